@@ -1,0 +1,211 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// A User is any type of the application's that can say which account it is.
+// A struct that embeds Account is one, through its pointer:
+//
+//	type User struct {
+//		auth.Account
+//		Name string
+//	}
+//
+// The library never writes through the pointer that AuthAccount returns, and
+// never keeps it beyond the request.
+type User interface {
+	AuthAccount() *Account
+}
+
+// A FormReader is a [User] with fields of its own that come from the
+// registration form. The stores of this module call ReadForm on the new user
+// before they save it; its error is the error of CreateUser, and nothing is
+// saved.
+type FormReader interface {
+	ReadForm(form url.Values) error
+}
+
+// An Account is what the library must know about a user.
+//
+// It has no String, LogValue or MarshalJSON method, because embedding would
+// promote it to the application's type; its secrets are of type [Secret] and
+// look after themselves.
+type Account struct {
+	// ID names the account for ever. It is opaque to the library; the store
+	// sets it in CreateUser when it is empty. It is never reused, not even
+	// after the account is deleted.
+	ID string `json:",omitzero"`
+
+	// Username and Email are what the user typed. They are compared in their
+	// canonical forms (UsernameKey, EmailKey); mail goes to Email as it stands
+	// here. Either may be empty, but not both.
+	Username string `json:",omitzero"`
+	Email    string `json:",omitzero"`
+
+	// EmailVerified says that the owner of the mailbox Email has proved to be
+	// the owner of the account.
+	EmailVerified bool `json:",omitzero"`
+
+	// PasswordHash is a PHC string. It is empty for an account that has no
+	// password, which no password then opens.
+	PasswordHash Secret `json:",omitzero"`
+
+	// Stamp is a random text that changes with every credential. A login is
+	// good for as long as the Stamp it was made with is the account's: setting
+	// a new one ends every login and voids every mailed token that is bound to
+	// it.
+	Stamp Secret `json:",omitzero"`
+
+	// Disabled accounts cannot log in, and the logins they have end with
+	// their next request.
+	Disabled bool `json:",omitzero"`
+
+	Roles []string `json:",omitzero"`
+
+	// Version counts the changes of the account. UpdateAccount goes by it. An
+	// application that changes accounts with statements of its own must count
+	// it up, or a concurrent UpdateAccount undoes the change.
+	Version int64 `json:",omitzero"`
+}
+
+// AuthAccount makes every type that embeds an Account a [User].
+func (a *Account) AuthAccount() *Account { return a }
+
+// Clone returns a copy that shares nothing with a.
+func (a Account) Clone() Account {
+	a.Roles = slices.Clone(a.Roles)
+	return a
+}
+
+// A UserLoader finds users by their account's ID. It is all that sessions,
+// guards and the current user need; see [NewLoader].
+type UserLoader[U User] interface {
+	// LoadUser returns the user whose account has this ID, or ErrUserNotFound.
+	// An ID that the store could not have given out is one that is not found.
+	// Any other error is a failure of the store: the request ends in a 5xx.
+	LoadUser(ctx context.Context, id string) (U, error)
+}
+
+// LoaderFunc makes a [UserLoader] of a function.
+type LoaderFunc[U User] func(ctx context.Context, id string) (U, error)
+
+// LoadUser calls f.
+func (f LoaderFunc[U]) LoadUser(ctx context.Context, id string) (U, error) { return f(ctx, id) }
+
+// A UserStore keeps the application's users. Package storetest checks an
+// implementation; its subtests are this contract in detail.
+//
+// All methods may be called by many goroutines at once, and by several
+// processes where the store is shared.
+type UserStore[U User] interface {
+	UserLoader[U]
+
+	// FindUser returns the user with this canonical username or address (see
+	// UsernameKey and EmailKey), or ErrUserNotFound. A key with an @ in it is
+	// an address, since no username has one.
+	FindUser(ctx context.Context, key string) (U, error)
+
+	// CreateUser saves a new account and returns its user. The store sets the
+	// ID when a has none, and stores everything else as given. form has the
+	// other fields of the registration; it may be nil.
+	//
+	// Of any number of concurrent calls whose usernames have one UsernameKey,
+	// one succeeds and the others return ErrUsernameTaken; likewise for
+	// EmailKey and ErrEmailTaken. An empty username or address collides with
+	// nothing. A username or address without a canonical form is refused with
+	// ErrInvalidUsername or ErrInvalidEmail.
+	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
+
+	// UpdateAccount replaces the account's fields, if the stored Version is
+	// a.Version, and stores Version+1. If it is not, it changes nothing and
+	// returns ErrConflict. It returns ErrUserNotFound for an unknown ID, and
+	// the errors of CreateUser for a username or address that it cannot have.
+	// It leaves alone what is not in Account.
+	UpdateAccount(ctx context.Context, a Account) error
+}
+
+// A Record is something that the library must remember: a session, a factor,
+// a counter. Stores need not understand it.
+type Record struct {
+	// Kind and Key name the record; a key is unique in its kind. Secrets
+	// arrive here hashed. Both are compared byte by byte.
+	Kind string
+	Key  string
+
+	// UserID is the account that the record belongs to, or empty. It never
+	// changes.
+	UserID string
+
+	// Data is opaque, may be empty, and is sealed where it is secret.
+	Data []byte
+
+	// Version counts the changes of the record. A new one starts at a random
+	// number, so that a record deleted and inserted again is not mistaken for
+	// an unchanged one.
+	Version int64
+
+	// Expires is when the record ceases to exist: at that instant it is gone.
+	// Zero means never. Stores keep it at least to the microsecond.
+	Expires time.Time
+}
+
+// Expired reports whether the record has ceased to exist at now.
+func (r Record) Expired(now time.Time) bool {
+	return !r.Expires.IsZero() && !now.Before(r.Expires)
+}
+
+// A RecordStore keeps [Record] values. Package storetest checks an
+// implementation; its subtests are this contract in detail.
+//
+// Each method is atomic: its effect is whole or absent, and visible to every
+// other process when it returns. All methods may be called by many goroutines
+// at once. A record that has expired behaves as one that is not there; removing
+// it is the store's own affair. An empty Kind or Key is ErrInvalidRecord.
+type RecordStore interface {
+	// InsertRecord stores r as it is given, or returns ErrRecordExists if
+	// there is one of that kind and key that has not expired.
+	InsertRecord(ctx context.Context, r Record) error
+
+	// GetRecord returns ErrRecordNotFound if there is none.
+	GetRecord(ctx context.Context, kind, key string) (Record, error)
+
+	// UpdateRecord replaces Data and Expires, if the stored Version is
+	// r.Version, and stores Version+1. If it is not, it returns ErrConflict; if
+	// the record is gone, ErrRecordNotFound. It never creates a record, and
+	// never changes its UserID.
+	UpdateRecord(ctx context.Context, r Record) error
+
+	// TakeRecord returns the record and deletes it. Of any number of
+	// concurrent calls one gets it and the others ErrRecordNotFound.
+	TakeRecord(ctx context.Context, kind, key string) (Record, error)
+
+	// ListRecords returns a user's records of a kind, in no particular order.
+	// An empty userID is ErrInvalidRecord, and never "everybody's".
+	ListRecords(ctx context.Context, kind, userID string) ([]Record, error)
+
+	// DeleteRecords deletes a user's records of a kind, but for those whose
+	// keys are in keep. An empty userID is ErrInvalidRecord.
+	DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error
+}
+
+// What stores say. They may wrap these errors; the library asks with
+// errors.Is. Every other error of a store means that the store has failed.
+var (
+	ErrUserNotFound   = errors.New("auth: no such user")
+	ErrUsernameTaken  = errors.New("auth: the username is taken")
+	ErrEmailTaken     = errors.New("auth: the address is taken")
+	ErrConflict       = errors.New("auth: changed by somebody else meanwhile")
+	ErrRecordNotFound = errors.New("auth: no such record")
+	ErrRecordExists   = errors.New("auth: the record exists already")
+	ErrInvalidRecord  = errors.New("auth: a record needs a kind and a key, and a list a user")
+
+	// ErrInvalidUsername and ErrInvalidEmail are also those of UsernameKey and
+	// EmailKey.
+	ErrInvalidUsername = errors.New("auth: not a username")
+	ErrInvalidEmail    = errors.New("auth: not an e-mail address")
+)
