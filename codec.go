@@ -1,0 +1,308 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// A session's record holds, in this order: the version of the format, the
+// login's header, and the application's values.
+//
+//	header  = six texts and three times
+//	values  = entry … (sorted by key)
+//	entry   = text (the key) text (the value, whose first byte is its type)
+//	text    = uvarint (its length) bytes
+//	time    = varint (milliseconds since 1970)
+//
+// What cannot be read is an anonymous session, and never an error: the cookie
+// of such a record would get a 500 for every request.
+const formatVersion = 1
+
+// header is what the library knows about a session. It is not among the
+// application's values, so that nothing can change it through them.
+type header struct {
+	userID  string // empty for a visitor
+	loginID string // the same through all rotations of a login
+	stamp   string // the account's, when the login was made
+	methods string // how the user authenticated, separated by spaces
+	address string // the client's, at the login
+	agent   string // likewise
+
+	authenticated time.Time // when the user last proved who they are
+	created       time.Time // when the session, or the login, began
+	seen          time.Time // the last request, to the minute
+}
+
+func (h header) append(b []byte) []byte {
+	b = append(b, formatVersion)
+	for _, s := range [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent} {
+		b = appendText(b, s)
+	}
+	for _, t := range [...]time.Time{h.authenticated, h.created, h.seen} {
+		b = binary.AppendVarint(b, t.UnixMilli())
+	}
+	return b
+}
+
+// decodeSession splits a record's data into its header and the encoded values,
+// which it checks for form and does not decode.
+func decodeSession(data string) (h header, values string, ok bool) {
+	r := reader{rest: data, ok: true}
+	if r.byte() != formatVersion {
+		return h, "", false
+	}
+	for _, s := range [...]*string{&h.userID, &h.loginID, &h.stamp, &h.methods, &h.address, &h.agent} {
+		*s = r.text()
+	}
+	for _, t := range [...]*time.Time{&h.authenticated, &h.created, &h.seen} {
+		*t = time.UnixMilli(r.varint())
+	}
+	values = r.rest
+	for r.ok && r.rest != "" {
+		r.text()
+		r.text()
+	}
+	return h, values, r.ok
+}
+
+// A reader reads what append wrote, and remembers whether it could.
+type reader struct {
+	rest string
+	ok   bool
+}
+
+func (r *reader) byte() byte {
+	if r.rest == "" {
+		r.ok = false
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) varint() int64 {
+	u := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+// uvarint is binary.Uvarint for a string.
+func (r *reader) uvarint() uint64 {
+	var v uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b := r.byte()
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return v
+		}
+	}
+	r.ok = false
+	return 0
+}
+
+func (r *reader) text() string {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.ok, r.rest = false, ""
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+func appendText[T string | []byte](b []byte, s T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// encodeValues encodes the application's values, in the order of their keys.
+func encodeValues(values map[string]any) ([]byte, error) {
+	var b, value []byte
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		var err error
+		if value, err = appendValue(value[:0], values[key]); err != nil {
+			return nil, fmt.Errorf("auth: the session value %q cannot be stored: %w", key, err)
+		}
+		b = appendText(appendText(b, key), value)
+	}
+	return b, nil
+}
+
+// decodeValues is the reverse. Values that cannot be read, such as those of a
+// type that is no longer registered with gob, are left out and returned as
+// errors.
+func decodeValues(encoded string) (values map[string]any, failed []error) {
+	values = map[string]any{}
+	for r := (reader{rest: encoded, ok: true}); r.ok && r.rest != ""; {
+		key, value := r.text(), r.text()
+		v, err := decodeValue(value)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("auth: the session value %q cannot be read: %w", key, err))
+			continue
+		}
+		values[key] = v
+	}
+	return values, failed
+}
+
+// The first byte of a value.
+const (
+	typeGob = iota // anything else, as gob encodes an interface
+	typeNil
+	typeFalse
+	typeTrue
+	typeString
+	typeBytes
+	typeTime
+	typeFloat64
+	typeInt
+	typeInt32
+	typeInt64
+	typeUint
+	typeUint32
+	typeUint64
+)
+
+func appendValue(b []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return append(b, typeNil), nil
+	case bool:
+		if v {
+			return append(b, typeTrue), nil
+		}
+		return append(b, typeFalse), nil
+	case string:
+		return append(append(b, typeString), v...), nil
+	case []byte:
+		return append(append(b, typeBytes), v...), nil
+	case float64:
+		return binary.LittleEndian.AppendUint64(append(b, typeFloat64), math.Float64bits(v)), nil
+	case int:
+		return binary.AppendVarint(append(b, typeInt), int64(v)), nil
+	case int32:
+		return binary.AppendVarint(append(b, typeInt32), int64(v)), nil
+	case int64:
+		return binary.AppendVarint(append(b, typeInt64), v), nil
+	case uint:
+		return binary.AppendUvarint(append(b, typeUint), uint64(v)), nil
+	case uint32:
+		return binary.AppendUvarint(append(b, typeUint32), uint64(v)), nil
+	case uint64:
+		return binary.AppendUvarint(append(b, typeUint64), v), nil
+	case time.Time:
+		t, err := v.MarshalBinary()
+		return append(append(b, typeTime), t...), err
+	default:
+		var buf bytes.Buffer
+		err := gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
+		return append(append(b, typeGob), buf.Bytes()...), err
+	}
+}
+
+var errDamaged = errors.New("damaged")
+
+func decodeValue(encoded string) (any, error) {
+	r := reader{rest: encoded, ok: true}
+	kind := r.byte()
+	rest := r.rest
+	var value any
+	switch kind {
+	case typeNil:
+		value = nil
+	case typeFalse, typeTrue:
+		value = kind == typeTrue
+	case typeString:
+		return rest, nil
+	case typeBytes:
+		return []byte(rest), nil
+	case typeTime:
+		var t time.Time
+		err := t.UnmarshalBinary([]byte(rest))
+		return t, err
+	case typeFloat64:
+		if len(rest) != 8 {
+			return nil, errDamaged
+		}
+		return math.Float64frombits(binary.LittleEndian.Uint64([]byte(rest))), nil
+	case typeInt:
+		value = int(r.varint())
+	case typeInt32:
+		value = int32(r.varint())
+	case typeInt64:
+		value = r.varint()
+	case typeUint:
+		value = uint(r.uvarint())
+	case typeUint32:
+		value = uint32(r.uvarint())
+	case typeUint64:
+		value = r.uvarint()
+	case typeGob:
+		err := gob.NewDecoder(bytes.NewReader([]byte(rest))).Decode(&value)
+		return value, err
+	default:
+		return nil, errDamaged
+	}
+	if !r.ok || r.rest != "" {
+		return nil, errDamaged
+	}
+	return value, nil
+}
+
+// A change is what a request did to one key. A nil value deletes it.
+type change struct {
+	key   string
+	value []byte
+}
+
+// diff returns what makes newer of older, both encoded.
+func diff(older, newer string) []change {
+	was, is := entries(older), entries(newer)
+	var changes []change
+	for key, value := range is {
+		if old, ok := was[key]; !ok || old != value {
+			changes = append(changes, change{key, []byte(value)})
+		}
+	}
+	for key := range was {
+		if _, ok := is[key]; !ok {
+			changes = append(changes, change{key, nil})
+		}
+	}
+	return changes
+}
+
+// apply returns encoded values with the changes made.
+func apply(encoded string, changes []change) string {
+	values := entries(encoded)
+	for _, c := range changes {
+		if c.value == nil {
+			delete(values, c.key)
+		} else {
+			values[c.key] = string(c.value)
+		}
+	}
+	var b []byte
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		b = appendText(appendText(b, key), values[key])
+	}
+	return string(b)
+}
+
+// entries returns the encoded values by their keys.
+func entries(encoded string) map[string]string {
+	m := map[string]string{}
+	for r := (reader{rest: encoded, ok: true}); r.ok && r.rest != ""; {
+		key, value := r.text(), r.text()
+		m[key] = value
+	}
+	return m
+}

@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// An EventKind says what happened.
+type EventKind string
+
+// The kinds of events. Those that end in "failed" or "refused" have an Err.
+const (
+	EventLogin           EventKind = "login"            // somebody logged in
+	EventLoginFailed     EventKind = "login-failed"     // Authenticate said no, or could not say
+	EventLoginRefused    EventKind = "login-refused"    // a gate refused, or the login could not be stored
+	EventLogout          EventKind = "logout"           // a user ended a login
+	EventSessionEnded    EventKind = "session-ended"    // a login was found void; Err says why
+	EventSessionDamaged  EventKind = "session-damaged"  // a session's record, or a value in it, cannot be read
+	EventRotated         EventKind = "token-rotated"    // a session got a new token
+	EventRegistered      EventKind = "registered"       // an account was created
+	EventRegisterFailed  EventKind = "register-failed"  //
+	EventPasswordChanged EventKind = "password-changed" //
+	EventPasswordFailed  EventKind = "password-failed"  // a password could not be set
+	EventHashUpgraded    EventKind = "hash-upgraded"    // a hash with older parameters was replaced at login
+	EventHashUnusable    EventKind = "hash-unusable"    // a stored hash is malformed or beyond the limits
+	EventResetIssued     EventKind = "reset-issued"     // a reset token was made
+	EventResetDone       EventKind = "reset-done"       // a password was set by a reset token
+	EventResetFailed     EventKind = "reset-failed"     //
+	EventCrossOrigin     EventKind = "cross-origin"     // a cross-origin request was refused
+	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
+)
+
+// An Event is something that a security log should have. No field of it can
+// hold a password, a token or a cookie: what users typed is not in it.
+type Event struct {
+	Time      time.Time
+	Kind      EventKind
+	UserID    string // of the account it is about, if there is one
+	Address   string // the client's IP address, if a request is at work
+	UserAgent string // what the client says that it is, at most 256 bytes
+	Method    string // how the user authenticated, for logins: "password"
+	Err       error  // why, for what failed
+}
+
+// event tells the log and Config.OnEvent.
+func (c *Core) event(ctx context.Context, e Event) {
+	e.Time = c.cfg.Now()
+	if s := c.stateOf(ctx); s != nil {
+		e.Address, e.UserAgent = s.address(), s.agent()
+	}
+	attrs := make([]slog.Attr, 0, 6)
+	attrs = append(attrs, slog.String("event", string(e.Kind)))
+	for _, a := range []slog.Attr{
+		slog.String("user", e.UserID), slog.String("address", e.Address),
+		slog.String("agent", e.UserAgent), slog.String("method", e.Method),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	level := slog.LevelInfo
+	if e.Err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	c.cfg.Logger.LogAttrs(ctx, level, "auth", attrs...)
+	if c.cfg.OnEvent == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			c.cfg.Logger.ErrorContext(ctx, "auth: OnEvent panicked", slog.String("panic", fmt.Sprint(p)))
+		}
+	}()
+	c.cfg.OnEvent(ctx, e)
+}

@@ -1,0 +1,151 @@
+// Package blocklist knows passwords that are guessed first: some eleven
+// thousand common ones, and those that follow an obvious pattern. It looks at
+// whole passwords only, so a passphrase may contain a common word.
+package blocklist
+
+import (
+	_ "embed"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// common holds the common passwords of eight characters or more, in lower-case
+// ASCII, sorted, each ended by a newline. README.md says where it is from.
+//
+//go:embed common.txt
+var common string
+
+const (
+	longest = 20 // bytes of the longest entry of common
+	maxUnit = 4  // code points of the longest unit whose repetition is trivial
+)
+
+// rows are the rows of keyboards: US, German, French and Russian, plain and
+// shifted, in lower case. One line is one row, or rows that are typed in one go.
+const rows = "`1234567890-=\n" +
+	"~!@#$%^&*()_+\n" +
+	"qwertyuiop[]\\\n" +
+	"qwertyuiop{}|\n" +
+	"asdfghjkl;'\n" +
+	"asdfghjkl:\"\n" +
+	"zxcvbnm,./\n" +
+	"zxcvbnm<>?\n" +
+	"qwertyuiopasdfghjklzxcvbnm\n" +
+	"qwertzuiopü+\n" +
+	"asdfghjklöä#\n" +
+	"yxcvbnm,.-\n" +
+	"qwertzuiopasdfghjklyxcvbnm\n" +
+	"azertyuiop^$\n" +
+	"qsdfghjklmù*\n" +
+	"wxcvbn,;:!\n" +
+	"azertyuiopqsdfghjklmwxcvbn\n" +
+	"йцукенгшщзхъ\n" +
+	"фывапролджэ\n" +
+	"ячсмитьбю.\n"
+
+const longestRow = 26 // code points of the longest row
+
+// Contains reports whether password, whatever its case, is one of the common
+// passwords. All of these have at least eight characters.
+func Contains(password string) bool {
+	var folded [longest]byte
+	n := 0
+	for _, r := range password {
+		switch {
+		case n == longest:
+			return false
+		case 'A' <= r && r <= 'Z':
+			r += 'a' - 'A'
+		case r == '\u017F': // ſ, in case folding an s
+			r = 's'
+		case r == '\u212A': // the sign of the kelvin, a k
+			r = 'k'
+		case r >= utf8.RuneSelf:
+			return false
+		}
+		folded[n] = byte(r)
+		n++
+	}
+	return find(common, string(folded[:n]))
+}
+
+// find reports whether word is a line of the sorted text lines, each line of
+// which ends in a newline.
+func find(lines, word string) bool {
+	for lines != "" {
+		mid := len(lines) / 2
+		start := strings.LastIndexByte(lines[:mid], '\n') + 1
+		line, after, _ := strings.Cut(lines[start:], "\n")
+		switch {
+		case word == line:
+			return true
+		case word < line:
+			lines = lines[:start]
+		default:
+			lines = after
+		}
+	}
+	return false
+}
+
+// Trivial reports whether all of password, whatever its case, is one obvious
+// pattern: a unit of at most four code points repeated, the last perhaps cut
+// short (aaaaaaaa, abcabcab); consecutive characters up or down, 0 following 9
+// and a following z (abcdefgh, 87654321); or keys along a row of a keyboard in
+// either direction (qwertyuiop). Invalid UTF-8 counts as U+FFFD.
+func Trivial(password string) bool {
+	p := []rune(password)
+	if len(p) < 2 {
+		return false
+	}
+	for i, r := range p {
+		p[i] = unicode.ToLower(r)
+	}
+	return repeats(p) || consecutive(p) || alongRow(p)
+}
+
+// repeats reports whether p is a short unit at least twice.
+func repeats(p []rune) bool {
+	for unit := 1; unit <= maxUnit && 2*unit <= len(p); unit++ {
+		i := unit
+		for i < len(p) && p[i] == p[i-unit] {
+			i++
+		}
+		if i == len(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// consecutive reports whether each character of p follows the one before it, or
+// each precedes it.
+func consecutive(p []rune) bool {
+	up, down := true, true
+	for i := 1; i < len(p) && (up || down); i++ {
+		up = up && follows(p[i-1], p[i])
+		down = down && follows(p[i], p[i-1])
+	}
+	return up || down
+}
+
+// follows reports whether b comes right after a.
+func follows(a, b rune) bool {
+	return b == a+1 || a == '9' && b == '0' || a == 'z' && b == 'a'
+}
+
+// alongRow reports whether p is a part of a keyboard's row, read either way.
+func alongRow(p []rune) bool {
+	if len(p) > longestRow {
+		return false
+	}
+	var back [longestRow]rune
+	for i, r := range p {
+		if r == '\n' { // ends a row
+			return false
+		}
+		back[len(p)-1-i] = r
+	}
+	return strings.Contains(rows, string(p)) || strings.Contains(rows, string(back[:len(p)]))
+}

@@ -1,0 +1,175 @@
+package testapp
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+)
+
+// Races lets the end of a login cross a request of the same login, a hundred
+// rounds for each pair: afterwards no cookie, old or new, may be logged in, and
+// nothing may have answered 5xx.
+//
+// In half of the rounds the request is held in its handler, its session loaded,
+// until the login has been ended; in the others the two run freely.
+func Races(t *testing.T, open func(t *testing.T, clock func() time.Time) Store) {
+	const rounds = 100
+	for _, idle := range []time.Duration{-1, time.Hour} {
+		t.Run(fmt.Sprintf("idle timeout %v", idle > 0), func(t *testing.T) {
+			for _, end := range []string{"logout", "revocation", "rotation"} {
+				for _, request := range []string{"read", "write", "rotate", "login"} {
+					t.Run(end+" crosses "+request, func(t *testing.T) {
+						t.Parallel()
+						clock := NewClock()
+						store := open(t, clock.Now)
+						app := New(t, store, clock, func(c *auth.Config) { c.IdleTimeout = idle })
+						race := newRace(t, app)
+						for i := range rounds {
+							race.round(t, i, end, request)
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+type race struct {
+	app *App
+
+	mu   sync.Mutex
+	held map[string]*hold
+}
+
+// A hold stops a request in its handler.
+type hold struct{ arrived, release chan struct{} }
+
+func newRace(_ *testing.T, app *App) *race {
+	r := &race{app: app, held: map[string]*hold{}}
+	sessions := app.Sessions()
+	app.Mux.HandleFunc("POST /held/{action}", func(w http.ResponseWriter, req *http.Request) {
+		ctx := req.Context()
+		if _, err := app.User(ctx); err != nil {
+			app.Error(w, req, err)
+			return
+		}
+		_ = sessions.GetString(ctx, "n")
+		r.mu.Lock()
+		h := r.held[req.PostFormValue("hold")]
+		r.mu.Unlock()
+		if h != nil {
+			close(h.arrived)
+			<-h.release
+		}
+		var err error
+		switch req.PathValue("action") {
+		case "read":
+			_ = sessions.GetString(ctx, "n")
+		case "write":
+			sessions.Put(ctx, "n", req.PostFormValue("hold"))
+		case "rotate":
+			err = sessions.RenewToken(ctx)
+			sessions.Put(ctx, "n", "rotated")
+		case "login":
+			var u *User
+			if u, err = app.User(ctx); err == nil {
+				err = app.LoginUser(ctx, u)
+			}
+		}
+		if err != nil {
+			app.Error(w, req, err)
+			return
+		}
+		_, _ = io.WriteString(w, "ok")
+	})
+	return r
+}
+
+func (r *race) round(t *testing.T, i int, end, request string) {
+	t.Helper()
+	name := fmt.Sprintf("user%d", i)
+	user := r.app.Create(t, name, false)
+	browser := r.app.Client(t)
+	browser.Login(name)
+	// What the clock of "last seen" does in between is part of the race.
+	if i%4 >= 2 {
+		r.app.Clock.Advance(2 * time.Minute)
+	}
+	crossing, ending := browser.Clone(), browser.Clone()
+
+	var h *hold
+	if i%2 == 0 {
+		h = &hold{make(chan struct{}), make(chan struct{})}
+		r.mu.Lock()
+		r.held[name] = h
+		r.mu.Unlock()
+	}
+	var crossed *Response
+	var wg sync.WaitGroup
+	wg.Go(func() { crossed = crossing.Post("/held/"+request, "hold", name) })
+	if h != nil {
+		<-h.arrived
+	}
+	status := 0
+	switch end {
+	case "logout":
+		status = ending.Post("/logout").StatusCode
+	case "rotation":
+		status = ending.Post("/renew").StatusCode
+	case "revocation":
+		u, err := r.app.Store.LoadUser(t.Context(), user.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := u.Clone()
+		a.Stamp = auth.NewSecret("another stamp")
+		if err := r.app.Store.UpdateAccount(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.app.Store.DeleteRecords(t.Context(), "session", user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h != nil {
+		close(h.release)
+	}
+	wg.Wait()
+	if status >= 500 || crossed.StatusCode >= 500 {
+		t.Errorf("round %d: the %s answered %d, the crossing request %d: %s\n%s",
+			i, end, status, crossed.StatusCode, crossed.Text, r.app.Logs())
+	}
+
+	browser.Issued = append(append(browser.Issued, crossing.Issued...), ending.Issued...)
+	alive := 0
+	for j, who := range browser.Replay() {
+		if who == "nobody" {
+			continue
+		}
+		alive++
+		if who != name {
+			t.Errorf("round %d: cookie %d is %s's", i, j, who)
+		}
+		if end == "rotation" && j == 0 && (request == "read" || request == "write") {
+			t.Errorf("round %d: the old cookie is logged in after a rotation", i)
+		}
+	}
+	// A rotation leaves one living cookie. So does a login that begins when
+	// the rotation is over, or is over when it begins; two at the same moment
+	// end each other.
+	switch records, err := r.app.Store.ListRecords(t.Context(), "session", user.ID); {
+	case err != nil:
+		t.Error(err)
+	case end != "rotation" && (alive > 0 || len(records) > 0):
+		t.Errorf("round %d: after the %s %d cookies are logged in, and %d records are left", i, end, alive, len(records))
+	case end == "rotation" && (alive > 1 || len(records) > 1):
+		t.Errorf("round %d: after the rotation %d cookies are logged in, and there are %d records", i, alive, len(records))
+	case end == "rotation" && alive == 0 && (request == "read" || request == "write"):
+		t.Errorf("round %d: the rotation ended the login: %s", i, strings.Join(browser.Replay(), " "))
+	}
+}

@@ -1,0 +1,361 @@
+// Package testapp is a small application on package auth, for tests over HTTP:
+// of the library itself, and of each store.
+package testapp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+)
+
+// User is the application's user type.
+type User struct {
+	auth.Account
+	Name string
+}
+
+// ReadForm takes the field name from a registration.
+func (u *User) ReadForm(form url.Values) error {
+	if form.Get("name") == "refuse" {
+		return ErrRefused
+	}
+	u.Name = form.Get("name")
+	return nil
+}
+
+// ErrRefused is what ReadForm says to the name "refuse".
+var ErrRefused = errors.New("testapp: refused")
+
+// A Store is what the application lives on.
+type Store interface {
+	auth.UserStore[*User]
+	auth.RecordStore
+}
+
+// Password is the password of the users that Create makes, if they have one.
+const Password = "correct horse battery"
+
+// A Clock stands still until it is told to go on.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock that shows some time in 2026.
+func NewClock() *Clock {
+	return &Clock{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
+}
+
+// Now returns the time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock, back too.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// An App is the application, being served.
+type App struct {
+	*auth.Manager[*User]
+	Store  Store
+	Clock  *Clock
+	Server *httptest.Server
+	Mux    *http.ServeMux // for further handlers
+
+	mu     sync.Mutex
+	events []auth.Event
+	logs   strings.Builder
+}
+
+// New serves an application over plain HTTP. configure, if it is not nil,
+// changes the configuration.
+func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config)) *App {
+	tb.Helper()
+	a := &App{Store: store, Clock: clock, Mux: http.NewServeMux()}
+	a.Server = httptest.NewUnstartedServer(nil)
+	cfg := auth.Config{
+		BaseURL: "http://" + a.Server.Listener.Addr().String(),
+		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Now:     clock.Now,
+		OnEvent: a.onEvent,
+		Logger:  slog.New(slog.NewTextHandler(a, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if configure != nil {
+		configure(&cfg)
+	}
+	manager, err := auth.New[*User](store, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a.Manager = manager
+	a.routes()
+	a.Server.Config.Handler = manager.LoadAndSave(a.Mux)
+	a.Server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(a, nil), slog.LevelError)
+	a.Server.Start()
+	tb.Cleanup(a.Server.Close)
+	return a
+}
+
+// Write takes the log.
+func (a *App) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.logs.Write(b)
+}
+
+// Logs returns what has been logged.
+func (a *App) Logs() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.logs.String()
+}
+
+func (a *App) onEvent(_ context.Context, e auth.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events = append(a.events, e)
+}
+
+// Events returns the events so far, and forgets them.
+func (a *App) Events() []auth.Event {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	events := a.events
+	a.events = nil
+	return events
+}
+
+// routes are the application's pages. Those that change something take POST.
+func (a *App) routes() {
+	sessions := a.Sessions()
+	a.Mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "public")
+	})
+	// who is for everybody: it answers the user's name, or "nobody".
+	a.Mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
+		u, err := a.User(r.Context())
+		switch {
+		case errors.Is(err, auth.ErrNotLoggedIn):
+			_, _ = io.WriteString(w, "nobody")
+		case err != nil:
+			a.Error(w, r, err)
+		default:
+			_, _ = io.WriteString(w, u.Username)
+		}
+	})
+	a.Mux.Handle("/guarded", a.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := a.CurrentUser(r.Context())
+		_, _ = io.WriteString(w, u.Username)
+	})))
+	a.Mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		u, err := a.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+		if err == nil {
+			err = a.LoginUser(r.Context(), u)
+		}
+		a.answer(w, r, err)
+	})
+	// enter logs in without a password, which takes no time.
+	a.Mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
+		u, err := a.Store.FindUser(r.Context(), r.PostFormValue("login"))
+		if err == nil {
+			err = a.LoginUser(r.Context(), u)
+		}
+		a.answer(w, r, err)
+	})
+	a.Mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, r, a.LogoutUser(r.Context()))
+	})
+	a.Mux.HandleFunc("POST /password", func(w http.ResponseWriter, r *http.Request) {
+		u, err := a.User(r.Context())
+		if err == nil {
+			err = a.SetPassword(r.Context(), u, r.PostFormValue("password"))
+		}
+		a.answer(w, r, err)
+	})
+	a.Mux.HandleFunc("POST /put", func(w http.ResponseWriter, r *http.Request) {
+		sessions.Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("value"))
+		a.answer(w, r, nil)
+	})
+	a.Mux.HandleFunc("GET /get", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, sessions.GetString(r.Context(), r.FormValue("key")))
+	})
+	a.Mux.HandleFunc("POST /renew", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, r, sessions.RenewToken(r.Context()))
+	})
+	a.Mux.HandleFunc("POST /destroy", func(w http.ResponseWriter, r *http.Request) {
+		a.answer(w, r, sessions.Destroy(r.Context()))
+	})
+}
+
+func (a *App) answer(w http.ResponseWriter, r *http.Request, err error) {
+	if err != nil {
+		a.Error(w, r, err)
+		return
+	}
+	_, _ = io.WriteString(w, "ok")
+}
+
+// Create makes a user with this name, the address name@app.example, and
+// Password if withPassword says so.
+func (a *App) Create(tb testing.TB, name string, withPassword bool) *User {
+	tb.Helper()
+	account := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
+	if withPassword {
+		hash, err := a.HashPassword(tb.Context(), Password)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		account.PasswordHash = hash
+	}
+	u, err := a.Store.CreateUser(tb.Context(), account, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u
+}
+
+// A Client is a browser with cookies, which it keeps all it ever got.
+type Client struct {
+	tb   testing.TB
+	base string
+	HTTP *http.Client
+
+	mu      sync.Mutex
+	Cookies map[string]string
+	Issued  []*http.Cookie // with a value
+}
+
+// Client returns a browser that has never been here.
+func (a *App) Client(tb testing.TB) *Client {
+	return &Client{
+		tb: tb, base: a.Server.URL, Cookies: map[string]string{},
+		HTTP: &http.Client{
+			Transport:     a.Server.Client().Transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Clone returns a browser that has the same cookies.
+func (c *Client) Clone() *Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other := &Client{tb: c.tb, base: c.base, HTTP: c.HTTP, Cookies: map[string]string{}}
+	for k, v := range c.Cookies {
+		other.Cookies[k] = v
+	}
+	return other
+}
+
+// A Response is an answer, read.
+type Response struct {
+	*http.Response
+	Text string
+}
+
+// Get asks for a page.
+func (c *Client) Get(path string) *Response { return c.Do(http.MethodGet, path, nil, nil) }
+
+// Post sends a form; fields alternate names and values.
+func (c *Client) Post(path string, fields ...string) *Response {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return c.Do(http.MethodPost, path, form, nil)
+}
+
+// Do sends a request, takes its cookies, and fails the test if there is no
+// answer.
+func (c *Client) Do(method, path string, form url.Values, header http.Header) *Response {
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(c.tb.Context(), method, c.base+path, body)
+	if err != nil {
+		c.tb.Error(err)
+		return &Response{Response: &http.Response{Header: http.Header{}}}
+	}
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	c.mu.Lock()
+	for name, value := range c.Cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	c.mu.Unlock()
+	res, err := c.HTTP.Do(r)
+	if err != nil {
+		c.tb.Errorf("%s %s: %v", method, path, err)
+		return &Response{Response: &http.Response{Header: http.Header{}}}
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.tb.Errorf("%s %s: %v", method, path, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cookie := range res.Cookies() {
+		if cookie.MaxAge < 0 || cookie.Value == "" {
+			delete(c.Cookies, cookie.Name)
+		} else {
+			c.Cookies[cookie.Name] = cookie.Value
+			c.Issued = append(c.Issued, cookie)
+		}
+	}
+	return &Response{res, strings.TrimSpace(string(text))}
+}
+
+// Who is who the application takes the browser for.
+func (c *Client) Who() string {
+	r := c.Get("/who")
+	if r.StatusCode != http.StatusOK {
+		return fmt.Sprint(r.StatusCode)
+	}
+	return r.Text
+}
+
+// Login logs in without a password and fails the test if it cannot.
+func (c *Client) Login(name string) {
+	c.tb.Helper()
+	if r := c.Post("/enter", "login", name); r.StatusCode != http.StatusOK {
+		c.tb.Fatalf("login as %s: %s %s", name, r.Status, r.Text)
+	}
+}
+
+// Replay returns who the application takes each cookie that the browser was
+// ever given for, each sent alone.
+func (c *Client) Replay() []string {
+	c.mu.Lock()
+	issued := c.Issued
+	c.mu.Unlock()
+	var who []string
+	for _, cookie := range issued {
+		alone := c.Clone()
+		alone.Cookies = map[string]string{cookie.Name: cookie.Value}
+		who = append(who, alone.Who())
+	}
+	return who
+}

@@ -1,0 +1,271 @@
+package memstore
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-login/auth"
+)
+
+// sweep is how many expired records an insert removes at most. With more than
+// one, what has expired is gone after as many inserts as brought it, and no
+// insert is slow.
+const sweep = 4
+
+// Records is an [auth.RecordStore]. [NewRecords] makes one.
+//
+// Every call takes constant time, but for the logarithm of the number of
+// records that a write pays to keep them in the order of their expiry, and for
+// the user's own records in ListRecords and DeleteRecords. Records that have
+// expired leave the memory as new ones come in.
+type Records struct {
+	now func() time.Time
+
+	mu       sync.RWMutex
+	entries  map[name]*entry
+	owned    map[owner][]*entry
+	expiring queue
+}
+
+// name is what a record is found by, owner what a list is found by.
+type (
+	name  struct{ kind, key string }
+	owner struct{ kind, userID string }
+)
+
+// An entry is a record in the store. Its Data is replaced, never written to, so
+// that it can be read without the lock.
+type entry struct {
+	record auth.Record
+	place  int // in owned
+	turn   int // in expiring
+}
+
+func (e *entry) name() name   { return name{e.record.Kind, e.record.Key} }
+func (e *entry) owner() owner { return owner{e.record.Kind, e.record.UserID} }
+
+// NewRecords returns an empty store of records alone.
+func NewRecords(options ...Option) *Records {
+	return &Records{
+		now:     newSettings(options).now,
+		entries: map[name]*entry{},
+		owned:   map[owner][]*entry{},
+	}
+}
+
+// InsertRecord implements [auth.RecordStore].
+func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
+	if err := check(ctx, r.Kind, r.Key); err != nil {
+		return err
+	}
+	r = clean(r)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if old := s.entries[name{r.Kind, r.Key}]; old != nil {
+		if !old.record.Expired(now) {
+			return auth.ErrRecordExists
+		}
+		s.remove(old)
+	}
+	for range sweep {
+		if len(s.expiring) == 0 || !s.expiring[0].record.Expired(now) {
+			break
+		}
+		s.remove(s.expiring[0])
+	}
+	s.add(&entry{record: r})
+	return nil
+}
+
+// GetRecord implements [auth.RecordStore].
+func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := check(ctx, kind, key); err != nil {
+		return auth.Record{}, err
+	}
+	s.mu.RLock()
+	e := s.live(kind, key)
+	if e == nil {
+		s.mu.RUnlock()
+		return auth.Record{}, auth.ErrRecordNotFound
+	}
+	r := e.record
+	s.mu.RUnlock()
+	r.Data = bytes.Clone(r.Data)
+	return r, nil
+}
+
+// UpdateRecord implements [auth.RecordStore].
+func (s *Records) UpdateRecord(ctx context.Context, r auth.Record) error {
+	if err := check(ctx, r.Kind, r.Key); err != nil {
+		return err
+	}
+	r = clean(r)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.live(r.Kind, r.Key)
+	switch {
+	case e == nil:
+		return auth.ErrRecordNotFound
+	case e.record.Version != r.Version:
+		return auth.ErrConflict
+	}
+	s.dequeue(e)
+	e.record.Data = r.Data
+	e.record.Expires = r.Expires
+	e.record.Version++
+	s.enqueue(e)
+	return nil
+}
+
+// TakeRecord implements [auth.RecordStore].
+func (s *Records) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := check(ctx, kind, key); err != nil {
+		return auth.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.live(kind, key)
+	if e == nil {
+		return auth.Record{}, auth.ErrRecordNotFound
+	}
+	s.remove(e)
+	// A list or a get that came before may still be copying the Data.
+	r := e.record
+	r.Data = bytes.Clone(r.Data)
+	return r, nil
+}
+
+// ListRecords implements [auth.RecordStore].
+func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	if err := check(ctx, kind, userID); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := s.now()
+	var list []auth.Record
+	for _, e := range s.owned[owner{kind, userID}] {
+		if !e.record.Expired(now) {
+			r := e.record
+			r.Data = bytes.Clone(r.Data)
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// DeleteRecords implements [auth.RecordStore].
+func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	if err := check(ctx, kind, userID); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range slices.Backward(s.owned[owner{kind, userID}]) { // backward, as remove fills the gap with the last
+		if !slices.Contains(keep, e.record.Key) {
+			s.remove(e)
+		}
+	}
+	return nil
+}
+
+// check returns the error of a call that must do nothing. name is the key, or
+// the user of a list.
+func check(ctx context.Context, kind, name string) error {
+	if kind == "" || name == "" {
+		return auth.ErrInvalidRecord
+	}
+	return ctx.Err()
+}
+
+// clean returns a copy of r that shares nothing with it. Its Expires is wall
+// time alone, as it would be in a database.
+func clean(r auth.Record) auth.Record {
+	r.Data = bytes.Clone(r.Data)
+	r.Expires = r.Expires.Round(0)
+	return r
+}
+
+// live returns the entry of a record that has not expired, or nil.
+func (s *Records) live(kind, key string) *entry {
+	e := s.entries[name{kind, key}]
+	if e == nil || e.record.Expired(s.now()) {
+		return nil
+	}
+	return e
+}
+
+// add puts an entry into the maps and the queue, remove takes it out.
+func (s *Records) add(e *entry) {
+	s.entries[e.name()] = e
+	if e.record.UserID != "" {
+		list := s.owned[e.owner()]
+		e.place = len(list)
+		s.owned[e.owner()] = append(list, e)
+	}
+	s.enqueue(e)
+}
+
+func (s *Records) remove(e *entry) {
+	delete(s.entries, e.name())
+	if e.record.UserID != "" {
+		list := s.owned[e.owner()]
+		last := len(list) - 1
+		list[e.place] = list[last]
+		list[e.place].place = e.place
+		list[last] = nil
+		if last == 0 {
+			delete(s.owned, e.owner())
+		} else {
+			s.owned[e.owner()] = list[:last]
+		}
+	}
+	s.dequeue(e)
+}
+
+// enqueue and dequeue do nothing for a record that never expires.
+func (s *Records) enqueue(e *entry) {
+	if !e.record.Expires.IsZero() {
+		heap.Push(&s.expiring, e)
+	}
+}
+
+func (s *Records) dequeue(e *entry) {
+	if !e.record.Expires.IsZero() {
+		heap.Remove(&s.expiring, e.turn)
+	}
+}
+
+// A queue is a heap (see container/heap) of the entries that expire, the first
+// to go in front.
+type queue []*entry
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].record.Expires.Before(q[j].record.Expires) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].turn, q[j].turn = i, j
+}
+
+func (q *queue) Push(x any) {
+	if e, ok := x.(*entry); ok {
+		e.turn = len(*q)
+		*q = append(*q, e)
+	}
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
+}

@@ -1,0 +1,282 @@
+package memstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+
+	"github.com/go-login/auth"
+)
+
+// A Store keeps users of type *T, and records. [New] makes one.
+//
+// P is always *T; the compiler infers it.
+type Store[T any, P interface {
+	*T
+	auth.User
+}] struct {
+	*Records
+
+	mu    sync.RWMutex
+	users map[string]saved[P] // by ID
+	ids   map[string]string   // by UsernameKey and EmailKey, which cannot be mistaken for one another: only one has an @
+}
+
+// A saved user is replaced, never written to, so that it can be copied without
+// the lock.
+type saved[P any] struct {
+	user  P
+	names names
+}
+
+// New returns an empty store of users of type *T. Their AuthAccount method must
+// return a pointer into the T itself, as it does when T embeds [auth.Account].
+func New[T any, P interface {
+	*T
+	auth.User
+}](options ...Option) *Store[T, P] {
+	return &Store[T, P]{
+		Records: NewRecords(options...),
+		users:   map[string]saved[P]{},
+		ids:     map[string]string{},
+	}
+}
+
+// LoadUser implements [auth.UserLoader].
+func (s *Store[T, P]) LoadUser(ctx context.Context, id string) (P, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	user := s.users[id].user
+	s.mu.RUnlock()
+	if user == nil {
+		return nil, auth.ErrUserNotFound
+	}
+	return clone[T](user), nil
+}
+
+// FindUser implements [auth.UserStore].
+func (s *Store[T, P]) FindUser(ctx context.Context, key string) (P, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	var user P
+	if id, ok := s.ids[key]; ok {
+		user = s.users[id].user
+	}
+	s.mu.RUnlock()
+	if user == nil {
+		return nil, auth.ErrUserNotFound
+	}
+	return clone[T](user), nil
+}
+
+// CreateUser implements [auth.UserStore]. If P is an [auth.FormReader], its
+// ReadForm gets the form, or an empty one for nil, when the account is already
+// in place; what it writes to the account is dropped.
+//
+// An ID that CreateUser makes is random text, so it is never made twice. One
+// that is given must not be in use; that it never was is the caller's affair.
+func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.Values) (P, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	names, err := namesOf(a)
+	if err != nil {
+		return nil, err
+	}
+	if a.ID == "" {
+		a.ID = rand.Text()
+	}
+	user := P(new(T))
+	if err := place[T](user, a); err != nil {
+		return nil, err
+	}
+	if reader, ok := any(user).(auth.FormReader); ok {
+		if form == nil {
+			form = url.Values{}
+		}
+		if err := reader.ReadForm(form); err != nil {
+			return nil, err
+		}
+		if err := place[T](user, a); err != nil {
+			return nil, err
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, exists := s.users[a.ID]; exists {
+		return nil, fmt.Errorf("memstore: there is a user with the ID %q already", a.ID)
+	}
+	if err := s.free(names, a.ID); err != nil {
+		return nil, err
+	}
+	s.put(a.ID, user, names)
+	return clone[T](user), nil
+}
+
+// UpdateAccount implements [auth.UserStore].
+func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	names, err := namesOf(a)
+	if err != nil {
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.unchanged(a.ID, a.Version)
+	if err != nil {
+		return err
+	}
+	if err := s.free(names, a.ID); err != nil {
+		return err
+	}
+	a.Version++
+	user := P(new(T))
+	*user = *old.user
+	if err := place[T](user, a); err != nil {
+		return err
+	}
+	s.unindex(old.names)
+	s.put(a.ID, user, names)
+	return nil
+}
+
+// UpdateProfile saves what the user has besides the account, if the stored
+// Version is the user's, and counts the stored Version up. If it is not, it
+// changes nothing and returns [auth.ErrConflict]; if there is no such user,
+// [auth.ErrUserNotFound]. It leaves the account alone, whatever user has there,
+// and does not write to user: to change it once more, load it again.
+func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	given := user.AuthAccount()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.unchanged(given.ID, given.Version)
+	if err != nil {
+		return err
+	}
+	a := *old.user.AuthAccount()
+	a.Version++
+	next := P(new(T))
+	*next = *user
+	if err := place[T](next, a); err != nil {
+		return err
+	}
+	s.put(a.ID, next, old.names)
+	return nil
+}
+
+// DeleteUser deletes the user with this ID, or returns [auth.ErrUserNotFound].
+// The username and the address are free again; the ID is not given out a second
+// time. Records that name the user stay: see [Records.DeleteRecords].
+func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.users[id]
+	if !ok {
+		return auth.ErrUserNotFound
+	}
+	s.unindex(old.names)
+	delete(s.users, id)
+	return nil
+}
+
+// unchanged returns the user in the store, if its account has this Version.
+func (s *Store[T, P]) unchanged(id string, version int64) (saved[P], error) {
+	old, ok := s.users[id]
+	switch {
+	case !ok:
+		return old, auth.ErrUserNotFound
+	case old.user.AuthAccount().Version != version:
+		return old, auth.ErrConflict
+	}
+	return old, nil
+}
+
+// names are the keys by which FindUser finds an account, empty for one that it
+// does not have.
+type names struct{ username, email string }
+
+func namesOf(a auth.Account) (n names, err error) {
+	if a.Username != "" {
+		if n.username, err = auth.UsernameKey(a.Username); err != nil {
+			return names{}, err
+		}
+	}
+	if a.Email != "" {
+		if n.email, err = auth.EmailKey(a.Email); err != nil {
+			return names{}, err
+		}
+	}
+	return n, nil
+}
+
+// free returns nil if the account with this ID may have the names.
+func (s *Store[T, P]) free(n names, id string) error {
+	if owner, taken := s.ids[n.username]; taken && owner != id {
+		return auth.ErrUsernameTaken
+	}
+	if owner, taken := s.ids[n.email]; taken && owner != id {
+		return auth.ErrEmailTaken
+	}
+	return nil
+}
+
+// put saves a user and makes it findable. The empty name is never in the index.
+func (s *Store[T, P]) put(id string, user P, n names) {
+	s.users[id] = saved[P]{user, n}
+	if n.username != "" {
+		s.ids[n.username] = id
+	}
+	if n.email != "" {
+		s.ids[n.email] = id
+	}
+}
+
+func (s *Store[T, P]) unindex(n names) {
+	delete(s.ids, n.username)
+	delete(s.ids, n.email)
+}
+
+// clone returns a copy of a user that the store has placed an account in.
+func clone[T any, P interface {
+	*T
+	auth.User
+}](user P) P {
+	c := P(new(T))
+	*c = *user
+	a := c.AuthAccount()
+	*a = a.Clone()
+	return c
+}
+
+// place makes a copy of a the account of user.
+func place[T any, P interface {
+	*T
+	auth.User
+}](user P, a auth.Account) error {
+	other := P(new(T))
+	*other = *user
+	own := user.AuthAccount()
+	if own == nil || own != user.AuthAccount() || own == other.AuthAccount() {
+		return errors.New("memstore: AuthAccount must return a pointer into the user itself; embed auth.Account")
+	}
+	*own = a.Clone()
+	return nil
+}

@@ -1,0 +1,340 @@
+package auth
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// LoadAndSave is Manager.LoadAndSave.
+func (c *Core) LoadAndSave(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.stateOf(r.Context()) != nil { // wrapped twice
+			next.ServeHTTP(w, r)
+			return
+		}
+		s := &state{core: c, request: r, outer: r.Context()}
+		s.ctx = &requestContext{s.outer, s}
+		r = r.WithContext(s.ctx)
+		rw := &responseWriter{ResponseWriter: w, state: s}
+		if !c.origins.allows(r) {
+			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: ErrCrossOrigin})
+			c.Error(rw, r, ErrCrossOrigin)
+			return
+		}
+		if err := s.load(); err != nil {
+			c.Error(rw, r, err)
+			return
+		}
+		next.ServeHTTP(rw, r)
+		rw.start()
+	})
+}
+
+// A responseWriter commits the session before the header goes out.
+type responseWriter struct {
+	http.ResponseWriter
+	state   *state
+	started bool
+	failed  error // the commit's; the response is an error page then, and takes nothing more
+}
+
+// start commits, once. If that fails, the answer becomes an error.
+func (w *responseWriter) start() {
+	if w.started {
+		return
+	}
+	w.started = true
+	if w.failed = w.state.commit(w.Header()); w.failed == nil {
+		return
+	}
+	h := w.Header()
+	for _, name := range []string{
+		"Content-Type", "Content-Length", "Content-Encoding", "Content-Disposition", "Content-Range",
+		"Etag", "Last-Modified", "Location", "Set-Cookie", "Cache-Control",
+	} {
+		h.Del(name)
+	}
+	w.state.core.fail(w.ResponseWriter, w.state.request, statusOf(w.failed), w.failed)
+}
+
+func (w *responseWriter) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status) // there may be several before the header
+		return
+	}
+	again := w.started
+	if w.start(); w.failed == nil {
+		w.ResponseWriter.WriteHeader(status) // which complains about a second call
+	} else if again {
+		w.state.core.cfg.Logger.Debug("auth: WriteHeader after an error page")
+	}
+}
+
+func (w *responseWriter) Write(b []byte) (int, error) {
+	if w.start(); w.failed != nil {
+		return 0, w.failed
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// ReadFrom lets a file be sent without copying.
+func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
+	if w.start(); w.failed != nil {
+		return 0, w.failed
+	}
+	return io.Copy(w.ResponseWriter, src)
+}
+
+func (w *responseWriter) Flush() { _ = w.FlushError() }
+
+// FlushError is what http.ResponseController calls.
+func (w *responseWriter) FlushError() error {
+	if w.start(); w.failed != nil {
+		return w.failed
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.start(); w.failed != nil {
+		return nil, nil, w.failed
+	}
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// RequireLogin is Manager.RequireLogin.
+func (c *Core) RequireLogin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := c.User(r.Context()); err != nil {
+			c.Error(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Error answers a request that cannot be served because of err.
+//
+// ErrNotLoggedIn, which is what RequireLogin calls it with, sends a browser to
+// Config.LoginURL by 303 See Other, with the page it wanted in the query as
+// next if asking for it again changes nothing; an htmx request gets 401 and
+// HX-Redirect; a client that does not want HTML gets 401. Other errors are
+// answered by their status: 401 for what wraps ErrLoginRefused, 403 for
+// ErrCrossOrigin, 413 for a body that http.MaxBytesReader cut off, 503 with
+// Retry-After for ErrBusy, and 500, with a record in the log, for everything
+// else.
+func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, ErrNotLoggedIn) {
+		c.fail(w, r, statusOf(err), err)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	switch {
+	case r.Header.Get("HX-Request") == "true":
+		h.Set("HX-Redirect", c.nextOfPage(r.Header.Get("HX-Current-URL")).AddTo(c.cfg.LoginURL))
+		c.fail(w, r, http.StatusUnauthorized, err)
+	case !wantsHTML(r):
+		c.fail(w, r, http.StatusUnauthorized, err)
+	default:
+		redirect(w, nextOf(r).AddTo(c.cfg.LoginURL))
+	}
+}
+
+// nextOfPage is the path and query of a page's URL, if it is one of ours.
+func (c *Core) nextOfPage(page string) Next {
+	u, err := url.Parse(page)
+	if err != nil || !c.origins.own[u.Scheme+"://"+u.Host] {
+		return Next{}
+	}
+	return ParseNext(u.RequestURI())
+}
+
+// wantsHTML reports whether a redirect to a page is of use to the client: to a
+// browser that navigates, and to a client that does not say what it wants.
+func wantsHTML(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	if strings.Contains(accept, "text/html") {
+		return true
+	}
+	return !strings.Contains(accept, "json") &&
+		!strings.Contains(r.Header.Get("Content-Type"), "json") &&
+		r.Header.Get("Sec-Fetch-Dest") != "empty"
+}
+
+func statusOf(err error) int {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrLoginRefused):
+		return http.StatusUnauthorized
+	case errors.Is(err, ErrCrossOrigin):
+		return http.StatusForbidden
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// fail writes an error page.
+func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
+	if status >= 500 {
+		c.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "auth: request failed",
+			slog.Int("status", status), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.String("error", err.Error()))
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	switch status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 asks for a challenge; browsers ignore this one
+	}
+	if c.cfg.ErrorPage != nil {
+		c.cfg.ErrorPage(w, r, status, err)
+		return
+	}
+	text := http.StatusText(status)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if !wantsHTML(r) {
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+		return
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, text)
+}
+
+// cookies are the names of the cookies, and the attributes they all have.
+type cookies struct {
+	session, visitor, flash string
+	secure                  bool
+}
+
+func newCookies(base *url.URL, name string) (cookies, error) {
+	for i := range len(name) {
+		if c := name[i]; !isAlnum(c) && c != '-' && c != '_' {
+			return cookies{}, fmt.Errorf("auth: CookieName %q is not of letters, digits, - and _", name)
+		}
+	}
+	if base.Scheme == "https" {
+		name = "__Host-" + name
+	} else {
+		// Browsers refuse the prefix here. Cookies do not know ports, and
+		// several applications may be under development at once.
+		port := base.Port()
+		if port == "" {
+			port = "80"
+		}
+		name += "-" + port
+	}
+	return cookies{name, name + "-visitor", name + "-flash", base.Scheme == "https"}, nil
+}
+
+// write sets a cookie for as long as the browser runs, or deletes it if value
+// is empty, with the attributes it was set with.
+func (c cookies) write(h http.Header, name, value string) {
+	cookie := http.Cookie{
+		Name: name, Value: value, Path: "/",
+		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	if value == "" {
+		cookie.MaxAge, cookie.Expires = -1, time.Unix(1, 0)
+	}
+	h.Add("Set-Cookie", cookie.String())
+}
+
+// An originCheck refuses requests that a page of another site has made the
+// browser send.
+type originCheck struct {
+	own        map[string]bool // the application's origins
+	trusted    map[string]bool // these and Config.Origins
+	protection *http.CrossOriginProtection
+	bypass     *http.ServeMux
+}
+
+func newOriginCheck(base *url.URL, origins, bypass []string) (originCheck, error) {
+	o := originCheck{
+		own: map[string]bool{}, trusted: map[string]bool{},
+		protection: http.NewCrossOriginProtection(), bypass: http.NewServeMux(),
+	}
+	o.own[base.Scheme+"://"+base.Host] = true
+	if base.Scheme == "http" { // the loopback's names are one
+		for _, host := range []string{"localhost", "127.0.0.1", "[::1]"} {
+			if port := base.Port(); port != "" {
+				host += ":" + port
+			}
+			o.own["http://"+host] = true
+		}
+	}
+	for origin := range o.own {
+		origins = append(origins[:len(origins):len(origins)], origin)
+	}
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || origin != u.Scheme+"://"+strings.ToLower(u.Host) {
+			return o, fmt.Errorf("auth: %q is not an origin as browsers write it (https://app.example)", origin)
+		}
+		if err := o.protection.AddTrustedOrigin(origin); err != nil {
+			return o, fmt.Errorf("auth: Origins: %w", err)
+		}
+		o.trusted[origin] = true
+	}
+	for _, pattern := range bypass {
+		if err := handle(o.bypass, pattern); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// bypassed is the handler of requests that skip the check.
+type bypassed struct{}
+
+func (bypassed) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// handle turns the panic of a malformed pattern into an error.
+func handle(mux *http.ServeMux, pattern string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("auth: CrossOriginBypass %q: %v", pattern, p)
+		}
+	}()
+	mux.Handle(pattern, bypassed{})
+	return nil
+}
+
+// allows reports whether the request may come from where it comes from.
+func (o originCheck) allows(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	if h, _ := o.bypass.Handler(r); h == (bypassed{}) {
+		return true
+	}
+	if o.protection.Check(r) != nil {
+		return false
+	}
+	// The check above takes any scheme if the browser is too old to say where
+	// the request is from; the origin must be one of ours to the letter. A
+	// client that sends neither is no browser, and brings its own cookies.
+	origin := r.Header.Get("Origin")
+	return r.Header.Get("Sec-Fetch-Site") != "" || origin == "" || o.trusted[origin]
+}

@@ -1,0 +1,112 @@
+package auth
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxNext is the longest Next, in bytes.
+const maxNext = 2048
+
+// Next is where to go after a login: a path of this site with its query and
+// fragment. There is no way to make one that leads elsewhere, so it may be
+// redirected to whatever a client sent. The zero value leads nowhere.
+type Next struct{ target string }
+
+// ParseNext returns the Next that text stands for, or the zero value.
+//
+// Browsers read URLs more liberally than net/url does (they strip tabs, and
+// take \ for /), so it does not parse: it accepts a text that starts with a
+// single / and consists of visible ASCII without \, and keeps it as it is. Such
+// a text is a path to every parser.
+func ParseNext(text string) Next {
+	if len(text) == 0 || len(text) > maxNext || text[0] != '/' || strings.HasPrefix(text, "//") {
+		return Next{}
+	}
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			return Next{}
+		}
+	}
+	return Next{text}
+}
+
+// NextFrom returns the next of a request: the field of that name in the form,
+// or else in the query.
+func NextFrom(r *http.Request) Next {
+	if r.PostForm == nil {
+		// An error leaves what could be parsed; a field that is missing is no next.
+		_ = r.ParseForm()
+	}
+	if r.PostForm.Has("next") {
+		return ParseNext(r.PostForm.Get("next"))
+	}
+	return ParseNext(r.URL.Query().Get("next"))
+}
+
+// nextOf returns the page that a request is for, so that it can be asked for
+// again: the zero value for a request that may change something.
+func nextOf(r *http.Request) Next {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return Next{}
+	}
+	target := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		target += "?" + escapeQuery(r.URL.RawQuery)
+	}
+	return ParseNext(target)
+}
+
+// escapeQuery escapes the bytes that a server accepts in a query and ParseNext
+// does not.
+func escapeQuery(query string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// IsZero reports whether n leads nowhere.
+func (n Next) IsZero() bool { return n.target == "" }
+
+// String returns the path, query and fragment, or "".
+func (n Next) String() string { return n.target }
+
+// AddTo returns u with n in its query as next, or u if n leads nowhere. u is
+// the application's own, and must have no fragment.
+func (n Next) AddTo(u string) string {
+	if n.IsZero() {
+		return u
+	}
+	separator := "?"
+	if strings.Contains(u, "?") {
+		separator = "&"
+	}
+	return u + separator + "next=" + url.QueryEscape(n.target)
+}
+
+// Redirect answers 303 See Other with n, or with fallback if n leads nowhere.
+// fallback is the application's own URL and is not checked.
+//
+// It is used in place of http.Redirect, which rewrites paths: it makes
+// /\evil.example of /./\evil.example.
+func (n Next) Redirect(w http.ResponseWriter, fallback string) {
+	target := n.target
+	if target == "" {
+		target = fallback
+	}
+	redirect(w, target)
+}
+
+// redirect sends the client to a URL that is already known to be ours.
+func redirect(w http.ResponseWriter, target string) {
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
+}

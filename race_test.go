@@ -1,0 +1,15 @@
+package auth_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+func TestRaces(t *testing.T) {
+	testapp.Races(t, func(_ *testing.T, clock func() time.Time) testapp.Store {
+		return memstore.New[testapp.User](memstore.WithClock(clock))
+	})
+}

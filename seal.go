@@ -1,0 +1,130 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// A purpose separates the keys of one use from those of another: what was
+// sealed for one cannot be opened for another.
+type purpose string
+
+const (
+	purposeFlash purpose = "flash"
+	purposeReset purpose = "reset"
+)
+
+// A keyring seals texts that go out into the world and come back: cookies and
+// mailed tokens. They are AES-256-GCM under keys derived from Config.Secrets
+// by HKDF-SHA-256, one for each purpose.
+type keyring struct{ seals map[purpose][]cipher.AEAD }
+
+// minSecret is the least length of a secret, in bytes.
+const minSecret = 32
+
+// Texts that are known from tutorials, in which people leave them.
+var wellKnownSecrets = []string{
+	"your-secret-key", "your_secret_key", "yoursecretkey", "secret-key", "secret_key", "secretkey", "changeme",
+	"change-me", "change_me", "change this", "you-will-never-guess", "django-insecure", "my-secret", "mysecret",
+	"supersecret", "super-secret", "super_secret", "keyboard cat", "replace-me", "0123456789abcdef0123456789abcdef",
+	"hard to guess", "dev-secret", "example-secret", "insecure",
+}
+
+func newKeyring(secrets [][]byte) (*keyring, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("auth: no Secrets; make one with crypto/rand and keep it out of the source")
+	}
+	k := &keyring{seals: map[purpose][]cipher.AEAD{}}
+	for i, secret := range secrets {
+		if err := checkSecret(secret); err != nil {
+			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
+		}
+		for _, p := range []purpose{purposeFlash, purposeReset} {
+			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
+			if err != nil {
+				return nil, err
+			}
+			block, err := aes.NewCipher(key)
+			if err != nil {
+				return nil, err
+			}
+			aead, err := cipher.NewGCMWithRandomNonce(block)
+			if err != nil {
+				return nil, err
+			}
+			k.seals[p] = append(k.seals[p], aead)
+		}
+	}
+	return k, nil
+}
+
+func checkSecret(secret []byte) error {
+	lower := bytes.ToLower(secret)
+	for _, known := range wellKnownSecrets {
+		if bytes.Contains(lower, []byte(known)) {
+			return errors.New("is a well-known text")
+		}
+	}
+	if len(secret) < minSecret {
+		return fmt.Errorf("is %d bytes long, and must be at least %d", len(secret), minSecret)
+	}
+	distinct := map[byte]bool{}
+	for _, b := range secret {
+		distinct[b] = true
+	}
+	if len(distinct) < 8 { // 32 random bytes have 30, hexadecimal digits 14
+		return errors.New("is not random")
+	}
+	return nil
+}
+
+// seal encrypts and signs data, as text for URLs and cookies.
+func (k *keyring) seal(p purpose, data []byte) string {
+	sealed := k.seals[p][0].Seal(nil, nil, data, []byte(p)) //nolint:gosec // it makes its own nonce
+	return base64.RawURLEncoding.EncodeToString(sealed)
+}
+
+// open returns what seal was given, under any of the secrets.
+func (k *keyring) open(p purpose, text string) ([]byte, bool) {
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, false
+	}
+	for _, aead := range k.seals[p] {
+		if data, err := aead.Open(nil, nil, sealed, []byte(p)); err == nil {
+			return data, true
+		}
+	}
+	return nil, false
+}
+
+// newToken returns 256 random bits as text for a cookie.
+func newToken() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// tokenLength is the length of what newToken returns.
+const tokenLength = 43
+
+// tokenKey is the key of a token's record: the store never sees the token.
+func tokenKey(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// randomVersion is a new record's version.
+func randomVersion() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])                              // never fails
+	return int64(binary.LittleEndian.Uint64(b[:]) >> 2)
+}

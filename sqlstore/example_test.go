@@ -1,0 +1,48 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/sqlstore"
+	_ "modernc.org/sqlite"
+)
+
+type Reader struct {
+	auth.Account
+	Name string
+}
+
+func (r *Reader) ReadForm(form url.Values) error {
+	r.Name = form.Get("name")
+	return nil
+}
+
+func Example() {
+	ctx := context.Background()
+	db, err := sql.Open("sqlite", "file::memory:")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1) // a database in memory belongs to its connection
+
+	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil {
+		panic(err)
+	}
+	store := sqlstore.New[Reader](db, sqlstore.SQLite)
+
+	_, err = store.CreateUser(ctx, auth.Account{Username: "Ada"}, url.Values{"name": {"Ada Lovelace"}})
+	if err != nil {
+		panic(err)
+	}
+	reader, err := store.FindUser(ctx, "ada")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(reader.Name)
+	// Output: Ada Lovelace
+}

@@ -1,0 +1,328 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-login/auth"
+)
+
+// Store is a table of users and one of records: an [auth.UserStore] of *T, and
+// an [auth.RecordStore].
+//
+// The account is kept in columns. The fields that T has besides go through
+// encoding/json, into one column: what is not exported is not kept, a type's
+// own MarshalJSON decides for it, and an [auth.Secret], which JSON cannot read
+// back, is an error of CreateUser and UpdateProfile.
+type Store[T any, P interface {
+	*T
+	auth.User
+}] struct {
+	*Records
+}
+
+// New keeps users of type *T, where T has its account by value, best by
+// embedding:
+//
+//	type User struct {
+//		auth.Account
+//		Name string
+//	}
+//
+//	store := sqlstore.New[User](db, sqlstore.SQLite)
+//
+// It does not touch the database. What is wrong with T or the options is the
+// error of every method.
+func New[T any, P interface {
+	*T
+	auth.User
+}](db *sql.DB, dialect Dialect, options ...Option) *Store[T, P] {
+	d := open(db, dialect, options)
+	user := P(new(T))
+	if account := user.AuthAccount(); d.err == nil && (account == nil || account != user.AuthAccount()) {
+		d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+	}
+	return &Store[T, P]{Records: &Records{db: d}}
+}
+
+// LoadUser implements [auth.UserLoader].
+func (s *Store[T, P]) LoadUser(ctx context.Context, id string) (P, error) {
+	return s.find(ctx, selectUser+`WHERE id = ?`, id)
+}
+
+// FindUser implements [auth.UserStore].
+func (s *Store[T, P]) FindUser(ctx context.Context, key string) (P, error) {
+	if strings.Contains(key, "@") {
+		return s.find(ctx, selectUser+`WHERE email_key = ?`, key)
+	}
+	return s.find(ctx, selectUser+`WHERE username_key = ?`, key)
+}
+
+const selectUser = `
+	SELECT id, username, email, email_verified, password_hash, stamp, disabled, roles, version, profile
+	FROM {prefix}users `
+
+// find returns the user that a query by one name yields.
+func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
+	if !isText(name) {
+		return nil, auth.ErrUserNotFound
+	}
+	var user P
+	err := s.db.query(ctx, s.db.pool, func(rows *sql.Rows) (err error) {
+		var a auth.Account
+		var roles, profile []byte
+		err = rows.Scan(&a.ID, &a.Username, &a.Email, &a.EmailVerified, &a.PasswordHash,
+			&a.Stamp, &a.Disabled, &roles, &a.Version, &profile)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(roles, &a.Roles); err != nil {
+			return fmt.Errorf("roles of user %s: %w", a.ID, err)
+		}
+		user, err = s.decode(a, profile)
+		return err
+	}, query, name)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: reading a user: %w", err)
+	}
+	if user == nil {
+		return nil, auth.ErrUserNotFound
+	}
+	return user, nil
+}
+
+// CreateUser implements [auth.UserStore]. The ID that it sets is a random text
+// of 130 bits. An ID that another user has is an error of the database's. The
+// user that it returns has been through the database's encoding, and is the one
+// that LoadUser returns.
+func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.Values) (P, error) {
+	if s.db.err != nil {
+		return nil, s.db.err
+	}
+	if a.ID == "" {
+		a.ID = rand.Text()
+	}
+	row, err := rowOf(a)
+	if err != nil {
+		return nil, err
+	}
+	if !isText(a.ID) {
+		return nil, errNoText
+	}
+	user := P(new(T))
+	*user.AuthAccount() = a.Clone()
+	if reader, ok := any(user).(auth.FormReader); ok {
+		if form == nil {
+			form = url.Values{}
+		}
+		if err := reader.ReadForm(form); err != nil {
+			return nil, err
+		}
+	}
+	profile, err := s.encode(user)
+	if err != nil {
+		return nil, err
+	}
+	user, err = s.decode(a.Clone(), []byte(profile)) // whatever ReadForm did to the account
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.db.exec(ctx, s.db.pool, `
+		INSERT INTO {prefix}users (id, version, profile, created, username, username_key, email, email_key,
+			email_verified, password_hash, stamp, disabled, roles)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append([]any{a.ID, a.Version, profile, s.now()}, row.values()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: creating a user: %w", s.taken(ctx, row, "", err))
+	}
+	return user, nil
+}
+
+// UpdateAccount implements [auth.UserStore].
+func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
+	row, err := rowOf(a)
+	if err != nil {
+		return err
+	}
+	if !isText(a.ID) {
+		return auth.ErrUserNotFound
+	}
+	n, err := s.db.exec(ctx, s.db.pool, `
+		UPDATE {prefix}users SET version = ?, username = ?, username_key = ?, email = ?, email_key = ?,
+			email_verified = ?, password_hash = ?, stamp = ?, disabled = ?, roles = ?
+		WHERE id = ? AND version = ?`,
+		slices.Concat([]any{a.Version + 1}, row.values(), []any{a.ID, a.Version})...)
+	if err != nil {
+		return fmt.Errorf("sqlstore: updating an account: %w", s.taken(ctx, row, a.ID, err))
+	}
+	return s.unlessChanged(ctx, n, a.ID)
+}
+
+// UpdateProfile saves the fields of T besides the account, if the stored
+// Version is that of user's account, and counts it up. If it is not, it changes
+// nothing and returns ErrConflict: load the user, make the change again and
+// retry. It returns ErrUserNotFound for an unknown ID. It does not write to
+// user, whose Version is out of date afterwards, and saves no change of the
+// account; that is UpdateAccount's.
+func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
+	if s.db.err != nil {
+		return s.db.err
+	}
+	profile, err := s.encode(user)
+	if err != nil {
+		return err
+	}
+	a := *user.AuthAccount()
+	if !isText(a.ID) {
+		return auth.ErrUserNotFound
+	}
+	if _, err := s.decode(a, []byte(profile)); err != nil {
+		return err
+	}
+	n, err := s.db.exec(ctx, s.db.pool, `
+		UPDATE {prefix}users SET profile = ?, version = ? WHERE id = ? AND version = ?`,
+		profile, a.Version+1, a.ID, a.Version)
+	if err != nil {
+		return fmt.Errorf("sqlstore: updating a user: %w", err)
+	}
+	return s.unlessChanged(ctx, n, a.ID)
+}
+
+// DeleteUser deletes a user and the user's records in this database. It
+// returns ErrUserNotFound if there is none; records elsewhere (Config.Sessions)
+// are the caller's to delete.
+func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
+	if !isText(id) {
+		return auth.ErrUserNotFound
+	}
+	err := s.db.transaction(ctx, func(tx *sql.Tx) error {
+		n, err := s.db.exec(ctx, tx, `DELETE FROM {prefix}users WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return auth.ErrUserNotFound
+		}
+		_, err = s.db.exec(ctx, tx, `DELETE FROM {prefix}records WHERE user_id = ?`, []byte(id))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sqlstore: deleting a user: %w", err)
+	}
+	return nil
+}
+
+// unlessChanged says why a conditional update changed n rows.
+func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) error {
+	if n > 0 {
+		return nil
+	}
+	found, err := s.db.exists(ctx, `SELECT 1 FROM {prefix}users WHERE id = ?`, id)
+	if err != nil {
+		return fmt.Errorf("sqlstore: reading a user: %w", err)
+	}
+	if found {
+		return auth.ErrConflict
+	}
+	return auth.ErrUserNotFound
+}
+
+// taken finds out whether a statement failed because somebody other than self
+// has a name of this row. Asking who has it takes no knowledge of drivers and
+// their error codes; it can only err if the name was given up in between, and
+// then the answer is the failure as it was.
+func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
+	found, err := s.db.exists(ctx,
+		`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`, r.usernameKey, self)
+	if found && err == nil {
+		return auth.ErrUsernameTaken
+	}
+	found, err = s.db.exists(ctx,
+		`SELECT 1 FROM {prefix}users WHERE email_key = ? AND id <> ?`, r.emailKey, self)
+	if found && err == nil {
+		return auth.ErrEmailTaken
+	}
+	return failure
+}
+
+// encode returns the fields that user has besides the account, as JSON.
+func (s *Store[T, P]) encode(user P) (string, error) {
+	own := *user
+	account := P(&own).AuthAccount()
+	if account == user.AuthAccount() {
+		return "", fmt.Errorf("sqlstore: a %T does not hold its account by value", own)
+	}
+	*account = auth.Account{}
+	text, err := json.Marshal(P(&own))
+	if err != nil {
+		return "", fmt.Errorf("sqlstore: encoding a user's fields: %w", err)
+	}
+	return string(text), nil
+}
+
+// decode makes a user of an account and what encode returned.
+func (s *Store[T, P]) decode(a auth.Account, profile []byte) (P, error) {
+	user := P(new(T))
+	if err := json.Unmarshal(profile, user); err != nil {
+		return nil, fmt.Errorf("sqlstore: decoding the fields of user %s: %w", a.ID, err)
+	}
+	*user.AuthAccount() = a
+	return user, nil
+}
+
+// A row is an account as the table has it.
+type row struct {
+	account               auth.Account
+	usernameKey, emailKey sql.NullString
+	roles                 string
+}
+
+// rowOf returns the errors of UsernameKey and EmailKey as they are.
+func rowOf(a auth.Account) (r row, err error) {
+	r.account = a
+	if r.usernameKey, err = keyOf(a.Username, auth.UsernameKey); err != nil {
+		return row{}, err
+	}
+	if r.emailKey, err = keyOf(a.Email, auth.EmailKey); err != nil {
+		return row{}, err
+	}
+	if !isText(a.PasswordHash.Reveal() + a.Stamp.Reveal() + strings.Join(a.Roles, " ")) {
+		return row{}, errNoText
+	}
+	roles, err := json.Marshal(a.Roles)
+	r.roles = string(roles)
+	return r, err
+}
+
+// values are those that may change: username, username_key, email, email_key,
+// email_verified, password_hash, stamp, disabled and roles.
+func (r row) values() []any {
+	a := r.account
+	return []any{a.Username, r.usernameKey, a.Email, r.emailKey,
+		a.EmailVerified, a.PasswordHash, a.Stamp, a.Disabled, r.roles}
+}
+
+// keyOf is the canonical form of a name, or NULL for none.
+func keyOf(name string, canonical func(string) (string, error)) (sql.NullString, error) {
+	if name == "" {
+		return sql.NullString{}, nil
+	}
+	key, err := canonical(name)
+	return sql.NullString{String: key, Valid: true}, err
+}
+
+var errNoText = errors.New("sqlstore: a field of the account is not UTF-8, or has a NUL byte")
+
+// isText reports whether every database takes s as text: PostgreSQL refuses
+// NUL bytes and what is not UTF-8.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}

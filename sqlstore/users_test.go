@@ -1,0 +1,256 @@
+package sqlstore_test
+
+import (
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/sqlstore"
+)
+
+func newStore(t *testing.T) *sqlstore.Store[User, *User] {
+	t.Helper()
+	return sqlstore.New[User](newDB(t), sqlstore.SQLite, sqlstore.WithClock(clock))
+}
+
+func TestProfile(t *testing.T) {
+	s := newStore(t)
+	a := auth.Account{
+		Username: "Ada", Email: "Ada@Example.com", EmailVerified: true,
+		PasswordHash: auth.NewSecret("$argon2id$…"), Stamp: auth.NewSecret("stamp"), Roles: []string{"admin", ""}, Version: 41,
+	}
+	created, err := s.CreateUser(t.Context(), a, url.Values{"name": {"Ada"}, "role": {"root"}})
+	check(t, err)
+	if len(created.ID) < 26 || created.Name != "Ada" || len(created.Roles) != 2 {
+		t.Fatalf("created %+v", created)
+	}
+
+	changed := *created
+	changed.Born = 1815
+	changed.Settings = map[string]string{"theme": "<dark>", "\x00": "ä"}
+	changed.Dirty = true          // is not for JSON
+	changed.Username = "countess" // is not in the profile
+	check(t, s.UpdateProfile(t.Context(), &changed))
+	if changed.Version != 41 {
+		t.Errorf("UpdateProfile wrote to the user: version %d", changed.Version)
+	}
+	wantError(t, s.UpdateProfile(t.Context(), &changed), auth.ErrConflict)
+
+	want := *created
+	want.Born, want.Settings, want.Version = changed.Born, changed.Settings, 42
+	for _, find := range []func() (*User, error){
+		func() (*User, error) { return s.LoadUser(t.Context(), created.ID) },
+		func() (*User, error) { return s.FindUser(t.Context(), "ada") },
+		func() (*User, error) { return s.FindUser(t.Context(), "ada@example.com") },
+	} {
+		got, err := find()
+		check(t, err)
+		if !got.PasswordHash.Equal(a.PasswordHash) || !got.Stamp.Equal(a.Stamp) {
+			t.Error("the secrets have changed")
+		}
+		got.PasswordHash, got.Stamp = want.PasswordHash, want.Stamp
+		if !reflect.DeepEqual(*got, want) {
+			t.Errorf("got %+v, want %+v", *got, want)
+		}
+	}
+
+	// UpdateAccount leaves the profile alone.
+	next := want.Clone()
+	next.Username, next.Disabled, next.Roles = "", true, nil
+	check(t, s.UpdateAccount(t.Context(), next))
+	got, err := s.LoadUser(t.Context(), next.ID)
+	check(t, err)
+	if got.Born != 1815 || got.Username != "" || !got.Disabled || got.Roles != nil || got.Version != 43 {
+		t.Errorf("got %+v", got)
+	}
+
+	changed.ID = "nobody's"
+	wantError(t, s.UpdateProfile(t.Context(), &changed), auth.ErrUserNotFound)
+}
+
+func TestProfileHoldsNoAccount(t *testing.T) {
+	db := newDB(t)
+	s := sqlstore.New[User](db, sqlstore.SQLite)
+	_, err := s.CreateUser(t.Context(), auth.Account{
+		Username: "ada", PasswordHash: auth.NewSecret("hash"), Roles: []string{"admin"},
+	}, url.Values{"name": {"Ada"}})
+	check(t, err)
+	var profile string
+	check(t, db.QueryRowContext(t.Context(), `SELECT profile FROM auth_users`).Scan(&profile))
+	if want := `{"Name":"Ada","born":0}`; profile != want {
+		t.Errorf("got %s, want %s", profile, want)
+	}
+}
+
+func TestReadForm(t *testing.T) {
+	s := newStore(t)
+	_, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, url.Values{"name": {"nobody"}})
+	if err != errNoName { //nolint:errorlint // the error itself, not wrapped
+		t.Errorf("got the error %v", err)
+	}
+	_, err = s.FindUser(t.Context(), "ada")
+	wantError(t, err, auth.ErrUserNotFound)
+}
+
+// What JSON cannot bring back is found out before it is saved.
+func TestProfileWithSecret(t *testing.T) {
+	type user struct {
+		auth.Account
+		PIN auth.Secret `json:",omitzero"`
+	}
+	s := sqlstore.New[user](newDB(t), sqlstore.SQLite)
+	u, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
+	check(t, err)
+	u.PIN = auth.NewSecret("1234")
+	wantFailure(t, "UpdateProfile", s.UpdateProfile(t.Context(), u))
+	got, err := s.LoadUser(t.Context(), u.ID)
+	check(t, err)
+	if got.Version != u.Version {
+		t.Error("it was saved")
+	}
+}
+
+// A type may keep its account where it likes, but in itself.
+type member struct {
+	Login auth.Account `json:"-"`
+	Nick  string
+}
+
+func (m *member) AuthAccount() *auth.Account { return &m.Login }
+
+type borrowed struct{ account *auth.Account }
+
+func (b *borrowed) AuthAccount() *auth.Account {
+	if b.account == nil {
+		b.account = &auth.Account{}
+	}
+	return b.account
+}
+
+func TestAccountInAField(t *testing.T) {
+	s := sqlstore.New[member](newDB(t), sqlstore.SQLite)
+	m, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
+	check(t, err)
+	m.Nick = "A"
+	check(t, s.UpdateProfile(t.Context(), m))
+	if m.Login.Username != "ada" {
+		t.Error("UpdateProfile emptied the account")
+	}
+	m, err = s.LoadUser(t.Context(), m.Login.ID)
+	check(t, err)
+	if m.Nick != "A" || m.Login.Username != "ada" || m.Login.Version != 1 {
+		t.Errorf("got %+v", m)
+	}
+
+	b := &borrowed{&auth.Account{ID: m.Login.ID, Version: 1}}
+	wantFailure(t, "UpdateProfile", sqlstore.New[borrowed](newDB(t), sqlstore.SQLite).UpdateProfile(t.Context(), b))
+	if b.account.ID == "" {
+		t.Error("UpdateProfile emptied the account")
+	}
+}
+
+func TestHostileNames(t *testing.T) {
+	db := newDB(t)
+	s := sqlstore.New[User](db, sqlstore.SQLite)
+	populate(t, s)
+	for _, name := range append(hostile[4:], "", "1\x00", "' OR '1'='1", "1' --", "ADA", "ada@EXAMPLE.com", "ada ") {
+		if name == "1" {
+			continue
+		}
+		_, err := s.LoadUser(t.Context(), name)
+		wantError(t, err, auth.ErrUserNotFound)
+		_, err = s.FindUser(t.Context(), name)
+		wantError(t, err, auth.ErrUserNotFound)
+		wantError(t, s.DeleteUser(t.Context(), name), auth.ErrUserNotFound)
+		wantError(t, s.UpdateAccount(t.Context(), auth.Account{ID: name, Username: "eve"}), auth.ErrUserNotFound)
+		wantError(t, s.UpdateProfile(t.Context(), &User{Account: auth.Account{ID: name}}), auth.ErrUserNotFound)
+	}
+	_, err := s.CreateUser(t.Context(), auth.Account{Username: "' OR 1=1 --"}, nil)
+	wantError(t, err, auth.ErrInvalidUsername)
+	_, err = s.CreateUser(t.Context(), auth.Account{Username: "bob", Email: "' OR 1=1 --"}, nil)
+	wantError(t, err, auth.ErrInvalidEmail)
+	wantError(t, s.UpdateAccount(t.Context(), auth.Account{ID: "1", Version: 1, Username: "' OR 1=1 --"}), auth.ErrInvalidUsername)
+
+	// This one is an address.
+	injection := "'or'1'='1'--@x.example"
+	u, err := s.CreateUser(t.Context(), auth.Account{Email: injection}, url.Values{"name": {"'; DROP TABLE auth_users; --"}})
+	check(t, err)
+	got, err := s.FindUser(t.Context(), injection)
+	check(t, err)
+	if got.ID != u.ID || got.Name != "'; DROP TABLE auth_users; --" {
+		t.Errorf("got %+v", got)
+	}
+	check(t, s.DeleteUser(t.Context(), u.ID))
+	_, err = s.LoadUser(t.Context(), "1")
+	check(t, err)
+
+	for _, a := range []auth.Account{
+		{ID: "\xff", Username: "eve"},
+		{ID: "\x00", Username: "eve"},
+		{Username: "eve", Roles: []string{"\xff"}},
+		{Username: "eve", Stamp: auth.NewSecret("\x00")},
+	} {
+		_, err := s.CreateUser(t.Context(), a, nil)
+		wantFailure(t, "CreateUser", err)
+	}
+}
+
+func TestTaken(t *testing.T) {
+	s := newStore(t)
+	populate(t, s)
+	bob, err := s.CreateUser(t.Context(), auth.Account{ID: "2", Username: "bob", Email: "bob@example.com", Version: 1}, nil)
+	check(t, err)
+	for _, c := range []struct {
+		a    auth.Account
+		want error
+	}{
+		{auth.Account{Username: "ADA"}, auth.ErrUsernameTaken},
+		{auth.Account{Email: "ADA@example.COM"}, auth.ErrEmailTaken},
+		{auth.Account{Username: "ada", Email: "ada@example.com"}, auth.ErrUsernameTaken},
+		{auth.Account{Username: "ada", Email: "bob@example.com"}, auth.ErrUsernameTaken},
+	} {
+		_, err := s.CreateUser(t.Context(), c.a, nil)
+		wantError(t, err, c.want)
+		c.a.ID, c.a.Version = bob.ID, bob.Version
+		wantError(t, s.UpdateAccount(t.Context(), c.a), c.want)
+		c.a.Version++
+		wantError(t, s.UpdateAccount(t.Context(), c.a), auth.ErrConflict)
+		c.a.ID = "3"
+		wantError(t, s.UpdateAccount(t.Context(), c.a), auth.ErrUserNotFound)
+	}
+	_, err = s.CreateUser(t.Context(), auth.Account{ID: "2", Username: "eve"}, nil)
+	wantFailure(t, "an ID that is taken", err)
+
+	// Nothing collides with an empty name, and nothing with itself.
+	for range 2 {
+		_, err = s.CreateUser(t.Context(), auth.Account{Username: strings.Repeat("x", 1+len(bob.ID))}, nil)
+		check(t, err)
+		bob.ID += "x"
+	}
+	check(t, s.UpdateAccount(t.Context(), auth.Account{ID: "2", Username: "BOB", Version: 1}))
+}
+
+func TestDeleteUser(t *testing.T) {
+	s := newStore(t)
+	populate(t, s)
+	other := auth.Record{Kind: "session", Key: "z", UserID: "11"}
+	nobody := auth.Record{Kind: "counter", Key: "1"}
+	check(t, s.InsertRecord(t.Context(), other))
+	check(t, s.InsertRecord(t.Context(), nobody))
+	check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "totp", Key: "x", UserID: "1"}))
+
+	check(t, s.DeleteUser(t.Context(), "1"))
+	wantError(t, s.DeleteUser(t.Context(), "1"), auth.ErrUserNotFound)
+	for _, id := range [][2]string{{"session", "a"}, {"session", "b"}, {"totp", "x"}} {
+		_, err := s.GetRecord(t.Context(), id[0], id[1])
+		wantError(t, err, auth.ErrRecordNotFound)
+	}
+	for _, r := range []auth.Record{other, nobody} {
+		_, err := s.GetRecord(t.Context(), r.Kind, r.Key)
+		check(t, err)
+	}
+	_, err := s.CreateUser(t.Context(), auth.Account{Username: "ada", Email: "ada@example.com"}, nil)
+	check(t, err)
+}
