@@ -140,6 +140,11 @@ type Config struct {
 	// up to a minute early, never late. Negative means none.
 	IdleTimeout time.Duration
 
+	// RememberFor is how long Remember lasts, however often the device is used:
+	// 30 days by default (NIST SP 800-63B-4, section 2.1.3), at most 400, which
+	// is what browsers keep a cookie.
+	RememberFor time.Duration
+
 	// Origins are further origins (https://admin.example) whose pages may send
 	// requests that change something. A trusted origin is fully trusted: its
 	// pages can do whatever the user can.
@@ -290,6 +295,7 @@ func (cfg *Config) setDefaults() error {
 	}
 	def(&cfg.Lifetime, 24*time.Hour)
 	def(&cfg.IdleTimeout, time.Hour)
+	def(&cfg.RememberFor, 30*24*time.Hour)
 	def(&cfg.ResetLifetime, 30*time.Minute)
 	if cfg.LoginURL == "" {
 		cfg.LoginURL = "/login"
@@ -322,6 +328,8 @@ func (cfg *Config) setDefaults() error {
 		return fmt.Errorf("auth: Lifetime %v is shorter than a minute", cfg.Lifetime)
 	case cfg.IdleTimeout > 0 && cfg.IdleTimeout < 2*touchAfter:
 		return fmt.Errorf("auth: IdleTimeout %v is shorter than %v", cfg.IdleTimeout, 2*touchAfter)
+	case cfg.RememberFor < time.Minute || cfg.RememberFor > maxRemember:
+		return fmt.Errorf("auth: RememberFor %v is not between a minute and 400 days", cfg.RememberFor)
 	case cfg.ResetLifetime < 0 || cfg.ResetLifetime > 24*time.Hour:
 		return fmt.Errorf("auth: ResetLifetime %v is not between 0 and 24 hours", cfg.ResetLifetime)
 	case cfg.MinPassword < minPassword || cfg.MinPassword > 64:
@@ -475,18 +483,19 @@ func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (
 // LoginUser logs the user in: it passes the gates, rotates the session token,
 // and has the login stored before it returns; the cookie goes out with the
 // response's header. What an anonymous visitor had in the session is kept,
-// another user's is dropped. An earlier login of this browser is ended.
+// another user's is dropped. An earlier login of this browser is ended, and so
+// is what it was remembered as; the option Remember has it remembered anew.
 //
 // It must be called inside LoadAndSave (else ErrNoSession) and before the
 // header is written (else ErrHeaderWritten). An error that wraps
 // ErrLoginRefused comes from a gate. ErrLoggedOut says that the login this
 // browser had was ended at the same moment.
-func (m *Manager[U]) LoginUser(ctx context.Context, user U) error {
+func (m *Manager[U]) LoginUser(ctx context.Context, user U, options ...LoginOption) error {
 	u, err := m.given(user)
 	if err != nil {
 		return err
 	}
-	return m.core.LoginUser(ctx, u)
+	return m.core.LoginUser(ctx, u, options...)
 }
 
 // LogoutUser ends the login and the session that goes with it, everywhere that

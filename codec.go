@@ -15,7 +15,7 @@ import (
 // A session's record holds, in this order: the version of the format, the
 // login's header, and the application's values.
 //
-//	header  = six texts and three times
+//	header  = seven texts and three times
 //	values  = entry … (sorted by key)
 //	entry   = text (the key) text (the value, whose first byte is its type)
 //	text    = uvarint (its length) bytes
@@ -34,15 +34,16 @@ type header struct {
 	methods string // how the user authenticated, separated by spaces
 	address string // the client's, at the login
 	agent   string // likewise
+	device  string // the key of the remembered device that it was made from or with
 
-	authenticated time.Time // when the user last proved who they are
+	authenticated time.Time // when the user last proved who they are; zero for a remembered login
 	created       time.Time // when the session, or the login, began
 	seen          time.Time // the last request, to the minute
 }
 
 func (h header) append(b []byte) []byte {
 	b = append(b, formatVersion)
-	for _, s := range [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent} {
+	for _, s := range [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device} {
 		b = appendText(b, s)
 	}
 	for _, t := range [...]time.Time{h.authenticated, h.created, h.seen} {
@@ -58,7 +59,7 @@ func decodeSession(data string) (h header, values string, ok bool) {
 	if r.byte() != formatVersion {
 		return h, "", false
 	}
-	for _, s := range [...]*string{&h.userID, &h.loginID, &h.stamp, &h.methods, &h.address, &h.agent} {
+	for _, s := range [...]*string{&h.userID, &h.loginID, &h.stamp, &h.methods, &h.address, &h.agent, &h.device} {
 		*s = r.text()
 	}
 	for _, t := range [...]*time.Time{&h.authenticated, &h.created, &h.seen} {

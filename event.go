@@ -19,6 +19,7 @@ const (
 	EventSessionEnded    EventKind = "session-ended"    // a login was found void; Err says why
 	EventSessionDamaged  EventKind = "session-damaged"  // a session's record, or a value in it, cannot be read
 	EventRotated         EventKind = "token-rotated"    // a session got a new token
+	EventRememberStolen  EventKind = "remember-stolen"  // a remember cookie was used again: the device's logins were ended
 	EventRegistered      EventKind = "registered"       // an account was created
 	EventRegisterFailed  EventKind = "register-failed"  //
 	EventPasswordChanged EventKind = "password-changed" //
@@ -40,7 +41,7 @@ type Event struct {
 	UserID    string // of the account it is about, if there is one
 	Address   string // the client's IP address, if a request is at work
 	UserAgent string // what the client says that it is, at most 256 bytes
-	Method    string // how the user authenticated, for logins: "password"
+	Method    string // how the user authenticated, for logins: "password", "remember"
 	Err       error  // why, for what failed
 }
 

@@ -223,8 +223,8 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash string
-	secure                  bool
+	session, visitor, flash, remember string
+	secure                            bool
 }
 
 func newCookies(base *url.URL, name string) (cookies, error) {
@@ -244,15 +244,16 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 		}
 		name += "-" + port
 	}
-	return cookies{name, name + "-visitor", name + "-flash", base.Scheme == "https"}, nil
+	return cookies{name, name + "-visitor", name + "-flash", name + "-remember", base.Scheme == "https"}, nil
 }
 
-// write sets a cookie for as long as the browser runs, or deletes it if value
-// is empty, with the attributes it was set with.
-func (c cookies) write(h http.Header, name, value string) {
+// write sets a cookie for maxAge, or as long as the browser runs if that is
+// zero, or deletes it if value is empty, with the attributes it was set with.
+func (c cookies) write(h http.Header, name, value string, maxAge time.Duration) {
 	cookie := http.Cookie{
 		Name: name, Value: value, Path: "/",
 		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		MaxAge: int(maxAge / time.Second),
 	}
 	if value == "" {
 		cookie.MaxAge, cookie.Expires = -1, time.Unix(1, 0)

@@ -353,7 +353,8 @@ func (c *Core) updateAccount(ctx context.Context, id string, change func(*Accoun
 	return nil, ErrConflict
 }
 
-// endSessions deletes a user's sessions after a change of Stamp. They are dead
+// endSessions deletes a user's sessions and remembered devices after a change
+// of Stamp. They are dead
 // already; a failure leaves only records that nobody can use.
 func (c *Core) endSessions(ctx context.Context, userID string) {
 	if err := c.deleteSessions(ctx, userID); err != nil {
@@ -364,5 +365,7 @@ func (c *Core) endSessions(ctx context.Context, userID string) {
 func (c *Core) deleteSessions(ctx context.Context, userID string, keep ...string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	return c.sessions.DeleteRecords(ctx, kindSession, userID, keep...)
+	return errors.Join(
+		c.records.DeleteRecords(ctx, kindRemember, userID),
+		c.sessions.DeleteRecords(ctx, kindSession, userID, keep...))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -20,12 +21,17 @@ type purpose string
 const (
 	purposeFlash purpose = "flash"
 	purposeReset purpose = "reset"
+
+	purposeRemember purpose = "remember"
 )
 
 // A keyring seals texts that go out into the world and come back: cookies and
 // mailed tokens. They are AES-256-GCM under keys derived from Config.Secrets
 // by HKDF-SHA-256, one for each purpose.
-type keyring struct{ seals map[purpose][]cipher.AEAD }
+type keyring struct {
+	seals map[purpose][]cipher.AEAD
+	macs  map[purpose][][]byte // keys of HMAC-SHA-256, derived alike
+}
 
 // minSecret is the least length of a secret, in bytes.
 const minSecret = 32
@@ -42,15 +48,19 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no Secrets; make one with crypto/rand and keep it out of the source")
 	}
-	k := &keyring{seals: map[purpose][]cipher.AEAD{}}
+	k := &keyring{map[purpose][]cipher.AEAD{}, map[purpose][][]byte{}}
 	for i, secret := range secrets {
 		if err := checkSecret(secret); err != nil {
 			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
 		}
-		for _, p := range []purpose{purposeFlash, purposeReset} {
+		for _, p := range []purpose{purposeFlash, purposeReset, purposeRemember} {
 			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
 			if err != nil {
 				return nil, err
+			}
+			if p == purposeRemember {
+				k.macs[p] = append(k.macs[p], key)
+				continue
 			}
 			block, err := aes.NewCipher(key)
 			if err != nil {
@@ -106,6 +116,26 @@ func (k *keyring) open(p purpose, text string) ([]byte, bool) {
 	return nil, false
 }
 
+// sign returns the HMAC of data, of 32 bytes.
+func (k *keyring) sign(p purpose, data []byte) []byte { return hmacOf(k.macs[p][0], data) }
+
+// verify reports whether mac is what sign has returned, under any of the
+// secrets.
+func (k *keyring) verify(p purpose, data, mac []byte) bool {
+	for _, key := range k.macs[p] {
+		if hmac.Equal(hmacOf(key, data), mac) {
+			return true
+		}
+	}
+	return false
+}
+
+func hmacOf(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
 // newToken returns 256 random bits as text for a cookie.
 func newToken() string {
 	var b [32]byte
@@ -125,6 +155,6 @@ func tokenKey(token string) string {
 // randomVersion is a new record's version.
 func randomVersion() int64 {
 	var b [8]byte
-	_, _ = rand.Read(b[:])                              // never fails
+	_, _ = rand.Read(b[:]) // never fails
 	return int64(binary.LittleEndian.Uint64(b[:]) >> 2)
 }

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -84,7 +83,9 @@ type state struct {
 	varies    bool // the answer depends on the cookie
 	committed bool // the header is written: no cookie can be set any more
 
+	resumed       bool              // the remember cookie has been tried
 	cookie        map[string]string // to be set; an empty value deletes
+	rememberUntil time.Time         // of the remember cookie, if it is set
 	flash         []Flash
 	flashRead     bool
 	flashChanged  bool
@@ -285,6 +286,14 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 	for {
 		s.op.Lock()
 		s.varies = true
+		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.committed; try {
+			s.resumed = true
+			s.op.Unlock()
+			if err := s.resume(); err != nil {
+				return nil, void, err
+			}
+			continue
+		}
 		cur := s.cur
 		if !s.userKnown && !cur.isLogin() {
 			s.user, s.userKnown = nil, true
@@ -304,7 +313,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		s.op.Lock()
 		if s.cur == cur { // else somebody logged in or out meanwhile: begin again
 			s.user, s.userKnown = user, true
-			if reason := invalid(cur, user); reason != nil {
+			if reason := invalid(cur.header.stamp, user); reason != nil {
 				void = true
 				s.discard(reason)
 			}
@@ -313,15 +322,15 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 	}
 }
 
-// invalid says why a session is no login of the user's any more, or nil. The
-// user is nil if the account is gone.
-func invalid(s *session, user User) error {
+// invalid says why something that was made with this stamp is not the user's
+// any more, or nil. The user is nil if the account is gone.
+func invalid(stamp string, user User) error {
 	switch {
 	case user == nil:
 		return ErrUserNotFound
 	case user.AuthAccount().Disabled:
 		return ErrDisabled
-	case !user.AuthAccount().Stamp.Equal(NewSecret(s.header.stamp)):
+	case !user.AuthAccount().Stamp.Equal(NewSecret(stamp)):
 		return ErrLoggedOut
 	}
 	return nil
@@ -341,313 +350,22 @@ func (s *state) discard(reason error) {
 
 // drop deletes a session's record where it is safe if that fails.
 func (s *state) drop(ctx context.Context, old *session) {
-	_, err := s.core.sessions.TakeRecord(ctx, old.record.Kind, old.record.Key)
-	if err != nil && !errors.Is(err, ErrRecordNotFound) {
+	if err := take(ctx, s.core.sessions, old.record.Kind, old.record.Key); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: old.record.UserID, Err: err})
 	}
 }
 
-// LoginUser is Manager.LoginUser.
-func (c *Core) LoginUser(ctx context.Context, user User) error {
-	return c.enter(ctx, user, methodPassword)
+// take deletes a record that may be gone already.
+func take(ctx context.Context, store RecordStore, kind, key string) error {
+	_, err := store.TakeRecord(ctx, kind, key)
+	return unlessNotFound(err)
 }
 
-// enter is the gate: every way to log in ends here, and only here does a
-// request become a logged-in one.
-func (c *Core) enter(ctx context.Context, user User, method string) error {
-	id := user.AuthAccount().ID
-	err := c.pass(ctx, user, method)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventLoginRefused, UserID: id, Method: method, Err: err})
-		return err
-	}
-	c.event(ctx, Event{Kind: EventLogin, UserID: id, Method: method})
-	return nil
-}
-
-// gates are what an account must pass, in this order. They are asked about the
-// account that was authenticated: the session gets its Stamp, and is void if
-// that is no longer the stored one.
-func (c *Core) gates() []func(*Account) error {
-	return []func(*Account) error{
-		func(a *Account) error {
-			if a.Disabled {
-				return ErrDisabled
-			}
-			return nil
-		},
-	}
-}
-
-func (c *Core) pass(ctx context.Context, user User, method string) error {
-	a := user.AuthAccount()
-	if a.ID == "" {
-		return errors.New("auth: a user without an ID cannot log in")
-	}
-	for _, gate := range c.gates() {
-		if err := gate(a); err != nil {
-			return err
-		}
-	}
-	s := c.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
-	stranger, err := s.login(user, method)
-	if stranger {
-		s.clearValues()
+func unlessNotFound(err error) error {
+	if errors.Is(err, ErrRecordNotFound) {
+		return nil
 	}
 	return err
-}
-
-// login makes the request's session one of the user's. It reports whether the
-// session had been another user's.
-func (s *state) login(user User, method string) (stranger bool, err error) {
-	s.op.Lock()
-	defer s.op.Unlock()
-	switch {
-	case s.committed:
-		return false, ErrHeaderWritten
-	case s.loggedOut:
-		return false, ErrLoggedOut
-	}
-	a := user.AuthAccount()
-	now := s.core.cfg.Now()
-	h := header{
-		userID: a.ID, loginID: newToken(), stamp: a.Stamp.Reveal(), methods: method,
-		address: s.address(), agent: s.agent(),
-		authenticated: now, created: now, seen: now,
-	}
-	values := ""
-	if s.cur != nil {
-		values = s.cur.values
-	}
-	old := s.cur
-	if old.isLogin() {
-		if stranger = old.header.userID != a.ID; stranger {
-			values = ""
-		} else {
-			h.loginID = old.header.loginID // it is renewed, and ends as one
-		}
-	}
-	if err := s.replace(h, values, nil); err != nil {
-		return false, err
-	}
-	if stranger {
-		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
-	}
-	s.user, s.userKnown, s.ended = user, true, false
-	return stranger, nil
-}
-
-// replace makes a new record, with a new token, the request's session, and
-// deletes the old one: in this order. If the old one is found to be gone, the
-// login has been ended, and the new record goes too; the other order would let
-// a login that is being ended live on in a record that its end did not see.
-//
-// between runs in between, if it is given; if it fails, nothing has happened.
-// After it there is no way back. The caller holds op.
-func (s *state) replace(h header, values string, between func() error) error {
-	ctx, cancel := detach(s.ctx)
-	defer cancel()
-	c, old, token := s.core, s.cur, newToken()
-	next := &session{
-		record: Record{Kind: kindSession, Key: tokenKey(token), UserID: h.userID, Version: randomVersion()},
-		header: h, values: values,
-	}
-	if h.userID == "" {
-		next.record.Kind = kindVisitor
-	}
-	c.encode(next)
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	if err := c.sessions.InsertRecord(ctx, next.record); err != nil {
-		s.drop(ctx, next) // it may have been stored all the same
-		return err
-	}
-	if between != nil {
-		if err := between(); err != nil {
-			s.drop(ctx, next)
-			return err
-		}
-	}
-	if old.isLogin() && old.header.loginID == h.loginID {
-		err := c.sessions.InsertRecord(ctx, Record{
-			Kind: kindRotated, Key: old.record.Key, UserID: h.userID, Data: []byte(h.loginID),
-			Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
-		})
-		if err != nil && !errors.Is(err, ErrRecordExists) && between == nil {
-			s.drop(ctx, next)
-			return err
-		}
-	}
-	if old != nil {
-		_, err := c.sessions.TakeRecord(ctx, old.record.Kind, old.record.Key)
-		switch {
-		case errors.Is(err, ErrRecordNotFound) && old.isLogin():
-			s.drop(ctx, next)
-			s.lose()
-			s.user, s.userKnown = nil, true
-			return ErrLoggedOut
-		case err != nil && !errors.Is(err, ErrRecordNotFound) && between == nil:
-			s.drop(ctx, next)
-			return err
-		}
-	}
-	s.cur = next
-	if h.userID == "" {
-		s.setCookie(c.cookies.visitor, token)
-		return nil
-	}
-	s.setCookie(c.cookies.session, token)
-	s.deleteCookie(c.cookies.visitor)
-	return nil
-}
-
-// rotate gives the session a new token.
-func (s *state) rotate() error {
-	s.op.Lock()
-	defer s.op.Unlock()
-	if s.cur == nil {
-		return nil
-	}
-	if s.committed {
-		// The new token could not be sent. It may be a logout that came late.
-		return errors.Join(ErrHeaderWritten, s.end())
-	}
-	id := s.cur.header.userID
-	if err := s.replace(s.cur.header, s.cur.values, nil); err != nil {
-		return err
-	}
-	s.note(Event{Kind: EventRotated, UserID: id})
-	return nil
-}
-
-// changeStamp runs a change of the account that gives it a new Stamp, and ends
-// the account's sessions, but for the request's own if it is one of them: that
-// one goes on under a new token. Its new record is stored before the change, so
-// that a store which fails then has changed nothing.
-func (s *state) changeStamp(userID string, stamp Secret, change func() error) error {
-	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	if !s.cur.isLogin() || s.cur.header.userID != userID || s.committed {
-		err := change()
-		if err == nil {
-			s.endSessions(userID)
-		}
-		return err
-	}
-	h := s.cur.header
-	h.stamp = stamp.Reveal()
-	err := s.replace(h, s.cur.values, change)
-	switch {
-	case errors.Is(err, ErrLoggedOut): // the change is made; the login was ended at the same moment
-		s.endSessions(userID)
-		return nil
-	case err != nil:
-		return err
-	}
-	s.userKnown = false // it has changed
-	s.endSessions(userID, s.cur.record.Key)
-	return nil
-}
-
-// endSessions is Core.endSessions for a caller that holds op.
-func (s *state) endSessions(userID string, keep ...string) {
-	if err := s.core.deleteSessions(s.ctx, userID, keep...); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
-	}
-}
-
-// LogoutUser is Manager.LogoutUser.
-func (c *Core) LogoutUser(ctx context.Context) error {
-	s := c.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
-	s.op.Lock()
-	hadLogin, late := s.cur.isLogin(), s.committed
-	err := s.end()
-	s.op.Unlock()
-	if err != nil {
-		return err
-	}
-	if hadLogin {
-		s.clearValues()
-	}
-	if late {
-		return ErrHeaderWritten
-	}
-	return nil
-}
-
-// end ends the request's login and deletes its cookie. What a visitor has is
-// kept. The caller holds op.
-func (s *state) end() error {
-	ctx, cancel := detach(s.ctx)
-	defer cancel()
-	userID, loginID := "", ""
-	if s.cur.isLogin() {
-		userID, loginID = s.cur.header.userID, s.cur.header.loginID
-		if _, err := s.core.sessions.TakeRecord(ctx, kindSession, s.cur.record.Key); err != nil && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-		s.cur = nil
-	} else if s.key != "" { // an old token, perhaps
-		r, err := s.core.sessions.GetRecord(ctx, kindRotated, s.key)
-		if err != nil && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-		userID, loginID = r.UserID, string(r.Data)
-	}
-	if loginID != "" {
-		if err := s.core.endLogin(ctx, userID, loginID); err != nil {
-			return err
-		}
-		s.note(Event{Kind: EventLogout, UserID: userID})
-	}
-	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
-	s.deleteCookie(s.core.cookies.session)
-	return nil
-}
-
-// endLogin deletes a login's records until there are none: a rotation that was
-// under way may have inserted another one, and if it inserts one later, it finds
-// that the one it replaces is gone.
-func (c *Core) endLogin(ctx context.Context, userID, loginID string) error {
-	for range maxConflicts {
-		records, err := c.sessions.ListRecords(ctx, kindSession, userID)
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, r := range records {
-			if h, _, ok := decodeSession(string(r.Data)); !ok || h.loginID != loginID {
-				continue
-			}
-			found = true
-			if _, err := c.sessions.TakeRecord(ctx, kindSession, r.Key); err != nil && !errors.Is(err, ErrRecordNotFound) {
-				return err
-			}
-		}
-		if !found {
-			return nil
-		}
-	}
-	return errors.New("auth: the login's records keep coming back")
 }
 
 func (s *state) setCookie(name, value string) {
@@ -693,10 +411,17 @@ func (s *state) commit(h http.Header) error {
 			s.deleteCookie(s.core.cookies.flash)
 		}
 	}
-	for _, name := range [...]string{s.core.cookies.session, s.core.cookies.visitor, s.core.cookies.flash} {
-		if value, ok := s.cookie[name]; ok {
-			s.core.cookies.write(h, name, value)
+	names := &s.core.cookies
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.remember} {
+		value, ok := s.cookie[name]
+		if !ok {
+			continue
 		}
+		maxAge := time.Duration(0)
+		if name == names.remember {
+			maxAge = s.rememberUntil.Sub(s.core.cfg.Now())
+		}
+		names.write(h, name, value, maxAge)
 	}
 	if s.varies || s.flashRead || ready {
 		h.Add("Vary", "Cookie")
@@ -706,254 +431,4 @@ func (s *state) commit(h http.Header) error {
 		h.Set("Cache-Control", "no-store")
 	}
 	return nil
-}
-
-// The rest of this file is the application's data: between the record, which
-// has it encoded, and scs, which has it in a map.
-
-// Sessions is Manager.Sessions.
-func (c *Core) Sessions() *scs.SessionManager {
-	m := *c.scs
-	return &m
-}
-
-// newSCS returns a session manager whose store is the state in the context, and
-// the key under which it looks for its data there.
-func newSCS(c *Core) (*scs.SessionManager, any) {
-	// Not scs.New, which starts a goroutine that cannot be stopped safely. The
-	// manager then has no key of its own in the context, which matters only to
-	// managers inside one another.
-	m := &scs.SessionManager{
-		Lifetime: c.cfg.Lifetime,
-		Store:    scsStore{c},
-		Codec:    scsCodec{},
-		// Only scs's own middleware would set the cookie, or call ErrorFunc.
-		Cookie: scs.SessionCookie{
-			Name: c.cfg.CookieName + "-unused", Path: "/",
-			HttpOnly: true, Secure: c.cookies.secure, SameSite: http.SameSiteLaxMode,
-		},
-		ErrorFunc: c.Error,
-	}
-	probe := &keyProbe{Context: context.Background()}
-	_, _ = m.Load(probe, "") // an empty token asks no store
-	return m, probe.key
-}
-
-// A keyProbe learns what key a context is asked for.
-type keyProbe struct {
-	context.Context
-	key any
-}
-
-func (p *keyProbe) Value(key any) any {
-	p.key = key
-	return nil
-}
-
-// markerKey is in scs's values from the time that it deletes its token until
-// we know why: RenewToken leaves the values alone, Destroy clears them.
-const markerKey = "\x00go-login"
-
-// scs returns scs's own state, and makes it from the record at first use.
-func (s *state) scs() any {
-	s.values.Lock()
-	defer s.values.Unlock()
-	if s.scsReady {
-		return s.scsData
-	}
-	s.scsReady = true
-	var failed []error
-	s.given, failed = decodeValues(s.loaded)
-	for _, err := range failed {
-		s.note(Event{Kind: EventSessionDamaged, Err: err})
-	}
-	if len(failed) > 0 { // what could not be read is not ours to change: leave it out of the comparison
-		if readable, err := encodeValues(s.given); err == nil {
-			s.loaded = string(readable)
-		}
-	}
-	m := *s.core.scs
-	m.Store, m.Codec = givenStore{}, givenCodec{s}
-	ctx, err := m.Load(s.outer, markerKey)
-	if err == nil {
-		s.scsData = ctx.Value(s.core.scsKey)
-	}
-	return s.scsData
-}
-
-// clearValues forgets the application's data.
-func (s *state) clearValues() {
-	s.values.Lock()
-	s.loaded = ""
-	ready := s.scsReady
-	s.values.Unlock()
-	if ready {
-		_ = s.core.scs.Clear(s.ctx) // returns nil always
-	}
-}
-
-// save stores what the application changed in its data.
-func (s *state) save(ctx context.Context, encoded string) error {
-	s.values.Lock()
-	changes := diff(s.loaded, encoded)
-	s.values.Unlock()
-	if len(changes) == 0 {
-		return nil
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	if err := s.write(ctx, changes); err != nil {
-		return err
-	}
-	s.values.Lock()
-	s.loaded = encoded
-	s.values.Unlock()
-	return nil
-}
-
-// write makes changes in the session's record, or in a new visitor's. If the
-// record is gone, so is what they were for. The caller holds op.
-func (s *state) write(ctx context.Context, changes []change) error {
-	for range maxConflicts {
-		switch {
-		case s.ended:
-			return nil
-		case s.cur == nil && s.committed:
-			return ErrHeaderWritten
-		case s.cur == nil:
-			now := s.core.cfg.Now()
-			return s.replace(header{created: now, seen: now}, apply("", changes), nil)
-		}
-		next := *s.cur
-		next.values = apply(next.values, changes)
-		s.core.encode(&next)
-		switch err := s.core.sessions.UpdateRecord(ctx, next.record); {
-		case err == nil:
-			next.record.Version++
-			s.cur = &next
-			return nil
-		case errors.Is(err, ErrRecordNotFound):
-			s.lose()
-			return nil
-		case !errors.Is(err, ErrConflict):
-			return err
-		}
-		switch found, err := s.fetch(ctx, next.record.Kind, next.record.Key); {
-		case err != nil:
-			return err
-		case found == nil:
-			s.lose()
-		default:
-			s.cur = found
-		}
-	}
-	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
-}
-
-// settle finds out what scs's deletion of its token was: RenewToken has been
-// dealt with, Destroy is a logout.
-func (s *state) settle() error {
-	if !s.deletePending.Swap(false) {
-		return nil
-	}
-	kept := s.core.scs.Exists(s.ctx, markerKey) && s.core.scs.Token(s.ctx) != ""
-	s.core.scs.Remove(s.ctx, markerKey)
-	if kept {
-		return nil
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	wasLogin := s.cur.isLogin()
-	if err := s.end(); err != nil {
-		return err
-	}
-	if !wasLogin && s.cur != nil { // a visitor's session is destroyed, too
-		ctx, cancel := detach(s.ctx)
-		defer cancel()
-		if _, err := s.core.sessions.TakeRecord(ctx, kindVisitor, s.cur.record.Key); err != nil && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-		s.cur = nil
-		s.deleteCookie(s.core.cookies.visitor)
-	}
-	s.values.Lock()
-	s.loaded = ""
-	s.values.Unlock()
-	return nil
-}
-
-// scsStore is scs's store: the session of the context, and no other. So there
-// is nothing to merge in and nothing to iterate over.
-type scsStore struct{ core *Core }
-
-func (scsStore) Delete(string) error                    { return ErrNoSession }
-func (scsStore) Find(string) ([]byte, bool, error)      { return nil, false, ErrNoSession }
-func (scsStore) Commit(string, []byte, time.Time) error { return ErrNoSession }
-func (scsStore) All() (map[string][]byte, error)        { return map[string][]byte{}, nil }
-
-func (t scsStore) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
-	if t.core.stateOf(ctx) == nil {
-		return nil, false, ErrNoSession
-	}
-	return nil, false, nil
-}
-
-func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) error {
-	s := t.core.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	return s.save(ctx, string(encoded))
-}
-
-// DeleteCtx is called by RenewToken and by Destroy, which cannot be told apart
-// here: the token is rotated for both, and settle finds out. scs holds its lock.
-func (t scsStore) DeleteCtx(ctx context.Context, _ string) error {
-	s := t.core.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	if err := s.rotate(); err != nil && !errors.Is(err, ErrLoggedOut) {
-		return err
-	}
-	s.given[markerKey] = true
-	s.deletePending.Store(true)
-	return nil
-}
-
-// scsCodec encodes the application's values. Nothing is ever decoded through
-// it: scs's store finds nothing.
-type scsCodec struct{}
-
-func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	if _, ok := values[markerKey]; ok {
-		copied := make(map[string]any, len(values))
-		for k, v := range values {
-			if k != markerKey {
-				copied[k] = v
-			}
-		}
-		values = copied
-	}
-	return encodeValues(values)
-}
-
-func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
-	return time.Time{}, map[string]any{}, nil
-}
-
-// givenStore and givenCodec hand scs a request's values.
-type givenStore struct{}
-
-func (givenStore) Delete(string) error                    { return nil }
-func (givenStore) Find(string) ([]byte, bool, error)      { return nil, true, nil }
-func (givenStore) Commit(string, []byte, time.Time) error { return nil }
-
-type givenCodec struct{ state *state }
-
-func (givenCodec) Encode(time.Time, map[string]any) ([]byte, error) { return nil, nil }
-
-func (g givenCodec) Decode([]byte) (time.Time, map[string]any, error) {
-	deadline := g.state.core.cfg.Now().Add(g.state.core.cfg.Lifetime)
-	return deadline, g.state.given, nil
 }

@@ -32,9 +32,10 @@ type FormReader interface {
 
 // An Account is what the library must know about a user.
 //
-// It has no String, LogValue or MarshalJSON method, because embedding would
-// promote it to the application's type; its secrets are of type [Secret] and
-// look after themselves.
+// Its texts are valid UTF-8 without NUL; a store may refuse others. It has no
+// String, LogValue or MarshalJSON method, because embedding would promote it to
+// the application's type; its secrets are of type [Secret] and look after
+// themselves.
 type Account struct {
 	// ID names the account for ever. It is opaque to the library; the store
 	// sets it in CreateUser when it is empty. It is never reused, not even
@@ -43,7 +44,7 @@ type Account struct {
 
 	// Username and Email are what the user typed. They are compared in their
 	// canonical forms (UsernameKey, EmailKey); mail goes to Email as it stands
-	// here. Either may be empty, but not both.
+	// here. Either may be empty.
 	Username string `json:",omitzero"`
 	Email    string `json:",omitzero"`
 
@@ -101,7 +102,9 @@ func (f LoaderFunc[U]) LoadUser(ctx context.Context, id string) (U, error) { ret
 // implementation; its subtests are this contract in detail.
 //
 // All methods may be called by many goroutines at once, and by several
-// processes where the store is shared.
+// processes where the store is shared. Each is atomic: its effect is whole or
+// absent. After an error that is not among those named here (a connection
+// lost, a context cancelled midway) the caller does not know which.
 type UserStore[U User] interface {
 	UserLoader[U]
 
@@ -111,8 +114,9 @@ type UserStore[U User] interface {
 	FindUser(ctx context.Context, key string) (U, error)
 
 	// CreateUser saves a new account and returns its user. The store sets the
-	// ID when a has none, and stores everything else as given. form has the
-	// other fields of the registration; it may be nil.
+	// ID when a has none, and stores everything else as given; an ID that is in
+	// use is an error. form has the other fields of the registration; it may be
+	// nil.
 	//
 	// Of any number of concurrent calls whose usernames have one UsernameKey,
 	// one succeeds and the others return ErrUsernameTaken; likewise for
@@ -138,7 +142,7 @@ type Record struct {
 	Key  string
 
 	// UserID is the account that the record belongs to, or empty. It never
-	// changes.
+	// changes, and is compared byte by byte.
 	UserID string
 
 	// Data is opaque, may be empty, and is sealed where it is secret.
@@ -163,7 +167,8 @@ func (r Record) Expired(now time.Time) bool {
 // implementation; its subtests are this contract in detail.
 //
 // Each method is atomic: its effect is whole or absent, and visible to every
-// other process when it returns. All methods may be called by many goroutines
+// other process when it returns. After an error that is not among those named
+// here the caller does not know which. All methods may be called by many goroutines
 // at once. A record that has expired behaves as one that is not there; removing
 // it is the store's own affair. An empty Kind or Key is ErrInvalidRecord.
 type RecordStore interface {

@@ -174,8 +174,12 @@ func (a *App) routes() {
 	// enter logs in without a password, which takes no time.
 	a.Mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
 		u, err := a.Store.FindUser(r.Context(), r.PostFormValue("login"))
+		var options []auth.LoginOption
+		if r.PostFormValue("remember") != "" {
+			options = append(options, auth.Remember())
+		}
 		if err == nil {
-			err = a.LoginUser(r.Context(), u)
+			err = a.LoginUser(r.Context(), u, options...)
 		}
 		a.answer(w, r, err)
 	})
@@ -342,6 +346,17 @@ func (c *Client) Login(name string) {
 	c.tb.Helper()
 	if r := c.Post("/enter", "login", name); r.StatusCode != http.StatusOK {
 		c.tb.Fatalf("login as %s: %s %s", name, r.Status, r.Text)
+	}
+}
+
+// Restart ends the browser's session: only cookies that last are left.
+func (c *Client) Restart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.Cookies {
+		if !strings.HasSuffix(name, "-remember") {
+			delete(c.Cookies, name)
+		}
 	}
 }
 

@@ -1,0 +1,261 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// This file is about the application's data in a session: between the record,
+// which has it encoded, and scs, which has it in a map.
+
+// Sessions is Manager.Sessions.
+func (c *Core) Sessions() *scs.SessionManager {
+	m := *c.scs
+	return &m
+}
+
+// newSCS returns a session manager whose store is the state in the context, and
+// the key under which it looks for its data there.
+func newSCS(c *Core) (*scs.SessionManager, any) {
+	// Not scs.New, which starts a goroutine that cannot be stopped safely. The
+	// manager then has no key of its own in the context, which matters only to
+	// managers inside one another.
+	m := &scs.SessionManager{
+		Lifetime: c.cfg.Lifetime,
+		Store:    scsStore{c},
+		Codec:    scsCodec{},
+		// Only scs's own middleware would set the cookie, or call ErrorFunc.
+		Cookie: scs.SessionCookie{
+			Name: c.cfg.CookieName + "-unused", Path: "/",
+			HttpOnly: true, Secure: c.cookies.secure, SameSite: http.SameSiteLaxMode,
+		},
+		ErrorFunc: c.Error,
+	}
+	probe := &keyProbe{Context: context.Background()}
+	_, _ = m.Load(probe, "") // an empty token asks no store
+	return m, probe.key
+}
+
+// A keyProbe learns what key a context is asked for.
+type keyProbe struct {
+	context.Context
+	key any
+}
+
+func (p *keyProbe) Value(key any) any {
+	p.key = key
+	return nil
+}
+
+// markerKey is in scs's values from the time that it deletes its token until
+// we know why: RenewToken leaves the values alone, Destroy clears them.
+const markerKey = "\x00go-login"
+
+// scs returns scs's own state, and makes it from the record at first use.
+func (s *state) scs() any {
+	s.values.Lock()
+	defer s.values.Unlock()
+	if s.scsReady {
+		return s.scsData
+	}
+	s.scsReady = true
+	var failed []error
+	s.given, failed = decodeValues(s.loaded)
+	for _, err := range failed {
+		s.note(Event{Kind: EventSessionDamaged, Err: err})
+	}
+	if len(failed) > 0 { // what could not be read is not ours to change: leave it out of the comparison
+		if readable, err := encodeValues(s.given); err == nil {
+			s.loaded = string(readable)
+		}
+	}
+	m := *s.core.scs
+	m.Store, m.Codec = givenStore{}, givenCodec{s}
+	ctx, err := m.Load(s.outer, markerKey)
+	if err == nil {
+		s.scsData = ctx.Value(s.core.scsKey)
+	}
+	return s.scsData
+}
+
+// clearValues forgets the application's data.
+func (s *state) clearValues() {
+	s.values.Lock()
+	s.loaded = ""
+	ready := s.scsReady
+	s.values.Unlock()
+	if ready {
+		_ = s.core.scs.Clear(s.ctx) // returns nil always
+	}
+}
+
+// save stores what the application changed in its data.
+func (s *state) save(ctx context.Context, encoded string) error {
+	s.values.Lock()
+	changes := diff(s.loaded, encoded)
+	s.values.Unlock()
+	if len(changes) == 0 {
+		return nil
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	if err := s.write(ctx, changes); err != nil {
+		return err
+	}
+	s.values.Lock()
+	s.loaded = encoded
+	s.values.Unlock()
+	return nil
+}
+
+// write makes changes in the session's record, or in a new visitor's. If the
+// record is gone, so is what they were for. The caller holds op.
+func (s *state) write(ctx context.Context, changes []change) error {
+	for range maxConflicts {
+		switch {
+		case s.ended:
+			return nil
+		case s.cur == nil && s.committed:
+			return ErrHeaderWritten
+		case s.cur == nil:
+			now := s.core.cfg.Now()
+			return s.replace(header{created: now, seen: now}, apply("", changes), nil)
+		}
+		next := *s.cur
+		next.values = apply(next.values, changes)
+		s.core.encode(&next)
+		switch err := s.core.sessions.UpdateRecord(ctx, next.record); {
+		case err == nil:
+			next.record.Version++
+			s.cur = &next
+			return nil
+		case errors.Is(err, ErrRecordNotFound):
+			s.lose()
+			return nil
+		case !errors.Is(err, ErrConflict):
+			return err
+		}
+		switch found, err := s.fetch(ctx, next.record.Kind, next.record.Key); {
+		case err != nil:
+			return err
+		case found == nil:
+			s.lose()
+		default:
+			s.cur = found
+		}
+	}
+	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
+}
+
+// settle finds out what scs's deletion of its token was: RenewToken has been
+// dealt with, Destroy is a logout.
+func (s *state) settle() error {
+	if !s.deletePending.Swap(false) {
+		return nil
+	}
+	kept := s.core.scs.Exists(s.ctx, markerKey) && s.core.scs.Token(s.ctx) != ""
+	s.core.scs.Remove(s.ctx, markerKey)
+	if kept {
+		return nil
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	wasLogin := s.cur.isLogin()
+	if err := s.end(); err != nil {
+		return err
+	}
+	if !wasLogin && s.cur != nil { // a visitor's session is destroyed, too
+		ctx, cancel := detach(s.ctx)
+		defer cancel()
+		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.record.Key); err != nil {
+			return err
+		}
+		s.cur = nil
+		s.deleteCookie(s.core.cookies.visitor)
+	}
+	s.values.Lock()
+	s.loaded = ""
+	s.values.Unlock()
+	return nil
+}
+
+// scsStore is scs's store: the session of the context, and no other. So there
+// is nothing to merge in and nothing to iterate over.
+type scsStore struct{ core *Core }
+
+func (scsStore) Delete(string) error                    { return ErrNoSession }
+func (scsStore) Find(string) ([]byte, bool, error)      { return nil, false, ErrNoSession }
+func (scsStore) Commit(string, []byte, time.Time) error { return ErrNoSession }
+func (scsStore) All() (map[string][]byte, error)        { return map[string][]byte{}, nil }
+
+func (t scsStore) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
+	if t.core.stateOf(ctx) == nil {
+		return nil, false, ErrNoSession
+	}
+	return nil, false, nil
+}
+
+func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) error {
+	s := t.core.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	return s.save(ctx, string(encoded))
+}
+
+// DeleteCtx is called by RenewToken and by Destroy, which cannot be told apart
+// here: the token is rotated for both, and settle finds out. scs holds its lock.
+func (t scsStore) DeleteCtx(ctx context.Context, _ string) error {
+	s := t.core.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	if err := s.rotate(); err != nil && !errors.Is(err, ErrLoggedOut) {
+		return err
+	}
+	s.given[markerKey] = true
+	s.deletePending.Store(true)
+	return nil
+}
+
+// scsCodec encodes the application's values. Nothing is ever decoded through
+// it: scs's store finds nothing.
+type scsCodec struct{}
+
+func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
+	if _, ok := values[markerKey]; ok {
+		copied := make(map[string]any, len(values))
+		for k, v := range values {
+			if k != markerKey {
+				copied[k] = v
+			}
+		}
+		values = copied
+	}
+	return encodeValues(values)
+}
+
+func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
+	return time.Time{}, map[string]any{}, nil
+}
+
+// givenStore and givenCodec hand scs a request's values.
+type givenStore struct{}
+
+func (givenStore) Delete(string) error                    { return nil }
+func (givenStore) Find(string) ([]byte, bool, error)      { return nil, true, nil }
+func (givenStore) Commit(string, []byte, time.Time) error { return nil }
+
+type givenCodec struct{ state *state }
+
+func (givenCodec) Encode(time.Time, map[string]any) ([]byte, error) { return nil, nil }
+
+func (g givenCodec) Decode([]byte) (time.Time, map[string]any, error) {
+	deadline := g.state.core.cfg.Now().Add(g.state.core.cfg.Lifetime)
+	return deadline, g.state.given, nil
+}

@@ -1,0 +1,333 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// LoginUser is Manager.LoginUser.
+func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) error {
+	o := loginOptions{method: methodPassword}
+	for _, option := range options {
+		option(&o)
+	}
+	s := c.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	defer s.emit()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return s.enter(user, o)
+}
+
+// enter is the gate: every way to log in ends here, and only here does a
+// request become a logged-in one.
+func (s *state) enter(user User, o loginOptions) error {
+	a := user.AuthAccount()
+	stranger, err := false, s.core.pass(a)
+	if err == nil {
+		stranger, err = s.login(user, o)
+	}
+	if err != nil {
+		s.note(Event{Kind: EventLoginRefused, UserID: a.ID, Method: o.method, Err: err})
+		return err
+	}
+	if stranger {
+		s.clearValues()
+	}
+	s.note(Event{Kind: EventLogin, UserID: a.ID, Method: o.method})
+	return nil
+}
+
+// pass is the list of gates. They are asked about the account that was
+// authenticated: the session gets its Stamp, and is void if that is no longer
+// the stored one.
+func (c *Core) pass(a *Account) error {
+	if a.ID == "" {
+		return errors.New("auth: a user without an ID cannot log in")
+	}
+	for _, gate := range [...]func(*Account) error{
+		gateDisabled,
+	} {
+		if err := gate(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func gateDisabled(a *Account) error {
+	if a.Disabled {
+		return ErrDisabled
+	}
+	return nil
+}
+
+// login makes the request's session one of the user's. It reports whether the
+// session had been another user's.
+func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
+	s.op.Lock()
+	defer s.op.Unlock()
+	switch {
+	case s.committed:
+		return false, ErrHeaderWritten
+	case s.loggedOut:
+		return false, ErrLoggedOut
+	}
+	a := user.AuthAccount()
+	now := s.core.cfg.Now()
+	h := header{
+		userID: a.ID, loginID: newToken(), stamp: a.Stamp.Reveal(), methods: o.method,
+		address: s.address(), agent: s.agent(), device: o.device,
+		authenticated: now, created: now, seen: now,
+	}
+	if o.method == methodRemember {
+		h.authenticated = time.Time{}
+	}
+	values := ""
+	if s.cur != nil {
+		values = s.cur.values
+	}
+	old := s.cur
+	if old.isLogin() {
+		if stranger = old.header.userID != a.ID; stranger {
+			values = ""
+		} else {
+			h.loginID = old.header.loginID // it is renewed, and ends as one
+		}
+	}
+	var fresh *device
+	if o.remember != 0 {
+		if fresh, err = s.insertDevice(a, o.remember); err != nil {
+			return false, err
+		}
+		h.device = fresh.record.Key
+	}
+	if err := s.replace(h, values, nil); err != nil {
+		s.dropDevice(fresh)
+		return false, err
+	}
+	if o.method != methodRemember {
+		s.rememberAs(fresh, old)
+	}
+	if stranger {
+		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
+	}
+	s.user, s.userKnown, s.ended = user, true, false
+	return stranger, nil
+}
+
+// replace makes a new record, with a new token, the request's session, and
+// deletes the old one: in this order. If the old one is found to be gone, the
+// login has been ended, and the new record goes too; the other order would let
+// a login that is being ended live on in a record that its end did not see.
+//
+// between runs in between, if it is given; if it fails, nothing has happened.
+// After it there is no way back. The caller holds op.
+func (s *state) replace(h header, values string, between func() error) error {
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	c, old, token := s.core, s.cur, newToken()
+	next := &session{
+		record: Record{Kind: kindSession, Key: tokenKey(token), UserID: h.userID, Version: randomVersion()},
+		header: h, values: values,
+	}
+	if h.userID == "" {
+		next.record.Kind = kindVisitor
+	}
+	c.encode(next)
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.sessions.InsertRecord(ctx, next.record); err != nil {
+		s.drop(ctx, next) // it may have been stored all the same
+		return err
+	}
+	if between != nil {
+		if err := between(); err != nil {
+			s.drop(ctx, next)
+			return err
+		}
+	}
+	if old.isLogin() && old.header.loginID == h.loginID {
+		err := c.sessions.InsertRecord(ctx, Record{
+			Kind: kindRotated, Key: old.record.Key, UserID: h.userID, Data: []byte(h.loginID),
+			Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
+		})
+		if err != nil && !errors.Is(err, ErrRecordExists) && between == nil {
+			s.drop(ctx, next)
+			return err
+		}
+	}
+	if old != nil {
+		_, err := c.sessions.TakeRecord(ctx, old.record.Kind, old.record.Key)
+		switch {
+		case errors.Is(err, ErrRecordNotFound) && old.isLogin():
+			s.drop(ctx, next)
+			s.lose()
+			s.user, s.userKnown = nil, true
+			return ErrLoggedOut
+		case unlessNotFound(err) != nil && between == nil:
+			s.drop(ctx, next)
+			return err
+		}
+	}
+	s.cur = next
+	if h.userID == "" {
+		s.setCookie(c.cookies.visitor, token)
+		return nil
+	}
+	s.setCookie(c.cookies.session, token)
+	s.deleteCookie(c.cookies.visitor)
+	return nil
+}
+
+// rotate gives the session a new token.
+func (s *state) rotate() error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.cur == nil {
+		return nil
+	}
+	if s.committed {
+		// The new token could not be sent. It may be a logout that came late.
+		return errors.Join(ErrHeaderWritten, s.end())
+	}
+	id := s.cur.header.userID
+	if err := s.replace(s.cur.header, s.cur.values, nil); err != nil {
+		return err
+	}
+	s.note(Event{Kind: EventRotated, UserID: id})
+	return nil
+}
+
+// changeStamp runs a change of the account that gives it a new Stamp, and ends
+// the account's sessions, but for the request's own if it is one of them: that
+// one goes on under a new token. Its new record is stored before the change, so
+// that a store which fails then has changed nothing.
+func (s *state) changeStamp(userID string, stamp Secret, change func() error) error {
+	defer s.emit()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() || s.cur.header.userID != userID || s.committed {
+		err := change()
+		if err == nil {
+			s.endSessions(userID)
+		}
+		return err
+	}
+	h := s.cur.header
+	h.stamp = stamp.Reveal()
+	err := s.replace(h, s.cur.values, change)
+	switch {
+	case errors.Is(err, ErrLoggedOut): // the change is made; the login was ended at the same moment
+		s.endSessions(userID)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.userKnown = false // it has changed
+	s.endSessions(userID, s.cur.record.Key)
+	s.deleteCookie(s.core.cookies.remember)
+	return nil
+}
+
+// endSessions is Core.endSessions for a caller that holds op.
+func (s *state) endSessions(userID string, keep ...string) {
+	if err := s.core.deleteSessions(s.ctx, userID, keep...); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+	}
+}
+
+// LogoutUser is Manager.LogoutUser.
+func (c *Core) LogoutUser(ctx context.Context) error {
+	s := c.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	defer s.emit()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	s.op.Lock()
+	hadLogin, late := s.cur.isLogin(), s.committed
+	err := s.end()
+	s.op.Unlock()
+	if err != nil {
+		return err
+	}
+	if hadLogin {
+		s.clearValues()
+	}
+	if late {
+		return ErrHeaderWritten
+	}
+	return nil
+}
+
+// end ends the request's login and deletes its cookie. What a visitor has is
+// kept. The caller holds op.
+func (s *state) end() error {
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	if err := s.forget(s.cur, ""); err != nil {
+		return err
+	}
+	userID, loginID := "", ""
+	if s.cur.isLogin() {
+		userID, loginID = s.cur.header.userID, s.cur.header.loginID
+		if err := take(ctx, s.core.sessions, kindSession, s.cur.record.Key); err != nil {
+			return err
+		}
+		s.cur = nil
+	} else if s.key != "" { // an old token, perhaps
+		r, err := s.core.sessions.GetRecord(ctx, kindRotated, s.key)
+		if unlessNotFound(err) != nil {
+			return err
+		}
+		userID, loginID = r.UserID, string(r.Data)
+	}
+	if loginID != "" {
+		if err := s.core.endLogins(ctx, userID, func(h header) bool { return h.loginID == loginID }); err != nil {
+			return err
+		}
+		s.note(Event{Kind: EventLogout, UserID: userID})
+	}
+	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
+	s.deleteCookie(s.core.cookies.session)
+	s.deleteCookie(s.core.cookies.remember)
+	s.resumed = true
+	return nil
+}
+
+// endLogins deletes the records of some of a user's logins until there are
+// none: a rotation that was under way may have inserted another one, and if it
+// inserts one later, it finds that the one it replaces is gone.
+func (c *Core) endLogins(ctx context.Context, userID string, which func(header) bool) error {
+	for range maxConflicts {
+		records, err := c.sessions.ListRecords(ctx, kindSession, userID)
+		if err != nil {
+			return err
+		}
+		found := false
+		for _, r := range records {
+			if h, _, ok := decodeSession(string(r.Data)); !ok || !which(h) {
+				continue
+			}
+			found = true
+			if err := take(ctx, c.sessions, kindSession, r.Key); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return nil
+		}
+	}
+	return errors.New("auth: the login's records keep coming back")
+}

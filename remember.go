@@ -1,0 +1,276 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Remember me: a cookie that outlives the browser's session and makes a new
+// login when the old one is gone. It names a device (a family of cookies, of
+// which one is good at a time) by a random selector, and is used up when it is
+// used: the answer brings its successor. The cookie is
+//
+//	selector  16 bytes, random
+//	counter   4 bytes
+//	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
+//
+// and the record, under the selector's hash, has the counter that is good now.
+// So nothing in the store makes a cookie, and every successor can be made again
+// for a second tab that came with the same cookie at the same moment.
+//
+// A cookie that was used up longer ago than that has been copied. Which of the
+// two is the owner's cannot be told, so the device and the logins made from it
+// end.
+const (
+	kindRemember   = "remember"
+	methodRemember = "remember"
+
+	selectorSize = 16
+	rememberSize = selectorSize + 4 + 32
+
+	// rememberGrace is how long the last cookie stays good beside its
+	// successor: for tabs that are opened at once, and answers that are lost.
+	rememberGrace = time.Minute
+
+	// maxRemember is what browsers keep a cookie at most.
+	maxRemember = 400 * 24 * time.Hour
+)
+
+// A LoginOption changes what LoginUser does.
+type LoginOption func(*loginOptions)
+
+type loginOptions struct {
+	method   string
+	remember time.Duration // 0: not
+	device   string        // the remembered device that the login is made from
+}
+
+// Remember keeps the user logged in on this device beyond the browser's
+// session, for Config.RememberFor. Such a login is not a fresh one.
+func Remember() LoginOption { return func(o *loginOptions) { o.remember = -1 } } // -1: as configured
+
+// RememberFor is Remember for a time of its own, from a minute to 400 days.
+func RememberFor(d time.Duration) LoginOption {
+	return func(o *loginOptions) { o.remember = min(max(d, time.Minute), maxRemember) }
+}
+
+// A device is a remember record, read.
+type device struct {
+	record  Record
+	stamp   string
+	counter uint64
+	rotated time.Time // when the counter was last counted up
+	created time.Time
+	address string
+	agent   string
+	cookie  string // the one that is good now, if it is known
+}
+
+func (d *device) encode() {
+	b := appendText([]byte{formatVersion}, d.stamp)
+	b = binary.AppendUvarint(b, d.counter)
+	b = binary.AppendVarint(b, d.rotated.UnixMilli())
+	b = binary.AppendVarint(b, d.created.UnixMilli())
+	d.record.Data = appendText(appendText(b, d.address), d.agent)
+}
+
+func decodeDevice(record Record) (device, bool) {
+	r := reader{rest: string(record.Data), ok: true}
+	if r.byte() != formatVersion {
+		return device{}, false
+	}
+	d := device{record: record, stamp: r.text(), counter: r.uvarint()}
+	d.rotated, d.created = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
+	d.address, d.agent = r.text(), r.text()
+	return d, r.ok && r.rest == ""
+}
+
+// insertDevice stores a new device for the account. A negative lifetime is the
+// configured one.
+func (s *state) insertDevice(a *Account, lifetime time.Duration) (*device, error) {
+	if lifetime < 0 {
+		lifetime = s.core.cfg.RememberFor
+	}
+	var selector [selectorSize]byte
+	_, _ = rand.Read(selector[:]) // never fails
+	now := s.core.cfg.Now()
+	d := &device{
+		record: Record{
+			Kind: kindRemember, Key: tokenKey(string(selector[:])), UserID: a.ID,
+			Version: randomVersion(), Expires: now.Add(lifetime),
+		},
+		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(),
+		cookie: s.core.rememberCookie(selector[:], 0),
+	}
+	d.encode()
+	if err := s.core.records.InsertRecord(s.ctx, d.record); err != nil {
+		s.dropDevice(d) // it may have been stored all the same
+		return nil, err
+	}
+	return d, nil
+}
+
+// dropDevice deletes a device that no cookie was made for, if there is one.
+func (s *state) dropDevice(d *device) {
+	if d == nil {
+		return
+	}
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	if err := take(ctx, s.core.records, kindRemember, d.record.Key); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
+	}
+}
+
+// rememberAs makes the browser, whose login was old, remembered as a device, or
+// as nobody if that is nil. What it was remembered as before is not what it is
+// now. The caller holds op, and the new login is the current one.
+func (s *state) rememberAs(d *device, old *session) {
+	if err := s.forget(old, s.cur.header.loginID); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: s.cur.header.userID, Err: err})
+	}
+	if d == nil {
+		s.deleteCookie(s.core.cookies.remember)
+		return
+	}
+	s.setCookie(s.core.cookies.remember, d.cookie)
+	s.rememberUntil = d.record.Expires
+}
+
+func (c *Core) rememberCookie(selector []byte, counter uint64) string {
+	b := binary.BigEndian.AppendUint32(slices.Clone(selector), uint32(counter))
+	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.sign(purposeRemember, b)...))
+}
+
+// remembered reads the request's cookie. ok says that it is one of ours.
+func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
+	cookie, err := s.request.Cookie(s.core.cookies.remember)
+	if err != nil {
+		return nil, 0, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie.Value)
+	if err != nil || len(b) != rememberSize {
+		return nil, 0, false
+	}
+	signed, mac := b[:selectorSize+4], b[selectorSize+4:]
+	if !s.core.secrets.verify(purposeRemember, signed, mac) {
+		return nil, 0, false
+	}
+	return b[:selectorSize], uint64(binary.BigEndian.Uint32(b[selectorSize:])), true
+}
+
+// resume logs in by the remember cookie, if there is one that is good. Else
+// the request stays nobody's. An error is the store's.
+func (s *state) resume() error {
+	selector, counter, ok := s.remembered()
+	if !ok {
+		return nil
+	}
+	c := s.core
+	key := tokenKey(string(selector))
+	for range maxConflicts {
+		record, err := c.records.GetRecord(s.ctx, kindRemember, key)
+		if errors.Is(err, ErrRecordNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		d, ok := decodeDevice(record)
+		now := c.cfg.Now()
+		switch {
+		case !ok || counter > d.counter:
+			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: errDamaged})
+			return nil
+		case counter+1 < d.counter || counter < d.counter && now.Sub(d.rotated) >= rememberGrace:
+			return s.endStolen(d)
+		}
+		user, err := c.users.load(loadingContext{s.ctx, c}, record.UserID)
+		if err != nil && !errors.Is(err, ErrUserNotFound) {
+			return err
+		}
+		if reason := invalid(d.stamp, user); reason != nil {
+			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
+			return take(s.ctx, c.records, kindRemember, key)
+		}
+		if counter == d.counter {
+			d.counter++
+			d.rotated = now
+			d.encode()
+			switch err := c.records.UpdateRecord(s.ctx, d.record); {
+			case errors.Is(err, ErrConflict): // another tab was first
+				continue
+			case errors.Is(err, ErrRecordNotFound):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+		d.cookie = c.rememberCookie(selector, d.counter)
+		return s.enterRemembered(user, d)
+	}
+	return ErrConflict
+}
+
+// enterRemembered logs in by a device, unless a gate refuses.
+func (s *state) enterRemembered(user User, d device) error {
+	err := s.enter(user, loginOptions{method: methodRemember, device: d.record.Key})
+	switch {
+	case errors.Is(err, ErrLoginRefused), errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrFactorRequired):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.setCookie(s.core.cookies.remember, d.cookie)
+	s.rememberUntil = d.record.Expires
+	return nil
+}
+
+// endStolen ends a device whose cookie was used twice, and its logins.
+func (s *state) endStolen(d device) error {
+	c := s.core
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	s.note(Event{Kind: EventRememberStolen, UserID: d.record.UserID, Method: methodRemember, Err: ErrLoggedOut})
+	if err := take(ctx, c.records, kindRemember, d.record.Key); err != nil {
+		return err
+	}
+	return c.endLogins(ctx, d.record.UserID, func(h header) bool { return h.device == d.record.Key })
+}
+
+// forget deletes the device that a login was made from or with, and the one
+// that the request's cookie names, with all the logins made from them: those
+// that browsers have lost in a restart are still good for whoever copied their
+// cookies. The login keep is spared. The caller holds op.
+func (s *state) forget(login *session, keep string) error {
+	owners := map[string]string{} // of the devices, as far as they are known
+	if selector, _, ok := s.remembered(); ok {
+		owners[tokenKey(string(selector))] = ""
+	}
+	if login.isLogin() && login.header.device != "" {
+		owners[login.header.device] = login.header.userID
+	}
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	for key, userID := range owners {
+		record, err := s.core.records.TakeRecord(ctx, kindRemember, key)
+		switch {
+		case err == nil:
+			userID = record.UserID
+		case unlessNotFound(err) != nil:
+			return err
+		case userID == "":
+			continue
+		}
+		err = s.core.endLogins(ctx, userID, func(h header) bool { return h.device == key && h.loginID != keep })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// remembered returns a browser that is logged in and remembered.
+func remembered(t *testing.T, app *testapp.App, name string) *testapp.Client {
+	t.Helper()
+	c := app.Client(t)
+	if r := c.Post("/enter", "login", name, "remember", "1"); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	return c
+}
+
+func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
+	t.Helper()
+	for name, value := range c.Cookies {
+		if strings.HasSuffix(name, "-remember") {
+			return name, value
+		}
+	}
+	t.Fatal("no remember cookie")
+	return "", ""
+}
+
+func TestRemember(t *testing.T) {
+	app, spy := newApp(t, nil)
+	app.Create(t, "susan", false)
+
+	c := app.Client(t)
+	c.Login("susan")
+	c.Restart()
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("not remembered, and after a restart %q", who)
+	}
+
+	c = remembered(t, app, "susan")
+	for _, cookie := range c.Issued {
+		lasts := cookie.MaxAge == 30*24*60*60
+		if lasts != strings.HasSuffix(cookie.Name, "-remember") || !cookie.HttpOnly || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode {
+			t.Errorf("cookie %v", cookie)
+		}
+	}
+	for range 5 {
+		c.Restart()
+		app.Clock.Advance(time.Hour)
+		_, before := rememberCookie(t, c)
+		spy.reset(0, false)
+		if r := c.Get("/"); len(r.Header["Set-Cookie"]) > 0 || len(spy.Calls()) > 0 {
+			t.Errorf("a page that does not ask who it is: %v", spy.Calls())
+		}
+		if who := c.Who(); who != "susan" {
+			t.Fatalf("after a restart: %q", who)
+		}
+		if _, after := rememberCookie(t, c); after == before {
+			t.Error("the cookie was not used up")
+		}
+		spy.reset(0, false)
+		if who := c.Who(); who != "susan" || spy.writes() > 0 {
+			t.Errorf("the next page: %q, %v", who, spy.Calls())
+		}
+	}
+	// However often it is used, it ends when it was to end.
+	app.Clock.Advance(30*24*time.Hour - 5*time.Hour - time.Second)
+	c.Restart()
+	atTheEnd := c.Clone()
+	if who := c.Who(); who != "susan" {
+		t.Errorf("a second before the end: %q", who)
+	}
+	app.Clock.Advance(time.Second)
+	if who := atTheEnd.Who(); who != "nobody" {
+		t.Errorf("at the end: %q", who)
+	}
+}
+
+// Whatever ends the login ends the device: every cookie ever issued is nobody's.
+func TestRememberEnds(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.Client, *testapp.User){
+		"logout": func(_ *testing.T, _ *testapp.App, c *testapp.Client, _ *testapp.User) { c.Post("/logout") },
+		"logout by the remember cookie alone": func(_ *testing.T, _ *testapp.App, c *testapp.Client, _ *testapp.User) {
+			c.Post("/logout")
+		},
+		"a change of password elsewhere": func(t *testing.T, app *testapp.App, _ *testapp.Client, u *testapp.User) {
+			if err := app.SetPassword(t.Context(), reload(t, app, u.ID), "another good password"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a new stamp": func(t *testing.T, app *testapp.App, _ *testapp.Client, u *testapp.User) {
+			a := u.Clone()
+			a.Stamp = auth.NewSecret("new")
+			if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"disabled": func(t *testing.T, app *testapp.App, _ *testapp.Client, u *testapp.User) {
+			a := u.Clone()
+			a.Disabled = true
+			if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, _ := newApp(t, nil)
+			u := app.Create(t, "susan", false)
+			c := remembered(t, app, "susan")
+			c.Restart()
+			if who := c.Who(); who != "susan" {
+				t.Fatal(who)
+			}
+			if strings.HasSuffix(name, "alone") {
+				c.Restart()
+			}
+			end(t, app, c, u)
+			for i, who := range c.Replay() {
+				if who != "nobody" {
+					t.Errorf("cookie %d is %q", i, who)
+				}
+			}
+			if records, err := app.Store.ListRecords(t.Context(), "remember", u.ID); err != nil || len(records) > 0 {
+				t.Errorf("%d devices are left, %v", len(records), err)
+			}
+		})
+	}
+}
+
+// A change of password in the remembered browser keeps its session, and
+// forgets the device.
+func TestRememberOwnPasswordChange(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	if who := c.Who(); who != "susan" {
+		t.Errorf("after the change: %q", who)
+	}
+	if len(c.Cookies) != 1 {
+		t.Errorf("cookies %v", c.Cookies)
+	}
+	for i, who := range c.Replay()[:2] {
+		if who != "nobody" {
+			t.Errorf("cookie %d of before is %q", i, who)
+		}
+	}
+}
+
+// Tabs that open at once all get in, and none of them looks like a thief.
+func TestRememberTabs(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	var wg sync.WaitGroup
+	tabs := make([]*testapp.Client, 20)
+	for i := range tabs {
+		tabs[i] = c.Clone()
+		wg.Go(func() {
+			if who := tabs[i].Who(); who != "susan" {
+				t.Errorf("tab %d: %q", i, who)
+			}
+		})
+	}
+	wg.Wait()
+	_, want := rememberCookie(t, tabs[0])
+	for i, tab := range tabs {
+		if _, got := rememberCookie(t, tab); got != want {
+			t.Errorf("tab %d has another successor", i)
+		}
+		tab.Restart()
+	}
+	app.Clock.Advance(time.Hour)
+	if who := tabs[7].Who(); who != "susan" {
+		t.Errorf("later: %q", who)
+	}
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventRememberStolen {
+			t.Error("a tab was taken for a thief")
+		}
+	}
+}
+
+// A cookie that is used after its successor ends the device and its logins,
+// whoever of the two comes second.
+func TestRememberTheft(t *testing.T) {
+	for _, ownerFirst := range []bool{true, false} {
+		app, _ := newApp(t, nil)
+		u := app.Create(t, "susan", false)
+		owner := remembered(t, app, "susan")
+		elsewhere := app.Client(t)
+		elsewhere.Login("susan")
+		owner.Restart()
+		thief := owner.Clone()
+		first, second := owner, thief
+		if !ownerFirst {
+			first, second = thief, owner
+		}
+		if who := first.Who(); who != "susan" {
+			t.Fatal(who)
+		}
+		app.Clock.Advance(2 * time.Minute)
+		app.Events()
+		if who := second.Who(); who != "nobody" {
+			t.Errorf("the second use: %q", who)
+		}
+		events := app.Events()
+		if len(events) != 1 || events[0].Kind != auth.EventRememberStolen || events[0].UserID != u.ID {
+			t.Errorf("events %v", events)
+		}
+		if who := first.Who(); who != "nobody" {
+			t.Errorf("the session of the first use: %q", who)
+		}
+		first.Restart()
+		if who := first.Who(); who != "nobody" {
+			t.Errorf("the successor: %q", who)
+		}
+		if who := elsewhere.Who(); who != "susan" {
+			t.Errorf("another login of the user's: %q", who)
+		}
+	}
+}
+
+// Another user's login in the same browser forgets the device; so does one
+// without the box.
+func TestRememberIsReplaced(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	app.Create(t, "mike", false)
+	for _, next := range []string{"mike", "susan"} {
+		c := remembered(t, app, "susan")
+		old := c.Clone()
+		c.Login(next)
+		c.Restart()
+		old.Restart()
+		if a, b := c.Who(), old.Who(); a != "nobody" || b != "nobody" {
+			t.Errorf("after a login as %s: %q, with the old cookie %q", next, a, b)
+		}
+	}
+}
+
+func TestRememberGarbage(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	name, good := rememberCookie(t, c)
+	raw, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := []string{"", "x", strings.Repeat("A", 70), strings.Repeat("A", 5000), good[:len(good)-1], good + "A"}
+	for i := range raw {
+		bad := []byte(string(raw))
+		bad[i] ^= 1
+		values = append(values, base64.RawURLEncoding.EncodeToString(bad))
+	}
+	for _, value := range values {
+		alone := app.Client(t)
+		alone.Cookies[name] = value
+		if who := alone.Who(); who != "nobody" {
+			t.Errorf("%.80q is %q", value, who)
+		}
+	}
+	c.Restart()
+	if who := c.Who(); who != "susan" {
+		t.Errorf("after all that: %q", who)
+	}
+}
+
+// Secrets rotate: a cookie of the old one is good, and its successor is of the
+// new one.
+func TestRememberSecretsRotate(t *testing.T) {
+	old, fresh := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"), []byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo")
+	configure := func(secrets ...[]byte) func(*auth.Config) {
+		return func(c *auth.Config) { c.BaseURL, c.Secrets = "http://localhost:1", secrets }
+	}
+	first, spy := newApp(t, configure(old))
+	first.Create(t, "susan", false)
+	c := remembered(t, first, "susan")
+	c.Restart()
+	second := testapp.New(t, spy, first.Clock, configure(fresh, old))
+	d := second.Client(t)
+	d.Cookies = c.Clone().Cookies
+	if who := d.Who(); who != "susan" {
+		t.Errorf("both secrets: %q", who)
+	}
+	d.Restart()
+	third := testapp.New(t, spy, first.Clock, configure(fresh))
+	e := third.Client(t)
+	e.Cookies = d.Cookies
+	if who := e.Who(); who != "susan" {
+		t.Errorf("the successor: %q", who)
+	}
+	f := third.Client(t)
+	f.Cookies = c.Cookies
+	if who := f.Who(); who != "nobody" {
+		t.Errorf("the old secret is gone: %q", who)
+	}
+}
+
+// A store that fails while a device is resumed gives a 5xx, and the cookie
+// works once it is well.
+func TestRememberStoreFails(t *testing.T) {
+	for k := 1; ; k++ {
+		app, spy := newApp(t, nil)
+		app.Create(t, "susan", false)
+		c := remembered(t, app, "susan")
+		c.Restart()
+		spy.reset(k, false)
+		r := c.Get("/who")
+		calls := len(spy.Calls())
+		spy.reset(0, false)
+		if calls < k {
+			if k < 4 {
+				t.Errorf("only %d calls", calls)
+			}
+			return
+		}
+		if r.StatusCode < 500 {
+			t.Errorf("call %d fails: %s %q", k, r.Status, r.Text)
+		}
+		if who := c.Who(); who != "susan" {
+			t.Errorf("after call %d failed: %q", k, who)
+		}
+	}
+}

@@ -1,0 +1,660 @@
+package storetest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+)
+
+// records is a right store, any verb of which can be bent.
+type records struct {
+	clock  func() time.Time
+	insert func(ctx context.Context, r auth.Record) error
+	get    func(ctx context.Context, kind, key string) (auth.Record, error)
+	update func(ctx context.Context, r auth.Record) error
+	take   func(ctx context.Context, kind, key string) (auth.Record, error)
+	list   func(ctx context.Context, kind, userID string) ([]auth.Record, error)
+	remove func(ctx context.Context, kind, userID string, keep ...string) error
+
+	racing bool // in the subtest that is to catch it
+}
+
+func rightRecords(clock func() time.Time) *records {
+	s := memstore.NewRecords(memstore.WithClock(clock))
+	return &records{
+		clock:  clock,
+		insert: s.InsertRecord, get: s.GetRecord, update: s.UpdateRecord,
+		take: s.TakeRecord, list: s.ListRecords, remove: s.DeleteRecords,
+	}
+}
+
+func (s *records) InsertRecord(ctx context.Context, r auth.Record) error { return s.insert(ctx, r) }
+func (s *records) UpdateRecord(ctx context.Context, r auth.Record) error { return s.update(ctx, r) }
+
+func (s *records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	return s.get(ctx, kind, key)
+}
+
+func (s *records) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	return s.take(ctx, kind, key)
+}
+
+func (s *records) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	return s.list(ctx, kind, userID)
+}
+
+func (s *records) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return s.remove(ctx, kind, userID, keep...)
+}
+
+// name is what a memory of records goes by.
+func name(kind, key string) string { return fmt.Sprintf("%q %q", kind, key) }
+
+// given changes every new record on its way in.
+func (s *records) given(change func(r *auth.Record)) {
+	insert := s.insert
+	s.insert = func(ctx context.Context, r auth.Record) error {
+		r.Data = bytes.Clone(r.Data)
+		change(&r)
+		return insert(ctx, r)
+	}
+}
+
+// keyed changes every key on its way in; on its way out it is the one that was
+// asked for.
+func (s *records) keyed(change func(key string) string) {
+	insert, get, update, take, list := s.insert, s.get, s.update, s.take, s.list
+	var names memory[string]
+	s.insert = func(ctx context.Context, r auth.Record) error {
+		key := r.Key
+		r.Key = change(key)
+		err := insert(ctx, r)
+		if err == nil {
+			names.put(name(r.Kind, r.Key), key)
+		}
+		return err
+	}
+	s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+		r, err := get(ctx, kind, change(key))
+		r.Key = key
+		return r, err
+	}
+	s.update = func(ctx context.Context, r auth.Record) error {
+		r.Key = change(r.Key)
+		return update(ctx, r)
+	}
+	s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+		r, err := take(ctx, kind, change(key))
+		r.Key = key
+		return r, err
+	}
+	s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+		list, err := list(ctx, kind, userID)
+		for i, r := range list {
+			list[i].Key, _ = names.get(name(kind, r.Key))
+		}
+		return list, err
+	}
+}
+
+// unique refuses a record if there is another whose name is the same in a form
+// of its own.
+func (s *records) unique(form func(kind, key string) string) {
+	var names memory[bool]
+	insert := s.insert
+	s.insert = func(ctx context.Context, r auth.Record) error {
+		if names.has(form(r.Kind, r.Key)) {
+			return auth.ErrRecordExists
+		}
+		err := insert(ctx, r)
+		if err == nil {
+			names.put(form(r.Kind, r.Key), true)
+		}
+		return err
+	}
+}
+
+// inserted remembers every record that came in.
+func (s *records) inserted() *memory[auth.Record] {
+	var all memory[auth.Record]
+	insert := s.insert
+	s.insert = func(ctx context.Context, r auth.Record) error {
+		err := insert(ctx, r)
+		if err == nil {
+			r.Data = bytes.Clone(r.Data)
+			all.put(name(r.Kind, r.Key), r)
+		}
+		return err
+	}
+	return &all
+}
+
+// replace inserts a record, whatever is there.
+func (s *records) replace() func(ctx context.Context, r auth.Record) error {
+	insert, take := s.insert, s.take
+	return func(ctx context.Context, r auth.Record) error {
+		for {
+			if err := insert(ctx, r); !errors.Is(err, auth.ErrRecordExists) {
+				return err
+			}
+			_, _ = take(ctx, r.Kind, r.Key)
+		}
+	}
+}
+
+// overwrite is an UpdateRecord that does not ask for the Version.
+func (s *records) overwrite() func(ctx context.Context, r auth.Record) error {
+	update := s.update
+	return func(ctx context.Context, r auth.Record) error {
+		for {
+			stored, err := s.get(ctx, r.Kind, r.Key)
+			if err != nil {
+				return err
+			}
+			r.Version = stored.Version
+			if err = update(ctx, r); !errors.Is(err, auth.ErrConflict) {
+				return err
+			}
+		}
+	}
+}
+
+// putBack makes UpdateRecord read, compare, and put the whole record back. In the
+// race that is to catch it, the record goes in between.
+func putBack(s *records) {
+	var entered, ended sync.Once
+	enter, end := make(chan struct{}), make(chan struct{})
+	if !s.racing {
+		entered.Do(func() { close(enter) })
+		ended.Do(func() { close(end) })
+	}
+
+	update, insert, take, remove := s.update, s.insert, s.take, s.remove
+	s.update = func(ctx context.Context, r auth.Record) error {
+		if _, err := s.get(ctx, r.Kind, r.Key); err != nil {
+			return err
+		}
+		entered.Do(func() { close(enter) })
+		<-end
+		err := update(ctx, r)
+		if errors.Is(err, auth.ErrRecordNotFound) {
+			r.Version++
+			_ = insert(ctx, r)
+			return nil
+		}
+		return err
+	}
+	s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+		<-enter
+		defer ended.Do(func() { close(end) })
+		return take(ctx, kind, key)
+	}
+	s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+		<-enter
+		defer ended.Do(func() { close(end) })
+		return remove(ctx, kind, userID, keep...)
+	}
+}
+
+// late makes the store tell the time as it was a while ago.
+func late(d time.Duration) func(s *records) {
+	return func(s *records) {
+		clock := s.clock
+		*s = *rightRecords(func() time.Time { return clock().Add(-d) })
+	}
+}
+
+type recordBreakage struct {
+	name   string
+	caught string
+	bend   func(s *records)
+}
+
+func brokenRecords() []recordBreakage {
+	return []recordBreakage{
+		{"looks for the key and inserts then", "InsertRecord/of 50 racers with one key, one wins", func(s *records) {
+			window := together(s.racing)
+			replace := s.replace()
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if _, err := s.get(ctx, r.Kind, r.Key); err == nil {
+					return auth.ErrRecordExists
+				}
+				window()
+				return replace(ctx, r)
+			}
+		}},
+		{"deletes what has expired and inserts then", "InsertRecord/of 50 racers over an expired record, one wins", func(s *records) {
+			window := together(s.racing)
+			all := s.inserted()
+			insert, replace := s.insert, s.replace()
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if old, ok := all.get(name(r.Kind, r.Key)); ok && old.Expired(s.clock()) {
+					window()
+					return replace(ctx, r)
+				}
+				return insert(ctx, r)
+			}
+		}},
+		{"fails when it is busy", "InsertRecord/of 50 racers with keys of their own, all win", func(s *records) {
+			window := together(s.racing)
+			var mu sync.Mutex
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if !mu.TryLock() {
+					window()
+					return errors.New("database is locked")
+				}
+				defer mu.Unlock()
+				window()
+				return insert(ctx, r)
+			}
+		}},
+		{"replaces what is there", "InsertRecord/of a key that exists changes nothing", func(s *records) {
+			s.insert = s.replace()
+		}},
+		{"starts every record at Version 1", "InsertRecord/keeps the Version", func(s *records) {
+			s.given(func(r *auth.Record) { r.Version = 1 })
+		}},
+		{"keeps Versions as floats", "InsertRecord/keeps the Version", func(s *records) {
+			s.given(func(r *auth.Record) { r.Version = int64(float64(r.Version)) })
+		}},
+		{"keeps Data as text", "InsertRecord/keeps every byte of Data", func(s *records) {
+			s.given(func(r *auth.Record) { r.Data = bytes.ToValidUTF8(r.Data, []byte("\ufffd")) })
+		}},
+		{"cuts Data at 65 535 bytes", "InsertRecord/keeps 100 000 bytes of Data", func(s *records) {
+			s.given(func(r *auth.Record) { r.Data = r.Data[:min(len(r.Data), 65_535)] })
+		}},
+		{"keeps Expires in seconds", "InsertRecord/keeps Expires to the microsecond, in any time zone", func(s *records) {
+			s.given(func(r *auth.Record) { r.Expires = r.Expires.Truncate(time.Second) })
+		}},
+		{"forgets the zone of Expires", "InsertRecord/keeps Expires to the microsecond, in any time zone", func(s *records) {
+			s.given(func(r *auth.Record) {
+				_, offset := r.Expires.Zone()
+				r.Expires = r.Expires.Add(time.Duration(offset) * time.Second)
+			})
+		}},
+		{"keeps Expires in nanoseconds", "InsertRecord/keeps an Expires that is far off", func(s *records) {
+			s.given(func(r *auth.Record) {
+				if !r.Expires.IsZero() {
+					r.Expires = time.Unix(0, r.Expires.UnixNano())
+				}
+			})
+		}},
+		{"keeps a zero Expires as the epoch", "Expires/zero is never, even in the year 9999", func(s *records) {
+			s.given(func(r *auth.Record) {
+				if r.Expires.IsZero() {
+					r.Expires = time.Unix(0, 0)
+				}
+			})
+		}},
+		{"keeps a zero Expires as a century hence", "InsertRecord/keeps a zero Expires", func(s *records) {
+			s.given(func(r *auth.Record) {
+				if r.Expires.IsZero() {
+					r.Expires = s.clock().AddDate(100, 0, 0)
+				}
+			})
+		}},
+		{"takes the epoch for never", "Expires/the Unix epoch is a time like any other", func(s *records) {
+			s.given(func(r *auth.Record) {
+				if r.Expires.UnixMicro() == 0 {
+					r.Expires = time.Time{}
+				}
+			})
+		}},
+		{"lets records live until their Expires has passed", "Expires/at the instant, GetRecord finds nothing", late(time.Nanosecond)},
+		{"lets records expire a microsecond early", "Expires/a microsecond before, the record is there for every verb", late(-time.Microsecond)},
+		{"goes by the machine's clock", "Expires/at the instant, TakeRecord finds nothing", func(s *records) {
+			*s = *rightRecords(time.Now)
+		}},
+		{"lists what has expired", "Expires/at the instant, ListRecords leaves it out", func(s *records) {
+			all := s.inserted()
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for _, r := range all.all() {
+					if r.Kind == kind && r.UserID == userID && r.Expired(s.clock()) {
+						found = append(found, r)
+					}
+				}
+				return found, err
+			}
+		}},
+		{"revives what has expired", "Expires/at the instant, UpdateRecord finds nothing and revives nothing", func(s *records) {
+			all := s.inserted()
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				err := update(ctx, r)
+				if old, ok := all.get(name(r.Kind, r.Key)); ok && errors.Is(err, auth.ErrRecordNotFound) && old.Expired(s.clock()) {
+					return s.insert(ctx, r)
+				}
+				return err
+			}
+		}},
+		{"finds what has expired in its way", "Expires/at the instant, InsertRecord takes its place", func(s *records) {
+			s.unique(name)
+		}},
+		{"keeps the old Expires", "Expires/UpdateRecord brings it forward", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				if old, err := s.get(ctx, r.Kind, r.Key); err == nil {
+					r.Expires = old.Expires
+				}
+				return update(ctx, r)
+			}
+		}},
+		{"never brings Expires forward", "Expires/UpdateRecord brings it forward", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				if old, err := s.get(ctx, r.Kind, r.Key); err == nil && r.Expires.Before(old.Expires) {
+					r.Expires = old.Expires
+				}
+				return update(ctx, r)
+			}
+		}},
+		{"fails for an unknown key", "GetRecord/of an unknown key", func(s *records) {
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if errors.Is(err, auth.ErrRecordNotFound) {
+					err = errors.New("sql: no rows in result set")
+				}
+				return r, err
+			}
+		}},
+		{"updates whatever the Version", "UpdateRecord/with a stale Version changes nothing", func(s *records) {
+			s.update = s.overwrite()
+		}},
+		{"reads, compares and updates", "UpdateRecord/of 50 racers with one Version, one wins", func(s *records) {
+			window := together(s.racing)
+			blind := s.overwrite()
+			s.update = func(ctx context.Context, r auth.Record) error {
+				stored, err := s.get(ctx, r.Kind, r.Key)
+				if err != nil {
+					return err
+				}
+				if stored.Version != r.Version {
+					return auth.ErrConflict
+				}
+				window()
+				return blind(ctx, r)
+			}
+		}},
+		{"does not count the Version", "UpdateRecord/replaces Data and Expires and counts the Version up", func(s *records) {
+			var updates memory[int64]
+			get, update := s.get, s.update
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				n, _ := updates.get(name(kind, key))
+				r.Version -= n
+				return r, err
+			}
+			s.update = func(ctx context.Context, r auth.Record) error {
+				n, _ := updates.get(name(r.Kind, r.Key))
+				r.Version += n
+				err := update(ctx, r)
+				if err == nil {
+					updates.put(name(r.Kind, r.Key), n+1)
+				}
+				return err
+			}
+		}},
+		{"does not update what stays the same", "UpdateRecord/of the same contents counts the Version up", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				old, err := s.get(ctx, r.Kind, r.Key)
+				if err == nil && bytes.Equal(old.Data, r.Data) && old.Expires.Equal(r.Expires) && old.Version == r.Version {
+					return nil
+				}
+				return update(ctx, r)
+			}
+		}},
+		{"inserts what it cannot update", "UpdateRecord/of a record that is gone creates nothing", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				err := update(ctx, r)
+				if errors.Is(err, auth.ErrRecordNotFound) {
+					return s.insert(ctx, r)
+				}
+				return err
+			}
+		}},
+		{"puts back what was taken", "UpdateRecord/racing TakeRecord never brings the record back", putBack},
+		{"puts back what was deleted", "UpdateRecord/racing DeleteRecords never brings the record back", putBack},
+		{"changes the UserID", "UpdateRecord/never changes the UserID", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				err := update(ctx, r)
+				if err == nil {
+					_, _ = s.take(ctx, r.Kind, r.Key)
+					r.Version++
+					return s.insert(ctx, r)
+				}
+				return err
+			}
+		}},
+		{"gets and deletes then", "TakeRecord/of 50 racers, one wins", func(s *records) {
+			window := together(s.racing)
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := s.get(ctx, kind, key)
+				if err != nil {
+					return r, err
+				}
+				window()
+				_, _ = take(ctx, kind, key)
+				return r, nil
+			}
+		}},
+		{"returns a taken record without its Data", "TakeRecord/returns the record and deletes it", func(s *records) {
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := take(ctx, kind, key)
+				r.Data = nil
+				return r, err
+			}
+		}},
+		{"lists nobody's for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				if userID == "" {
+					return nil, nil
+				}
+				return list(ctx, kind, userID)
+			}
+		}},
+		{"lists everybody's for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
+			all := s.inserted()
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				if userID == "" {
+					return all.all(), nil
+				}
+				return list(ctx, kind, userID)
+			}
+		}},
+		{"lists keys without Data", "ListRecords/returns the user's records of the kind, whole", func(s *records) {
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for i := range found {
+					found[i].Data = nil
+				}
+				return found, err
+			}
+		}},
+		{"lists a page of 100", "ListRecords/has them all when they are many", func(s *records) {
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				return found[:min(len(found), 100)], err
+			}
+		}},
+		{"finds an unknown user an error", "ListRecords/of an unknown user is empty", func(s *records) {
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				if err == nil && len(found) == 0 {
+					err = auth.ErrUserNotFound
+				}
+				return found, err
+			}
+		}},
+		{"ignores keep", "DeleteRecords/spares the keys to keep", func(s *records) {
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, _ ...string) error {
+				return remove(ctx, kind, userID)
+			}
+		}},
+		{"keeps one key of many", "DeleteRecords/spares the keys to keep", func(s *records) {
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				return remove(ctx, kind, userID, keep[:min(len(keep), 1)]...)
+			}
+		}},
+		{"deletes everybody's for the empty user", "DeleteRecords/of an empty user is an error and deletes nothing", func(s *records) {
+			all := s.inserted()
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				if userID != "" {
+					return remove(ctx, kind, userID, keep...)
+				}
+				for _, r := range all.all() {
+					_, _ = s.take(ctx, r.Kind, r.Key)
+				}
+				return nil
+			}
+		}},
+		{"deletes the user's records of every kind", "DeleteRecords/deletes the user's records of the kind", func(s *records) {
+			all := s.inserted()
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				for _, r := range all.all() {
+					if r.UserID == userID && r.Kind != kind {
+						_, _ = s.take(ctx, r.Kind, r.Key)
+					}
+				}
+				return remove(ctx, kind, userID, keep...)
+			}
+		}},
+		{"folds the case of keys", "Keys/tell apart letter case", func(s *records) { s.keyed(strings.ToLower) }},
+		{"trims keys", "Keys/tell apart spaces", func(s *records) {
+			s.keyed(func(key string) string { return strings.TrimRight(key, " ") })
+		}},
+		{"ends keys at a NUL", "Keys/tell apart NUL bytes", func(s *records) {
+			s.keyed(func(key string) string {
+				key, _, _ = strings.Cut(key, "\x00")
+				return key
+			})
+		}},
+		{"keeps keys as valid text", "Keys/tell apart invalid UTF-8", func(s *records) {
+			s.keyed(func(key string) string { return strings.ToValidUTF8(key, "\ufffd") })
+		}},
+		{"compares keys without accents", "Keys/tell apart accents", func(s *records) {
+			s.keyed(strings.NewReplacer("é", "e", "è", "e", "e\u0301", "e").Replace)
+		}},
+		{"cuts keys at 191 bytes", "Keys/tell apart 200 bytes", func(s *records) {
+			s.keyed(func(key string) string { return key[:min(len(key), 191)] })
+		}},
+		{"folds the case of kinds", "Kinds/tell apart letter case", func(s *records) {
+			s.unique(func(kind, key string) string { return strings.ToLower(kind) + "\x00" + key })
+		}},
+		{"glues kind and key", "Kinds/are not glued to keys", func(s *records) {
+			s.unique(func(kind, key string) string { return kind + ":" + key })
+		}},
+		{"folds the case of user IDs", "UserIDs/tell apart letter case", func(s *records) {
+			all := s.inserted()
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for _, r := range all.all() {
+					if r.UserID != userID && r.Kind == kind && strings.EqualFold(r.UserID, userID) {
+						found = append(found, r)
+					}
+				}
+				return found, err
+			}
+		}},
+		{"does not ask GetRecord for a kind", "Invalid/GetRecord without a kind or a name", func(s *records) {
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if kind == "" || key == "" {
+					return auth.Record{}, auth.ErrRecordNotFound
+				}
+				return get(ctx, kind, key)
+			}
+		}},
+		{"inserts records without a key", "Invalid/InsertRecord without a kind or a name", func(s *records) {
+			s.given(func(r *auth.Record) {
+				if r.Key == "" {
+					r.Key = "none"
+				}
+			})
+		}},
+		{"keeps the Data that it was given", "Copies/what InsertRecord was given may be changed", func(s *records) {
+			var kept memory[auth.Record]
+			insert, get := s.insert, s.get
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				err := insert(ctx, r)
+				if err == nil {
+					kept.put(name(r.Kind, r.Key), r)
+				}
+				return err
+			}
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if own, ok := kept.get(name(kind, key)); ok && own.Version == r.Version {
+					r.Data = own.Data
+				}
+				return r, err
+			}
+		}},
+		{"returns the Data that it keeps", "Copies/what GetRecord returned may be changed", func(s *records) {
+			var kept memory[auth.Record]
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if own, ok := kept.get(name(kind, key)); ok && own.Version == r.Version {
+					r.Data = own.Data
+				} else {
+					kept.put(name(kind, key), r)
+				}
+				r.Data = slices.Clip(r.Data) // an append by a racer is no data race
+				return r, err
+			}
+		}},
+		{"inserts with a cancelled context", "Context/cancelled, InsertRecord does nothing", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error { return insert(context.WithoutCancel(ctx), r) }
+		}},
+		{"takes, and then sees that the context is cancelled", "Context/cancelled, TakeRecord does nothing", func(s *records) {
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := take(context.WithoutCancel(ctx), kind, key)
+				return r, errors.Join(err, ctx.Err())
+			}
+		}},
+		{"deletes with a cancelled context", "Context/cancelled, DeleteRecords does nothing", func(s *records) {
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				return remove(context.WithoutCancel(ctx), kind, userID, slices.Clone(keep)...)
+			}
+		}},
+		{"takes a cancelled context for an unknown key", "Context/cancelled, GetRecord and ListRecords fail", func(s *records) {
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if ctx.Err() != nil {
+					return auth.Record{}, auth.ErrRecordNotFound
+				}
+				return get(ctx, kind, key)
+			}
+		}},
+	}
+}

@@ -1,0 +1,566 @@
+package storetest_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/storetest"
+)
+
+// users is a right store, any verb of which can be bent.
+type users struct {
+	load   func(ctx context.Context, id string) (*storetest.User, error)
+	find   func(ctx context.Context, key string) (*storetest.User, error)
+	create func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error)
+	update func(ctx context.Context, a auth.Account) error
+	remove func(ctx context.Context, id string) error
+
+	racing bool // in the subtest that is to catch it
+}
+
+func rightUsers() *users {
+	s := memstore.New[storetest.User]()
+	return &users{load: s.LoadUser, find: s.FindUser, create: s.CreateUser, update: s.UpdateAccount, remove: s.DeleteUser}
+}
+
+func (s *users) LoadUser(ctx context.Context, id string) (*storetest.User, error) {
+	return s.load(ctx, id)
+}
+
+func (s *users) FindUser(ctx context.Context, key string) (*storetest.User, error) {
+	return s.find(ctx, key)
+}
+
+func (s *users) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+	return s.create(ctx, a, form)
+}
+
+func (s *users) UpdateAccount(ctx context.Context, a auth.Account) error { return s.update(ctx, a) }
+func (s *users) DeleteUser(ctx context.Context, id string) error         { return s.remove(ctx, id) }
+
+// elsewhere saves a user that the right store has refused: a second row.
+func elsewhere(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+	return memstore.New[storetest.User]().CreateUser(ctx, a, form)
+}
+
+// key is the canonical form of a name, or empty.
+func key(name string) string {
+	key, err := auth.UsernameKey(name)
+	if strings.Contains(name, "@") {
+		key, err = auth.EmailKey(name)
+	}
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
+// seen changes every user on its way out.
+func (s *users) seen(change func(u *storetest.User)) {
+	load, find := s.load, s.find
+	s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+		u, err := load(ctx, id)
+		if err == nil {
+			change(u)
+		}
+		return u, err
+	}
+	s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+		u, err := find(ctx, key)
+		if err == nil {
+			change(u)
+		}
+		return u, err
+	}
+}
+
+// given changes every new account on its way in.
+func (s *users) given(change func(a *auth.Account)) {
+	create := s.create
+	s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+		a = a.Clone()
+		change(&a)
+		return create(ctx, a, form)
+	}
+}
+
+// compares makes the store compare names by a form of its own: what is refused
+// as taken is saved, if no other has that form.
+func (s *users) compares(taken error, form func(a auth.Account) string) {
+	var names memory[bool]
+	create := s.create
+	s.create = func(ctx context.Context, a auth.Account, values url.Values) (*storetest.User, error) {
+		u, err := create(ctx, a, values)
+		if errors.Is(err, taken) && !names.has(form(a)) {
+			u, err = elsewhere(ctx, a, values)
+		}
+		if err == nil {
+			names.put(form(a), true)
+		}
+		return u, err
+	}
+}
+
+type userBreakage struct {
+	name   string
+	caught string
+	bend   func(s *users)
+}
+
+func brokenUsers() []userBreakage {
+	return []userBreakage{
+		{"looks for the username and inserts then", "CreateUser/of 50 racers with one username, one wins", func(s *users) {
+			window := together(s.racing)
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if _, err := s.find(ctx, key(a.Username)); err == nil {
+					return nil, auth.ErrUsernameTaken
+				}
+				window()
+				u, err := create(ctx, a, form)
+				if errors.Is(err, auth.ErrUsernameTaken) {
+					return elsewhere(ctx, a, form)
+				}
+				return u, err
+			}
+		}},
+		{"looks for the address and inserts then", "CreateUser/of 50 racers with one address, one wins", func(s *users) {
+			window := together(s.racing)
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if _, err := s.find(ctx, key(a.Email)); err == nil && a.Email != "" {
+					return nil, auth.ErrEmailTaken
+				}
+				window()
+				u, err := create(ctx, a, form)
+				if errors.Is(err, auth.ErrEmailTaken) {
+					return elsewhere(ctx, a, form)
+				}
+				return u, err
+			}
+		}},
+		{"reserves the username before the address is refused", "CreateUser/refuses an address that is taken", func(s *users) {
+			var reserved memory[bool]
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if reserved.has(key(a.Username)) {
+					return nil, auth.ErrUsernameTaken
+				}
+				u, err := create(ctx, a, form)
+				if errors.Is(err, auth.ErrEmailTaken) && a.Username != "" {
+					reserved.put(key(a.Username), true)
+				}
+				return u, err
+			}
+		}},
+		{"lower-cases usernames", "Names/of one username in other cases, widths and compositions are the same", func(s *users) {
+			s.compares(auth.ErrUsernameTaken, func(a auth.Account) string { return strings.ToLower(a.Username) })
+		}},
+		{"lower-cases addresses", "Names/of one address in other cases and alphabets are the same", func(s *users) {
+			s.compares(auth.ErrEmailTaken, func(a auth.Account) string { return strings.ToLower(a.Email) })
+		}},
+		{"has a collation without accents", "Names/that only look alike are different", func(s *users) {
+			bare := strings.NewReplacer("é", "e", "è", "e", "å", "a", "ä", "a", "ö", "o", "ø", "o", "ß", "ss")
+			var names memory[bool]
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				name := bare.Replace(key(a.Username))
+				if name != "" && names.has(name) {
+					return nil, auth.ErrUsernameTaken
+				}
+				u, err := create(ctx, a, form)
+				if err == nil {
+					names.put(name, true)
+				}
+				return u, err
+			}
+		}},
+		{"makes keys canonical itself", "FindUser/takes canonical keys only", func(s *users) {
+			find := s.find
+			s.find = func(ctx context.Context, name string) (*storetest.User, error) { return find(ctx, key(name)) }
+		}},
+		{"finds those without a name by the empty key", "FindUser/of the empty key finds nobody", func(s *users) {
+			var last memory[string]
+			find, create := s.find, s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if err == nil && (a.Username == "" || a.Email == "") {
+					last.put("ID", u.ID)
+				}
+				return u, err
+			}
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				if id, ok := last.get("ID"); ok && key == "" {
+					return s.load(ctx, id)
+				}
+				return find(ctx, key)
+			}
+		}},
+		{"finds by LIKE", "FindUser/of an unknown key", func(s *users) {
+			var last memory[string]
+			find, create := s.find, s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if err == nil {
+					last.put("ID", u.ID)
+				}
+				return u, err
+			}
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				if id, ok := last.get("ID"); ok && key == "%" {
+					return s.load(ctx, id)
+				}
+				return find(ctx, key)
+			}
+		}},
+		{"returns nil for an unknown user", "LoadUser/of an ID that no store gives out", func(s *users) {
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				u, err := load(ctx, id)
+				if errors.Is(err, auth.ErrUserNotFound) {
+					return nil, nil
+				}
+				return u, err
+			}
+		}},
+		{"fails for an ID that is no number", "LoadUser/of an ID that no store gives out", func(s *users) {
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				if strings.Contains(id, "-") {
+					return nil, errors.New("invalid input syntax for type uuid")
+				}
+				return load(ctx, id)
+			}
+		}},
+		{"compares IDs without their trailing spaces", "LoadUser/of an ID that is nearly another's", func(s *users) {
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				return load(ctx, strings.TrimRight(id, " "))
+			}
+		}},
+		{"updates whatever the Version", "UpdateAccount/with a stale Version changes nothing", func(s *users) {
+			s.update = overwrite(s)
+		}},
+		{"reads, compares and updates", "UpdateAccount/of 50 racers with one Version, one wins", func(s *users) {
+			window := together(s.racing)
+			blind := overwrite(s)
+			s.update = func(ctx context.Context, a auth.Account) error {
+				u, err := s.load(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				if u.Version != a.Version {
+					return auth.ErrConflict
+				}
+				window()
+				return blind(ctx, a)
+			}
+		}},
+		{"looks for the new username and updates then", "UpdateAccount/of 50 racers who want one username, one wins", func(s *users) {
+			window := together(s.racing)
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if u, err := s.find(ctx, key(a.Username)); err == nil && u.ID != a.ID {
+					return auth.ErrUsernameTaken
+				}
+				window()
+				if err := update(ctx, a); !errors.Is(err, auth.ErrUsernameTaken) {
+					return err
+				}
+				return nil
+			}
+		}},
+		{"does not count the Version", "UpdateAccount/replaces every field and counts the Version up", func(s *users) {
+			var updates memory[int64]
+			update := s.update
+			s.seen(func(u *storetest.User) {
+				n, _ := updates.get(u.ID)
+				u.Version -= n
+			})
+			s.update = func(ctx context.Context, a auth.Account) error {
+				n, _ := updates.get(a.ID)
+				a.Version += n
+				err := update(ctx, a)
+				if err == nil {
+					updates.put(a.ID, n+1)
+				}
+				return err
+			}
+		}},
+		{"does not count the Version of an account that stays the same", "UpdateAccount/of the same contents counts the Version up", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if u, err := s.load(ctx, a.ID); err == nil && fmt.Sprint(u.Account) == fmt.Sprint(a) &&
+					u.Stamp.Equal(a.Stamp) && u.PasswordHash.Equal(a.PasswordHash) {
+					return auth.ErrConflict // no row was changed, says MySQL
+				}
+				return update(ctx, a)
+			}
+		}},
+		{"inserts what it cannot update", "UpdateAccount/of an unknown ID", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				err := update(ctx, a)
+				if errors.Is(err, auth.ErrUserNotFound) {
+					_, err = s.create(ctx, a, nil)
+				}
+				return err
+			}
+		}},
+		{"renames before the address is refused", "UpdateAccount/refuses names that are taken and changes nothing", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				err := update(ctx, a)
+				if errors.Is(err, auth.ErrEmailTaken) {
+					if u, e := s.load(ctx, a.ID); e == nil {
+						a.Email = u.Email
+						_ = update(ctx, a)
+					}
+				}
+				return err
+			}
+		}},
+		{"keeps old usernames reserved", "UpdateAccount/frees the old names", func(s *users) {
+			var old memory[bool]
+			update, create := s.update, s.create
+			s.update = func(ctx context.Context, a auth.Account) error {
+				before, loadErr := s.load(ctx, a.ID)
+				err := update(ctx, a)
+				if err == nil && loadErr == nil && key(before.Username) != key(a.Username) {
+					old.put(key(before.Username), true)
+				}
+				return err
+			}
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if a.Username != "" && old.has(key(a.Username)) {
+					return nil, auth.ErrUsernameTaken
+				}
+				return create(ctx, a, form)
+			}
+		}},
+		{"finds one's own username taken", "UpdateAccount/can change the case of one's own name", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if u, err := s.find(ctx, key(a.Username)); err == nil && u.Username != a.Username {
+					return auth.ErrUsernameTaken
+				}
+				return update(ctx, a)
+			}
+		}},
+		{"loses Roles", "CreateUser/keeps every field and gives an ID", func(s *users) {
+			s.given(func(a *auth.Account) { a.Roles = nil })
+		}},
+		{"joins Roles by commas", "CreateUser/keeps roles of any text, in their order", func(s *users) {
+			s.given(func(a *auth.Account) {
+				if len(a.Roles) > 0 {
+					a.Roles = strings.Split(strings.Join(a.Roles, ","), ",")
+				}
+			})
+		}},
+		{"saves secrets as JSON", "CreateUser/keeps the texts of secrets", func(s *users) {
+			s.given(func(a *auth.Account) {
+				for _, secret := range []*auth.Secret{&a.PasswordHash, &a.Stamp} {
+					var text string
+					if data, err := json.Marshal(*secret); err == nil && json.Unmarshal(data, &text) == nil {
+						*secret = auth.NewSecret(text)
+					}
+				}
+			})
+		}},
+		{"saves the canonical username alone", "CreateUser/keeps names as they were typed", func(s *users) {
+			s.given(func(a *auth.Account) {
+				if canonical := key(a.Username); canonical != "" {
+					a.Username = canonical
+				}
+			})
+		}},
+		{"has columns of 255 bytes", "CreateUser/keeps the longest names there are", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if len(key(a.Username)) > 255 {
+					return nil, errors.New("data too long for column")
+				}
+				return create(ctx, a, form)
+			}
+		}},
+		{"gives everybody an ID of its own making", "CreateUser/keeps an ID that is given", func(s *users) {
+			s.given(func(a *auth.Account) { a.ID = "" })
+		}},
+		{"replaces the user whose ID is given", "CreateUser/refuses an ID that is in use", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if a.ID != "" {
+					_ = s.remove(ctx, a.ID)
+				}
+				return create(ctx, a, form)
+			}
+		}},
+		{"takes no address for an address", "CreateUser/takes any number of accounts without a username, or an address", func(s *users) {
+			var none memory[bool]
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if a.Email == "" && none.has("") {
+					return nil, auth.ErrEmailTaken
+				}
+				u, err := create(ctx, a, form)
+				if err == nil && a.Email == "" {
+					none.put("", true)
+				}
+				return u, err
+			}
+		}},
+		{"takes any text for a username", "CreateUser/refuses what is no username", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if errors.Is(err, auth.ErrInvalidUsername) {
+					a.Username = ""
+					return create(ctx, a, form)
+				}
+				return u, err
+			}
+		}},
+		{"drops the form", "FormReader/reads the form of CreateUser", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, _ url.Values) (*storetest.User, error) {
+				return create(ctx, a, nil)
+			}
+		}},
+		{"saves before it reads the form", "FormReader/that refuses leaves nothing behind", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, nil)
+				if err != nil || form == nil {
+					return u, err
+				}
+				err = u.ReadForm(form)
+				return u, err
+			}
+		}},
+		{"empties the other fields in UpdateAccount", "FormReader/fields are left alone by UpdateAccount", func(s *users) {
+			var updated memory[bool]
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				err := update(ctx, a)
+				if err == nil {
+					updated.put(a.ID, true)
+				}
+				return err
+			}
+			s.seen(func(u *storetest.User) {
+				if updated.has(u.ID) {
+					u.Name = ""
+				}
+			})
+		}},
+		{"gives the IDs of deleted users out again", "DeleteUser/never gives an ID out again", func(s *users) {
+			var rows memory[bool]
+			create, remove := s.create, s.remove
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if a.ID == "" {
+					a.ID = fmt.Sprint(len(rows.all()) + 1) // the highest there is, plus one
+				}
+				u, err := create(ctx, a, form)
+				if err == nil {
+					rows.put(u.ID, true)
+				}
+				return u, err
+			}
+			s.remove = func(ctx context.Context, id string) error {
+				rows.drop(id)
+				return remove(ctx, id)
+			}
+		}},
+		{"keeps the names of deleted users", "DeleteUser/deletes the user and frees the names", func(s *users) {
+			s.remove = func(ctx context.Context, id string) error {
+				u, err := s.load(ctx, id)
+				if err != nil {
+					return err
+				}
+				u.Disabled = true
+				return s.update(ctx, u.Account)
+			}
+		}},
+		{"returns the user that it keeps", "Copies/what LoadUser and FindUser returned may be changed", func(s *users) {
+			var kept memory[*storetest.User]
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				if u, ok := kept.get(id); ok {
+					return u, nil
+				}
+				u, err := load(ctx, id)
+				if err == nil {
+					kept.put(id, u)
+				}
+				return u, err
+			}
+		}},
+		{"keeps the Roles that it was given", "Copies/what CreateUser was given and returned may be changed", func(s *users) {
+			var kept memory[[]string]
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if err == nil {
+					kept.put(u.ID, a.Roles)
+				}
+				return u, err
+			}
+			s.seen(func(u *storetest.User) {
+				if roles, ok := kept.get(u.ID); ok && u.Version == 7 {
+					u.Roles = roles
+				}
+			})
+		}},
+		{"creates with a cancelled context", "Context/cancelled, CreateUser does nothing", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				return create(context.WithoutCancel(ctx), a, form)
+			}
+		}},
+		{"creates, and then sees that the context is cancelled", "Context/cancelled, CreateUser does nothing", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(context.WithoutCancel(ctx), a, form)
+				return u, errors.Join(err, ctx.Err())
+			}
+		}},
+		{"updates with a cancelled context", "Context/cancelled, UpdateAccount does nothing", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				return update(context.WithoutCancel(ctx), a)
+			}
+		}},
+		{"takes a cancelled context for an unknown user", "Context/cancelled, LoadUser and FindUser fail", func(s *users) {
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				if ctx.Err() != nil {
+					return nil, auth.ErrUserNotFound
+				}
+				return load(ctx, id)
+			}
+		}},
+	}
+}
+
+// overwrite is an UpdateAccount that does not ask for the Version.
+func overwrite(s *users) func(ctx context.Context, a auth.Account) error {
+	update := s.update
+	return func(ctx context.Context, a auth.Account) error {
+		for {
+			u, err := s.load(ctx, a.ID)
+			if err != nil {
+				return err
+			}
+			a.Version = u.Version
+			if err = update(ctx, a); !errors.Is(err, auth.ErrConflict) {
+				return err
+			}
+		}
+	}
+}

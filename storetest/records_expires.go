@@ -1,0 +1,153 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+)
+
+func (s recordSuite) expires(t *testing.T) {
+	const mend = "a record is gone when !now.Before(expires), now being the time of the clock that open was given; in SQL: expires IS NULL OR expires > ?"
+
+	// at sets the clock to the instant when r expires.
+	at := func(t *recordTest, r auth.Record) { t.clock.Set(r.Expires) }
+
+	s.run(t, "a microsecond before, the record is there for every verb", func(t *recordTest) {
+		get, update, take, insert := t.record("get"), t.record("update"), t.record("take"), t.record("insert")
+		t.insert(get, update, take, insert)
+		t.clock.Set(get.Expires.Add(-time.Microsecond))
+		const did = "a microsecond before Expires"
+		t.lists(did, "user", mend, get, update, take, insert)
+		t.holds(did, get, mend)
+		update = t.update(update, "new")
+		t.holds(did, update, mend)
+		_, err := t.store.TakeRecord(t.Context(), take.Kind, take.Key)
+		works(t.T, did+": TakeRecord", err)
+		fails(t.T, did+": InsertRecord", t.store.InsertRecord(t.Context(), insert), auth.ErrRecordExists, mend)
+	})
+	s.run(t, "at the instant, GetRecord finds nothing", func(t *recordTest) {
+		r := t.record("key")
+		t.insert(r)
+		at(t, r)
+		_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
+		fails(t.T, "GetRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
+	})
+	s.run(t, "at the instant, ListRecords leaves it out", func(t *recordTest) {
+		r, never := t.record("key"), t.record("never")
+		never.Expires = time.Time{}
+		t.insert(r, never)
+		at(t, r)
+		t.lists("at the instant of Expires", "user", mend, never)
+	})
+	s.run(t, "at the instant, TakeRecord finds nothing", func(t *recordTest) {
+		r := t.record("key")
+		t.insert(r)
+		at(t, r)
+		_, err := t.store.TakeRecord(t.Context(), r.Kind, r.Key)
+		fails(t.T, "TakeRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
+	})
+	s.run(t, "at the instant, UpdateRecord finds nothing and revives nothing", func(t *recordTest) {
+		for _, expires := range []time.Time{t.clock.Now().Add(48 * time.Hour), {}} {
+			r := t.record("key " + expires.String())
+			t.insert(r)
+			at(t, r)
+			longer := r
+			longer.Expires = expires
+			const mend = "UpdateRecord, too, has to ask whether the stored Expires has passed; " + mend
+			fails(t.T, "UpdateRecord at the instant of Expires", t.store.UpdateRecord(t.Context(), longer), auth.ErrRecordNotFound, mend)
+			t.gone("after UpdateRecord at the instant of Expires", r, mend)
+		}
+	})
+	s.run(t, "at the instant, InsertRecord takes its place", func(t *recordTest) {
+		old := t.record("key")
+		t.insert(old)
+		at(t, old)
+		next := t.owned("key", "another")
+		next.Data, next.Version = []byte("next"), 3
+		works(t.T, "InsertRecord at the instant when the old record expires", t.store.InsertRecord(t.Context(), next))
+		const mend = "nothing of the expired record is left, neither in the record nor in the list of its user"
+		t.holds("after InsertRecord over an expired record", next, mend)
+		t.lists("after InsertRecord over an expired record", "user", mend)
+		t.lists("after InsertRecord over an expired record", "another", mend, next)
+		works(t.T, "DeleteRecords of the user of the expired record", t.store.DeleteRecords(t.Context(), t.kind, "user"))
+		t.holds("after DeleteRecords of the user of the expired record", next, mend)
+	})
+	s.run(t, "zero is never, even in the year 9999", func(t *recordTest) {
+		r := t.record("key")
+		r.Expires = time.Time{}
+		t.insert(r)
+		for _, now := range []time.Time{time.Date(1969, time.July, 20, 0, 0, 0, 0, time.UTC), time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)} {
+			t.clock.Set(now)
+			after := "on the " + now.Format(time.DateOnly)
+			t.holds(after, r, "a zero Expires is never, and NULL in a database")
+			t.lists(after, "user", "a zero Expires is never, and NULL in a database", r)
+			fails(t.T, after+": InsertRecord", t.store.InsertRecord(t.Context(), r), auth.ErrRecordExists, "a zero Expires is never, and NULL in a database")
+			r = t.update(r, after)
+		}
+	})
+	s.run(t, "the Unix epoch is a time like any other", func(t *recordTest) {
+		r := t.record("key")
+		r.Expires = time.Unix(0, 0)
+		t.insert(r)
+		t.gone("after InsertRecord with the epoch as Expires", r, "only the zero Time is never; the number 0 is the year 1970. Store never as NULL")
+	})
+	s.run(t, "before the insert, the record is never there", func(t *recordTest) {
+		r := t.record("key")
+		r.Expires = t.clock.Now()
+		works(t.T, "InsertRecord of a record that has expired", t.store.InsertRecord(t.Context(), r))
+		t.gone("after InsertRecord of a record that has expired", r, mend)
+		r.Expires = t.clock.Now().Add(time.Hour)
+		t.insert(r)
+		t.holds("after InsertRecord over a record that had expired at once", r, mend)
+	})
+	s.run(t, "UpdateRecord brings it forward", func(t *recordTest) {
+		r := t.record("key")
+		t.insert(r)
+		r.Expires = r.Expires.Add(-time.Minute)
+		r = t.update(r, "shorter")
+		t.clock.Set(r.Expires.Add(-time.Microsecond))
+		t.holds("a microsecond before the new Expires", r, mend)
+		t.clock.Set(r.Expires)
+		t.gone("at the new Expires", r, "UpdateRecord replaces Expires; "+mend)
+	})
+	s.run(t, "UpdateRecord puts it off", func(t *recordTest) {
+		r := t.record("key")
+		t.insert(r)
+		old := r.Expires
+		r.Expires = old.Add(time.Minute)
+		r = t.update(r, "longer")
+		t.clock.Set(old)
+		t.holds("at the old Expires", r, "UpdateRecord replaces Expires; "+mend)
+		t.clock.Set(r.Expires)
+		t.gone("at the new Expires", r, mend)
+	})
+	s.run(t, "UpdateRecord lifts it and sets it again", func(t *recordTest) {
+		r := t.record("key")
+		t.insert(r)
+		old := r.Expires
+		r.Expires = time.Time{}
+		r = t.update(r, "for ever")
+		t.clock.Set(old.Add(1000 * time.Hour))
+		t.holds("long after the old Expires", r, "UpdateRecord replaces Expires, also by zero; "+mend)
+		r.Expires = t.clock.Now().Add(time.Minute)
+		r = t.update(r, "not for ever")
+		t.clock.Set(r.Expires)
+		t.gone("at the new Expires", r, "UpdateRecord replaces Expires, also a zero one; "+mend)
+	})
+	s.run(t, "TakeRecord of another record leaves it", func(t *recordTest) {
+		r, soon := t.record("key"), t.record("soon")
+		soon.Expires = t.clock.Now().Add(time.Second)
+		t.insert(r, soon)
+		at(t, soon)
+		for i := range 20 { // whatever cleans up on these calls must not clean too much
+			extra := t.record(fmt.Sprint("extra ", i))
+			t.insert(extra)
+			_, err := t.store.TakeRecord(t.Context(), extra.Kind, extra.Key)
+			works(t.T, "TakeRecord", err)
+		}
+		t.holds("after other records expired", r, "cleaning up removes what has expired, and nothing else")
+		t.gone("after it expired", soon, mend)
+	})
+}

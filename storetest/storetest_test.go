@@ -1,0 +1,40 @@
+package storetest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/storetest"
+)
+
+// What is right passes.
+
+func TestMemstoreUsers(t *testing.T) {
+	storetest.TestUserStore(t, func(_ *testing.T, clock func() time.Time) auth.UserStore[*storetest.User] {
+		return memstore.New[storetest.User](memstore.WithClock(clock))
+	})
+}
+
+func TestMemstoreRecords(t *testing.T) {
+	storetest.TestRecordStore(t, func(_ *testing.T, clock func() time.Time) auth.RecordStore {
+		return memstore.New[storetest.User](memstore.WithClock(clock))
+	})
+}
+
+func TestMemstoreRecordsAlone(t *testing.T) {
+	storetest.TestRecordStore(t, func(_ *testing.T, clock func() time.Time) auth.RecordStore {
+		return memstore.NewRecords(memstore.WithClock(clock))
+	})
+}
+
+// So does a store that holds what earlier subtests have left in it, though its
+// clock stands at the first one's.
+func TestSharedMemstore(t *testing.T) {
+	store := memstore.New[plainUser]()
+	storetest.TestUserStore(t, func(*testing.T, func() time.Time) auth.UserStore[*plainUser] { return store })
+}
+
+// plainUser is no FormReader.
+type plainUser struct{ auth.Account }

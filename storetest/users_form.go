@@ -1,0 +1,66 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+)
+
+func (s userSuite[U]) formReader(t *testing.T) {
+	skip := func(t *userTest[U]) {
+		var user U
+		if _, ok := any(user).(*User); !ok {
+			t.Skipf("the suite can tell only for users of type *storetest.User, and these are %T", user)
+		}
+	}
+	nameOf := func(user U) string {
+		if u, ok := any(user).(*User); ok {
+			return u.Name
+		}
+		return ""
+	}
+	form := func(name string) map[string][]string { return map[string][]string{"name": {name}} }
+
+	s.run(t, "reads the form of CreateUser", func(t *userTest[U]) {
+		skip(t)
+		const mend = "call ReadForm on the new user before it is saved, and save the fields that it sets"
+		user, err := t.store.CreateUser(t.Context(), t.account("mike"), form("Mike Müller"))
+		works(t.T, "CreateUser with a form", err)
+		if got := nameOf(user); got != "Mike Müller" {
+			fail(t.T, "CreateUser with a form: Name", got, "Mike Müller", mend)
+		}
+		user, err = t.store.FindUser(t.Context(), t.name("mike"))
+		works(t.T, "FindUser", err)
+		if got := nameOf(user); got != "Mike Müller" {
+			fail(t.T, "FindUser after CreateUser with a form: Name", got, "Mike Müller", mend)
+		}
+	})
+	s.run(t, "gets an empty form for a nil one", func(t *userTest[U]) {
+		skip(t)
+		_, err := t.store.CreateUser(t.Context(), t.account("mike"), nil)
+		works(t.T, "CreateUser with a nil form", err)
+	})
+	s.run(t, "that refuses leaves nothing behind", func(t *userTest[U]) {
+		skip(t)
+		const mend = "call ReadForm before anything is written, and return its error"
+		_, err := t.store.CreateUser(t.Context(), t.account("mike"), form(refusedName))
+		if !errors.Is(err, errRefused) {
+			fail(t.T, "CreateUser with a form that ReadForm refuses", err, errRefused, mend)
+		}
+		t.noUser("after ReadForm refused", t.name("mike"), mend)
+		t.noUser("after ReadForm refused", t.email("mike"), mend)
+		t.free("after ReadForm refused", t.account("mike"), mend)
+	})
+	s.run(t, "fields are left alone by UpdateAccount", func(t *userTest[U]) {
+		skip(t)
+		user, err := t.store.CreateUser(t.Context(), t.account("mike"), form("Mike Müller"))
+		works(t.T, "CreateUser with a form", err)
+		a := accountOf(t.T, "CreateUser", user)
+		a.Username = t.name("renamed")
+		works(t.T, "UpdateAccount", t.store.UpdateAccount(t.Context(), a))
+		user, err = t.store.LoadUser(t.Context(), a.ID)
+		works(t.T, "LoadUser", err)
+		if got := nameOf(user); got != "Mike Müller" {
+			fail(t.T, "LoadUser after UpdateAccount: Name", got, "Mike Müller", "UpdateAccount writes the columns of the account, and no others")
+		}
+	})
+}

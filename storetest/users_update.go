@@ -1,0 +1,170 @@
+package storetest
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+)
+
+func (s userSuite[U]) updateAccount(t *testing.T) {
+	const (
+		compare = "compare and write at once: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and count the rows"
+		atomic  = "an UpdateAccount that returns an error has changed nothing"
+		rename  = "the canonical forms change with the names"
+	)
+	// update saves an account and returns it as the store then must have it.
+	update := func(t *userTest[U], a auth.Account) auth.Account {
+		t.Helper()
+		works(t.T, "UpdateAccount with the stored Version", t.store.UpdateAccount(t.Context(), a))
+		a.Version++
+		return a
+	}
+
+	s.run(t, "replaces every field and counts the Version up", func(t *userTest[U]) {
+		a, other := t.create(t.account("mike")), t.create(t.account("other"))
+		a.Username, a.Email = t.name("anna"), t.email("anna")
+		a.EmailVerified, a.Disabled = false, false
+		a.PasswordHash, a.Stamp = auth.NewSecret("new hash"), auth.NewSecret("new stamp")
+		a.Roles = []string{"new, role"}
+		a = update(t, a)
+		t.holds("after UpdateAccount", a, "every field is the one given, but for the Version, which is one more")
+		t.holds("after UpdateAccount of somebody else", other, "one account changes")
+
+		a.EmailVerified, a.Disabled = true, true
+		a.PasswordHash, a.Stamp, a.Roles = auth.Secret{}, auth.Secret{}, nil
+		a = update(t, a)
+		t.holds("after UpdateAccount that empties fields", a, "an empty field is a value, too")
+	})
+	s.run(t, "of the same contents counts the Version up", func(t *userTest[U]) {
+		a := t.create(t.account("mike"))
+		t.holds("after UpdateAccount of what is there", update(t, a), "an update that changes nothing else still changes the Version (MySQL counts only rows that changed, unless told clientFoundRows)")
+	})
+	s.run(t, "counts any Version up", func(t *userTest[U]) {
+		for i, version := range []int64{0, -1, 1 << 53, math.MaxInt64 - 1} {
+			a := t.account(fmt.Sprint("version-", i))
+			a.Version = version
+			t.holds(fmt.Sprint("after CreateUser with the Version ", version), t.create(a), "the Version is a signed integer of 64 bits, and stored as given")
+			a = update(t, t.create(auth.Account{Username: t.name(fmt.Sprint("update-", i)), Version: version}))
+			t.holds("after UpdateAccount", a, "the Version is a signed integer of 64 bits")
+		}
+	})
+	s.run(t, "with a stale Version changes nothing", func(t *userTest[U]) {
+		old := t.create(t.account("mike"))
+		now := old
+		now.Stamp = auth.NewSecret("now")
+		now = update(t, now)
+		stale := t.account("stale")
+		stale.ID, stale.Stamp = old.ID, auth.NewSecret("stale")
+		for _, version := range []int64{old.Version, now.Version + 1, 0, -now.Version} {
+			stale.Version = version
+			fails(t.T, fmt.Sprintf("UpdateAccount with the Version %d, while %d is stored", version, now.Version),
+				t.store.UpdateAccount(t.Context(), stale), auth.ErrConflict, compare)
+			t.holds("after a refused UpdateAccount", now, compare)
+		}
+		t.noUser("after a refused UpdateAccount", stale.Username, atomic)
+		t.noUser("after a refused UpdateAccount", stale.Email, atomic)
+		t.free("after a refused UpdateAccount", auth.Account{Username: stale.Username, Email: stale.Email}, atomic)
+	})
+	s.run(t, "of 50 racers with one Version, one wins", func(t *userTest[U]) {
+		a := t.create(t.account("mike"))
+		errs := race(racers, func(i int) error {
+			mine := a.Clone()
+			mine.Stamp = auth.NewSecret(fmt.Sprint("racer ", i))
+			return t.store.UpdateAccount(t.Context(), mine)
+		})
+		winner := oneWins(t.T, "UpdateAccount by 50 racers with one Version", errs, auth.ErrConflict, compare)
+		a.Stamp, a.Version = auth.NewSecret(fmt.Sprint("racer ", winner)), a.Version+1
+		t.holds("after the race", a, "the account is the winner's; "+compare)
+	})
+	s.run(t, "of 50 racers who want one username, one wins", func(t *userTest[U]) {
+		all := make([]auth.Account, racers)
+		for i := range all {
+			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
+		}
+		errs := race(racers, func(i int) error {
+			mine := all[i]
+			mine.Username = t.name("wanted")
+			return t.store.UpdateAccount(t.Context(), mine)
+		})
+		const mend = "a UNIQUE index on the canonical name must refuse, or one lock be held over look and write"
+		winner := oneWins(t.T, "UpdateAccount to one username by 50 racers", errs, auth.ErrUsernameTaken, mend)
+		for i, a := range all {
+			if i == winner {
+				a.Username, a.Version = t.name("wanted"), a.Version+1
+			}
+			t.holds("after the race", a, atomic+"; "+mend)
+		}
+	})
+	s.run(t, "of an unknown ID", func(t *userTest[U]) {
+		const mend = "UPDATE and count the rows; never insert"
+		t.create(t.account("somebody"))
+		for i, id := range strange() {
+			a := t.account(fmt.Sprint("unknown-", i))
+			a.ID = id
+			fails(t.T, "UpdateAccount of the ID "+brief(id), t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
+			t.noUser("after UpdateAccount of an unknown ID", a.Username, mend)
+		}
+	})
+	s.run(t, "refuses names that are taken and changes nothing", func(t *userTest[U]) {
+		first, second := t.create(t.account("first")), t.create(t.account("second"))
+		changed := t.account("free")
+		changed.ID, changed.Version = second.ID, second.Version
+
+		changed.Username = strings.ToUpper(first.Username)
+		fails(t.T, "UpdateAccount to a username that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrUsernameTaken, "the errors are those of CreateUser")
+		t.holds("after a refused UpdateAccount", second, atomic)
+		t.noUser("after a refused UpdateAccount", changed.Email, atomic)
+
+		changed.Username, changed.Email = t.name("free"), first.Email
+		fails(t.T, "UpdateAccount to an address that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrEmailTaken, "the errors are those of CreateUser")
+		t.holds("after a refused UpdateAccount", second, atomic)
+		t.noUser("after a refused UpdateAccount", changed.Username, atomic)
+
+		t.holds("after a refused UpdateAccount of somebody else", first, atomic)
+		t.free("after a refused UpdateAccount", auth.Account{Username: t.name("free"), Email: t.email("free")}, atomic)
+		second.Disabled = false
+		t.holds("after refused UpdateAccounts", update(t, second), atomic+", and the Version is what it was")
+	})
+	s.run(t, "refuses what is no name", func(t *userTest[U]) {
+		a := t.create(t.account("mike"))
+		bad := a
+		bad.Username = t.email("anna")
+		fails(t.T, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "the errors are those of CreateUser")
+		bad = a
+		bad.Email = "anna@localhost"
+		fails(t.T, "UpdateAccount to what is no address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "the errors are those of CreateUser")
+		t.holds("after a refused UpdateAccount", a, atomic)
+	})
+	s.run(t, "frees the old names", func(t *userTest[U]) {
+		a := t.create(t.account("old"))
+		a.Username, a.Email = t.name("new"), t.email("new")
+		a = update(t, a)
+		t.holds("after UpdateAccount to other names", a, rename)
+		t.noUser("after UpdateAccount to other names", t.name("old"), rename)
+		t.noUser("after UpdateAccount to other names", t.email("old"), rename)
+		t.free("after UpdateAccount to other names", t.account("old"), rename)
+		t.holds("after somebody else got the old names", a, rename)
+	})
+	s.run(t, "can drop a name and set it again", func(t *userTest[U]) {
+		a, b := t.create(t.account("a")), t.create(t.account("b"))
+		full := a
+		a.Username = ""
+		b.Username = ""
+		a, b = update(t, a), update(t, b)
+		t.holds("after UpdateAccount without a username", a, rename+", and an empty one is none")
+		t.holds("after UpdateAccount without a username", b, rename+", and an empty one is none")
+		t.noUser("after UpdateAccount without a username", full.Username, rename)
+		a.Username, a.Email = full.Username, ""
+		a = update(t, a)
+		t.holds("after UpdateAccount without an address", a, rename+", and an empty one is none")
+		t.noUser("after UpdateAccount without an address", full.Email, rename)
+	})
+	s.run(t, "can change the case of one's own name", func(t *userTest[U]) {
+		a := t.create(t.account("mike"))
+		a.Username, a.Email = strings.ToUpper(a.Username), strings.ToUpper(a.Email)
+		t.holds("after UpdateAccount to the same names in capitals", update(t, a), "one's own name is not taken")
+	})
+}
