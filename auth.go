@@ -484,7 +484,7 @@ func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (
 // and has the login stored before it returns; the cookie goes out with the
 // response's header. What an anonymous visitor had in the session is kept,
 // another user's is dropped. An earlier login of this browser is ended, and so
-// is what it was remembered as; the option Remember has it remembered anew.
+// is what it was remembered as; the option Remember has it remembered.
 //
 // It must be called inside LoadAndSave (else ErrNoSession) and before the
 // header is written (else ErrHeaderWritten). An error that wraps

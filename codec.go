@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -201,6 +202,9 @@ func appendValue(b []byte, value any) ([]byte, error) {
 		return binary.AppendUvarint(append(b, typeUint64), v), nil
 	case time.Time:
 		t, err := v.MarshalBinary()
+		if err != nil { // a zone that it has no form for
+			t, err = v.UTC().MarshalBinary()
+		}
 		return append(append(b, typeTime), t...), err
 	default:
 		var buf bytes.Buffer
@@ -269,7 +273,7 @@ func diff(older, newer string) []change {
 	was, is := entries(older), entries(newer)
 	var changes []change
 	for key, value := range is {
-		if old, ok := was[key]; !ok || old != value {
+		if old, ok := was[key]; !ok || !unchanged(old, value) {
 			changes = append(changes, change{key, []byte(value)})
 		}
 	}
@@ -279,6 +283,17 @@ func diff(older, newer string) []change {
 		}
 	}
 	return changes
+}
+
+// unchanged reports whether two encoded values are the same. gob writes a map in
+// any order, so that those must be read to compare them.
+func unchanged(a, b string) bool {
+	if a == b || a == "" || b == "" || a[0] != typeGob || b[0] != typeGob {
+		return a == b
+	}
+	x, err1 := decodeValue(a)
+	y, err2 := decodeValue(b)
+	return err1 == nil && err2 == nil && reflect.DeepEqual(x, y)
 }
 
 // apply returns encoded values with the changes made.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -52,10 +54,6 @@ func (p *keyProbe) Value(key any) any {
 	return nil
 }
 
-// markerKey is in scs's values from the time that it deletes its token until
-// we know why: RenewToken leaves the values alone, Destroy clears them.
-const markerKey = "\x00go-login"
-
 // scs returns scs's own state, and makes it from the record at first use.
 func (s *state) scs() any {
 	s.values.Lock()
@@ -76,7 +74,7 @@ func (s *state) scs() any {
 	}
 	m := *s.core.scs
 	m.Store, m.Codec = givenStore{}, givenCodec{s}
-	ctx, err := m.Load(s.outer, markerKey)
+	ctx, err := m.Load(context.Background(), "given") // where no other manager has anything
 	if err == nil {
 		s.scsData = ctx.Value(s.core.scsKey)
 	}
@@ -152,24 +150,14 @@ func (s *state) write(ctx context.Context, changes []change) error {
 	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
 }
 
-// settle finds out what scs's deletion of its token was: RenewToken has been
-// dealt with, Destroy is a logout.
-func (s *state) settle() error {
-	if !s.deletePending.Swap(false) {
-		return nil
-	}
-	kept := s.core.scs.Exists(s.ctx, markerKey) && s.core.scs.Token(s.ctx) != ""
-	s.core.scs.Remove(s.ctx, markerKey)
-	if kept {
-		return nil
-	}
+// destroy ends the session, and the login if it is one. scs holds its lock.
+func (s *state) destroy() error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	wasLogin := s.cur.isLogin()
 	if err := s.end(); err != nil {
 		return err
 	}
-	if !wasLogin && s.cur != nil { // a visitor's session is destroyed, too
+	if s.cur != nil { // a visitor's
 		ctx, cancel := detach(s.ctx)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.record.Key); err != nil {
@@ -181,6 +169,9 @@ func (s *state) settle() error {
 	s.values.Lock()
 	s.loaded = ""
 	s.values.Unlock()
+	if s.committed {
+		return ErrHeaderWritten
+	}
 	return nil
 }
 
@@ -208,19 +199,38 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	return s.save(ctx, string(encoded))
 }
 
-// DeleteCtx is called by RenewToken and by Destroy, which cannot be told apart
-// here: the token is rotated for both, and settle finds out. scs holds its lock.
+// DeleteCtx is called by RenewToken, which is a rotation, and by Destroy, which
+// is a logout. scs holds its lock.
 func (t scsStore) DeleteCtx(ctx context.Context, _ string) error {
 	s := t.core.stateOf(ctx)
-	if s == nil {
+	if s == nil || s.given == nil { // scs's data is of another manager, inside this one
 		return ErrNoSession
 	}
-	if err := s.rotate(); err != nil && !errors.Is(err, ErrLoggedOut) {
+	if !renewing() {
+		return s.destroy()
+	}
+	if err := s.rotate(); !errors.Is(err, ErrLoggedOut) {
 		return err
 	}
-	s.given[markerKey] = true
-	s.deletePending.Store(true)
-	return nil
+	return nil // the request goes on, as nobody's
+}
+
+// renewing reports whether it is RenewToken that calls DeleteCtx. scs says
+// nothing of it, and what it does to its data afterwards cannot be told from
+// what Clear and Commit do; the stack says it. Were scs's names to change, every
+// RenewToken would be a logout.
+func renewing() bool {
+	var callers [8]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])]) // above DeleteCtx
+	for {
+		frame, more := frames.Next()
+		switch name := frame.Function[strings.LastIndexByte(frame.Function, '/')+1:]; {
+		case strings.HasSuffix(name, ".(*SessionManager).RenewToken"):
+			return true
+		case strings.HasSuffix(name, ".(*SessionManager).Destroy"), !more:
+			return false
+		}
+	}
 }
 
 // scsCodec encodes the application's values. Nothing is ever decoded through
@@ -228,15 +238,6 @@ func (t scsStore) DeleteCtx(ctx context.Context, _ string) error {
 type scsCodec struct{}
 
 func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	if _, ok := values[markerKey]; ok {
-		copied := make(map[string]any, len(values))
-		for k, v := range values {
-			if k != markerKey {
-				copied[k] = v
-			}
-		}
-		values = copied
-	}
 	return encodeValues(values)
 }
 

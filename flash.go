@@ -2,7 +2,7 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/binary"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -10,27 +10,23 @@ import (
 
 // A Flash is a message for the next page that the user sees.
 type Flash struct {
-	Category string `json:"c"` // such as "info" or "danger"; for the page to style
-	Text     string `json:"t"` // plain text: templates must escape it
+	Category string // such as "info" or "danger"; for the page to style
+	Text     string // plain text: templates must escape it
 }
 
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
 // record.
 const (
 	flashLifetime = 5 * time.Minute
-	maxFlashes    = 8
-	maxFlash      = 256 // bytes of a category and of a text, so that the cookie stays under 4 KiB
+	maxCategory   = 64
+	maxFlash      = 512
+	maxFlashes    = 2800 // of all that wait, so that the cookie stays under 4 KiB
 )
 
-// flashCookie is what is sealed.
-type flashCookie struct {
-	Until   int64   `json:"u"` // Unix seconds
-	Flashes []Flash `json:"f"`
-}
-
 // Flash keeps a message for the next page that shows Flashes. A message that
-// waits already is not added again; of more than eight the oldest go; texts are
-// cut to 256 bytes. It returns ErrNoSession or ErrHeaderWritten.
+// waits already is not added again. Categories are cut to 64 bytes and texts to
+// 512; of more than fit into a cookie, at least four, the oldest go. It returns
+// ErrNoSession or ErrHeaderWritten.
 func (c *Core) Flash(ctx context.Context, category, text string) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -41,13 +37,16 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 	if s.committed {
 		return ErrHeaderWritten
 	}
-	flash := Flash{cut(category, maxFlash), cut(text, maxFlash)}
+	flash := Flash{cut(category, maxCategory), cut(text, maxFlash)}
 	waiting := s.flashes()
 	if slices.Contains(waiting, flash) {
 		return nil
 	}
-	waiting = append(waiting, flash)
-	s.flash, s.flashChanged = waiting[max(0, len(waiting)-maxFlashes):], true
+	waiting = append(slices.Clip(waiting), flash)
+	for len(appendFlashes(nil, waiting)) > maxFlashes {
+		waiting = waiting[1:]
+	}
+	s.flash, s.flashChanged = waiting, true
 	return nil
 }
 
@@ -78,12 +77,17 @@ func (s *state) flashes() []Flash {
 	if err != nil {
 		return nil
 	}
-	sealed, ok := s.core.secrets.open(purposeFlash, cookie.Value)
-	var content flashCookie
-	if !ok || json.Unmarshal(sealed, &content) != nil || s.core.cfg.Now().Unix() >= content.Until {
+	content, ok := s.core.secrets.open(purposeFlash, cookie.Value)
+	if !ok {
 		return nil
 	}
-	s.flash = content.Flashes
+	r := reader{rest: string(content), ok: true}
+	if until := time.UnixMilli(r.varint()); !s.core.cfg.Now().Before(until) {
+		return nil
+	}
+	for r.ok && r.rest != "" {
+		s.flash = append(s.flash, Flash{r.text(), r.text()})
+	}
 	return s.flash
 }
 
@@ -92,11 +96,15 @@ func (s *state) sealFlashes() string {
 	if len(s.flash) == 0 {
 		return ""
 	}
-	content, err := json.Marshal(flashCookie{s.core.cfg.Now().Add(flashLifetime).Unix(), s.flash})
-	if err != nil {
-		return ""
+	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(flashLifetime).UnixMilli())
+	return s.core.secrets.seal(purposeFlash, appendFlashes(until, s.flash))
+}
+
+func appendFlashes(b []byte, flashes []Flash) []byte {
+	for _, f := range flashes {
+		b = appendText(appendText(b, f.Category), f.Text)
 	}
-	return s.core.secrets.seal(purposeFlash, content)
+	return b
 }
 
 // cut returns the first n bytes of s, whole code points only.

@@ -17,9 +17,6 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 		return ErrNoSession
 	}
 	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
 	return s.enter(user, o)
 }
 
@@ -72,6 +69,8 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
+	case s.failed != nil:
+		return false, s.failed
 	case s.committed:
 		return false, ErrHeaderWritten
 	case s.loggedOut:
@@ -193,8 +192,7 @@ func (s *state) rotate() error {
 		return nil
 	}
 	if s.committed {
-		// The new token could not be sent. It may be a logout that came late.
-		return errors.Join(ErrHeaderWritten, s.end())
+		return ErrHeaderWritten
 	}
 	id := s.cur.header.userID
 	if err := s.replace(s.cur.header, s.cur.values, nil); err != nil {
@@ -210,9 +208,6 @@ func (s *state) rotate() error {
 // that a store which fails then has changed nothing.
 func (s *state) changeStamp(userID string, stamp Secret, change func() error) error {
 	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
 	s.op.Lock()
 	defer s.op.Unlock()
 	if !s.cur.isLogin() || s.cur.header.userID != userID || s.committed {
@@ -252,9 +247,6 @@ func (c *Core) LogoutUser(ctx context.Context) error {
 		return ErrNoSession
 	}
 	defer s.emit()
-	if err := s.settle(); err != nil {
-		return err
-	}
 	s.op.Lock()
 	hadLogin, late := s.cur.isLogin(), s.committed
 	err := s.end()
@@ -274,6 +266,9 @@ func (c *Core) LogoutUser(ctx context.Context) error {
 // end ends the request's login and deletes its cookie. What a visitor has is
 // kept. The caller holds op.
 func (s *state) end() error {
+	if s.failed != nil {
+		return s.failed
+	}
 	ctx, cancel := detach(s.ctx)
 	defer cancel()
 	if err := s.forget(s.cur, ""); err != nil {

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 )
@@ -22,16 +24,20 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s := &state{core: c, request: r, outer: r.Context()}
-		s.ctx = &requestContext{s.outer, s}
+		s := &state{core: c, request: r}
+		s.ctx = &requestContext{r.Context(), s}
 		r = r.WithContext(s.ctx)
-		rw := &responseWriter{ResponseWriter: w, state: s}
+		rw := &responseWriter{ResponseWriter: w, state: s, request: r}
+		if len(w.Header()) > 0 {
+			rw.before = w.Header().Clone()
+		}
 		if !c.origins.allows(r) {
 			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: ErrCrossOrigin})
 			c.Error(rw, r, ErrCrossOrigin)
 			return
 		}
 		if err := s.load(); err != nil {
+			s.failed, s.ended = err, true // the error page may ask who it is for
 			c.Error(rw, r, err)
 			return
 		}
@@ -44,6 +50,8 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 type responseWriter struct {
 	http.ResponseWriter
 	state   *state
+	request *http.Request // with the state in its context
+	before  http.Header   // what was set outside
 	started bool
 	failed  error // the commit's; the response is an error page then, and takes nothing more
 }
@@ -58,13 +66,9 @@ func (w *responseWriter) start() {
 		return
 	}
 	h := w.Header()
-	for _, name := range []string{
-		"Content-Type", "Content-Length", "Content-Encoding", "Content-Disposition", "Content-Range",
-		"Etag", "Last-Modified", "Location", "Set-Cookie", "Cache-Control",
-	} {
-		h.Del(name)
-	}
-	w.state.core.fail(w.ResponseWriter, w.state.request, statusOf(w.failed), w.failed)
+	clear(h)
+	maps.Copy(h, w.before)
+	w.state.core.fail(w.ResponseWriter, w.request, statusOf(w.failed), w.failed)
 }
 
 func (w *responseWriter) WriteHeader(status int) {
@@ -288,8 +292,7 @@ func newOriginCheck(base *url.URL, origins, bypass []string) (originCheck, error
 		origins = append(origins[:len(origins):len(origins)], origin)
 	}
 	for _, origin := range origins {
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || origin != u.Scheme+"://"+strings.ToLower(u.Host) {
+		if !isOrigin(origin) {
 			return o, fmt.Errorf("auth: %q is not an origin as browsers write it (https://app.example)", origin)
 		}
 		if err := o.protection.AddTrustedOrigin(origin); err != nil {
@@ -303,6 +306,19 @@ func newOriginCheck(base *url.URL, origins, bypass []string) (originCheck, error
 		}
 	}
 	return o, nil
+}
+
+// isOrigin reports whether text is an origin as browsers write one: lower-case
+// ASCII, and no port where it is the scheme's own.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || text != u.Scheme+"://"+u.Host || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.:[]") != "" {
+		return false
+	}
+	return u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80"
 }
 
 // bypassed is the handler of requests that skip the check.
@@ -327,7 +343,7 @@ func (o originCheck) allows(r *http.Request) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return true
 	}
-	if h, _ := o.bypass.Handler(r); h == (bypassed{}) {
+	if o.bypasses(r) {
 		return true
 	}
 	if o.protection.Check(r) != nil {
@@ -338,4 +354,15 @@ func (o originCheck) allows(r *http.Request) bool {
 	// client that sends neither is no browser, and brings its own cookies.
 	origin := r.Header.Get("Origin")
 	return r.Header.Get("Sec-Fetch-Site") != "" || origin == "" || o.trusted[origin]
+}
+
+// bypasses reports whether the request matches one of CrossOriginBypass. A path
+// that another router could read in another way (an escaped slash, a dot
+// segment) matches none.
+func (o originCheck) bypasses(r *http.Request) bool {
+	if p := r.URL.Path; r.URL.RawPath != "" || r.Method == http.MethodConnect || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
+		return false
+	}
+	h, _ := o.bypass.Handler(r)
+	return h == bypassed{}
 }

@@ -29,18 +29,19 @@ func ParseNext(text string) Next {
 			return Next{}
 		}
 	}
+	// A path that no server would take is not a page to go to.
+	path := text[:strings.IndexAny(text+"?", "?#")]
+	if _, err := url.PathUnescape(path); err != nil {
+		return Next{}
+	}
 	return Next{text}
 }
 
 // NextFrom returns the next of a request: the field of that name in the form,
 // or else in the query.
 func NextFrom(r *http.Request) Next {
-	if r.PostForm == nil {
-		// An error leaves what could be parsed; a field that is missing is no next.
-		_ = r.ParseForm()
-	}
-	if r.PostForm.Has("next") {
-		return ParseNext(r.PostForm.Get("next"))
+	if next := r.PostFormValue("next"); r.PostForm.Has("next") {
+		return ParseNext(next)
 	}
 	return ParseNext(r.URL.Query().Get("next"))
 }

@@ -142,6 +142,9 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if !result.ok {
 		return nil, id, ErrInvalidCredentials
 	}
+	if err := gateDisabled(user.AuthAccount()); err != nil {
+		return nil, id, err // for those who do not go on to LoginUser
+	}
 	if result.outdated {
 		user, err = c.upgradeHash(ctx, user, password)
 	}
@@ -150,6 +153,7 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 
 // findByLogin returns ErrUserNotFound for what cannot be a login, too.
 func (c *Core) findByLogin(ctx context.Context, login string) (User, error) {
+	login = strings.TrimSpace(login) // which keyboards add
 	canonical, isEmail := UsernameKey, strings.Contains(login, "@")
 	if isEmail {
 		canonical = EmailKey
@@ -228,8 +232,9 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (b
 // the same work.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
 
-// A Registration is what a registration form asks for. Register returns, and
-// has saved nothing:
+// A Registration is what a registration form asks for. Spaces around names and
+// addresses are taken off, as they are from logins. Register returns, and has
+// saved nothing:
 //
 //   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
 //     needed, which is what Config.Identifiers lets people log in with;
@@ -259,6 +264,7 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 	if c.store == nil {
 		return nil, ErrNoUserStore
 	}
+	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
 	needUsername := c.cfg.Identifiers == UsernameOnly || r.Email == ""
 	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
 		return nil, err

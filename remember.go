@@ -49,9 +49,16 @@ type loginOptions struct {
 	device   string        // the remembered device that the login is made from
 }
 
-// Remember keeps the user logged in on this device beyond the browser's
-// session, for Config.RememberFor. Such a login is not a fresh one.
-func Remember() LoginOption { return func(o *loginOptions) { o.remember = -1 } } // -1: as configured
+// Remember, if on is true, keeps the user logged in on this device beyond the
+// browser's session, for Config.RememberFor. A login that it makes later is not
+// a fresh one.
+func Remember(on bool) LoginOption {
+	return func(o *loginOptions) {
+		if on {
+			o.remember = -1 // as configured
+		}
+	}
+}
 
 // RememberFor is Remember for a time of its own, from a minute to 400 days.
 func RememberFor(d time.Duration) LoginOption {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -65,8 +64,7 @@ func (c *Core) expires(h header) time.Time {
 type state struct {
 	core    *Core
 	request *http.Request
-	outer   context.Context // the request's as it came
-	ctx     context.Context // the same with this state in it
+	ctx     context.Context // the request's, with this state in it
 
 	// loading is held while the user is loaded, so that it happens once.
 	loading sync.Mutex
@@ -74,6 +72,7 @@ type state struct {
 	// op guards what follows, and is held while it is brought in line with the
 	// store. scs has a lock of its own, which is always taken before op.
 	op        sync.Mutex
+	failed    error    // the session could not be read: nobody can say whose it is
 	key       string   // of the record that the session cookie names
 	cur       *session // what the request came with, or has become; nil: nothing is stored
 	ended     bool     // the record that the request came with was removed by another: nothing is stored any more
@@ -89,7 +88,6 @@ type state struct {
 	flash         []Flash
 	flashRead     bool
 	flashChanged  bool
-	deletePending atomic.Bool // scs has deleted the token, and it is open whether to log out or to rotate
 
 	// noted are events that wait until no lock is held: what hears of them may
 	// ask who the user is.
@@ -267,10 +265,10 @@ func (c *Core) User(ctx context.Context) (User, error) {
 	if s == nil {
 		return nil, ErrNoSession
 	}
-	defer s.emit()
-	if err := s.settle(); err != nil {
-		return nil, err
+	if s.failed != nil {
+		return nil, s.failed
 	}
+	defer s.emit()
 	user, void, err := s.currentUser(ctx)
 	if void {
 		s.clearValues()
@@ -389,11 +387,11 @@ func (s *state) deleteCookie(name string) {
 // before the response's header goes out.
 func (s *state) commit(h http.Header) error {
 	defer s.emit()
-	err := s.settle()
 	s.values.Lock()
 	ready := s.scsReady
 	s.values.Unlock()
-	if err == nil && ready && s.core.scs.Status(s.ctx) == scs.Modified {
+	var err error
+	if ready && s.core.scs.Status(s.ctx) == scs.Modified {
 		ctx, cancel := detach(s.ctx)
 		defer cancel()
 		_, _, err = s.core.scs.Commit(ctx)
@@ -426,8 +424,10 @@ func (s *state) commit(h http.Header) error {
 	if s.varies || s.flashRead || ready {
 		h.Add("Vary", "Cookie")
 	}
-	// What was made for one user is nobody else's, nor the back button's.
-	if personal := s.user != nil && s.varies || len(s.cookie) > 0; personal && h.Get("Cache-Control") == "" {
+	// What was made for one user is nobody else's, nor the back button's; and a
+	// cookie is never to be cached, whatever the application says.
+	personal := (s.varies || ready) && s.cur != nil
+	if len(s.cookie) > 0 || personal && h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
 	return nil

@@ -174,12 +174,8 @@ func (a *App) routes() {
 	// enter logs in without a password, which takes no time.
 	a.Mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
 		u, err := a.Store.FindUser(r.Context(), r.PostFormValue("login"))
-		var options []auth.LoginOption
-		if r.PostFormValue("remember") != "" {
-			options = append(options, auth.Remember())
-		}
 		if err == nil {
-			err = a.LoginUser(r.Context(), u, options...)
+			err = a.LoginUser(r.Context(), u, auth.Remember(r.PostFormValue("remember") != ""))
 		}
 		a.answer(w, r, err)
 	})

@@ -1,0 +1,80 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+)
+
+// Member is the application's user type.
+type Member struct {
+	auth.Account
+	Plan string
+}
+
+func ExampleNew() {
+	store := memstore.New[Member]() // or sqlstore, or a UserStore of your own
+	manager, err := auth.New(store, auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("32 random bytes, from a file and not from the source")},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /plan", manager.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		member, _ := manager.CurrentUser(r.Context()) // *Member, no assertion
+		_, _ = fmt.Fprintf(w, "%s is on the %s plan.", member.Username, member.Plan)
+	})))
+	application := manager.LoadAndSave(mux) // for http.ListenAndServe
+	w := httptest.NewRecorder()
+	application.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/plan?year=2026", nil))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	// Output: 303 /login?next=%2Fplan%3Fyear%3D2026
+}
+
+// An application that checks passwords itself needs only to load users.
+func ExampleNewLoader() {
+	members := map[string]*Member{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
+	manager, err := auth.NewLoader(auth.LoaderFunc[*Member](func(_ context.Context, id string) (*Member, error) {
+		if m, ok := members[id]; ok {
+			return m, nil
+		}
+		return nil, auth.ErrUserNotFound
+	}), auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("32 random bytes, from a file and not from the source")},
+		Records: memstore.NewRecords(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%T\n", manager)
+	// Output: *auth.Manager[*github.com/go-login/auth_test.Member]
+}
+
+func ExampleManager_LoginUser() {
+	var manager *auth.Manager[*Member]
+	http.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		member, err := manager.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+		if err == nil {
+			err = manager.LoginUser(r.Context(), member)
+		}
+		switch {
+		case errors.Is(err, auth.ErrLoginRefused): // for whatever reason
+			_ = manager.Flash(r.Context(), "danger", "Wrong login or password.")
+			http.Redirect(w, r, auth.NextFrom(r).AddTo("/login"), http.StatusSeeOther)
+		case err != nil:
+			manager.Error(w, r, err)
+		default:
+			auth.NextFrom(r).Redirect(w, "/")
+		}
+	})
+}
