@@ -105,7 +105,11 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		}
 		h.device = fresh.record.Key
 	}
-	if err := s.replace(h, values, nil); err != nil {
+	var check func() error
+	if o.method == methodRemember {
+		check = func() error { return s.deviceLives(o.device) }
+	}
+	if err := s.replace(h, values, check); err != nil {
 		s.dropDevice(fresh)
 		return false, err
 	}

@@ -238,6 +238,17 @@ func (s *state) enterRemembered(user User, d device) error {
 	return nil
 }
 
+// deviceLives returns ErrLoggedOut if the device is gone. It is asked once the
+// session made from it is stored: who ends a device deletes it first and lists
+// its sessions then, so that one of the two sees the other.
+func (s *state) deviceLives(key string) error {
+	_, err := s.core.records.GetRecord(s.ctx, kindRemember, key)
+	if errors.Is(err, ErrRecordNotFound) {
+		return ErrLoggedOut
+	}
+	return err
+}
+
 // endStolen ends a device whose cookie was used twice, and its logins.
 func (s *state) endStolen(d device) error {
 	c := s.core

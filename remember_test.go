@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
 
 // remembered returns a browser that is logged in and remembered.
@@ -187,6 +189,57 @@ func TestRememberTabs(t *testing.T) {
 	for _, e := range app.Events() {
 		if e.Kind == auth.EventRememberStolen {
 			t.Error("a tab was taken for a thief")
+		}
+	}
+}
+
+// hookStore runs a function before one of the calls of InsertRecord.
+type hookStore struct {
+	testapp.Store
+	beforeInsert func(auth.Record)
+}
+
+func (s *hookStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	if s.beforeInsert != nil {
+		s.beforeInsert(r)
+	}
+	return s.Store.InsertRecord(ctx, r)
+}
+
+// A logout that happens while a device is being resumed ends that login, too.
+func TestLogoutCrossesResume(t *testing.T) {
+	for _, used := range []bool{false, true} { // the cookie that is good, and the one before
+		clock := testapp.NewClock()
+		store := &hookStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		app := testapp.New(t, store, clock, nil)
+		u := app.Create(t, "susan", false)
+		c := remembered(t, app, "susan")
+		tab := c.Clone()
+		tab.Restart()
+		if used {
+			c.Restart()
+			if who := c.Who(); who != "susan" {
+				t.Fatal(who)
+			}
+		}
+		store.beforeInsert = func(r auth.Record) {
+			store.beforeInsert = nil
+			if r.Kind != "session" {
+				t.Errorf("inserted a %s", r.Kind)
+			}
+			c.Post("/logout")
+		}
+		if who := tab.Who(); who != "nobody" {
+			t.Errorf("the tab is %q", who)
+		}
+		c.Issued = append(c.Issued, tab.Issued...)
+		for i, who := range c.Replay() {
+			if who != "nobody" {
+				t.Errorf("cookie %d is %q", i, who)
+			}
+		}
+		if records, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) > 0 {
+			t.Errorf("%d sessions are left, %v", len(records), err)
 		}
 	}
 }
