@@ -42,8 +42,8 @@ type header struct {
 	seen          time.Time // the last request, to the minute
 }
 
-func (h header) append(b []byte) []byte {
-	b = append(b, formatVersion)
+func (h header) encode() []byte {
+	b := []byte{formatVersion}
 	for _, s := range [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device} {
 		b = appendText(b, s)
 	}

@@ -198,7 +198,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	if status >= 500 {
 		c.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "auth: request failed",
 			slog.Int("status", status), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.String("error", err.Error()))
+			slog.Any("error", err))
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -360,7 +360,7 @@ func (o originCheck) allows(r *http.Request) bool {
 // that another router could read in another way (an escaped slash, a dot
 // segment) matches none.
 func (o originCheck) bypasses(r *http.Request) bool {
-	if p := r.URL.Path; r.URL.RawPath != "" || r.Method == http.MethodConnect || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
+	if p := r.URL.Path; r.URL.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
 		return false
 	}
 	h, _ := o.bypass.Handler(r)

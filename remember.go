@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Remember me: a cookie that outlives the browser's session and makes a new
-// login when the old one is gone. It names a device (a family of cookies, of
+// This file is about remembered logins: a cookie that outlives the browser's
+// session makes a new login when the old one is gone. It names a device (a family of cookies, of
 // which one is good at a time) by a random selector, and is used up when it is
 // used: the answer brings its successor. The cookie is
 //

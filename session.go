@@ -43,7 +43,7 @@ func (s *session) isLogin() bool { return s != nil && s.header.userID != "" }
 
 // encode sets the record's data and expiry from the header and the values.
 func (c *Core) encode(s *session) {
-	s.record.Data = append(s.header.append(nil), s.values...)
+	s.record.Data = append(s.header.encode(), s.values...)
 	s.record.Expires = c.expires(s.header)
 }
 

@@ -1,0 +1,356 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+type codecInner struct {
+	Name string
+	Tags map[string]int
+}
+
+type codecOuter struct {
+	Inner  codecInner
+	List   []codecInner
+	Ptr    *codecInner
+	When   time.Time
+	Shape  fmt.Stringer
+	hidden int //nolint:unused // gob leaves it out
+}
+
+type codecColor int
+
+func (c codecColor) String() string { return fmt.Sprintf("color %d", int(c)) }
+
+type codecUnregistered struct{ X int }
+
+// The test binary's registrations; gob panics only at conflicting ones.
+func registerCodecTypes() {
+	gob.Register(codecOuter{})
+	gob.Register(codecColor(0))
+	gob.Register(map[string]int{})
+	gob.Register(map[string]any{})
+	gob.Register([]any{})
+}
+
+func equalValues(a, b any) bool {
+	switch a := a.(type) {
+	case time.Time:
+		b, ok := b.(time.Time)
+		_, ao := a.Zone()
+		_, bo := b.Zone()
+		return ok && a.Equal(b) && (ao == bo || ao%60 != 0) // MarshalBinary garbles zones with seconds
+	case float64:
+		b, ok := b.(float64)
+		return ok && math.Float64bits(a) == math.Float64bits(b)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func TestValuesRoundTrip(t *testing.T) {
+	t.Parallel()
+	registerCodecTypes()
+	berlin := time.FixedZone("CET", 3600)
+	values := map[string]any{
+		"nil": nil, "true": true, "false": false, "empty string": "", "string": "héllo\x00\xff\u2028",
+		"bytes": []byte{0, 1, 255}, "empty bytes": []byte{}, "nil bytes": []byte(nil), "long": strings.Repeat("x", 300),
+		"float": 1.5, "float 0": 0.0, "float -0": math.Copysign(0, -1), "inf": math.Inf(-1), "nan": math.NaN(), "tiny": math.SmallestNonzeroFloat64,
+		"int": 42, "int 0": 0, "int min": math.MinInt, "int max": math.MaxInt, "int -1": -1,
+		"int32": int32(math.MinInt32), "int64": int64(math.MinInt64), "int64 max": int64(math.MaxInt64),
+		"uint": uint(math.MaxUint), "uint32": uint32(math.MaxUint32), "uint64": uint64(math.MaxUint64), "uint 0": uint(0),
+		"time": time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), "time zone": time.Date(2026, 1, 2, 3, 4, 5, 6, berlin),
+		"time zero": time.Time{},
+		"time west": time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", -12*3600)),
+		"int8":      int8(-1), "int16": int16(-2), "uint8": uint8(3), "uint16": uint16(4), "float32": float32(0.5), "complex": complex(1, 2),
+		"strings": []string{"a", "b"}, "ints": []int{1, 2}, "map": map[string]int{"a": 1, "b": 2}, "any map": map[string]any{"x": 1, "y": "z"},
+		"nested": codecOuter{Inner: codecInner{"n", map[string]int{"a": 1}}, List: []codecInner{{Name: "l"}}, Ptr: &codecInner{Name: "p"}, When: time.Unix(1, 2).UTC(), Shape: codecColor(7)},
+		"color":  codecColor(3), "": "empty key", "\x00\xff": "odd key", strings.Repeat("k", 300): "long key", "anys": []any{1, "x", false},
+	}
+	encoded, err := encodeValues(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, failed := decodeValues(string(encoded))
+	if len(failed) > 0 {
+		t.Error(failed)
+	}
+	for key, want := range values {
+		if key == "nil bytes" {
+			want = []byte{} // GetBytes cannot tell
+		}
+		if got, ok := decoded[key]; !ok || !equalValues(want, got) {
+			t.Errorf("%.20q: %#v became %#v", key, want, got)
+		}
+	}
+	if len(decoded) != len(values) {
+		t.Errorf("%d values became %d", len(values), len(decoded))
+	}
+	if b, err := encodeValues(nil); len(b) != 0 || err != nil {
+		t.Errorf("no values are %q, %v", b, err)
+	}
+}
+
+func TestUnstorableValues(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]any{
+		"unregistered": codecUnregistered{1}, "function": func() {}, "channel": make(chan int), "nil pointer": (*codecUnregistered)(nil),
+		"empty struct": struct{}{}, "error": fmt.Errorf("x"),
+	} {
+		b, err := encodeValues(map[string]any{"a": 1, "the key": value})
+		if err == nil || !strings.Contains(err.Error(), `"the key"`) || b != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Every time has a form, also those whose zone gob and MarshalBinary refuse:
+// London's local mean time was 75 seconds behind.
+func TestTimesWithOddZones(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int{-75, -60, -61, -119, 59, -30, -120, 14 * 3600, -12*3600 - 30, 40000 * 60} {
+		want := time.Date(1840, 1, 1, 0, 0, 0, 0, time.FixedZone("odd", offset))
+		b, err := encodeValues(map[string]any{"t": want})
+		if err != nil {
+			t.Errorf("offset %d: %v", offset, err)
+			continue
+		}
+		values, failed := decodeValues(string(b))
+		if got, ok := values["t"].(time.Time); !ok || !got.Equal(want) || len(failed) > 0 {
+			t.Errorf("offset %d: %v became %v (%v)", offset, want, values["t"], failed)
+		}
+	}
+}
+
+// A value that this version cannot read does not take the others with it.
+func TestUnknownValues(t *testing.T) {
+	t.Parallel()
+	good, err := encodeValues(map[string]any{"a": 1, "z": "last"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "\xff", "\x50future", "\x00", "\x00garbage", "\x01x", "\x02x", "\x06", "\x06\xff", "\x07short", "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x08", "\x0dx\x80"} {
+		encoded := apply(string(good), []change{{"m", []byte(bad)}})
+		values, failed := decodeValues(encoded)
+		if len(failed) != 1 || !strings.Contains(failed[0].Error(), `"m"`) || !reflect.DeepEqual(values, map[string]any{"a": 1, "z": "last"}) {
+			t.Errorf("%q: %v, %v", bad, values, failed)
+		}
+	}
+}
+
+func TestHeaderRoundTrip(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMilli
+	for _, h := range []header{
+		{created: at(1), seen: at(2), authenticated: at(3)},
+		{userID: "u", loginID: "l", stamp: "s", methods: "a b", address: "::1", agent: "x\x00y\xff", created: at(-1), seen: at(0), authenticated: at(math.MaxInt64 / 2)},
+		{userID: strings.Repeat("u", 5000), created: at(1), seen: at(1), authenticated: at(1)},
+	} {
+		for _, values := range []string{"", string(appendText(appendText(nil, "k"), "\x01"))} {
+			data := string(h.encode()) + values
+			got, rest, ok := decodeSession(data)
+			if !ok || rest != values || string(got.encode()) != data[:len(data)-len(values)] || got.userID != h.userID || !got.seen.Equal(h.seen) {
+				t.Errorf("%v became %v, %q, %v", h, got, rest, ok)
+			}
+		}
+	}
+}
+
+// Nothing that is cut short or is another application's is a session.
+func TestForeignData(t *testing.T) {
+	t.Parallel()
+	registerCodecTypes()
+	var scsGob bytes.Buffer // as scs's own codec writes it
+	if err := gob.NewEncoder(&scsGob).Encode(&struct {
+		Deadline time.Time
+		Values   map[string]any
+	}{time.Now(), map[string]any{"userID": "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	foreign := []string{"", "\x00", "\x01", "\x02", "{}", `{"user":"1"}`, "null", scsGob.String(), strings.Repeat("\x00", 100), strings.Repeat("\xff", 100), "\x01" + strings.Repeat("\x80", 100), strings.Repeat("\x01", 7)}
+	for _, data := range foreign {
+		if h, _, ok := decodeSession(data); ok && h.userID != "" {
+			t.Errorf("%.20q is a session of %q", data, h.userID)
+		}
+	}
+	h := header{userID: "user", loginID: "login", stamp: "stamp", methods: "password", address: "192.0.2.1", agent: "agent", created: time.UnixMilli(1e12), seen: time.UnixMilli(1e12), authenticated: time.UnixMilli(1e12)}
+	values, err := encodeValues(map[string]any{"k": "v", "n": 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := h.encode()
+	data := string(head) + string(values)
+	for n := range data {
+		if _, rest, ok := decodeSession(data[:n]); ok && (n < len(head) || len(entries(rest)) > 1) {
+			t.Errorf("cut to %d of %d bytes it is a session", n, len(data))
+		}
+	}
+}
+
+func TestDiffAndApply(t *testing.T) {
+	t.Parallel()
+	encode := func(m map[string]any) string {
+		b, err := encodeValues(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	older := encode(map[string]any{"a": 1, "b": 2, "c": nil, "": ""})
+	newer := encode(map[string]any{"a": 1, "b": 3, "d": "", "c": ""})
+	changes := diff(older, newer)
+	if len(changes) != 4 {
+		t.Errorf("changes: %q", changes)
+	}
+	if got := apply(older, changes); got != newer {
+		t.Errorf("%q, want %q", got, newer)
+	}
+	if got := diff(newer, newer); len(got) != 0 {
+		t.Errorf("nothing changed: %q", got)
+	}
+	// What another request did to other keys survives.
+	theirs := encode(map[string]any{"a": 1, "b": 2, "c": nil, "": "", "theirs": true})
+	want := encode(map[string]any{"a": 1, "b": 3, "d": "", "c": "", "theirs": true})
+	if got := apply(theirs, changes); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// gob writes the entries of a map in any order. A map that nobody has changed
+// must not count as changed, or it would undo what another request put.
+func TestUnchangedMapIsNoChange(t *testing.T) {
+	t.Parallel()
+	registerCodecTypes()
+	m := map[string]int{}
+	for i := range 30 {
+		m[fmt.Sprint("key", i)] = i
+	}
+	older, err := encodeValues(map[string]any{"map": m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, failed := decodeValues(string(older))
+	if len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	values["other"] = 1
+	newer, err := encodeValues(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range diff(string(older), string(newer)) {
+		if c.key != "other" {
+			t.Errorf("the value %q, which was not touched, counts as changed", c.key)
+		}
+	}
+	values["map"] = maps.Clone(m)
+	delete(m, "key7")
+	values["map"] = m
+	if newer, err = encodeValues(values); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(diff(string(older), string(newer))); n != 2 {
+		t.Errorf("%d changes where the map was changed", n)
+	}
+}
+
+// seedValues are encoded values of all types, and some that are damaged.
+func seedValues(f *testing.F) []string {
+	registerCodecTypes()
+	var seeds []string
+	for _, m := range []map[string]any{
+		{}, {"a": 1}, {"a": nil, "b": "text", "c": []byte{1}, "d": 1.5, "e": time.Unix(1, 2).UTC(), "f": true},
+		{"g": map[string]int{"x": 1}, "h": int8(1), "i": []string{"a"}}, {"u": uint64(math.MaxUint64), "i": math.MinInt64},
+		{"t": time.Date(1840, 1, 1, 0, 0, 0, 0, time.FixedZone("", -17762))},
+	} {
+		b, err := encodeValues(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		seeds = append(seeds, string(b))
+	}
+	return append(seeds, "\x01a", "\x01a\x01\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x01a\x03\x08\x81\x00", "\x01b\x01\x01\x01a\x01\x01\x01a\x01\x02")
+}
+
+func FuzzDecodeValues(f *testing.F) {
+	for _, seed := range seedValues(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, encoded string) {
+		values, _ := decodeValues(encoded)
+		again, err := encodeValues(values)
+		if err != nil {
+			t.Fatalf("what was read of %q cannot be written: %v", encoded, err)
+		}
+		if len(again) > 4*len(encoded)+1024 {
+			t.Errorf("%d bytes became %d", len(encoded), len(again))
+		}
+		stable, failed := decodeValues(string(again))
+		if len(failed) > 0 || len(stable) != len(values) {
+			t.Fatalf("%q, read and written, cannot be read: %v", encoded, failed)
+		}
+		for key, value := range values {
+			if a, err := appendValue(nil, value); err == nil && len(a) > 0 && a[0] != typeGob && !equalValues(value, stable[key]) {
+				t.Errorf("%q: %#v became %#v", key, value, stable[key])
+			}
+		}
+	})
+}
+
+func FuzzDecodeSession(f *testing.F) {
+	for _, h := range []header{
+		{created: time.UnixMilli(1e12), seen: time.UnixMilli(1e12)},
+		{userID: "user", loginID: "login", stamp: "stamp", methods: "password", address: "192.0.2.1", agent: "agent", created: time.UnixMilli(1), seen: time.UnixMilli(2)},
+	} {
+		for _, values := range seedValues(f) {
+			f.Add(string(h.encode()) + values)
+		}
+	}
+	f.Add("")
+	f.Add("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+	f.Fuzz(func(t *testing.T, data string) {
+		h, values, ok := decodeSession(data)
+		if !ok {
+			return
+		}
+		if !strings.HasSuffix(data, values) {
+			t.Errorf("the values %q are not from %q", values, data)
+		}
+		again := string(h.encode()) + values
+		h2, values2, ok := decodeSession(again)
+		if !ok || values2 != values || string(h2.encode()) != string(h.encode()) {
+			t.Errorf("%q, read and written, is %q", data, again)
+		}
+		// What is checked for form can be taken apart and put together.
+		if applied := apply(values, nil); !maps.Equal(entries(applied), entries(values)) {
+			t.Errorf("%q became %q", values, applied)
+		}
+	})
+}
+
+func FuzzDiffApply(f *testing.F) {
+	seeds := seedValues(f)
+	for i, seed := range seeds {
+		f.Add(seed, seeds[(i+1)%len(seeds)])
+	}
+	f.Fuzz(func(t *testing.T, older, newer string) {
+		older, newer = apply(older, nil), apply(newer, nil) // as they are in records
+		changes := diff(older, newer)
+		if got := apply(older, changes); !maps.Equal(entries(got), entries(newer)) {
+			t.Errorf("apply(%q, diff(…, %q)) is %q", older, newer, got)
+		}
+		if len(diff(newer, newer)) > 0 || apply(newer, nil) != newer {
+			t.Errorf("%q differs from itself", newer)
+		}
+		if again := apply(apply(older, changes), changes); again != apply(older, changes) {
+			t.Errorf("changes made twice are %q", again)
+		}
+	})
+}
