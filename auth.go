@@ -25,6 +25,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,6 +121,9 @@ type Config struct {
 	// defaults to Records.
 	Sessions RecordStore
 
+	// Mailer sends the mails. Without one SendReset returns ErrNoMailer.
+	Mailer Mailer
+
 	// Identifiers is what people log in with: UsernameOrEmail by default.
 	Identifiers Identifiers
 
@@ -177,7 +181,7 @@ type Config struct {
 	HashMemory int64
 
 	// ResetLifetime is how long a reset token is good for: 30 minutes by
-	// default, at most 24 hours.
+	// default, from a minute to 24 hours.
 	ResetLifetime time.Duration
 
 	// OnEvent, if set, is told what happens, failures too; see Event. It runs
@@ -225,7 +229,7 @@ type Manager[U User] struct {
 // New makes a Manager with all features. It returns an error for every
 // misconfiguration that it can see.
 func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
-	if store == nil {
+	if isNil(store) {
 		return nil, errors.New("auth: no user store")
 	}
 	if cfg.Records == nil {
@@ -243,7 +247,7 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 // it has sessions, guards and the current user. Methods that need a UserStore
 // return ErrNoUserStore.
 func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
-	if loader == nil {
+	if isNil(loader) {
 		return nil, errors.New("auth: no user loader")
 	}
 	if cfg.Records == nil {
@@ -258,11 +262,13 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions}
-	if c.records == nil {
+	if isNil(c.records) {
 		return nil, errors.New("auth: no record store: the user store is none, so Config.Records must name one")
 	}
 	if c.sessions == nil {
 		c.sessions = c.records
+	} else if isNil(c.sessions) {
+		return nil, errors.New("auth: Config.Sessions is a nil pointer")
 	}
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
@@ -322,7 +328,7 @@ func (cfg *Config) setDefaults() error {
 	switch u, err := url.Parse(cfg.LoginURL); {
 	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
 		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
-	case err != nil || u.Fragment != "" || ParseNext(cfg.LoginURL).IsZero() && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http"):
+	case err != nil || strings.Contains(cfg.LoginURL, "#") || ParseNext(cfg.LoginURL).IsZero() && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http"):
 		return fmt.Errorf("auth: LoginURL %q is neither a path of this site nor an absolute URL", cfg.LoginURL)
 	case cfg.Lifetime < time.Minute:
 		return fmt.Errorf("auth: Lifetime %v is shorter than a minute", cfg.Lifetime)
@@ -330,8 +336,8 @@ func (cfg *Config) setDefaults() error {
 		return fmt.Errorf("auth: IdleTimeout %v is shorter than %v", cfg.IdleTimeout, 2*touchAfter)
 	case cfg.RememberFor < time.Minute || cfg.RememberFor > maxRemember:
 		return fmt.Errorf("auth: RememberFor %v is not between a minute and 400 days", cfg.RememberFor)
-	case cfg.ResetLifetime < 0 || cfg.ResetLifetime > 24*time.Hour:
-		return fmt.Errorf("auth: ResetLifetime %v is not between 0 and 24 hours", cfg.ResetLifetime)
+	case cfg.ResetLifetime < time.Minute || cfg.ResetLifetime > 24*time.Hour:
+		return fmt.Errorf("auth: ResetLifetime %v is not between a minute and 24 hours", cfg.ResetLifetime)
 	case cfg.MinPassword < minPassword || cfg.MinPassword > 64:
 		return fmt.Errorf("auth: MinPassword %d is not between %d and 64", cfg.MinPassword, minPassword)
 	}
@@ -344,12 +350,17 @@ func parseBaseURL(text string) (*url.URL, error) {
 	switch {
 	case text == "":
 		return nil, errors.New("auth: no BaseURL")
-	case err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.ContainsAny(text, "?#"):
 		return nil, fmt.Errorf("auth: BaseURL %q is not an absolute URL of scheme, host and path", text)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return nil, fmt.Errorf("auth: BaseURL %q is neither https nor http on a loopback address", text)
 	}
 	u.Host = strings.ToLower(u.Host)
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("auth: BaseURL %q has no such port", text)
+		}
+	}
 	// As browsers write an origin.
 	u.Host = strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 	u.Path = strings.TrimSuffix(u.Path, "/")
@@ -400,7 +411,11 @@ func (t typedStore[U]) find(ctx context.Context, key string) (User, error) {
 }
 
 func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (User, error) {
-	return t.check(t.CreateUser(ctx, a, form))
+	user, err := t.check(t.CreateUser(ctx, a, form))
+	if err == nil && !user.AuthAccount().Stamp.Equal(a.Stamp) {
+		return nil, errors.New("auth: the store returned another user than it was to create")
+	}
+	return user, err
 }
 
 func (t typedStore[U]) update(ctx context.Context, a Account) error {
@@ -427,10 +442,23 @@ func (t typedLoader[U]) check(u U, err error) (User, error) {
 func absent[U User]() func(U) bool {
 	var zero U
 	switch reflect.TypeFor[U]().Kind() {
-	case reflect.Pointer, reflect.Interface:
+	case reflect.Pointer:
 		return func(u U) bool { return any(u) == any(zero) }
+	case reflect.Interface:
+		return func(u U) bool { return isNil(u) }
 	}
 	return func(U) bool { return false }
+}
+
+// isNil reports whether v is nil, or a nil pointer or function.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
 }
 
 // Core returns the engine, for packages that build on this one.
@@ -443,6 +471,23 @@ func (m *Manager[U]) given(user U) (User, error) {
 		return nil, ErrUserNotFound
 	}
 	return user, nil
+}
+
+// Identifiers returns Config.Identifiers.
+func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
+
+// LoginURL returns Config.LoginURL.
+func (c *Core) LoginURL() string { return c.cfg.LoginURL }
+
+// Cookie returns a cookie with the name that belongs to this application and
+// the attributes that all its cookies have, to be given a value and set:
+// http.SetCookie(w, &c). For what must not be stored, such as a token on its
+// way through a redirect.
+func (c *Core) Cookie(name string) http.Cookie {
+	return http.Cookie{
+		Name: c.cookies.session + "-" + name, Path: "/",
+		Secure: c.cookies.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
 }
 
 // typed returns a user in the application's own type.
@@ -548,6 +593,19 @@ func (m *Manager[U]) ResetToken(ctx context.Context, user U) (string, error) {
 		return "", err
 	}
 	return m.core.ResetToken(ctx, u)
+}
+
+// SendReset mails a reset token to the account with this address, if there is
+// one that is not disabled: as the query's token in a link to page, a path of
+// this site ("/reset-password") under Config.BaseURL. It goes to the address
+// that is stored, not to the one that was typed.
+//
+// It returns nil whether there is an account or not, and whether the mail could
+// be sent or not, and does the same work for both; the answer should be the
+// same text. Errors are ErrInvalidEmail for what is no address, and those of a
+// store that has failed.
+func (m *Manager[U]) SendReset(ctx context.Context, address, page string) error {
+	return m.core.SendReset(ctx, address, page)
 }
 
 // CheckResetToken returns the user whose reset token this is, or

@@ -27,8 +27,10 @@ const (
 	EventHashUpgraded    EventKind = "hash-upgraded"    // a hash with older parameters was replaced at login
 	EventHashUnusable    EventKind = "hash-unusable"    // a stored hash is malformed or beyond the limits
 	EventResetIssued     EventKind = "reset-issued"     // a reset token was made
+	EventResetRefused    EventKind = "reset-refused"    // a reset was asked for where there is none to give
 	EventResetDone       EventKind = "reset-done"       // a password was set by a reset token
 	EventResetFailed     EventKind = "reset-failed"     //
+	EventMailFailed      EventKind = "mail-failed"      // the Mailer did not take a mail
 	EventCrossOrigin     EventKind = "cross-origin"     // a cross-origin request was refused
 	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
 )

@@ -237,6 +237,22 @@ func (s *state) changeStamp(userID string, stamp Secret, change func() error) er
 	return nil
 }
 
+// revoked notes that the user's logins have been ended, of which the request's
+// may be one.
+func (s *state) revoked(userID string) {
+	s.op.Lock()
+	own := s.cur.isLogin() && s.cur.header.userID == userID
+	if own {
+		s.cur, s.user, s.userKnown, s.resumed = nil, nil, true, true
+		s.deleteCookie(s.core.cookies.session)
+		s.deleteCookie(s.core.cookies.remember)
+	}
+	s.op.Unlock()
+	if own {
+		s.clearValues()
+	}
+}
+
 // endSessions is Core.endSessions for a caller that holds op.
 func (s *state) endSessions(userID string, keep ...string) {
 	if err := s.core.deleteSessions(s.ctx, userID, keep...); err != nil {

@@ -136,9 +136,10 @@ func (c *Core) RequireLogin(next http.Handler) http.Handler {
 // next if asking for it again changes nothing; an htmx request gets 401 and
 // HX-Redirect; a client that does not want HTML gets 401. Other errors are
 // answered by their status: 401 for what wraps ErrLoginRefused, 403 for
-// ErrCrossOrigin, 413 for a body that http.MaxBytesReader cut off, 503 with
-// Retry-After for ErrBusy, and 500, with a record in the log, for everything
-// else.
+// ErrCrossOrigin, 413 for a body that http.MaxBytesReader cut off, 400 for
+// ErrInvalidToken, 409 for ErrConflict, 422 for what is wrong with a form
+// (PasswordError, invalid and taken names), 503 with Retry-After for ErrBusy, and
+// 500, with a record in the log, for everything else.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, ErrNotLoggedIn) {
 		c.fail(w, r, statusOf(err), err)
@@ -180,6 +181,7 @@ func wantsHTML(r *http.Request) bool {
 
 func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
+	var password *PasswordError
 	switch {
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrLoginRefused):
 		return http.StatusUnauthorized
@@ -187,6 +189,13 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrInvalidToken):
+		return http.StatusBadRequest
+	case errors.Is(err, ErrConflict):
+		return http.StatusConflict
+	case errors.As(err, &password), errors.Is(err, ErrInvalidUsername), errors.Is(err, ErrInvalidEmail),
+		errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken):
+		return http.StatusUnprocessableEntity
 	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	}

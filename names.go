@@ -36,7 +36,7 @@ func UsernameKey(username string) (string, error) {
 	// The profile is not idempotent for every input (RFC 8265, section 3.1);
 	// a name that does not settle at once would have two keys.
 	again, err := precis.UsernameCaseMapped.String(key)
-	if err != nil || again != key || strings.ContainsRune(key, '@') {
+	if err != nil || again != key || key == "" || strings.ContainsRune(key, '@') || utf8.RuneCountInString(key) > maxUsername {
 		return "", ErrInvalidUsername
 	}
 	return key, nil
@@ -50,12 +50,15 @@ func UsernameKey(username string) (string, error) {
 // not a@x.example. The error wraps ErrInvalidEmail.
 func EmailKey(address string) (string, error) {
 	local, domain, ok := strings.Cut(address, "@")
-	if !ok || len(address) > maxEmail || !isDotAtom(local) {
+	if !ok || len(address) > maxEmail || !utf8.ValidString(address) || !isDotAtom(local) {
 		return "", ErrInvalidEmail
 	}
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil || !isDomain(ascii) {
 		return "", ErrInvalidEmail
+	}
+	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+		return "", ErrInvalidEmail // it would have two keys
 	}
 	key := strings.ToLower(local) + "@" + strings.ToLower(ascii)
 	// Every parser must read it as we do.
@@ -67,7 +70,8 @@ func EmailKey(address string) (string, error) {
 
 // isDotAtom reports whether s is a mailbox name that needs no quoting.
 func isDotAtom(s string) bool {
-	if s == "" || len(s) > maxLocal || s[0] == '-' || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+	if s == "" || len(s) > maxLocal || s[0] == '-' || s[0] == '.' || s[len(s)-1] == '.' ||
+		strings.Contains(s, "..") || strings.Contains(s, "=?") { // which begins an encoded word
 		return false
 	}
 	for i := range len(s) {
@@ -79,7 +83,8 @@ func isDotAtom(s string) bool {
 }
 
 // isDomain reports whether s, in ASCII, is a host name with a dot in it whose
-// last label is not a number.
+// last label begins with a letter, which tells it from an IP address in any of
+// its spellings.
 func isDomain(s string) bool {
 	labels := strings.Split(s, ".")
 	if len(labels) < 2 {
@@ -95,8 +100,8 @@ func isDomain(s string) bool {
 			}
 		}
 	}
-	last := labels[len(labels)-1]
-	return strings.Trim(last, "0123456789") != ""
+	last := labels[len(labels)-1][0]
+	return last < '0' || last > '9'
 }
 
 func isAlnum(c byte) bool {

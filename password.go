@@ -72,7 +72,7 @@ func (c *Core) checkPassword(ctx context.Context, password string, a *Account) e
 		return &PasswordError{Reason: PasswordNotText}
 	case utf8.RuneCountInString(password) < c.cfg.MinPassword:
 		return &PasswordError{Reason: PasswordTooShort, Min: c.cfg.MinPassword}
-	case blocklist.Contains(password) || blocklist.Trivial(password):
+	case isCommon(password):
 		return &PasswordError{Reason: PasswordCommon}
 	case c.isPersonal(password, a):
 		return &PasswordError{Reason: PasswordPersonal}
@@ -89,12 +89,29 @@ func (c *Core) checkPassword(ctx context.Context, password string, a *Account) e
 // isPersonal reports whether the password, in any case and but for digits and
 // punctuation at its end, is a name of the user's or one of PasswordWords.
 func (c *Core) isPersonal(password string, a *Account) bool {
+	const ending = "0123456789!?.,;:*#$_- "
 	local, _, _ := strings.Cut(a.Email, "@")
-	names := append([]string{a.Username, a.Email, local}, c.cfg.PasswordWords...)
-	stem := strings.TrimRight(password, "0123456789!?.,;:*#$_- ")
-	for _, name := range names {
-		if name != "" && (strings.EqualFold(password, name) || strings.EqualFold(stem, name)) {
+	for _, name := range append([]string{a.Username, a.Email, local}, c.cfg.PasswordWords...) {
+		if stem := strings.TrimRight(name, ending); stem != "" {
+			name = stem
+		}
+		rest, ok := strings.CutPrefix(strings.ToLower(password), strings.ToLower(name))
+		if ok && name != "" && strings.Trim(rest, ending) == "" {
 			return true
+		}
+	}
+	return false
+}
+
+// isCommon reports whether the password is a common one, once or several times,
+// or a simple pattern.
+func isCommon(password string) bool {
+	if blocklist.Contains(password) || blocklist.Trivial(password) {
+		return true
+	}
+	for n := 1; n <= len(password)/2; n++ {
+		if len(password)%n == 0 && strings.Repeat(password[:n], len(password)/n) == password {
+			return blocklist.Contains(password[:n])
 		}
 	}
 	return false
@@ -165,15 +182,20 @@ func (c *Core) findByLogin(ctx context.Context, login string) (User, error) {
 	if err != nil {
 		return nil, ErrUserNotFound
 	}
+	return c.findByKey(ctx, key)
+}
+
+// findByKey finds a user by a canonical username or address.
+func (c *Core) findByKey(ctx context.Context, key string) (User, error) {
 	user, err := c.store.find(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	// A store that compares more loosely than the canonical form does (by a
 	// collation that takes é for e, say) would log people in as somebody else.
-	name := user.AuthAccount().Username
-	if isEmail {
-		name = user.AuthAccount().Email
+	canonical, name := UsernameKey, user.AuthAccount().Username
+	if strings.Contains(key, "@") {
+		canonical, name = EmailKey, user.AuthAccount().Email
 	}
 	if found, err := canonical(name); err != nil || found != key {
 		return nil, errors.New("auth: the store found another user than it was asked for")
@@ -196,13 +218,15 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	switch err := c.store.update(ctx, a); {
 	case errors.Is(err, ErrConflict):
 		return user, nil
+	case errors.Is(err, ErrUserNotFound):
+		return nil, ErrInvalidCredentials
 	case err != nil:
 		return nil, err
 	}
 	c.event(ctx, Event{Kind: EventHashUpgraded, UserID: a.ID})
 	upgraded, err := c.store.load(ctx, a.ID)
-	if err == nil && !upgraded.AuthAccount().Stamp.Equal(a.Stamp) {
-		return nil, ErrInvalidCredentials // the password was changed this very moment
+	if errors.Is(err, ErrUserNotFound) || err == nil && !upgraded.AuthAccount().Stamp.Equal(a.Stamp) {
+		return nil, ErrInvalidCredentials // deleted, or changed, this very moment
 	}
 	return upgraded, err
 }

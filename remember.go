@@ -49,9 +49,9 @@ type loginOptions struct {
 	device   string        // the remembered device that the login is made from
 }
 
-// Remember, if on is true, keeps the user logged in on this device beyond the
-// browser's session, for Config.RememberFor. A login that it makes later is not
-// a fresh one.
+// Remember keeps the user logged in on this device beyond the browser's session,
+// for Config.RememberFor, if on is true. A login that it makes later is not a
+// fresh one.
 func Remember(on bool) LoginOption {
 	return func(o *loginOptions) {
 		if on {

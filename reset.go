@@ -21,6 +21,7 @@ import (
 const (
 	resetVersion  = 1
 	resetHeader   = 1 + 8 + sha256.Size
+	maxResetID    = 1024
 	maxResetToken = 2048 // of text
 )
 
@@ -31,20 +32,24 @@ func (c *Core) ResetToken(ctx context.Context, user User) (string, error) {
 	}
 	a := user.AuthAccount()
 	switch {
-	case a.ID == "":
-		return "", errors.New("auth: a user without an ID has no reset token")
+	case a.ID == "" || len(a.ID) > maxResetID:
+		return "", errors.New("auth: a user without an ID, or with one of over 1,024 bytes, has no reset token")
 	case a.Disabled:
 		return "", ErrDisabled
 	case a.Email == "":
 		return "", ErrInvalidEmail
 	}
+	c.event(ctx, Event{Kind: EventResetIssued, UserID: a.ID})
+	return c.sealReset(a), nil
+}
+
+func (c *Core) sealReset(a *Account) string {
 	data := make([]byte, 0, resetHeader+len(a.ID))
 	data = append(data, resetVersion)
 	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(c.cfg.ResetLifetime).UnixMilli()))
 	data = append(data, resetBinding(a)...)
 	data = append(data, a.ID...)
-	c.event(ctx, Event{Kind: EventResetIssued, UserID: a.ID})
-	return c.secrets.seal(purposeReset, data), nil
+	return c.secrets.seal(purposeReset, data)
 }
 
 // resetBinding is what must not have changed when the token is used: the Stamp,
@@ -151,6 +156,9 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 		return nil, t.userID, err
 	}
 	c.endSessions(ctx, t.userID)
+	if s := c.stateOf(ctx); s != nil {
+		s.revoked(t.userID)
+	}
 	if changed, err := c.store.load(ctx, t.userID); err == nil {
 		user = changed // else it is as before: the password is set all the same
 	}

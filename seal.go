@@ -41,7 +41,9 @@ var wellKnownSecrets = []string{
 	"your-secret-key", "your_secret_key", "yoursecretkey", "secret-key", "secret_key", "secretkey", "changeme",
 	"change-me", "change_me", "change this", "you-will-never-guess", "django-insecure", "my-secret", "mysecret",
 	"supersecret", "super-secret", "super_secret", "keyboard cat", "replace-me", "0123456789abcdef0123456789abcdef",
-	"hard to guess", "dev-secret", "example-secret", "insecure",
+	"hard to guess", "dev-secret", "example-secret", "insecure", "bit-secret", "a-string-secret",
+	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", // FastAPI's tutorial
+	"01234567890123456789", "12345678901234567890", "abcdefghijklmnopqrstuvwxyz",
 }
 
 func newKeyring(secrets [][]byte) (*keyring, error) {
@@ -92,6 +94,11 @@ func checkSecret(secret []byte) error {
 	}
 	if len(distinct) < 8 { // 32 random bytes have 30, hexadecimal digits 14
 		return errors.New("is not random")
+	}
+	for n := 1; n < minSecret && n <= len(secret)/2; n++ {
+		if bytes.HasPrefix(secret, secret[n:]) {
+			return fmt.Errorf("is %d bytes again and again", n)
+		}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/examples/internal/server"
 	"github.com/go-login/auth/sqlstore"
 	"golang.org/x/net/html"
 )
@@ -29,12 +30,12 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	db, err := openDB(t.Context(), filepath.Join(t.TempDir(), "microblog.db"))
+	db, err := server.OpenDB(t.Context(), filepath.Join(t.TempDir(), "microblog.db"))
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	server := httptest.NewUnstartedServer(nil)
 	base := "http://" + server.Listener.Addr().String()
-	secret := make([]byte, secretSize)
+	secret := make([]byte, 32)
 	_, _ = rand.Read(secret)
 	a, err := newApp(db, secret, base)
 	check(t, err)

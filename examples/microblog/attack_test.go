@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -361,58 +360,5 @@ func TestAuthCode(t *testing.T) {
 	check(t, err)
 	if n := strings.Count(string(source), "\n"); n > 120 {
 		t.Errorf("auth.go has %d lines", n)
-	}
-}
-
-func TestSecretFile(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "secret")
-	first, err := readSecret(file)
-	check(t, err)
-	again, err := readSecret(file)
-	check(t, err)
-	if len(first) != 32 || string(first) != string(again) {
-		t.Errorf("%d bytes, then %d", len(first), len(again))
-	}
-	info, err := os.Stat(file)
-	check(t, err)
-	if info.Mode().Perm() != 0o600 {
-		t.Errorf("the file's mode is %v", info.Mode())
-	}
-	if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
-		t.Errorf("%d files, %v", len(entries), err)
-	}
-	if err := makeSecret(file); err == nil {
-		t.Error("a secret was replaced")
-	}
-	check(t, os.WriteFile(file, first[:31], 0o600))
-	if _, err := readSecret(file); err == nil {
-		t.Error("half a secret was taken")
-	}
-	if _, err := readSecret(filepath.Join(file, "secret")); err == nil {
-		t.Error("a secret in a file")
-	}
-}
-
-// TestSecretFileAtOnce is several processes that start for the first time.
-func TestSecretFileAtOnce(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "secret")
-	secrets := make(chan string)
-	const n = 20
-	for range n {
-		go func() {
-			secret, err := readSecret(file)
-			if err != nil {
-				t.Error(err)
-			}
-			secrets <- string(secret)
-		}()
-	}
-	first := <-secrets
-	for range n - 1 {
-		if secret := <-secrets; secret != first {
-			t.Error("two processes have different secrets")
-		}
 	}
 }

@@ -1,0 +1,693 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// goodConfig is one that New accepts.
+func goodConfig() auth.Config {
+	return auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+type memStore = memstore.Store[testapp.User, *testapp.User]
+
+func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
+	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	type set = func(*auth.Config)
+	base := func(u string) set { return func(c *auth.Config) { c.BaseURL = u } }
+	secret := func(s ...string) set {
+		return func(c *auth.Config) {
+			c.Secrets = nil
+			for _, s := range s {
+				c.Secrets = append(c.Secrets, []byte(s))
+			}
+		}
+	}
+	origin := func(o ...string) set { return func(c *auth.Config) { c.Origins = o } }
+	bypass := func(p ...string) set { return func(c *auth.Config) { c.CrossOriginBypass = p } }
+	params := func(p *argon2id.Params) set { return func(c *auth.Config) { c.HashParams = p } }
+	const good = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
+
+	for _, c := range []struct {
+		what string
+		set  set
+		ok   bool
+	}{
+		{"good", nil, true},
+
+		{"https", base("https://app.example"), true},
+		{"https with a slash", base("https://app.example/"), true},
+		{"https with a path", base("https://app.example/shop"), true},
+		{"https with a port", base("https://app.example:8443"), true},
+		{"https with its own port", base("https://app.example:443"), true},
+		{"upper case", base("HTTPS://APP.Example"), true},
+		{"https on an address", base("https://192.0.2.1"), true},
+		{"https on IPv6", base("https://[2001:db8::1]:8443"), true},
+		{"localhost", base("http://localhost"), true},
+		{"localhost in upper case", base("http://LOCALHOST:8080"), true},
+		{"localhost with a port", base("http://localhost:8080/"), true},
+		{"127.0.0.1", base("http://127.0.0.1:8080"), true},
+		{"127.8.9.10", base("http://127.8.9.10:8080"), true},
+		{"IPv6 loopback", base("http://[::1]:8080"), true},
+
+		{"no base", base(""), false},
+		{"plain http", base("http://app.example"), false},
+		{"localhost as a subdomain", base("http://localhost.evil.example"), false},
+		{"loopback as a subdomain", base("http://127.0.0.1.evil.example"), false},
+		{"domain that ends in localhost", base("http://evillocalhost"), false},
+		{"subdomain of localhost", base("http://app.localhost"), false},
+		{"localhost as the user", base("http://localhost@evil.example"), false},
+		{"localhost and a password as the user", base("http://localhost:8080@evil.example"), false},
+		{"any address", base("http://0.0.0.0:8080"), false},
+		{"any IPv6 address", base("http://[::]:8080"), false},
+		{"private address", base("http://192.168.1.1"), false},
+		{"loopback as a number", base("http://2130706433"), false},
+		{"loopback in hexadecimal", base("http://0x7f000001"), false},
+		{"loopback, short", base("http://127.1"), false},
+		{"loopback, octal", base("http://0177.0.0.1"), false},
+		{"host alone", base("app.example"), false},
+		{"host and port", base("app.example:443"), false},
+		{"no scheme", base("//app.example"), false},
+		{"path", base("/shop"), false},
+		{"no host", base("https://"), false},
+		{"no host but a path", base("https:///shop"), false},
+		{"port alone", base("https://:443"), false},
+		{"opaque", base("https:app.example"), false},
+		{"other scheme", base("ftp://app.example"), false},
+		{"javascript", base("javascript://app.example/%0aalert(1)"), false},
+		{"user", base("https://user@app.example"), false},
+		{"user and password", base("https://user:password@app.example"), false},
+		{"empty user", base("https://@app.example"), false},
+		{"query", base("https://app.example/?a=b"), false},
+		{"empty query", base("https://app.example/?"), false},
+		{"fragment", base("https://app.example/#a"), false},
+		{"leading space", base(" https://app.example"), false},
+		{"trailing space", base("https://app.example "), false},
+		{"line feed", base("https://app.example\n"), false},
+		{"header", base("https://app.example\r\nX: y"), false},
+		{"backslash", base(`https://app.example\evil`), false},
+		{"bad escape", base("https://app.example/%zz"), false},
+		{"bad port", base("https://app.example:http"), false},
+		{"two hosts", base("https://a.example,https://b.example"), false},
+		// No browser writes these origins, so that no origin would ever match.
+		{"empty port", base("https://app.example:"), false},
+		{"port out of range", base("https://app.example:99999"), false},
+		{"host not in ASCII", base("https://bücher.example"), false},
+
+		{"no secret", secret(), false},
+		{"empty secret", secret(""), false},
+		{"31 bytes", secret(good[:31]), false},
+		{"32 bytes", secret(good), true},
+		{"32 bytes in hexadecimal", secret(hex.EncodeToString([]byte(good))), true},
+		{"bytes that are not text", secret("\x00\xff\x80" + good), true},
+		{"two", secret(good, "x"+good), true},
+		{"the second is short", secret(good, "short"), false},
+		{"the second is well known", secret(good, "django-insecure-"+good), false},
+		{"the second is empty", secret(good, ""), false},
+		{"well known and short", secret("your-secret-key"), false},
+		{"well known", secret("your-secret-key-your-secret-key-your-secret-key"), false},
+		{"well known inside", secret(good + "your-secret-key" + good), false},
+		{"well known in upper case", secret("YOUR_SECRET_KEY_" + good), false},
+		{"microblog's", secret("you-will-never-guess-" + good), false},
+		{"Django's", secret("django-insecure-" + good), false},
+		{"Flask's", secret("dev-secret-dev-secret-dev-secret-dev"), false},
+		{"Express's", secret("keyboard cat keyboard cat keyboard cat"), false},
+		{"changeme", secret("changemechangemechangemechangeme12345"), false},
+		{"hexadecimal row", secret("0123456789abcdef0123456789abcdef"), false},
+		{"one byte", secret(strings.Repeat("a", 64)), false},
+		{"zeros", secret(strings.Repeat("\x00", 32)), false},
+		{"two bytes", secret(strings.Repeat("ab", 32)), false},
+		{"a word again and again", secret(strings.Repeat("password", 8)), false},
+		{"jwt.io's", secret("a-string-secret-at-least-256-bits-long"), false},
+		{"jwt.io's former", secret("your-256-bit-secret-your-256-bit-secret"), false},
+		{"FastAPI's", secret("changethis-changethis-changethis-changethis"), false},
+		{"digits", secret("12345678901234567890123456789012"), false},
+		{"alphabet", secret("abcdefghijklmnopqrstuvwxyz123456"), false},
+		{"eight bytes again and again", secret(strings.Repeat("Xk3_9vQz", 4)), false},
+
+		{"unknown identifiers", func(c *auth.Config) { c.Identifiers = 3 }, false},
+		{"negative identifiers", func(c *auth.Config) { c.Identifiers = -1 }, false},
+		{"usernames", func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, true},
+		{"addresses", func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, true},
+
+		{"login path", func(c *auth.Config) { c.LoginURL = "/account/login?a=b" }, true},
+		{"login URL", func(c *auth.Config) { c.LoginURL = "https://login.example/x" }, true},
+		{"login without a slash", func(c *auth.Config) { c.LoginURL = "login" }, false},
+		{"login elsewhere", func(c *auth.Config) { c.LoginURL = "//evil.example/login" }, false},
+		{"login with a backslash", func(c *auth.Config) { c.LoginURL = `/\evil.example/login` }, false},
+		{"login with a fragment", func(c *auth.Config) { c.LoginURL = "/login#here" }, false},
+		{"login with an empty fragment", func(c *auth.Config) { c.LoginURL = "/login#" }, false},
+		{"login by script", func(c *auth.Config) { c.LoginURL = "javascript:alert(1)" }, false},
+		{"login header", func(c *auth.Config) { c.LoginURL = "/login\r\nX: y" }, false},
+
+		{"cookie name", func(c *auth.Config) { c.CookieName = "My_app-2" }, true},
+		{"cookie name with a space", func(c *auth.Config) { c.CookieName = "my app" }, false},
+		{"cookie name with a semicolon", func(c *auth.Config) { c.CookieName = "a;b" }, false},
+		{"cookie name with =", func(c *auth.Config) { c.CookieName = "a=b" }, false},
+		{"cookie name with a line feed", func(c *auth.Config) { c.CookieName = "a\nb" }, false},
+		{"cookie name not in ASCII", func(c *auth.Config) { c.CookieName = "größe" }, false},
+		{"cookie name with NUL", func(c *auth.Config) { c.CookieName = "a\x00" }, false},
+
+		{"lifetime", func(c *auth.Config) { c.Lifetime = time.Minute }, true},
+		{"longest lifetime", func(c *auth.Config) { c.Lifetime = math.MaxInt64 }, true},
+		{"short lifetime", func(c *auth.Config) { c.Lifetime = time.Second }, false},
+		{"negative lifetime", func(c *auth.Config) { c.Lifetime = -time.Hour }, false},
+		{"no idle timeout", func(c *auth.Config) { c.IdleTimeout = -1 }, true},
+		{"idle timeout", func(c *auth.Config) { c.IdleTimeout = 2 * time.Minute }, true},
+		{"short idle timeout", func(c *auth.Config) { c.IdleTimeout = 2*time.Minute - 1 }, false},
+		{"reset lifetime", func(c *auth.Config) { c.ResetLifetime = 24 * time.Hour }, true},
+		{"reset lifetime in minutes", func(c *auth.Config) { c.ResetLifetime = 10 * time.Minute }, true},
+		{"long reset lifetime", func(c *auth.Config) { c.ResetLifetime = 24*time.Hour + 1 }, false},
+		{"negative reset lifetime", func(c *auth.Config) { c.ResetLifetime = -1 }, false},
+		// 30, by somebody who thinks of minutes: no token would ever be good.
+		{"reset lifetime without a unit", func(c *auth.Config) { c.ResetLifetime = 30 }, false},
+
+		{"another origin", origin("https://admin.example", "https://b.example:8443"), true},
+		{"plain origin", origin("http://192.0.2.1:8080"), true},
+		{"its own origin", origin("https://app.example"), true},
+		{"origin with a slash", origin("https://admin.example/"), false},
+		{"origin with a path", origin("https://admin.example/x"), false},
+		{"origin with a query", origin("https://admin.example?x"), false},
+		{"origin with a user", origin("https://user@admin.example"), false},
+		{"origin in upper case", origin("https://Admin.example"), false},
+		{"origin without a scheme", origin("admin.example"), false},
+		{"origin null", origin("null"), false},
+		{"origin any", origin("*"), false},
+		{"origin empty", origin(""), false},
+		{"origin without a host", origin("https://"), false},
+		{"origin of another scheme", origin("ftp://admin.example"), false},
+		{"origin with a space", origin("https://admin.example "), false},
+		{"two origins in one", origin("https://a.example https://b.example"), false},
+		{"any subdomain", origin("https://*.app.example"), false},
+		{"origin with its own port", origin("https://admin.example:443"), false},
+		{"origin with an empty port", origin("https://admin.example:"), false},
+		{"origin not in ASCII", origin("https://bücher.example"), false},
+		{"the second origin", origin("https://admin.example", "x"), false},
+
+		{"bypass", bypass("POST /hook", "/api/{rest...}"), true},
+		{"bypass by host", bypass("hooks.example/"), true},
+		{"bypass empty", bypass(""), false},
+		{"bypass without a slash", bypass("hook"), false},
+		{"bypass unclosed", bypass("/{"), false},
+		{"bypass with a bad name", bypass("/{a b}"), false},
+		{"bypass with two names alike", bypass("/{a}/{a}"), false},
+		{"bypass with a bad method", bypass("PO(ST /hook"), false},
+		{"bypass twice", bypass("/hook", "/hook"), false},
+		{"bypasses that conflict", bypass("/{a}/x", "/x/{b}"), false},
+		{"bypass with invalid UTF-8", bypass("POST\xff \xff"), false},
+
+		{"short password", func(c *auth.Config) { c.MinPassword = 7 }, false},
+		{"negative password", func(c *auth.Config) { c.MinPassword = -1 }, false},
+		{"long password", func(c *auth.Config) { c.MinPassword = 65 }, false},
+		{"NIST's password", func(c *auth.Config) { c.MinPassword = 15 }, true},
+		{"password of 64", func(c *auth.Config) { c.MinPassword = 64 }, true},
+
+		{"OWASP, first", params(hashParams(47104, 1, 1, 16, 32)), true},
+		{"OWASP, second", params(hashParams(19456, 2, 1, 16, 32)), true},
+		{"OWASP, third", params(hashParams(12288, 3, 1, 16, 32)), true},
+		{"OWASP, fourth", params(hashParams(9216, 4, 1, 16, 32)), true},
+		{"OWASP, fifth", params(hashParams(7168, 5, 1, 16, 32)), true},
+		{"ceilings", params(hashParams(7168, 32, 16, 64, 64)), true},
+		{"floors", params(hashParams(7168, 32, 1, 16, 16)), true},
+		{"the library's zero", params(&argon2id.Params{}), false},
+		{"below the first", params(hashParams(47103, 1, 1, 16, 32)), false},
+		{"below the second", params(hashParams(19455, 2, 1, 16, 32)), false},
+		{"below the third", params(hashParams(12287, 3, 1, 16, 32)), false},
+		{"below the fourth", params(hashParams(9215, 4, 1, 16, 32)), false},
+		{"below the fifth", params(hashParams(7167, 5, 1, 16, 32)), false},
+		{"below, with many passes", params(hashParams(7167, 32, 1, 16, 32)), false},
+		{"no memory", params(hashParams(0, 2, 1, 16, 32)), false},
+		{"no pass", params(hashParams(65536, 0, 1, 16, 32)), false},
+		{"too many passes", params(hashParams(7168, 33, 1, 16, 32)), false},
+		{"most passes", params(hashParams(7168, math.MaxUint32, 1, 16, 32)), false},
+		{"no lane", params(hashParams(19456, 2, 0, 16, 32)), false},
+		{"too many lanes", params(hashParams(19456, 2, 17, 16, 32)), false},
+		{"short salt", params(hashParams(19456, 2, 1, 15, 32)), false},
+		{"long salt", params(hashParams(19456, 2, 1, 65, 32)), false},
+		{"longest salt", params(hashParams(19456, 2, 1, math.MaxUint32, 32)), false},
+		{"short key", params(hashParams(19456, 2, 1, 16, 15)), false},
+		{"long key", params(hashParams(19456, 2, 1, 16, 65)), false},
+		{"longest key", params(hashParams(19456, 2, 1, 16, math.MaxUint32)), false},
+		{"more than the budget", params(hashParams(65537, 2, 1, 16, 32)), false},
+		{"all of the budget", params(hashParams(65536, 2, 1, 16, 32)), true},
+		{"most memory", params(hashParams(math.MaxUint32, 2, 1, 16, 32)), false},
+		{"budget for one", func(c *auth.Config) { c.HashMemory = 19456 * 1024 }, true},
+		{"budget for less than one", func(c *auth.Config) { c.HashMemory = 19456*1024 - 1 }, false},
+		{"negative budget", func(c *auth.Config) { c.HashMemory = -1 }, false},
+		{"least budget", func(c *auth.Config) { c.HashMemory = math.MinInt64 }, false},
+		{"most budget", func(c *auth.Config) { c.HashMemory = math.MaxInt64 }, true},
+		{"budget in KiB by mistake", func(c *auth.Config) { c.HashMemory = 65536 }, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			cfg := goodConfig()
+			if c.set != nil {
+				c.set(&cfg)
+			}
+			store := memstore.New[testapp.User]()
+			m, err := auth.New[*testapp.User](store, cfg)
+			l, errL := auth.NewLoader[*testapp.User](store, cfg)
+			if (err == nil) != c.ok || (errL == nil) != c.ok {
+				t.Errorf("New: %v; NewLoader: %v; want no error: %v", err, errL, c.ok)
+			}
+			if (m == nil) != (err != nil) || (l == nil) != (errL != nil) {
+				t.Errorf("%p, %v; %p, %v", m, err, l, errL)
+			}
+			if err == nil {
+				return
+			}
+			for _, s := range cfg.Secrets {
+				text := err.Error()
+				if len(s) > 0 && (strings.Contains(text, string(s)) || strings.Contains(text, base64.StdEncoding.EncodeToString(s))) {
+					t.Errorf("the error tells the secret: %s", text)
+				}
+			}
+			if !strings.HasPrefix(err.Error(), "auth: ") {
+				t.Errorf("the error does not say where it is from: %s", err)
+			}
+		})
+	}
+}
+
+// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
+type (
+	recordsOnly struct{ auth.RecordStore }
+	usersOnly   struct{ auth.UserStore[*testapp.User] }
+	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
+)
+
+func TestConfigStores(t *testing.T) {
+	t.Parallel()
+	store := memstore.New[testapp.User]()
+	var nilStore *memStore
+	var nilRecords *memstore.Records
+	var nilFunc auth.LoaderFunc[*testapp.User]
+	newUser := func(s auth.UserStore[*testapp.User]) func(auth.Config) error {
+		return func(cfg auth.Config) error { _, err := auth.New(s, cfg); return err }
+	}
+	newLoader := func(l auth.UserLoader[*testapp.User]) func(auth.Config) error {
+		return func(cfg auth.Config) error { _, err := auth.NewLoader(l, cfg); return err }
+	}
+	for _, c := range []struct {
+		what              string
+		make              func(auth.Config) error
+		records, sessions auth.RecordStore
+		ok                bool
+	}{
+		{"store of both", newUser(store), nil, nil, true},
+		{"two stores", newUser(usersOnly{store}), recordsOnly{store}, nil, true},
+		{"three stores", newUser(usersOnly{store}), recordsOnly{store}, memstore.NewRecords(), true},
+		{"loader with records", newLoader(loaderOnly{store}), memstore.NewRecords(), nil, true},
+		{"loader of both", newLoader(store), nil, nil, true},
+
+		{"no store", newUser(nil), store, nil, false},
+		{"no loader", newLoader(nil), store, nil, false},
+		{"no records", newUser(usersOnly{store}), nil, nil, false},
+		{"no records, but sessions", newUser(usersOnly{store}), nil, store, false},
+		{"no records with a loader", newLoader(loaderOnly{store}), nil, nil, false},
+		{"no records with a function", newLoader(auth.LoaderFunc[*testapp.User](store.LoadUser)), nil, nil, false},
+
+		// A nil pointer in an interface is not a nil interface, and just as
+		// useless: the first request would panic.
+		{"nil store", newUser(nilStore), store, nil, false},
+		{"nil loader", newLoader(nilStore), store, nil, false},
+		{"nil function", newLoader(nilFunc), store, nil, false},
+		{"nil records", newUser(store), nilRecords, nil, false},
+		{"nil sessions", newUser(store), store, nilRecords, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			cfg := goodConfig()
+			cfg.Records, cfg.Sessions = c.records, c.sessions
+			if err := c.make(cfg); (err == nil) != c.ok {
+				t.Errorf("error %v, want none: %v", err, c.ok)
+			}
+		})
+	}
+}
+
+// What New was given may change afterwards, and may be shared by managers that
+// are made at the same time.
+func TestConfigIsCopied(t *testing.T) {
+	t.Parallel()
+	params := auth.DefaultHashParams()
+	secret := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")
+	cfg := goodConfig()
+	cfg.Secrets, cfg.HashParams = [][]byte{secret}, &params
+	store := memstore.New[testapp.User]()
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := &testapp.User{Account: auth.Account{ID: "1", Email: "a@x.example", Version: 1}}
+	token, err := m.ResetToken(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params.Iterations, params.Parallelism = 0, 0
+	clear(secret)
+	if _, err := m.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) { // there is no such user
+		t.Error(err)
+	}
+	again, err := m.ResetToken(t.Context(), user)
+	if err != nil || again == "" {
+		t.Error(err)
+	}
+	hash, err := m.HashPassword(t.Context(), "correct horse")
+	if err != nil || !strings.HasPrefix(hash.Reveal(), "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("%q, %v", hash.Reveal(), err)
+	}
+}
+
+func TestDefaultHashParams(t *testing.T) {
+	t.Parallel()
+	if p := auth.DefaultHashParams(); p != *hashParams(19456, 2, 1, 16, 32) {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestLoaderHasNoUserStore(t *testing.T) {
+	t.Parallel()
+	store := memstore.New[testapp.User]()
+	user, err := store.CreateUser(t.Context(), auth.Account{Username: "alice", Email: "alice@x.example", Stamp: auth.NewSecret("s")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := auth.New[*testapp.User](store, goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := full.ResetToken(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := auth.NewLoader[*testapp.User](store, goodConfig()) // it is a UserStore, too, but was not asked for as one
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	const password = "correct horse"
+	for name, call := range map[string]func() error{
+		"Authenticate":              func() error { _, err := m.Authenticate(ctx, "alice", password); return err },
+		"Authenticate with nothing": func() error { _, err := m.Authenticate(ctx, "", ""); return err },
+		"Register": func() error {
+			_, err := m.Register(ctx, auth.Registration{Username: "bob", Password: password})
+			return err
+		},
+		"Register with nothing":   func() error { _, err := m.Register(ctx, auth.Registration{}); return err },
+		"SetPassword":             func() error { return m.SetPassword(ctx, user, password) },
+		"SetPassword to nothing":  func() error { return m.SetPassword(ctx, user, "") },
+		"ResetToken":              func() error { _, err := m.ResetToken(ctx, user); return err },
+		"CheckResetToken":         func() error { _, err := m.CheckResetToken(ctx, token); return err },
+		"CheckResetToken of none": func() error { _, err := m.CheckResetToken(ctx, ""); return err },
+		"ResetPassword":           func() error { _, err := m.ResetPassword(ctx, token, password); return err },
+		"ResetPassword by none":   func() error { _, err := m.ResetPassword(ctx, "", ""); return err },
+	} {
+		if err := call(); !errors.Is(err, auth.ErrNoUserStore) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := m.HashPassword(ctx, password); err != nil {
+		t.Errorf("HashPassword: %v", err)
+	}
+	if ok, err := m.CheckPassword(ctx, user, password); ok || err != nil {
+		t.Errorf("CheckPassword: %v, %v", ok, err)
+	}
+	handler := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := m.LoginUser(r.Context(), user); err != nil {
+			t.Errorf("LoginUser: %v", err)
+		}
+		if u, ok := m.CurrentUser(r.Context()); !ok || u.Username != "alice" {
+			t.Errorf("CurrentUser: %v, %v", u, ok)
+		}
+		_, _ = io.WriteString(w, "ok")
+	}))
+	rec := httptest.NewRecorder()
+	handler.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, http.MethodGet, "https://app.example/", nil))
+	if rec.Code != http.StatusOK || len(rec.Result().Cookies()) != 1 {
+		t.Errorf("%d %s, %v", rec.Code, rec.Body, rec.Result().Cookies())
+	}
+}
+
+func TestNilUser(t *testing.T) {
+	t.Parallel()
+	store := memstore.New[testapp.User]()
+	m, err := auth.New[*testapp.User](store, goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nilUsers(t, m, nil)
+	// The user type may be an interface, and what is nil in it a pointer.
+	i, err := auth.New[auth.User](anyUsers{store}, goodConfig())
+	if err == nil {
+		nilUsers(t, i, nil)
+		nilUsers[auth.User](t, i, (*testapp.User)(nil))
+	}
+	type value struct{ *auth.Account }
+	v, err := auth.NewLoader(auth.LoaderFunc[value](func(context.Context, string) (value, error) { return value{}, nil }), configWith(store))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nilUsers(t, v, value{})
+}
+
+func configWith(records auth.RecordStore) auth.Config {
+	cfg := goodConfig()
+	cfg.Records = records
+	return cfg
+}
+
+func nilUsers[U auth.User](t *testing.T, m *auth.Manager[U], none U) {
+	t.Helper()
+	ctx := t.Context()
+	for name, call := range map[string]func() error{
+		"LoginUser":     func() error { return m.LoginUser(ctx, none) },
+		"SetPassword":   func() error { return m.SetPassword(ctx, none, "correct horse") },
+		"CheckPassword": func() error { _, err := m.CheckPassword(ctx, none, "correct horse"); return err },
+		"ResetToken":    func() error { _, err := m.ResetToken(ctx, none); return err },
+	} {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("%T %s: panic: %v", none, name, p)
+				}
+			}()
+			if err := call(); !errors.Is(err, auth.ErrUserNotFound) {
+				t.Errorf("%T %s: %v", none, name, err)
+			}
+		}()
+	}
+}
+
+// anyUsers is a store of users of an interface type.
+type anyUsers struct{ *memStore }
+
+func (s anyUsers) LoadUser(ctx context.Context, id string) (auth.User, error) {
+	return s.memStore.LoadUser(ctx, id) // on error a nil *User in an interface
+}
+
+func (s anyUsers) FindUser(ctx context.Context, key string) (auth.User, error) {
+	return s.memStore.FindUser(ctx, key)
+}
+
+func (s anyUsers) CreateUser(ctx context.Context, a auth.Account, form url.Values) (auth.User, error) {
+	return s.memStore.CreateUser(ctx, a, form)
+}
+
+// A wrongStore answers with users that it was not asked for.
+type wrongStore struct {
+	*memStore
+	load, find, create func() (*testapp.User, error)
+}
+
+func (s *wrongStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
+	if s.load != nil {
+		return s.load()
+	}
+	return s.memStore.LoadUser(ctx, id)
+}
+
+func (s *wrongStore) FindUser(ctx context.Context, key string) (*testapp.User, error) {
+	if s.find != nil {
+		return s.find()
+	}
+	return s.memStore.FindUser(ctx, key)
+}
+
+func (s *wrongStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*testapp.User, error) {
+	if s.create != nil {
+		if _, err := s.memStore.CreateUser(ctx, a, form); err != nil {
+			return nil, err
+		}
+		return s.create()
+	}
+	return s.memStore.CreateUser(ctx, a, form)
+}
+
+// A store that answers with nobody, with somebody else, or with somebody who
+// has no ID logs nobody in, and never panics.
+func TestStoresThatAnswerWrongly(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"nobody", "another", "without an ID"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := testapp.NewClock()
+			store := &wrongStore{memStore: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+			app := testapp.New(t, store, clock, nil)
+			alice, err := store.CreateUser(t.Context(), auth.Account{
+				Username: "alice", Email: "alice@app.example", PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("a"), Version: 1,
+			}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := app.ResetToken(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mallory := app.Create(t, "mallory", true)
+			answer := func() (*testapp.User, error) {
+				switch name {
+				case "nobody":
+					return nil, nil
+				case "another":
+					u, err := store.memStore.LoadUser(t.Context(), mallory.ID)
+					if u != nil { // not even the Stamp tells them apart
+						u.Stamp = alice.Stamp
+						if store.load != nil {
+							u.Email = alice.Email
+						}
+					}
+					return u, err
+				}
+				u, err := store.memStore.LoadUser(t.Context(), mallory.ID)
+				u.ID, u.Username, u.Email = "", "alice", "alice@app.example"
+				return u, err
+			}
+			browser := app.Client(t)
+			browser.Login("alice")
+
+			store.find = answer
+			for _, login := range []string{"alice", "alice@app.example", "nobody"} {
+				if u, err := app.Authenticate(t.Context(), login, testapp.Password); err == nil {
+					t.Errorf("FindUser: %s logged in as %s", login, u.Username)
+				}
+			}
+			store.find = nil
+
+			store.load = answer
+			if who := browser.Who(); who != "nobody" && who != "500" {
+				t.Errorf("LoadUser: the session is %s's", who)
+			}
+			if u, err := app.CheckResetToken(t.Context(), token); err == nil {
+				t.Errorf("LoadUser: the reset token is %s's", u.Username)
+			}
+			if u, err := app.ResetPassword(t.Context(), token, "another good password"); err == nil {
+				t.Errorf("LoadUser: a reset of %s's password", u.Username)
+			}
+			if err := app.SetPassword(t.Context(), alice, "another good password"); err == nil {
+				t.Error("LoadUser: the password was set")
+			}
+			store.load = nil
+			if a, err := store.LoadUser(t.Context(), alice.ID); err != nil || a.Version != 1 {
+				t.Errorf("the account was changed: %+v, %v", a, err)
+			}
+
+			store.create = answer
+			if u, err := app.Register(t.Context(), auth.Registration{Username: "bob" + strings.Repeat("b", len(name))}); err == nil {
+				t.Errorf("CreateUser: registered as %s", u.Username)
+			}
+		})
+	}
+}
+
+func TestBaseURLDecidesTheCookie(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"https://app.example":        "__Host-session",
+		"https://app.example:8443/x": "__Host-session",
+		"HTTPS://APP.EXAMPLE":        "__Host-session",
+		"http://localhost:8080":      "session-8080",
+		"http://LOCALHOST":           "session-80",
+		"http://[::1]:8081":          "session-8081",
+		"http://127.0.0.1":           "session-80",
+	} {
+		cfg := goodConfig()
+		cfg.BaseURL = base
+		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+		if err != nil {
+			t.Errorf("%s: %v", base, err)
+			continue
+		}
+		user := &testapp.User{Account: auth.Account{ID: "1"}}
+		rec := httptest.NewRecorder()
+		// What the request says about host and scheme does not matter.
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://evil.example:99/", nil)
+		r.Header.Set("X-Forwarded-Proto", "http")
+		r.Header.Set("X-Forwarded-Host", "evil.example")
+		m.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := m.LoginUser(r.Context(), user); err != nil {
+				t.Error(err)
+			}
+		})).ServeHTTP(rec, r)
+		cookies := rec.Result().Cookies()
+		if len(cookies) != 1 || cookies[0].Name != want || cookies[0].Secure != strings.HasPrefix(want, "__Host-") || cookies[0].Domain != "" {
+			t.Errorf("%s: %v", base, rec.Header()["Set-Cookie"])
+		}
+	}
+}
+
+func TestConfigErrorsDoNotPanic(t *testing.T) {
+	t.Parallel()
+	// Anything that somebody may have in an environment variable.
+	for _, text := range []string{"", " ", "\x00", "\xff", "%", "%zz", "://", "https://[", "https://[::1", "http://[::1%25eth0]:80", "{", "$HOME", strings.Repeat("a", 1<<16)} {
+		for i := range 5 {
+			cfg := goodConfig()
+			switch i {
+			case 0:
+				cfg.BaseURL = text
+			case 1:
+				cfg.LoginURL = text
+			case 2:
+				cfg.CookieName = text
+			case 3:
+				cfg.Origins = []string{text}
+			case 4:
+				cfg.CrossOriginBypass = []string{text}
+			}
+			func() {
+				defer func() {
+					if p := recover(); p != nil {
+						t.Errorf("field %d, %.40q: %v", i, text, p)
+					}
+				}()
+				_, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+				_ = fmt.Sprint(err)
+			}()
+		}
+	}
+}

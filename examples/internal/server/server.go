@@ -1,0 +1,148 @@
+// Package server is what the examples have in common and what has nothing to do
+// with logins: a listener, a database file, a secret, a clean end.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-login/auth/sqlstore"
+	_ "modernc.org/sqlite" // OpenDB's driver
+)
+
+// Main runs a program until it fails, or is interrupted, and ends the process
+// if it failed.
+func Main(name string, run func(ctx context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp): // the flags are printed
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// Listen listens on a TCP address, and returns the port it got: 0 in addr is
+// any that is free.
+func Listen(ctx context.Context, addr string) (net.Listener, string, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, "", err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return listener, port, err
+}
+
+// Serve answers requests until ctx is done, and finishes those under way.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// OpenDB opens an SQLite database and brings its tables up to date. A new one is for
+// its owner's eyes: it will have password hashes.
+func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), db.Close())
+	}
+	return db, nil
+}
+
+// CleanUp deletes sessions that have expired, once an hour, until ctx is done.
+func CleanUp(ctx context.Context, db *sql.DB) {
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	records := sqlstore.NewRecords(db, sqlstore.SQLite)
+	for {
+		if _, err := records.Cleanup(ctx); err != nil && ctx.Err() == nil {
+			slog.New(slog.NewTextHandler(os.Stderr, nil)).Error("cleaning up", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+const secretSize = 32 // bytes
+
+// Secret returns the secret key in a file, which it makes if there is none.
+func Secret(file string) ([]byte, error) {
+	secret, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeSecret(file); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("making a secret key: %w", err)
+		}
+		secret, err = os.ReadFile(file) // another process may have been first
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(secret) != secretSize {
+		return nil, fmt.Errorf("%s has %d bytes and not %d: it is not a secret key", file, len(secret), secretSize)
+	}
+	return secret, nil
+}
+
+// makeSecret makes a file that only its owner can read. It is there either
+// whole or not at all, and never replaces another.
+func makeSecret(file string) error {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret)                              // never fails
+	f, err := os.CreateTemp(filepath.Dir(file), "secret") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(secret)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Link(f.Name(), file)
+}

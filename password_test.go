@@ -1,0 +1,1576 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// cheapHash is a hash with parameters older than any, which takes no time.
+func cheapHash(password string) auth.Secret {
+	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
+	if err != nil {
+		panic(err)
+	}
+	return auth.NewSecret(hash)
+}
+
+var errStore = errors.New("the store is on fire")
+
+// A hookedStore tells of each call before it is made and after. An error of
+// before is the call's, which is then not made; an error of after, too.
+type hookedStore struct {
+	testapp.Store
+
+	mu            sync.Mutex
+	before, after func(call string) error
+	calls         []string
+}
+
+func (s *hookedStore) hook(before, after func(call string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after, s.calls = before, after, nil
+}
+
+// made returns the calls since the last hook.
+func (s *hookedStore) made() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *hookedStore) do(call string, f func() error) error {
+	s.mu.Lock()
+	s.calls = append(s.calls, call)
+	before, after := s.before, s.after
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(call); err != nil {
+			return err
+		}
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if after != nil {
+		return after(call)
+	}
+	return nil
+}
+
+func (s *hookedStore) LoadUser(ctx context.Context, id string) (u *testapp.User, err error) {
+	err = s.do("LoadUser", func() error { u, err = s.Store.LoadUser(ctx, id); return err })
+	return u, err
+}
+
+func (s *hookedStore) FindUser(ctx context.Context, key string) (u *testapp.User, err error) {
+	err = s.do("FindUser", func() error { u, err = s.Store.FindUser(ctx, key); return err })
+	return u, err
+}
+
+func (s *hookedStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (u *testapp.User, err error) {
+	err = s.do("CreateUser", func() error { u, err = s.Store.CreateUser(ctx, a, form); return err })
+	return u, err
+}
+
+func (s *hookedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	return s.do("UpdateAccount", func() error { return s.Store.UpdateAccount(ctx, a) })
+}
+
+func (s *hookedStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	return s.do("InsertRecord", func() error { return s.Store.InsertRecord(ctx, r) })
+}
+
+func (s *hookedStore) GetRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
+	err = s.do("GetRecord", func() error { r, err = s.Store.GetRecord(ctx, kind, key); return err })
+	return r, err
+}
+
+func (s *hookedStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	return s.do("UpdateRecord", func() error { return s.Store.UpdateRecord(ctx, r) })
+}
+
+func (s *hookedStore) TakeRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
+	err = s.do("TakeRecord", func() error { r, err = s.Store.TakeRecord(ctx, kind, key); return err })
+	return r, err
+}
+
+func (s *hookedStore) ListRecords(ctx context.Context, kind, userID string) (rs []auth.Record, err error) {
+	err = s.do("ListRecords", func() error { rs, err = s.Store.ListRecords(ctx, kind, userID); return err })
+	return rs, err
+}
+
+func (s *hookedStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return s.do("DeleteRecords", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
+}
+
+// on calls f at the first call of that name.
+func on(name string, f func() error) func(string) error {
+	var once sync.Once
+	return func(call string) (err error) {
+		if call == name {
+			once.Do(func() { err = f() })
+		}
+		return err
+	}
+}
+
+// hookedApp is an application on a store with hooks. It makes hashes of the
+// least memory that is allowed, which under the race detector costs more than
+// the computation does; defaultHashes takes that back.
+func hookedApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
+	t.Helper()
+	clock := testapp.NewClock()
+	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	return testapp.New(t, store, clock, func(c *auth.Config) {
+		c.HashParams = hashParams(7168, 5, 1, 16, 32)
+		if configure != nil {
+			configure(c)
+		}
+	}), store
+}
+
+func defaultHashes(c *auth.Config) { c.HashParams = nil }
+
+// member saves an account with a cheap hash of the password, if it is not "".
+func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
+	t.Helper()
+	a := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
+	if password != "" {
+		a.PasswordHash = cheapHash(password)
+	}
+	for _, c := range change {
+		c(&a)
+	}
+	u, err := app.Store.CreateUser(t.Context(), a, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// stored is the user as saved.
+func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.LoadUser(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// opens reports whether it is the user's password, as saved.
+func opens(t *testing.T, app *testapp.App, id, password string) bool {
+	t.Helper()
+	ok, err := app.CheckPassword(t.Context(), stored(t, app, id), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+func TestPasswordPolicy(t *testing.T) {
+	t.Parallel()
+	accepted := errors.New("it came as far as PasswordCheck")
+	var seen string
+	app, store := hookedApp(t, func(c *auth.Config) {
+		c.PasswordWords = []string{"Graymatter", "Los Pollos 2", "", "ПолярныйЛис", "4711"}
+		c.PasswordCheck = func(_ context.Context, password string, a auth.Account) error {
+			seen = password
+			if a.Username != "walter.w1958" {
+				t.Errorf("PasswordCheck for %q", a.Username)
+			}
+			return accepted
+		}
+	})
+	user := member(t, app, "walter.w1958", "", func(a *auth.Account) { a.Email = "Heisenberg99@app.example" })
+	token, err := app.ResetToken(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ok = auth.PasswordRejected
+	fox := "🐶🦊🐸🦁🐙🦉🐝🦋"
+	for _, c := range []struct {
+		what, password string
+		want           auth.PasswordReason
+	}{
+		{"7 characters", "zq8 vbx", auth.PasswordTooShort},
+		{"8 characters", "zq8 vbx1", ok},
+		{"one character", "x", auth.PasswordTooShort},
+		{"7 characters of four bytes", strings.TrimSuffix(fox, "🦋"), auth.PasswordTooShort},
+		{"8 characters of four bytes", fox, ok},
+		{"7 characters of two bytes", "жшэюцфх", auth.PasswordTooShort},
+		{"8 characters of two bytes", "жшэюцфхб", ok},
+		{"combining marks count", "e\u0301a\u0301o\u0301u\u0301", ok},
+		{"64 characters", strings.Repeat("horse battery ", 5)[:64], ok},
+		{"100 characters", strings.Repeat("horse battery ", 8)[:100], ok},
+		{"1024 bytes", strings.Repeat("horse battery ", 80)[:1024], ok},
+		{"1025 bytes", strings.Repeat("horse battery ", 80)[:1025], auth.PasswordTooLong},
+		{"256 characters of four bytes", strings.Repeat(fox, 32), ok},
+		{"257 characters of four bytes", strings.Repeat(fox, 32) + "🐶", auth.PasswordTooLong},
+		{"a megabyte", strings.Repeat("horse battery ", 80000), auth.PasswordTooLong},
+		{"a megabyte that is not UTF-8", strings.Repeat("\xff", 1<<20), auth.PasswordTooLong},
+		{"NUL", "abc\x00defgh", auth.PasswordNotText},
+		{"NUL at the end", "zq8 vbx1\x00", auth.PasswordNotText},
+		{"eight NULs", strings.Repeat("\x00", 8), auth.PasswordNotText},
+		{"invalid UTF-8", "\xff\xfezq8 vbx1", auth.PasswordNotText},
+		{"short and invalid", "\xff", auth.PasswordNotText},
+		{"surrogate", "zq8 vbx1\xed\xa0\x80", auth.PasswordNotText},
+		{"overlong", "zq8 vbx1\xc0\x80", auth.PasswordNotText},
+		{"cut short", fox[:len(fox)-1] + "", auth.PasswordNotText},
+		{"replacement character", "zq8 vbx1\ufffd", ok},
+
+		{"no composition rules: letters", "ndkqpxwr", ok},
+		{"no composition rules: digits", "83920174", ok},
+		{"no composition rules: spaces", "a b c d e", ok},
+		{"spaces around it", "  zq8 v  ", ok},
+		{"tab and line feed", "zq8\t\nvbx1", ok},
+		{"no-break space", "zq8\u00a0vbx1", ok},
+		{"HTML", `<script>"'&;--`, ok},
+
+		{"common", "password1", auth.PasswordCommon},
+		{"common in upper case", "PASSWORD1", auth.PasswordCommon},
+		{"common twice", "passwordpassword", auth.PasswordCommon},
+		{"digits", "123456789012345", auth.PasswordCommon},
+		{"keyboard", "qwertyuiop", auth.PasswordCommon},
+		{"one character again and again", "aaaaaaaaaaaa", auth.PasswordCommon},
+		{"spaces alone", "          ", auth.PasswordCommon},
+		{"three characters again and again", "abcabcabcabc", auth.PasswordCommon},
+		{"eight foxes", strings.Repeat("🦊", 8), auth.PasswordCommon},
+		{"a passphrase with a common word", "my password is long", ok},
+
+		{"username", "walter.w1958", auth.PasswordPersonal},
+		{"username in upper case", "WALTER.W1958", auth.PasswordPersonal},
+		{"username and digits", "walter.w195877", auth.PasswordPersonal},
+		{"username and an exclamation mark", "Walter.W1958!", auth.PasswordPersonal},
+		{"username and a space", "walter.w1958 ", auth.PasswordPersonal},
+		{"address", "heisenberg99@app.example", auth.PasswordPersonal},
+		{"address and more", "Heisenberg99@APP.example1!", auth.PasswordPersonal},
+		{"local part", "heisenberg99", auth.PasswordPersonal},
+		{"local part and more", "Heisenberg99!", auth.PasswordPersonal},
+		{"word", "graymatter", auth.PasswordPersonal},
+		{"word and a year", "Graymatter2026", auth.PasswordPersonal},
+		{"word and punctuation", "GRAYMATTER!!11", auth.PasswordPersonal},
+		{"word that ends in a digit", "los pollos 2", auth.PasswordPersonal},
+		{"word that ends in a digit and more", "Los Pollos 2!", auth.PasswordPersonal},
+		{"word that is not ASCII", "полярныйлис7", auth.PasswordPersonal},
+		{"word of digits", "47110815", auth.PasswordPersonal},
+		{"a passphrase with a word", "graymatter is a firm", ok},
+		{"a passphrase with the username", "walter.w1958 cooks", ok},
+		{"digits and punctuation alone", "48:07,51.66-93", ok},
+	} {
+		seen = ""
+		before := app.Core().PasswordHashes()
+		registered := auth.Registration{Username: "walter.w1958", Email: "Heisenberg99@app.example", Password: c.password}
+		for entrance, call := range map[string]func() error{
+			"Register":      func() error { _, err := app.Register(t.Context(), registered); return err },
+			"SetPassword":   func() error { return app.SetPassword(t.Context(), user, c.password) },
+			"ResetPassword": func() error { _, err := app.ResetPassword(t.Context(), token, c.password); return err },
+		} {
+			var refused *auth.PasswordError
+			if err := call(); !errors.As(err, &refused) {
+				t.Errorf("%s: %s: %v", c.what, entrance, err)
+				continue
+			}
+			if refused.Reason != c.want {
+				t.Errorf("%s: %s of %.40q is %s, want %s", c.what, entrance, c.password, refused.Reason, c.want)
+			}
+			if text := refused.Error(); text == "" || len(c.password) >= 8 && strings.Contains(text, c.password) {
+				t.Errorf("%s: %s says %q", c.what, entrance, text)
+			}
+			if (refused.Reason == auth.PasswordTooShort) != (refused.Min == 8) {
+				t.Errorf("%s: %s: the minimum is %d", c.what, entrance, refused.Min)
+			}
+			if (c.want == ok) != errors.Is(refused, accepted) {
+				t.Errorf("%s: %s wraps %v", c.what, entrance, errors.Unwrap(refused))
+			}
+		}
+		if c.want == ok && seen != c.password {
+			t.Errorf("%s: PasswordCheck got %.40q", c.what, seen)
+		}
+		if app.Core().PasswordHashes() != before {
+			t.Errorf("%s: a hash was computed", c.what)
+		}
+	}
+	if u := stored(t, app, user.ID); !u.PasswordHash.IsZero() || u.Version != 1 {
+		t.Errorf("the account was changed: %+v", u)
+	}
+	if calls := store.made(); slices.Contains(calls, "UpdateAccount") || strings.Count(strings.Join(calls, " "), "CreateUser") != 1 {
+		t.Errorf("the store was written to: %v", calls)
+	}
+}
+
+func TestPasswordMinimum(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.MinPassword = 15 })
+	for _, c := range []struct {
+		password string
+		short    bool
+	}{{"zq8 vbx1 mn4 kl", false}, {"zq8 vbx1 mn4 k", true}, {"zq8 vbx1", true}} {
+		user := member(t, app, fmt.Sprintf("u%d", len(c.password)), "")
+		err := app.SetPassword(t.Context(), user, c.password)
+		var refused *auth.PasswordError
+		if c.short != errors.As(err, &refused) || c.short && (refused.Reason != auth.PasswordTooShort || refused.Min != 15 || !strings.Contains(err.Error(), "15")) {
+			t.Errorf("%q: %v", c.password, err)
+		}
+	}
+}
+
+// PasswordCheck gets a copy of the account, and may not change it.
+func TestPasswordCheckGetsACopy(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		c.PasswordCheck = func(_ context.Context, _ string, a auth.Account) error {
+			if len(a.Roles) == 1 {
+				a.Roles[0] = "admin"
+			}
+			return nil
+		}
+	})
+	user := member(t, app, "alice", "", func(a *auth.Account) { a.Roles = []string{"reader"} })
+	if err := app.SetPassword(t.Context(), user, "zq8 vbx1 mn4"); err != nil {
+		t.Fatal(err)
+	}
+	if u := stored(t, app, user.ID); u.Roles[0] != "reader" || user.Roles[0] != "reader" {
+		t.Errorf("%+v", u.Account)
+	}
+}
+
+func TestPasswordsAreExact(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	long := "  ä" + strings.Repeat("correct horse ", 15)[:194] + "x " // 200 bytes
+	if len(long) != 200 {
+		t.Fatal(len(long))
+	}
+	user := member(t, app, "alice", long)
+	change := func(i int, with string) string { return long[:i] + with + long[i+1:] }
+	for _, c := range []struct {
+		what, password string
+		want           bool
+	}{
+		{"itself", long, true},
+		{"last byte", change(199, "y"), false},
+		{"byte 72", change(72, "~"), false},
+		{"byte 73", change(73, "~"), false},
+		{"byte 128", change(128, "~"), false},
+		{"first 72", long[:72], false},
+		{"first 199", long[:199], false},
+		{"one more", long + " ", false},
+		{"one NUL more", long + "\x00", false},
+		{"trimmed", strings.TrimSpace(long), false},
+		{"trimmed on the right", strings.TrimRight(long, " "), false},
+		{"trimmed on the left", strings.TrimLeft(long, " "), false},
+		{"decomposed", strings.Replace(long, "ä", "a\u0308", 1), false},
+		{"upper case", strings.ToUpper(long), false},
+		{"another kind of space", strings.Replace(long, " ", "\u00a0", 1), false},
+		{"empty", "", false},
+		{"too long", long + strings.Repeat("x", 1024), false},
+		{"invalid UTF-8", "\xff", false},
+		{"the hash", user.PasswordHash.Reveal(), false},
+	} {
+		if ok, err := app.CheckPassword(t.Context(), user, c.password); ok != c.want || err != nil {
+			t.Errorf("%s: %v, %v", c.what, ok, err)
+		}
+	}
+}
+
+// What cannot be a password is refused alike for all accounts, before the store
+// is asked.
+func TestLoginWithWhatIsNoPassword(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	member(t, app, "alice", testapp.Password)
+	member(t, app, "nopassword", "")
+	for what, password := range map[string]string{
+		"empty":            "",
+		"too long":         strings.Repeat("x", 1025),
+		"a megabyte":       strings.Repeat("x", 1<<20),
+		"NUL":              testapp.Password + "\x00",
+		"NUL alone":        "\x00",
+		"invalid UTF-8":    testapp.Password + "\xff",
+		"surrogate":        "\xed\xa0\x80",
+		"right and beyond": testapp.Password + "\x00" + strings.Repeat("x", 2000),
+	} {
+		for _, login := range []string{"alice", "alice@app.example", "nopassword", "nobody", "", "\x00", "\xff"} {
+			store.hook(nil, nil)
+			before := app.Core().PasswordHashes()
+			user, err := app.Authenticate(t.Context(), login, password)
+			if user != nil || err == nil || err.Error() != auth.ErrInvalidCredentials.Error() || !errors.Is(err, auth.ErrInvalidCredentials) {
+				t.Errorf("%s, %q: %v, %v", what, login, user, err)
+			}
+			if calls := store.made(); len(calls) > 0 {
+				t.Errorf("%s, %q: the store was asked: %v", what, login, calls)
+			}
+			if n := app.Core().PasswordHashes() - before; n != 0 {
+				t.Errorf("%s, %q: %d hashes", what, login, n)
+			}
+		}
+	}
+}
+
+// Whatever the state of an account is, an attempt computes one hash, and one
+// who does not know the password sees no difference.
+func TestEqualWork(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	hash, err := app.HashPassword(t.Context(), testapp.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := func(a *auth.Account) { a.PasswordHash = hash }
+	withHash := func(hash string) func(*auth.Account) {
+		return func(a *auth.Account) { a.PasswordHash = auth.NewSecret(hash) }
+	}
+	member(t, app, "alice", "", current)
+	member(t, app, "nopassword", "")
+	member(t, app, "disabled", "", current, func(a *auth.Account) { a.Disabled = true })
+	member(t, app, "malformed", "", withHash("$argon2id$v=19$m=19456,t=2"))
+	member(t, app, "locked", "", withHash("!"))
+	member(t, app, "null", "", withHash("null"))
+	member(t, app, "bcrypt", "", withHash("$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"))
+	member(t, app, "greedy", "", withHash("$argon2id$v=19$m=4294967295,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
+	member(t, app, "beyond", "", withHash("$argon2id$v=19$m=65537,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
+	member(t, app, "zero", "", withHash("$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
+
+	browser := app.Client(t)
+	first := ""
+	for _, login := range []string{
+		"alice", "ALICE@app.example", "nobody", "nobody@app.example", "nopassword", "disabled", "malformed", "locked", "null",
+		"bcrypt", "greedy", "beyond", "zero", "", "@", "alice\x00", "\xff", strings.Repeat("a", 1<<16),
+	} {
+		before := app.Core().PasswordHashes()
+		r := browser.Post("/login", "login", login, "password", "wrong password")
+		if n := app.Core().PasswordHashes() - before; n != 1 {
+			t.Errorf("%.40q: %d hashes", login, n)
+		}
+		r.Header.Del("Date")
+		answer := fmt.Sprint(r.StatusCode, r.Text, r.Header)
+		if first == "" {
+			first = answer
+		}
+		if r.StatusCode != http.StatusUnauthorized || answer != first {
+			t.Errorf("%.40q: %s, but alice's is %s", login, answer, first)
+		}
+	}
+	// Who knows the password of a disabled account learns no more.
+	before := app.Core().PasswordHashes()
+	r := browser.Post("/login", "login", "disabled", "password", testapp.Password)
+	r.Header.Del("Date")
+	if answer := fmt.Sprint(r.StatusCode, r.Text, r.Header); answer != first || app.Core().PasswordHashes() != before+1 {
+		t.Errorf("disabled: %s, %d hashes", answer, app.Core().PasswordHashes()-before)
+	}
+	// The empty password, and the text that stands in the place of the hash,
+	// open nothing.
+	for _, c := range [][2]string{
+		{"nopassword", ""}, {"nopassword", "null"}, {"nopassword", "[redacted]"}, {"null", "null"}, {"locked", "!"}, {"malformed", ""}, {"zero", ""},
+	} {
+		if u, err := app.Authenticate(t.Context(), c[0], c[1]); !errors.Is(err, auth.ErrInvalidCredentials) {
+			t.Errorf("%s, %q: %v, %v", c[0], c[1], u, err)
+		}
+	}
+	unusable := map[string]int{}
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventHashUnusable {
+			unusable[e.UserID]++
+		}
+	}
+	if len(unusable) != 7 {
+		t.Errorf("the log names %d accounts with unusable hashes, not 7", len(unusable))
+	}
+}
+
+// The memory that a stored hash asks for, and everything else in it, may be an
+// attacker's. Not parallel: it measures allocation.
+func TestHostileHashes(t *testing.T) {
+	app, _ := hookedApp(t, defaultHashes)
+	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // salt of 16, key of 32
+	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
+	for _, c := range []struct{ what, hash string }{
+		{"empty", ""},
+		{"text", "password"},
+		{"dollars", strings.Repeat("$", 5)},
+		{"many dollars", strings.Repeat("$", 1<<20)},
+		{"a megabyte", strings.Repeat("A", 1<<20)},
+		{"a megabyte of salt", "$argon2id$v=19$m=19456,t=2,p=1$" + b64(1<<20) + "$" + b64(32)},
+		{"a megabyte of key", "$argon2id$v=19$m=19456,t=2,p=1$" + b64(16) + "$" + b64(1<<20)},
+		{"no pass", "$argon2id$v=19$m=19456,t=0,p=1$" + tag},
+		{"no lane", "$argon2id$v=19$m=19456,t=2,p=0$" + tag},
+		{"neither", "$argon2id$v=19$m=19456,t=0,p=0$" + tag},
+		{"no memory", "$argon2id$v=19$m=0,t=2,p=1$" + tag},
+		{"too little memory for the lanes", "$argon2id$v=19$m=127,t=2,p=16$" + tag},
+		{"most memory", "$argon2id$v=19$m=4294967295,t=2,p=1$" + tag},
+		{"memory beyond 32 bits", "$argon2id$v=19$m=4294967296,t=2,p=1$" + tag},
+		{"memory beyond 64 bits", "$argon2id$v=19$m=18446744073709551616,t=2,p=1$" + tag},
+		{"negative memory", "$argon2id$v=19$m=-1,t=2,p=1$" + tag},
+		{"four gibibytes", "$argon2id$v=19$m=4194304,t=2,p=1$" + tag},
+		{"one KiB beyond the budget", "$argon2id$v=19$m=65537,t=2,p=1$" + tag},
+		{"most passes", "$argon2id$v=19$m=8,t=4294967295,p=1$" + tag},
+		{"33 passes", "$argon2id$v=19$m=65536,t=33,p=1$" + tag},
+		{"255 lanes", "$argon2id$v=19$m=65536,t=2,p=255$" + tag},
+		{"17 lanes", "$argon2id$v=19$m=65536,t=2,p=17$" + tag},
+		{"256 lanes", "$argon2id$v=19$m=65536,t=2,p=256$" + tag},
+		{"no key", "$argon2id$v=19$m=19456,t=2,p=1$" + b64(16) + "$"},
+		{"key of 15", "$argon2id$v=19$m=8,t=1,p=1$" + b64(16) + "$" + b64(15)},
+		{"key of 1", "$argon2id$v=19$m=8,t=1,p=1$" + b64(16) + "$" + b64(1)},
+		{"key of 65", "$argon2id$v=19$m=8,t=1,p=1$" + b64(16) + "$" + b64(65)},
+		{"no salt", "$argon2id$v=19$m=19456,t=2,p=1$$" + b64(32)},
+		{"salt of 7", "$argon2id$v=19$m=8,t=1,p=1$" + b64(7) + "$" + b64(32)},
+		{"no salt and no key", "$argon2id$v=19$m=19456,t=2,p=1$$"},
+		{"no parameters", "$argon2id$v=19$$" + tag},
+		{"empty parameters", "$argon2id$v=19$m=,t=,p=$" + tag},
+		{"other order", "$argon2id$v=19$t=2,m=19456,p=1$" + tag},
+		{"argon2i", "$argon2i$v=19$m=19456,t=2,p=1$" + tag},
+		{"argon2d", "$argon2d$v=19$m=19456,t=2,p=1$" + tag},
+		{"old version", "$argon2id$v=16$m=19456,t=2,p=1$" + tag},
+		{"no version", "$argon2id$m=19456,t=2,p=1$" + tag},
+		{"five parts", "$argon2id$v=19$m=19456,t=2,p=1$" + b64(16)},
+		{"seven parts", "$argon2id$v=19$m=19456,t=2,p=1$" + tag + "$x"},
+		{"padding", "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+		{"URL alphabet", "$argon2id$v=19$m=19456,t=2,p=1$____________________-A$" + b64(32)},
+		{"NUL", "$argon2id$v=19$m=19456,t=2,p=1$\x00$\x00"},
+		{"invalid UTF-8", "$argon2id$v=19$m=19456,t=2,p=1$\xff$\xff"},
+		{"lines", "$argon2id$v=19$\nm=19456,t=2,p=1\n$" + tag},
+	} {
+		user := &testapp.User{Account: auth.Account{ID: "1", PasswordHash: auth.NewSecret(c.hash)}}
+		before := app.Core().PasswordHashes()
+		var start, end runtime.MemStats
+		runtime.ReadMemStats(&start)
+		ok, err := app.CheckPassword(t.Context(), user, testapp.Password)
+		runtime.ReadMemStats(&end)
+		if ok || err != nil {
+			t.Errorf("%s: %v, %v", c.what, ok, err)
+		}
+		if n := app.Core().PasswordHashes() - before; n != 1 {
+			t.Errorf("%s: %d hashes", c.what, n)
+		}
+		// No more than the budget is ever allocated, and for a hash that is
+		// not computed no more than for a current one, with something to spare.
+		if n := end.TotalAlloc - start.TotalAlloc; n > 24<<20 {
+			t.Errorf("%s: %d bytes were allocated", c.what, n)
+		}
+	}
+	// At the limits a hash is computed.
+	greatest := &testapp.User{Account: auth.Account{ID: "1", PasswordHash: auth.NewSecret("$argon2id$v=19$m=65536,t=1,p=16$" + b64(64) + "$" + b64(64))}}
+	if ok, err := app.CheckPassword(t.Context(), greatest, testapp.Password); ok || err != nil {
+		t.Error(ok, err)
+	}
+}
+
+func TestHashPassword(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, defaultHashes)
+	var hashes [2]string
+	for i := range hashes {
+		hash, err := app.HashPassword(t.Context(), "x") // no policy
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes[i] = hash.Reveal()
+		parts := strings.Split(hashes[i], "$")
+		if len(parts) != 6 || strings.Join(parts[:4], "$") != "$argon2id$v=19$m=19456,t=2,p=1" || len(parts[4]) != 22 || len(parts[5]) != 43 {
+			t.Errorf("%q", hashes[i])
+		}
+	}
+	if a, b := strings.Split(hashes[0], "$"), strings.Split(hashes[1], "$"); a[4] == b[4] || a[5] == b[5] {
+		t.Errorf("two hashes of one password have the same salt: %q", hashes)
+	}
+	before := app.Core().PasswordHashes()
+	for password, want := range map[string]auth.PasswordReason{
+		"": auth.PasswordNotText, "a\x00b": auth.PasswordNotText, "\xff": auth.PasswordNotText, strings.Repeat("x", 1025): auth.PasswordTooLong,
+	} {
+		hash, err := app.HashPassword(t.Context(), password)
+		var refused *auth.PasswordError
+		if !errors.As(err, &refused) || refused.Reason != want || !hash.IsZero() {
+			t.Errorf("%.20q: %v", password, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if hash, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) || !hash.IsZero() {
+		t.Errorf("cancelled: %v", err)
+	}
+	if n := app.Core().PasswordHashes() - before; n != 0 {
+		t.Errorf("%d hashes were computed", n)
+	}
+}
+
+func TestHashIsUpgradedOnce(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, defaultHashes)
+	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
+	browser := app.Client(t)
+	browser.Login("alice")
+
+	store.hook(nil, nil)
+	for _, password := range []string{"wrong password", testapp.Password + " ", ""} {
+		if _, err := app.Authenticate(t.Context(), "alice", password); !errors.Is(err, auth.ErrInvalidCredentials) {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+	if calls := store.made(); slices.Contains(calls, "UpdateAccount") {
+		t.Errorf("a login that failed wrote to the store: %v", calls)
+	}
+	if ok, err := app.CheckPassword(t.Context(), alice, testapp.Password); !ok || err != nil {
+		t.Errorf("CheckPassword: %v, %v", ok, err)
+	}
+	if u := stored(t, app, alice.ID); u.Version != 1 {
+		t.Error("CheckPassword changed the account")
+	}
+
+	store.hook(nil, nil)
+	user, err := app.Authenticate(t.Context(), "alice", testapp.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := stored(t, app, alice.ID)
+	if !strings.HasPrefix(u.PasswordHash.Reveal(), "$argon2id$v=19$m=19456,t=2,p=1$") || u.Version != 2 || !u.Stamp.Equal(alice.Stamp) ||
+		!slices.Equal(u.Roles, alice.Roles) || u.Email != alice.Email || u.Username != alice.Username {
+		t.Errorf("%+v, %q", u, u.PasswordHash.Reveal())
+	}
+	if user.Version != 2 || !user.PasswordHash.Equal(u.PasswordHash) {
+		t.Errorf("Authenticate returned the account as it was: version %d", user.Version)
+	}
+	for range 2 {
+		store.hook(nil, nil)
+		before := app.Core().PasswordHashes()
+		if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
+			t.Fatal(err)
+		}
+		if calls := store.made(); slices.Contains(calls, "UpdateAccount") || app.Core().PasswordHashes() != before+1 {
+			t.Errorf("the hash was upgraded again: %v", calls)
+		}
+	}
+	if who := browser.Who(); who != "alice" {
+		t.Errorf("the upgrade ended a session: %s", who)
+	}
+	n := 0
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventHashUpgraded && e.UserID == alice.ID {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d events of an upgrade", n)
+	}
+}
+
+// What happens to the account while its hash is being upgraded.
+func TestHashUpgradeLosesRaces(t *testing.T) {
+	t.Parallel()
+	change := func(f func(*auth.Account)) func(*testing.T, *hookedStore, auth.Account) error {
+		return func(t *testing.T, s *hookedStore, a auth.Account) error {
+			a = a.Clone()
+			f(&a)
+			return s.Store.UpdateAccount(t.Context(), a)
+		}
+	}
+	for _, c := range []struct {
+		what  string
+		race  func(t *testing.T, s *hookedStore, a auth.Account) error
+		login bool   // Authenticate succeeds
+		who   string // and so does the session, in the end
+	}{
+		{"another field", change(func(a *auth.Account) { a.Roles = []string{"admin"} }), true, "alice"},
+		{"another upgrade", change(func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) }), true, "alice"},
+		{"another password", change(func(a *auth.Account) {
+			a.PasswordHash, a.Stamp = cheapHash("another password"), auth.NewSecret("another stamp")
+		}), true, "nobody"},
+		{"disabling", change(func(a *auth.Account) { a.Disabled, a.Stamp = true, auth.NewSecret("another stamp") }), true, "nobody"},
+		{"deletion", func(t *testing.T, s *hookedStore, a auth.Account) error {
+			d, ok := s.Store.(interface {
+				DeleteUser(ctx context.Context, id string) error
+			})
+			if !ok {
+				return errors.New("no DeleteUser")
+			}
+			return d.DeleteUser(t.Context(), a.ID)
+		}, false, "nobody"},
+	} {
+		for _, at := range []string{"before", "after"} {
+			t.Run(c.what+" "+at, func(t *testing.T) {
+				t.Parallel()
+				app, store := hookedApp(t, nil)
+				alice := member(t, app, "alice", testapp.Password)
+				var raced auth.Account
+				race := on("UpdateAccount", func() error {
+					now := alice.Account
+					if at == "after" {
+						now.Version++
+					}
+					if err := c.race(t, store, now); err != nil {
+						t.Error(err)
+					}
+					if u, err := store.Store.LoadUser(t.Context(), alice.ID); err == nil {
+						raced = u.Account
+					}
+					return nil
+				})
+				if at == "before" {
+					store.hook(race, nil)
+				} else {
+					store.hook(nil, race)
+				}
+				browser := app.Client(t)
+				r := browser.Post("/login", "login", "alice", "password", testapp.Password)
+				// If the stamp has changed by the time that the account is read
+				// again, the login may be refused at once; a failure of ours it
+				// never is.
+				allowed := []int{http.StatusUnauthorized}
+				if c.login && (c.who == "alice" || at == "before") {
+					allowed = []int{http.StatusOK}
+				}
+				if !slices.Contains(allowed, r.StatusCode) {
+					t.Errorf("%s, want %v\n%s", r.Status, allowed, app.Logs())
+				}
+				if who := browser.Who(); who != c.who {
+					t.Errorf("the session is %s's, want %s's", who, c.who)
+				}
+				// The upgrade has not undone what won.
+				if raced.ID != "" {
+					u := stored(t, app, alice.ID)
+					if u.Version != raced.Version || !u.PasswordHash.Equal(raced.PasswordHash) || !u.Stamp.Equal(raced.Stamp) ||
+						u.Disabled != raced.Disabled || !slices.Equal(u.Roles, raced.Roles) {
+						t.Errorf("stored %+v, want %+v", u.Account, raced)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestParallelLoginsWithAnOldHash(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			browser := app.Client(t)
+			if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK {
+				t.Errorf("%s %s", r.Status, r.Text)
+			}
+			if who := browser.Who(); who != "alice" {
+				t.Error(who)
+			}
+		})
+	}
+	wg.Wait()
+	u := stored(t, app, alice.ID)
+	if u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), "$argon2id$v=19$m=7168,t=5,p=1$") || !opens(t, app, alice.ID, testapp.Password) {
+		t.Errorf("version %d, %q", u.Version, u.PasswordHash.Reveal())
+	}
+}
+
+// A store that fails at any call of a login gives a 5xx, and neither a session
+// nor a refusal; afterwards everything is as before.
+func TestLoginFailsClosed(t *testing.T) {
+	t.Parallel()
+	for k := 1; ; k++ {
+		app, store := hookedApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		browser := app.Client(t)
+		n, failed := 0, ""
+		store.hook(func(call string) error {
+			if n++; n == k {
+				failed = call
+				return errStore
+			}
+			return nil
+		}, nil)
+		r := browser.Post("/login", "login", "alice", "password", testapp.Password)
+		calls := store.made()
+		store.hook(nil, nil)
+		if failed == "" {
+			if r.StatusCode != http.StatusOK || k < 5 {
+				t.Errorf("%s after the calls %v", r.Status, calls)
+			}
+			break
+		}
+		if r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 || browser.Who() != "nobody" {
+			t.Errorf("%s (call %d) failed: %s, cookies %v", failed, k, r.Status, r.Cookies())
+		}
+		if strings.Contains(r.Text, errStore.Error()) {
+			t.Errorf("the client is told: %s", r.Text)
+		}
+		if u := stored(t, app, alice.ID); !u.Stamp.Equal(alice.Stamp) || !opens(t, app, alice.ID, testapp.Password) {
+			t.Errorf("%s (call %d) failed and left %+v", failed, k, u.Account)
+		}
+		if rs, err := store.ListRecords(t.Context(), "session", alice.ID); err != nil || len(rs) > 0 {
+			t.Errorf("%s (call %d) failed and left %d sessions, %v", failed, k, len(rs), err)
+		}
+	}
+}
+
+func TestAuthenticateErrors(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	for _, call := range []string{"FindUser", "UpdateAccount", "LoadUser"} {
+		store.hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
+		u, err := app.Authenticate(t.Context(), "alice", testapp.Password)
+		if u != nil || !errors.Is(err, errStore) || errors.Is(err, auth.ErrLoginRefused) {
+			t.Errorf("%s: %v, %v", call, u, err)
+		}
+		store.hook(nil, nil)
+		if call == "UpdateAccount" && stored(t, app, alice.ID).Version != 1 {
+			t.Error("the account was changed")
+		}
+	}
+	// Wrapped sentinels are what they wrap.
+	store.hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
+	before := app.Core().PasswordHashes()
+	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core().PasswordHashes() != before+1 {
+		t.Errorf("wrapped ErrUserNotFound: %v", err)
+	}
+	store.hook(nil, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before = app.Core().PasswordHashes()
+	for _, login := range []string{"alice", "nobody"} {
+		if u, err := app.Authenticate(ctx, login, testapp.Password); u != nil || !errors.Is(err, context.Canceled) || errors.Is(err, auth.ErrLoginRefused) {
+			t.Errorf("cancelled: %v, %v", u, err)
+		}
+	}
+	if app.Core().PasswordHashes() != before {
+		t.Error("a hash was computed for a client that has gone")
+	}
+}
+
+// A request that is cancelled while it is at work leaves nothing half done.
+func TestLoginCancelledAtEachCall(t *testing.T) {
+	t.Parallel()
+	for k := 1; ; k++ {
+		app, store := hookedApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		store.hook(func(string) error {
+			if n++; n == k {
+				cancel()
+			}
+			return nil
+		}, nil)
+		cookies, _ := postDirectly(ctx, app, "/login", nil, "login", "alice", "password", testapp.Password)
+		cancel()
+		store.hook(nil, nil)
+		browser := app.Client(t)
+		browser.Cookies = cookies
+		if !opens(t, app, alice.ID, testapp.Password) {
+			t.Errorf("call %d: the password is gone", k)
+		}
+		rs, err := store.ListRecords(t.Context(), "session", alice.ID)
+		if who := browser.Who(); err != nil || (who == "alice") != (len(rs) == 1) || len(rs) > 1 {
+			t.Errorf("call %d: the browser is %s's, and there are %d sessions, %v", k, who, len(rs), err)
+		}
+		if n < k {
+			break
+		}
+	}
+}
+
+// postDirectly sends a form to the application without a network, as a browser with
+// cookies, and returns the cookies that it has then.
+func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	after := map[string]string{}
+	for name, value := range cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+		after[name] = value
+	}
+	rec := httptest.NewRecorder()
+	app.Server.Config.Handler.ServeHTTP(rec, r)
+	res := rec.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(after, c.Name)
+		} else {
+			after[c.Name] = c.Value
+		}
+	}
+	return after, res
+}
+
+func TestIdentifiers(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Identifiers{auth.UsernameOrEmail, auth.UsernameOnly, auth.EmailOnly} {
+		t.Run(fmt.Sprint(mode), func(t *testing.T) {
+			t.Parallel()
+			app, store := hookedApp(t, func(c *auth.Config) { c.Identifiers = mode })
+			hash, err := app.HashPassword(t.Context(), testapp.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			current := func(a *auth.Account) { a.PasswordHash = hash }
+			member(t, app, "Alice", "", current)
+			member(t, app, "nomail", "", current, func(a *auth.Account) { a.Email = "" })
+			member(t, app, "noname", "", current, func(a *auth.Account) { a.Username = "" })
+			username, email := mode != auth.EmailOnly, mode != auth.UsernameOnly
+			for _, c := range []struct {
+				login string
+				want  bool
+			}{
+				{"Alice", username}, {"alice", username}, {"ALICE", username}, {"ａlice", username},
+				{"Alice@app.example", email}, {"alice@APP.EXAMPLE", email},
+				{"nomail", username}, {"noname@app.example", email},
+				{"noname", false}, {"nomail@app.example", false},
+				{" alice", username}, {"alice\t\n", username}, {"\u00a0alice@app.example ", email},
+				{"", false}, {"  ", false}, {"@", false}, {"al ice", false}, {"alice@", false}, {"alice\x00", false}, {"alice\u200b", false},
+				{"alice @app.example", false}, {"<alice@app.example>", false},
+				{"alice@app.example,nomail", false}, {"a*", false}, {"%", false},
+			} {
+				store.hook(nil, nil)
+				before := app.Core().PasswordHashes()
+				u, err := app.Authenticate(t.Context(), c.login, testapp.Password)
+				if (err == nil) != c.want || err != nil && err.Error() != auth.ErrInvalidCredentials.Error() || err == nil && u == nil {
+					t.Errorf("%q: %v, %v", c.login, u, err)
+				}
+				if n := app.Core().PasswordHashes() - before; n != 1 {
+					t.Errorf("%q: %d hashes", c.login, n)
+				}
+				if strings.TrimSpace(c.login) == "" && len(store.made()) > 0 {
+					t.Errorf("the store was asked for the empty login: %v", store.made())
+				}
+			}
+			for _, c := range []struct {
+				what            string
+				username, email string
+				want            error
+			}{
+				{"both", "bob", "bob@app.example", nil},
+				{"username alone", "carol", "", map[bool]error{true: auth.ErrInvalidEmail}[mode == auth.EmailOnly]},
+				{"address alone", "", "dave@app.example", map[bool]error{true: auth.ErrInvalidUsername}[mode == auth.UsernameOnly]},
+				{"neither", "", "", map[bool]error{true: auth.ErrInvalidEmail, false: auth.ErrInvalidUsername}[mode == auth.EmailOnly]},
+				{"bad username", "e e", "erin@app.example", auth.ErrInvalidUsername},
+				{"bad address", "erin", "erin@", auth.ErrInvalidEmail},
+				{"address as username", "alice@app.example", "erin@app.example", auth.ErrInvalidUsername},
+				{"username as address", "erin", "alice", auth.ErrInvalidEmail},
+			} {
+				u, err := app.Register(t.Context(), auth.Registration{Username: c.username, Email: c.email})
+				if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u != nil) != (err == nil) {
+					// With neither, either error may be the one.
+					if c.what != "neither" || !errors.Is(err, auth.ErrInvalidUsername) && !errors.Is(err, auth.ErrInvalidEmail) {
+						t.Errorf("%s: %v, want %v", c.what, err, c.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestRegisterErrors(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	member(t, app, "alice", "")
+	ok := auth.Registration{Username: "bob", Email: "bob@app.example", Password: "zq8 vbx1 mn4"}
+	with := func(f func(*auth.Registration)) auth.Registration {
+		r := ok
+		f(&r)
+		return r
+	}
+	fail := func(call string, err error) func(string) error { return on(call, func() error { return err }) }
+	var policy *auth.PasswordError
+	for _, c := range []struct {
+		what   string
+		r      auth.Registration
+		before func(string) error
+		is     error // nil: a PasswordError
+	}{
+		{"nothing", auth.Registration{}, nil, auth.ErrInvalidUsername},
+		{"spaces", auth.Registration{Username: " ", Email: "\t"}, nil, auth.ErrInvalidUsername},
+		{"a password only", auth.Registration{Password: ok.Password}, nil, auth.ErrInvalidUsername},
+		{"bad username", with(func(r *auth.Registration) { r.Username = "b ob" }), nil, auth.ErrInvalidUsername},
+		{"NUL in the username", with(func(r *auth.Registration) { r.Username = "b\x00ob" }), nil, auth.ErrInvalidUsername},
+		{"bad address", with(func(r *auth.Registration) { r.Email = "bob@localhost" }), nil, auth.ErrInvalidEmail},
+		{"address with a header", with(func(r *auth.Registration) { r.Email = "bob@app.example\r\nBcc: e@e.example" }), nil, auth.ErrInvalidEmail},
+		{"two addresses", with(func(r *auth.Registration) { r.Email = "bob@app.example,e@e.example" }), nil, auth.ErrInvalidEmail},
+		{"short password", with(func(r *auth.Registration) { r.Password = "x" }), nil, nil},
+		{"common password", with(func(r *auth.Registration) { r.Password = "password1" }), nil, nil},
+		{"username taken", with(func(r *auth.Registration) { r.Username = "alice" }), nil, auth.ErrUsernameTaken},
+		{"username taken in upper case", with(func(r *auth.Registration) { r.Username = "ALICE" }), nil, auth.ErrUsernameTaken},
+		{"username taken in full width", with(func(r *auth.Registration) { r.Username = "ａlice" }), nil, auth.ErrUsernameTaken},
+		{"address taken", with(func(r *auth.Registration) { r.Email = "alice@app.example" }), nil, auth.ErrEmailTaken},
+		{"address taken in upper case", with(func(r *auth.Registration) { r.Email = "Alice@APP.example" }), nil, auth.ErrEmailTaken},
+		{"form refused", with(func(r *auth.Registration) { r.Form = url.Values{"name": {"refuse"}} }), nil, testapp.ErrRefused},
+		{"store failed", ok, fail("CreateUser", errStore), errStore},
+		{"store out of time", ok, fail("CreateUser", context.DeadlineExceeded), context.DeadlineExceeded},
+		{"store says taken, wrapped", ok, fail("CreateUser", fmt.Errorf("unique: %w", auth.ErrUsernameTaken)), auth.ErrUsernameTaken},
+	} {
+		app.Events()
+		store.hook(c.before, nil)
+		u, err := app.Register(t.Context(), c.r)
+		store.hook(nil, nil)
+		switch {
+		case u != nil || err == nil:
+			t.Errorf("%s: %v, %v", c.what, u, err)
+		case c.is != nil && !errors.Is(err, c.is), c.is == nil && !errors.As(err, &policy):
+			t.Errorf("%s: %v, want %v", c.what, err, c.is)
+		}
+		for _, key := range []string{"bob", "bob@app.example"} {
+			if _, err := app.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
+				t.Errorf("%s: %s was saved: %v", c.what, key, err)
+			}
+		}
+		events := app.Events()
+		if len(events) != 1 || events[0].Kind != auth.EventRegisterFailed || events[0].Err == nil {
+			t.Errorf("%s: events %+v", c.what, events)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := app.Register(ctx, ok); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	// All of it was bob's fault, not his name's. Spaces around it are not his.
+	u, err := app.Register(t.Context(), with(func(r *auth.Registration) { r.Username, r.Email = " bob\t", "\nbob@app.example " }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Username != "bob" || u.Email != "bob@app.example" || u.EmailVerified || u.Disabled || len(u.Roles) > 0 || u.Stamp.IsZero() || u.ID == "" || !opens(t, app, u.ID, ok.Password) {
+		t.Errorf("%+v", u.Account)
+	}
+}
+
+// A form cannot set what is the library's.
+func TestRegisterAssignsNoPrivileges(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	form := url.Values{"name": {"Bob"}}
+	for _, field := range []string{"ID", "id", "Username", "Email", "EmailVerified", "email_verified", "Roles", "roles", "Disabled", "Stamp", "PasswordHash", "Version"} {
+		form.Set(field, "1")
+	}
+	var stamps []string
+	for _, name := range []string{"bob", "carol"} {
+		u, err := app.Register(t.Context(), auth.Registration{Username: name, Form: form})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Name != "Bob" || u.Username != name || u.Email != "" || u.ID == "1" || u.EmailVerified || u.Disabled || len(u.Roles) > 0 ||
+			u.Stamp.Reveal() == "1" || len(u.Stamp.Reveal()) < 32 || !u.PasswordHash.IsZero() || slices.Contains(stamps, u.Stamp.Reveal()) {
+			t.Errorf("%+v", u)
+		}
+		stamps = append(stamps, u.Stamp.Reveal())
+		for _, password := range []string{"", " ", "1", "password1"} {
+			if _, err := app.Authenticate(t.Context(), name, password); !errors.Is(err, auth.ErrInvalidCredentials) {
+				t.Errorf("no password opens it, but %q does: %v", password, err)
+			}
+		}
+	}
+}
+
+func TestParallelRegistrations(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	for _, c := range []struct {
+		what string
+		of   func(i int) auth.Registration
+		lost error
+	}{
+		{"one name", func(i int) auth.Registration {
+			return auth.Registration{Username: []string{"mike", "Mike", "MIKE", "ｍike", "mi\u212ae"}[i%5], Email: fmt.Sprintf("mike%d@app.example", i)}
+		}, auth.ErrUsernameTaken},
+		{"one address", func(i int) auth.Registration {
+			return auth.Registration{Username: fmt.Sprintf("sam%d", i), Email: []string{"sam@app.example", "SAM@app.example", "sam@APP.example"}[i%3]}
+		}, auth.ErrEmailTaken},
+		{"one name and password", func(i int) auth.Registration {
+			if i >= 10 {
+				return auth.Registration{Username: "Kim"}
+			}
+			return auth.Registration{Username: "kim", Password: fmt.Sprintf("the password of %d", i)}
+		}, auth.ErrUsernameTaken},
+	} {
+		var wg sync.WaitGroup
+		var won, lost atomic.Int32
+		var winner atomic.Pointer[testapp.User]
+		var number atomic.Int32
+		for i := range 50 {
+			wg.Go(func() {
+				switch u, err := app.Register(t.Context(), c.of(i)); {
+				case err == nil:
+					won.Add(1)
+					winner.Store(u)
+					number.Store(int32(i))
+				case errors.Is(err, c.lost):
+					lost.Add(1)
+				default:
+					t.Errorf("%s: %v", c.what, err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 || lost.Load() != 49 {
+			t.Errorf("%s: %d registered, %d were told %v", c.what, won.Load(), lost.Load(), c.lost)
+			continue
+		}
+		if r := c.of(int(number.Load())); r.Password != "" && !opens(t, app, winner.Load().ID, r.Password) {
+			t.Errorf("%s: the winner's password does not open the account", c.what)
+		}
+	}
+}
+
+func TestSetPasswordEndsOtherLogins(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	member(t, app, "bob", "")
+	own, other, bob, visitor := app.Client(t), app.Client(t), app.Client(t), app.Client(t)
+	own.Login("alice")
+	other.Login("alice")
+	bob.Login("bob")
+	visitor.Post("/put", "key", "k", "value", "visitor's")
+	own.Post("/put", "key", "k", "value", "alice's")
+	old := own.Clone()
+	const password = "zq8 vbx1 mn4"
+
+	if r := own.Post("/password", "password", "short"); r.StatusCode == http.StatusOK {
+		t.Error("a short password was set")
+	}
+	if own.Who() != "alice" || other.Who() != "alice" || len(own.Issued) != 1 {
+		t.Error("a password that was refused ended a session or changed its token")
+	}
+	if r := own.Post("/password", "password", password); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status, r.Text)
+	}
+	if len(own.Issued) != 2 || own.Issued[0].Value == own.Issued[1].Value {
+		t.Error("the session's token is the same")
+	}
+	if rs, err := store.ListRecords(t.Context(), "session", alice.ID); err != nil || len(rs) != 1 {
+		t.Errorf("%d sessions are left, %v", len(rs), err)
+	}
+	for name, c := range map[string]struct {
+		*testapp.Client
+		want string
+	}{
+		"own": {own, "alice"}, "old cookie": {old, "nobody"}, "other browser": {other, "nobody"}, "bob": {bob, "bob"}, "visitor": {visitor, "nobody"},
+	} {
+		if who := c.Who(); who != c.want {
+			t.Errorf("%s: %s", name, who)
+		}
+	}
+	if own.Get("/get?key=k").Text != "alice's" || visitor.Get("/get?key=k").Text != "visitor's" || old.Get("/get?key=k").Text != "" {
+		t.Error("the sessions' data is not where it was")
+	}
+	u := stored(t, app, alice.ID)
+	if !opens(t, app, alice.ID, password) || opens(t, app, alice.ID, testapp.Password) || u.Stamp.Equal(alice.Stamp) || u.Version != 2 {
+		t.Errorf("%+v", u.Account)
+	}
+	// A browser of bob's that sets alice's password stays bob's.
+	app.Mux.HandleFunc("POST /for-alice", func(w http.ResponseWriter, r *http.Request) {
+		u, err := app.Store.FindUser(r.Context(), "alice")
+		if err == nil {
+			err = app.SetPassword(r.Context(), u, r.PostFormValue("password"))
+		}
+		if err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	if r := bob.Post("/for-alice", "password", password+"!"); r.StatusCode != http.StatusOK || bob.Who() != "bob" || own.Who() != "nobody" || len(bob.Issued) != 1 {
+		t.Errorf("%s: bob's is %s's, alice's is %s's", r.Status, bob.Who(), own.Who())
+	}
+}
+
+// In the request itself the user goes on as well, and is the changed one.
+func TestSetPasswordWithinTheRequest(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	member(t, app, "alice", testapp.Password)
+	app.Mux.HandleFunc("POST /twice", func(w http.ResponseWriter, r *http.Request) {
+		for i := range 2 {
+			u, err := app.User(r.Context())
+			if err != nil {
+				t.Errorf("round %d: %v", i, err)
+				return
+			}
+			if err := app.SetPassword(r.Context(), u, fmt.Sprintf("zq8 vbx1 mn4 %d", i)); err != nil {
+				t.Errorf("round %d: %v", i, err)
+			}
+			if u, err := app.User(r.Context()); err != nil || u.Version != int64(2+i) {
+				t.Errorf("round %d: %v, %v", i, u, err)
+			}
+		}
+		w.WriteHeader(http.StatusNoContent)
+		// Too late for a cookie: the password is set, and this login ends.
+		if u, err := app.User(r.Context()); err != nil {
+			t.Error(err)
+		} else if err := app.SetPassword(r.Context(), u, "zq8 vbx1 mn4 late"); err != nil {
+			t.Error(err)
+		}
+	})
+	browser := app.Client(t)
+	browser.Login("alice")
+	if r := browser.Post("/twice"); r.StatusCode != http.StatusNoContent {
+		t.Error(r.Status)
+	}
+	for i, who := range browser.Replay() {
+		if who != "nobody" {
+			t.Errorf("cookie %d is %s's", i, who)
+		}
+	}
+}
+
+func TestSetPasswordOutsideRequests(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
+	browser := app.Client(t)
+	browser.Login("alice")
+	const password = "zq8 vbx1 mn4"
+
+	// Another change of the account meanwhile is not undone.
+	store.hook(on("UpdateAccount", func() error {
+		a := alice.Clone()
+		a.Roles, a.Email = []string{"admin"}, "new@app.example"
+		return store.Store.UpdateAccount(t.Context(), a)
+	}), nil)
+	if err := app.SetPassword(t.Context(), alice, password); err != nil {
+		t.Fatal(err)
+	}
+	u := stored(t, app, alice.ID)
+	if !slices.Equal(u.Roles, []string{"admin"}) || u.Email != "new@app.example" || u.Version != 3 || !opens(t, app, u.ID, password) {
+		t.Errorf("%+v", u.Account)
+	}
+	if rs, err := store.ListRecords(t.Context(), "session", alice.ID); err != nil || len(rs) > 0 {
+		t.Errorf("%d sessions are left, %v", len(rs), err)
+	}
+	if who := browser.Who(); who != "nobody" {
+		t.Errorf("the session is still %s's", who)
+	}
+	if !alice.Stamp.Equal(auth.NewSecret("stamp of alice")) || alice.Version != 1 {
+		t.Error("the user that was passed has been written to")
+	}
+	// Who knows the account as it was comes too late.
+	if err := app.SetPassword(t.Context(), alice, "yet another password"); !errors.Is(err, auth.ErrConflict) {
+		t.Errorf("with an old user: %v", err)
+	}
+	for name, user := range map[string]*testapp.User{"nobody": nil, "unknown": {Account: auth.Account{ID: "unknown"}}, "without an ID": {}} {
+		if err := app.SetPassword(t.Context(), user, "yet another password"); !errors.Is(err, auth.ErrUserNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := app.SetPassword(ctx, u, "yet another password"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if !opens(t, app, u.ID, password) {
+		t.Error("the password was changed")
+	}
+}
+
+func TestParallelSetPassword(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	var wg sync.WaitGroup
+	var won []int
+	var mu sync.Mutex
+	for i := range 50 {
+		wg.Go(func() {
+			err := app.SetPassword(t.Context(), alice, fmt.Sprintf("the password of %d", i))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				won = append(won, i)
+			} else if !errors.Is(err, auth.ErrConflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Fatalf("%d have won", len(won))
+	}
+	if !opens(t, app, alice.ID, fmt.Sprintf("the password of %d", won[0])) || opens(t, app, alice.ID, fmt.Sprintf("the password of %d", (won[0]+1)%50)) {
+		t.Error("the password is not the winner's")
+	}
+}
+
+// Browsers of one user change the password at the same time, two by two with
+// the same cookie: whoever was told that it worked knows the password and is
+// logged in, and nobody else is.
+func TestParallelSetPasswordOverHTTP(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	var browsers []*testapp.Client
+	for range 8 {
+		b := app.Client(t)
+		b.Login("alice")
+		browsers = append(browsers, b, b.Clone())
+	}
+	var wg sync.WaitGroup
+	var won atomic.Int32
+	var winner atomic.Int32
+	for i, b := range browsers {
+		wg.Go(func() {
+			if b.Post("/password", "password", fmt.Sprintf("the password of %d", i)).StatusCode == http.StatusOK {
+				won.Add(1)
+				winner.Store(int32(i))
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || !opens(t, app, alice.ID, fmt.Sprintf("the password of %d", winner.Load())) {
+		t.Errorf("%d have won, the last was %d", won.Load(), winner.Load())
+	}
+	for i, b := range browsers {
+		if who := b.Who(); (who == "alice") != (int32(i) == winner.Load()) {
+			t.Errorf("browser %d (the winner is %d) is %s's", i, winner.Load(), who)
+		}
+	}
+	if rs, err := store.ListRecords(t.Context(), "session", alice.ID); err != nil || len(rs) != 1 {
+		t.Errorf("%d sessions, %v", len(rs), err)
+	}
+}
+
+// A store that fails, or a client that goes away, at any call of a change of
+// password leaves all of it or nothing.
+func TestSetPasswordIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	const password = "zq8 vbx1 mn4"
+	for _, mode := range []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			for k := 1; ; k++ {
+				app, store := hookedApp(t, nil)
+				alice := member(t, app, "alice", testapp.Password)
+				own, other := app.Client(t), app.Client(t)
+				own.Login("alice")
+				other.Login("alice")
+				old := own.Clone()
+
+				ctx, cancel := context.WithCancel(t.Context())
+				n, failed := 0, ""
+				at := func(call string) error {
+					n++
+					if n < k || n > k && mode != "store is gone from then on" {
+						return nil
+					}
+					failed += call + " "
+					if mode == "client goes away" {
+						cancel()
+						return nil
+					}
+					return errStore
+				}
+				if mode == "call fails after it was made" {
+					store.hook(nil, at)
+				} else {
+					store.hook(at, nil)
+				}
+				cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
+				cancel()
+				store.hook(nil, nil)
+				own.Cookies = cookies
+
+				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
+				ok := res.StatusCode == http.StatusOK
+				who := fmt.Sprint(own.Who(), " ", other.Who(), " ", old.Who())
+				what := fmt.Sprintf("call %d (%s) answers %d: the old password opens %v, the new one %v; own, other, old cookie: %s",
+					k, failed, res.StatusCode, isOld, isNew, who)
+				switch {
+				case isOld == isNew:
+					t.Error(what)
+				case isOld && (ok || who != "alice alice alice"):
+					t.Error(what)
+				case isNew && (other.Who() != "nobody" || old.Who() != "nobody"):
+					t.Error(what)
+				case isNew && ok && own.Who() != "alice":
+					t.Error(what)
+				case failed == "" && !ok:
+					t.Error(what)
+				}
+				if failed == "" {
+					if k < 5 {
+						t.Errorf("only %d calls", k)
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
+// More attempts than the memory is for wait, and more than the queue is for are
+// told at once to come again.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
+	// The first client that is told so sends all the others away.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	var refused, busy atomic.Int32
+	for range 100 {
+		wg.Go(func() {
+			_, r := postDirectly(ctx, app, "/login", nil, "login", "nobody", "password", "wrong password")
+			switch r.StatusCode {
+			case http.StatusUnauthorized:
+				refused.Add(1)
+			case http.StatusServiceUnavailable:
+				if ctx.Err() == nil {
+					busy.Add(1)
+				}
+				cancel()
+				if r.Header.Get("Retry-After") == "" {
+					t.Error("no Retry-After")
+				}
+			default:
+				t.Error(r.Status)
+			}
+		})
+	}
+	wg.Wait()
+	if busy.Load() == 0 || uint64(refused.Load()) != app.Core().PasswordHashes() {
+		t.Errorf("%d refused, %d busy, %d hashes", refused.Load(), busy.Load(), app.Core().PasswordHashes())
+	}
+	// Clients that go away free the queue, and only the queue.
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	full := make(chan struct{})
+	var once sync.Once
+	for range 100 {
+		wg.Go(func() {
+			_, err := app.Authenticate(ctx, "nobody", "wrong password")
+			switch {
+			case errors.Is(err, auth.ErrBusy):
+				if errors.Is(err, auth.ErrLoginRefused) {
+					t.Error("ErrBusy is no refusal")
+				}
+				once.Do(func() { close(full) })
+			case !errors.Is(err, auth.ErrInvalidCredentials) && !errors.Is(err, context.Canceled):
+				t.Error(err)
+			}
+		})
+	}
+	<-full
+	// While it is full, nothing else is lost.
+	if u, err := app.Register(t.Context(), auth.Registration{Username: "bob", Password: "zq8 vbx1 mn4"}); errors.Is(err, auth.ErrBusy) {
+		if _, err := app.Store.FindUser(t.Context(), "bob"); !errors.Is(err, auth.ErrUserNotFound) {
+			t.Errorf("registered, although it was busy: %v", err)
+		}
+	} else if err != nil || u == nil {
+		t.Errorf("%v, %v", u, err)
+	}
+	cancel()
+	wg.Wait()
+	before := app.Core().PasswordHashes()
+	if _, err := app.Authenticate(t.Context(), "nobody", "wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core().PasswordHashes() != before+1 {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A whole day of an application's leaves no password, hash, stamp or token in
+// its log or events.
+func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told []auth.Event
+	app, store := hookedApp(t, func(c *auth.Config) {
+		c.OnEvent = func(_ context.Context, e auth.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, e)
+		}
+	})
+	ctx := t.Context()
+	secrets := []string{"first-password-x1", "second-password-x2", "third-password-x3", "wrong-password-x4", "s-h-o", "old-password-x5"}
+	u, err := app.Register(ctx, auth.Registration{Username: "alice", Email: "alice@app.example", Password: secrets[0], Form: url.Values{"name": {"Al"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = app.Register(ctx, auth.Registration{Username: "alice", Password: secrets[1]})
+	_, _ = app.Register(ctx, auth.Registration{Username: "b", Password: secrets[4]})
+	old := member(t, app, "old", secrets[5])
+	broken := member(t, app, "broken", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("broken-hash-x6") })
+	secrets = append(secrets, "broken-hash-x6", old.Stamp.Reveal(), old.PasswordHash.Reveal(), broken.Stamp.Reveal(), u.Stamp.Reveal(), u.PasswordHash.Reveal())
+
+	browser := app.Client(t)
+	browser.Post("/login", "login", "alice", "password", secrets[3])
+	browser.Post("/login", "login", "nobody", "password", secrets[0])
+	browser.Post("/login", "login", "broken", "password", secrets[3])
+	browser.Post("/login", "login", secrets[0], "password", secrets[0]) // a password typed as the login
+	browser.Post("/login", "login", "old", "password", secrets[5])
+	browser.Post("/login", "login", "alice", "password", secrets[0])
+	browser.Post("/password", "password", secrets[4])
+	browser.Post("/password", "password", secrets[1])
+	token, err := app.ResetToken(ctx, stored(t, app, u.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets = append(secrets, token)
+	_, _ = app.ResetPassword(ctx, token[1:], secrets[2])
+	_, _ = app.ResetPassword(ctx, token, secrets[4])
+	for i := range 12 { // and a store that fails here and there
+		n := 0
+		store.hook(func(string) error {
+			if n++; n == i {
+				return errStore
+			}
+			return nil
+		}, nil)
+		browser.Post("/login", "login", "alice", "password", secrets[1])
+		_, _ = app.CheckResetToken(ctx, token)
+	}
+	store.hook(nil, nil)
+	if _, err := app.ResetPassword(ctx, token, secrets[2]); err != nil {
+		t.Error(err)
+	}
+	_, _ = app.ResetPassword(ctx, token, secrets[2])
+	browser.Post("/login", "login", "alice", "password", secrets[2])
+	browser.Post("/logout")
+	for _, c := range browser.Issued {
+		secrets = append(secrets, c.Value)
+	}
+	secrets = append(secrets, stored(t, app, u.ID).Stamp.Reveal(), stored(t, app, u.ID).PasswordHash.Reveal())
+
+	log := app.Logs()
+	for _, e := range told {
+		log += fmt.Sprintf("\n%+v %#v %v", e, e, e.Err)
+	}
+	if len(told) < 20 || len(browser.Issued) < 3 {
+		t.Fatalf("%d events, %d cookies", len(told), len(browser.Issued))
+	}
+	for _, s := range secrets {
+		if strings.Contains(log, s) || strings.Contains(log, url.QueryEscape(s)) {
+			t.Errorf("the log has %q in it", s)
+		}
+	}
+}
+
+// No error page has in it what was typed.
+func TestErrorPagesSayNothing(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	member(t, app, "alice", testapp.Password)
+	store.hook(func(string) error { return fmt.Errorf("dial tcp 10.0.0.1: password=%s: %w", "dsn-password", errStore) }, nil)
+	r := app.Client(t).Post("/login", "login", "alice", "password", "typed-password-x")
+	if r.StatusCode != http.StatusInternalServerError || strings.Contains(r.Text, "password") || strings.Contains(r.Text, "alice") || strings.Contains(r.Text, "10.0.0.1") {
+		t.Errorf("%s %s", r.Status, r.Text)
+	}
+}
+
+var _ io.Writer = (*testapp.App)(nil)
