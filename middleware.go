@@ -183,7 +183,7 @@ func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
 	var password *PasswordError
 	switch {
-	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrLoginRefused):
+	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
 	case errors.Is(err, ErrCrossOrigin):
 		return http.StatusForbidden
@@ -223,6 +223,16 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	}
 	text := http.StatusText(status)
 	h.Set("X-Content-Type-Options", "nosniff")
+	for name, value := range map[string]string{ // unless the application has its own
+		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
 	if !wantsHTML(r) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)

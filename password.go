@@ -61,10 +61,8 @@ func (e *PasswordError) Error() string {
 
 func (e *PasswordError) Unwrap() error { return e.Err }
 
-// checkPassword applies the policy to a new password: length, no rules of
-// composition, and whole passwords (never parts of them) compared with what
-// others try first.
-func (c *Core) checkPassword(ctx context.Context, password string, a *Account) error {
+// CheckNewPassword is Manager.CheckNewPassword.
+func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account) error {
 	switch {
 	case len(password) > maxPassword:
 		return &PasswordError{Reason: PasswordTooLong}
@@ -74,7 +72,7 @@ func (c *Core) checkPassword(ctx context.Context, password string, a *Account) e
 		return &PasswordError{Reason: PasswordTooShort, Min: c.cfg.MinPassword}
 	case isCommon(password):
 		return &PasswordError{Reason: PasswordCommon}
-	case c.isPersonal(password, a):
+	case c.isPersonal(password, &a):
 		return &PasswordError{Reason: PasswordPersonal}
 	}
 	if c.cfg.PasswordCheck == nil {
@@ -248,6 +246,9 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (b
 		return false, nil
 	}
 	result, err := c.hasher.verify(ctx, user.AuthAccount().PasswordHash, password)
+	if err == nil && !result.ok {
+		c.event(ctx, Event{Kind: EventCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: ErrInvalidCredentials})
+	}
 	return result.ok, err
 }
 
@@ -298,7 +299,7 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 	}
 	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
 	if r.Password != "" {
-		if err := c.checkPassword(ctx, r.Password, &a); err != nil {
+		if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
 			return nil, err
 		}
 		var err error
@@ -325,7 +326,7 @@ func (c *Core) setPassword(ctx context.Context, user User, password string) erro
 		return ErrNoUserStore
 	}
 	account := user.AuthAccount().Clone()
-	if err := c.checkPassword(ctx, password, &account); err != nil {
+	if err := c.CheckNewPassword(ctx, password, account); err != nil {
 		return err
 	}
 	hash, err := c.hasher.hash(ctx, password)

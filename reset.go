@@ -130,8 +130,7 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	if err != nil {
 		return nil, "", err
 	}
-	account := user.AuthAccount()
-	if err := c.checkPassword(ctx, password, account); err != nil {
+	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
 		return nil, t.userID, err
 	}
 	hash, err := c.hasher.hash(ctx, password)

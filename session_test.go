@@ -266,7 +266,7 @@ func TestCookieAttributes(t *testing.T) {
 		secure     bool
 	}{
 		{"https://app.example", "__Host-session", true},
-		{"https://app.example:8443/sub/", "__Host-session", true},
+		{"https://app.example:8443/", "__Host-session", true},
 		{"http://localhost:5000", "session-5000", false},
 		{"http://127.0.0.1", "session-80", false},
 	} {

@@ -1,0 +1,360 @@
+package authmail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-login/auth"
+	gomail "github.com/wneessen/go-mail"
+)
+
+// Why a mail is not sent.
+var (
+	// ErrQueueFull is returned by Send when Config.Queue mails wait.
+	ErrQueueFull = errors.New("authmail: the queue is full")
+
+	// ErrClosed is returned by Send after Close was called, and OnError is told
+	// it for what Close left unsent.
+	ErrClosed = errors.New("authmail: the mailer is closed")
+
+	// ErrRefused says that the server refused for good, with a 5xx reply.
+	ErrRefused = errors.New("authmail: refused by the server")
+
+	// ErrExpired says that the link has expired, or would have before the next
+	// attempt.
+	ErrExpired = errors.New("authmail: the link expires before it can be sent")
+)
+
+// The pauses between attempts: the first, the factor, the longest.
+const (
+	firstPause  = 5 * time.Second
+	pauseFactor = 5
+	longestWait = 15 * time.Minute
+)
+
+// A Mailer is an auth.Mailer that delivers over SMTP. Send puts a mail into a
+// queue in memory, and one goroutine, started by New and ended by Close, takes
+// them out. It is safe for use by many goroutines.
+//
+// The goroutine connects when there is something to send, sends what is due
+// over one connection and hangs up. When the server cannot be reached, or says
+// "later" (4xx), a mail is tried again, while others go on; when it says no
+// (5xx), or the link has expired meanwhile, the mail is given up. A mail that
+// could not be sent is reported to OnError and to the log.
+//
+// It promises no more than a queue in memory can: what waits is lost when the
+// process dies. Close first.
+type Mailer struct {
+	cfg       *settings
+	templates map[auth.MailKind]*templates
+	clock     clock
+	stop      context.CancelFunc // ends the goroutine at once
+	wake      chan struct{}      // tells it that jobs or closing have changed
+	done      chan struct{}      // closed when it has ended
+	err       error              // of Close; to be read when done is closed
+
+	mu      sync.Mutex
+	jobs    []*job // in the order in which they came, the one at work included
+	closing bool
+}
+
+// A clock says what time it is and wakes up later; tests have their own.
+type clock struct {
+	now   func() time.Time
+	after func(time.Duration) <-chan time.Time
+}
+
+// A job is a mail in the queue. Only the goroutine uses it, but for due, which
+// the mutex guards.
+type job struct {
+	mail     auth.Mail
+	data     Data
+	queued   time.Time
+	due      time.Time // not before this
+	attempts int       // made so far
+	msg      *gomail.Msg
+}
+
+// New makes a Mailer and starts its goroutine. It does not connect: an error is
+// one in cfg or its templates.
+func New(cfg Config) (*Mailer, error) {
+	return newMailer(cfg, clock{time.Now, time.After})
+}
+
+func newMailer(cfg Config, c clock) (*Mailer, error) {
+	s, err := newSettings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	t, err := parseTemplates(cfg.Templates)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	m := &Mailer{
+		cfg: s, templates: t, clock: c, stop: stop,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	go m.run(ctx)
+	return m, nil
+}
+
+// Send queues a mail. It never waits for the network, and the context's end
+// does not stop the mail: the request that asks for one is over long before.
+//
+// Its errors are ErrQueueFull, ErrClosed, one that wraps auth.ErrInvalidEmail,
+// and those for a link that is no absolute URL and a kind without templates.
+func (m *Mailer) Send(_ context.Context, mail auth.Mail) error {
+	if m.templates[mail.Kind] == nil {
+		return fmt.Errorf("authmail: there are no mails of kind %q", mail.Kind)
+	}
+	data, err := dataOf(mail)
+	if err != nil {
+		return err
+	}
+	now := m.clock.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closing:
+		return ErrClosed
+	case len(m.jobs) >= m.cfg.Queue:
+		return ErrQueueFull
+	}
+	m.jobs = append(m.jobs, &job{mail: mail, data: data, queued: now, due: now})
+	m.signal()
+	return nil
+}
+
+// Close sends what waits and ends the mailer. Mails that were to be tried again
+// later are tried at once, and then after the usual pauses. When ctx is done
+// first, what is left is not sent, OnError is told ErrClosed for each, and the
+// error says how many they were. Close may be called again, also by many
+// goroutines at a time; all get the same answer.
+func (m *Mailer) Close(ctx context.Context) error {
+	m.mu.Lock()
+	if !m.closing {
+		m.closing = true
+		for _, j := range m.jobs {
+			j.due = j.queued
+		}
+	}
+	m.signal()
+	m.mu.Unlock()
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		m.stop()
+		<-m.done
+	}
+	return m.err
+}
+
+func (m *Mailer) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// run is the goroutine.
+func (m *Mailer) run(ctx context.Context) {
+	defer close(m.done)
+	defer m.stop()
+	var conn *connection
+	for ctx.Err() == nil {
+		j, wait, left := m.next() // left is negative when there will be no more
+		if j != nil {
+			conn = m.deliver(ctx, conn, j)
+			continue
+		}
+		if conn != nil {
+			conn.quit()
+			conn = nil
+			continue // that took its time: look again
+		}
+		if left < 0 {
+			return
+		}
+		var later <-chan time.Time
+		if left > 0 {
+			later = m.clock.after(wait)
+		}
+		select {
+		case <-ctx.Done():
+		case <-m.wake:
+		case <-later:
+		}
+	}
+	if conn != nil {
+		conn.drop()
+	}
+	m.abandon()
+}
+
+// next returns the first job that is due, or how long it is until one is, and
+// how many there are: -1 if there are none and Close was called.
+func (m *Mailer) next() (due *job, wait time.Duration, left int) {
+	now := m.clock.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, j := range m.jobs {
+		switch d := j.due.Sub(now); {
+		case d <= 0:
+			return j, 0, len(m.jobs)
+		case i == 0 || d < wait:
+			wait = d
+		}
+	}
+	if m.closing && len(m.jobs) == 0 {
+		return nil, 0, -1
+	}
+	return nil, wait, len(m.jobs)
+}
+
+// deliver makes one attempt at a job, over conn if there is one. It returns the
+// connection to go on with.
+func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connection {
+	if j.expires(m.clock.now()) {
+		m.giveUp(j, ErrExpired)
+		return conn
+	}
+	if j.msg == nil {
+		c, err := m.templates[j.mail.Kind].render(j.data)
+		if err != nil {
+			m.giveUp(j, m.redacted(j, err))
+			return conn
+		}
+		j.msg = message(m.cfg.from, j.data.Email, c, j.queued)
+	}
+	for {
+		fresh := conn == nil
+		if fresh {
+			var err error
+			if conn, err = dial(ctx, m.cfg); err != nil {
+				m.unreachable(ctx, err)
+				return nil
+			}
+		}
+		err := conn.send(j.msg)
+		if err == nil {
+			j.attempts++
+			m.remove(j)
+			m.log(slog.LevelDebug, "mail-sent", j)
+			return conn
+		}
+		code := replyCode(err)
+		if code == 0 {
+			conn.drop()
+		} else {
+			conn.quit()
+		}
+		conn = nil
+		// A server may end a connection after some mails; that is no failure
+		// of this one.
+		if fresh || code != 0 && code != 421 {
+			m.failed(ctx, j, err)
+			return nil
+		}
+	}
+}
+
+// unreachable counts a failed connection as an attempt at every job that is
+// due, so that a server that hangs is not asked once for each.
+func (m *Mailer) unreachable(ctx context.Context, err error) {
+	now := m.clock.now()
+	m.mu.Lock()
+	due := slices.DeleteFunc(slices.Clone(m.jobs), func(j *job) bool { return j.due.After(now) })
+	m.mu.Unlock()
+	for _, j := range due {
+		m.failed(ctx, j, err)
+	}
+}
+
+// failed decides what becomes of a job after a failed attempt.
+func (m *Mailer) failed(ctx context.Context, j *job, err error) {
+	if ctx.Err() != nil {
+		return // it was us; see abandon
+	}
+	j.attempts++
+	code := replyCode(err)
+	err = m.redacted(j, err)
+	if code >= 500 {
+		m.giveUp(j, fmt.Errorf("%w: %w", ErrRefused, err))
+		return
+	}
+	if j.attempts >= m.cfg.Attempts {
+		m.giveUp(j, err)
+		return
+	}
+	wait := firstPause
+	for range j.attempts - 1 {
+		wait = min(pauseFactor*wait, longestWait)
+	}
+	due := m.clock.now().Add(wait)
+	if j.expires(due) {
+		m.giveUp(j, fmt.Errorf("%w: %w", ErrExpired, err))
+		return
+	}
+	m.mu.Lock()
+	j.due = due
+	m.mu.Unlock()
+	m.log(slog.LevelWarn, "mail-delayed", j, slog.Duration("wait", wait), slog.String("error", err.Error()))
+}
+
+// expires reports whether the job's link is of no use at t.
+func (j *job) expires(t time.Time) bool {
+	return j.mail.Lifetime > 0 && !t.Before(j.queued.Add(j.mail.Lifetime))
+}
+
+// redacted makes an error of err's text, without what must not be in a log.
+func (m *Mailer) redacted(j *job, err error) error {
+	return errors.New(redact(err.Error(), j.data.Link, m.cfg.Password.Reveal()))
+}
+
+// giveUp removes a job that will not be sent, and tells so.
+func (m *Mailer) giveUp(j *job, err error) {
+	m.remove(j)
+	m.log(slog.LevelError, "mail-failed", j, slog.String("error", err.Error()))
+	if m.cfg.OnError == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err := m.redacted(j, fmt.Errorf("%v", p))
+			m.log(slog.LevelError, "on-error-panicked", j, slog.String("error", err.Error()))
+		}
+	}()
+	m.cfg.OnError(j.mail, err)
+}
+
+// abandon gives up all that is left.
+func (m *Mailer) abandon() {
+	m.mu.Lock()
+	left := slices.Clone(m.jobs)
+	m.mu.Unlock()
+	for _, j := range left {
+		m.giveUp(j, ErrClosed)
+	}
+	if len(left) > 0 {
+		m.err = fmt.Errorf("authmail: closed with %d unsent", len(left))
+	}
+}
+
+func (m *Mailer) remove(j *job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.jobs = slices.DeleteFunc(m.jobs, func(other *job) bool { return other == j })
+}
+
+func (m *Mailer) log(level slog.Level, event string, j *job, more ...slog.Attr) {
+	m.cfg.Logger.LogAttrs(context.Background(), level, "authmail", append([]slog.Attr{
+		slog.String("event", event), slog.String("kind", string(j.mail.Kind)),
+		slog.String("to", j.data.Email), slog.Int("attempts", j.attempts),
+	}, more...)...)
+}

@@ -1,0 +1,162 @@
+package authmail
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	texttemplate "text/template"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-login/auth"
+)
+
+//go:embed templates
+var defaults embed.FS
+
+// A Template is what mails of one kind say. Subject and Text are sources for
+// text/template, HTML for html/template; each is executed with a Data. A part
+// that is empty is the package's own, in English.
+//
+// A part that does not parse, or that fails with sample data or leaves out the
+// link, is an error of New.
+type Template struct {
+	Subject string // white space becomes single spaces
+	Text    string // the text/plain part
+	HTML    string // the text/html part
+}
+
+// Data is what templates are executed with. None of it can carry markup or a
+// link of a stranger's.
+type Data struct {
+	// Username is the account's username, if it consists of letters, digits,
+	// spaces, - and _ and has at most 64 of them, and else empty: anybody can
+	// register somebody else's address under a name that reads like a link or
+	// an order. The package's own mails do not use it.
+	Username string
+
+	Email    string        // the address that the mail goes to
+	Link     string        // the page to open, an absolute URL
+	Lifetime time.Duration // of the link, for other languages: {{.Lifetime.Minutes}} Minuten
+}
+
+// ValidFor is the Lifetime in English words ("30 minutes", "1 hour"), rounded
+// down to minutes. It is empty if there is none.
+func (d Data) ValidFor() string {
+	count, unit := int64(d.Lifetime/time.Minute), "minute"
+	switch {
+	case d.Lifetime <= 0:
+		return ""
+	case count == 0:
+		return "less than a minute"
+	case count >= 48*60 && count%(24*60) == 0:
+		count, unit = count/(24*60), "day"
+	case count%60 == 0:
+		count, unit = count/60, "hour"
+	}
+	if count != 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("%d %s", count, unit)
+}
+
+// templates are the parsed templates of one kind.
+type templates struct {
+	subject, text *texttemplate.Template
+	html          *htmltemplate.Template
+}
+
+// content is one mail, rendered.
+type content struct{ subject, text, html string }
+
+// parseTemplates returns the templates of all kinds.
+func parseTemplates(replaced map[auth.MailKind]Template) (map[auth.MailKind]*templates, error) {
+	all := make(map[auth.MailKind]*templates)
+	for _, kind := range []auth.MailKind{auth.MailReset} {
+		t, err := parseTemplate(kind, replaced[kind])
+		if err != nil {
+			return nil, fmt.Errorf("authmail: the templates of kind %q: %w", kind, err)
+		}
+		all[kind] = t
+	}
+	for kind := range replaced {
+		if all[kind] == nil {
+			return nil, fmt.Errorf("authmail: there are no mails of kind %q", kind)
+		}
+	}
+	return all, nil
+}
+
+func parseTemplate(kind auth.MailKind, replaced Template) (*templates, error) {
+	source := func(own, name string) string {
+		if own != "" {
+			return own
+		}
+		file, _ := defaults.ReadFile("templates/" + string(kind) + name) // a missing one fails below, being empty
+		return string(file)
+	}
+	var t templates
+	var err error
+	if t.subject, err = texttemplate.New("subject").Parse(source(replaced.Subject, ".subject.txt")); err != nil {
+		return nil, err
+	}
+	if t.text, err = texttemplate.New("text").Parse(source(replaced.Text, ".txt")); err != nil {
+		return nil, err
+	}
+	if t.html, err = htmltemplate.New("html").Parse(source(replaced.HTML, ".html")); err != nil {
+		return nil, err
+	}
+	return &t, t.try()
+}
+
+// try executes the templates with sample data.
+func (t *templates) try() error {
+	for _, name := range []string{"sample", ""} {
+		c, err := t.render(Data{
+			Username: name, Email: "sample@app.example", Link: "https://app.example/sample", Lifetime: 30 * time.Minute,
+		})
+		switch {
+		case err != nil:
+			return err
+		case c.subject == "":
+			return errors.New("the subject is empty")
+		case !strings.Contains(c.text, "https://app.example/sample"):
+			return errors.New("the text has no {{.Link}}")
+		case !strings.Contains(c.html, "https://app.example/sample"):
+			return errors.New("the HTML has no {{.Link}}")
+		}
+	}
+	return nil
+}
+
+func (t *templates) render(d Data) (content, error) {
+	var subject, text, html bytes.Buffer
+	if err := errors.Join(t.subject.Execute(&subject, d), t.text.Execute(&text, d), t.html.Execute(&html, d)); err != nil {
+		return content{}, err
+	}
+	line := strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && !unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, subject.String())
+	return content{strings.Join(strings.Fields(line), " "), text.String(), html.String()}, nil
+}
+
+// safeName returns a username that can do no harm in a mail, or nothing.
+func safeName(user auth.User) string {
+	if user == nil || user.AuthAccount() == nil {
+		return ""
+	}
+	name := user.AuthAccount().Username
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune(" -_", r)
+	}) {
+		return ""
+	}
+	return strings.TrimSpace(name)
+}

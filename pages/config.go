@@ -1,0 +1,136 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/go-login/auth"
+)
+
+// A Config holds the settings of the pages. The zero value is one.
+type Config struct {
+	// Prefix is the path that the pages are mounted at, such as "/auth". By
+	// default it is empty: /login and so on. LoginURL of auth.Config must be
+	// the login page: Prefix + "/login".
+	Prefix string
+
+	// Home is where to go after a login and a logout, a path of this site: "/"
+	// by default.
+	Home string
+
+	// Site is the application's name, for titles and the top of each page. By
+	// default there is none.
+	Site string
+
+	// Username and Email say whether the registration form asks for them. Both
+	// are Required by default. What auth.Config's Identifiers has people log in
+	// with must be; where either will do, one must be.
+	Username, Email Presence
+
+	// MinUsername and MaxUsername limit the length of a new username in code
+	// points: 3 and 20 by default. 1 and 64 are the widest, and mean that only
+	// auth.UsernameKey has a say.
+	MinUsername, MaxUsername int
+
+	// Fields are further fields of the registration form, which come before
+	// the password. The user type gets them in its ReadForm (auth.FormReader).
+	// They need a Name and a Label; Type is "text" by default.
+	Fields []Field
+
+	// CheckRegistration, if set, checks a registration besides the pages' own
+	// rules. It returns what is wrong with which field, or nil. The passwords
+	// are in the form, too.
+	CheckRegistration func(ctx context.Context, form url.Values) FieldErrors
+
+	// Texts are the words of the pages: English by default.
+	Texts Texts
+
+	// Templates has files that stand in for the embedded ones of the same
+	// name, each by itself: layout.html, form.html, login.html, register.html,
+	// forgot.html, reset.html, account.html, password.html, error.html and the
+	// stylesheet auth.css. Templates are html/template, and get a Page. A page's
+	// file defines "content", which the layout puts in its place.
+	Templates fs.FS
+
+	// SampleUser is a user that New tries the templates with. It is needed if
+	// templates of one's own show fields of one's own user type.
+	SampleUser auth.User
+}
+
+// A Presence says whether a form has a field.
+type Presence int
+
+// The presences.
+const (
+	Required Presence = iota // the default
+	Optional
+	Absent
+)
+
+// setDefaults fills in what is not set, and finds what cannot be.
+func (cfg *Config) setDefaults(core *auth.Core) error {
+	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
+	if cfg.Home == "" {
+		cfg.Home = "/"
+	}
+	if cfg.MinUsername == 0 {
+		cfg.MinUsername = 3
+	}
+	if cfg.MaxUsername == 0 {
+		cfg.MaxUsername = 20
+	}
+	login, err := url.Parse(core.LoginURL())
+	switch {
+	case cfg.Prefix != "" && (auth.ParseNext(cfg.Prefix).IsZero() || path.Clean(cfg.Prefix) != cfg.Prefix || strings.ContainsAny(cfg.Prefix, "?#%{}")):
+		return fmt.Errorf("pages: Prefix %q is not a plain path", cfg.Prefix)
+	case err != nil || login.Path != cfg.Prefix+"/login":
+		return fmt.Errorf("pages: the login page is %s/login, but LoginURL of auth.Config is %s", cfg.Prefix, core.LoginURL())
+	case auth.ParseNext(cfg.Home).IsZero():
+		return fmt.Errorf("pages: Home %q is not a path of this site", cfg.Home)
+	case cfg.MinUsername < 1 || cfg.MaxUsername > 64 || cfg.MinUsername > cfg.MaxUsername:
+		return fmt.Errorf("pages: MinUsername %d and MaxUsername %d are not in order, between 1 and 64", cfg.MinUsername, cfg.MaxUsername)
+	}
+	for _, presence := range []Presence{cfg.Username, cfg.Email} {
+		if presence < Required || presence > Absent {
+			return fmt.Errorf("pages: unknown Presence %d", presence)
+		}
+	}
+	switch identifiers := core.Identifiers(); {
+	case identifiers == auth.UsernameOnly && cfg.Username != Required:
+		return errors.New("pages: people log in with their usernames, so Username must be Required")
+	case identifiers == auth.EmailOnly && cfg.Email != Required:
+		return errors.New("pages: people log in with their addresses, so Email must be Required")
+	case cfg.Username != Required && cfg.Email != Required:
+		return errors.New("pages: people log in with their usernames or addresses, so Username or Email must be Required")
+	}
+	return cfg.setFields()
+}
+
+// setFields gives the further fields what they lack.
+func (cfg *Config) setFields() error {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	names := []string{"username", "email", "password", "confirm_password", "next"}
+	cfg.Fields = slices.Clone(cfg.Fields)
+	for i := range cfg.Fields {
+		f := &cfg.Fields[i]
+		if f.Type == "" {
+			f.Type = "text"
+		}
+		switch {
+		case f.Name == "" || strings.Trim(f.Name, letters) != "":
+			return fmt.Errorf("pages: the field name %q is not of letters, digits and _", f.Name)
+		case slices.Contains(names, f.Name):
+			return fmt.Errorf("pages: there are two fields %q", f.Name)
+		case f.Label == "":
+			return fmt.Errorf("pages: the field %q has no label", f.Name)
+		}
+		names = append(names, f.Name)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package pages_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing/fstest"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/pages"
+)
+
+// An application under a prefix: its own pages, and these.
+func Example() {
+	manager := newManager(auth.Config{LoginURL: "/auth/login"})
+	p, err := pages.New(manager, pages.Config{Prefix: "/auth", Site: "Gophers"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/auth/", p)
+	mux.Handle("GET /profile", manager.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := manager.CurrentUser(r.Context())
+		fmt.Fprintf(w, "Hi, %s!", user.Name)
+	})))
+	application := manager.LoadAndSave(mux)
+
+	answer := request(application, "/profile")
+	fmt.Println(answer.Code, answer.Header().Get("Location"))
+	// Output:
+	// 303 /auth/login?next=%2Fprofile
+}
+
+// All texts in another language.
+func ExampleTexts() {
+	german := pages.Texts{
+		Lang:       "de",
+		LoginTitle: "Anmelden", LoginButton: "Anmelden", LoginLink: "Anmelden", LogoutButton: "Abmelden",
+		RegisterTitle: "Registrieren", RegisterButton: "Registrieren", RegisterLink: "Registrieren",
+		ForgotTitle: "Passwort vergessen", ForgotButton: "Link anfordern",
+		ForgotExplain: "Wir schicken Ihnen einen Link, mit dem Sie ein neues Passwort setzen.",
+		ResetTitle:    "Neues Passwort", ResetButton: "Passwort setzen",
+		PasswordTitle: "Passwort ändern", PasswordButton: "Passwort ändern",
+		AccountTitle: "Konto", Home: "Startseite",
+
+		Login: "Benutzername oder E-Mail", Username: "Benutzername", Email: "E-Mail", Optional: "(freiwillig)",
+		Password: "Passwort", ConfirmPassword: "Passwort wiederholen", RememberMe: "Angemeldet bleiben",
+		CurrentPassword: "Bisheriges Passwort", NewPassword: "Neues Passwort", ConfirmNewPassword: "Neues Passwort wiederholen",
+		HaveAccount: "Schon registriert?", NoAccount: "Noch kein Konto?", ForgotLink: "Passwort vergessen?",
+
+		Registered:      "Ihr Konto ist angelegt. Sie können sich jetzt anmelden.",
+		LoggedOut:       "Sie sind abgemeldet.",
+		ResetSent:       "Wir haben Ihnen eine E-Mail geschickt.",
+		InvalidToken:    "Der Link ist ungültig oder abgelaufen.",
+		ResetDone:       "Ihr Passwort ist gesetzt.",
+		PasswordChanged: "Ihr Passwort ist geändert.",
+
+		LoginFailed: "Benutzername, E-Mail oder Passwort ist falsch.",
+		Problems:    "Bitte verbessern Sie:", Required: "Bitte ausfüllen.", NotText: "Das ist kein Text.",
+		UsernameLength:  "Der Benutzername hat {min} bis {max} Zeichen.",
+		UsernameInvalid: "Ohne Leerzeichen, @ und Sonderzeichen, bitte.",
+		UsernameTaken:   "Dieser Benutzername ist vergeben.",
+		EmailInvalid:    "Das ist keine E-Mail-Adresse.", EmailTaken: "Diese Adresse ist schon registriert.",
+		PasswordMismatch: "Die Passwörter sind verschieden.", PasswordWrong: "Das ist nicht Ihr bisheriges Passwort.",
+		PasswordTooShort: "Das Passwort braucht mindestens {min} Zeichen.", PasswordTooLong: "Das Passwort ist zu lang.",
+		PasswordNotText: "Das Passwort ist kein Text.",
+		PasswordCommon:  "Dieses Passwort ist zu verbreitet.", PasswordPersonal: "Dieses Passwort ist leicht zu erraten.",
+
+		BadRequest: "Das Formular ist nicht lesbar", TooLarge: "Das Formular ist zu groß",
+		NotFound: "Seite nicht gefunden", MethodNotAllowed: "Das geht hier nicht",
+	}
+	manager := newManager(auth.Config{})
+	p, err := pages.New(manager, pages.Config{Texts: german})
+	if err != nil {
+		log.Fatal(err)
+	}
+	page := request(manager.LoadAndSave(p), "/login").Body.String()
+	fmt.Println(strings.Contains(page, `<html lang="de">`), strings.Contains(page, "<h1>Anmelden</h1>"))
+	// Output:
+	// true true
+}
+
+// One page with a template of one's own; the others are as they were.
+func ExampleConfig_templates() {
+	templates := fstest.MapFS{ // or os.DirFS, or an embed.FS
+		"account.html": {Data: []byte(`
+{{define "content"}}
+	<p>Hello, {{.User.Name}}! Your address is {{.User.Email}}.</p>
+	<p><a href="{{.URLs.Password}}">{{.Texts.PasswordTitle}}</a></p>
+{{end}}`)},
+		"login.html": {Data: []byte(`
+{{define "content"}}
+	{{template "summary" .}}
+	<form action="{{.Form.Action}}" method="post">
+		<input type="hidden" name="next" value="{{.Form.Next}}">
+		{{template "field" .Form.Field "login"}}
+		{{template "field" .Form.Field "password"}}
+		<button>Come in</button>
+	</form>
+{{end}}`)},
+	}
+	manager := newManager(auth.Config{})
+	p, err := pages.New(manager, pages.Config{Templates: templates, SampleUser: &User{}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	page := request(manager.LoadAndSave(p), "/login").Body.String()
+	fmt.Println(strings.Contains(page, "Come in"), strings.Contains(page, "Remember Me"))
+	// Output:
+	// true false
+}
+
+func newManager(cfg auth.Config) *auth.Manager[*User] {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret)
+	cfg.BaseURL, cfg.Secrets = "http://localhost:8080", [][]byte{secret}
+	manager, err := auth.New(memstore.New[User](), cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return manager
+}
+
+func request(h http.Handler, target string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w
+}

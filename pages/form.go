@@ -1,0 +1,189 @@
+package pages
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-login/auth"
+)
+
+// maxBody is the most that a form may be, in bytes.
+const maxBody = 64 << 10
+
+// withForm reads a form from the request's body, never from its query, into
+// PostForm.
+func (p *Pages) withForm(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, bare := *r, *r.URL
+		bare.RawQuery = "" // ParseForm would read it too, and may not be able to
+		body.URL = &bare
+		if r.Body != nil {
+			body.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
+		err := body.ParseForm()
+		r.PostForm, r.Form = body.PostForm, body.PostForm
+		switch tooLarge := (*http.MaxBytesError)(nil); {
+		case errors.As(err, &tooLarge):
+			p.fail(w, r, http.StatusRequestEntityTooLarge)
+		case err != nil:
+			p.fail(w, r, http.StatusBadRequest)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// FieldErrors says what is wrong with which fields of a form, by name. It is an
+// error, so that the ReadForm of a user type and a store's CreateUser can
+// return it, wrapped or not: the form is then shown again.
+type FieldErrors map[string]string
+
+// Error names the fields.
+func (e FieldErrors) Error() string {
+	return "pages: wrong fields: " + strings.Join(slices.Sorted(maps.Keys(e)), ", ")
+}
+
+// A Form is what a page asks for, what was typed, and what is wrong with it.
+type Form struct {
+	Action string // the URL to post it to
+	Button string
+	Fields []Field
+	Next   string // the value of the hidden field next, or empty
+	Error  string // what is wrong with the form as a whole
+
+	values url.Values // nil if it is shown for the first time
+}
+
+// formErrorID is the id of the element with a Form's Error. No Field has it.
+const formErrorID = "form-errors"
+
+// A Field is an input of a form. Its id is its name.
+type Field struct {
+	Name         string // of letters, digits and _
+	Label        string
+	Type         string // "text", "email", "password", "checkbox"
+	Autocomplete string // what a password manager or browser may fill in
+	Required     bool
+
+	Value   string // what was typed; never a password
+	Checked bool   // for a checkbox
+	Focus   bool   // the cursor belongs here
+	Error   string // what is wrong with it
+	ErrorID string // the id of the element that says so, for aria-describedby; empty if nothing is wrong
+}
+
+// newForm makes a form of fields and of what was posted, which is nil for a
+// form that is shown for the first time.
+func newForm(action, button string, values url.Values, fields ...Field) *Form {
+	f := &Form{Action: action, Button: button, Fields: fields, values: values}
+	for i := range f.Fields {
+		switch field := &f.Fields[i]; field.Type {
+		case "password":
+		case "checkbox":
+			field.Checked = values.Get(field.Name) != ""
+		default:
+			field.Value = shown(values.Get(field.Name))
+		}
+	}
+	f.focus()
+	return f
+}
+
+// shown is a text without what no page can show.
+func shown(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// Field returns the field of that name, or nil: for a template that gives each
+// field a place of its own.
+func (f *Form) Field(name string) *Field {
+	for i := range f.Fields {
+		if f.Fields[i].Name == name {
+			return &f.Fields[i]
+		}
+	}
+	return nil
+}
+
+// Wrong returns the fields that have an error.
+func (f *Form) Wrong() []Field {
+	var wrong []Field
+	for _, field := range f.Fields {
+		if field.Error != "" {
+			wrong = append(wrong, field)
+		}
+	}
+	return wrong
+}
+
+// get returns what was posted as it is, and text without spaces around it,
+// which keyboards add.
+func (f *Form) get(name string) string  { return f.values.Get(name) }
+func (f *Form) text(name string) string { return strings.TrimSpace(f.values.Get(name)) }
+
+// refuse notes what is wrong with a field, unless something is already. What is
+// wrong with no field that there is, is wrong with the form.
+func (f *Form) refuse(name, text string) {
+	text = cmp.Or(text, "✗") // wrong it is, even if somebody has no words for it
+	if field := f.Field(name); field == nil {
+		f.Error = cmp.Or(f.Error, text)
+	} else {
+		field.Error, field.ErrorID = cmp.Or(field.Error, text), field.Name+"-error"
+	}
+	f.focus()
+}
+
+// refuseFields leaves out fields that have no text.
+func (f *Form) refuseFields(errs FieldErrors) {
+	for _, name := range slices.Sorted(maps.Keys(errs)) {
+		if errs[name] != "" {
+			f.refuse(name, errs[name])
+		}
+	}
+}
+
+// refuseAll notes what is wrong with all required fields together.
+func (f *Form) refuseAll(text string) {
+	f.Error = text
+	for i := range f.Fields {
+		if f.Fields[i].Required {
+			f.Fields[i].ErrorID = formErrorID
+		}
+	}
+	f.focus()
+}
+
+// require finds fault with required fields that are blank.
+func (f *Form) require(text string) {
+	for _, field := range f.Fields {
+		if value := f.get(field.Name); field.Required && (value == "" || field.Type != "password" && strings.TrimSpace(value) == "") {
+			f.refuse(field.Name, text)
+		}
+	}
+}
+
+func (f *Form) valid() bool { return f.Error == "" && len(f.Wrong()) == 0 }
+
+// focus puts the cursor into the first field that is wrong, or else the first.
+func (f *Form) focus() {
+	first := max(0, slices.IndexFunc(f.Fields, func(field Field) bool { return field.ErrorID != "" }))
+	for i := range f.Fields {
+		f.Fields[i].Focus = i == first
+	}
+}
+
+// nextOf returns the next of a request whose form has been read.
+func nextOf(r *http.Request) auth.Next {
+	if r.PostForm.Has("next") {
+		return auth.ParseNext(r.PostForm.Get("next"))
+	}
+	return auth.ParseNext(r.URL.Query().Get("next"))
+}

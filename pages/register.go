@@ -1,0 +1,130 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"unicode/utf8"
+
+	"github.com/go-login/auth"
+)
+
+func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
+	t := &p.texts
+	var fields []Field
+	if p.cfg.Username != Absent {
+		fields = append(fields, Field{Name: "username", Label: t.Username, Type: "text", Autocomplete: "username", Required: p.cfg.Username == Required})
+	}
+	if p.cfg.Email != Absent {
+		fields = append(fields, Field{Name: "email", Label: t.Email, Type: "email", Autocomplete: "email", Required: p.cfg.Email == Required})
+	}
+	fields = append(fields, p.cfg.Fields...)
+	for i := range fields {
+		if field := &fields[i]; !field.Required && field.Type != "checkbox" && t.Optional != "" {
+			field.Label += " " + t.Optional
+		}
+	}
+	f := newForm(p.urls.Register, t.RegisterButton, values, append(fields,
+		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "new-password", Required: true},
+		Field{Name: "confirm_password", Label: t.ConfirmPassword, Type: "password", Autocomplete: "new-password", Required: true},
+	)...)
+	f.Next = next.String()
+	return f
+}
+
+func (p *Pages) showRegister(w http.ResponseWriter, r *http.Request) {
+	p.show(w, r, "register", p.registerForm(nil, nextOf(r)))
+}
+
+func (p *Pages) register(w http.ResponseWriter, r *http.Request) {
+	next := nextOf(r)
+	f := p.registerForm(r.PostForm, next)
+	p.checkRegistration(r.Context(), f)
+	if p.cfg.CheckRegistration != nil {
+		f.refuseFields(p.cfg.CheckRegistration(r.Context(), maps.Clone(r.PostForm)))
+	}
+	if f.valid() {
+		_, err := p.core.Register(r.Context(), p.registration(f))
+		if err == nil {
+			p.flash(w, r, "success", p.texts.Registered, next.AddTo(p.urls.Login))
+			return
+		}
+		if p.refuse(f, err); f.valid() { // then it is not the form's fault
+			p.core.Error(w, r, err)
+			return
+		}
+	}
+	p.show(w, r, "register", f)
+}
+
+// checkRegistration finds what is wrong with a form without asking the store.
+func (p *Pages) checkRegistration(ctx context.Context, f *Form) {
+	t := &p.texts
+	f.require(t.Required)
+	if name := f.text("username"); f.Field("username") != nil && name != "" {
+		if n := utf8.RuneCountInString(name); n < p.cfg.MinUsername || n > p.cfg.MaxUsername {
+			f.refuse("username", t.usernameLength(p.cfg.MinUsername, p.cfg.MaxUsername))
+		}
+		_, err := auth.UsernameKey(name)
+		p.refuse(f, err)
+	}
+	if address := f.text("email"); f.Field("email") != nil && address != "" {
+		_, err := auth.EmailKey(address)
+		p.refuse(f, err)
+	}
+	for _, field := range p.cfg.Fields {
+		if !isText(f.get(field.Name)) {
+			f.refuse(field.Name, t.NotText)
+		}
+	}
+	p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
+}
+
+// checkPasswords applies the policy to a new password, and compares it with its
+// repetition.
+func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) {
+	if password := f.get("password"); password != "" {
+		p.refuse(f, p.core.CheckNewPassword(ctx, password, a))
+	}
+	if f.get("confirm_password") != f.get("password") {
+		f.refuse("confirm_password", p.texts.PasswordMismatch)
+	}
+}
+
+// registration is what the form asks for, once it is in order.
+func (p *Pages) registration(f *Form) auth.Registration {
+	a := auth.Registration{Password: f.get("password"), Form: maps.Clone(f.values)}
+	if f.Field("username") != nil {
+		a.Username = f.text("username")
+	}
+	if f.Field("email") != nil {
+		a.Email = f.text("email")
+	}
+	for _, name := range []string{"username", "email", "password", "confirm_password", "next"} {
+		a.Form.Del(name)
+	}
+	return a
+}
+
+// refuse notes what an error says about a form's fields, if it does.
+func (p *Pages) refuse(f *Form, err error) {
+	t := &p.texts
+	var password *auth.PasswordError
+	var fields FieldErrors
+	switch {
+	case errors.Is(err, auth.ErrInvalidUsername):
+		f.refuse("username", t.UsernameInvalid)
+	case errors.Is(err, auth.ErrUsernameTaken):
+		f.refuse("username", t.UsernameTaken)
+	case errors.Is(err, auth.ErrInvalidEmail):
+		f.refuse("email", t.EmailInvalid)
+	case errors.Is(err, auth.ErrEmailTaken):
+		f.refuse("email", t.EmailTaken)
+	case errors.As(err, &password):
+		f.refuse("password", t.password(password))
+	case errors.As(err, &fields):
+		f.refuseFields(fields)
+	}
+}

@@ -1,0 +1,245 @@
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strings"
+	"text/template/parse"
+	"time"
+
+	"github.com/go-login/auth"
+)
+
+//go:embed templates
+var embedded embed.FS
+
+// A Page is what templates get.
+type Page struct {
+	Name    string // "login", "register", "forgot", "reset", "account", "password" or "error": the template's
+	Title   string
+	Site    string // Config.Site
+	Texts   Texts
+	URLs    URLs
+	User    auth.User // who is logged in, in the application's own type, or nil
+	Flashes []auth.Flash
+	Form    *Form // nil on pages without one
+	Status  int   // of the answer
+}
+
+// URLs are where links lead, as paths of this site. On pages that know where to
+// go after the login, Login and Register have it in their query. Forgot and
+// Reset are empty if there are no such pages.
+type URLs struct {
+	Home, Stylesheet        string
+	Register, Login, Logout string
+	Forgot, Reset           string
+	Account, Password       string
+}
+
+// show answers with a page: 422 if there is something wrong with its form.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, f *Form) {
+	status := http.StatusOK
+	if f != nil && !f.valid() {
+		status = http.StatusUnprocessableEntity
+	}
+	p.render(w, r, p.page(name, status, f))
+}
+
+// fail answers a request that is not in order.
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, status int) {
+	p.render(w, r, p.page("error", status, nil))
+}
+
+// page fills in what does not depend on the request.
+func (p *Pages) page(name string, status int, f *Form) Page {
+	t := &p.texts
+	title := map[string]string{
+		"login": t.LoginTitle, "register": t.RegisterTitle, "forgot": t.ForgotTitle,
+		"reset": t.ResetTitle, "account": t.AccountTitle, "password": t.PasswordTitle,
+	}[name]
+	switch status {
+	case http.StatusBadRequest:
+		title = t.BadRequest
+	case http.StatusNotFound:
+		title = t.NotFound
+	case http.StatusMethodNotAllowed:
+		title = t.MethodNotAllowed
+	case http.StatusRequestEntityTooLarge:
+		title = t.TooLarge
+	}
+	page := Page{Name: name, Title: title, Site: p.cfg.Site, Texts: p.texts, URLs: p.urls, Form: f, Status: status}
+	if f != nil {
+		next := auth.ParseNext(f.Next)
+		page.URLs.Login, page.URLs.Register = next.AddTo(page.URLs.Login), next.AddTo(page.URLs.Register)
+	}
+	return page
+}
+
+// render answers with a whole page, or with an error.
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, page Page) {
+	user, err := p.core.User(r.Context())
+	if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
+		p.core.Error(w, r, err)
+		return
+	}
+	// Messages are for the page that the user is about to see.
+	if page.User = user; r.Method != http.MethodHead && page.Name != "error" {
+		page.Flashes = p.core.Flashes(r.Context())
+	}
+	var body bytes.Buffer
+	if err := p.templates[page.Name].Execute(&body, page); err != nil {
+		p.core.Error(w, r, fmt.Errorf("pages: %w", err))
+		return
+	}
+	w.WriteHeader(page.Status)
+	_, _ = body.WriteTo(w) // an error means that the client has gone
+}
+
+// loadTemplates reads the templates, and executes each.
+func (p *Pages) loadTemplates() error {
+	style, err := p.file("auth.css")
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(style))
+	p.style = stylesheet{style, hex.EncodeToString(sum[:8])}
+	p.urls.Stylesheet += "?v=" + p.style.hash
+
+	layout := template.New("")
+	for _, name := range []string{"layout.html", "form.html"} {
+		text, err := p.file(name)
+		if err != nil {
+			return err
+		}
+		t, err := layout.New(name).Parse(text)
+		if err != nil {
+			return fmt.Errorf("pages: %w", err)
+		}
+		if err := onlyDefines(t); err != nil && name != "layout.html" {
+			return err
+		}
+	}
+	p.templates = map[string]*template.Template{}
+	for _, name := range []string{"login", "register", "forgot", "reset", "account", "password", "error"} {
+		if p.templates[name], err = p.loadTemplate(layout, name); err != nil {
+			return err
+		}
+		if err := p.try(name); err != nil {
+			return fmt.Errorf("pages: %s.html: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// loadTemplate returns the layout with the content of a page.
+func (p *Pages) loadTemplate(layout *template.Template, page string) (*template.Template, error) {
+	name := page + ".html"
+	text, err := p.file(name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := layout.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	content, err := t.New(name).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	return t.Lookup("layout.html"), onlyDefines(content)
+}
+
+// onlyDefines returns an error if a file has text that no page shows.
+func onlyDefines(t *template.Template) error {
+	if t.Tree == nil || parse.IsEmptyTree(t.Tree.Root) {
+		return nil
+	}
+	return fmt.Errorf("pages: %s has text outside {{define}}…{{end}}, where nobody sees it", t.Name())
+}
+
+// file returns the application's file of that name, or else the embedded one.
+func (p *Pages) file(name string) (string, error) {
+	if p.cfg.Templates != nil {
+		text, err := fs.ReadFile(p.cfg.Templates, name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return "", fmt.Errorf("pages: %w", err)
+			}
+			return string(text), nil
+		}
+	}
+	text, err := embedded.ReadFile("templates/" + name)
+	return string(text), err
+}
+
+// try executes a template for everybody who may see it, with all that a page
+// can have and with nothing.
+func (p *Pages) try(name string) error {
+	var sample auth.User = &auth.Account{ID: "1", Username: "susan", Email: "susan@example.com"}
+	if p.cfg.SampleUser != nil {
+		sample = p.cfg.SampleUser
+	}
+	form := func() *Form {
+		switch name {
+		case "login":
+			return p.loginForm(nil, auth.ParseNext("/"))
+		case "register":
+			return p.registerForm(nil, auth.ParseNext("/"))
+		case "forgot":
+			return p.forgotForm(nil)
+		case "reset":
+			return p.resetForm(nil)
+		case "password":
+			return p.passwordForm(nil)
+		}
+		return nil
+	}
+	bare := p.page(name, http.StatusOK, form())
+	full := p.page(name, http.StatusNotFound, form())
+	full.Flashes = []auth.Flash{{Category: "info", Text: "text"}}
+	if full.Form != nil {
+		full.Form.Error = "text"
+		for _, field := range full.Form.Fields {
+			full.Form.refuse(field.Name, "text")
+		}
+	}
+	for _, page := range []Page{bare, full} {
+		users := []auth.User{sample}
+		if name == "error" {
+			users = append(users, nil)
+		} else if name != "account" && name != "password" {
+			users = []auth.User{nil}
+		}
+		for _, page.User = range users {
+			var body strings.Builder
+			err := p.templates[name].Execute(&body, page)
+			if err != nil && p.cfg.SampleUser == nil && page.User != nil {
+				return fmt.Errorf("%w (the User was an auth.Account; Config.SampleUser can be another)", err)
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A stylesheet is served under an URL that has its hash in it.
+type stylesheet struct{ text, hash string }
+
+func (p *Pages) serveStyle(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("ETag", `"`+p.style.hash+`"`)
+	h.Set("Cache-Control", "no-cache")
+	if r.URL.Query().Get("v") == p.style.hash {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(p.style.text))
+}

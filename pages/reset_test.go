@@ -1,0 +1,285 @@
+package pages_test
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/pages"
+)
+
+const other = "another battery horse"
+
+func TestForgot(t *testing.T) { // S96, S101, S105
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.client()
+	r := c.get("/forgot-password")
+	accessible(t, r)
+	if fields(t, r)["email"] != (field{"Email", "email", "email", "", ""}) || button(t, r) != "Request Password Reset" || heading(t, r) != "Reset Password" {
+		t.Error("not the form")
+	}
+	wantErrors(t, c.post("/forgot-password"), map[string]string{"email": "This field is required."})
+	for _, address := range []string{"susan", "susan@localhost", "susan@example.com,eve@example.com", "susan@example.com\neve@example.com", "susan@example.com;eve@example.com", "a\x00@example.com", "\xff@example.com"} {
+		wantErrors(t, c.post("/forgot-password", "email", address), map[string]string{"email": "Invalid email address."})
+	}
+	if len(s.mails) != 0 {
+		t.Fatal("a mail was sent")
+	}
+
+	// Known and unknown are answered alike, to the length of the cookie.
+	var answers []response
+	for _, address := range []string{"susan@example.com", " SUSAN@Example.com ", "nobody@example.com"} {
+		c := s.client()
+		r := c.post("/forgot-password", "email", address)
+		wantRedirect(t, r, "/login")
+		r.header.Del("Date")
+		if cookie := r.header.Get("Set-Cookie"); cookie != "" {
+			name, rest, _ := strings.Cut(cookie, "=")
+			value, rest, _ := strings.Cut(rest, ";")
+			r.header.Set("Set-Cookie", fmt.Sprintf("%s %d %s", name, len(value), rest))
+		}
+		answers = append(answers, r)
+		if category, text := message(t, c.get("/login")); category != "info" || text != "Check your email for instructions to reset your password." {
+			t.Errorf("%s: %s", category, text)
+		}
+	}
+	for _, r := range answers[1:] {
+		if !reflect.DeepEqual(r, answers[0]) {
+			t.Errorf("the answers differ:\n%v\n%v", r, answers[0])
+		}
+	}
+	if len(s.mails) != 2 || s.mails[1].To != "susan@example.com" || s.mails[1].Kind != auth.MailReset {
+		t.Errorf("the mails are %v", s.mails)
+	}
+	// The first of several addresses is the one.
+	wantRedirect(t, c.post("/forgot-password", "email", "nobody@example.com", "email", "susan@example.com", "email[]", "susan@example.com"), "/login")
+	if len(s.mails) != 2 {
+		t.Error("a mail for another address")
+	}
+	// The link does not come from the request.
+	c.do("POST", "/forgot-password", "email=susan%40example.com", "X-Forwarded-Host", "evil.example", "Forwarded", "host=evil.example")
+	if link := s.mails[2].Link.Reveal(); !strings.HasPrefix(link, s.url+"/reset-password?token=") {
+		t.Errorf("the link is %s", link)
+	}
+}
+
+func TestReset(t *testing.T) { // S97, S106, S108–S110
+	t.Parallel()
+	s := newSite(t, nil)
+	elsewhere := s.user("susan", good)
+	link := s.link("susan@example.com")
+	_, token, _ := strings.Cut(link, "token=")
+	c := s.client()
+
+	// Whoever opens the link first changes nothing.
+	for range 2 {
+		wantRedirect(t, s.client().do("HEAD", link, ""), "/reset-password")
+		wantRedirect(t, s.client().get(link), "/reset-password")
+	}
+
+	r := c.get(link)
+	wantRedirect(t, r, "/reset-password")
+	if r.header.Get("Referrer-Policy") != "no-referrer" || r.body != "" {
+		t.Error("the token leaks")
+	}
+	cookie := c.sent[len(c.sent)-1]
+	if !strings.HasSuffix(cookie.Name, "-reset") || cookie.Value != token || cookie.MaxAge != 30*60 ||
+		!cookie.HttpOnly || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode || cookie.Domain != "" {
+		t.Errorf("the cookie is %v", cookie)
+	}
+	r = c.get("/reset-password")
+	wantStatus(t, r, 200)
+	accessible(t, r)
+	if strings.Contains(r.body, token) || r.header.Get("Referrer-Policy") != "no-referrer" {
+		t.Error("the token leaks")
+	}
+	want := map[string]field{
+		"password":         {"New Password", "password", "new-password", "", ""},
+		"confirm_password": {"Confirm New Password", "password", "new-password", "", ""},
+	}
+	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Reset Password" || heading(t, r) != "Reset Password" {
+		t.Errorf("%v", got)
+	}
+
+	// A password that is refused leaves the token as it is.
+	const required, mismatch = "This field is required.", "The passwords do not match."
+	wantErrors(t, c.post("/reset-password"), map[string]string{"password": required, "confirm_password": required})
+	wantErrors(t, c.post("/reset-password", "password", other, "confirm_password", "x"), map[string]string{"confirm_password": mismatch})
+	wantErrors(t, c.post("/reset-password", "password", "1234567", "confirm_password", "1234567"), map[string]string{"password": "The password must have at least 8 characters."})
+	wantErrors(t, c.post("/reset-password", "password", "susan123", "confirm_password", "susan123"), map[string]string{"password": "This password is a name that is easy to guess."})
+	wantStatus(t, c.do("HEAD", "/reset-password", ""), 200)
+
+	late := s.client()
+	wantRedirect(t, late.get(link), "/reset-password")
+	wantRedirect(t, c.post("/reset-password", "password", other, "confirm_password", other, "email", "eve@example.com", "user_id", "2"), "/login")
+	if c.cookie("-reset") != "" {
+		t.Error("the cookie is still there")
+	}
+	if category, text := message(t, c.get("/login")); category != "success" || text != "Your password has been reset." {
+		t.Errorf("%s: %s", category, text)
+	}
+	if c.loggedIn() || elsewhere.loggedIn() {
+		t.Error("somebody is logged in")
+	}
+	wantStatus(t, s.client().post("/login", "login", "susan", "password", good), 422)
+	s.user("susan", other)
+
+	// Once is enough.
+	wantRedirect(t, late.get("/reset-password"), "/forgot-password")
+	wantRedirect(t, s.client().get(link), "/forgot-password")
+	wantRedirect(t, c.post("/reset-password", "password", good, "confirm_password", good), "/forgot-password")
+	if strings.Contains(s.log(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// TestBadTokens: all of them, and none, are answered alike (S107).
+func TestBadTokens(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	expired := s.link("susan@example.com")
+	s.advance(30*time.Minute + time.Second)
+	used := s.link("susan@example.com")
+	c := s.client()
+	wantRedirect(t, c.get(used), "/reset-password")
+	wantRedirect(t, c.post("/reset-password", "password", other, "confirm_password", other), "/login")
+	_, token, _ := strings.Cut(s.link("susan@example.com"), "token=")
+
+	name := strings.TrimSuffix(c.sent[0].Name, "-flash") + "-reset"
+	for _, cookie := range c.sent {
+		if strings.HasSuffix(cookie.Name, "-reset") {
+			name = cookie.Name
+		}
+	}
+	var first response
+	for i, target := range []string{
+		expired, used, "/reset-password", "/reset-password?token=", "/reset-password?token=null", "/reset-password?token=0",
+		"/reset-password?token=undefined", "/reset-password?token=%20", "/reset-password?token[]=" + token, "/reset-password?token=garbage",
+		"/reset-password?token=" + token[1:], "/reset-password?token=" + token + "A", "/reset-password?token=" + strings.ToUpper(token),
+		"/reset-password?token=" + strings.Repeat("A", 10_000), "/reset-password?token=a;b=c", "/reset-password?token=%zz", "/reset-password?token=a%00b",
+		"/reset-password?token=x&next=https://evil.example", "/reset-password?token=x&token=" + token,
+	} {
+		_, value, _ := strings.Cut(target, "token=")
+		for _, answer := range []func(*client) response{
+			func(c *client) response { return c.get(target) },
+			func(c *client) response { // as a cookie
+				return c.do("GET", "/reset-password", "", "Cookie", name+"="+value)
+			},
+			func(c *client) response {
+				return c.do("POST", "/reset-password", "password="+good+"&confirm_password="+good, "Cookie", name+"="+value)
+			},
+			func(c *client) response { // never from the query or the form
+				return c.post("/reset-password?token="+token, "token", token, "password", good, "confirm_password", good)
+			},
+		} {
+			c := s.client()
+			if strings.HasSuffix(target, "&token="+token) && strings.Contains(value, "&") {
+				value = "x"
+			}
+			r := answer(c)
+			wantRedirect(t, r, "/forgot-password")
+			for _, cookie := range c.sent {
+				if strings.HasSuffix(cookie.Name, "-reset") && cookie.MaxAge >= 0 {
+					t.Error("the token is kept")
+				}
+			}
+			if category, text := message(t, c.get("/forgot-password")); category != "warning" || text != "Invalid or expired token" {
+				t.Errorf("%s: %s", category, text)
+			}
+			r.header.Del("Date")
+			r.header["Set-Cookie"] = []string{fmt.Sprint(len(r.header["Set-Cookie"]))}
+			if i == 0 {
+				first = r
+			} else if !reflect.DeepEqual(r, first) {
+				t.Errorf("%s: the answers differ:\n%v\n%v", target, r, first)
+			}
+		}
+	}
+	s.user("susan", other)
+}
+
+// TestResetRace: of many at once, one wins, and its password works.
+func TestResetRace(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	link := s.link("susan@example.com")
+	clients := make([]*client, 50)
+	for i := range clients {
+		clients[i] = s.client()
+		wantRedirect(t, clients[i].get(link), "/reset-password")
+	}
+	var posting sync.WaitGroup
+	var won atomic.Int32
+	winner := ""
+	start := make(chan struct{})
+	for i, c := range clients {
+		posting.Go(func() {
+			<-start
+			password := fmt.Sprintf("%s %d", other, i)
+			for {
+				r := c.post("/reset-password", "password", password, "confirm_password", password)
+				switch {
+				case r.status == 503: // the others were first in the queue
+					continue
+				case r.location == "/login":
+					won.Add(1)
+					winner = password
+				case r.location != "/forgot-password":
+					t.Errorf("got %d to %q", r.status, r.location)
+				}
+				return
+			}
+		})
+	}
+	close(start)
+	posting.Wait()
+	if won.Load() != 1 {
+		t.Fatalf("%d won", won.Load())
+	}
+	s.user("susan", winner)
+}
+
+// TestNoMailer: without one there are no pages for a forgotten password.
+func TestNoMailer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Mailer = nil })
+	c := s.client()
+	wantStatus(t, c.get("/forgot-password"), 404)
+	wantStatus(t, c.get("/reset-password"), 404)
+	wantStatus(t, c.post("/reset-password"), 404)
+	if strings.Contains(c.get("/login").body, "Forgot") {
+		t.Error("there is a link to it")
+	}
+}
+
+// TestStoreFails: what is our fault is a 5xx, and not the user's.
+func TestStoreFails(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.client()
+	wantRedirect(t, c.get(s.link("susan@example.com")), "/reset-password")
+	s.store.fail(errDisk)
+	for _, r := range []response{
+		c.post("/login", "login", "susan", "password", good),
+		c.post("/forgot-password", "email", "susan@example.com"),
+		c.get("/reset-password"),
+		c.post("/reset-password", "password", other, "confirm_password", other),
+	} {
+		wantStatus(t, r, 500)
+		if strings.Contains(r.body, "fire") {
+			t.Error("the answer says what is wrong")
+		}
+	}
+	s.store.fail(nil)
+	if !strings.Contains(s.log(), "the disk is on fire") {
+		t.Error("the log does not say what is wrong")
+	}
+	wantRedirect(t, c.post("/reset-password", "password", other, "confirm_password", other), "/login")
+}
