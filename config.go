@@ -40,7 +40,8 @@ type Config struct {
 	Secrets [][]byte
 
 	// Records keeps what must last. It defaults to the user store, if that is
-	// a RecordStore too.
+	// a RecordStore too; a store of one's own on one's users' table usually is
+	// not, and goes with sqlstore.NewRecords or memstore.NewRecords.
 	Records RecordStore
 
 	// Sessions keeps what may vanish at the cost of logging people out. It
@@ -62,12 +63,14 @@ type Config struct {
 	CookieName string
 
 	// Lifetime is the longest that a login lasts, however active: 24 hours by
-	// default (NIST SP 800-63B-4, section 2.2.3). Rotations do not extend it.
+	// default (NIST SP 800-63B-4, section 2.2.3), at least a minute. Rotations do
+	// not extend it.
 	Lifetime time.Duration
 
 	// IdleTimeout ends a session that made no request for this long: 1 hour by
 	// default (the same section). It is kept to the minute: a session may end
-	// up to a minute early, never late. Negative means none.
+	// up to a minute early, never late. Negative means none; else it is at least
+	// two minutes.
 	IdleTimeout time.Duration
 
 	// RememberFor is how long Remember lasts, however often the device is used:
@@ -85,7 +88,7 @@ type Config struct {
 	CrossOriginBypass []string
 
 	// MinPassword is the least number of code points in a new password: 8 by
-	// default, which is also the minimum. NIST SP 800-63B-4 asks for 15 where
+	// default, which is also the minimum, and at most 64. NIST SP 800-63B-4 asks for 15 where
 	// the password is the only factor.
 	MinPassword int
 
@@ -102,8 +105,10 @@ type Config struct {
 	HashParams *argon2id.Params
 
 	// HashMemory is how much memory password hashing may use at a time, in
-	// bytes: 64 MiB by default. Hashes beyond it wait in a short queue, and
-	// beyond that get ErrBusy. A stored hash that needs more is never verified.
+	// bytes: 64 MiB by default, and at least what one hash needs. There are also
+	// never more at a time than runtime.GOMAXPROCS. Hashes beyond that wait in a
+	// queue of 64, and the rest get ErrBusy. A stored hash that needs more than
+	// HashMemory is never verified.
 	HashMemory int64
 
 	// ResetLifetime is how long a reset token is good for: 30 minutes by
@@ -119,9 +124,11 @@ type Config struct {
 	// default.
 	Logger *slog.Logger
 
-	// ErrorPage, if set, writes the answer to a request that failed, in place
-	// of a line of plain text. The headers that matter are set; it should
-	// write the status and a body. err is for the log and not for the client.
+	// ErrorPage, if set, writes the answer to a request that failed (see
+	// Core.Error for when), in place of a line of plain text. Cache-Control, and
+	// Retry-After, WWW-Authenticate or HX-Redirect where they belong, are set;
+	// it must write Content-Type, status and body. err is for the log and not
+	// for the client.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 	// Now is the clock: time.Now by default.
@@ -165,6 +172,8 @@ func (cfg *Config) setDefaults() error {
 		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
 	case err != nil || strings.Contains(cfg.LoginURL, "#") || ParseNext(cfg.LoginURL).IsZero() && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http"):
 		return fmt.Errorf("auth: LoginURL %q is neither a path of this site nor an absolute URL", cfg.LoginURL)
+	case cfg.Mailer != nil && isNil(cfg.Mailer):
+		return errors.New("auth: Mailer is a nil pointer")
 	case cfg.Lifetime < time.Minute:
 		return fmt.Errorf("auth: Lifetime %v is shorter than a minute", cfg.Lifetime)
 	case cfg.IdleTimeout > 0 && cfg.IdleTimeout < 2*touchAfter:
@@ -188,7 +197,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 	case err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("auth: BaseURL %q is not a scheme and a host", text)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return nil, fmt.Errorf("auth: BaseURL %q is neither https nor http on a loopback address", text)
+		return nil, fmt.Errorf("auth: BaseURL %q is neither https nor http on a loopback address (localhost, 127.0.0.1)", text)
 	}
 	u.Host = strings.ToLower(u.Host)
 	if port := u.Port(); port != "" {

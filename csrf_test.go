@@ -178,12 +178,12 @@ func TestOwnOrigin(t *testing.T) {
 		}
 	}
 	for base, origins := range map[string][]string{
-		"http://localhost:8080":      {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
-		"http://127.0.0.1:8080":      {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
-		"http://[::1]:8080":          {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
+		"http://localhost:8080":  {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
+		"http://127.0.0.1:8080":  {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
+		"http://[::1]:8080":      {"http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"},
 		"http://127.0.0.2:8080/": {"http://127.0.0.2:8080", "http://localhost:8080"},
-		"http://localhost":           {"http://localhost", "http://127.0.0.1", "http://[::1]"},
-		"http://localhost:80":        {"http://localhost", "http://127.0.0.1", "http://[::1]"},
+		"http://localhost":       {"http://localhost", "http://127.0.0.1", "http://[::1]"},
+		"http://localhost:80":    {"http://localhost", "http://127.0.0.1", "http://[::1]"},
 	} {
 		site := newOriginSite(t, func(c *auth.Config) { c.BaseURL = base })
 		for _, host := range []string{"localhost:8080", "127.0.0.1:8080", "[::1]:8080", "evil.example"} {

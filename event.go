@@ -10,7 +10,7 @@ import (
 // An EventKind says what happened.
 type EventKind string
 
-// The kinds of events. Those that end in "failed" or "refused" have an Err.
+// The kinds of events. All that tell of something that went wrong have an Err.
 const (
 	EventLogin           EventKind = "login"            // somebody logged in
 	EventLoginFailed     EventKind = "login-failed"     // Authenticate said no, or could not say
@@ -21,8 +21,8 @@ const (
 	EventRotated         EventKind = "token-rotated"    // a session got a new token
 	EventRememberStolen  EventKind = "remember-stolen"  // a remember cookie was used again: the device's logins were ended
 	EventRegistered      EventKind = "registered"       // an account was created
-	EventRegisterFailed  EventKind = "register-failed"  //
-	EventPasswordChanged EventKind = "password-changed" //
+	EventRegisterFailed  EventKind = "register-failed"  // Register refused, or failed
+	EventPasswordChanged EventKind = "password-changed" // SetPassword set one
 	EventPasswordFailed  EventKind = "password-failed"  // a password could not be set
 	EventCheckFailed     EventKind = "check-failed"     // CheckPassword was given a wrong one
 	EventHashUpgraded    EventKind = "hash-upgraded"    // a hash with older parameters was replaced at login
@@ -30,7 +30,7 @@ const (
 	EventResetIssued     EventKind = "reset-issued"     // a reset token was made
 	EventResetRefused    EventKind = "reset-refused"    // a reset was asked for where there is none to give
 	EventResetDone       EventKind = "reset-done"       // a password was set by a reset token
-	EventResetFailed     EventKind = "reset-failed"     //
+	EventResetFailed     EventKind = "reset-failed"     // ResetPassword refused, or failed
 	EventMailFailed      EventKind = "mail-failed"      // the Mailer did not take a mail
 	EventCrossOrigin     EventKind = "cross-origin"     // a cross-origin request was refused
 	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
@@ -44,7 +44,7 @@ type Event struct {
 	UserID    string // of the account it is about, if there is one
 	Address   string // the client's IP address, if a request is at work
 	UserAgent string // what the client says that it is, at most 256 bytes
-	Method    string // how the user authenticated, for logins: "password", "remember"
+	Method    string // how the user authenticated: "password" (by Authenticate, in this request), "remember", or "" if the application knows
 	Err       error  // why, for what failed
 }
 
@@ -75,7 +75,7 @@ func (c *Core) event(ctx context.Context, e Event) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			c.cfg.Logger.ErrorContext(ctx, "auth: OnEvent panicked", slog.String("panic", fmt.Sprint(p)))
+			c.cfg.Logger.ErrorContext(ctx, "auth: OnEvent panicked", slog.String("event", string(e.Kind)), slog.String("panic", fmt.Sprint(p)))
 		}
 	}()
 	c.cfg.OnEvent(ctx, e)

@@ -21,7 +21,7 @@ func ExampleNew() {
 	store := memstore.New[Member]() // or sqlstore, or a UserStore of your own
 	manager, err := auth.New(store, auth.Config{
 		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("32 random bytes, from a file and not from the source")},
+		Secrets: [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -49,7 +49,7 @@ func ExampleNewLoader() {
 		return nil, auth.ErrUserNotFound
 	}), auth.Config{
 		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("32 random bytes, from a file and not from the source")},
+		Secrets: [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
 		Records: memstore.NewRecords(),
 	})
 	if err != nil {

@@ -8,15 +8,20 @@ import (
 
 // LoginUser is Manager.LoginUser.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) error {
-	o := loginOptions{method: methodPassword}
-	for _, option := range options {
-		option(&o)
-	}
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
 	}
 	defer s.emit()
+	var o loginOptions
+	for _, option := range options {
+		option(&o)
+	}
+	s.op.Lock()
+	if s.proved != "" && s.proved == user.AuthAccount().ID {
+		o.method = methodPassword
+	}
+	s.op.Unlock()
 	return s.enter(user, o)
 }
 

@@ -46,8 +46,8 @@ func (c *Core) SendReset(ctx context.Context, address, page string) error {
 		return ErrNoUserStore
 	case c.cfg.Mailer == nil:
 		return ErrNoMailer
-	case ParseNext(page).IsZero():
-		return fmt.Errorf("auth: %q is not a path of this site", page)
+	case ParseNext(page).IsZero() || strings.ContainsAny(page, "?#"):
+		return fmt.Errorf("auth: %q is not a path of this site, without a query", page)
 	}
 	key, err := EmailKey(strings.TrimSpace(address))
 	if err != nil {

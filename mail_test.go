@@ -140,7 +140,7 @@ func TestSendResetErrors(t *testing.T) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
-	for _, page := range []string{"", "reset", "//evil.example", "https://evil.example/", `/\evil.example`} {
+	for _, page := range []string{"", "reset", "//evil.example", "https://evil.example/", `/\evil.example`, "/reset?x=1", "/reset#x"} {
 		if err := app.SendReset(ctx, "susan@app.example", page); err == nil {
 			t.Errorf("the page %q is taken", page)
 		}

@@ -92,7 +92,8 @@ func (m *Manager[U]) Register(ctx context.Context, r Registration) (U, error) {
 // SetPassword gives the user a new password, which must satisfy the policy
 // (PasswordError), and ends the user's logins, except that the one which makes
 // this request goes on with a new token. It returns ErrConflict if another
-// change of password came first.
+// change of password came first, ErrBusy, ErrUserNotFound for an account that is
+// gone, or a failure of the store, and has then changed nothing.
 func (m *Manager[U]) SetPassword(ctx context.Context, user U, password string) error {
 	u, err := m.given(user)
 	if err != nil {
@@ -111,7 +112,9 @@ func (m *Manager[U]) CheckNewPassword(ctx context.Context, password string, a Ac
 }
 
 // HashPassword returns the hash of a password, for accounts that are made
-// outside Register. It applies no policy.
+// outside Register. It applies no policy, but refuses (PasswordError) what could
+// never log in: no password at all, one of over 1,024 bytes, invalid UTF-8, a
+// NUL. It may return ErrBusy.
 func (m *Manager[U]) HashPassword(ctx context.Context, password string) (Secret, error) {
 	return m.core.HashPassword(ctx, password)
 }
@@ -128,7 +131,9 @@ func (m *Manager[U]) CheckPassword(ctx context.Context, user U, password string)
 }
 
 // ResetToken returns a token that sets a new password for the user once, to be
-// mailed to the account's address. See ResetPassword.
+// mailed to the account's address. See ResetPassword. It returns ErrDisabled for
+// who is disabled, ErrInvalidEmail where there is no address, and an error for
+// an ID of over 1,024 bytes.
 func (m *Manager[U]) ResetToken(ctx context.Context, user U) (string, error) {
 	u, err := m.given(user)
 	if err != nil {
@@ -139,13 +144,14 @@ func (m *Manager[U]) ResetToken(ctx context.Context, user U) (string, error) {
 
 // SendReset mails a reset token to the account with this address, if there is
 // one that is not disabled: as the query's token in a link to page, a path of
-// this site ("/reset-password") under Config.BaseURL. It goes to the address
+// this site without a query ("/reset-password") under Config.BaseURL. It goes to the address
 // that is stored, not to the one that was typed.
 //
 // It returns nil whether there is an account or not, and whether the mail could
 // be sent or not, and does the same work for both; the answer should be the
-// same text. Errors are ErrInvalidEmail for what is no address, and those of a
-// store that has failed.
+// same text. Errors are ErrInvalidEmail for what is no address, ErrNoMailer,
+// ErrNoUserStore, a page that is not a plain path, and those of a store that has
+// failed.
 func (m *Manager[U]) SendReset(ctx context.Context, address, page string) error {
 	return m.core.SendReset(ctx, address, page)
 }
@@ -159,8 +165,8 @@ func (m *Manager[U]) CheckResetToken(ctx context.Context, token string) (U, erro
 // ResetPassword sets a new password by a reset token. Of any number of calls
 // with an account's tokens one succeeds; the others, and every token that is
 // older than the account's last change of password, are ErrInvalidToken. A
-// password that the policy refuses (PasswordError) leaves the token as it was.
-// It ends all the user's logins and logs nobody in.
+// password that the policy refuses (PasswordError), and ErrBusy, leave the token
+// as it was. It ends all the user's logins and logs nobody in.
 //
 // An older token that was not used stays valid until one is used, the password
 // or the address changes, or it expires: asking for a second mail does not

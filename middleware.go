@@ -32,8 +32,10 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			rw.before = w.Header().Clone()
 		}
 		if !c.origins.allows(r) {
-			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: ErrCrossOrigin})
-			c.Error(rw, r, ErrCrossOrigin)
+			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
+				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
+			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: err})
+			c.Error(rw, r, err)
 			return
 		}
 		if err := s.load(); err != nil {
@@ -252,8 +254,8 @@ type cookies struct {
 
 func newCookies(base *url.URL, name string) (cookies, error) {
 	for i := range len(name) {
-		if c := name[i]; !isAlnum(c) && c != '-' && c != '_' {
-			return cookies{}, fmt.Errorf("auth: CookieName %q is not of letters, digits, - and _", name)
+		if c := name[i]; !isAlnum(c) && c != '-' && c != '_' || name[0] == '_' {
+			return cookies{}, fmt.Errorf("auth: CookieName %q is not of letters, digits, - and _, or has a prefix", name)
 		}
 	}
 	if base.Scheme == "https" {

@@ -126,6 +126,11 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (User, 
 		c.event(ctx, Event{Kind: EventLoginFailed, UserID: id, Method: methodPassword, Err: err})
 		return nil, err
 	}
+	if s := c.stateOf(ctx); s != nil {
+		s.op.Lock()
+		s.proved = id
+		s.op.Unlock()
+	}
 	return user, nil
 }
 

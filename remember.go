@@ -50,8 +50,8 @@ type loginOptions struct {
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
-// for Config.RememberFor, if on is true. A login that it makes later is not a
-// fresh one.
+// for Config.RememberFor, if on is true. The cookie is good for one use, which
+// replaces it, and for a minute after that, for tabs that are opened at once.
 func Remember(on bool) LoginOption {
 	return func(o *loginOptions) {
 		if on {
@@ -60,9 +60,10 @@ func Remember(on bool) LoginOption {
 	}
 }
 
-// RememberFor is Remember for a time of its own, from a minute to 400 days.
+// RememberFor is Remember for a time of its own, at most 400 days. If d is not
+// positive, the user is not remembered.
 func RememberFor(d time.Duration) LoginOption {
-	return func(o *loginOptions) { o.remember = min(max(d, time.Minute), maxRemember) }
+	return func(o *loginOptions) { o.remember = min(max(d, 0), maxRemember) }
 }
 
 // A device is a remember record, read.

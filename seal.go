@@ -37,11 +37,11 @@ type keyring struct {
 const minSecret = 32
 
 // Texts that are known from tutorials, in which people leave them.
+// They are compared without spaces, dashes and underscores.
 var wellKnownSecrets = []string{
-	"your-secret-key", "your_secret_key", "yoursecretkey", "secret-key", "secret_key", "secretkey", "changeme",
-	"change-me", "change_me", "change this", "you-will-never-guess", "django-insecure", "my-secret", "mysecret",
-	"supersecret", "super-secret", "super_secret", "keyboard cat", "replace-me", "0123456789abcdef0123456789abcdef",
-	"hard to guess", "dev-secret", "example-secret", "insecure", "bit-secret", "a-string-secret",
+	"yoursecret", "secretkey", "changeme", "changethis", "youwillneverguess", "djangoinsecure", "mysecret",
+	"supersecret", "keyboardcat", "replaceme", "0123456789abcdef0123456789abcdef", "hardtoguess", "devsecret",
+	"examplesecret", "insecure", "bitsecret", "stringsecret", "32randombytes", "notfromthesource",
 	"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", // FastAPI's tutorial
 	"01234567890123456789", "12345678901234567890", "abcdefghijklmnopqrstuvwxyz",
 }
@@ -54,6 +54,11 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 	for i, secret := range secrets {
 		if err := checkSecret(secret); err != nil {
 			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
+		}
+		for j := range i {
+			if bytes.Equal(secret, secrets[j]) {
+				return nil, fmt.Errorf("auth: Secrets[%d] is Secrets[%d] once more", i, j)
+			}
 		}
 		for _, p := range []purpose{purposeFlash, purposeReset, purposeRemember} {
 			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
@@ -80,6 +85,9 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 
 func checkSecret(secret []byte) error {
 	lower := bytes.ToLower(secret)
+	for _, separator := range []string{" ", "-", "_"} {
+		lower = bytes.ReplaceAll(lower, []byte(separator), nil)
+	}
 	for _, known := range wellKnownSecrets {
 		if bytes.Contains(lower, []byte(known)) {
 			return errors.New("is a well-known text")

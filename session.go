@@ -83,6 +83,7 @@ type state struct {
 	committed bool // the header is written: no cookie can be set any more
 
 	resumed       bool              // the remember cookie has been tried
+	proved        string            // the ID of the account whose password this request has shown
 	cookie        map[string]string // to be set; an empty value deletes
 	rememberUntil time.Time         // of the remember cookie, if it is set
 	flash         []Flash

@@ -170,6 +170,21 @@ func TestLoginAndLogout(t *testing.T) {
 	}
 }
 
+// An event says how somebody authenticated if the library knows.
+func TestMethodOfLogin(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", true)
+	for path, want := range map[string]string{"/login": "password", "/enter": ""} {
+		app.Events()
+		if r := app.Client(t).Post(path, "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
+			t.Fatal(r.Status)
+		}
+		if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventLogin || events[0].Method != want {
+			t.Errorf("%s: %v, want a login by %q", path, events, want)
+		}
+	}
+}
+
 func TestLoginReplacesTheCookie(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)

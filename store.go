@@ -23,9 +23,10 @@ type User interface {
 }
 
 // A FormReader is a [User] with fields of its own that come from the
-// registration form. The stores of this module call ReadForm on the new user
-// before they save it; its error is the error of CreateUser, and nothing is
-// saved.
+// registration form. It is the store that calls ReadForm, on the new user and
+// before it saves it; its error is the error of CreateUser, and nothing is
+// saved. memstore and sqlstore do; a store of one's own must, if its users are
+// such.
 type FormReader interface {
 	ReadForm(form url.Values) error
 }
@@ -103,8 +104,9 @@ func (f LoaderFunc[U]) LoadUser(ctx context.Context, id string) (U, error) { ret
 //
 // All methods may be called by many goroutines at once, and by several
 // processes where the store is shared. Each is atomic: its effect is whole or
-// absent. After an error that is not among those named here (a connection
-// lost, a context cancelled midway) the caller does not know which.
+// absent. A call whose context is done returns its error and does nothing. After
+// an error that is not among those named here (a connection lost, a context
+// cancelled midway) the caller does not know which.
 type UserStore[U User] interface {
 	UserLoader[U]
 
@@ -167,8 +169,9 @@ func (r Record) Expired(now time.Time) bool {
 // implementation; its subtests are this contract in detail.
 //
 // Each method is atomic: its effect is whole or absent, and visible to every
-// other process when it returns. After an error that is not among those named
-// here the caller does not know which. All methods may be called by many goroutines
+// other process when it returns. A call whose context is done returns its error
+// and does nothing. After an error that is not among those named here the caller
+// does not know which. All methods may be called by many goroutines
 // at once. A record that has expired behaves as one that is not there; removing
 // it is the store's own affair. An empty Kind or Key is ErrInvalidRecord.
 type RecordStore interface {

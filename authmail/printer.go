@@ -2,6 +2,7 @@ package authmail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,7 +23,9 @@ type Printer struct {
 // NewPrinter makes a Printer that writes to w: recipient, subject and text part.
 func NewPrinter(w io.Writer) *Printer {
 	p := &Printer{w: w, mu: new(sync.Mutex)}
-	p.templates, p.err = parseTemplates(nil)
+	if p.templates, p.err = parseTemplates(nil); w == nil {
+		p.err = errors.New("authmail: a printer without a writer")
+	}
 	return p
 }
 

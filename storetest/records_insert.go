@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -103,8 +104,8 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		t.holds("after InsertRecord of a key that was taken", r, asGiven)
 	})
 	s.run(t, "of 50 racers with one key, one wins", func(t *recordTest) {
-		errs := race(racers, func(i int) error {
-			return t.store.InsertRecord(t.Context(), t.owned("key", fmt.Sprint("user ", i)))
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+			return t.store.InsertRecord(ctx, t.owned("key", fmt.Sprint("user ", i)))
 		})
 		const mend = "do not look first and insert then; let the primary key refuse, or hold one lock over both"
 		winner := oneWins(t.T, "InsertRecord of one key by 50 racers", errs, auth.ErrRecordExists, mend)
@@ -114,8 +115,8 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		expired := t.record("key")
 		t.insert(expired)
 		t.clock.Set(expired.Expires)
-		errs := race(racers, func(i int) error {
-			return t.store.InsertRecord(t.Context(), t.owned("key", fmt.Sprint("user ", i)))
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+			return t.store.InsertRecord(ctx, t.owned("key", fmt.Sprint("user ", i)))
 		})
 		const mend = "delete what has expired and insert in one transaction, or INSERT … ON CONFLICT DO UPDATE … WHERE expires <= ?"
 		winner := oneWins(t.T, "InsertRecord over an expired record by 50 racers", errs, auth.ErrRecordExists, mend)
@@ -127,7 +128,7 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		for i := range racers {
 			want = append(want, t.record(fmt.Sprint("key ", i)))
 		}
-		for i, err := range race(racers, func(i int) error { return t.store.InsertRecord(t.Context(), want[i]) }) {
+		for i, err := range race(t.Context(), racers, func(ctx context.Context, i int) error { return t.store.InsertRecord(ctx, want[i]) }) {
 			works(t.T, fmt.Sprint("InsertRecord by racer ", i), err)
 		}
 		t.lists("after the race", "user", "every InsertRecord that returned nil has inserted", want...)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/go-login/auth"
@@ -59,8 +60,8 @@ func (s recordSuite) takeRecord(t *testing.T) {
 		r := t.record("key")
 		t.insert(r)
 		taken := make([]auth.Record, racers)
-		errs := race(racers, func(i int) (err error) {
-			taken[i], err = t.store.TakeRecord(t.Context(), r.Kind, r.Key)
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+			taken[i], err = t.store.TakeRecord(ctx, r.Kind, r.Key)
 			return err
 		})
 		const mend = "do not get first and delete then; DELETE … RETURNING, GETDEL, or one lock over both"

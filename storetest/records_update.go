@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -118,10 +119,10 @@ func (s recordSuite) updateRecord(t *testing.T) {
 	s.run(t, "of 50 racers with one Version, one wins", func(t *recordTest) {
 		r := t.record("key")
 		t.insert(r)
-		errs := race(racers, func(i int) error {
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
 			mine := r
 			mine.Data = fmt.Append(nil, "racer ", i)
-			return t.store.UpdateRecord(t.Context(), mine)
+			return t.store.UpdateRecord(ctx, mine)
 		})
 		winner := oneWins(t.T, "UpdateRecord by 50 racers with one Version", errs, auth.ErrConflict, compare)
 		r.Data, r.Version = fmt.Append(nil, "racer ", winner), r.Version+1
@@ -132,7 +133,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		r := t.record("key")
 		r.Data = nil
 		t.insert(r)
-		errs := race(counters, func(int) error {
+		errs := race(t.Context(), counters, func(context.Context, int) error {
 			for range each {
 				for {
 					got, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
@@ -174,11 +175,11 @@ func (t *recordTest) ended(verb string, end func(auth.Record) error) {
 	for i := range rounds {
 		r := t.record(fmt.Sprint("key ", i))
 		t.insert(r)
-		errs := race(4, func(i int) error {
+		errs := race(t.Context(), 4, func(ctx context.Context, i int) error {
 			if i == 2 {
 				return end(r)
 			}
-			return t.store.UpdateRecord(t.Context(), r)
+			return t.store.UpdateRecord(ctx, r)
 		})
 		works(t.T, verb+", racing UpdateRecord", errs[2])
 		for _, i := range []int{0, 1, 3} {

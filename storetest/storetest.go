@@ -38,6 +38,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -109,20 +110,40 @@ func fails(t *testing.T, did string, err, want error, mend string) bool {
 	return false
 }
 
-// race calls f from n goroutines at once and returns their errors.
-func race(n int, f func(i int) error) []error {
+// race calls f from n goroutines at once and returns their errors. A store that
+// asks the context it gets, as it must, lets the others go first.
+func race(ctx context.Context, n int, f func(ctx context.Context, i int) error) []error {
 	errs := make([]error, n)
 	start := make(chan struct{})
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
 			<-start
-			errs[i] = f(i)
+			errs[i] = f(yielding{ctx}, i)
 		})
 	}
 	close(start)
 	group.Wait()
 	return errs
+}
+
+// yielding is a context in which everybody else goes first, so that what is not
+// done in one step is seen to be several.
+type yielding struct{ context.Context }
+
+func (y yielding) Err() error {
+	runtime.Gosched()
+	return y.Context.Err()
+}
+
+func (y yielding) Done() <-chan struct{} {
+	runtime.Gosched()
+	return y.Context.Done()
+}
+
+func (y yielding) Value(key any) any {
+	runtime.Gosched()
+	return y.Context.Value(key)
 }
 
 // oneWins checks that of racers one has succeeded and the others have lost, each

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,8 +83,8 @@ func (t *userTest[U]) create(a auth.Account) auth.Account {
 }
 
 // tryCreate saves an account and returns its ID. A racer may call it.
-func (t *userTest[U]) tryCreate(a auth.Account) (id string, err error) {
-	user, err := t.store.CreateUser(t.Context(), a, nil)
+func (t *userTest[U]) tryCreate(ctx context.Context, a auth.Account) (id string, err error) {
+	user, err := t.store.CreateUser(ctx, a, nil)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,8 +101,8 @@ func (s userSuite[U]) createUser(t *testing.T) {
 	})
 	s.run(t, "gives every account an ID of its own", func(t *userTest[U]) {
 		ids := make([]string, racers)
-		errs := race(racers, func(i int) (err error) {
-			ids[i], err = t.tryCreate(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+			ids[i], err = t.tryCreate(ctx, auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
 			return err
 		})
 		for i, err := range errs {
@@ -177,8 +178,8 @@ func (s userSuite[U]) createUser(t *testing.T) {
 			return t.name("mike")
 		}
 		ids := make([]string, racers)
-		errs := race(racers, func(i int) (err error) {
-			ids[i], err = t.tryCreate(auth.Account{Username: name(i), Email: t.email(fmt.Sprint("racer-", i))})
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+			ids[i], err = t.tryCreate(ctx, auth.Account{Username: name(i), Email: t.email(fmt.Sprint("racer-", i))})
 			return err
 		})
 		winner := oneWins(t.T, "CreateUser of one username by 50 racers", errs, auth.ErrUsernameTaken, reserves)
@@ -191,8 +192,8 @@ func (s userSuite[U]) createUser(t *testing.T) {
 	})
 	s.run(t, "of 50 racers with one address, one wins", func(t *userTest[U]) {
 		ids := make([]string, racers)
-		errs := race(racers, func(i int) (err error) {
-			ids[i], err = t.tryCreate(auth.Account{Username: t.name(fmt.Sprint("racer-", i)), Email: t.email("mike")})
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+			ids[i], err = t.tryCreate(ctx, auth.Account{Username: t.name(fmt.Sprint("racer-", i)), Email: t.email("mike")})
 			return err
 		})
 		winner := oneWins(t.T, "CreateUser of one address by 50 racers", errs, auth.ErrEmailTaken, reserves)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -70,10 +71,10 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 	})
 	s.run(t, "of 50 racers with one Version, one wins", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
-		errs := race(racers, func(i int) error {
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
 			mine := a.Clone()
 			mine.Stamp = auth.NewSecret(fmt.Sprint("racer ", i))
-			return t.store.UpdateAccount(t.Context(), mine)
+			return t.store.UpdateAccount(ctx, mine)
 		})
 		winner := oneWins(t.T, "UpdateAccount by 50 racers with one Version", errs, auth.ErrConflict, compare)
 		a.Stamp, a.Version = auth.NewSecret(fmt.Sprint("racer ", winner)), a.Version+1
@@ -84,10 +85,10 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		for i := range all {
 			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
 		}
-		errs := race(racers, func(i int) error {
+		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
 			mine := all[i]
 			mine.Username = t.name("wanted")
-			return t.store.UpdateAccount(t.Context(), mine)
+			return t.store.UpdateAccount(ctx, mine)
 		})
 		const mend = "a UNIQUE index on the canonical name must refuse, or one lock be held over look and write"
 		winner := oneWins(t.T, "UpdateAccount to one username by 50 racers", errs, auth.ErrUsernameTaken, mend)
