@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"embed"
+	"errors"
+	"html/template"
+	"io/fs"
+	"net/http"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/pages"
+	"github.com/go-login/auth/sqlstore"
+)
+
+// A User is an account; fields of the application's own would go beside it.
+type User struct{ auth.Account }
+
+//go:embed templates
+var embedded embed.FS
+
+type app struct {
+	manager   *auth.Manager[*User]
+	templates fs.FS
+}
+
+// newApp returns the whole application.
+func newApp(db *sql.DB, cfg auth.Config) (http.Handler, error) {
+	manager, err := auth.New(sqlstore.New[User](db, sqlstore.SQLite), cfg)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := fs.Sub(embedded, "templates")
+	if err != nil {
+		return nil, err
+	}
+	ready, err := pages.New(manager, pages.Config{Site: "Quickstart", Templates: templates}) // which has a layout.html
+	if err != nil {
+		return nil, err
+	}
+	a := &app{manager, templates}
+	mux := http.NewServeMux()
+	mux.Handle("/", ready)
+	mux.HandleFunc("GET /{$}", a.page("home", "Home"))
+	mux.Handle("GET /profile", manager.RequireLogin(a.page("profile", "Profile")))
+	mux.Handle("GET /settings", manager.RequireLogin(a.page("settings", "Settings")))
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return manager.LoadAndSave(mux), nil
+}
+
+// page shows a template, with the user if there is one.
+func (a *app) page(name, title string) http.HandlerFunc {
+	page := template.Must(template.ParseFS(a.templates, "layout.html", name+".html"))
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, err := a.manager.User(r.Context())
+		if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
+			a.manager.Error(w, r, err)
+			return
+		}
+		data := struct {
+			Name, Title string
+			User        *User
+			Flashes     []auth.Flash
+		}{name, title, user, a.manager.Flashes(r.Context())}
+		var body bytes.Buffer
+		if err := page.Execute(&body, data); err != nil {
+			a.manager.Error(w, r, err)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		_, _ = body.WriteTo(w) // an error means that the client has gone
+	}
+}

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const fresh = "quite another sentence"
+
+func TestReset(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	c, laptop, phone := s.client(), s.client(), s.client()
+	c.register("susan")
+	wantRedirect(t, laptop.login("susan", good), "/")
+	wantRedirect(t, phone.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
+
+	wantRedirect(t, c.post("/forgot-password", "email", " Susan@Example.com "), "/login")
+	wantText(t, c.get("/login"), "Check your email for instructions to reset your password.")
+	link := mails.receive("susan").link
+	if !strings.HasPrefix(link, s.url+"/reset-password?token=") {
+		t.Errorf("the link is %s", link)
+	}
+	// Scanners and previews open links as well, and change nothing.
+	s.client().openForm(link)
+
+	c.openForm(link)
+	page := c.reset("shorter")
+	wantStatus(t, page, http.StatusUnprocessableEntity)
+	wantText(t, page, "The password must have at least 8 characters.")
+	page = c.post("/reset-password", "password", fresh, "confirm_password", good)
+	wantStatus(t, page, http.StatusUnprocessableEntity)
+	wantText(t, page, "The passwords do not match.")
+	laptop.wantUser("susan") // nothing has happened yet
+
+	late := s.client() // has the form open as well
+	late.openForm(link)
+	wantRedirect(t, c.reset(fresh), "/login")
+	wantText(t, c.get("/login"), "Your password has been reset.")
+	c.wantUser("") // and nobody is logged in by it
+
+	laptop.wantUser("")
+	phone.wantUser("")
+	phone.closeBrowser()
+	phone.wantUser("")
+	wantStatus(t, c.login("susan", good), http.StatusUnprocessableEntity)
+	wantRedirect(t, c.login("susan", fresh), "/")
+	c.wantUser("susan")
+
+	// The second use, of the link, of the form, and of a form that was open.
+	again := s.client()
+	again.wantInvalid(again.open(link))
+	again.wantInvalid(again.reset("a third sentence"))
+	late.wantInvalid(late.reset("a third sentence"))
+	wantRedirect(t, s.client().login("susan", fresh), "/")
+	wantStatus(t, s.client().login("susan", "a third sentence"), http.StatusUnprocessableEntity)
+}
+
+// TestParallelReset uses one link fifty times at once.
+func TestParallelReset(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	link := s.forgot(mails, "susan")
+	const n = 50
+	password := func(i int) string { return "the sentence number " + strconv.Itoa(i) }
+	answers := make([]response, n)
+	begin := make(chan struct{})
+	var using sync.WaitGroup
+	for i := range answers {
+		c := s.client()
+		c.openForm(link)
+		r := c.request(http.MethodPost, "/reset-password", form("password", password(i), "confirm_password", password(i)))
+		using.Go(func() {
+			<-begin
+			var err error
+			if answers[i], err = c.try(r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(begin)
+	using.Wait()
+	won := -1
+	for i, r := range answers {
+		if r.location != "/login" {
+			wantRedirect(t, r, "/forgot-password")
+			continue
+		}
+		wantRedirect(t, r, "/login")
+		if won >= 0 {
+			t.Errorf("%d and %d won", won, i)
+		}
+		won = i
+	}
+	for i := range answers {
+		r := s.client().login("susan", password(i))
+		if i == won {
+			wantRedirect(t, r, "/")
+		} else {
+			wantStatus(t, r, http.StatusUnprocessableEntity)
+		}
+	}
+	if won < 0 {
+		t.Error("nobody won")
+	}
+	wantStatus(t, s.client().login("susan", good), http.StatusUnprocessableEntity)
+}
+
+// TestOldLink: a change of password makes the links that were mailed before it
+// void, and so does the use of one of them.
+func TestOldLink(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	susan := s.client()
+	susan.register("susan")
+	wantRedirect(t, susan.login("susan", good), "/")
+	old, opened := s.client(), s.client()
+	link := s.forgot(mails, "susan")
+	opened.openForm(link)
+	wantRedirect(t, susan.post("/account/password", "current_password", good, "password", fresh, "confirm_password", fresh), "/account")
+	old.wantInvalid(old.open(link))
+	opened.wantInvalid(opened.reset("a third sentence"))
+	susan.wantUser("susan")
+	wantRedirect(t, s.client().login("susan", fresh), "/")
+
+	first, second := s.forgot(mails, "susan"), s.forgot(mails, "susan")
+	c := s.client()
+	c.openForm(first)
+	wantRedirect(t, c.reset("a third sentence"), "/login")
+	old.wantInvalid(old.open(second))
+}
+
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	susan := s.client()
+	susan.register("susan")
+	link := s.forgot(mails, "susan")
+	_, token, _ := strings.Cut(link, "token=")
+	flipped := []byte(token)
+	flipped[len(flipped)/2] ^= 1
+	for _, garbage := range []string{
+		"", "x", string(flipped), token[:len(token)-1], token + "A", token + token, strings.Repeat("A", 10_000), "\x00", "%ff", "../..",
+	} {
+		c := s.client()
+		c.wantInvalid(c.open("/reset-password?token=" + url.QueryEscape(garbage)))
+		// And as the cookie that a link leaves.
+		c.openForm(link)
+		for name := range c.cookies {
+			c.cookies[name].Value = strings.Trim(garbage, "\x00") + "x"
+		}
+		c.wantInvalid(c.reset(fresh))
+	}
+	c := s.client()
+	c.wantInvalid(c.get("/reset-password"))
+	c.wantInvalid(c.reset(fresh))
+	// A token of another kind, and one in the body.
+	wantRedirect(t, c.login("susan", good), "/")
+	for _, cookie := range c.cookies {
+		other := s.client()
+		other.wantInvalid(other.open("/reset-password?token=" + url.QueryEscape(cookie.Value)))
+	}
+	c = s.client()
+	c.wantInvalid(c.post("/reset-password", "token", token, "password", fresh, "confirm_password", fresh))
+	wantRedirect(t, s.client().login("susan", good), "/")
+}
+
+// TestHost: links go where the application is, whatever the request says.
+func TestHost(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "Forwarded", "X-Forwarded-Proto", "X-Forwarded-Prefix"} {
+		c := s.client()
+		r := c.request(http.MethodPost, "/forgot-password", form("email", "susan@example.com"))
+		switch header {
+		case "Host":
+			r.Host = "evil.example"
+		case "Forwarded":
+			r.Header.Set(header, "host=evil.example;proto=https")
+		default:
+			r.Header.Set(header, "evil.example")
+		}
+		answer := c.do(r)
+		wantRedirect(t, answer, "/login")
+		m := mails.receive("susan")
+		if !strings.HasPrefix(m.link, s.url+"/reset-password?token=") || strings.Contains(m.text, "evil") {
+			t.Errorf("%s: the link is %s", header, m.link)
+		}
+		c.openForm(m.link)
+	}
+	r := s.client().request(http.MethodGet, "/profile", nil)
+	r.Host = "evil.example"
+	wantRedirect(t, s.client().do(r), "/login?next=%2Fprofile")
+}
+
+// alike fails unless a stranger cannot tell the two answers apart, but by the
+// time and by what is sealed.
+func alike(t *testing.T, a, b response) {
+	t.Helper()
+	shape := func(r response) string {
+		h := r.header.Clone()
+		h.Del("Date")
+		for i, cookie := range h["Set-Cookie"] {
+			name, rest, _ := strings.Cut(cookie, "=")
+			value, attributes, _ := strings.Cut(rest, ";")
+			h["Set-Cookie"][i] = name + "=" + strconv.Itoa(len(value)) + " bytes;" + attributes
+		}
+		var text strings.Builder
+		_ = h.Write(&text)
+		return fmt.Sprintln(r.status) + text.String() + r.body
+	}
+	if one, other := shape(a), shape(b); one != other {
+		t.Errorf("one answer is\n%s\nthe other is\n%s", one, other)
+	}
+}
+
+// askAlike asks for a link for susan, who has an account, and for one who has
+// none.
+func (s *site) askAlike() {
+	s.t.Helper()
+	known, unknown := s.client(), s.client()
+	one := known.post("/forgot-password", "email", "susan@example.com")
+	other := unknown.post("/forgot-password", "email", "nobody@example.com")
+	wantRedirect(s.t, one, "/login")
+	alike(s.t, one, other)
+	one, other = known.get("/login"), unknown.get("/login")
+	wantText(s.t, one, "Check your email for instructions to reset your password.")
+	alike(s.t, one, other)
+}
+
+func TestForgotAlike(t *testing.T) {
+	t.Parallel()
+	mails := newMailServer(t, nil)
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	s.askAlike()
+	mails.receive("susan")
+	page := s.client().post("/forgot-password", "email", "not an address")
+	wantStatus(t, page, http.StatusUnprocessableEntity)
+	wantText(t, page, "Invalid email address.")
+	wantField(t, page, "email", "not an address")
+	s.stop() // sends what waits
+	if len(mails.got) != 0 {
+		t.Errorf("one more mail: %v", <-mails.got)
+	}
+}
+
+// TestForgotHanging has a mail server that says nothing until the answers are
+// there.
+func TestForgotHanging(t *testing.T) {
+	t.Parallel()
+	var hanging *gate
+	mails := newMailServer(t, func(l net.Listener) net.Listener { hanging = newGate(l); return hanging })
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	s.askAlike()
+	wait(t, hanging.knocked) // the mailer is waiting there now
+	s.askAlike()
+	if len(mails.got) != 0 {
+		t.Fatal("the server did not hang")
+	}
+	hanging.open()
+	mails.receive("susan")
+	mails.receive("susan")
+}
+
+// TestForgotDown has a mail server that hangs up.
+func TestForgotDown(t *testing.T) {
+	t.Parallel()
+	var down *shut
+	mails := newMailServer(t, func(l net.Listener) net.Listener { down = &shut{newGate(l)}; return down })
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	s.askAlike()
+	wait(t, down.knocked) // the mailer has tried, and will again
+	s.askAlike()
+	down.open()
+	s.stop() // which it does now
+	for range 2 {
+		s := mails.receive("susan")
+		if !strings.Contains(s.link, "/reset-password?token=") {
+			t.Errorf("the link is %q", s.link)
+		}
+	}
+}
+
+// TestStop: what was promised before the end is sent after it.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	var hanging *gate
+	mails := newMailServer(t, func(l net.Listener) net.Listener { hanging = newGate(l); return hanging })
+	s := start(t, "-smtp", mails.addr)
+	s.client().register("susan")
+	s.askReset("susan")
+	wait(t, hanging.knocked)
+	stopping := idle(t, s.url)
+	s.cancel()
+	stopping()
+	if len(s.stopped) != 0 {
+		t.Error("it did not wait for the mail")
+	}
+	hanging.open()
+	s.stop()
+	if len(mails.got) != 1 {
+		t.Error("the mail was not sent")
+	}
+}
+
+// idle keeps a connection to a server, and returns a function that waits until
+// the server has closed it, because it is stopping.
+func idle(t *testing.T, base string) func() {
+	t.Helper()
+	u, err := url.Parse(base)
+	check(t, err)
+	conn, err := net.Dial("tcp", u.Host)
+	check(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/auth.css", nil)
+	check(t, err)
+	check(t, r.Write(conn))
+	reader := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(reader, r)
+	check(t, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	check(t, err)
+	return func() {
+		t.Helper()
+		if b, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("got %v, %v", b, err)
+		}
+	}
+}
+
+// TestPrinted: without a mail server, mails are printed.
+func TestPrinted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.client()
+	c.register("susan")
+	s.askReset("nobody")
+	s.askReset("susan")
+	link := printedLink(t, s.lines)
+	if !strings.HasPrefix(link, s.url+"/reset-password?token=") {
+		t.Errorf("the link is %s", link)
+	}
+	c.openForm(link)
+	wantRedirect(t, c.reset(fresh), "/login")
+	wantRedirect(t, c.login("susan", fresh), "/")
+	s.stop()
+	if line, ok := <-s.lines; ok {
+		t.Errorf("it also prints %q", line)
+	}
+}
