@@ -158,7 +158,7 @@ func (s *state) destroy() error {
 		return err
 	}
 	if s.cur != nil { // a visitor's
-		ctx, cancel := detach(s.ctx)
+		ctx, cancel := detach(s.inner)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.record.Key); err != nil {
 			return err
@@ -196,7 +196,7 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	if s == nil {
 		return ErrNoSession
 	}
-	return s.save(ctx, string(encoded))
+	return s.save(innerContext{ctx, t.core}, string(encoded))
 }
 
 // DeleteCtx is called by RenewToken, which is a rotation, and by Destroy, which

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -51,6 +52,10 @@ type Event struct {
 // event tells the log and Config.OnEvent.
 func (c *Core) event(ctx context.Context, e Event) {
 	e.Time = c.cfg.Now()
+	var refused *PasswordError
+	if errors.As(e.Err, &refused) { // without what PasswordCheck says: it has seen the password
+		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
+	}
 	if s := c.stateOf(ctx); s != nil {
 		e.Address, e.UserAgent = s.address(), s.agent()
 	}

@@ -13,9 +13,14 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 		return ErrNoSession
 	}
 	defer s.emit()
+	if user == nil {
+		return ErrUserNotFound
+	}
 	var o loginOptions
 	for _, option := range options {
-		option(&o)
+		if option != nil {
+			option(&o)
+		}
 	}
 	s.op.Lock()
 	if s.proved != "" && s.proved == user.AuthAccount().ID {
@@ -34,7 +39,9 @@ func (s *state) enter(user User, o loginOptions) error {
 		stranger, err = s.login(user, o)
 	}
 	if err != nil {
-		s.note(Event{Kind: EventLoginRefused, UserID: a.ID, Method: o.method, Err: err})
+		if !errors.Is(err, ErrConflict) { // after which the caller begins again
+			s.note(Event{Kind: EventLoginRefused, UserID: a.ID, Method: o.method, Err: err})
+		}
 		return err
 	}
 	if stranger {
@@ -85,11 +92,11 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	now := s.core.cfg.Now()
 	h := header{
 		userID: a.ID, loginID: newToken(), stamp: a.Stamp.Reveal(), methods: o.method,
-		address: s.address(), agent: s.agent(), device: o.device,
+		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}
 	if o.method == methodRemember {
-		h.authenticated = time.Time{}
+		h.authenticated, h.device = time.Time{}, o.device.record.Key
 	}
 	values := ""
 	if s.cur != nil {
@@ -112,7 +119,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	}
 	var check func() error
 	if o.method == methodRemember {
-		check = func() error { return s.deviceLives(o.device) }
+		check = func() error { return s.useUp(o.device) }
 	}
 	if err := s.replace(h, values, check); err != nil {
 		s.dropDevice(fresh)
@@ -136,7 +143,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 // between runs in between, if it is given; if it fails, nothing has happened.
 // After it there is no way back. The caller holds op.
 func (s *state) replace(h header, values string, between func() error) error {
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	c, old, token := s.core, s.cur, newToken()
 	next := &session{
@@ -212,14 +219,14 @@ func (s *state) rotate() error {
 }
 
 // changeStamp runs a change of the account that gives it a new Stamp, and ends
-// the account's sessions, but for the request's own if it is one of them: that
-// one goes on under a new token. Its new record is stored before the change, so
+// the account's sessions, but for the request's own if it is one of them and not
+// void: that one goes on under a new token. Its new record is stored before the change, so
 // that a store which fails then has changed nothing.
-func (s *state) changeStamp(userID string, stamp Secret, change func() error) error {
+func (s *state) changeStamp(userID string, old, stamp Secret, change func() error) error {
 	defer s.emit()
 	s.op.Lock()
 	defer s.op.Unlock()
-	if !s.cur.isLogin() || s.cur.header.userID != userID || s.committed {
+	if !s.cur.isLogin() || s.cur.header.userID != userID || !old.Equal(NewSecret(s.cur.header.stamp)) || s.committed {
 		err := change()
 		if err == nil {
 			s.endSessions(userID)
@@ -260,7 +267,7 @@ func (s *state) revoked(userID string) {
 
 // endSessions is Core.endSessions for a caller that holds op.
 func (s *state) endSessions(userID string, keep ...string) {
-	if err := s.core.deleteSessions(s.ctx, userID, keep...); err != nil {
+	if err := s.core.deleteSessions(s.inner, userID, keep...); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }
@@ -272,10 +279,7 @@ func (c *Core) LogoutUser(ctx context.Context) error {
 		return ErrNoSession
 	}
 	defer s.emit()
-	s.op.Lock()
-	hadLogin, late := s.cur.isLogin(), s.committed
-	err := s.end()
-	s.op.Unlock()
+	hadLogin, late, err := s.logout()
 	if err != nil {
 		return err
 	}
@@ -288,13 +292,20 @@ func (c *Core) LogoutUser(ctx context.Context) error {
 	return nil
 }
 
+func (s *state) logout() (hadLogin, late bool, err error) {
+	s.op.Lock()
+	defer s.op.Unlock() // also if the store panics
+	hadLogin, late = s.cur.isLogin(), s.committed
+	return hadLogin, late, s.end()
+}
+
 // end ends the request's login and deletes its cookie. What a visitor has is
 // kept. The caller holds op.
 func (s *state) end() error {
 	if s.failed != nil {
 		return s.failed
 	}
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	if err := s.forget(s.cur, ""); err != nil {
 		return err

@@ -26,6 +26,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		}
 		s := &state{core: c, request: r}
 		s.ctx = &requestContext{r.Context(), s}
+		s.inner = innerContext{s.ctx, c}
 		r = r.WithContext(s.ctx)
 		rw := &responseWriter{ResponseWriter: w, state: s, request: r}
 		if len(w.Header()) > 0 {
@@ -35,6 +36,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: err})
+			s.failed, s.ended = err, true // whoever asks who it is
 			c.Error(rw, r, err)
 			return
 		}

@@ -247,7 +247,7 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 
 // CheckPassword is Manager.CheckPassword.
 func (c *Core) CheckPassword(ctx context.Context, user User, password string) (bool, error) {
-	if password == "" || len(password) > maxPassword || !isText(password) {
+	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
 	result, err := c.hasher.verify(ctx, user.AuthAccount().PasswordHash, password)
@@ -317,6 +317,9 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 
 // SetPassword is Manager.SetPassword.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) error {
+	if user == nil {
+		return ErrUserNotFound
+	}
 	id := user.AuthAccount().ID
 	if err := c.setPassword(ctx, user, password); err != nil {
 		c.event(ctx, Event{Kind: EventPasswordFailed, UserID: id, Err: err})
@@ -354,9 +357,8 @@ func (c *Core) setPassword(ctx context.Context, user User, password string) erro
 		}
 		return err
 	}
-	// The session is locked meanwhile: the store must not wait for it.
-	inner := loadingContext{ctx, c}
-	return s.changeStamp(account.ID, stamp, func() error {
+	inner := innerContext{ctx, c} // the session is locked meanwhile
+	return s.changeStamp(account.ID, account.Stamp, stamp, func() error {
 		_, err := c.updateAccount(inner, account.ID, change)
 		return err
 	})

@@ -36,6 +36,9 @@ const (
 	// successor: for tabs that are opened at once, and answers that are lost.
 	rememberGrace = time.Minute
 
+	// maxSpare is how often it can be used then: by more tabs than anybody opens.
+	maxSpare = 30
+
 	// maxRemember is what browsers keep a cookie at most.
 	maxRemember = 400 * 24 * time.Hour
 )
@@ -46,7 +49,7 @@ type LoginOption func(*loginOptions)
 type loginOptions struct {
 	method   string
 	remember time.Duration // 0: not
-	device   string        // the remembered device that the login is made from
+	device   *device       // the remembered device that the login is made from
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
@@ -72,15 +75,17 @@ type device struct {
 	stamp   string
 	counter uint64
 	rotated time.Time // when the counter was last counted up
+	spare   uint64    // how often the cookie before has been used since
 	created time.Time
 	address string
 	agent   string
 	cookie  string // the one that is good now, if it is known
+	current bool   // the request came with the one that was good, and not with the one before
 }
 
 func (d *device) encode() {
 	b := appendText([]byte{formatVersion}, d.stamp)
-	b = binary.AppendUvarint(b, d.counter)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, d.counter), d.spare)
 	b = binary.AppendVarint(b, d.rotated.UnixMilli())
 	b = binary.AppendVarint(b, d.created.UnixMilli())
 	d.record.Data = appendText(appendText(b, d.address), d.agent)
@@ -91,7 +96,7 @@ func decodeDevice(record Record) (device, bool) {
 	if r.byte() != formatVersion {
 		return device{}, false
 	}
-	d := device{record: record, stamp: r.text(), counter: r.uvarint()}
+	d := device{record: record, stamp: r.text(), counter: r.uvarint(), spare: r.uvarint()}
 	d.rotated, d.created = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
 	d.address, d.agent = r.text(), r.text()
 	return d, r.ok && r.rest == ""
@@ -115,7 +120,7 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration) (*device, error
 		cookie: s.core.rememberCookie(selector[:], 0),
 	}
 	d.encode()
-	if err := s.core.records.InsertRecord(s.ctx, d.record); err != nil {
+	if err := s.core.records.InsertRecord(s.inner, d.record); err != nil {
 		s.dropDevice(d) // it may have been stored all the same
 		return nil, err
 	}
@@ -127,7 +132,7 @@ func (s *state) dropDevice(d *device) {
 	if d == nil {
 		return
 	}
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	if err := take(ctx, s.core.records, kindRemember, d.record.Key); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
@@ -181,7 +186,7 @@ func (s *state) resume() error {
 	c := s.core
 	key := tokenKey(string(selector))
 	for range maxConflicts {
-		record, err := c.records.GetRecord(s.ctx, kindRemember, key)
+		record, err := c.records.GetRecord(s.inner, kindRemember, key)
 		if errors.Is(err, ErrRecordNotFound) {
 			return nil
 		} else if err != nil {
@@ -196,36 +201,38 @@ func (s *state) resume() error {
 		case counter+1 < d.counter || counter < d.counter && now.Sub(d.rotated) >= rememberGrace:
 			return s.endStolen(d)
 		}
-		user, err := c.users.load(loadingContext{s.ctx, c}, record.UserID)
+		user, err := c.users.load(s.inner, record.UserID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return err
 		}
 		if reason := invalid(d.stamp, user); reason != nil {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
-			return take(s.ctx, c.records, kindRemember, key)
+			return take(s.inner, c.records, kindRemember, key)
 		}
-		if counter == d.counter {
+		d.current = counter == d.counter
+		switch {
+		case d.current:
 			d.counter++
-			d.rotated = now
-			d.encode()
-			switch err := c.records.UpdateRecord(s.ctx, d.record); {
-			case errors.Is(err, ErrConflict): // another tab was first
-				continue
-			case errors.Is(err, ErrRecordNotFound):
-				return nil
-			case err != nil:
-				return err
-			}
+			d.rotated, d.spare = now, 0
+		case d.spare == maxSpare:
+			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: ErrLocked})
+			return nil
+		default:
+			d.spare++
 		}
+		d.encode()
 		d.cookie = c.rememberCookie(selector, d.counter)
-		return s.enterRemembered(user, d)
+		if err := s.enterRemembered(user, d); !errors.Is(err, ErrConflict) {
+			return err
+		}
+		// Another tab was first.
 	}
 	return ErrConflict
 }
 
 // enterRemembered logs in by a device, unless a gate refuses.
 func (s *state) enterRemembered(user User, d device) error {
-	err := s.enter(user, loginOptions{method: methodRemember, device: d.record.Key})
+	err := s.enter(user, loginOptions{method: methodRemember, device: &d})
 	switch {
 	case errors.Is(err, ErrLoginRefused), errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrFactorRequired):
 		return nil
@@ -236,14 +243,27 @@ func (s *state) enterRemembered(user User, d device) error {
 	defer s.op.Unlock()
 	s.setCookie(s.core.cookies.remember, d.cookie)
 	s.rememberUntil = d.record.Expires
+	if d.current {
+		// The browser has lost the logins that it was given for cookies before.
+		ctx, cancel := detach(s.inner)
+		defer cancel()
+		loginID := s.cur.header.loginID
+		err := s.core.endLogins(ctx, d.record.UserID, func(h header) bool { return h.device == d.record.Key && h.loginID != loginID })
+		if err != nil {
+			s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
+		}
+	}
 	return nil
 }
 
-// deviceLives returns ErrLoggedOut if the device is gone. It is asked once the
-// session made from it is stored: who ends a device deletes it first and lists
-// its sessions then, so that one of the two sees the other.
-func (s *state) deviceLives(key string) error {
-	_, err := s.core.records.GetRecord(s.ctx, kindRemember, key)
+// useUp counts the device's cookie as used, and returns ErrLoggedOut if the device is gone. It runs once the session made from
+// it is stored: who ends a device deletes it first and lists its sessions then,
+// so that one of the two sees the other; and a store that fails before has not
+// used up a cookie for nothing.
+func (s *state) useUp(d *device) error {
+	ctx, cancel := detach(s.inner)
+	defer cancel()
+	err := s.core.records.UpdateRecord(ctx, d.record)
 	if errors.Is(err, ErrRecordNotFound) {
 		return ErrLoggedOut
 	}
@@ -253,7 +273,7 @@ func (s *state) deviceLives(key string) error {
 // endStolen ends a device whose cookie was used twice, and its logins.
 func (s *state) endStolen(d device) error {
 	c := s.core
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	s.note(Event{Kind: EventRememberStolen, UserID: d.record.UserID, Method: methodRemember, Err: ErrLoggedOut})
 	if err := take(ctx, c.records, kindRemember, d.record.Key); err != nil {
@@ -274,7 +294,7 @@ func (s *state) forget(login *session, keep string) error {
 	if login.isLogin() && login.header.device != "" {
 		owners[login.header.device] = login.header.userID
 	}
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	for key, userID := range owners {
 		record, err := s.core.records.TakeRecord(ctx, kindRemember, key)

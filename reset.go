@@ -27,8 +27,11 @@ const (
 
 // ResetToken is Manager.ResetToken.
 func (c *Core) ResetToken(ctx context.Context, user User) (string, error) {
-	if c.store == nil {
+	switch {
+	case c.store == nil:
 		return "", ErrNoUserStore
+	case user == nil:
+		return "", ErrUserNotFound
 	}
 	a := user.AuthAccount()
 	switch {

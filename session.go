@@ -65,6 +65,7 @@ type state struct {
 	core    *Core
 	request *http.Request
 	ctx     context.Context // the request's, with this state in it
+	inner   context.Context // the same without it, for stores: see innerContext
 
 	// loading is held while the user is loaded, so that it happens once.
 	loading sync.Mutex
@@ -123,14 +124,15 @@ func (c *requestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// A loadingContext is what a UserLoader gets: nobody is logged in while the
-// user is being loaded, or asking who it is would wait for itself.
-type loadingContext struct {
+// An innerContext is what stores get while a lock of the state is held. There
+// is no session in it: a store, or a log of its own, that asks who the user is
+// would wait for itself.
+type innerContext struct {
 	context.Context
 	core *Core
 }
 
-func (c loadingContext) Value(key any) any {
+func (c innerContext) Value(key any) any {
 	if k, ok := key.(stateKey); ok && k.core == c.core {
 		return nil
 	}
@@ -193,7 +195,7 @@ func (s *state) load() error {
 		if c.kind == kindSession {
 			s.key = key
 		}
-		found, err := s.fetch(s.ctx, c.kind, key)
+		found, err := s.fetch(s.inner, c.kind, key)
 		if err != nil {
 			return err
 		}
@@ -241,7 +243,7 @@ func (s *state) touch() error {
 	next := *s.cur
 	next.header.seen = now
 	s.core.encode(&next)
-	switch err := s.core.sessions.UpdateRecord(s.ctx, next.record); {
+	switch err := s.core.sessions.UpdateRecord(s.inner, next.record); {
 	case err == nil:
 		next.record.Version++
 		s.cur = &next
@@ -305,20 +307,30 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		case known:
 			return user, void, nil
 		}
-		user, err := s.core.users.load(loadingContext{ctx, s.core}, cur.header.userID)
+		user, err := s.core.users.load(innerContext{ctx, s.core}, cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return nil, void, err
 		}
-		s.op.Lock()
-		if s.cur == cur { // else somebody logged in or out meanwhile: begin again
-			s.user, s.userKnown = user, true
-			if reason := invalid(cur.header.stamp, user); reason != nil {
-				void = true
-				s.discard(reason)
-			}
+		if s.takeUser(cur, user) {
+			void = true
 		}
-		s.op.Unlock()
 	}
+}
+
+// takeUser takes the user that was loaded for a session, unless somebody has
+// logged in or out meanwhile. It reports whether the session is void.
+func (s *state) takeUser(cur *session, user User) (void bool) {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.cur != cur {
+		return false
+	}
+	s.user, s.userKnown = user, true
+	reason := invalid(cur.header.stamp, user)
+	if reason != nil {
+		s.discard(reason)
+	}
+	return reason != nil
 }
 
 // invalid says why something that was made with this stamp is not the user's
@@ -342,7 +354,7 @@ func (s *state) discard(reason error) {
 	cur := s.cur
 	s.cur, s.user = nil, nil
 	s.note(Event{Kind: EventSessionEnded, UserID: cur.header.userID, Err: reason})
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(s.inner)
 	defer cancel()
 	s.drop(ctx, cur)
 }
@@ -427,7 +439,7 @@ func (s *state) commit(h http.Header) error {
 	}
 	// What was made for one user is nobody else's, nor the back button's; and a
 	// cookie is never to be cached, whatever the application says.
-	personal := (s.varies || ready) && s.cur != nil
+	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
 	if len(s.cookie) > 0 || personal && h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}

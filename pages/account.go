@@ -12,30 +12,40 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, "account", nil)
 }
 
-func (p *Pages) passwordForm(values url.Values) *Form {
+func (p *Pages) passwordForm(values url.Values, user auth.User) *Form {
 	t := &p.texts
-	return newForm(p.urls.Password, t.PasswordButton, values,
+	f := newForm(p.urls.Password, t.PasswordButton, values,
 		Field{Name: "current_password", Label: t.CurrentPassword, Type: "password", Autocomplete: "current-password", Required: true},
 		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)
+	f.Login = loginOf(user)
+	return f
 }
 
 func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, "password", p.passwordForm(nil))
-}
-
-func (p *Pages) password(w http.ResponseWriter, r *http.Request) {
-	f := p.passwordForm(r.PostForm)
-	f.require(p.texts.Required)
 	user, err := p.core.User(r.Context())
-	right := false
-	if err == nil && f.get("current_password") != "" {
-		right, err = p.core.CheckPassword(r.Context(), user, f.get("current_password"))
-	}
 	if err != nil {
 		p.core.Error(w, r, err)
 		return
+	}
+	p.show(w, r, "password", p.passwordForm(nil, user))
+}
+
+func (p *Pages) password(w http.ResponseWriter, r *http.Request) {
+	user, err := p.core.User(r.Context())
+	if err != nil {
+		p.core.Error(w, r, err)
+		return
+	}
+	f := p.passwordForm(r.PostForm, user)
+	f.require(p.texts.Required)
+	right := false
+	if f.get("current_password") != "" {
+		if right, err = p.core.CheckPassword(r.Context(), user, f.get("current_password")); err != nil {
+			p.core.Error(w, r, err)
+			return
+		}
 	}
 	if !right {
 		f.refuse("current_password", p.texts.PasswordWrong)

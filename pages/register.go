@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
@@ -95,15 +96,17 @@ func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) {
 
 // registration is what the form asks for, once it is in order.
 func (p *Pages) registration(f *Form) auth.Registration {
-	a := auth.Registration{Password: f.get("password"), Form: maps.Clone(f.values)}
+	a := auth.Registration{Password: f.get("password"), Form: url.Values{}}
 	if f.Field("username") != nil {
 		a.Username = f.text("username")
 	}
 	if f.Field("email") != nil {
 		a.Email = f.text("email")
 	}
-	for _, name := range []string{"username", "email", "password", "confirm_password", "next"} {
-		a.Form.Del(name)
+	for _, field := range p.cfg.Fields { // and nothing else that was posted
+		if values, ok := f.values[field.Name]; ok {
+			a.Form[field.Name] = slices.Clone(values)
+		}
 	}
 	return a
 }

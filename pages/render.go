@@ -195,9 +195,9 @@ func (p *Pages) try(name string) error {
 		case "forgot":
 			return p.forgotForm(nil)
 		case "reset":
-			return p.resetForm(nil)
+			return p.resetForm(nil, sample, "")
 		case "password":
-			return p.passwordForm(nil)
+			return p.passwordForm(nil, sample)
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package pages
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
@@ -39,12 +42,28 @@ func (p *Pages) forgot(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, "forgot", f)
 }
 
-func (p *Pages) resetForm(values url.Values) *Form {
+func (p *Pages) resetForm(values url.Values, user auth.User, token string) *Form {
 	t := &p.texts
-	return newForm(p.urls.Reset, t.ResetButton, values,
+	f := newForm(p.urls.Reset, t.ResetButton, values,
 		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)
+	f.Login, f.Proof = loginOf(user), proofOf(token)
+	return f
+}
+
+// proofOf ties a form to its token. The cookie can be replaced while the form is
+// open, by another link that somebody has the browser open: the form must not
+// set the password of that account then.
+func proofOf(token string) string {
+	sum := sha256.Sum256([]byte("reset form " + token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// loginOf is what a password manager knows a user by.
+func loginOf(user auth.User) string {
+	a := user.AuthAccount()
+	return cmp.Or(a.Username, a.Email)
 }
 
 // showReset opens the mailed link. Mail scanners and previews do so as well: it
@@ -55,8 +74,9 @@ func (p *Pages) showReset(w http.ResponseWriter, r *http.Request) {
 	if !query.Has("token") {
 		token = p.resetToken(r)
 	}
-	if _, err := p.core.CheckResetToken(r.Context(), token); err != nil {
-		p.resetFailed(w, r, err)
+	user, err := p.core.CheckResetToken(r.Context(), token)
+	if err != nil {
+		p.resetFailed(w, r, err, !query.Has("token"))
 		return
 	}
 	if query.Has("token") {
@@ -64,17 +84,21 @@ func (p *Pages) showReset(w http.ResponseWriter, r *http.Request) {
 		auth.Next{}.Redirect(w, p.urls.Reset)
 		return
 	}
-	p.show(w, r, "reset", p.resetForm(nil))
+	p.show(w, r, "reset", p.resetForm(nil, user, token))
 }
 
 func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 	token := p.resetToken(r)
 	user, err := p.core.CheckResetToken(r.Context(), token)
 	if err != nil {
-		p.resetFailed(w, r, err)
+		p.resetFailed(w, r, err, true)
 		return
 	}
-	f := p.resetForm(r.PostForm)
+	f := p.resetForm(r.PostForm, user, token)
+	if r.PostForm.Has("proof") && r.PostForm.Get("proof") != f.Proof {
+		p.resetFailed(w, r, auth.ErrInvalidToken, false)
+		return
+	}
 	f.require(p.texts.Required)
 	if p.checkPasswords(r.Context(), f, user.AuthAccount().Clone()); f.valid() {
 		_, err := p.core.ResetPassword(r.Context(), token, f.get("password"))
@@ -84,20 +108,23 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if p.refuse(f, err); f.valid() {
-			p.resetFailed(w, r, err)
+			p.resetFailed(w, r, err, true)
 			return
 		}
 	}
 	p.show(w, r, "reset", f)
 }
 
-// resetFailed answers alike whatever is wrong with a token.
-func (p *Pages) resetFailed(w http.ResponseWriter, r *http.Request, err error) {
+// resetFailed answers alike whatever is wrong with a token. The cookie is
+// removed if it is the one with that token.
+func (p *Pages) resetFailed(w http.ResponseWriter, r *http.Request, err error, ours bool) {
 	if !errors.Is(err, auth.ErrInvalidToken) {
 		p.core.Error(w, r, err)
 		return
 	}
-	p.setResetToken(w, "")
+	if _, err := r.Cookie(p.core.Cookie(resetCookie).Name); ours && err == nil {
+		p.setResetToken(w, "")
+	}
 	p.flash(w, r, "warning", p.texts.InvalidToken, p.urls.Forgot)
 }
 

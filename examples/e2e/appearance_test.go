@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// testAppearance looks at every page, in light and dark, on a telephone and on a
+// desk.
+func testAppearance(t *testing.T, open func() *tab) {
+	b, name := open(), strings.Repeat("w", 20) // the longest, in letters that are as wide as any
+	b.open("/", "/")
+	b.look("home")
+	b.open("/login", "/login")
+	b.look("login")
+	b.submit("/login", 422, "login", "anna", "password", "a wrong password")
+	b.look("login-error")
+	b.open("/register", "/register")
+	b.look("register")
+	b.submit("/register", 422, "username", strings.Repeat("a", 40), "email", "anna.example.com", "password", "short", "confirm_password", "shorter")
+	b.look("register-errors")
+	b.register(name)
+	b.look("login-registered")
+	b.open("/forgot-password", "/forgot-password")
+	b.look("forgot")
+	b.submit("/login", 200, "email", name+"@example.com")
+	b.look("login-mailed")
+	b.open(strings.TrimPrefix(b.site.mailedLink(t), b.site.url), "/reset-password")
+	b.look("reset")
+	b.open("/reset-password?token=old", "/forgot-password")
+	b.look("forgot-invalid")
+	b.arrive("/no-such-page", 404, chromedp.Navigate(b.site.url+"/no-such-page"))
+	b.look("not-found")
+
+	b.login(name, good)
+	b.look("home-user")
+	for _, page := range []string{"profile", "settings", "account", "account/password"} {
+		b.open("/"+page, "/"+page)
+		b.look(strings.ReplaceAll(page, "/", "-"))
+	}
+	b.submit("/account/password", 422, "password", good)
+	b.look("account-password-errors")
+	b.open("/profile", "/profile")
+	b.logout()
+	b.look("home-out")
+}
+
+// look finds fault with the page, and takes pictures of it.
+func (b *tab) look(name string) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{360, 1280} {
+			b.do(chromedp.EmulateViewport(width, 800))
+			_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			check(b.t, err)
+			for _, fault := range value(b, chromedp.Evaluate[[]string](faults)) {
+				b.t.Errorf("%s, %s, %d pixels wide: %s", name, scheme, width, fault)
+			}
+			if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); dir != "" {
+				picture := value(b, chromedp.FullScreenshot(100))
+				check(b.t, os.MkdirAll(dir, 0o755))
+				check(b.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.png", name, scheme, width)), picture, 0o644))
+			}
+		}
+	}
+	b.do(chromedp.EmulateViewport(1280, 800))
+}
+
+// faults is a script that returns what can be measured: what is wider than the
+// window, text with a contrast under 4.5 and the outlines of fields and of the
+// focus under 3 (WCAG 2.2, 1.4.3 and 1.4.11), and small targets (2.5.8).
+const faults = `(() => {
+	const faults = [];
+	const channels = color => color.match(/[\d.]+/g).map(Number);
+	const luminance = color => {
+		const [r, g, b] = color.slice(0, 3).map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	};
+	const contrast = (a, b) => {
+		const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+		return (light + 0.05) / (dark + 0.05);
+	};
+	const behind = e => {
+		for (; e; e = e.parentElement) {
+			const color = channels(getComputedStyle(e).backgroundColor);
+			if (color.length === 3 || color[3] === 1) return color;
+		}
+		throw new Error("no background");
+	};
+	const want = (e, what, color, back, least) => {
+		const c = contrast(channels(color), back);
+		if (c < least) faults.push(e.tagName + " " + (e.id || e.textContent.trim()) + ": " + what + " has a contrast of " + c.toFixed(2));
+	};
+	if (document.scrollingElement.scrollWidth > innerWidth)
+		faults.push("the page is " + document.scrollingElement.scrollWidth + " pixels wide");
+	for (const e of document.body.querySelectorAll("*")) {
+		if (!e.checkVisibility() || e.type === "hidden") continue;
+		const style = getComputedStyle(e), box = e.getBoundingClientRect();
+		if (box.right > innerWidth || box.left < 0) faults.push(e.tagName + " " + e.id + " is outside of the window");
+		if ([...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim())) want(e, "text", style.color, behind(e), 4.5);
+		if (e.tagName === "INPUT") {
+			want(e, "text", style.color, behind(e), 4.5);
+			if (e.type !== "checkbox") want(e, "the border", style.borderTopColor, behind(e.parentElement), 3);
+		}
+		if (e.matches("button, input, nav a") && (box.height < 24 || box.width < 24))
+			faults.push(e.tagName + " " + (e.id || e.textContent) + " is " + box.width + " by " + box.height);
+		if (e.matches(":focus-visible")) {
+			if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) faults.push(e.id + " has the focus, which nobody sees");
+			want(e, "the focus", style.outlineColor, behind(e.parentElement), 3);
+		}
+	}
+	return faults;
+})()`

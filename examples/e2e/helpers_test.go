@@ -1,0 +1,354 @@
+// Package e2e has the quickstart in a real browser: Chromium, which
+// GOLOGIN_CHROMIUM names (/usr/bin/chromium). Without it nothing is tested.
+// GOLOGIN_SCREENSHOTS names a directory for pictures of every page.
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/audits"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long anything may take.
+const patience = 30 * time.Second
+
+// good is a password that the policy accepts.
+const good = "a plain sentence"
+
+// A site is the quickstart, built from the repository's root and running.
+type site struct {
+	url   string
+	lines chan string
+}
+
+func startSite(t *testing.T) *site {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("it is ended by a signal")
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "quickstart")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./examples/quickstart")
+	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "GOWORK=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(context.Background(), binary, "-addr", "127.0.0.1:0")
+	cmd.Dir = dir
+	stdout, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	s := &site{lines: make(chan string, 1000)}
+	go readLines(stdout, s.lines)
+	t.Cleanup(func() {
+		check(t, cmd.Process.Signal(syscall.SIGTERM))
+		for line := range s.lines {
+			t.Errorf("at the end the program says %q", line)
+		}
+		check(t, cmd.Wait())
+	})
+	fields := strings.Fields(s.line(t))
+	if len(fields) < 4 || !strings.HasPrefix(fields[3], "http://localhost:") {
+		t.Fatalf("it says %q", fields)
+	}
+	s.url = fields[3]
+	return s
+}
+
+func readLines(r io.Reader, lines chan<- string) {
+	for scanner := bufio.NewScanner(r); scanner.Scan(); {
+		lines <- scanner.Text()
+	}
+	close(lines)
+}
+
+// line returns the next line that the program prints.
+func (s *site) line(t *testing.T) string {
+	t.Helper()
+	select {
+	case line, ok := <-s.lines:
+		if ok {
+			return line
+		}
+	case <-time.After(patience):
+	}
+	t.Fatal("the program prints nothing")
+	return ""
+}
+
+// mailedLink returns the link in the next mail, which is printed.
+func (s *site) mailedLink(t *testing.T) (link string) {
+	t.Helper()
+	for {
+		switch line := s.line(t); {
+		case line == "--------------":
+			return link
+		case strings.HasPrefix(line, s.url):
+			link = line
+		}
+	}
+}
+
+// startBrowser starts a Chromium that talks to nobody but the site.
+func startBrowser(t *testing.T, path string) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Headless,
+		chromedp.NoSandbox,
+		chromedp.NoFirstRun,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-dev-shm-usage", true), // which is small in containers
+	)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	check(t, chromedp.Do(ctx)) // starts it
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("ending Chromium: %v", err)
+		}
+	})
+	return ctx
+}
+
+// A tab is a browser window with cookies of its own.
+type tab struct {
+	t    *testing.T
+	site *site
+	ctx  context.Context
+
+	mu       sync.Mutex
+	problems []string
+}
+
+// newTab opens a tab. When the test ends, nothing that a browser complains
+// about in its console has happened there.
+func newTab(t *testing.T, browser context.Context, s *site) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	b := &tab{t: t, site: s, ctx: ctx}
+	check(t, chromedp.Listen(ctx, b.hear))
+	_, err := chromedp.Call(ctx, audits.Enable, struct{}{})
+	check(t, err)
+	b.do(chromedp.EmulateViewport(1280, 800))
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, problem := range b.problems {
+			t.Error("the browser says:", problem)
+		}
+		if t.Failed() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			where, _ := chromedp.Run(ctx, chromedp.Location())
+			text, _ := chromedp.Run(ctx, chromedp.OuterHTML(chromedp.CSS("html")))
+			t.Logf("at %s:\n%s", where, text)
+		}
+	})
+	return b
+}
+
+// hear notes what is wrong with a page.
+func (b *tab) hear(event any) {
+	problem := ""
+	switch event := event.(type) {
+	case *cdpruntime.EventConsoleAPICalled:
+		problem = "console: " + string(event.Type)
+	case *cdpruntime.EventExceptionThrown:
+		problem = "exception: " + event.ExceptionDetails.Text
+	case *log.EventEntryAdded:
+		e := event.Entry
+		if e.Source == log.EntrySourceNetwork && isPageStatus(e.Text, e.URL) {
+			return
+		}
+		problem = string(e.Source) + ": " + e.Text + " " + e.URL
+	case *audits.EventIssueAdded:
+		problem = "issue: " + string(event.Issue.Code)
+		if d := event.Issue.Details; d != nil && d.GenericIssueDetails != nil {
+			problem += ": " + string(d.GenericIssueDetails.ErrorType)
+		}
+	}
+	if problem != "" {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.problems = append(b.problems, problem)
+	}
+}
+
+// isPageStatus reports whether a complaint is about the status that our pages
+// have for a form that is not in order, and for a page that does not exist.
+func isPageStatus(text, page string) bool {
+	u, err := url.Parse(page)
+	return err == nil && (strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && u.Path == "/no-such-page")
+}
+
+// do runs actions.
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	check(b.t, chromedp.Do(ctx, actions...))
+}
+
+func value[T any](b *tab, action chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	check(b.t, err)
+	return v
+}
+
+// arrive runs what leads to another page, which must be this path with this
+// status.
+func (b *tab) arrive(path string, status int64, actions ...chromedp.Action[chromedp.Void]) *network.Response {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	r, err := chromedp.RunResponse(ctx, actions...)
+	check(b.t, err)
+	if r == nil {
+		b.t.Fatalf("nothing was loaded on the way to %s", path)
+	}
+	if got := b.path(); got != path || r.Status != status {
+		b.t.Fatalf("at %s with %d, want %s with %d", got, r.Status, path, status)
+	}
+	return r
+}
+
+// path is what the address bar shows after the site.
+func (b *tab) path() string {
+	b.t.Helper()
+	return strings.TrimPrefix(value(b, chromedp.Location()), b.site.url)
+}
+
+// open goes to a path of the site, or elsewhere.
+func (b *tab) open(target, path string) {
+	b.t.Helper()
+	b.arrive(path, 200, chromedp.Navigate(b.site.url+target))
+}
+
+// submit fills in a form, as pairs of field and text, by the keyboard, and
+// sends it.
+func (b *tab) submit(path string, status int64, fields ...string) {
+	b.t.Helper()
+	b.fill(fields...)
+	b.arrive(path, status, chromedp.Click(chromedp.CSS("main form button")))
+}
+
+func (b *tab) fill(fields ...string) {
+	b.t.Helper()
+	for i := 0; i < len(fields); i += 2 {
+		b.do(chromedp.SendKeys(chromedp.ID(fields[i]), fields[i+1]))
+	}
+}
+
+// wantText fails unless the page has these texts.
+func (b *tab) wantText(texts ...string) {
+	b.t.Helper()
+	body := value(b, chromedp.TextContent(chromedp.CSS("body")))
+	for _, text := range texts {
+		if !strings.Contains(body, text) {
+			b.t.Fatalf("the page has no %q", text)
+		}
+	}
+}
+
+func (b *tab) wantNoText(texts ...string) {
+	b.t.Helper()
+	page := value(b, chromedp.OuterHTML(chromedp.CSS("html")))
+	for _, text := range texts {
+		if strings.Contains(page, text) {
+			b.t.Fatalf("the page has %q", text)
+		}
+	}
+}
+
+// wantFocus fails unless the cursor comes to be in this field.
+func (b *tab) wantFocus(id string) {
+	b.t.Helper()
+	b.do(chromedp.WaitReady(chromedp.CSS("#" + id + ":focus")))
+}
+
+func (b *tab) wantValue(id, want string) {
+	b.t.Helper()
+	if got := value(b, chromedp.Value(chromedp.ID(id))); got != want {
+		b.t.Errorf("%s is %q, want %q", id, got, want)
+	}
+}
+
+// wantUser fails unless the home page greets this user, or nobody.
+func (b *tab) wantUser(name string) {
+	b.t.Helper()
+	b.open("/", "/")
+	if name == "" {
+		b.wantText("Log In", "This page is for everybody.")
+		b.wantNoText("Hi, ", "Log Out")
+	} else {
+		b.wantText("Hi, "+name+"!", "Log Out")
+		b.wantNoText("Log In")
+	}
+}
+
+func (b *tab) register(name string) {
+	b.t.Helper()
+	b.open("/register", "/register")
+	b.wantFocus("username")
+	b.submit("/login", 200,
+		"username", name, "email", name+"@example.com", "password", good, "confirm_password", good)
+	b.wantText("Your account has been created! You can now log in.")
+}
+
+func (b *tab) login(name, password string) {
+	b.t.Helper()
+	b.open("/login", "/login")
+	b.submit("/", 200, "login", name, "password", password)
+	b.wantText("Hi, " + name + "!")
+}
+
+func (b *tab) logout() {
+	b.t.Helper()
+	b.arrive("/", 200, chromedp.Click(chromedp.CSS(`form[action="/logout"] button`)))
+	b.wantText("You have been logged out.")
+}
+
+// withoutScripts turns JavaScript off.
+func (b *tab) withoutScripts() {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	check(b.t, err)
+	b.do(chromedp.Navigate(`data:text/html,<!doctype html><title>off</title><script>document.title = "on"</script>`))
+	if title := value(b, chromedp.Title()); title != "off" {
+		b.t.Fatalf("scripts are %s", title)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
