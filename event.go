@@ -32,7 +32,7 @@ const (
 	EventResetRefused    EventKind = "reset-refused"    // a reset was asked for where there is none to give
 	EventResetDone       EventKind = "reset-done"       // a password was set by a reset token
 	EventResetFailed     EventKind = "reset-failed"     // ResetPassword refused, or failed
-	EventMailFailed      EventKind = "mail-failed"      // the Mailer did not take a mail
+	EventMailFailed      EventKind = "mail-failed"      // the Mailer did not take a mail, or could not send it
 	EventCrossOrigin     EventKind = "cross-origin"     // a cross-origin request was refused
 	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
 )

@@ -24,6 +24,10 @@ type Mail struct {
 	User     User          // whose account it is
 	Link     Secret        // the page to open, an absolute URL
 	Lifetime time.Duration // of the link
+
+	// Failed is to be called if Send took the mail and it turns out later that
+	// it will not be sent: it makes that an event. It may be nil.
+	Failed func(err error)
 }
 
 // A Mailer sends mails. Package authmail has one for SMTP, and one that prints.
@@ -70,8 +74,12 @@ func (c *Core) SendReset(ctx context.Context, address, page string) error {
 		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
 		Link: NewSecret(c.baseURL.String() + page + "?token=" + token),
 	}
+	id := idOf(user)
+	m.Failed = func(err error) { // when the request is long gone
+		c.event(context.Background(), Event{Kind: EventMailFailed, UserID: id, Err: err})
+	}
 	if err := c.cfg.Mailer.Send(ctx, m); err != nil {
-		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
+		c.event(ctx, Event{Kind: EventMailFailed, UserID: id, Err: err})
 	}
 	return nil
 }

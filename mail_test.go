@@ -171,3 +171,19 @@ func TestCookie(t *testing.T) {
 		}
 	}
 }
+
+// A mail that is given up later is an event as well.
+func TestMailFailsLater(t *testing.T) {
+	box := &outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	u := app.Create(t, "susan", false)
+	if err := app.SendReset(t.Context(), "susan@app.example", "/reset"); err != nil {
+		t.Fatal(err)
+	}
+	app.Events()
+	box.take()[0].Failed(errDown)
+	events := app.Events()
+	if len(events) != 1 || events[0].Kind != auth.EventMailFailed || events[0].UserID != u.ID || !errors.Is(events[0].Err, errDown) {
+		t.Errorf("events %v", events)
+	}
+}

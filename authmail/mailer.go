@@ -321,6 +321,9 @@ func (m *Mailer) redacted(j *job, err error) error {
 func (m *Mailer) giveUp(j *job, err error) {
 	m.remove(j)
 	m.log(slog.LevelError, "mail-failed", j, slog.String("error", err.Error()))
+	if j.mail.Failed != nil {
+		j.mail.Failed(err) // which makes it an event, and does not panic
+	}
 	if m.cfg.OnError == nil {
 		return
 	}

@@ -159,10 +159,17 @@ func TestRefusedRecipient(t *testing.T) {
 		}
 	})
 	c := newClient(t, s, nil)
-	c.send(t, "nobody@app.example")
+	m, told := resetMail("nobody@app.example"), make(chan error, 2)
+	m.Failed = func(err error) { told <- err }
+	if err := c.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
 	c.send(t, "ann@app.example")
 	if f := c.mustFail(t, ErrRefused); f.mail.To != "nobody@app.example" || !strings.Contains(f.err.Error(), "no such user") {
 		t.Errorf("%q: %v", f.mail.To, f.err)
+	}
+	if len(told) != 1 || !errors.Is(<-told, ErrRefused) {
+		t.Error("Mail.Failed was not told, or something else")
 	}
 	if got := s.receive(t); got.to != "ann@app.example" {
 		t.Errorf("sent to %q", got.to)
