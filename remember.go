@@ -245,10 +245,12 @@ func (s *state) enterRemembered(user User, d device) error {
 	s.rememberUntil = d.record.Expires
 	if d.current {
 		// The browser has lost the logins that it was given for cookies before.
+		// (Those of other tabs, with the same cookie, are younger.)
 		ctx, cancel := detach(s.inner)
 		defer cancel()
-		loginID := s.cur.header.loginID
-		err := s.core.endLogins(ctx, d.record.UserID, func(h header) bool { return h.device == d.record.Key && h.loginID != loginID })
+		err := s.core.endLogins(ctx, d.record.UserID, func(h header) bool {
+			return h.device == d.record.Key && h.created.UnixMilli() < d.rotated.UnixMilli()
+		})
 		if err != nil {
 			s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
 		}
@@ -256,10 +258,11 @@ func (s *state) enterRemembered(user User, d device) error {
 	return nil
 }
 
-// useUp counts the device's cookie as used, and returns ErrLoggedOut if the device is gone. It runs once the session made from
-// it is stored: who ends a device deletes it first and lists its sessions then,
-// so that one of the two sees the other; and a store that fails before has not
-// used up a cookie for nothing.
+// useUp counts the device's cookie as used, and returns ErrLoggedOut if the
+// device is gone. It runs once the session made from it is stored: who ends a
+// device deletes it first and lists its sessions then, so that one of the two
+// sees the other; and a store that fails before has not used up a cookie for
+// nothing.
 func (s *state) useUp(d *device) error {
 	ctx, cancel := detach(s.inner)
 	defer cancel()

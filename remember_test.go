@@ -180,6 +180,9 @@ func TestRememberTabs(t *testing.T) {
 		if _, got := rememberCookie(t, tab); got != want {
 			t.Errorf("tab %d has another successor", i)
 		}
+		if r := tab.Get("/who"); r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("tab %d did not keep its session: %q, %v", i, r.Text, r.Header["Set-Cookie"])
+		}
 		tab.Restart()
 	}
 	app.Clock.Advance(time.Hour)
@@ -385,5 +388,55 @@ func TestRememberStoreFails(t *testing.T) {
 		if who := c.Who(); who != "susan" {
 			t.Errorf("after call %d failed: %q", k, who)
 		}
+	}
+}
+
+// listStore runs a function before one call of ListRecords.
+type listStore struct {
+	testapp.Store
+	beforeList func()
+}
+
+func (s *listStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	if f := s.beforeList; f != nil {
+		s.beforeList = nil
+		f()
+	}
+	return s.Store.ListRecords(ctx, kind, userID)
+}
+
+// A device that is used ends the logins that it made for cookies before, and
+// not those of tabs that are opened at the same moment.
+func TestRememberEndsLostLogins(t *testing.T) {
+	clock := testapp.NewClock()
+	store := &listStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	app := testapp.New(t, store, clock, nil)
+	app.Create(t, "susan", false)
+	lost := remembered(t, app, "susan")
+	c := lost.Clone()
+	c.Restart()
+	tab := c.Clone()
+	clock.Advance(time.Minute)
+	store.beforeList = func() {
+		clock.Advance(time.Second)
+		if who := tab.Who(); who != "susan" {
+			t.Errorf("the other tab: %q", who)
+		}
+	}
+	if who := c.Who(); who != "susan" {
+		t.Errorf("the tab: %q", who)
+	}
+	for name, browser := range map[string]*testapp.Client{"the tab": c, "the other tab": tab} {
+		if r := browser.Get("/who"); r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s did not keep its session: %q, %v", name, r.Text, r.Header["Set-Cookie"])
+		}
+	}
+	for name := range lost.Cookies {
+		if strings.HasSuffix(name, "-remember") {
+			delete(lost.Cookies, name)
+		}
+	}
+	if who := lost.Who(); who != "nobody" {
+		t.Errorf("the login that the browser has lost: %q", who)
 	}
 }
