@@ -37,8 +37,9 @@ const (
 	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
 )
 
-// An Event is something that a security log should have. No field of it can
-// hold a password, a token or a cookie: what users typed is not in it.
+// An Event is something that a security log should have. The library puts no
+// password, token or cookie into it, nor what users typed; Err may have what the
+// application's own functions say (a store, a ReadForm).
 type Event struct {
 	Time      time.Time
 	Kind      EventKind

@@ -184,7 +184,8 @@ func (m *Manager[U]) ResetPassword(ctx context.Context, token, password string) 
 func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
 
 // LoadAndSave wraps the whole application. It refuses cross-origin requests
-// that may change something, reads the session of the cookie, and writes what
+// that may change something (so a CORS middleware goes outside, and webhooks,
+// which say no origin, pass), reads the session of the cookie, and writes what
 // changed before the response's header goes out.
 func (m *Manager[U]) LoadAndSave(next http.Handler) http.Handler { return m.core.LoadAndSave(next) }
 
