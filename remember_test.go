@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -439,4 +440,27 @@ func TestRememberEndsLostLogins(t *testing.T) {
 	if who := lost.Who(); who != "nobody" {
 		t.Errorf("the login that the browser has lost: %q", who)
 	}
+}
+
+// If the store fails while a device is resumed, whoever asks again in the same
+// request is not told that it is nobody.
+func TestRememberFailureIsNotNobody(t *testing.T) {
+	app, spy := newApp(t, nil)
+	app.Create(t, "susan", false)
+	app.Mux.HandleFunc("GET /twice", func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+			t.Errorf("at first: %v", err)
+		}
+		spy.reset(1, false)
+		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+			t.Errorf("again: %v", err)
+		}
+		if u, err := app.User(r.Context()); err != nil || u.Username != "susan" {
+			t.Errorf("when the store is well: %v", err)
+		}
+	})
+	c := remembered(t, app, "susan")
+	c.Restart()
+	spy.reset(1, false)
+	c.Get("/twice")
 }

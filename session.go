@@ -291,6 +291,9 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 			s.resumed = true
 			s.op.Unlock()
 			if err := s.resume(); err != nil {
+				s.op.Lock()
+				s.resumed = false // who asks again is not to be told that it is nobody
+				s.op.Unlock()
 				return nil, void, err
 			}
 			continue
