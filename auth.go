@@ -7,9 +7,19 @@
 //
 //	user, ok := manager.CurrentUser(r.Context())
 //
-// says who makes the request, RequireLogin guards a handler, Authenticate and
-// LoginUser log somebody in, LogoutUser ends it. A Manager is safe for use by
-// many goroutines; there is no global state, and a process may have several.
+// says who makes the request. A Manager is safe for use by many goroutines; there
+// is no global state, and a process may have several. Its methods, by what they
+// are for:
+//
+//   - who it is: CurrentUser, User, CurrentLogin
+//   - guards: RequireLogin, RequireFresh, RequireVerified, RequireScope; CheckFresh, CheckVerified, CheckScope
+//   - logging in and out: Authenticate, LoginUser, ConfirmLogin, LogoutUser, TakeNext
+//   - logins elsewhere: Logins, EndLogin, EndOtherLogins, LogoutEverywhere, WhileLoggedIn
+//   - accounts: Register, RegisterByMail, CloseAccount
+//   - passwords: SetPassword, CheckPassword, SendReset, ResetPassword, WrapHash
+//   - addresses: SendVerification, VerifyEmail; SendNewEmail, ConfirmEmail, UndoEmail
+//   - programs: NewAPIToken, APITokens, RevokeAPIToken, and Config.RequestLoaders
+//   - pages: Sessions, Flash, Flashes, View, Error
 //
 // Everything the library itself must remember is a [Record] in a
 // [RecordStore]. Packages memstore and sqlstore implement both interfaces, and
@@ -21,6 +31,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -41,10 +52,15 @@ var (
 	ErrLoginRefused = errors.New("auth: login refused")
 
 	ErrInvalidCredentials = fmt.Errorf("%w: wrong login or password", ErrLoginRefused)
-	ErrDisabled           = fmt.Errorf("%w: the account is disabled", ErrLoginRefused)
-	ErrUnverified         = fmt.Errorf("%w: the address is not verified", ErrLoginRefused)
-	ErrLocked             = fmt.Errorf("%w: too many failures", ErrLoginRefused)
-	ErrResetRequired      = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
+
+	// ErrDisabled and ErrUnverified say so only to who has shown the password.
+	ErrDisabled   = fmt.Errorf("%w: the account is disabled", ErrLoginRefused)
+	ErrUnverified = fmt.Errorf("%w: the address is not verified", ErrLoginRefused)
+
+	// ErrLocked and ErrResetRequired are for events: Authenticate says
+	// ErrInvalidCredentials, since the password is not looked at.
+	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
+	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
 	// ErrFactorRequired says that the password was right and a second factor
 	// is still to be shown.
@@ -71,8 +87,12 @@ var (
 	ErrHeaderWritten = errors.New("auth: the response's header has been written")
 
 	// ErrInvalidToken says that a mailed token is damaged, forged, expired,
-	// used or made void; which of them is nobody's business.
+	// used or made void, or another user's; which of them is nobody's business.
 	ErrInvalidToken = errors.New("auth: invalid or expired token")
+
+	// ErrHashUnusable says that a stored password hash is malformed, of an
+	// unknown kind or beyond the limits. It opens for no password.
+	ErrHashUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
 
 	// ErrCrossOrigin says that a request that may change something came from
 	// a page of another site.
@@ -97,6 +117,9 @@ type Core struct {
 	origins  originCheck
 	secrets  *keyring
 	hasher   *hasher
+	watches  watches
+	turns    turns
+	proxies  proxyWatch
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -143,6 +166,12 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions}
+	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.isBasic }) {
+		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
+	}
+	if store == nil && cfg.RequireVerified {
+		return nil, fmt.Errorf("auth: RequireVerified: %w", ErrNoUserStore)
+	}
 	if isNil(c.records) {
 		return nil, errors.New("auth: no record store: the user store is none, so Config.Records must name one")
 	}
@@ -164,10 +193,18 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.origins, err = newOriginCheck(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
 		return nil, err
 	}
+	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL} {
+		if c.origins.opens(c.baseURL, page) {
+			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
+		}
+	}
 	if c.secrets, err = newKeyring(cfg.Secrets); err != nil {
 		return nil, err
 	}
-	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory); err != nil {
+	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {
+		return nil, err
+	}
+	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers); err != nil {
 		return nil, err
 	}
 	c.scs, c.scsKey = newSCS(c)
@@ -177,8 +214,21 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 // Identifiers returns Config.Identifiers.
 func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
 
+// BaseURL returns Config.BaseURL as browsers write an origin: in lower case, and
+// without the scheme's own port.
+func (c *Core) BaseURL() string { return c.baseURL.String() }
+
 // LoginURL returns Config.LoginURL.
 func (c *Core) LoginURL() string { return c.cfg.LoginURL }
+
+// RefreshURL returns Config.RefreshURL.
+func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
+
+// VerifyURL returns Config.VerifyURL.
+func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
+
+// RequiresVerified returns Config.RequireVerified.
+func (c *Core) RequiresVerified() bool { return c.cfg.RequireVerified }
 
 // ResetLifetime returns Config.ResetLifetime.
 func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
@@ -186,7 +236,8 @@ func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
 // Cookie returns a cookie with the name that belongs to this application and
 // the attributes that all its cookies have, to be given a value and set:
 // http.SetCookie(w, &c). For what must not be stored, such as a token on its
-// way through a redirect.
+// way through a redirect. The library's own are visitor, flash, next, remember and
+// browser.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",

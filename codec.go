@@ -125,6 +125,32 @@ func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(b, s...)
 }
 
+// A time among the values keeps its nanoseconds and its distance from UTC, but
+// not its zone's name: seconds since 1970, nanoseconds, seconds east of UTC. It
+// is not what MarshalBinary writes, which has no form for some zones.
+func appendTime(b []byte, t time.Time) []byte {
+	_, offset := t.Zone()
+	b = binary.AppendVarint(b, t.Unix())
+	b = binary.AppendUvarint(b, uint64(t.Nanosecond()))
+	return binary.AppendVarint(b, int64(offset))
+}
+
+func (r *reader) time() time.Time {
+	t, nanoseconds, offset := r.varint(), r.uvarint(), r.varint()
+	if nanoseconds >= 1e9 || offset != int64(int32(offset)) {
+		r.ok = false
+		return time.Time{}
+	}
+	if offset == 0 {
+		return time.Unix(t, int64(nanoseconds)).UTC()
+	}
+	local := time.Unix(t, int64(nanoseconds))
+	if _, o := local.Zone(); int64(o) == offset {
+		return local
+	}
+	return local.In(time.FixedZone("", int(offset)))
+}
+
 // encodeValues encodes the application's values, in the order of their keys.
 func encodeValues(values map[string]any) ([]byte, error) {
 	var b, value []byte
@@ -201,11 +227,7 @@ func appendValue(b []byte, value any) ([]byte, error) {
 	case uint64:
 		return binary.AppendUvarint(append(b, typeUint64), v), nil
 	case time.Time:
-		t, err := v.MarshalBinary()
-		if err != nil { // a zone that it has no form for
-			t, err = v.UTC().MarshalBinary()
-		}
-		return append(append(b, typeTime), t...), err
+		return appendTime(append(b, typeTime), v), nil
 	default:
 		var buf bytes.Buffer
 		err := gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
@@ -230,9 +252,7 @@ func decodeValue(encoded string) (any, error) {
 	case typeBytes:
 		return []byte(rest), nil
 	case typeTime:
-		var t time.Time
-		err := t.UnmarshalBinary([]byte(rest))
-		return t, err
+		value = r.time()
 	case typeFloat64:
 		if len(rest) != 8 {
 			return nil, errDamaged

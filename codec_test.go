@@ -47,7 +47,7 @@ func equalValues(a, b any) bool {
 		b, ok := b.(time.Time)
 		_, ao := a.Zone()
 		_, bo := b.Zone()
-		return ok && a.Equal(b) && (ao == bo || ao%60 != 0) // MarshalBinary garbles zones with seconds
+		return ok && a.Equal(b) && ao == bo
 	case float64:
 		b, ok := b.(float64)
 		return ok && math.Float64bits(a) == math.Float64bits(b)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +50,8 @@ type Config struct {
 	// defaults to Records.
 	Sessions RecordStore
 
-	// Mailer sends the mails. Without one SendReset returns ErrNoMailer.
+	// Mailer sends the mails: links that somebody asked for (without a Mailer that
+	// is ErrNoMailer), and to owners what has been done to their accounts.
 	Mailer Mailer
 
 	// Identifiers is what people log in with: UsernameOrEmail by default.
@@ -57,6 +60,86 @@ type Config struct {
 	// LoginURL is where RequireLogin sends browsers: /login by default. It is
 	// a path of this site or an absolute URL.
 	LoginURL string
+
+	// LoginURLs are further login pages, by the path that they are for: with
+	// {"/admin": "/admin/login"} RequireLogin sends who wants /admin, or anything
+	// below it, there. The longest path that fits counts.
+	LoginURLs map[string]string
+
+	// RefreshURL is where RequireFresh sends browsers, to show the password
+	// again: "refresh" beside LoginURL by default, so /refresh for /login, or
+	// /refresh if LoginURL is on another site.
+	RefreshURL string
+
+	// RequireVerified refuses logins of accounts whose address is not verified,
+	// with ErrUnverified, however they log in. It is asked at the login: one that
+	// exists goes on. Register then needs an address, and mails the link that
+	// verifies it, so there must be a Mailer. A login page that shows one text for
+	// ErrLoginRefused, as it should, had better say where to ask for the link again.
+	RequireVerified bool
+
+	// VerifyURL is the page that the link in a mail of kind MailVerify opens, and
+	// where the middleware RequireVerified sends browsers: "verify-email" beside
+	// LoginURL by default, as with RefreshURL.
+	VerifyURL string
+
+	// NextInCookie keeps the page that somebody wanted out of the URL of the
+	// login page, in a sealed cookie that is good for an hour. TakeNext returns
+	// it.
+	NextInCookie bool
+
+	// Message, if set, returns what the login page, the refresh page and the page
+	// for verifying are to tell somebody who was sent there: reason is
+	// ErrNotLoggedIn, ErrNotFresh or ErrUnverified. A Flash without a text is none.
+	// By default it is DefaultMessage; one of your own may speak the language of
+	// the request.
+	Message func(r *http.Request, reason error) Flash
+
+	// ExemptMethods are methods that RequireLogin, RequireFresh, RequireVerified
+	// and RequireScope let pass without a look, in capitals: OPTIONS by default,
+	// which browsers send before cross-origin requests and without cookies. An
+	// empty list that is not nil exempts none.
+	ExemptMethods []string
+
+	// RequestLoaders find the user of a request that has no login, such as from
+	// an API token in its header. They are asked in this order.
+	RequestLoaders []RequestLoader
+
+	// MaxSessions is how many logins a user may have at the same time, and how
+	// many remembered devices: 100 by default. One more ends the oldest.
+	// Negative means that there is no limit.
+	MaxSessions int
+
+	// Protection is what happens to a login whose requests begin to come from
+	// another user agent: nothing by default, ProtectOff.
+	Protection Protection
+
+	// ProtectAddress has Protection look at the client's network, too: the
+	// address's first 24 bits, or 64 for IPv6. Those who change between networks
+	// pay for it.
+	ProtectAddress bool
+
+	// TrustedProxies are the networks of the reverse proxies in front of the
+	// application: none by default, and a client's address is that of its
+	// connection, whatever its headers say: http.Request.RemoteAddr, as the server
+	// sets it. What a middleware puts there without a port is no address.
+	//
+	// If the connection comes from one of them, the address is the last one in
+	// X-Forwarded-For that is in none of them, or the first one if all are. So each
+	// proxy must put the address that it was asked from at the end of the header,
+	// or replace the header by it. What is no address ends the search, and so does
+	// the 33rd: the client is then taken to be where the last proxy that was found
+	// is. A connection through a Unix socket counts as one of a proxy, and as one
+	// without an address if there are no TrustedProxies.
+	//
+	// For nginx on the same machine these are 127.0.0.1/32 and ::1/128, and it
+	// needs proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for. Host and
+	// X-Forwarded-Proto play no part: BaseURL says where the application is.
+	//
+	// No other header is read: not Forwarded, X-Real-IP or CF-Connecting-IP. A
+	// prefix of 0 bits, which everybody is in, is refused. See also
+	// EventProxySuspected.
+	TrustedProxies []netip.Prefix
 
 	// CookieName is the name of the session cookie, "session" by default,
 	// which becomes __Host-session over https and session-PORT on loopback.
@@ -78,13 +161,17 @@ type Config struct {
 	// is what browsers keep a cookie.
 	RememberFor time.Duration
 
+	// Limits are how much may come from one address in an hour.
+	Limits Limits
+
 	// Origins are further origins (https://admin.example) whose pages may send
 	// requests that change something. A trusted origin is fully trusted: its
 	// pages can do whatever the user can.
 	Origins []string
 
 	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
-	// cross-origin check, such as webhooks that authenticate each request.
+	// cross-origin check, such as webhooks that authenticate each request. The
+	// login and the refresh page may not be among them.
 	CrossOriginBypass []string
 
 	// MinPassword is the least number of code points in a new password: 8 by
@@ -96,17 +183,35 @@ type Config struct {
 	// followed by digits: the application's and the organisation's names.
 	PasswordWords []string
 
+	// Breaches, if set, is asked whether a new password that the rules above
+	// accept has been in a data breach: a RangeClient asks Pwned Passwords. It has
+	// two seconds for it. If it gives no answer, the password passes, and there is
+	// an EventBreachCheckFailed.
+	Breaches BreachChecker
+
 	// PasswordCheck, if set, has the last word on a new password. Its error's
 	// text is for the user; it is wrapped in a PasswordError.
 	PasswordCheck func(ctx context.Context, password string, a Account) error
 
 	// HashParams are the parameters of Argon2id for new hashes; see
-	// DefaultHashParams. Weaker ones than OWASP's minimum are refused.
+	// DefaultHashParams. Weaker ones than OWASP's minimum are refused. Hashes
+	// with other ones, and those from elsewhere (docs/passwords.md), are verified,
+	// and replaced when their users log in. Until then an attempt on a cheaper
+	// one is made to cost as much as on a new one; a dearer one takes longer, and
+	// that shows.
 	HashParams *argon2id.Params
 
+	// Peppers are keys that new hashes cannot be tried without; see Pepper. The
+	// first one makes new hashes, all verify; a hash with another one, or with
+	// none, is replaced when its user logs in. A hash whose pepper is not here
+	// cannot be verified (EventHashUnusable): to rotate, put a new one in front,
+	// and keep the old one for as long as a hash has its ID.
+	Peppers []Pepper
+
 	// HashMemory is how much memory password hashing may use at a time, in
-	// bytes: 64 MiB by default, and at least what one hash needs. There are also
-	// never more at a time than runtime.GOMAXPROCS. Hashes beyond that wait in a
+	// bytes: 64 MiB by default, and at least what one hash needs. There is also
+	// one less at a time than runtime.GOMAXPROCS, but at least one, so that other
+	// requests are served meanwhile. Hashes beyond that wait in a
 	// queue of 64, and the rest get ErrBusy. A stored hash that needs more than
 	// HashMemory is never verified.
 	HashMemory int64
@@ -125,7 +230,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// ErrorPage, if set, writes the answer to a request that failed (see
-	// Core.Error for when), in place of a line of plain text. Cache-Control, and
+	// Manager.Error for when), in place of a line of plain text. Cache-Control, and
 	// Retry-After, WWW-Authenticate or HX-Redirect where they belong, are set;
 	// it must write Content-Type, status and body. err is for the log and not
 	// for the client.
@@ -151,6 +256,16 @@ func (cfg *Config) setDefaults() error {
 	if cfg.CookieName == "" {
 		cfg.CookieName = "session"
 	}
+	if cfg.Message == nil {
+		cfg.Message = DefaultMessage
+	}
+	if cfg.ExemptMethods == nil {
+		cfg.ExemptMethods = []string{http.MethodOptions}
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 100
+	}
+	cfg.Limits.setDefaults()
 	if cfg.MinPassword == 0 {
 		cfg.MinPassword = minPassword
 	}
@@ -167,13 +282,40 @@ func (cfg *Config) setDefaults() error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	switch u, err := url.Parse(cfg.LoginURL); {
+	if err := cfg.setURLs(); err != nil {
+		return err
+	}
+	for _, method := range cfg.ExemptMethods {
+		switch {
+		case method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "":
+			return fmt.Errorf("auth: ExemptMethods has %q, which is no method", method)
+		case slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, method):
+			return fmt.Errorf("auth: ExemptMethods has %s, and guards would guard nothing", method)
+		}
+	}
+	proxies, err := proxyPrefixes(cfg.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	cfg.TrustedProxies = proxies
+	for i, loader := range cfg.RequestLoaders {
+		if loader.Load == nil {
+			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
+		}
+	}
+	switch {
 	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
 		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
-	case err != nil || strings.Contains(cfg.LoginURL, "#") || ParseNext(cfg.LoginURL).IsZero() && (u.Host == "" || u.Scheme != "https" && u.Scheme != "http"):
-		return fmt.Errorf("auth: LoginURL %q is neither a path of this site nor an absolute URL", cfg.LoginURL)
+	case cfg.Protection < ProtectOff || cfg.Protection > ProtectStrong:
+		return fmt.Errorf("auth: unknown Protection %d", cfg.Protection)
+	case cfg.ProtectAddress && cfg.Protection == ProtectOff:
+		return errors.New("auth: ProtectAddress, but Protection is ProtectOff")
 	case cfg.Mailer != nil && isNil(cfg.Mailer):
 		return errors.New("auth: Mailer is a nil pointer")
+	case cfg.RequireVerified && cfg.Mailer == nil:
+		return fmt.Errorf("auth: RequireVerified: %w", ErrNoMailer)
+	case cfg.Breaches != nil && isNil(cfg.Breaches):
+		return errors.New("auth: Breaches is a nil pointer")
 	case cfg.Lifetime < time.Minute:
 		return fmt.Errorf("auth: Lifetime %v is shorter than a minute", cfg.Lifetime)
 	case cfg.IdleTimeout > 0 && cfg.IdleTimeout < 2*touchAfter:
@@ -186,6 +328,74 @@ func (cfg *Config) setDefaults() error {
 		return fmt.Errorf("auth: MinPassword %d is not between %d and 64", cfg.MinPassword, minPassword)
 	}
 	return nil
+}
+
+// setURLs checks where browsers are sent, and copies what the application might
+// change.
+func (cfg *Config) setURLs() error {
+	if cfg.RefreshURL == "" {
+		cfg.RefreshURL = cfg.besideLogin("refresh")
+	}
+	if cfg.VerifyURL == "" {
+		cfg.VerifyURL = cfg.besideLogin("verify-email")
+	}
+	cfg.LoginURLs, cfg.ExemptMethods = maps.Clone(cfg.LoginURLs), slices.Clone(cfg.ExemptMethods)
+	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
+	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
+		if !isPage(page) {
+			return fmt.Errorf("auth: %s %q is neither a path of this site nor an absolute URL", setting, page)
+		}
+	}
+	if strings.HasPrefix(cfg.VerifyURL, "http://") && !strings.HasPrefix(cfg.BaseURL, "http://") {
+		return fmt.Errorf("auth: VerifyURL %q, which gets tokens, is plain http", cfg.VerifyURL)
+	}
+	for area, page := range cfg.LoginURLs {
+		_, twice := cfg.LoginURLs[area+"/"]
+		switch {
+		case twice:
+			return fmt.Errorf("auth: LoginURLs has %q with and without a slash", area)
+		case ParseNext(area).IsZero() || strings.ContainsAny(area, "?#%"):
+			return fmt.Errorf("auth: LoginURLs has %q, which is not a plain path", area)
+		case !isPage(page):
+			return fmt.Errorf("auth: LoginURLs[%q] %q is neither a path of this site nor an absolute URL", area, page)
+		}
+	}
+	return nil
+}
+
+// besideLogin is the path of a page that is where LoginURL is, or at the root if
+// that is on another site.
+func (cfg *Config) besideLogin(name string) string {
+	page := cfg.LoginURL
+	if base := strings.TrimSuffix(cfg.BaseURL, "/"); strings.HasPrefix(page, base+"/") {
+		page = page[len(base):]
+	}
+	page, _, _ = strings.Cut(page, "?")
+	if !strings.HasPrefix(page, "/") {
+		return "/" + name
+	}
+	return page[:strings.LastIndexByte(page, '/')+1] + name
+}
+
+// isPage reports whether a next can be added to u for a redirect.
+func isPage(u string) bool {
+	parsed, err := url.Parse(u)
+	if err != nil || strings.Contains(u, "#") {
+		return false
+	}
+	return !ParseNext(u).IsZero() || parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http")
+}
+
+// loginURL returns the login page for a path.
+func (cfg *Config) loginURL(path string) string {
+	page, longest := cfg.LoginURL, -1
+	for area, p := range cfg.LoginURLs {
+		area = strings.TrimSuffix(area, "/")
+		if rest, ok := strings.CutPrefix(path, area); ok && (rest == "" || rest[0] == '/') && len(area) > longest {
+			page, longest = p, len(area)
+		}
+	}
+	return page
 }
 
 // parseBaseURL accepts what browsers send cookies to safely.

@@ -42,6 +42,13 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	type set = func(*auth.Config)
 	base := func(u string) set { return func(c *auth.Config) { c.BaseURL = u } }
+	peppers := func(idsAndKeys ...string) set {
+		return func(c *auth.Config) {
+			for i := 0; i < len(idsAndKeys); i += 2 {
+				c.Peppers = append(c.Peppers, auth.Pepper{ID: idsAndKeys[i], Key: []byte(idsAndKeys[i+1])})
+			}
+		}
+	}
 	secret := func(s ...string) set {
 		return func(c *auth.Config) {
 			c.Secrets = nil
@@ -147,6 +154,27 @@ func TestConfig(t *testing.T) {
 		{"a word again and again", secret(strings.Repeat("password", 8)), false},
 		{"spaces for dashes", secret("my secret key for the application 123"), false},
 		{"the same one twice", func(c *auth.Config) { c.Secrets = append(c.Secrets, c.Secrets[0]) }, false},
+
+		{"pepper", peppers("2026", "p"+good), true},
+		{"two peppers", peppers("2026-11.b_C", "p"+good, "1", "q"+good), true},
+		{"pepper of 32 bytes", peppers("2026", good[1:]+"p"), true},
+		{"pepper of 31 bytes", peppers("2026", good[1:]), false},
+		{"pepper without a key", peppers("2026", ""), false},
+		{"pepper that is well known", peppers("2026", "changemechangemechangemechangeme12345"), false},
+		{"pepper again and again", peppers("2026", strings.Repeat("Xk3_9vQz", 4)), false},
+		{"the second pepper is short", peppers("2026", "p"+good, "2025", good[1:]), false},
+		{"pepper that is a secret", peppers("2026", good), false},
+		{"second pepper that is a secret", peppers("2026", "p"+good, "2025", good), false},
+		{"two peppers with one key", peppers("2026", "p"+good, "2025", "p"+good), false},
+		{"two peppers with one ID", peppers("2026", "p"+good, "2026", "q"+good), false},
+		{"pepper without an ID", peppers("", "p"+good), false},
+		{"pepper with an ID of 16", peppers("0123456789abcdef", "p"+good), true},
+		{"pepper with an ID of 17", peppers("0123456789abcdefg", "p"+good), false},
+		{"pepper with a $", peppers("a$b", "p"+good), false},
+		{"pepper with a space", peppers("a b", "p"+good), false},
+		{"pepper with =", peppers("a=b", "p"+good), false},
+		{"pepper that is not ASCII", peppers("ä", "p"+good), false},
+		{"pepper with a line feed", peppers("a\n", "p"+good), false},
 		{"a cookie with a prefix", func(c *auth.Config) { c.CookieName = "__Host-session" }, false},
 		{"a mailer that is nil", func(c *auth.Config) { var m *outbox; c.Mailer = m }, false},
 		{"jwt.io's", secret("a-string-secret-at-least-256-bits-long"), false},

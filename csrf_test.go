@@ -238,6 +238,7 @@ func TestOriginsAreChecked(t *testing.T) {
 	}
 	for pattern, want := range map[string]bool{
 		"POST /hook": true, "/hook/": true, "/hook/{id}": true, "hook.example/x": true,
+		"/": false, "POST /": false, "/login": false, "POST /refresh": false, "GET /login": true, "/{page}": false, "app.example/": false,
 		"": false, "hook": false, "POST": false, "/{": false, "/{a}/{a}": false,
 	} {
 		_, err := auth.New[*testapp.User](memstore.New[testapp.User](), auth.Config{

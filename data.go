@@ -116,7 +116,7 @@ func (s *state) save(ctx context.Context, encoded string) error {
 func (s *state) write(ctx context.Context, changes []change) error {
 	for range maxConflicts {
 		switch {
-		case s.ended:
+		case s.ended, s.cur == nil && s.grant.UserID != "": // a client that sends a token with each request keeps nothing
 			return nil
 		case s.cur == nil && s.committed:
 			return ErrHeaderWritten
@@ -138,13 +138,8 @@ func (s *state) write(ctx context.Context, changes []change) error {
 		case !errors.Is(err, ErrConflict):
 			return err
 		}
-		switch found, err := s.fetch(ctx, next.record.Kind, next.record.Key); {
-		case err != nil:
+		if err := s.reread(ctx); err != nil {
 			return err
-		case found == nil:
-			s.lose()
-		default:
-			s.cur = found
 		}
 	}
 	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)

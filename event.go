@@ -13,28 +13,50 @@ type EventKind string
 
 // The kinds of events. All that tell of something that went wrong have an Err.
 const (
-	EventLogin           EventKind = "login"            // somebody logged in
-	EventLoginFailed     EventKind = "login-failed"     // Authenticate said no, or could not say
-	EventLoginRefused    EventKind = "login-refused"    // a gate refused, or the login could not be stored
-	EventLogout          EventKind = "logout"           // a user ended a login
-	EventSessionEnded    EventKind = "session-ended"    // a login was found void; Err says why
-	EventSessionDamaged  EventKind = "session-damaged"  // a session's record, or a value in it, cannot be read
-	EventRotated         EventKind = "token-rotated"    // a session got a new token
-	EventRememberStolen  EventKind = "remember-stolen"  // a remember cookie was used again: the device's logins were ended
-	EventRegistered      EventKind = "registered"       // an account was created
-	EventRegisterFailed  EventKind = "register-failed"  // Register refused, or failed
-	EventPasswordChanged EventKind = "password-changed" // SetPassword set one
-	EventPasswordFailed  EventKind = "password-failed"  // a password could not be set
-	EventCheckFailed     EventKind = "check-failed"     // CheckPassword was given a wrong one
-	EventHashUpgraded    EventKind = "hash-upgraded"    // a hash with older parameters was replaced at login
-	EventHashUnusable    EventKind = "hash-unusable"    // a stored hash is malformed or beyond the limits
-	EventResetIssued     EventKind = "reset-issued"     // a reset token was made
-	EventResetRefused    EventKind = "reset-refused"    // a reset was asked for where there is none to give
-	EventResetDone       EventKind = "reset-done"       // a password was set by a reset token
-	EventResetFailed     EventKind = "reset-failed"     // ResetPassword refused, or failed
-	EventMailFailed      EventKind = "mail-failed"      // the Mailer did not take a mail, or could not send it
-	EventCrossOrigin     EventKind = "cross-origin"     // a cross-origin request was refused
-	EventStoreFailed     EventKind = "store-failed"     // cleaning up after a change failed; it was safe without
+	EventLogin            EventKind = "login"             // somebody logged in
+	EventLoginFailed      EventKind = "login-failed"      // Authenticate said no, or could not say
+	EventLoginRefused     EventKind = "login-refused"     // a gate refused, or the login could not be stored
+	EventConfirmed        EventKind = "login-confirmed"   // ConfirmLogin made a login fresh
+	EventLogout           EventKind = "logout"            // a user ended a login
+	EventLogoutEverywhere EventKind = "logout-everywhere" // LogoutEverywhere ended all logins of a user
+	EventSessionEnded     EventKind = "session-ended"     // a login was found void, or was ended from elsewhere; Err says why
+	EventProtected        EventKind = "session-protected" // a login was used from another client; see Config.Protection
+	EventDenied           EventKind = "access-denied"     // a guard refused; Err says why
+	EventAPITokenIssued   EventKind = "api-token-issued"  // NewAPIToken made one
+	EventAPITokenRevoked  EventKind = "api-token-revoked" // RevokeAPIToken ended one
+	EventSessionDamaged   EventKind = "session-damaged"   // a session's record, or a value in it, cannot be read
+	EventRotated          EventKind = "token-rotated"     // a session got a new token
+	EventRememberStolen   EventKind = "remember-stolen"   // a remember cookie was used again: the device's logins were ended
+	EventRegistered       EventKind = "registered"        // an account was created
+	EventRegisterFailed   EventKind = "register-failed"   // Register refused, or failed
+	EventPasswordChanged  EventKind = "password-changed"  // SetPassword set one
+	EventPasswordFailed   EventKind = "password-failed"   // a password could not be set
+	EventCheckFailed      EventKind = "check-failed"      // CheckPassword was given a wrong one
+	EventPasswordLocked   EventKind = "password-locked"   // wrong passwords in a row: none is looked at for a while
+	EventPasswordDisabled EventKind = "password-disabled" // a hundred of them: none is until it has been reset
+	EventRateLimited      EventKind = "rate-limited"      // an address has come to one of Config.Limits
+	EventHashUpgraded     EventKind = "hash-upgraded"     // a hash from elsewhere, or with older parameters or another pepper, was replaced at login
+	EventHashUnusable     EventKind = "hash-unusable"     // a stored hash is malformed, of an unknown kind or beyond the limits, or its pepper is gone
+	EventResetIssued      EventKind = "reset-issued"      // a reset token was made
+	EventResetRefused     EventKind = "reset-refused"     // a reset was asked for where there is none to give
+	EventResetDone        EventKind = "reset-done"        // a password was set by a reset token
+	EventResetFailed      EventKind = "reset-failed"      // ResetPassword refused, or failed
+	EventVerifyIssued     EventKind = "verify-issued"     // a link that verifies an address was mailed
+	EventVerifyRefused    EventKind = "verify-refused"    // one was asked for where there is none to give
+	EventVerified         EventKind = "verified"          // VerifyEmail verified an address
+	EventVerifyFailed     EventKind = "verify-failed"     // VerifyEmail refused, or failed
+	EventEmailAsked       EventKind = "email-asked"       // SendNewEmail mailed a link that confirms an address
+	EventEmailChanged     EventKind = "email-changed"     // ConfirmEmail changed the address
+	EventEmailUndone      EventKind = "email-undone"      // UndoEmail changed it back
+	EventEmailFailed      EventKind = "email-failed"      // one of these three refused, or failed
+	EventClosed           EventKind = "account-closed"    // CloseAccount closed an account
+	EventCloseFailed      EventKind = "close-failed"      // CloseAccount refused, or failed, and is to be called again
+	EventMailFailed       EventKind = "mail-failed"       // the Mailer did not take a mail, or could not send it
+	EventCrossOrigin      EventKind = "cross-origin"      // a cross-origin request was refused
+	EventStoreFailed      EventKind = "store-failed"      // cleaning up after a change failed; it was safe without
+
+	EventBreachCheckFailed EventKind = "breach-check-failed" // Config.Breaches gave no answer, and the password was let pass
+	EventProxySuspected    EventKind = "proxy-suspected"     // X-Forwarded-For came from who is no trusted proxy, or all logins from one private address; once for each
 )
 
 // An Event is something that a security log should have. The library puts no
@@ -44,9 +66,9 @@ type Event struct {
 	Time      time.Time
 	Kind      EventKind
 	UserID    string // of the account it is about, if there is one
-	Address   string // the client's IP address, if a request is at work
+	Address   string // the client's IP address, if a request is at work; see Config.TrustedProxies
 	UserAgent string // what the client says that it is, at most 256 bytes
-	Method    string // how the user authenticated: "password" (by Authenticate, in this request), "remember", or "" if the application knows
+	Method    string // how the user authenticated: "password" (by Authenticate or CheckPassword, in this request), "remember", "token", or "" if the application knows
 	Err       error  // why, for what failed
 }
 
@@ -57,7 +79,7 @@ func (c *Core) event(ctx context.Context, e Event) {
 	if errors.As(e.Err, &refused) { // without what PasswordCheck says: it has seen the password
 		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
 	}
-	if s := c.stateOf(ctx); s != nil {
+	if s := c.clientOf(ctx); s != nil {
 		e.Address, e.UserAgent = s.address(), s.agent()
 	}
 	attrs := make([]slog.Attr, 0, 6)
@@ -72,7 +94,9 @@ func (c *Core) event(ctx context.Context, e Event) {
 	}
 	level := slog.LevelInfo
 	if e.Err != nil {
-		level = slog.LevelWarn
+		if e.Kind != EventDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // which every link to a guarded page brings
+			level = slog.LevelWarn
+		}
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	c.cfg.Logger.LogAttrs(ctx, level, "auth", attrs...)

@@ -74,7 +74,7 @@ func ExampleManager_LoginUser() {
 		case err != nil:
 			manager.Error(w, r, err)
 		default:
-			auth.NextFrom(r).Redirect(w, "/")
+			manager.TakeNext(r).Redirect(w, "/")
 		}
 	})
 }

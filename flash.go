@@ -23,10 +23,7 @@ const (
 	maxFlashes    = 2800 // of all that wait, so that the cookie stays under 4 KiB
 )
 
-// Flash keeps a message for the next page that shows Flashes. A message that
-// waits already is not added again. Categories are cut to 64 bytes and texts to
-// 512; of more than fit into a cookie, at least four, the oldest go. It returns
-// ErrNoSession or ErrHeaderWritten.
+// Flash is Manager.Flash.
 func (c *Core) Flash(ctx context.Context, category, text string) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -50,8 +47,7 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 	return nil
 }
 
-// Flashes returns the messages that wait to be shown, and removes them. Outside
-// LoadAndSave, and when it is too late to remove them, there are none.
+// Flashes is Manager.Flashes.
 func (c *Core) Flashes(ctx context.Context) []Flash {
 	s := c.stateOf(ctx)
 	if s == nil {

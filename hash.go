@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -27,7 +29,7 @@ func DefaultHashParams() argon2id.Params {
 // Bounds of the parameters in a stored hash, which are what an attacker who can
 // write to the user store chooses. Its memory is bounded by Config.HashMemory.
 const (
-	maxHashText    = 256
+	maxHashText    = 512
 	maxIterations  = 32
 	maxParallelism = 16
 	minSalt        = 8
@@ -35,19 +37,29 @@ const (
 	maxSaltOrKey   = 64
 )
 
-var errUnusableHash = errors.New("auth: the stored hash is malformed or beyond the limits")
+// A hash of ours is a PHC string of Argon2id. These follow it, in this order, if what it is
+// the hash of is not the password itself: the ID of the pepper; the length of
+// the old digest in bytes, a colon, and the old hash without its digest.
+const (
+	argon2idPrefix = "$argon2id$"
+	pepperMark     = "$pepper="
+	wrappedMark    = "$wrapped="
+)
 
 // A hasher computes password hashes, no more at a time than fit in the memory
 // budget.
 type hasher struct {
 	params   argon2id.Params
-	budget   uint32 // KiB
-	dummy    string // a hash of no password, with the current parameters
+	budget   uint32            // KiB
+	pepper   string            // the ID of the one that new hashes get, or ""
+	peppers  map[string][]byte // keys by ID
+	dummy    string            // a hash of no password, made like new ones
 	lanes    lanes
 	computed atomic.Uint64
+	worked   atomic.Uint64 // in the unit of argon2Work
 }
 
-func newHasher(params *argon2id.Params, budget int64) (*hasher, error) {
+func newHasher(params *argon2id.Params, budget int64, peppers []Pepper) (*hasher, error) {
 	p := *params
 	// The equal-cost rows of OWASP's password storage cheat sheet.
 	least := map[uint32]uint32{1: 47104, 2: 19456, 3: 12288, 4: 9216}
@@ -55,7 +67,7 @@ func newHasher(params *argon2id.Params, budget int64) (*hasher, error) {
 	if !ok {
 		memory = 7168
 	}
-	h := &hasher{params: p, budget: uint32(min(max(budget, 0)/1024, 1<<31))}
+	h := &hasher{params: p, budget: uint32(min(max(budget, 0)/1024, 1<<31)), peppers: map[string][]byte{}}
 	switch {
 	case p.Iterations == 0 || p.Memory < memory:
 		return nil, fmt.Errorf("auth: HashParams m=%d t=%d are weaker than OWASP's minimum", p.Memory, p.Iterations)
@@ -66,71 +78,249 @@ func newHasher(params *argon2id.Params, budget int64) (*hasher, error) {
 	case p.Memory > h.budget:
 		return nil, fmt.Errorf("auth: HashMemory of %d bytes is less than one hash needs (%d)", budget, int64(p.Memory)*1024)
 	}
+	for _, pepper := range peppers {
+		h.peppers[pepper.ID] = bytes.Clone(pepper.Key)
+	}
+	if len(peppers) > 0 {
+		h.pepper = peppers[0].ID
+	}
 	random := make([]byte, p.SaltLength+p.KeyLength)
 	_, _ = rand.Read(random) // never fails
-	encode := base64.RawStdEncoding.EncodeToString
-	h.dummy = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
-		encode(random[:p.SaltLength]), encode(random[p.SaltLength:]))
-	// More hashes at a time than processors would not be done sooner.
-	h.lanes = lanes{memory: h.budget, count: max(1, runtime.GOMAXPROCS(0)), maxQueue: 64}
+	h.dummy = h.marked(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
+		encode(random[:p.SaltLength]), encode(random[p.SaltLength:])))
+	// One processor is left to everybody else: with as many hashes at a time as
+	// processors, a request that is ready waits for the scheduler, 10 ms and more.
+	h.lanes = lanes{memory: h.budget, count: max(1, runtime.GOMAXPROCS(0)-1), maxQueue: 64}
 	return h, nil
 }
 
-// hash returns the PHC string of a password.
+// marked returns how a PHC string is stored: with the pepper's name.
+func (h *hasher) marked(phc string) string {
+	if h.pepper != "" {
+		phc += pepperMark + h.pepper
+	}
+	return phc
+}
+
+func encode(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
+
+// hash returns how the hash of a password is stored.
 func (h *hasher) hash(ctx context.Context, password string) (Secret, error) {
-	if err := h.lanes.acquire(ctx, h.params.Memory); err != nil {
+	p := h.params
+	if err := h.lanes.acquire(ctx, p.Memory); err != nil {
 		return Secret{}, err
 	}
-	defer h.lanes.release(h.params.Memory)
+	defer h.lanes.release(p.Memory)
 	h.computed.Add(1)
-	text, err := argon2id.CreateHash(password, &h.params)
-	return NewSecret(text), err
+	h.worked.Add(argon2Work(p.Memory, p.Iterations, p.Parallelism))
+	if h.pepper != "" {
+		password = peppered(h.peppers[h.pepper], password)
+	}
+	phc, err := argon2id.CreateHash(password, &p)
+	return NewSecret(h.marked(phc)), err
+}
+
+// wrap returns the hash of a stored hash's digest, with what a password needs to
+// become that digest.
+func (h *hasher) wrap(ctx context.Context, stored Secret) (Secret, error) {
+	if stored.IsZero() {
+		return stored, nil
+	}
+	text := stored.Reveal()
+	r, err := h.parse(text)
+	if err != nil {
+		return Secret{}, err
+	}
+	strong := r.params.Memory >= h.params.Memory && r.params.Memory*r.params.Iterations >= h.params.Memory*h.params.Iterations
+	if r.layered || strong && h.pepper == "" {
+		return stored, nil
+	}
+	hash, err := h.hash(ctx, encode(r.digest))
+	if err != nil {
+		return Secret{}, err
+	}
+	_, head, _, _ := split(text)
+	return NewSecret(hash.Reveal() + fmt.Sprintf("%s%d:%s", wrappedMark, len(r.digest), head)), nil
 }
 
 type verification struct {
-	ok       bool // it is the password
-	outdated bool // and its hash has other parameters than new ones get
-	unusable bool // the hash is one that cannot be computed
+	ok       bool  // it is the password
+	outdated bool  // and its hash is not one that would be made now
+	unusable error // why the hash cannot be computed
 }
 
 // verify computes one hash, whatever stored is: where there is nothing to
-// compare with, the dummy's.
+// compare with, the dummy's. If it is one that costs less than a new one, the
+// rest is worked off, so that nobody sees by the time whose hash is an old one.
 func (h *hasher) verify(ctx context.Context, stored Secret, password string) (verification, error) {
-	text := stored.Reveal()
-	params, usable := h.decode(text)
-	if !usable {
-		text, params = h.dummy, h.params
+	r, err := h.parse(stored.Reveal())
+	if err != nil {
+		r, _ = h.parse(h.dummy)
 	}
-	if err := h.lanes.acquire(ctx, params.Memory); err != nil {
+	rest, passes := h.rest(r.work)
+	memory := max(r.memory, rest)
+	if err := h.lanes.acquire(ctx, memory); err != nil {
 		return verification{}, err
 	}
-	defer h.lanes.release(params.Memory)
+	defer h.lanes.release(memory)
 	h.computed.Add(1)
-	match, err := argon2id.ComparePasswordAndHash(password, text)
-	if err != nil || !usable {
-		return verification{unusable: !stored.IsZero()}, nil //nolint:nilerr // a hash that cannot be read matches nothing
+	h.worked.Add(r.work)
+	match := subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
+	if passes > 0 {
+		p := h.params
+		h.worked.Add(argon2Work(rest, passes, p.Parallelism))
+		argon2.IDKey([]byte(password), make([]byte, p.SaltLength), passes, rest, p.Parallelism, p.KeyLength)
 	}
-	return verification{ok: match, outdated: match && params != h.params}, nil
+	switch {
+	case stored.IsZero():
+		return verification{}, nil
+	case err != nil:
+		return verification{unusable: err}, nil
+	}
+	return verification{ok: match, outdated: match && !r.current}, nil
 }
 
-// decode returns the parameters of a hash that is safe to compute.
-// (argon2id.ComparePasswordAndHash panics for t=0, p=0 and an empty key, and
-// would allocate what m says.)
-func (h *hasher) decode(text string) (argon2id.Params, bool) {
-	if len(text) > maxHashText {
-		return argon2id.Params{}, false
+// rest returns the memory and the passes of an Argon2id that makes up for the
+// difference between a new hash and work that was done. No pass: there is none.
+func (h *hasher) rest(work uint64) (memory, passes uint32) {
+	p := h.params
+	whole := argon2Work(p.Memory, p.Iterations, p.Parallelism)
+	missing := (whole - min(work, whole)) * atOnce(p.Parallelism)
+	if missing < 8*uint64(p.Parallelism) { // the least memory of Argon2
+		return 0, 0
 	}
-	p, _, _, err := argon2id.DecodeHash(text)
-	if err != nil ||
-		p.Iterations < 1 || p.Iterations > maxIterations ||
-		p.Parallelism < 1 || p.Parallelism > maxParallelism ||
-		p.Memory < 8*uint32(p.Parallelism) || p.Memory > h.budget ||
-		p.SaltLength < minSalt || p.SaltLength > maxSaltOrKey ||
-		p.KeyLength < minKey || p.KeyLength > maxSaltOrKey {
-		return argon2id.Params{}, false
-	}
-	return *p, true
+	passes = uint32((missing + uint64(p.Memory) - 1) / uint64(p.Memory))
+	return uint32(missing / uint64(passes)), passes
 }
+
+// A recipe is a stored hash, taken apart and found to be within the limits.
+type recipe struct {
+	derive func(password string) []byte // computes the digest
+	digest []byte                       // what it must be
+	memory uint32                       // KiB that derive takes
+	work   uint64                       // that it does, in the unit of argon2Work
+
+	params  argon2id.Params // of Argon2id; else zero
+	layered bool            // it is peppered or wrapped
+	current bool            // it is what hash would make
+}
+
+// of returns a recipe that goes through another function first.
+func (r recipe) of(before func(password string) string) recipe {
+	after := r.derive
+	r.derive = func(password string) []byte { return after(before(password)) }
+	return r
+}
+
+// parse returns a stored hash's recipe, or ErrHashUnusable with a reason that
+// may be logged. It computes nothing.
+func (h *hasher) parse(text string) (recipe, error) {
+	if len(text) > maxHashText {
+		return recipe{}, ErrHashUnusable
+	}
+	var id, old string
+	var isPeppered, isWrapped bool
+	if strings.HasPrefix(text, argon2idPrefix) { // only ours have layers
+		text, old, isWrapped = strings.Cut(text, wrappedMark)
+		text, id, isPeppered = strings.Cut(text, pepperMark)
+	}
+	s, head, digest, ok := split(text)
+	if !ok {
+		return recipe{}, ErrHashUnusable
+	}
+	r, ok := s.parse(head, len(digest))
+	if !ok {
+		return recipe{}, ErrHashUnusable
+	}
+	r.digest = digest
+	r.layered = isPeppered || isWrapped
+	r.current = s.prefix == argon2idPrefix && r.params == h.params && id == h.pepper && !isWrapped
+	if isPeppered {
+		key, ok := h.peppers[id]
+		switch {
+		case !isPepperID(id):
+			return recipe{}, ErrHashUnusable
+		case !ok:
+			return recipe{}, fmt.Errorf("%w: its pepper %q is none of Config.Peppers", ErrHashUnusable, id)
+		}
+		r = r.of(func(text string) string { return peppered(key, text) })
+	}
+	if isWrapped {
+		inner, ok := parseWrapped(old)
+		if !ok {
+			return recipe{}, ErrHashUnusable
+		}
+		r.memory, r.work = max(r.memory, inner.memory), r.work+inner.work
+		r = r.of(func(password string) string { return encode(inner.derive(password)) })
+	}
+	if r.memory > h.budget {
+		return recipe{}, fmt.Errorf("%w: it takes %d KiB, and Config.HashMemory has %d", ErrHashUnusable, r.memory, h.budget)
+	}
+	return r, nil
+}
+
+// parseWrapped reads what follows wrappedMark.
+func parseWrapped(text string) (recipe, bool) {
+	length, head, _ := strings.Cut(text, ":")
+	n, ok := number(length, 1, maxSaltOrKey)
+	if !ok {
+		return recipe{}, false
+	}
+	s, ok := schemeOf(head)
+	if !ok {
+		return recipe{}, false
+	}
+	return s.parse(head, int(n))
+}
+
+// parseArgon2 reads $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$, and the same of
+// argon2i, to the letter. (argon2id.DecodeHash lets signs and anything behind the
+// parameters pass, and argon2 panics for t=0 and p=0, and would allocate what m
+// says.)
+func parseArgon2(head string, size int) (recipe, bool) {
+	f := strings.Split(head, "$")
+	if len(f) != 6 || f[2] != fmt.Sprintf("v=%d", argon2.Version) || f[5] != "" {
+		return recipe{}, false
+	}
+	var n [3]uint64 // memory, passes, lanes
+	fields := strings.Split(f[3], ",")
+	if len(fields) != len(n) {
+		return recipe{}, false
+	}
+	for i, name := range []string{"m=", "t=", "p="} {
+		text, ok := strings.CutPrefix(fields[i], name)
+		if !ok {
+			return recipe{}, false
+		}
+		if n[i], ok = number(text, 1, []uint64{1<<32 - 1, maxIterations, maxParallelism}[i]); !ok {
+			return recipe{}, false
+		}
+	}
+	salt, ok := decode(base64.RawStdEncoding, f[4])
+	if !ok || len(salt) < minSalt || len(salt) > maxSaltOrKey || size < minKey || size > maxSaltOrKey || n[0] < 8*n[2] {
+		return recipe{}, false
+	}
+	memory, passes, lanes := uint32(n[0]), uint32(n[1]), uint8(n[2])
+	r := recipe{memory: memory, work: argon2Work(memory, passes, lanes)}
+	key := argon2.Key
+	if f[1] == "argon2id" {
+		key = argon2.IDKey
+		r.params = argon2id.Params{Memory: memory, Iterations: passes, Parallelism: lanes, SaltLength: uint32(len(salt)), KeyLength: uint32(size)}
+	}
+	r.derive = func(password string) []byte {
+		return key([]byte(password), salt, passes, memory, lanes, uint32(size))
+	}
+	return r, true
+}
+
+// argon2Work is the unit of work: KiB times passes, of as many lanes as run one
+// after the other. The time that Argon2 takes is about proportional to it.
+func argon2Work(memory, passes uint32, lanes uint8) uint64 {
+	return uint64(memory) * uint64(passes) / atOnce(lanes)
+}
+
+// atOnce returns how many lanes run at the same time on an idle machine.
+func atOnce(lanes uint8) uint64 { return uint64(min(int(lanes), runtime.GOMAXPROCS(0))) }
 
 // lanes admits work by its memory and its number. What does not fit waits in a
 // queue, first come first served; what does not fit there is refused.

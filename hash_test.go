@@ -383,9 +383,10 @@ func TestLanesUnderStress(t *testing.T) {
 	}
 }
 
-func testHasher(t testing.TB, budget int64) *hasher {
+func testHasher(t testing.TB, budget int64, peppers ...Pepper) *hasher {
+	t.Helper()
 	params := DefaultHashParams()
-	h, err := newHasher(&params, budget)
+	h, err := newHasher(&params, budget, peppers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +397,7 @@ func testHasher(t testing.TB, budget int64) *hasher {
 func TestHasherLanes(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
-	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)) || h.lanes.maxQueue < 1 || h.lanes.maxQueue > 256 {
+	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)-1) || h.lanes.maxQueue < 1 || h.lanes.maxQueue > 256 {
 		t.Errorf("%d KiB, %d lanes, queue of %d", h.lanes.memory, h.lanes.count, h.lanes.maxQueue)
 	}
 	// A hash takes its lane and gives it back, also one that cannot be computed.
@@ -405,7 +406,7 @@ func TestHasherLanes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)) {
+	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)-1) {
 		t.Errorf("afterwards %d KiB and %d lanes are free", h.lanes.memory, h.lanes.count)
 	}
 	// While all lanes are taken, hashing waits, and a context ends the wait.
@@ -439,14 +440,14 @@ func TestHasherLanes(t *testing.T) {
 func TestDummyHash(t *testing.T) {
 	t.Parallel()
 	h, other := testHasher(t, 64<<20), testHasher(t, 64<<20)
-	if params, ok := h.decode(h.dummy); !ok || params != h.params {
-		t.Errorf("%+v, %v", params, ok)
+	if r, err := h.parse(h.dummy); err != nil || r.params != h.params || !r.current {
+		t.Errorf("%+v, %v", r, err)
 	}
 	if h.dummy == other.dummy {
 		t.Error("two managers have the same dummy")
 	}
 	for _, stored := range []Secret{{}, NewSecret("broken")} {
-		if v, err := h.verify(t.Context(), stored, ""); v.ok || v.outdated || err != nil || v.unusable != !stored.IsZero() {
+		if v, err := h.verify(t.Context(), stored, ""); v.ok || v.outdated || err != nil || (v.unusable != nil) != !stored.IsZero() {
 			t.Errorf("%q: %+v, %v", stored.Reveal(), v, err)
 		}
 	}
@@ -467,49 +468,54 @@ func TestOutdatedHashes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := h.verify(t.Context(), NewSecret(text), "right"); err != nil || !v.ok || v.unusable || v.outdated != (p != h.params) {
+		if v, err := h.verify(t.Context(), NewSecret(text), "right"); err != nil || !v.ok || v.unusable != nil || v.outdated != (p != h.params) {
 			t.Errorf("%+v: %+v, %v", p, v, err)
 		}
-		if v, err := h.verify(t.Context(), NewSecret(text), "wrong"); err != nil || v.ok || v.unusable || v.outdated {
+		if v, err := h.verify(t.Context(), NewSecret(text), "wrong"); err != nil || v.ok || v.unusable != nil || v.outdated {
 			t.Errorf("%+v, wrong password: %+v, %v", p, v, err)
 		}
 	}
 }
 
-// A stored hash that is accepted is one that can be computed within the limits.
-// What costs little is computed; TestHostileHashes does the rest.
+// A stored hash that is accepted is one that can be computed within the limits,
+// and wrapped. What costs little is computed; TestHostileHashes does the rest.
 func FuzzStoredHash(f *testing.F) {
-	h := testHasher(f, 64<<20)
+	h := testHasher(f, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")})
 	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	for _, seed := range []string{
 		"", "$$$$$", h.dummy, "$argon2id$v=19$m=8,t=1,p=1$" + tag, "$argon2id$v=19$m=19456,t=0,p=1$" + tag,
 		"$argon2id$v=19$m=19456,t=2,p=0$" + tag, "$argon2id$v=19$m=4294967295,t=2,p=1$" + tag, "$argon2id$v=19$m=8,t=1,p=1$$",
 		"$argon2id$v=19$m=+8,t=1,p=1,x$" + tag, "$argon2i$v=19$m=8,t=1,p=1$" + tag,
+		"$argon2id$v=19$m=8,t=1,p=1$" + tag + "$pepper=2026$wrapped=32:pbkdf2:sha256:1$salt$",
+		"$argon2id$v=19$m=8,t=1,p=1$" + tag + "$wrapped=23:$2b$04$......................",
 	} {
 		f.Add(seed)
 	}
+	for _, v := range vectors(f) {
+		if v.Password == "x" {
+			f.Add(v.Hash)
+		}
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, ok := h.decode(text)
-		if !ok {
-			if p != (argon2id.Params{}) {
-				t.Errorf("%q is refused with %+v", text, p)
+		r, err := h.parse(text)
+		if err != nil {
+			if !errors.Is(err, ErrHashUnusable) || r.derive != nil || len(err.Error()) > 200 {
+				t.Errorf("%q is refused with %+v, %v", text, r, err)
 			}
 			return
 		}
-		if len(text) > maxHashText || p.Memory > h.budget || p.Iterations < 1 || p.Iterations > maxIterations ||
-			p.Parallelism < 1 || p.Parallelism > maxParallelism || p.Memory < 8*uint32(p.Parallelism) ||
-			p.SaltLength < minSalt || p.SaltLength > maxSaltOrKey || p.KeyLength < minKey || p.KeyLength > maxSaltOrKey {
-			t.Fatalf("%q is accepted with %+v", text, p)
+		// Twice 2^22, for a wrapped one.
+		if len(text) > maxHashText || r.memory > h.budget || r.work > 1<<23 || len(r.digest) < minKey || len(r.digest) > maxSaltOrKey {
+			t.Fatalf("%q is accepted with %+v", text, r)
 		}
-		if uint64(p.Memory)*uint64(p.Iterations) > 1024 {
-			return
+		if _, head, digest, _ := split(text); !r.layered {
+			wrapped := fmt.Sprintf("%s$wrapped=%d:%s", h.dummy, len(digest), head)
+			if w, err := h.parse(wrapped); err != nil || !w.layered || w.work != r.work+argon2Work(h.params.Memory, h.params.Iterations, 1) {
+				t.Errorf("%q is refused: %v", wrapped, err)
+			}
 		}
-		v, err := h.verify(t.Context(), NewSecret(text), "no such password")
-		if err != nil || v.ok || v.outdated || v.unusable {
-			t.Errorf("%q: %+v, %v", text, v, err)
-		}
-		if out := fmt.Sprint(v); strings.Contains(out, "argon2") {
-			t.Error(out)
+		if r.work <= 1024 && r.memory <= 1024 && r.opens("no such password") {
+			t.Errorf("%q is open", text)
 		}
 	})
 }

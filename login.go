@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -48,6 +50,9 @@ func (s *state) enter(user User, o loginOptions) error {
 		s.clearValues()
 	}
 	s.note(Event{Kind: EventLogin, UserID: a.ID, Method: o.method})
+	if err := s.trim(user); err != nil { // the next login tries again
+		s.note(Event{Kind: EventStoreFailed, UserID: a.ID, Err: err})
+	}
 	return nil
 }
 
@@ -59,7 +64,7 @@ func (c *Core) pass(a *Account) error {
 		return errors.New("auth: a user without an ID cannot log in")
 	}
 	for _, gate := range [...]func(*Account) error{
-		gateDisabled,
+		gateDisabled, c.gateUnverified,
 	} {
 		if err := gate(a); err != nil {
 			return err
@@ -71,6 +76,13 @@ func (c *Core) pass(a *Account) error {
 func gateDisabled(a *Account) error {
 	if a.Disabled {
 		return ErrDisabled
+	}
+	return nil
+}
+
+func (c *Core) gateUnverified(a *Account) error {
+	if c.cfg.RequireVerified && !a.EmailVerified {
+		return ErrUnverified
 	}
 	return nil
 }
@@ -94,6 +106,9 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		userID: a.ID, loginID: newToken(), stamp: a.Stamp.Reveal(), methods: o.method,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
+	}
+	if o.stale {
+		h.authenticated = time.Time{}
 	}
 	if o.method == methodRemember {
 		h.authenticated, h.device = time.Time{}, o.device.record.Key
@@ -121,17 +136,31 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	if o.method == methodRemember {
 		check = func() error { return s.useUp(o.device) }
 	}
+	if o.method != methodRemember { // what the browser was remembered as is not what it is now
+		keep := []string{h.loginID}
+		if old.isLogin() {
+			keep = append(keep, old.header.loginID) // which is replaced
+		}
+		if err := s.forget(old, keep...); err != nil {
+			s.dropDevice(fresh)
+			return false, err
+		}
+	}
 	if err := s.replace(h, values, check); err != nil {
 		s.dropDevice(fresh)
 		return false, err
 	}
 	if o.method != methodRemember {
-		s.rememberAs(fresh, old)
+		s.rememberAs(fresh)
+	}
+	if o.method == methodPassword {
+		s.knowBrowser(a.ID, a.Stamp)
 	}
 	if stranger {
+		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
 	}
-	s.user, s.userKnown, s.ended = user, true, false
+	s.user, s.userKnown, s.ended, s.suspect, s.grant = user, true, false, false, Grant{}
 	return stranger, nil
 }
 
@@ -182,11 +211,15 @@ func (s *state) replace(h header, values string, between func() error) error {
 		switch {
 		case errors.Is(err, ErrRecordNotFound) && old.isLogin():
 			s.drop(ctx, next)
+			s.unwatch(ctx, old.header)
 			s.lose()
 			s.user, s.userKnown = nil, true
 			return ErrLoggedOut
 		case unlessNotFound(err) != nil && between == nil:
 			s.drop(ctx, next)
+			if old.isLogin() { // it may have been taken all the same
+				s.unwatch(ctx, old.header)
+			}
 			return err
 		}
 	}
@@ -200,11 +233,30 @@ func (s *state) replace(h header, values string, between func() error) error {
 	return nil
 }
 
+// unwatch tells those who watch a login that it has ended, if it has. The
+// record that a rotation makes void may have been seen as a sign of life, and by
+// who ended the login it was not.
+func (s *state) unwatch(ctx context.Context, h header) {
+	if lives, err := s.core.lives(ctx, h); err != nil || !lives {
+		s.core.watches.endOne(h.userID, h.loginID)
+	}
+}
+
+// lives reports whether a login has a record still: this one, or one that it was
+// rotated to.
+func (c *Core) lives(ctx context.Context, h header) (bool, error) {
+	records, err := c.sessions.ListRecords(ctx, kindSession, h.userID)
+	return slices.ContainsFunc(records, func(r Record) bool {
+		other, _, ok := decodeSession(string(r.Data))
+		return ok && other.userID == r.UserID && other.loginID == h.loginID
+	}), err
+}
+
 // rotate gives the session a new token.
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	if s.cur == nil {
+	if s.cur == nil || s.grant.UserID != "" { // whose cookies go nowhere
 		return nil
 	}
 	if s.committed {
@@ -234,7 +286,7 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 		return err
 	}
 	h := s.cur.header
-	h.stamp = stamp.Reveal()
+	h.stamp, h.device = stamp.Reveal(), "" // which is forgotten
 	err := s.replace(h, s.cur.values, change)
 	switch {
 	case errors.Is(err, ErrLoggedOut): // the change is made; the login was ended at the same moment
@@ -244,6 +296,9 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 		return err
 	}
 	s.userKnown = false // it has changed
+	if _, known, binding := s.browser(); known == userID && subtle.ConstantTimeCompare(binding, stampBinding(old)) == 1 {
+		s.knowBrowser(userID, stamp)
+	}
 	s.endSessions(userID, s.cur.record.Key)
 	s.deleteCookie(s.core.cookies.remember)
 	return nil
@@ -255,9 +310,12 @@ func (s *state) revoked(userID string) {
 	s.op.Lock()
 	own := s.cur.isLogin() && s.cur.header.userID == userID
 	if own {
-		s.cur, s.user, s.userKnown, s.resumed = nil, nil, true, true
+		s.cur = nil
 		s.deleteCookie(s.core.cookies.session)
 		s.deleteCookie(s.core.cookies.remember)
+	}
+	if own || s.grant.UserID == userID {
+		s.user, s.userKnown, s.resumed, s.asked = nil, true, true, true
 	}
 	s.op.Unlock()
 	if own {
@@ -265,7 +323,8 @@ func (s *state) revoked(userID string) {
 	}
 }
 
-// endSessions is Core.endSessions for a caller that holds op.
+// endSessions is Core.endSessions for a caller that holds op. The session with the
+// key keep is kept.
 func (s *state) endSessions(userID string, keep ...string) {
 	if err := s.core.deleteSessions(s.inner, userID, keep...); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
@@ -307,7 +366,7 @@ func (s *state) end() error {
 	}
 	ctx, cancel := detach(s.inner)
 	defer cancel()
-	if err := s.forget(s.cur, ""); err != nil {
+	if err := s.forget(s.cur); err != nil {
 		return err
 	}
 	userID, loginID := "", ""
@@ -316,6 +375,7 @@ func (s *state) end() error {
 		if err := take(ctx, s.core.sessions, kindSession, s.cur.record.Key); err != nil {
 			return err
 		}
+		s.core.watches.endOne(userID, loginID)
 		s.cur = nil
 	} else if s.key != "" { // an old token, perhaps
 		r, err := s.core.sessions.GetRecord(ctx, kindRotated, s.key)
@@ -333,7 +393,7 @@ func (s *state) end() error {
 	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
-	s.resumed = true
+	s.resumed, s.asked = true, true
 	return nil
 }
 
@@ -348,13 +408,15 @@ func (c *Core) endLogins(ctx context.Context, userID string, which func(header) 
 		}
 		found := false
 		for _, r := range records {
-			if h, _, ok := decodeSession(string(r.Data)); !ok || !which(h) {
+			h, _, ok := decodeSession(string(r.Data))
+			if !ok || !which(h) {
 				continue
 			}
 			found = true
 			if err := take(ctx, c.sessions, kindSession, r.Key); err != nil {
 				return err
 			}
+			c.watches.endOne(userID, h.loginID)
 		}
 		if !found {
 			return nil

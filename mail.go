@@ -13,16 +13,29 @@ type MailKind string
 
 // The kinds of mails.
 const (
-	MailReset MailKind = "reset" // a link that sets a new password
+	MailReset        MailKind = "reset"         // a link that sets a new password
+	MailVerify       MailKind = "verify"        // a link that verifies the address
+	MailNewAddress   MailKind = "new-address"   // a link that confirms it, to the address that an account is to get
+	MailAddressTaken MailKind = "address-taken" // somebody wanted this address for an account; a link to a page for a forgotten password, or none
+
+	// To the owner, of what has been done to the account. But for the first
+	// there is no link.
+	MailAddressChanged   MailKind = "address-changed"   // to the old address: a link that changes it back
+	MailAddressUndone    MailKind = "address-undone"    // to the address that the account had: it was changed back
+	MailPasswordChanged  MailKind = "password-changed"  // or reset
+	MailPasswordDisabled MailKind = "password-disabled" // after too many wrong ones: it must be reset
+	MailAPIToken         MailKind = "api-token"         // one was made
+	MailClosed           MailKind = "closed"            // the account was closed
+	MailStolen           MailKind = "remember-stolen"   // somebody had a copy of a remember cookie
 )
 
 // A Mail is something to tell a user. What it says, and how it looks, is the
 // Mailer's affair.
 type Mail struct {
 	Kind     MailKind
-	To       string        // the account's address, as it is stored
+	To       string        // an address as it is stored, or, of an address that an account is to get, as it was typed
 	User     User          // whose account it is
-	Link     Secret        // the page to open, an absolute URL
+	Link     Secret        // the page to open, an absolute URL; empty if there is none
 	Lifetime time.Duration // of the link
 
 	// Failed is to be called if Send took the mail and it turns out later that
@@ -43,6 +56,8 @@ type Mailer interface {
 // ErrNoMailer says that Config.Mailer is not set.
 var ErrNoMailer = errors.New("auth: no mailer")
 
+var errMailboxFull = errors.New("auth: the mailbox has had enough mails of this kind for now")
+
 // SendReset is Manager.SendReset.
 func (c *Core) SendReset(ctx context.Context, address, page string) error {
 	switch {
@@ -50,16 +65,28 @@ func (c *Core) SendReset(ctx context.Context, address, page string) error {
 		return ErrNoUserStore
 	case c.cfg.Mailer == nil:
 		return ErrNoMailer
-	case ParseNext(page).IsZero() || strings.ContainsAny(page, "?#"):
-		return fmt.Errorf("auth: %q is not a path of this site, without a query", page)
+	}
+	if err := checkPath(page); err != nil {
+		return err
 	}
 	key, err := EmailKey(strings.TrimSpace(address))
 	if err != nil {
 		return err
 	}
+	if err := c.allowMails(ctx); err != nil {
+		return err
+	}
 	user, err := c.findByKey(ctx, key)
 	if err != nil && !errors.Is(err, ErrUserNotFound) {
 		return err
+	}
+	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
+	if err != nil {
+		return err
+	}
+	if full {
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: errMailboxFull})
+		return nil
 	}
 	if user == nil || user.AuthAccount().Disabled {
 		_ = c.sealReset(&Account{ID: key}) // the work that a token is
@@ -67,21 +94,89 @@ func (c *Core) SendReset(ctx context.Context, address, page string) error {
 		return nil
 	}
 	token, err := c.ResetToken(ctx, user)
-	if err != nil {
-		return err
+	if err != nil { // which is nobody's business
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
+		return nil
 	}
 	m := Mail{
 		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
-		Link: NewSecret(c.baseURL.String() + page + "?token=" + token),
+		Link: c.link(page, token),
 	}
-	id := idOf(user)
+	c.deliver(ctx, m)
+	return nil
+}
+
+// checkPath returns an error for a page that is not a plain path.
+func checkPath(page string) error {
+	if ParseNext(page).IsZero() || strings.ContainsAny(page, "?#") {
+		return fmt.Errorf("auth: %q is not a path of this site, without a query", page)
+	}
+	return nil
+}
+
+// link is the URL of a page, which may be an absolute URL itself, with a token in
+// the query.
+func (c *Core) link(page, token string) Secret {
+	if page[0] == '/' {
+		page = c.baseURL.String() + page
+	}
+	separator := "?"
+	if strings.Contains(page, "?") {
+		separator = "&"
+	}
+	return NewSecret(page + separator + "token=" + token)
+}
+
+// notify tells the owner of an account what has become of it, also if who has done
+// it goes away. There is no second time: a failure is an event, and nothing else.
+func (c *Core) notify(ctx context.Context, kind MailKind, user User, address string) {
+	if c.cfg.Mailer == nil || address == "" {
+		return
+	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	if !user.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
+		full, err := c.mailboxFull(innerContext{ctx, c}, kind, mailboxOf(nil, emailKey(address)))
+		if err == nil && full {
+			err = errMailboxFull
+		}
+		if err != nil {
+			c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
+			return
+		}
+	}
+	c.deliver(ctx, Mail{Kind: kind, To: address, User: user})
+}
+
+// deliver hands a mail to the Mailer. A failure is an event.
+func (c *Core) deliver(ctx context.Context, m Mail) {
+	if err := c.mail(ctx, m); err != nil {
+		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(m.User), Err: err})
+	}
+}
+
+// mailboxOf is what mails to an address are counted by: its account, or, so that
+// it is the same work, the address of nobody.
+func mailboxOf(user User, key string) string {
+	if user == nil {
+		return tokenKey("mailbox\x00" + key)
+	}
+	return user.AuthAccount().ID
+}
+
+// mail hands a mail to the Mailer. One that panics would tell a stranger whom it
+// had a mail for.
+func (c *Core) mail(ctx context.Context, m Mail) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("auth: the Mailer panicked: %v", p)
+		}
+	}()
+	id := idOf(m.User)
 	m.Failed = func(err error) { // when the request is long gone
 		c.event(context.Background(), Event{Kind: EventMailFailed, UserID: id, Err: err})
 	}
-	if err := c.cfg.Mailer.Send(ctx, m); err != nil {
-		c.event(ctx, Event{Kind: EventMailFailed, UserID: id, Err: err})
-	}
-	return nil
+	return c.cfg.Mailer.Send(context.WithoutCancel(ctx), m) // that the client waits for the answer is no condition
 }
 
 func idOf(user User) string {

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -15,18 +16,18 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// An outbox takes mails, or refuses them.
+// An outbox takes mails, or refuses them: also for a client that does not wait.
 type outbox struct {
 	mu    sync.Mutex
 	mails []auth.Mail
 	err   error
 }
 
-func (o *outbox) Send(_ context.Context, m auth.Mail) error {
+func (o *outbox) Send(ctx context.Context, m auth.Mail) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
-		return o.err
+	if err := cmp.Or(o.err, ctx.Err()); err != nil {
+		return err
 	}
 	o.mails = append(o.mails, m)
 	return nil
@@ -107,6 +108,7 @@ func TestSendResetTellsNothing(t *testing.T) {
 		}
 		return b.String() + r.Text, spy.Calls()
 	}
+	ask("warm-up@app.example") // the first of an hour begins the address's count
 	want, wantCalls := ask("susan@app.example")
 	if len(box.take()) != 1 {
 		t.Fatal("no mail to a known address")

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,7 +26,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s := &state{core: c, request: r}
+		s := &state{core: c, request: r, client: c.clientAddress(r)}
 		s.ctx = &requestContext{r.Context(), s}
 		s.inner = innerContext{s.ctx, c}
 		r = r.WithContext(s.ctx)
@@ -35,13 +37,18 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		if !c.origins.allows(r) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
-			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: err})
 			s.failed, s.ended = err, true // whoever asks who it is
+			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
-		if err := s.load(); err != nil {
-			s.failed, s.ended = err, true // the error page may ask who it is for
+		err := s.load()
+		if err != nil {
+			s.failed, s.ended = err, true // the error page may ask who it is for, and who hears of it
+		}
+		s.suspectForwarded()
+		s.emit()
+		if err != nil {
 			c.Error(rw, r, err)
 			return
 		}
@@ -124,42 +131,132 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 
 // RequireLogin is Manager.RequireLogin.
 func (c *Core) RequireLogin(next http.Handler) http.Handler {
+	return c.guard(next, c.Error, func(ctx context.Context) error {
+		_, err := c.User(ctx)
+		return err
+	})
+}
+
+// guard is a handler that lets only those requests through to next that check
+// has nothing against, and has the others answered by deny.
+func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), check func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := c.User(r.Context()); err != nil {
-			c.Error(w, r, err)
+		if slices.Contains(c.cfg.ExemptMethods, r.Method) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if err := check(r.Context()); err != nil {
+			if errors.Is(err, ErrNotLoggedIn) || errors.Is(err, ErrNotFresh) || errors.Is(err, ErrUnverified) || errors.Is(err, ErrScope) {
+				c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})
+			}
+			deny(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// Error answers a request that cannot be served because of err.
-//
-// ErrNotLoggedIn, which is what RequireLogin calls it with, sends a browser to
-// Config.LoginURL by 303 See Other, with the page it wanted in the query as
-// next if asking for it again changes nothing; an htmx request gets 401 and
-// HX-Redirect; a client that does not want HTML gets 401. Other errors are
-// answered by their status: 401 for what wraps ErrLoginRefused, 403 for
-// ErrCrossOrigin, 413 for a body that http.MaxBytesReader cut off, 400 for
-// ErrInvalidToken, 409 for ErrConflict, 422 for what is wrong with a form
-// (PasswordError, invalid and taken names), 503 with Retry-After for ErrBusy, and
-// 500, with a record in the log, for everything else.
+// known is the ID of the user who makes the request, as far as it has been
+// found out.
+func (c *Core) known(ctx context.Context) string {
+	s := c.stateOf(ctx)
+	if s == nil {
+		return ""
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	return idOf(s.user)
+}
+
+// Error is Manager.Error.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	if !errors.Is(err, ErrNotLoggedIn) {
-		c.fail(w, r, statusOf(err), err)
-		return
+	var page string
+	switch {
+	case errors.Is(err, ErrNotLoggedIn):
+		page = c.cfg.loginURL(r.URL.Path)
+	case errors.Is(err, ErrNotFresh):
+		page = c.cfg.RefreshURL
+	case errors.Is(err, ErrUnverified):
+		page = c.cfg.VerifyURL
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	switch {
+	switch next := nextOf(r); {
+	case page == "", !wantsHTML(r) && r.Header.Get("HX-Request") != "true", c.hasCredentials(r):
+		c.fail(w, r, statusOf(err), err)
 	case r.Header.Get("HX-Request") == "true":
-		h.Set("HX-Redirect", c.nextOfPage(r.Header.Get("HX-Current-URL")).AddTo(c.cfg.LoginURL))
-		c.fail(w, r, http.StatusUnauthorized, err)
-	case !wantsHTML(r):
-		c.fail(w, r, http.StatusUnauthorized, err)
+		h.Set("HX-Redirect", c.send(r, page, c.nextOfPage(r.Header.Get("HX-Current-URL")), err))
+		c.fail(w, r, statusOf(err), err)
 	default:
-		redirect(w, nextOf(r).AddTo(c.cfg.LoginURL))
+		if isUnsafe(r.Method) {
+			next = c.nextOfPage(r.Header.Get("Referer"))
+		}
+		redirect(w, c.send(r, page, next, err))
 	}
+}
+
+// isOurPage reports whether a next is for a login page, the refresh page or the
+// one for verifying, to which nobody wants to go back.
+func (c *Core) isOurPage(next Next) bool {
+	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
+	wanted := path(next.String())
+	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.VerifyURL) {
+		return true
+	}
+	for _, page := range c.cfg.LoginURLs {
+		if wanted == path(page) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCredentials reports whether a request has brought its own, so that no page
+// is of use to it.
+func (c *Core) hasCredentials(r *http.Request) bool {
+	if len(c.cfg.RequestLoaders) == 0 {
+		return false
+	}
+	if s := c.stateOf(r.Context()); s != nil {
+		s.op.Lock()
+		defer s.op.Unlock()
+		if s.grant.UserID != "" || s.refused {
+			return true
+		}
+	}
+	return r.Header.Get("Authorization") != ""
+}
+
+// send prepares to send a browser to one of these pages, and returns its URL.
+func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
+	if m := c.cfg.Message(r, reason); m.Text != "" && page[0] == '/' { // another site would not show it
+		_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+	}
+	switch ours := c.isOurPage(next); {
+	case c.cfg.NextInCookie && ours: // what is in the cookie stays wanted
+		return page
+	case c.cfg.NextInCookie:
+		c.keepNext(r.Context(), next)
+		return page
+	case ours:
+		var query url.Values
+		if u, err := url.Parse(next.String()); err == nil {
+			query = u.Query()
+		}
+		next = ParseNext(query.Get("next"))
+	}
+	return next.AddTo(page)
+}
+
+// DefaultMessage is Config.Message by default.
+func DefaultMessage(_ *http.Request, reason error) Flash {
+	if errors.Is(reason, ErrNotFresh) {
+		return Flash{"info", "Please confirm your password to access this page."}
+	}
+	if errors.Is(reason, ErrUnverified) {
+		return Flash{"info", "Please verify your e-mail address to access this page."}
+	}
+	return Flash{"info", "Please log in to access this page."}
 }
 
 // nextOfPage is the path and query of a page's URL, if it is one of ours.
@@ -178,19 +275,25 @@ func wantsHTML(r *http.Request) bool {
 	if strings.Contains(accept, "text/html") {
 		return true
 	}
-	return !strings.Contains(accept, "json") &&
-		!strings.Contains(r.Header.Get("Content-Type"), "json") &&
-		r.Header.Get("Sec-Fetch-Dest") != "empty"
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "", "document", "iframe", "frame", "embed", "object":
+		return !strings.Contains(accept, "json") && !strings.Contains(r.Header.Get("Content-Type"), "json")
+	}
+	return false // a script's request, an image, a WebSocket
 }
 
 func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
 	var password *PasswordError
 	switch {
-	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
-		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin):
+	case errors.Is(err, ErrUnverified): // before what it wraps: who it is, is known
 		return http.StatusForbidden
+	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
+		return http.StatusUnauthorized
+	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope):
+		return http.StatusForbidden
+	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
+		return http.StatusNotFound
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrInvalidToken):
@@ -198,8 +301,10 @@ func statusOf(err error) int {
 	case errors.Is(err, ErrConflict):
 		return http.StatusConflict
 	case errors.As(err, &password), errors.Is(err, ErrInvalidUsername), errors.Is(err, ErrInvalidEmail),
-		errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken):
+		errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken), errors.Is(err, ErrInvalidAPIToken):
 		return http.StatusUnprocessableEntity
+	case errors.Is(err, ErrRateLimited):
+		return http.StatusTooManyRequests
 	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	}
@@ -209,17 +314,31 @@ func statusOf(err error) int {
 // fail writes an error page.
 func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	if status >= 500 {
-		c.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "auth: request failed",
-			slog.Int("status", status), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		level := slog.LevelError
+		if errors.Is(err, context.Canceled) { // the client has gone
+			level = slog.LevelInfo
+		}
+		c.cfg.Logger.LogAttrs(r.Context(), level, "auth: request failed",
+			slog.Int("status", status), slog.String("method", cut(r.Method, 20)), slog.String("path", cut(r.URL.Path, 200)),
 			slog.Any("error", err))
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	switch status {
+	switch limited := (*RateLimitError)(nil); status {
+	case http.StatusTooManyRequests:
+		if errors.As(err, &limited) {
+			h.Set("Retry-After", strconv.FormatInt(int64(limited.RetryAfter/time.Second), 10))
+		}
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 asks for a challenge; browsers ignore this one
+		for _, loader := range c.cfg.RequestLoaders {
+			// A browser would ask for a password in a window of its own.
+			if loader.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") == "" && !strings.Contains(r.Header.Get("Accept"), "text/html") {
+				h.Add("WWW-Authenticate", loader.Challenge)
+			}
+		}
 	}
 	if c.cfg.ErrorPage != nil {
 		c.cfg.ErrorPage(w, r, status, err)
@@ -250,8 +369,8 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash, remember string
-	secure                            bool
+	session, visitor, flash, next, remember, browser string
+	secure                                           bool
 }
 
 func newCookies(base *url.URL, name string) (cookies, error) {
@@ -271,7 +390,7 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 		}
 		name += "-" + port
 	}
-	return cookies{name, name + "-visitor", name + "-flash", name + "-remember", base.Scheme == "https"}, nil
+	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", base.Scheme == "https"}, nil
 }
 
 // write sets a cookie for maxAge, or as long as the browser runs if that is
@@ -360,13 +479,20 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 	return nil
 }
 
+// opens reports whether a form on a page of ours may come from anywhere.
+func (o originCheck) opens(base *url.URL, page string) bool {
+	u, err := base.Parse(page)
+	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, URL: u, Host: u.Host})
+}
+
+// isUnsafe reports whether a request with this method may change something.
+func isUnsafe(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
+}
+
 // allows reports whether the request may come from where it comes from.
 func (o originCheck) allows(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return true
-	}
-	if o.bypasses(r) {
+	if !isUnsafe(r.Method) || o.bypasses(r) {
 		return true
 	}
 	if o.protection.Check(r) != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -29,6 +28,7 @@ const (
 	PasswordNotText  PasswordReason = "not-text"  // invalid UTF-8, or a NUL in it
 	PasswordCommon   PasswordReason = "common"    // on the list of common passwords, or a simple pattern
 	PasswordPersonal PasswordReason = "personal"  // the user's own name or address, or one of Config.PasswordWords
+	PasswordBreached PasswordReason = "breached"  // known from a data breach, says Config.Breaches
 	PasswordRejected PasswordReason = "rejected"  // by Config.PasswordCheck, whose error is wrapped
 )
 
@@ -52,6 +52,8 @@ func (e *PasswordError) Error() string {
 		return "the password is one that many people use, and the first that is tried"
 	case PasswordPersonal:
 		return "the password is a name that is easy to guess"
+	case PasswordBreached:
+		return "the password has been in a data breach, so others may know it"
 	}
 	if e.Err != nil {
 		return e.Err.Error()
@@ -74,6 +76,12 @@ func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account)
 		return &PasswordError{Reason: PasswordCommon}
 	case c.isPersonal(password, &a):
 		return &PasswordError{Reason: PasswordPersonal}
+	}
+	switch breached, err := c.isBreached(ctx, password, a.ID); {
+	case err != nil:
+		return err
+	case breached:
+		return &PasswordError{Reason: PasswordBreached}
 	}
 	if c.cfg.PasswordCheck == nil {
 		return nil
@@ -121,9 +129,13 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 
 // Authenticate is Manager.Authenticate.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (User, error) {
+	c.sawLogin(c.stateOf(ctx))
 	user, id, err := c.authenticate(ctx, login, password)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventLoginFailed, UserID: id, Method: methodPassword, Err: err})
+		if errors.Is(err, ErrLocked) || errors.Is(err, ErrResetRequired) {
+			err = ErrInvalidCredentials // which of them is for the log
+		}
 		return nil, err
 	}
 	if s := c.stateOf(ctx); s != nil {
@@ -144,25 +156,22 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return nil, "", ErrInvalidCredentials
 	}
-	user, err = c.findByLogin(ctx, login)
+	user, key, err := c.findByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrUserNotFound) {
 		return nil, "", err
 	}
-	var hash Secret // stays empty for nobody: the hasher then does the same work for nothing
-	if user != nil {
-		hash, id = user.AuthAccount().PasswordHash, user.AuthAccount().ID
-	}
-	result, err := c.hasher.verify(ctx, hash, password)
+	id = idOf(user)
+	result, reason, err := c.tryPassword(ctx, user, key, password)
 	switch {
 	case err != nil:
 		return nil, id, err
-	case result.unusable:
-		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: errUnusableHash})
+	case result.unusable != nil:
+		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: result.unusable})
 	}
 	if !result.ok {
-		return nil, id, ErrInvalidCredentials
+		return nil, id, reason
 	}
-	if err := gateDisabled(user.AuthAccount()); err != nil {
+	if err := c.pass(user.AuthAccount()); err != nil {
 		return nil, id, err // for those who do not go on to LoginUser
 	}
 	if result.outdated {
@@ -171,21 +180,22 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	return user, id, err
 }
 
-// findByLogin returns ErrUserNotFound for what cannot be a login, too.
-func (c *Core) findByLogin(ctx context.Context, login string) (User, error) {
+// findByLogin returns the canonical form of the login, too. What cannot be a
+// login is ErrUserNotFound, and stays as it is.
+func (c *Core) findByLogin(ctx context.Context, login string) (user User, key string, err error) {
 	login = strings.TrimSpace(login) // which keyboards add
 	canonical, isEmail := UsernameKey, strings.Contains(login, "@")
 	if isEmail {
 		canonical = EmailKey
 	}
 	if isEmail && c.cfg.Identifiers == UsernameOnly || !isEmail && c.cfg.Identifiers == EmailOnly {
-		return nil, ErrUserNotFound
+		return nil, login, ErrUserNotFound
 	}
-	key, err := canonical(login)
-	if err != nil {
-		return nil, ErrUserNotFound
+	if key, err = canonical(login); err != nil {
+		return nil, login, ErrUserNotFound
 	}
-	return c.findByKey(ctx, key)
+	user, err = c.findByKey(ctx, key)
+	return user, key, err
 }
 
 // findByKey finds a user by a canonical username or address.
@@ -206,8 +216,8 @@ func (c *Core) findByKey(ctx context.Context, key string) (User, error) {
 	return user, nil
 }
 
-// upgradeHash replaces a hash that was made with other parameters, now that
-// the password is known. Losing to another change is no harm: the next login
+// upgradeHash replaces a hash that would be made otherwise now, while the
+// password is known. Losing to another change is no harm: the next login
 // tries again.
 func (c *Core) upgradeHash(ctx context.Context, user User, password string) (User, error) {
 	a := user.AuthAccount().Clone()
@@ -223,6 +233,10 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 		return user, nil
 	case errors.Is(err, ErrUserNotFound):
 		return nil, ErrInvalidCredentials
+	case errors.Is(err, ErrInvalidUsername), errors.Is(err, ErrInvalidEmail), errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken):
+		// An old row whose name the store would not take today: no fault of who logs in.
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: a.ID, Err: err})
+		return user, nil
 	case err != nil:
 		return nil, err
 	}
@@ -245,75 +259,33 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 	return c.hasher.hash(ctx, password)
 }
 
+// WrapHash is Manager.WrapHash.
+func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
+	return c.hasher.wrap(ctx, old)
+}
+
 // CheckPassword is Manager.CheckPassword.
 func (c *Core) CheckPassword(ctx context.Context, user User, password string) (bool, error) {
 	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
-	result, err := c.hasher.verify(ctx, user.AuthAccount().PasswordHash, password)
-	if err == nil && !result.ok {
-		c.event(ctx, Event{Kind: EventCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: ErrInvalidCredentials})
+	result, reason, err := c.tryPassword(ctx, user, "", password)
+	if s := c.stateOf(ctx); result.ok && s != nil {
+		s.op.Lock()
+		s.proved = user.AuthAccount().ID
+		s.op.Unlock()
+	}
+	if reason != nil {
+		c.event(ctx, Event{Kind: EventCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: reason})
 	}
 	return result.ok, err
 }
 
-// PasswordHashes returns how many password hashes have been computed since the
-// Manager was made: for metrics, and for tests that show that two requests did
-// the same work.
+// PasswordHashes returns how many password hashes have been made or compared
+// with since the Manager was made: for metrics, and for tests that show that two
+// requests did the same work. Each comparison takes at least the work of making
+// one, and counts as one even if it takes more.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
-
-// A Registration is what a registration form asks for. Spaces around names and
-// addresses are taken off, as they are from logins. Register returns, and has
-// saved nothing:
-//
-//   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
-//     needed, which is what Config.Identifiers lets people log in with;
-//   - a PasswordError;
-//   - ErrUsernameTaken or ErrEmailTaken;
-//   - what the user type's ReadForm returns;
-//   - ErrBusy, or a failure of the store.
-type Registration struct {
-	Username string
-	Email    string
-	Password string     // empty makes an account that no password opens
-	Form     url.Values // other fields, for the user store
-}
-
-// Register is Manager.Register.
-func (c *Core) Register(ctx context.Context, r Registration) (User, error) {
-	user, err := c.register(ctx, r)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
-		return nil, err
-	}
-	c.event(ctx, Event{Kind: EventRegistered, UserID: user.AuthAccount().ID})
-	return user, nil
-}
-
-func (c *Core) register(ctx context.Context, r Registration) (User, error) {
-	if c.store == nil {
-		return nil, ErrNoUserStore
-	}
-	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
-	needUsername := c.cfg.Identifiers == UsernameOnly || r.Email == ""
-	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
-		return nil, err
-	}
-	if _, err := EmailKey(r.Email); err != nil && (c.cfg.Identifiers == EmailOnly || r.Email != "") {
-		return nil, err
-	}
-	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
-	if r.Password != "" {
-		if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
-			return nil, err
-		}
-		var err error
-		if a.PasswordHash, err = c.hasher.hash(ctx, r.Password); err != nil {
-			return nil, err
-		}
-	}
-	return c.store.create(ctx, a, r.Form)
-}
 
 // SetPassword is Manager.SetPassword.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) error {
@@ -321,47 +293,75 @@ func (c *Core) SetPassword(ctx context.Context, user User, password string) erro
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
-	if err := c.setPassword(ctx, user, password); err != nil {
+	before, err := c.setPassword(ctx, user, password)
+	if err != nil {
 		c.event(ctx, Event{Kind: EventPasswordFailed, UserID: id, Err: err})
 		return err
 	}
+	c.forgetGuesses(ctx, id)
 	c.event(ctx, Event{Kind: EventPasswordChanged, UserID: id})
+	c.notify(ctx, MailPasswordChanged, user, before.Email)
 	return nil
 }
 
-func (c *Core) setPassword(ctx context.Context, user User, password string) error {
+func (c *Core) setPassword(ctx context.Context, user User, password string) (before Account, err error) {
 	if c.store == nil {
-		return ErrNoUserStore
+		return before, ErrNoUserStore
 	}
 	account := user.AuthAccount().Clone()
 	if err := c.CheckNewPassword(ctx, password, account); err != nil {
-		return err
+		return before, err
 	}
 	hash, err := c.hasher.hash(ctx, password)
 	if err != nil {
-		return err
+		return before, err
 	}
-	stamp := NewSecret(newToken())
-	change := func(a *Account) error {
+	if err := c.stillIn(ctx); err != nil {
+		return before, err
+	}
+	return c.restamp(ctx, account.ID, account.Stamp, func(a *Account) error {
 		if !a.Stamp.Equal(account.Stamp) {
 			return ErrConflict // another credential was changed first
 		}
-		a.PasswordHash, a.Stamp = hash, stamp
+		a.PasswordHash = hash
 		return nil
+	})
+}
+
+// restamp changes an account by compare-and-set, as change says, and gives it a
+// new Stamp. That ends its logins, but for the one that makes the request, if that
+// was made with the old Stamp. It returns the account as it was before.
+func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*Account) error) (before Account, err error) {
+	if err := ctx.Err(); err != nil {
+		return before, err
 	}
-	s := c.stateOf(ctx)
-	if s == nil {
-		_, err := c.updateAccount(ctx, account.ID, change)
+	// Without the session, which is locked meanwhile. And who hangs up now must
+	// not keep the owner from being told.
+	inner, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	stamp := NewSecret(newToken())
+	update := func() error {
+		_, err := c.updateAccount(inner, id, func(a *Account) error {
+			before = a.Clone()
+			err := change(a)
+			a.Stamp = stamp
+			return err
+		})
 		if err == nil {
-			c.endSessions(ctx, account.ID)
+			return nil
+		}
+		// A store that fails may have made the change all the same.
+		if user, failed := c.store.load(inner, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
+			return nil
 		}
 		return err
 	}
-	inner := innerContext{ctx, c} // the session is locked meanwhile
-	return s.changeStamp(account.ID, account.Stamp, stamp, func() error {
-		_, err := c.updateAccount(inner, account.ID, change)
-		return err
-	})
+	if s := c.stateOf(ctx); s != nil {
+		err = s.changeStamp(id, old, stamp, update)
+	} else if err = update(); err == nil {
+		c.endSessions(ctx, id)
+	}
+	return before, err
 }
 
 // maxConflicts is how often a compare-and-set is tried again. Each failure
@@ -400,10 +400,16 @@ func (c *Core) endSessions(ctx context.Context, userID string) {
 	}
 }
 
+// deleteSessions deletes what a user is logged in by. Requests that are under way
+// end with it, those of the session that is kept, too: they came with its old
+// token, and who else has that is not known.
 func (c *Core) deleteSessions(ctx context.Context, userID string, keep ...string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	return errors.Join(
+	err := errors.Join(
 		c.records.DeleteRecords(ctx, kindRemember, userID),
+		c.records.DeleteRecords(ctx, kindAPIToken, userID),
 		c.sessions.DeleteRecords(ctx, kindSession, userID, keep...))
+	c.watches.end(userID, func(string) bool { return true })
+	return err
 }

@@ -446,7 +446,9 @@ func TestEqualWork(t *testing.T) {
 	member(t, app, "malformed", "", withHash("$argon2id$v=19$m=19456,t=2"))
 	member(t, app, "locked", "", withHash("!"))
 	member(t, app, "null", "", withHash("null"))
-	member(t, app, "bcrypt", "", withHash("$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"))
+	member(t, app, "bcrypt", "", withHash("$2a$04$ofP8dk4Uto.jRTCkgMa1Q.9ni7aghCcPkZvWIMJRyz72Bhiu1hJ7S"))
+	member(t, app, "werkzeug", "", withHash("pbkdf2:sha256:1000$PEtTkSAfx4GqG2iz$dc70cc9d0b04331493698800f9a3f2b4d5db1a1a3ae83a33a12614c313ea699f"))
+	member(t, app, "dear", "", withHash("$2a$31$ofP8dk4Uto.jRTCkgMa1Q.9ni7aghCcPkZvWIMJRyz72Bhiu1hJ7S"))
 	member(t, app, "greedy", "", withHash("$argon2id$v=19$m=4294967295,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
 	member(t, app, "beyond", "", withHash("$argon2id$v=19$m=65537,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
 	member(t, app, "zero", "", withHash("$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
@@ -455,7 +457,7 @@ func TestEqualWork(t *testing.T) {
 	first := ""
 	for _, login := range []string{
 		"alice", "ALICE@app.example", "nobody", "nobody@app.example", "nopassword", "disabled", "malformed", "locked", "null",
-		"bcrypt", "greedy", "beyond", "zero", "", "@", "alice\x00", "\xff", strings.Repeat("a", 1<<16),
+		"bcrypt", "werkzeug", "dear", "greedy", "beyond", "zero", "", "@", "alice\x00", "\xff", strings.Repeat("a", 1<<16),
 	} {
 		before := app.Core().PasswordHashes()
 		r := browser.Post("/login", "login", login, "password", "wrong password")
@@ -503,6 +505,7 @@ func TestEqualWork(t *testing.T) {
 func TestHostileHashes(t *testing.T) {
 	app, _ := hookedApp(t, defaultHashes)
 	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // salt of 16, key of 32
+	digest := strings.Repeat("0", 128)
 	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
 	for _, c := range []struct{ what, hash string }{
 		{"empty", ""},
@@ -539,6 +542,29 @@ func TestHostileHashes(t *testing.T) {
 		{"empty parameters", "$argon2id$v=19$m=,t=,p=$" + tag},
 		{"other order", "$argon2id$v=19$t=2,m=19456,p=1$" + tag},
 		{"argon2i", "$argon2i$v=19$m=19456,t=2,p=1$" + tag},
+		{"argon2i beyond the budget", "$argon2i$v=19$m=4294967295,t=2,p=1$" + tag},
+		{"argon2i without a pass", "$argon2i$v=19$m=8,t=0,p=1$" + tag},
+		{"Django's argon2 beyond the budget", "argon2$argon2id$v=19$m=4294967295,t=2,p=1$" + tag},
+		{"Django's argon2 of nothing", "argon2$argon2id$"},
+		{"scrypt of a gibibyte", "scrypt:1048576:8:1$s$" + digest},
+		{"scrypt of all there is", "scrypt:9223372036854775808:1:1$s$" + digest},
+		{"scrypt with a large r", "scrypt:2:8388608:1$s$" + digest},
+		{"scrypt with a large p", "scrypt:2:1:1073741823$s$" + digest},
+		{"scrypt that overflows", "scrypt:1048576:4294967296:4294967296$s$" + digest},
+		{"scrypt without N", "scrypt:0:8:1$s$" + digest},
+		{"scrypt without r", "scrypt:1024:0:1$s$" + digest},
+		{"Django's scrypt of a gibibyte", "scrypt$1048576$s$8$1$" + base64.StdEncoding.EncodeToString(make([]byte, 64))},
+		{"PBKDF2 for an hour", "pbkdf2:sha1:4294967295$s$" + digest[:40]},
+		{"PBKDF2 for nothing", "pbkdf2:sha1:0$s$" + digest[:40]},
+		{"PBKDF2 with a large digest", "pbkdf2:sha1:1$s$" + strings.Repeat("0", 1<<20)},
+		{"PBKDF2 with a large salt", "pbkdf2:sha1:1$" + strings.Repeat("s", 1<<20) + "$" + digest[:40]},
+		{"bcrypt for a day", "$2b$31$" + strings.Repeat(".", 53)},
+		{"bcrypt of nothing", "$2b$"},
+		{"Django's bcrypt of nothing", "bcrypt_sha256$"},
+		{"Django's bcrypt for a day", "bcrypt_sha256$$2b$31$" + strings.Repeat(".", 53)},
+		{"a wrapped gibibyte", "$argon2id$v=19$m=8,t=1,p=1$" + tag + "$wrapped=64:scrypt:1048576:8:1$s$"},
+		{"a wrapped large digest", "$argon2id$v=19$m=8,t=1,p=1$" + tag + "$wrapped=4294967295:$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$"},
+		{"wrapped again and again", "$argon2id$v=19$m=8,t=1,p=1$" + tag + strings.Repeat("$wrapped=32:$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$", 8)},
 		{"argon2d", "$argon2d$v=19$m=19456,t=2,p=1$" + tag},
 		{"old version", "$argon2id$v=16$m=19456,t=2,p=1$" + tag},
 		{"no version", "$argon2id$m=19456,t=2,p=1$" + tag},
@@ -805,6 +831,12 @@ func TestLoginFailsClosed(t *testing.T) {
 			}
 			break
 		}
+		if failed == "ListRecords" { // it looks for older logins after this one is made, and the next one will, too
+			if r.StatusCode != http.StatusOK || browser.Who() != "alice" {
+				t.Errorf("%s (call %d) failed: %s", failed, k, r.Status)
+			}
+			continue
+		}
 		if r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 || browser.Who() != "nobody" {
 			t.Errorf("%s (call %d) failed: %s, cookies %v", failed, k, r.Status, r.Cookies())
 		}
@@ -951,7 +983,7 @@ func TestIdentifiers(t *testing.T) {
 				if n := app.Core().PasswordHashes() - before; n != 1 {
 					t.Errorf("%q: %d hashes", c.login, n)
 				}
-				if strings.TrimSpace(c.login) == "" && len(store.made()) > 0 {
+				if strings.TrimSpace(c.login) == "" && slices.Contains(store.made(), "FindUser") {
 					t.Errorf("the store was asked for the empty login: %v", store.made())
 				}
 			}

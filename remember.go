@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -36,6 +37,10 @@ const (
 	// successor: for tabs that are opened at once, and answers that are lost.
 	rememberGrace = time.Minute
 
+	// stolenCounter is beyond what a cookie can say: every cookie of the device
+	// is one that was used up.
+	stolenCounter = 1 << 40
+
 	// maxSpare is how often it can be used then: by more tabs than anybody opens.
 	maxSpare = 30
 
@@ -49,7 +54,8 @@ type LoginOption func(*loginOptions)
 type loginOptions struct {
 	method   string
 	remember time.Duration // 0: not
-	device   *device       // the remembered device that the login is made from
+	stale    bool
+	device   *device // the remembered device that the login is made from
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
@@ -139,13 +145,9 @@ func (s *state) dropDevice(d *device) {
 	}
 }
 
-// rememberAs makes the browser, whose login was old, remembered as a device, or
-// as nobody if that is nil. What it was remembered as before is not what it is
-// now. The caller holds op, and the new login is the current one.
-func (s *state) rememberAs(d *device, old *session) {
-	if err := s.forget(old, s.cur.header.loginID); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: s.cur.header.userID, Err: err})
-	}
+// rememberAs makes the browser remembered as a device, or as nobody if that is
+// nil. The caller holds op.
+func (s *state) rememberAs(d *device) {
 	if d == nil {
 		s.deleteCookie(s.core.cookies.remember)
 		return
@@ -185,6 +187,7 @@ func (s *state) resume() error {
 	}
 	c := s.core
 	key := tokenKey(string(selector))
+	var user User
 	for range maxConflicts {
 		record, err := c.records.GetRecord(s.inner, kindRemember, key)
 		if errors.Is(err, ErrRecordNotFound) {
@@ -199,9 +202,14 @@ func (s *state) resume() error {
 			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: errDamaged})
 			return nil
 		case counter+1 < d.counter || counter < d.counter && now.Sub(d.rotated) >= rememberGrace:
-			return s.endStolen(d)
+			if err := s.endStolen(d); !errors.Is(err, ErrConflict) {
+				return err
+			}
+			continue
 		}
-		user, err := c.users.load(s.inner, record.UserID)
+		if user == nil {
+			user, err = c.users.load(s.inner, record.UserID)
+		}
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return err
 		}
@@ -278,18 +286,54 @@ func (s *state) endStolen(d device) error {
 	c := s.core
 	ctx, cancel := detach(s.inner)
 	defer cancel()
-	s.note(Event{Kind: EventRememberStolen, UserID: d.record.UserID, Method: methodRemember, Err: ErrLoggedOut})
-	if err := take(ctx, c.records, kindRemember, d.record.Key); err != nil {
+	userID, key := d.record.UserID, d.record.Key
+	// First the device is made void, by compare-and-set, so that no login is
+	// made from it any more; then its logins go; then it goes itself. A failure
+	// in between leaves it to be found stolen again.
+	if d.counter != stolenCounter {
+		d.counter = stolenCounter
+		d.encode()
+		if err := c.records.UpdateRecord(ctx, d.record); err != nil {
+			return unlessNotFound(err) // ErrConflict: look again
+		}
+	}
+	theirs := func(h header) bool { return h.device == key }
+	if err := c.endLogins(ctx, userID, theirs); err != nil {
 		return err
 	}
-	return c.endLogins(ctx, d.record.UserID, func(h header) bool { return h.device == d.record.Key })
+	switch _, err := c.records.TakeRecord(ctx, kindRemember, key); {
+	case errors.Is(err, ErrRecordNotFound): // another request has found out, too
+		return nil
+	case err != nil:
+		return err
+	}
+	s.note(Event{Kind: EventRememberStolen, UserID: userID, Method: methodRemember, Err: ErrLoggedOut})
+	s.warn(ctx, userID)
+	return nil
+}
+
+// warn mails the owner of an account that somebody else had a copy of a cookie.
+func (s *state) warn(ctx context.Context, userID string) {
+	if s.core.cfg.Mailer == nil {
+		return
+	}
+	user, err := s.core.users.load(ctx, userID)
+	if errors.Is(err, ErrUserNotFound) || err == nil && (user.AuthAccount().Email == "" || user.AuthAccount().Disabled) {
+		return
+	}
+	if err == nil {
+		err = s.core.mail(ctx, Mail{Kind: MailStolen, To: user.AuthAccount().Email, User: user})
+	}
+	if err != nil { // there is no second time
+		s.note(Event{Kind: EventMailFailed, UserID: userID, Err: err})
+	}
 }
 
 // forget deletes the device that a login was made from or with, and the one
 // that the request's cookie names, with all the logins made from them: those
 // that browsers have lost in a restart are still good for whoever copied their
-// cookies. The login keep is spared. The caller holds op.
-func (s *state) forget(login *session, keep string) error {
+// cookies. The logins keep are spared. The caller holds op.
+func (s *state) forget(login *session, keep ...string) error {
 	owners := map[string]string{} // of the devices, as far as they are known
 	if selector, _, ok := s.remembered(); ok {
 		owners[tokenKey(string(selector))] = ""
@@ -309,7 +353,7 @@ func (s *state) forget(login *session, keep string) error {
 		case userID == "":
 			continue
 		}
-		err = s.core.endLogins(ctx, userID, func(h header) bool { return h.device == key && h.loginID != keep })
+		err = s.core.endLogins(ctx, userID, func(h header) bool { return h.device == key && !slices.Contains(keep, h.loginID) })
 		if err != nil {
 			return err
 		}

@@ -1007,7 +1007,10 @@ func TestGarbageCookies(t *testing.T) {
 		for _, path := range []string{"/who", "/guarded", "/get?key=k"} {
 			w := direct(t, app.Server.Config.Handler, "GET", path, http.Header{"Cookie": {header}})
 			want := map[string]string{"/who": "nobody", "/guarded": "", "/get?key=k": ""}[path]
-			if w.Body.String() != want || len(w.Header()["Set-Cookie"]) > 0 || w.Code >= 400 {
+			cookies := slices.DeleteFunc(w.Result().Cookies(), func(c *http.Cookie) bool { // a guard's message
+				return path == "/guarded" && c.Name == session+"-flash"
+			})
+			if w.Body.String() != want || len(cookies) > 0 || w.Code >= 400 {
 				t.Errorf("%s, %s: %d %q %v", name, path, w.Code, w.Body, w.Header()["Set-Cookie"])
 			}
 		}

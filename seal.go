@@ -20,9 +20,15 @@ type purpose string
 
 const (
 	purposeFlash purpose = "flash"
-	purposeReset purpose = "reset"
+	purposeNext  purpose = "next"
+
+	purposeReset  purpose = "reset"
+	purposeVerify purpose = "verify"
+	purposeEmail  purpose = "email"
 
 	purposeRemember purpose = "remember"
+	purposeBrowser  purpose = "browser"
+	purposeLogin    purpose = "login" // what is no account's login, as a counter's key
 )
 
 // A keyring seals texts that go out into the world and come back: cookies and
@@ -60,12 +66,12 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 				return nil, fmt.Errorf("auth: Secrets[%d] is Secrets[%d] once more", i, j)
 			}
 		}
-		for _, p := range []purpose{purposeFlash, purposeReset, purposeRemember} {
+		for _, p := range []purpose{purposeFlash, purposeNext, purposeReset, purposeVerify, purposeEmail, purposeRemember, purposeBrowser, purposeLogin} {
 			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
 			if err != nil {
 				return nil, err
 			}
-			if p == purposeRemember {
+			if p == purposeRemember || p == purposeLogin {
 				k.macs[p] = append(k.macs[p], key)
 				continue
 			}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/alexedwards/scs/v2"
 )
@@ -64,6 +66,7 @@ func (c *Core) expires(h header) time.Time {
 type state struct {
 	core    *Core
 	request *http.Request
+	client  netip.Addr      // where the request comes from; zero: not known
 	ctx     context.Context // the request's, with this state in it
 	inner   context.Context // the same without it, for stores: see innerContext
 
@@ -81,12 +84,20 @@ type state struct {
 	user      User
 	userKnown bool
 	varies    bool // the answer depends on the cookie
+	suspect   bool // the login is used from another client: see Config.Protection
 	committed bool // the header is written: no cookie can be set any more
 
 	resumed       bool              // the remember cookie has been tried
+	asked         bool              // the request loaders have been asked
+	grant         Grant             // of the one that found the user, if one did
+	refused       bool              // one of them has found credentials that are no good
+	scoped        bool              // CheckScope has let the request through
 	proved        string            // the ID of the account whose password this request has shown
+	breachAsked   Secret            // the password that Config.Breaches was last asked about
+	breached      bool              // and its answer
 	cookie        map[string]string // to be set; an empty value deletes
 	rememberUntil time.Time         // of the remember cookie, if it is set
+	next          Next              // to be kept in a cookie
 	flash         []Flash
 	flashRead     bool
 	flashChanged  bool
@@ -114,9 +125,20 @@ type requestContext struct {
 
 type stateKey struct{ core *Core }
 
+// clientKey is for the state, too, and answered where there is no session: by
+// whom, and from where, does not wait for anything.
+type clientKey struct{ core *Core }
+
 func (c *requestContext) Value(key any) any {
-	if k, ok := key.(stateKey); ok && k.core == c.state.core {
-		return c.state
+	switch k := key.(type) {
+	case stateKey:
+		if k.core == c.state.core {
+			return c.state
+		}
+	case clientKey:
+		if k.core == c.state.core {
+			return c.state
+		}
 	}
 	if key == c.state.core.scsKey {
 		return c.state.scs()
@@ -145,6 +167,13 @@ func (c *Core) stateOf(ctx context.Context) *state {
 	return s
 }
 
+// clientOf is stateOf for what the state says about the client, and nothing
+// else.
+func (c *Core) clientOf(ctx context.Context) *state {
+	s, _ := ctx.Value(clientKey{c}).(*state)
+	return s
+}
+
 // detach returns a context for steps that belong together: a client that goes
 // away must not leave half of them.
 func detach(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -153,14 +182,22 @@ func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // address is the client's IP address in canonical form, or empty.
 func (s *state) address() string {
-	ap, err := netip.ParseAddrPort(s.request.RemoteAddr)
-	if err != nil {
+	if !s.client.IsValid() {
 		return ""
 	}
-	return ap.Addr().Unmap().WithZone("").String()
+	return s.client.String()
 }
 
-func (s *state) agent() string { return cut(s.request.UserAgent(), 256) }
+// agent is what the client says that it is, without what cannot be seen or makes
+// a log say something else.
+func (s *state) agent() string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, cut(s.request.UserAgent(), 256))
+}
 
 // note keeps an event for emit.
 func (s *state) note(e Event) {
@@ -180,9 +217,8 @@ func (s *state) emit() {
 	}
 }
 
-// load reads the session of the request's cookies.
+// load reads the session of the request's cookies. The caller emits.
 func (s *state) load() error {
-	defer s.emit()
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
@@ -207,7 +243,7 @@ func (s *state) load() error {
 	if s.cur == nil {
 		return nil
 	}
-	err := s.touch()
+	err := s.review()
 	if s.cur != nil {
 		s.loaded = s.cur.values
 	}
@@ -234,23 +270,17 @@ func (s *state) fetch(ctx context.Context, kind, key string) (*session, error) {
 	return &session{record, h, values}, nil
 }
 
-// touch notes that the session was seen, at most once a minute.
-func (s *state) touch() error {
-	now := s.core.cfg.Now()
-	if now.Sub(s.cur.header.seen) < touchAfter {
-		return nil
-	}
-	next := *s.cur
-	next.header.seen = now
-	s.core.encode(&next)
-	switch err := s.core.sessions.UpdateRecord(s.inner, next.record); {
-	case err == nil:
-		next.record.Version++
-		s.cur = &next
-	case errors.Is(err, ErrRecordNotFound):
-		s.lose()
-	case !errors.Is(err, ErrConflict): // which somebody has touched or written
+// reread takes the session as another request has written it. The caller is that
+// of lose.
+func (s *state) reread(ctx context.Context) error {
+	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key)
+	switch {
+	case err != nil:
 		return err
+	case found == nil:
+		s.lose()
+	default:
+		s.cur = found
 	}
 	return nil
 }
@@ -264,6 +294,15 @@ func (s *state) lose() {
 
 // User is Manager.User.
 func (c *Core) User(ctx context.Context) (User, error) {
+	user, err := c.loadUser(ctx)
+	if err == nil && c.stateOf(ctx).outOfScope(ctx) {
+		return nil, ErrScope
+	}
+	return user, err
+}
+
+// loadUser is User for a token of any scope.
+func (c *Core) loadUser(ctx context.Context) (User, error) {
 	s := c.stateOf(ctx)
 	if s == nil {
 		return nil, ErrNoSession
@@ -288,14 +327,23 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		s.op.Lock()
 		s.varies = true
 		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.committed; try {
-			s.resumed = true
 			s.op.Unlock()
 			if err := s.resume(); err != nil {
-				s.op.Lock()
-				s.resumed = false // who asks again is not to be told that it is nobody
-				s.op.Unlock()
-				return nil, void, err
+				return nil, void, failure{err}
 			}
+			s.op.Lock()
+			s.resumed = true // not before: who asks again after a failure is not to be told that it is nobody
+			s.op.Unlock()
+			continue
+		}
+		if ask := !s.cur.isLogin() && !s.userKnown && !s.asked && !s.loggedOut; ask {
+			s.op.Unlock()
+			if err := s.askLoaders(); err != nil {
+				return nil, void, failure{err}
+			}
+			s.op.Lock()
+			s.asked = true
+			s.op.Unlock()
 			continue
 		}
 		cur := s.cur
@@ -312,7 +360,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		}
 		user, err := s.core.users.load(innerContext{ctx, s.core}, cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
-			return nil, void, err
+			return nil, void, failure{err}
 		}
 		if s.takeUser(cur, user) {
 			void = true
@@ -328,12 +376,35 @@ func (s *state) takeUser(cur *session, user User) (void bool) {
 	if s.cur != cur {
 		return false
 	}
-	s.user, s.userKnown = user, true
-	reason := invalid(cur.header.stamp, user)
-	if reason != nil {
+	if reason := invalid(cur.header.stamp, user); reason != nil {
 		s.discard(reason)
+		return true
 	}
-	return reason != nil
+	s.user, s.userKnown = user, true
+	return false
+}
+
+// A failure is an error of the application's own code (a store, a loader). What
+// it may wrap is not an answer of ours: a store that says ErrNotLoggedIn has
+// failed all the same.
+type failure struct{ err error }
+
+func (f failure) Error() string { return f.err.Error() }
+
+// Is hides our own errors that are no failures. That an address has had enough is
+// for its client to know, as ErrBusy is.
+func (f failure) Is(target error) bool {
+	status := statusOf(target)
+	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
+}
+
+// As does, too.
+func (f failure) As(target any) bool {
+	switch target.(type) {
+	case **PasswordError, **http.MaxBytesError:
+		return false
+	}
+	return errors.As(f.err, target)
 }
 
 // invalid says why something that was made with this stamp is not the user's
@@ -356,6 +427,7 @@ func invalid(stamp string, user User) error {
 func (s *state) discard(reason error) {
 	cur := s.cur
 	s.cur, s.user = nil, nil
+	s.core.watches.endOne(cur.header.userID, cur.header.loginID)
 	s.note(Event{Kind: EventSessionEnded, UserID: cur.header.userID, Err: reason})
 	ctx, cancel := detach(s.inner)
 	defer cancel()
@@ -399,6 +471,33 @@ func (s *state) deleteCookie(name string) {
 	}
 }
 
+// keeps reports whether the request has something for a cookie.
+func (s *state) keeps() bool {
+	s.op.Lock()
+	defer s.op.Unlock()
+	return s.flashChanged || !s.next.IsZero()
+}
+
+// knowClient finds out who makes the request, where there are request loaders:
+// for their users nothing is kept.
+func (s *state) knowClient() error {
+	if len(s.core.cfg.RequestLoaders) == 0 || s.failed != nil {
+		return nil
+	}
+	if _, err := s.core.loadUser(s.ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) {
+		return err
+	}
+	return nil
+}
+
+// saveValues has scs store the application's values.
+func (s *state) saveValues() error {
+	ctx, cancel := detach(s.ctx)
+	defer cancel()
+	_, _, err := s.core.scs.Commit(ctx)
+	return err
+}
+
 // commit stores what the request changed and sets the cookies. It runs once,
 // before the response's header goes out.
 func (s *state) commit(h http.Header) error {
@@ -407,10 +506,12 @@ func (s *state) commit(h http.Header) error {
 	ready := s.scsReady
 	s.values.Unlock()
 	var err error
-	if ready && s.core.scs.Status(s.ctx) == scs.Modified {
-		ctx, cancel := detach(s.ctx)
-		defer cancel()
-		_, _, err = s.core.scs.Commit(ctx)
+	modified := ready && s.core.scs.Status(s.ctx) == scs.Modified
+	if modified || s.keeps() {
+		err = s.knowClient()
+	}
+	if err == nil && modified {
+		err = s.saveValues()
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -426,19 +527,31 @@ func (s *state) commit(h http.Header) error {
 		}
 	}
 	names := &s.core.cookies
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.remember} {
+	if !s.next.IsZero() {
+		s.setCookie(names.next, s.sealNext())
+	}
+	if s.grant.UserID != "" { // a client that sends a token with each request keeps nothing
+		s.cookie = nil
+	}
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
 		value, ok := s.cookie[name]
 		if !ok {
 			continue
 		}
 		maxAge := time.Duration(0)
-		if name == names.remember {
+		switch name {
+		case names.remember:
 			maxAge = s.rememberUntil.Sub(s.core.cfg.Now())
+		case names.browser:
+			maxAge = browserFor
 		}
 		names.write(h, name, value, maxAge)
 	}
 	if s.varies || s.flashRead || ready {
 		h.Add("Vary", "Cookie")
+		if len(s.core.cfg.RequestLoaders) > 0 {
+			h.Add("Vary", "Authorization")
+		}
 	}
 	// What was made for one user is nobody else's, nor the back button's; and a
 	// cookie is never to be cached, whatever the application says.

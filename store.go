@@ -50,11 +50,13 @@ type Account struct {
 	Email    string `json:",omitzero"`
 
 	// EmailVerified says that the owner of the mailbox Email has proved to be
-	// the owner of the account.
+	// the owner of the account. An application that changes Email itself must
+	// clear it.
 	EmailVerified bool `json:",omitzero"`
 
-	// PasswordHash is a PHC string. It is empty for an account that has no
-	// password, which no password then opens.
+	// PasswordHash is what HashPassword or WrapHash has returned, of at most
+	// 400 bytes, or a hash from elsewhere (docs/passwords.md). It is empty for
+	// an account that has no password, which no password then opens.
 	PasswordHash Secret `json:",omitzero"`
 
 	// Stamp is a random text that changes with every credential. A login is
@@ -124,7 +126,8 @@ type UserStore[U User] interface {
 	// one succeeds and the others return ErrUsernameTaken; likewise for
 	// EmailKey and ErrEmailTaken. An empty username or address collides with
 	// nothing. A username or address without a canonical form is refused with
-	// ErrInvalidUsername or ErrInvalidEmail.
+	// ErrInvalidUsername or ErrInvalidEmail. What is wrong with the form is found
+	// before a name that is taken: else RegisterByMail would tell whose address is.
 	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
 
 	// UpdateAccount replaces the account's fields, if the stored Version is
@@ -133,6 +136,15 @@ type UserStore[U User] interface {
 	// the errors of CreateUser for a username or address that it cannot have.
 	// It leaves alone what is not in Account.
 	UpdateAccount(ctx context.Context, a Account) error
+}
+
+// A UserDeleter is a [UserStore] that can delete accounts. CloseAccount asks for
+// it; where it is missing, accounts are emptied and disabled.
+type UserDeleter interface {
+	// DeleteUser deletes the user with this ID, or returns ErrUserNotFound. The
+	// username and the address are free again; the ID is never given out a second
+	// time. Records of the user are not its affair.
+	DeleteUser(ctx context.Context, id string) error
 }
 
 // A Record is something that the library must remember: a session, a factor,
@@ -173,7 +185,9 @@ func (r Record) Expired(now time.Time) bool {
 // and does nothing. After an error that is not among those named here the caller
 // does not know which. All methods may be called by many goroutines
 // at once. A record that has expired behaves as one that is not there; removing
-// it is the store's own affair. An empty Kind or Key is ErrInvalidRecord.
+// it is the store's own affair. An empty Kind or Key is ErrInvalidRecord. A method
+// must not use Manager.Sessions with its context, whose data may be what is being
+// stored: it would wait for itself.
 type RecordStore interface {
 	// InsertRecord stores r as it is given, or returns ErrRecordExists if
 	// there is one of that kind and key that has not expired.

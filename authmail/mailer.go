@@ -108,7 +108,8 @@ func newMailer(cfg Config, c clock) (*Mailer, error) {
 // does not stop the mail: the request that asks for one is over long before.
 //
 // Its errors are ErrQueueFull, ErrClosed, one that wraps auth.ErrInvalidEmail,
-// and those for a link that is no absolute URL and a kind without templates.
+// and those for a link that is no absolute URL, or that mails of the kind do not
+// have, and a kind without templates.
 func (m *Mailer) Send(_ context.Context, mail auth.Mail) error {
 	if m.templates[mail.Kind] == nil {
 		return fmt.Errorf("authmail: there are no mails of kind %q", mail.Kind)

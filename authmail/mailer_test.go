@@ -399,10 +399,11 @@ func TestServerComesBack(t *testing.T) {
 	addr := l.Addr().String()
 	_ = l.Close()
 	s := newServer(t, nil) // elsewhere, and with the same certificate
-	up := make(chan *server, 1)
+	up, sent := make(chan *server, 1), make(chan struct{})
 	c := newClient(t, s, func(cfg *Config, clock *fakeClock) {
 		cfg.Addr = addr
 		clock.onWait = func() {
+			<-sent // so that the three are due together
 			if len(clock.waits) == 3 {
 				up <- newServer(t, func(s *server) { s.addr = addr })
 			}
@@ -411,6 +412,7 @@ func TestServerComesBack(t *testing.T) {
 	for range 3 {
 		c.send(t, "ann@app.example")
 	}
+	close(sent)
 	back := wait(t, up)
 	for range 3 {
 		back.receive(t)

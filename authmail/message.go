@@ -23,12 +23,19 @@ func dataOf(m auth.Mail) (Data, error) {
 	// in ASCII, so that no server needs SMTPUTF8.
 	local, _, _ := strings.Cut(m.To, "@")
 	_, domain, _ := strings.Cut(key, "@")
-	link := m.Link.Reveal()
-	u, err := url.Parse(link)
-	if err != nil || !isPlain(link) || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	link, rule := m.Link.Reveal(), linkRules()[m.Kind]
+	switch {
+	case rule == noLink && link != "":
+		return Data{}, fmt.Errorf("authmail: a mail of kind %q with a link", m.Kind)
+	case rule == needsLink && !isURL(link), link != "" && !isURL(link):
 		return Data{}, errors.New("authmail: the link is not an absolute URL") // which it was is nobody's business
 	}
 	return Data{Username: safeName(m.User), Email: local + "@" + domain, Link: link, Lifetime: m.Lifetime}, nil
+}
+
+func isURL(link string) bool {
+	u, err := url.Parse(link)
+	return err == nil && isPlain(link) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 // message makes what goes over the wire.

@@ -169,6 +169,9 @@ func TestSendRefuses(t *testing.T) {
 		m.Link = auth.NewSecret(link)
 		mails[link] = m
 	}
+	stolen := resetMail("ann@app.example") // there would be no place for the link
+	stolen.Kind = auth.MailStolen
+	mails["stolen"] = stolen
 	kind := resetMail("ann@app.example")
 	kind.Kind = "unheard-of"
 	mails["kind"] = kind
@@ -270,6 +273,7 @@ func TestTemplatesThatFail(t *testing.T) {
 		"field":        {auth.MailReset, Template{Text: "{{.Token}}"}},
 		"no subject":   {auth.MailReset, Template{Subject: " \n"}},
 		"no link":      {auth.MailReset, Template{Text: "Reset your password."}},
+		"stolen":       {auth.MailStolen, Template{Text: "{{.Token}}"}},
 		"HTML, syntax": {auth.MailReset, Template{HTML: "{{end}}"}},
 		"HTML":         {auth.MailReset, Template{HTML: `<a href="{{.Link}}`}},
 		"only nameless": {auth.MailReset, Template{
@@ -283,6 +287,89 @@ func TestTemplatesThatFail(t *testing.T) {
 		if _, err := NewPrinter(io.Discard).WithTemplates(replaced); err == nil {
 			t.Errorf("%s: WithTemplates took it", name)
 		}
+	}
+}
+
+// stolenMail is as package auth makes it.
+func stolenMail(to string) auth.Mail {
+	return auth.Mail{Kind: auth.MailStolen, To: to, User: &auth.Account{ID: "1", Username: "ann", Email: to}}
+}
+
+const stolenText = `The cookie that keeps you logged in on one of your devices was used twice, so
+somebody may have a copy of it. All logins from that device were ended. You can
+log in there again.
+
+If you have just restored that device from a backup, or copied a browser
+profile, it was most likely that, and there is nothing to do.
+
+If you have not, please change your password.
+`
+
+// TestWithoutLink sends a mail that has none, by all ways.
+func TestWithoutLink(t *testing.T) {
+	s := newServer(t, nil)
+	c := newClient(t, s, nil)
+	if err := c.Send(t.Context(), stolenMail("Ann@app.example")); err != nil {
+		t.Fatal(err)
+	}
+	got := s.receive(t)
+	if got.to != "Ann@app.example" {
+		t.Errorf("sent to %q", got.to)
+	}
+	p := parse(t, got.content)
+	if p.subject != "Your logins on one device were ended" || p.text != stolenText {
+		t.Errorf("%s:\n%s", p.subject, p.text)
+	}
+	if strings.Contains(p.html, "href") || strings.Contains(p.html, "http") || strings.Contains(p.text, "http") || strings.Contains(p.text+p.html, "ann") {
+		t.Errorf("there is a link, or a name:\n%s", p.html)
+	}
+	words := strings.Join(strings.Fields(stolenText), " ")
+	for paragraph := range strings.SplitSeq(p.html, "<p>") {
+		if sentence, _, ok := strings.Cut(paragraph, "</p>"); ok && !strings.Contains(words, sentence) {
+			t.Errorf("the text does not say %q", sentence)
+		}
+	}
+	if strings.Count(p.html, "<p>") != 3 {
+		t.Errorf("the HTML is %s", p.html)
+	}
+
+	var out bytes.Buffer
+	if err := NewPrinter(&out).Send(t.Context(), stolenMail("ann@app.example")); err != nil {
+		t.Fatal(err)
+	}
+	want := "---- mail ----\nTo: ann@app.example\nSubject: Your logins on one device were ended\n\n" + stolenText + "--------------\n"
+	if out.String() != want {
+		t.Errorf("printed:\n%s", &out)
+	}
+	german := map[auth.MailKind]Template{auth.MailStolen: {Subject: "Abgemeldet", Text: "{{.Email}} ist abgemeldet.{{.Link}}{{.ValidFor}}"}}
+	p2, err := NewPrinter(&out).WithTemplates(german)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := p2.Send(t.Context(), stolenMail("ann@app.example")); err != nil || !strings.HasSuffix(out.String(), "\n\nann@app.example ist abgemeldet.\n--------------\n") {
+		t.Errorf("%v, printed:\n%s", err, &out)
+	}
+	for _, to := range []string{"", "ann", "ann@app.example\r\nBcc: eve@evil.example"} {
+		if err := c.Send(t.Context(), stolenMail(to)); !errors.Is(err, auth.ErrInvalidEmail) {
+			t.Errorf("%q: %v", to, err)
+		}
+	}
+}
+
+// TestWithoutLinkFails: nothing expires, and what a server quotes is no secret.
+func TestWithoutLinkFails(t *testing.T) {
+	s := newServer(t, func(s *server) { s.rcpt = func(string) error { return errLater } })
+	c := newClient(t, s, nil)
+	if err := c.Send(t.Context(), stolenMail("ann@app.example")); err != nil {
+		t.Fatal(err)
+	}
+	f := c.mustFail(t, nil)
+	if errors.Is(f.err, ErrExpired) || !strings.Contains(f.err.Error(), "greylisted") || strings.Contains(f.err.Error(), "redacted") {
+		t.Errorf("OnError was told %v", f.err)
+	}
+	if waits := c.clock.waited(); len(waits) != 4 {
+		t.Errorf("the pauses were %v", waits)
 	}
 }
 

@@ -23,7 +23,8 @@ var defaults embed.FS
 // that is empty is the package's own, in English.
 //
 // A part that does not parse, or that fails with sample data or leaves out the
-// link, is an error of New.
+// link, is an error of New. Mails that only say what has happened have no link, and
+// those of kind auth.MailAddressTaken may have none: {{with .Link}}.
 type Template struct {
 	Subject string // white space becomes single spaces
 	Text    string // the text/plain part
@@ -40,7 +41,7 @@ type Data struct {
 	Username string
 
 	Email    string        // the address that the mail goes to
-	Link     string        // the page to open, an absolute URL
+	Link     string        // the page to open, an absolute URL; empty if there is none
 	Lifetime time.Duration // of the link, for other languages: {{.Lifetime.Minutes}} Minuten
 }
 
@@ -73,11 +74,30 @@ type templates struct {
 // content is one mail, rendered.
 type content struct{ subject, text, html string }
 
+// A linkRule says whether mails of a kind have a link.
+type linkRule int
+
+const (
+	noLink linkRule = iota
+	mayHaveLink
+	needsLink
+)
+
+// linkRules returns those of all kinds that there are.
+func linkRules() map[auth.MailKind]linkRule {
+	return map[auth.MailKind]linkRule{
+		auth.MailReset: needsLink, auth.MailVerify: needsLink, auth.MailNewAddress: needsLink,
+		auth.MailAddressTaken: mayHaveLink, auth.MailAddressChanged: needsLink, auth.MailAddressUndone: noLink,
+		auth.MailPasswordChanged: noLink, auth.MailPasswordDisabled: noLink,
+		auth.MailAPIToken: noLink, auth.MailClosed: noLink, auth.MailStolen: noLink,
+	}
+}
+
 // parseTemplates returns the templates of all kinds.
 func parseTemplates(replaced map[auth.MailKind]Template) (map[auth.MailKind]*templates, error) {
 	all := make(map[auth.MailKind]*templates)
-	for _, kind := range []auth.MailKind{auth.MailReset} {
-		t, err := parseTemplate(kind, replaced[kind])
+	for kind, rule := range linkRules() {
+		t, err := parseTemplate(kind, rule, replaced[kind])
 		if err != nil {
 			return nil, fmt.Errorf("authmail: the templates of kind %q: %w", kind, err)
 		}
@@ -91,7 +111,7 @@ func parseTemplates(replaced map[auth.MailKind]Template) (map[auth.MailKind]*tem
 	return all, nil
 }
 
-func parseTemplate(kind auth.MailKind, replaced Template) (*templates, error) {
+func parseTemplate(kind auth.MailKind, rule linkRule, replaced Template) (*templates, error) {
 	source := func(own, name string) string {
 		if own != "" {
 			return own
@@ -110,23 +130,32 @@ func parseTemplate(kind auth.MailKind, replaced Template) (*templates, error) {
 	if t.html, err = htmltemplate.New("html").Parse(source(replaced.HTML, ".html")); err != nil {
 		return nil, err
 	}
-	return &t, t.try()
+	if rule != noLink {
+		err = t.try(true)
+	}
+	if rule != needsLink {
+		err = errors.Join(err, t.try(false))
+	}
+	return &t, err
 }
 
 // try executes the templates with sample data.
-func (t *templates) try() error {
+func (t *templates) try(withLink bool) error {
+	const link = "https://app.example/sample"
 	for _, name := range []string{"sample", ""} {
-		c, err := t.render(Data{
-			Username: name, Email: "sample@app.example", Link: "https://app.example/sample", Lifetime: 30 * time.Minute,
-		})
+		d := Data{Username: name, Email: "sample@app.example"}
+		if withLink {
+			d.Link, d.Lifetime = link, 30*time.Minute
+		}
+		c, err := t.render(d)
 		switch {
 		case err != nil:
 			return err
 		case c.subject == "":
 			return errors.New("the subject is empty")
-		case !strings.Contains(c.text, "https://app.example/sample"):
+		case withLink && !strings.Contains(c.text, link):
 			return errors.New("the text has no {{.Link}}")
-		case !strings.Contains(c.html, "https://app.example/sample"):
+		case withLink && !strings.Contains(c.html, link):
 			return errors.New("the HTML has no {{.Link}}")
 		}
 	}

@@ -179,9 +179,7 @@ func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
 	return nil
 }
 
-// DeleteUser deletes the user with this ID, or returns [auth.ErrUserNotFound].
-// The username and the address are free again; the ID is not given out a second
-// time. Records that name the user stay: see [Records.DeleteRecords].
+// DeleteUser implements [auth.UserDeleter].
 func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -26,7 +26,7 @@ func (p *Pages) passwordForm(values url.Values, user auth.User) *Form {
 func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request) {
 	user, err := p.core.User(r.Context())
 	if err != nil {
-		p.core.Error(w, r, err)
+		p.error(w, r, err)
 		return
 	}
 	p.show(w, r, "password", p.passwordForm(nil, user))
@@ -35,7 +35,7 @@ func (p *Pages) showPassword(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) password(w http.ResponseWriter, r *http.Request) {
 	user, err := p.core.User(r.Context())
 	if err != nil {
-		p.core.Error(w, r, err)
+		p.error(w, r, err)
 		return
 	}
 	f := p.passwordForm(r.PostForm, user)
@@ -43,14 +43,17 @@ func (p *Pages) password(w http.ResponseWriter, r *http.Request) {
 	right := false
 	if f.get("current_password") != "" {
 		if right, err = p.core.CheckPassword(r.Context(), user, f.get("current_password")); err != nil {
-			p.core.Error(w, r, err)
+			p.error(w, r, err)
 			return
 		}
 	}
 	if !right {
 		f.refuse("current_password", p.texts.PasswordWrong)
 	}
-	p.checkPasswords(r.Context(), f, user.AuthAccount().Clone())
+	if err := p.checkPasswords(r.Context(), f, user.AuthAccount().Clone()); err != nil {
+		p.error(w, r, err)
+		return
+	}
 	if f.valid() {
 		err := p.core.SetPassword(r.Context(), user, f.get("password"))
 		switch {
@@ -63,7 +66,7 @@ func (p *Pages) password(w http.ResponseWriter, r *http.Request) {
 			p.refuse(f, err)
 		}
 		if f.valid() {
-			p.core.Error(w, r, err)
+			p.error(w, r, err)
 			return
 		}
 	}

@@ -1,7 +1,7 @@
 package pages_test
 
 import (
-	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,7 +17,7 @@ import (
 func wantHeaders(t *testing.T, what string, r response) {
 	t.Helper()
 	referrer := "same-origin"
-	if strings.Contains(what, "reset-password") {
+	if strings.Contains(what, "reset-password") || strings.Contains(what, "verify-email") || strings.Contains(what, "undo-email") || strings.Contains(what, "token=") {
 		referrer = "no-referrer"
 	}
 	for name, want := range map[string]string{
@@ -45,7 +45,7 @@ func TestHeaders(t *testing.T) {
 	visitor, user := s.client(), s.user("susan", good)
 	seen := map[int]bool{}
 	for _, c := range []*client{visitor, user} {
-		for _, path := range append(s.pages.Paths(), "/nowhere", "/login/", "/Login", "/account/x", "/auth.css/") {
+		for _, path := range append(s.pages.Paths(), "/nowhere", "/login/", "/Login", "/account/x", "/auth.css/", "/account/email?token=x") {
 			if path == "/auth.css" {
 				continue
 			}
@@ -90,7 +90,9 @@ func TestMethods(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/register": "GET, HEAD, POST", "/login": "GET, HEAD, POST", "/logout": "POST",
 		"/forgot-password": "GET, HEAD, POST", "/reset-password": "GET, HEAD, POST",
-		"/account": "GET, HEAD", "/account/password": "GET, HEAD, POST", "/auth.css": "GET, HEAD",
+		"/account": "GET, HEAD", "/account/password": "GET, HEAD, POST", "/account/sessions": "GET, HEAD, POST",
+		"/verify-email": "GET, HEAD, POST", "/account/email": "GET, HEAD, POST", "/undo-email": "GET, HEAD, POST", "/account/close": "GET, HEAD, POST",
+		"/refresh": "GET, HEAD, POST", "/auth.css": "GET, HEAD",
 	} {
 		if !slices.Contains(s.pages.Paths(), path) {
 			t.Errorf("Paths has no %s", path)
@@ -169,6 +171,7 @@ func TestXSS(t *testing.T) {
 		c.Texts.Registered = "<b>Welcome</b>"
 		c.MaxUsername = 64
 	})
+	susan := s.user("susan", good)
 	for _, evil := range []string{
 		`<script>alert(1)</script>`, `"><script>alert(1)</script>`, `' onfocus='alert(1)`, `" autofocus onfocus="alert(1)`,
 		`<svg onload=alert(1)>`, `{{.}}`, "`${alert(1)}`", "\x00<script>", "\xff<script>", "</title><script>",
@@ -177,6 +180,8 @@ func TestXSS(t *testing.T) {
 			s.client().post("/login", "login", evil, "next", "/"+evil, "remember_me", evil),
 			s.client().post("/register", "username", evil, "email", evil, "password", evil, "confirm_password", "x"+evil, "name", evil, "next", evil),
 			s.client().post("/forgot-password", "email", evil),
+			s.client().post("/verify-email", "email", evil, "next", "/"+evil),
+			susan.post("/account/email", "email", evil),
 			s.client().get("/login?next=" + url.QueryEscape("/"+evil) + "&login=" + url.QueryEscape(evil)),
 			s.client().get("/" + url.PathEscape(evil)),
 		} {
@@ -194,6 +199,12 @@ func TestXSS(t *testing.T) {
 	// A name that is one: what it shows is what was typed.
 	c := s.client()
 	wantRedirect(t, c.post("/register", "username", "<b>x</b>", "email", "b@example.com", "password", good, "confirm_password", good), "/login")
+	wantRedirect(t, s.client().post("/verify-email", "email", "b@example.com"), "/verify-email")
+	visitor := s.client()
+	wantRedirect(t, visitor.get(s.mailed(auth.MailVerify, "b@example.com")), "/verify-email")
+	if r := visitor.get("/verify-email"); strings.Contains(r.body, "<b>") || !strings.Contains(text(only(t, parse(t, r), tag("main"))), "<b>x</b>") {
+		t.Error(r.body)
+	}
 	r := c.get("/login")
 	if _, text := message(t, r); text != "<b>Welcome</b>" {
 		t.Error(text)
@@ -286,6 +297,8 @@ func TestCrossSite(t *testing.T) {
 		for path, form := range map[string]string{
 			"/logout": "", "/login": "login=susan&password=" + good,
 			"/register": "username=anna&email=anna%40example.com&password=" + good + "&confirm_password=" + good, "/forgot-password": "email=susan%40example.com",
+			"/refresh": "password=" + good, "/account/sessions": "others=1", "/account/close": "confirm=y&current_password=" + good,
+			"/verify-email": "email=susan%40example.com", "/account/email": "email=new%40example.com", "/undo-email": "",
 			"/account/password": "current_password=" + good + "&password=" + other + "&confirm_password=" + other,
 		} {
 			for _, client := range []*client{c, s.client()} {
@@ -340,14 +353,35 @@ func TestCookies(t *testing.T) {
 		}
 		return answer
 	}
+	open := func() {
+		link, _ := strings.CutPrefix(s.mails[len(s.mails)-1].Link.Reveal(), "https://app.example")
+		do("GET", link, nil)
+	}
+	do("POST", "/verify-email", url.Values{"email": {"susan@example.com"}})
+	open()
+	do("POST", "/verify-email", nil)
+	do("POST", "/login", url.Values{"login": {"susan"}, "password": {good}})
+	do("POST", "/account/email", url.Values{"email": {"new@example.com"}})
+	open()
+	do("POST", "/account/email", nil)
+	open()
+	do("POST", "/undo-email", nil)
 	do("POST", "/forgot-password", url.Values{"email": {"susan@example.com"}})
-	link, _ := strings.CutPrefix(s.mails[0].Link.Reveal(), "https://app.example")
-	do("GET", link, nil)
+	open()
 	do("POST", "/reset-password", url.Values{"password": {other}, "confirm_password": {other}})
 	do("POST", "/login", url.Values{"login": {"susan"}, "password": {other}, "remember_me": {"y"}})
 	do("POST", "/account/password", url.Values{"current_password": {other}, "password": {good}, "confirm_password": {good}})
-	do("POST", "/logout", nil)
-	if got := fmt.Sprint(len(names)); got != "4" && got != "5" { // session, flash, reset, remember; the visitor's is removed
+	do("POST", "/account/close", url.Values{"current_password": {good}, "confirm": {"y"}})
+	want := map[string]bool{"__Host-session": true}
+	for _, name := range []string{"visitor", "flash", "browser", "remember", "reset", "verify", "email", "undo"} {
+		want["__Host-session-"+name] = true
+	}
+	if len(jar) > 2 { // of the message, and of the browser
+		t.Errorf("left are %v", jar)
+	}
+	delete(names, "__Host-session-visitor") // which is removed
+	delete(want, "__Host-session-visitor")
+	if !maps.Equal(names, want) {
 		t.Errorf("the cookies are %v", names)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-login/auth"
 )
@@ -17,7 +18,8 @@ import (
 type Config struct {
 	// Prefix is the path that the pages are mounted at, such as "/auth". By
 	// default it is empty: /login and so on. LoginURL of auth.Config must be
-	// the login page: Prefix + "/login".
+	// the login page, Prefix + "/login", RefreshURL Prefix + "/refresh" and, with
+	// a Mailer, VerifyURL Prefix + "/verify-email"; the last two are so by default.
 	Prefix string
 
 	// Home is where to go after a login and a logout, a path of this site: "/"
@@ -30,7 +32,8 @@ type Config struct {
 
 	// Username and Email say whether the registration form asks for them. Both
 	// are Required by default. What auth.Config's Identifiers has people log in
-	// with must be; where either will do, one must be.
+	// with must be; where either will do, one must be. With RequireVerified of
+	// auth.Config Email must be.
 	Username, Email Presence
 
 	// MinUsername and MaxUsername limit the length of a new username in code
@@ -48,14 +51,32 @@ type Config struct {
 	// are in the form, too.
 	CheckRegistration func(ctx context.Context, form url.Values) FieldErrors
 
-	// Texts are the words of the pages: English by default.
+	// TellTaken has the registration form say that an address is taken, although
+	// auth.Config has RequireVerified: anybody can find out then who has an account.
+	// By default the form says the same for every address, "check your email", and
+	// the owner of one that is taken gets a mail. Without RequireVerified it says
+	// so in any case, since the next login would tell anyway; and that a username is
+	// taken it always says.
+	TellTaken bool
+
+	// FreshFor is how recently somebody must have shown the password to end
+	// logins (OWASP ASVS 5.0, 7.5.2), to change the address and to close the account:
+	// 20 minutes by default, which is what Phoenix's sudo mode has, and at least a
+	// minute. Who has not is asked for it.
+	FreshFor time.Duration
+
+	// Texts are the words of the pages: English by default. What guards tell
+	// those whom they send to the login and the refresh page is not among them:
+	// see Message of auth.Config.
 	Texts Texts
 
 	// Templates has files that stand in for the embedded ones of the same
 	// name, each by itself: layout.html, form.html, login.html, register.html,
-	// forgot.html, reset.html, account.html, password.html, error.html and the
-	// stylesheet auth.css. Templates are html/template, and get a Page. A page's
-	// file defines "content", which the layout puts in its place.
+	// forgot.html, reset.html, verify.html, resend.html, account.html,
+	// password.html, email.html, confirm.html, undo.html, sessions.html, close.html,
+	// refresh.html, error.html and the stylesheet auth.css. Templates are
+	// html/template, and get a Page. A page's file defines "content", which the
+	// layout puts in its place.
 	Templates fs.FS
 
 	// SampleUser is a user that New tries the templates with. It is needed if
@@ -74,7 +95,7 @@ const (
 )
 
 // setDefaults fills in what is not set, and finds what cannot be.
-func (cfg *Config) setDefaults(core *auth.Core) error {
+func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
 	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
 	if cfg.Home == "" {
 		cfg.Home = "/"
@@ -85,16 +106,24 @@ func (cfg *Config) setDefaults(core *auth.Core) error {
 	if cfg.MaxUsername == 0 {
 		cfg.MaxUsername = 20
 	}
-	login, err := url.Parse(core.LoginURL())
+	if cfg.FreshFor == 0 {
+		cfg.FreshFor = 20 * time.Minute
+	}
 	switch {
 	case cfg.Prefix != "" && (auth.ParseNext(cfg.Prefix).IsZero() || path.Clean(cfg.Prefix) != cfg.Prefix || strings.ContainsAny(cfg.Prefix, "?#%{}")):
 		return fmt.Errorf("pages: Prefix %q is not a plain path", cfg.Prefix)
-	case err != nil || login.Path != cfg.Prefix+"/login":
+	case !leadsTo(core.LoginURL(), cfg.Prefix+"/login"):
 		return fmt.Errorf("pages: the login page is %s/login, but LoginURL of auth.Config is %s", cfg.Prefix, core.LoginURL())
+	case !leadsTo(core.RefreshURL(), cfg.Prefix+"/refresh"):
+		return fmt.Errorf("pages: the refresh page is %s/refresh, but RefreshURL of auth.Config is %s", cfg.Prefix, core.RefreshURL())
+	case mails && !leadsTo(core.VerifyURL(), cfg.Prefix+"/verify-email"):
+		return fmt.Errorf("pages: the page for verifying is %s/verify-email, but VerifyURL of auth.Config is %s", cfg.Prefix, core.VerifyURL())
 	case auth.ParseNext(cfg.Home).IsZero():
 		return fmt.Errorf("pages: Home %q is not a path of this site", cfg.Home)
 	case cfg.MinUsername < 1 || cfg.MaxUsername > 64 || cfg.MinUsername > cfg.MaxUsername:
 		return fmt.Errorf("pages: MinUsername %d and MaxUsername %d are not in order, between 1 and 64", cfg.MinUsername, cfg.MaxUsername)
+	case cfg.FreshFor < time.Minute:
+		return fmt.Errorf("pages: FreshFor %v is shorter than a minute", cfg.FreshFor)
 	}
 	for _, presence := range []Presence{cfg.Username, cfg.Email} {
 		if presence < Required || presence > Absent {
@@ -106,10 +135,18 @@ func (cfg *Config) setDefaults(core *auth.Core) error {
 		return errors.New("pages: people log in with their usernames, so Username must be Required")
 	case identifiers == auth.EmailOnly && cfg.Email != Required:
 		return errors.New("pages: people log in with their addresses, so Email must be Required")
+	case core.RequiresVerified() && cfg.Email != Required:
+		return errors.New("pages: auth.Config has RequireVerified, so Email must be Required")
 	case cfg.Username != Required && cfg.Email != Required:
 		return errors.New("pages: people log in with their usernames or addresses, so Username or Email must be Required")
 	}
 	return cfg.setFields()
+}
+
+// leadsTo reports whether a URL has this path.
+func leadsTo(target, path string) bool {
+	u, err := url.Parse(target)
+	return err == nil && u.Path == path
 }
 
 // setFields gives the further fields what they lack.

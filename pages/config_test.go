@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -10,8 +11,10 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authmail"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
@@ -160,6 +163,7 @@ func TestFields(t *testing.T) {
 func TestNew(t *testing.T) {
 	t.Parallel()
 	file := func(name, text string) fs.FS { return fstest.MapFS{name: {Data: []byte(text)}} }
+	mailer := authmail.NewPrinter(io.Discard)
 	for _, test := range []struct {
 		auth   auth.Config
 		config pages.Config
@@ -168,6 +172,22 @@ func TestNew(t *testing.T) {
 		{auth.Config{}, pages.Config{}, ""},
 		{auth.Config{LoginURL: "/auth/login"}, pages.Config{Prefix: "/auth/"}, ""},
 		{auth.Config{LoginURL: "https://app.example/auth/login"}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{LoginURL: "https://app.example/auth/login", RefreshURL: "https://app.example/auth/refresh"}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{RefreshURL: "/refresh?again"}, pages.Config{}, ""},
+		{auth.Config{RefreshURL: "/sudo"}, pages.Config{}, "the refresh page is /refresh, but RefreshURL of auth.Config is /sudo"},
+		{auth.Config{LoginURL: "/auth/login", RefreshURL: "/refresh"}, pages.Config{Prefix: "/auth"}, "RefreshURL"},
+		{auth.Config{VerifyURL: "/confirm"}, pages.Config{}, ""}, // there is no such page without a Mailer
+		{auth.Config{Mailer: mailer, VerifyURL: "/confirm"}, pages.Config{}, "the page for verifying is /verify-email, but VerifyURL of auth.Config is /confirm"},
+		{auth.Config{Mailer: mailer, LoginURL: "/auth/login", VerifyURL: "/verify-email"}, pages.Config{Prefix: "/auth"}, "VerifyURL"},
+		{auth.Config{Mailer: mailer, LoginURL: "/auth/login"}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{Mailer: mailer, VerifyURL: "https://app.example/verify-email?a=b"}, pages.Config{}, ""},
+		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{}, ""},
+		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{TellTaken: true}, ""},
+		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{Email: pages.Optional}, "so Email must be Required"},
+		{auth.Config{Mailer: mailer, RequireVerified: true, Identifiers: auth.UsernameOnly}, pages.Config{Email: pages.Absent, TellTaken: true}, "so Email must be Required"},
+		{auth.Config{}, pages.Config{FreshFor: time.Minute}, ""},
+		{auth.Config{}, pages.Config{FreshFor: time.Minute - 1}, "FreshFor"},
+		{auth.Config{}, pages.Config{FreshFor: -time.Hour}, "FreshFor"},
 		{auth.Config{}, pages.Config{Prefix: "/"}, ""},
 		{auth.Config{}, pages.Config{Prefix: "/auth"}, "the login page is /auth/login, but LoginURL of auth.Config is /login"},
 		{auth.Config{LoginURL: "/signin"}, pages.Config{}, "LoginURL"},
@@ -199,6 +219,16 @@ func TestNew(t *testing.T) {
 		{auth.Config{}, pages.Config{Templates: file("account.html", `{{define "content"}}{{.User.Name}}{{end}}`)}, "SampleUser"},
 		{auth.Config{}, pages.Config{Templates: file("account.html", `{{define "content"}}{{.User.Name}}{{end}}`), SampleUser: &User{}}, ""},
 		{auth.Config{}, pages.Config{Templates: file("account.html", `{{define "content"}}{{.User.Nane}}{{end}}`), SampleUser: &User{}}, "Nane"},
+		{auth.Config{}, pages.Config{Templates: file("sessions.html", `{{define "content"}}{{range .Logins}}{{.Nonsense}}{{end}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("refresh.html", `{{define "content"}}{{.Form.Nonsense}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("refresh.html", `{{define "content"}}{{.User.Username}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("verify.html", `{{define "content"}}{{.Subject.Username}}{{.Address}}{{.User.Username}}{{end}}`)}, "verify.html"},
+		{auth.Config{}, pages.Config{Templates: file("verify.html", `{{define "content"}}{{.Subject.Username}}{{.Form.Proof}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("undo.html", `{{define "content"}}{{.Subject.Name}}{{end}}`), SampleUser: &User{}}, ""},
+		{auth.Config{}, pages.Config{Templates: file("confirm.html", `{{define "content"}}{{.Subject.Nane}}{{end}}`), SampleUser: &User{}}, "Nane"},
+		{auth.Config{}, pages.Config{Templates: file("resend.html", `{{define "content"}}{{.Form.Nonsense}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("email.html", `{{define "content"}}{{.User.Username}}{{(.Form.Field "email").Label}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("close.html", `{{define "content"}}{{(.Form.Field "confirm").Nonsense}}{{end}}`)}, "Nonsense"},
 		{auth.Config{}, pages.Config{Templates: file("error.html", `{{define "content"}}{{.User.AuthAccount}}{{end}}`)}, "error.html"},
 		{auth.Config{}, pages.Config{Templates: file("form.html", `{{define "form"}}{{template "summary" .}}{{end}}`)}, "summary"},
 		{auth.Config{}, pages.Config{Templates: file("layout.html", `{{template "content" .}}`)}, ""},
@@ -258,7 +288,7 @@ func TestTexts(t *testing.T) {
 			none.Field(i).SetString("")
 		}
 	}
-	if n := none.FieldByName("PasswordWrong").String() + none.FieldByName("Required").String() + none.FieldByName("LoginTitle").String(); n != "" {
+	if n := none.FieldByName("VerifyExplain").String() + none.FieldByName("PasswordWrong").String() + none.FieldByName("Required").String() + none.FieldByName("LoginTitle").String(); n != "" {
 		t.Error("a text that must be can be None")
 	}
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
@@ -268,13 +298,14 @@ func TestTexts(t *testing.T) {
 		}
 		c.Texts = texts
 	})
-	c := s.client()
-	for _, path := range s.pages.Paths() {
-		if r := c.get(path); r.status == 200 && path != "/auth.css" {
-			accessible(t, r)
+	for _, c := range []*client{s.client(), s.user("susan", good)} {
+		for _, path := range s.pages.Paths() {
+			if r := c.get(path); r.status == 200 && path != "/auth.css" {
+				accessible(t, r)
+			}
 		}
 	}
-	c = s.client()
+	c := s.client()
 	wantRedirect(t, c.post("/forgot-password", "email", "susan@example.com"), "/login")
 	if len(c.sent) > 0 {
 		t.Error("a message that is none")

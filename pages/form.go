@@ -56,7 +56,7 @@ type Form struct {
 	Fields []Field
 	Next   string // the value of the hidden field next, or empty
 	Login  string // whose new password it asks for, for password managers; or empty
-	Proof  string // the value of the hidden field proof, or empty: which token a form for a new password is for
+	Proof  string // the value of the hidden field proof, or empty: which mailed token the form is for
 	Error  string // what is wrong with the form as a whole
 
 	values url.Values // nil if it is shown for the first time

@@ -76,6 +76,7 @@ type site struct {
 	t       *testing.T
 	manager *auth.Manager[*User]
 	pages   *pages.Pages
+	handler http.Handler // the whole application
 	store   *store
 	url     string
 
@@ -120,8 +121,8 @@ func (s *site) log() string {
 const good = "staple battery horse"
 
 // newSite serves the pages with the user susan, susan@example.com, and the
-// application's own page /mine, which is guarded. change, if it is not nil,
-// changes the configurations.
+// application's own pages /mine, which is guarded, and /verified, which is for those
+// whose address is. change, if it is not nil, changes the configurations.
 func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -155,7 +156,11 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 		user, _ := s.manager.CurrentUser(r.Context())
 		_, _ = io.WriteString(w, user.Username)
 	})))
-	server.Config.Handler = s.manager.LoadAndSave(mux)
+	mux.Handle("GET /verified", s.manager.RequireVerified(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "verified")
+	})))
+	s.handler = s.manager.LoadAndSave(mux)
+	server.Config.Handler = s.handler
 	server.Start()
 	t.Cleanup(server.Close)
 
@@ -189,16 +194,85 @@ func config(s *site) auth.Config {
 func (s *site) link(address string) string {
 	s.t.Helper()
 	wantRedirect(s.t, s.client().post(s.path("/forgot-password"), "email", address), s.path("/login"))
+	return s.mailed(auth.MailReset, address)
+}
+
+// mailed returns the link of the last mail, which must be of this kind and to this
+// address, as a path.
+func (s *site) mailed(kind auth.MailKind, to string) string {
+	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.mails) == 0 {
 		s.t.Fatal("no mail")
 	}
-	link, ok := strings.CutPrefix(s.mails[len(s.mails)-1].Link.Reveal(), s.url)
-	if !ok {
-		s.t.Fatal("the link leads elsewhere")
+	m := s.mails[len(s.mails)-1]
+	link, ok := strings.CutPrefix(m.Link.Reveal(), s.url)
+	if m.Kind != kind || m.To != to || !ok {
+		s.t.Fatalf("the mail is %s to %s, with a link to %s", m.Kind, m.To, m.Link.Reveal())
 	}
 	return link
+}
+
+// kinds returns the kinds of the mails so far and whom they went to, and forgets
+// them.
+func (s *site) kinds() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kinds []string
+	for _, m := range s.mails {
+		kinds = append(kinds, string(m.Kind)+" "+m.To)
+	}
+	s.mails = nil
+	return strings.Join(kinds, ", ")
+}
+
+// account returns a user as they are stored.
+func (s *site) account(login string) auth.Account {
+	s.t.Helper()
+	user, err := s.store.Store.FindUser(s.t.Context(), login)
+	check(s.t, err)
+	return user.Account
+}
+
+// update changes a user in the store.
+func (s *site) update(login string, change func(*auth.Account)) {
+	s.t.Helper()
+	a := s.account(login)
+	change(&a)
+	check(s.t, s.store.UpdateAccount(s.t.Context(), a))
+}
+
+func verified(a *auth.Account) { a.EmailVerified = true }
+func disabled(a *auth.Account) { a.Disabled = true }
+
+// create makes a user with the password good.
+func (s *site) create(name string, changes ...func(*auth.Account)) {
+	s.t.Helper()
+	a := auth.Account{Username: name, Email: name + "@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp of " + name), Version: 1}
+	for _, change := range changes {
+		change(&a)
+	}
+	_, err := s.store.CreateUser(s.t.Context(), a, nil)
+	check(s.t, err)
+}
+
+// press opens a page and sends its form, with its hidden fields and these ones.
+func (c *client) press(target string, fields ...string) response {
+	c.t.Helper()
+	page := c.get(target)
+	wantStatus(c.t, page, http.StatusOK)
+	return c.send(page, fields...)
+}
+
+// send sends the form of a page.
+func (c *client) send(page response, fields ...string) response {
+	c.t.Helper()
+	form := only(c.t, only(c.t, parse(c.t, page), tag("main")), tag("form"))
+	for _, input := range all(form, with("type", "hidden")) {
+		fields = append(fields, attr(input, "name"), attr(input, "value"))
+	}
+	return c.post(attr(form, "action"), fields...)
 }
 
 // path is that of a page.

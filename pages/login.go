@@ -27,8 +27,7 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
-	next := nextOf(r)
-	f := p.loginForm(r.PostForm, next)
+	f := p.loginForm(r.PostForm, nextOf(r))
 	if f.require(p.texts.Required); !f.valid() {
 		p.show(w, r, "login", f)
 		return
@@ -39,18 +38,18 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err == nil:
-		next.Redirect(w, p.cfg.Home)
+		p.core.TakeNext(r).Redirect(w, p.cfg.Home)
 	case errors.Is(err, auth.ErrLoginRefused):
 		f.refuseAll(p.texts.LoginFailed)
 		p.show(w, r, "login", f)
 	default:
-		p.core.Error(w, r, err)
+		p.error(w, r, err)
 	}
 }
 
 func (p *Pages) logout(w http.ResponseWriter, r *http.Request) {
 	if err := p.core.LogoutUser(r.Context()); err != nil {
-		p.core.Error(w, r, err)
+		p.error(w, r, err)
 		return
 	}
 	p.flash(w, r, "info", p.texts.LoggedOut, p.cfg.Home)

@@ -1,6 +1,8 @@
 // Package pages has the pages that an application with logins needs, ready
-// made: register, log in and out, forgot and reset the password, the account,
-// and a change of password.
+// made: register, verify the address, log in and out, forgot and reset the
+// password, the account, a change of password or address, the browsers that one is
+// logged in with, the end of the account, and a form that asks for the password
+// once more.
 //
 //	p, err := pages.New(manager, pages.Config{Site: "Gophers"})
 //	…
@@ -26,21 +28,45 @@
 //	POST     /logout
 //	GET POST /forgot-password   email
 //	GET POST /reset-password    password, confirm_password
+//	GET POST /verify-email      email, next; or, with a token, next
 //	GET      /account
 //	GET POST /account/password  current_password, password, confirm_password
+//	GET POST /account/email     email; or, with a token, none
+//	GET POST /undo-email
+//	GET POST /account/sessions  id, or others
+//	GET POST /account/close     current_password, confirm
+//	GET POST /refresh           password, next
 //	GET      /auth.css
 //
 // HEAD is answered as GET is, and shows (that is, removes) no messages. Without
-// a Mailer in auth.Config the two pages for a forgotten password are not there.
+// a Mailer in auth.Config the pages that mails lead to, and /forgot-password, are
+// not there.
 //
 // A form that is not in order is shown again, with 422 Unprocessable Content
 // and what was typed, but for passwords; so is a refused login. What succeeds is
 // answered with 303 See Other. A body of more than 64 KiB gets 413, one that
-// cannot be read 400. What is nobody's fault but ours goes to Core.Error.
+// cannot be read 400; an address that has reached one of auth.Config's Limits 429,
+// with Retry-After. What is nobody's fault but ours goes to Manager.Error.
 //
-// The mailed link is /reset-password?token=…: the token moves to a cookie and
-// leaves the address bar at once, by a redirect, and only the form's POST uses
-// it.
+// A mailed link is /reset-password?token=…, or another of these pages: the token
+// moves to a cookie, for an hour (that of a reset for auth.Config's ResetLifetime),
+// and leaves the address bar at once, by a redirect; only the form's POST uses it.
+// The form's field proof says which token it is for.
+//
+// /verify-email with a token says whose address it would verify. Without one it has
+// the link sent again, and is where Manager.RequireVerified sends people.
+// /account/email with a token, which went to the new address, asks whether to use
+// that; without one it asks for the address. Both are there without the token as
+// /verify-email?new and /account/email?new, too. The old address gets a link to
+// /undo-email, which changes it back, logs this browser out, and goes on to
+// /reset-password.
+//
+// /account/sessions lists a user's logins, and ends the one of that id or, if
+// others is not empty, all but the one that asks. That needs a login which is
+// fresh, as do a change of address and /account/close: see Config.FreshFor. The
+// last asks for the password in any case, if there is one. /refresh is where
+// RequireFresh sends who has not shown the password, or not lately. It leads back
+// to where the user was.
 //
 // # Security
 //
@@ -89,7 +115,7 @@ func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	p.mails = !errors.Is(p.core.SendReset(context.Background(), "", "/"), auth.ErrNoMailer)
-	if err := p.cfg.setDefaults(p.core); err != nil {
+	if err := p.cfg.setDefaults(p.core, p.mails); err != nil {
 		return nil, err
 	}
 	var err error
@@ -113,6 +139,9 @@ func (p *Pages) setRoutes() {
 		Logout:     p.cfg.Prefix + "/logout",
 		Account:    p.cfg.Prefix + "/account",
 		Password:   p.cfg.Prefix + "/account/password",
+		Sessions:   p.cfg.Prefix + "/account/sessions",
+		Refresh:    p.cfg.Prefix + "/refresh",
+		Close:      p.cfg.Prefix + "/account/close",
 	}
 	visitor, user := p.visitorsOnly, func(h http.HandlerFunc) http.Handler { return p.core.RequireLogin(h) }
 	p.routes = map[string]route{
@@ -121,13 +150,25 @@ func (p *Pages) setRoutes() {
 		"/logout":           {nil, http.HandlerFunc(p.logout)},
 		"/account":          {user(p.showAccount), nil},
 		"/account/password": {user(p.showPassword), user(p.password)},
+		"/account/sessions": {user(p.showSessions), p.fresh(p.endSessions)},
+		"/account/close":    {p.fresh(p.showClose), p.fresh(p.close)},
+		"/refresh":          {http.HandlerFunc(p.showRefresh), http.HandlerFunc(p.refresh)},
 		"/auth.css":         {http.HandlerFunc(p.serveStyle), nil},
 	}
 	if p.mails {
 		p.urls.Forgot, p.urls.Reset = p.cfg.Prefix+"/forgot-password", p.cfg.Prefix+"/reset-password"
+		p.urls.Verify, p.urls.Email, p.urls.Undo = p.cfg.Prefix+"/verify-email", p.cfg.Prefix+"/account/email", p.cfg.Prefix+"/undo-email"
 		p.routes["/forgot-password"] = route{visitor(p.showForgot), visitor(p.forgot)}
-		p.routes["/reset-password"] = route{visitor(p.showReset), visitor(p.reset)}
+		p.routes["/reset-password"] = route{visitor(p.opened(p.resetLink(), p.showReset)), visitor(p.reset)}
+		p.routes["/verify-email"] = route{p.opened(p.verifyLink(), p.showVerify), http.HandlerFunc(p.verify)}
+		p.routes["/account/email"] = route{p.opened(p.emailLink(), user(p.showEmail).ServeHTTP), user(p.email)}
+		p.routes["/undo-email"] = route{p.opened(p.undoLink(), p.showUndo), http.HandlerFunc(p.undo)}
 	}
+}
+
+// fresh is a guard for what must not be done by who has only found the browser.
+func (p *Pages) fresh(h http.HandlerFunc) http.Handler {
+	return p.core.RequireFresh(p.cfg.FreshFor)(h)
 }
 
 // Paths returns the paths of the pages, for a mux where other pages have the
@@ -143,7 +184,10 @@ func (p *Pages) Paths() []string {
 // ServeHTTP serves the pages.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
-	secure(w.Header(), name == "/reset-password")
+	// /account/email without a token is none of them: by its Referer guards lead back
+	// there.
+	secret := r.URL.Query().Has("token") || slices.Contains([]string{"/reset-password", "/verify-email", "/undo-email"}, name)
+	secure(w.Header(), secret)
 	route, ok := p.routes[name]
 	switch {
 	case !below || !ok:
@@ -192,7 +236,7 @@ func (p *Pages) visitorsOnly(next http.HandlerFunc) http.Handler {
 		case errors.Is(err, auth.ErrNotLoggedIn):
 			next(w, r)
 		default:
-			p.core.Error(w, r, err)
+			p.error(w, r, err)
 		}
 	})
 }
@@ -202,7 +246,7 @@ func (p *Pages) visitorsOnly(next http.HandlerFunc) http.Handler {
 func (p *Pages) flash(w http.ResponseWriter, r *http.Request, category, text, target string) {
 	if text != "" {
 		if err := p.core.Flash(r.Context(), category, text); err != nil {
-			p.core.Error(w, r, err)
+			p.error(w, r, err)
 			return
 		}
 	}

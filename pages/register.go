@@ -42,26 +42,44 @@ func (p *Pages) showRegister(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) register(w http.ResponseWriter, r *http.Request) {
 	next := nextOf(r)
 	f := p.registerForm(r.PostForm, next)
-	p.checkRegistration(r.Context(), f)
+	if err := p.checkRegistration(r.Context(), f); err != nil {
+		p.error(w, r, err)
+		return
+	}
 	if p.cfg.CheckRegistration != nil {
 		f.refuseFields(p.cfg.CheckRegistration(r.Context(), maps.Clone(r.PostForm)))
 	}
 	if f.valid() {
-		_, err := p.core.Register(r.Context(), p.registration(f))
+		category, text, err := p.create(r.Context(), p.registration(f))
 		if err == nil {
-			p.flash(w, r, "success", p.texts.Registered, next.AddTo(p.urls.Login))
+			p.flash(w, r, category, text, next.AddTo(p.urls.Login))
 			return
 		}
 		if p.refuse(f, err); f.valid() { // then it is not the form's fault
-			p.core.Error(w, r, err)
+			p.error(w, r, err)
 			return
 		}
 	}
 	p.show(w, r, "register", f)
 }
 
+// create makes the account, and returns the message for it: where addresses are
+// verified the same whether there is an account with this one already or not.
+func (p *Pages) create(ctx context.Context, a auth.Registration) (category, text string, err error) {
+	switch {
+	case !p.core.RequiresVerified():
+		_, err = p.core.Register(ctx, a)
+		return "success", p.texts.Registered, err
+	case p.cfg.TellTaken:
+		_, err = p.core.Register(ctx, a)
+	default:
+		err = p.core.RegisterByMail(ctx, a, p.urls.Forgot)
+	}
+	return "info", p.texts.RegisterMailed, err
+}
+
 // checkRegistration finds what is wrong with a form without asking the store.
-func (p *Pages) checkRegistration(ctx context.Context, f *Form) {
+func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	t := &p.texts
 	f.require(t.Required)
 	if name := f.text("username"); f.Field("username") != nil && name != "" {
@@ -80,18 +98,24 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) {
 			f.refuse(field.Name, t.NotText)
 		}
 	}
-	p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
+	return p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
 }
 
 // checkPasswords applies the policy to a new password, and compares it with its
 // repetition.
-func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) {
+// An error is a RateLimitError.
+func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
 	if password := f.get("password"); password != "" {
-		p.refuse(f, p.core.CheckNewPassword(ctx, password, a))
+		err := p.core.CheckNewPassword(ctx, password, a)
+		if errors.Is(err, auth.ErrRateLimited) {
+			return err
+		}
+		p.refuse(f, err)
 	}
 	if f.get("confirm_password") != f.get("password") {
 		f.refuse("confirm_password", p.texts.PasswordMismatch)
 	}
+	return nil
 }
 
 // registration is what the form asks for, once it is in order.

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"strings"
 	"text/template/parse"
 	"time"
@@ -22,25 +23,37 @@ var embedded embed.FS
 
 // A Page is what templates get.
 type Page struct {
-	Name    string // "login", "register", "forgot", "reset", "account", "password" or "error": the template's
+	Name    string // of the template, without .html: "login", "register", … (see Config.Templates)
 	Title   string
 	Site    string // Config.Site
 	Texts   Texts
 	URLs    URLs
 	User    auth.User // who is logged in, in the application's own type, or nil
 	Flashes []auth.Flash
-	Form    *Form // nil on pages without one
-	Status  int   // of the answer
+	Form    *Form        // nil on pages without one
+	Logins  []auth.Login // on the page "sessions"
+	Status  int          // of the answer
+
+	// On the pages "verify", "confirm" and "undo", which mailed links open: whose
+	// account it is about, and the address that is to be verified, or that the
+	// account is to get.
+	Subject auth.User
+	Address string
+
+	RequireVerified bool // as in auth.Config
 }
 
 // URLs are where links lead, as paths of this site. On pages that know where to
-// go after the login, Login and Register have it in their query. Forgot and
-// Reset are empty if there are no such pages.
+// go after the login, Login and Register have it in their query. Forgot,
+// Reset, Verify, Email and Undo are empty if there are no such pages.
 type URLs struct {
 	Home, Stylesheet        string
 	Register, Login, Logout string
 	Forgot, Reset           string
 	Account, Password       string
+	Sessions, Refresh       string
+	Verify, Email, Undo     string
+	Close                   string
 }
 
 // show answers with a page: 422 if there is something wrong with its form.
@@ -57,12 +70,26 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, status int) {
 	p.render(w, r, p.page("error", status, nil))
 }
 
+// error answers a request that failed, and not for what is in its form.
+func (p *Pages) error(w http.ResponseWriter, r *http.Request, err error) {
+	limited := (*auth.RateLimitError)(nil)
+	if !errors.As(err, &limited) {
+		p.core.Error(w, r, err)
+		return
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter.Seconds())))
+	p.fail(w, r, http.StatusTooManyRequests)
+}
+
 // page fills in what does not depend on the request.
 func (p *Pages) page(name string, status int, f *Form) Page {
 	t := &p.texts
 	title := map[string]string{
 		"login": t.LoginTitle, "register": t.RegisterTitle, "forgot": t.ForgotTitle,
 		"reset": t.ResetTitle, "account": t.AccountTitle, "password": t.PasswordTitle,
+		"sessions": t.SessionsTitle, "refresh": t.RefreshTitle, "close": t.CloseTitle,
+		"verify": t.VerifyTitle, "resend": t.VerifyTitle,
+		"email": t.EmailTitle, "confirm": t.ConfirmTitle, "undo": t.UndoTitle,
 	}[name]
 	switch status {
 	case http.StatusBadRequest:
@@ -73,8 +100,13 @@ func (p *Pages) page(name string, status int, f *Form) Page {
 		title = t.MethodNotAllowed
 	case http.StatusRequestEntityTooLarge:
 		title = t.TooLarge
+	case http.StatusTooManyRequests:
+		title = t.TooMany
 	}
-	page := Page{Name: name, Title: title, Site: p.cfg.Site, Texts: p.texts, URLs: p.urls, Form: f, Status: status}
+	page := Page{
+		Name: name, Title: title, Site: p.cfg.Site, Texts: p.texts, URLs: p.urls, Form: f, Status: status,
+		RequireVerified: p.core.RequiresVerified(),
+	}
 	if f != nil {
 		next := auth.ParseNext(f.Next)
 		page.URLs.Login, page.URLs.Register = next.AddTo(page.URLs.Login), next.AddTo(page.URLs.Register)
@@ -127,7 +159,10 @@ func (p *Pages) loadTemplates() error {
 		}
 	}
 	p.templates = map[string]*template.Template{}
-	for _, name := range []string{"login", "register", "forgot", "reset", "account", "password", "error"} {
+	for _, name := range []string{
+		"login", "register", "forgot", "reset", "verify", "resend", "account", "password", "email", "confirm", "undo",
+		"sessions", "close", "refresh", "error",
+	} {
 		if p.templates[name], err = p.loadTemplate(layout, name); err != nil {
 			return err
 		}
@@ -198,6 +233,20 @@ func (p *Pages) try(name string) error {
 			return p.resetForm(nil, sample, "")
 		case "password":
 			return p.passwordForm(nil, sample)
+		case "refresh":
+			return p.refreshForm(nil, sample, auth.ParseNext("/"))
+		case "verify":
+			return p.verifyForm("", auth.ParseNext("/"))
+		case "resend":
+			return p.resendForm(nil, auth.ParseNext("/"))
+		case "email":
+			return p.emailForm(nil)
+		case "confirm":
+			return p.confirmForm("")
+		case "undo":
+			return p.undoForm("")
+		case "close":
+			return p.closeForm(nil, sample)
 		}
 		return nil
 	}
@@ -210,11 +259,20 @@ func (p *Pages) try(name string) error {
 			full.Form.refuse(field.Name, "text")
 		}
 	}
+	switch name {
+	case "verify", "confirm", "undo":
+		bare.Subject, full.Subject, full.Address = sample, sample, "susan@example.org"
+	case "sessions":
+		full.Logins = []auth.Login{{ID: "1", Current: true, Remembered: true, Address: "192.0.2.1", UserAgent: "text"}, {ID: "2"}}
+	}
 	for _, page := range []Page{bare, full} {
-		users := []auth.User{sample}
-		if name == "error" {
-			users = append(users, nil)
-		} else if name != "account" && name != "password" {
+		var users []auth.User
+		switch name {
+		case "account", "password", "email", "confirm", "sessions", "close", "refresh":
+			users = []auth.User{sample}
+		case "verify", "resend", "undo", "error":
+			users = []auth.User{sample, nil}
+		default:
 			users = []auth.User{nil}
 		}
 		for _, page.User = range users {

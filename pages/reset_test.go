@@ -246,7 +246,7 @@ func TestResetRace(t *testing.T) {
 	s.user("susan", winner)
 }
 
-// TestNoMailer: without one there are no pages for a forgotten password.
+// TestNoMailer: without one there are no pages that need mails.
 func TestNoMailer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Mailer = nil })
@@ -254,6 +254,15 @@ func TestNoMailer(t *testing.T) {
 	wantStatus(t, c.get("/forgot-password"), 404)
 	wantStatus(t, c.get("/reset-password"), 404)
 	wantStatus(t, c.post("/reset-password"), 404)
+	for _, path := range []string{"/verify-email", "/account/email", "/undo-email"} {
+		wantStatus(t, c.get(path), 404)
+		wantStatus(t, c.post(path), 404)
+	}
+	user := s.user("susan", good)
+	if main := text(only(t, parse(t, user.get("/account")), tag("main"))); strings.Contains(main, "verified") || strings.Contains(main, "Email Change") {
+		t.Errorf("the account page says %q", main)
+	}
+	wantRedirect(t, user.press("/account/close", "current_password", good, "confirm", "y"), "/")
 	if strings.Contains(c.get("/login").body, "Forgot") {
 		t.Error("there is a link to it")
 	}

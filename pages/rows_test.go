@@ -286,6 +286,9 @@ func TestGuarded(t *testing.T) { // S93–S95
 	if link(t, r, "Change Password") != "/auth/account/password" {
 		t.Error("no way to the password")
 	}
+	if link(t, r, "Where You Are Logged In") != "/auth/account/sessions" {
+		t.Error("no way to the logins")
+	}
 	if form := only(t, parse(t, r), tag("form")); attr(form, "action") != "/auth/logout" || attr(form, "method") != "post" {
 		t.Error("no way out")
 	}
@@ -298,9 +301,9 @@ func TestPrefix(t *testing.T) {
 		s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Prefix = prefix })
 		below := strings.TrimSuffix(prefix, "/")
 		visitor, user := s.client(), s.user("susan", good)
-		for _, path := range []string{"/register", "/login", "/forgot-password", "/account", "/account/password"} {
+		for _, path := range []string{"/register", "/login", "/forgot-password", "/verify-email", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/refresh"} {
 			c := visitor
-			if strings.HasPrefix(path, "/account") {
+			if strings.HasPrefix(path, "/account") || path == "/refresh" {
 				c = user
 			}
 			r := c.get(below + path)
@@ -318,8 +321,17 @@ func TestPrefix(t *testing.T) {
 			}
 			wantStatus(t, c.get(path), 404)
 		}
+		wantRedirect(t, visitor.post(below+"/verify-email", "email", "susan@example.com"), below+"/verify-email")
+		wantRedirect(t, visitor.get(s.mailed(auth.MailVerify, "susan@example.com")), below+"/verify-email")
+		wantRedirect(t, visitor.press(below+"/verify-email"), below+"/login")
+		user = s.user("susan", good)
+		wantRedirect(t, user.press(below+"/account/email", "email", "new@example.com"), below+"/account")
+		wantRedirect(t, user.get(s.mailed(auth.MailNewAddress, "new@example.com")), below+"/account/email")
+		wantRedirect(t, user.press(below+"/account/email"), below+"/account")
+		wantRedirect(t, visitor.get(s.mailed(auth.MailAddressChanged, "susan@example.com")), below+"/undo-email")
+		wantStatus(t, visitor.get(below+"/undo-email"), 200)
 		wantRedirect(t, user.post(below+"/logout"), "/")
-		link := s.link("susan@example.com")
+		link := s.link("new@example.com")
 		if !strings.HasPrefix(link, below+"/reset-password?token=") {
 			t.Errorf("the mailed link is %s", link)
 		}

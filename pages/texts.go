@@ -27,6 +27,13 @@ type Texts struct {
 	ResetTitle    string // Reset Password
 	AccountTitle  string // Account
 	PasswordTitle string // Change Password
+	SessionsTitle string // Where You Are Logged In
+	RefreshTitle  string // Confirm Your Password
+	VerifyTitle   string // Verify Your Email
+	EmailTitle    string // Change Email
+	ConfirmTitle  string // Confirm Your New Email
+	UndoTitle     string // Change Your Email Back
+	CloseTitle    string // Close Account
 
 	// Buttons.
 	LoginButton    string // Log In
@@ -35,6 +42,14 @@ type Texts struct {
 	ResetButton    string // Reset Password
 	PasswordButton string // Change Password
 	LogoutButton   string // Log Out
+	OthersButton   string // Log Out All Other Browsers
+	RefreshButton  string // Confirm
+	VerifyButton   string // Verify My Address
+	ResendButton   string // Send the Link
+	EmailButton    string // Send a Link
+	ConfirmButton  string // Use This Address
+	UndoButton     string // Change It Back
+	CloseButton    string // Close Account
 
 	// Labels of fields.
 	Login              string // Username or Email; or what Config.Identifiers of package auth leaves of it
@@ -45,27 +60,63 @@ type Texts struct {
 	NewPassword        string // New Password
 	ConfirmNewPassword string // Confirm New Password
 	CurrentPassword    string // Current Password
+	NewEmail           string // New Email
+	CloseConfirm       string // Close my account for good
 	RememberMe         string // Remember Me
 	Optional           string // (optional): after the label of a field that may stay empty; may be None
 
-	// Links, and what comes before them. These may be None.
-	Home          string // Home
-	HaveAccount   string // Already have an account?
-	LoginLink     string // Log In
-	NoAccount     string // Don't have an account?
-	RegisterLink  string // Register
-	ForgotLink    string // Forgot your password?
-	ForgotExplain string // Enter your email address, and we will send you a link that sets a new password.
+	// The list of logins.
+	Browser         string // {browser} on {system}
+	UnknownBrowser  string // Unknown browser: for a client that does not say what it is
+	ThisBrowser     string // This browser: the one that shows the page
+	Address         string // IP Address
+	LastSeen        string // Last Seen
+	LoggedInSince   string // Logged In Since
+	RememberedUntil string // Remembered Until
+	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; they are in UTC
+	SessionsExplain string // These browsers are logged in to your account. Log out those that you do not know. May be None
 
-	// Messages on the next page, which may be None. Their categories are success (Registered,
-	// ResetDone, PasswordChanged), info (LoggedOut, ResetSent) and warning
-	// (InvalidToken).
+	// What is said of an address.
+	EmailVerified   string // verified
+	EmailUnverified string // not verified
+	VerifyExplain   string // If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.
+
+	// Links, and what comes before them. These may be None.
+	Home           string // Home
+	HaveAccount    string // Already have an account?
+	LoginLink      string // Log In
+	NoAccount      string // Don't have an account?
+	RegisterLink   string // Register
+	ForgotLink     string // Forgot your password?
+	ForgotExplain  string // Enter your email address, and we will send you a link that sets a new password.
+	ResendLink     string // Send the verification email again
+	ResendExplain  string // Enter the email address of your account, and we will send you a link that verifies it.
+	EmailExplain   string // We will send a link to the new address. Nothing changes before you have opened it.
+	ConfirmExplain string // Your account will have the new address, and other browsers will be logged out.
+	OtherEmailLink string // Use another address
+	UndoExplain    string // Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password.
+	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
+
+	// Messages on the next page, which may be None. Their categories are success
+	// (Registered, ResetDone, PasswordChanged, LoginEnded, OthersEnded, Verified,
+	// EmailChanged, EmailUndone, Closed), info (LoggedOut, ResetSent, RegisterMailed,
+	// VerifySent, EmailSent) and warning (InvalidToken; EmailTaken, too, if it is
+	// found out only after the link).
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
 	ResetSent       string // Check your email for instructions to reset your password.
 	InvalidToken    string // Invalid or expired token
 	ResetDone       string // Your password has been reset.
 	PasswordChanged string // Your password has been changed.
+	LoginEnded      string // The browser has been logged out.
+	OthersEnded     string // All other browsers have been logged out.
+	RegisterMailed  string // Check your email to finish your registration.
+	VerifySent      string // Check your email for a link that verifies your address.
+	Verified        string // Your email address has been verified.
+	EmailSent       string // Check the email of the new address for a link.
+	EmailChanged    string // Your email address has been changed.
+	EmailUndone     string // Your email address has been changed back. Please choose a new password.
+	Closed          string // Your account has been closed.
 
 	// What is wrong with a form, and with its fields.
 	LoginFailed      string // Invalid username, email or password; or what Config.Identifiers leaves of it
@@ -76,6 +127,7 @@ type Texts struct {
 	UsernameTaken    string // Username already taken. Please choose a different one.
 	EmailInvalid     string // Invalid email address.
 	EmailTaken       string // Email already registered. Please use a different one.
+	EmailSame        string // This is your email address already.
 	NotText          string // This has characters that are not text.
 	PasswordMismatch string // The passwords do not match.
 	PasswordWrong    string // This is not your current password.
@@ -84,12 +136,14 @@ type Texts struct {
 	PasswordNotText  string // The password has characters that are not text.
 	PasswordCommon   string // Many people use this password, so it is easy to guess.
 	PasswordPersonal string // This password is a name that is easy to guess.
+	PasswordBreached string // This password has been in a data breach, so others may know it.
 
 	// Titles of pages about requests that cannot be served.
 	BadRequest       string // The form cannot be read
 	NotFound         string // Page not found
 	MethodNotAllowed string // This is not possible here
 	TooLarge         string // The form is too large
+	TooMany          string // Too many attempts. Please try again later
 }
 
 func defaultTexts(login auth.Identifiers) Texts {
@@ -101,6 +155,13 @@ func defaultTexts(login auth.Identifiers) Texts {
 		ResetTitle:    "Reset Password",
 		AccountTitle:  "Account",
 		PasswordTitle: "Change Password",
+		SessionsTitle: "Where You Are Logged In",
+		RefreshTitle:  "Confirm Your Password",
+		VerifyTitle:   "Verify Your Email",
+		EmailTitle:    "Change Email",
+		ConfirmTitle:  "Confirm Your New Email",
+		UndoTitle:     "Change Your Email Back",
+		CloseTitle:    "Close Account",
 
 		LoginButton:    "Log In",
 		RegisterButton: "Register",
@@ -108,6 +169,14 @@ func defaultTexts(login auth.Identifiers) Texts {
 		ResetButton:    "Reset Password",
 		PasswordButton: "Change Password",
 		LogoutButton:   "Log Out",
+		OthersButton:   "Log Out All Other Browsers",
+		RefreshButton:  "Confirm",
+		VerifyButton:   "Verify My Address",
+		ResendButton:   "Send the Link",
+		EmailButton:    "Send a Link",
+		ConfirmButton:  "Use This Address",
+		UndoButton:     "Change It Back",
+		CloseButton:    "Close Account",
 
 		Login:              "Username or Email",
 		Username:           "Username",
@@ -117,16 +186,39 @@ func defaultTexts(login auth.Identifiers) Texts {
 		NewPassword:        "New Password",
 		ConfirmNewPassword: "Confirm New Password",
 		CurrentPassword:    "Current Password",
+		NewEmail:           "New Email",
+		CloseConfirm:       "Close my account for good",
 		RememberMe:         "Remember Me",
 		Optional:           "(optional)",
 
-		Home:          "Home",
-		HaveAccount:   "Already have an account?",
-		LoginLink:     "Log In",
-		NoAccount:     "Don't have an account?",
-		RegisterLink:  "Register",
-		ForgotLink:    "Forgot your password?",
-		ForgotExplain: "Enter your email address, and we will send you a link that sets a new password.",
+		Browser:         "{browser} on {system}",
+		UnknownBrowser:  "Unknown browser",
+		ThisBrowser:     "This browser",
+		Address:         "IP Address",
+		LastSeen:        "Last Seen",
+		LoggedInSince:   "Logged In Since",
+		RememberedUntil: "Remembered Until",
+		Time:            "2006-01-02 15:04 UTC",
+		SessionsExplain: "These browsers are logged in to your account. Log out those that you do not know.",
+
+		EmailVerified:   "verified",
+		EmailUnverified: "not verified",
+		VerifyExplain:   "If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.",
+
+		Home:           "Home",
+		HaveAccount:    "Already have an account?",
+		LoginLink:      "Log In",
+		NoAccount:      "Don't have an account?",
+		RegisterLink:   "Register",
+		ForgotLink:     "Forgot your password?",
+		ForgotExplain:  "Enter your email address, and we will send you a link that sets a new password.",
+		ResendLink:     "Send the verification email again",
+		ResendExplain:  "Enter the email address of your account, and we will send you a link that verifies it.",
+		EmailExplain:   "We will send a link to the new address. Nothing changes before you have opened it.",
+		ConfirmExplain: "Your account will have the new address, and other browsers will be logged out.",
+		OtherEmailLink: "Use another address",
+		UndoExplain:    "Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password.",
+		CloseExplain:   "Nobody can log in to a closed account any more, and it cannot be opened again.",
 
 		Registered:      "Your account has been created! You can now log in.",
 		LoggedOut:       "You have been logged out.",
@@ -134,6 +226,15 @@ func defaultTexts(login auth.Identifiers) Texts {
 		InvalidToken:    "Invalid or expired token",
 		ResetDone:       "Your password has been reset.",
 		PasswordChanged: "Your password has been changed.",
+		LoginEnded:      "The browser has been logged out.",
+		OthersEnded:     "All other browsers have been logged out.",
+		RegisterMailed:  "Check your email to finish your registration.",
+		VerifySent:      "Check your email for a link that verifies your address.",
+		Verified:        "Your email address has been verified.",
+		EmailSent:       "Check the email of the new address for a link.",
+		EmailChanged:    "Your email address has been changed.",
+		EmailUndone:     "Your email address has been changed back. Please choose a new password.",
+		Closed:          "Your account has been closed.",
 
 		LoginFailed:      "Invalid username, email or password",
 		Problems:         "Please correct the following:",
@@ -143,6 +244,7 @@ func defaultTexts(login auth.Identifiers) Texts {
 		UsernameTaken:    "Username already taken. Please choose a different one.",
 		EmailInvalid:     "Invalid email address.",
 		EmailTaken:       "Email already registered. Please use a different one.",
+		EmailSame:        "This is your email address already.",
 		NotText:          "This has characters that are not text.",
 		PasswordMismatch: "The passwords do not match.",
 		PasswordWrong:    "This is not your current password.",
@@ -151,11 +253,13 @@ func defaultTexts(login auth.Identifiers) Texts {
 		PasswordNotText:  "The password has characters that are not text.",
 		PasswordCommon:   "Many people use this password, so it is easy to guess.",
 		PasswordPersonal: "This password is a name that is easy to guess.",
+		PasswordBreached: "This password has been in a data breach, so others may know it.",
 
 		BadRequest:       "The form cannot be read",
 		NotFound:         "Page not found",
 		MethodNotAllowed: "This is not possible here",
 		TooLarge:         "The form is too large",
+		TooMany:          "Too many attempts. Please try again later",
 	}
 	switch login {
 	case auth.UsernameOnly:
@@ -172,6 +276,9 @@ func (t Texts) or(defaults Texts) (Texts, error) {
 	optional := []string{
 		"Optional", "Home", "HaveAccount", "LoginLink", "NoAccount", "RegisterLink", "ForgotLink", "ForgotExplain",
 		"Registered", "LoggedOut", "ResetSent", "InvalidToken", "ResetDone", "PasswordChanged",
+		"SessionsExplain", "LoginEnded", "OthersEnded",
+		"ResendLink", "ResendExplain", "EmailExplain", "ConfirmExplain", "OtherEmailLink", "UndoExplain", "CloseExplain",
+		"RegisterMailed", "VerifySent", "Verified", "EmailSent", "EmailChanged", "EmailUndone", "Closed",
 	}
 	texts, others := reflect.ValueOf(&t).Elem(), reflect.ValueOf(defaults)
 	for i := range texts.NumField() {
@@ -202,6 +309,8 @@ func (t *Texts) password(err *auth.PasswordError) string {
 		return t.PasswordCommon
 	case auth.PasswordPersonal:
 		return t.PasswordPersonal
+	case auth.PasswordBreached:
+		return t.PasswordBreached
 	}
 	return err.Error()
 }

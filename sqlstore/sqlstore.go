@@ -31,8 +31,8 @@
 //
 // # Statements
 //
-// Every method is one statement, or one transaction; DeleteUser alone is the
-// latter. The time is a parameter, from the store's clock, never the
+// Every method is one statement; where that has changed nothing, some ask why with
+// another. The time is a parameter, from the store's clock, never the
 // database's. Statements are not kept prepared: there is nothing to close,
 // nothing that a restart of the database or a connection pooler in between
 // could invalidate, and drivers for which it matters (pgx) cache them by

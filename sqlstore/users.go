@@ -196,26 +196,17 @@ func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
 	return s.unlessChanged(ctx, n, a.ID)
 }
 
-// DeleteUser deletes a user and the user's records in this database. It
-// returns ErrUserNotFound if there is none; records elsewhere (Config.Sessions)
-// are the caller's to delete.
+// DeleteUser implements [auth.UserDeleter].
 func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	if !isText(id) {
 		return auth.ErrUserNotFound
 	}
-	err := s.db.transaction(ctx, func(tx *sql.Tx) error {
-		n, err := s.db.exec(ctx, tx, `DELETE FROM {prefix}users WHERE id = ?`, id)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return auth.ErrUserNotFound
-		}
-		_, err = s.db.exec(ctx, tx, `DELETE FROM {prefix}records WHERE user_id = ?`, []byte(id))
-		return err
-	})
-	if err != nil {
+	n, err := s.db.exec(ctx, s.db.pool, `DELETE FROM {prefix}users WHERE id = ?`, id)
+	switch {
+	case err != nil:
 		return fmt.Errorf("sqlstore: deleting a user: %w", err)
+	case n == 0:
+		return auth.ErrUserNotFound
 	}
 	return nil
 }

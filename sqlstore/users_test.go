@@ -235,22 +235,10 @@ func TestTaken(t *testing.T) {
 func TestDeleteUser(t *testing.T) {
 	s := newStore(t)
 	populate(t, s)
-	other := auth.Record{Kind: "session", Key: "z", UserID: "11"}
-	nobody := auth.Record{Kind: "counter", Key: "1"}
-	check(t, s.InsertRecord(t.Context(), other))
-	check(t, s.InsertRecord(t.Context(), nobody))
-	check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "totp", Key: "x", UserID: "1"}))
-
 	check(t, s.DeleteUser(t.Context(), "1"))
 	wantError(t, s.DeleteUser(t.Context(), "1"), auth.ErrUserNotFound)
-	for _, id := range [][2]string{{"session", "a"}, {"session", "b"}, {"totp", "x"}} {
-		_, err := s.GetRecord(t.Context(), id[0], id[1])
-		wantError(t, err, auth.ErrRecordNotFound)
-	}
-	for _, r := range []auth.Record{other, nobody} {
-		_, err := s.GetRecord(t.Context(), r.Kind, r.Key)
-		check(t, err)
-	}
-	_, err := s.CreateUser(t.Context(), auth.Account{Username: "ada", Email: "ada@example.com"}, nil)
+	_, err := s.GetRecord(t.Context(), "session", "a") // which CloseAccount deletes
+	check(t, err)
+	_, err = s.CreateUser(t.Context(), auth.Account{Username: "ada", Email: "ada@example.com"}, nil)
 	check(t, err)
 }

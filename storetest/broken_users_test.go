@@ -443,6 +443,17 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
+		{"looks for taken names before it reads the form", "FormReader/refuses before a taken name does", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				for _, name := range []string{a.Username, a.Email} {
+					if _, err := s.find(ctx, key(name)); err == nil {
+						return create(ctx, a, nil)
+					}
+				}
+				return create(ctx, a, form)
+			}
+		}},
 		{"empties the other fields in UpdateAccount", "FormReader/fields are left alone by UpdateAccount", func(s *users) {
 			var updated memory[bool]
 			update := s.update

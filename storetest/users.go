@@ -15,7 +15,7 @@ import (
 // do. If U is an [auth.FormReader], its ReadForm must take an empty form; see
 // [User] for a U that is checked more closely.
 //
-// If the store has a method DeleteUser(ctx, id) error, it is checked as well.
+// If the store is an [auth.UserDeleter], that is checked as well.
 func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func() time.Time) auth.UserStore[U]) {
 	s := userSuite[U]{open}
 	t.Run("CreateUser", s.createUser)

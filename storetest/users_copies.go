@@ -93,7 +93,7 @@ func (s userSuite[U]) context(t *testing.T) {
 		t.holds("after UpdateAccount with a cancelled context", a, mend)
 	})
 	s.run(t, "cancelled, DeleteUser does nothing", func(t *userTest[U]) {
-		d, ok := t.store.(deleter)
+		d, ok := t.store.(auth.UserDeleter)
 		if !ok {
 			t.Skip("the store has no DeleteUser")
 		}

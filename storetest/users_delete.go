@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -9,14 +8,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A deleter is a store that can close accounts.
-type deleter interface {
-	DeleteUser(ctx context.Context, id string) error
-}
-
 func (s userSuite[U]) deleteUser(t *testing.T) {
 	remove := func(t *userTest[U], id string) error {
-		d, ok := t.store.(deleter)
+		d, ok := t.store.(auth.UserDeleter)
 		if !ok {
 			t.Skip("the store has no DeleteUser")
 		}

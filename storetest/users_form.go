@@ -50,6 +50,16 @@ func (s userSuite[U]) formReader(t *testing.T) {
 		t.noUser("after ReadForm refused", t.email("mike"), mend)
 		t.free("after ReadForm refused", t.account("mike"), mend)
 	})
+	s.run(t, "refuses before a taken name does", func(t *userTest[U]) {
+		skip(t)
+		a := t.create(t.account("mike"))
+		a.ID = ""
+		_, err := t.store.CreateUser(t.Context(), a, form(refusedName))
+		if !errors.Is(err, errRefused) {
+			fail(t.T, "CreateUser of a taken name with a form that ReadForm refuses", err, errRefused,
+				"read the form first: what is wrong with it must not tell whether an address is taken")
+		}
+	})
 	s.run(t, "fields are left alone by UpdateAccount", func(t *userTest[U]) {
 		skip(t)
 		user, err := t.store.CreateUser(t.Context(), t.account("mike"), form("Mike Müller"))

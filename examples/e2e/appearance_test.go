@@ -38,14 +38,30 @@ func testAppearance(t *testing.T, open func() *tab) {
 	b.arrive("/no-such-page", 404, chromedp.Navigate(b.site.url+"/no-such-page"))
 	b.look("not-found")
 
+	b.wantDenied("/profile")
+	b.look("login-denied")
+
 	b.login(name, good)
 	b.look("home-user")
-	for _, page := range []string{"profile", "settings", "account", "account/password"} {
+	for _, page := range []string{"profile", "settings", "account", "account/sessions", "refresh", "verify-email", "account/email", "account/close", "account/password"} {
 		b.open("/"+page, "/"+page)
 		b.look(strings.ReplaceAll(page, "/", "-"))
 	}
 	b.submit("/account/password", 422, "password", good)
 	b.look("account-password-errors")
+	b.open("/refresh", "/refresh")
+	b.submit("/refresh", 422, "password", "a wrong password")
+	b.look("refresh-errors")
+	for _, agent := range []string{
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+		"a program without a name that anybody knows/1.0 " + strings.Repeat("w", 100),
+	} {
+		other := open()
+		other.claims(agent)
+		other.loginRemembered(name, good)
+	}
+	b.open("/account/sessions", "/account/sessions")
+	b.look("account-sessions-others")
 	b.open("/profile", "/profile")
 	b.logout()
 	b.look("home-out")

@@ -3,10 +3,12 @@ package e2e
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
@@ -17,7 +19,7 @@ func TestBrowser(t *testing.T) {
 		t.Skip("GOLOGIN_CHROMIUM names no browser (/usr/bin/chromium)")
 	}
 	s := startSite(t)
-	browser := startBrowser(t, path)
+	browser := startBrowser(t, path, t.TempDir())
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, func() *tab)
@@ -29,12 +31,18 @@ func TestBrowser(t *testing.T) {
 		{"change password", testChangePassword},
 		{"back button", testBackButton},
 		{"remember me", testRemember},
+		{"sessions", testSessions},
 		{"appearance", testAppearance},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.run(t, func() *tab { return newTab(t, browser, s) })
+			test.run(t, func() *tab { return newWindow(t, browser, s) })
 		})
 	}
+	t.Run("restart", func(t *testing.T) { testRestart(t, path, s) })
+	t.Run("addresses", func(t *testing.T) {
+		s := startSite(t, "-verify")
+		testAddresses(t, func() *tab { return newWindow(t, browser, s) })
+	})
 }
 
 func testLogin(t *testing.T, open func() *tab) {
@@ -68,7 +76,7 @@ func loginFlow(b *tab, name string) {
 	b.wantText(name + "@example.com")
 	b.wantUser(name)
 	b.logout()
-	b.open("/profile", "/login?next=%2Fprofile")
+	b.wantDenied("/profile")
 	b.wantUser("")
 }
 
@@ -124,6 +132,93 @@ func testReset(t *testing.T, open func() *tab) {
 	b.login("rosa", fresh)
 }
 
+// testAddresses registers where addresses must be verified, changes the address, and
+// changes it back, without scripts.
+func testAddresses(t *testing.T, open func() *tab) {
+	b, other := open(), open()
+	b.withoutScripts()
+	mailed := func() string { return strings.TrimPrefix(b.site.mailedLink(t), b.site.url) }
+	b.open("/register", "/register")
+	b.submit("/login", 200, "username", "vera", "email", "vera@example.com", "password", good, "confirm_password", good)
+	b.wantText("Check your email to finish your registration.", "Send the verification email again")
+	b.submit("/login", 422, "login", "vera", "password", good)
+	b.wantText("Invalid username, email or password")
+
+	b.arrive("/verify-email", 200, chromedp.Click(chromedp.CSS(`a[href="/verify-email"]`)))
+	b.wantFocus("email")
+	b.submit("/verify-email", 200, "email", "vera@example.com")
+	b.wantText("Check your email for a link that verifies your address.")
+	link := mailed()
+	second := mailed()
+	b.look("resend-sent")
+	b.openLink(link, "/verify-email")
+	b.wantText("vera", "vera@example.com", "somebody else has made it")
+	b.look("verify")
+	b.submit("/login", 200)
+	b.wantText("Your email address has been verified.")
+	b.look("login-verified")
+	b.open(second, "/verify-email")
+	b.wantText("Invalid or expired token")
+	b.look("resend-invalid")
+	b.login("vera", good)
+
+	b.open("/settings", "/settings")
+	b.arrive("/account/email", 200, chromedp.Click(chromedp.CSS(`a[href="/account/email"]`)))
+	b.wantFocus("email")
+	b.submit("/account/email", 422, "email", "vera.example.com")
+	b.wantText("Invalid email address.")
+	b.look("account-email-error")
+	b.do(chromedp.Clear(chromedp.ID("email")))
+	b.submit("/account", 200, "email", "vera@"+strings.Repeat("w", 60)+".example.com")
+	b.wantText("Check the email of the new address for a link.")
+	link = mailed()
+	// It is opened where nobody is logged in.
+	other.open(link, "/login?next=%2Faccount%2Femail")
+	other.submit("/account/email", 200, "login", "vera", "password", good)
+	other.wantText("vera@example.com", "www.example.com")
+	other.look("account-email-confirm")
+	other.submit("/account", 200)
+	other.wantText("Your email address has been changed.", "verified")
+	other.look("account-changed")
+	b.wantUser("")
+
+	b.openLink(mailed(), "/undo-email")
+	b.wantText("vera@example.com", "you will choose a new password")
+	b.look("undo-email")
+	b.submit("/reset-password", 200)
+	b.wantText("Your email address has been changed back. Please choose a new password.")
+	b.wantFocus("password")
+	other.wantUser("")
+	b.submit("/login", 200, "password", "quite another sentence", "confirm_password", "quite another sentence")
+	b.login("vera", "quite another sentence")
+
+	b.open("/account/close", "/account/close")
+	b.wantFocus("current_password")
+	b.submit("/account/close", 422, "current_password", "a wrong password")
+	b.look("account-close-errors")
+	b.fill("current_password", "quite another sentence")
+	b.do(chromedp.Click(chromedp.CSS(`label[for="confirm"]`)))
+	b.submit("/", 200)
+	b.wantText("Your account has been closed.")
+	b.wantDenied("/profile")
+}
+
+// openLink opens a mailed link, which leaves its token nowhere.
+func (b *tab) openLink(link, page string) {
+	b.t.Helper()
+	b.open(link, page)
+	_, token, _ := strings.Cut(link, "?token=")
+	if len(token) < 16 {
+		b.t.Fatalf("the link is %q", link)
+	}
+	b.wantNoText(token)
+	for _, entry := range value(b, chromedp.NavigationEntries()).Entries {
+		if strings.Contains(entry.URL, token) {
+			b.t.Errorf("the history has %s", entry.URL)
+		}
+	}
+}
+
 func testChangePassword(t *testing.T, open func() *tab) {
 	const fresh = "quite another sentence"
 	b, other := open(), open()
@@ -144,7 +239,9 @@ func testChangePassword(t *testing.T, open func() *tab) {
 	other.login("carla", fresh)
 }
 
-// testBackButton: what is on the screen after the logout is nobody's.
+// testBackButton: what is on the screen after the logout is nobody's. Chromium
+// keeps pages that it has left, even those that must not be stored, until a
+// cookie changes; arrive fails if one is shown again.
 func testBackButton(t *testing.T, open func() *tab) {
 	b := open()
 	b.register("bella")
@@ -153,50 +250,176 @@ func testBackButton(t *testing.T, open func() *tab) {
 	b.open("/account", "/account")
 	b.wantText("bella@example.com")
 	b.logout()
-	for _, path := range []string{"/login?next=%2Faccount", "/login?next=%2Fprofile", "/"} {
-		b.arrive(path, 200, chromedp.NavigateBack())
-		b.wantNoText("bella")
+	b.back("/login?next=%2Faccount", "Please log in to access this page.")
+	b.back("/login?next=%2Fprofile", "Please log in to access this page.")
+	b.back("/", "Log In", "This page is for everybody.")
+
+	// Nor is it if another tab has logged out.
+	b.login("bella", good)
+	for _, page := range []string{"/account", "/profile", "/settings"} {
+		r := b.arrive(page, 200, chromedp.Navigate(b.site.url+page))
+		if got := r.Headers["Cache-Control"]; got != "no-store" {
+			t.Errorf("%s has Cache-Control %v", page, got)
+		}
 	}
+	another := b.another()
+	another.wantUser("bella")
+	another.logout()
+	b.back("/login?next=%2Fprofile", "Please log in to access this page.")
+	b.back("/login?next=%2Faccount", "Please log in to access this page.")
+	b.arrive("/login?next=%2Fprofile", 200, chromedp.NavigateForward())
+	b.wantNoText("bella")
+	b.wantDenied("/settings")
+}
+
+// back goes to the page before, which must come from the site, have these texts
+// and not know bella.
+func (b *tab) back(path string, texts ...string) {
+	b.t.Helper()
+	b.arrive(path, 200, chromedp.NavigateBack())
+	b.wantText(texts...)
+	b.wantNoText("bella")
+}
+
+// testRestart ends the browser itself, and starts it again.
+func testRestart(t *testing.T, path string, s *site) {
+	profile := t.TempDir()
+	session := func(name string, run func(*tab)) {
+		t.Run(name, func(t *testing.T) { run(newTab(t, startBrowser(t, path, profile), s)) })
+	}
+	session("without the box", func(b *tab) {
+		b.register("ursula")
+		b.login("ursula", good)
+		b.wantUser("ursula")
+	})
+	session("nobody", func(b *tab) {
+		b.wantDenied("/profile")
+		b.wantUser("")
+		b.loginRemembered("ursula", good)
+	})
+	session("remembered", func(b *tab) {
+		b.open("/profile", "/profile")
+		b.wantText("ursula@example.com")
+	})
+	session("still remembered", func(b *tab) {
+		b.wantUser("ursula")
+		b.logout()
+	})
+	session("logged out", func(b *tab) {
+		b.wantUser("")
+		b.wantDenied("/profile")
+	})
+}
+
+// testSessions: one browser sees the other ones of its user, and ends them.
+func testSessions(t *testing.T, open func() *tab) {
+	const denied = "/login?next=%2Fprofile"
+	click := func(selector string) chromedp.Action[chromedp.Void] { return chromedp.Click(chromedp.CSS(selector)) }
+	b, other, third := open(), open(), open()
+	b.register("tess")
+	b.loginRemembered("tess", good)
+	b.closeBrowser() // so that its login is remembered, and not fresh
+	other.claims("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	other.login("tess", good)
+
+	b.open("/account", "/account")
+	b.arrive("/account/sessions", 200, click(`a[href="/account/sessions"]`))
+	b.wantLogins("Chrome on Linux", "Firefox on Windows")
+	end := click("main li:not(:has(.mark)) button")
+	b.arrive("/refresh?next=%2Faccount%2Fsessions", 200, end)
+	b.wantText("Please confirm your password to access this page.")
+	b.wantFocus("password")
+	other.wantUser("tess") // nothing has happened yet
+	b.submit("/refresh", 422, "password", "a wrong password")
+	b.wantFocus("password")
+	b.submit("/account/sessions", 200, "password", good)
+	b.wantLogins("Chrome on Linux", "Firefox on Windows")
+	b.arrive("/account/sessions", 200, end)
+	b.wantText("The browser has been logged out.")
+	b.wantLogins("Chrome on Linux")
+
+	other.arrive(denied, 200, click(`nav a[href="/profile"]`)) // its next click
+	other.wantText("Please log in to access this page.")
+	other.wantNoText("tess")
+	other.arrive("/", 200, chromedp.NavigateBack())
+	other.wantNoText("tess")
+
+	// All others, and its own.
+	other.login("tess", good)
+	third.loginRemembered("tess", good)
+	b.open("/account/sessions", "/account/sessions")
+	b.wantLogins("Chrome on Linux", "Firefox on Windows", "Chrome on Linux")
+	b.arrive("/account/sessions", 200, click("main form:has([name=others]) button"))
+	b.wantText("All other browsers have been logged out.")
+	b.wantLogins("Chrome on Linux")
+	other.arrive(denied, 200, click(`nav a[href="/profile"]`))
+	third.arrive(denied, 200, click(`nav a[href="/profile"]`))
+	third.closeBrowser()
+	third.wantUser("")
+	b.wantUser("tess")
+	b.open("/account/sessions", "/account/sessions")
+	b.arrive("/", 200, click("main li:has(.mark) button"))
+	b.wantText("You have been logged out.")
+	b.wantDenied("/account/sessions")
+}
+
+// wantLogins fails unless the page lists these browsers, in any order, and marks
+// one that is like the first as this one.
+func (b *tab) wantLogins(browsers ...string) {
+	b.t.Helper()
+	names := value(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("main li h2")].map(e => e.textContent)`))
+	marked := value(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("main li:has(.mark) h2")].map(e => e.textContent)`))
+	want := slices.Sorted(slices.Values(browsers))
+	if slices.Sort(names); !slices.Equal(names, want) || !slices.Equal(marked, browsers[:1]) {
+		b.t.Fatalf("the logins are %q, this one %q; want %q", names, marked, browsers)
+	}
+}
+
+// claims has the browser say that it is another one.
+func (b *tab) claims(userAgent string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: userAgent})
+	check(b.t, err)
 }
 
 // testRemember ends the browser's session, which keeps only cookies that last.
 func testRemember(t *testing.T, open func() *tab) {
 	b := open()
 	b.register("ruth")
-	closeBrowser := func() (left int) {
-		t.Helper()
-		cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
-		check(t, err)
-		for _, c := range cookies.Cookies {
-			if !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" || c.Domain != "localhost" {
-				t.Errorf("a cookie is %+v", c)
-			}
-			if c.Session {
-				b.do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-					return cdp.Call(ctx, target, network.DeleteCookies, network.DeleteCookiesParams{Name: c.Name, Domain: c.Domain})
-				})
-			} else {
-				left++
-			}
-		}
-		return left
-	}
 	b.login("ruth", good)
-	if n := closeBrowser(); n != 0 {
+	if n := b.closeBrowser(); n != 1 { // by which the browser is known
 		t.Errorf("%d cookies last", n)
 	}
 	b.wantUser("")
 
-	b.open("/login", "/login")
-	b.fill("login", "ruth", "password", good)
-	b.do(chromedp.Click(chromedp.CSS(`label[for="remember_me"]`)))
-	b.submit("/", 200)
-	if n := closeBrowser(); n != 1 {
+	b.loginRemembered("ruth", good)
+	if n := b.closeBrowser(); n != 2 {
 		t.Errorf("%d cookies last", n)
 	}
 	b.open("/profile", "/profile")
 	b.wantText("ruth@example.com")
 	b.logout()
-	closeBrowser()
+	b.closeBrowser()
 	b.wantUser("")
+}
+
+// closeBrowser deletes the cookies that end with the browser's session, and
+// returns how many are left.
+func (b *tab) closeBrowser() (left int) {
+	b.t.Helper()
+	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
+	check(b.t, err)
+	for _, c := range cookies.Cookies {
+		if !c.HTTPOnly || c.SameSite != network.CookieSameSiteLax || c.Path != "/" || c.Domain != "localhost" {
+			b.t.Errorf("a cookie is %+v", c)
+		}
+		if c.Session {
+			b.do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+				return cdp.Call(ctx, target, network.DeleteCookies, network.DeleteCookiesParams{Name: c.Name, Domain: c.Domain})
+			})
+		} else {
+			left++
+		}
+	}
+	return left
 }

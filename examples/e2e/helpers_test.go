@@ -38,7 +38,7 @@ type site struct {
 	lines chan string
 }
 
-func startSite(t *testing.T) *site {
+func startSite(t *testing.T, args ...string) *site {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("it is ended by a signal")
@@ -50,7 +50,7 @@ func startSite(t *testing.T) *site {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	cmd := exec.CommandContext(context.Background(), binary, "-addr", "127.0.0.1:0")
+	cmd := exec.CommandContext(context.Background(), binary, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = dir
 	stdout, err := cmd.StdoutPipe()
 	check(t, err)
@@ -59,8 +59,12 @@ func startSite(t *testing.T) *site {
 	go readLines(stdout, s.lines)
 	t.Cleanup(func() {
 		check(t, cmd.Process.Signal(syscall.SIGTERM))
+		inMail := false // that nobody has waited for
 		for line := range s.lines {
-			t.Errorf("at the end the program says %q", line)
+			if inMail = inMail || line == "---- mail ----"; !inMail {
+				t.Errorf("at the end the program says %q", line)
+			}
+			inMail = inMail && line != "--------------"
 		}
 		check(t, cmd.Wait())
 	})
@@ -93,12 +97,12 @@ func (s *site) line(t *testing.T) string {
 	return ""
 }
 
-// mailedLink returns the link in the next mail, which is printed.
+// mailedLink returns the link in the next mail that has one. Mails are printed.
 func (s *site) mailedLink(t *testing.T) (link string) {
 	t.Helper()
 	for {
 		switch line := s.line(t); {
-		case line == "--------------":
+		case line == "--------------" && link != "":
 			return link
 		case strings.HasPrefix(line, s.url):
 			link = line
@@ -106,12 +110,13 @@ func (s *site) mailedLink(t *testing.T) (link string) {
 	}
 }
 
-// startBrowser starts a Chromium that talks to nobody but the site.
-func startBrowser(t *testing.T, path string) context.Context {
+// startBrowser starts a Chromium that talks to nobody but the site, until the
+// test ends. What it is to keep is in profile, a directory.
+func startBrowser(t *testing.T, path, profile string) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(profile),
 		chromedp.Headless,
 		chromedp.NoSandbox,
 		chromedp.NoFirstRun,
@@ -133,7 +138,8 @@ func startBrowser(t *testing.T, path string) context.Context {
 	return ctx
 }
 
-// A tab is a browser window with cookies of its own.
+// A tab is one of a browser's. Those that newWindow opens have cookies of their
+// own.
 type tab struct {
 	t    *testing.T
 	site *site
@@ -143,11 +149,24 @@ type tab struct {
 	problems []string
 }
 
+// newWindow opens a tab in what is a browser of its own, as far as the site can
+// tell.
+func newWindow(t *testing.T, browser context.Context, s *site) *tab {
+	t.Helper()
+	return newTab(t, browser, s, chromedp.WithNewBrowserContext())
+}
+
+// another opens another tab of the same browser.
+func (b *tab) another() *tab {
+	b.t.Helper()
+	return newTab(b.t, b.ctx, b.site)
+}
+
 // newTab opens a tab. When the test ends, nothing that a browser complains
 // about in its console has happened there.
-func newTab(t *testing.T, browser context.Context, s *site) *tab {
+func newTab(t *testing.T, browser context.Context, s *site, options ...chromedp.ContextOption) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	ctx, cancel := chromedp.NewContext(browser, options...)
 	t.Cleanup(cancel)
 	b := &tab{t: t, site: s, ctx: ctx}
 	check(t, chromedp.Listen(ctx, b.hear))
@@ -327,6 +346,23 @@ func (b *tab) login(name, password string) {
 	b.open("/login", "/login")
 	b.submit("/", 200, "login", name, "password", password)
 	b.wantText("Hi, " + name + "!")
+}
+
+// loginRemembered logs in with the box ticked.
+func (b *tab) loginRemembered(name, password string) {
+	b.t.Helper()
+	b.open("/login", "/login")
+	b.fill("login", name, "password", password)
+	b.do(chromedp.Click(chromedp.CSS(`label[for="remember_me"]`)))
+	b.submit("/", 200)
+	b.wantText("Hi, " + name + "!")
+}
+
+// wantDenied fails unless a guarded page asks for the login.
+func (b *tab) wantDenied(page string) {
+	b.t.Helper()
+	b.open(page, "/login?next="+url.QueryEscape(page))
+	b.wantText("Please log in to access this page.")
 }
 
 func (b *tab) logout() {

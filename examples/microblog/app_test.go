@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,13 @@ func (s *site) exec(statement string, args ...any) {
 func (s *site) count(table string) (n int) {
 	s.t.Helper()
 	check(s.t, s.db.QueryRowContext(s.t.Context(), `SELECT count(*) FROM `+table).Scan(&n))
+	return n
+}
+
+// leftBehind counts the records that are not counts of what strangers did.
+func (s *site) leftBehind() (n int) {
+	s.t.Helper()
+	check(s.t, s.db.QueryRowContext(s.t.Context(), `SELECT count(*) FROM auth_records WHERE CAST(kind AS TEXT) NOT IN ('attempts', 'rate')`).Scan(&n))
 	return n
 }
 
@@ -234,6 +242,42 @@ func wantNoText(t *testing.T, r response, texts ...string) {
 		if strings.Contains(r.body, text) {
 			t.Fatalf("the page has %q:\n%s", text, r.body)
 		}
+	}
+}
+
+// pleaseLogIn is what the login page tells those who were sent there.
+const pleaseLogIn = "Please log in to access this page."
+
+// wantMessages fails unless the page shows these messages, and no others.
+func wantMessages(t *testing.T, r response, want ...string) {
+	t.Helper()
+	wantStatus(t, r, http.StatusOK)
+	var got []string
+	doc := parse(t, r)
+	if list := find(doc, func(n *html.Node) bool { return n.Data == "ul" && attrs(n)["role"] == "status" }); list != nil {
+		for n := range list.ChildNodes() {
+			if n.Data == "li" {
+				got = append(got, text(n))
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the page says %q, want %q\n%s", got, want, r.body)
+	}
+}
+
+// wantOnlyMessage fails unless the answer sets one cookie: a sealed message, for
+// as long as the browser runs.
+func wantOnlyMessage(t *testing.T, r response) {
+	t.Helper()
+	cookies := r.header.Values("Set-Cookie")
+	if len(cookies) != 1 {
+		t.Fatalf("cookies %q", cookies)
+	}
+	name, value, _ := strings.Cut(cookies[0], "=")
+	value, attributes, _ := strings.Cut(value, ";")
+	if !strings.HasSuffix(name, "-flash") || value == "" || attributes != " Path=/; HttpOnly; SameSite=Lax" {
+		t.Errorf("the cookie is %q", cookies[0])
 	}
 }
 

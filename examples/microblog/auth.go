@@ -58,11 +58,11 @@ func (a *app) login(w http.ResponseWriter, r *http.Request, f form) {
 	if err == nil {
 		err = a.manager.LoginUser(r.Context(), user, auth.Remember(f.Get("remember_me") != ""))
 	}
-	switch next := auth.NextFrom(r); {
+	switch {
 	case err == nil:
-		next.Redirect(w, "/")
+		a.manager.TakeNext(r).Redirect(w, "/")
 	case errors.Is(err, auth.ErrLoginRefused):
-		a.flash(w, r, "Invalid username or password", next.AddTo("/login"))
+		a.flash(w, r, "Invalid username or password", auth.NextFrom(r).AddTo("/login"))
 	default:
 		a.manager.Error(w, r, err)
 	}

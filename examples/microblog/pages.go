@@ -69,15 +69,12 @@ func stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, files, "static/microblog.css")
 }
 
-// A page is what templates see.
+// A page is what templates see as .Data. The user and the messages they ask the
+// manager's View for.
 type page struct {
 	Title string
 	Form  form
 	Posts []post
-
-	// What every page has; render fills it in.
-	User    *User // nil if nobody is logged in
-	Flashes []auth.Flash
 }
 
 type post struct{ Author, Body string }
@@ -91,14 +88,8 @@ func (a *app) index(w http.ResponseWriter, r *http.Request) {
 
 // render answers with a whole page, or with an error.
 func (a *app) render(w http.ResponseWriter, r *http.Request, name string, p page) {
-	user, err := a.manager.User(r.Context())
-	if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
-		a.manager.Error(w, r, err)
-		return
-	}
-	p.User, p.Flashes = user, a.manager.Flashes(r.Context())
 	var body bytes.Buffer
-	if err := a.pages[name].Execute(&body, p); err != nil {
+	if err := a.pages[name].Execute(&body, a.manager.View(r, p)); err != nil {
 		a.manager.Error(w, r, fmt.Errorf("rendering %s: %w", name, err))
 		return
 	}

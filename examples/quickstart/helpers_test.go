@@ -90,23 +90,42 @@ func announced(t *testing.T, lines <-chan string) (base, address string) {
 	return m[1], m[2]
 }
 
-// printedLink returns the link of the next mail that is printed.
-func printedLink(t *testing.T, lines <-chan string) (link string) {
+// printed returns the next mail that is printed, and the link in it.
+func printed(t *testing.T, lines <-chan string) (mail, link string) {
 	t.Helper()
 	var printed []string
 	for {
 		switch line := wait(t, lines); {
 		case line == "--------------":
-			if want := "---- mail ----"; printed[0] != want || link == "" {
+			if printed[0] != "---- mail ----" {
 				t.Fatalf("printed %q", printed)
 			}
-			return link
+			return strings.Join(printed, "\n"), link
 		case strings.HasPrefix(line, "http"):
 			link = line
 			fallthrough
 		default:
 			printed = append(printed, line)
 		}
+	}
+}
+
+// printedLink returns the link of the next mail that is printed.
+func printedLink(t *testing.T, lines <-chan string) string {
+	t.Helper()
+	mail, link := printed(t, lines)
+	if link == "" {
+		t.Fatalf("printed %q", mail)
+	}
+	return link
+}
+
+// wantPrinted fails unless the next mail that is printed is this one.
+func wantPrinted(t *testing.T, lines <-chan string, username, subject string) {
+	t.Helper()
+	mail, _ := printed(t, lines)
+	if want := "---- mail ----\nTo: " + username + "@example.com\nSubject: " + subject + "\n"; !strings.HasPrefix(mail, want) {
+		t.Fatalf("printed %q, want %q", mail, want)
 	}
 }
 
@@ -406,16 +425,24 @@ func newMailServer(t *testing.T, wrap func(net.Listener) net.Listener) *mailServ
 	return s
 }
 
-// receive waits for the next mail, which must be a reset of password for this
-// user.
-func (s *mailServer) receive(username string) message {
+// expect waits for the next mail, which must be to this user and have this
+// subject.
+func (s *mailServer) expect(username, subject string) message {
 	s.t.Helper()
 	m := wait(s.t, s.got)
 	if m.to != username+"@example.com" || m.from != "quickstart@app.example" ||
 		m.header.Get("To") != "<"+m.to+">" || m.header.Get("From") != `"Quickstart" <quickstart@app.example>` ||
-		m.header.Get("Subject") != "Password Reset Request" {
-		s.t.Fatalf("got the mail %v", m)
+		m.header.Get("Subject") != subject {
+		s.t.Fatalf("got the mail %v, want %s to %s", m, subject, username)
 	}
+	return m
+}
+
+// receive waits for the next mail, which must be a reset of password for this
+// user.
+func (s *mailServer) receive(username string) message {
+	s.t.Helper()
+	m := s.expect(username, "Password Reset Request")
 	for _, want := range []string{
 		"To reset your password, visit the following link:",
 		"If you did not make this request, please ignore this email.",

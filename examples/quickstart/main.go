@@ -29,6 +29,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	baseURL := flags.String("base-url", "", "`URL` that browsers use (default http://localhost at addr's port)")
 	smtp := flags.String("smtp", "", "`host:port` of an SMTP server on this machine; without one mails are printed")
 	secretFile := flags.String("secret-file", "quickstart.secret", "`file` with the secret key, made if there is none")
+	verify := flags.Bool("verify", false, "let people log in only after they have verified their email address")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if *baseURL == "" {
 		*baseURL = "http://localhost:" + port
 	}
-	app, err := newApp(db, auth.Config{BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer})
+	app, err := newApp(db, auth.Config{BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer, RequireVerified: *verify})
 	if err != nil {
 		return err
 	}

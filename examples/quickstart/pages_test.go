@@ -152,7 +152,7 @@ func TestRemember(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
 	for range 2 {
 		c.closeBrowser()
-		if len(c.cookies) != 1 {
+		if len(c.cookies) != 2 { // the device's and the browser's
 			t.Fatalf("%d cookies are left", len(c.cookies))
 		}
 		c.wantUser("susan")
@@ -187,6 +187,34 @@ func TestChangePassword(t *testing.T) {
 	wantRedirect(t, other.login("susan", changed), "/")
 }
 
+// TestSessions: who is only remembered is asked for the password before other
+// logins end.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c, other := s.client(), s.client()
+	c.register("susan")
+	wantRedirect(t, other.login("susan", good), "/")
+	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
+	c.closeBrowser()
+	wantText(t, c.get("/settings"), `<a href="/account/sessions">`)
+	wantText(t, c.get("/account/sessions"), "This browser", "Log Out All Other Browsers")
+	end := func() response {
+		r := c.request(http.MethodPost, "/account/sessions", form("others", "1"))
+		r.Header.Set("Referer", s.url+"/account/sessions")
+		return c.do(r)
+	}
+	wantRedirect(t, end(), "/refresh?next=%2Faccount%2Fsessions")
+	wantText(t, c.get("/refresh?next=%2Faccount%2Fsessions"), "Please confirm your password to access this page.")
+	other.wantUser("susan")
+	wantStatus(t, c.post("/refresh", "password", "a wrong password"), http.StatusUnprocessableEntity)
+	wantRedirect(t, c.post("/refresh", "password", good, "next", "/account/sessions"), "/account/sessions")
+	wantRedirect(t, end(), "/account/sessions")
+	wantText(t, c.get("/account/sessions"), "All other browsers have been logged out.", "This browser")
+	other.wantUser("")
+	c.wantUser("susan")
+}
+
 // TestHTTPS looks at the cookies of an application behind a proxy with TLS: the
 // client finds fault with those that are not Secure.
 func TestHTTPS(t *testing.T) {
@@ -199,7 +227,7 @@ func TestHTTPS(t *testing.T) {
 	c := s.client()
 	c.register("susan")
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
-	if len(c.cookies) != 2 {
+	if len(c.cookies) != 3 { // the login's, the device's and the browser's
 		t.Errorf("the cookies are %v", c.cookies)
 	}
 	c.wantUser("susan")
@@ -243,6 +271,12 @@ func TestHeaders(t *testing.T) {
 		{http.StatusOK, susan.get("/settings")},
 		{http.StatusOK, susan.get("/account")},
 		{http.StatusOK, susan.get("/account/password")},
+		{http.StatusOK, susan.get("/account/sessions")},
+		{http.StatusOK, susan.get("/account/email")},
+		{http.StatusUnprocessableEntity, susan.post("/account/email", "email", "x")},
+		{http.StatusOK, susan.get("/account/close")},
+		{http.StatusUnprocessableEntity, susan.post("/account/close")},
+		{http.StatusOK, susan.get("/refresh")},
 	} {
 		wantStatus(t, answer.response, answer.status)
 		csp := answer.header.Get("Content-Security-Policy")

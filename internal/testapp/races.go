@@ -22,13 +22,18 @@ func Races(t *testing.T, open func(t *testing.T, clock func() time.Time) Store) 
 	const rounds = 100
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		t.Run(fmt.Sprintf("idle timeout %v", idle > 0), func(t *testing.T) {
-			for _, end := range []string{"logout", "revocation", "rotation"} {
-				for _, request := range []string{"read", "write", "rotate", "login"} {
+			for _, end := range []string{"logout", "revocation", "rotation", "end elsewhere", "logout everywhere", "eviction"} {
+				for _, request := range []string{"read", "write", "rotate", "confirm", "login"} {
 					t.Run(end+" crosses "+request, func(t *testing.T) {
 						t.Parallel()
 						clock := NewClock()
 						store := open(t, clock.Now)
-						app := New(t, store, clock, func(c *auth.Config) { c.IdleTimeout = idle })
+						app := New(t, store, clock, func(c *auth.Config) {
+							c.IdleTimeout = idle
+							if end == "eviction" {
+								c.MaxSessions = 1
+							}
+						})
 						race := newRace(t, app)
 						for i := range rounds {
 							race.round(t, i, end, request)
@@ -76,6 +81,8 @@ func newRace(_ *testing.T, app *App) *race {
 		case "rotate":
 			err = sessions.RenewToken(ctx)
 			sessions.Put(ctx, "n", "rotated")
+		case "confirm":
+			err = app.ConfirmLogin(ctx)
 		case "login":
 			var u *User
 			if u, err = app.User(ctx); err == nil {
@@ -87,6 +94,16 @@ func newRace(_ *testing.T, app *App) *race {
 			return
 		}
 		_, _ = io.WriteString(w, "ok")
+	})
+	app.Mux.HandleFunc("POST /end/{user}/{login}", func(w http.ResponseWriter, req *http.Request) {
+		app.answer(w, req, app.EndLogin(req.Context(), req.PathValue("user"), req.PathValue("login")))
+	})
+	app.Mux.HandleFunc("POST /everywhere/{user}", func(w http.ResponseWriter, req *http.Request) {
+		u, err := app.Store.LoadUser(req.Context(), req.PathValue("user"))
+		if err == nil {
+			err = app.LogoutEverywhere(req.Context(), u)
+		}
+		app.answer(w, req, err)
 	})
 	return r
 }
@@ -101,7 +118,11 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 	if i%4 >= 2 {
 		r.app.Clock.Advance(2 * time.Minute)
 	}
-	crossing, ending := browser.Clone(), browser.Clone()
+	crossing, ending, other := browser.Clone(), browser.Clone(), r.app.Client(t)
+	logins, err := r.app.Logins(t.Context(), user.ID)
+	if err != nil || len(logins) != 1 {
+		t.Fatalf("round %d: %d logins, %v", i, len(logins), err)
+	}
 
 	var h *hold
 	if i%2 == 0 {
@@ -122,6 +143,12 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 		status = ending.Post("/logout").StatusCode
 	case "rotation":
 		status = ending.Post("/renew").StatusCode
+	case "end elsewhere":
+		status = other.Post("/end/" + user.ID + "/" + logins[0].ID).StatusCode
+	case "logout everywhere":
+		status = other.Post("/everywhere/" + user.ID).StatusCode
+	case "eviction":
+		status = other.Post("/enter", "login", name).StatusCode
 	case "revocation":
 		u, err := r.app.Store.LoadUser(t.Context(), user.ID)
 		if err != nil {
@@ -140,6 +167,9 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 		close(h.release)
 	}
 	wg.Wait()
+	if end == "end elsewhere" && status != http.StatusOK {
+		t.Errorf("round %d: the login could not be ended: %d", i, status)
+	}
 	if status >= 500 || crossed.StatusCode >= 500 {
 		t.Errorf("round %d: the %s answered %d, the crossing request %d: %s\n%s",
 			i, end, status, crossed.StatusCode, crossed.Text, r.app.Logs())
@@ -165,6 +195,14 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 	switch records, err := r.app.Store.ListRecords(t.Context(), "session", user.ID); {
 	case err != nil:
 		t.Error(err)
+	case end == "eviction" && request == "login": // each login may have ended the other
+		if len(records) > 1 || alive > len(records) {
+			t.Errorf("round %d: after the eviction %d cookies are logged in, and there are %d records", i, alive, len(records))
+		}
+	case end == "eviction":
+		if who := other.Who(); who != name || alive > 0 || len(records) != 1 {
+			t.Errorf("round %d: after the eviction %d cookies are logged in, there are %d records, and who came last is %q", i, alive, len(records), who)
+		}
 	case end != "rotation" && (alive > 0 || len(records) > 0):
 		t.Errorf("round %d: after the %s %d cookies are logged in, and %d records are left", i, end, alive, len(records))
 	case end == "rotation" && (alive > 1 || len(records) > 1):

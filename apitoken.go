@@ -1,0 +1,212 @@
+package auth
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// This file is about API tokens, which programs send in a header. The store has
+// their hashes. Like everything that opens an account they are bound to its
+// Stamp: a change of password ends them.
+const (
+	kindAPIToken   = "api-token"
+	methodAPIToken = "token"
+
+	// apiTokenPrefix lets people, and programs that look for leaked secrets,
+	// tell what it is.
+	apiTokenPrefix = "goauth_"
+
+	apiTokenTouch = time.Hour // how old "last used" may be
+	maxTokenName  = 200       // bytes
+	maxScopes     = 50
+	maxScope      = 100 // bytes
+)
+
+// ErrAPITokenNotFound says that the user has no API token with this ID.
+var ErrAPITokenNotFound = errors.New("auth: no such API token")
+
+// ErrInvalidAPIToken says that an API token cannot have this name, these scopes or
+// this expiry.
+var ErrInvalidAPIToken = errors.New("auth: not a description of an API token")
+
+// An APIToken describes a token of a user's for programs.
+type APIToken struct {
+	ID      string   // names it to RevokeAPIToken; it is of no other use
+	Name    string   // what the user calls it; one line of at most 200 bytes, and may be empty
+	Scopes  []string // what it is for: at least one, each of visible ASCII but for " and \ (RFC 6749), or ScopeAll
+	Created time.Time
+	Used    time.Time // the last time, to the hour; zero: never
+	Expires time.Time
+}
+
+// apiToken is a record of one, read.
+type apiToken struct {
+	APIToken
+	record Record
+	stamp  string
+}
+
+func (t *apiToken) encode() {
+	b := appendText(appendText([]byte{formatVersion}, t.stamp), t.Name)
+	b = appendText(b, strings.Join(t.Scopes, " "))
+	b = binary.AppendVarint(binary.AppendVarint(b, t.Created.UnixMilli()), t.Used.UnixMilli())
+	t.record.Data = b
+}
+
+func decodeAPIToken(record Record) (apiToken, bool) {
+	r := reader{rest: string(record.Data), ok: true}
+	if r.byte() != formatVersion {
+		return apiToken{}, false
+	}
+	t := apiToken{record: record, stamp: r.text()}
+	t.ID, t.Expires = record.Key, record.Expires
+	t.Name, t.Scopes = r.text(), append([]string{}, strings.Fields(r.text())...) // never nil, which has no limits
+	t.Created, t.Used = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
+	return t, r.ok && r.rest == ""
+}
+
+// NewAPIToken is Manager.NewAPIToken.
+func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (Secret, APIToken, error) {
+	if user == nil {
+		return Secret{}, APIToken{}, ErrUserNotFound
+	}
+	a, now := user.AuthAccount(), c.cfg.Now()
+	if err := c.pass(a); err != nil {
+		return Secret{}, APIToken{}, err
+	}
+	switch {
+	case !isText(t.Name) || len(t.Name) > maxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl):
+		return Secret{}, APIToken{}, fmt.Errorf("%w: the name is not a line of at most %d bytes", ErrInvalidAPIToken, maxTokenName)
+	case len(t.Scopes) == 0 || len(t.Scopes) > maxScopes || slices.ContainsFunc(t.Scopes, func(s string) bool { return !isScope(s) }):
+		return Secret{}, APIToken{}, fmt.Errorf("%w: the scopes are not between one and %d words", ErrInvalidAPIToken, maxScopes)
+	case !t.Expires.After(now):
+		return Secret{}, APIToken{}, fmt.Errorf("%w: the expiry is not in the future", ErrInvalidAPIToken)
+	}
+	if s := c.stateOf(ctx); s != nil && s.exceeds(t.Scopes) {
+		return Secret{}, APIToken{}, ErrScope
+	}
+	if err := c.stillIn(ctx); err != nil {
+		return Secret{}, APIToken{}, err
+	}
+	token := apiTokenPrefix + newToken()
+	made := apiToken{
+		APIToken: APIToken{ID: tokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
+		record:   Record{Kind: kindAPIToken, Key: tokenKey(token), UserID: a.ID, Version: randomVersion(), Expires: t.Expires},
+		stamp:    a.Stamp.Reveal(),
+	}
+	made.encode()
+	if err := c.records.InsertRecord(innerContext{ctx, c}, made.record); err != nil {
+		return Secret{}, APIToken{}, err
+	}
+	c.event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
+	c.notify(ctx, MailAPIToken, user, a.Email)
+	return NewSecret(token), made.APIToken, nil
+}
+
+// exceeds reports whether the request's own token does not have these scopes.
+func (s *state) exceeds(scopes []string) bool {
+	s.op.Lock()
+	defer s.op.Unlock()
+	return slices.ContainsFunc(scopes, func(scope string) bool { return !s.grant.covers(scope) })
+}
+
+// isScope reports whether s is a scope of OAuth's (RFC 6749, section 3.3).
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxScope
+}
+
+// APITokens is Manager.APITokens.
+func (c *Core) APITokens(ctx context.Context, userID string) ([]APIToken, error) {
+	ctx = innerContext{ctx, c}
+	user, err := c.users.load(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	records, err := c.records.ListRecords(ctx, kindAPIToken, userID)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []APIToken
+	for _, r := range records {
+		if t, ok := decodeAPIToken(r); ok && invalid(t.stamp, user) == nil {
+			tokens = append(tokens, t.APIToken)
+		}
+	}
+	slices.SortFunc(tokens, func(a, b APIToken) int {
+		if order := b.Created.Compare(a.Created); order != 0 {
+			return order
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return tokens, nil
+}
+
+// RevokeAPIToken is Manager.RevokeAPIToken.
+func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) error {
+	if userID == "" {
+		return ErrAPITokenNotFound
+	}
+	inner := innerContext{ctx, c}
+	records, err := c.records.ListRecords(inner, kindAPIToken, userID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
+		return ErrAPITokenNotFound
+	}
+	if err := take(inner, c.records, kindAPIToken, id); err != nil {
+		return err
+	}
+	c.watches.endOne(userID, id)
+	c.event(ctx, Event{Kind: EventAPITokenRevoked, UserID: userID})
+	return nil
+}
+
+// BearerLoader finds users by an API token that NewAPIToken made, in the header
+// Authorization: Bearer (RFC 6750), and never in the URL.
+func BearerLoader() RequestLoader { return RequestLoader{Load: loadBearer, Challenge: "Bearer"} }
+
+func loadBearer(c *Core, r *http.Request) (Grant, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimLeft(token, " ")
+	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+tokenLength {
+		return Grant{}, nil
+	}
+	ctx := r.Context()
+	wrong := Grant{Method: methodAPIToken}
+	record, err := c.records.GetRecord(ctx, kindAPIToken, tokenKey(token))
+	if unlessNotFound(err) != nil {
+		return Grant{}, err
+	}
+	t, ok := decodeAPIToken(record)
+	if err != nil || !ok {
+		wrong.UserID = record.UserID
+		return wrong, ErrInvalidCredentials
+	}
+	if now := c.cfg.Now(); now.Sub(t.Used) >= apiTokenTouch {
+		t.Used = now
+		t.encode()
+		switch err := c.records.UpdateRecord(ctx, t.record); {
+		case errors.Is(err, ErrRecordNotFound): // revoked this moment
+			return wrong, ErrInvalidCredentials
+		case err != nil && !errors.Is(err, ErrConflict): // which another request has written
+			return Grant{}, err
+		}
+	}
+	return Grant{
+		UserID: record.UserID, Method: methodAPIToken, Stamp: NewSecret(t.stamp), Scopes: t.Scopes,
+		bound: true, id: record.Key,
+	}, nil
+}

@@ -1,0 +1,833 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+// tokenApp has pages for scopes.
+func tokenApp(t *testing.T, configure func(*auth.Config)) *actApp {
+	t.Helper()
+	app := newActApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		if configure != nil {
+			configure(c)
+		}
+	})
+	whose := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := app.User(r.Context())
+		if current, ok := app.CurrentUser(r.Context()); err != nil || !ok || current.ID != u.ID {
+			t.Errorf("behind a guard: %v, %v", ok, err)
+			return
+		}
+		_, _ = w.Write([]byte(u.Username))
+	})
+	app.Mux.Handle("/read", app.RequireScope("read")(whose))
+	app.Mux.Handle("/write", app.RequireScope("write")(whose))
+	app.Mux.Handle("/all", app.RequireScope(auth.ScopeAll)(whose))
+	app.Mux.Handle("/none", app.RequireScope("")(whose))
+	app.Mux.Handle("/read/login", app.RequireScope("read")(app.RequireLogin(whose)))
+	app.Mux.Handle("/login/read", app.RequireLogin(app.RequireScope("read")(whose)))
+	app.Mux.Handle("/read/write", app.RequireScope("read")(app.RequireScope("write")(whose)))
+	app.Mux.Handle("/read/fresh", app.RequireScope("read")(app.RequireFresh(0)(whose)))
+	return app
+}
+
+// issue makes a token that is good for a day.
+func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
+	t.Helper()
+	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: scopes, Expires: app.Clock.Now().Add(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal(), token
+}
+
+func (a *actApp) status(t *testing.T, path, token string) int {
+	t.Helper()
+	r := a.Client(t).Do("GET", path, nil, bearerHeader(token))
+	if len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Location") != "" {
+		t.Errorf("%s: %s, cookies %v", path, r.Status, r.Header["Set-Cookie"])
+	}
+	return r.StatusCode
+}
+
+// A keepingStore keeps all that it was ever given to store.
+type keepingStore struct {
+	testapp.Store
+	mu   sync.Mutex
+	kept []auth.Record
+}
+
+func (s *keepingStore) keep(r auth.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = append(s.kept, r)
+}
+
+func (s *keepingStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.keep(r)
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *keepingStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	s.keep(r)
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+// Neither the store, nor the log, nor the events have the token.
+func TestAPITokenIsNotStored(t *testing.T) {
+	t.Parallel()
+	clock := testapp.NewClock()
+	store := &keepingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	app := testapp.New(t, store, clock, loadedBy(auth.BearerLoader()))
+	u := app.Create(t, "susan", false)
+	token, described := issue(t, app, u, "*")
+	if len(token) != len("goauth_")+43 || !strings.HasPrefix(token, "goauth_") {
+		t.Errorf("the token is %d bytes long", len(token))
+	}
+	for range 2 {
+		if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(token)); r.Text != "susan" {
+			t.Fatalf("%s %q", r.Status, r.Text)
+		}
+		clock.Advance(2 * time.Hour)
+	}
+	app.Client(t).Do("GET", "/who", nil, bearerHeader(token[:len(token)-1]+"_"))
+	all := fmt.Sprintf("%+v %+v", app.Events(), described) + app.Logs()
+	for _, r := range store.kept {
+		all += fmt.Sprintf("%s %s %s %s ", r.Kind, r.Key, r.UserID, r.Data)
+	}
+	encoded, err := json.Marshal(described)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all += string(encoded)
+	if len(store.kept) < 3 {
+		t.Errorf("%d records were stored", len(store.kept))
+	}
+	for n := 8; n+12 <= len(token); n++ {
+		if strings.Contains(all, token[n:n+12]) {
+			t.Fatalf("the token's bytes from %d are somewhere", n)
+		}
+	}
+	// A record's key is no token, and neither is the ID.
+	for _, guess := range []string{described.ID, "goauth_" + described.ID} {
+		if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(guess)); r.Text != "nobody" {
+			t.Errorf("%q", r.Text)
+		}
+	}
+	other, _ := issue(t, app, u, "*")
+	if other == token {
+		t.Error("two tokens are the same")
+	}
+}
+
+func TestAPITokenScopes(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	tokens := map[string]string{}
+	for name, scopes := range map[string][]string{
+		"read": {"read"}, "both": {"write", "read"}, "all": {"*"}, "all and one": {"other", "*"}, "other": {"READ", "rea", "readx", "read/write", "**"},
+	} {
+		tokens[name], _ = issue(t, app.App, u, scopes...)
+	}
+	for path, may := range map[string][]string{
+		"/read":       {"read", "both", "all", "all and one"},
+		"/write":      {"both", "all", "all and one"},
+		"/all":        {"all", "all and one"},
+		"/none":       {"all", "all and one"},
+		"/guarded":    {"all", "all and one"},
+		"/read/login": {"read", "both", "all", "all and one"},
+		"/login/read": {"all", "all and one"},
+		"/read/write": {"both", "all", "all and one"},
+	} {
+		for name, token := range tokens {
+			app.Events()
+			want := http.StatusForbidden
+			if slices.Contains(may, name) {
+				want = http.StatusOK
+			}
+			if got := app.status(t, path, token); got != want {
+				t.Errorf("%s with %s: %d", path, name, got)
+			}
+			events := app.Events()
+			if want == http.StatusForbidden && (len(events) != 1 || events[0].Kind != auth.EventDenied || !errors.Is(events[0].Err, auth.ErrScope) || events[0].UserID != u.ID) {
+				t.Errorf("%s with %s: events %+v", path, name, events)
+			}
+		}
+		c := app.Client(t)
+		if r := c.Get(path); r.StatusCode != http.StatusUnauthorized && !strings.HasPrefix(path, "/guarded") && !strings.HasPrefix(path, "/login") {
+			t.Errorf("%s for a program of nobody's: %s", path, r.Status)
+		}
+		if r := c.Do("GET", path, nil, http.Header{"Accept": {"text/html"}}); r.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s for nobody: %s", path, r.Status)
+		}
+		app.login(t, c, u)
+		if r := c.Get(path); r.Text != "susan" {
+			t.Errorf("%s with a session: %s", path, r.Status)
+		}
+		// A session is not limited by a token that comes with it.
+		if r := c.Do("GET", path, nil, bearerHeader(tokens["other"])); r.Text != "susan" {
+			t.Errorf("%s with a session and a token: %s", path, r.Status)
+		}
+	}
+	// No token is fresh: 401, and no page to go to.
+	for _, path := range []string{"/fresh", "/read/fresh"} {
+		if got := app.status(t, path, tokens["all"]); got != http.StatusUnauthorized {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
+	// Where nothing guards, a limited token is nobody's.
+	app.act(app.Client(t), bearerHeader(tokens["read"]), func(_ http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if _, ok := app.CurrentUser(ctx); ok {
+			t.Error("CurrentUser")
+		}
+		_, err1 := app.User(ctx)
+		_, err2 := app.CurrentLogin(ctx)
+		for i, err := range []error{err1, err2, app.CheckFresh(ctx, 0), app.ConfirmLogin(ctx)} {
+			if !errors.Is(err, auth.ErrScope) || errors.Is(err, auth.ErrNotLoggedIn) {
+				t.Errorf("call %d: %v", i, err)
+			}
+		}
+		watched, cancel := app.WhileLoggedIn(ctx)
+		defer cancel()
+		if !errors.Is(context.Cause(watched), auth.ErrScope) {
+			t.Errorf("WhileLoggedIn: %v", context.Cause(watched))
+		}
+		// A login in the request lifts the limits, a logout leaves nobody.
+		if err := app.LoginUser(ctx, u); err != nil {
+			t.Error(err)
+		}
+		if _, err := app.User(ctx); err != nil {
+			t.Errorf("after a login: %v", err)
+		}
+	})
+	if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(tokens["read"])); r.StatusCode != http.StatusForbidden {
+		t.Errorf("/who: %s %q", r.Status, r.Text)
+	}
+	// A HEAD is guarded, and OPTIONS is not; then there is no user.
+	if r := app.Client(t).Do("HEAD", "/write", nil, bearerHeader(tokens["read"])); r.StatusCode != http.StatusForbidden {
+		t.Errorf("HEAD: %s", r.Status)
+	}
+}
+
+// A refused scope does not open the rest of the request, and one that was let
+// through does not open another.
+func TestAPITokenScopesDoNotLeak(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	token, _ := issue(t, app.App, u, "read")
+	app.act(app.Client(t), bearerHeader(token), func(_ http.ResponseWriter, r *http.Request) {
+		ran := false
+		app.RequireScope("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })).ServeHTTP(httptest.NewRecorder(), r)
+		if _, err := app.User(r.Context()); ran || !errors.Is(err, auth.ErrScope) {
+			t.Errorf("after a refusal: ran=%v, %v", ran, err)
+		}
+		app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			app.RequireScope("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })).ServeHTTP(httptest.NewRecorder(), r)
+		})).ServeHTTP(httptest.NewRecorder(), r)
+		if ran {
+			t.Error("read let write through")
+		}
+	})
+}
+
+// A loader that finds no scopes lets nothing through; nil has no limits.
+func TestGrantWithoutScopes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		scopes []string
+		status int
+	}{
+		"nil": {nil, http.StatusOK}, "empty": {[]string{}, http.StatusForbidden}, "a blank": {[]string{""}, http.StatusForbidden},
+	} {
+		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+			return auth.Grant{UserID: "susan's", Scopes: test.scopes}, nil
+		}}))
+		member(t, app.App, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
+		for _, path := range []string{"/read", "/guarded"} {
+			if r := app.Client(t).Get(path); r.StatusCode != test.status {
+				t.Errorf("%s, %s: %s", name, path, r.Status)
+			}
+		}
+	}
+}
+
+func TestAPITokenExpires(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	end := app.Clock.Now().Add(48*time.Hour + 500*time.Millisecond)
+	secret, token, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Name: "n", Scopes: []string{"*"}, Expires: end})
+	if err != nil || !token.Expires.Equal(end) {
+		t.Fatal(err)
+	}
+	app.Clock.Advance(end.Sub(app.Clock.Now()) - time.Millisecond)
+	if got := app.status(t, "/guarded", secret.Reveal()); got != http.StatusOK {
+		t.Errorf("before the end: %d", got)
+	}
+	if tokens, err := app.APITokens(t.Context(), u.ID); err != nil || len(tokens) != 1 || !tokens[0].Expires.Equal(end) {
+		t.Errorf("before the end: %+v, %v", tokens, err)
+	}
+	app.Clock.Advance(time.Millisecond)
+	if got := app.status(t, "/guarded", secret.Reveal()); got != http.StatusUnauthorized {
+		t.Errorf("at the end: %d", got)
+	}
+	if tokens, err := app.APITokens(t.Context(), u.ID); err != nil || len(tokens) != 0 {
+		t.Errorf("at the end: %+v, %v", tokens, err)
+	}
+	if err := app.RevokeAPIToken(t.Context(), u.ID, token.ID); !errors.Is(err, auth.ErrAPITokenNotFound) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestAPITokensListAndRevoke(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	susan, mike := member(t, app.App, "susan", ""), member(t, app.App, "mike", "")
+	var secrets []string
+	var ids []string
+	for i := range 3 {
+		secret, token, err := app.NewAPIToken(t.Context(), susan, auth.APIToken{
+			ID: "not mine", Name: fmt.Sprintf("näme <%d>", i), Scopes: []string{"read", "write"},
+			Created: time.Unix(1, 0), Used: time.Unix(1, 0), Expires: app.Clock.Now().Add(time.Hour),
+		})
+		if err != nil || token.ID == "not mine" || !token.Created.Equal(app.Clock.Now()) || !token.Used.IsZero() {
+			t.Fatalf("%+v, %v", token, err)
+		}
+		secrets, ids = append(secrets, secret.Reveal()), append(ids, token.ID)
+		app.Clock.Advance(time.Second)
+	}
+	other, others := issue(t, app.App, mike, "*")
+	events := app.Events()
+	if len(events) != 4 || events[0].Kind != auth.EventAPITokenIssued || events[0].UserID != susan.ID {
+		t.Errorf("events %+v", events)
+	}
+	list, err := app.APITokens(t.Context(), susan.ID)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for i, token := range list { // the newest first
+		if token.ID != ids[2-i] || token.Name != fmt.Sprintf("näme <%d>", 2-i) || !slices.Equal(token.Scopes, []string{"read", "write"}) || !token.Used.IsZero() {
+			t.Errorf("%d: %+v", i, token)
+		}
+	}
+	// Another user's, in either direction, and nonsense.
+	for _, wrong := range []struct{ user, id string }{
+		{mike.ID, ids[0]}, {susan.ID, others.ID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, secrets[0]}, {"unknown", ids[0]}, {susan.ID, ids[0] + " "},
+	} {
+		if err := app.RevokeAPIToken(t.Context(), wrong.user, wrong.id); !errors.Is(err, auth.ErrAPITokenNotFound) {
+			t.Errorf("%q of %q: %v", wrong.id, wrong.user, err)
+		}
+	}
+	if err := app.RevokeAPIToken(t.Context(), "", ids[0]); err == nil {
+		t.Error("nobody's was revoked")
+	}
+	for i, token := range append(secrets, other) {
+		if got := app.status(t, "/read", token); got != http.StatusOK {
+			t.Errorf("token %d: %d", i, got)
+		}
+	}
+	app.Events()
+	if err := app.RevokeAPIToken(t.Context(), susan.ID, ids[1]); err != nil {
+		t.Error(err)
+	}
+	if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventAPITokenRevoked || events[0].UserID != susan.ID {
+		t.Errorf("events %+v", events)
+	}
+	if err := app.RevokeAPIToken(t.Context(), susan.ID, ids[1]); !errors.Is(err, auth.ErrAPITokenNotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	for i, token := range secrets {
+		want := http.StatusOK
+		if i == 1 {
+			want = http.StatusUnauthorized
+		}
+		if got := app.status(t, "/read", token); got != want {
+			t.Errorf("token %d: %d", i, got)
+		}
+	}
+	if _, err := app.APITokens(t.Context(), "unknown"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("of nobody: %v", err)
+	}
+	w := httptest.NewRecorder()
+	app.Error(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), auth.ErrAPITokenNotFound)
+	if w.Code != http.StatusNotFound {
+		t.Errorf("ErrAPITokenNotFound is answered %d", w.Code)
+	}
+}
+
+// What changes a credential ends every token that was made before.
+func TestAPITokenEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *actApp, *testapp.User){
+		"a change of password outside": func(t *testing.T, app *actApp, u *testapp.User) {
+			if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a change of password in a session": func(t *testing.T, app *actApp, u *testapp.User) {
+			c := app.Client(t)
+			app.login(t, c, u)
+			if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
+				t.Fatal(r.Status)
+			}
+		},
+		"a reset": func(t *testing.T, app *actApp, u *testapp.User) {
+			token, err := app.ResetToken(t.Context(), u)
+			if err == nil {
+				_, err = app.ResetPassword(t.Context(), token, "another good password")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"LogoutEverywhere": func(t *testing.T, app *actApp, u *testapp.User) {
+			if err := app.LogoutEverywhere(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a change of password whose cleaning up fails": func(t *testing.T, app *actApp, u *testapp.User) {
+			app.store.hook(func(call string) error {
+				if call == "DeleteRecords" {
+					return errStore
+				}
+				return nil
+			}, nil)
+			defer app.store.hook(nil, nil)
+			if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the application's own new stamp": func(t *testing.T, app *actApp, u *testapp.User) {
+			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		},
+		"disabled": func(t *testing.T, app *actApp, u *testapp.User) {
+			change(t, app.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		},
+		"deleted": func(t *testing.T, app *actApp, u *testapp.User) { deleteUser(t, app.App, u.ID) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app := tokenApp(t, nil)
+			u := member(t, app.App, "susan", "")
+			mike := member(t, app.App, "mike", "")
+			var tokens []string
+			for _, scope := range []string{"*", "read"} {
+				token, _ := issue(t, app.App, u, scope)
+				tokens = append(tokens, token)
+			}
+			others, _ := issue(t, app.App, mike, "*")
+			end(t, app, stored(t, app.App, u.ID))
+			for _, token := range tokens {
+				for _, path := range []string{"/guarded", "/read"} {
+					if got := app.status(t, path, token); got != http.StatusUnauthorized {
+						t.Errorf("%s: %d", path, got)
+					}
+				}
+			}
+			if got := app.status(t, "/guarded", others); got != http.StatusOK {
+				t.Errorf("another user's: %d", got)
+			}
+			list, err := app.APITokens(t.Context(), u.ID)
+			if name == "disabled" || name == "deleted" {
+				return
+			}
+			if err != nil || len(list) > 0 {
+				t.Errorf("listed: %+v, %v", list, err)
+			}
+			again, _ := issue(t, app.App, stored(t, app.App, u.ID), "*")
+			if got := app.status(t, "/guarded", again); got != http.StatusOK {
+				t.Errorf("one made afterwards: %d", got)
+			}
+		})
+	}
+}
+
+// Nor does it matter that the account had no Stamp yet, as one that was made by
+// hand has not.
+func TestAPITokenOfAccountWithoutStamp(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "", func(a *auth.Account) { a.Stamp = auth.Secret{} })
+	token, _ := issue(t, app.App, u, "*")
+	if got := app.status(t, "/guarded", token); got != http.StatusOK {
+		t.Errorf("at first: %d", got)
+	}
+	if err := app.LogoutEverywhere(t.Context(), stored(t, app.App, u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if got := app.status(t, "/guarded", token); got != http.StatusUnauthorized {
+		t.Errorf("after LogoutEverywhere: %d", got)
+	}
+}
+
+// The last use is written once an hour.
+func TestAPITokenUsed(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	token, _ := issue(t, app.App, u, "read")
+	start := app.Clock.Now()
+	for _, step := range []struct {
+		at   time.Duration
+		used time.Duration
+	}{
+		{0, 0}, {time.Minute, 0}, {time.Hour - time.Millisecond, 0}, {time.Hour, time.Hour}, {time.Hour, time.Hour},
+		{90 * time.Minute, time.Hour}, {5 * time.Hour, 5 * time.Hour}, {4 * time.Hour, 5 * time.Hour}, // the clock was put back
+	} {
+		before, err := app.APITokens(t.Context(), u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.Clock.Advance(start.Add(step.at).Sub(app.Clock.Now()))
+		app.store.hook(nil, nil)
+		if got := app.status(t, "/read", token); got != http.StatusOK {
+			t.Fatal(got)
+		}
+		list, err := app.APITokens(t.Context(), u.ID)
+		if err != nil || len(list) != 1 || !list[0].Used.Equal(start.Add(step.used)) || !list[0].Expires.Equal(start.Add(24*time.Hour)) {
+			t.Errorf("at %v: %+v, %v", step.at, list, err)
+		}
+		if changed := !before[0].Used.Equal(list[0].Used); changed != wrote(app.store) {
+			t.Errorf("at %v: calls %v", step.at, app.store.made())
+		}
+	}
+	// A wrong one is not used.
+	app.store.hook(nil, nil)
+	app.status(t, "/read", "goauth_"+strings.Repeat("A", 43))
+	if wrote(app.store) {
+		t.Errorf("calls %v", app.store.made())
+	}
+	// Another request that writes it at the same moment is no failure, a store
+	// that fails is one, and a token that is revoked meanwhile is no good.
+	for name, test := range map[string]struct {
+		err    error
+		status int
+	}{
+		"conflict": {auth.ErrConflict, http.StatusOK},
+		"failure":  {errStore, http.StatusInternalServerError},
+		"revoked":  {auth.ErrRecordNotFound, http.StatusUnauthorized},
+	} {
+		app.Clock.Advance(2 * time.Hour)
+		app.store.hook(on("UpdateRecord", func() error { return test.err }), nil)
+		if got := app.status(t, "/read", token); got != test.status {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	for _, verb := range []string{"GetRecord", "LoadUser"} {
+		app.store.hook(on(verb, func() error { return errStore }), nil)
+		if got := app.status(t, "/read", token); got != http.StatusInternalServerError {
+			t.Errorf("%s fails: %d", verb, got)
+		}
+	}
+}
+
+func TestNewAPITokenRefuses(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	good := auth.APIToken{Name: "n", Scopes: []string{"read"}, Expires: app.Clock.Now().Add(time.Hour)}
+	bad := map[string]auth.APIToken{}
+	with := func(name string, change func(*auth.APIToken)) {
+		token := good
+		change(&token)
+		bad[name] = token
+	}
+	with("a name of invalid UTF-8", func(a *auth.APIToken) { a.Name = "\xff" })
+	with("a name with a NUL", func(a *auth.APIToken) { a.Name = "a\x00b" })
+	with("a name of two lines", func(a *auth.APIToken) { a.Name = "a\nb" })
+	with("a long name", func(a *auth.APIToken) { a.Name = strings.Repeat("x", 201) })
+	with("nil scopes", func(a *auth.APIToken) { a.Scopes = nil })
+	with("no scopes", func(a *auth.APIToken) { a.Scopes = []string{} })
+	with("many scopes", func(a *auth.APIToken) { a.Scopes = slices.Repeat([]string{"a"}, 51) })
+	for _, scope := range []string{"", " ", "a b", " a", "a ", "a\tb", "a\nb", "a\x00", "a\"", `a\`, "ä", "\x7f", "\xff", "a\u00a0b", "a\u2028", strings.Repeat("a", 101)} {
+		with(fmt.Sprintf("scope %q", scope), func(a *auth.APIToken) { a.Scopes = []string{"read", scope} })
+	}
+	with("no expiry", func(a *auth.APIToken) { a.Expires = time.Time{} })
+	with("it ends now", func(a *auth.APIToken) { a.Expires = app.Clock.Now() })
+	with("it has ended", func(a *auth.APIToken) { a.Expires = app.Clock.Now().Add(-time.Second) })
+	app.store.hook(nil, nil)
+	app.Events()
+	for name, token := range bad {
+		secret, made, err := app.NewAPIToken(t.Context(), u, token)
+		if err == nil || !secret.IsZero() || made.ID != "" {
+			t.Errorf("%s: %+v, %v", name, made, err)
+		}
+	}
+	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	if _, _, err := app.Core().NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("nobody: %v", err)
+	}
+	disabled := member(t, app.App, "dora", "", func(a *auth.Account) { a.Disabled = true })
+	if _, _, err := app.NewAPIToken(t.Context(), disabled, good); !errors.Is(err, auth.ErrDisabled) {
+		t.Errorf("disabled: %v", err)
+	}
+	if slices.Contains(app.store.made(), "InsertRecord") || len(app.Events()) > 0 {
+		t.Errorf("something was stored: %v", app.store.made())
+	}
+	for name, change := range map[string]func(*auth.APIToken){
+		"the longest": func(a *auth.APIToken) {
+			a.Name, a.Scopes = strings.Repeat("x", 200), slices.Repeat([]string{strings.Repeat("a", 100)}, 50)
+		},
+		"all characters": func(a *auth.APIToken) { a.Scopes = []string{"!#$%&'()*+,-./0:;<=>?@A[]^_`a{|}~"} },
+		"no name":        func(a *auth.APIToken) { a.Name = "" },
+	} {
+		token := good
+		change(&token)
+		_, made, err := app.NewAPIToken(t.Context(), u, token)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		list, err := app.APITokens(t.Context(), u.ID)
+		i := slices.IndexFunc(list, func(l auth.APIToken) bool { return l.ID == made.ID })
+		if err != nil || i < 0 || list[i].Name != token.Name || !slices.Equal(list[i].Scopes, token.Scopes) {
+			t.Errorf("%s: %+v, %v", name, list, err)
+		}
+	}
+	app.store.hook(on("InsertRecord", func() error { return errStore }), nil)
+	if secret, _, err := app.NewAPIToken(t.Context(), u, good); !errors.Is(err, errStore) || !secret.IsZero() {
+		t.Errorf("a store that fails: %v", err)
+	}
+}
+
+// What the caller does to its slices afterwards changes nothing.
+func TestAPITokenSharesNothing(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	scopes := []string{"read"}
+	_, made, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: scopes, Expires: app.Clock.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes[0] = "*"
+	if made.Scopes[0] != "read" {
+		t.Error("the scopes are the caller's")
+	}
+}
+
+// Only the header's one form is a token.
+func TestBearerHeader(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	token, _ := issue(t, app.App, u, "*")
+	for name, test := range map[string]struct {
+		header http.Header
+		path   string
+		status int
+	}{
+		"right":               {bearerHeader(token), "/who", 200},
+		"lower case":          {http.Header{"Authorization": {"bearer " + token}}, "/who", 200},
+		"two spaces":          {http.Header{"Authorization": {"Bearer  " + token}}, "/who", 200},
+		"a tab":               {http.Header{"Authorization": {"Bearer\t" + token}}, "/who", 401},
+		"no space":            {http.Header{"Authorization": {"Bearer" + token}}, "/who", 401},
+		"no scheme":           {http.Header{"Authorization": {token}}, "/who", 401},
+		"another scheme":      {http.Header{"Authorization": {"Token " + token}}, "/who", 401},
+		"Basic":               {basicHeader(token, ""), "/who", 401},
+		"without the prefix":  {bearerHeader(token[len("goauth_"):]), "/who", 401},
+		"the prefix in caps":  {bearerHeader("GOAUTH_" + token[len("goauth_"):]), "/who", 401},
+		"short":               {bearerHeader(token[:len(token)-1]), "/who", 401},
+		"long":                {bearerHeader(token + "A"), "/who", 401},
+		"padded":              {bearerHeader(token + "="), "/who", 401},
+		"a comma":             {bearerHeader(token + ", Basic x"), "/who", 401},
+		"a parameter":         {http.Header{"Authorization": {`Bearer token="` + token + `"`}}, "/who", 401},
+		"the second of two":   {http.Header{"Authorization": {"Basic x", "Bearer " + token}}, "/who", 401},
+		"in a cookie":         {http.Header{"Cookie": {"Authorization=" + token}}, "/who", 401},
+		"in the query":        {http.Header{}, "/who?access_token=" + token, 401},
+		"another header":      {http.Header{"X-Authorization": {"Bearer " + token}}, "/who", 401},
+		"another one's last":  {bearerHeader(token[:len(token)-1] + string([]byte{token[len(token)-1] ^ 1})), "/who", 401},
+		"enormous":            {bearerHeader(strings.Repeat("A", 100_000)), "/who", 401},
+		"only the prefix":     {bearerHeader("goauth_"), "/who", 401},
+		"nothing":             {http.Header{"Authorization": {"Bearer "}}, "/who", 401},
+		"a token of newlines": {bearerHeader("goauth_" + strings.Repeat("%0A", 14) + "A"), "/who", 401},
+	} {
+		r := app.Client(t).Do("GET", test.path, nil, test.header)
+		if who := r.Text; r.StatusCode != http.StatusOK || (who == "susan") != (test.status == 200) {
+			t.Errorf("%s: %s %q", name, r.Status, r.Text)
+		}
+	}
+}
+
+// Programs that race for a token's revocation and its use leave nobody in.
+func TestRevokeCrossesUse(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app.App, "susan", "")
+	for i := range 30 {
+		token, described := issue(t, app.App, u, "*")
+		if i%2 == 0 { // while it writes its use
+			app.store.hook(on("UpdateRecord", func() error {
+				return app.RevokeAPIToken(t.Context(), u.ID, described.ID)
+			}), nil)
+			app.status(t, "/guarded", token)
+			app.store.hook(nil, nil)
+		} else {
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() { app.status(t, "/guarded", token) })
+			}
+			if err := app.RevokeAPIToken(t.Context(), u.ID, described.ID); err != nil {
+				t.Error(err)
+			}
+			wg.Wait()
+		}
+		if got := app.status(t, "/guarded", token); got != http.StatusUnauthorized {
+			t.Errorf("round %d: %d", i, got)
+		}
+	}
+}
+
+// A hostileStore has one record for every key.
+type hostileStore struct {
+	testapp.Store
+	userID string
+	data   []byte
+}
+
+func (s *hostileStore) record(kind, key string) auth.Record {
+	return auth.Record{Kind: kind, Key: key, UserID: s.userID, Data: bytes.Clone(s.data), Version: 1}
+}
+
+func (s *hostileStore) GetRecord(_ context.Context, kind, key string) (auth.Record, error) {
+	if kind != "api-token" {
+		return auth.Record{}, auth.ErrRecordNotFound
+	}
+	return s.record(kind, key), nil
+}
+
+func (s *hostileStore) ListRecords(_ context.Context, kind, _ string) ([]auth.Record, error) {
+	return []auth.Record{s.record(kind, "key")}, nil
+}
+
+func (s *hostileStore) UpdateRecord(context.Context, auth.Record) error { return nil }
+
+// tokenData is a token's record as the library writes it.
+func tokenData(stamp, name, scopes string, created, used int64) []byte {
+	b := []byte{1}
+	for _, text := range []string{stamp, name, scopes} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	return binary.AppendVarint(binary.AppendVarint(b, created), used)
+}
+
+// Whatever a record says, it is never a 5xx, and opens no account whose Stamp
+// it does not name.
+func FuzzAPITokenRecord(f *testing.F) {
+	store := &hostileStore{Store: memstore.New[testapp.User]()}
+	cfg := goodConfig()
+	cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+	cfg.Now = testapp.NewClock().Now
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	const stamp = "the stamp"
+	u, err := store.CreateUser(f.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret(stamp), Version: 1}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	store.userID = u.ID
+	h := m.LoadAndSave(m.RequireLogin(http.HandlerFunc(hello)))
+	good := tokenData(stamp, "name", "*", 0, 0)
+	for _, data := range [][]byte{
+		good, nil, {}, {0}, {1}, {2}, good[:len(good)-1], append(bytes.Clone(good), 0),
+		tokenData(stamp, "", "read", 0, 0), tokenData(stamp, "", "", 0, 0), tokenData("", "", "*", 0, 0),
+		tokenData("other", "\xff\x00", " * ", 1<<62, -1<<63), tokenData(stamp, "", "*", -1<<63, 1<<63-1),
+		{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, bytes.Repeat([]byte{0xff}, 100),
+	} {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		store.data = data
+		w := direct(t, h, "GET", "/", bearerHeader("goauth_"+strings.Repeat("A", 43)))
+		switch w.Code {
+		case http.StatusUnauthorized:
+			if bytes.Equal(data, good) {
+				t.Error("a good record is refused")
+			}
+		case http.StatusOK, http.StatusForbidden: // 403: it has other scopes
+			if !bytes.HasPrefix(data, []byte{1}) || !bytes.Contains(data, []byte(stamp)) {
+				t.Errorf("%q is susan", data)
+			}
+		default:
+			t.Errorf("%q: %d", data, w.Code)
+		}
+		if list, err := m.APITokens(t.Context(), u.ID); err != nil || (len(list) > 0) != (w.Code != http.StatusUnauthorized) {
+			t.Errorf("%q: %+v, %v", data, list, err)
+		}
+	})
+}
+
+// No header but the one with a token, or with a password, makes a request
+// somebody's; none is a 5xx.
+func FuzzAuthorization(f *testing.F) {
+	clock := testapp.NewClock()
+	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
+	cfg := goodConfig()
+	cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test")}
+	cfg.Now = clock.Now
+	cfg.HashParams = hashParams(7168, 5, 1, 16, 32)
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	u, err := store.CreateUser(f.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("s"), Version: 1}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret, _, err := m.NewAPIToken(f.Context(), u, auth.APIToken{Scopes: []string{"*"}, Expires: clock.Now().Add(time.Hour)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	token := secret.Reveal()
+	h := m.LoadAndSave(m.RequireLogin(http.HandlerFunc(hello)))
+	for _, seed := range []string{
+		"", " ", "Bearer", "Bearer ", "bearer " + token[:len(token)-1], "Bearer " + token + " ", "Bearer goauth_" + strings.Repeat("A", 43),
+		"Bearer goauth_" + strings.Repeat("\xff", 43), "Basic", "Basic Og==", "Basic OnA=", "basic c3VzYW46", "Basic c3VzYW46eA==",
+		"Basic " + strings.Repeat("A", 4000), "Digest a=b", "Bearer a, Basic b", "\x00", "Bearer\x00goauth_", "Basic c3VzYW5AYXBwLmV4YW1wbGU6AA==",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if strings.Contains(header, token) {
+			return
+		}
+		if w := direct(t, h, "GET", "/", bearerHeader(token)); w.Code != http.StatusOK {
+			t.Fatal(w.Code)
+		}
+		w := direct(t, h, "GET", "/", http.Header{"Authorization": {header}})
+		if header == "" && w.Code == http.StatusSeeOther {
+			return
+		}
+		if w.Code != http.StatusUnauthorized || len(w.Header()["Set-Cookie"]) > 0 || len(w.Header()["Www-Authenticate"]) != 3 {
+			t.Errorf("%q: %d %v", header, w.Code, w.Header())
+		}
+	})
+}

@@ -1,0 +1,54 @@
+// Package authtest has what an application's own tests need: a browser that is
+// logged in without a password, a clock that stands still, a mailbox for the
+// mails, and Indistinguishable, which shows that an answer does not tell who has
+// an account.
+//
+//	func TestProfile(t *testing.T) {
+//		clock := authtest.NewClock(time.Time{}) // goes into auth.Config.Now
+//		manager, handler := newApplication(clock.Now)
+//		client := authtest.NewClient(t, manager, handler)
+//		client.Login(susan)
+//		if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {
+//			t.Errorf("%s: %s", r.Status, r.Text)
+//		}
+//	}
+//
+// Everything happens in the test's own process: nothing listens, and nothing is
+// sent over a network.
+package authtest
+
+import (
+	"sync"
+	"time"
+)
+
+// A Clock stands still until it is told to go on. Its Now is for
+// auth.Config.Now, and for the store's clock. The zero value is a clock that
+// NewClock makes of the zero time. It is safe for use by many goroutines.
+type Clock struct {
+	mu      sync.Mutex
+	start   time.Time
+	elapsed time.Duration
+}
+
+// NewClock returns a clock that shows t, or noon of some day in 2026, UTC, if
+// that is zero.
+func NewClock(t time.Time) *Clock { return &Clock{start: t} }
+
+// Now returns the time that the clock shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	start := c.start
+	if start.IsZero() {
+		start = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+	}
+	return start.Add(c.elapsed)
+}
+
+// Advance moves the clock on by d, or back if d is negative.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.elapsed += d
+}

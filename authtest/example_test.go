@@ -1,0 +1,108 @@
+package authtest_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/pages"
+)
+
+// User is the application's user type.
+type User struct {
+	auth.Account
+	Name string
+}
+
+// newApplication is what the program's main calls, too, with a store and a
+// configuration of its own.
+func newApplication(store auth.UserStore[*User], cfg auth.Config) (*auth.Manager[*User], http.Handler, error) {
+	manager, err := auth.New(store, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := pages.New(manager, pages.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", p)
+	profile := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := manager.CurrentUser(r.Context())
+		fmt.Fprintf(w, "Hi, %s!", user.Name)
+	})
+	mux.Handle("GET /profile", manager.RequireLogin(profile))
+	mux.Handle("POST /close", manager.RequireFresh(10*time.Minute)(profile))
+	handler := manager.LoadAndSave(mux)
+	return manager, handler, nil
+}
+
+// testApplication is TestApplication in the application's own tests.
+func testApplication(t *testing.T) {
+	clock, mailbox := authtest.NewClock(time.Time{}), &authtest.Mailbox{}
+	store := memstore.New[User](memstore.WithClock(clock.Now))
+	manager, handler, err := newApplication(store, auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte(rand.Text() + rand.Text())},
+		Mailer:  mailbox,
+		Now:     clock.Now,
+		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	susan, err := manager.Register(t.Context(), auth.Registration{Username: "susan", Email: "susan@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// A stranger is sent to the login page, and comes back with a login.
+	client := authtest.NewClient(t, manager, handler)
+	if r := client.Follow(client.Get("/profile")); !strings.Contains(r.Text, "Please log in") {
+		t.Errorf("a stranger gets %s: %s", r.Status, r.Text)
+	}
+	client.Login(susan)
+	if r := client.Get("/profile"); r.StatusCode != http.StatusOK {
+		t.Errorf("susan gets %s: %s", r.Status, r.Text)
+	}
+
+	// The account is closed only by who has just shown the password.
+	client.Login(susan, auth.Fresh(false))
+	if r := client.Post("/close", nil); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("a login that is not fresh gets %s: %s", r.Status, r.Text)
+	}
+
+	// A login ends when nobody uses it.
+	clock.Advance(2 * time.Hour)
+	if r := client.Get("/profile"); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("an idle login gets %s: %s", r.Status, r.Text)
+	}
+
+	// The mailed link opens a form.
+	client.Post("/forgot-password", url.Values{"email": {"susan@example.com"}})
+	if r := client.Follow(client.Get(mailbox.Link(t, "susan@example.com"))); !strings.Contains(r.Text, "New Password") {
+		t.Errorf("the link opens %s: %s", r.Status, r.Text)
+	}
+
+	// Nobody can find out who has an account.
+	login := func(name string) authtest.Probe {
+		return authtest.Probe{Hide: []string{name}, Do: func(c *authtest.Client) {
+			c.Post("/login", url.Values{"login": {name}, "password": {"a wrong one"}})
+		}}
+	}
+	app := authtest.App{Manager: manager, Handler: handler, Mailbox: mailbox}
+	authtest.Indistinguishable(t, app, login("susan"), login("jacob"))
+}
+
+// The typical test of an application.
+func Example() {
+	_ = testApplication // by its proper name, go test calls it
+}

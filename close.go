@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+)
+
+// CloseAccount is Manager.CloseAccount.
+func (c *Core) CloseAccount(ctx context.Context, user User) error {
+	if user == nil {
+		return ErrUserNotFound
+	}
+	id := user.AuthAccount().ID
+	address, err := c.closeAccount(ctx, user.AuthAccount())
+	if err != nil {
+		c.event(ctx, Event{Kind: EventCloseFailed, UserID: id, Err: err})
+		return err
+	}
+	c.event(ctx, Event{Kind: EventClosed, UserID: id})
+	c.notify(ctx, MailClosed, user, address)
+	return nil
+}
+
+// closeAccount returns the address that the account had.
+func (c *Core) closeAccount(ctx context.Context, given *Account) (address string, err error) {
+	if c.store == nil {
+		return "", ErrNoUserStore
+	}
+	id, stamp := given.ID, given.Stamp
+	if err := c.stillIn(ctx); err != nil {
+		return "", err
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	inner, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	// First nobody can use it any more, so that a failure later on leaves a dead
+	// account, and not a living one without its records.
+	_, err = c.updateAccount(inner, id, func(a *Account) error {
+		if !a.Stamp.Equal(stamp) {
+			return ErrConflict
+		}
+		address = a.Email
+		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(newToken()), nil
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if s := c.stateOf(ctx); s != nil {
+		s.revoked(id)
+	}
+	if err := c.deleteRecords(inner, id); err != nil {
+		return "", err
+	}
+	return address, c.erase(inner, id)
+}
+
+// deleteRecords deletes all that is remembered of a user: every kind of record
+// that has a UserID is here, or in deleteSessions.
+func (c *Core) deleteRecords(ctx context.Context, userID string) error {
+	return errors.Join(
+		c.deleteSessions(ctx, userID),
+		c.sessions.DeleteRecords(ctx, kindRotated, userID),
+		c.records.DeleteRecords(ctx, kindAttempts, userID),
+		c.records.DeleteRecords(ctx, kindUndo, userID),
+		c.records.DeleteRecords(ctx, kindReserved, userID))
+}
+
+// erase deletes an account, or, if the store does not, leaves nothing of it but
+// its ID.
+func (c *Core) erase(ctx context.Context, id string) error {
+	if deleted, err := c.store.remove(ctx, id); deleted || err != nil {
+		return err
+	}
+	_, err := c.updateAccount(ctx, id, func(a *Account) error {
+		name := ""
+		if a.Username != "" {
+			name = "closed-" + strings.ToLower(rand.Text())
+		}
+		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(newToken()), Disabled: true, Version: a.Version}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,428 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// A kindStore notes which kinds of records a user has had.
+type kindStore struct {
+	auth.RecordStore
+	mu    sync.Mutex
+	kinds map[string]bool
+}
+
+func (s *kindStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.mu.Lock()
+	if s.kinds == nil {
+		s.kinds = map[string]bool{}
+	}
+	if r.UserID != "" {
+		s.kinds[r.Kind] = true
+	}
+	s.mu.Unlock()
+	return s.RecordStore.InsertRecord(ctx, r)
+}
+
+// left are the kinds of the records that there are of a user.
+func (s *kindStore) left(t *testing.T, userID string) (kinds []string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for kind := range s.kinds {
+		list, err := s.ListRecords(t.Context(), kind, userID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) > 0 {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// closeApp is an application on a store that can delete users, or cannot.
+func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp {
+	t.Helper()
+	box := &outbox{}
+	clock := testapp.NewClock()
+	hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	var store testapp.Store = hooked
+	if deletes {
+		store = deletingStore{hooked}
+	}
+	app := testapp.New(t, store, clock, func(c *auth.Config) {
+		withBearer(c)
+		c.HashParams, c.Mailer = hashParams(7168, 5, 1, 16, 32), box
+		if configure != nil {
+			configure(c)
+		}
+	})
+	return &mailApp{newInsider(app), hooked, box}
+}
+
+func TestCloseAccount(t *testing.T) {
+	t.Parallel()
+	for _, deletes := range []bool{true, false} {
+		for _, by := range []string{"the user", "another login of the user's", "an administrator"} {
+			records, sessions := &kindStore{}, &kindStore{}
+			m := closeApp(t, deletes, func(c *auth.Config) {
+				records.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
+				sessions.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
+				c.Records, c.Sessions = records, sessions
+			})
+			u := member(t, m.App, "susan", testapp.Password, verified, func(a *auth.Account) { a.Roles = []string{"admin"} })
+			member(t, m.App, "mike", "", verified)
+			browser, mike := m.Client(t), remembered(t, m.App, "mike")
+			browser.Login("susan")
+			undo := m.changeEmail(t, browser, "new@app.example")
+			mikes := m.changeEmail(t, mike, "mikes@app.example")
+			device := remembered(t, m.App, "susan")
+			browser.Post("/renew")
+			browser.Post("/put", "key", "k", "value", "v")
+			u = stored(t, m.App, u.ID)
+			api, reset := newToken(t, m.App, u), resetToken(t, m.App, u)
+			pending := m.askEmail(t, browser, "newer@app.example")
+			if got := len(records.left(t, u.ID)) + len(sessions.left(t, u.ID)); got < 6 {
+				t.Fatalf("only %v, %v", records.left(t, u.ID), sessions.left(t, u.ID))
+			}
+			var watched context.Context
+			closing := map[string]*testapp.Client{"the user": browser, "another login of the user's": device, "an administrator": mike}[by]
+			m.in(browser, func(ctx context.Context) {
+				var stop context.CancelFunc
+				watched, stop = m.WhileLoggedIn(context.WithoutCancel(ctx))
+				t.Cleanup(stop)
+			})
+			m.box.take()
+			m.Events()
+			m.in(closing, func(ctx context.Context) {
+				if err := m.CloseAccount(ctx, u); err != nil {
+					t.Errorf("%s: %v", by, err)
+				}
+				if who, ok := m.CurrentUser(ctx); ok != (by == "an administrator") {
+					t.Errorf("%s: in the request it is %v", by, who)
+				}
+			})
+			if watched.Err() == nil {
+				t.Errorf("%s: what is watched goes on", by)
+			}
+			if by != "an administrator" && len(closing.Cookies) != 0 {
+				t.Errorf("%s: there are cookies: %v", by, closing.Cookies)
+			}
+			m.wantMails(t, by, "closed to new@app.example")
+			if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventClosed || e[0].UserID != u.ID {
+				t.Errorf("%s: %v", by, e)
+			}
+			gone(t, by, browser, device)
+			if who := mike.Who(); who != "mike" {
+				t.Errorf("%s: mike is %q", by, who)
+			}
+			if who := bearer(m.App, t, api); who != "nobody" {
+				t.Errorf("%s: the API token is %q", by, who)
+			}
+			if left := append(records.left(t, u.ID), sessions.left(t, u.ID)...); len(left) != 0 {
+				t.Errorf("%s: records are left: %v", by, left)
+			}
+			_, _, one := m.CheckUndoToken(t.Context(), undo)
+			_, two := m.CheckResetToken(t.Context(), reset)
+			_, _, three := m.CheckEmailToken(t.Context(), pending)
+			for _, err := range []error{one, two, three} {
+				if !errors.Is(err, auth.ErrInvalidToken) {
+					t.Errorf("%s: a token: %v", by, err)
+				}
+			}
+			for _, key := range []string{"susan", "new@app.example", "susan@app.example"} {
+				if found, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
+					t.Errorf("%s: %s finds %v, %v", by, key, found, err)
+				}
+			}
+			switch now, err := m.Store.LoadUser(t.Context(), u.ID); {
+			case deletes && !errors.Is(err, auth.ErrUserNotFound):
+				t.Errorf("%s: %v, %v", by, now, err)
+			case deletes:
+			case err != nil || !now.Disabled || now.Email != "" || now.EmailVerified || !now.PasswordHash.IsZero() || len(now.Roles) != 0 ||
+				now.Stamp.Equal(u.Stamp) || now.Stamp.IsZero() || !strings.HasPrefix(now.Username, "closed-"):
+				t.Errorf("%s: %+v, %v", by, now, err)
+			}
+			// Everything is free, and inherits nothing.
+			again, err := m.Register(t.Context(), auth.Registration{Username: "susan", Email: "new@app.example", Password: resetTo})
+			if err != nil || again.ID == u.ID || len(again.Roles) != 0 {
+				t.Errorf("%s: %v, %v", by, again, err)
+			}
+			if _, err := m.UndoEmail(t.Context(), mikes); err != nil {
+				t.Errorf("%s: mike's way back: %v", by, err)
+			}
+		}
+	}
+}
+
+func TestCloseAccountRefused(t *testing.T) {
+	t.Parallel()
+	m := closeApp(t, false, nil)
+	u, browser := m.susan(t)
+	m.in(browser, func(ctx context.Context) {
+		_, _ = m.User(ctx)
+		for _, l := range logins(t, m.App, u.ID) {
+			_ = m.EndLogin(t.Context(), u.ID, l.ID)
+		}
+		if err := m.CloseAccount(ctx, u); !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("a login that has ended: %v", err)
+		}
+	})
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.CloseAccount(cancelled, u); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := m.SetPassword(t.Context(), u, resetTo); err != nil {
+		t.Fatal(err)
+	}
+	m.box.take()
+	m.Events()
+	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrConflict) {
+		t.Errorf("another change was first: %v", err)
+	}
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventCloseFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrConflict) {
+		t.Errorf("%v", e)
+	}
+	if now := stored(t, m.App, u.ID); now.Disabled || now.Email == "" || !opens(t, m.App, u.ID, resetTo) {
+		t.Errorf("%+v", now)
+	}
+	m.wantMails(t, "nothing was closed")
+	if err := m.CloseAccount(t.Context(), nil); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("nil: %v", err)
+	}
+	u = stored(t, m.App, u.ID)
+	deleteUser(t, m.App, u.ID)
+	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("deleted: %v", err)
+	}
+	loader, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loader.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrNoUserStore) {
+		t.Errorf("NewLoader: %v", err)
+	}
+	// Who has neither a username nor an address has nothing to lose, and gets no mail.
+	bare := member(t, m.App, "bare", "", func(a *auth.Account) { a.Email = "" })
+	change(t, m.App, bare.ID, func(a *auth.Account) { a.Username, a.Email = "", "" })
+	if err := m.CloseAccount(t.Context(), stored(t, m.App, bare.ID)); err != nil || stored(t, m.App, bare.ID).Username != "" {
+		t.Errorf("%v, %+v", err, stored(t, m.App, bare.ID))
+	}
+	m.wantMails(t, "no address")
+}
+
+func TestCloseAccountRace(t *testing.T) {
+	t.Parallel()
+	for _, deletes := range []bool{true, false} {
+		m := closeApp(t, deletes, nil)
+		u, _ := m.susan(t)
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				switch err := m.CloseAccount(t.Context(), u); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, auth.ErrConflict) && !errors.Is(err, auth.ErrUserNotFound):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d have won", won.Load())
+		}
+		m.wantMails(t, "closed once", "closed to susan@app.example")
+	}
+}
+
+// A failure at any call leaves the account as it was, or dead; and called again it
+// goes on.
+func TestCloseAccountFails(t *testing.T) {
+	t.Parallel()
+	for _, deletes := range []bool{true, false} {
+		for _, mode := range failures() {
+			for k := 1; ; k++ {
+				m := closeApp(t, deletes, nil)
+				_, browser := m.susan(t)
+				u := find(t, m.App, "susan")
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"admin"} })
+				u = stored(t, m.App, u.ID)
+				newToken(t, m.App, u)
+				m.box.take()
+				var err error
+				failed := ""
+				m.in(browser, func(ctx context.Context) {
+					_, _ = m.User(ctx)
+					ctx, end := m.failing(ctx, mode, k)
+					err = m.CloseAccount(ctx, u)
+					failed = end()
+				})
+				what := fmt.Sprintf("deletes %v, %s, call %d (%s): %v", deletes, mode, k, failed, err)
+				who := browser.Who()
+				now, loadErr := m.Store.LoadUser(t.Context(), u.ID)
+				switch {
+				case errors.Is(loadErr, auth.ErrUserNotFound), err == nil, now.Disabled:
+					if who != "nobody" || now != nil && (!now.PasswordHash.IsZero() || now.Stamp.Equal(u.Stamp) || len(now.Roles) != 0) {
+						t.Errorf("%s: closed, and it is %q: %+v", what, who, now)
+					}
+				case who != "susan" || !opens(t, m.App, u.ID, testapp.Password):
+					t.Errorf("%s: not closed, and it is %q", what, who)
+				}
+				if err != nil && loadErr == nil {
+					if err := m.CloseAccount(t.Context(), now); err != nil {
+						t.Errorf("%s: once more: %v", what, err)
+					}
+				}
+				for _, key := range []string{"susan", "susan@app.example"} {
+					if _, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
+						t.Errorf("%s: %s is somebody: %v", what, key, err)
+					}
+				}
+				for _, kind := range []string{"session", "api-token"} {
+					if list, err := m.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(list) != 0 {
+						t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
+					}
+				}
+				mails := labels(m.box.take())
+				if want := []string{"closed to susan@app.example"}; !slices.Equal(mails, want) && (err == nil || loadErr == nil && now.Email != "") {
+					t.Errorf("%s: the mails are %v", what, mails)
+				}
+				if failed == "" {
+					if err != nil || k < 6 {
+						t.Error(what)
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// A hangingStore is one whose clients hang up while it changes an account: it does
+// so all the same, and says that it was stopped, if it was.
+type hangingStore struct {
+	*hookedStore
+	hangUp func()
+}
+
+func (s *hangingStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	err := s.hookedStore.UpdateAccount(context.WithoutCancel(ctx), a)
+	if s.hangUp != nil {
+		s.hangUp()
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// Every change of a credential is told to the owner, at the address that the
+// account had; whether that can be sent changes nothing, nor whether the client waits
+// for it.
+func TestOwnersAreTold(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		do   func(ctx context.Context, m *mailApp, u *testapp.User) error
+		want string
+	}{
+		"SetPassword": {func(ctx context.Context, m *mailApp, u *testapp.User) error { return m.SetPassword(ctx, u, resetTo) }, "password-changed"},
+		"ResetPassword": {func(ctx context.Context, m *mailApp, u *testapp.User) error {
+			token, err := m.ResetToken(ctx, u)
+			if err == nil {
+				_, err = m.ResetPassword(ctx, token, resetTo)
+			}
+			return err
+		}, "password-changed"},
+		"NewAPIToken": {func(ctx context.Context, m *mailApp, u *testapp.User) error {
+			_, _, err := m.NewAPIToken(ctx, u, auth.APIToken{Scopes: []string{"*"}, Expires: m.Clock.Now().AddDate(1, 0, 0)})
+			return err
+		}, "api-token"},
+		"CloseAccount": {func(ctx context.Context, m *mailApp, u *testapp.User) error { return m.CloseAccount(ctx, u) }, "closed"},
+	} {
+		for _, with := range []string{"a mailer", "a mailer that is down", "no mailer", "no address", "a client that hangs up"} {
+			if what == "ResetPassword" && with == "no address" {
+				continue
+			}
+			box := &outbox{}
+			clock := testapp.NewClock()
+			hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+			store := &hangingStore{hookedStore: hooked}
+			m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) {
+				if c.HashParams = hashParams(7168, 5, 1, 16, 32); with != "no mailer" {
+					c.Mailer = box
+				}
+			})), hooked, box}
+			u, browser := m.susan(t)
+			switch with {
+			case "no address":
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "" })
+				u = stored(t, m.App, u.ID)
+			case "a mailer that is down":
+				box.err = errDown
+			}
+			m.Events()
+			m.in(browser, func(ctx context.Context) {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				if with == "a client that hangs up" {
+					store.hangUp = cancel
+				}
+				if err := c.do(ctx, m, u); err != nil {
+					t.Errorf("%s with %s: %v", what, with, err)
+				}
+				store.hangUp = nil
+			})
+			var want []string
+			if with == "a mailer" || with == "a client that hangs up" {
+				want = append(want, c.want+" to susan@app.example")
+			}
+			m.wantMails(t, what+" with "+with, want...)
+			if failed := slices.Contains(kinds(m.Events()), auth.EventMailFailed); failed != (with == "a mailer that is down") {
+				t.Errorf("%s with %s: failed %v", what, with, failed)
+			}
+		}
+	}
+	// And of an address, both ways.
+	for _, undone := range []bool{false, true} {
+		box := &outbox{}
+		clock := testapp.NewClock()
+		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		store := &hangingStore{hookedStore: hooked}
+		m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box })), hooked, box}
+		_, browser := m.susan(t)
+		token, want := m.askEmail(t, browser, "new@app.example"), "address-changed to susan@app.example"
+		if undone {
+			if _, err := m.confirm(browser, token); err != nil {
+				t.Fatal(err)
+			}
+			token, want = m.token(t, auth.MailAddressChanged, "susan@app.example"), "address-undone to new@app.example"
+		}
+		m.in(browser, func(ctx context.Context) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			store.hangUp = cancel
+			var err error
+			if undone {
+				_, err = m.UndoEmail(ctx, token)
+			} else {
+				_, err = m.ConfirmEmail(ctx, token, "/undo")
+			}
+			if err != nil {
+				t.Errorf("undone %v: %v", undone, err)
+			}
+			store.hangUp = nil
+		})
+		m.wantMails(t, "an address", want)
+	}
+}

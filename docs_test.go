@@ -1,0 +1,405 @@
+package auth_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+)
+
+// Every test that docs/flask-login.md names is there, every behaviour has one or
+// a reason, and so are the settings and methods it names.
+func TestFlaskLoginDocument(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "flask-login.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing, err := missingTests(string(text), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range missing {
+		t.Errorf("there is no %s", name)
+	}
+	for _, row := range emptyRows(string(text)) {
+		t.Errorf("neither a test nor a reason: %s", row)
+	}
+	for _, name := range missingNames(string(text)) {
+		t.Errorf("there is no %s", name)
+	}
+	if n := len(behaviours(string(text))); n < 100 {
+		t.Errorf("%d behaviours", n)
+	}
+}
+
+// The check itself finds what is not there.
+func TestFlaskLoginDocumentCheck(t *testing.T) {
+	const text = "| a | `test_a` | `TestFlaskLoginDocument`, `ExampleNew`, `pages.TestLogin`, `Config.Lifetime`, `Manager.User` |\n" +
+		"| b | `test_b` | `TestNowhere`, `pages.TestFlaskLoginDocument`, `nowhere.TestConfig`, `Config.Nothing`, `Manager.Nothing` |\n" +
+		"| c | `test_c` |  |\n| D1 | d | later |\n| d | `test_d` | differs: why |\n"
+	missing, err := missingTests(text, ".")
+	if got := strings.Join(missing, " "); err != nil || got != "TestNowhere pages.TestFlaskLoginDocument nowhere.TestConfig" {
+		t.Errorf("missing %q, %v", got, err)
+	}
+	if rows := emptyRows(text); len(rows) != 2 || !strings.HasPrefix(rows[0], "| c |") || !strings.HasPrefix(rows[1], "| D1 |") {
+		t.Errorf("rows %q", rows)
+	}
+	if got := strings.Join(missingNames(text), " "); got != "Config.Nothing Manager.Nothing" {
+		t.Errorf("names %q", got)
+	}
+}
+
+// Every test, setting and method that docs/security.md names is there, and
+// every promise has a test, or a reason why there can be none.
+func TestSecurityDocument(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	missing, err := missingTests(text, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exported, err := missingExported(text, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(missing, exported...) {
+		t.Errorf("there is no %s", name)
+	}
+	for _, row := range faultyRows(text) {
+		t.Error(row)
+	}
+	for title, least := range map[string]int{"Promises": 100, "OWASP ASVS": 186, "NIST": 25, "What we do not promise": 0} {
+		s := section(text, title)
+		if n := len(rows(s)); s == "" || n < least {
+			t.Errorf("%d rows in %q", n, title)
+		}
+	}
+	seen := map[string]bool{}
+	for _, row := range rows(section(text, "OWASP ASVS")) {
+		if seen[row[0]] {
+			t.Errorf("%s is there twice", row[0])
+		}
+		seen[row[0]] = true
+	}
+}
+
+// docs/security.md lists the cryptography that the library uses.
+func TestCryptographyIsListed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]string{}
+	for name, file := range sources(t) {
+		for _, p := range imported(file) {
+			if strings.HasPrefix(p, "crypto/") || strings.HasPrefix(p, "golang.org/x/crypto/") || p == "github.com/alexedwards/argon2id" {
+				used[p] = name
+			}
+		}
+	}
+	listed := map[string]bool{}
+	for _, row := range rows(section(string(text), "Cryptography")) {
+		name := strings.Trim(row[0], "` ")
+		listed[name] = true
+		if used[name] == "" {
+			t.Errorf("%s is listed, and not used", name)
+		}
+	}
+	for p, name := range used {
+		if !listed[p] {
+			t.Errorf("%s imports %s, which is not listed", name, p)
+		}
+	}
+}
+
+// docs/security.md lists the ready-made pages by what they ask for.
+func TestPathsAreListed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, p, _ := pagesApp(t, nil)
+	ways := section(string(text), "Ways in")
+	for _, path := range p.Paths() {
+		if !strings.Contains(ways, "`"+path+"`") {
+			t.Errorf("%s is not listed", path)
+		}
+	}
+}
+
+// The check itself finds what is not there.
+func TestSecurityDocumentCheck(t *testing.T) {
+	const text = "## Promises\n| promise | test |\n|---|---|\n" +
+		"| a | `TestSecurityDocument`, `pages.TestLogin`, `examples/custom-store.TestRun`, `examples/e2e.TestBrowser`, `FuzzParseNext` |\n" +
+		"| b | `TestNowhere`, `pages.TestSecurityDocument`, `examples/nowhere.TestRun`, `FuzzNothing` |\n" +
+		"| c |  |\n| d | later |\n| e | no test: why |\n" +
+		"## OWASP ASVS\n| no. | level | about | state | how | test |\n|---|---|---|---|---|---|\n" +
+		"| 1.1.1 | 1 | a | met | `Config.Lifetime`, `ParseNext`, `pages.Config`, `pages.Config.FreshFor`, `Next.Redirect` | no test: why |\n" +
+		"| 1.1.2 | 1 | b | met | `Config.Nothing`, `Nothing`, `pages.Nothing`, `pages.Config.Nothing` | |\n" +
+		"| 1.1.3 | 1 | c | option | `UserStore.FindUser`, `Account.ID`, `EventLogin` | later |\n" +
+		"| 1.1.4 | 1 | d | application | | |\n| 1.1.5 | 1 | e | not yet | | |\n| 1.1.6 | 1 | f | maybe | | `TestSecurityDocument` |\n"
+	missing, err := missingTests(text, ".")
+	if got := strings.Join(missing, " "); err != nil || got != "TestNowhere pages.TestSecurityDocument examples/nowhere.TestRun FuzzNothing" {
+		t.Errorf("missing tests %q, %v", got, err)
+	}
+	missing, err = missingExported(text, ".")
+	if got := strings.Join(missing, " "); err != nil || got != "Config.Nothing Nothing pages.Nothing pages.Config.Nothing" {
+		t.Errorf("missing names %q, %v", got, err)
+	}
+	var rows []string
+	for _, fault := range faultyRows(text) {
+		rows = append(rows, strings.Trim(strings.Fields(fault)[1], ":"))
+	}
+	if got := strings.Join(rows, " "); got != "c d 1.1.2 1.1.3 1.1.6" {
+		t.Errorf("faulty rows %q", got)
+	}
+}
+
+// testName is a test's name, with its directory unless that is the root.
+const testName = "`(?:([a-z0-9/-]+)\\.)?((?:Test|Example|Fuzz)[A-Za-z_0-9]*)`"
+
+// missingTests returns the tests that text names and that do not exist: in the
+// directory before the dot, or in root.
+func missingTests(text, root string) ([]string, error) {
+	known := map[string]map[string]bool{} // by directory
+	var missing []string
+	for _, m := range regexp.MustCompile(testName).FindAllStringSubmatch(text, -1) {
+		dir, name := m[1], m[2]
+		if known[dir] == nil {
+			tests, err := testsIn(filepath.Join(root, filepath.FromSlash(dir)))
+			if err != nil {
+				return nil, err
+			}
+			known[dir] = tests
+		}
+		if !known[dir][name] {
+			missing = append(missing, strings.Trim(m[0], "`"))
+		}
+	}
+	return missing, nil
+}
+
+// testsIn returns the functions of a directory's tests.
+func testsIn(dir string) (map[string]bool, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		return nil, err
+	}
+	tests := map[string]bool{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				tests[f.Name.Name] = true
+			}
+		}
+	}
+	return tests, nil
+}
+
+// behaviours returns the rows that are about one of theirs, or a defect.
+func behaviours(text string) []string {
+	return regexp.MustCompile(`(?m)^\|(?: D\d+ |[^|\n]+\| .test_)[^\n]*\|$`).FindAllString(text, -1)
+}
+
+// emptyRows returns those that say nothing of ours.
+func emptyRows(text string) []string {
+	named := regexp.MustCompile(testName)
+	var empty []string
+	for _, row := range behaviours(text) {
+		cells := strings.Split(strings.Trim(row, "|"), "|")
+		ours := cells[len(cells)-1]
+		if !named.MatchString(ours) && !strings.Contains(ours, "differs") {
+			empty = append(empty, row)
+		}
+	}
+	return empty
+}
+
+// missingNames returns the settings and methods that text names and we do not
+// have.
+func missingNames(text string) []string {
+	var missing []string
+	for _, m := range regexp.MustCompile("`(Config|Manager|Account|Login|Next)\\.([A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
+		of := map[string]reflect.Type{
+			"Config": reflect.TypeFor[*auth.Config](), "Manager": reflect.TypeFor[*auth.Manager[*Member]](),
+			"Account": reflect.TypeFor[*auth.Account](), "Login": reflect.TypeFor[*auth.Login](), "Next": reflect.TypeFor[*auth.Next](),
+		}[m[1]]
+		_, method := of.MethodByName(m[2])
+		if _, field := of.Elem().FieldByName(m[2]); !method && !field {
+			missing = append(missing, m[1]+"."+m[2])
+		}
+	}
+	return missing
+}
+
+// section returns what is under the heading of the second level that begins so,
+// up to the next one.
+func section(text, title string) string {
+	_, after, ok := strings.Cut("\n"+text, "\n## "+title)
+	if !ok {
+		return ""
+	}
+	s, _, _ := strings.Cut(after, "\n## ")
+	return s
+}
+
+// rows returns the cells of a text's tables, without their heads.
+func rows(text string) (all [][]string) {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		head := i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---")
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || head {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for j := range cells {
+			cells[j] = strings.TrimSpace(cells[j])
+		}
+		all = append(all, cells)
+	}
+	return all
+}
+
+// faultyRows returns the rows that do not say what shows them, or how it stands.
+func faultyRows(text string) (faulty []string) {
+	shown := regexp.MustCompile(testName + "|^no test: .")
+	for _, title := range []string{"Promises", "OWASP ASVS", "NIST"} {
+		for _, row := range rows(section(text, title)) {
+			needsTest := true
+			if title != "Promises" {
+				if len(row) < 5 {
+					faulty = append(faulty, "row "+strings.Join(row, " | ")+": too few cells")
+					continue
+				}
+				switch row[len(row)-3] {
+				case "met", "option":
+				case "application", "not yet":
+					needsTest = false
+				default:
+					faulty = append(faulty, "row "+row[0]+" is neither met, an option, the application's nor to come")
+				}
+			}
+			if needsTest && !shown.MatchString(row[len(row)-1]) {
+				faulty = append(faulty, "row "+row[0]+": no test shows it")
+			}
+		}
+	}
+	return faulty
+}
+
+// missingExported returns the names in text that look like exported ones of
+// ours, and are none: of the package in the directory before the dot, or in root.
+func missingExported(text, root string) ([]string, error) {
+	known := map[string]map[string]bool{} // by directory
+	var missing []string
+	for _, m := range regexp.MustCompile("`(?:([a-z0-9/]+)\\.)?([A-Z][A-Za-z0-9]*(?:\\.[A-Z][A-Za-z0-9]*)?)`").FindAllStringSubmatch(text, -1) {
+		dir, name := m[1], m[2]
+		if regexp.MustCompile(testName).MatchString(m[0]) {
+			continue
+		}
+		if known[dir] == nil {
+			names, err := exportedIn(filepath.Join(root, filepath.FromSlash(dir)))
+			if err != nil {
+				return nil, err
+			}
+			known[dir] = names
+		}
+		if !known[dir][name] {
+			missing = append(missing, strings.Trim(m[0], "`"))
+		}
+	}
+	return missing, nil
+}
+
+// exportedIn returns what the files of a directory declare outside functions, and
+// fields and methods as Type.Name.
+func exportedIn(dir string) (map[string]bool, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				names[receiver(d)+d.Name.Name] = true
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					declare(names, spec)
+				}
+			}
+		}
+	}
+	return names, nil
+}
+
+// receiver returns a method's type and a dot, or nothing for a function.
+func receiver(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	of := f.Recv.List[0].Type
+	if pointer, ok := of.(*ast.StarExpr); ok {
+		of = pointer.X
+	}
+	switch generic := of.(type) {
+	case *ast.IndexExpr:
+		of = generic.X
+	case *ast.IndexListExpr:
+		of = generic.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name + "."
+	}
+	return ""
+}
+
+// declare adds what a declaration declares.
+func declare(names map[string]bool, spec ast.Spec) {
+	switch spec := spec.(type) {
+	case *ast.ValueSpec:
+		for _, name := range spec.Names {
+			names[name.Name] = true
+		}
+	case *ast.TypeSpec:
+		names[spec.Name.Name] = true
+		var fields *ast.FieldList
+		switch of := spec.Type.(type) {
+		case *ast.StructType:
+			fields = of.Fields
+		case *ast.InterfaceType:
+			fields = of.Methods
+		default:
+			return
+		}
+		for _, field := range fields.List {
+			for _, name := range field.Names {
+				names[spec.Name.Name+"."+name.Name] = true
+			}
+		}
+	}
+}

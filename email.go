@@ -1,0 +1,454 @@
+package auth
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file is about changing the address of an account. Whoever has the mailbox
+// has the account, so the new address is proved before it applies, and the old one
+// can take the change back.
+//
+// The proof is a mailed token: nothing is stored, and so nothing is pending. The
+// way back is a record, which is good whatever else the one who made the change
+// does to the account. It knows which addresses the account had before, as far as
+// they can be gone back to themselves: they rank above it. Else somebody who
+// changes an address twice could take the owner's return back in turn.
+const (
+	kindUndo = "email-undo"
+
+	emailLifetime = time.Hour      // of the link to the new address
+	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
+
+	// undoBusy is how long a use of an undo link may be under way, before it is
+	// taken for one that has died.
+	undoBusy = time.Minute
+
+	maxUndos = 10 // open at the same time, for one account
+)
+
+// SendNewEmail is Manager.SendNewEmail.
+func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) error {
+	if user == nil {
+		return ErrUserNotFound
+	}
+	id := user.AuthAccount().ID
+	owner, err := c.sendNewEmail(ctx, user, strings.TrimSpace(address), page)
+	switch {
+	case err == nil:
+		c.event(ctx, Event{Kind: EventEmailAsked, UserID: id})
+	case errors.Is(err, ErrEmailTaken):
+		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
+		c.mailFailed(ctx, owner, c.sendTaken(ctx, owner, address, ""))
+	default:
+		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
+		return err
+	}
+	return nil
+}
+
+// sendNewEmail returns ErrEmailTaken, and who has the address, if it is known.
+func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string) (owner User, err error) {
+	switch {
+	case c.store == nil:
+		return nil, ErrNoUserStore
+	case c.cfg.Mailer == nil:
+		return nil, ErrNoMailer
+	}
+	if err := checkPath(page); err != nil {
+		return nil, err
+	}
+	if err := c.allowMails(ctx); err != nil {
+		return nil, err
+	}
+	a := user.AuthAccount()
+	if err := mailable(a); err != nil && !errors.Is(err, ErrInvalidEmail) { // it may have had none
+		return nil, err
+	}
+	key, err := EmailKey(address)
+	if err != nil {
+		return nil, err
+	}
+	if key == emailKey(a.Email) {
+		return nil, fmt.Errorf("%w: it is the account's own already", ErrInvalidEmail)
+	}
+	if err := c.stillIn(ctx); err != nil {
+		return nil, err
+	}
+	kept, err := c.keptFor(ctx, reservedEmail(address))
+	if err != nil {
+		return nil, err
+	}
+	owner, err = c.findByKey(ctx, key)
+	switch {
+	case err == nil || errors.Is(err, ErrUserNotFound) && kept != "" && kept != a.ID:
+		return owner, ErrEmailTaken
+	case !errors.Is(err, ErrUserNotFound):
+		return nil, err
+	}
+	full, err := c.mailboxFull(ctx, MailNewAddress, mailboxOf(nil, key))
+	token := c.sealToken(purposeEmail, emailLifetime, a, address)
+	if err == nil && !full {
+		err = c.mail(ctx, Mail{Kind: MailNewAddress, To: address, User: user, Lifetime: emailLifetime, Link: c.link(page, token)})
+	}
+	c.mailFailed(ctx, user, err)
+	return nil, nil
+}
+
+// emailKey is EmailKey, or empty for what has none.
+func emailKey(address string) string {
+	key, err := EmailKey(address)
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
+// CheckEmailToken is Manager.CheckEmailToken.
+func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, address string, err error) {
+	user, t, err := c.checkToken(ctx, purposeEmail, token)
+	if err != nil {
+		return nil, "", err
+	}
+	return user, t.address, nil
+}
+
+// ConfirmEmail is Manager.ConfirmEmail.
+func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (User, error) {
+	user, id, err := c.confirmEmail(ctx, token, undoPage)
+	if err != nil {
+		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
+		return nil, c.refuseToken(ctx, err)
+	}
+	c.event(ctx, Event{Kind: EventEmailChanged, UserID: id})
+	return user, nil
+}
+
+func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user User, id string, err error) {
+	if err := checkPath(undoPage); err != nil {
+		return nil, "", err
+	}
+	user, t, err := c.checkToken(ctx, purposeEmail, token)
+	if err != nil {
+		return nil, "", err
+	}
+	// Only for the user who asked: else anybody could have their own account get
+	// the address of somebody who does not look where a link leads.
+	current, err := c.User(ctx)
+	if err != nil {
+		return nil, t.userID, err
+	}
+	if current.AuthAccount().ID != t.userID {
+		return nil, t.userID, ErrInvalidToken
+	}
+	if err := c.stillIn(ctx); err != nil {
+		return nil, t.userID, err
+	}
+	kept, err := c.keptFor(innerContext{ctx, c}, reservedEmail(t.address))
+	if err != nil {
+		return nil, t.userID, err
+	}
+	if kept != "" && kept != t.userID {
+		return nil, t.userID, ErrEmailTaken
+	}
+	undo, err := c.prepareUndo(ctx, user.AuthAccount())
+	if err != nil {
+		return nil, t.userID, err
+	}
+	before, err := c.restamp(ctx, t.userID, user.AuthAccount().Stamp, func(a *Account) error {
+		if !t.fits(a) {
+			return ErrInvalidToken
+		}
+		a.Email, a.EmailVerified = t.address, true
+		return nil
+	})
+	if errors.Is(err, ErrUserNotFound) {
+		err = ErrInvalidToken
+	}
+	if err != nil {
+		c.dropUndo(ctx, t.userID, undo)
+		return nil, t.userID, err
+	}
+	if undo != "" {
+		c.deliver(ctx, Mail{
+			Kind: MailAddressChanged, To: before.Email, User: user, Lifetime: undoLifetime, Link: c.link(undoPage, undo),
+		})
+	}
+	return c.reloaded(ctx, user), t.userID, nil
+}
+
+// An undo is the record of a way back, read.
+type undo struct {
+	record  Record
+	address string    // the one to go back to
+	busy    time.Time // when somebody began to use it, if somebody has
+	older   []string  // the keys of the addresses that rank above it: those with ways back of their own when it was made
+}
+
+func (u *undo) encode() {
+	b := appendText([]byte{formatVersion}, u.address)
+	b = binary.AppendVarint(b, u.busy.UnixMilli())
+	for _, key := range u.older {
+		b = appendText(b, key)
+	}
+	u.record.Data = b
+}
+
+func decodeUndo(record Record) (undo, bool) {
+	r := reader{rest: string(record.Data), ok: true}
+	if r.byte() != formatVersion {
+		return undo{}, false
+	}
+	u := undo{record: record, address: r.text(), busy: time.UnixMilli(r.varint())}
+	for r.ok && r.rest != "" {
+		u.older = append(u.older, r.text())
+	}
+	return u, r.ok
+}
+
+// undos returns a user's ways back.
+func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
+	records, err := c.records.ListRecords(ctx, kindUndo, userID)
+	if err != nil {
+		return nil, err
+	}
+	var all []undo
+	for _, r := range records {
+		if u, ok := decodeUndo(r); ok {
+			all = append(all, u)
+		}
+	}
+	return all, nil
+}
+
+// prepareUndo stores a way back to the address that an account has, and keeps the
+// address for it. It returns the way back's token, or nothing if there is none: an
+// address that was never proved may be a stranger's.
+func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err error) {
+	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
+		return "", nil
+	}
+	ctx, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	// Ways back that this address ranks above have ended: it has been gone back to.
+	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
+		return "", err
+	}
+	live, err := c.undos(ctx, a.ID)
+	if err != nil {
+		return "", err
+	}
+	if len(live) >= maxUndos { // each knows those before it: else they grow with the square of their number
+		first := live[0].record.Expires
+		for _, other := range live {
+			first = earlier(first, other.record.Expires)
+		}
+		return "", rateLimited(first.Sub(c.cfg.Now()))
+	}
+	u := undo{address: a.Email}
+	for _, other := range live {
+		if key := emailKey(other.address); key != emailKey(a.Email) && !slices.Contains(u.older, key) {
+			u.older = append(u.older, key)
+		}
+	}
+	token = newToken()
+	expires := c.cfg.Now().Add(undoLifetime)
+	u.record = Record{
+		Kind: kindUndo, Key: tokenKey(token), UserID: a.ID,
+		Version: randomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
+	}
+	u.encode()
+	if err := c.reserveEmail(ctx, a, expires); err != nil {
+		return "", err
+	}
+	if err := c.records.InsertRecord(ctx, u.record); err != nil {
+		c.dropUndo(ctx, a.ID, token) // it may have been stored all the same
+		return "", err
+	}
+	return token, nil
+}
+
+// reserveEmail keeps an account's address for it.
+func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
+	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
+	for range maxConflicts {
+		err := c.records.InsertRecord(ctx, r)
+		if !errors.Is(err, ErrRecordExists) {
+			return err
+		}
+		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
+		switch {
+		case errors.Is(err, ErrRecordNotFound):
+			continue
+		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
+			return err
+		}
+		old.Expires = expires
+		err = c.records.UpdateRecord(ctx, old)
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// dropUndo takes a way back away that leads nowhere.
+func (c *Core) dropUndo(ctx context.Context, userID, token string) {
+	if token == "" {
+		return
+	}
+	inner, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	if err := take(inner, c.records, kindUndo, tokenKey(token)); err != nil {
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+	}
+}
+
+// endUndos deletes the ways back that an address ranks above, and, if own is true,
+// those that lead to it.
+func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error {
+	live, err := c.undos(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for _, u := range live {
+		if slices.Contains(u.older, key) || own && emailKey(u.address) == key {
+			if err := take(ctx, c.records, kindUndo, u.record.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// CheckUndoToken is Manager.CheckUndoToken.
+func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
+	user, u, err := c.checkUndo(ctx, token)
+	return user, u.address, err
+}
+
+func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) {
+	if c.store == nil {
+		return nil, undo{}, ErrNoUserStore
+	}
+	if len(token) != tokenLength {
+		return nil, undo{}, ErrInvalidToken
+	}
+	record, err := c.records.GetRecord(ctx, kindUndo, tokenKey(token))
+	if errors.Is(err, ErrRecordNotFound) {
+		return nil, undo{}, ErrInvalidToken
+	} else if err != nil {
+		return nil, undo{}, err
+	}
+	u, ok := decodeUndo(record)
+	now := c.cfg.Now()
+	busy := now.Sub(u.busy).Abs() < undoBusy
+	if !ok || busy || !now.Before(record.Expires.Add(-undoBusy)) {
+		return nil, undo{}, ErrInvalidToken
+	}
+	user, err := c.store.load(ctx, record.UserID)
+	if errors.Is(err, ErrUserNotFound) || err == nil && !u.fits(user.AuthAccount()) {
+		return nil, undo{}, ErrInvalidToken
+	} else if err != nil {
+		return nil, undo{}, err
+	}
+	return user, u, nil
+}
+
+// fits reports whether an account can go back: not from an address that ranks
+// above, nor if it has been closed and has none.
+func (u undo) fits(a *Account) bool {
+	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
+}
+
+// UndoEmail is Manager.UndoEmail.
+func (c *Core) UndoEmail(ctx context.Context, token string) (User, error) {
+	user, id, err := c.undoEmail(ctx, token)
+	if err != nil {
+		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
+		return nil, c.refuseToken(ctx, err)
+	}
+	c.event(ctx, Event{Kind: EventEmailUndone, UserID: id})
+	return user, nil
+}
+
+func (c *Core) undoEmail(ctx context.Context, token string) (user User, id string, err error) {
+	user, u, err := c.checkUndo(ctx, token)
+	if err != nil {
+		return nil, "", err
+	}
+	id = user.AuthAccount().ID
+	if err := ctx.Err(); err != nil {
+		return nil, id, err
+	}
+	inner, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	// The record stays until the account is changed, so that another change of the
+	// address that is under way sees what ranks above it. Of those who use it at
+	// the same moment one goes on.
+	u.busy = c.cfg.Now()
+	u.encode()
+	switch err := c.records.UpdateRecord(inner, u.record); {
+	case errors.Is(err, ErrConflict), errors.Is(err, ErrRecordNotFound):
+		return nil, id, ErrInvalidToken
+	case err != nil:
+		c.freeUndo(ctx, u) // it may have been stored all the same
+		return nil, id, err
+	}
+	u.record.Version++
+	before, err := c.goBack(inner, u)
+	if err != nil {
+		c.freeUndo(ctx, u)
+		return nil, id, err
+	}
+	c.endSessions(inner, id)
+	c.forgetGuesses(inner, id)
+	// Now, and not before: so it finds those, too, that were made meanwhile.
+	if err := c.endUndos(inner, id, emailKey(u.address), true); err != nil { // they lead nowhere already
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
+	}
+	if s := c.stateOf(ctx); s != nil {
+		s.revoked(id)
+	}
+	if emailKey(before.AuthAccount().Email) != emailKey(u.address) {
+		c.notify(ctx, MailAddressUndone, before, before.AuthAccount().Email)
+	}
+	return c.reloaded(inner, user), id, nil
+}
+
+// goBack gives an account the address that it had. Whoever has changed it may know
+// the password.
+func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
+	stamp := NewSecret(newToken())
+	before, err = c.updateAccount(ctx, u.record.UserID, func(a *Account) error {
+		if !u.fits(a) {
+			return ErrInvalidToken
+		}
+		a.Email, a.EmailVerified, a.PasswordHash, a.Stamp = u.address, true, Secret{}, stamp
+		return nil
+	})
+	if errors.Is(err, ErrUserNotFound) {
+		err = ErrInvalidToken
+	}
+	return before, err
+}
+
+// freeUndo makes a way back good again whose use has failed.
+func (c *Core) freeUndo(ctx context.Context, u undo) {
+	inner, cancel := detach(innerContext{ctx, c})
+	defer cancel()
+	record, err := c.records.GetRecord(inner, kindUndo, u.record.Key)
+	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
+		now.busy = time.Time{}
+		now.encode()
+		err = c.records.UpdateRecord(inner, now.record)
+	}
+	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
+	}
+}

@@ -1,0 +1,482 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// foreignHashes are hashes of testapp.Password that other libraries have made, one
+// of each scheme.
+func foreignHashes(t *testing.T) map[string]auth.Secret {
+	t.Helper()
+	hashes := map[string]auth.Secret{}
+	for _, name := range []string{"werkzeug", "django", "php", "others"} {
+		text, err := os.ReadFile("testdata/hashes/" + name + ".jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			var v struct{ By, Password, Hash string }
+			if err := json.Unmarshal([]byte(line), &v); err != nil {
+				t.Fatal(err)
+			}
+			scheme := v.Hash[:strings.IndexAny(v.Hash[1:], ":$")+1]
+			if v.Password == testapp.Password && !strings.HasSuffix(v.By, ", default") {
+				hashes[scheme+" of "+name] = auth.NewSecret(v.Hash)
+			}
+		}
+	}
+	if len(hashes) < 15 {
+		t.Fatalf("%d hashes", len(hashes))
+	}
+	return hashes
+}
+
+// withHash is for member.
+func withHash(hash auth.Secret) func(*auth.Account) {
+	return func(a *auth.Account) { a.PasswordHash = hash }
+}
+
+func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
+	for _, e := range events {
+		if e.Kind == kind && e.UserID == id {
+			n++
+		}
+	}
+	return n
+}
+
+const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as hookedApp makes them
+
+// Who comes with a hash from elsewhere logs in as ever, and has one of ours then.
+func TestLoginWithForeignHashes(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	for name, hash := range foreignHashes(t) {
+		user := member(t, app, "alice", "", withHash(hash))
+		browser := app.Client(t)
+		browser.Login("alice")
+		store.hook(nil, nil)
+		app.Events()
+		before := app.Core().PasswordHashes()
+		if r := browser.Clone().Post("/login", "login", "alice", "password", testapp.Password+" "); r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s, wrong password: %s", name, r.Status)
+		}
+		if n := app.Core().PasswordHashes() - before; n != 1 || slices.Contains(store.made(), "UpdateAccount") {
+			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.made())
+		}
+		for i := range 2 {
+			other := app.Client(t)
+			if r := other.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK || other.Who() != "alice" {
+				t.Errorf("%s: %s", name, r.Status)
+			}
+			u := stored(t, app, user.ID)
+			if u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), newHashes) || strings.Count(u.PasswordHash.Reveal(), "$") != 5 || !u.Stamp.Equal(user.Stamp) {
+				t.Errorf("%s, login %d: version %d, %q", name, i, u.Version, u.PasswordHash.Reveal())
+			}
+		}
+		events := app.Events()
+		if n := count(events, auth.EventHashUpgraded, user.ID); n != 1 || count(events, auth.EventHashUnusable, user.ID) != 0 {
+			t.Errorf("%s: upgraded %d times: %v", name, n, kinds(events))
+		}
+		if who := browser.Who(); who != "alice" {
+			t.Errorf("%s: the upgrade ended a session: %s", name, who)
+		}
+		deleteUser(t, app, user.ID)
+	}
+}
+
+// Of a password that is longer than 72 bytes bcrypt has looked at 72 only, and so
+// do we. What is typed when the hash is replaced is the password from then on.
+func TestLongPasswordsOfBcrypt(t *testing.T) {
+	t.Parallel()
+	const same = "73 bytes 012345678901234567890123456789012345678901234567890123456789abc"
+	for _, name := range []string{"bcrypt", "bcrypt_sha256"} {
+		app, _ := hookedApp(t, nil)
+		user := member(t, app, "alice", "", withHash(longHash(t, name)))
+		login := func(password string) int {
+			return app.Client(t).Post("/login", "login", "alice", "password", password).StatusCode
+		}
+		for _, wrong := range []string{same[:71], same[:71] + "~", same[:71] + "~d"} {
+			if login(wrong) != http.StatusUnauthorized {
+				t.Errorf("%s: %q opens", name, wrong)
+			}
+		}
+		if name == "bcrypt_sha256" { // which has seen it all
+			exact := login(same+"~") == http.StatusUnauthorized && login(same) == http.StatusUnauthorized
+			app.Clock.Advance(time.Minute) // these were five
+			if !exact || login(same+"d") != http.StatusOK {
+				t.Errorf("%s is not exact", name)
+			}
+			continue
+		}
+		if ok := opens(t, app, user.ID, same) && opens(t, app, user.ID, same+strings.Repeat("~", 900)); !ok {
+			t.Errorf("%s looks at more than 72 bytes", name)
+		}
+		if login(same+"e") != http.StatusOK || login(same+"d") != http.StatusUnauthorized || login(same) != http.StatusUnauthorized || login(same+"e") != http.StatusOK {
+			t.Errorf("%s: what was typed is not the password", name)
+		}
+	}
+}
+
+// longHash returns a hash of the password of 73 bytes.
+func longHash(t *testing.T, scheme string) auth.Secret {
+	t.Helper()
+	text, err := os.ReadFile("testdata/hashes/django.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var v struct{ Password, Hash string }
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(v.Hash, scheme+"$") && len(v.Password) == 73 {
+			return auth.NewSecret(v.Hash)
+		}
+	}
+	t.Fatal(scheme)
+	return auth.Secret{}
+}
+
+// A login that loses the upgrade of a foreign hash to another change is a login,
+// and undoes nothing.
+func TestForeignHashLosesRaces(t *testing.T) {
+	t.Parallel()
+	for name, hash := range foreignHashes(t) {
+		app, store := hookedApp(t, nil)
+		user := member(t, app, "alice", "", withHash(hash))
+		another := cheapHash("another password")
+		store.hook(on("UpdateAccount", func() error {
+			a := user.Clone()
+			a.PasswordHash = another
+			return store.Store.UpdateAccount(t.Context(), a)
+		}), nil)
+		browser := app.Client(t)
+		if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", name, r.Status)
+		}
+		if u := stored(t, app, user.ID); u.Version != 2 || !u.PasswordHash.Equal(another) {
+			t.Errorf("%s: version %d", name, u.Version)
+		}
+		if n := count(app.Events(), auth.EventHashUpgraded, user.ID); n != 0 {
+			t.Errorf("%s: %d upgrades", name, n)
+		}
+	}
+}
+
+func TestParallelLoginsWithAForeignHash(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	for name, hash := range foreignHashes(t) {
+		if !slices.Contains([]string{"scrypt of werkzeug", "$2y of php", "$argon2i of others"}, name) {
+			continue
+		}
+		user := member(t, app, "alice", "", withHash(hash))
+		app.Events()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				browser := app.Client(t)
+				if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s %s", name, r.Status, r.Text)
+				}
+				if who := browser.Who(); who != "alice" {
+					t.Errorf("%s: %s", name, who)
+				}
+			})
+		}
+		wg.Wait()
+		if u := stored(t, app, user.ID); u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), newHashes) || !opens(t, app, user.ID, testapp.Password) {
+			t.Errorf("%s: version %d, %q", name, u.Version, u.PasswordHash.Reveal())
+		}
+		if n := count(app.Events(), auth.EventHashUpgraded, user.ID); n != 1 {
+			t.Errorf("%s: %d upgrades", name, n)
+		}
+		deleteUser(t, app, user.ID)
+	}
+}
+
+// A table is wrapped while its users log in: afterwards every hash is Argon2id,
+// and everybody's password is what it was.
+func TestWrapATable(t *testing.T) {
+	t.Parallel()
+	for _, peppers := range [][]auth.Pepper{nil, {pepper2026}} {
+		app, store := hookedApp(t, func(c *auth.Config) { c.Peppers = peppers })
+		hashes := foreignHashes(t)
+		if peppers != nil {
+			maps.DeleteFunc(hashes, func(name string, _ auth.Secret) bool { return !strings.HasSuffix(name, "of werkzeug") })
+		}
+		hashes["nobody"], hashes["weak"] = auth.Secret{}, cheapHash(testapp.Password)
+		users := map[string]*testapp.User{}
+		for name, hash := range hashes {
+			login := strings.NewReplacer("$", "", " ", "-", "_", "-").Replace(name)
+			users[login] = member(t, app, login, "", withHash(hash))
+		}
+		wrap := func(id string, meanwhile func()) error {
+			a := stored(t, app, id).Clone()
+			wrapped, err := app.WrapHash(t.Context(), a.PasswordHash)
+			if err != nil {
+				return err
+			}
+			if wrapped.Equal(a.PasswordHash) {
+				return nil
+			}
+			a.PasswordHash = wrapped
+			meanwhile()
+			return store.UpdateAccount(t.Context(), a)
+		}
+		// One of them logs in at that very moment.
+		racer := users["scrypt-of-werkzeug"]
+		if err := wrap(racer.ID, func() {
+			if _, err := app.Authenticate(t.Context(), racer.Username, testapp.Password); err != nil {
+				t.Error(err)
+			}
+		}); !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("wrapping over an upgrade: %v", err)
+		}
+		for range 2 { // the second time changes nothing
+			for login, u := range users {
+				if err := wrap(u.ID, func() {}); err != nil {
+					t.Errorf("%s: %v", login, err)
+				}
+			}
+		}
+		for login, u := range users {
+			now := stored(t, app, u.ID)
+			hash := now.PasswordHash.Reveal()
+			if login == "nobody" {
+				if hash != "" || now.Version != 1 {
+					t.Errorf("%s has version %d, %q", login, now.Version, hash)
+				}
+				continue
+			}
+			old := u.PasswordHash.Reveal()
+			if !strings.HasPrefix(hash, newHashes) || now.Version != 2 || !now.Stamp.Equal(u.Stamp) || strings.Contains(hash, old[len(old)-20:]) ||
+				strings.Contains(hash, "$wrapped=") == (u == racer) || strings.Contains(hash, "$pepper=2026") != (peppers != nil) {
+				t.Errorf("%s has version %d, %q", login, now.Version, hash)
+			}
+			for _, wrong := range []string{"wrong password", old, hash, old[len(old)-20:]} {
+				if r := app.Client(t).Post("/login", "login", login, "password", wrong); r.StatusCode != http.StatusUnauthorized {
+					t.Errorf("%s, %q: %s", login, wrong, r.Status)
+				}
+				if peppers != nil {
+					break
+				}
+			}
+			browser := app.Client(t)
+			if r := browser.Post("/login", "login", login, "password", testapp.Password); r.StatusCode != http.StatusOK || browser.Who() != login {
+				t.Errorf("%s: %s", login, r.Status)
+			}
+			if hash := stored(t, app, u.ID).PasswordHash.Reveal(); strings.Contains(hash, "$wrapped=") || !strings.HasPrefix(hash, newHashes) {
+				t.Errorf("%s, after the login: %q", login, hash)
+			}
+		}
+	}
+}
+
+func TestWrapHashErrors(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	before := app.Core().PasswordHashes()
+	for _, text := range []string{"!", "password", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "$2b$31$" + strings.Repeat(".", 53), "$argon2id$", strings.Repeat("$", 1<<20)} {
+		if hash, err := app.WrapHash(t.Context(), auth.NewSecret(text)); !errors.Is(err, auth.ErrHashUnusable) || !hash.IsZero() || strings.Contains(err.Error(), "password\"") {
+			t.Errorf("%.40q: %v", text, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if hash, err := app.WrapHash(ctx, cheapHash("x")); !errors.Is(err, context.Canceled) || !hash.IsZero() {
+		t.Errorf("cancelled: %v", err)
+	}
+	if n := app.Core().PasswordHashes() - before; n != 0 {
+		t.Errorf("%d hashes were computed", n)
+	}
+}
+
+var (
+	pepper2025 = auth.Pepper{ID: "2025", Key: []byte("ppBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+	pepper2026 = auth.Pepper{ID: "2026", Key: []byte("qqBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+	forged2026 = auth.Pepper{ID: "2026", Key: []byte("rrBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+)
+
+// A hash opens where its pepper is, and becomes one with the first pepper there.
+func TestPeppers(t *testing.T) {
+	t.Parallel()
+	clock := testapp.NewClock()
+	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	lists := map[string][]auth.Pepper{
+		"none": nil, "2025": {pepper2025}, "2026": {pepper2026}, "both": {pepper2026, pepper2025}, "back": {pepper2025, pepper2026}, "forged": {forged2026},
+	}
+	apps := map[string]*testapp.App{}
+	for name, list := range lists {
+		apps[name] = testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams, c.Peppers = hashParams(7168, 5, 1, 16, 32), list
+		})
+	}
+	first := func(name string) (id string, key string) {
+		if len(lists[name]) == 0 {
+			return "", ""
+		}
+		return lists[name][0].ID, string(lists[name][0].Key)
+	}
+	for from, made := range apps {
+		id, key := first(from)
+		hash, err := made.HashPassword(t.Context(), testapp.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, after, _ := strings.Cut(hash.Reveal(), "$pepper="); after != id || strings.Contains(hash.Reveal(), "$pepper=") != (id != "") {
+			t.Errorf("%s: %q", from, hash.Reveal())
+		}
+		for to, app := range apps {
+			name := from + " to " + to
+			user := member(t, app, "alice", "", withHash(hash))
+			app.Events()
+			known, same := id == "", id == ""
+			for _, p := range lists[to] {
+				known, same = known || p.ID == id, same || p.ID == id && string(p.Key) == key
+			}
+			before := app.Core().PasswordHashes()
+			if r := app.Client(t).Post("/login", "login", "alice", "password", "wrong password"); r.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s, wrong password: %s", name, r.Status)
+			}
+			if n := app.Core().PasswordHashes() - before; n != 1 {
+				t.Errorf("%s, wrong password: %d hashes", name, n)
+			}
+			browser := app.Client(t)
+			r := browser.Post("/login", "login", "alice", "password", testapp.Password)
+			if ok := r.StatusCode == http.StatusOK && browser.Who() == "alice"; ok != same {
+				t.Errorf("%s: %s", name, r.Status)
+			}
+			events := app.Events()
+			unusable := 0
+			if !known {
+				unusable = 2
+			}
+			if n := count(events, auth.EventHashUnusable, user.ID); n != unusable {
+				t.Errorf("%s: unusable %d times, want %d", name, n, unusable)
+			}
+			for _, e := range events {
+				if e.Kind == auth.EventHashUnusable && (!errors.Is(e.Err, auth.ErrHashUnusable) || !strings.Contains(e.Err.Error(), `"`+id+`"`)) {
+					t.Errorf("%s: %v", name, e.Err)
+				}
+			}
+			now := stored(t, app, user.ID).PasswordHash
+			if current, _ := first(to); same && current != id {
+				if !strings.HasSuffix(now.Reveal(), "$pepper="+current) || count(events, auth.EventHashUpgraded, user.ID) != 1 || !opens(t, app, user.ID, testapp.Password) {
+					t.Errorf("%s: not upgraded: %q", name, now.Reveal())
+				}
+			} else if !now.Equal(hash) {
+				t.Errorf("%s: changed: %q", name, now.Reveal())
+			}
+			deleteUser(t, app, user.ID)
+		}
+	}
+	for name, app := range apps {
+		for _, p := range lists[name] {
+			if strings.Contains(app.Logs(), string(p.Key)) {
+				t.Errorf("%s: the key is in the log", name)
+			}
+		}
+	}
+}
+
+// How hashes are stored is no secret of ours: whoever wants to leave can compute
+// them by what docs/passwords.md says.
+func TestFormatOfHashes(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	plain, _ := hookedApp(t, nil)
+	encode := base64.RawStdEncoding.EncodeToString
+	mac := func(text string) string {
+		h := hmac.New(sha256.New, pepper2026.Key)
+		h.Write([]byte(text))
+		return encode(h.Sum(nil))
+	}
+	old, err := pbkdf2.Key(sha256.New, testapp.Password, []byte("salt"), 1000, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldText := auth.NewSecret("pbkdf2:sha256:1000$salt$" + hex.EncodeToString(old))
+	for _, c := range []struct {
+		what   string
+		make   func() (auth.Secret, error)
+		text   string // what Argon2id is of
+		suffix string
+	}{
+		{"plain", func() (auth.Secret, error) { return plain.HashPassword(t.Context(), testapp.Password) }, testapp.Password, ""},
+		{"peppered", func() (auth.Secret, error) { return app.HashPassword(t.Context(), testapp.Password) }, mac(testapp.Password), "$pepper=2026"},
+		{"wrapped", func() (auth.Secret, error) { return plain.WrapHash(t.Context(), oldText) }, encode(old), "$wrapped=32:pbkdf2:sha256:1000$salt$"},
+		{"both", func() (auth.Secret, error) { return app.WrapHash(t.Context(), oldText) }, mac(encode(old)), "$pepper=2026$wrapped=32:pbkdf2:sha256:1000$salt$"},
+	} {
+		hash, err := c.make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		phc, ok := strings.CutSuffix(hash.Reveal(), c.suffix)
+		if match, err := argon2id.ComparePasswordAndHash(c.text, phc); !ok || !match || err != nil {
+			t.Errorf("%s: %q: %v", c.what, hash.Reveal(), err)
+		}
+	}
+}
+
+// Every way to a new hash peppers it, and what the application does to its
+// Config afterwards changes nothing.
+func TestEveryNewHashIsPeppered(t *testing.T) {
+	t.Parallel()
+	key := slices.Clone(pepper2026.Key)
+	list := []auth.Pepper{{ID: "2026", Key: key}}
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = list })
+	clear(key)
+	list[0].ID = "2027"
+	check := func(what, id, password string) {
+		t.Helper()
+		if hash := stored(t, app, id).PasswordHash.Reveal(); !strings.HasSuffix(hash, "$pepper=2026") || !opens(t, app, id, password) {
+			t.Errorf("%s: %q", what, hash)
+		}
+	}
+	user, err := app.Register(t.Context(), auth.Registration{Username: "alice", Email: "alice@app.example", Password: testapp.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("Register", user.ID, testapp.Password)
+	if err := app.SetPassword(t.Context(), user, "another password of hers"); err != nil {
+		t.Fatal(err)
+	}
+	check("SetPassword", user.ID, "another password of hers")
+	if _, err := app.ResetPassword(t.Context(), resetToken(t, app, stored(t, app, user.ID)), "a third password of hers"); err != nil {
+		t.Fatal(err)
+	}
+	check("ResetPassword", user.ID, "a third password of hers")
+	bob := member(t, app, "bob", testapp.Password)
+	if _, err := app.Authenticate(t.Context(), "bob", testapp.Password); err != nil {
+		t.Fatal(err)
+	}
+	check("Authenticate", bob.ID, testapp.Password)
+	// The same key, from the configuration of another process.
+	other, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	if ok, err := other.CheckPassword(t.Context(), stored(t, app, bob.ID), testapp.Password); !ok || err != nil {
+		t.Error(ok, err)
+	}
+}

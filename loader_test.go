@@ -1,0 +1,794 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// byHeader finds the user whose ID is in the header X-User, as of method "key".
+func byHeader() auth.RequestLoader {
+	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
+	}}
+}
+
+func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
+	return func(c *auth.Config) { c.RequestLoaders = loaders }
+}
+
+func as(u *testapp.User) http.Header { return http.Header{"X-User": {u.ID}} }
+
+func basicHeader(login, password string) http.Header {
+	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
+}
+
+// wrote reports whether the store was asked to change anything since the last
+// hook.
+func wrote(s *hookedStore) bool {
+	return slices.ContainsFunc(s.made(), func(call string) bool {
+		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
+	})
+}
+
+func TestLoadersAreAskedInOrder(t *testing.T) {
+	t.Parallel()
+	type load = func() (auth.Grant, error)
+	zero := func() (auth.Grant, error) { return auth.Grant{}, nil }
+	found := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, nil }
+	gone := func() (auth.Grant, error) { return auth.Grant{UserID: "gone"}, nil }
+	refused := func() (auth.Grant, error) { return auth.Grant{}, fmt.Errorf("%w: here", auth.ErrLoginRefused) }
+	both := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, auth.ErrInvalidCredentials }
+	failed := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, errDown }
+	busy := func() (auth.Grant, error) { return auth.Grant{}, auth.ErrBusy }
+	for name, test := range map[string]struct {
+		loaders []load
+		asked   int
+		status  int
+		who     string
+	}{
+		"none":                {nil, 0, 200, "nobody"},
+		"the first":           {[]load{found, failed}, 1, 200, "susan"},
+		"the third":           {[]load{zero, refused, found, failed}, 3, 200, "susan"},
+		"nobody knows":        {[]load{zero, refused}, 2, 200, "nobody"},
+		"refused, and a user": {[]load{both}, 1, 200, "nobody"},
+		"gone":                {[]load{gone}, 1, 200, "nobody"},
+		"gone, then found":    {[]load{gone, found}, 2, 200, "susan"},
+		"failed":              {[]load{zero, failed, found}, 2, 500, ""},
+		"busy":                {[]load{busy, found}, 1, 503, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			app, _ := hookedApp(t, func(c *auth.Config) {
+				for i, load := range test.loaders {
+					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(core *auth.Core, r *http.Request) (auth.Grant, error) {
+						if i != asked || core == nil || r.URL.Path == "/" {
+							t.Errorf("loader %d was asked as number %d, for %s", i, asked, r.URL.Path)
+						}
+						asked++
+						return load()
+					}})
+				}
+			})
+			member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
+			c := app.Client(t)
+			c.Get("/") // which does not ask
+			r := c.Get("/who")
+			if r.StatusCode != test.status || test.status == 200 && r.Text != test.who || asked != test.asked || len(r.Header["Set-Cookie"]) > 0 {
+				t.Errorf("%s %q, %d were asked, cookies %v", r.Status, r.Text, asked, r.Header["Set-Cookie"])
+			}
+			if (r.StatusCode == http.StatusServiceUnavailable) != (r.Header.Get("Retry-After") != "") {
+				t.Errorf("%s with Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+			}
+			asked = 0
+			if r := c.Get("/guarded"); test.status == 200 && (r.StatusCode == http.StatusOK) != (test.who == "susan") || test.status >= 500 && r.StatusCode != test.status {
+				t.Errorf("guarded: %s", r.Status)
+			}
+		})
+	}
+}
+
+// Every error of a loader that is no refusal is a failure, whatever it wraps.
+func TestLoaderErrorsAre5xx(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{
+		errDown, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
+		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrScope, auth.ErrNotFresh,
+		auth.ErrAPITokenNotFound, auth.ErrInvalidEmail,
+	} {
+		app, _ := hookedApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+			return auth.Grant{}, fmt.Errorf("asking the directory: %w", failure)
+		}}))
+		for _, path := range []string{"/who", "/guarded"} {
+			if r := app.Client(t).Get(path); r.StatusCode < 500 {
+				t.Errorf("%s, %v: %s %q", path, failure, r.Status, r.Text)
+			}
+		}
+		if !strings.Contains(app.Logs(), failure.Error()) {
+			t.Errorf("%v is not in the log", failure)
+		}
+	}
+}
+
+// A loader that failed is asked again in the same request; a user store, too.
+func TestLoaderIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	fails := 1
+	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		if fails--; fails >= 0 {
+			return auth.Grant{}, errDown
+		}
+		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+	}}))
+	u := member(t, app.App, "susan", "")
+	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+			t.Errorf("at first: %v", err)
+		}
+		app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
+			t.Errorf("the user store fails: %v", err)
+		}
+		for range 2 {
+			if got, err := app.User(r.Context()); err != nil || got.ID != u.ID {
+				t.Errorf("then: %v", err)
+			}
+		}
+	})
+	if fails != -2 {
+		t.Errorf("it was asked %d times", 1-fails)
+	}
+}
+
+// A session comes before what the request's header says, and so does a
+// remembered device; a cookie that is no good does not stop the loaders.
+func TestSessionBeforeLoaders(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, loadedBy(byHeader(), auth.BasicLoader("test")))
+	susan := member(t, app.App, "susan", "")
+	mike := member(t, app.App, "mike", testapp.Password)
+	who := func(c *testapp.Client) *testapp.Response { return c.Do("GET", "/who", nil, as(mike)) }
+
+	c := app.Client(t)
+	app.login(t, c, susan, auth.Remember(true))
+	if r := who(c); r.Text != "susan" {
+		t.Errorf("a session: %q", r.Text)
+	}
+	before := app.Core().PasswordHashes()
+	if r := c.Do("GET", "/who", nil, basicHeader("mike", testapp.Password)); r.Text != "susan" || app.Core().PasswordHashes() != before {
+		t.Errorf("a session: %q, and %d hashes", r.Text, app.Core().PasswordHashes()-before)
+	}
+	c.Restart()
+	if r := who(c); r.Text != "susan" || len(r.Header["Set-Cookie"]) == 0 {
+		t.Errorf("a remembered device: %q", r.Text)
+	}
+	name, value := rememberCookie(t, c)
+	session, _ := sessionCookie(c)
+	for what, cookies := range map[string]map[string]string{
+		"a garbage remember cookie": {name: "garbage"},
+		"an empty remember cookie":  {name: ""},
+		"a damaged remember cookie": {name: value[:len(value)-2] + "AA"},
+		"an unknown session":        {session: strings.Repeat("A", 43)},
+		"a garbage session":         {session: "x"},
+		"both":                      {session: strings.Repeat("A", 43), name: "garbage"},
+	} {
+		c := app.Client(t)
+		c.Cookies = cookies
+		if r := who(c); r.Text != "mike" || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: %q, cookies %v", what, r.Text, r.Header["Set-Cookie"])
+		}
+	}
+}
+
+// A session that is found void does not stop the loaders either.
+func TestLoadersAfterVoidSession(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *actApp, *testapp.User){
+		"another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
+			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		},
+		"disabled": func(t *testing.T, app *actApp, u *testapp.User) {
+			change(t, app.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		},
+		"deleted": func(t *testing.T, app *actApp, u *testapp.User) { deleteUser(t, app.App, u.ID) },
+		"a device whose account has another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
+			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		},
+	} {
+		app := newActApp(t, loadedBy(byHeader()))
+		susan := member(t, app.App, "susan", "")
+		mike := member(t, app.App, "mike", "")
+		c := app.Client(t)
+		app.login(t, c, susan, auth.Remember(true))
+		if strings.HasPrefix(name, "a device") {
+			c.Restart()
+		}
+		end(t, app, susan)
+		if r := c.Do("GET", "/who", nil, as(mike)); r.Text != "mike" || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: %q, cookies %v", name, r.Text, r.Header["Set-Cookie"])
+		}
+	}
+}
+
+// Whatever happens in a request that a loader has found the user of, no cookie
+// is set and no record is made; and it is never fresh.
+func TestLoadedRequestKeepsNothing(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{byHeader()}
+		c.NextInCookie = true
+	})
+	u := member(t, app.App, "susan", "")
+	sessions := app.Sessions()
+	for name, f := range map[string]http.HandlerFunc{
+		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") },
+		"put":   func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
+		"commit": func(_ http.ResponseWriter, r *http.Request) {
+			sessions.Put(r.Context(), "k", "v")
+			_, _, _ = sessions.Commit(r.Context())
+		},
+		"renew": func(_ http.ResponseWriter, r *http.Request) {
+			_ = sessions.RenewToken(r.Context())
+			sessions.Put(r.Context(), "k", "v")
+		},
+		"destroy": func(_ http.ResponseWriter, r *http.Request) { _ = sessions.Destroy(r.Context()) },
+		"logout":  func(_ http.ResponseWriter, r *http.Request) { _ = app.LogoutUser(r.Context()) },
+		"confirm": func(_ http.ResponseWriter, r *http.Request) { _ = app.ConfirmLogin(r.Context()) },
+		"not fresh": func(w http.ResponseWriter, r *http.Request) {
+			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with its message, and next in the cookie
+		},
+		"others": func(_ http.ResponseWriter, r *http.Request) { _ = app.EndOtherLogins(r.Context()) },
+	} {
+		for _, first := range []bool{true, false} { // who it is, before or after
+			if !first && name == "commit" {
+				continue // before it is known, it is a visitor's
+			}
+			c := app.Client(t)
+			app.store.hook(nil, nil)
+			r := app.act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
+				if first {
+					_, _ = app.User(r.Context())
+				}
+				f(w, r)
+				if got, err := app.User(r.Context()); name != "logout" && name != "destroy" && (err != nil || got.ID != u.ID) {
+					t.Errorf("%s: the user is %v, %v", name, got, err)
+				}
+				if err := app.CheckFresh(r.Context(), 0); err == nil {
+					t.Errorf("%s: fresh", name)
+				}
+			})
+			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || wrote(app.store) {
+				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.store.made())
+			}
+			if r.StatusCode == http.StatusOK && (!strings.Contains(strings.Join(r.Header["Vary"], ","), "Authorization") || name != "logout" && name != "destroy" && r.Header.Get("Cache-Control") != "no-store") {
+				t.Errorf("%s: %v", name, r.Header)
+			}
+		}
+	}
+	// Nor if nobody asks who it is.
+	for name, f := range map[string]http.HandlerFunc{
+		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
+	} {
+		app.store.hook(nil, nil)
+		if r := app.act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || wrote(app.store) {
+			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.store.made())
+		}
+	}
+	// A visitor's is kept, as ever.
+	c := app.Client(t)
+	if c.Post("/put", "key", "k", "value", "v"); c.Get("/get?key=k").Text != "v" {
+		t.Error("a visitor's data is lost")
+	}
+	// Nor do guards' messages.
+	for _, path := range []string{"/fresh", "/fresh5"} {
+		r := app.Client(t).Do("GET", path, nil, as(u))
+		if r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: %s, cookies %v", path, r.Status, r.Header["Set-Cookie"])
+		}
+	}
+}
+
+// An account that is disabled, deleted, or has another Stamp than the loader
+// found is nobody's; the next loader may know better.
+func TestLoadedAccountIsChecked(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		grant auth.Grant
+		want  error
+	}{
+		"disabled":      {auth.Grant{UserID: "disabled", Method: "key"}, auth.ErrDisabled},
+		"unknown":       {auth.Grant{UserID: "unknown", Method: "key"}, auth.ErrUserNotFound},
+		"another stamp": {auth.Grant{UserID: "susan's", Method: "key", Stamp: auth.NewSecret("old")}, auth.ErrLoggedOut},
+		"its stamp":     {auth.Grant{UserID: "susan's", Method: "key", Stamp: auth.NewSecret("stamp of susan")}, nil},
+		"no stamp":      {auth.Grant{UserID: "susan's", Method: "key"}, nil},
+	} {
+		for _, second := range []bool{false, true} {
+			app, _ := hookedApp(t, func(c *auth.Config) {
+				c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return test.grant, nil }}}
+				if second {
+					c.RequestLoaders = append(c.RequestLoaders, byHeader())
+				}
+			})
+			member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
+			member(t, app, "dora", "", func(a *auth.Account) { a.ID, a.Disabled = "disabled", true })
+			mike := member(t, app, "mike", "")
+			want := "susan"
+			switch {
+			case test.want != nil && second:
+				want = "mike"
+			case test.want != nil:
+				want = "nobody"
+			}
+			r := app.Client(t).Do("GET", "/who", nil, as(mike))
+			if r.Text != want {
+				t.Errorf("%s, second=%v: %s %q", name, second, r.Status, r.Text)
+			}
+			events := app.Events()
+			if test.want == nil {
+				if len(events) > 0 {
+					t.Errorf("%s: events %+v", name, events)
+				}
+				continue
+			}
+			if len(events) != 1 || events[0].Kind != auth.EventLoginRefused || events[0].UserID != test.grant.UserID ||
+				events[0].Method != "key" || !errors.Is(events[0].Err, test.want) || events[0].Address == "" {
+				t.Errorf("%s: events %+v", name, events)
+			}
+		}
+	}
+}
+
+// A loader that panics leaves no lock behind, and nobody logged in.
+func TestLoaderPanics(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+		calls.Add(1)
+		panic("boom")
+	}}))
+	u := member(t, app.App, "susan", "")
+	finish(t, func() {
+		r := app.act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
+			ask := func() {
+				defer func() { _ = recover() }()
+				_, err := app.User(r.Context())
+				if err == nil {
+					t.Error("somebody is logged in")
+				}
+			}
+			ask()
+			ask()
+			if err := app.LogoutUser(r.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := app.LoginUser(r.Context(), u); err != nil {
+				t.Error(err)
+			}
+			if got, err := app.User(r.Context()); err != nil || got.ID != u.ID {
+				t.Errorf("then: %v", err)
+			}
+		})
+		if r.StatusCode != http.StatusOK {
+			t.Error(r.Status)
+		}
+	})
+	if calls.Load() == 0 {
+		t.Error("it was not asked")
+	}
+}
+
+// In a loader there is no session: asking for it is an error, and no deadlock.
+func TestLoaderHasNoSession(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	var app *actApp
+	app = newActApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
+		asked.Add(1)
+		ctx := r.Context()
+		u := stored(t, app.App, r.Header.Get("X-User"))
+		_, err1 := c.User(ctx)
+		_, err2 := c.CurrentLogin(ctx)
+		for i, err := range []error{
+			err1, err2, c.CheckFresh(ctx, 0), c.ConfirmLogin(ctx), c.LoginUser(ctx, u), c.LogoutUser(ctx),
+			c.Flash(ctx, "", "x"), c.EndOtherLogins(ctx),
+		} {
+			if !errors.Is(err, auth.ErrNoSession) {
+				t.Errorf("call %d: %v", i, err)
+			}
+		}
+		if len(c.Flashes(ctx)) > 0 || !c.TakeNext(r).IsZero() {
+			t.Error("flashes, or a next")
+		}
+		return auth.Grant{UserID: u.ID}, nil
+	}}))
+	u := member(t, app.App, "susan", "")
+	finish(t, func() {
+		if r := app.Client(t).Do("GET", "/guarded", nil, as(u)); r.Text != "susan" {
+			t.Errorf("%s %q", r.Status, r.Text)
+		}
+	})
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+// Who hears of an event of a loader's may ask who the user is.
+func TestLoaderEventsMayAsk(t *testing.T) {
+	t.Parallel()
+	var app *actApp
+	var heard atomic.Int32
+	app = newActApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test"), byHeader()}
+		c.OnEvent = func(ctx context.Context, _ auth.Event) {
+			heard.Add(1)
+			if app != nil {
+				_, _ = app.User(ctx)
+				_, _ = app.CurrentLogin(ctx)
+			}
+		}
+	})
+	disabled := member(t, app.App, "dora", "", func(a *auth.Account) { a.Disabled = true })
+	member(t, app.App, "susan", testapp.Password)
+	finish(t, func() {
+		for _, header := range []http.Header{as(disabled), basicHeader("susan", "wrong password"), {"Authorization": {"Bearer goauth_" + strings.Repeat("A", 43)}}} {
+			if r := app.Client(t).Do("GET", "/who", nil, header); r.Text != "nobody" {
+				t.Errorf("%s %q", r.Status, r.Text)
+			}
+		}
+	})
+	if heard.Load() < 3 {
+		t.Errorf("%d events", heard.Load())
+	}
+}
+
+func TestLoaderIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{true, false} {
+		var asked atomic.Int32
+		app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+			asked.Add(1)
+			return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+		}}))
+		header := http.Header{}
+		if u := member(t, app.App, "susan", ""); known {
+			header = as(u)
+		}
+		app.store.hook(nil, nil)
+		app.act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					if u, ok := app.CurrentUser(r.Context()); ok != known || ok && u.Username != "susan" {
+						t.Errorf("it is %v", u)
+					}
+				})
+				wg.Go(func() { _ = app.CheckFresh(r.Context(), 0) })
+				wg.Go(func() { app.Sessions().Put(r.Context(), "k", "v") })
+			}
+			wg.Wait()
+		})
+		loads := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "LoadUser" })
+		if asked.Load() != 1 || known && len(loads) != 1 {
+			t.Errorf("known=%v: asked %d times, loaded %d times", known, asked.Load(), len(loads))
+		}
+	}
+}
+
+// A request of a loader's may log in: then it has a session like any other.
+func TestLoginInLoadedRequest(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, loadedBy(byHeader()))
+	susan := member(t, app.App, "susan", "")
+	mike := member(t, app.App, "mike", "")
+	for _, u := range []*testapp.User{susan, mike} {
+		c := app.Client(t)
+		app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := app.User(r.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := app.LoginUser(r.Context(), u); err != nil {
+				t.Error(err)
+			}
+			if got, err := app.User(r.Context()); err != nil || got.ID != u.ID {
+				t.Errorf("after the login: %v", err)
+			}
+			if err := app.CheckFresh(r.Context(), 0); err != nil {
+				t.Errorf("after the login: %v", err)
+			}
+			app.Sessions().Put(r.Context(), "k", "v")
+		})
+		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.isFresh(t, c) {
+			t.Errorf("then it is %q", c.Who())
+		}
+	}
+	// And may log out, which ends nothing but itself.
+	c := app.Client(t)
+	r := app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = app.User(r.Context())
+		if err := app.LogoutUser(r.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+			t.Errorf("logged out: %v", err)
+		}
+	})
+	if len(r.Header["Set-Cookie"]) > 0 || c.Do("GET", "/who", nil, as(susan)).Text != "susan" {
+		t.Errorf("cookies %v", r.Header["Set-Cookie"])
+	}
+	// Before anybody was asked, too.
+	app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+		_ = app.LogoutUser(r.Context())
+		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+			t.Errorf("logged out at first: %v", err)
+		}
+	})
+}
+
+// What ends all logins of a user ends that of the request.
+func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, loadedBy(byHeader()))
+	u := member(t, app.App, "susan", "")
+	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+		got, err := app.User(r.Context())
+		if err == nil {
+			err = app.LogoutEverywhere(r.Context(), got)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+			t.Errorf("then: %v", err)
+		}
+	})
+}
+
+func TestCurrentLoginOfLoader(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, loadedBy(byHeader()))
+	u := member(t, app.App, "susan", "")
+	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+		l, err := app.CurrentLogin(r.Context())
+		if err != nil || l.ID != "" || !l.Current || !l.Authenticated.IsZero() || !slices.Equal(l.Methods, []string{"key"}) || l.Address == "" {
+			t.Errorf("%+v, %v", l, err)
+		}
+		logins, err := app.Logins(r.Context(), u.ID)
+		if err != nil || len(logins) > 0 {
+			t.Errorf("%+v, %v", logins, err)
+		}
+	})
+}
+
+func TestBasicLoader(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, loadedBy(auth.BasicLoader("test")))
+	u := app.Create(t, "susan", true)
+	dora := app.Create(t, "dora", true)
+	a := dora.Clone()
+	a.Disabled = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	basic := func(text string) http.Header {
+		return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(text))}}
+	}
+	for name, test := range map[string]struct {
+		header http.Header
+		who    string
+		hashes uint64
+		failed string // the ID in the event, if there is one
+	}{
+		"right":            {basicHeader("susan", testapp.Password), "susan", 1, "-"},
+		"the address":      {basicHeader("susan@app.example", testapp.Password), "susan", 1, "-"},
+		"the scheme":       {http.Header{"Authorization": {"bAsIc " + base64.StdEncoding.EncodeToString([]byte("susan:"+testapp.Password))}}, "susan", 1, "-"},
+		"wrong":            {basicHeader("susan", "wrong password"), "nobody", 1, u.ID},
+		"unknown":          {basicHeader("nobody", "wrong password"), "nobody", 1, ""},
+		"disabled":         {basicHeader("dora", testapp.Password), "nobody", 1, dora.ID},
+		"no password":      {basicHeader("susan", ""), "nobody", 0, ""},
+		"no login":         {basicHeader("", testapp.Password), "nobody", 1, ""},
+		"a long password":  {basicHeader("susan", strings.Repeat("x", 1025)), "nobody", 0, ""},
+		"a NUL":            {basicHeader("susan", testapp.Password+"\x00"), "nobody", 0, ""},
+		"no colon":         {basic("susan"), "nobody", 0, "-"},
+		"empty":            {http.Header{"Authorization": {"Basic "}}, "nobody", 0, "-"},
+		"not base64":       {http.Header{"Authorization": {"Basic !!!"}}, "nobody", 0, "-"},
+		"base64 for URLs":  {http.Header{"Authorization": {"Basic " + base64.URLEncoding.EncodeToString([]byte("susan:\xff\xfe\xff??>"))}}, "nobody", 0, "-"},
+		"no scheme":        {http.Header{"Authorization": {base64.StdEncoding.EncodeToString([]byte("susan:" + testapp.Password))}}, "nobody", 0, "-"},
+		"another scheme":   {http.Header{"Authorization": {"Digest username=susan"}}, "nobody", 0, "-"},
+		"a proxy's header": {http.Header{"Proxy-Authorization": basicHeader("susan", testapp.Password)["Authorization"]}, "nobody", 0, "-"},
+		"none":             {http.Header{}, "nobody", 0, "-"},
+	} {
+		app.Events()
+		store.hook(nil, nil)
+		before := app.Core().PasswordHashes()
+		r := app.Client(t).Do("GET", "/who", nil, test.header)
+		if r.StatusCode != http.StatusOK || r.Text != test.who || len(r.Header["Set-Cookie"]) > 0 || test.hashes == 0 && wrote(store) {
+			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.made())
+		}
+		if got := app.Core().PasswordHashes() - before; got != test.hashes {
+			t.Errorf("%s: %d hashes", name, got)
+		}
+		events := app.Events()
+		if test.failed == "-" {
+			if len(events) > 0 {
+				t.Errorf("%s: events %+v", name, events)
+			}
+			continue
+		}
+		if len(events) != 1 || events[0].Kind != auth.EventLoginFailed || events[0].UserID != test.failed || events[0].Address != "127.0.0.1" ||
+			events[0].UserAgent == "" || events[0].Method != "password" || !errors.Is(events[0].Err, auth.ErrLoginRefused) {
+			t.Errorf("%s: events %+v", name, events)
+		}
+	}
+	// The credentials are never in the URL.
+	if r := app.Client(t).Get("/who?Authorization=" + url.QueryEscape(basicHeader("susan", testapp.Password).Get("Authorization"))); r.Text != "nobody" {
+		t.Errorf("%q", r.Text)
+	}
+	// Once for a request.
+	app.Mux.HandleFunc("GET /thrice", func(_ http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			_, _ = app.CurrentUser(r.Context())
+		}
+	})
+	for _, password := range []string{testapp.Password, "wrong password"} {
+		before := app.Core().PasswordHashes()
+		app.Client(t).Do("GET", "/thrice", nil, basicHeader("susan", password))
+		if got := app.Core().PasswordHashes() - before; got != 1 {
+			t.Errorf("%d hashes", got)
+		}
+	}
+	store.hook(on("FindUser", func() error { return errStore }), nil)
+	if r := app.Client(t).Do("GET", "/who", nil, basicHeader("susan", testapp.Password)); r.StatusCode != http.StatusInternalServerError {
+		t.Errorf("a store that fails: %s", r.Status)
+	}
+}
+
+// Where hashes must wait too long, the answer is 503: not nobody, and not 401.
+func TestBasicLoaderBusy(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		c.HashMemory = 7168 * 1024 // one at a time
+		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+	})
+	app.Create(t, "susan", true)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	var busy atomic.Int32
+	for range 100 {
+		wg.Go(func() {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/guarded", nil)
+			r.Header = basicHeader("susan", testapp.Password)
+			w := httptest.NewRecorder()
+			app.Server.Config.Handler.ServeHTTP(w, r)
+			switch {
+			case w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") != "":
+				if ctx.Err() == nil {
+					busy.Add(1)
+				}
+				cancel() // the first one that is told so sends the others away
+			case w.Code != http.StatusOK:
+				t.Errorf("%d", w.Code)
+			}
+		})
+	}
+	wg.Wait()
+	if busy.Load() == 0 {
+		t.Error("nobody was told to wait")
+	}
+}
+
+// Clients that are no browsers are told how to authenticate; browsers, which
+// would ask for a password in a window of their own, are not.
+func TestChallenges(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
+	member(t, app, "susan", testapp.Password)
+	basic := `Basic realm="the", charset="UTF-8"`
+	for name, test := range map[string]struct {
+		header     http.Header
+		status     int
+		challenged bool
+	}{
+		"an API client":       {http.Header{"Accept": {"application/json"}}, 401, true},
+		"JSON sent":           {http.Header{"Content-Type": {"application/json"}}, 401, true},
+		"a wrong token":       {http.Header{"Authorization": {"Bearer goauth_" + strings.Repeat("A", 43)}}, 401, true},
+		"a malformed token":   {http.Header{"Authorization": {"Bearer x"}}, 401, true},
+		"a wrong password":    {basicHeader("susan", "wrong password"), 401, true},
+		"any authorization":   {http.Header{"Authorization": {"x"}, "Accept": {"*/*"}}, 401, true},
+		"a browser's fetch":   {http.Header{"Accept": {"application/json"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}, 401, false},
+		"a browser with it":   {http.Header{"Accept": {"text/html"}, "Authorization": {"Basic x"}}, 401, false},
+		"htmx":                {http.Header{"Hx-Request": {"true"}, "Sec-Fetch-Mode": {"cors"}}, 401, false},
+		"htmx with it":        {http.Header{"Hx-Request": {"true"}, "Authorization": {"Bearer x"}, "Accept": {"text/html"}}, 401, false},
+		"a browser":           {http.Header{"Accept": {"text/html,*/*"}, "Sec-Fetch-Mode": {"navigate"}}, 303, false},
+		"who says nothing":    {http.Header{}, 303, false},
+		"an empty one is one": {http.Header{"Authorization": {""}}, 303, false},
+	} {
+		r := app.Client(t).Do("GET", "/guarded", nil, test.header)
+		got := r.Header["Www-Authenticate"]
+		want := []string{"Cookie"}
+		if test.challenged {
+			want = append(want, "Bearer", basic)
+		}
+		if test.status == 303 {
+			want = nil
+		}
+		if r.StatusCode != test.status || !slices.Equal(got, want) {
+			t.Errorf("%s: %s, %q", name, r.Status, got)
+		}
+		if test.status == 401 && (r.Header.Get("Location") != "" || len(r.Header["Set-Cookie"]) > 0 && r.Header.Get("HX-Redirect") == "") {
+			t.Errorf("%s: %v", name, r.Header)
+		}
+		if _, ok := test.header["Authorization"]; ok && r.Header.Get("HX-Redirect") != "" {
+			t.Errorf("%s is sent to %q", name, r.Header.Get("HX-Redirect"))
+		}
+	}
+	// Without loaders nobody is challenged, and Authorization says nothing.
+	plain, _ := hookedApp(t, nil)
+	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("without loaders: %s", r.Status)
+	}
+}
+
+func TestLoaderConfig(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.RequestLoaders = []auth.RequestLoader{byHeader(), {Challenge: "Bearer"}}
+	if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
+		t.Errorf("a loader without Load: %v", err)
+	}
+	// What the application does to its slice afterwards is nobody's business.
+	loaders := []auth.RequestLoader{byHeader()}
+	app, _ := hookedApp(t, loadedBy(loaders...))
+	loaders[0].Load = nil
+	u := member(t, app, "susan", "")
+	if r := app.Client(t).Do("GET", "/who", nil, as(u)); r.Text != "susan" {
+		t.Errorf("%s %q", r.Status, r.Text)
+	}
+}
+
+// The page of a request that failed may write into the session, to no effect,
+// and is shown once.
+func TestErrorPageWithLoaders(t *testing.T) {
+	t.Parallel()
+	var app *actApp
+	pages := 0
+	app = newActApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{byHeader()}
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			pages++
+			app.Sessions().Put(r.Context(), "k", "v")
+			w.WriteHeader(status)
+		}
+	})
+	u := member(t, app.App, "susan", "")
+	for _, header := range []http.Header{{}, as(u)} {
+		pages = 0
+		header.Set("Sec-Fetch-Site", "cross-site")
+		r := app.Client(t).Do("POST", "/act", nil, header)
+		if r.StatusCode != http.StatusForbidden || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("cross-origin: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
+		}
+		pages = 0
+		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
+		c := app.Client(t)
+		c.Cookies["session-"+app.Server.URL[strings.LastIndexByte(app.Server.URL, ':')+1:]] = strings.Repeat("A", 43)
+		r = c.Get("/who")
+		app.store.hook(nil, nil)
+		if r.StatusCode != http.StatusInternalServerError || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("the store fails: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
+		}
+	}
+}

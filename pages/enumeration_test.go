@@ -1,0 +1,167 @@
+package pages_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/pages"
+)
+
+// A crowd has accounts in every state there is.
+type crowd struct {
+	t       *testing.T
+	app     authtest.App
+	store   *memstore.Store[User, *User]
+	manager *auth.Manager[*User]
+	clock   *authtest.Clock
+	mailbox *authtest.Mailbox
+	n       int
+	locked  map[string]string // names of accounts that it takes long to make
+}
+
+func newCrowd(t *testing.T, requireVerified bool) *crowd {
+	t.Helper()
+	c := &crowd{t: t, clock: authtest.NewClock(time.Time{}), mailbox: &authtest.Mailbox{}, locked: map[string]string{}}
+	c.store = memstore.New[User](memstore.WithClock(c.clock.Now))
+	manager, err := auth.New(c.store, auth.Config{
+		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Mailer: c.mailbox, Now: c.clock.Now, Logger: slog.New(slog.DiscardHandler),
+		RequireVerified: requireVerified,
+		Limits:          auth.Limits{Guesses: -1, Mails: -1, Registrations: -1},
+	})
+	check(t, err)
+	p, err := pages.New(manager, pages.Config{})
+	check(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/", p)
+	c.app = authtest.App{Manager: manager, Handler: manager.LoadAndSave(mux), Mailbox: c.mailbox}
+	c.manager = manager
+	return c
+}
+
+// states are what an account may be like. All have the password good, if they
+// have one.
+func (c *crowd) states() []string {
+	return []string{"unknown", "known", "unverified", "disabled", "without a password", "unusable hash", "locked", "password disabled"}
+}
+
+// name returns the name of an account in a state, which no other probe has used,
+// unless that makes no difference to it. All names are of one length.
+func (c *crowd) name(state string) string {
+	if name, ok := c.locked[state]; ok {
+		return name
+	}
+	c.n++
+	name := fmt.Sprintf("user%04d", c.n)
+	a := auth.Account{
+		Username: name, Email: name + "@example.com", EmailVerified: true,
+		PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp of " + name), Version: 1,
+	}
+	failures := 0
+	switch state {
+	case "unknown":
+		return name
+	case "unverified":
+		a.EmailVerified = false
+	case "disabled":
+		a.Disabled = true
+	case "without a password":
+		a.PasswordHash = auth.Secret{}
+	case "unusable hash":
+		a.PasswordHash = auth.NewSecret("$argon2id$v=19$m=4294967295,t=0,p=0$AAAA$AAAA")
+	case "locked":
+		failures = 5
+	case "password disabled":
+		failures = 100
+	}
+	_, err := c.store.CreateUser(c.t.Context(), a, nil)
+	check(c.t, err)
+	for i := range failures {
+		if i >= 5 {
+			c.clock.Advance(time.Hour)
+		}
+		if _, err := c.manager.Authenticate(c.t.Context(), name, "wrong"); err == nil {
+			c.t.Fatal("a wrong password")
+		}
+	}
+	if failures > 0 {
+		c.locked[state] = name
+	}
+	return name
+}
+
+// TestNobodyLearnsWhoHasAnAccount compares, for every pair of states that an
+// account may be in, what the pages answer to who does not have its password.
+// Where a state refuses the right password, that is compared, too.
+func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	c := newCrowd(t, true)
+	for _, state := range slices.Backward(c.states()) { // so that the clock stands still from the lock on
+		c.name(state)
+	}
+	login := func(identifier func(name string) string, password string) func(string) authtest.Probe {
+		return func(state string) authtest.Probe {
+			id := identifier(c.name(state))
+			return authtest.Probe{Hide: []string{id}, Do: func(b *authtest.Client) {
+				b.Post("/login", url.Values{"login": {id}, "password": {password}, "remember_me": {"y"}})
+			}}
+		}
+	}
+	username := func(name string) string { return name }
+	address := func(name string) string { return name + "@example.com" }
+	// Those in the states mailed get a mail, up to three.
+	post := func(page string, fields func(name string) url.Values, mailed ...string) func(string) authtest.Probe {
+		had := map[string]int{}
+		return func(state string) authtest.Probe {
+			name, mails := c.name(state), 0
+			if had[name]++; slices.Contains(mailed, state) && had[name] <= 3 {
+				mails = 1
+			}
+			return authtest.Probe{Hide: []string{name}, Mails: mails, Do: func(b *authtest.Client) {
+				b.Post(page, fields(name))
+			}}
+		}
+	}
+	active := []string{"known", "unverified", "without a password", "unusable hash", "locked", "password disabled"}
+	for what, test := range map[string]struct {
+		probe func(state string) authtest.Probe
+		but   []string // states that are told apart, and may be
+	}{
+		"a wrong password by username": {probe: login(username, "wrong")},
+		"a wrong password by address":  {probe: login(address, "wrong")},
+		"the right password": {
+			probe: login(address, good),
+			but:   []string{"known"},
+		},
+		"a forgotten password": {probe: post("/forgot-password", func(name string) url.Values {
+			return url.Values{"email": {address(name)}}
+		}, active...)},
+		"another mail to verify": {probe: post("/verify-email", func(name string) url.Values {
+			return url.Values{"email": {address(name)}}
+		}, "unverified")},
+		"registering": {probe: post("/register", func(name string) url.Values {
+			c.n++ // a username is good for one registration
+			return url.Values{"username": {fmt.Sprintf("new%04d", c.n)}, "email": {address(name)}, "password": {good}, "confirm_password": {good}}
+		}, append(active, "unknown")...)},
+	} {
+		states := slices.DeleteFunc(c.states(), func(state string) bool { return slices.Contains(test.but, state) })
+		for i, a := range states {
+			for _, b := range states[i:] {
+				t.Run(what+"/"+a+"/"+b, func(t *testing.T) {
+					authtest.Indistinguishable(t, c.app, test.probe(a), test.probe(b))
+				})
+			}
+		}
+	}
+}

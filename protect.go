@@ -1,0 +1,129 @@
+package auth
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// A Protection says what happens to a login whose requests begin to come from
+// another client than it was made by. Session cookies that were copied are used
+// from elsewhere; but a browser changes its user agent when it is updated, too.
+// A login is bound to the first user agent that it is seen with, and to the next
+// one by ConfirmLogin.
+type Protection int
+
+// The protections.
+const (
+	ProtectOff    Protection = iota // nothing happens
+	ProtectBasic                    // the login goes on, and is not fresh any more
+	ProtectStrong                   // the login ends, and with it what the browser is remembered as
+)
+
+// bound compares a login with the client that uses it. It binds one that was
+// bound to nothing, and reports whether it did.
+func (s *state) bound(h *header) (same, bind bool) {
+	if s.core.cfg.Protection == ProtectOff {
+		return true, false
+	}
+	same = true
+	if agent := s.agent(); h.agent == "" && agent != "" {
+		h.agent, bind = agent, true
+	} else {
+		same = h.agent == agent
+	}
+	if !s.core.cfg.ProtectAddress {
+		return same, bind
+	}
+	if address := s.address(); h.address == "" && address != "" {
+		h.address, bind = address, true
+	} else {
+		same = same && network(h.address) == network(address)
+	}
+	return same, bind
+}
+
+// network is what the addresses of a client's network have in common, or the
+// zero value.
+func network(address string) netip.Prefix {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits) // the bits are in range
+	return p
+}
+
+// errProtected is why a login was ended, or made stale.
+var errProtected = errors.New("the login is used from another client")
+
+// review brings the session that a request came with up to date: when it was
+// seen, and by whom.
+func (s *state) review() error {
+	for range maxConflicts {
+		next := *s.cur
+		h, now := &next.header, s.core.cfg.Now()
+		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
+		if changed {
+			h.seen = now
+		}
+		if next.isLogin() {
+			var same bool
+			same, bind = s.bound(h)
+			if !same && s.core.cfg.Protection == ProtectStrong {
+				return s.endProtected()
+			}
+			s.suspect = !same
+			if stale = s.suspect && !h.authenticated.IsZero(); stale {
+				h.authenticated = time.Time{}
+			}
+			changed = changed || bind || stale
+		}
+		if !changed {
+			return nil
+		}
+		s.core.encode(&next)
+		switch err := s.core.sessions.UpdateRecord(s.inner, next.record); {
+		case err == nil:
+			next.record.Version++
+			s.cur = &next
+			if stale {
+				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})
+			}
+			return nil
+		case errors.Is(err, ErrRecordNotFound):
+			s.lose()
+			return nil
+		case !errors.Is(err, ErrConflict):
+			return err
+		case !s.suspect && !bind: // somebody has touched or written it
+			return nil
+		}
+		if err := s.reread(s.inner); err != nil || s.cur == nil {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// endProtected ends a login that is used from another client. The request goes
+// on as nobody's; its cookie is left, as that of any void session.
+func (s *state) endProtected() error {
+	cur := s.cur
+	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
+	ctx, cancel := detach(s.inner)
+	defer cancel()
+	if err := s.core.endDevice(ctx, cur.header.userID, cur.header.device, ""); err != nil {
+		return err
+	}
+	err := s.core.endLogins(ctx, cur.header.userID, func(h header) bool { return h.loginID == cur.header.loginID })
+	if err != nil {
+		return err
+	}
+	s.cur = nil
+	return nil
+}

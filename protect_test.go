@@ -1,0 +1,682 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// A roamer is a browser that may come from anywhere, as anything. It talks to
+// the application's handler without a network.
+type roamer struct {
+	app            *testapp.App
+	agent, address string // no agent: it sends none
+	cookies        map[string]string
+}
+
+const (
+	home      = "192.0.2.7:4711"
+	firefox   = "Firefox/150"
+	chromium  = "Chromium/150"
+	elsewhere = "198.51.100.9:4711"
+)
+
+func newRoamer(app *testapp.App) *roamer {
+	return &roamer{app, firefox, home, map[string]string{}}
+}
+
+// from returns a browser with the same cookies somewhere else.
+func (b *roamer) from(agent, address string) *roamer {
+	other := &roamer{b.app, agent, address, map[string]string{}}
+	for name, value := range b.cookies {
+		other.cookies[name] = value
+	}
+	return other
+}
+
+// restart leaves only the cookies that last.
+func (b *roamer) restart() {
+	for name := range b.cookies {
+		if !strings.HasSuffix(name, "-remember") {
+			delete(b.cookies, name)
+		}
+	}
+}
+
+func (b *roamer) do(ctx context.Context, method, target string, fields ...string) *httptest.ResponseRecorder {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = b.address
+	if b.agent != "" {
+		r.Header.Set("User-Agent", b.agent)
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.app.Server.Config.Handler.ServeHTTP(w, r)
+	res := w.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		} else {
+			b.cookies[c.Name] = c.Value
+		}
+	}
+	return w
+}
+
+func (b *roamer) who(ctx context.Context) string { return b.do(ctx, "GET", "/who").Body.String() }
+
+// enter logs in as susan.
+func (b *roamer) enter(t *testing.T, remember bool) {
+	t.Helper()
+	fields := []string{"login", "susan"}
+	if remember {
+		fields = append(fields, "remember", "1")
+	}
+	if w := b.do(t.Context(), "POST", "/enter", fields...); w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+}
+
+func (b *roamer) fresh(ctx context.Context) bool {
+	return b.do(ctx, "GET", "/fresh").Code == http.StatusOK
+}
+
+func protected(mode auth.Protection, address bool) func(*auth.Config) {
+	return func(c *auth.Config) { c.Protection, c.ProtectAddress = mode, address }
+}
+
+var allChanges = map[string]struct{ agent, address string }{
+	"nothing":       {firefox, home},
+	"the port":      {firefox, "192.0.2.7:1"},
+	"in the /24":    {firefox, "192.0.2.200:1"},
+	"agent":         {chromium, home},
+	"no agent":      {"", home},
+	"address":       {firefox, elsewhere},
+	"no address":    {firefox, "@"},
+	"both":          {chromium, elsewhere},
+	"case of agent": {"firefox/150", home},
+	"longer agent":  {firefox + "0", home},
+}
+
+func TestProtection(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		for _, address := range []bool{false, true} {
+			if mode == auth.ProtectOff && address {
+				continue
+			}
+			for _, remember := range []bool{false, true} {
+				for name, to := range allChanges {
+					t.Run(fmt.Sprintf("%d address=%v remembered=%v %s", mode, address, remember, name), func(t *testing.T) {
+						t.Parallel()
+						app := newActApp(t, protected(mode, address))
+						u := member(t, app.App, "susan", "")
+						owner := newRoamer(app.App)
+						owner.enter(t, remember)
+						if remember {
+							owner.restart()
+						}
+						if who := owner.who(t.Context()); who != "susan" || owner.fresh(t.Context()) == remember {
+							t.Fatalf("the owner is %q", who)
+						}
+						app.Events()
+						moved := strings.Contains(name, "agent") || name == "both" ||
+							address && (name == "address" || name == "no address")
+						thief := owner.from(to.agent, to.address)
+						w := thief.do(t.Context(), "GET", "/who")
+						wantWho := "susan"
+						if moved && mode == auth.ProtectStrong {
+							wantWho = "nobody"
+						}
+						if w.Code != http.StatusOK || w.Body.String() != wantWho || len(w.Header()["Set-Cookie"]) > 0 {
+							t.Errorf("it is %d %q, cookies %v", w.Code, w.Body, w.Header()["Set-Cookie"])
+						}
+						wantFresh := !remember && (!moved || mode == auth.ProtectOff)
+						if got := thief.fresh(t.Context()); got != wantFresh {
+							t.Errorf("there it is fresh=%v", got)
+						}
+						if got := owner.who(t.Context()); got != wantWho {
+							t.Errorf("the owner is %q", got)
+						}
+						if got := owner.fresh(t.Context()); got != wantFresh {
+							t.Errorf("for the owner it is fresh=%v", got)
+						}
+						if wantWho == "nobody" {
+							owner.restart()
+							if who := owner.who(t.Context()); who != "nobody" {
+								t.Errorf("the remembered device lives: %q", who)
+							}
+							for _, kind := range []string{"session", "remember"} {
+								if rs, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(rs) > 0 {
+									t.Errorf("%d records of %s are left, %v", len(rs), kind, err)
+								}
+							}
+						}
+						wantEvents := 0
+						if moved && (mode == auth.ProtectStrong || mode == auth.ProtectBasic && !remember) {
+							wantEvents = 1
+						}
+						got := 0
+						for _, e := range app.Events() {
+							if e.Kind == auth.EventProtected {
+								got++
+								if e.UserID != u.ID || e.Err == nil || e.UserAgent != to.agent {
+									t.Errorf("event %+v", e)
+								}
+							}
+						}
+						if got != wantEvents {
+							t.Errorf("%d events, not %d", got, wantEvents)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// The first 256 bytes of the agent count, as they are kept.
+func TestProtectLongAgent(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectStrong, false))
+	member(t, app.App, "susan", "")
+	b := newRoamer(app.App)
+	b.agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
+	b.enter(t, false)
+	for range 3 {
+		if who := b.who(t.Context()); who != "susan" {
+			t.Errorf("%q", who)
+		}
+	}
+}
+
+func TestProtectNetworks(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		at, then string
+		same     bool
+	}{
+		{"192.0.2.7:1", "192.0.2.255:2", true},
+		{"192.0.2.7:1", "192.0.3.7:1", false},
+		{"192.0.2.7:1", "[::ffff:192.0.2.9]:1", true}, // v4-mapped
+		{"[::ffff:192.0.2.9]:1", "192.0.2.7:1", true},
+		{"[::ffff:192.0.2.9]:1", "[::ffff:192.0.3.9]:1", false}, // the same /64
+		{"[2001:db8:1:2:aaaa::1]:1", "[2001:db8:1:2:bbbb::2]:9", true},
+		{"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
+		{"[fe80::1%eth0]:1", "[fe80::1%eth1]:1", true},
+		{"192.0.2.7:1", "[2001:db8:1:2::1]:1", false},
+		{"[2001:db8:1:2::1]:1", "192.0.2.7:1", false},
+		{"192.0.2.7:1", "pipe", false},
+		{"pipe", "@", true}, // no addresses at all
+		{"pipe", "192.0.2.7:1", true},
+		{"192.0.2.7:1", "192.0.2.7", false}, // no port: not an address that a server reports
+	} {
+		app := newActApp(t, protected(auth.ProtectStrong, true))
+		member(t, app.App, "susan", "")
+		b := newRoamer(app.App)
+		b.address = test.at
+		b.enter(t, false)
+		want := "susan"
+		if !test.same {
+			want = "nobody"
+		}
+		if who := b.from(firefox, test.then).who(t.Context()); who != want {
+			t.Errorf("from %s to %s: %q", test.at, test.then, who)
+		}
+	}
+}
+
+// Basic protection marks a login once, and for good.
+func TestProtectBasicOnce(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectBasic, false))
+	member(t, app.App, "susan", "")
+	owner := newRoamer(app.App)
+	owner.enter(t, false)
+	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "kept")
+	thief := owner.from(chromium, home)
+	app.Events()
+	for i := range 5 {
+		app.store.hook(nil, nil)
+		w := thief.do(t.Context(), "GET", "/who")
+		want := []string{"GetRecord", "LoadUser"}
+		if i == 0 {
+			want = []string{"GetRecord", "UpdateRecord", "LoadUser"}
+		}
+		if calls := app.store.made(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
+			t.Errorf("request %d: %q, calls %v, cookies %v", i, w.Body, calls, w.Header()["Set-Cookie"])
+		}
+	}
+	events := slices.DeleteFunc(app.Events(), func(e auth.Event) bool { return e.Kind != auth.EventProtected })
+	if len(events) != 1 {
+		t.Errorf("%d events", len(events))
+	}
+	app.store.hook(nil, nil)
+	if owner.fresh(t.Context()) || slices.Contains(app.store.made(), "UpdateRecord") {
+		t.Errorf("the owner's is fresh, or was written: %v", app.store.made())
+	}
+	for _, path := range []string{"/renew", "/put"} {
+		if thief.do(t.Context(), "POST", path, "key", "a", "value", "b"); thief.fresh(t.Context()) {
+			t.Errorf("fresh after %s", path)
+		}
+	}
+	owner.cookies = thief.cookies // whoever it is, it was rotated
+	if owner.fresh(t.Context()) || owner.do(t.Context(), "GET", "/get?key=k").Body.String() != "kept" {
+		t.Error("fresh for the owner, or its data is lost")
+	}
+}
+
+// ConfirmLogin binds the login to the client that confirms.
+func TestProtectConfirmBinds(t *testing.T) {
+	t.Parallel()
+	for _, address := range []bool{false, true} {
+		app := newActApp(t, protected(auth.ProtectBasic, address))
+		member(t, app.App, "susan", "")
+		app.f = func(w http.ResponseWriter, r *http.Request) {
+			if err := app.ConfirmLogin(r.Context()); err != nil {
+				app.Error(w, r, err)
+			}
+		}
+		b := newRoamer(app.App)
+		b.enter(t, false)
+		updated := b.from(chromium, home)
+		if address {
+			updated = b.from(firefox, elsewhere)
+		}
+		if updated.fresh(t.Context()) {
+			t.Fatal("fresh")
+		}
+		if w := updated.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK {
+			t.Fatal(w.Code)
+		}
+		for range 2 {
+			if !updated.fresh(t.Context()) {
+				t.Error("confirmed, and not fresh")
+			}
+		}
+		old := updated.from(firefox, home)
+		if old.fresh(t.Context()) || updated.fresh(t.Context()) {
+			t.Error("where the login was bound before, it is fresh")
+		}
+	}
+}
+
+// In the request that finds it, CurrentLogin and CheckFresh know already.
+func TestProtectBasicAtOnce(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectBasic, false))
+	member(t, app.App, "susan", "")
+	b := newRoamer(app.App)
+	b.enter(t, false)
+	app.f = func(_ http.ResponseWriter, r *http.Request) {
+		l, err := app.CurrentLogin(r.Context())
+		if err != nil || !l.Authenticated.IsZero() || app.CheckFresh(r.Context(), 0) == nil {
+			t.Errorf("%+v, %v", l, err)
+		}
+	}
+	b.from(chromium, home).do(t.Context(), "POST", "/act")
+}
+
+// Strong protection takes no cookie away, touches no other login, and lets the
+// same request log in.
+func TestProtectStrongRequest(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectStrong, false))
+	member(t, app.App, "susan", "")
+	mike := member(t, app.App, "mike", "")
+	owner, phone, visitor := newRoamer(app.App), newRoamer(app.App), newRoamer(app.App)
+	visitor.do(t.Context(), "POST", "/put", "key", "k", "value", "a visitor's")
+	phone.enter(t, true)
+	owner.enter(t, false)
+	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "susan's")
+	thief := owner.from(chromium, home)
+	for name, value := range visitor.cookies { // who has a visitor's cookie, too
+		thief.cookies[name] = value
+	}
+	app.f = func(w http.ResponseWriter, r *http.Request) {
+		if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
+			t.Errorf("the data of the session that was ended is there: %q", v)
+		}
+		if _, ok := app.CurrentUser(r.Context()); ok {
+			t.Error("somebody is logged in")
+		}
+		if err := app.LoginUser(r.Context(), mike); err != nil {
+			t.Error(err)
+		}
+	}
+	if w := thief.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK || thief.who(t.Context()) != "mike" {
+		t.Errorf("a login in that request: %d, then %q", w.Code, thief.who(t.Context()))
+	}
+	if w := owner.do(t.Context(), "GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
+		t.Errorf("the owner is %q, cookies %v", w.Body, w.Header()["Set-Cookie"])
+	}
+	if who := phone.who(t.Context()); who != "susan" {
+		t.Errorf("another login of the user's is %q", who)
+	}
+	if w := visitor.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "a visitor's" {
+		t.Errorf("the visitor's data is %q", w.Body)
+	}
+}
+
+// Guards send who is protected to the login page, as nobody.
+func TestProtectStrongGuards(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectStrong, false))
+	member(t, app.App, "susan", "")
+	for _, path := range []string{"/guarded", "/fresh"} {
+		b := newRoamer(app.App)
+		b.enter(t, true)
+		w := b.from(chromium, home).do(t.Context(), "GET", path)
+		if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "/login") {
+			t.Errorf("%s: %d to %q", path, w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
+// Request loaders are asked for who has lost a login that way.
+func TestProtectStrongAsksLoaders(t *testing.T) {
+	t.Parallel()
+	for _, remember := range []bool{false, true} {
+		var mike *testapp.User
+		app := newActApp(t, func(c *auth.Config) {
+			c.Protection = auth.ProtectStrong
+			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+				return auth.Grant{UserID: mike.ID}, nil
+			}}}
+		})
+		member(t, app.App, "susan", "")
+		mike = member(t, app.App, "mike", "")
+		b := newRoamer(app.App)
+		b.enter(t, remember)
+		if who := b.who(t.Context()); who != "susan" {
+			t.Fatal(who)
+		}
+		w := b.from(chromium, home).do(t.Context(), "GET", "/who")
+		if w.Body.String() != "mike" || len(w.Header()["Set-Cookie"]) > 0 {
+			t.Errorf("%q, cookies %v", w.Body, w.Header()["Set-Cookie"])
+		}
+	}
+}
+
+// A remembered login is bound as any other, and lasts (Flask-Login's did for
+// one request).
+func TestProtectStrongRemembered(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectStrong, true))
+	member(t, app.App, "susan", "")
+	b := newRoamer(app.App)
+	b.enter(t, true)
+	for range 3 {
+		b.restart()
+		app.Clock.Advance(2 * time.Minute)
+		for i := range 5 {
+			if who := b.who(t.Context()); who != "susan" {
+				t.Errorf("request %d: %q", i, who)
+			}
+			app.Clock.Advance(20 * time.Second)
+		}
+	}
+}
+
+// What a visitor has is bound to nobody.
+func TestProtectIgnoresVisitors(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app := newActApp(t, protected(mode, true))
+		member(t, app.App, "susan", "")
+		b := newRoamer(app.App)
+		b.do(t.Context(), "POST", "/put", "key", "k", "value", "v")
+		moved := b.from(chromium, elsewhere)
+		app.Clock.Advance(2 * time.Minute)
+		for range 2 {
+			if w := moved.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "v" {
+				t.Errorf("mode %d: the visitor's data is %q", mode, w.Body)
+			}
+		}
+		if moved.enter(t, false); moved.do(t.Context(), "GET", "/get?key=k").Body.String() != "v" {
+			t.Errorf("mode %d: it is lost at the login", mode)
+		}
+		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
+			t.Errorf("mode %d: an event", mode)
+		}
+	}
+}
+
+// A login that was made without a User-Agent is bound to the first one that it
+// is seen with.
+func TestProtectBindsAtFirstSight(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app := newActApp(t, protected(mode, true))
+		member(t, app.App, "susan", "")
+		b := newRoamer(app.App)
+		b.agent, b.address = "", "pipe"
+		b.enter(t, false)
+		if !b.fresh(t.Context()) {
+			t.Error("bound to nothing, and not fresh")
+		}
+		app.store.hook(nil, nil)
+		seen := b.from(firefox, home)
+		for i := range 3 {
+			if !seen.fresh(t.Context()) {
+				t.Errorf("mode %d, request %d: not fresh", mode, i)
+			}
+		}
+		writes := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "UpdateRecord" })
+		if len(writes) != 1 {
+			t.Errorf("mode %d: %d writes", mode, len(writes))
+		}
+		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
+			t.Errorf("mode %d: an event", mode)
+		}
+		if b.from(chromium, home).fresh(t.Context()) {
+			t.Errorf("mode %d: fresh at another agent", mode)
+		}
+	}
+}
+
+// A login that was made before protection was switched on is bound to the
+// client it was made by.
+func TestProtectSwitchedOn(t *testing.T) {
+	t.Parallel()
+	fixed := func(mode auth.Protection) func(*auth.Config) {
+		return func(c *auth.Config) { c.BaseURL, c.Protection = "http://localhost:1", mode }
+	}
+	off := newActApp(t, fixed(auth.ProtectOff))
+	member(t, off.App, "susan", "")
+	b := newRoamer(off.App)
+	b.enter(t, false)
+	b.app = testapp.New(t, off.store, off.Clock, fixed(auth.ProtectStrong))
+	if who := b.who(t.Context()); who != "susan" {
+		t.Errorf("the same client: %q", who)
+	}
+	if who := b.from(chromium, home).who(t.Context()); who != "nobody" {
+		t.Errorf("another client: %q", who)
+	}
+}
+
+func TestProtectConfig(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		mode    auth.Protection
+		address bool
+		want    string
+	}{
+		{auth.ProtectOff, false, ""},
+		{auth.ProtectBasic, true, ""},
+		{auth.ProtectStrong, true, ""},
+		{auth.ProtectOff, true, "ProtectAddress"},
+		{-1, false, "Protection"},
+		{3, false, "Protection"},
+		{99, true, "Protection"},
+	} {
+		cfg := goodConfig()
+		cfg.Protection, cfg.ProtectAddress = test.mode, test.address
+		_, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg)
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%d, %v: %v", test.mode, test.address, err)
+		}
+	}
+}
+
+// A store that fails at any step gives a 5xx: neither the user, nor nobody. The
+// thief's next request is nobody's, or stale.
+func TestProtectStoreFails(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		for _, after := range []bool{false, true} {
+			for _, remember := range []bool{false, true} {
+				for k := 1; ; k++ {
+					app := newActApp(t, protected(mode, false))
+					member(t, app.App, "susan", "")
+					owner := newRoamer(app.App)
+					owner.enter(t, remember)
+					thief := owner.from(chromium, home)
+					n := 0
+					fail := func(string) error {
+						if n++; n == k {
+							return errStore
+						}
+						return nil
+					}
+					if after {
+						app.store.hook(nil, fail)
+					} else {
+						app.store.hook(fail, nil)
+					}
+					w := thief.do(t.Context(), "GET", "/fresh")
+					reached := n >= k
+					app.store.hook(nil, nil)
+					if reached && w.Code != http.StatusInternalServerError {
+						t.Errorf("mode %d, call %d, after=%v: %d to %q", mode, k, after, w.Code, w.Header().Get("Location"))
+					}
+					if w.Code == http.StatusOK || len(w.Header()["Set-Cookie"]) > 0 && w.Code >= 500 {
+						t.Errorf("mode %d, call %d, after=%v: %d, cookies %v", mode, k, after, w.Code, w.Header()["Set-Cookie"])
+					}
+					who := thief.who(t.Context())
+					if thief.fresh(t.Context()) || mode == auth.ProtectStrong && who != "nobody" || mode == auth.ProtectBasic && who != "susan" {
+						t.Errorf("mode %d, call %d, after=%v: then %q", mode, k, after, who)
+					}
+					if !reached {
+						if k < 3 {
+							t.Errorf("mode %d: only %d calls", mode, n)
+						}
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// A writer that is first does not save the thief.
+func TestProtectConflicts(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		for name, race := range map[string]func(*testing.T, *roamer){
+			"a write": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/put", "key", "k", "value", "v") },
+			"a touch": func(t *testing.T, b *roamer) { b.app.Clock.Advance(2 * time.Minute); b.who(t.Context()) },
+			"another thief": func(t *testing.T, b *roamer) {
+				b.from("Curl/8", home).who(t.Context())
+			},
+			"a logout":   func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/logout") },
+			"a rotation": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/renew") },
+		} {
+			app := newActApp(t, protected(mode, false))
+			member(t, app.App, "susan", "")
+			owner := newRoamer(app.App)
+			owner.enter(t, false)
+			thief := owner.from(chromium, home)
+			verb := "UpdateRecord"
+			if mode == auth.ProtectStrong {
+				verb = "ListRecords"
+			}
+			app.Events()
+			var raced atomic.Bool
+			app.store.hook(func(call string) error {
+				if call == verb && raced.CompareAndSwap(false, true) {
+					race(t, owner)
+				}
+				return nil
+			}, nil)
+			w := thief.do(t.Context(), "GET", "/fresh")
+			if !raced.Load() {
+				t.Fatalf("mode %d, %s: no race", mode, name)
+			}
+			if w.Code != http.StatusSeeOther {
+				t.Errorf("mode %d, %s: %d", mode, name, w.Code)
+			}
+			stolen := 0
+			for _, k := range kinds(app.Events()) {
+				if k == auth.EventProtected {
+					stolen++
+				}
+			}
+			if mode == auth.ProtectBasic && stolen > 1 {
+				t.Errorf("%s: %d events", name, stolen)
+			}
+			ended := name == "a rotation" || name == "a logout" // by which the thief's token is worthless
+			if mode == auth.ProtectBasic && !ended && (owner.who(t.Context()) != "susan" || owner.fresh(t.Context())) {
+				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.who(t.Context()), owner.fresh(t.Context()))
+			}
+			if thief.fresh(t.Context()) {
+				t.Errorf("mode %d, %s: then it is fresh", mode, name)
+			}
+			if mode == auth.ProtectStrong && owner.who(t.Context()) != "nobody" {
+				t.Errorf("%s: the owner is %q", name, owner.who(t.Context()))
+			}
+		}
+	}
+}
+
+// A thief's cookie and a request of the owner's at the same moment, again and
+// again: the login ends stale, or ended.
+func TestProtectRaces(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app := newActApp(t, protected(mode, false))
+		member(t, app.App, "susan", "")
+		for i := range 50 {
+			owner := newRoamer(app.App)
+			owner.enter(t, i%2 == 0)
+			thief := owner.from(chromium, home)
+			writing := owner.from(firefox, home)
+			if i%4 >= 2 {
+				app.Clock.Advance(2 * time.Minute)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				writing.do(t.Context(), "POST", "/put", "key", "k", "value", fmt.Sprint(i))
+			}()
+			if thief.fresh(t.Context()) {
+				t.Errorf("mode %d, round %d: fresh for the thief", mode, i)
+			}
+			<-done
+			want := "susan"
+			if mode == auth.ProtectStrong {
+				want = "nobody"
+			}
+			if who := owner.who(t.Context()); who != want || owner.fresh(t.Context()) {
+				t.Errorf("mode %d, round %d: %q, fresh=%v", mode, i, who, owner.fresh(t.Context()))
+			}
+		}
+	}
+}

@@ -1,0 +1,578 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+func prefixes(list ...string) []netip.Prefix {
+	var p []netip.Prefix
+	for _, text := range list {
+		p = append(p, netip.MustParsePrefix(text))
+	}
+	return p
+}
+
+// behind is an application behind proxies, with the user susan.
+func behind(t *testing.T, proxies []netip.Prefix, change ...func(*auth.Config)) *testapp.App {
+	t.Helper()
+	app, _ := faultyApp(t, func(c *auth.Config) {
+		atAppExample(c)
+		c.TrustedProxies = proxies
+		for _, f := range change {
+			f(c)
+		}
+	})
+	app.Create(t, "susan", false)
+	return app
+}
+
+// from is a request by somebody. header may be nil.
+func from(ctx context.Context, app *testapp.App, peer, method, target string, form url.Values, header http.Header) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
+	r.Header = header.Clone()
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = peer
+	w := httptest.NewRecorder()
+	app.Server.Config.Handler.ServeHTTP(w, r)
+	return w
+}
+
+// seenAs logs susan in and returns the address that the event and her list of
+// logins have.
+func seenAs(t *testing.T, app *testapp.App, peer string, header http.Header) string {
+	t.Helper()
+	app.Events()
+	if w := from(t.Context(), app, peer, "POST", "/enter", url.Values{"login": {"susan"}}, header); w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+	events := app.Events()
+	at := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventLogin })
+	if at < 0 {
+		t.Fatalf("events %v", kinds(events))
+	}
+	u, err := app.Store.FindUser(t.Context(), "susan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins, err := app.Logins(t.Context(), u.ID)
+	if err != nil || !slices.ContainsFunc(logins, func(l auth.Login) bool { return l.Address == events[at].Address }) {
+		t.Errorf("the event has %q, the logins are %+v, %v", events[at].Address, logins, err)
+	}
+	if err := app.Store.DeleteRecords(t.Context(), "session", u.ID); err != nil {
+		t.Fatal(err)
+	}
+	return events[at].Address
+}
+
+func TestClientAddress(t *testing.T) {
+	t.Parallel()
+	const proxy = "10.0.0.1:4711"
+	apps := map[string]*testapp.App{
+		"none":   behind(t, nil),
+		"ten":    behind(t, prefixes("10.0.0.0/8", "2001:db8:a::/48")),
+		"one":    behind(t, prefixes("10.0.0.1/32")),
+		"mapped": behind(t, []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("::ffff:10.0.0.0"), 104)}),
+	}
+	long := strings.Repeat("x", 10000)
+	for _, c := range []struct {
+		what, proxies, peer string
+		forwarded           []string
+		want                string
+	}{
+		{"no proxy", "none", "192.0.2.7:1", nil, "192.0.2.7"},
+		{"no proxy, a lie", "none", "192.0.2.7:1", []string{"203.0.113.9"}, "192.0.2.7"},
+		{"no proxy, IPv6", "none", "[2001:DB8::0:7]:1", nil, "2001:db8::7"},
+		{"no proxy, mapped", "none", "[::ffff:192.0.2.7]:1", nil, "192.0.2.7"},
+		{"no proxy, zone", "none", "[fe80::1%eth0]:1", nil, "fe80::1"},
+		{"no proxy, Unix socket", "none", "@", []string{"203.0.113.9"}, ""},
+		{"no proxy, nothing", "none", "", []string{"203.0.113.9"}, ""},
+		{"no proxy, set by a middleware", "none", "192.0.2.7", nil, ""},
+
+		{"one hop", "ten", proxy, []string{"203.0.113.9"}, "203.0.113.9"},
+		{"no header", "ten", proxy, nil, "10.0.0.1"},
+		{"an empty header", "ten", proxy, []string{""}, "10.0.0.1"},
+		{"spaces alone", "ten", proxy, []string{" \t "}, "10.0.0.1"},
+		{"not by a proxy", "ten", "192.0.2.7:1", []string{"203.0.113.9"}, "192.0.2.7"},
+		{"not by a proxy, with its address", "ten", "192.0.2.7:1", []string{"10.0.0.1"}, "192.0.2.7"},
+		{"the client lies", "ten", proxy, []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"},
+		{"the client names a proxy", "ten", proxy, []string{"198.51.100.1, 10.0.0.2, 203.0.113.9"}, "203.0.113.9"},
+		{"two proxies", "ten", proxy, []string{"203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		{"two proxies and a lie", "ten", proxy, []string{"198.51.100.1,203.0.113.9,10.0.0.2"}, "203.0.113.9"},
+		{"three proxies, another family", "ten", "[2001:db8:a::1]:80", []string{"203.0.113.9, 10.2.3.4, 2001:db8:a:ffff::"}, "203.0.113.9"},
+		{"a proxy that is not trusted", "one", proxy, []string{"203.0.113.9, 10.0.0.2"}, "10.0.0.2"},
+		{"two lines", "ten", proxy, []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
+		{"two lines, the last by a proxy", "ten", proxy, []string{"198.51.100.1, 203.0.113.9", "10.0.0.2"}, "203.0.113.9"},
+		{"an empty line at the end", "ten", proxy, []string{"203.0.113.9", ""}, "10.0.0.1"},
+		{"all are proxies", "ten", proxy, []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"all are proxies, in lines", "ten", proxy, []string{"10.0.0.4", "10.0.0.3,10.0.0.2"}, "10.0.0.4"},
+		{"mapped prefix", "mapped", proxy, []string{"203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		{"mapped peer", "ten", "[::ffff:10.0.0.1]:1", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"mapped hop", "ten", proxy, []string{"203.0.113.9, ::ffff:10.0.0.2"}, "203.0.113.9"},
+		{"mapped client", "ten", proxy, []string{"::FFFF:203.0.113.9"}, "203.0.113.9"},
+		{"peer with a zone", "ten", "[2001:db8:a::1%eth0]:80", []string{"203.0.113.9"}, "203.0.113.9"},
+
+		{"port", "ten", proxy, []string{"203.0.113.9:5678"}, "203.0.113.9"},
+		{"IPv6", "ten", proxy, []string{"2001:DB8:0:0::1"}, "2001:db8::1"},
+		{"IPv6 and port", "ten", proxy, []string{"[2001:db8::1]:80"}, "2001:db8::1"},
+		{"IPv6 in brackets", "ten", proxy, []string{"[2001:db8::1]"}, "2001:db8::1"},
+		{"IPv6 and zone", "ten", proxy, []string{"fe80::1%eth0"}, "fe80::1"},
+		{"loopback", "ten", proxy, []string{"::1"}, "::1"},
+		{"proxies with ports", "ten", proxy, []string{"203.0.113.9:1, 10.0.0.2:2, [2001:db8:a::1]:3"}, "203.0.113.9"},
+		{"spaces and tabs", "ten", proxy, []string{"  203.0.113.9 \t,\t10.0.0.2  "}, "203.0.113.9"},
+
+		{"unknown", "ten", proxy, []string{"unknown"}, "10.0.0.1"},
+		{"unknown before a proxy", "ten", proxy, []string{"203.0.113.9, unknown, 10.0.0.2"}, "10.0.0.2"},
+		{"unknown further off", "ten", proxy, []string{"unknown, 203.0.113.9"}, "203.0.113.9"},
+		{"garbage", "ten", proxy, []string{"203.0.113.9, a,b"}, "10.0.0.1"},
+		{"a comma at the end", "ten", proxy, []string{"203.0.113.9,"}, "10.0.0.1"},
+		{"two commas", "ten", proxy, []string{"203.0.113.9,,10.0.0.2"}, "10.0.0.2"},
+		{"commas alone", "ten", proxy, []string{",,,,"}, "10.0.0.1"},
+		{"quotes", "ten", proxy, []string{`"203.0.113.9"`}, "10.0.0.1"},
+		{"as in Forwarded", "ten", proxy, []string{"for=203.0.113.9"}, "10.0.0.1"},
+		{"a name", "ten", proxy, []string{"client.example"}, "10.0.0.1"},
+		{"a name and a port", "ten", proxy, []string{"client.example:80"}, "10.0.0.1"},
+		{"four numbers and a fifth", "ten", proxy, []string{"203.0.113.9.1"}, "10.0.0.1"},
+		{"leading zero", "ten", proxy, []string{"203.0.113.09"}, "10.0.0.1"},
+		{"short", "ten", proxy, []string{"203.0"}, "10.0.0.1"},
+		{"a prefix", "ten", proxy, []string{"203.0.113.0/24"}, "10.0.0.1"},
+		{"port out of range", "ten", proxy, []string{"203.0.113.9:99999"}, "10.0.0.1"},
+		{"colon alone", "ten", proxy, []string{"203.0.113.9:"}, "10.0.0.1"},
+		{"IPv4 in brackets", "ten", proxy, []string{"[203.0.113.9]"}, "10.0.0.1"},
+		{"IPv4 in brackets and port", "ten", proxy, []string{"[203.0.113.9]:80"}, "10.0.0.1"},
+		{"empty brackets", "ten", proxy, []string{"[]"}, "10.0.0.1"},
+		{"open bracket", "ten", proxy, []string{"[2001:db8::1"}, "10.0.0.1"},
+		{"closed bracket", "ten", proxy, []string{"2001:db8::1]"}, "10.0.0.1"},
+		{"NUL", "ten", proxy, []string{"203.0.113.9\x00"}, "10.0.0.1"},
+		{"space inside", "ten", proxy, []string{"203.0.113.9 10.0.0.2"}, "10.0.0.1"},
+		{"line feed", "ten", proxy, []string{"203.0.113.9\n10.0.0.2"}, "10.0.0.1"},
+		{"no-break space", "ten", proxy, []string{"203.0.113.9\u00a0"}, "10.0.0.1"},
+		{"fullwidth", "ten", proxy, []string{"２０３.0.113.9"}, "10.0.0.1"},
+		{"10 kB", "ten", proxy, []string{long}, "10.0.0.1"},
+		{"10 kB before the client", "ten", proxy, []string{long + ", 203.0.113.9"}, "203.0.113.9"},
+		{"10 kB before a proxy", "ten", proxy, []string{long + ", 10.0.0.2"}, "10.0.0.2"},
+		// Cut anywhere, it would be an address that nobody has been seen with.
+		{"10 kB with an address at its end", "ten", proxy, []string{long + " 203.0.113.9"}, "10.0.0.1"},
+		{"10 kB and spaces before an address", "ten", proxy, []string{long + strings.Repeat(" ", 200) + "203.0.113.9"}, "10.0.0.1"},
+		{"10 kB of digits", "ten", proxy, []string{strings.Repeat("1", 9990) + "203.0.113.9"}, "10.0.0.1"},
+		{"10 kB of spaces", "ten", proxy, []string{"203.0.113.9" + strings.Repeat(" ", 10000)}, "10.0.0.1"},
+		{"a megabyte of proxies", "ten", proxy, []string{strings.Repeat("10.0.0.9,", 110000) + "10.0.0.2"}, "10.0.0.9"},
+		{"a megabyte of commas", "ten", proxy, []string{strings.Repeat(",", 1<<20)}, "10.0.0.1"},
+		{"32 proxies", "ten", proxy, []string{"203.0.113.9" + strings.Repeat(",10.0.0.2", 31)}, "203.0.113.9"},
+		{"33 proxies", "ten", proxy, []string{"203.0.113.9,10.0.0.3" + strings.Repeat(",10.0.0.2", 31)}, "10.0.0.3"},
+		{"33 lines", "ten", proxy, append([]string{"203.0.113.9", "10.0.0.3"}, slices.Repeat([]string{"10.0.0.2"}, 31)...), "10.0.0.3"},
+
+		{"Unix socket", "ten", "@", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"abstract Unix socket", "ten", "@nginx", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"Unix socket with a path", "ten", "/run/nginx.sock", []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"},
+		{"nothing", "ten", "", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"Unix socket and another proxy", "ten", "@", []string{"203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		{"Unix socket and no header", "ten", "@", nil, ""},
+		{"Unix socket and garbage", "ten", "@", []string{"unknown"}, ""},
+		// Not what a server writes, and who knows who did.
+		{"a peer that is a name", "ten", "client.example:80", []string{"203.0.113.9"}, ""},
+		{"a peer without a port", "ten", "192.0.2.7", []string{"203.0.113.9"}, ""},
+		{"a proxy without a port", "ten", "10.0.0.1", []string{"203.0.113.9"}, ""},
+		{"a peer that is garbage", "ten", "unknown", []string{"203.0.113.9"}, ""},
+		{"a peer in open brackets", "ten", "[10.0.0.1", []string{"203.0.113.9"}, ""},
+		{"a peer that is a list", "ten", "10.0.0.1:80, 10.0.0.2", []string{"203.0.113.9"}, ""},
+	} {
+		var header http.Header
+		if c.forwarded != nil {
+			header = http.Header{"X-Forwarded-For": c.forwarded}
+		}
+		if got := seenAs(t, apps[c.proxies], c.peer, header); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// Nobody's word counts but that of X-Forwarded-For.
+func TestClientAddressOtherHeaders(t *testing.T) {
+	t.Parallel()
+	app := behind(t, prefixes("10.0.0.0/8"))
+	for _, name := range []string{
+		"Forwarded", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "X-Forwarded", "X-Cluster-Client-Ip",
+		"Forwarded-For", "Fastly-Client-Ip", "X-Original-Forwarded-For", "X-Appengine-User-Ip", "Via", "Client-Ip",
+	} {
+		for _, value := range []string{"203.0.113.9", `for="203.0.113.9"`} {
+			if got := seenAs(t, app, "10.0.0.1:1", http.Header{name: {value}}); got != "10.0.0.1" {
+				t.Errorf("%s: %s is %q", name, value, got)
+			}
+			h := http.Header{name: {value}, "X-Forwarded-For": {"192.0.2.7"}}
+			if got := seenAs(t, app, "10.0.0.1:1", h); got != "192.0.2.7" {
+				t.Errorf("%s: %s beside X-Forwarded-For is %q", name, value, got)
+			}
+		}
+	}
+}
+
+// Over connections, as a proxy makes them.
+func TestClientAddressOverHTTP(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, func(c *auth.Config) { c.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
+	app.Create(t, "susan", false)
+	socket, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := &http.Server{Handler: app.Server.Config.Handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = local.Serve(socket) }()
+	t.Cleanup(func() { _ = local.Close() })
+	tcp, unix := app.Client(t), app.Client(t)
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket.Addr().String())
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	unix.HTTP = &http.Client{Transport: transport}
+	for what, c := range map[string]*testapp.Client{"TCP": tcp, "Unix socket": unix} {
+		app.Events()
+		c.Do("POST", "/enter", url.Values{"login": {"susan"}}, http.Header{"X-Forwarded-For": {"198.51.100.1, 203.0.113.9", "127.0.0.2"}})
+		if e := app.Events(); len(e) != 1 || e[0].Address != "203.0.113.9" {
+			t.Errorf("%s: %+v", what, e)
+		}
+	}
+}
+
+// A login that is bound to a network is bound to the client's, not the proxy's.
+func TestClientAddressProtects(t *testing.T) {
+	t.Parallel()
+	app := behind(t, prefixes("10.0.0.0/8"), func(c *auth.Config) {
+		c.Protection, c.ProtectAddress = auth.ProtectStrong, true
+	})
+	w := from(t.Context(), app, "10.0.0.1:1", "POST", "/enter", url.Values{"login": {"susan"}}, http.Header{"X-Forwarded-For": {"203.0.113.9"}})
+	cookies := w.Result().Cookies()
+	if len(cookies) != 1 {
+		t.Fatal(w.Code, cookies)
+	}
+	who := func(peer, client string) string {
+		h := http.Header{"X-Forwarded-For": {client}, "Cookie": {cookies[0].Name + "=" + cookies[0].Value}}
+		return from(t.Context(), app, peer, "GET", "/who", nil, h).Body.String()
+	}
+	if got := who("10.9.9.9:1", "203.0.113.77"); got != "susan" {
+		t.Errorf("by another proxy, from the same network: %s", got)
+	}
+	if got := who("10.0.0.1:1", "198.51.100.1"); got != "nobody" {
+		t.Errorf("by the same proxy, from another network: %s", got)
+	}
+}
+
+// The address is that of the request as it came, whatever is done to it later.
+func TestClientAddressStays(t *testing.T) {
+	t.Parallel()
+	app := behind(t, prefixes("10.0.0.0/8"))
+	u, err := app.Store.FindUser(t.Context(), "susan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Mux.HandleFunc("POST /change", func(_ http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-Forwarded-For", "198.51.100.1")
+		r.RemoteAddr = "198.51.100.2:1"
+		if err := app.LoginUser(r.Context(), u); err != nil {
+			t.Error(err)
+		}
+	})
+	app.Events()
+	from(t.Context(), app, "10.0.0.1:1", "POST", "/change", nil, http.Header{"X-Forwarded-For": {"203.0.113.9"}})
+	if e := app.Events(); len(e) != 1 || e[0].Address != "203.0.113.9" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Nothing that a client sends chooses the address, once a proxy has added the
+// client's; and without it there is a clean one or none.
+func FuzzForwardedFor(f *testing.F) {
+	for _, seed := range []string{"", "203.0.113.9", "10.0.0.2, 10.0.0.3", "unknown", "[::1]:80,", "::ffff:10.0.0.1\n10.0.0.2", "fe80::1%10.0.0.1"} {
+		f.Add(seed)
+	}
+	config := goodConfig()
+	config.TrustedProxies = prefixes("10.0.0.0/8", "::1/128")
+	var seen string
+	config.OnEvent = func(_ context.Context, e auth.Event) { seen = e.Address }
+	manager, err := auth.New(memstore.New[testapp.User](), config)
+	if err != nil {
+		f.Fatal(err)
+	}
+	h := manager.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = manager.Authenticate(r.Context(), "nobody", "")
+	}))
+	ask := func(lines []string) string {
+		seen = "no event"
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = "10.0.0.1:1", lines
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		return seen
+	}
+	f.Fuzz(func(t *testing.T, sent string) {
+		lines := strings.Split(sent, "\n")
+		got := ask(lines)
+		if a, err := netip.ParseAddr(got); err != nil || a.String() != got || a.Zone() != "" || a.Is4In6() {
+			t.Errorf("%q is from %q", sent, got)
+		}
+		for _, added := range [][]string{{sent + ", 192.0.2.7"}, append(lines, "192.0.2.7:80, 10.0.0.2"), append(lines, "192.0.2.7", "::1")} {
+			if got := ask(added); got != "192.0.2.7" {
+				t.Errorf("%q is from %q", added, got)
+			}
+		}
+	})
+}
+
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	mapped := func(bits int) netip.Prefix { return netip.PrefixFrom(netip.MustParseAddr("::ffff:0:0"), bits) }
+	for _, c := range []struct {
+		what    string
+		proxies []netip.Prefix
+		ok      bool
+	}{
+		{"none", nil, true},
+		{"some", prefixes("10.0.0.0/8", "127.0.0.1/32", "::1/128", "fd00::/8"), true},
+		{"bits of a host", prefixes("10.1.2.3/8"), true},
+		{"half of all", prefixes("0.0.0.0/1"), true},
+		{"mapped", []netip.Prefix{mapped(104)}, true},
+		{"the zero value", make([]netip.Prefix, 1), false},
+		{"a second that is none", append(prefixes("10.0.0.0/8"), netip.Prefix{}), false},
+		{"too many bits", []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("10.0.0.0"), 33)}, false},
+		{"negative", []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("10.0.0.0"), -1)}, false},
+		{"everybody", prefixes("0.0.0.0/0"), false},
+		{"everybody with bits of a host", prefixes("10.0.0.1/0"), false},
+		{"everybody by IPv6", prefixes("::/0"), false},
+		{"a second that is everybody", prefixes("10.0.0.0/8", "::/0"), false},
+		{"everybody mapped", []netip.Prefix{mapped(96)}, false},
+		{"everybody mapped and more", []netip.Prefix{mapped(90)}, false},
+		{"mapped and negative", []netip.Prefix{mapped(-1)}, false},
+	} {
+		cfg := goodConfig()
+		cfg.TrustedProxies = c.proxies
+		_, err := auth.New(memstore.New[testapp.User](), cfg)
+		if (err == nil) != c.ok || err != nil && !strings.HasPrefix(err.Error(), "auth: TrustedProxies") {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	// What the application does with its slice later is its own affair.
+	list := prefixes("10.0.0.0/8")
+	app := behind(t, list)
+	list[0] = netip.MustParsePrefix("192.0.2.0/24")
+	if got := seenAs(t, app, "192.0.2.1:1", http.Header{"X-Forwarded-For": {"203.0.113.9"}}); got != "192.0.2.1" {
+		t.Errorf("seen as %s", got)
+	}
+}
+
+// suspicions are the events about proxies among those that an application has
+// had.
+func suspicions(app *testapp.App) []auth.Event {
+	return slices.DeleteFunc(app.Events(), func(e auth.Event) bool { return e.Kind != auth.EventProxySuspected })
+}
+
+func TestProxySuspectedByHeader(t *testing.T) {
+	t.Parallel()
+	forwarded := http.Header{"X-Forwarded-For": {"203.0.113.9"}}
+	get := func(app *testapp.App, peer string, header http.Header) []auth.Event {
+		from(t.Context(), app, peer, "GET", "/", nil, header)
+		return suspicions(app)
+	}
+	for what, c := range map[string]struct {
+		proxies []netip.Prefix
+		peer    string
+	}{
+		"no proxies":              {nil, "192.0.2.7:1"},
+		"no proxies, private":     {nil, "10.0.0.1:1"},
+		"no proxies, Unix socket": {nil, "@"},
+		"another":                 {prefixes("10.0.0.0/8"), "192.0.2.7:1"},
+		"garbage":                 {prefixes("10.0.0.0/8"), "unknown"},
+	} {
+		app := behind(t, c.proxies)
+		if e := get(app, c.peer, nil); len(e) != 0 {
+			t.Errorf("%s: without the header: %v", what, e)
+		}
+		if e := get(app, c.peer, http.Header{"Forwarded": {"for=203.0.113.9"}, "X-Real-Ip": {"203.0.113.9"}}); len(e) != 0 {
+			t.Errorf("%s: with other headers: %v", what, e)
+		}
+		e := get(app, c.peer, forwarded)
+		if len(e) != 1 || e[0].Err == nil || !strings.Contains(e[0].Err.Error(), "X-Forwarded-For") || e[0].Address == "203.0.113.9" {
+			t.Errorf("%s: %+v", what, e)
+		}
+		if e := get(app, c.peer, forwarded); len(e) != 0 {
+			t.Errorf("%s: again: %v", what, e)
+		}
+		if !strings.Contains(app.Logs(), "level=WARN msg=auth event=proxy-suspected") {
+			t.Errorf("%s: not in the log", what)
+		}
+	}
+	app := behind(t, prefixes("10.0.0.0/8"))
+	for _, peer := range []string{"10.0.0.1:1", "@"} {
+		if e := get(app, peer, forwarded); len(e) != 0 {
+			t.Errorf("by the proxy %s: %v", peer, e)
+		}
+	}
+	if e := get(app, "192.0.2.7:1", forwarded); len(e) != 1 {
+		t.Errorf("after those of a proxy: %v", e)
+	}
+}
+
+// Once, however many ask at once; and who hears of it may ask who the user is.
+func TestProxySuspectedOnce(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	var mu sync.Mutex
+	heard := map[string]int{}
+	app = behind(t, nil, func(c *auth.Config) {
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind != auth.EventProxySuspected {
+				return
+			}
+			u, ok := app.CurrentUser(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			if heard[e.Err.Error()]++; ok {
+				heard[u.Username]++
+			}
+		}
+	})
+	c := &roamer{app, "agent", "10.0.0.1:1", map[string]string{}}
+	c.enter(t, false)
+	cookie := cookieHeader(c.cookies)
+	const many = 200
+	finish(t, func() {
+		var wg sync.WaitGroup
+		for range many {
+			wg.Go(func() {
+				h := http.Header{"X-Forwarded-For": {"203.0.113.9"}, "Cookie": cookie["Cookie"]}
+				// A login without a password costs no hash.
+				from(context.Background(), app, "10.0.0.1:1", "POST", "/login", url.Values{"login": {"susan"}}, h)
+			})
+		}
+		wg.Wait()
+	})
+	if heard["susan"] != 2 || len(heard) != 3 {
+		t.Errorf("heard %v", heard)
+	}
+	for reason, n := range heard {
+		if reason != "susan" && n != 1 {
+			t.Errorf("%d times: %s", n, reason)
+		}
+	}
+}
+
+func TestProxySuspectedByLogins(t *testing.T) {
+	t.Parallel()
+	same := func(peer string) func(int) string { return func(int) string { return peer } }
+	oneOther := func(peer, other string, at int) func(int) string {
+		return func(i int) string {
+			if i == at {
+				return other
+			}
+			return peer
+		}
+	}
+	forwarded := func(client string) http.Header { return http.Header{"X-Forwarded-For": {client}} }
+	for _, c := range []struct {
+		what    string
+		base    string
+		proxies []netip.Prefix
+		peer    func(int) string
+		header  http.Header
+		want    int
+	}{
+		{"private", "", nil, same("10.0.0.1:1"), nil, 1},
+		{"private, other ports", "", nil, func(i int) string { return fmt.Sprintf("10.0.0.1:%d", i+1) }, nil, 1},
+		{"private IPv6", "", nil, same("[fd00::1]:1"), nil, 1},
+		{"loopback", "", nil, same("127.0.0.1:1"), nil, 1},
+		{"loopback IPv6", "", nil, same("[::1]:1"), nil, 1},
+		{"link-local", "", nil, same("[fe80::1%eth0]:1"), nil, 1},
+		{"mapped", "", nil, same("[::ffff:192.168.0.1]:1"), nil, 1},
+		{"Unix socket", "", nil, same("@"), nil, 1},
+		{"public", "", nil, same("192.0.2.7:1"), nil, 0},
+		{"two", "", nil, func(i int) string { return fmt.Sprintf("10.0.0.%d:1", i%2) }, nil, 0},
+		{"the first is another", "", nil, oneOther("10.0.0.1:1", "10.0.0.2:1", 0), nil, 0},
+		{"the last of a hundred is another", "", nil, oneOther("10.0.0.1:1", "10.0.0.2:1", 99), nil, 0},
+		{"the one after them is another", "", nil, oneOther("10.0.0.1:1", "10.0.0.2:1", 100), nil, 1},
+		{"one is public", "", nil, oneOther("10.0.0.1:1", "192.0.2.7:1", 50), nil, 0},
+		{"one has no address", "", nil, oneOther("10.0.0.1:1", "@", 50), nil, 0},
+		{"development", "http://localhost:8080", nil, same("127.0.0.1:1"), nil, 0},
+		{"a trusted proxy", "", prefixes("10.0.0.0/8"), same("10.0.0.1:1"), forwarded("203.0.113.9"), 0},
+		{"a trusted proxy that adds nothing", "", prefixes("10.0.0.0/8"), same("10.0.0.1:1"), nil, 1},
+		{"another proxy before the trusted one", "", prefixes("10.0.0.1/32"), same("10.0.0.1:1"), forwarded("203.0.113.9, 10.0.0.2"), 1},
+	} {
+		app := behind(t, c.proxies, func(cfg *auth.Config) {
+			if c.base != "" {
+				cfg.BaseURL = c.base
+			}
+		})
+		for i := range 250 {
+			from(t.Context(), app, c.peer(i), "POST", "/login", url.Values{"login": {"susan"}}, c.header)
+			if events := suspicions(app); i < 99 && len(events) > 0 || i == 99 && len(events) != c.want || i > 99 && len(events) > 0 {
+				t.Errorf("%s: after %d logins %+v", c.what, i+1, events)
+			}
+		}
+	}
+	// Other requests are no logins, nor is what is not a request.
+	app := behind(t, nil)
+	for range 250 {
+		from(t.Context(), app, "10.0.0.1:1", "GET", "/who", nil, nil)
+		_, _ = app.Authenticate(t.Context(), "susan", "")
+	}
+	if e := suspicions(app); len(e) > 0 {
+		t.Errorf("without logins: %v", e)
+	}
+}
+
+// discard is a response that nobody reads.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
+
+// To find the address allocates nothing.
+func TestClientAddressAllocatesNothing(t *testing.T) { // not parallel: it counts
+	var least float64
+	for i, c := range []struct {
+		proxies []netip.Prefix
+		peer    string
+		header  http.Header
+	}{
+		{nil, "", http.Header{}}, // nothing to find
+		{nil, "192.0.2.7:4711", http.Header{}},
+		{nil, "[2001:db8::1]:4711", http.Header{}},
+		{nil, "@", http.Header{}},
+		{prefixes("10.0.0.0/8"), "192.0.2.7:4711", http.Header{}},
+		{prefixes("10.0.0.0/8"), "10.0.0.1:4711", http.Header{"X-Forwarded-For": {"198.51.100.1, 203.0.113.9", "10.0.0.2, 10.0.0.3"}}},
+		{prefixes("10.0.0.0/8", "fd00::/8"), "@", http.Header{"X-Forwarded-For": {"[2001:db8::1]:80, fd00::1"}}},
+	} {
+		cfg := goodConfig()
+		cfg.TrustedProxies = c.proxies
+		manager, err := auth.New(memstore.New[testapp.User](), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := manager.LoadAndSave(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.RemoteAddr, r.Header = c.peer, c.header
+		w := discard{http.Header{}}
+		n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) })
+		if i == 0 {
+			least = n
+		} else if n != least {
+			t.Errorf("%q %v: %v allocations, not %v", c.peer, c.header, n, least)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A Registration is what a registration form asks for. Spaces around names and
+// addresses are taken off, as they are from logins. Register returns, and has
+// saved nothing:
+//
+//   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
+//     needed: what Config.Identifiers lets people log in with, and an address if
+//     Config.RequireVerified is set;
+//   - a PasswordError;
+//   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
+//     somebody: see RegisterByMail and ConfirmEmail;
+//   - what the user type's ReadForm returns;
+//   - ErrBusy, a RateLimitError, or a failure of the store.
+type Registration struct {
+	Username string
+	Email    string
+	Password string     // empty makes an account that no password opens
+	Form     url.Values // other fields, for the user store
+}
+
+// Register is Manager.Register.
+func (c *Core) Register(ctx context.Context, r Registration) (User, error) {
+	user, err := c.register(ctx, r)
+	if err != nil {
+		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
+		return nil, err
+	}
+	c.event(ctx, Event{Kind: EventRegistered, UserID: user.AuthAccount().ID})
+	if c.cfg.RequireVerified {
+		c.mailFailed(ctx, user, c.sendVerify(ctx, user)) // it can be asked for again
+	}
+	return user, nil
+}
+
+func (c *Core) register(ctx context.Context, r Registration) (User, error) {
+	a, err := c.newAccount(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkUsername(ctx, a.Username, false); err != nil {
+		return nil, err
+	}
+	if kept, err := c.keptFor(ctx, reservedEmail(a.Email)); err != nil {
+		return nil, err
+	} else if kept != "" {
+		return nil, ErrEmailTaken
+	}
+	return c.createAccount(ctx, a, r.Form)
+}
+
+// newAccount checks a registration and hashes its password. Whether the names are
+// free is not asked.
+func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
+	if c.store == nil {
+		return Account{}, ErrNoUserStore
+	}
+	if err := c.allowRegistration(ctx); err != nil {
+		return Account{}, err
+	}
+	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
+	needUsername := c.cfg.Identifiers == UsernameOnly || r.Email == ""
+	needEmail := c.cfg.Identifiers == EmailOnly || c.cfg.RequireVerified
+	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
+		return Account{}, err
+	}
+	if _, err := EmailKey(r.Email); err != nil && (needEmail || r.Email != "") {
+		return Account{}, err
+	}
+	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
+	if r.Password == "" {
+		return a, nil
+	}
+	if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
+		return Account{}, err
+	}
+	var err error
+	a.PasswordHash, err = c.hasher.hash(ctx, r.Password)
+	return a, err
+}
+
+// createAccount stores a new account, unless its address is kept for somebody.
+func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (User, error) {
+	user, err := c.store.create(ctx, a, form)
+	if err != nil {
+		return nil, err
+	}
+	// It is asked again: who gives an address up has it kept first, so that this
+	// sees it if the address was only just free.
+	kept, err := c.keptFor(ctx, reservedEmail(a.Email))
+	if err == nil && kept != "" {
+		err = ErrEmailTaken
+	}
+	if err == nil {
+		return user, nil
+	}
+	id := user.AuthAccount().ID
+	inner, cancel := detach(ctx)
+	defer cancel()
+	if err := c.erase(inner, id); err != nil {
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
+	}
+	return nil, err
+}
+
+// RegisterByMail is Manager.RegisterByMail.
+func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) error {
+	user, owner, err := c.registerByMail(ctx, r, forgotPage)
+	switch {
+	case err != nil:
+		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
+		return err
+	case user != nil:
+		c.event(ctx, Event{Kind: EventRegistered, UserID: user.AuthAccount().ID})
+		err = c.sendVerify(ctx, user)
+	default:
+		c.event(ctx, Event{Kind: EventRegisterFailed, UserID: idOf(owner), Err: ErrEmailTaken})
+		user, err = owner, c.sendTaken(ctx, owner, r.Email, forgotPage)
+	}
+	c.mailFailed(ctx, user, err)
+	return nil
+}
+
+// errNotHidden is why RegisterByMail is of no use.
+var errNotHidden = errors.New("auth: RegisterByMail without Config.RequireVerified: the next login would tell what it hides")
+
+// registerByMail returns the user that it has created, or else the owner of the
+// address, who is nil if it is kept for somebody.
+func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage string) (user, owner User, err error) {
+	switch {
+	case c.store == nil:
+		return nil, nil, ErrNoUserStore
+	case !c.cfg.RequireVerified:
+		return nil, nil, errNotHidden
+	}
+	if forgotPage != "" {
+		if err := checkPath(forgotPage); err != nil {
+			return nil, nil, err
+		}
+	}
+	a, err := c.newAccount(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.checkUsername(ctx, a.Username, true); err != nil {
+		return nil, nil, err
+	}
+	if owner, err = c.findByKey(ctx, emailKey(a.Email)); err != nil && !errors.Is(err, ErrUserNotFound) {
+		return nil, nil, err
+	}
+	kept, err := c.keptFor(ctx, reservedEmail(a.Email))
+	if err != nil {
+		return nil, nil, err
+	}
+	if kept == "" || owner != nil {
+		// Also where there is an owner: what is wrong with the form must be found out
+		// there, too.
+		user, err = c.createAccount(ctx, a, r.Form)
+		if !errors.Is(err, ErrEmailTaken) {
+			return user, nil, err
+		}
+	}
+	return nil, owner, c.reserveUsername(ctx, a.Username)
+}
+
+// sendTaken mails the owner of an address, if there is one, that somebody wanted
+// it.
+func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage string) error {
+	key := emailKey(strings.TrimSpace(address))
+	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
+	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
+	if err != nil || full || owner == nil || owner.AuthAccount().Disabled {
+		return err
+	}
+	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
+	if forgotPage != "" {
+		m.Link = NewSecret(c.baseURL.String() + forgotPage)
+	}
+	return c.mail(ctx, m)
+}
+
+// mailFailed makes an event of the failure of a mail.
+func (c *Core) mailFailed(ctx context.Context, user User, err error) {
+	if err != nil {
+		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
+	}
+}
+
+// A reserved record keeps a name for its user, or, without one, from everybody:
+//
+//   - the address that an account has given up, for as long as it can be undone;
+//   - a username that was asked for together with an address that was taken, so
+//     that who asks for it again does not learn that there was no account made.
+const (
+	kindReserved       = "reserved"
+	usernameReservedIn = 30 * 24 * time.Hour
+)
+
+// nobody is who a name is kept for if it is for no user.
+const nobody = "nobody"
+
+// reservedUsername and reservedEmail are the keys of reserved records, or empty
+// for no name.
+func reservedUsername(username string) string {
+	key, err := UsernameKey(username)
+	if err != nil {
+		return ""
+	}
+	return tokenKey("username\x00" + key)
+}
+
+func reservedEmail(address string) string {
+	key, err := EmailKey(address)
+	if err != nil {
+		return ""
+	}
+	return tokenKey("email\x00" + key)
+}
+
+// keptFor returns the ID of the user that a name is kept for, or nobody, or
+// nothing if it is not.
+func (c *Core) keptFor(ctx context.Context, key string) (userID string, err error) {
+	if key == "" {
+		return "", nil
+	}
+	record, err := c.records.GetRecord(ctx, kindReserved, key)
+	switch {
+	case errors.Is(err, ErrRecordNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	case record.UserID == "":
+		return nobody, nil
+	}
+	return record.UserID, nil
+}
+
+// checkUsername returns ErrUsernameTaken for a username that is kept or, if that
+// is to be looked up, somebody's.
+func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
+	if username == "" {
+		return nil
+	}
+	kept, err := c.keptFor(ctx, reservedUsername(username))
+	if err != nil {
+		return err
+	}
+	if kept != "" {
+		return ErrUsernameTaken
+	}
+	if !look {
+		return nil
+	}
+	key, err := UsernameKey(username)
+	if err != nil {
+		return err
+	}
+	switch _, err := c.findByKey(ctx, key); {
+	case err == nil:
+		return ErrUsernameTaken
+	case errors.Is(err, ErrUserNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// reserveUsername keeps a username from everybody. Without one it stores
+// something all the same, which is the work that an account is.
+func (c *Core) reserveUsername(ctx context.Context, username string) error {
+	r := Record{
+		Kind: kindReserved, Key: reservedUsername(username),
+		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
+	}
+	if username == "" {
+		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
+	}
+	err := c.records.InsertRecord(ctx, r)
+	if errors.Is(err, ErrRecordExists) { // since it was looked at
+		return ErrUsernameTaken
+	}
+	return err
+}

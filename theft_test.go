@@ -1,0 +1,249 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// stolen is an application in which susan's remember cookie was copied: she has
+// used it since, and old is a browser that has the copy.
+func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
+	t.Helper()
+	owner = remembered(t, app, "susan")
+	owner.Restart()
+	old = owner.Clone()
+	app.Clock.Advance(2 * time.Minute)
+	if who := owner.Who(); who != "susan" {
+		t.Fatal(who)
+	}
+	app.Clock.Advance(2 * time.Minute)
+	app.Events()
+	return owner, old
+}
+
+func TestTheftMail(t *testing.T) {
+	box := &outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	u := app.Create(t, "susan", false)
+	change(t, app, u.ID, func(a *auth.Account) { a.Email = "Susan@App.example" })
+	owner, old := stolen(t, app)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 20 {
+		c := old.Clone()
+		wg.Go(func() {
+			<-start
+			if who := c.Who(); who != "nobody" {
+				t.Errorf("a copy is %q", who)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	gone(t, "theft", owner, old)
+	mails := box.take()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
+	}
+	m := mails[0]
+	if m.Kind != auth.MailStolen || m.To != "Susan@App.example" || m.User == nil || m.User.AuthAccount().ID != u.ID ||
+		!m.Link.IsZero() || m.Lifetime != 0 {
+		t.Errorf("mail %+v", m)
+	}
+	var thefts []auth.Event
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventRememberStolen {
+			thefts = append(thefts, e)
+		} else {
+			t.Errorf("event %v", e)
+		}
+	}
+	if len(thefts) != 1 || thefts[0].UserID != u.ID || thefts[0].Address != "127.0.0.1" || thefts[0].Method != "remember" || thefts[0].Err == nil {
+		t.Fatalf("events %v", thefts)
+	}
+	text := fmt.Sprintf("%+v %v", thefts[0], thefts[0].Err) + app.Logs() + fmt.Sprintf("%+v", mails)
+	for _, cookie := range owner.Issued {
+		if strings.Contains(text, cookie.Value) || strings.Contains(text, cookie.Value[:20]) {
+			t.Error("a cookie is in the event, the log or the mail")
+		}
+	}
+	m.Failed(errors.New("no such mailbox"))
+	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventMailFailed || e[0].UserID != u.ID {
+		t.Errorf("given up later: %v", e)
+	}
+	// Each device is a theft of its own.
+	_, old = stolen(t, app)
+	old.Who()
+	if n := len(box.take()); n != 1 {
+		t.Errorf("the next theft: %d mails", n)
+	}
+}
+
+// Nobody is written to where there is nobody to write to; the logins end.
+func TestTheftWithoutMail(t *testing.T) {
+	for name, with := range map[string]struct {
+		mailer  bool
+		refuses bool
+		change  func(*testing.T, *testapp.App, *testapp.User)
+		events  []auth.EventKind
+	}{
+		"no mailer": {events: []auth.EventKind{auth.EventRememberStolen}},
+		"no address": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Email = "" })
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"deleted": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			deleteUser(t, app, u.ID)
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"disabled": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Disabled = true })
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"a mailer that refuses": {mailer: true, refuses: true, events: []auth.EventKind{auth.EventRememberStolen, auth.EventMailFailed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			box := &outbox{}
+			app, _ := hookedApp(t, func(c *auth.Config) {
+				if with.mailer {
+					c.Mailer = box
+				}
+			})
+			u := app.Create(t, "susan", false)
+			owner, old := stolen(t, app)
+			if with.refuses {
+				box.err = errors.New("the queue is full")
+			}
+			if with.change != nil {
+				with.change(t, app, u)
+			}
+			if r := old.Get("/who"); r.StatusCode != http.StatusOK || r.Text != "nobody" {
+				t.Errorf("%s %q", r.Status, r.Text)
+			}
+			if got := kinds(app.Events()); !slices.Equal(got, with.events) {
+				t.Errorf("events %v", got)
+			}
+			if mails := box.take(); len(mails) > 0 {
+				t.Errorf("%d mails", len(mails))
+			}
+			for _, kind := range []string{"session", "remember"} {
+				if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
+					t.Errorf("%d records of kind %s, %v", len(r), kind, err)
+				}
+			}
+			gone(t, name, owner, old)
+		})
+	}
+}
+
+// A store that fails at any step of a theft's end: the same cookie, sent again,
+// ends everything, and its owner is told.
+func TestTheftStoreFails(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for k := 1; ; k++ {
+			box := &outbox{}
+			app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
+			app.Create(t, "susan", false)
+			elsewhere := app.Client(t)
+			elsewhere.Login("susan")
+			owner, old := stolen(t, app)
+			spy.reset(k, after)
+			r := old.Get("/who")
+			calls := spy.Calls()
+			spy.reset(0, false)
+			switch {
+			case r.StatusCode >= 500 && len(r.Header["Set-Cookie"]) > 0, r.StatusCode < 500 && r.Text != "nobody":
+				t.Errorf("call %d (%v): %s %q", k, calls, r.Status, r.Text)
+			}
+			if who := old.Who(); who != "nobody" {
+				t.Errorf("call %d (%v): again, and %q", k, calls, who)
+			}
+			gone(t, fmt.Sprintf("call %d (%v), after=%v", k, calls, after), owner, old)
+			thefts := 0
+			var failed bool
+			for _, e := range app.Events() {
+				switch e.Kind {
+				case auth.EventRememberStolen:
+					thefts++
+				case auth.EventMailFailed:
+					failed = true
+				}
+			}
+			// A record that was taken, and the answer lost, nobody can take again.
+			unknown := after && calls[len(calls)-1] == "take" && thefts == 0
+			if n := len(box.take()); !unknown && (thefts != 1 || n != 1 && !failed) {
+				t.Errorf("call %d (%v), after=%v: %d events and %d mails", k, calls, after, thefts, n)
+			}
+			if who := elsewhere.Who(); who != "susan" {
+				t.Errorf("call %d: another login is %q", k, who)
+			}
+			if len(calls) < k {
+				if k < 4 {
+					t.Errorf("only %v", calls)
+				}
+				break
+			}
+		}
+	}
+}
+
+// A login that the thief makes while the theft is being ended does not outlive
+// it, whatever fails then.
+func TestTheftCrossesResume(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		hooked := func() (*testapp.App, *hookedStore) { return hookedApp(t, nil) }
+		app, store := hooked()
+		u := app.Create(t, "susan", false)
+		owner, old := stolen(t, app)
+		good := owner.Clone()
+		good.Restart() // the cookie that is good now; both of the thief's and the owner's
+		var lists, armed atomic.Int32
+		broken := errors.New("the store is down")
+		store.hook(func(call string) error {
+			if call == "ListRecords" && armed.Load() == 1 && fails {
+				return broken
+			}
+			if call == "TakeRecord" && armed.Load() == 0 && lists.Load() > 0 {
+				records, err := store.Store.ListRecords(context.Background(), "session", u.ID)
+				if err != nil || len(records) > 0 {
+					return nil // it takes the logins still
+				}
+				armed.Store(2) // the device is taken now; before that it is used once more
+				if who := good.Who(); who != "susan" && who != "nobody" {
+					t.Errorf("the good cookie is %q", who)
+				}
+				armed.Store(1)
+			}
+			if call == "ListRecords" {
+				lists.Add(1)
+			}
+			return nil
+		}, nil)
+		r := old.Get("/who")
+		store.hook(nil, nil)
+		if armed.Load() == 0 {
+			t.Fatal("the test does not do what it says")
+		}
+		for range 2 { // what comes later with the same cookies finds the theft, or nothing
+			old.Clone().Who()
+		}
+		for _, c := range []*testapp.Client{owner, old, good} {
+			for i, who := range c.Replay() {
+				if who != "nobody" {
+					t.Errorf("fails %v, answered %s: cookie %d is %q after the theft", fails, r.Status, i, who)
+				}
+			}
+		}
+		if left, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(left) > 0 {
+			t.Errorf("fails %v: %d sessions are left", fails, len(left))
+		}
+	}
+}

@@ -1,0 +1,1974 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// A visitor is a browser at an address, which sends requests without a network.
+type visitor struct {
+	app     *testapp.App
+	ctx     context.Context
+	address string // without a port
+	header  http.Header
+	cookies map[string]string
+}
+
+func visitorAt(t *testing.T, app *testapp.App, address string) *visitor {
+	return &visitor{app: app, ctx: t.Context(), address: address, header: http.Header{}, cookies: map[string]string{}}
+}
+
+// remote is the RemoteAddr of a client at an address.
+func remote(address string) string {
+	if strings.Contains(address, ":") {
+		return "[" + address + "]:1234"
+	}
+	return address + ":1234"
+}
+
+// post sends a form, of names and values, and takes the answer's cookies.
+func (v *visitor) post(path string, fields ...string) *httptest.ResponseRecorder {
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(v.ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+	for name, values := range v.header {
+		r.Header[name] = values
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if r.RemoteAddr = v.address; strings.ContainsAny(v.address, ".:") {
+		r.RemoteAddr = remote(v.address)
+	}
+	for name, value := range v.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	v.app.Server.Config.Handler.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(v.cookies, c.Name)
+		} else {
+			v.cookies[c.Name] = c.Value
+		}
+	}
+	return w
+}
+
+// login tries a password, and returns the answer's status.
+func (v *visitor) login(login, password string) int {
+	return v.post("/login", "login", login, "password", password).Code
+}
+
+// told is all that an answer tells.
+func told(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var b strings.Builder
+	_, _ = fmt.Fprintln(&b, w.Code)
+	header := w.Header().Clone()
+	header.Del("Date")
+	if err := header.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String() + "\n" + w.Body.String()
+}
+
+// count returns how many events are of a kind.
+func countOf(events []auth.Event, kind auth.EventKind) (n int) {
+	for _, e := range events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// lookedAt returns how many of the passwords that were refused were looked at,
+// by what the log says.
+func lookedAt(t *testing.T, events []auth.Event) (n int) {
+	t.Helper()
+	for _, e := range events {
+		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
+			continue
+		}
+		switch {
+		case errors.Is(e.Err, auth.ErrInvalidCredentials):
+			n++
+		case !errors.Is(e.Err, auth.ErrLocked) && !errors.Is(e.Err, auth.ErrResetRequired) &&
+			!errors.Is(e.Err, auth.ErrRateLimited) && !errors.Is(e.Err, auth.ErrBusy):
+			t.Errorf("an event says %v", e.Err)
+		}
+	}
+	return n
+}
+
+// lock makes five wrong guesses.
+func lock(t *testing.T, v *visitor, login string) {
+	t.Helper()
+	for range 5 {
+		if status := v.login(login, "a wrong password"); status != http.StatusUnauthorized {
+			t.Fatalf("a wrong password of %s: %d", login, status)
+		}
+	}
+}
+
+func noLimits(c *auth.Config) {
+	c.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
+}
+
+// The schedule: five wrong passwords in a row are looked at, and then one after
+// each wait, which doubles from 30 seconds to an hour. What is tried meanwhile
+// neither counts nor makes the wait longer. Whether there is an account cannot be
+// seen from the answer, nor from the number of hashes or the calls of the store.
+func TestLockSchedule(t *testing.T) {
+	t.Parallel()
+	type step struct {
+		advance time.Duration
+		looked  bool
+	}
+	script := []step{{0, true}, {0, true}, {0, true}, {0, true}, {0, true}, {0, false}}
+	for _, wait := range []time.Duration{30, 60, 120, 240, 480, 960, 1920, 3600, 3600} {
+		wait *= time.Second
+		script = append(script, step{0, false}, step{wait / 2, false}, step{wait/2 - time.Millisecond, false}, step{time.Millisecond, true})
+	}
+	type result struct {
+		told   string
+		calls  []string
+		hashes uint64
+	}
+	var results [2][]result
+	for i, login := range []string{"susan", "ghost"} {
+		app, store := hookedApp(t, nil)
+		app.Create(t, "susan", true)
+		v := visitorAt(t, app, "192.0.2.1")
+		for n, s := range script {
+			app.Clock.Advance(s.advance)
+			app.Events()
+			store.hook(nil, nil)
+			before := app.Core().PasswordHashes()
+			w := v.post("/login", "login", login, "password", "a wrong password")
+			results[i] = append(results[i], result{told(t, w), store.made(), app.Core().PasswordHashes() - before})
+			if got := lookedAt(t, app.Events()); (got == 1) != s.looked {
+				t.Fatalf("%s: step %d (%+v): %d looked at", login, n, s, got)
+			}
+		}
+	}
+	for n, known := range results[0] {
+		unknown := results[1][n]
+		if known.told != results[0][0].told || unknown.told != known.told {
+			t.Errorf("step %d: %s, and for nobody %s", n, known.told, unknown.told)
+		}
+		if known.hashes != 1 || unknown.hashes != 1 {
+			t.Errorf("step %d: %d hashes, and for nobody %d", n, known.hashes, unknown.hashes)
+		}
+		if !slices.Equal(known.calls, unknown.calls) {
+			t.Errorf("step %d: %v, and for nobody %v", n, known.calls, unknown.calls)
+		}
+	}
+	if !strings.HasPrefix(results[0][0].told, "401") || strings.Contains(results[0][0].told, "Retry-After") {
+		t.Error(results[0][0].told)
+	}
+}
+
+// While an account is locked, the right password is refused as a wrong one is,
+// with one hash. Afterwards it is good, and the count begins anew.
+func TestLockedRefusesTheRightPassword(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	app.Create(t, "susan", true)
+	v := visitorAt(t, app, "192.0.2.1")
+	attempt := func(login, password string) (string, []string, uint64) {
+		t.Helper()
+		store.hook(nil, nil)
+		before := app.Core().PasswordHashes()
+		w := v.post("/login", "login", login, "password", password)
+		return told(t, w), store.made(), app.Core().PasswordHashes() - before
+	}
+	unlocked, _, _ := attempt("susan", "a wrong password")
+	for range 4 {
+		v.login("susan", "a wrong password")
+	}
+	for range 5 {
+		v.login("ghost", "a wrong password")
+	}
+	wrong, wrongCalls, wrongHashes := attempt("susan", "a wrong password")
+	right, rightCalls, rightHashes := attempt("susan", testapp.Password)
+	ghost, ghostCalls, ghostHashes := attempt("ghost", testapp.Password)
+	if right != wrong || ghost != wrong || wrong != unlocked {
+		t.Errorf("unlocked %s, locked: wrong %s, right %s, nobody %s", unlocked, wrong, right, ghost)
+	}
+	if !slices.Equal(rightCalls, wrongCalls) || !slices.Equal(ghostCalls, wrongCalls) {
+		t.Errorf("wrong %v, right %v, nobody %v", wrongCalls, rightCalls, ghostCalls)
+	}
+	if wrongHashes != 1 || rightHashes != 1 || ghostHashes != 1 {
+		t.Errorf("hashes: wrong %d, right %d, nobody %d", wrongHashes, rightHashes, ghostHashes)
+	}
+	if len(v.cookies) > 0 {
+		t.Errorf("cookies %v", v.cookies)
+	}
+
+	app.Clock.Advance(30*time.Second - time.Millisecond)
+	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("just before the wait is over: %d", status)
+	}
+	app.Clock.Advance(time.Millisecond)
+	// From here on in other browsers: the one that has logged in is known.
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Fatalf("after the wait: %d", status)
+	}
+	for range 4 {
+		v.login("susan", "a wrong password")
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("after four wrong ones: %d", status)
+	}
+	lock(t, v, "susan")
+	app.Clock.Advance(30 * time.Second) // not a minute
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("after another wait: %d", status)
+	}
+}
+
+// When the wait is over, one password is looked at, however many come at once.
+func TestOneGuessAfterTheWait(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	app.Create(t, "susan", true)
+	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	for _, wait := range []time.Duration{30 * time.Second, 60 * time.Second} {
+		app.Clock.Advance(wait)
+		app.Events()
+		var wg sync.WaitGroup
+		for i := range 10 {
+			v := visitorAt(t, app, fmt.Sprint("192.0.2.", i))
+			wg.Go(func() { v.login("susan", "a wrong password") })
+		}
+		wg.Wait()
+		events := app.Events()
+		if n := lookedAt(t, events); n != 1 || countOf(events, auth.EventPasswordLocked) != 1 {
+			t.Errorf("after %v: %d looked at, %v", wait, n, kinds(events))
+		}
+	}
+	app.Clock.Advance(119 * time.Second)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("before the third wait is over: %d", status)
+	}
+	app.Clock.Advance(time.Second)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("after it: %d", status)
+	}
+}
+
+// processes are applications on one store, as several processes are.
+func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *hookedStore) {
+	t.Helper()
+	first, store := hookedApp(t, configure)
+	apps := []*testapp.App{first}
+	for range n - 1 {
+		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			if configure != nil {
+				configure(c)
+			}
+		}))
+	}
+	return apps, store
+}
+
+// Of 200 guesses at the same moment, five are looked at: in one process and in
+// several, for an account and for none. The account's hash is unusable, which is
+// an event of its own whenever somebody looks at it.
+func TestGuessesAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 3} {
+		for _, login := range []string{"susan", "ghost"} {
+			t.Run(fmt.Sprintf("%d processes, %s", n, login), func(t *testing.T) {
+				t.Parallel()
+				apps, store := processes(t, n, noLimits)
+				member(t, apps[0], "susan", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("unusable") })
+				store.hook(nil, func(call string) error {
+					if call == "GetRecord" { // let others read the same count
+						for range 20 {
+							runtime.Gosched()
+						}
+					}
+					return nil
+				})
+				statuses := make([]int, 200)
+				var wg sync.WaitGroup
+				for i := range statuses {
+					v := visitorAt(t, apps[i%n], fmt.Sprint("192.0.2.", i))
+					wg.Go(func() { statuses[i] = v.login(login, "a wrong password") })
+				}
+				wg.Wait()
+				looked, opened, locked := 0, 0, 0
+				for _, app := range apps {
+					events := app.Events()
+					looked += lookedAt(t, events)
+					opened += countOf(events, auth.EventHashUnusable)
+					locked += countOf(events, auth.EventPasswordLocked)
+				}
+				// Where the hashing queue was full, the count is taken off again.
+				if looked > 5 || opened > 5 || locked > 1 || looked == 0 {
+					t.Errorf("%d looked at, %d opened, %d times locked", looked, opened, locked)
+				}
+				if login == "susan" && opened != looked {
+					t.Errorf("%d looked at, %d opened", looked, opened)
+				}
+				for i, status := range statuses {
+					if status != http.StatusUnauthorized && status != http.StatusServiceUnavailable {
+						t.Errorf("guess %d: %d", i, status)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The right password among guesses that come at the same moment is refused, too,
+// once five have been looked at.
+func TestRightGuessAmongMany(t *testing.T) {
+	t.Parallel()
+	apps, _ := processes(t, 2, noLimits)
+	apps[0].Create(t, "susan", true)
+	lock(t, visitorAt(t, apps[0], "192.0.2.1"), "susan")
+	var in atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 40 {
+		v := visitorAt(t, apps[i%2], "192.0.2.1")
+		wg.Go(func() {
+			if v.login("susan", testapp.Password) == http.StatusOK {
+				in.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if in.Load() > 0 {
+		t.Errorf("%d logins while locked", in.Load())
+	}
+}
+
+// Many browsers of one user that log in at the same moment are no guesses.
+func TestLoginsAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2} {
+		t.Run(fmt.Sprint(n, " processes"), func(t *testing.T) {
+			t.Parallel()
+			apps, _ := processes(t, n, nil)
+			apps[0].Create(t, "susan", true)
+			for round := range 2 {
+				var wg sync.WaitGroup
+				for i := range 20 {
+					v := visitorAt(t, apps[i%n], "192.0.2.1")
+					wg.Go(func() {
+						if status := v.login("susan", testapp.Password); status != http.StatusOK {
+							t.Errorf("round %d, login %d: %d", round, i, status)
+						}
+					})
+				}
+				wg.Wait()
+			}
+		})
+	}
+}
+
+// An account is one, whatever it is called; what is no account is as many as
+// there are names for it.
+func TestOneCounterForAnAccount(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	app.Create(t, "susan", true)
+	app.Create(t, "mike", true)
+	names := []string{
+		"susan", "SUSAN", " susan\t", "\uff53\uff55\uff53\uff41\uff4e", "susan@app.example", "Susan@App.Example", "susan@APP.EXAMPLE ", // "ｓｕｓａｎ"
+	}
+	for first := range names { // any five of them lock the rest
+		v := visitorAt(t, app, "192.0.2.1")
+		for i := range 5 {
+			v.login(names[(first+i)%len(names)], "a wrong password")
+		}
+		app.Events()
+		for _, name := range names {
+			if status := v.login(name, testapp.Password); status != http.StatusUnauthorized {
+				t.Errorf("%q, after others: %d", name, status)
+			}
+		}
+		if n := lookedAt(t, app.Events()); n != 0 {
+			t.Errorf("%d looked at", n)
+		}
+		app.Clock.Advance(30 * time.Second)
+		if status := v.login(names[first], testapp.Password); status != http.StatusOK {
+			t.Errorf("%q, after the wait: %d", names[first], status)
+		}
+		app.Clock.Advance(time.Hour) // for the address
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("mike", testapp.Password); status != http.StatusOK {
+		t.Errorf("another account: %d", status)
+	}
+
+	lock(t, visitorAt(t, app, "192.0.2.2"), "ghost")
+	for login, want := range map[string]int{
+		"ghost": 0, "GHOST ": 0, "\uff47host": 0, "ghost2": 1, "ghost@app.example": 1, "gh ost": 1, "": 1,
+	} {
+		app.Events()
+		visitorAt(t, app, "192.0.2.2").login(login, "a wrong password")
+		if n := lookedAt(t, app.Events()); n != want {
+			t.Errorf("%q: %d looked at", login, n)
+		}
+	}
+}
+
+// The hundredth wrong password in a row disables the password, until it is
+// another one. Logins that exist go on.
+func TestPasswordDisabled(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	for name, enable := range map[string]func(*testing.T, *actApp, *testapp.User, *testapp.Client, *outbox){
+		"a reset by mail": func(t *testing.T, app *actApp, u *testapp.User, _ *testapp.Client, box *outbox) {
+			if err := app.SendReset(t.Context(), u.Email, "/reset"); err != nil {
+				t.Fatal(err)
+			}
+			mails := box.take()
+			if len(mails) != 1 || mails[0].Kind != auth.MailReset {
+				t.Fatalf("%d mails", len(mails))
+			}
+			_, token, _ := strings.Cut(mails[0].Link.Reveal(), "?token=")
+			if _, err := app.ResetPassword(t.Context(), token, "another good password"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the owner": func(t *testing.T, _ *actApp, _ *testapp.User, owner *testapp.Client, _ *outbox) {
+			if r := owner.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
+				t.Fatal(r.Status)
+			}
+		},
+		"the application": func(t *testing.T, app *actApp, u *testapp.User, _ *testapp.Client, _ *outbox) {
+			if err := app.SetPassword(t.Context(), stored(t, app.App, u.ID), "another good password"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			box := &outbox{}
+			app := newActApp(t, func(c *auth.Config) {
+				noLimits(c)
+				c.Mailer, c.Lifetime, c.IdleTimeout, c.RememberFor = box, 2*365*24*time.Hour, -1, 400*24*time.Hour
+				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+			})
+			u := member(t, app.App, "susan", testapp.Password)
+			owner, device := app.Client(t), app.Client(t)
+			owner.Login("susan")
+			if r := device.Post("/enter", "login", "susan", "remember", "y"); r.StatusCode != http.StatusOK {
+				t.Fatal(r.Status)
+			}
+			device.Restart()
+			token := bearerFor(t, app.App, u)
+			box.take() // which tells of the token
+			stamp := stored(t, app.App, u.ID).Stamp
+
+			v := visitorAt(t, app.App, "192.0.2.1")
+			var first string
+			for i := range 100 {
+				w := v.post("/login", "login", "susan", "password", "a wrong password")
+				if first == "" {
+					first = told(t, w)
+				}
+				if got := told(t, w); got != first {
+					t.Fatalf("guess %d: %s, want %s", i+1, got, first)
+				}
+				if i == 98 {
+					events := app.Events()
+					if n := lookedAt(t, events); n != 99 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.take()) > 0 {
+						t.Fatalf("%d looked at, events %v", n, kinds(events))
+					}
+				}
+				app.Clock.Advance(time.Hour)
+			}
+			events := app.Events()
+			mails := box.take()
+			if lookedAt(t, events) != 1 || countOf(events, auth.EventPasswordDisabled) != 1 || countOf(events, auth.EventPasswordLocked) != 0 {
+				t.Errorf("events %v", kinds(events))
+			}
+			if len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled || mails[0].To != u.Email || !mails[0].Link.IsZero() ||
+				mails[0].User.AuthAccount().ID != u.ID {
+				t.Errorf("mails %+v", mails)
+			}
+			for _, wait := range []time.Duration{0, time.Hour, 24 * time.Hour, 31 * 24 * time.Hour, 300 * 24 * time.Hour} {
+				app.Clock.Advance(wait)
+				if got := told(t, v.post("/login", "login", "susan", "password", testapp.Password)); got != first {
+					t.Errorf("the right password, %v later: %s", wait, got)
+				}
+			}
+			if events := app.Events(); lookedAt(t, events) != 0 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.take()) > 0 {
+				t.Errorf("afterwards: %v", kinds(events))
+			}
+
+			if !stored(t, app.App, u.ID).Stamp.Equal(stamp) {
+				t.Error("the Stamp is another")
+			}
+			if who := owner.Who(); who != "susan" {
+				t.Errorf("a login from before is %q", who)
+			}
+			if who := device.Who(); who != "susan" {
+				t.Errorf("a remembered device is %q", who)
+			}
+			if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(token)); r.Text != "susan" {
+				t.Errorf("an API token is %q", r.Text)
+			}
+
+			enable(t, app, u, owner, box)
+			if status := visitorAt(t, app.App, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+				t.Errorf("the new password: %d", status)
+			}
+			lock(t, v, "susan") // the count is from zero
+			app.Clock.Advance(30 * time.Second)
+			if status := visitorAt(t, app.App, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+				t.Errorf("the new password, after a wait: %d", status)
+			}
+			records, err := app.Store.ListRecords(t.Context(), "attempts", u.ID)
+			if err != nil || len(records) > 0 {
+				t.Errorf("%d counters are left, %v", len(records), err)
+			}
+		})
+	}
+}
+
+// The right password of an account that lets nobody in counts as a wrong one; that
+// the hundredth disables it is told, and there is a way back.
+func TestRightPasswordLetInNowhere(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	box := &outbox{}
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		noLimits(c)
+		c.Mailer = box
+	})
+	u := member(t, app, "susan", testapp.Password, func(a *auth.Account) { a.Disabled = true })
+	v := visitorAt(t, app, "192.0.2.1")
+	for i := range 100 {
+		if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+			t.Fatal(status)
+		}
+		events := app.Events()
+		locked, disabled := countOf(events, auth.EventPasswordLocked), countOf(events, auth.EventPasswordDisabled)
+		if (locked == 1) != (i >= 4 && i < 99) || (disabled == 1) != (i == 99) {
+			t.Errorf("attempt %d: %v", i+1, kinds(events))
+		}
+		app.Clock.Advance(time.Hour)
+	}
+	if mails := box.take(); len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
+		t.Errorf("mails %+v", mails)
+	}
+	change(t, app, u.ID, func(a *auth.Account) { a.Disabled = false })
+	if _, err := app.ResetPassword(t.Context(), resetToken(t, app, stored(t, app, u.ID)), "another good password"); err != nil {
+		t.Fatal(err)
+	}
+	if status := v.login("susan", "another good password"); status != http.StatusOK {
+		t.Errorf("after a reset: %d", status)
+	}
+}
+
+// Who could not wait for the mail that verifies their address is not locked out
+// once it has.
+func TestVerifiedAfterImpatience(t *testing.T) {
+	t.Parallel()
+	box := &outbox{}
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Mailer, c.RequireVerified = box, true })
+	app.Create(t, "susan", true)
+	if err := app.SendVerification(t.Context(), "susan@app.example"); err != nil {
+		t.Fatal(err)
+	}
+	v := visitorAt(t, app, "192.0.2.1")
+	for i := range 10 {
+		if status := v.login("susan", testapp.Password); status == http.StatusOK || i >= 5 && status != http.StatusUnauthorized {
+			t.Fatal(status)
+		}
+	}
+	_, token, _ := strings.Cut(box.take()[0].Link.Reveal(), "token=")
+	if _, err := app.VerifyEmail(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+}
+
+// bearerFor makes a token that is good for years.
+func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
+	t.Helper()
+	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: []string{"*"}, Expires: app.Clock.Now().Add(2 * 365 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal()
+}
+
+// A new password begins a new count, also if the store does not get to delete the
+// old one.
+func TestNewPasswordBeginsANewCount(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	u := app.Create(t, "susan", true)
+	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	store.hook(func(call string) error {
+		if call == "DeleteRecords" {
+			return errStore
+		}
+		return nil
+	}, nil)
+	if err := app.SetPassword(t.Context(), stored(t, app, u.ID), "another good password"); err != nil {
+		t.Fatal(err)
+	}
+	store.hook(nil, nil)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+		t.Errorf("the new password: %d", status)
+	}
+}
+
+// After a hundred guesses nobody is told apart from somebody either.
+func TestDisabledTellsNothing(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	app, store := hookedApp(t, noLimits)
+	member(t, app, "susan", testapp.Password)
+	v := visitorAt(t, app, "192.0.2.1")
+	for range 100 {
+		v.login("susan", "a wrong password")
+		v.login("ghost", "a wrong password")
+		app.Clock.Advance(time.Hour)
+	}
+	for _, wait := range []time.Duration{0, time.Hour, 24 * time.Hour} {
+		app.Clock.Advance(wait)
+		var said []string
+		for _, login := range []string{"susan", "ghost"} {
+			store.hook(nil, nil)
+			before := app.Core().PasswordHashes()
+			w := v.post("/login", "login", login, "password", testapp.Password)
+			said = append(said, fmt.Sprint(told(t, w), store.made(), app.Core().PasswordHashes()-before))
+		}
+		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
+			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
+		}
+	}
+}
+
+// What one address may do in an hour.
+func TestAddressLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 3
+	limited := func(c *auth.Config) { c.Limits.Guesses = limit }
+	for name, addresses := range map[string][]string{
+		"IPv4":          {"192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"},
+		"IPv6":          {"2001:db8:1:2::1", "2001:DB8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:0001:0002:0:0:0:3"},
+		"a zone":        {"fe80::1%eth0", "fe80::1%eth1", "fe80::1", "fe80::2%x"},
+		"no address":    {"", "", "", ""},
+		"no IP address": {"@", "", "pipe", "/run/socket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			app, _ := hookedApp(t, limited)
+			app.Create(t, "susan", true)
+			for i, login := range []string{"susan", "ghost", "other ghost"} {
+				if status := visitorAt(t, app, addresses[i]).login(login, "a wrong password"); status != http.StatusUnauthorized {
+					t.Errorf("guess %d: %d", i+1, status)
+				}
+			}
+			before := app.Core().PasswordHashes()
+			var answers []string
+			for _, login := range []string{"susan", "ghost", "susan@app.example", "no login"} {
+				v := visitorAt(t, app, addresses[3])
+				w := v.post("/login", "login", login, "password", testapp.Password)
+				answers = append(answers, told(t, w))
+				if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" || len(v.cookies) > 0 {
+					t.Errorf("%s: %s", login, told(t, w))
+				}
+			}
+			if len(slices.Compact(answers)) != 1 {
+				t.Errorf("answers %q", answers)
+			}
+			if n := app.Core().PasswordHashes() - before; n != 0 {
+				t.Errorf("%d hashes", n)
+			}
+			events := app.Events()
+			if countOf(events, auth.EventRateLimited) != 4 {
+				t.Errorf("events %v", kinds(events))
+			}
+		})
+	}
+
+	app, _ := hookedApp(t, limited)
+	app.Create(t, "susan", true)
+	for i := range limit {
+		visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("ghost", i), "a wrong password")
+		visitorAt(t, app, "2001:db8:1:2::1").login(fmt.Sprint("ghost", i), "a wrong password")
+	}
+	for _, other := range []string{"192.0.2.2", "2001:db8:1:3::1", "2001:db8:1:1:ffff:ffff:ffff:ffff"} {
+		if status := visitorAt(t, app, other).login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("from %s: %d", other, status)
+		}
+	}
+}
+
+// Retry-After is in whole minutes and never none. The window ends an hour after
+// it began, whatever is tried meanwhile.
+func TestAddressLimitEnds(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 2 })
+	app.Create(t, "susan", true)
+	v := visitorAt(t, app, "192.0.2.1")
+	v.login("ghost", "a wrong password")
+	app.Clock.Advance(10 * time.Minute)
+	v.login("ghost", "a wrong password")
+	for _, step := range []struct {
+		advance time.Duration
+		want    string
+	}{
+		{0, "3000"}, {time.Nanosecond, "3000"}, {time.Millisecond, "3000"}, {time.Minute, "2940"}, {48*time.Minute + 50*time.Second, "60"},
+		{9 * time.Second, "60"}, {990 * time.Millisecond, "60"},
+	} {
+		app.Clock.Advance(step.advance)
+		w := v.post("/login", "login", "susan", "password", testapp.Password)
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != step.want {
+			t.Errorf("%+v: %d, Retry-After %q", step, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	app.Clock.Advance(10 * time.Millisecond)
+	if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("after the window: %d", status)
+	}
+}
+
+// Logins that succeed do not count, and do not reset what others have counted.
+func TestSuccessAndAddress(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app.Create(t, "susan", true)
+	app.Create(t, "mallory", true)
+	for i := range 8 {
+		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+			t.Fatalf("login %d: %d", i, status)
+		}
+	}
+	v := visitorAt(t, app, "192.0.2.1")
+	for i := range 3 {
+		if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
+			t.Fatalf("guess %d: %d", i, status)
+		}
+		if i < 2 { // with the third one Mallory's address has had enough
+			if status := visitorAt(t, app, "192.0.2.1").login("mallory", testapp.Password); status != http.StatusOK {
+				t.Fatalf("Mallory's login: %d", status)
+			}
+		}
+	}
+	if status := v.login("susan", "a wrong password"); status != http.StatusTooManyRequests {
+		t.Errorf("the fourth guess: %d", status)
+	}
+}
+
+// A login that takes longer than what is left of the hour takes nothing off the
+// next one.
+func TestSuccessInTheNextWindow(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	member(t, app, "susan", testapp.Password)
+	store.hook(on("TakeRecord", func() error { // the password was right
+		app.Clock.Advance(time.Hour)
+		for range 3 {
+			visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password")
+		}
+		return nil
+	}), nil)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("the login: %d", status)
+	}
+	store.hook(nil, nil)
+	if status := visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password"); status != http.StatusTooManyRequests {
+		t.Errorf("the fourth guess: %d", status)
+	}
+}
+
+// A negative limit is none; zero is the default.
+func TestNoAddressLimit(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]int{-1: http.StatusUnauthorized, math.MinInt: http.StatusUnauthorized, 0: http.StatusTooManyRequests} {
+		app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = limit })
+		for i := range 101 {
+			member(t, app, fmt.Sprint("user", i), testapp.Password)
+			got := visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("user", i), "a wrong password")
+			if i < 100 && got != http.StatusUnauthorized || i == 100 && got != want {
+				t.Errorf("limit %d, guess %d: %d", limit, i+1, got)
+			}
+		}
+	}
+}
+
+// Registrations and mails have limits of their own.
+func TestLimitsOfOthers(t *testing.T) {
+	t.Parallel()
+	box := &outbox{}
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		c.Limits, c.Mailer = auth.Limits{Guesses: 1, Mails: 2, Registrations: 3}, box
+	})
+	app.Create(t, "susan", true)
+	forgot(app)
+	app.Mux.HandleFunc("POST /register", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := app.Register(r.Context(), auth.Registration{Username: r.PostFormValue("name")}); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	v := visitorAt(t, app, "192.0.2.1")
+	for i, name := range []string{"anna", "susan", "not a name"} {
+		if w := v.post("/register", "name", name); w.Code == http.StatusTooManyRequests {
+			t.Errorf("registration %d: %d", i, w.Code)
+		}
+	}
+	var answers []string
+	for _, name := range []string{"bert", "susan", "not a name"} {
+		answers = append(answers, told(t, v.post("/register", "name", name)))
+	}
+	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") {
+		t.Errorf("registrations: %q", answers)
+	}
+	if _, err := app.Store.FindUser(t.Context(), "bert"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("bert: %v", err)
+	}
+	for _, address := range []string{"susan@app.example", "ghost@app.example"} {
+		if w := v.post("/forgot", "email", address); w.Code != http.StatusOK {
+			t.Errorf("%s: %d", address, w.Code)
+		}
+	}
+	box.take()
+	answers = nil
+	for _, address := range []string{"susan@app.example", "ghost@app.example", "other@app.example"} {
+		answers = append(answers, told(t, v.post("/forgot", "email", address)))
+	}
+	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") || len(box.take()) > 0 {
+		t.Errorf("mails: %q", answers)
+	}
+	if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
+		t.Errorf("a guess: %d", status)
+	}
+	if status := v.login("susan", testapp.Password); status != http.StatusTooManyRequests {
+		t.Errorf("another one: %d", status)
+	}
+	other := visitorAt(t, app, "192.0.2.2")
+	if a, b, c := other.post("/register", "name", "bert").Code, other.post("/forgot", "email", "susan@app.example").Code,
+		other.login("susan", testapp.Password); a != 200 || b != 200 || c != 200 {
+		t.Errorf("from another address: %d, %d, %d", a, b, c)
+	}
+	// Outside a request there is no address.
+	if _, err := app.Register(t.Context(), auth.Registration{Username: "carl"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Mailed tokens that are none count as wrong passwords do; those that are good do
+// not.
+func TestWrongTokensCount(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	u := app.Create(t, "susan", true)
+	app.Mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := app.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password")); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	token := func() string {
+		token, err := app.ResetToken(t.Context(), stored(t, app, u.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	v := visitorAt(t, app, "192.0.2.1")
+	for range 5 {
+		if w := v.post("/reset", "token", token(), "password", "short"); w.Code != http.StatusUnprocessableEntity {
+			t.Fatalf("a good token: %d", w.Code)
+		}
+	}
+	old := token()
+	if w := v.post("/reset", "token", old, "password", "another good password"); w.Code != http.StatusOK {
+		t.Fatalf("a good token: %d", w.Code)
+	}
+	for i, wrong := range []string{"", old, token() + "x", "x"} {
+		want := http.StatusBadRequest
+		if i == 3 {
+			want = http.StatusTooManyRequests
+		}
+		if w := v.post("/reset", "token", wrong, "password", "another good password"); w.Code != want {
+			t.Errorf("wrong token %d: %d", i, w.Code)
+		}
+	}
+	if status := v.login("susan", "another good password"); status != http.StatusTooManyRequests {
+		t.Errorf("a login then: %d", status)
+	}
+}
+
+// The application's own page, and programs, are told as well.
+func TestLimitAnswers(t *testing.T) {
+	t.Parallel()
+	var pages []int
+	limited := func(c *auth.Config) { c.Limits.Guesses = 1 }
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		limited(c)
+		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
+			pages = append(pages, status)
+			var limited *auth.RateLimitError
+			if !errors.As(err, &limited) || limited.RetryAfter != time.Hour || !errors.Is(err, auth.ErrRateLimited) || errors.Is(err, auth.ErrLoginRefused) {
+				t.Errorf("the page is told %v", err)
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "ours")
+		}
+	})
+	v := visitorAt(t, app, "192.0.2.1")
+	app.Mux.HandleFunc("POST /guess", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := app.Authenticate(r.Context(), "ghost", "a wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) {
+			app.Error(w, r, err)
+		}
+	})
+	v.post("/guess")
+	w := v.post("/guess")
+	if w.Code != http.StatusTooManyRequests || w.Body.String() != "ours" || !slices.Equal(pages, []int{429}) ||
+		w.Header().Get("Retry-After") != "3600" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%s, pages %v", told(t, w), pages)
+	}
+
+	app, _ = hookedApp(t, limited)
+	v = visitorAt(t, app, "192.0.2.1")
+	v.header.Set("Accept", "application/json")
+	v.login("ghost", "a wrong password")
+	w = v.post("/login", "login", "ghost", "password", "a wrong password")
+	var answer map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusTooManyRequests || answer["error"] == "" ||
+		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "3600" {
+		t.Errorf("%s, %v", told(t, w), err)
+	}
+}
+
+// Where the count cannot be read, written or settled, nobody logs in.
+func TestCounterFails(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	app.Create(t, "susan", true)
+	warm := visitorAt(t, app, "192.0.2.1")
+	warm.login("susan", "a wrong password") // so that counters are updated, too
+	for _, call := range []string{"GetRecord", "UpdateRecord", "TakeRecord", "InsertRecord"} {
+		for _, after := range []bool{false, true} { // then it has happened, and nobody knows
+			fails := func(c string) error {
+				if c == call {
+					return errStore
+				}
+				return nil
+			}
+			address := "192.0.2.1"
+			if call == "InsertRecord" {
+				address = "192.0.2.77"
+			}
+			if after {
+				store.hook(nil, fails)
+			} else {
+				store.hook(fails, nil)
+			}
+			v := visitorAt(t, app, address)
+			w := v.post("/login", "login", "susan", "password", testapp.Password)
+			store.hook(nil, nil)
+			if w.Code < 500 || len(v.cookies) > 0 || len(w.Header()["Set-Cookie"]) > 0 {
+				t.Errorf("%s fails: %d, cookies %v", call, w.Code, v.cookies)
+			}
+		}
+	}
+	app.Clock.Advance(time.Hour)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("afterwards: %d", status)
+	}
+
+	// One call that fails, whichever: an error or the answer as ever.
+	for _, after := range []bool{false, true} {
+		for _, password := range []string{testapp.Password, "a wrong password"} {
+			want := map[string]int{testapp.Password: http.StatusOK, "a wrong password": http.StatusUnauthorized}[password]
+			for k := 1; ; k++ {
+				app, spy := newApp(t, nil)
+				member(t, app, "susan", testapp.Password)
+				visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+				v := visitorAt(t, app, "192.0.2.1")
+				spy.reset(k, after)
+				status := v.login("susan", password)
+				calls := spy.Calls()
+				spy.reset(0, false)
+				if status != want && status < 500 || status >= 500 && len(v.cookies) > 0 {
+					t.Errorf("call %d (%v) fails: %d, cookies %v", k, calls, status, v.cookies)
+				}
+				if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+					t.Errorf("after call %d (%v) had failed: %d", k, calls, status)
+				}
+				if len(calls) < k {
+					if k < 5 {
+						t.Errorf("%v: too few calls", calls)
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// A store that refuses every update as somebody else's has failed.
+func TestCounterNeverAgrees(t *testing.T) {
+	t.Parallel()
+	for call, conflict := range map[string]error{"UpdateRecord": auth.ErrConflict, "InsertRecord": auth.ErrRecordExists} {
+		app, store := hookedApp(t, nil)
+		app.Create(t, "susan", true)
+		if call == "UpdateRecord" {
+			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+		}
+		store.hook(func(c string) error {
+			if c == call {
+				return conflict
+			}
+			return nil
+		}, nil)
+		v := visitorAt(t, app, "192.0.2.1")
+		if status := v.login("susan", testapp.Password); status < 500 || len(v.cookies) > 0 {
+			t.Errorf("%s: %d", call, status)
+		}
+		store.hook(nil, nil)
+		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%s, afterwards: %d", call, status)
+		}
+	}
+}
+
+// One mailbox gets three mails in the time that a link is good for, at most an
+// hour; nobody who asks can tell. One of the links is good all the time.
+func TestMailboxLimit(t *testing.T) {
+	t.Parallel()
+	for lifetime, window := range map[time.Duration]time.Duration{
+		0: 30 * time.Minute, time.Minute: time.Minute, 24 * time.Hour: time.Hour,
+	} {
+		t.Run(fmt.Sprint(lifetime), func(t *testing.T) {
+			t.Parallel()
+			box := &outbox{}
+			app, store := hookedApp(t, func(c *auth.Config) { c.Mailer, c.ResetLifetime = box, lifetime })
+			forgot(app)
+			app.Create(t, "susan", false)
+			var tokens []string
+			ask := func(address string) string {
+				t.Helper()
+				store.hook(nil, nil)
+				w := visitorAt(t, app, "192.0.2.1").post("/forgot", "email", address)
+				return fmt.Sprint(told(t, w), store.made())
+			}
+			mails := func() (n int) {
+				for _, m := range box.take() {
+					n++
+					_, token, _ := strings.Cut(m.Link.Reveal(), "?token=")
+					tokens = append(tokens, token)
+				}
+				return n
+			}
+			for round := range 3 {
+				for i, address := range []string{"susan@app.example", "SUSAN@app.example", " susan@APP.example", "susan@app.example", "Susan@app.example"} {
+					ask("warm-up@app.example") // begins the address's count, if it must
+					app.Events()
+					known := ask(address)
+					if got, want := mails(), min(1, max(0, 3-i)); got != want {
+						t.Errorf("round %d, request %d: %d mails, want %d", round, i, got, want)
+					}
+					unknown := ask("ghost@app.example")
+					if known != unknown || !strings.HasPrefix(known, "200") {
+						t.Errorf("round %d, request %d: %s, for nobody %s", round, i, known, unknown)
+					}
+					full := 0
+					for _, e := range app.Events() {
+						if e.Kind == auth.EventResetRefused && !errors.Is(e.Err, auth.ErrUserNotFound) {
+							full++
+						}
+					}
+					if want := 2 * max(0, min(1, i-2)); full != want {
+						t.Errorf("round %d, request %d: %d mailboxes are full, want %d", round, i, full, want)
+					}
+				}
+				left := window
+				for left > time.Millisecond { // the last moment is the worst
+					step := (left / 2).Truncate(time.Millisecond)
+					left -= step
+					app.Clock.Advance(step)
+					if !slices.ContainsFunc(tokens, func(token string) bool { _, err := app.CheckResetToken(t.Context(), token); return err == nil }) {
+						t.Errorf("round %d, %v before the window ends: no link is good", round, left)
+					}
+				}
+				app.Clock.Advance(left)
+				if round == 0 {
+					ask("susan@app.example")
+					if mails() != 1 {
+						t.Error("no mail after the window")
+					}
+					app.Clock.Advance(window)
+				}
+			}
+		})
+	}
+}
+
+// However many ask at the same moment, for an account or for none.
+func TestMailboxLimitAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	box := &outbox{}
+	apps, _ := processes(t, 2, func(c *auth.Config) { c.Mailer = box })
+	for _, app := range apps {
+		forgot(app)
+	}
+	apps[0].Create(t, "susan", false)
+	for _, address := range []string{"susan@app.example", "ghost@app.example"} {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			v := visitorAt(t, apps[i%2], fmt.Sprint("192.0.2.", i))
+			wg.Go(func() {
+				if w := v.post("/forgot", "email", address); w.Code != http.StatusOK {
+					t.Errorf("%d", w.Code)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := len(box.take()); n != 3 {
+		t.Errorf("%d mails", n)
+	}
+	refused := 0
+	for _, app := range apps {
+		for _, e := range app.Events() {
+			if e.Kind == auth.EventResetRefused && !errors.Is(e.Err, auth.ErrUserNotFound) {
+				refused++
+			}
+		}
+	}
+	if refused != 47*2 {
+		t.Errorf("%d found the mailbox full", refused)
+	}
+}
+
+// A client that goes away while its password is hashed has guessed; one that goes
+// away before has not. What it leaves behind holds up nobody.
+func TestGuesserGoesAway(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 6 })
+	app.Create(t, "susan", true)
+	abort := func(password string, when func(cancel func())) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		v := visitorAt(t, app, "192.0.2.1")
+		v.ctx = ctx
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			v.login("susan", password)
+		}()
+		when(cancel)
+		<-done
+	}
+	for range 20 { // counted, and not yet hashed
+		before := app.Core().PasswordHashes()
+		abort("a wrong password", func(cancel func()) {
+			counted := make(chan struct{})
+			var once sync.Once
+			store.hook(nil, func(call string) error {
+				if call == "InsertRecord" || call == "UpdateRecord" {
+					cancel()
+					once.Do(func() { close(counted) })
+				}
+				return nil
+			})
+			<-counted
+		})
+		store.hook(nil, nil)
+		if n := app.Core().PasswordHashes() - before; n != 0 {
+			t.Fatalf("%d hashes", n)
+		}
+	}
+	app.Events()
+	for range 4 {
+		abort("a wrong password", func(cancel func()) {
+			for before := app.Core().PasswordHashes(); app.Core().PasswordHashes() == before; {
+				runtime.Gosched()
+			}
+			cancel()
+		})
+	}
+	if n := lookedAt(t, app.Events()); n != 4 {
+		t.Errorf("%d looked at", n)
+	}
+	abort("a wrong password", func(cancel func()) {
+		for before := app.Core().PasswordHashes(); app.Core().PasswordHashes() == before; {
+			runtime.Gosched()
+		}
+		cancel()
+	})
+	if events := app.Events(); countOf(events, auth.EventPasswordLocked) != 1 {
+		t.Errorf("the fifth: %v", kinds(events))
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("locked: %d", status)
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusTooManyRequests {
+		t.Errorf("the seventh from this address: %d", status)
+	}
+	app.Clock.Advance(time.Hour)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("after the wait: %d", status)
+	}
+	if n := app.Core().TurnsTaken(); n != 0 {
+		t.Errorf("%d turns are taken", n)
+	}
+}
+
+// A guess that is given up after the wait leaves the next one free, as it was.
+func TestGivenUpAfterTheWait(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	app.Create(t, "susan", true)
+	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	app.Clock.Advance(30 * time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	store.hook(nil, func(call string) error {
+		if call == "UpdateRecord" {
+			cancel()
+		}
+		return nil
+	})
+	v := visitorAt(t, app, "192.0.2.1")
+	v.ctx = ctx
+	app.Events()
+	v.login("susan", "a wrong password")
+	store.hook(nil, nil)
+	if n := lookedAt(t, dropCancelled(app.Events())); n != 0 {
+		t.Errorf("%d looked at", n)
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("the next one: %d", status)
+	}
+}
+
+// dropCancelled leaves out what tells of clients that have gone.
+func dropCancelled(events []auth.Event) []auth.Event {
+	return slices.DeleteFunc(events, func(e auth.Event) bool { return errors.Is(e.Err, context.Canceled) })
+}
+
+// Who goes away while somebody else has the turn has guessed nothing, and nobody
+// waits for them.
+func TestWaiterGoesAway(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app.Create(t, "susan", true)
+	counting, resume := make(chan struct{}), make(chan struct{})
+	store.hook(on("InsertRecord", func() error { // of the first one, which has its address's turn
+		close(counting)
+		<-resume
+		return nil
+	}), nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password") })
+	<-counting
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 20 {
+		v := visitorAt(t, app, "192.0.2.1")
+		v.ctx = ctx
+		wg.Go(func() {
+			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+				t.Errorf("who has gone: %d", status)
+			}
+		})
+	}
+	cancel()
+	close(resume)
+	wg.Wait()
+	for i := range 2 {
+		if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i+2, status)
+		}
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusTooManyRequests {
+		t.Errorf("the fourth guess: %d", status)
+	}
+	if n := app.Core().TurnsTaken(); n != 0 {
+		t.Errorf("%d turns are taken", n)
+	}
+}
+
+// Where the hashing queue is full, nothing was looked at and nothing counts: for
+// somebody and for nobody.
+func TestBusyIsNotCounted(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		c.HashMemory = 64 << 20
+		c.Limits.Guesses = 5
+	})
+	app.Create(t, "susan", true)
+	zeros := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
+	slow := member(t, app, "slow", "", func(a *auth.Account) { // some seconds in all the memory there is
+		a.PasswordHash = auth.NewSecret(fmt.Sprintf("$argon2id$v=19$m=65536,t=32,p=1$%s$%s", zeros(16), zeros(32)))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	before := app.Core().PasswordHashes()
+	wg.Go(func() { _, _ = app.CheckPassword(ctx, slow, "x") })
+	for app.Core().PasswordHashes() == before {
+		runtime.Gosched()
+	}
+	full := make(chan struct{})
+	var once sync.Once
+	for range 65 {
+		wg.Go(func() {
+			if _, err := app.HashPassword(ctx, "x"); errors.Is(err, auth.ErrBusy) {
+				once.Do(func() { close(full) })
+			}
+		})
+	}
+	<-full
+	busy := map[string]string{}
+	for range 10 {
+		for _, login := range []string{"susan", "ghost"} {
+			w := visitorAt(t, app, "192.0.2.1").post("/login", "login", login, "password", "a wrong password")
+			if busy[login] = told(t, w); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("%s: %d", login, w.Code)
+			}
+		}
+	}
+	if busy["susan"] != busy["ghost"] {
+		t.Errorf("%s, and for nobody %s", busy["susan"], busy["ghost"])
+	}
+	cancel()
+	wg.Wait()
+	for i := range 4 {
+		if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i+1, status)
+		}
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("the right one: %d", status)
+	}
+	if n := app.Core().TurnsTaken(); n != 0 {
+		t.Errorf("%d turns are taken", n)
+	}
+}
+
+// More than 64 who wait for one account are told to come back. Nobody is locked by
+// that, and nothing is left of them.
+func TestTooManyWait(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, noLimits)
+	app.Create(t, "susan", true)
+	app.Create(t, "mike", true)
+	counting, resume := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	store.hook(func(call string) error {
+		if call == "InsertRecord" && first.CompareAndSwap(false, true) {
+			close(counting)
+			<-resume
+		}
+		return nil
+	}, nil)
+	var wg sync.WaitGroup
+	var in, busy atomic.Int32
+	login := func() {
+		v := visitorAt(t, app, "192.0.2.1")
+		wg.Go(func() {
+			switch w := v.post("/login", "login", "susan", "password", testapp.Password); w.Code {
+			case http.StatusOK:
+				in.Add(1)
+			case http.StatusServiceUnavailable:
+				busy.Add(1)
+				if w.Header().Get("Retry-After") == "" {
+					t.Error("no Retry-After")
+				}
+			default:
+				t.Errorf("%d", w.Code)
+			}
+		})
+	}
+	login()
+	<-counting
+	for range 80 {
+		login()
+	}
+	for busy.Load() < 16 {
+		runtime.Gosched()
+	}
+	if status := visitorAt(t, app, "192.0.2.1").login("mike", testapp.Password); status != http.StatusOK {
+		t.Errorf("another account meanwhile: %d", status)
+	}
+	close(resume)
+	wg.Wait()
+	if in.Load() != 65 || busy.Load() != 16 {
+		t.Errorf("%d in, %d told to come back", in.Load(), busy.Load())
+	}
+	if n := app.Core().TurnsTaken(); n != 0 {
+		t.Errorf("%d turns are taken", n)
+	}
+}
+
+// A store that panics holds up nobody either.
+func TestStorePanics(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"GetRecord", "InsertRecord", "UpdateRecord", "TakeRecord"} {
+		for _, kind := range []string{"attempts", "rate"} {
+			clock := testapp.NewClock()
+			store := &panicStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+			app := testapp.New(t, store, clock, nil)
+			member(t, app, "susan", testapp.Password)
+			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+			if call == "InsertRecord" {
+				clock.Advance(31 * 24 * time.Hour)
+			}
+			store.panics.Store(call + " " + kind)
+			panicked := func() (p any) {
+				defer func() { p = recover() }()
+				visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password)
+				return nil
+			}()
+			store.panics.Store("")
+			if panicked == nil && (call != "TakeRecord" || kind == "attempts") { // a rate is not always taken
+				t.Errorf("%s of %s: no panic", call, kind)
+			}
+			v := visitorAt(t, app, "192.0.2.1")
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			v.ctx = ctx
+			if status := v.login("susan", testapp.Password); status != http.StatusOK {
+				t.Errorf("%s of %s, afterwards: %d", call, kind, status)
+			}
+			cancel()
+		}
+	}
+}
+
+// Who is told that an account is locked may try a password of it: nothing is held
+// meanwhile.
+func TestListenerMayGuess(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	var u *testapp.User
+	asked := 0
+	app, _ = hookedApp(t, func(c *auth.Config) {
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind != auth.EventPasswordLocked {
+				return
+			}
+			asked++
+			ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+			defer cancel()
+			if ok, err := app.CheckPassword(ctx, u, testapp.Password); ok || err != nil {
+				t.Errorf("CheckPassword: %v, %v", ok, err)
+			}
+		}
+	})
+	u = app.Create(t, "susan", true)
+	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// A strictBox takes no mail of a request that is over.
+type strictBox struct{ outbox }
+
+func (b *strictBox) Send(ctx context.Context, m auth.Mail) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.outbox.Send(ctx, m)
+}
+
+// A guesser who goes away does not keep the owner from being told, and who has
+// used up a mailbox's mails has had them sent.
+func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
+	t.Parallel()
+	box := &strictBox{}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	leaves := auth.EventPasswordDisabled
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		noLimits(c)
+		c.Mailer = box
+		c.OnEvent = func(_ context.Context, e auth.Event) {
+			if e.Kind == leaves {
+				cancel()
+			}
+		}
+	})
+	forgot(app)
+	member(t, app, "susan", testapp.Password)
+	v := visitorAt(t, app, "192.0.2.1")
+	v.ctx = ctx
+	for range 100 {
+		v.login("susan", "a wrong password")
+		app.Clock.Advance(time.Hour)
+	}
+	if mails := box.take(); ctx.Err() == nil || len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
+		t.Errorf("mails %+v", mails)
+	}
+	leaves = auth.EventResetIssued
+	for range 3 {
+		v.ctx, cancel = context.WithCancel(t.Context())
+		v.post("/forgot", "email", "susan@app.example")
+		cancel()
+	}
+	if mails := box.take(); len(mails) != 3 {
+		t.Errorf("%d mails", len(mails))
+	}
+}
+
+// A panicStore panics in the calls that it is told.
+type panicStore struct {
+	testapp.Store
+	panics atomic.Value // of string: the call and the kind
+}
+
+func (s *panicStore) call(call, kind string) {
+	if s.panics.Load() == call+" "+kind {
+		panic("the store panics")
+	}
+}
+
+func (s *panicStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	s.call("GetRecord", kind)
+	return s.Store.GetRecord(ctx, kind, key)
+}
+
+func (s *panicStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.call("InsertRecord", r.Kind)
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *panicStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	s.call("UpdateRecord", r.Kind)
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+func (s *panicStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	s.call("TakeRecord", kind)
+	return s.Store.TakeRecord(ctx, kind, key)
+}
+
+// A guess that is taken off a count takes no other along that another process
+// has counted at the same moment.
+func TestTakingOffTakesNoOther(t *testing.T) {
+	t.Parallel()
+	apps, store := processes(t, 2, func(c *auth.Config) { c.Limits.Guesses = 4 })
+	member(t, apps[0], "mallory", testapp.Password)
+	// At one of the calls of a login that succeeds three guesses come from the
+	// same address.
+	for k, reached := 1, true; reached; k++ {
+		address, calls := fmt.Sprint("192.0.2.", k), 0
+		reached = false
+		store.hook(func(string) error {
+			if calls++; calls == k {
+				reached = true
+				for i := range 3 {
+					visitorAt(t, apps[1], address).login(fmt.Sprint("ghost", k, i), "a wrong password")
+				}
+			}
+			return nil
+		}, nil)
+		if status := visitorAt(t, apps[0], address).login("mallory", testapp.Password); status != http.StatusOK {
+			t.Errorf("call %d: Mallory's login: %d", k, status)
+		}
+		store.hook(nil, nil)
+		v := visitorAt(t, apps[1], address)
+		if a, b := v.login("ghost", "a wrong password"), v.login("ghost", "a wrong password"); reached && (a != 401 || b != 429) {
+			t.Errorf("call %d: after three guesses, the fourth and the fifth: %d, %d", k, a, b)
+		}
+		apps[0].Clock.Advance(time.Hour)
+		if !reached && k < 8 {
+			t.Errorf("only %d calls", k)
+		}
+	}
+	// At one of the calls of a login that is given up three guesses at the same
+	// account come.
+	for k, reached := 1, true; reached; k++ {
+		login, calls := fmt.Sprint("susan", k), 0
+		member(t, apps[0], login, testapp.Password)
+		ctx, cancel := context.WithCancel(t.Context())
+		reached = false
+		store.hook(func(string) error {
+			if calls++; calls == k {
+				reached = true
+				cancel()
+				for i := range 3 {
+					visitorAt(t, apps[1], fmt.Sprint("192.0.2.", i)).login(login, "a wrong password")
+				}
+			}
+			return nil
+		}, nil)
+		v := visitorAt(t, apps[0], "198.51.100.1")
+		v.ctx = ctx
+		v.login(login, "a wrong password")
+		cancel()
+		store.hook(nil, nil)
+		for i := range 2 {
+			visitorAt(t, apps[1], fmt.Sprint("192.0.2.", i)).login(login, "a wrong password")
+		}
+		if status := visitorAt(t, apps[0], "192.0.2.9").login(login, testapp.Password); reached && status != http.StatusUnauthorized {
+			t.Errorf("call %d: after five guesses: %d", k, status)
+		}
+		apps[0].Clock.Advance(time.Hour)
+	}
+}
+
+// Whatever a counter's record says, it is no 5xx and locks nobody for ever.
+func TestDamagedCounters(t *testing.T) {
+	t.Parallel()
+	counter := func(version byte, count uint64, since int64) []byte {
+		return binary.AppendVarint(binary.AppendUvarint([]byte{version}, count), since)
+	}
+	now := testapp.NewClock().Now().UnixMilli()
+	for name, data := range map[string][]byte{
+		"empty":                 {},
+		"garbage":               []byte("\xff\xfe garbage"),
+		"another version":       counter(2, 4, now),
+		"cut":                   counter(1, 4, now)[:5],
+		"too long":              append(counter(1, 4, now), 0),
+		"an overlong number":    {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		"a session's":           []byte("\x01\x05susan\x00\x00"),
+		"from the past":         counter(1, 50, math.MinInt64),
+		"from the future":       counter(1, 50, math.MaxInt64),
+		"from the year 10000":   counter(1, 50, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()),
+		"nearly a hundred":      counter(1, 99, now-int64(100*24*time.Hour/time.Millisecond)),
+		"zero":                  counter(1, 0, now),
+		"a count of an old one": counter(1, 4, 0),
+	} {
+		clock := testapp.NewClock()
+		store := &countingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), data: data}
+		app := testapp.New(t, store, clock, nil)
+		member(t, app, "susan", testapp.Password)
+		v := visitorAt(t, app, "192.0.2.1")
+		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%s: %d", name, status)
+		}
+		if status := v.login("ghost", testapp.Password); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d for nobody", name, status)
+		}
+	}
+}
+
+// A countingStore has the same record for every counter.
+type countingStore struct {
+	testapp.Store
+	data []byte
+}
+
+func isCounter(kind string) bool { return kind == "attempts" || kind == "rate" }
+
+func (s *countingStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if !isCounter(kind) {
+		return s.Store.GetRecord(ctx, kind, key)
+	}
+	return auth.Record{Kind: kind, Key: key, Data: bytes.Clone(s.data), Version: 1}, nil
+}
+
+func (s *countingStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	if !isCounter(r.Kind) {
+		return s.Store.UpdateRecord(ctx, r)
+	}
+	return nil
+}
+
+func (s *countingStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if !isCounter(kind) {
+		return s.Store.TakeRecord(ctx, kind, key)
+	}
+	return auth.Record{}, nil
+}
+
+// Whatever a counter's record says, a password is refused or looked at, and no
+// request is a 5xx. What is no counter is a count that begins.
+func FuzzCounter(f *testing.F) {
+	clock := testapp.NewClock()
+	store := &countingStore{Store: memstore.New[testapp.User]()}
+	cfg := goodConfig()
+	cfg.Now = clock.Now
+	var events []auth.Event
+	cfg.OnEvent = func(_ context.Context, e auth.Event) { events = append(events, e) }
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := auth.Account{Username: "susan", Stamp: auth.NewSecret("s"), Version: 1, PasswordHash: cheapHash("a wrong one")}
+	if _, err := store.CreateUser(f.Context(), a, nil); err != nil {
+		f.Fatal(err)
+	}
+	h := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := m.Authenticate(r.Context(), "susan", testapp.Password); err != nil {
+			m.Error(w, r, err)
+		}
+	}))
+	now := clock.Now().UnixMilli()
+	for _, seed := range [][]byte{
+		nil, {0}, {1}, {1, 0}, {1, 0, 0}, {2, 1, 1}, []byte("garbage"),
+		binary.AppendVarint([]byte{1, 5}, now), binary.AppendVarint([]byte{1, 100}, now), binary.AppendVarint([]byte{1, 99}, now+1),
+		binary.AppendVarint(binary.AppendUvarint([]byte{1}, math.MaxUint64), math.MinInt64),
+		binary.AppendVarint(binary.AppendUvarint([]byte{1}, 1e9), math.MaxInt64),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		store.data = data
+		events = nil
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil))
+		switch w.Code {
+		case http.StatusTooManyRequests:
+			if minutes, err := strconv.Atoi(w.Header().Get("Retry-After")); err != nil || minutes <= 0 || minutes%60 != 0 || minutes > 3660 {
+				t.Errorf("%q: Retry-After is %q", data, w.Header().Get("Retry-After"))
+			}
+		case http.StatusUnauthorized:
+		default:
+			t.Errorf("%q: %d", data, w.Code)
+		}
+		if looked := len(events) > 0 && errors.Is(events[len(events)-1].Err, auth.ErrInvalidCredentials); !looked && !bytes.HasPrefix(data, []byte{1}) {
+			t.Errorf("%q: refused", data)
+		}
+	})
+}
+
+// A clock that is set back or forward locks nobody for ever, and opens no flood.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-time.Hour, -48 * time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
+		app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 20 })
+		member(t, app, "susan", testapp.Password)
+		v := visitorAt(t, app, "192.0.2.1")
+		lock(t, v, "susan")
+		app.Clock.Advance(jump)
+		app.Events()
+		v.login("susan", "a wrong password")
+		v.login("susan", "a wrong password")
+		if n := lookedAt(t, app.Events()); n > 1 && jump < 0 {
+			t.Errorf("%v: %d looked at", jump, n)
+		}
+		app.Clock.Advance(2 * time.Minute)
+		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%v: %d", jump, status)
+		}
+		app.Clock.Advance(-jump)
+		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%v and back: %d", jump, status)
+		}
+		// Nor an address, by more than the hour.
+		for i := range 25 {
+			v.login(fmt.Sprint("ghost", i), "a wrong password")
+		}
+		if status := v.login("susan", testapp.Password); status != http.StatusTooManyRequests {
+			t.Errorf("%v: %d", jump, status)
+		}
+		app.Clock.Advance(jump)
+		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%v, and the address: %d", jump, status)
+		}
+	}
+
+	// A clock that differs by less than a minute opens nothing.
+	app, _ := hookedApp(t, nil)
+	member(t, app, "susan", testapp.Password)
+	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	app.Clock.Advance(-59 * time.Second)
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("a minute back: %d", status)
+	}
+}
+
+// Who asks for the password again, on the page /refresh say, asks under the same
+// limits.
+func TestCheckPasswordIsCounted(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, func(c *auth.Config) { c.Limits.Guesses = 12 })
+	u := app.Create(t, "susan", true)
+	c := app.Client(t)
+	app.login(t, c, u)
+	check := func(password string) (ok bool, err error) {
+		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+			current, _ := app.CurrentUser(r.Context())
+			ok, err = app.CheckPassword(r.Context(), current, password)
+		})
+		return ok, err
+	}
+	client := visitorAt(t, app.App, "127.0.0.1")
+	for i := range 5 {
+		if i%2 == 0 {
+			client.login("susan@app.example", "a wrong password")
+		} else if ok, err := check("a wrong password"); ok || err != nil {
+			t.Fatalf("%v, %v", ok, err)
+		}
+	}
+	if events := app.Events(); countOf(events, auth.EventPasswordLocked) != 1 || lookedAt(t, events) != 5 {
+		t.Errorf("events %v", kinds(events))
+	}
+	before := app.Core().PasswordHashes()
+	if ok, err := check(testapp.Password); ok || err != nil {
+		t.Errorf("the right one while locked: %v, %v", ok, err)
+	}
+	if n := app.Core().PasswordHashes() - before; n != 1 {
+		t.Errorf("%d hashes", n)
+	}
+	if events := app.Events(); !slices.Equal(kinds(events), []auth.EventKind{auth.EventCheckFailed}) || !errors.Is(events[0].Err, auth.ErrLocked) {
+		t.Errorf("events %v", events)
+	}
+	if who := c.Who(); who != "susan" {
+		t.Errorf("the login is %q", who)
+	}
+	if status := client.login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("a login while locked: %d", status)
+	}
+	app.Clock.Advance(30 * time.Second)
+	if ok, err := check(testapp.Password); !ok || err != nil {
+		t.Errorf("after the wait: %v, %v", ok, err)
+	}
+	for range 4 {
+		if ok, err := check("a wrong password"); ok || err != nil {
+			t.Errorf("a wrong one: %v, %v", ok, err)
+		}
+	}
+	if ok, err := check(testapp.Password); !ok || err != nil {
+		t.Errorf("from zero: %v, %v", ok, err)
+	}
+	if _, err := check("a wrong password"); err != nil {
+		t.Errorf("the twelfth from here: %v", err)
+	}
+	var limited *auth.RateLimitError
+	if ok, err := check(testapp.Password); ok || !errors.As(err, &limited) {
+		t.Errorf("the thirteenth: %v, %v", ok, err)
+	}
+	// A store that cannot settle the count: not yes.
+	app.Clock.Advance(time.Hour)
+	app.store.hook(func(call string) error {
+		if call == "TakeRecord" {
+			return errStore
+		}
+		return nil
+	}, nil)
+	if ok, err := app.CheckPassword(t.Context(), stored(t, app.App, u.ID), testapp.Password); ok || !errors.Is(err, errStore) {
+		t.Errorf("not settled: %v, %v", ok, err)
+	}
+}
+
+// Guesses by HTTP Basic are counted with all others, and refused alike.
+func TestBasicIsCounted(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+		c.Limits.Guesses = 10
+	})
+	app.Create(t, "susan", true)
+	basic := func(login, password string) *httptest.ResponseRecorder {
+		return direct(t, app.Server.Config.Handler, "GET", "/guarded", basicHeader(login, password)) // from 192.0.2.1
+	}
+	form := visitorAt(t, app, "192.0.2.1")
+	first := told(t, basic("susan", "a wrong password"))
+	if !strings.HasPrefix(first, "401") {
+		t.Errorf("a wrong password: %s", first)
+	}
+	basic("susan@app.example", "a wrong password")
+	form.login("susan", "a wrong password")
+	form.login("susan", "a wrong password")
+	basic("SUSAN", "a wrong password")
+	before := app.Core().PasswordHashes()
+	for login, password := range map[string]string{"susan": testapp.Password, "susan@app.example": "a wrong password", "ghost": testapp.Password} {
+		if got := told(t, basic(login, password)); got != first {
+			t.Errorf("%s while locked: %s", login, got)
+		}
+	}
+	if n := app.Core().PasswordHashes() - before; n != 3 {
+		t.Errorf("%d hashes", n)
+	}
+	if status := form.login("susan", testapp.Password); status != http.StatusUnauthorized {
+		t.Errorf("the form: %d", status)
+	}
+	app.Clock.Advance(30 * time.Second)
+	if w := basic("susan", testapp.Password); w.Code != http.StatusOK || len(w.Header()["Set-Cookie"]) > 0 {
+		t.Errorf("after the wait: %d", w.Code)
+	}
+	basic("ghost", "a wrong password")
+	for _, login := range []string{"susan", "ghost"} {
+		w := basic(login, testapp.Password)
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" {
+			t.Errorf("%s, from an address that has had enough: %s", login, told(t, w))
+		}
+	}
+}
+
+// No event, no log and no record has what was typed.
+func TestGuessesAreNotTold(t *testing.T) {
+	t.Parallel()
+	clock := testapp.NewClock()
+	store := &keepingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	box := &outbox{}
+	app := testapp.New(t, store, clock, func(c *auth.Config) {
+		c.Limits, c.Mailer = auth.Limits{Guesses: 40, Mails: 6}, box
+		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+	})
+	forgot(app)
+	member(t, app, "susan", testapp.Password)
+	v := visitorAt(t, app, "192.0.2.1")
+	for i := range 25 {
+		login := []string{"susan", "canary-login", "canary-login@app.example", "canary login"}[i%4]
+		w := v.post("/login", "login", login, "password", fmt.Sprint("canary-password-", i))
+		if strings.Contains(told(t, w), "canary") {
+			t.Error(told(t, w))
+		}
+		v.post("/forgot", "email", "canary-address@app.example")
+		direct(t, app.Server.Config.Handler, "GET", "/who", basicHeader("canary-basic", "canary-password"))
+	}
+	events := app.Events()
+	for _, kind := range []auth.EventKind{auth.EventPasswordLocked, auth.EventRateLimited, auth.EventResetRefused} {
+		if countOf(events, kind) == 0 {
+			t.Errorf("no event %s", kind)
+		}
+	}
+	for where, text := range map[string]string{"the log": app.Logs(), "the events": fmt.Sprintf("%+v %#v", events, events)} {
+		if strings.Contains(text, "canary") || len(text) < 1000 {
+			t.Errorf("%s: %s", where, text)
+		}
+	}
+	kept := 0
+	for _, r := range store.kept {
+		kept++
+		if strings.Contains(fmt.Sprintf("%s %s %s", r.Kind, r.Key, r.Data), "canary") || strings.Contains(r.Key, "192.0.2") {
+			t.Errorf("a record: %+v", r)
+		}
+	}
+	if kept < 10 {
+		t.Errorf("%d records", kept)
+	}
+}

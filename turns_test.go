@@ -1,0 +1,178 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// users returns how many hold or want the turn of a key.
+func (t *turns) users(key string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w := t.taken[key]; w != nil {
+		return w.users
+	}
+	return 0
+}
+
+// One holds a turn and 64 wait. More are sent away at once, and those who go leave
+// nothing behind.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	var ts turns
+	leave, err := ts.take(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	errs := make(chan error, 2*maxWaiting)
+	wait := func(ctx context.Context) {
+		wg.Go(func() {
+			leave, err := ts.take(ctx, "a")
+			if err == nil {
+				leave()
+			}
+			errs <- err
+		})
+	}
+	for i := range maxWaiting {
+		if i%2 == 0 {
+			wait(t.Context())
+		} else {
+			wait(ctx)
+		}
+	}
+	for ts.users("a") != 1+maxWaiting {
+		runtime.Gosched()
+	}
+	for range 3 {
+		if _, err := ts.take(t.Context(), "a"); !errors.Is(err, ErrBusy) {
+			t.Errorf("one more: %v", err)
+		}
+	}
+	other, err := ts.take(t.Context(), "b") // another key is another turn
+	if err != nil {
+		t.Error(err)
+	}
+	other()
+	cancel()
+	for ts.users("a") != 1+maxWaiting/2 {
+		runtime.Gosched()
+	}
+	for range maxWaiting / 2 {
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone: %v", err)
+		}
+	}
+	for range 3 { // there is room again
+		wait(t.Context())
+	}
+	leave()
+	leave() // does nothing more
+	wg.Wait()
+	for range maxWaiting/2 + 3 {
+		if err := <-errs; err != nil {
+			t.Errorf("who has waited: %v", err)
+		}
+	}
+	if len(ts.taken) != 0 {
+		t.Errorf("%d turns are left", len(ts.taken))
+	}
+}
+
+// Whatever comes and goes, one at a time has a key's turn, and nothing is left.
+func TestTurnsUnderStress(t *testing.T) {
+	t.Parallel()
+	var ts turns
+	var holding [3]atomic.Int32
+	var got, gone, busy atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			for round := range 30 {
+				n := (i + round) % len(holding)
+				ctx, cancel := context.WithCancel(t.Context())
+				if (i+round)%4 == 0 {
+					go cancel()
+				}
+				leave, err := ts.take(ctx, fmt.Sprint(n))
+				switch {
+				case err == nil:
+					got.Add(1)
+					if holding[n].Add(1) != 1 {
+						t.Error("two have the turn")
+					}
+					runtime.Gosched()
+					holding[n].Add(-1)
+					leave()
+				case errors.Is(err, ErrBusy):
+					busy.Add(1)
+				case errors.Is(err, context.Canceled):
+					gone.Add(1)
+				default:
+					t.Error(err)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if len(ts.taken) != 0 {
+		t.Errorf("%d turns are left", len(ts.taken))
+	}
+	if got.Load() == 0 || gone.Load() == 0 || busy.Load() == 0 {
+		t.Errorf("%d had it, %d went, %d were sent away: the test tests too little", got.Load(), gone.Load(), busy.Load())
+	}
+}
+
+// The wait grows as it is documented to, and for no count is it less than before
+// or over an hour.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	for count, want := range map[uint64]time.Duration{
+		0: 0, 4: 0, 5: 30 * time.Second, 6: time.Minute, 7: 2 * time.Minute, 11: 32 * time.Minute, 12: time.Hour, 13: time.Hour,
+		99: time.Hour, 1e9: time.Hour, 1 << 63: time.Hour, 1<<64 - 1: time.Hour,
+	} {
+		if got := wait(count); got != want {
+			t.Errorf("after %d: %v, want %v", count, got, want)
+		}
+	}
+	last := time.Duration(0)
+	for count := range uint64(1000) {
+		if got := wait(count); got < last {
+			t.Errorf("after %d: %v, and before %v", count, got, last)
+		} else {
+			last = got
+		}
+	}
+}
+
+// A counter is read as it was written, and nothing else is one.
+func TestCounterCodec(t *testing.T) {
+	t.Parallel()
+	for _, n := range []counter{
+		{count: 1, since: time.UnixMilli(1)}, {count: 100, since: time.Unix(1e9, 0)}, {count: 1<<64 - 1, since: time.UnixMilli(-1 << 63)},
+		{count: 0, since: time.UnixMilli(1<<63 - 1)},
+	} {
+		n.encode()
+		got, ok := decodeCounter(n.record)
+		if !ok || got.count != n.count || !got.since.Equal(n.since) {
+			t.Errorf("%d since %v: %d since %v, %v", n.count, n.since, got.count, got.since, ok)
+		}
+		for i := range n.record.Data {
+			if _, ok := decodeCounter(Record{Data: n.record.Data[:i]}); ok {
+				t.Errorf("%q is taken for a counter", n.record.Data[:i])
+			}
+		}
+		if _, ok := decodeCounter(Record{Data: append(n.record.Data, 0)}); ok {
+			t.Errorf("%q and a zero is taken for a counter", n.record.Data)
+		}
+	}
+}

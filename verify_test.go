@@ -1,0 +1,952 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// A mailApp is an application with a mailbox, on a store with hooks, in whose
+// requests things can be done.
+type mailApp struct {
+	*insider
+	hooked *hookedStore
+	box    *outbox
+}
+
+func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
+	t.Helper()
+	box := &outbox{}
+	app, hooked := hookedApp(t, func(c *auth.Config) {
+		c.Mailer = box
+		if configure != nil {
+			configure(c)
+		}
+	})
+	return &mailApp{newInsider(app), hooked, box}
+}
+
+func requireVerified(c *auth.Config) { c.RequireVerified = true }
+
+func verified(a *auth.Account) { a.EmailVerified = true }
+
+// token returns the token in the link of the one mail since the last time, which
+// must be of this kind and to this address.
+func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
+	t.Helper()
+	mails := m.box.take()
+	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
+		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
+	}
+	return tokenIn(t, mails[0])
+}
+
+func tokenIn(t *testing.T, m auth.Mail) string {
+	t.Helper()
+	link, err := url.Parse(m.Link.Reveal())
+	if err != nil || link.Query().Get("token") == "" {
+		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
+	}
+	return link.Query().Get("token")
+}
+
+// labels say what mails are, sorted.
+func labels(mails []auth.Mail) []string {
+	all := []string{}
+	for _, m := range mails {
+		all = append(all, string(m.Kind)+" to "+m.To)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// wantMails compares the mails since the last time.
+func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
+	t.Helper()
+	if got := labels(m.box.take()); !slices.Equal(got, append([]string{}, want...)) {
+		t.Errorf("%s: the mails are %q, want %q", what, got, want)
+	}
+}
+
+// verifyToken has a link mailed that verifies the user's address.
+func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
+	t.Helper()
+	m.box.take()
+	if err := m.SendVerification(t.Context(), u.Email); err != nil {
+		t.Fatal(err)
+	}
+	return m.token(t, auth.MailVerify, u.Email)
+}
+
+func TestVerifyEmail(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, func(c *auth.Config) { c.BaseURL = "https://app.example" })
+	u := member(t, m.App, "susan", testapp.Password, func(a *auth.Account) { a.Email = "Susan@App.example" })
+	m.Mux.HandleFunc("POST /resend", func(w http.ResponseWriter, r *http.Request) {
+		if err := m.SendVerification(r.Context(), r.PostFormValue("email")); err != nil {
+			m.Error(w, r, err)
+		}
+	})
+	r := m.Client(t).Do(http.MethodPost, "/resend", url.Values{"email": {" susan@APP.EXAMPLE "}}, http.Header{
+		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
+		"X-Forwarded-Prefix": {"/evil"}, "X-Original-Url": {"/evil"},
+	})
+	mails := m.box.take()
+	if r.StatusCode != http.StatusOK || len(mails) != 1 {
+		t.Fatalf("%s, %d mails", r.Status, len(mails))
+	}
+	mail := mails[0]
+	link, token, _ := strings.Cut(mail.Link.Reveal(), "?token=")
+	if link != "https://app.example/verify-email" || mail.To != "Susan@App.example" || mail.Kind != auth.MailVerify ||
+		mail.User.AuthAccount().ID != u.ID || mail.Lifetime != 24*time.Hour {
+		t.Errorf("%+v, link to %s", mail, link)
+	}
+	for range 3 { // looking does no harm
+		if got, err := m.CheckVerifyToken(t.Context(), token); err != nil || got.ID != u.ID || got.EmailVerified {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	if stored(t, m.App, u.ID).EmailVerified {
+		t.Error("verified by looking")
+	}
+	m.Events()
+	got, err := m.VerifyEmail(t.Context(), token)
+	if err != nil || got.ID != u.ID || !got.EmailVerified || got.Stamp.Equal(u.Stamp) || !stored(t, m.App, u.ID).EmailVerified {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if !opens(t, m.App, u.ID, testapp.Password) {
+		t.Error("the password is gone")
+	}
+	for range 2 {
+		if got, err := m.VerifyEmail(t.Context(), token); got != nil || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("a second time: %v, %v", got, err)
+		}
+	}
+	events := m.Events()
+	if want := []auth.EventKind{auth.EventVerified, auth.EventVerifyFailed, auth.EventVerifyFailed}; !slices.Equal(kinds(events), want) || events[0].UserID != u.ID {
+		t.Errorf("the events are %v", events)
+	}
+	m.wantMails(t, "afterwards")
+	if strings.Contains(m.Logs(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// The login that verifies goes on, under a new token; all others end, and so does
+// what was made in them.
+func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"a login of the user's", "another user's", "a stranger"} {
+		m := newMailApp(t, withBearer)
+		u := member(t, m.App, "susan", testapp.Password)
+		member(t, m.App, "mike", "")
+		own, other, device, mike := m.Client(t), m.Client(t), remembered(t, m.App, "susan"), m.Client(t)
+		own.Login("susan")
+		other.Login("susan")
+		mike.Login("mike")
+		before := own.Clone()
+		api := newToken(t, m.App, u)
+		reset := resetToken(t, m.App, u)
+		token := m.verifyToken(t, u)
+		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "a stranger": m.Client(t)}[by]
+		as := clicking.Who()
+		m.in(clicking, func(ctx context.Context) {
+			if got, err := m.VerifyEmail(ctx, token); err != nil || !got.EmailVerified {
+				t.Errorf("%s: %v, %v", by, got, err)
+			}
+			if who, ok := m.CurrentUser(ctx); ok != (as != "nobody") || ok && (who.Username != as || who.ID == u.ID && !who.EmailVerified) {
+				t.Errorf("%s: in the request it is %v", by, who)
+			}
+		})
+		if who := clicking.Who(); who != as {
+			t.Errorf("%s: afterwards it is %q, and was %q", by, who, as)
+		}
+		if own == clicking {
+			own = before // the old cookie
+		}
+		gone(t, by, own, other, device)
+		if who := bearer(m.App, t, api); who != "nobody" {
+			t.Errorf("%s: the API token is %q", by, who)
+		}
+		if usable(t, m.App, reset) {
+			t.Errorf("%s: the reset token is good", by)
+		}
+	}
+}
+
+// What makes a token void, and what does not.
+func TestVerifyTokenIsBound(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		change func(t *testing.T, m *mailApp, u *testapp.User)
+		good   bool
+	}{
+		"nothing":       {func(*testing.T, *mailApp, *testapp.User) {}, true},
+		"a later token": {func(t *testing.T, m *mailApp, u *testapp.User) { m.verifyToken(t, u) }, true},
+		"a login":       {func(t *testing.T, m *mailApp, _ *testapp.User) { m.Client(t).Login("susan") }, true},
+		"roles": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"x"} })
+		}, true},
+		"stamp": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		}, false},
+		"address": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "other@app.example" })
+		}, false},
+		"the address's case": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "SUSAN@app.example" })
+		}, false},
+		"verified already": {func(t *testing.T, m *mailApp, u *testapp.User) { change(t, m.App, u.ID, verified) }, false},
+		"disabled": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		}, false},
+		"deleted": {func(t *testing.T, m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) }, false},
+		"password": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			if err := m.SetPassword(t.Context(), u, resetTo); err != nil {
+				t.Error(err)
+			}
+		}, false},
+		"reset": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			if _, err := m.ResetPassword(t.Context(), resetToken(t, m.App, u), resetTo); err != nil {
+				t.Error(err)
+			}
+		}, false},
+		"logout everywhere": {func(t *testing.T, m *mailApp, u *testapp.User) {
+			if err := m.LogoutEverywhere(t.Context(), u); err != nil {
+				t.Error(err)
+			}
+		}, false},
+		"23:59:59.999": {func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(24*time.Hour - time.Millisecond) }, true},
+		"24 hours":     {func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(24 * time.Hour) }, false},
+		"a year":       {func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(365 * 24 * time.Hour) }, false},
+		"a clock that was put back": {func(_ *testing.T, m *mailApp, _ *testapp.User) {
+			m.Clock.Advance(25 * time.Hour)
+			m.Clock.Advance(-2 * time.Hour)
+		}, true},
+	} {
+		m := newMailApp(t, nil)
+		u := member(t, m.App, "susan", testapp.Password)
+		token := m.verifyToken(t, u)
+		c.change(t, m, u)
+		m.hooked.hook(nil, nil)
+		_, checked := m.CheckVerifyToken(t.Context(), token)
+		if !c.good {
+			for _, call := range m.hooked.made() {
+				if call != "LoadUser" {
+					t.Errorf("%s: the call %s", what, call)
+				}
+			}
+		}
+		_, err := m.VerifyEmail(t.Context(), token)
+		for _, err := range []error{checked, err} {
+			if c.good && err != nil || !c.good && (err == nil || err.Error() != auth.ErrInvalidToken.Error()) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
+// A token is good for one thing, and for one account.
+func TestMailedTokensPurpose(t *testing.T) {
+	t.Parallel()
+	for _, made := range []string{"verify", "reset", "email", "undo"} {
+		for _, used := range []string{"verify", "reset", "email", "undo"} {
+			m := newMailApp(t, nil)
+			u := member(t, m.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = made != "verify" })
+			browser := m.Client(t)
+			browser.Login("susan")
+			token := ""
+			switch made {
+			case "verify":
+				token = m.verifyToken(t, u)
+			case "reset":
+				token = resetToken(t, m.App, u)
+			case "email":
+				token = m.askEmail(t, browser, "new@app.example")
+			case "undo":
+				token = m.changeEmail(t, browser, "new@app.example")
+			}
+			before := stored(t, m.App, u.ID)
+			var err error
+			m.in(browser, func(ctx context.Context) {
+				switch used {
+				case "verify":
+					_, err = m.VerifyEmail(ctx, token)
+				case "reset":
+					_, err = m.ResetPassword(ctx, token, resetTo)
+				case "email":
+					_, err = m.ConfirmEmail(ctx, token, "/undo")
+				case "undo":
+					_, err = m.UndoEmail(ctx, token)
+				}
+			})
+			switch after := stored(t, m.App, u.ID); {
+			case made == used && err != nil:
+				t.Errorf("%s: %v", made, err)
+			case made != used && (!errors.Is(err, auth.ErrInvalidToken) || after.Version != before.Version):
+				t.Errorf("%s used to %s: %v", made, used, err)
+			}
+		}
+	}
+}
+
+// Of any number of redemptions, of any of the account's tokens, one succeeds.
+func TestVerifyParallelRedemptions(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	u := member(t, m.App, "susan", testapp.Password)
+	tokens := []string{m.verifyToken(t, u), m.verifyToken(t, u)}
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			switch _, err := m.VerifyEmail(t.Context(), tokens[i%2]); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, auth.ErrInvalidToken):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if after := stored(t, m.App, u.ID); won.Load() != 1 || after.Version != 2 || !after.EmailVerified {
+		t.Errorf("%d have won, and the account is %+v", won.Load(), after)
+	}
+}
+
+// counted makes the first count of an hour look like those that follow: which of
+// them it is depends on who has asked before, and not on the account.
+func counted(calls []string) []string {
+	calls = slices.Clone(calls)
+	for i, call := range calls {
+		if call == "UpdateRecord" {
+			calls[i] = "InsertRecord"
+		}
+	}
+	return calls
+}
+
+// Whoever asks learns nothing: not from the answer, nor from the work that it
+// takes, nor from a mailer that fails.
+func TestSendVerificationTellsNothing(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	for name, do := range accountStates() {
+		member(t, m.App, name, testapp.Password, do)
+	}
+	ask := func(address string) string {
+		before := m.Core().PasswordHashes()
+		m.hooked.hook(nil, nil)
+		var err error
+		r := m.in(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
+		r.Header.Del("Date")
+		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.made()), m.Core().PasswordHashes()-before)
+	}
+	want := ask("unverified@app.example")
+	m.wantMails(t, "unverified", "verify to unverified@app.example")
+	for name := range accountStates() {
+		m.Events()
+		if got := ask(name + "@app.example"); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyIssued && e[0].Kind != auth.EventVerifyRefused || e[0].UserID == "" {
+			t.Errorf("%s: %v", name, e)
+		}
+		if name == "unverified" || name == "without-password" {
+			m.wantMails(t, name, "verify to "+name+"@app.example")
+		} else {
+			m.wantMails(t, name)
+		}
+	}
+	m.Events()
+	if got := ask("nobody@app.example"); got != want {
+		t.Errorf("unknown: %s, want %s", got, want)
+	}
+	m.wantMails(t, "unknown")
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyRefused || e[0].Err == nil {
+		t.Errorf("unknown: %v", e)
+	}
+	m.box.err = errDown
+	if got := ask("unverified@app.example"); got != want {
+		t.Errorf("the mailer is down: %s, want %s", got, want)
+	}
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errDown) {
+		t.Errorf("the mailer is down: %v", e)
+	}
+}
+
+// accountStates are the states that an account can be in, by the name of one that is.
+func accountStates() map[string]func(*auth.Account) {
+	return map[string]func(*auth.Account){
+		"unverified":       func(*auth.Account) {},
+		"verified":         verified,
+		"disabled":         func(a *auth.Account) { a.Disabled = true },
+		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
+		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
+	}
+}
+
+func TestSendVerificationNeeds(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	member(t, m.App, "long", "", func(a *auth.Account) { a.ID = strings.Repeat("x", 1025) })
+	for _, address := range []string{"", "susan", "susan@app.example, mike@app.example", "susan@app.example\r\nBcc: mike@app.example", "a@b", "\xff@app.example"} {
+		if err := m.SendVerification(t.Context(), address); !errors.Is(err, auth.ErrInvalidEmail) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	if err := m.SendVerification(t.Context(), "long@app.example"); err != nil {
+		t.Error(err)
+	}
+	m.wantMails(t, "an ID that is too long")
+	m.hooked.hook(func(string) error { return errDown }, nil)
+	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	m.hooked.hook(nil, nil)
+	without, _ := hookedApp(t, nil)
+	if err := without.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoMailer) {
+		t.Error(err)
+	}
+	loader, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loader.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoUserStore) {
+		t.Error(err)
+	}
+	if _, err := loader.VerifyEmail(t.Context(), "x"); !errors.Is(err, auth.ErrNoUserStore) {
+		t.Error(err)
+	}
+}
+
+// failures are the ways in which a store, or a client, can fail at the k-th call.
+func failures() []string {
+	return []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"}
+}
+
+// failing arms the store, and returns the context to use and what is told of the
+// failure when all is over, which is empty if it came to none.
+func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx context.Context, end func() string) {
+	ctx, cancel := context.WithCancel(ctx)
+	var mu sync.Mutex
+	n, failed := 0, ""
+	at := func(call string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		if n < k || n > k && mode != "store is gone from then on" {
+			return nil
+		}
+		failed += call + " "
+		if mode == "client goes away" {
+			cancel()
+			return nil
+		}
+		return errStore
+	}
+	if mode == "call fails after it was made" {
+		m.hooked.hook(nil, at)
+	} else {
+		m.hooked.hook(at, nil)
+	}
+	return ctx, func() string {
+		cancel()
+		m.hooked.hook(nil, nil)
+		return failed
+	}
+}
+
+// A failure at any call of VerifyEmail leaves all of it or nothing, and in the
+// second case the token good.
+func TestVerifyIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	for _, mode := range failures() {
+		for k := 1; ; k++ {
+			m := newMailApp(t, nil)
+			u := member(t, m.App, "susan", "")
+			browser, other := m.Client(t), m.Client(t)
+			browser.Login("susan")
+			other.Login("susan")
+			token := m.verifyToken(t, u)
+			var err error
+			failed := ""
+			m.in(browser, func(ctx context.Context) {
+				ctx, end := m.failing(ctx, mode, k)
+				_, err = m.VerifyEmail(ctx, token)
+				failed = end()
+			})
+			after := stored(t, m.App, u.ID)
+			what := fmt.Sprintf("%s, call %d (%s): %v; verified %v", mode, k, failed, err, after.EmailVerified)
+			who := other.Who()
+			switch {
+			case errors.Is(err, auth.ErrInvalidToken), err == nil && !after.EmailVerified:
+				t.Error(what)
+			case after.EmailVerified && who != "nobody", !after.EmailVerified && (who != "susan" || browser.Who() != "susan"):
+				t.Errorf("%s, and another login is %q", what, who)
+			}
+			if _, err := m.VerifyEmail(t.Context(), token); after.EmailVerified == (err == nil) {
+				t.Errorf("%s, and once more %v", what, err)
+			}
+			if failed == "" {
+				if err != nil || k < 4 {
+					t.Error(what)
+				}
+				break
+			}
+		}
+	}
+}
+
+// Every entrance refuses who is not verified, and none does without the setting.
+func TestRequireVerifiedGate(t *testing.T) {
+	t.Parallel()
+	for _, on := range []bool{true, false} {
+		m := newMailApp(t, func(c *auth.Config) {
+			c.RequireVerified = on
+			c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("x"), byHeader()}
+		})
+		u := member(t, m.App, "susan", testapp.Password, verified)
+		member(t, m.App, "unknown", "")
+		inside, device := m.Client(t), remembered(t, m.App, "susan")
+		inside.Login("susan")
+		api := newToken(t, m.App, u)
+		change(t, m.App, u.ID, func(a *auth.Account) { a.EmailVerified = false })
+		device.Restart()
+		want := "susan"
+		if on {
+			want = "nobody"
+		}
+		for name, who := range map[string]string{
+			"a remembered device": device.Who(),
+			"an API token":        bearer(m.App, t, api),
+			"Basic":               m.Client(t).Do(http.MethodGet, "/who", nil, basicHeader("susan", testapp.Password)).Text,
+			"a loader":            m.Client(t).Do(http.MethodGet, "/who", nil, as(u)).Text,
+		} {
+			if who != want {
+				t.Errorf("on %v: %s is %q", on, name, who)
+			}
+		}
+		c := m.Client(t)
+		before := m.Core().PasswordHashes()
+		r := c.Post("/login", "login", "susan", "password", testapp.Password)
+		if who := c.Who(); who != want || (r.StatusCode == http.StatusOK) == on || m.Core().PasswordHashes() != before+1 {
+			t.Errorf("on %v: the password: %s, %q, %d hashes", on, r.Status, who, m.Core().PasswordHashes()-before)
+		}
+		if r := c.Post("/enter", "login", "susan"); (r.StatusCode == http.StatusOK) == on {
+			t.Errorf("on %v: LoginUser: %s", on, r.Status)
+		}
+		_, err := m.Authenticate(t.Context(), "susan", testapp.Password)
+		if on != errors.Is(err, auth.ErrUnverified) || on && !errors.Is(err, auth.ErrLoginRefused) {
+			t.Errorf("on %v: %v", on, err)
+		}
+		if _, err := m.Authenticate(t.Context(), "susan", "wrong"); !errors.Is(err, auth.ErrInvalidCredentials) || errors.Is(err, auth.ErrUnverified) {
+			t.Errorf("on %v: a wrong password: %v", on, err)
+		}
+		_, _, err = m.NewAPIToken(t.Context(), stored(t, m.App, u.ID), auth.APIToken{Scopes: []string{"*"}, Expires: m.Clock.Now().Add(time.Hour)})
+		if on != errors.Is(err, auth.ErrUnverified) {
+			t.Errorf("on %v: a new API token: %v", on, err)
+		}
+		if who := inside.Who(); who != "susan" {
+			t.Errorf("on %v: the login that was there before is %q", on, who)
+		}
+		// And when it is verified, it is in.
+		if _, err := m.VerifyEmail(t.Context(), m.verifyToken(t, stored(t, m.App, u.ID))); err != nil {
+			t.Fatal(err)
+		}
+		if c.Post("/login", "login", "susan", "password", testapp.Password); c.Who() != "susan" {
+			t.Errorf("on %v: verified, and not in", on)
+		}
+	}
+}
+
+func TestRequireVerifiedConfig(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.RequireVerified = true
+	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoMailer) {
+		t.Errorf("without a Mailer: %v", err)
+	}
+	cfg.Mailer = &outbox{}
+	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+	if err != nil || !m.Core().RequiresVerified() || m.Core().VerifyURL() != "/verify-email" {
+		t.Errorf("%v", err)
+	}
+	if _, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoUserStore) {
+		t.Errorf("NewLoader: %v", err)
+	}
+	for _, c := range []struct{ login, verify, want string }{
+		{"", "", "/verify-email"},
+		{"/account/login", "", "/account/verify-email"},
+		{"/account/login?x=1/2", "", "/account/verify-email"},
+		{"https://app.example/a/login", "", "/a/verify-email"},
+		{"https://sso.example/a/login", "", "/verify-email"},
+		{"/login", "/check?lang=de", "/check?lang=de"},
+		{"/login", "https://www.example/verify", "https://www.example/verify"},
+	} {
+		cfg := goodConfig()
+		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &outbox{}
+		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+		if err != nil || m.Core().VerifyURL() != c.want {
+			t.Errorf("%v: %v, %v", c, m, err)
+		}
+	}
+	for _, bad := range []string{"verify", "//evil.example", "javascript:x", "/a#b"} {
+		cfg := goodConfig()
+		if cfg.VerifyURL = bad; !fails(cfg) {
+			t.Errorf("VerifyURL %q is taken", bad)
+		}
+	}
+}
+
+func fails(cfg auth.Config) bool {
+	_, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+	return err != nil
+}
+
+// The link is right, whatever VerifyURL is.
+func TestVerifyLink(t *testing.T) {
+	t.Parallel()
+	for page, want := range map[string]string{
+		"/verify":                        "https://app.example/verify?token=",
+		"/verify?lang=de":                "https://app.example/verify?lang=de&token=",
+		"https://www.example/verify":     "https://www.example/verify?token=",
+		"https://www.example/verify?a=b": "https://www.example/verify?a=b&token=",
+	} {
+		m := newMailApp(t, func(c *auth.Config) { c.BaseURL, c.VerifyURL = "https://app.example", page })
+		u := member(t, m.App, "susan", "")
+		if err := m.SendVerification(t.Context(), u.Email); err != nil {
+			t.Fatal(err)
+		}
+		mails := m.box.take()
+		link := mails[0].Link.Reveal()
+		token, ok := strings.CutPrefix(link, want)
+		if !ok {
+			t.Errorf("%s: %s", page, link)
+		}
+		if _, err := m.VerifyEmail(t.Context(), token); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+}
+
+func TestRequireVerified(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{byHeader()} })
+	u := member(t, m.App, "susan", "")
+	m.Mux.Handle("/verified", m.RequireVerified(http.HandlerFunc(hello)))
+	m.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) {
+		for _, f := range m.Flashes(r.Context()) {
+			_, _ = fmt.Fprint(w, f.Text)
+		}
+	})
+	c := m.Client(t)
+	if r := c.Get("/verified?x=1"); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/login?next=") {
+		t.Errorf("nobody: %s to %q", r.Status, r.Header.Get("Location"))
+	}
+	c.Login("susan")
+	c.Get("/flashes")
+	m.Events()
+	r := c.Get("/verified?x=1")
+	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/verify-email?next=%2Fverified%3Fx%3D1" || r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s to %q, %v", r.Status, r.Header.Get("Location"), r.Header)
+	}
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventDenied || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrUnverified) {
+		t.Errorf("the events are %v", e)
+	}
+	if text := c.Get("/flashes").Text; !strings.Contains(text, "verify your e-mail address") {
+		t.Errorf("the message is %q", text)
+	}
+	for name, header := range map[string]http.Header{
+		"JSON":  {"Accept": {"application/json"}},
+		"fetch": {"Sec-Fetch-Dest": {"empty"}},
+	} {
+		if r := c.Do(http.MethodGet, "/verified", nil, header); r.StatusCode != http.StatusForbidden || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: %s, %v", name, r.Status, r.Header)
+		}
+	}
+	if r := m.Client(t).Do(http.MethodGet, "/verified", nil, as(u)); r.StatusCode != http.StatusForbidden || len(r.Cookies()) != 0 {
+		t.Errorf("by a loader: %s", r.Status)
+	}
+	r = c.Do(http.MethodGet, "/verified", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {m.Server.URL + "/page"}})
+	if r.StatusCode != http.StatusForbidden || r.Header.Get("HX-Redirect") != "/verify-email?next=%2Fpage" {
+		t.Errorf("htmx: %s, %v", r.Status, r.Header)
+	}
+	// A request that may change something goes back to the page that it came from;
+	// to the page for verifying itself nobody goes back.
+	r = c.Do(http.MethodPost, "/verified", url.Values{}, http.Header{"Referer": {m.Server.URL + "/form"}})
+	if r.Header.Get("Location") != "/verify-email?next=%2Fform" {
+		t.Errorf("POST: %q", r.Header.Get("Location"))
+	}
+	r = c.Do(http.MethodPost, "/verified", url.Values{}, http.Header{"Referer": {m.Server.URL + "/verify-email?token=x&next=%2Fform"}})
+	if r.Header.Get("Location") != "/verify-email?next=%2Fform" {
+		t.Errorf("POST from the page: %q", r.Header.Get("Location"))
+	}
+	if r := c.Do(http.MethodOptions, "/verified", nil, nil); r.Text != "hello" {
+		t.Errorf("OPTIONS: %s", r.Status)
+	}
+	check := func(want error) {
+		t.Helper()
+		m.in(c, func(ctx context.Context) {
+			if err := m.CheckVerified(ctx); !errors.Is(err, want) {
+				t.Errorf("CheckVerified: %v, want %v", err, want)
+			}
+		})
+	}
+	check(auth.ErrUnverified)
+	change(t, m.App, u.ID, verified)
+	check(nil)
+	if r := c.Get("/verified"); r.Text != "hello" {
+		t.Errorf("verified: %s", r.Status)
+	}
+	m.hooked.hook(on("LoadUser", func() error { return errDown }), nil)
+	if r := c.Get("/verified"); r.StatusCode != http.StatusInternalServerError {
+		t.Errorf("the store is down: %s", r.Status)
+	}
+	if err := m.CheckVerified(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("outside: %v", err)
+	}
+}
+
+// Register leaves nobody stuck: with RequireVerified the link is mailed, and an
+// address is needed.
+func TestRegisterMails(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, requireVerified)
+	for _, email := range []string{"", " ", "no address"} {
+		if _, err := m.Register(t.Context(), auth.Registration{Username: "ann", Email: email, Password: resetTo}); !errors.Is(err, auth.ErrInvalidEmail) {
+			t.Errorf("%q: %v", email, err)
+		}
+	}
+	u, err := m.Register(t.Context(), auth.Registration{Username: "ann", Email: " Ann@app.example ", Password: resetTo})
+	if err != nil || u.EmailVerified {
+		t.Fatalf("%v, %v", u, err)
+	}
+	if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, "Ann@app.example")); err != nil {
+		t.Error(err)
+	}
+	m.box.err = errDown
+	m.Events()
+	if _, err := m.Register(t.Context(), auth.Registration{Username: "joe", Email: "joe@app.example", Password: resetTo}); err != nil {
+		t.Error(err)
+	}
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventRegistered, auth.EventVerifyIssued, auth.EventMailFailed}) {
+		t.Errorf("%v", e)
+	}
+	without := newMailApp(t, nil)
+	if _, err := without.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: resetTo}); err != nil {
+		t.Error(err)
+	}
+	without.wantMails(t, "without RequireVerified")
+}
+
+// Somebody registers an address before its owner does, and prepares everything to
+// stay. When the owner shows up, by the mail that verifies or by a reset, nothing of
+// it is left but, with the mail that verifies, the password: the mail says so.
+func TestPreHijacking(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"verify", "verify, in the attacker's browser", "reset", "reset of a link that was mailed before"} {
+		m := newMailApp(t, withBearer)
+		u, err := m.Register(t.Context(), auth.Registration{Username: "victim", Email: "victim@app.example", Password: testapp.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		browser, device := m.Client(t), remembered(t, m.App, "victim")
+		browser.Login("victim")
+		api := newToken(t, m.App, u)
+		m.box.take()
+		pending := m.askEmail(t, browser, "attacker@app.example")
+		verify := m.verifyToken(t, u)
+		if err := m.SendReset(t.Context(), u.Email, "/reset"); err != nil {
+			t.Fatal(err)
+		}
+		reset := m.token(t, auth.MailReset, u.Email)
+		switch by {
+		case "verify":
+			_, err = m.VerifyEmail(t.Context(), verify)
+		case "verify, in the attacker's browser": // who has the mailbox is shown the attacker's screen
+			m.in(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
+		case "reset":
+			_, err = m.ResetPassword(t.Context(), resetToken(t, m.App, u), resetTo)
+		default:
+			_, err = m.ResetPassword(t.Context(), reset, resetTo)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", by, err)
+		}
+		if by == "verify, in the attacker's browser" {
+			if who := browser.Who(); who != "victim" {
+				t.Errorf("%s: it is %q", by, who)
+			}
+			browser.Post("/logout")
+		}
+		gone(t, by, browser, device)
+		if who := bearer(m.App, t, api); who != "nobody" {
+			t.Errorf("%s: the API token is %q", by, who)
+		}
+		if list, err := m.APITokens(t.Context(), u.ID); err != nil || len(list) != 0 {
+			t.Errorf("%s: API tokens %v, %v", by, list, err)
+		}
+		if list := logins(t, m.App, u.ID); len(list) != 0 {
+			t.Errorf("%s: logins %v", by, list)
+		}
+		after := stored(t, m.App, u.ID)
+		if !after.EmailVerified || after.Email != "victim@app.example" {
+			t.Errorf("%s: %+v", by, after)
+		}
+		// The pending change, the other links: also for somebody who is logged in again.
+		browser.Login("victim")
+		m.in(browser, func(ctx context.Context) {
+			if _, err := m.ConfirmEmail(ctx, pending, "/undo"); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s: the pending change: %v", by, err)
+			}
+			if _, err := m.VerifyEmail(ctx, verify); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s: the other link: %v", by, err)
+			}
+			if _, err := m.ResetPassword(ctx, reset, resetTo); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s: the reset link: %v", by, err)
+			}
+		})
+		if strings.HasPrefix(by, "reset") && opens(t, m.App, u.ID, testapp.Password) {
+			t.Errorf("%s: the attacker's password is good", by)
+		}
+	}
+}
+
+// FuzzMailedTokens: no text is a token but the tokens.
+func FuzzMailedTokens(f *testing.F) {
+	clock := testapp.NewClock()
+	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
+	box := &outbox{}
+	cfg := goodConfig()
+	cfg.Now, cfg.Mailer = clock.Now, box
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	alice, err := store.CreateUser(f.Context(), auth.Account{Username: "alice", Email: "alice@app.example", Stamp: auth.NewSecret("s"), Version: 1}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	reset, err := m.ResetToken(f.Context(), alice)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := errors.Join(m.SendVerification(f.Context(), alice.Email), m.SendNewEmail(f.Context(), alice, "new@app.example", "/email")); err != nil {
+		f.Fatal(err)
+	}
+	good := map[string]string{"reset": reset}
+	for _, mail := range box.take() {
+		_, good[string(mail.Kind)], _ = strings.Cut(mail.Link.Reveal(), "?token=")
+	}
+	for _, seed := range []string{"", "A", strings.Repeat("A", 43), strings.Repeat("A", 2048), strings.Repeat("A", 2049), "null", "0", "undefined", "\n", "\x00", "\xff", "%41", "?token=", "../"} {
+		f.Add(seed)
+	}
+	for _, token := range good {
+		for _, seed := range []string{token, token + "=", token + "A", token[1:], token[:len(token)-1], strings.ToUpper(token), " " + token, token + ";", token + "%00"} {
+			f.Add(seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		plain := strings.NewReplacer("\r", "", "\n", "").Replace(text) // base64 does not mind line ends
+		want := func(what string, user *testapp.User, err error) {
+			if plain == good[what] {
+				if err != nil || user.ID != alice.ID {
+					t.Errorf("%s, %q: %v", what, text, err)
+				}
+			} else if user != nil || !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s, %q: %v, %v", what, text, user, err)
+			}
+		}
+		u, err := m.CheckResetToken(t.Context(), text)
+		want("reset", u, err)
+		u, err = m.CheckVerifyToken(t.Context(), text)
+		want("verify", u, err)
+		u, address, err := m.CheckEmailToken(t.Context(), text)
+		want("new-address", u, err)
+		if (address == "new@app.example") != (err == nil) {
+			t.Errorf("%q: the address %q", text, address)
+		}
+		u, address, err = m.CheckUndoToken(t.Context(), text)
+		if u != nil || address != "" || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("undo, %q: %v, %q, %v", text, u, address, err)
+		}
+		if u, err := m.UndoEmail(t.Context(), text); u != nil || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("undo, %q: %v, %v", text, u, err)
+		}
+	})
+}
+
+// What changes the account between the look at a token and its use counts.
+func TestMailedTokensCross(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"verify", "email"} {
+		for what, c := range map[string]struct {
+			do   func(t *testing.T, m *mailApp, u *testapp.User)
+			want error
+		}{
+			"nothing": {func(*testing.T, *mailApp, *testapp.User) {}, nil},
+			"roles": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"x"} })
+			}, nil},
+			"another token": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) {
+					if a.EmailVerified, a.Stamp = true, auth.NewSecret("new"); by == "email" {
+						a.Email = "another@app.example"
+					}
+				})
+			}, auth.ErrInvalidToken},
+			"password": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+			}, auth.ErrInvalidToken},
+			"disabled": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+			}, auth.ErrInvalidToken},
+			"deleted": {func(t *testing.T, m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) }, auth.ErrInvalidToken},
+		} {
+			m := newMailApp(t, nil)
+			u := member(t, m.App, "susan", "", func(a *auth.Account) { a.EmailVerified = by == "email" })
+			browser := m.Client(t)
+			browser.Login("susan")
+			token := ""
+			if by == "verify" {
+				token = m.verifyToken(t, u)
+			} else {
+				token = m.askEmail(t, browser, "new@app.example")
+			}
+			m.hooked.hook(on("UpdateAccount", func() error {
+				m.hooked.hook(nil, nil)
+				c.do(t, m, u)
+				return nil
+			}), nil)
+			var err error
+			if by == "verify" {
+				_, err = m.VerifyEmail(t.Context(), token)
+			} else {
+				_, err = m.confirm(browser, token)
+			}
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("%s crosses %s: %v", by, what, err)
+			}
+			if err == nil {
+				continue
+			}
+			m.wantMails(t, what)
+			if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
+				t.Errorf("%s crosses %s: %d ways back, %v", by, what, len(list), err)
+			}
+		}
+	}
+}
