@@ -32,33 +32,40 @@ func MigrateRecords(ctx context.Context, db *sql.DB, dialect Dialect, options ..
 	return migrate(ctx, open(db, dialect, options), records)
 }
 
-// migrate runs the files of the parts that this database has not seen, in one
-// transaction. Each part has files name-1.sql, name-2.sql and so on; one that
-// has been released never changes.
+// migrate runs the files of the parts that this database has not seen. Each part
+// has files name-1.sql, name-2.sql and so on; one that has been released never
+// changes.
 func migrate(ctx context.Context, d *database, parts ...string) error {
+	if d.err != nil {
+		return d.err
+	}
+	// Who has no right to change the schema may still ask whether it is as it
+	// should be.
+	if current, err := d.current(ctx, parts); err == nil && current {
+		return nil
+	}
 	if err := d.begin(ctx); err != nil {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
-	for _, part := range parts {
-		_, err := d.exec(ctx, d.pool, `
-			INSERT INTO {prefix}schema (part, version) VALUES (?, 0)
-			ON CONFLICT (part) DO NOTHING`, part)
-		if err != nil {
-			return fmt.Errorf("sqlstore: preparing a migration: %w", err)
-		}
-	}
-	return d.transaction(ctx, func(tx *sql.Tx) error {
-		// Writing first takes the lock that makes the others wait.
-		if _, err := d.exec(ctx, tx, `UPDATE {prefix}schema SET version = version`); err != nil {
-			return fmt.Errorf("sqlstore: preparing a migration: %w", err)
-		}
+	return d.alone(ctx, func(on session) error {
 		for _, part := range parts {
-			if err := d.migratePart(ctx, tx, part); err != nil {
+			if err := d.migratePart(ctx, on, part); err != nil {
 				return fmt.Errorf("sqlstore: migrating the %s: %w", part, err)
 			}
 		}
 		return nil
 	})
+}
+
+// current reports whether there is nothing to do.
+func (d *database) current(ctx context.Context, parts []string) (bool, error) {
+	for _, part := range parts {
+		have, err := d.version(ctx, d.pool, part)
+		if err != nil || have != d.latest(part) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // begin creates the table of versions. It tries a few times, because processes
@@ -67,11 +74,8 @@ func migrate(ctx context.Context, d *database, parts ...string) error {
 // CREATE TABLE IF NOT EXISTS. A failure of another kind takes a third of a
 // second longer to report.
 func (d *database) begin(ctx context.Context) error {
-	if d.err != nil {
-		return d.err
-	}
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
-		err := d.script(ctx, d.pool, "versions")
+		err := d.script(ctx, d.pool, "versions", false)
 		if err == nil || wait > 160*time.Millisecond {
 			return err
 		}
@@ -83,36 +87,93 @@ func (d *database) begin(ctx context.Context) error {
 	}
 }
 
-func (d *database) migratePart(ctx context.Context, tx *sql.Tx, part string) error {
-	var have, want int
-	err := d.query(ctx, tx, func(rows *sql.Rows) error { return rows.Scan(&have) },
-		`SELECT version FROM {prefix}schema WHERE part = ?`, part)
+// alone calls f while no other process is in it, in a transaction where the
+// database takes changes of the schema into one.
+func (d *database) alone(ctx context.Context, f func(session) error) error {
+	if d.grammar.mysql {
+		return d.mysqlAlone(ctx, f)
+	}
+	tx, err := d.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	// Writing takes the lock that makes the others wait.
+	if _, err := d.run(ctx, tx, `UPDATE {prefix}schema SET version = version WHERE part = 'records'`); err != nil {
+		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
+	}
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (d *database) migratePart(ctx context.Context, on session, part string) error {
+	have, err := d.version(ctx, on, part)
 	if err != nil {
 		return err
 	}
-	for ; ; want++ {
-		name := fmt.Sprintf("%s-%d", part, want+1)
-		if _, err := fs.Stat(schemas, d.grammar.schema+"/"+name+".sql"); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		if want < have {
-			continue
-		}
-		if err := d.script(ctx, tx, name); err != nil {
+	if latest := d.latest(part); have > latest {
+		return fmt.Errorf("the database has version %d, which is newer than this program's %d", have, latest)
+	}
+	for have != d.latest(part) {
+		if have, err = d.step(ctx, on, part, have); err != nil {
 			return err
 		}
 	}
-	if have > want {
-		return fmt.Errorf("the database has version %d, which is newer than this program's %d", have, want)
+	return nil
+}
+
+// step runs the file after the version that the database has, and returns the
+// version that it then has.
+func (d *database) step(ctx context.Context, on session, part string, have int) (int, error) {
+	const set = `UPDATE {prefix}schema SET version = ? WHERE part = ?`
+	begun := have < 0
+	next := have + 1
+	if begun {
+		next = -have
+	} else if d.grammar.mysql {
+		if _, err := d.run(ctx, on, set, -next, part); err != nil {
+			return 0, err
+		}
 	}
-	_, err = d.exec(ctx, tx, `UPDATE {prefix}schema SET version = ? WHERE part = ?`, want, part)
-	return err
+	if err := d.script(ctx, on, fmt.Sprintf("%s-%d", part, next), begun); err != nil {
+		return 0, err
+	}
+	_, err := d.run(ctx, on, set, next, part)
+	return next, err
+}
+
+// latest is the number of the last file of a part.
+func (d *database) latest(part string) (n int) {
+	for {
+		_, err := fs.Stat(schemas, fmt.Sprintf("%s/%s-%d.sql", d.grammar.schema, part, n+1))
+		if err != nil {
+			return n
+		}
+		n++
+	}
+}
+
+// version is the version of a part that the database has.
+func (d *database) version(ctx context.Context, on session, part string) (int, error) {
+	query := &statement{text: d.grammar.statement(`SELECT version FROM {prefix}schema WHERE part = ?`, d.prefix)}
+	versions, err := readAll(ctx, on, query, func(rows *sql.Rows) (version int, err error) {
+		return version, rows.Scan(&version)
+	}, []any{part})
+	if err != nil {
+		return 0, err
+	}
+	if len(versions) == 0 {
+		return 0, errors.New("the table of versions is damaged")
+	}
+	return versions[0], nil
 }
 
 // script runs the statements of a file of the schema, one by one, since not
 // every driver takes several at once. Each ends with a semicolon at the end of
-// a line.
-func (d *database) script(ctx context.Context, on session, name string) error {
+// a line. One that has been begun before creates what is missing.
+func (d *database) script(ctx context.Context, on session, name string, begun bool) error {
 	text, err := schemas.ReadFile(d.grammar.schema + "/" + name + ".sql")
 	if err != nil {
 		return err
@@ -121,9 +182,17 @@ func (d *database) script(ctx context.Context, on session, name string) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := d.exec(ctx, on, statement); err != nil {
+		if begun {
+			statement = strings.Replace(statement, "CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
+		}
+		if _, err := d.run(ctx, on, statement); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// run runs a statement of a migration, without preparing it, once.
+func (d *database) run(ctx context.Context, on session, query string, args ...any) (sql.Result, error) {
+	return on.ExecContext(ctx, d.grammar.statement(query, d.prefix), args...)
 }

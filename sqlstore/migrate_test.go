@@ -9,43 +9,48 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-func TestMigrateAgain(t *testing.T) {
-	db := newDB(t)
-	populate(t, sqlstore.New[User](db, sqlstore.SQLite))
-	before := dump(t, db)
+func TestMigrateAgain(t *testing.T) { each(t, testMigrateAgain) }
+
+func testMigrateAgain(t *testing.T, e engine) {
+	db := e.newDB(t)
+	populate(t, sqlstore.New[User](db, e.dialect))
+	before := dump(t, e, db)
 	for range 3 {
-		check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
-		check(t, sqlstore.MigrateRecords(t.Context(), db, sqlstore.SQLite))
+		check(t, sqlstore.Migrate(t.Context(), db, e.dialect))
+		check(t, sqlstore.MigrateRecords(t.Context(), db, e.dialect))
 	}
-	if after := dump(t, db); after != before {
+	if after := dump(t, e, db); after != before {
 		t.Errorf("got\n%s\nwas\n%s", after, before)
 	}
 }
 
 // TestMigrateAtOnce is several processes that start with a new database.
-func TestMigrateAtOnce(t *testing.T) {
-	for name, dsn := range map[string]string{
-		"wal":      newFile(t),
-		"rollback": strings.Replace(newFile(t), "journal_mode(WAL)", "journal_mode(DELETE)", 1),
-		"deferred": strings.TrimSuffix(newFile(t), "&_txlock=immediate"),
-	} {
+func TestMigrateAtOnce(t *testing.T) { each(t, testMigrateAtOnce) }
+
+func testMigrateAtOnce(t *testing.T, e engine) {
+	dsns := map[string]string{"as recommended": e.newDSN(t)}
+	if e.dialect == sqlstore.SQLite {
+		dsns["rollback"] = strings.Replace(e.newDSN(t), "journal_mode(WAL)", "journal_mode(DELETE)", 1)
+		dsns["deferred"] = strings.TrimSuffix(e.newDSN(t), "&_txlock=immediate")
+	}
+	for name, dsn := range dsns {
 		t.Run(name, func(t *testing.T) {
 			var processes sync.WaitGroup
 			for range 10 {
-				db := connect(t, dsn)
+				db := e.connect(t, dsn)
 				processes.Go(func() {
-					if err := sqlstore.Migrate(t.Context(), db, sqlstore.SQLite); err != nil {
+					if err := sqlstore.Migrate(t.Context(), db, e.dialect); err != nil {
 						t.Error(err)
 						return
 					}
-					if _, err := sqlstore.New[User](db, sqlstore.SQLite).CreateUser(t.Context(), auth.Account{}, nil); err != nil {
+					if _, err := sqlstore.New[User](db, e.dialect).CreateUser(t.Context(), auth.Account{}, nil); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			processes.Wait()
 			var n int
-			check(t, connect(t, dsn).QueryRowContext(t.Context(), `SELECT count(*) FROM auth_users`).Scan(&n))
+			check(t, e.connect(t, dsn).QueryRowContext(t.Context(), `SELECT count(*) FROM auth_users`).Scan(&n))
 			if n != 10 {
 				t.Errorf("%d users", n)
 			}
@@ -54,8 +59,7 @@ func TestMigrateAtOnce(t *testing.T) {
 }
 
 func TestMigrateInMemory(t *testing.T) {
-	db := connect(t, "file::memory:")
-	db.SetMaxOpenConns(1)
+	db := inMemory(t)
 	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
 	s := sqlstore.New[User](db, sqlstore.SQLite)
 	populate(t, s)
@@ -64,32 +68,36 @@ func TestMigrateInMemory(t *testing.T) {
 	}
 }
 
-func TestMigrateRecords(t *testing.T) {
-	db := connect(t, newFile(t))
+func TestMigrateRecords(t *testing.T) { each(t, testMigrateRecords) }
+
+func testMigrateRecords(t *testing.T, e engine) {
+	db := e.connect(t, e.newDSN(t))
 	_, err := db.ExecContext(t.Context(), `CREATE TABLE auth_users (mine TEXT)`)
 	check(t, err)
-	check(t, sqlstore.MigrateRecords(t.Context(), db, sqlstore.SQLite))
-	check(t, sqlstore.NewRecords(db, sqlstore.SQLite).InsertRecord(t.Context(), auth.Record{Kind: "k", Key: "k"}))
+	check(t, sqlstore.MigrateRecords(t.Context(), db, e.dialect))
+	check(t, sqlstore.NewRecords(db, e.dialect).InsertRecord(t.Context(), auth.Record{Kind: "k", Key: "k"}))
 
 	// A table of the application's own is not taken for one of ours.
-	wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
+	wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, e.dialect))
 	_, err = db.ExecContext(t.Context(), `DROP TABLE auth_users`)
 	check(t, err)
-	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
-	_, err = sqlstore.NewRecords(db, sqlstore.SQLite).GetRecord(t.Context(), "k", "k")
+	check(t, sqlstore.Migrate(t.Context(), db, e.dialect))
+	_, err = sqlstore.NewRecords(db, e.dialect).GetRecord(t.Context(), "k", "k")
 	check(t, err)
 }
 
-func TestMigrateNewerDatabase(t *testing.T) {
-	db := newDB(t)
+func TestMigrateNewerDatabase(t *testing.T) { each(t, testMigrateNewerDatabase) }
+
+func testMigrateNewerDatabase(t *testing.T, e engine) {
+	db := e.newDB(t)
 	_, err := db.ExecContext(t.Context(), `UPDATE auth_schema SET version = 99 WHERE part = 'records'`)
 	check(t, err)
-	before := dump(t, db)
-	err = sqlstore.Migrate(t.Context(), db, sqlstore.SQLite)
+	before := dump(t, e, db)
+	err = sqlstore.Migrate(t.Context(), db, e.dialect)
 	if err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("got the error %v", err)
 	}
-	if after := dump(t, db); after != before {
+	if after := dump(t, e, db); after != before {
 		t.Errorf("got\n%s\nwas\n%s", after, before)
 	}
 }

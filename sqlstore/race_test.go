@@ -8,8 +8,10 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-func TestRaces(t *testing.T) {
+func TestRaces(t *testing.T) { each(t, testRaces) }
+
+func testRaces(t *testing.T, e engine) {
 	testapp.Races(t, func(t *testing.T, clock func() time.Time) testapp.Store {
-		return sqlstore.New[testapp.User](newDB(t), sqlstore.SQLite, sqlstore.WithClock(clock))
+		return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }

@@ -2,8 +2,12 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -23,19 +27,21 @@ func NewRecords(db *sql.DB, dialect Dialect, options ...Option) *Records {
 	return &Records{db: open(db, dialect, options)}
 }
 
+// maxName is how many bytes a kind, a key or a user's ID has at most: what
+// MySQL can index.
+const maxName = 255
+
+var errTooLong = fmt.Errorf("sqlstore: a kind, a key or the ID of a user has more than %d bytes", maxName)
+
 // InsertRecord implements [auth.RecordStore].
 func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
 	if r.Kind == "" || r.Key == "" {
 		return auth.ErrInvalidRecord
 	}
-	n, err := s.db.exec(ctx, s.db.pool, `
-		INSERT INTO {prefix}records (kind, record_key, user_id, data, version, expires)
-		VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (kind, record_key) DO UPDATE
-		SET user_id = excluded.user_id, data = excluded.data,
-			version = excluded.version, expires = excluded.expires
-		WHERE {prefix}records.expires <= ?`,
-		[]byte(r.Kind), []byte(r.Key), []byte(r.UserID), blob(r.Data), r.Version, expiry(r.Expires), s.now())
+	if len(r.Kind) > maxName || len(r.Key) > maxName || len(r.UserID) > maxName {
+		return errTooLong
+	}
+	n, err := s.insert(ctx, r)
 	if err != nil {
 		return fmt.Errorf("sqlstore: inserting a record: %w", err)
 	}
@@ -45,14 +51,30 @@ func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
 	return nil
 }
 
+// insert returns how many records it has inserted.
+func (s *Records) insert(ctx context.Context, r auth.Record) (int64, error) {
+	if s.db.grammar.mysql {
+		return s.mysqlInsert(ctx, r)
+	}
+	return s.db.exec(ctx, `
+		INSERT INTO {prefix}records (kind, record_key, user_id, data, version, expires)
+		VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (kind, record_key) DO UPDATE
+		SET user_id = excluded.user_id, data = excluded.data,
+			version = excluded.version, expires = excluded.expires
+		WHERE {prefix}records.expires <= ?`,
+		[]byte(r.Kind), []byte(r.Key), []byte(r.UserID), blob(r.Data), r.Version, expiry(r.Expires), s.now())
+}
+
+const selectRecord = `
+	SELECT kind, record_key, user_id, data, version, expires FROM {prefix}records `
+
 // GetRecord implements [auth.RecordStore].
 func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
 	if kind == "" || key == "" {
 		return auth.Record{}, auth.ErrInvalidRecord
 	}
-	found, err := s.read(ctx, `
-		SELECT kind, record_key, user_id, data, version, expires FROM {prefix}records
-		WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
+	found, err := s.read(ctx, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
 		[]byte(kind), []byte(key), s.now())
 	if err != nil {
 		return auth.Record{}, fmt.Errorf("sqlstore: reading a record: %w", err)
@@ -70,7 +92,7 @@ func (s *Records) UpdateRecord(ctx context.Context, r auth.Record) error {
 	}
 	kind, key, now := []byte(r.Kind), []byte(r.Key), s.now()
 	// The sum is Go's, which wraps around where a database's would not.
-	n, err := s.db.exec(ctx, s.db.pool, `
+	n, err := s.db.exec(ctx, `
 		UPDATE {prefix}records SET data = ?, expires = ?, version = ?
 		WHERE kind = ? AND record_key = ? AND version = ? AND (expires IS NULL OR expires > ?)`,
 		blob(r.Data), expiry(r.Expires), r.Version+1, kind, key, r.Version, now)
@@ -97,11 +119,7 @@ func (s *Records) TakeRecord(ctx context.Context, kind, key string) (auth.Record
 	if kind == "" || key == "" {
 		return auth.Record{}, auth.ErrInvalidRecord
 	}
-	taken, err := s.read(ctx, `
-		DELETE FROM {prefix}records
-		WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)
-		RETURNING kind, record_key, user_id, data, version, expires`,
-		[]byte(kind), []byte(key), s.now())
+	taken, err := s.take(ctx, kind, key)
 	if err != nil {
 		return auth.Record{}, fmt.Errorf("sqlstore: taking a record: %w", err)
 	}
@@ -111,14 +129,24 @@ func (s *Records) TakeRecord(ctx context.Context, kind, key string) (auth.Record
 	return taken[0], nil
 }
 
+// take returns the record that it has deleted, if there was one.
+func (s *Records) take(ctx context.Context, kind, key string) ([]auth.Record, error) {
+	if s.db.grammar.mysql {
+		return s.mysqlTake(ctx, kind, key)
+	}
+	return s.read(ctx, `
+		DELETE FROM {prefix}records
+		WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)
+		RETURNING kind, record_key, user_id, data, version, expires`,
+		[]byte(kind), []byte(key), s.now())
+}
+
 // ListRecords implements [auth.RecordStore].
 func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 	if kind == "" || userID == "" {
 		return nil, auth.ErrInvalidRecord
 	}
-	list, err := s.read(ctx, `
-		SELECT kind, record_key, user_id, data, version, expires FROM {prefix}records
-		WHERE user_id = ? AND kind = ? AND (expires IS NULL OR expires > ?)`,
+	list, err := s.read(ctx, selectRecord+`WHERE user_id = ? AND kind = ? AND (expires IS NULL OR expires > ?)`,
 		[]byte(userID), []byte(kind), s.now())
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: listing records: %w", err)
@@ -127,7 +155,8 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 }
 
 // DeleteRecords implements [auth.RecordStore]. keep is limited by how many
-// parameters a statement can have: 32766 in SQLite, less two.
+// parameters a statement can have: 32766 in SQLite, less two, and half of what
+// the others can have.
 func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
 	if kind == "" || userID == "" {
 		return auth.ErrInvalidRecord
@@ -135,12 +164,14 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	query := `DELETE FROM {prefix}records WHERE user_id = ? AND kind = ?`
 	args := []any{[]byte(userID), []byte(kind)}
 	if len(keep) > 0 {
-		query += ` AND record_key NOT IN (?` + strings.Repeat(`, ?`, len(keep)-1) + `)`
+		// Powers of two, so that there are few statements.
+		n := 1 << bits.Len(uint(len(keep)-1))
+		query += ` AND record_key NOT IN (?` + strings.Repeat(`, ?`, n-1) + `)`
+		for i := range n {
+			args = append(args, []byte(keep[i%len(keep)]))
+		}
 	}
-	for _, key := range keep {
-		args = append(args, []byte(key))
-	}
-	if _, err := s.db.exec(ctx, s.db.pool, query, args...); err != nil {
+	if _, err := s.db.exec(ctx, query, args...); err != nil {
 		return fmt.Errorf("sqlstore: deleting records: %w", err)
 	}
 	return nil
@@ -150,19 +181,37 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 // wants to write waits for as long as that takes, a few milliseconds.
 const cleanupBatch = 500
 
+// turnFor is how long after a sign of life the turn of a process to clean up is
+// over.
+const turnFor = time.Minute
+
 // Cleanup deletes the records that have expired, and returns how many. It works
 // in small batches, so that it may run beside requests, and stops between two
 // of them when ctx is done. Nobody calls it but the application: once an hour
 // is plenty, since an expired record is not there for any other method.
-func (s *Records) Cleanup(ctx context.Context) (int64, error) {
-	now := s.now()
-	for total := int64(0); ; {
-		// The condition is there twice for databases that let somebody else
-		// insert the record anew between the inner and the outer statement.
-		n, err := s.db.exec(ctx, s.db.pool, `
-			DELETE FROM {prefix}records WHERE (kind, record_key) IN (
-				SELECT kind, record_key FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?
-			) AND expires <= ?`, now, cleanupBatch, now)
+//
+// Of several processes that call it, one works and the others return at once.
+// Who works says so with a record of this table that expires after a minute, and
+// is renewed meanwhile: when a process dies, another may go on after that.
+func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
+	if s.db.err != nil {
+		return 0, s.db.err
+	}
+	turn := auth.Record{Kind: "sqlstore-cleanup", Key: "turn", Version: randomVersion(), Expires: s.db.now().Add(turnFor)}
+	if err := s.InsertRecord(ctx, turn); err != nil {
+		if errors.Is(err, auth.ErrRecordExists) {
+			return 0, nil
+		}
+		return 0, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		turn.Expires = s.db.now()
+		_ = s.UpdateRecord(ctx, turn) // or it expires by itself
+	}()
+	for {
+		n, err := s.db.exec(ctx, s.db.grammar.cleanup, s.now(), cleanupBatch)
 		total += n
 		if err != nil {
 			return total, fmt.Errorf("sqlstore: cleaning up: %w", err)
@@ -170,26 +219,37 @@ func (s *Records) Cleanup(ctx context.Context) (int64, error) {
 		if n < cleanupBatch {
 			return total, nil
 		}
+		if now := s.db.now(); turn.Expires.Sub(now) < turnFor/2 {
+			turn.Expires = now.Add(turnFor)
+			if err := s.UpdateRecord(ctx, turn); err != nil {
+				return total, err // it may be somebody else's turn by now
+			}
+			turn.Version++
+		}
 	}
 }
 
+func randomVersion() int64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return int64(binary.LittleEndian.Uint64(b[:]))
+}
+
 // read returns the records that a query yields.
-func (s *Records) read(ctx context.Context, query string, args ...any) (list []auth.Record, err error) {
-	err = s.db.query(ctx, s.db.pool, func(rows *sql.Rows) error {
+func (s *Records) read(ctx context.Context, query string, args ...any) ([]auth.Record, error) {
+	return collect(ctx, s.db, func(rows *sql.Rows) (auth.Record, error) {
 		var r auth.Record
 		var kind, key, userID []byte
 		var expires sql.NullInt64
 		if err := rows.Scan(&kind, &key, &userID, &r.Data, &r.Version, &expires); err != nil {
-			return err
+			return auth.Record{}, err
 		}
 		r.Kind, r.Key, r.UserID = string(kind), string(key), string(userID)
 		if expires.Valid {
 			r.Expires = time.UnixMicro(expires.Int64).UTC()
 		}
-		list = append(list, r)
-		return nil
+		return r, nil
 	}, query, args...)
-	return list, err
 }
 
 // now is the time of the store's clock in microseconds.

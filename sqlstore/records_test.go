@@ -2,10 +2,13 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,16 +23,18 @@ import (
 var hostile = []string{
 	"a", "A", "a ", " a", "ä", "a\u0308", "\x00", "a\x00", "a\x00b", "\xff", "\xfe", "a\xff", "\ufffd",
 	"' OR 1=1 --", `"; DROP TABLE auth_records; --`, "%", "_", "*", "?", "$1", "{prefix}", "1", "1.0", "0x61",
-	"X'61'", "null", "NULL", "true", strings.Repeat("k", 4096),
+	"X'61'", "null", "NULL", "true", strings.Repeat("k", 255), strings.Repeat("\xff", 255),
 }
 
-func TestRecordNamesAreBytes(t *testing.T) {
-	s := sqlstore.NewRecords(newDB(t), sqlstore.SQLite, sqlstore.WithClock(clock))
-	for _, name := range hostile {
+func TestRecordNamesAreBytes(t *testing.T) { each(t, testRecordNamesAreBytes) }
+
+func testRecordNamesAreBytes(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+	for i, name := range hostile {
 		for _, r := range []auth.Record{
 			{Kind: name, Key: "key", UserID: "user"},
 			{Kind: "kind", Key: name, UserID: "user"},
-			{Kind: "kind", Key: "by user " + name, UserID: name},
+			{Kind: "kind", Key: fmt.Sprint("by user ", i), UserID: name},
 		} {
 			check(t, s.InsertRecord(t.Context(), r))
 		}
@@ -61,8 +66,55 @@ func TestRecordNamesAreBytes(t *testing.T) {
 	}
 }
 
-func TestRecordRoundTrip(t *testing.T) {
-	s := sqlstore.NewRecords(newDB(t), sqlstore.SQLite, sqlstore.WithClock(clock))
+// A name that is too long for one engine is too long for all, and no other.
+func TestLongNames(t *testing.T) { each(t, testLongNames) }
+
+func testLongNames(t *testing.T, e engine) {
+	s := sqlstore.New[User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+	fits := strings.Repeat("n", 255)
+	for _, long := range []string{fits + "n", strings.Repeat("n", 1<<20)} {
+		check(t, s.InsertRecord(t.Context(), auth.Record{Kind: fits, Key: fits, UserID: fits}))
+		for _, r := range []auth.Record{{Kind: long, Key: fits}, {Kind: fits, Key: long}, {Kind: "kind", Key: "key", UserID: long}} {
+			wantFailure(t, "InsertRecord", s.InsertRecord(t.Context(), r))
+			_, err := s.GetRecord(t.Context(), r.Kind, r.Key)
+			wantError(t, err, auth.ErrRecordNotFound)
+			_, err = s.TakeRecord(t.Context(), r.Kind, r.Key)
+			wantError(t, err, auth.ErrRecordNotFound)
+			wantError(t, s.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound)
+		}
+		list, err := s.ListRecords(t.Context(), fits, long)
+		if err != nil || len(list) != 0 {
+			t.Errorf("%d listed, %v", len(list), err)
+		}
+		check(t, s.DeleteRecords(t.Context(), fits, long))
+		check(t, s.DeleteRecords(t.Context(), fits, fits, long))
+		_, err = s.GetRecord(t.Context(), fits, fits)
+		wantError(t, err, auth.ErrRecordNotFound)
+
+		for _, a := range []auth.Account{
+			{ID: long, Username: "eve"},
+			{Username: "eve", PasswordHash: auth.NewSecret(strings.Repeat("h", 1<<16))},
+			{Username: "eve", Stamp: auth.NewSecret(strings.Repeat("s", 1<<16))},
+		} {
+			_, err := s.CreateUser(t.Context(), a, nil)
+			wantFailure(t, "CreateUser", err)
+		}
+		_, err = s.LoadUser(t.Context(), long)
+		wantError(t, err, auth.ErrUserNotFound)
+		roles := []string{long, "é"}
+		u, err := s.CreateUser(t.Context(), auth.Account{Roles: roles}, url.Values{"name": {long}})
+		check(t, err)
+		u, err = s.LoadUser(t.Context(), u.ID)
+		if err != nil || u.Name != long || !slices.Equal(u.Roles, roles) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) { each(t, testRecordRoundTrip) }
+
+func testRecordRoundTrip(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 	for i, r := range []auth.Record{
 		{},
 		{Data: []byte{}},
@@ -89,8 +141,10 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 }
 
-func TestRecordVersionWraps(t *testing.T) {
-	s := sqlstore.NewRecords(newDB(t), sqlstore.SQLite)
+func TestRecordVersionWraps(t *testing.T) { each(t, testRecordVersionWraps) }
+
+func testRecordVersionWraps(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect)
 	r := auth.Record{Kind: "kind", Key: "key", Version: math.MaxInt64}
 	check(t, s.InsertRecord(t.Context(), r))
 	check(t, s.UpdateRecord(t.Context(), r))
@@ -101,9 +155,11 @@ func TestRecordVersionWraps(t *testing.T) {
 	}
 }
 
-func TestRecordExpiry(t *testing.T) {
+func TestRecordExpiry(t *testing.T) { each(t, testRecordExpiry) }
+
+func testRecordExpiry(t *testing.T, e engine) {
 	now := start
-	s := sqlstore.NewRecords(newDB(t), sqlstore.SQLite, sqlstore.WithClock(func() time.Time { return now }))
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect, sqlstore.WithClock(func() time.Time { return now }))
 	old := auth.Record{Kind: "kind", Key: "key", UserID: "1", Version: 1, Data: []byte("old"), Expires: start.Add(time.Minute)}
 	check(t, s.InsertRecord(t.Context(), old))
 	now = start.Add(time.Minute - time.Microsecond)
@@ -129,10 +185,12 @@ func TestRecordExpiry(t *testing.T) {
 	}
 }
 
-func TestCleanup(t *testing.T) {
-	spy, db := newSpy(t)
+func TestCleanup(t *testing.T) { each(t, testCleanup) }
+
+func testCleanup(t *testing.T, e engine) {
+	spy, db := newSpy(t, e)
 	now := start
-	s := sqlstore.NewRecords(db, sqlstore.SQLite, sqlstore.WithClock(func() time.Time { return now }))
+	s := sqlstore.NewRecords(db, e.dialect, sqlstore.WithClock(func() time.Time { return now }))
 	insert := func(n int, key string, expires time.Time) {
 		t.Helper()
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -142,7 +200,11 @@ func TestCleanup(t *testing.T) {
 			if !expires.IsZero() {
 				expiry = expires.UnixMicro()
 			}
-			_, err := tx.ExecContext(t.Context(), `INSERT INTO auth_records VALUES (?, ?, ?, ?, ?, ?)`,
+			insert := `INSERT INTO auth_records VALUES (?, ?, ?, ?, ?, ?)`
+			if e.dialect == sqlstore.Postgres {
+				insert = `INSERT INTO auth_records VALUES ($1, $2, $3, $4, $5, $6)`
+			}
+			_, err := tx.ExecContext(t.Context(), insert,
 				[]byte("kind"), fmt.Appendf(nil, "%s %d", key, i), []byte("user"), []byte{}, 1, expiry)
 			check(t, err)
 		}
@@ -152,28 +214,54 @@ func TestCleanup(t *testing.T) {
 	insert(10, "later", start.Add(time.Hour+time.Microsecond))
 	insert(5, "never", time.Time{})
 
-	statements := 0
-	spy.after = func(string) { statements++ }
+	batches := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := func() {}
+	spy.after = func(query string) {
+		if strings.Contains(query, "LIMIT") {
+			batches++
+			stop()
+		}
+	}
 	if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
 		t.Fatalf("deleted %d before their time, %v", n, err)
 	}
 
 	// It stops between two batches.
 	now = start.Add(time.Hour)
-	ctx, cancel := context.WithCancel(t.Context())
-	spy.after = func(string) { statements++; cancel() }
+	stop = cancel
 	n, err := s.Cleanup(ctx)
 	if n != 500 || !errors.Is(err, context.Canceled) {
 		t.Fatalf("deleted %d until it was cancelled, %v", n, err)
 	}
 
-	statements = 0
+	// Nobody else works at the same time, who has stopped gives up the turn, and
+	// a dead process's turn ends.
+	batches = 0
+	stop = func() {
+		if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
+			t.Errorf("a second one deleted %d, %v", n, err)
+		}
+	}
 	n, err = s.Cleanup(t.Context())
-	if n != 734 || err != nil || statements != 2 {
-		t.Fatalf("deleted %d in %d batches, %v", n, statements, err)
+	if n != 734 || err != nil || batches != 2 {
+		t.Fatalf("deleted %d in %d batches, %v", n, batches, err)
 	}
 	list, err := s.ListRecords(t.Context(), "kind", "user")
 	if err != nil || len(list) != 15 {
 		t.Fatalf("%d are left, %v", len(list), err)
+	}
+	insert(501, "dies", start)
+	dying := sql.OpenDB(spy)
+	stop = func() { _ = dying.Close() }
+	if n, err := sqlstore.NewRecords(dying, e.dialect, sqlstore.WithClock(func() time.Time { return now })).Cleanup(t.Context()); n != 500 || err == nil {
+		t.Errorf("who dies has deleted %d, %v", n, err)
+	}
+	stop = func() {}
+	for _, want := range []int64{0, 11} {
+		if n, err := s.Cleanup(t.Context()); n != want || err != nil {
+			t.Errorf("after a death: deleted %d, want %d, %v", n, want, err)
+		}
+		now = now.Add(time.Minute)
 	}
 }

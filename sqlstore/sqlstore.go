@@ -1,6 +1,6 @@
 // Package sqlstore keeps users and records in a database, through the
-// *sql.DB of the application's own. It imports no driver and starts no
-// goroutine. SQLite is the database it speaks so far.
+// *sql.DB of the application's own: SQLite, PostgreSQL, MySQL or MariaDB. It
+// imports no driver and starts no goroutine.
 //
 //	db, err := sql.Open("sqlite", "file:app.db"+
 //		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
@@ -29,14 +29,37 @@
 // good again. A database in memory ("file::memory:") belongs to its
 // connection, so it needs db.SetMaxOpenConns(1).
 //
+// # PostgreSQL
+//
+// The driver is pgx's: import github.com/jackc/pgx/v5/stdlib and open "pgx".
+// Leave synchronous_commit on; with it off a crash undoes the last commits, as
+// above. Tables are in the first schema of the connection's search_path.
+// Asynchronous replicas lag: give the store a *sql.DB that reads where it
+// writes.
+//
+// # MySQL and MariaDB
+//
+//	db, err := sql.Open("mysql", "user:password@tcp(db.example)/app?tls=true")
+//
+// The driver is github.com/go-sql-driver/mysql. It needs no option of ours, and
+// minds none (clientFoundRows, interpolateParams, parseTime). Leave
+// innodb_flush_log_at_trx_commit at 1. READ COMMITTED makes requests wait for
+// one another less than REPEATABLE READ, the default; either is safe.
+//
+// # Limits
+//
+// Kinds, keys and the IDs of users have 255 bytes at most. Longer ones are not
+// there, and an error where they are to be stored.
+//
 // # Statements
 //
 // Every method is one statement; where that has changed nothing, some ask why with
 // another. The time is a parameter, from the store's clock, never the
-// database's. Statements are not kept prepared: there is nothing to close,
-// nothing that a restart of the database or a connection pooler in between
-// could invalidate, and drivers for which it matters (pgx) cache them by
-// themselves.
+// database's. A statement that the database gives up for another's sake (a
+// deadlock) is tried again; nothing else is. Statements are prepared once for
+// each connection, by database/sql, and go with the *sql.DB; on PostgreSQL that
+// is left to pgx, whose default_query_exec_mode says what a connection pooler in
+// between can take.
 package sqlstore
 
 import (
@@ -45,6 +68,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -71,6 +95,8 @@ type database struct {
 	prefix  string
 	now     func() time.Time
 	err     error // what is wrong with the options; every statement returns it
+
+	statements sync.Map // of a query as it is written here: a *statement
 }
 
 func open(db *sql.DB, dialect Dialect, options []Option) *database {
@@ -99,61 +125,111 @@ func isPrefix(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
-// A session runs statements: a *sql.DB or a *sql.Tx.
+// A session runs statements: a *sql.DB, a *sql.Conn or a *sql.Tx.
 type session interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// exec runs a statement and returns how many rows it changed.
-func (d *database) exec(ctx context.Context, on session, query string, args ...any) (int64, error) {
-	if d.err != nil {
-		return 0, d.err
+// A statement runs one query of ours, which is in the database's own words and
+// prepared where that is of use.
+type statement struct {
+	text     string
+	prepared *sql.Stmt
+}
+
+func (s *statement) exec(ctx context.Context, on session, args []any) (sql.Result, error) {
+	if s.prepared != nil {
+		return s.prepared.ExecContext(ctx, args...)
 	}
-	result, err := on.ExecContext(ctx, d.grammar.statement(query, d.prefix), args...)
+	return on.ExecContext(ctx, s.text, args...)
+}
+
+func (s *statement) query(ctx context.Context, on session, args []any) (*sql.Rows, error) {
+	if s.prepared != nil {
+		return s.prepared.QueryContext(ctx, args...)
+	}
+	return on.QueryContext(ctx, s.text, args...)
+}
+
+// statement returns a query's statement, which is made once. Closing the
+// application's *sql.DB ends it.
+func (d *database) statement(ctx context.Context, query string) (*statement, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	if found, ok := d.statements.Load(query); ok {
+		return found.(*statement), nil //nolint:forcetypeassert // the map has nothing else
+	}
+	made := &statement{text: d.grammar.statement(query, d.prefix)}
+	if d.grammar.prepare {
+		var err error
+		if made.prepared, err = d.pool.PrepareContext(ctx, made.text); err != nil {
+			return nil, err
+		}
+	}
+	kept, loaded := d.statements.LoadOrStore(query, made)
+	if loaded && made.prepared != nil {
+		_ = made.prepared.Close() // somebody else was first
+	}
+	return kept.(*statement), nil //nolint:forcetypeassert // the map has nothing else
+}
+
+// tries is how often a statement is run that the database gives up. Of those in
+// a deadlock one goes on, so as many as there are racers would always do.
+const tries = 50
+
+// exec runs a statement and returns how many rows it changed.
+func (d *database) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	s, err := d.statement(ctx, query)
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	for try := 1; ; try++ {
+		result, err := s.exec(ctx, d.pool, args)
+		switch {
+		case err == nil:
+			return result.RowsAffected()
+		case try == tries || !undone(err):
+			return 0, err
+		}
+	}
 }
 
-// query runs a statement and calls scan for each row that it yields. It reads
-// to the end: a statement that changes something has done so only then.
-func (d *database) query(ctx context.Context, on session, scan func(*sql.Rows) error, query string, args ...any) error {
-	if d.err != nil {
-		return d.err
-	}
-	rows, err := on.QueryContext(ctx, d.grammar.statement(query, d.prefix), args...)
+// collect runs a statement and returns what scan makes of each row that it
+// yields. It reads to the end: a statement that changes something has done so
+// only then.
+func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	s, err := d.statement(ctx, query)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		list, err := readAll(ctx, d.pool, s, scan, args)
+		if err == nil || try == tries || !undone(err) {
+			return list, err
+		}
+	}
+}
+
+func readAll[T any](ctx context.Context, on session, s *statement, scan func(*sql.Rows) (T, error), args []any) (list []T, err error) {
+	rows, err := s.query(ctx, on, args)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // an error has been seen by Err
 	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
 		}
+		list = append(list, one)
 	}
-	return rows.Err()
+	return list, rows.Err()
 }
 
 // exists reports whether a query yields any row.
-func (d *database) exists(ctx context.Context, query string, args ...any) (found bool, err error) {
-	err = d.query(ctx, d.pool, func(*sql.Rows) error { found = true; return nil }, query, args...)
-	return found, err
-}
-
-// transaction calls f, and commits what it did unless it returns an error.
-func (d *database) transaction(ctx context.Context, f func(*sql.Tx) error) error {
-	if d.err != nil {
-		return d.err
-	}
-	tx, err := d.pool.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
+func (d *database) exists(ctx context.Context, query string, args ...any) (bool, error) {
+	found, err := collect(ctx, d, func(*sql.Rows) (bool, error) { return true, nil }, query, args...)
+	return len(found) > 0, err
 }

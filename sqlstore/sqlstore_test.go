@@ -3,10 +3,9 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
+	"fmt"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/sqlstore"
-	_ "modernc.org/sqlite"
 )
 
 // User is an application's.
@@ -47,32 +45,6 @@ var (
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return start }
-
-// newFile returns the recommended DSN for a database that does not exist yet.
-func newFile(t *testing.T) string {
-	t.Helper()
-	return "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "app.db")) +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
-}
-
-// connect opens a database.
-func connect(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-// newDB returns a database with the tables in it.
-func newDB(t *testing.T, options ...sqlstore.Option) *sql.DB {
-	t.Helper()
-	db := connect(t, newFile(t))
-	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite, options...))
-	return db
-}
 
 func check(t *testing.T, err error) {
 	t.Helper()
@@ -151,8 +123,10 @@ func populate(t *testing.T, s *sqlstore.Store[User, *User]) {
 	}
 }
 
-func TestCallsSucceed(t *testing.T) {
-	s := sqlstore.New[User](newDB(t), sqlstore.SQLite)
+func TestCallsSucceed(t *testing.T) { each(t, testCallsSucceed) }
+
+func testCallsSucceed(t *testing.T, e engine) {
+	s := sqlstore.New[User](e.newDB(t), e.dialect)
 	populate(t, s)
 	for _, c := range calls(s) {
 		if err := c.do(t.Context()); err != nil {
@@ -161,29 +135,35 @@ func TestCallsSucceed(t *testing.T) {
 	}
 }
 
-func TestClosedDatabase(t *testing.T) {
-	db := newDB(t)
-	s := sqlstore.New[User](db, sqlstore.SQLite)
+func TestClosedDatabase(t *testing.T) { each(t, testClosedDatabase) }
+
+func testClosedDatabase(t *testing.T, e engine) {
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect)
 	populate(t, s)
 	check(t, db.Close())
 	for _, c := range calls(s) {
 		wantFailure(t, c.name, c.do(t.Context()))
 	}
-	wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
+	wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, e.dialect))
 }
 
-func TestNoTables(t *testing.T) {
-	s := sqlstore.New[User](connect(t, newFile(t)), sqlstore.SQLite)
+func TestNoTables(t *testing.T) { each(t, testNoTables) }
+
+func testNoTables(t *testing.T, e engine) {
+	s := sqlstore.New[User](e.connect(t, e.newDSN(t)), e.dialect)
 	for _, c := range calls(s) {
 		wantFailure(t, c.name, c.do(t.Context()))
 	}
 }
 
-func TestCancelled(t *testing.T) {
-	db := newDB(t)
-	s := sqlstore.New[User](db, sqlstore.SQLite)
+func TestCancelled(t *testing.T) { each(t, testCancelled) }
+
+func testCancelled(t *testing.T, e engine) {
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect)
 	populate(t, s)
-	before := dump(t, db)
+	before := dump(t, e, db)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range calls(s) {
@@ -191,40 +171,47 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	wantError(t, sqlstore.Migrate(ctx, db, sqlstore.SQLite), context.Canceled)
-	if after := dump(t, db); after != before {
+	wantError(t, sqlstore.Migrate(ctx, db, e.dialect), context.Canceled)
+	if after := dump(t, e, db); after != before {
 		t.Errorf("a cancelled call changed the database:\n%s\nwas\n%s", after, before)
 	}
 }
 
 // dump is everything in the database as text.
-func dump(t *testing.T, db *sql.DB) string {
+func dump(t *testing.T, e engine, db *sql.DB) string {
 	t.Helper()
-	var b strings.Builder
-	rows, err := db.QueryContext(t.Context(), `
-		SELECT 'user ' || id || ' ' || username || ' ' || version || ' ' || profile FROM auth_users
-		UNION ALL SELECT 'record ' || hex(kind) || ' ' || hex(record_key) || ' ' || version FROM auth_records
-		UNION ALL SELECT 'version ' || part || ' ' || version FROM auth_schema
-		UNION ALL SELECT name || ' ' || coalesce(sql, '') FROM sqlite_schema
-		ORDER BY 1`)
-	check(t, err)
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var line string
-		check(t, rows.Scan(&line))
-		b.WriteString(line + "\n")
+	queries := []string{
+		`SELECT id, username, version, profile FROM auth_users ORDER BY id`,
+		`SELECT kind, record_key, version, expires FROM auth_records ORDER BY kind, record_key`,
+		`SELECT part, version, '', '' FROM auth_schema ORDER BY part`,
 	}
-	check(t, rows.Err())
+	if e.dialect == sqlstore.SQLite {
+		queries = append(queries, `SELECT name, sql, '', '' FROM sqlite_schema ORDER BY name`)
+	}
+	var b strings.Builder
+	for _, query := range queries {
+		rows, err := db.QueryContext(t.Context(), query)
+		check(t, err)
+		for rows.Next() {
+			var row [4]sql.NullString
+			check(t, rows.Scan(&row[0], &row[1], &row[2], &row[3]))
+			fmt.Fprintln(&b, row)
+		}
+		check(t, rows.Err())
+		check(t, rows.Close())
+	}
 	return b.String()
 }
 
-func TestBadOptions(t *testing.T) {
-	db := connect(t, newFile(t))
+func TestBadOptions(t *testing.T) { each(t, testBadOptions) }
+
+func testBadOptions(t *testing.T, e engine) {
+	db := e.connect(t, e.newDSN(t))
 	type notByValue struct{ *auth.Account }
 	for name, do := range map[string]func() (migration, method error){
 		"no database": func() (error, error) {
-			_, err := sqlstore.New[User](nil, sqlstore.SQLite).LoadUser(t.Context(), "1")
-			return sqlstore.Migrate(t.Context(), nil, sqlstore.SQLite), err
+			_, err := sqlstore.New[User](nil, e.dialect).LoadUser(t.Context(), "1")
+			return sqlstore.Migrate(t.Context(), nil, e.dialect), err
 		},
 		"no dialect": func() (error, error) {
 			_, err := sqlstore.New[User](db, "").LoadUser(t.Context(), "1")
@@ -232,11 +219,11 @@ func TestBadOptions(t *testing.T) {
 		},
 		"no clock": func() (error, error) {
 			option := sqlstore.WithClock(nil)
-			_, err := sqlstore.NewRecords(db, sqlstore.SQLite, option).GetRecord(t.Context(), "session", "a")
-			return sqlstore.Migrate(t.Context(), db, sqlstore.SQLite, option), err
+			_, err := sqlstore.NewRecords(db, e.dialect, option).GetRecord(t.Context(), "session", "a")
+			return sqlstore.Migrate(t.Context(), db, e.dialect, option), err
 		},
 		"an account elsewhere": func() (error, error) {
-			s := sqlstore.New[notByValue](db, sqlstore.SQLite)
+			s := sqlstore.New[notByValue](db, e.dialect)
 			_, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
 			return s.UpdateProfile(t.Context(), &notByValue{&auth.Account{ID: "1"}}), err
 		},
@@ -247,8 +234,10 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-func TestBadOptionsFailEveryCall(t *testing.T) {
-	s := sqlstore.New[User](connect(t, newFile(t)), sqlstore.SQLite, sqlstore.WithClock(nil))
+func TestBadOptionsFailEveryCall(t *testing.T) { each(t, testBadOptionsFailEveryCall) }
+
+func testBadOptionsFailEveryCall(t *testing.T, e engine) {
+	s := sqlstore.New[User](e.connect(t, e.newDSN(t)), e.dialect, sqlstore.WithClock(nil))
 	for _, c := range calls(s) {
 		if err := c.do(t.Context()); err == nil || !strings.Contains(err.Error(), "no clock") {
 			t.Errorf("%s: %v", c.name, err)
@@ -256,34 +245,38 @@ func TestBadOptionsFailEveryCall(t *testing.T) {
 	}
 }
 
-func TestTablePrefix(t *testing.T) {
-	db := connect(t, newFile(t))
+func TestTablePrefix(t *testing.T) { each(t, testTablePrefix) }
+
+func testTablePrefix(t *testing.T, e engine) {
+	db := e.connect(t, e.newDSN(t))
 	for _, prefix := range []string{"", "1_", "Auth_", "a-b", "a b", "ä_", `"`, "a;", "a.b", "x\x00", "{prefix}", "?",
 		"auth_users; DROP TABLE auth_users; --", strings.Repeat("a", 33)} {
 		option := sqlstore.TablePrefix(prefix)
-		wantFailure(t, prefix, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite, option))
-		_, err := sqlstore.New[User](db, sqlstore.SQLite, option).LoadUser(t.Context(), "1")
+		wantFailure(t, prefix, sqlstore.Migrate(t.Context(), db, e.dialect, option))
+		_, err := sqlstore.New[User](db, e.dialect, option).LoadUser(t.Context(), "1")
 		wantFailure(t, prefix, err)
 	}
 
 	// Two applications can share a database.
 	first, second := sqlstore.TablePrefix("x_1_"), sqlstore.TablePrefix("_"+strings.Repeat("y", 31))
-	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite, first))
-	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite, second))
-	s := sqlstore.New[User](db, sqlstore.SQLite, first)
+	check(t, sqlstore.Migrate(t.Context(), db, e.dialect, first))
+	check(t, sqlstore.Migrate(t.Context(), db, e.dialect, second))
+	s := sqlstore.New[User](db, e.dialect, first)
 	populate(t, s)
 	for _, c := range calls(s) {
 		check(t, c.do(t.Context()))
 	}
-	_, err := sqlstore.New[User](db, sqlstore.SQLite, second).FindUser(t.Context(), "bob")
+	_, err := sqlstore.New[User](db, e.dialect, second).FindUser(t.Context(), "bob")
 	wantError(t, err, auth.ErrUserNotFound)
 }
 
-func TestTwoHandlesSeeEachOther(t *testing.T) {
-	dsn := newFile(t)
-	a := sqlstore.New[User](connect(t, dsn), sqlstore.SQLite)
-	b := sqlstore.New[User](connect(t, dsn), sqlstore.SQLite)
-	check(t, sqlstore.Migrate(t.Context(), connect(t, dsn), sqlstore.SQLite))
+func TestTwoHandlesSeeEachOther(t *testing.T) { each(t, testTwoHandlesSeeEachOther) }
+
+func testTwoHandlesSeeEachOther(t *testing.T, e engine) {
+	dsn := e.newDSN(t)
+	a := sqlstore.New[User](e.connect(t, dsn), e.dialect)
+	b := sqlstore.New[User](e.connect(t, dsn), e.dialect)
+	check(t, sqlstore.Migrate(t.Context(), e.connect(t, dsn), e.dialect))
 	for range 20 {
 		r := auth.Record{Kind: "session", Key: "k", UserID: "1", Version: 7}
 		check(t, a.InsertRecord(t.Context(), r))
@@ -307,13 +300,15 @@ func TestTwoHandlesSeeEachOther(t *testing.T) {
 
 // TestRacers has one winner in every race; the others learn why they lost, and
 // nobody that the database was busy.
-func TestRacers(t *testing.T) {
-	dsn := newFile(t)
+func TestRacers(t *testing.T) { eachSetting(t, testRacers) }
+
+func testRacers(t *testing.T, e engine) {
+	dsn := e.newDSN(t)
 	stores := [2]*sqlstore.Store[User, *User]{}
 	for i := range stores {
-		stores[i] = sqlstore.New[User](connect(t, dsn), sqlstore.SQLite)
+		stores[i] = sqlstore.New[User](e.connect(t, dsn), e.dialect)
 	}
-	check(t, sqlstore.Migrate(t.Context(), connect(t, dsn), sqlstore.SQLite))
+	check(t, sqlstore.Migrate(t.Context(), e.connect(t, dsn), e.dialect))
 	populate(t, stores[0])
 	ada, err := stores[0].LoadUser(t.Context(), "1")
 	check(t, err)
@@ -373,109 +368,3 @@ func TestRacers(t *testing.T) {
 	}
 }
 
-// A spy is a driver that shows what passes through it.
-type spy struct {
-	driver driver.Driver
-	dsn    string
-	before func(conn driver.Conn, query string, args []driver.NamedValue)
-	after  func(query string)
-}
-
-// newSpy returns a spied-on database with the tables in it. Its functions may
-// be set by then.
-func newSpy(t *testing.T) (*spy, *sql.DB) {
-	t.Helper()
-	dsn := newFile(t)
-	plain := connect(t, dsn)
-	check(t, sqlstore.Migrate(t.Context(), plain, sqlstore.SQLite))
-	s := &spy{driver: plain.Driver(), dsn: dsn}
-	db := sql.OpenDB(s)
-	t.Cleanup(func() { _ = db.Close() })
-	return s, db
-}
-
-func (s *spy) Driver() driver.Driver { return s.driver }
-
-func (s *spy) Connect(context.Context) (driver.Conn, error) {
-	c, err := s.driver.Open(s.dsn)
-	return spyConn{c, s}, err
-}
-
-type spyConn struct {
-	driver.Conn
-	spy *spy
-}
-
-func (c spyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	inner, ok := c.Conn.(driver.ExecerContext)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	if c.spy.before != nil {
-		c.spy.before(c.Conn, query, args)
-	}
-	result, err := inner.ExecContext(ctx, query, args)
-	if c.spy.after != nil {
-		c.spy.after(query)
-	}
-	return result, err
-}
-
-func (c spyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	inner, ok := c.Conn.(driver.QueryerContext)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	if c.spy.before != nil {
-		c.spy.before(c.Conn, query, args)
-	}
-	return inner.QueryContext(ctx, query, args)
-}
-
-func (c spyConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
-	inner, ok := c.Conn.(driver.ConnBeginTx)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return inner.BeginTx(ctx, options)
-}
-
-// TestQueryPlans asks SQLite how it runs each statement: none may go through a
-// whole table.
-func TestQueryPlans(t *testing.T) {
-	spy, db := newSpy(t)
-	s := sqlstore.New[User](db, sqlstore.SQLite)
-	populate(t, s)
-
-	var plans []string
-	spy.before = func(conn driver.Conn, query string, args []driver.NamedValue) {
-		inner, ok := conn.(driver.QueryerContext)
-		if !ok {
-			t.Fatal("the driver cannot query")
-		}
-		rows, err := inner.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args)
-		check(t, err)
-		defer func() { _ = rows.Close() }()
-		line := make([]driver.Value, len(rows.Columns()))
-		for rows.Next(line) == nil {
-			if detail, ok := line[3].(string); ok {
-				plans = append(plans, detail)
-			}
-		}
-	}
-	for _, c := range calls(s) {
-		plans = nil
-		check(t, c.do(t.Context()))
-		searched := false
-		for _, plan := range plans {
-			t.Logf("%-20s %s", c.name, plan)
-			searched = searched || strings.HasPrefix(plan, "SEARCH")
-			if strings.HasPrefix(plan, "SCAN") {
-				t.Errorf("%s goes through a whole table: %s", c.name, plan)
-			}
-		}
-		if inserts := c.name == "CreateUser" || c.name == "InsertRecord"; !searched && !inserts {
-			t.Errorf("%s uses no index: %q", c.name, plans)
-		}
-	}
-}

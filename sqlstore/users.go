@@ -75,28 +75,26 @@ func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
 	if !isText(name) {
 		return nil, auth.ErrUserNotFound
 	}
-	var user P
-	err := s.db.query(ctx, s.db.pool, func(rows *sql.Rows) (err error) {
+	found, err := collect(ctx, s.db, func(rows *sql.Rows) (P, error) {
 		var a auth.Account
 		var roles, profile []byte
-		err = rows.Scan(&a.ID, &a.Username, &a.Email, &a.EmailVerified, &a.PasswordHash,
+		err := rows.Scan(&a.ID, &a.Username, &a.Email, &a.EmailVerified, &a.PasswordHash,
 			&a.Stamp, &a.Disabled, &roles, &a.Version, &profile)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := json.Unmarshal(roles, &a.Roles); err != nil {
-			return fmt.Errorf("roles of user %s: %w", a.ID, err)
+			return nil, fmt.Errorf("roles of user %s: %w", a.ID, err)
 		}
-		user, err = s.decode(a, profile)
-		return err
+		return s.decode(a, profile)
 	}, query, name)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: reading a user: %w", err)
 	}
-	if user == nil {
+	if len(found) == 0 {
 		return nil, auth.ErrUserNotFound
 	}
-	return user, nil
+	return found[0], nil
 }
 
 // CreateUser implements [auth.UserStore]. The ID that it sets is a random text
@@ -117,6 +115,9 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	if !isText(a.ID) {
 		return nil, errNoText
 	}
+	if len(a.ID) > maxName {
+		return nil, errTooLong
+	}
 	user := P(new(T))
 	*user.AuthAccount() = a.Clone()
 	if reader, ok := any(user).(auth.FormReader); ok {
@@ -135,13 +136,13 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.db.exec(ctx, s.db.pool, `
+	_, err = s.db.exec(ctx, `
 		INSERT INTO {prefix}users (id, version, profile, created, username, username_key, email, email_key,
 			email_verified, password_hash, stamp, disabled, roles)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{a.ID, a.Version, profile, s.now()}, row.values()...)...)
 	if err != nil {
-		return nil, fmt.Errorf("sqlstore: creating a user: %w", s.taken(ctx, row, "", err))
+		return nil, fmt.Errorf("sqlstore: creating a user: %w", s.taken(ctx, row, a.ID, err))
 	}
 	return user, nil
 }
@@ -155,7 +156,7 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if !isText(a.ID) {
 		return auth.ErrUserNotFound
 	}
-	n, err := s.db.exec(ctx, s.db.pool, `
+	n, err := s.db.exec(ctx, `
 		UPDATE {prefix}users SET version = ?, username = ?, username_key = ?, email = ?, email_key = ?,
 			email_verified = ?, password_hash = ?, stamp = ?, disabled = ?, roles = ?
 		WHERE id = ? AND version = ?`,
@@ -187,7 +188,7 @@ func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
 	if _, err := s.decode(a, []byte(profile)); err != nil {
 		return err
 	}
-	n, err := s.db.exec(ctx, s.db.pool, `
+	n, err := s.db.exec(ctx, `
 		UPDATE {prefix}users SET profile = ?, version = ? WHERE id = ? AND version = ?`,
 		profile, a.Version+1, a.ID, a.Version)
 	if err != nil {
@@ -201,7 +202,7 @@ func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	if !isText(id) {
 		return auth.ErrUserNotFound
 	}
-	n, err := s.db.exec(ctx, s.db.pool, `DELETE FROM {prefix}users WHERE id = ?`, id)
+	n, err := s.db.exec(ctx, `DELETE FROM {prefix}users WHERE id = ?`, id)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sqlstore: deleting a user: %w", err)
@@ -229,7 +230,8 @@ func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) err
 // taken finds out whether a statement failed because somebody other than self
 // has a name of this row. Asking who has it takes no knowledge of drivers and
 // their error codes; it can only err if the name was given up in between, and
-// then the answer is the failure as it was.
+// then the answer is the failure as it was. It is also if self has the name: a
+// connection that was lost may have been lost after the statement had succeeded.
 func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
 	found, err := s.db.exists(ctx,
 		`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`, r.usernameKey, self)
@@ -276,6 +278,15 @@ type row struct {
 	roles                 string
 }
 
+// What the columns of MySQL have room for, in bytes: of a canonical form, and
+// of other texts. Names are shorter by far (see auth.UsernameKey).
+const (
+	maxKey  = 1024
+	maxText = 1<<16 - 1
+)
+
+var errFieldTooLong = errors.New("sqlstore: a field of the account is too long")
+
 // rowOf returns the errors of UsernameKey and EmailKey as they are.
 func rowOf(a auth.Account) (r row, err error) {
 	r.account = a
@@ -287,6 +298,10 @@ func rowOf(a auth.Account) (r row, err error) {
 	}
 	if !isText(a.PasswordHash.Reveal() + a.Stamp.Reveal() + strings.Join(a.Roles, " ")) {
 		return row{}, errNoText
+	}
+	if len(r.usernameKey.String) > maxKey || len(r.emailKey.String) > maxKey ||
+		len(a.Username) > maxKey || len(a.Email) > maxKey || len(a.PasswordHash.Reveal()) > maxText || len(a.Stamp.Reveal()) > maxText {
+		return row{}, errFieldTooLong
 	}
 	roles, err := json.Marshal(a.Roles)
 	r.roles = string(roles)

@@ -10,13 +10,15 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-func newStore(t *testing.T) *sqlstore.Store[User, *User] {
+func newStore(t *testing.T, e engine) *sqlstore.Store[User, *User] {
 	t.Helper()
-	return sqlstore.New[User](newDB(t), sqlstore.SQLite, sqlstore.WithClock(clock))
+	return sqlstore.New[User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 }
 
-func TestProfile(t *testing.T) {
-	s := newStore(t)
+func TestProfile(t *testing.T) { each(t, testProfile) }
+
+func testProfile(t *testing.T, e engine) {
+	s := newStore(t, e)
 	a := auth.Account{
 		Username: "Ada", Email: "Ada@Example.com", EmailVerified: true,
 		PasswordHash: auth.NewSecret("$argon2id$…"), Stamp: auth.NewSecret("stamp"), Roles: []string{"admin", ""}, Version: 41,
@@ -70,9 +72,11 @@ func TestProfile(t *testing.T) {
 	wantError(t, s.UpdateProfile(t.Context(), &changed), auth.ErrUserNotFound)
 }
 
-func TestProfileHoldsNoAccount(t *testing.T) {
-	db := newDB(t)
-	s := sqlstore.New[User](db, sqlstore.SQLite)
+func TestProfileHoldsNoAccount(t *testing.T) { each(t, testProfileHoldsNoAccount) }
+
+func testProfileHoldsNoAccount(t *testing.T, e engine) {
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect)
 	_, err := s.CreateUser(t.Context(), auth.Account{
 		Username: "ada", PasswordHash: auth.NewSecret("hash"), Roles: []string{"admin"},
 	}, url.Values{"name": {"Ada"}})
@@ -84,8 +88,10 @@ func TestProfileHoldsNoAccount(t *testing.T) {
 	}
 }
 
-func TestReadForm(t *testing.T) {
-	s := newStore(t)
+func TestReadForm(t *testing.T) { each(t, testReadForm) }
+
+func testReadForm(t *testing.T, e engine) {
+	s := newStore(t, e)
 	_, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, url.Values{"name": {"nobody"}})
 	if err != errNoName { //nolint:errorlint // the error itself, not wrapped
 		t.Errorf("got the error %v", err)
@@ -95,12 +101,14 @@ func TestReadForm(t *testing.T) {
 }
 
 // What JSON cannot bring back is found out before it is saved.
-func TestProfileWithSecret(t *testing.T) {
+func TestProfileWithSecret(t *testing.T) { each(t, testProfileWithSecret) }
+
+func testProfileWithSecret(t *testing.T, e engine) {
 	type user struct {
 		auth.Account
 		PIN auth.Secret `json:",omitzero"`
 	}
-	s := sqlstore.New[user](newDB(t), sqlstore.SQLite)
+	s := sqlstore.New[user](e.newDB(t), e.dialect)
 	u, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
 	check(t, err)
 	u.PIN = auth.NewSecret("1234")
@@ -129,8 +137,10 @@ func (b *borrowed) AuthAccount() *auth.Account {
 	return b.account
 }
 
-func TestAccountInAField(t *testing.T) {
-	s := sqlstore.New[member](newDB(t), sqlstore.SQLite)
+func TestAccountInAField(t *testing.T) { each(t, testAccountInAField) }
+
+func testAccountInAField(t *testing.T, e engine) {
+	s := sqlstore.New[member](e.newDB(t), e.dialect)
 	m, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
 	check(t, err)
 	m.Nick = "A"
@@ -145,15 +155,17 @@ func TestAccountInAField(t *testing.T) {
 	}
 
 	b := &borrowed{&auth.Account{ID: m.Login.ID, Version: 1}}
-	wantFailure(t, "UpdateProfile", sqlstore.New[borrowed](newDB(t), sqlstore.SQLite).UpdateProfile(t.Context(), b))
+	wantFailure(t, "UpdateProfile", sqlstore.New[borrowed](e.newDB(t), e.dialect).UpdateProfile(t.Context(), b))
 	if b.account.ID == "" {
 		t.Error("UpdateProfile emptied the account")
 	}
 }
 
-func TestHostileNames(t *testing.T) {
-	db := newDB(t)
-	s := sqlstore.New[User](db, sqlstore.SQLite)
+func TestHostileNames(t *testing.T) { each(t, testHostileNames) }
+
+func testHostileNames(t *testing.T, e engine) {
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect)
 	populate(t, s)
 	for _, name := range append(hostile[4:], "", "1\x00", "' OR '1'='1", "1' --", "ADA", "ada@EXAMPLE.com", "ada ") {
 		if name == "1" {
@@ -197,8 +209,10 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-func TestTaken(t *testing.T) {
-	s := newStore(t)
+func TestTaken(t *testing.T) { each(t, testTaken) }
+
+func testTaken(t *testing.T, e engine) {
+	s := newStore(t, e)
 	populate(t, s)
 	bob, err := s.CreateUser(t.Context(), auth.Account{ID: "2", Username: "bob", Email: "bob@example.com", Version: 1}, nil)
 	check(t, err)
@@ -232,8 +246,10 @@ func TestTaken(t *testing.T) {
 	check(t, s.UpdateAccount(t.Context(), auth.Account{ID: "2", Username: "BOB", Version: 1}))
 }
 
-func TestDeleteUser(t *testing.T) {
-	s := newStore(t)
+func TestDeleteUser(t *testing.T) { each(t, testDeleteUser) }
+
+func testDeleteUser(t *testing.T, e engine) {
+	s := newStore(t, e)
 	populate(t, s)
 	check(t, s.DeleteUser(t.Context(), "1"))
 	wantError(t, s.DeleteUser(t.Context(), "1"), auth.ErrUserNotFound)

@@ -1,0 +1,143 @@
+package sqlstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth/sqlstore"
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+)
+
+// An engine is a database that tests run on, with the settings of a connection.
+type engine struct {
+	name    string
+	dialect sqlstore.Dialect
+	driver  string
+	newDSN  func(t *testing.T) string // of an empty database that does not exist yet
+}
+
+// each runs a test on every engine: SQLite, and those whose servers the
+// environment names.
+func each(t *testing.T, test func(t *testing.T, e engine)) {
+	for _, e := range []engine{
+		{"SQLite", sqlstore.SQLite, "sqlite", newFile},
+		{"PostgreSQL", sqlstore.Postgres, "pgx", newSchema},
+		{"MariaDB", sqlstore.MySQL, "mysql", func(t *testing.T) string { return newDatabase(t, "") }},
+	} {
+		t.Run(e.name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// eachSetting is each with settings that some applications connect with.
+func eachSetting(t *testing.T, test func(t *testing.T, e engine)) {
+	each(t, test)
+	for _, e := range []engine{
+		{"PostgreSQL, serializable", sqlstore.Postgres, "pgx", func(t *testing.T) string {
+			return newSchema(t) + "&default_transaction_isolation=serializable"
+		}},
+		{"PostgreSQL, simple protocol", sqlstore.Postgres, "pgx", func(t *testing.T) string {
+			return newSchema(t) + "&default_query_exec_mode=simple_protocol"
+		}},
+		{"MariaDB, as an application may", sqlstore.MySQL, "mysql", func(t *testing.T) string {
+			return newDatabase(t, "clientFoundRows=true&interpolateParams=true&parseTime=true&sql_mode=''&tx_isolation='READ-COMMITTED'")
+		}},
+		{"MariaDB, snapshot isolation", sqlstore.MySQL, "mysql", func(t *testing.T) string {
+			return newDatabase(t, "innodb_snapshot_isolation=ON")
+		}},
+	} {
+		t.Run(e.name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// newFile returns the recommended DSN.
+func newFile(t *testing.T) string {
+	t.Helper()
+	return "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "app.db")) +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+}
+
+// newSchema makes a schema, which is as good as a database.
+func newSchema(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("GOLOGIN_POSTGRES")
+	if server == "" {
+		t.Skip("GOLOGIN_POSTGRES does not say where PostgreSQL is")
+	}
+	dsn, err := url.Parse(server)
+	check(t, err)
+	name := "t_" + strings.ToLower(rand.Text())
+	once(t, "pgx", server, "CREATE SCHEMA "+name)
+	t.Cleanup(func() { once(t, "pgx", server, "DROP SCHEMA "+name+" CASCADE") })
+	query := dsn.Query()
+	query.Set("search_path", name)
+	dsn.RawQuery = query.Encode()
+	return dsn.String()
+}
+
+func newDatabase(t *testing.T, settings string) string {
+	t.Helper()
+	server := os.Getenv("GOLOGIN_MARIADB")
+	if server == "" {
+		t.Skip("GOLOGIN_MARIADB does not say where MariaDB is")
+	}
+	dsn, err := mysql.ParseDSN(server)
+	check(t, err)
+	dsn.DBName = "t_" + strings.ToLower(rand.Text())
+	once(t, "mysql", server, "CREATE DATABASE "+dsn.DBName)
+	t.Cleanup(func() { once(t, "mysql", server, "DROP DATABASE "+dsn.DBName) })
+	text := dsn.FormatDSN()
+	if settings == "" {
+		return text
+	}
+	if strings.Contains(text, "?") {
+		return text + "&" + settings
+	}
+	return text + "?" + settings
+}
+
+// once runs a statement in a connection of its own.
+func once(t *testing.T, driver, dsn, statement string) {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	check(t, err)
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(context.WithoutCancel(t.Context()), statement)
+	check(t, err)
+}
+
+// connect opens a database.
+func (e engine) connect(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(e.driver, dsn)
+	check(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	if e.dialect != sqlstore.SQLite {
+		db.SetMaxOpenConns(10) // servers have a hundred or so
+		db.SetMaxIdleConns(10)
+	}
+	return db
+}
+
+// newDB returns a database with the tables in it.
+func (e engine) newDB(t *testing.T, options ...sqlstore.Option) *sql.DB {
+	t.Helper()
+	db := e.connect(t, e.newDSN(t))
+	check(t, sqlstore.Migrate(t.Context(), db, e.dialect, options...))
+	return db
+}
+
+// inMemory returns a database of SQLite's that belongs to its one connection.
+func inMemory(t *testing.T) *sql.DB {
+	t.Helper()
+	db := engine{driver: "sqlite", dialect: sqlstore.SQLite}.connect(t, "file::memory:")
+	db.SetMaxOpenConns(1)
+	return db
+}
