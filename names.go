@@ -17,6 +17,28 @@ const (
 	maxEmail    = 254
 )
 
+// AccountKeys returns the canonical forms of the account's names, as a store's
+// columns with a unique index should have them: nil, which database/sql takes
+// for NULL and which collides with nothing, for one that is empty. The errors
+// are those of UsernameKey and EmailKey.
+func AccountKeys(a Account) (username, email *string, err error) {
+	if a.Username != "" {
+		key, err := UsernameKey(a.Username)
+		if err != nil {
+			return nil, nil, err
+		}
+		username = &key
+	}
+	if a.Email != "" {
+		key, err := EmailKey(a.Email)
+		if err != nil {
+			return nil, nil, err
+		}
+		email = &key
+	}
+	return username, email, nil
+}
+
 // UsernameKey returns the canonical form of a username: two usernames are the
 // same if their keys are. It is PRECIS UsernameCaseMapped (RFC 8265), which
 // folds case and width and refuses spaces, control characters and what cannot

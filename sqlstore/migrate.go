@@ -159,7 +159,8 @@ func (d *database) latest(part string) (n int) {
 func (d *database) version(ctx context.Context, on session, part string) (int, error) {
 	query := &statement{text: d.grammar.statement(`SELECT version FROM {prefix}schema WHERE part = ?`, d.prefix)}
 	versions, err := readAll(ctx, on, query, func(rows *sql.Rows) (version int, err error) {
-		return version, rows.Scan(&version)
+		err = rows.Scan(&version)
+		return version, err
 	}, []any{part})
 	if err != nil {
 		return 0, err

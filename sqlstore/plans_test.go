@@ -1,8 +1,8 @@
 package sqlstore_test
 
 import (
+	"database/sql"
 	"database/sql/driver"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -38,18 +38,17 @@ func testQueryPlans(t *testing.T, e engine) {
 		columns, err := rows.Columns()
 		check(t, err)
 		for rows.Next() {
-			line := make([]any, len(columns))
+			line := make([]sql.NullString, len(columns))
+			fields := make([]any, len(columns))
 			for i := range line {
-				line[i] = new(any)
+				fields[i] = &line[i]
 			}
-			check(t, rows.Scan(line...))
-			for i := range line {
-				line[i] = *line[i].(*any) //nolint:forcetypeassert // made above
-				if text, ok := line[i].([]byte); ok {
-					line[i] = string(text)
-				}
+			check(t, rows.Scan(fields...))
+			plan := ""
+			for _, field := range line {
+				plan += field.String + " "
 			}
-			plans = append(plans, fmt.Sprint(line...))
+			plans = append(plans, plan)
 		}
 		check(t, rows.Err())
 	}

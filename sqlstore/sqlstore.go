@@ -159,7 +159,7 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 		return nil, d.err
 	}
 	if found, ok := d.statements.Load(query); ok {
-		return found.(*statement), nil //nolint:forcetypeassert // the map has nothing else
+		return found.(*statement), nil //nolint:errcheck,forcetypeassert // the map has nothing else
 	}
 	made := &statement{text: d.grammar.statement(query, d.prefix)}
 	if d.grammar.prepare {
@@ -172,7 +172,7 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 	if loaded && made.prepared != nil {
 		_ = made.prepared.Close() // somebody else was first
 	}
-	return kept.(*statement), nil //nolint:forcetypeassert // the map has nothing else
+	return kept.(*statement), nil //nolint:errcheck,forcetypeassert // the map has nothing else
 }
 
 // tries is how often a statement is run that the database gives up. Of those in

@@ -190,15 +190,17 @@ func dump(t *testing.T, e engine, db *sql.DB) string {
 	}
 	var b strings.Builder
 	for _, query := range queries {
-		rows, err := db.QueryContext(t.Context(), query)
-		check(t, err)
-		for rows.Next() {
-			var row [4]sql.NullString
-			check(t, rows.Scan(&row[0], &row[1], &row[2], &row[3]))
-			fmt.Fprintln(&b, row)
-		}
-		check(t, rows.Err())
-		check(t, rows.Close())
+		func() {
+			rows, err := db.QueryContext(t.Context(), query)
+			check(t, err)
+			defer func() { _ = rows.Close() }()
+			for rows.Next() {
+				var row [4]sql.NullString
+				check(t, rows.Scan(&row[0], &row[1], &row[2], &row[3]))
+				fmt.Fprintln(&b, row)
+			}
+			check(t, rows.Err())
+		}()
 	}
 	return b.String()
 }
@@ -367,4 +369,3 @@ func testRacers(t *testing.T, e engine) {
 		})
 	}
 }
-

@@ -274,33 +274,26 @@ func (s *Store[T, P]) decode(a auth.Account, profile []byte) (P, error) {
 // A row is an account as the table has it.
 type row struct {
 	account               auth.Account
-	usernameKey, emailKey sql.NullString
+	usernameKey, emailKey *string
 	roles                 string
 }
 
-// What the columns of MySQL have room for, in bytes: of a canonical form, and
-// of other texts. Names are shorter by far (see auth.UsernameKey).
-const (
-	maxKey  = 1024
-	maxText = 1<<16 - 1
-)
+// maxText is how many bytes the columns of MySQL have room for. Names are
+// shorter (see auth.UsernameKey).
+const maxText = 1<<16 - 1
 
 var errFieldTooLong = errors.New("sqlstore: a field of the account is too long")
 
-// rowOf returns the errors of UsernameKey and EmailKey as they are.
+// rowOf returns the errors of AccountKeys as they are.
 func rowOf(a auth.Account) (r row, err error) {
 	r.account = a
-	if r.usernameKey, err = keyOf(a.Username, auth.UsernameKey); err != nil {
-		return row{}, err
-	}
-	if r.emailKey, err = keyOf(a.Email, auth.EmailKey); err != nil {
+	if r.usernameKey, r.emailKey, err = auth.AccountKeys(a); err != nil {
 		return row{}, err
 	}
 	if !isText(a.PasswordHash.Reveal() + a.Stamp.Reveal() + strings.Join(a.Roles, " ")) {
 		return row{}, errNoText
 	}
-	if len(r.usernameKey.String) > maxKey || len(r.emailKey.String) > maxKey ||
-		len(a.Username) > maxKey || len(a.Email) > maxKey || len(a.PasswordHash.Reveal()) > maxText || len(a.Stamp.Reveal()) > maxText {
+	if len(a.PasswordHash.Reveal()) > maxText || len(a.Stamp.Reveal()) > maxText {
 		return row{}, errFieldTooLong
 	}
 	roles, err := json.Marshal(a.Roles)
@@ -314,15 +307,6 @@ func (r row) values() []any {
 	a := r.account
 	return []any{a.Username, r.usernameKey, a.Email, r.emailKey,
 		a.EmailVerified, a.PasswordHash, a.Stamp, a.Disabled, r.roles}
-}
-
-// keyOf is the canonical form of a name, or NULL for none.
-func keyOf(name string, canonical func(string) (string, error)) (sql.NullString, error) {
-	if name == "" {
-		return sql.NullString{}, nil
-	}
-	key, err := canonical(name)
-	return sql.NullString{String: key, Valid: true}, err
 }
 
 var errNoText = errors.New("sqlstore: a field of the account is not UTF-8, or has a NUL byte")

@@ -17,6 +17,11 @@ import (
 	_ "modernc.org/sqlite"
 )
 
+// The columns of the last line are new.
+const schema = `CREATE TABLE IF NOT EXISTS members (
+	number INTEGER PRIMARY KEY AUTOINCREMENT, nick TEXT, mail TEXT, pass TEXT, blocked INTEGER, plan TEXT,
+	mail_key TEXT UNIQUE, nick_key TEXT UNIQUE, mail_ok INTEGER, stamp TEXT, roles TEXT, version INTEGER)`
+
 func main() {
 	if err := run(context.Background(), "members.db"); err != nil {
 		log.Fatal(err)
