@@ -316,3 +316,30 @@ func FuzzEmailKey(f *testing.F) {
 		}
 	})
 }
+
+func TestAccountKeys(t *testing.T) {
+	t.Parallel()
+	text := func(key *string) string {
+		if key == nil {
+			return "nil"
+		}
+		return *key
+	}
+	for _, c := range []struct {
+		a               auth.Account
+		username, email string
+		want            error
+	}{
+		{auth.Account{}, "nil", "nil", nil},
+		{auth.Account{Username: "Susan"}, "susan", "nil", nil},
+		{auth.Account{Email: "Susan@APP.example"}, "nil", "susan@app.example", nil},
+		{auth.Account{Username: "Susan", Email: "Susan@APP.example"}, "susan", "susan@app.example", nil},
+		{auth.Account{Username: "a b", Email: "susan@app.example"}, "nil", "nil", auth.ErrInvalidUsername},
+		{auth.Account{Username: "susan", Email: "susan"}, "nil", "nil", auth.ErrInvalidEmail},
+	} {
+		username, email, err := auth.AccountKeys(c.a)
+		if text(username) != c.username || text(email) != c.email || !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%+v: %s, %s, %v", c, text(username), text(email), err)
+		}
+	}
+}
