@@ -101,3 +101,42 @@ func testMigrateNewerDatabase(t *testing.T, e engine) {
 		t.Errorf("got\n%s\nwas\n%s", after, before)
 	}
 }
+
+// TestMigrateGoesOn is a process that died while it was migrating, before and
+// after it had created the table. Elsewhere there are transactions.
+func TestMigrateGoesOn(t *testing.T) {
+	e := engine{"MariaDB", sqlstore.MySQL, "mysql", func(t *testing.T) string { return newDatabase(t, "") }}
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect)
+	for _, left := range []string{
+		`UPDATE auth_schema SET version = -1 WHERE part = 'users'`,
+		`DROP TABLE auth_users`,
+	} {
+		_, err := db.ExecContext(t.Context(), `UPDATE auth_schema SET version = -1 WHERE part = 'users'`)
+		check(t, err)
+		_, err = db.ExecContext(t.Context(), left)
+		check(t, err)
+		check(t, sqlstore.Migrate(t.Context(), db, e.dialect))
+		_, err = s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
+		check(t, err)
+		var version int
+		check(t, db.QueryRowContext(t.Context(), `SELECT version FROM auth_schema WHERE part = 'users'`).Scan(&version))
+		if version != 1 {
+			t.Errorf("version %d", version)
+		}
+	}
+}
+
+// Who may change nothing may ask whether there is anything to change.
+func TestMigrateReadOnly(t *testing.T) { each(t, testMigrateReadOnly) }
+
+func testMigrateReadOnly(t *testing.T, e engine) {
+	readOnly := map[sqlstore.Dialect]string{
+		sqlstore.SQLite: "&_pragma=query_only(1)", sqlstore.Postgres: "&default_transaction_read_only=on", sqlstore.MySQL: "?tx_read_only=1",
+	}[e.dialect]
+	dsn := e.newDSN(t)
+	wantFailure(t, "an empty database", sqlstore.Migrate(t.Context(), e.connect(t, dsn+readOnly), e.dialect))
+	check(t, sqlstore.Migrate(t.Context(), e.connect(t, dsn), e.dialect))
+	check(t, sqlstore.Migrate(t.Context(), e.connect(t, dsn+readOnly), e.dialect))
+	check(t, sqlstore.MigrateRecords(t.Context(), e.connect(t, dsn+readOnly), e.dialect))
+}
