@@ -47,7 +47,7 @@ func (s *Records) mysqlInsert(ctx context.Context, r auth.Record) (int64, error)
 // one that was read: who deletes it is the one who got it.
 func (s *Records) mysqlTake(ctx context.Context, kind, key string) ([]auth.Record, error) {
 	for {
-		found, err := s.read(ctx, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
+		found, err := s.read(ctx, kind, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
 			[]byte(kind), []byte(key), s.now())
 		if len(found) == 0 || err != nil {
 			return nil, err

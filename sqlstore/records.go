@@ -67,14 +67,14 @@ func (s *Records) insert(ctx context.Context, r auth.Record) (int64, error) {
 }
 
 const selectRecord = `
-	SELECT kind, record_key, user_id, data, version, expires FROM {prefix}records `
+	SELECT record_key, user_id, data, version, expires FROM {prefix}records `
 
 // GetRecord implements [auth.RecordStore].
 func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
 	if kind == "" || key == "" {
 		return auth.Record{}, auth.ErrInvalidRecord
 	}
-	found, err := s.read(ctx, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
+	found, err := s.read(ctx, kind, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
 		[]byte(kind), []byte(key), s.now())
 	if err != nil {
 		return auth.Record{}, fmt.Errorf("sqlstore: reading a record: %w", err)
@@ -134,10 +134,10 @@ func (s *Records) take(ctx context.Context, kind, key string) ([]auth.Record, er
 	if s.db.grammar.mysql {
 		return s.mysqlTake(ctx, kind, key)
 	}
-	return s.read(ctx, `
+	return s.read(ctx, kind, `
 		DELETE FROM {prefix}records
 		WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)
-		RETURNING kind, record_key, user_id, data, version, expires`,
+		RETURNING record_key, user_id, data, version, expires`,
 		[]byte(kind), []byte(key), s.now())
 }
 
@@ -146,7 +146,7 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 	if kind == "" || userID == "" {
 		return nil, auth.ErrInvalidRecord
 	}
-	list, err := s.read(ctx, selectRecord+`WHERE user_id = ? AND kind = ? AND (expires IS NULL OR expires > ?)`,
+	list, err := s.read(ctx, kind, selectRecord+`WHERE user_id = ? AND kind = ? AND (expires IS NULL OR expires > ?)`,
 		[]byte(userID), []byte(kind), s.now())
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: listing records: %w", err)
@@ -235,16 +235,14 @@ func randomVersion() int64 {
 	return int64(binary.LittleEndian.Uint64(b[:]))
 }
 
-// read returns the records that a query yields.
-func (s *Records) read(ctx context.Context, query string, args ...any) ([]auth.Record, error) {
+// read returns the records of a kind that a query yields.
+func (s *Records) read(ctx context.Context, kind, query string, args ...any) ([]auth.Record, error) {
 	return collect(ctx, s.db, func(rows *sql.Rows) (auth.Record, error) {
-		var r auth.Record
-		var kind, key, userID []byte
+		r := auth.Record{Kind: kind}
 		var expires sql.NullInt64
-		if err := rows.Scan(&kind, &key, &userID, &r.Data, &r.Version, &expires); err != nil {
+		if err := rows.Scan(&r.Key, &r.UserID, &r.Data, &r.Version, &expires); err != nil {
 			return auth.Record{}, err
 		}
-		r.Kind, r.Key, r.UserID = string(kind), string(key), string(userID)
 		if expires.Valid {
 			r.Expires = time.UnixMicro(expires.Int64).UTC()
 		}
