@@ -15,9 +15,11 @@ import (
 // An index is a sorted set for each kind and user, in another slot of a Cluster
 // than the records. A member is the nonce and the key of a record, its score the
 // second after which nobody needs it. It is a hint, and the record is what counts:
-// an entry may be there before its record is and after it has gone, but no
-// record is without one. Whoever finds an entry without a record must let it be
-// until its score has passed: the record may be just about to come.
+// an entry is there before its record and may be there after it, but no record is
+// without one. The nonce is that of one insert and so of one user's record: who
+// drops an entry late does not drop that of a new record of the same key. An entry
+// without a record is left alone until its score has passed: the record may be
+// about to come.
 
 // ahead is how much longer than its record an entry is made to last, so that an
 // update that puts off Expires need not go to the index every time.
@@ -50,7 +52,8 @@ return 'done'
 `
 
 // enter makes the index know a record until then; forget makes it forget some. A
-// failure to forget is none of the caller's: the entry goes when its time comes.
+// failure to forget is no error of the call: the entry goes when its time comes.
+// Both may be done twice, so the client may try again.
 func (s *Records) enter(ctx context.Context, kind, userID, member string, until time.Time) error {
 	if userID == "" {
 		return nil
@@ -97,7 +100,7 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 		if err != nil {
 			return err
 		}
-		if r.Kind, r.Key = kind, member[nonceLen:]; r.UserID == userID && !r.Expired(s.now()) {
+		if r.Kind, r.Key = kind, member[nonceLen:]; !r.Expired(s.now()) {
 			list = append(list, r)
 		}
 		return nil
@@ -128,33 +131,36 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 // sweep runs a script on every record of a user but those to keep, and calls
 // visit for each that was there.
 //
-// A login goes from record to record: the next is inserted, then the last is
-// taken. One look at the index and one at its records can miss both, the next
-// because it came too late and the last because it went too early. Then every
-// record that was there when the index was read has been found, unless it went
-// meanwhile and so another came: one that was entered later, which another
-// reading of the index shows, or one that was entered already and not yet there,
-// which another look finds. Where that one goes on again, it is to one that was
-// entered later.
-func (s *Records) sweep(ctx context.Context, kind, userID string, keep []string, script string, visit func(member, answer string) error) error {
-	found := map[string]bool{} // of every member seen
+// That is not one step, and meanwhile a login goes from record to record: the
+// next is entered and inserted, then the last is taken. A look can miss both, the
+// next because it has not come yet and the last because it is gone. So if any
+// record was missing we look twice, and then read the index again until it shows
+// nothing new. Say that W is the login's record at that last reading. Its entry
+// is not new, so it was there before the first look. Then one of the looks has
+// found W, or both came before W was inserted; but until then there was the
+// record before it, from when W was entered to the end of the first look, which
+// has found that one.
+func (s *Records) sweep(
+	ctx context.Context, kind, userID string, keep []string, script string, visit func(member, answer string) error,
+) error {
+	found := map[string]bool{} // for every member seen
 	for {
 		members, err := s.members(ctx, kind, userID)
 		if err != nil {
 			return err
 		}
 		var missing []string
-		another := false
+		more := false
 		for _, member := range members {
 			if len(member) <= nonceLen {
 				return errDamaged
 			}
 			if was, seen := found[member]; !was && !slices.Contains(keep, member[nonceLen:]) {
 				missing = append(missing, member)
-				another = another || !seen
+				more = more || !seen
 			}
 		}
-		if !another {
+		if !more {
 			return nil
 		}
 		for range 2 {
@@ -191,7 +197,9 @@ func (s *Records) members(ctx context.Context, kind, userID string) ([]string, e
 
 // look runs a script on the records of these members, and calls visit with each
 // answer, which is empty for one that is not there.
-func (s *Records) look(ctx context.Context, kind string, members []string, script string, visit func(member, answer string) error) error {
+func (s *Records) look(
+	ctx context.Context, kind string, members []string, script string, visit func(member, answer string) error,
+) error {
 	for some := range slices.Chunk(members, batch) {
 		pipe := s.client.Pipeline()
 		answers := make([]*redis.Cmd, len(some))

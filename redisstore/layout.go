@@ -24,7 +24,7 @@ import (
 // Numbers are text, because those of Lua are doubles, and of one width, so that
 // they compare as text; as digits, because Redis has Lua compare by the
 // collation of the server's locale, and only digits are in one order everywhere.
-// A hash with a field for each of these would take 400 bytes more.
+// A hash with a field for each of these would take almost 400 bytes more.
 const (
 	digits   = 20
 	nonceLen = 13 // 65 bits

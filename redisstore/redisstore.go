@@ -9,58 +9,62 @@
 //
 // # What it needs
 //
-// Redis 7.0 or newer, or Valkey: alone, replicated under Sentinel, or as a
-// Cluster. Addresses, TLS and credentials are the client's affair, and so are
-// timeouts: with ContextTimeoutEnabled a call ends when its context does, else
-// only with ReadTimeout. A [redis.Ring] is refused: while one of its shards is
-// away another answers for it, and with the shard comes back what was ended
-// meanwhile.
+// Redis 7.0 or newer, or a Valkey that speaks the same: alone, replicated under
+// Sentinel, or as a Cluster. Addresses, TLS and credentials are the client's
+// affair, and so are timeouts: with ContextTimeoutEnabled a call ends when its
+// context does, else only with ReadTimeout. A [redis.Ring] is refused: while one
+// of its shards is away another answers for it, and with the shard comes back
+// what was ended meanwhile.
 //
-// Every use of a record is one Lua script on one key, sent whole with EVAL: a
-// Redis that was restarted, failed over or had its scripts flushed needs no
-// preparation. Reads are scripts as well, because a client may send a plain GET
-// to a replica or answer it from a cache of its own, where a login that was ended
+// Every use of a record is one Lua script on one key, sent whole with EVAL, so
+// that a Redis that is new, was restarted or forgot its scripts needs no
+// preparation. (EVALSHA would save a few hundred bytes of a write, and is no
+// faster.) Reads are scripts as well, because a client may send a plain GET to a
+// replica or answer it from a cache of its own, where a login that was ended
 // lives on. The clocks of the processes that share a store may differ by minutes,
-// not by an hour; Redis's own clock does not matter.
+// not by an hour; what time Redis itself has does not matter.
 //
 // # What may vanish
 //
 // Replication is asynchronous: a failover loses the last writes that were
 // acknowledged. A session may be gone, or one that was ended may be there again.
-// An evicting Redis loses records at any time, or, worse, what it knows of a
-// user's records: then somebody stays logged in whom ListRecords and
-// DeleteRecords do not find. So let maxmemory-policy be noeviction, where a Redis
-// that is full refuses logins and nothing else, or volatile-ttl, which gives up
-// an index last. That is good enough for Config.Sessions, and never for factors or
-// recovery codes: a record without an Expires is refused with [ErrNotDurable]
-// unless [Durable] says that this Redis keeps what it is given (appendfsync
-// always, noeviction, and replicas that are waited for or none).
+//
+// A Redis that evicts loses records at any time, or, worse, the index of a user:
+// then there are sessions that ListRecords and DeleteRecords do not find, and
+// nobody can end them but who has them. So let maxmemory-policy be noeviction:
+// a Redis that is full refuses what is new, and what is there can still be read
+// and ended. Or else volatile-ttl, which gives up an index after its records.
+//
+// That is good enough for Config.Sessions, and never for factors or recovery
+// codes. A record without an Expires is refused with [ErrNotDurable], unless
+// [Durable] says that this Redis keeps what it is given: appendfsync always,
+// noeviction, and no failover to a replica that may lag.
 //
 // # What it costs
 //
 // GetRecord is one round trip. InsertRecord and TakeRecord are one, and one more
 // for a record that has a user, whose index is another key. UpdateRecord is one;
-// where it puts off the Expires of a user's record it is three, but not more than
-// once in a day for each record. ListRecords and DeleteRecords are one for the
-// index and one for every hundred records, DeleteRecords one more if it deleted
-// any; where the index names a record that is not there, one that has expired in
-// the last day or that is just being taken or inserted, they look twice.
+// where it puts off the Expires of a user's record by so much that the index must
+// hear of it, it is three, at most once in a day for each record. ListRecords and
+// DeleteRecords are one for the index and one for every hundred records,
+// DeleteRecords one more if it deleted any. If the index has an entry without a
+// record (one that has expired in the last day, or that comes or goes right now),
+// they look a second time, and read the index again.
 //
-// A record takes 270 bytes beside its Kind, Key, UserID and Data, and 100 beside
-// its Key in the index of its user, which takes 150 of its own. Redis removes a
-// record an hour after it has expired, and an index a day after its last record.
+// A record takes 270 bytes beside what is in it, and another 60 to 200 in the
+// index of its user. Redis removes a record an hour after it has expired, and an
+// index a day after its last record.
 //
 // # Errors
 //
-// A write is sent once. The client would send it again when the connection
-// breaks (MaxRetries), and an insert whose answer was lost would be told of
-// itself: "the record exists". Here it is the client's error, and the caller does
-// not know whether the record was written. What only reads, or may be done twice,
-// is left to the client.
+// A write is sent once, whatever the client's MaxRetries: if the answer to an
+// insert got lost, the second try would be told that the record exists. So it is
+// the client's error here, and the caller does not know whether the record was
+// written. What only reads, or may be done twice, is left to the client.
 //
 // ListRecords and DeleteRecords are not one step: others see a list half deleted,
-// and a failure may leave it so. But a record that is inserted before another is
-// taken, as a login's next session is, cannot slip through between the two.
+// and a failure may leave it so. But who inserts a record before taking another, as
+// a login that goes on under a new key does, cannot slip through either.
 package redisstore
 
 import (

@@ -21,17 +21,12 @@ import (
 
 var _ auth.RecordStore = (*redisstore.Records)(nil)
 
-// start is when the clocks of these tests begin.
-var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-func clock() time.Time { return start }
-
 // options are those of the server that GOLOGIN_REDIS names.
 func options(t *testing.T) *redis.Options {
 	t.Helper()
 	url := os.Getenv("GOLOGIN_REDIS")
 	if url == "" {
-		t.Skip("GOLOGIN_REDIS names no server (redis://127.0.0.1:6379/0)")
+		t.Skip("GOLOGIN_REDIS is not set: redis://127.0.0.1:6379/0 is a server on this machine")
 	}
 	o, err := redis.ParseURL(url)
 	check(t, err)
@@ -262,9 +257,13 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	late, stop := context.WithDeadline(t.Context(), time.Unix(1, 0))
 	defer stop()
-	for _, c := range f.calls(f.Records) {
+	s, spy := f.spied(t)
+	for _, c := range f.calls(s) {
 		wantError(t, c.do(ctx), context.Canceled)
 		wantError(t, c.do(late), context.DeadlineExceeded)
+	}
+	if len(spy.sent) != 0 {
+		t.Errorf("cancelled calls have sent %q", spy.sent)
 	}
 	if listed := f.listed(t); len(listed) != 1 || !listed["a"] || f.entries(t) != 1 {
 		t.Errorf("cancelled calls have left %v and %d entries", listed, f.entries(t))
