@@ -24,14 +24,18 @@ type engine struct {
 	newDSN  func(t *testing.T) string // of an empty database that does not exist yet
 }
 
-// each runs a test on every engine: SQLite, and those whose servers the
-// environment names.
-func each(t *testing.T, test func(t *testing.T, e engine)) {
-	for _, e := range []engine{
+func engines() []engine {
+	return []engine{
 		{"SQLite", sqlstore.SQLite, "sqlite", newFile},
 		{"PostgreSQL", sqlstore.Postgres, "pgx", newSchema},
 		{"MariaDB", sqlstore.MySQL, "mysql", func(t *testing.T) string { return newDatabase(t, "") }},
-	} {
+	}
+}
+
+// each runs a test on every engine: SQLite, and those whose servers the
+// environment names.
+func each(t *testing.T, test func(t *testing.T, e engine)) {
+	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) { test(t, e) })
 	}
 }

@@ -1,6 +1,8 @@
 package sqlstore_test
 
 import (
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +58,41 @@ func testMigrateAtOnce(t *testing.T, e engine) {
 			}
 		})
 	}
+}
+
+// TestMigrateProcesses is TestMigrateAtOnce with processes that are.
+func TestMigrateProcesses(t *testing.T) { each(t, testMigrateProcesses) }
+
+func testMigrateProcesses(t *testing.T, e engine) {
+	binary, err := os.Executable()
+	check(t, err)
+	dsn := e.newDSN(t)
+	var processes sync.WaitGroup
+	for range 10 {
+		process := exec.CommandContext(t.Context(), binary, "-test.run=^TestMigrateProcess$")
+		process.Env = append(os.Environ(), "GOLOGIN_TEST_MIGRATE="+e.name, "GOLOGIN_TEST_DSN="+dsn)
+		processes.Go(func() {
+			if output, err := process.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, output)
+			}
+		})
+	}
+	processes.Wait()
+	s := sqlstore.New[User](e.connect(t, dsn), e.dialect)
+	populate(t, s)
+	for _, c := range calls(s) {
+		check(t, c.do(t.Context()))
+	}
+}
+
+func TestMigrateProcess(t *testing.T) {
+	for _, e := range engines() {
+		if e.name == os.Getenv("GOLOGIN_TEST_MIGRATE") {
+			check(t, sqlstore.Migrate(t.Context(), e.connect(t, os.Getenv("GOLOGIN_TEST_DSN")), e.dialect))
+			return
+		}
+	}
+	t.Skip("is a process of TestMigrateProcesses")
 }
 
 func TestMigrateInMemory(t *testing.T) {
