@@ -13,6 +13,7 @@ import (
 	"os"
 
 	"github.com/go-login/auth/examples/internal/server"
+	"github.com/go-login/auth/sqlstore"
 )
 
 func main() {
@@ -51,6 +52,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	fmt.Fprintln(stdout, "Microblog is at", baseURL)
 
-	go server.CleanUp(ctx, db)
+	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.SQLite))
 	return server.Serve(ctx, listener, app)
 }

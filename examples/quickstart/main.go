@@ -15,6 +15,7 @@ import (
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/authmail"
 	"github.com/go-login/auth/examples/internal/server"
+	"github.com/go-login/auth/sqlstore"
 )
 
 func main() {
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	fmt.Fprintf(stdout, "Quickstart is at %s (listening on %s)\n", *baseURL, listener.Addr())
 
-	go server.CleanUp(ctx, db)
+	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.SQLite))
 	return server.Serve(ctx, listener, app)
 }
 

@@ -93,11 +93,10 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 	return db, nil
 }
 
-// CleanUp deletes sessions that have expired, once an hour, until ctx is done.
-func CleanUp(ctx context.Context, db *sql.DB) {
+// CleanUp deletes records that have expired, once an hour, until ctx is done.
+func CleanUp(ctx context.Context, records *sqlstore.Records) {
 	ticker := time.NewTicker(time.Hour)
 	defer ticker.Stop()
-	records := sqlstore.NewRecords(db, sqlstore.SQLite)
 	for {
 		if _, err := records.Cleanup(ctx); err != nil && ctx.Err() == nil {
 			slog.New(slog.NewTextHandler(os.Stderr, nil)).Error("cleaning up", slog.Any("error", err))

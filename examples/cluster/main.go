@@ -1,0 +1,188 @@
+// Cluster is one application in several processes, behind a proxy that hands them
+// requests in turn: users and what must last are in PostgreSQL, sessions in Redis.
+// It starts copies of itself; processes.go keeps them running, and proxy.go is in
+// front of them. What all have in common is in app.go.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-login/auth/examples/internal/server"
+	"github.com/go-login/auth/sqlstore"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+)
+
+// What the copies are told, by the environment: flags can be seen by whoever can
+// list the machine's processes.
+const (
+	numberVar = "CLUSTER_PROCESS"
+	urlVar    = "CLUSTER_URL"
+	secretVar = "CLUSTER_SECRET"
+)
+
+const secretSize = 32 // bytes
+
+func main() {
+	server.Main("cluster", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdin, os.Stdout) })
+}
+
+// run is the parent, which serves until ctx is done, or one of its copies, until
+// stdin ends.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` for the proxy to listen on")
+	count := flags.Int("processes", 4, "`number` of processes behind the proxy")
+	postgres := flags.String("postgres", "postgres://cluster:cluster@127.0.0.1:5432/cluster?sslmode=disable", "`URL` of the PostgreSQL database")
+	redisURL := flags.String("redis", "redis://127.0.0.1:6379/0", "`URL` of the Redis database")
+	prefix := flags.String("redis-prefix", "cluster:", "`text` that all keys in Redis begin with")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is no flag", flags.Arg(0))
+	case *count < 1:
+		return errors.New("there must be a process")
+	}
+
+	config, err := pgx.ParseConfig(*postgres)
+	if err != nil {
+		return fmt.Errorf("flag -postgres: %w", err)
+	}
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(5) // of each process: PostgreSQL has a hundred for all, unless it is told otherwise
+	db.SetMaxIdleConns(5)
+	options, err := redis.ParseURL(*redisURL)
+	if err != nil {
+		return fmt.Errorf("flag -redis: %w", err)
+	}
+	options.ContextTimeoutEnabled = true
+	options.DialerRetries = 1 // a Redis that is away is an error soon; commands are tried again anyway
+	logging.Disable()         // what the client would say is in its errors
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+
+	if os.Getenv(numberVar) != "" {
+		return work(ctx, db, client, *prefix, stdin, stdout)
+	}
+	if err := findServers(ctx, db, client); err != nil {
+		return err
+	}
+	if err := sqlstore.Migrate(ctx, db, sqlstore.Postgres); err != nil {
+		return err
+	}
+	listener, port, err := server.Listen(ctx, *addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // Serve has, unless there is an error
+	// A secret for this run. In production it comes from where secrets are kept, and
+	// stays the same when the application is started again: else devices are no
+	// longer remembered, and links in mails are void.
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	baseURL := "http://localhost:" + port
+
+	// The processes end after the proxy has finished what is under way.
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	processes := newProcesses(*count, stdout, urlVar+"="+baseURL, secretVar+"="+base64.StdEncoding.EncodeToString(secret))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	for i := range *count {
+		p, err := processes.start(working, i)
+		if err != nil {
+			return err
+		}
+		running.Go(func() { processes.keep(working, p) })
+	}
+	fmt.Fprintf(stdout, "Cluster is at %s (listening on %s)\n", baseURL, listener.Addr())
+
+	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.Postgres)) // Redis does so itself
+	return server.Serve(ctx, listener, newProxy(processes.addresses))
+}
+
+// work is what each of the processes does: it serves the application at an
+// address that it prints, until stdin ends, as it does when the parent does.
+func work(ctx context.Context, db *sql.DB, client *redis.Client, prefix string, stdin io.Reader, stdout io.Writer) error {
+	signal.Ignore(os.Interrupt) // a terminal sends it to all, and the parent is the one to act on it
+	number, err := strconv.Atoi(os.Getenv(numberVar))
+	if err != nil {
+		return fmt.Errorf("%s: %w", numberVar, err)
+	}
+	secret, err := base64.StdEncoding.DecodeString(os.Getenv(secretVar))
+	if err != nil {
+		return fmt.Errorf("%s: %w", secretVar, err)
+	}
+	app, err := newApp(db, client, settings{
+		number: number, baseURL: os.Getenv(urlVar), secret: secret, prefix: prefix, mails: stdout,
+	})
+	if err != nil {
+		return err
+	}
+	listener, _, err := server.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }()
+	fmt.Fprintln(stdout, listener.Addr())
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, stdin)
+		stop()
+	}()
+	return server.Serve(ctx, listener, app)
+}
+
+const (
+	startPostgres = `Start it, and name it with the flag -postgres if it is not where that says:
+
+    docker run -d -p 127.0.0.1:5432:5432 -e POSTGRES_USER=cluster -e POSTGRES_PASSWORD=cluster postgres:17
+
+or, on Debian:
+
+    sudo apt install postgresql
+    sudo -u postgres psql -c "CREATE ROLE cluster LOGIN PASSWORD 'cluster'" -c "CREATE DATABASE cluster OWNER cluster"
+`
+	startRedis = `Start it, and name it with the flag -redis if it is not where that says:
+
+    docker run -d -p 127.0.0.1:6379:6379 redis:7
+
+or, on Debian:
+
+    sudo apt install redis-server
+`
+)
+
+// findServers returns an error that says what to do, if PostgreSQL or Redis gives
+// no answer within two seconds.
+func findServers(ctx context.Context, db *sql.DB, client *redis.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	noRedis := make(chan error, 1)
+	go func() { noRedis <- client.Ping(ctx).Err() }()
+	var missing []error
+	if err := db.PingContext(ctx); err != nil {
+		missing = append(missing, fmt.Errorf("no answer from PostgreSQL: %w\n\n%s", err, startPostgres))
+	}
+	if err := <-noRedis; err != nil {
+		missing = append(missing, fmt.Errorf("no answer from Redis: %w\n\n%s", err, startRedis))
+	}
+	return errors.Join(missing...)
+}
