@@ -1,7 +1,6 @@
 package storetest_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"strings"
@@ -34,21 +33,23 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 	}
 }
 
-func runBroken(t *testing.T, test, name, caught string) {
+func runBroken(t *testing.T, test, name, caught string) (output string) {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.timeout=60s")
 	command.Env = append(os.Environ(), brokenStore+"="+name)
-	output, err := command.CombinedOutput()
+	printed, err := command.CombinedOutput()
+	output = string(printed)
 	if err == nil {
 		t.Fatalf("the suite passes; %q should fail", caught)
 	}
 	for _, crash := range []string{"panic: ", "WARNING: DATA RACE"} {
-		if bytes.Contains(output, []byte(crash)) {
+		if strings.Contains(output, crash) {
 			t.Fatalf("the suite crashed, where it should fail:\n%s", output)
 		}
 	}
 	failed := false
 	var failures []string
-	for line := range strings.Lines(string(output)) {
+	for line := range strings.Lines(output) {
 		if fail, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
 			path, _, _ := strings.Cut(fail, " (")
 			failures = append(failures, path)
@@ -58,10 +59,11 @@ func runBroken(t *testing.T, test, name, caught string) {
 	if !failed {
 		t.Errorf("%q should fail; instead there failed\n%s", caught, strings.Join(failures, "\n"))
 	}
-	if !bytes.Contains(output, []byte("\tmend: ")) {
+	if !strings.Contains(output, "\tmend: ") {
 		t.Errorf("no failure says how to mend it:\n%s", output)
 	}
 	t.Logf("caught by %d subtests", len(failures))
+	return output
 }
 
 // isSubtest reports whether path, as package testing writes it, is that of a
