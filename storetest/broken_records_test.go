@@ -25,7 +25,8 @@ type records struct {
 	list   func(ctx context.Context, kind, userID string) ([]auth.Record, error)
 	remove func(ctx context.Context, kind, userID string, keep ...string) error
 
-	racing bool // in the subtest that is to catch it
+	racing bool    // in the subtest that is to catch it
+	client *client // that speaks to the server, where there is one
 }
 
 func rightRecords(clock func() time.Time) *records {
@@ -1003,18 +1004,38 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"deletes one record at a time", "Context/broken off, DeleteRecords has happened or has not", func(s *records) {
+		{"deletes records first and the list of them then", "Context/broken off, DeleteRecords has happened or has not", func(s *records) {
+			var listed memory[auth.Record]
+			list, remove := s.list, s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
-				all, err := s.list(ctx, kind, userID)
-				slices.SortFunc(all, func(a, b auth.Record) int { return strings.Compare(a.Key, b.Key) })
-				for _, r := range all {
-					if !slices.Contains(keep, r.Key) && err == nil {
-						if _, err = s.take(ctx, kind, r.Key); errors.Is(err, auth.ErrRecordNotFound) {
-							err = nil // somebody else was first
-						}
+				before, err := list(ctx, kind, userID)
+				if err != nil {
+					return err
+				}
+				for _, r := range before {
+					if !slices.Contains(keep, r.Key) {
+						listed.put(name(r.Kind, r.Key), r)
 					}
 				}
-				return err
+				if err := remove(ctx, kind, userID, keep...); err != nil {
+					return err
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				for _, r := range before {
+					listed.drop(name(r.Kind, r.Key))
+				}
+				return nil
+			}
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for _, r := range listed.all() {
+					if _, getErr := s.get(ctx, r.Kind, r.Key); getErr != nil && r.Kind == kind && r.UserID == userID && err == nil {
+						found = append(found, r)
+					}
+				}
+				return found, err
 			}
 		}},
 	}

@@ -22,7 +22,8 @@ type users struct {
 	update func(ctx context.Context, a auth.Account) error
 	remove func(ctx context.Context, id string) error
 
-	racing bool // in the subtest that is to catch it
+	racing bool    // in the subtest that is to catch it
+	client *client // that speaks to the server, where there is one
 }
 
 func rightUsers() *users {

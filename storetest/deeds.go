@@ -26,10 +26,30 @@ type deed struct {
 	// it has happened before. There are none for a call that may be made twice.
 	already []error
 
+	// ready makes sure that call can be made again.
+	ready func()
+
 	// happened looks whether it has, whole checks that everything in the store
 	// is as it must be then. Neither changes anything.
-	happened func() bool
-	whole    func(after string, happened bool)
+	happened func() outcome
+	whole    func(after string, o outcome)
+}
+
+// An outcome is what has become of a deed.
+type outcome int
+
+const (
+	undone outcome = iota
+	done
+	partly // of several records some, each of them wholly: DeleteRecords may, where they are in different places
+)
+
+// doneIf is undone or done.
+func doneIf(happened bool) outcome {
+	if happened {
+		return done
+	}
+	return undone
 }
 
 // judge checks what has become of a deed that may have been broken off, and
@@ -48,46 +68,54 @@ func (d deed) judge(when string, err error) {
 	}
 	after := fmt.Sprintf("after %s, which returned %q", did, fmt.Sprint(err))
 	if d.answer != nil {
-		d.settles(after, func() bool { return false })
+		d.settles(after, func() outcome { return undone })
 		return
 	}
-	d.repeat(after, d.settles(after, func() bool { return err == nil || d.happened() }))
+	d.repeat(after, d.settles(after, func() outcome {
+		if err == nil {
+			return done
+		}
+		return d.happened()
+	}))
 }
 
 // settles checks that a deed has happened wholly or not at all, and reports
 // which. What was broken off may happen a little later, as the server goes on
 // with it when nobody waits for it any more; so what looks like half of it is
 // looked at again.
-func (d deed) settles(after string, happened func() bool) bool {
+func (d deed) settles(after string, happened func() outcome) outcome {
 	t := *d.test
 	t.Helper()
 	for look := 1; ; look++ {
-		h := happened()
+		o := happened()
 		a := &attempt{TB: t}
 		*d.test = a
-		d.whole(after, h)
+		d.whole(after, o)
 		*d.test = t
 		if len(a.complaints) == 0 {
-			return h
+			return o
 		}
 		if look == rounds {
 			a.report()
-			return h
+			return o
 		}
 	}
 }
 
 // repeat does the deed again, as somebody would who was not told what became of
 // it, and checks that it has happened once then.
-func (d deed) repeat(after string, happened bool) {
+func (d deed) repeat(after string, before outcome) {
 	t := *d.test
 	t.Helper()
+	if d.ready != nil {
+		d.ready()
+	}
 	err := d.call(t.Context())
-	if !slices.ContainsFunc(d.already, func(answer error) bool { return errors.Is(err, answer) }) && (err != nil || happened && d.already != nil) {
+	if !slices.ContainsFunc(d.already, func(answer error) bool { return errors.Is(err, answer) }) && (err != nil || before == done && d.already != nil) {
 		fail(t, after+": "+d.verb+" once more", fmt.Sprint(err), fmt.Sprintf("%q if it had happened, no error if it had not", fmt.Sprint(d.already)),
 			"what was broken off must leave nothing behind that is in the way, and if it has happened be there for everybody")
 	}
-	d.settles(after+", and "+d.verb+" once more", func() bool { return true })
+	d.settles(after+", and "+d.verb+" once more", func() outcome { return done })
 }
 
 // An attempt keeps complaints for later.
@@ -161,9 +189,9 @@ func testDead(d deed, e ending) {
 	t.Helper()
 	e.refused(t, d.verb, d.call(e.context(t)))
 	after := "after " + d.verb + " with a context that was " + e.name
-	d.whole(after, false)
+	d.whole(after, undone)
 	if d.answer == nil {
-		d.repeat(after, false)
+		d.repeat(after, undone)
 	}
 }
 

@@ -29,9 +29,9 @@ func recordDeeds() []recordDeed {
 		return deed{
 			call:     func(ctx context.Context) error { return through.InsertRecord(ctx, r) },
 			already:  []error{auth.ErrRecordExists},
-			happened: func() bool { return t.there(r) },
-			whole: func(after string, happened bool) {
-				t.stands(after, r, happened, "the record and what lists go by are written in one statement or transaction")
+			happened: func() outcome { return doneIf(t.there(r)) },
+			whole: func(after string, o outcome) {
+				t.stands(after, r, o == done, "the record and what lists go by are written in one statement or transaction")
 			},
 		}
 	}
@@ -39,8 +39,8 @@ func recordDeeds() []recordDeed {
 	unchanged := func(t *recordTest, r auth.Record, answer error, call func(ctx context.Context) error) deed {
 		return deed{
 			call: call, answer: answer,
-			happened: func() bool { return false },
-			whole: func(after string, _ bool) {
+			happened: func() outcome { return undone },
+			whole: func(after string, _ outcome) {
 				t.stands(after, r, true, "a call that is refused, or only reads, changes nothing")
 			},
 		}
@@ -92,14 +92,14 @@ func recordDeeds() []recordDeed {
 			return deed{
 				call:    func(ctx context.Context) error { return through.UpdateRecord(ctx, next) },
 				already: []error{auth.ErrConflict},
-				happened: func() bool {
+				happened: func() outcome {
 					got, err := t.store.GetRecord(t.Context(), old.Kind, old.Key)
 					works(t.TB, "GetRecord of a record that was updated", err)
-					return got.Version != old.Version
+					return doneIf(got.Version != old.Version)
 				},
-				whole: func(did string, happened bool) {
+				whole: func(did string, o outcome) {
 					want := old
-					if happened {
+					if o == done {
 						want = after
 					}
 					t.stands(did, want, true, "Data, Expires and Version change in one statement, or not at all")
@@ -125,9 +125,9 @@ func recordDeeds() []recordDeed {
 					return err
 				},
 				already:  []error{auth.ErrRecordNotFound},
-				happened: func() bool { return !t.there(r) },
-				whole: func(after string, happened bool) {
-					t.stands(after, r, !happened, "the record and what lists go by are deleted in one statement or transaction")
+				happened: func() outcome { return doneIf(!t.there(r)) },
+				whole: func(after string, o outcome) {
+					t.stands(after, r, o == undone, "the record and what lists go by are deleted in one statement or transaction")
 				},
 			}
 		}},
@@ -149,8 +149,8 @@ func recordDeeds() []recordDeed {
 					}
 					return err
 				},
-				happened: func() bool { return true },
-				whole:    func(after string, _ bool) { t.lists(after, own, "reading changes nothing", all...) },
+				happened: func() outcome { return done },
+				whole:    func(after string, _ outcome) { t.lists(after, own, "reading changes nothing", all...) },
 			}
 		}},
 		{"DeleteRecords", func(t *recordTest, through auth.RecordStore, own string) deed {
@@ -158,16 +158,16 @@ func recordDeeds() []recordDeed {
 			t.insert(kept, a, b, c)
 			return deed{
 				call:     func(ctx context.Context) error { return through.DeleteRecords(ctx, t.kind, own, kept.Key) },
-				happened: func() bool { return !t.there(a) },
-				whole: func(after string, happened bool) {
-					const mend = "all of them go in one statement or transaction, or none"
+				happened: func() outcome { return partly },
+				whole: func(after string, o outcome) {
+					const mend = "a record and what lists go by are deleted in one statement or transaction; best all of them"
 					left := []auth.Record{kept}
 					for _, r := range []auth.Record{a, b, c} {
-						if happened {
-							t.gone(after, r, mend)
-						} else {
+						if o == undone || o == partly && t.there(r) {
 							t.holds(after, r, mend)
 							left = append(left, r)
+						} else {
+							t.gone(after, r, mend)
 						}
 					}
 					t.lists(after, own, mend, left...)

@@ -211,13 +211,18 @@ func (e ending) refused(t testing.TB, did string, err error) {
 	fails(t, did, err, want, mend)
 }
 
-// answerOf returns the error of package auth that err is, if it is one that
-// says something about the data, and nil if it is none or a failure.
-func answerOf(err error) error {
-	for _, answer := range []error{
+// answers are the errors that say something about the data. Every other one is a
+// failure.
+func answers() []error {
+	return []error{
 		auth.ErrRecordNotFound, auth.ErrRecordExists, auth.ErrConflict, auth.ErrInvalidRecord,
 		auth.ErrUserNotFound, auth.ErrUsernameTaken, auth.ErrEmailTaken, auth.ErrInvalidUsername, auth.ErrInvalidEmail,
-	} {
+	}
+}
+
+// answerOf returns the answer that err is, or nil.
+func answerOf(err error) error {
+	for _, answer := range answers() {
 		if errors.Is(err, answer) {
 			return answer
 		}

@@ -27,8 +27,8 @@ func userDeeds[U auth.User]() []userDeed[U] {
 	unchanged := func(t *userTest[U], a, other auth.Account, answer error, call func(ctx context.Context) error) deed {
 		return deed{
 			call: call, answer: answer,
-			happened: func() bool { return false },
-			whole: func(after string, _ bool) {
+			happened: func() outcome { return undone },
+			whole: func(after string, _ outcome) {
 				const mend = "a call that is refused, or only reads, changes nothing"
 				t.holds(after, a, mend)
 				t.vacant(after, other.Username, other.Email, mend)
@@ -54,15 +54,15 @@ func userDeeds[U auth.User]() []userDeed[U] {
 					return err
 				},
 				already: []error{auth.ErrUsernameTaken, auth.ErrEmailTaken},
-				happened: func() bool {
+				happened: func() outcome {
 					_, err := t.store.FindUser(t.Context(), a.Username)
 					if err != nil && !errors.Is(err, auth.ErrUserNotFound) {
 						works(t.TB, "FindUser", err)
 					}
-					return err == nil
+					return doneIf(err == nil)
 				},
-				whole: func(after string, happened bool) {
-					if !happened {
+				whole: func(after string, o outcome) {
+					if o == undone {
 						t.vacant(after, a.Username, a.Email, mend)
 						return
 					}
@@ -138,15 +138,15 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			return deed{
 				call:    func(ctx context.Context) error { return through.UpdateAccount(ctx, next) },
 				already: []error{auth.ErrConflict},
-				happened: func() bool {
+				happened: func() outcome {
 					user, err := t.store.LoadUser(t.Context(), old.ID)
 					works(t.TB, "LoadUser of a user that was updated", err)
-					return accountOf(t.TB, "LoadUser", user).Version != old.Version
+					return doneIf(accountOf(t.TB, "LoadUser", user).Version != old.Version)
 				},
-				whole: func(did string, happened bool) {
+				whole: func(did string, o outcome) {
 					const mend = "all fields, the Version and the index of names change in one statement or transaction, or not at all"
 					is, was := old, next
-					if happened {
+					if o == done {
 						is, was = after, old
 					}
 					t.holds(did, is, mend)
@@ -175,16 +175,16 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			return deed{
 				call:    func(ctx context.Context) error { return d.DeleteUser(ctx, a.ID) },
 				already: []error{auth.ErrUserNotFound},
-				happened: func() bool {
+				happened: func() outcome {
 					_, err := t.store.LoadUser(t.Context(), a.ID)
 					if err != nil && !errors.Is(err, auth.ErrUserNotFound) {
 						works(t.TB, "LoadUser", err)
 					}
-					return err != nil
+					return doneIf(err != nil)
 				},
-				whole: func(after string, happened bool) {
+				whole: func(after string, o outcome) {
 					const mend = "the user and the index of names are deleted in one statement or transaction"
-					if !happened {
+					if o == undone {
 						t.holds(after, a, mend)
 						return
 					}
