@@ -179,6 +179,23 @@ func TestRecordStore(t *testing.T) {
 	})
 }
 
+func TestRecordStoreProcesses(t *testing.T) {
+	storetest.TestRecordStoreProcesses(t,
+		func(t *testing.T) string { return newPrefix(t, connect(t, options(t))) },
+		func(t *testing.T, prefix string, clock func() time.Time) auth.RecordStore {
+			return redisstore.NewRecords(connect(t, options(t)), redisstore.WithClock(clock), redisstore.Prefix(prefix), redisstore.Durable())
+		})
+}
+
+func TestRecordStoreCut(t *testing.T) {
+	prefix := newPrefix(t, connect(t, options(t)))
+	storetest.TestRecordStoreCut(t, options(t).Addr, func(t *testing.T, address string, clock func() time.Time) auth.RecordStore {
+		o := options(t)
+		o.Addr = address
+		return redisstore.NewRecords(connect(t, o), redisstore.WithClock(clock), redisstore.Prefix(prefix), redisstore.Durable())
+	})
+}
+
 // TestRaces has users in memory and everything else in Redis.
 func TestRaces(t *testing.T) {
 	client := connect(t, options(t))

@@ -1,12 +1,15 @@
 package sqlstore_test
 
 import (
+	"database/sql"
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/sqlstore"
 	"github.com/go-login/auth/storetest"
+	"github.com/go-sql-driver/mysql"
 )
 
 func TestUserStore(t *testing.T) { each(t, testUserStore) }
@@ -32,4 +35,78 @@ func TestRecordStoreInMemory(t *testing.T) {
 		check(t, sqlstore.MigrateRecords(t.Context(), db, sqlstore.SQLite))
 		return sqlstore.NewRecords(db, sqlstore.SQLite, sqlstore.WithClock(clock))
 	})
+}
+
+func TestUserStoreProcesses(t *testing.T) { each(t, testUserStoreProcesses) }
+
+func testUserStoreProcesses(t *testing.T, e engine) {
+	storetest.TestUserStoreProcesses(t, e.newDSN, func(t *testing.T, dsn string, clock func() time.Time) auth.UserStore[*storetest.User] {
+		return sqlstore.New[storetest.User](e.migrated(t, dsn), e.dialect, sqlstore.WithClock(clock))
+	})
+}
+
+func TestRecordStoreProcesses(t *testing.T) { each(t, testRecordStoreProcesses) }
+
+func testRecordStoreProcesses(t *testing.T, e engine) {
+	storetest.TestRecordStoreProcesses(t, e.newDSN, func(t *testing.T, dsn string, clock func() time.Time) auth.RecordStore {
+		return sqlstore.NewRecords(e.migrated(t, dsn), e.dialect, sqlstore.WithClock(clock))
+	})
+}
+
+// migrated connects to a database that may be there.
+func (e engine) migrated(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db := e.connect(t, dsn)
+	check(t, sqlstore.Migrate(t.Context(), db, e.dialect))
+	return db
+}
+
+func TestUserStoreCut(t *testing.T) { eachServer(t, testUserStoreCut) }
+
+func testUserStoreCut(t *testing.T, e engine, dsn string) {
+	storetest.TestUserStoreCut(t, addressOf(t, e, dsn), func(t *testing.T, address string, clock func() time.Time) auth.UserStore[*storetest.User] {
+		return sqlstore.New[storetest.User](e.migrated(t, withAddress(t, e, dsn, address)), e.dialect, sqlstore.WithClock(clock))
+	})
+}
+
+func TestRecordStoreCut(t *testing.T) { eachServer(t, testRecordStoreCut) }
+
+func testRecordStoreCut(t *testing.T, e engine, dsn string) {
+	storetest.TestRecordStoreCut(t, addressOf(t, e, dsn), func(t *testing.T, address string, clock func() time.Time) auth.RecordStore {
+		return sqlstore.NewRecords(e.migrated(t, withAddress(t, e, dsn, address)), e.dialect, sqlstore.WithClock(clock))
+	})
+}
+
+// eachServer runs a test on a database of each engine that has a connection.
+func eachServer(t *testing.T, test func(t *testing.T, e engine, dsn string)) {
+	for _, e := range engines()[1:] {
+		t.Run(e.name, func(t *testing.T) { test(t, e, e.newDSN(t)) })
+	}
+}
+
+// addressOf is the server in a DSN, and withAddress the DSN with another.
+func addressOf(t *testing.T, e engine, dsn string) string {
+	t.Helper()
+	if e.dialect == sqlstore.MySQL {
+		c, err := mysql.ParseDSN(dsn)
+		check(t, err)
+		return c.Addr
+	}
+	u, err := url.Parse(dsn)
+	check(t, err)
+	return u.Host
+}
+
+func withAddress(t *testing.T, e engine, dsn, address string) string {
+	t.Helper()
+	if e.dialect == sqlstore.MySQL {
+		c, err := mysql.ParseDSN(dsn)
+		check(t, err)
+		c.Addr = address
+		return c.FormatDSN()
+	}
+	u, err := url.Parse(dsn)
+	check(t, err)
+	u.Host = address
+	return u.String()
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-login/auth"
@@ -24,7 +25,8 @@ type records struct {
 	list   func(ctx context.Context, kind, userID string) ([]auth.Record, error)
 	remove func(ctx context.Context, kind, userID string, keep ...string) error
 
-	racing bool // in the subtest that is to catch it
+	racing bool    // in the subtest that is to catch it
+	client *client // that speaks to the server, where there is one
 }
 
 func rightRecords(clock func() time.Time) *records {
@@ -204,11 +206,92 @@ func putBack(s *records) {
 	}
 }
 
+// A meeting is a point of two racers in the race that is to catch them; elsewhere
+// nobody waits.
+type meeting struct {
+	racing         bool
+	entered, ended chan struct{}
+	first, last    sync.Once
+}
+
+func newMeeting(racing bool) *meeting {
+	return &meeting{racing: racing, entered: make(chan struct{}), ended: make(chan struct{})}
+}
+
+// between is called by the one in the middle of what should be one step: there
+// it waits, the first time, until the other has come and gone.
+func (m *meeting) between() {
+	if m.racing {
+		m.first.Do(func() { close(m.entered) })
+		<-m.ended
+	}
+}
+
+// meanwhile is called by the other, and does f while the one is in the middle.
+func (m *meeting) meanwhile(f func()) {
+	if m.racing {
+		<-m.entered
+		defer m.last.Do(func() { close(m.ended) })
+	}
+	f()
+}
+
 // late makes the store tell the time as it was a while ago.
 func late(d time.Duration) func(s *records) {
 	return func(s *records) {
 		clock := s.clock
 		*s = *rightRecords(func() time.Time { return clock().Add(-d) })
+	}
+}
+
+// comparing makes the store find records expired by an idea of its own.
+func comparing(expired func(expires, now time.Time) bool) func(s *records) {
+	return func(s *records) {
+		var kept memory[auth.Record]
+		dead := func(kind, key string) bool {
+			r, ok := kept.get(name(kind, key))
+			return ok && !r.Expires.IsZero() && expired(r.Expires, s.clock())
+		}
+		live := *rightRecords(func() time.Time { return time.Time{} }) // in which nothing expires
+		s.insert = func(ctx context.Context, r auth.Record) error {
+			if dead(r.Kind, r.Key) {
+				_, _ = live.take(ctx, r.Kind, r.Key)
+			}
+			err := live.insert(ctx, r)
+			if err == nil {
+				kept.put(name(r.Kind, r.Key), r)
+			}
+			return err
+		}
+		s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+			r, err := live.get(ctx, kind, key)
+			if err == nil && dead(kind, key) {
+				return auth.Record{}, auth.ErrRecordNotFound
+			}
+			return r, err
+		}
+		s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+			r, err := live.take(ctx, kind, key)
+			if err == nil && dead(kind, key) {
+				return auth.Record{}, auth.ErrRecordNotFound
+			}
+			return r, err
+		}
+		s.update = func(ctx context.Context, r auth.Record) error {
+			if dead(r.Kind, r.Key) {
+				return auth.ErrRecordNotFound
+			}
+			err := live.update(ctx, r)
+			if err == nil {
+				kept.put(name(r.Kind, r.Key), r)
+			}
+			return err
+		}
+		s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+			list, err := live.list(ctx, kind, userID)
+			return slices.DeleteFunc(list, func(r auth.Record) bool { return dead(r.Kind, r.Key) }), err
+		}
+		s.remove = live.remove
 	}
 }
 
@@ -630,7 +713,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"inserts with a cancelled context", "Context/cancelled, InsertRecord does nothing", func(s *records) {
+		{"inserts with a cancelled context", "Context/cancelled, InsertRecord of a new key does nothing", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error { return insert(context.WithoutCancel(ctx), r) }
 		}},
@@ -647,13 +730,312 @@ func brokenRecords() []recordBreakage {
 				return remove(context.WithoutCancel(ctx), kind, userID, slices.Clone(keep)...)
 			}
 		}},
-		{"takes a cancelled context for an unknown key", "Context/cancelled, GetRecord and ListRecords fail", func(s *records) {
+		{"takes a cancelled context for an unknown key", "Context/cancelled, GetRecord of an unknown key does nothing", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				if ctx.Err() != nil {
 					return auth.Record{}, auth.ErrRecordNotFound
 				}
 				return get(ctx, kind, key)
+			}
+		}},
+		{"takes whatever is there by then", "Races/of InsertRecord, GetRecord, UpdateRecord, TakeRecord and ListRecords on one key, no record ends twice", func(s *records) {
+			window := together(s.racing)
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := s.get(ctx, kind, key)
+				if err != nil {
+					return r, err
+				}
+				window()
+				_, _ = take(ctx, kind, key)
+				return r, nil
+			}
+		}},
+		{"deletes the list of a user after the records", "Races/of InsertRecord and DeleteRecords, GetRecord and ListRecords agree", func(s *records) {
+			var lost memory[bool]
+			m := newMeeting(s.racing)
+			insert, list, remove := s.insert, s.list, s.remove
+			s.insert = func(ctx context.Context, r auth.Record) (err error) {
+				if r.UserID == "another" || strings.Contains(r.Key, "-1") { // before the race
+					return insert(ctx, r)
+				}
+				m.meanwhile(func() {
+					err = insert(ctx, r)
+					lost.put(name(r.Kind, r.Key), s.racing)
+				})
+				return err
+			}
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				err := remove(ctx, kind, userID, keep...)
+				m.between()
+				return err
+			}
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				return slices.DeleteFunc(found, func(r auth.Record) bool {
+					gone, _ := lost.get(name(r.Kind, r.Key))
+					return gone
+				}), err
+			}
+		}},
+		{"fails to delete when it is busy", "Races/of 50 DeleteRecords, all succeed", func(s *records) {
+			window := together(s.racing)
+			var mu sync.Mutex
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				if !mu.TryLock() {
+					window()
+					return errors.New("deadlock found when trying to get lock; try restarting transaction")
+				}
+				defer mu.Unlock()
+				window()
+				return remove(ctx, kind, userID, keep...)
+			}
+		}},
+		{"updates by deleting and inserting", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
+			m := newMeeting(s.racing)
+			get, update, insert, take := s.get, s.update, s.insert, s.take
+			s.update = func(ctx context.Context, r auth.Record) error {
+				if err := update(ctx, r); err != nil {
+					return err
+				}
+				r, err := take(ctx, r.Kind, r.Key)
+				if err != nil {
+					return err
+				}
+				m.between()
+				return insert(ctx, r)
+			}
+			s.get = func(ctx context.Context, kind, key string) (r auth.Record, err error) {
+				m.meanwhile(func() { r, err = get(ctx, kind, key) })
+				return r, err
+			}
+		}},
+		{"reads every other time from a replica that is late", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
+			var reads atomic.Int64
+			var old memory[auth.Record]
+			get, update := s.get, s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				before, _ := get(ctx, r.Kind, r.Key)
+				err := update(ctx, r)
+				if err == nil {
+					old.put(name(r.Kind, r.Key), before)
+				}
+				return err
+			}
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if r, ok := old.get(name(kind, key)); ok && reads.Add(1)%2 == 0 {
+					r.Data = bytes.Clone(r.Data)
+					return r, nil
+				}
+				return get(ctx, kind, key)
+			}
+		}},
+		{"compares times as texts", "Expires/at a whole second, and at one with a fraction, is exact to the microsecond", comparing(func(expires, now time.Time) bool {
+			return expires.UTC().Format(time.RFC3339Nano) <= now.UTC().Format(time.RFC3339Nano)
+		})},
+		{"compares the faces of clocks", "Expires/in any time zone, of the record or of the clock, is the same instant", comparing(func(expires, now time.Time) bool {
+			const face = "2006-01-02 15:04:05.000000"
+			return expires.Format(face) <= now.Format(face)
+		})},
+		{"asks the machine's clock as well", "Clock/far behind the machine's, records expire by it nevertheless", comparing(func(expires, now time.Time) bool {
+			return !now.Before(expires) || !time.Now().Before(expires)
+		})},
+		{"asks the clock once", "Clock/set forward by a century, nothing is there that expires", func(s *records) {
+			now := s.clock()
+			*s = *rightRecords(func() time.Time { return now })
+		}},
+		{"buries what GetRecord has found expired", "Clock/set back, what had expired is there for every verb or for none", func(s *records) {
+			var buried memory[bool]
+			all := s.inserted()
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if old, ok := all.get(name(kind, key)); ok && errors.Is(err, auth.ErrRecordNotFound) && old.Expired(s.clock()) {
+					buried.put(name(kind, key), true)
+				}
+				if err == nil && buried.has(name(kind, key)) {
+					return auth.Record{}, auth.ErrRecordNotFound
+				}
+				return r, err
+			}
+		}},
+		{"keeps the expired record beneath the new one", "Clock/set back, what came in an expired record's place stays", func(s *records) {
+			var beneath memory[auth.Record]
+			all := s.inserted()
+			insert, get := s.insert, s.get
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				old, ok := all.get(name(r.Kind, r.Key))
+				err := insert(ctx, r)
+				if err == nil && ok && old.Expired(s.clock()) {
+					beneath.put(name(r.Kind, r.Key), old)
+				}
+				return err
+			}
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if old, ok := beneath.get(name(kind, key)); ok && !old.Expired(s.clock()) {
+					return old, nil
+				}
+				return get(ctx, kind, key)
+			}
+		}},
+		{"lets the later clock win", "Clock/set back, what is written then is written, and what was written stays", func(s *records) {
+			var written memory[time.Time]
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				now := s.clock()
+				if at, ok := written.get(name(r.Kind, r.Key)); ok && now.Before(at) {
+					return nil
+				}
+				written.put(name(r.Kind, r.Key), now)
+				return update(ctx, r)
+			}
+		}},
+		{"takes a blank kind for none", "Kinds/may be one blank, or one NUL", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if strings.TrimSpace(r.Kind) == "" {
+					return auth.ErrInvalidRecord
+				}
+				return insert(ctx, r)
+			}
+		}},
+		{"cuts keys at 65 535 bytes", "Huge/keys of 1 MB are kept whole or refused", func(s *records) {
+			s.keyed(func(key string) string { return key[:min(len(key), 65_535)] })
+		}},
+		{"cuts kinds at 65 535 bytes", "Huge/kinds of 1 MB are kept whole or refused", func(s *records) {
+			s.unique(func(kind, key string) string { return name(kind[:min(len(kind), 65_535)], key) })
+		}},
+		{"cuts user IDs at 65 535 bytes", "Huge/user IDs of 1 MB are kept whole or refused", func(s *records) {
+			s.given(func(r *auth.Record) { r.UserID = r.UserID[:min(len(r.UserID), 65_535)] })
+		}},
+		{"refuses long keys and finds what begins like them", "Huge/keys of 1 MB are kept whole or refused", func(s *records) {
+			insert, get := s.insert, s.get
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if len(r.Key) > 255 {
+					return errors.New("data too long for column")
+				}
+				return insert(ctx, r)
+			}
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				return get(ctx, kind, key[:min(len(key), 50)])
+			}
+		}},
+		{"minds contexts that are cancelled and no others", "Context/expired, UpdateRecord does nothing", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				if errors.Is(ctx.Err(), context.Canceled) {
+					return ctx.Err()
+				}
+				return update(context.WithoutCancel(ctx), r)
+			}
+		}},
+		{"hides the error of the context", "Context/expired, ListRecords does nothing", func(s *records) {
+			list := s.list
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				if err != nil && ctx.Err() != nil {
+					err = errors.New("the list is not available")
+				}
+				return found, err
+			}
+		}},
+		{"tries again when the context has ended", "Context/broken off, InsertRecord of a new key has happened or has not", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				err := insert(ctx, r)
+				if err == nil && ctx.Err() != nil {
+					return insert(context.WithoutCancel(ctx), r)
+				}
+				return err
+			}
+		}},
+		{"lists what it has not inserted yet", "Context/broken off, InsertRecord of a new key has happened or has not", func(s *records) {
+			var listed memory[auth.Record]
+			insert, list := s.insert, s.list
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				if ctx.Err() == nil {
+					listed.put(name(r.Kind, r.Key), r)
+				}
+				err := insert(ctx, r)
+				if err == nil {
+					listed.drop(name(r.Kind, r.Key))
+				}
+				return err
+			}
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for _, r := range listed.all() {
+					if r.Kind == kind && r.UserID == userID && err == nil {
+						found = append(found, r)
+					}
+				}
+				return found, err
+			}
+		}},
+		{"saves Data first and Expires then", "Context/broken off, UpdateRecord has happened or has not", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				old, err := s.get(ctx, r.Kind, r.Key)
+				if err != nil {
+					return err
+				}
+				expires := r.Expires
+				r.Expires = old.Expires
+				if err := update(ctx, r); err != nil {
+					return err
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				_, err = s.take(context.WithoutCancel(ctx), r.Kind, r.Key)
+				r.Expires, r.UserID, r.Version = expires, old.UserID, r.Version+1
+				return errors.Join(err, s.insert(context.WithoutCancel(ctx), r))
+			}
+		}},
+		{"returns no error when the context has ended", "Context/broken off, TakeRecord has happened or has not", func(s *records) {
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := take(ctx, kind, key)
+				if err == nil && ctx.Err() != nil {
+					return auth.Record{}, nil
+				}
+				return r, err
+			}
+		}},
+		{"deletes records first and the list of them then", "Context/broken off, DeleteRecords has happened or has not", func(s *records) {
+			var listed memory[auth.Record]
+			list, remove := s.list, s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				before, err := list(ctx, kind, userID)
+				if err != nil {
+					return err
+				}
+				for _, r := range before {
+					if !slices.Contains(keep, r.Key) {
+						listed.put(name(r.Kind, r.Key), r)
+					}
+				}
+				if err := remove(ctx, kind, userID, keep...); err != nil {
+					return err
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				for _, r := range before {
+					listed.drop(name(r.Kind, r.Key))
+				}
+				return nil
+			}
+			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+				found, err := list(ctx, kind, userID)
+				for _, r := range listed.all() {
+					if _, getErr := s.get(ctx, r.Kind, r.Key); getErr != nil && r.Kind == kind && r.UserID == userID && err == nil {
+						found = append(found, r)
+					}
+				}
+				return found, err
 			}
 		}},
 	}

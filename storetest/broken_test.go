@@ -1,9 +1,12 @@
 package storetest_test
 
 import (
-	"bytes"
+	"fmt"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,35 +23,58 @@ import (
 const brokenStore = "STORETEST_BROKEN"
 
 func TestBrokenStoresAreCaught(t *testing.T) {
-	for _, broken := range brokenUsers() {
-		t.Run("users/"+broken.name, func(t *testing.T) {
+	for _, broken := range allBroken() {
+		t.Run(broken.test+"/"+broken.name, func(t *testing.T) {
 			t.Parallel()
-			runBroken(t, "^TestBrokenUsers$", broken.name, broken.caught)
-		})
-	}
-	for _, broken := range brokenRecords() {
-		t.Run("records/"+broken.name, func(t *testing.T) {
-			t.Parallel()
-			runBroken(t, "^TestBrokenRecords$", broken.name, broken.caught)
+			runBroken(t, "^"+broken.test+"$", broken.name, broken.caught)
 		})
 	}
 }
 
-func runBroken(t *testing.T, test, name, caught string) {
+// A breakage is what is wrong with a store, and the test and the subtest that
+// find it.
+type breakage struct{ suite, test, name, caught string }
+
+func allBroken() (all []breakage) {
+	for _, list := range []struct {
+		suite, test string
+		users       []userBreakage
+		records     []recordBreakage
+	}{
+		{"TestUserStore", "TestBrokenUsers", brokenUsers(), nil},
+		{"TestRecordStore", "TestBrokenRecords", nil, brokenRecords()},
+		{"TestUserStoreProcesses", "TestBrokenUserProcesses", brokenUserProcesses(), nil},
+		{"TestRecordStoreProcesses", "TestBrokenRecordProcesses", nil, brokenRecordProcesses()},
+		{"TestUserStoreCut", "TestBrokenUserCuts", brokenUserCuts(), nil},
+		{"TestRecordStoreCut", "TestBrokenRecordCuts", nil, brokenRecordCuts()},
+	} {
+		for _, b := range list.users {
+			all = append(all, breakage{list.suite, list.test, b.name, b.caught})
+		}
+		for _, b := range list.records {
+			all = append(all, breakage{list.suite, list.test, b.name, b.caught})
+		}
+	}
+	return all
+}
+
+func runBroken(t *testing.T, test, name, caught string) (output string) {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.timeout=60s")
 	command.Env = append(os.Environ(), brokenStore+"="+name)
-	output, err := command.CombinedOutput()
+	printed, err := command.CombinedOutput()
+	output = string(printed)
 	if err == nil {
 		t.Fatalf("the suite passes; %q should fail", caught)
 	}
 	for _, crash := range []string{"panic: ", "WARNING: DATA RACE"} {
-		if bytes.Contains(output, []byte(crash)) {
+		if strings.Contains(output, crash) {
 			t.Fatalf("the suite crashed, where it should fail:\n%s", output)
 		}
 	}
 	failed := false
 	var failures []string
-	for line := range strings.Lines(string(output)) {
+	for line := range strings.Lines(output) {
 		if fail, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
 			path, _, _ := strings.Cut(fail, " (")
 			failures = append(failures, path)
@@ -58,10 +84,11 @@ func runBroken(t *testing.T, test, name, caught string) {
 	if !failed {
 		t.Errorf("%q should fail; instead there failed\n%s", caught, strings.Join(failures, "\n"))
 	}
-	if !bytes.Contains(output, []byte("\tmend: ")) {
+	if !strings.Contains(output, "\tmend: ") {
 		t.Errorf("no failure says how to mend it:\n%s", output)
 	}
 	t.Logf("caught by %d subtests", len(failures))
+	return output
 }
 
 // isSubtest reports whether path, as package testing writes it, is that of a
@@ -71,36 +98,84 @@ func isSubtest(path, subtest string) bool {
 	return path == strings.ReplaceAll(subtest, " ", "_")
 }
 
-// TestBrokenUsers and TestBrokenRecords are what such a process runs. They fail.
+// The tests from here on are what such a process runs. They fail.
 
-func TestBrokenUsers(t *testing.T) {
-	for _, broken := range brokenUsers() {
+// wantedUsers and wantedRecords find the store that the process is to test.
+func wantedUsers(t *testing.T, all []userBreakage) userBreakage {
+	t.Helper()
+	for _, broken := range all {
 		if broken.name == os.Getenv(brokenStore) {
-			storetest.TestUserStore(t, func(t *testing.T, _ func() time.Time) auth.UserStore[*storetest.User] {
-				s := rightUsers()
-				s.racing = isSubtest(t.Name(), broken.caught)
-				broken.bend(s)
-				return s
-			})
-			return
+			return broken
 		}
 	}
 	t.Skip("TestBrokenStoresAreCaught runs this")
+	return userBreakage{}
+}
+
+func wantedRecords(t *testing.T, all []recordBreakage) recordBreakage {
+	t.Helper()
+	for _, broken := range all {
+		if broken.name == os.Getenv(brokenStore) {
+			return broken
+		}
+	}
+	t.Skip("TestBrokenStoresAreCaught runs this")
+	return recordBreakage{}
+}
+
+func TestBrokenUsers(t *testing.T) {
+	broken := wantedUsers(t, brokenUsers())
+	storetest.TestUserStore(t, func(t *testing.T, _ func() time.Time) auth.UserStore[*storetest.User] {
+		s := rightUsers()
+		s.racing = isSubtest(t.Name(), broken.caught)
+		broken.bend(s)
+		return s
+	})
 }
 
 func TestBrokenRecords(t *testing.T) {
-	for _, broken := range brokenRecords() {
-		if broken.name == os.Getenv(brokenStore) {
-			storetest.TestRecordStore(t, func(t *testing.T, clock func() time.Time) auth.RecordStore {
-				s := rightRecords(clock)
-				s.racing = isSubtest(t.Name(), broken.caught)
-				broken.bend(s)
-				return s
-			})
-			return
-		}
+	broken := wantedRecords(t, brokenRecords())
+	storetest.TestRecordStore(t, func(t *testing.T, clock func() time.Time) auth.RecordStore {
+		s := rightRecords(clock)
+		s.racing = isSubtest(t.Name(), broken.caught)
+		broken.bend(s)
+		return s
+	})
+}
+
+// openUsers and openRecords return what opens a broken store with a server.
+func openUsers(broken userBreakage) func(t *testing.T, address string, clock func() time.Time) auth.UserStore[*storetest.User] {
+	return func(t *testing.T, address string, clock func() time.Time) auth.UserStore[*storetest.User] {
+		s := newClient(t, address, clock).users()
+		broken.bend(s)
+		return s
 	}
-	t.Skip("TestBrokenStoresAreCaught runs this")
+}
+
+func openRecords(broken recordBreakage) func(t *testing.T, address string, clock func() time.Time) auth.RecordStore {
+	return func(t *testing.T, address string, clock func() time.Time) auth.RecordStore {
+		s := newClient(t, address, clock).records()
+		broken.bend(s)
+		return s
+	}
+}
+
+func TestBrokenUserProcesses(t *testing.T) {
+	storetest.TestUserStoreProcesses(t, newServer, openUsers(wantedUsers(t, brokenUserProcesses())))
+}
+
+func TestBrokenRecordProcesses(t *testing.T) {
+	storetest.TestRecordStoreProcesses(t, newServer, openRecords(wantedRecords(t, brokenRecordProcesses())))
+}
+
+func TestBrokenUserCuts(t *testing.T) {
+	broken := wantedUsers(t, brokenUserCuts())
+	storetest.TestUserStoreCut(t, newServer(t), openUsers(broken))
+}
+
+func TestBrokenRecordCuts(t *testing.T) {
+	broken := wantedRecords(t, brokenRecordCuts())
+	storetest.TestRecordStoreCut(t, newServer(t), openRecords(broken))
 }
 
 // together returns what broken stores have between two steps that should be one.
@@ -164,4 +239,37 @@ func (m *memory[V]) all() []V {
 		all = append(all, value)
 	}
 	return all
+}
+
+// The package's documentation lists the broken stores. If it does not, this says
+// what the list should be.
+func TestBrokenStoresAreListed(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(file.Doc.Text(), "# Broken stores\n")
+	if want := listOfBroken(); !strings.HasSuffix(got, want) {
+		t.Errorf("doc.go should end with\n\n%s", regexp.MustCompile("(?m)^").ReplaceAllString(want, "// "))
+	}
+	seen := map[breakage]bool{}
+	for _, b := range allBroken() {
+		if b.caught = ""; seen[b] {
+			t.Errorf("%s has two stores that %q", b.suite, b.name)
+		}
+		seen[b] = true
+	}
+}
+
+func listOfBroken() string {
+	var text strings.Builder
+	suite := ""
+	for _, b := range allBroken() {
+		if b.suite != suite {
+			suite = b.suite
+			fmt.Fprintf(&text, "\n[%s] fails for a store that\n\n", suite)
+		}
+		fmt.Fprintf(&text, "  - %s → %s\n", b.name, b.caught)
+	}
+	return text.String()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/memstore"
@@ -21,7 +22,8 @@ type users struct {
 	update func(ctx context.Context, a auth.Account) error
 	remove func(ctx context.Context, id string) error
 
-	racing bool // in the subtest that is to catch it
+	racing bool    // in the subtest that is to catch it
+	client *client // that speaks to the server, where there is one
 }
 
 func rightUsers() *users {
@@ -115,6 +117,7 @@ type userBreakage struct {
 
 func brokenUsers() []userBreakage {
 	return []userBreakage{
+		{beginners, "CreateUser/of 50 racers with one username, one wins", (&beginner{}).stand},
 		{"looks for the username and inserts then", "CreateUser/of 50 racers with one username, one wins", func(s *users) {
 			window := together(s.racing)
 			create := s.create
@@ -547,7 +550,7 @@ func brokenUsers() []userBreakage {
 				return update(context.WithoutCancel(ctx), a)
 			}
 		}},
-		{"takes a cancelled context for an unknown user", "Context/cancelled, LoadUser and FindUser fail", func(s *users) {
+		{"takes a cancelled context for an unknown user", "Context/cancelled, LoadUser does nothing", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				if ctx.Err() != nil {
@@ -556,6 +559,269 @@ func brokenUsers() []userBreakage {
 				return load(ctx, id)
 			}
 		}},
+		{"looks for the new address and updates then", "UpdateAccount/of 50 racers who want one address, one wins", func(s *users) {
+			window := together(s.racing)
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if u, err := s.find(ctx, key(a.Email)); err == nil && u.ID != a.ID {
+					return auth.ErrEmailTaken
+				}
+				window()
+				if err := update(ctx, a); !errors.Is(err, auth.ErrEmailTaken) {
+					return err
+				}
+				return nil
+			}
+		}},
+		{"overwrites what came in between", "UpdateAccount/loses nothing that racers count", func(s *users) {
+			window := together(s.racing)
+			blind := overwrite(s)
+			s.update = func(ctx context.Context, a auth.Account) error {
+				u, err := s.load(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				if u.Version != a.Version {
+					return auth.ErrConflict
+				}
+				window()
+				return blind(ctx, a)
+			}
+		}},
+		{"guards usernames in CreateUser alone", "Races/of CreateUser and UpdateAccount for one username, one wins", func(s *users) {
+			m := newMeeting(s.racing)
+			create, update := s.create, s.update
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (u *storetest.User, err error) {
+				if strings.HasPrefix(a.Username, "racer") { // before the race
+					return create(ctx, a, form)
+				}
+				m.meanwhile(func() { u, err = create(ctx, a, form) })
+				return u, err
+			}
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if u, err := s.find(ctx, key(a.Username)); err == nil && u.ID != a.ID {
+					return auth.ErrUsernameTaken
+				}
+				m.between()
+				if err := update(ctx, a); !errors.Is(err, auth.ErrUsernameTaken) {
+					return err
+				}
+				return nil
+			}
+		}},
+		{"takes a username for an account that it refuses", "Races/of CreateUser whose usernames and addresses cross, every refusal is true", func(s *users) {
+			var taken memory[bool]
+			m := newMeeting(s.racing)
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (u *storetest.User, err error) {
+				if a.Username == "" { // before the race
+					return create(ctx, a, form)
+				}
+				if _, err := s.find(ctx, key(a.Email)); err == nil {
+					taken.put(key(a.Username), true)
+					m.between()
+					return nil, auth.ErrEmailTaken
+				}
+				m.meanwhile(func() {
+					if taken.has(key(a.Username)) {
+						err = auth.ErrUsernameTaken
+						return
+					}
+					u, err = create(ctx, a, form)
+				})
+				return u, err
+			}
+		}},
+		{"updates by deleting and creating", "Races/of UpdateAccount and 49 readers, the user is always there, whole, and never older than before", func(s *users) {
+			m := newMeeting(s.racing)
+			load, update := s.load, s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if err := update(ctx, a); err != nil {
+					return err
+				}
+				if err := s.remove(ctx, a.ID); err != nil {
+					return err
+				}
+				m.between()
+				a.Version++
+				_, err := s.create(ctx, a, nil)
+				return err
+			}
+			s.load = func(ctx context.Context, id string) (u *storetest.User, err error) {
+				m.meanwhile(func() { u, err = load(ctx, id) })
+				return u, err
+			}
+		}},
+		{"looks up the ID and loads the user then", "Races/of FindUser and a name that changes hands, nobody else is found", func(s *users) {
+			m := newMeeting(s.racing)
+			find, update := s.find, s.update
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				u, err := find(ctx, key)
+				if err != nil || strings.HasPrefix(key, "third") {
+					return u, err
+				}
+				m.between()
+				return s.load(ctx, u.ID)
+			}
+			var first atomic.Bool
+			s.update = func(ctx context.Context, a auth.Account) (err error) {
+				if first.Swap(true) {
+					return update(ctx, a)
+				}
+				m.meanwhile(func() { err = update(ctx, a) })
+				return err
+			}
+		}},
+		{"looks for the user and deletes then", "DeleteUser/of 50 racers, one wins", func(s *users) {
+			window := together(s.racing)
+			remove := s.remove
+			s.remove = func(ctx context.Context, id string) error {
+				if _, err := s.load(ctx, id); err != nil {
+					return err
+				}
+				window()
+				if err := remove(ctx, id); !errors.Is(err, auth.ErrUserNotFound) {
+					return err
+				}
+				return nil
+			}
+		}},
+		{"puts back what was deleted", "DeleteUser/racing UpdateAccount never brings the user back", func(s *users) {
+			m := newMeeting(s.racing)
+			update, remove := s.update, s.remove
+			s.update = func(ctx context.Context, a auth.Account) error {
+				if _, err := s.load(ctx, a.ID); err != nil {
+					return err
+				}
+				m.between()
+				err := update(ctx, a)
+				if errors.Is(err, auth.ErrUserNotFound) {
+					a.Version++
+					_, err = s.create(ctx, a, nil)
+				}
+				return err
+			}
+			s.remove = func(ctx context.Context, id string) (err error) {
+				m.meanwhile(func() { err = remove(ctx, id) })
+				return err
+			}
+		}},
+		{"lower-cases usernames in UpdateAccount", "Names/of one username in other cases, widths and compositions are the same", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				err := update(ctx, a)
+				if errors.Is(err, auth.ErrUsernameTaken) {
+					if u, findErr := s.find(ctx, key(a.Username)); findErr == nil && !strings.EqualFold(u.Username, a.Username) {
+						return nil
+					}
+				}
+				return err
+			}
+		}},
+		{"cuts hashes at 255 bytes", "CreateUser/keeps a hash of 400 bytes", func(s *users) {
+			s.given(func(a *auth.Account) {
+				hash := a.PasswordHash.Reveal()
+				a.PasswordHash = auth.NewSecret(hash[:min(len(hash), 255)])
+			})
+		}},
+		{"cuts stamps at 65 535 bytes", "CreateUser/keeps or refuses what is no text, or too long", func(s *users) {
+			s.given(func(a *auth.Account) {
+				stamp := a.Stamp.Reveal()
+				a.Stamp = auth.NewSecret(stamp[:min(len(stamp), 65_535)])
+			})
+		}},
+		{"makes valid texts of stamps", "CreateUser/keeps or refuses what is no text, or too long", func(s *users) {
+			s.given(func(a *auth.Account) { a.Stamp = auth.NewSecret(strings.ToValidUTF8(a.Stamp.Reveal(), "\ufffd")) })
+		}},
+		{"minds contexts that are cancelled and no others", "Context/expired, CreateUser does nothing", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if errors.Is(ctx.Err(), context.Canceled) {
+					return nil, ctx.Err()
+				}
+				return create(context.WithoutCancel(ctx), a, form)
+			}
+		}},
+		{"hides the error of the context", "Context/expired, FindUser does nothing", func(s *users) {
+			find := s.find
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				u, err := find(ctx, key)
+				if err != nil && ctx.Err() != nil {
+					err = errors.New("the user is not available")
+				}
+				return u, err
+			}
+		}},
+		{"asks who has the name, and finds the new user", "Context/broken off, CreateUser has happened or has not", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if err == nil {
+					err = ctx.Err()
+				}
+				if err != nil {
+					if _, findErr := s.find(context.WithoutCancel(ctx), key(a.Username)); findErr == nil {
+						return nil, auth.ErrUsernameTaken
+					}
+					return nil, err
+				}
+				return u, nil
+			}
+		}},
+		{"renames first and saves the rest then", "Context/broken off, UpdateAccount has happened or has not", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				u, err := s.load(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				renamed := u.Account
+				renamed.Username, renamed.Version = a.Username, a.Version
+				if err := update(ctx, renamed); err != nil {
+					return err
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				a.Version++
+				return update(context.WithoutCancel(ctx), a)
+			}
+		}},
+		{"deletes the user first and the names then", "Context/broken off, DeleteUser has happened or has not", func(s *users) {
+			var left memory[bool]
+			create, remove := s.create, s.remove
+			s.remove = func(ctx context.Context, id string) error {
+				u, err := s.load(ctx, id)
+				if err != nil {
+					return err
+				}
+				if err := remove(ctx, id); err != nil {
+					return err
+				}
+				if err := ctx.Err(); err != nil {
+					left.put(key(u.Username), true)
+					return err
+				}
+				return nil
+			}
+			s.find = finding(s.find, left.has)
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if left.has(key(a.Username)) {
+					return nil, auth.ErrUsernameTaken
+				}
+				return create(ctx, a, form)
+			}
+		}},
+	}
+}
+
+// finding is a FindUser that also finds somebody by names that were left behind.
+func finding(find func(ctx context.Context, key string) (*storetest.User, error), left func(name string) bool) func(ctx context.Context, key string) (*storetest.User, error) {
+	return func(ctx context.Context, key string) (*storetest.User, error) {
+		if left(key) {
+			return &storetest.User{}, ctx.Err()
+		}
+		return find(ctx, key)
 	}
 }
 

@@ -21,10 +21,13 @@ func TestRecordStore(t *testing.T, open func(t *testing.T, clock func() time.Tim
 	t.Run("TakeRecord", s.takeRecord)
 	t.Run("ListRecords", s.listRecords)
 	t.Run("DeleteRecords", s.deleteRecords)
+	t.Run("Races", s.races)
 	t.Run("Expires", s.expires)
+	t.Run("Clock", s.clocks)
 	t.Run("Keys", s.keys)
 	t.Run("Kinds", s.kinds)
 	t.Run("UserIDs", s.userIDs)
+	t.Run("Huge", s.huge)
 	t.Run("Invalid", s.invalid)
 	t.Run("Copies", s.copies)
 	t.Run("Context", s.context)
@@ -36,7 +39,7 @@ type recordSuite struct {
 
 // A recordTest is a subtest with a store and a kind of its own.
 type recordTest struct {
-	*testing.T
+	testing.TB
 	store auth.RecordStore
 	clock *clock
 	kind  string
@@ -71,7 +74,7 @@ func (t *recordTest) owned(key, userID string) auth.Record {
 func (t *recordTest) insert(records ...auth.Record) {
 	t.Helper()
 	for _, r := range records {
-		works(t.T, fmt.Sprintf("InsertRecord of a new record, key %s", brief(r.Key)), t.store.InsertRecord(t.Context(), r))
+		works(t.TB, fmt.Sprintf("InsertRecord of a new record, key %s", brief(r.Key)), t.store.InsertRecord(t.Context(), r))
 	}
 }
 
@@ -79,7 +82,7 @@ func (t *recordTest) insert(records ...auth.Record) {
 func (t *recordTest) update(r auth.Record, data string) auth.Record {
 	t.Helper()
 	r.Data = []byte(data)
-	works(t.T, "UpdateRecord with the stored Version", t.store.UpdateRecord(t.Context(), r))
+	works(t.TB, "UpdateRecord with the stored Version", t.store.UpdateRecord(t.Context(), r))
 	r.Version++
 	return r
 }
@@ -89,7 +92,7 @@ func (t *recordTest) holds(after string, want auth.Record, mend string) {
 	t.Helper()
 	got, err := t.store.GetRecord(t.Context(), want.Kind, want.Key)
 	if err != nil {
-		fail(t.T, after+": GetRecord of key "+brief(want.Key), err, "the record", mend)
+		fail(t.TB, after+": GetRecord of key "+brief(want.Key), err, "the record", mend)
 		return
 	}
 	t.same(after+": GetRecord of key "+brief(want.Key), got, want, mend)
@@ -100,15 +103,15 @@ func (t *recordTest) holds(after string, want auth.Record, mend string) {
 func (t *recordTest) gone(after string, r auth.Record, mend string) {
 	t.Helper()
 	_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
-	fails(t.T, after+": GetRecord of key "+brief(r.Key), err, auth.ErrRecordNotFound, mend)
+	fails(t.TB, after+": GetRecord of key "+brief(r.Key), err, auth.ErrRecordNotFound, mend)
 	if r.UserID == "" {
 		return
 	}
 	list, err := t.store.ListRecords(t.Context(), r.Kind, r.UserID)
-	works(t.T, "ListRecords", err)
+	works(t.TB, "ListRecords", err)
 	for _, listed := range list {
 		if listed.Key == r.Key {
-			fail(t.T, after+": ListRecords of its user", "the record, key "+brief(r.Key), "a list without it", mend)
+			fail(t.TB, after+": ListRecords of its user", "the record, key "+brief(r.Key), "a list without it", mend)
 		}
 	}
 }
@@ -118,12 +121,18 @@ func (t *recordTest) lists(after, userID, mend string, want ...auth.Record) {
 	t.Helper()
 	did := fmt.Sprintf("%s: ListRecords of the user %s", after, brief(userID))
 	got, err := t.store.ListRecords(t.Context(), t.kind, userID)
-	works(t.T, did, err)
+	works(t.TB, did, err)
+	t.sameList(did, got, want, mend)
+}
+
+// sameList checks that two lists have the same records, in whatever order.
+func (t *recordTest) sameList(did string, got, want []auth.Record, mend string) {
+	t.Helper()
 	byKey := func(a, b auth.Record) int { return strings.Compare(a.Key, b.Key) }
 	slices.SortFunc(got, byKey)
 	want = slices.SortedFunc(slices.Values(want), byKey)
 	if !slices.Equal(keysOf(got), keysOf(want)) {
-		fail(t.T, did, keysOf(got), keysOf(want), mend)
+		fail(t.TB, did, keysOf(got), keysOf(want), mend)
 		return
 	}
 	for i := range got {
@@ -135,19 +144,19 @@ func (t *recordTest) lists(after, userID, mend string, want ...auth.Record) {
 func (t *recordTest) same(did string, got, want auth.Record, mend string) {
 	t.Helper()
 	if got.Kind != want.Kind || got.Key != want.Key {
-		fail(t.T, did+": Kind and Key", brief(got.Kind)+" "+brief(got.Key), brief(want.Kind)+" "+brief(want.Key), mend)
+		fail(t.TB, did+": Kind and Key", brief(got.Kind)+" "+brief(got.Key), brief(want.Kind)+" "+brief(want.Key), mend)
 	}
 	if got.UserID != want.UserID {
-		fail(t.T, did+": UserID", brief(got.UserID), brief(want.UserID), mend)
+		fail(t.TB, did+": UserID", brief(got.UserID), brief(want.UserID), mend)
 	}
 	if !bytes.Equal(got.Data, want.Data) {
-		fail(t.T, did+": Data", brief(string(got.Data)), brief(string(want.Data)), mend)
+		fail(t.TB, did+": Data", brief(string(got.Data)), brief(string(want.Data)), mend)
 	}
 	if got.Version != want.Version {
-		fail(t.T, did+": Version", got.Version, want.Version, mend)
+		fail(t.TB, did+": Version", got.Version, want.Version, mend)
 	}
 	if !got.Expires.Equal(want.Expires) {
-		fail(t.T, did+": Expires", got.Expires, want.Expires, mend)
+		fail(t.TB, did+": Expires", got.Expires, want.Expires, mend)
 	}
 }
 

@@ -24,15 +24,15 @@ func (s recordSuite) expires(t *testing.T) {
 		update = t.update(update, "new")
 		t.holds(did, update, mend)
 		_, err := t.store.TakeRecord(t.Context(), take.Kind, take.Key)
-		works(t.T, did+": TakeRecord", err)
-		fails(t.T, did+": InsertRecord", t.store.InsertRecord(t.Context(), insert), auth.ErrRecordExists, mend)
+		works(t.TB, did+": TakeRecord", err)
+		fails(t.TB, did+": InsertRecord", t.store.InsertRecord(t.Context(), insert), auth.ErrRecordExists, mend)
 	})
 	s.run(t, "at the instant, GetRecord finds nothing", func(t *recordTest) {
 		r := t.record("key")
 		t.insert(r)
 		at(t, r)
 		_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
-		fails(t.T, "GetRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
+		fails(t.TB, "GetRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
 	})
 	s.run(t, "at the instant, ListRecords leaves it out", func(t *recordTest) {
 		r, never := t.record("key"), t.record("never")
@@ -46,7 +46,7 @@ func (s recordSuite) expires(t *testing.T) {
 		t.insert(r)
 		at(t, r)
 		_, err := t.store.TakeRecord(t.Context(), r.Kind, r.Key)
-		fails(t.T, "TakeRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
+		fails(t.TB, "TakeRecord at the instant of Expires", err, auth.ErrRecordNotFound, mend)
 	})
 	s.run(t, "at the instant, UpdateRecord finds nothing and revives nothing", func(t *recordTest) {
 		for _, expires := range []time.Time{t.clock.Now().Add(48 * time.Hour), {}} {
@@ -56,7 +56,7 @@ func (s recordSuite) expires(t *testing.T) {
 			longer := r
 			longer.Expires = expires
 			const mend = "UpdateRecord, too, has to ask whether the stored Expires has passed; " + mend
-			fails(t.T, "UpdateRecord at the instant of Expires", t.store.UpdateRecord(t.Context(), longer), auth.ErrRecordNotFound, mend)
+			fails(t.TB, "UpdateRecord at the instant of Expires", t.store.UpdateRecord(t.Context(), longer), auth.ErrRecordNotFound, mend)
 			t.gone("after UpdateRecord at the instant of Expires", r, mend)
 		}
 	})
@@ -66,13 +66,60 @@ func (s recordSuite) expires(t *testing.T) {
 		at(t, old)
 		next := t.owned("key", "another")
 		next.Data, next.Version = []byte("next"), 3
-		works(t.T, "InsertRecord at the instant when the old record expires", t.store.InsertRecord(t.Context(), next))
+		works(t.TB, "InsertRecord at the instant when the old record expires", t.store.InsertRecord(t.Context(), next))
 		const mend = "nothing of the expired record is left, neither in the record nor in the list of its user"
 		t.holds("after InsertRecord over an expired record", next, mend)
 		t.lists("after InsertRecord over an expired record", "user", mend)
 		t.lists("after InsertRecord over an expired record", "another", mend, next)
-		works(t.T, "DeleteRecords of the user of the expired record", t.store.DeleteRecords(t.Context(), t.kind, "user"))
+		works(t.TB, "DeleteRecords of the user of the expired record", t.store.DeleteRecords(t.Context(), t.kind, "user"))
 		t.holds("after DeleteRecords of the user of the expired record", next, mend)
+	})
+	s.run(t, "at a whole second, and at one with a fraction, is exact to the microsecond", func(t *recordTest) {
+		second := t.clock.Now().Truncate(time.Minute).Add(time.Hour)
+		for _, expires := range []time.Time{second, second.Add(100 * time.Millisecond), second.Add(time.Microsecond), second.Add(999_999 * time.Microsecond)} {
+			t.clock.Set(second.Add(-time.Minute))
+			user := "user of " + expires.String()
+			get, update, take, insert := t.owned("get "+user, user), t.owned("update "+user, user), t.owned("take "+user, user), t.owned("insert "+user, user)
+			for _, r := range []*auth.Record{&get, &update, &take, &insert} {
+				r.Expires = expires
+				t.insert(*r)
+			}
+			const mend = "compare times as times or as numbers of microseconds: as texts, 04:05:06.1Z comes before 04:05:06Z; " + mend
+			did := "a microsecond before " + expires.Format(time.RFC3339Nano)
+			t.clock.Set(expires.Add(-time.Microsecond))
+			t.lists(did, user, mend, get, update, take, insert)
+			t.holds(did, get, mend)
+			update = t.update(update, "new")
+			fails(t.TB, did+": InsertRecord", t.store.InsertRecord(t.Context(), insert), auth.ErrRecordExists, mend)
+			for after, now := range map[string]time.Time{"at ": expires, "a microsecond after ": expires.Add(time.Microsecond), "most of a second after ": expires.Add(999_999 * time.Microsecond)} {
+				did = after + expires.Format(time.RFC3339Nano)
+				t.clock.Set(now)
+				t.lists(did, user, mend)
+				t.gone(did, get, mend)
+				fails(t.TB, did+": UpdateRecord", t.store.UpdateRecord(t.Context(), update), auth.ErrRecordNotFound, mend)
+				_, err := t.store.TakeRecord(t.Context(), take.Kind, take.Key)
+				fails(t.TB, did+": TakeRecord", err, auth.ErrRecordNotFound, mend)
+			}
+			insert.Expires = insert.Expires.Add(time.Hour)
+			works(t.TB, did+": InsertRecord over the expired record", t.store.InsertRecord(t.Context(), insert))
+		}
+	})
+	s.run(t, "in any time zone, of the record or of the clock, is the same instant", func(t *recordTest) {
+		const mend = "compare instants, and no faces of clocks: store UTC or UnixMicro, and give the database the same of now"
+		expires := t.clock.Now().Add(time.Hour)
+		zones := []*time.Location{time.UTC, time.FixedZone("east", 14*3600), time.FixedZone("west", -(9*3600 + 1800))}
+		for i, of := range zones {
+			for j, at := range zones {
+				r := t.record(fmt.Sprint("key ", i, j))
+				r.Expires = expires.In(of)
+				t.clock.Set(expires.Add(-time.Microsecond).In(at))
+				t.insert(r)
+				when := fmt.Sprintf("Expires in the zone %s, by a clock in the zone %s", of, at)
+				t.holds("a microsecond before "+when, r, mend)
+				t.clock.Set(expires.In(at))
+				t.gone("at "+when, r, mend)
+			}
+		}
 	})
 	s.run(t, "zero is never, even in the year 9999", func(t *recordTest) {
 		r := t.record("key")
@@ -83,7 +130,7 @@ func (s recordSuite) expires(t *testing.T) {
 			after := "on the " + now.Format(time.DateOnly)
 			t.holds(after, r, "a zero Expires is never, and NULL in a database")
 			t.lists(after, "user", "a zero Expires is never, and NULL in a database", r)
-			fails(t.T, after+": InsertRecord", t.store.InsertRecord(t.Context(), r), auth.ErrRecordExists, "a zero Expires is never, and NULL in a database")
+			fails(t.TB, after+": InsertRecord", t.store.InsertRecord(t.Context(), r), auth.ErrRecordExists, "a zero Expires is never, and NULL in a database")
 			r = t.update(r, after)
 		}
 	})
@@ -96,7 +143,7 @@ func (s recordSuite) expires(t *testing.T) {
 	s.run(t, "before the insert, the record is never there", func(t *recordTest) {
 		r := t.record("key")
 		r.Expires = t.clock.Now()
-		works(t.T, "InsertRecord of a record that has expired", t.store.InsertRecord(t.Context(), r))
+		works(t.TB, "InsertRecord of a record that has expired", t.store.InsertRecord(t.Context(), r))
 		t.gone("after InsertRecord of a record that has expired", r, mend)
 		r.Expires = t.clock.Now().Add(time.Hour)
 		t.insert(r)
@@ -145,7 +192,7 @@ func (s recordSuite) expires(t *testing.T) {
 			extra := t.record(fmt.Sprint("extra ", i))
 			t.insert(extra)
 			_, err := t.store.TakeRecord(t.Context(), extra.Kind, extra.Key)
-			works(t.T, "TakeRecord", err)
+			works(t.TB, "TakeRecord", err)
 		}
 		t.holds("after other records expired", r, "cleaning up removes what has expired, and nothing else")
 		t.gone("after it expired", soon, mend)

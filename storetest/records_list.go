@@ -30,9 +30,9 @@ func (s recordSuite) listRecords(t *testing.T) {
 	s.run(t, "of an empty user is an error", func(t *recordTest) {
 		t.insert(t.record("key"), t.owned("nobody's", ""))
 		list, err := t.store.ListRecords(t.Context(), t.kind, "")
-		fails(t.T, "ListRecords of the empty user", err, auth.ErrInvalidRecord, "ask first: an empty user is neither everybody nor nobody")
+		fails(t.TB, "ListRecords of the empty user", err, auth.ErrInvalidRecord, "ask first: an empty user is neither everybody nor nobody")
 		if len(list) != 0 {
-			fail(t.T, "ListRecords of the empty user", keysOf(list), "no records beside the error", "ask first: an empty user is neither everybody nor nobody")
+			fail(t.TB, "ListRecords of the empty user", keysOf(list), "no records beside the error", "ask first: an empty user is neither everybody nor nobody")
 		}
 	})
 	s.run(t, "has them all when they are many", func(t *recordTest) {
@@ -52,7 +52,7 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 		a, b, foreign, nobodys, otherKind := t.record("a"), t.record("b"), t.owned("c", "another"), t.owned("d", ""), t.record("a")
 		otherKind.Kind += "-other"
 		t.insert(a, b, foreign, nobodys, otherKind)
-		works(t.T, "DeleteRecords", t.store.DeleteRecords(t.Context(), t.kind, "user"))
+		works(t.TB, "DeleteRecords", t.store.DeleteRecords(t.Context(), t.kind, "user"))
 		t.gone("after DeleteRecords", a, theUsers)
 		t.gone("after DeleteRecords", b, theUsers)
 		t.holds("after DeleteRecords of another user", foreign, theUsers)
@@ -64,22 +64,22 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 		a, b, c, d := t.record("a"), t.record("b"), t.record("c"), t.record("d")
 		foreign := t.owned("e", "another")
 		t.insert(a, b, c, d, foreign)
-		works(t.T, "DeleteRecords, keeping two", t.store.DeleteRecords(t.Context(), t.kind, "user", "a", "c", "unknown", foreign.Key))
+		works(t.TB, "DeleteRecords, keeping two", t.store.DeleteRecords(t.Context(), t.kind, "user", "a", "c", "unknown", foreign.Key))
 		t.lists("after DeleteRecords, keeping two", "user", theUsers, a, c)
 		t.gone("after DeleteRecords, keeping others", b, theUsers)
 		t.gone("after DeleteRecords, keeping others", d, theUsers)
 		t.holds("after DeleteRecords of another user", foreign, theUsers)
 
-		works(t.T, "DeleteRecords, keeping one", t.store.DeleteRecords(t.Context(), t.kind, "user", "c"))
+		works(t.TB, "DeleteRecords, keeping one", t.store.DeleteRecords(t.Context(), t.kind, "user", "c"))
 		t.lists("after DeleteRecords, keeping one", "user", theUsers, c)
-		works(t.T, "DeleteRecords, keeping an unknown key", t.store.DeleteRecords(t.Context(), t.kind, "user", "unknown", "", "C", "' OR 1=1 --"))
+		works(t.TB, "DeleteRecords, keeping an unknown key", t.store.DeleteRecords(t.Context(), t.kind, "user", "unknown", "", "C", "' OR 1=1 --"))
 		t.gone("after DeleteRecords, keeping an unknown key", c, theUsers+", where an empty key keeps nothing")
 	})
 	s.run(t, "of an unknown user is no error", func(t *recordTest) {
 		r, nobodys := t.record("key"), t.owned("nobody's", "")
 		t.insert(r, nobodys)
 		for _, userID := range []string{"unknown", "use", "user2", "%", "*", "0", "' OR 1=1 --", "a\x00b", "\xff", strings.Repeat("x", 10_000)} {
-			works(t.T, "DeleteRecords of a user without records, "+brief(userID), t.store.DeleteRecords(t.Context(), t.kind, userID))
+			works(t.TB, "DeleteRecords of a user without records, "+brief(userID), t.store.DeleteRecords(t.Context(), t.kind, userID))
 		}
 		t.holds("after DeleteRecords of unknown users", r, theUsers)
 		t.holds("after DeleteRecords of unknown users", nobodys, theUsers)
@@ -88,7 +88,7 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 		r, nobodys := t.record("key"), t.owned("nobody's", "")
 		t.insert(r, nobodys)
 		const mend = "ask first: an empty user is neither everybody nor nobody"
-		fails(t.T, "DeleteRecords of the empty user", t.store.DeleteRecords(t.Context(), t.kind, ""), auth.ErrInvalidRecord, mend)
+		fails(t.TB, "DeleteRecords of the empty user", t.store.DeleteRecords(t.Context(), t.kind, ""), auth.ErrInvalidRecord, mend)
 		t.holds("after DeleteRecords of the empty user", r, mend)
 		t.holds("after DeleteRecords of the empty user", nobodys, mend)
 	})

@@ -18,7 +18,7 @@ func (s recordSuite) keys(t *testing.T) {
 			for i, key := range keys {
 				r := t.record(key)
 				if err := t.store.InsertRecord(t.Context(), r); err != nil {
-					fail(t.T, fmt.Sprintf("InsertRecord of the key %s while there are %q", brief(key), keys[:i]), err, "no error", mend)
+					fail(t.TB, fmt.Sprintf("InsertRecord of the key %s while there are %q", brief(key), keys[:i]), err, "no error", mend)
 					return
 				}
 			}
@@ -33,9 +33,9 @@ func (s recordSuite) keys(t *testing.T) {
 				return
 			}
 			_, err := t.store.TakeRecord(t.Context(), t.kind, keys[0])
-			works(t.T, "TakeRecord of the key "+brief(keys[0]), err)
+			works(t.TB, "TakeRecord of the key "+brief(keys[0]), err)
 			t.lists("after TakeRecord of the key "+brief(keys[0]), "user", mend, rest...)
-			works(t.T, "DeleteRecords, keeping one", t.store.DeleteRecords(t.Context(), t.kind, "user", keys[1]))
+			works(t.TB, "DeleteRecords, keeping one", t.store.DeleteRecords(t.Context(), t.kind, "user", keys[1]))
 			t.lists("after DeleteRecords, keeping "+brief(keys[1]), "user", mend, rest[0])
 		})
 	}
@@ -52,7 +52,7 @@ func (s recordSuite) kinds(t *testing.T) {
 				r.Kind = base + text
 				r.Data = []byte(text)
 				if err := t.store.InsertRecord(t.Context(), r); err != nil {
-					fail(t.T, fmt.Sprintf("InsertRecord of the kind %q while there are %q", base+text, texts[:i]), err, "no error", mend)
+					fail(t.TB, fmt.Sprintf("InsertRecord of the kind %q while there are %q", base+text, texts[:i]), err, "no error", mend)
 					return
 				}
 			}
@@ -66,6 +66,17 @@ func (s recordSuite) kinds(t *testing.T) {
 			}
 		})
 	}
+	s.run(t, "may be one blank, or one NUL", func(t *recordTest) {
+		key := t.kind
+		for _, kind := range []string{" ", "\x00", "\xff"} {
+			t.kind = kind
+			r := t.owned(key, key)
+			t.insert(r)
+			t.stands("in the kind "+brief(kind), r, true, mend+"; only the empty kind is none")
+			_, err := t.store.TakeRecord(t.Context(), kind, key)
+			works(t.TB, "TakeRecord in the kind "+brief(kind), err)
+		}
+	})
 	s.run(t, "are not glued to keys", func(t *recordTest) {
 		for i, glue := range []string{"", ":", "/", "-", "\x00", "|", "."} {
 			r := t.record("a" + glue + "b")
@@ -95,7 +106,7 @@ func (s recordSuite) userIDs(t *testing.T) {
 			if t.Failed() {
 				return
 			}
-			works(t.T, "DeleteRecords of the user "+brief(ids[0]), t.store.DeleteRecords(t.Context(), t.kind, ids[0]))
+			works(t.TB, "DeleteRecords of the user "+brief(ids[0]), t.store.DeleteRecords(t.Context(), t.kind, ids[0]))
 			t.lists("after DeleteRecords", ids[0], mend)
 			for i := 1; i < len(ids); i++ {
 				t.holds("after DeleteRecords of the user "+brief(ids[0]), record(i), mend)
@@ -140,7 +151,7 @@ func (s recordSuite) invalid(t *testing.T) {
 			r, nobodys := t.record("key"), t.owned("nobody's", "")
 			t.insert(r, nobodys)
 			for _, name := range [][2]string{{"", "key"}, {t.kind, ""}, {"", ""}} {
-				fails(t.T, fmt.Sprintf("%s(%q, %q)", verb.name, name[0], name[1]), verb.call(t, name[0], name[1]), auth.ErrInvalidRecord, mend)
+				fails(t.TB, fmt.Sprintf("%s(%q, %q)", verb.name, name[0], name[1]), verb.call(t, name[0], name[1]), auth.ErrInvalidRecord, mend)
 			}
 			t.holds("after an invalid "+verb.name, r, mend)
 			t.holds("after an invalid "+verb.name, nobodys, mend)

@@ -21,7 +21,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		t.insert(r, other)
 		for i, data := range []string{"longer than it was before", "", "\x00\xff"} {
 			r.Data, r.Expires = []byte(data), r.Expires.Add(time.Duration(i+1)*time.Minute+time.Microsecond)
-			works(t.T, "UpdateRecord with the stored Version", t.store.UpdateRecord(t.Context(), r))
+			works(t.TB, "UpdateRecord with the stored Version", t.store.UpdateRecord(t.Context(), r))
 			r.Version++
 			t.holds("after UpdateRecord", r, "Data and Expires are those given, and the Version is one more than the one given")
 		}
@@ -39,7 +39,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 	s.run(t, "of the same contents counts the Version up", func(t *recordTest) {
 		r := t.record("key")
 		t.insert(r)
-		works(t.T, "UpdateRecord with the Data and Expires that are stored", t.store.UpdateRecord(t.Context(), r))
+		works(t.TB, "UpdateRecord with the Data and Expires that are stored", t.store.UpdateRecord(t.Context(), r))
 		r.Version++
 		t.holds("after UpdateRecord", r, "an update that changes nothing else still changes the Version (MySQL counts only rows that changed, unless told clientFoundRows)")
 	})
@@ -51,7 +51,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		stale.Data, stale.Expires = []byte("stale"), time.Time{}
 		for _, version := range []int64{r.Version, now.Version + 1, 0, -now.Version} {
 			stale.Version = version
-			fails(t.T, fmt.Sprintf("UpdateRecord with the Version %d, while %d is stored", version, now.Version),
+			fails(t.TB, fmt.Sprintf("UpdateRecord with the Version %d, while %d is stored", version, now.Version),
 				t.store.UpdateRecord(t.Context(), stale), auth.ErrConflict, compare)
 			t.holds("after a refused UpdateRecord", now, compare)
 		}
@@ -59,20 +59,20 @@ func (s recordSuite) updateRecord(t *testing.T) {
 	s.run(t, "of a record that is gone creates nothing", func(t *recordTest) {
 		const mend = "UPDATE and count the rows; never INSERT OR REPLACE or SET: what was ended would come back"
 		r := t.record("never there")
-		fails(t.T, "UpdateRecord of a record that never was", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
+		fails(t.TB, "UpdateRecord of a record that never was", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
 		t.gone("after UpdateRecord of a record that never was", r, mend)
 
 		r = t.record("taken")
 		t.insert(r)
 		_, err := t.store.TakeRecord(t.Context(), r.Kind, r.Key)
-		works(t.T, "TakeRecord", err)
-		fails(t.T, "UpdateRecord of a record that was taken", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
+		works(t.TB, "TakeRecord", err)
+		fails(t.TB, "UpdateRecord of a record that was taken", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
 		t.gone("after UpdateRecord of a record that was taken", r, mend)
 
 		r = t.record("deleted")
 		t.insert(r)
-		works(t.T, "DeleteRecords", t.store.DeleteRecords(t.Context(), r.Kind, r.UserID))
-		fails(t.T, "UpdateRecord of a record that was deleted", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
+		works(t.TB, "DeleteRecords", t.store.DeleteRecords(t.Context(), r.Kind, r.UserID))
+		fails(t.TB, "UpdateRecord of a record that was deleted", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
 		t.gone("after UpdateRecord of a record that was deleted", r, mend)
 	})
 	s.run(t, "of a key of another kind changes nothing", func(t *recordTest) {
@@ -80,7 +80,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		t.insert(r)
 		other := r
 		other.Kind += "-other"
-		fails(t.T, "UpdateRecord in another kind", t.store.UpdateRecord(t.Context(), other), auth.ErrRecordNotFound, "the name of a record is its kind and its key")
+		fails(t.TB, "UpdateRecord in another kind", t.store.UpdateRecord(t.Context(), other), auth.ErrRecordNotFound, "the name of a record is its kind and its key")
 		t.holds("after UpdateRecord in another kind", r, "the name of a record is its kind and its key")
 	})
 	s.run(t, "never changes the UserID", func(t *recordTest) {
@@ -89,16 +89,16 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		moved := r
 		moved.UserID = "thief"
 		moved.Data = []byte("new")
-		works(t.T, "UpdateRecord with another UserID", t.store.UpdateRecord(t.Context(), moved))
+		works(t.TB, "UpdateRecord with another UserID", t.store.UpdateRecord(t.Context(), moved))
 		r.Data, r.Version = moved.Data, r.Version+1
 		const mend = "an update leaves the UserID alone, in the record and in any index of the store's"
 		t.holds("after UpdateRecord with another UserID", r, mend)
 		t.lists("after UpdateRecord with another UserID", "thief", mend)
 		t.lists("after UpdateRecord with another UserID", "user", mend, r)
-		works(t.T, "DeleteRecords of the other user", t.store.DeleteRecords(t.Context(), t.kind, "thief"))
+		works(t.TB, "DeleteRecords of the other user", t.store.DeleteRecords(t.Context(), t.kind, "thief"))
 		t.holds("after DeleteRecords of the user whom the update named", r, mend)
 		r.UserID = ""
-		works(t.T, "UpdateRecord with an empty UserID", t.store.UpdateRecord(t.Context(), r))
+		works(t.TB, "UpdateRecord with an empty UserID", t.store.UpdateRecord(t.Context(), r))
 		r.UserID, r.Version = "user", r.Version+1
 		t.holds("after UpdateRecord with an empty UserID", r, mend)
 	})
@@ -107,51 +107,46 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		old.Version = 4_611_686_018_427_387_904
 		t.insert(old)
 		_, err := t.store.TakeRecord(t.Context(), old.Kind, old.Key)
-		works(t.T, "TakeRecord", err)
+		works(t.TB, "TakeRecord", err)
 		next := t.record("key")
 		next.Version = -1_234_567_890_123_456_789
 		next.Data = []byte("next")
 		t.insert(next)
-		fails(t.T, "UpdateRecord with the Version of a record that was taken, after another came in its place",
+		fails(t.TB, "UpdateRecord with the Version of a record that was taken, after another came in its place",
 			t.store.UpdateRecord(t.Context(), old), auth.ErrConflict, "store the Version that InsertRecord is given: it is random for this very case")
 		t.holds("after a refused UpdateRecord", next, compare)
 	})
 	s.run(t, "of 50 racers with one Version, one wins", func(t *recordTest) {
-		r := t.record("key")
-		t.insert(r)
-		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
-			mine := r
-			mine.Data = fmt.Append(nil, "racer ", i)
-			return t.store.UpdateRecord(ctx, mine)
+		again(t.TB, func(round int) {
+			r := t.record(fmt.Sprint("key ", round))
+			t.insert(r)
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+				mine := r
+				mine.Data = fmt.Append(nil, "racer ", i)
+				return t.store.UpdateRecord(ctx, mine)
+			})
+			winner := oneWins(t.TB, "UpdateRecord by 50 racers with one Version", errs, auth.ErrConflict, compare)
+			r.Data, r.Version = fmt.Append(nil, "racer ", winner), r.Version+1
+			t.holds("after the race", r, "the record is the winner's; "+compare)
 		})
-		winner := oneWins(t.T, "UpdateRecord by 50 racers with one Version", errs, auth.ErrConflict, compare)
-		r.Data, r.Version = fmt.Append(nil, "racer ", winner), r.Version+1
-		t.holds("after the race", r, "the record is the winner's; "+compare)
 	})
 	s.run(t, "loses nothing that racers count", func(t *recordTest) {
 		const counters, each = 10, 10
 		r := t.record("key")
 		r.Data = nil
 		t.insert(r)
-		errs := race(t.Context(), counters, func(context.Context, int) error {
-			for range each {
-				for {
-					got, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
-					if err != nil {
-						return err
-					}
-					got.Data = append(got.Data, '+')
-					if err = t.store.UpdateRecord(t.Context(), got); err == nil {
-						break
-					} else if !errors.Is(err, auth.ErrConflict) {
-						return err
-					}
+		errs := race(t.Context(), counters, func(ctx context.Context, _ int) error {
+			return count(counters*each, each, func() error {
+				got, err := t.store.GetRecord(ctx, r.Kind, r.Key)
+				if err != nil {
+					return err
 				}
-			}
-			return nil
+				got.Data = append(got.Data, '+')
+				return t.store.UpdateRecord(ctx, got)
+			})
 		})
 		for _, err := range errs {
-			works(t.T, "GetRecord and UpdateRecord until it does not conflict", err)
+			works(t.TB, "GetRecord and UpdateRecord until it does not conflict", err)
 		}
 		r.Data, r.Version = []byte(strings.Repeat("+", counters*each)), r.Version+counters*each
 		t.holds("after 10 racers counted 10 times each", r, compare)
@@ -181,10 +176,10 @@ func (t *recordTest) ended(verb string, end func(auth.Record) error) {
 			}
 			return t.store.UpdateRecord(ctx, r)
 		})
-		works(t.T, verb+", racing UpdateRecord", errs[2])
+		works(t.TB, verb+", racing UpdateRecord", errs[2])
 		for _, i := range []int{0, 1, 3} {
 			if err := errs[i]; err != nil && !errors.Is(err, auth.ErrConflict) {
-				fails(t.T, "UpdateRecord, racing "+verb, err, auth.ErrRecordNotFound, "an update that comes too late finds nothing")
+				fails(t.TB, "UpdateRecord, racing "+verb, err, auth.ErrRecordNotFound, "an update that comes too late finds nothing")
 			}
 		}
 		t.gone(fmt.Sprintf("after UpdateRecord raced %s, round %d", verb, i), r,

@@ -1,36 +1,3 @@
-// Package storetest checks implementations of [auth.UserStore] and
-// [auth.RecordStore]. A store is right if these tests pass:
-//
-//	func TestUsers(t *testing.T) {
-//		storetest.TestUserStore(t, func(t *testing.T, clock func() time.Time) auth.UserStore[*User] {
-//			return mystore.New(emptyDatabase(t), clock)
-//		})
-//	}
-//
-// The subtests are the contract in detail, and their names are meant to be read
-// (go test -v). A failure says what was done, what came of it, what was due, and
-// how such a store is usually mended.
-//
-// # What open must do
-//
-// Both suites call open once for each subtest. It returns a store that is empty,
-// and closes it with t.Cleanup. The store must take the time from clock, and
-// from nowhere else: the suites set the clock and wait for nothing. (No two
-// subtests use the same names, so a database that keeps the rows of an earlier
-// one spoils nothing; but it slows the suite down, and real stores start empty.)
-//
-// # What a store must have room for
-//
-//   - usernames of 64 code points, which may be 256 bytes of UTF-8, in both their
-//     forms, and addresses of 254 bytes;
-//   - secrets and roles of 255 bytes;
-//   - keys of 200 bytes and kinds of 50, of any bytes, NUL and invalid UTF-8
-//     among them;
-//   - 100 000 bytes of Data;
-//   - an Expires in the year 2300.
-//
-// The races of the suites have 50 goroutines. Each must get an answer of the
-// contract: a store that lets one fail because the database was busy must retry.
 package storetest
 
 import (
@@ -41,8 +8,11 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-login/auth"
 )
 
 // racers is how many goroutines do the same thing at once where one may win,
@@ -64,7 +34,9 @@ func newClock() *clock {
 	return &clock{now: time.Date(2031, time.February, 3, 4, 5, 6, 789_012_000, time.UTC)}
 }
 
+// Now is also where everybody else goes first; see yielding.
 func (c *clock) Now() time.Time {
+	runtime.Gosched()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
@@ -81,14 +53,14 @@ func (c *clock) Set(now time.Time) {
 func unique() string { return strings.ToLower(rand.Text()[:10]) }
 
 // fail reports what was done, what came of it, what was due, and how to mend the
-// store.
-func fail(t *testing.T, did string, got, want any, mend string) {
+// store. Of an error with a whole key in it, the beginning is enough.
+func fail(t testing.TB, did string, got, want any, mend string) {
 	t.Helper()
-	t.Errorf("%s\n\tgot:  %v\n\twant: %v\n\tmend: %s", did, got, want, mend)
+	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tmend: %s", did, fmt.Sprint(got), fmt.Sprint(want), mend)
 }
 
 // works ends the test if something failed that the rest of it stands on.
-func works(t *testing.T, did string, err error) {
+func works(t testing.TB, did string, err error) {
 	t.Helper()
 	if err != nil {
 		fail(t, did, err, "no error", "nothing speaks against this call; the error should say what did")
@@ -97,7 +69,7 @@ func works(t *testing.T, did string, err error) {
 }
 
 // fails reports whether err is want, and fails the test if it is not.
-func fails(t *testing.T, did string, err, want error, mend string) bool {
+func fails(t testing.TB, did string, err, want error, mend string) bool {
 	t.Helper()
 	if errors.Is(err, want) {
 		return true
@@ -110,21 +82,54 @@ func fails(t *testing.T, did string, err, want error, mend string) bool {
 	return false
 }
 
-// race calls f from n goroutines at once and returns their errors. A store that
-// asks the context it gets, as it must, lets the others go first.
+// race calls f from n goroutines at once and returns their errors. They start
+// when the last has come, so that as many are running as there are processors. A
+// store that asks the context it gets, as it must, lets the others go first.
 func race(ctx context.Context, n int, f func(ctx context.Context, i int) error) []error {
 	errs := make([]error, n)
-	start := make(chan struct{})
+	var arrived atomic.Int64
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
-			<-start
+			for arrived.Add(1); arrived.Load() < int64(n); {
+				runtime.Gosched()
+			}
 			errs[i] = f(yielding{ctx}, i)
 		})
 	}
-	close(start)
 	group.Wait()
 	return errs
+}
+
+// again runs a race as often as fits into a twentieth of a second, at least once
+// and at most rounds times, until it fails. In memory a race is short, and may
+// have to be run many times before two meet where they must not; in a database
+// once is enough.
+func again(t testing.TB, round func(i int)) {
+	t.Helper()
+	begin := time.Now()
+	for i := 0; i < rounds && !t.Failed() && (i == 0 || time.Since(begin) < 50*time.Millisecond); i++ {
+		round(i)
+	}
+}
+
+// count calls add, which reads and updates, until it has succeeded so many times.
+// Each conflict is somebody else's success, so there cannot be more of them than
+// all together count.
+func count(all, times int, add func() error) error {
+	for conflicts := 0; times > 0; {
+		switch err := add(); {
+		case err == nil:
+			times--
+		case !errors.Is(err, auth.ErrConflict):
+			return err
+		default:
+			if conflicts++; conflicts > all {
+				return fmt.Errorf("%w, more often than somebody else can have changed it: what was read is not what is compared", err)
+			}
+		}
+	}
+	return nil
 }
 
 // yielding is a context in which everybody else goes first, so that what is not
@@ -148,7 +153,7 @@ func (y yielding) Value(key any) any {
 
 // oneWins checks that of racers one has succeeded and the others have lost, each
 // with the error lost. It returns the winner.
-func oneWins(t *testing.T, did string, errs []error, lost error, mend string) (winner int) {
+func oneWins(t testing.TB, did string, errs []error, lost error, mend string) (winner int) {
 	t.Helper()
 	winner = -1
 	wins := 0
@@ -170,25 +175,57 @@ func oneWins(t *testing.T, did string, errs []error, lost error, mend string) (w
 	return winner
 }
 
-// cancelled returns a context whose caller has gone.
-func cancelled(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
+// An ending is a way in which a context is done.
+type ending struct {
+	name    string
+	context func(t testing.TB) context.Context
 }
 
-// refusesCancelled checks the error of a call with a cancelled context. It must
-// not be one of those that say something about the data.
-func refusesCancelled(t *testing.T, did string, err error, answers ...error) {
-	t.Helper()
-	const mend = "give the context to every query, or ask ctx.Err() first"
-	if err == nil {
-		fail(t, did+" with a cancelled context", "no error", context.Canceled, mend)
+// endings are the contexts with which every verb is called.
+func endings() []ending {
+	return []ending{
+		{"cancelled", func(t testing.TB) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		}},
+		{"expired", func(t testing.TB) context.Context {
+			ctx, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+			t.Cleanup(cancel)
+			return ctx
+		}},
 	}
-	for _, answer := range answers {
+}
+
+// refused checks the error of a call whose context was done: it is the
+// context's, and none that says something about the data.
+func (e ending) refused(t testing.TB, did string, err error) {
+	t.Helper()
+	did += " with a context that is " + e.name
+	want := e.context(t).Err()
+	const mend = "give the context to every query, or ask ctx.Err() first, and return what it says"
+	if answer := answerOf(err); answer != nil {
+		fail(t, did, err, want, mend+"; that nobody waited for the answer is not an answer")
+		return
+	}
+	fails(t, did, err, want, mend)
+}
+
+// answers are the errors that say something about the data. Every other one is a
+// failure.
+func answers() []error {
+	return []error{
+		auth.ErrRecordNotFound, auth.ErrRecordExists, auth.ErrConflict, auth.ErrInvalidRecord,
+		auth.ErrUserNotFound, auth.ErrUsernameTaken, auth.ErrEmailTaken, auth.ErrInvalidUsername, auth.ErrInvalidEmail,
+	}
+}
+
+// answerOf returns the answer that err is, or nil.
+func answerOf(err error) error {
+	for _, answer := range answers() {
 		if errors.Is(err, answer) {
-			fail(t, did+" with a cancelled context", err, context.Canceled,
-				mend+"; that nobody waited for the answer is not an answer")
+			return answer
 		}
 	}
+	return nil
 }

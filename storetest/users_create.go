@@ -13,17 +13,17 @@ import (
 func (s userSuite[U]) createUser(t *testing.T) {
 	const (
 		asGiven  = "store every field as it is given, and read every field"
-		reserves = "do not look first and insert then; a UNIQUE index on the canonical name must refuse, or one lock be held over both"
+		reserves = "do not look first and insert then, as two may look before either inserts: let a UNIQUE index on the canonical name refuse, or hold one lock from the look to the insert (in a map: one Mutex around both)"
 		atomic   = "do all of it in one transaction, and roll back when any of it is refused"
 	)
 
 	s.run(t, "keeps every field and gives an ID", func(t *userTest[U]) {
 		full := t.account("full")
 		user, err := t.store.CreateUser(t.Context(), full, nil)
-		works(t.T, "CreateUser", err)
-		full.ID = accountOf(t.T, "CreateUser", user).ID
+		works(t.TB, "CreateUser", err)
+		full.ID = accountOf(t.TB, "CreateUser", user).ID
 		if full.ID == "" {
-			fail(t.T, "CreateUser: ID", "empty", "an ID", "the store gives an ID to an account that has none")
+			fail(t.TB, "CreateUser: ID", "empty", "an ID", "the store gives an ID to an account that has none")
 		}
 		t.returned("CreateUser", user, nil, full, "return the user as it is stored")
 		t.holds("after CreateUser", full, asGiven)
@@ -44,6 +44,52 @@ func (s userSuite[U]) createUser(t *testing.T) {
 			a := t.account(fmt.Sprint("secret-", i))
 			a.PasswordHash, a.Stamp = auth.NewSecret(text), auth.NewSecret(text+"s")
 			t.holds("after CreateUser", t.create(a), "encoding a Secret as JSON or text gives a placeholder; store what Reveal returns, and make it a Secret by NewSecret")
+		}
+	})
+	s.run(t, "keeps a hash of 400 bytes", func(t *userTest[U]) {
+		a := t.account("long")
+		a.PasswordHash = auth.NewSecret(strings.Repeat("$argon2id", 44) + "$end")
+		t.holds("after CreateUser", t.create(a), "a wrapped hash has up to 400 bytes")
+	})
+	s.run(t, "keeps or refuses what is no text, or too long", func(t *userTest[U]) {
+		const mend = "keep the whole text, or refuse it with an error; never cut it or put another character in its place"
+		long, _, _ := huge()
+		for name, text := range map[string]string{"with a NUL": "a\x00b", "with invalid UTF-8": "a\xffb", "of 1 MB": long} {
+			for field, set := range map[string]func(a *auth.Account){
+				"PasswordHash": func(a *auth.Account) { a.PasswordHash = auth.NewSecret(text) },
+				"Stamp":        func(a *auth.Account) { a.Stamp = auth.NewSecret(text) },
+				"Roles":        func(a *auth.Account) { a.Roles = []string{"one", text, "three"} },
+				"ID":           func(a *auth.Account) { a.ID = text + t.tag },
+			} {
+				if field == "Roles" && text != long {
+					continue // encoding/json makes valid texts of them, which is as good as any: nobody gives such roles
+				}
+				did := fmt.Sprintf("CreateUser with %s %s", field, name)
+				a := t.account(unique())
+				before := a
+				set(&a)
+				user, err := t.store.CreateUser(t.Context(), a, nil)
+				if err != nil {
+					if answer := answerOf(err); answer != nil {
+						fail(t.TB, did, err, "no error, or an error of the store's own", mend)
+					}
+					t.vacant("after "+did+" was refused", a.Username, a.Email, atomic)
+					t.free("after "+did+" was refused", auth.Account{Username: a.Username, Email: a.Email}, atomic)
+					continue
+				}
+				a.ID = accountOf(t.TB, did, user).ID
+				t.holds("after "+did, a, mend)
+				if field == "ID" {
+					continue
+				}
+				before.ID, before.Username, before.Email = "", before.Username+"2", "2"+before.Email
+				before = t.create(before)
+				changed := before
+				set(&changed)
+				works(t.TB, "UpdateAccount with what CreateUser took, "+field+" "+name, t.store.UpdateAccount(t.Context(), changed))
+				changed.Version++
+				t.holds("after UpdateAccount with "+field+" "+name, changed, mend)
+			}
 		}
 	})
 	s.run(t, "keeps roles of any text, in their order", func(t *userTest[U]) {
@@ -79,11 +125,11 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		a := t.account("given")
 		a.ID = givenID()
 		user, err := t.store.CreateUser(t.Context(), a, nil)
-		works(t.T, "CreateUser with the ID "+a.ID, err)
+		works(t.TB, "CreateUser with the ID "+a.ID, err)
 		t.returned("CreateUser", user, nil, a, "the store makes an ID only for an account that has none")
 		t.holds("after CreateUser with an ID", a, "the store makes an ID only for an account that has none")
 		if other := t.create(t.account("other")); other.ID == a.ID {
-			fail(t.T, "CreateUser without an ID", "the ID of another: "+a.ID, "an ID of its own", "an ID is given out once")
+			fail(t.TB, "CreateUser without an ID", "the ID of another: "+a.ID, "an ID of its own", "an ID is given out once")
 		}
 	})
 	s.run(t, "refuses an ID that is in use", func(t *userTest[U]) {
@@ -92,7 +138,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		second.ID = first.ID
 		const mend = "INSERT, and never insert or replace"
 		if _, err := t.store.CreateUser(t.Context(), second, nil); err == nil {
-			fail(t.T, "CreateUser with an ID that is in use", "no error", "an error, which may be any", mend)
+			fail(t.TB, "CreateUser with an ID that is in use", "no error", "an error, which may be any", mend)
 		}
 		t.holds("after CreateUser with the ID of another", first, mend)
 		t.noUser("after CreateUser with the ID of another", second.Username, atomic)
@@ -106,15 +152,15 @@ func (s userSuite[U]) createUser(t *testing.T) {
 			return err
 		})
 		for i, err := range errs {
-			works(t.T, fmt.Sprintf("CreateUser by racer %d, with a name of its own", i), err)
+			works(t.TB, fmt.Sprintf("CreateUser by racer %d, with a name of its own", i), err)
 		}
 		slices.Sort(ids)
 		if n := len(slices.Compact(ids)); n != racers {
-			fail(t.T, "CreateUser by 50 racers", fmt.Sprintf("%d different IDs", n), racers, "an ID is given out once; do not compute it from what is there")
+			fail(t.TB, "CreateUser by 50 racers", fmt.Sprintf("%d different IDs", n), racers, "an ID is given out once; do not compute it from what is there")
 		}
 	})
 	s.run(t, "refuses what is no username", func(t *userTest[U]) {
-		for _, username := range []string{t.email("mike"), "a@b", "@", "with space", "\x00", "a\x00b", "\xff", "tab\t", "\u200b", strings.Repeat("x", 65)} {
+		for _, username := range []string{t.email("mike"), "a@b", "@", "with space", "\x00", "a\x00b", "\xff", "tab\t", "\u200b", strings.Repeat("x", 65), strings.Repeat("x", 1<<20)} {
 			t.createFails("not a username", auth.Account{Username: username, Email: t.email("mike")}, auth.ErrInvalidUsername,
 				"ask auth.UsernameKey, whose error is the one to return")
 		}
@@ -123,7 +169,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 	})
 	s.run(t, "refuses what is no address", func(t *userTest[U]) {
 		for _, email := range []string{"mike", "@", "mike@", "@users.example", "a@b@users.example", "mike@localhost", "mi ke@users.example",
-			"mike@users.example\r\nBcc: x@y.example", "mike@[127.0.0.1]", "\xff@users.example", "mike@users.example\x00", strings.Repeat("x", 65) + "@users.example"} {
+			"mike@users.example\r\nBcc: x@y.example", "mike@[127.0.0.1]", "\xff@users.example", "mike@users.example\x00", strings.Repeat("x", 65) + "@users.example", strings.Repeat("x", 1<<20) + "@users.example"} {
 			t.createFails("not an address", auth.Account{Username: t.name("mike"), Email: email}, auth.ErrInvalidEmail,
 				"ask auth.EmailKey, whose error is the one to return")
 		}
@@ -159,10 +205,10 @@ func (s userSuite[U]) createUser(t *testing.T) {
 			for _, a := range []auth.Account{username, email} {
 				user, err := t.store.CreateUser(t.Context(), a, nil)
 				if err != nil {
-					fail(t.T, fmt.Sprintf("CreateUser of %q <%s>", a.Username, a.Email), err, "no error", mend)
+					fail(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>", a.Username, a.Email), err, "no error", mend)
 					return
 				}
-				a.ID = accountOf(t.T, "CreateUser", user).ID
+				a.ID = accountOf(t.TB, "CreateUser", user).ID
 				all = append(all, a)
 			}
 		}
@@ -171,39 +217,55 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		}
 	})
 	s.run(t, "of 50 racers with one username, one wins", func(t *userTest[U]) {
-		name := func(i int) string {
-			if i%2 == 0 {
-				return strings.ToUpper(t.name("mike"))
+		again(t.TB, func(round int) {
+			account := func(i int) auth.Account {
+				names := spellings(t.name(fmt.Sprint("josé-", round)))
+				return auth.Account{Username: names[i%len(names)], Email: t.email(fmt.Sprintf("racer-%d-%d", round, i))}
 			}
-			return t.name("mike")
-		}
-		ids := make([]string, racers)
-		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
-			ids[i], err = t.tryCreate(ctx, auth.Account{Username: name(i), Email: t.email(fmt.Sprint("racer-", i))})
-			return err
+			ids := make([]string, racers)
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+				ids[i], err = t.tryCreate(ctx, account(i))
+				return err
+			})
+			winner := oneWins(t.TB, "CreateUser of one username, in several spellings, by 50 racers", errs, auth.ErrUsernameTaken, reserves)
+			a := account(winner)
+			a.ID = ids[winner]
+			t.holds("after the race", a, reserves)
+			for i := range racers {
+				if i != winner {
+					t.noUser("after the race, for a loser", account(i).Email, atomic)
+				}
+			}
 		})
-		winner := oneWins(t.T, "CreateUser of one username by 50 racers", errs, auth.ErrUsernameTaken, reserves)
-		t.holds("after the race", auth.Account{ID: ids[winner], Username: name(winner), Email: t.email(fmt.Sprint("racer-", winner))}, reserves)
-		for i := range racers {
-			if i != winner {
-				t.noUser("after the race, for a loser", t.email(fmt.Sprint("racer-", i)), atomic)
-			}
-		}
 	})
 	s.run(t, "of 50 racers with one address, one wins", func(t *userTest[U]) {
-		ids := make([]string, racers)
-		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
-			ids[i], err = t.tryCreate(ctx, auth.Account{Username: t.name(fmt.Sprint("racer-", i)), Email: t.email("mike")})
-			return err
-		})
-		winner := oneWins(t.T, "CreateUser of one address by 50 racers", errs, auth.ErrEmailTaken, reserves)
-		t.holds("after the race", auth.Account{ID: ids[winner], Username: t.name(fmt.Sprint("racer-", winner)), Email: t.email("mike")}, reserves)
-		for i := range racers {
-			if i != winner {
-				t.noUser("after the race, for a loser", t.name(fmt.Sprint("racer-", i)), atomic)
+		again(t.TB, func(round int) {
+			account := func(i int) auth.Account {
+				addresses := []string{t.email(fmt.Sprint("mike-", round)), strings.ToUpper(t.email(fmt.Sprint("mike-", round)))}
+				return auth.Account{Username: t.name(fmt.Sprintf("racer-%d-%d", round, i)), Email: addresses[i%len(addresses)]}
 			}
-		}
+			ids := make([]string, racers)
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
+				ids[i], err = t.tryCreate(ctx, account(i))
+				return err
+			})
+			winner := oneWins(t.TB, "CreateUser of one address, in two spellings, by 50 racers", errs, auth.ErrEmailTaken, reserves)
+			a := account(winner)
+			a.ID = ids[winner]
+			t.holds("after the race", a, reserves)
+			for i := range racers {
+				if i != winner {
+					t.noUser("after the race, for a loser", account(i).Username, atomic)
+				}
+			}
+		})
 	})
+}
+
+// spellings returns other forms of a username that has an é, which have its
+// canonical form.
+func spellings(name string) []string {
+	return []string{name, strings.ToUpper(name), strings.ReplaceAll(name, "é", "e\u0301"), strings.ReplaceAll(strings.ToUpper(name), "É", "E\u0301")}
 }
 
 // givenID returns an ID that stores of numbers can keep, too.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -9,23 +10,24 @@ import (
 )
 
 func (s userSuite[U]) deleteUser(t *testing.T) {
-	remove := func(t *userTest[U], id string) error {
+	deleter := func(t *userTest[U]) auth.UserDeleter {
 		d, ok := t.store.(auth.UserDeleter)
 		if !ok {
 			t.Skip("the store has no DeleteUser")
 		}
-		return d.DeleteUser(t.Context(), id)
+		return d
 	}
+	remove := func(t *userTest[U], id string) error { return deleter(t).DeleteUser(t.Context(), id) }
 
 	s.run(t, "deletes the user and frees the names", func(t *userTest[U]) {
 		a, other := t.create(t.account("mike")), t.create(t.account("other"))
-		works(t.T, "DeleteUser", remove(t, a.ID))
+		works(t.TB, "DeleteUser", remove(t, a.ID))
 		const mend = "nothing of the user is left in the store of users"
 		_, err := t.store.LoadUser(t.Context(), a.ID)
-		fails(t.T, "LoadUser after DeleteUser", err, auth.ErrUserNotFound, mend)
+		fails(t.TB, "LoadUser after DeleteUser", err, auth.ErrUserNotFound, mend)
 		t.noUser("after DeleteUser", a.Username, mend)
 		t.noUser("after DeleteUser", a.Email, mend)
-		fails(t.T, "UpdateAccount after DeleteUser", t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
+		fails(t.TB, "UpdateAccount after DeleteUser", t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
 		t.noUser("after UpdateAccount after DeleteUser", a.Username, mend)
 		t.holds("after DeleteUser of somebody else", other, "one user goes, and no other")
 		a.ID = ""
@@ -36,20 +38,52 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 		for i := range 5 {
 			a := t.create(t.account(fmt.Sprint("user-", i)))
 			if ids[a.ID] {
-				fail(t.T, "CreateUser after DeleteUser", "the ID of the deleted user, "+a.ID, "an ID that nobody had",
+				fail(t.TB, "CreateUser after DeleteUser", "the ID of the deleted user, "+a.ID, "an ID that nobody had",
 					"records and cookies may still name it: use random IDs, a sequence, or SQLite's AUTOINCREMENT")
 			}
 			ids[a.ID] = true
-			works(t.T, "DeleteUser", remove(t, a.ID))
+			works(t.TB, "DeleteUser", remove(t, a.ID))
 		}
 	})
 	s.run(t, "of an unknown ID deletes nobody", func(t *userTest[U]) {
 		a := t.create(t.account("somebody"))
 		for _, id := range strange() {
 			if err := remove(t, id); err != nil && !errors.Is(err, auth.ErrUserNotFound) {
-				fail(t.T, "DeleteUser of the ID "+brief(id), err, auth.ErrUserNotFound, "an ID that is not of the store's own form is one that is not found")
+				fail(t.TB, "DeleteUser of the ID "+brief(id), err, auth.ErrUserNotFound, "an ID that is not of the store's own form is one that is not found")
 			}
 		}
 		t.holds("after DeleteUser of unknown IDs", a, "compare the bytes of IDs")
+	})
+	s.run(t, "of 50 racers, one wins", func(t *userTest[U]) {
+		d := deleter(t)
+		again(t.TB, func(round int) {
+			a := t.create(t.account(fmt.Sprint("mike-", round)))
+			errs := race(t.Context(), racers, func(ctx context.Context, _ int) error { return d.DeleteUser(ctx, a.ID) })
+			const mend = "do not look first and delete then; DELETE and count the rows, or hold one lock over both"
+			oneWins(t.TB, "DeleteUser by 50 racers", errs, auth.ErrUserNotFound, mend)
+			t.vacant("after the race", a.Username, a.Email, mend)
+		})
+	})
+	s.run(t, "racing UpdateAccount never brings the user back", func(t *userTest[U]) {
+		d := deleter(t)
+		again(t.TB, func(round int) {
+			a := t.create(t.account(fmt.Sprint("mike-", round)))
+			errs := race(t.Context(), 4, func(ctx context.Context, i int) error {
+				if i == 2 {
+					return d.DeleteUser(ctx, a.ID)
+				}
+				return t.store.UpdateAccount(ctx, a)
+			})
+			works(t.TB, "DeleteUser, racing UpdateAccount", errs[2])
+			for _, i := range []int{0, 1, 3} {
+				if err := errs[i]; err != nil && !errors.Is(err, auth.ErrConflict) {
+					fails(t.TB, "UpdateAccount, racing DeleteUser", err, auth.ErrUserNotFound, "an update that comes too late finds nobody")
+				}
+			}
+			const after, mend = "after UpdateAccount raced DeleteUser", "UpdateAccount must write only where the user still is, in one statement; never read, change and put back"
+			_, err := t.store.LoadUser(t.Context(), a.ID)
+			fails(t.TB, after+": LoadUser", err, auth.ErrUserNotFound, mend)
+			t.vacant(after, a.Username, a.Email, mend)
+		})
 	})
 }

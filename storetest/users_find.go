@@ -15,19 +15,19 @@ func (s userSuite[U]) loadUser(t *testing.T) {
 		t.create(t.account("somebody"))
 		for _, id := range strange() {
 			_, err := t.store.LoadUser(t.Context(), id)
-			fails(t.T, "LoadUser of the ID "+brief(id), err, auth.ErrUserNotFound, notFound)
+			fails(t.TB, "LoadUser of the ID "+brief(id), err, auth.ErrUserNotFound, notFound)
 		}
 	})
 	s.run(t, "of an ID that is nearly another's", func(t *userTest[U]) {
 		a := t.create(t.account("given"))
 		for _, id := range []string{a.ID + " ", " " + a.ID, a.ID + "\x00", a.ID + "a", a.ID + ".0", "+" + a.ID, "0" + a.ID, a.ID + "' --", a.ID + "%", a.ID[1:], a.ID + "\n"} {
 			_, err := t.store.LoadUser(t.Context(), id)
-			fails(t.T, fmt.Sprintf("LoadUser of the ID %q, while there is %q", id, a.ID), err, auth.ErrUserNotFound, notFound)
+			fails(t.TB, fmt.Sprintf("LoadUser of the ID %q, while there is %q", id, a.ID), err, auth.ErrUserNotFound, notFound)
 		}
 		for _, id := range []string{strings.ToUpper(a.ID), strings.ToLower(a.ID)} {
 			if id != a.ID {
 				_, err := t.store.LoadUser(t.Context(), id)
-				fails(t.T, fmt.Sprintf("LoadUser of the ID %q, while there is %q", id, a.ID), err, auth.ErrUserNotFound, notFound)
+				fails(t.TB, fmt.Sprintf("LoadUser of the ID %q, while there is %q", id, a.ID), err, auth.ErrUserNotFound, notFound)
 			}
 		}
 		t.loads("after all that", a, notFound)
@@ -36,7 +36,7 @@ func (s userSuite[U]) loadUser(t *testing.T) {
 		a := t.create(t.account("somebody"))
 		for _, name := range []string{a.Username, a.Email} {
 			_, err := t.store.LoadUser(t.Context(), name)
-			fails(t.T, "LoadUser of the name "+brief(name), err, auth.ErrUserNotFound, "LoadUser goes by the ID alone")
+			fails(t.TB, "LoadUser of the name "+brief(name), err, auth.ErrUserNotFound, "LoadUser goes by the ID alone")
 		}
 	})
 }

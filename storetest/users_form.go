@@ -24,27 +24,27 @@ func (s userSuite[U]) formReader(t *testing.T) {
 		skip(t)
 		const mend = "call ReadForm on the new user before it is saved, and save the fields that it sets"
 		user, err := t.store.CreateUser(t.Context(), t.account("mike"), form("Mike Müller"))
-		works(t.T, "CreateUser with a form", err)
+		works(t.TB, "CreateUser with a form", err)
 		if got := nameOf(user); got != "Mike Müller" {
-			fail(t.T, "CreateUser with a form: Name", got, "Mike Müller", mend)
+			fail(t.TB, "CreateUser with a form: Name", got, "Mike Müller", mend)
 		}
 		user, err = t.store.FindUser(t.Context(), t.name("mike"))
-		works(t.T, "FindUser", err)
+		works(t.TB, "FindUser", err)
 		if got := nameOf(user); got != "Mike Müller" {
-			fail(t.T, "FindUser after CreateUser with a form: Name", got, "Mike Müller", mend)
+			fail(t.TB, "FindUser after CreateUser with a form: Name", got, "Mike Müller", mend)
 		}
 	})
 	s.run(t, "gets an empty form for a nil one", func(t *userTest[U]) {
 		skip(t)
 		_, err := t.store.CreateUser(t.Context(), t.account("mike"), nil)
-		works(t.T, "CreateUser with a nil form", err)
+		works(t.TB, "CreateUser with a nil form", err)
 	})
 	s.run(t, "that refuses leaves nothing behind", func(t *userTest[U]) {
 		skip(t)
 		const mend = "call ReadForm before anything is written, and return its error"
 		_, err := t.store.CreateUser(t.Context(), t.account("mike"), form(refusedName))
 		if !errors.Is(err, errRefused) {
-			fail(t.T, "CreateUser with a form that ReadForm refuses", err, errRefused, mend)
+			fail(t.TB, "CreateUser with a form that ReadForm refuses", err, errRefused, mend)
 		}
 		t.noUser("after ReadForm refused", t.name("mike"), mend)
 		t.noUser("after ReadForm refused", t.email("mike"), mend)
@@ -56,21 +56,21 @@ func (s userSuite[U]) formReader(t *testing.T) {
 		a.ID = ""
 		_, err := t.store.CreateUser(t.Context(), a, form(refusedName))
 		if !errors.Is(err, errRefused) {
-			fail(t.T, "CreateUser of a taken name with a form that ReadForm refuses", err, errRefused,
+			fail(t.TB, "CreateUser of a taken name with a form that ReadForm refuses", err, errRefused,
 				"read the form first: what is wrong with it must not tell whether an address is taken")
 		}
 	})
 	s.run(t, "fields are left alone by UpdateAccount", func(t *userTest[U]) {
 		skip(t)
 		user, err := t.store.CreateUser(t.Context(), t.account("mike"), form("Mike Müller"))
-		works(t.T, "CreateUser with a form", err)
-		a := accountOf(t.T, "CreateUser", user)
+		works(t.TB, "CreateUser with a form", err)
+		a := accountOf(t.TB, "CreateUser", user)
 		a.Username = t.name("renamed")
-		works(t.T, "UpdateAccount", t.store.UpdateAccount(t.Context(), a))
+		works(t.TB, "UpdateAccount", t.store.UpdateAccount(t.Context(), a))
 		user, err = t.store.LoadUser(t.Context(), a.ID)
-		works(t.T, "LoadUser", err)
+		works(t.TB, "LoadUser", err)
 		if got := nameOf(user); got != "Mike Müller" {
-			fail(t.T, "LoadUser after UpdateAccount: Name", got, "Mike Müller", "UpdateAccount writes the columns of the account, and no others")
+			fail(t.TB, "LoadUser after UpdateAccount: Name", got, "Mike Müller", "UpdateAccount writes the columns of the account, and no others")
 		}
 	})
 }

@@ -11,32 +11,36 @@ func (s userSuite[U]) names(t *testing.T) {
 	const canonical = "compare the canonical forms of auth.UsernameKey and auth.EmailKey, and store them beside what was typed"
 
 	s.run(t, "of one username in other cases, widths and compositions are the same", func(t *userTest[U]) {
-		for _, variants := range [][]string{
+		for i, variants := range [][]string{
 			{"mike", "MIKE", "Mike", "\uff4d\uff49\uff4b\uff45", "\uff2d\uff29\uff2b\uff25"},
 			{"jos\u00e9", "JOS\u00c9", "jose\u0301", "JOSE\u0301"},
 			{"\u03ac\u03bd\u03bd\u03b1", "\u0386\u039d\u039d\u0391"},
 			{"\u00e5sa", "\u00c5SA", "\u212bsa", "a\u030asa"},
 		} {
 			first := t.create(auth.Account{Username: t.name(variants[0])})
+			other := t.create(auth.Account{Email: t.email(fmt.Sprint("other-", i))})
 			for _, variant := range variants[1:] {
-				t.createFails(fmt.Sprintf("there is %q", first.Username), auth.Account{Username: t.name(variant)}, auth.ErrUsernameTaken,
-					canonical+"; lower-casing or EqualFold is not enough")
+				const mend = canonical + "; lower-casing or EqualFold is not enough"
+				t.createFails(fmt.Sprintf("there is %q", first.Username), auth.Account{Username: t.name(variant)}, auth.ErrUsernameTaken, mend)
+				t.updateFails(fmt.Sprintf("there is %q", first.Username), other, auth.Account{Username: t.name(variant)}, auth.ErrUsernameTaken, mend)
 			}
-			t.holds("after CreateUser of variants", first, canonical)
+			t.holds("after CreateUser and UpdateAccount of variants", first, canonical)
 		}
 	})
 	s.run(t, "of one address in other cases and alphabets are the same", func(t *userTest[U]) {
 		tag := t.tag
-		for _, variants := range [][]string{
+		for i, variants := range [][]string{
 			{"mike" + tag + "@x.example", "MIKE" + tag + "@x.example", "mike" + tag + "@X.EXAMPLE"},
 			{tag + "@\u00e4.example", tag + "@xn--4ca.example", tag + "@\u00c4.example", tag + "@a\u0308.example", tag + "@XN--4CA.EXAMPLE"},
 		} {
 			first := t.create(auth.Account{Email: variants[0]})
+			other := t.create(auth.Account{Username: t.name(fmt.Sprint("other-", i))})
 			for _, variant := range variants[1:] {
-				t.createFails(fmt.Sprintf("there is <%s>", first.Email), auth.Account{Email: variant}, auth.ErrEmailTaken,
-					canonical+"; the domain has an ASCII form")
+				const mend = canonical + "; the domain has an ASCII form"
+				t.createFails(fmt.Sprintf("there is <%s>", first.Email), auth.Account{Email: variant}, auth.ErrEmailTaken, mend)
+				t.updateFails(fmt.Sprintf("there is <%s>", first.Email), other, auth.Account{Email: variant}, auth.ErrEmailTaken, mend)
 			}
-			t.holds("after CreateUser of variants", first, canonical)
+			t.holds("after CreateUser and UpdateAccount of variants", first, canonical)
 		}
 	})
 	s.run(t, "that only look alike are different", func(t *userTest[U]) {
@@ -53,10 +57,10 @@ func (s userSuite[U]) names(t *testing.T) {
 		for i, a := range all {
 			user, err := t.store.CreateUser(t.Context(), a, nil)
 			if err != nil {
-				fail(t.T, fmt.Sprintf("CreateUser of %q <%s>, which nobody has", a.Username, a.Email), err, "no error", mend)
+				fail(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>, which nobody has", a.Username, a.Email), err, "no error", mend)
 				continue
 			}
-			all[i].ID = accountOf(t.T, "CreateUser", user).ID
+			all[i].ID = accountOf(t.TB, "CreateUser", user).ID
 		}
 		for _, a := range all {
 			if a.ID != "" {

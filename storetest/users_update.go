@@ -19,7 +19,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 	// update saves an account and returns it as the store then must have it.
 	update := func(t *userTest[U], a auth.Account) auth.Account {
 		t.Helper()
-		works(t.T, "UpdateAccount with the stored Version", t.store.UpdateAccount(t.Context(), a))
+		works(t.TB, "UpdateAccount with the stored Version", t.store.UpdateAccount(t.Context(), a))
 		a.Version++
 		return a
 	}
@@ -61,7 +61,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		stale.ID, stale.Stamp = old.ID, auth.NewSecret("stale")
 		for _, version := range []int64{old.Version, now.Version + 1, 0, -now.Version} {
 			stale.Version = version
-			fails(t.T, fmt.Sprintf("UpdateAccount with the Version %d, while %d is stored", version, now.Version),
+			fails(t.TB, fmt.Sprintf("UpdateAccount with the Version %d, while %d is stored", version, now.Version),
 				t.store.UpdateAccount(t.Context(), stale), auth.ErrConflict, compare)
 			t.holds("after a refused UpdateAccount", now, compare)
 		}
@@ -70,42 +70,85 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		t.free("after a refused UpdateAccount", auth.Account{Username: stale.Username, Email: stale.Email}, atomic)
 	})
 	s.run(t, "of 50 racers with one Version, one wins", func(t *userTest[U]) {
-		a := t.create(t.account("mike"))
-		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
-			mine := a.Clone()
-			mine.Stamp = auth.NewSecret(fmt.Sprint("racer ", i))
-			return t.store.UpdateAccount(ctx, mine)
+		again(t.TB, func(round int) {
+			a := t.create(t.account(fmt.Sprint("mike-", round)))
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+				mine := a.Clone()
+				mine.Stamp = auth.NewSecret(fmt.Sprint("racer ", i))
+				return t.store.UpdateAccount(ctx, mine)
+			})
+			winner := oneWins(t.TB, "UpdateAccount by 50 racers with one Version", errs, auth.ErrConflict, compare)
+			a.Stamp, a.Version = auth.NewSecret(fmt.Sprint("racer ", winner)), a.Version+1
+			t.holds("after the race", a, "the account is the winner's; "+compare)
 		})
-		winner := oneWins(t.T, "UpdateAccount by 50 racers with one Version", errs, auth.ErrConflict, compare)
-		a.Stamp, a.Version = auth.NewSecret(fmt.Sprint("racer ", winner)), a.Version+1
-		t.holds("after the race", a, "the account is the winner's; "+compare)
 	})
-	s.run(t, "of 50 racers who want one username, one wins", func(t *userTest[U]) {
-		all := make([]auth.Account, racers)
-		for i := range all {
-			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
-		}
-		errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
-			mine := all[i]
-			mine.Username = t.name("wanted")
-			return t.store.UpdateAccount(ctx, mine)
+	s.run(t, "loses nothing that racers count", func(t *userTest[U]) {
+		const counters, each = 10, 5
+		a := t.create(auth.Account{Username: t.name("mike")})
+		errs := race(t.Context(), counters, func(ctx context.Context, _ int) error {
+			return count(counters*each, each, func() error {
+				user, err := t.store.LoadUser(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				mine, err := copyAccount(user)
+				if err != nil {
+					return err
+				}
+				mine.Stamp = auth.NewSecret(mine.Stamp.Reveal() + "+")
+				return t.store.UpdateAccount(ctx, mine)
+			})
 		})
-		const mend = "a UNIQUE index on the canonical name must refuse, or one lock be held over look and write"
-		winner := oneWins(t.T, "UpdateAccount to one username by 50 racers", errs, auth.ErrUsernameTaken, mend)
-		for i, a := range all {
-			if i == winner {
-				a.Username, a.Version = t.name("wanted"), a.Version+1
+		for _, err := range errs {
+			works(t.TB, "LoadUser and UpdateAccount until it does not conflict", err)
+		}
+		a.Stamp, a.Version = auth.NewSecret(strings.Repeat("+", counters*each)), a.Version+counters*each
+		t.holds("after 10 racers counted 5 times each", a, compare)
+	})
+	for _, wanted := range []struct {
+		name  string
+		taken error
+		set   func(t *userTest[U], a *auth.Account, round, i int)
+	}{
+		{"username", auth.ErrUsernameTaken, func(t *userTest[U], a *auth.Account, round, i int) {
+			names := spellings(t.name(fmt.Sprint("josé-", round)))
+			a.Username = names[i%len(names)]
+		}},
+		{"address", auth.ErrEmailTaken, func(t *userTest[U], a *auth.Account, round, i int) {
+			a.Email = t.email(fmt.Sprint("wanted-", round))
+			if i%2 == 1 {
+				a.Email = strings.ToUpper(a.Email)
 			}
-			t.holds("after the race", a, atomic+"; "+mend)
-		}
-	})
+		}},
+	} {
+		s.run(t, "of 50 racers who want one "+wanted.name+", one wins", func(t *userTest[U]) {
+			all := make([]auth.Account, racers)
+			for i := range all {
+				all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i)), Email: t.email(fmt.Sprint("racer-", i))})
+			}
+			again(t.TB, func(round int) {
+				errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+					mine := all[i]
+					wanted.set(t, &mine, round, i)
+					return t.store.UpdateAccount(ctx, mine)
+				})
+				const mend = "a UNIQUE index on the canonical name must refuse, or one lock be held over look and write"
+				winner := oneWins(t.TB, "UpdateAccount to one "+wanted.name+", in several spellings, by 50 racers", errs, wanted.taken, mend)
+				wanted.set(t, &all[winner], round, winner)
+				all[winner].Version++
+				for _, a := range all {
+					t.holds("after the race", a, atomic+"; "+mend)
+				}
+			})
+		})
+	}
 	s.run(t, "of an unknown ID", func(t *userTest[U]) {
 		const mend = "UPDATE and count the rows; never insert"
 		t.create(t.account("somebody"))
 		for i, id := range strange() {
 			a := t.account(fmt.Sprint("unknown-", i))
 			a.ID = id
-			fails(t.T, "UpdateAccount of the ID "+brief(id), t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
+			fails(t.TB, "UpdateAccount of the ID "+brief(id), t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
 			t.noUser("after UpdateAccount of an unknown ID", a.Username, mend)
 		}
 	})
@@ -115,12 +158,12 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		changed.ID, changed.Version = second.ID, second.Version
 
 		changed.Username = strings.ToUpper(first.Username)
-		fails(t.T, "UpdateAccount to a username that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrUsernameTaken, "the errors are those of CreateUser")
+		fails(t.TB, "UpdateAccount to a username that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrUsernameTaken, "the errors are those of CreateUser")
 		t.holds("after a refused UpdateAccount", second, atomic)
 		t.noUser("after a refused UpdateAccount", changed.Email, atomic)
 
 		changed.Username, changed.Email = t.name("free"), first.Email
-		fails(t.T, "UpdateAccount to an address that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrEmailTaken, "the errors are those of CreateUser")
+		fails(t.TB, "UpdateAccount to an address that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrEmailTaken, "the errors are those of CreateUser")
 		t.holds("after a refused UpdateAccount", second, atomic)
 		t.noUser("after a refused UpdateAccount", changed.Username, atomic)
 
@@ -133,10 +176,10 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		a := t.create(t.account("mike"))
 		bad := a
 		bad.Username = t.email("anna")
-		fails(t.T, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "the errors are those of CreateUser")
+		fails(t.TB, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "the errors are those of CreateUser")
 		bad = a
 		bad.Email = "anna@localhost"
-		fails(t.T, "UpdateAccount to what is no address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "the errors are those of CreateUser")
+		fails(t.TB, "UpdateAccount to what is no address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "the errors are those of CreateUser")
 		t.holds("after a refused UpdateAccount", a, atomic)
 	})
 	s.run(t, "frees the old names", func(t *userTest[U]) {

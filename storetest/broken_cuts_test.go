@@ -1,0 +1,261 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/storetest"
+)
+
+// These stores do everything right, until a connection is cut.
+
+// lost reports whether the server has not answered.
+func lost(err error) bool {
+	return err != nil && !errors.As(err, new(answered))
+}
+
+// twice makes a call again if there was no answer.
+func twice(do func() error) error {
+	err := do()
+	if lost(err) {
+		return do()
+	}
+	return err
+}
+
+func brokenRecordCuts() []recordBreakage {
+	return []recordBreakage{
+		{"inserts again when no answer comes", "InsertRecord of a new key", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				return twice(func() error { return insert(ctx, r) })
+			}
+		}},
+		{"inserts over an expired record again when no answer comes", "InsertRecord over an expired record", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				return twice(func() error { return insert(ctx, r) })
+			}
+		}},
+		{"updates again when no answer comes", "UpdateRecord", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				return twice(func() error { return update(ctx, r) })
+			}
+		}},
+		{"takes again when no answer comes", "TakeRecord", func(s *records) {
+			take := s.take
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				var r auth.Record
+				err := twice(func() (err error) {
+					r, err = take(ctx, kind, key)
+					return err
+				})
+				return r, err
+			}
+		}},
+		{"takes no answer for a good one", "InsertRecord of a key that exists", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				err := insert(ctx, r)
+				if lost(err) {
+					return nil
+				}
+				return err
+			}
+		}},
+		{"takes no answer for a record that is not there", "GetRecord", func(s *records) {
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if lost(err) {
+					err = auth.ErrRecordNotFound
+				}
+				return r, err
+			}
+		}},
+		{"takes no answer for a conflict", "UpdateRecord", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				err := update(ctx, r)
+				if lost(err) {
+					err = auth.ErrConflict
+				}
+				return err
+			}
+		}},
+		{"returns the part of a list that has come", "ListRecords", func(s *records) {
+			s.list = func(ctx context.Context, kind, userID string) (list []auth.Record, err error) {
+				lines, err := s.client.call(ctx, request{Verb: "ListRecords", Record: auth.Record{Kind: kind, UserID: userID}})
+				for _, line := range lines {
+					if line.More {
+						list = append(list, line.Record)
+					}
+				}
+				if len(list) > 0 {
+					return list, nil
+				}
+				return nil, err
+			}
+		}},
+		{"saves Data first and Expires then", "UpdateRecord", func(s *records) {
+			update, insert := s.update, s.insert
+			s.update = func(ctx context.Context, r auth.Record) error {
+				old, err := s.get(ctx, r.Kind, r.Key)
+				if err != nil {
+					return err
+				}
+				expires := r.Expires
+				r.Expires = old.Expires
+				if err := update(ctx, r); err != nil {
+					return err
+				}
+				if _, err = s.take(ctx, r.Kind, r.Key); err != nil {
+					return err
+				}
+				r.Expires, r.UserID, r.Version = expires, old.UserID, r.Version+1
+				return insert(ctx, r)
+			}
+		}},
+		{"inserts the key first and Data then", "InsertRecord of a new key", func(s *records) {
+			insert := s.insert
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				data := r.Data
+				r.Data = nil
+				r.Version--
+				if err := insert(ctx, r); err != nil {
+					return err
+				}
+				r.Data = data
+				return s.update(ctx, r)
+			}
+		}},
+		{"deletes what it is to keep, and inserts it again", "DeleteRecords", func(s *records) {
+			remove := s.remove
+			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
+				var kept []auth.Record
+				for _, key := range keep {
+					if r, err := s.get(ctx, kind, key); err == nil && r.UserID == userID {
+						kept = append(kept, r)
+					}
+				}
+				if err := remove(ctx, kind, userID); err != nil {
+					return err
+				}
+				for _, r := range kept {
+					if err := s.insert(ctx, r); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+		}},
+		{"dials once", "GetRecord", func(s *records) { s.client.once = true }},
+	}
+}
+
+func brokenUserCuts() []userBreakage {
+	return []userBreakage{
+		{"creates again when no answer comes", "CreateUser", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				var u *storetest.User
+				err := twice(func() (err error) {
+					u, err = create(ctx, a, form)
+					return err
+				})
+				return u, err
+			}
+		}},
+		{"asks who has the name, and finds the new user", "CreateUser", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if err != nil {
+					if _, findErr := s.find(ctx, key(a.Username)); findErr == nil {
+						return nil, auth.ErrUsernameTaken
+					}
+				}
+				return u, err
+			}
+		}},
+		{"creates the account first and adds the address then", "CreateUser", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if a.Username == "" || a.Email == "" {
+					return create(ctx, a, form)
+				}
+				if _, err := s.find(ctx, key(a.Email)); err == nil {
+					return nil, auth.ErrEmailTaken
+				}
+				bare := a
+				bare.Email = ""
+				bare.Version--
+				u, err := create(ctx, bare, form)
+				if err != nil {
+					return nil, err
+				}
+				a.ID = u.ID
+				a.Version--
+				if err := s.update(ctx, a); err != nil {
+					return nil, err
+				}
+				return s.load(ctx, a.ID)
+			}
+		}},
+		{"updates again when no answer comes", "UpdateAccount", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				return twice(func() error { return update(ctx, a) })
+			}
+		}},
+		{"renames first and saves the rest then", "UpdateAccount", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				u, err := s.load(ctx, a.ID)
+				if err != nil {
+					return err
+				}
+				renamed := u.Account
+				if u.Version != a.Version {
+					return auth.ErrConflict
+				}
+				renamed.Username = a.Username
+				if err := update(ctx, renamed); err != nil {
+					return err
+				}
+				a.Version++
+				return update(ctx, a)
+			}
+		}},
+		{"deletes again when no answer comes", "DeleteUser", func(s *users) {
+			remove := s.remove
+			s.remove = func(ctx context.Context, id string) error {
+				return twice(func() error { return remove(ctx, id) })
+			}
+		}},
+		{"takes no answer for a user who is not there", "LoadUser", func(s *users) {
+			load := s.load
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				u, err := load(ctx, id)
+				if lost(err) {
+					err = auth.ErrUserNotFound
+				}
+				return u, err
+			}
+		}},
+		{"takes no answer for a name that is free", "CreateUser of a username that is taken", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if lost(err) {
+					return elsewhere(ctx, a, form)
+				}
+				return u, err
+			}
+		}},
+		{"dials once", "FindUser", func(s *users) { s.client.once = true }},
+	}
+}

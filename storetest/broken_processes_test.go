@@ -1,0 +1,201 @@
+package storetest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/storetest"
+)
+
+// These stores are right within one process, and share a server with others.
+
+func brokenRecordProcesses() []recordBreakage {
+	insertsThen := func(s *records) {
+		var mu sync.Mutex
+		replace := s.replace()
+		s.insert = func(ctx context.Context, r auth.Record) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, err := s.get(ctx, r.Kind, r.Key); err == nil {
+				return auth.ErrRecordExists
+			}
+			return replace(ctx, r)
+		}
+	}
+	takesThen := func(s *records) {
+		var mu sync.Mutex
+		take := s.take
+		s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			r, err := s.get(ctx, kind, key)
+			if err == nil {
+				_, _ = take(ctx, kind, key)
+			}
+			return r, err
+		}
+	}
+	comparesThen := func(s *records) {
+		var mu sync.Mutex
+		blind := s.overwrite()
+		s.update = func(ctx context.Context, r auth.Record) error {
+			mu.Lock()
+			defer mu.Unlock()
+			stored, err := s.get(ctx, r.Kind, r.Key)
+			if err != nil {
+				return err
+			}
+			if stored.Version != r.Version {
+				return auth.ErrConflict
+			}
+			return blind(ctx, r)
+		}
+	}
+	return []recordBreakage{
+		{"looks for the key and inserts then, under a lock of its own", "of 48 racers with one key, one wins", insertsThen},
+		{"looks for what has expired and replaces it then, under a lock of its own", "of 48 racers over an expired record, one wins", insertsThen},
+		{"gets and deletes then, under a lock of its own", "of 48 racers who take a record, one wins", takesThen},
+		{"takes whatever is there by then, under a lock of its own", "of 24 racers who insert and 24 who take, no record is lost or taken twice", takesThen},
+		{"compares Versions under a lock of its own", "of 48 racers with one Version, one wins", comparesThen},
+		{"updates what it has read under a lock of its own", "that count lose nothing", comparesThen},
+		{"keeps in memory what it has read", "see at once what another has written", func(s *records) {
+			var kept memory[auth.Record]
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if r, ok := kept.get(name(kind, key)); ok {
+					return r, nil
+				}
+				r, err := get(ctx, kind, key)
+				if err == nil {
+					kept.put(name(kind, key), r)
+				}
+				return r, err
+			}
+			update, take := s.update, s.take
+			s.update = func(ctx context.Context, r auth.Record) error {
+				kept.drop(name(r.Kind, r.Key))
+				return update(ctx, r)
+			}
+			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				kept.drop(name(kind, key))
+				return take(ctx, kind, key)
+			}
+		}},
+		{"keeps in memory what it has not found", "see at once what another has written", func(s *records) {
+			var missing memory[bool]
+			get, insert := s.get, s.insert
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				if missing.has(name(kind, key)) {
+					return auth.Record{}, auth.ErrRecordNotFound
+				}
+				r, err := get(ctx, kind, key)
+				if errors.Is(err, auth.ErrRecordNotFound) {
+					missing.put(name(kind, key), true)
+				}
+				return r, err
+			}
+			s.insert = func(ctx context.Context, r auth.Record) error {
+				missing.drop(name(r.Kind, r.Key))
+				return insert(ctx, r)
+			}
+		}},
+	}
+}
+
+func brokenUserProcesses() []userBreakage {
+	// guards makes the store look for a name under a lock, and save the account
+	// then whatever the server says of the name.
+	guards := func(taken error, name func(a auth.Account) string) func(s *users) {
+		return func(s *users) {
+			var mu sync.Mutex
+			create, update := s.create, s.update
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if _, err := s.find(ctx, key(name(a))); err == nil {
+					return nil, taken
+				}
+				u, err := create(ctx, a, form)
+				if errors.Is(err, taken) {
+					return elsewhere(ctx, a, form)
+				}
+				return u, err
+			}
+			s.update = func(ctx context.Context, a auth.Account) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if u, err := s.find(ctx, key(name(a))); err == nil && u.ID != a.ID {
+					return taken
+				}
+				return unless(update(ctx, a), taken)
+			}
+		}
+	}
+	username := func(a auth.Account) string { return a.Username }
+	email := func(a auth.Account) string { return a.Email }
+	compares := func(s *users) {
+		var mu sync.Mutex
+		blind := overwrite(s)
+		s.update = func(ctx context.Context, a auth.Account) error {
+			mu.Lock()
+			defer mu.Unlock()
+			u, err := s.load(ctx, a.ID)
+			if err != nil {
+				return err
+			}
+			if u.Version != a.Version {
+				return auth.ErrConflict
+			}
+			return blind(ctx, a)
+		}
+	}
+	return []userBreakage{
+		{"guards usernames by a lock of its own", "of 48 racers with one username, one wins", guards(auth.ErrUsernameTaken, username)},
+		{"guards addresses by a lock of its own", "of 48 racers with one address, one wins", guards(auth.ErrEmailTaken, email)},
+		{"guards usernames in UpdateAccount by a lock of its own", "of 48 racers who want one username, one wins", guards(auth.ErrUsernameTaken, username)},
+		{"compares Versions under a lock of its own", "of 48 racers with one Version, one wins", compares},
+		{"updates what it has read under a lock of its own", "that count lose nothing", compares},
+		{"counts IDs in memory", "give every account an ID of its own", func(s *users) {
+			var mu sync.Mutex
+			last := 0
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				last++
+				a.ID = fmt.Sprint(last)
+				return create(ctx, a, form)
+			}
+		}},
+		{"keeps in memory what it has loaded", "see at once what another has written", func(s *users) {
+			var kept memory[storetest.User]
+			load, update := s.load, s.update
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				if u, ok := kept.get(id); ok {
+					return &u, nil
+				}
+				u, err := load(ctx, id)
+				if err == nil {
+					kept.put(id, *u)
+				}
+				return u, err
+			}
+			s.update = func(ctx context.Context, a auth.Account) error {
+				kept.drop(a.ID)
+				return update(ctx, a)
+			}
+		}},
+	}
+}
+
+// unless returns nil for an error that is not minded.
+func unless(err, unminded error) error {
+	if errors.Is(err, unminded) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,19 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+)
+
+func (s userSuite[U]) context(t *testing.T) {
+	for _, d := range userDeeds[U]() {
+		for _, ending := range endings() {
+			s.run(t, ending.name+", "+d.name+" does nothing", func(t *userTest[U]) {
+				testDead(d.make(t, t.store, "mike"), ending)
+			})
+		}
+		s.run(t, "broken off, "+d.name+" has happened or has not", func(t *userTest[U]) {
+			testBroken(t, func(i int) deed { return d.make(t, t.store, fmt.Sprint("mike-", i)) })
+		})
+	}
+}

@@ -1,0 +1,179 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/go-login/auth"
+)
+
+// races has what different verbs do to one another, and names that cross. Races
+// of a verb with itself are with the verb.
+func (s userSuite[U]) races(t *testing.T) {
+	const reserves = "a UNIQUE index on the canonical name must refuse, in CreateUser and in UpdateAccount, or one lock be held over look and write"
+
+	s.run(t, "of CreateUser and UpdateAccount for one username, one wins", func(t *userTest[U]) {
+		all := make([]auth.Account, racers)
+		for i := range all {
+			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
+		}
+		again(t.TB, func(round int) {
+			wanted := t.name(fmt.Sprint("wanted-", round))
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+				if i%2 == 0 {
+					_, err := t.tryCreate(ctx, auth.Account{Username: wanted})
+					return err
+				}
+				mine := all[i]
+				mine.Username = wanted
+				return t.store.UpdateAccount(ctx, mine)
+			})
+			winner := oneWins(t.TB, "CreateUser of a username and UpdateAccount to it by 50 racers", errs, auth.ErrUsernameTaken, reserves)
+			for i := range all {
+				if i == winner && i%2 == 1 {
+					all[i].Username, all[i].Version = wanted, all[i].Version+1
+				}
+				if i%2 == 1 {
+					t.holds("after the race", all[i], reserves)
+				}
+			}
+		})
+	})
+	s.run(t, "of CreateUser whose usernames and addresses cross, every refusal is true", func(t *userTest[U]) {
+		again(t.TB, func(round int) {
+			account := func(i int) auth.Account {
+				return auth.Account{Username: t.name(fmt.Sprintf("name-%d-%d", round, i%7)), Email: t.email(fmt.Sprintf("address-%d-%d", round, i%5))}
+			}
+			t.create(auth.Account{Email: account(0).Email}) // so that some are refused for it
+			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
+				_, err := t.tryCreate(ctx, account(i))
+				return err
+			})
+			for i, err := range errs {
+				a := account(i)
+				did := fmt.Sprintf("CreateUser of %.100q <%.100s>, racing others with one of these names", a.Username, a.Email)
+				refused := a.Username
+				switch {
+				case err == nil:
+					user, err := t.store.FindUser(t.Context(), a.Username)
+					works(t.TB, did+", which returned nil: FindUser", err)
+					if got := accountOf(t.TB, "FindUser", user).Email; got != a.Email {
+						fail(t.TB, did+", which returned nil: FindUser of the username: Email", got, a.Email, reserves)
+					}
+					continue
+				case errors.Is(err, auth.ErrEmailTaken):
+					refused = a.Email
+				case !errors.Is(err, auth.ErrUsernameTaken):
+					fail(t.TB, did, err, "no error, ErrUsernameTaken or ErrEmailTaken", "if the database was busy or saw a deadlock, retry inside the store")
+					return
+				}
+				if _, findErr := t.store.FindUser(t.Context(), refused); findErr != nil {
+					fail(t.TB, did, err, fmt.Sprintf("another error: nobody has got %q (%v)", refused, findErr),
+						"a name is taken by an account, and not by a call that is refused itself: reserve both names in one transaction, and wait for who is at it")
+				}
+			}
+		})
+	})
+	s.run(t, "of UpdateAccount and 49 readers, the user is always there, whole, and never older than before", func(t *userTest[U]) {
+		again(t.TB, func(round int) { t.read(fmt.Sprint("mike-", round)) })
+	})
+	s.run(t, "of FindUser and a name that changes hands, nobody else is found", func(t *userTest[U]) {
+		a, b := t.create(auth.Account{Username: t.name("first")}), t.create(auth.Account{Username: t.name("second")})
+		names := []string{a.Username, b.Username, t.name("third")}
+		free := names[2]
+		again(t.TB, func(int) {
+			for _, err := range race(t.Context(), racers, func(ctx context.Context, i int) error {
+				if i > 0 {
+					key := names[i%3]
+					user, err := t.store.FindUser(ctx, key)
+					if err != nil {
+						return unless(err, auth.ErrUserNotFound)
+					}
+					if got, err := copyAccount(user); err != nil || got.Username != key {
+						return fmt.Errorf("FindUser(%q) returned the user %q (error: %w)", key, got.Username, err)
+					}
+					return nil
+				}
+				for range 6 { // by turns they take the name that the other has given up
+					old := a.Username
+					a.Username = free
+					if err := t.store.UpdateAccount(ctx, a); err != nil {
+						return fmt.Errorf("UpdateAccount to a username that is free: %w", err)
+					}
+					a.Version++
+					a, b, free = b, a, old
+				}
+				return nil
+			}) {
+				if err != nil {
+					fail(t.TB, "FindUser while names change hands", err, "the user who has the name now, or ErrUserNotFound",
+						"find the user by the name in one query, or under one lock; do not look up an ID first, and load whoever has it then")
+					t.FailNow()
+				}
+			}
+		})
+	})
+}
+
+// stamped sets Stamp to what goes with the Version.
+func stamped(a auth.Account, version int64) auth.Account {
+	a.Version = version
+	a.Stamp = auth.NewSecret(fmt.Sprint("stamp of the Version ", version))
+	return a
+}
+
+// read has one racer change an account while the others read it.
+func (t *userTest[U]) read(base string) {
+	t.Helper()
+	const updates, reads = 10, 3
+	first := t.create(stamped(t.account(base), 1))
+	const did = "reading a user while the account is updated"
+	for i, err := range race(t.Context(), racers, func(ctx context.Context, i int) error {
+		if i == 0 {
+			for version := range int64(updates) {
+				a := stamped(first, version+2)
+				a.Version = version + 1
+				if err := t.store.UpdateAccount(ctx, a); err != nil {
+					return fmt.Errorf("UpdateAccount by the only racer who does: %w", err)
+				}
+			}
+			return nil
+		}
+		last := int64(0)
+		for j := range reads {
+			var user U
+			var err error
+			switch (i + j) % 3 {
+			case 0:
+				user, err = t.store.LoadUser(ctx, first.ID)
+			case 1:
+				user, err = t.store.FindUser(ctx, first.Username)
+			case 2:
+				user, err = t.store.FindUser(ctx, first.Email)
+			}
+			if err != nil {
+				return fmt.Errorf("LoadUser or FindUser: %w", err)
+			}
+			a, err := copyAccount(user)
+			switch {
+			case err != nil:
+				return err
+			case a.Stamp.Reveal() != stamped(a, a.Version).Stamp.Reveal():
+				return fmt.Errorf("the Version %d with the Stamp %q", a.Version, a.Stamp.Reveal())
+			case a.Version < last:
+				return fmt.Errorf("the Version %d after the Version %d", a.Version, last)
+			}
+			last = a.Version
+		}
+		return nil
+	}) {
+		if err != nil {
+			fail(t.TB, fmt.Sprintf("%s: racer %d", did, i), err, "the user, as some update has left the account, and nothing older than what was read before",
+				"UpdateAccount changes the row in its place, in one statement; reads come from where writes go, and from no cache or replica")
+			t.FailNow()
+		}
+	}
+	t.holds("after "+did, stamped(first, updates+1), "every update that returned nil is there")
+}
