@@ -15,16 +15,18 @@ import (
 func TestUserStore(t *testing.T) { each(t, testUserStore) }
 
 func testUserStore(t *testing.T, e engine) {
+	db := e.dbs(t)
 	storetest.TestUserStore(t, func(t *testing.T, clock func() time.Time) auth.UserStore[*storetest.User] {
-		return sqlstore.New[storetest.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+		return sqlstore.New[storetest.User](db(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }
 
 func TestRecordStore(t *testing.T) { eachSetting(t, testRecordStore) }
 
 func testRecordStore(t *testing.T, e engine) {
+	db := e.dbs(t)
 	storetest.TestRecordStore(t, func(t *testing.T, clock func() time.Time) auth.RecordStore {
-		return sqlstore.NewRecords(e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+		return sqlstore.NewRecords(db(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }
 

@@ -82,6 +82,7 @@ func newSchema(t *testing.T) string {
 	t.Cleanup(func() { once(t, "pgx", server, "DROP SCHEMA "+name+" CASCADE") })
 	query := dsn.Query()
 	query.Set("search_path", name)
+	query.Set("synchronous_commit", "off") // no test here cuts the power
 	dsn.RawQuery = query.Encode()
 	return dsn.String()
 }
@@ -136,6 +137,17 @@ func (e engine) newDB(t *testing.T, options ...sqlstore.Option) *sql.DB {
 	db := e.connect(t, e.newDSN(t))
 	check(t, sqlstore.Migrate(t.Context(), db, e.dialect, options...))
 	return db
+}
+
+// dbs makes a database for each subtest where that is a file, and one for all
+// where a server takes a tenth of a second for it.
+func (e engine) dbs(t *testing.T) func(t *testing.T) *sql.DB {
+	t.Helper()
+	if e.dialect == sqlstore.SQLite {
+		return func(t *testing.T) *sql.DB { return e.newDB(t) }
+	}
+	db := e.newDB(t)
+	return func(*testing.T) *sql.DB { return db }
 }
 
 // inMemory returns a database of SQLite's that belongs to its one connection.
