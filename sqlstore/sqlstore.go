@@ -54,7 +54,7 @@
 // # Statements
 //
 // Every method is one statement; where that has changed nothing, some ask why with
-// another. The time is a parameter, from the store's clock, never the
+// another, and DeleteRecords asks whether anything is left. The time is a parameter, from the store's clock, never the
 // database's. A statement that the database gives up for another's sake (a
 // deadlock) is tried again; nothing else is. Statements are prepared once for
 // each connection, by database/sql, and go with the *sql.DB; on PostgreSQL that
