@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -318,4 +319,35 @@ func TestRotationDoesNotSlipThrough(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAllVerbsAtOnce has racers use a handful of records in every way there is. Nobody
+// learns that the database was busy.
+func TestAllVerbsAtOnce(t *testing.T) { eachSetting(t, testAllVerbsAtOnce) }
+
+func testAllVerbsAtOnce(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect)
+	verbs := []func(r auth.Record) error{
+		func(r auth.Record) error { return s.InsertRecord(t.Context(), r) },
+		func(r auth.Record) error { _, err := s.TakeRecord(t.Context(), r.Kind, r.Key); return err },
+		func(r auth.Record) error { return s.DeleteRecords(t.Context(), r.Kind, r.UserID, "1", "x") },
+		func(auth.Record) error { _, err := s.Cleanup(t.Context()); return err },
+		func(r auth.Record) error { return s.UpdateRecord(t.Context(), r) },
+		func(r auth.Record) error { return s.InsertRecord(t.Context(), r) },
+	}
+	var racers sync.WaitGroup
+	for i := range 10 {
+		racers.Go(func() {
+			for n := range 200 {
+				err := verbs[(i+n)%len(verbs)](auth.Record{
+					Kind: "kind", Key: strconv.Itoa(n % 7), UserID: strconv.Itoa(n % 3), Version: 1,
+					Expires: time.Now().Add(time.Duration(n%5) * 3 * time.Millisecond),
+				})
+				if err != nil && !errors.Is(err, auth.ErrRecordExists) && !errors.Is(err, auth.ErrRecordNotFound) && !errors.Is(err, auth.ErrConflict) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	racers.Wait()
 }

@@ -176,8 +176,27 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 }
 
 // tries is how often a statement is run that the database gives up. Of those in
-// a deadlock one goes on, so as many as there are racers would always do.
+// a deadlock one goes on, so as many as there are racers would always do. At the
+// isolation SERIALIZABLE of PostgreSQL who tries again at once may meet the same
+// others again, so after a few tries there is a wait, longer each time: 1.2 seconds
+// in all.
 const tries = 50
+
+// again waits before another try, and reports whether there is to be one.
+func again(ctx context.Context, try int, err error) bool {
+	if try == tries || !undone(err) {
+		return false
+	}
+	if try < 5 {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Duration(try) * time.Millisecond):
+		return true
+	}
+}
 
 // exec runs a statement and returns how many rows it changed.
 func (d *database) exec(ctx context.Context, query string, args ...any) (int64, error) {
@@ -190,7 +209,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 		switch {
 		case err == nil:
 			return result.RowsAffected()
-		case try == tries || !undone(err):
+		case !again(ctx, try, err):
 			return 0, err
 		}
 	}
@@ -206,7 +225,7 @@ func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, e
 	}
 	for try := 1; ; try++ {
 		list, err := readAll(ctx, d.pool, s, scan, args)
-		if err == nil || try == tries || !undone(err) {
+		if err == nil || !again(ctx, try, err) {
 			return list, err
 		}
 	}
