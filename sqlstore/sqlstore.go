@@ -42,7 +42,10 @@
 //	db, err := sql.Open("mysql", "user:password@tcp(db.example)/app?tls=true")
 //
 // The driver is github.com/go-sql-driver/mysql. It needs no option of ours, and
-// minds none (clientFoundRows, interpolateParams, parseTime). Leave
+// minds none of clientFoundRows, interpolateParams and parseTime. Leave the
+// connection's character set at utf8mb4, the driver's default: others cannot carry
+// every text, and where character_set_connection is not character_set_client the
+// server changes the bytes of keys and data. Leave
 // innodb_flush_log_at_trx_commit at 1. READ COMMITTED makes requests wait for
 // one another less than REPEATABLE READ, the default; either is safe.
 //
