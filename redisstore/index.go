@@ -95,14 +95,22 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 		return nil, err
 	}
 	var list []auth.Record
+	at := map[string]int{} // where a key is: one that is taken and inserted meanwhile has two entries
 	err := s.sweep(ctx, kind, userID, nil, findScript, func(member, text string) error {
 		r, _, err := decode(text)
 		if err != nil {
 			return err
 		}
-		if r.Kind, r.Key = kind, member[nonceLen:]; !r.Expired(s.now()) {
-			list = append(list, r)
+		r.Kind, r.Key = kind, member[nonceLen:]
+		if r.Expired(s.now()) {
+			return nil
 		}
+		if i, listed := at[r.Key]; listed {
+			list[i] = r
+			return nil
+		}
+		at[r.Key] = len(list)
+		list = append(list, r)
 		return nil
 	})
 	if err != nil {

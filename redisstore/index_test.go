@@ -387,3 +387,32 @@ func TestFiftyAtOnce(t *testing.T) {
 		t.Errorf("%d records and %d entries, want %d", n, entries, racers*4/5)
 	}
 }
+
+// A record that is replaced by one of the same key while the list is made is in
+// it once, and is the later one.
+func TestReplacedRecordsAreListedOnce(t *testing.T) {
+	f := newFixture(t)
+	s, spy := f.spied(t)
+	f.insert(t, "a", "b")
+	take := func(key string) {
+		_, err := f.TakeRecord(t.Context(), "session", key)
+		check(t, err)
+	}
+	n := 0
+	spy.before = func(string) {
+		switch n++; n {
+		case 2: // what is missing makes it look again
+			take("b")
+		case 3:
+			take("a")
+			r := f.record("a")
+			r.Version++
+			check(t, f.InsertRecord(t.Context(), r))
+		}
+	}
+	list, err := s.ListRecords(t.Context(), "session", "user")
+	check(t, err)
+	if len(list) != 1 || list[0].Version != f.record("a").Version+1 {
+		t.Errorf("listed are %v", list)
+	}
+}

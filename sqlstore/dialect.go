@@ -34,13 +34,14 @@ type grammar struct {
 	cleanup  string // deletes expired records; its parameters are the time, and how many at most
 	numbered bool   // parameters are $1, $2 … in place of ?
 	prepare  bool   // statements are kept prepared; pgx does that itself, and may be told not to
+	serial   bool   // there is one writer at a time
 	mysql    bool
 }
 
 func (d Dialect) grammar() (grammar, error) {
 	switch d {
 	case SQLite:
-		return grammar{schema: "schema/sqlite", prepare: true, cleanup: `
+		return grammar{schema: "schema/sqlite", prepare: true, serial: true, cleanup: `
 			DELETE FROM {prefix}records WHERE (kind, record_key) IN (
 				SELECT kind, record_key FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?)`}, nil
 	case Postgres:

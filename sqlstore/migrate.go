@@ -138,6 +138,12 @@ func (d *database) step(ctx context.Context, on session, part string, have int) 
 		}
 	}
 	if err := d.script(ctx, on, fmt.Sprintf("%s-%d", part, next), begun); err != nil {
+		if !begun && d.grammar.mysql {
+			// The database has refused it: a table of that name is not ours, and
+			// must not be taken for one that we have begun. Where the connection
+			// is lost and nobody knows, this fails as well.
+			_, _ = d.run(ctx, on, set, have, part)
+		}
 		return 0, err
 	}
 	_, err := d.run(ctx, on, set, next, part)

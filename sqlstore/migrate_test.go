@@ -114,8 +114,11 @@ func testMigrateRecords(t *testing.T, e engine) {
 	check(t, sqlstore.MigrateRecords(t.Context(), db, e.dialect))
 	check(t, sqlstore.NewRecords(db, e.dialect).InsertRecord(t.Context(), auth.Record{Kind: "k", Key: "k"}))
 
-	// A table of the application's own is not taken for one of ours.
-	wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, e.dialect))
+	// A table of the application's own is not taken for one of ours, however
+	// often we are asked.
+	for range 3 {
+		wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, e.dialect))
+	}
 	_, err = db.ExecContext(t.Context(), `DROP TABLE auth_users`)
 	check(t, err)
 	check(t, sqlstore.Migrate(t.Context(), db, e.dialect))

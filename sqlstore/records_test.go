@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,4 +265,89 @@ func testCleanup(t *testing.T, e engine) {
 		}
 		now = now.Add(time.Minute)
 	}
+}
+
+// A login goes on as a new record: inserted first, then the old one is taken.
+// A DeleteRecords that waits for another of the user's records meanwhile has
+// begun before the new one was there, and comes to the old one when it is gone.
+func TestRotationDoesNotSlipThrough(t *testing.T) {
+	for _, of := range []struct {
+		engine
+		lock, waiting string
+	}{
+		{
+			engine{"PostgreSQL", sqlstore.Postgres, "pgx", newSchema},
+			`SELECT 1 FROM auth_records WHERE record_key = 'other' FOR UPDATE`,
+			`SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))`,
+		},
+		{
+			engine{"MariaDB", sqlstore.MySQL, "mysql", func(t *testing.T) string { return newDatabase(t, "tx_isolation='READ-COMMITTED'") }},
+			`SELECT 1 FROM auth_records WHERE kind = 'session' AND record_key = 'other' FOR UPDATE`,
+			`SELECT count(*) FROM information_schema.innodb_lock_waits w JOIN information_schema.innodb_trx b
+				ON b.trx_id = w.blocking_trx_id WHERE b.trx_mysql_thread_id = CONNECTION_ID()`,
+		},
+	} {
+		t.Run(of.name, func(t *testing.T) {
+			db := of.newDB(t)
+			s := sqlstore.NewRecords(db, of.dialect)
+			insert := func(key string) {
+				t.Helper()
+				check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "session", Key: key, UserID: "1"}))
+			}
+			for _, key := range []string{"other", "p old", "z kept"} {
+				insert(key)
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			check(t, err)
+			defer func() { _ = tx.Rollback() }()
+			_, err = tx.ExecContext(t.Context(), of.lock)
+			check(t, err)
+			deleted := make(chan error, 1)
+			go func() { deleted <- s.DeleteRecords(t.Context(), "session", "1", "z kept") }()
+			for waiting := 0; waiting == 0; {
+				check(t, tx.QueryRowContext(t.Context(), of.waiting).Scan(&waiting))
+			}
+			insert("a new")
+			_, err = s.TakeRecord(t.Context(), "session", "p old")
+			taken := err == nil
+			check(t, tx.Commit())
+			check(t, <-deleted)
+			list, err := s.ListRecords(t.Context(), "session", "1")
+			check(t, err)
+			if taken && (len(list) != 1 || list[0].Key != "z kept") {
+				t.Errorf("left are %d, %v", len(list), list)
+			}
+		})
+	}
+}
+
+// TestAllVerbsAtOnce has racers use a handful of records in every way there is. Nobody
+// learns that the database was busy.
+func TestAllVerbsAtOnce(t *testing.T) { eachSetting(t, testAllVerbsAtOnce) }
+
+func testAllVerbsAtOnce(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect)
+	verbs := []func(r auth.Record) error{
+		func(r auth.Record) error { return s.InsertRecord(t.Context(), r) },
+		func(r auth.Record) error { _, err := s.TakeRecord(t.Context(), r.Kind, r.Key); return err },
+		func(r auth.Record) error { return s.DeleteRecords(t.Context(), r.Kind, r.UserID, "1", "x") },
+		func(auth.Record) error { _, err := s.Cleanup(t.Context()); return err },
+		func(r auth.Record) error { return s.UpdateRecord(t.Context(), r) },
+		func(r auth.Record) error { return s.InsertRecord(t.Context(), r) },
+	}
+	var racers sync.WaitGroup
+	for i := range 10 {
+		racers.Go(func() {
+			for n := range 200 {
+				err := verbs[(i+n)%len(verbs)](auth.Record{
+					Kind: "kind", Key: strconv.Itoa(n % 7), UserID: strconv.Itoa(n % 3), Version: 1,
+					Expires: time.Now().Add(time.Duration(n%5) * 3 * time.Millisecond),
+				})
+				if err != nil && !errors.Is(err, auth.ErrRecordExists) && !errors.Is(err, auth.ErrRecordNotFound) && !errors.Is(err, auth.ErrConflict) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	racers.Wait()
 }

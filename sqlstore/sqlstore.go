@@ -42,7 +42,10 @@
 //	db, err := sql.Open("mysql", "user:password@tcp(db.example)/app?tls=true")
 //
 // The driver is github.com/go-sql-driver/mysql. It needs no option of ours, and
-// minds none (clientFoundRows, interpolateParams, parseTime). Leave
+// minds none of clientFoundRows, interpolateParams and parseTime. Leave the
+// connection's character set at utf8mb4, the driver's default: others cannot carry
+// every text, and where character_set_connection is not character_set_client the
+// server changes the bytes of keys and data. Leave
 // innodb_flush_log_at_trx_commit at 1. READ COMMITTED makes requests wait for
 // one another less than REPEATABLE READ, the default; either is safe.
 //
@@ -54,7 +57,7 @@
 // # Statements
 //
 // Every method is one statement; where that has changed nothing, some ask why with
-// another. The time is a parameter, from the store's clock, never the
+// another, and DeleteRecords asks whether anything is left. The time is a parameter, from the store's clock, never the
 // database's. A statement that the database gives up for another's sake (a
 // deadlock) is tried again; nothing else is. Statements are prepared once for
 // each connection, by database/sql, and go with the *sql.DB; on PostgreSQL that
@@ -176,8 +179,27 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 }
 
 // tries is how often a statement is run that the database gives up. Of those in
-// a deadlock one goes on, so as many as there are racers would always do.
+// a deadlock one goes on, so as many as there are racers would always do. At the
+// isolation SERIALIZABLE of PostgreSQL who tries again at once may meet the same
+// others again, so after a few tries there is a wait, longer each time: 1.2 seconds
+// in all.
 const tries = 50
+
+// again waits before another try, and reports whether there is to be one.
+func again(ctx context.Context, try int, err error) bool {
+	if try == tries || !undone(err) {
+		return false
+	}
+	if try < 5 {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Duration(try) * time.Millisecond):
+		return true
+	}
+}
 
 // exec runs a statement and returns how many rows it changed.
 func (d *database) exec(ctx context.Context, query string, args ...any) (int64, error) {
@@ -190,7 +212,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 		switch {
 		case err == nil:
 			return result.RowsAffected()
-		case try == tries || !undone(err):
+		case !again(ctx, try, err):
 			return 0, err
 		}
 	}
@@ -206,7 +228,7 @@ func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, e
 	}
 	for try := 1; ; try++ {
 		list, err := readAll(ctx, d.pool, s, scan, args)
-		if err == nil || try == tries || !undone(err) {
+		if err == nil || !again(ctx, try, err) {
 			return list, err
 		}
 	}

@@ -258,6 +258,9 @@ func (s *Store[T, P]) encode(user P) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sqlstore: encoding a user's fields: %w", err)
 	}
+	if !utf8.Valid(text) { // a json.RawMessage, or a MarshalJSON, may yield anything
+		return "", errNoText
+	}
 	return string(text), nil
 }
 
@@ -309,7 +312,7 @@ func (r row) values() []any {
 		a.EmailVerified, a.PasswordHash, a.Stamp, a.Disabled, r.roles}
 }
 
-var errNoText = errors.New("sqlstore: a field of the account is not UTF-8, or has a NUL byte")
+var errNoText = errors.New("sqlstore: a field of the user is not UTF-8, or has a NUL byte")
 
 // isText reports whether every database takes s as text: PostgreSQL refuses
 // NUL bytes and what is not UTF-8.

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"reflect"
 	"strings"
@@ -117,6 +118,31 @@ func testProfileWithSecret(t *testing.T, e engine) {
 	check(t, err)
 	if got.Version != u.Version {
 		t.Error("it was saved")
+	}
+}
+
+// JSON of the application's own may hold bytes that are no text, which not every
+// database keeps.
+func TestProfileIsText(t *testing.T) { each(t, testProfileIsText) }
+
+func testProfileIsText(t *testing.T, e engine) {
+	type user struct {
+		auth.Account
+		Raw json.RawMessage
+	}
+	s := sqlstore.New[user](e.newDB(t), e.dialect)
+	u, err := s.CreateUser(t.Context(), auth.Account{Username: "ada"}, nil)
+	check(t, err)
+	for raw, want := range map[string]bool{`"é\u0000\ud800"`: true, "\"\xe9\"": false, "\"\x00\"": false} {
+		u.Raw = json.RawMessage(raw)
+		if err := s.UpdateProfile(t.Context(), u); (err == nil) != want {
+			t.Errorf("%q: %v", raw, err)
+		}
+		u, err = s.LoadUser(t.Context(), u.ID)
+		check(t, err)
+	}
+	if want := `"é\u0000\ud800"`; string(u.Raw) != want {
+		t.Errorf("got %q, want %q", u.Raw, want)
 	}
 }
 

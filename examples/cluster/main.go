@@ -115,7 +115,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	fmt.Fprintf(stdout, "Cluster is at %s (listening on %s)\n", baseURL, listener.Addr())
 
 	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.Postgres)) // Redis does so itself
-	return server.Serve(ctx, listener, newProxy(processes.addresses))
+	return server.Serve(ctx, listener, newProxy(processes.addresses, proxyPatience))
 }
 
 // work is what each of the processes does: it serves the application at an

@@ -45,10 +45,15 @@ func (a *addresses) turn() []string {
 	return turn
 }
 
+// proxyPatience is how long a process may take for a request, with its body: one
+// that hangs still takes connections, and would keep its clients for ever. It is
+// longer than the processes wait for their databases.
+const proxyPatience = 25 * time.Second
+
 // newProxy returns a proxy that hands requests to the processes in turn.
-func newProxy(a *addresses) http.Handler {
+func newProxy(a *addresses, patience time.Duration) http.Handler {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme = "http" // balancer says where
 			r.SetXForwarded()         // in place of what the client has sent
@@ -56,8 +61,11 @@ func newProxy(a *addresses) http.Handler {
 		Transport: &balancer{a, &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute}},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			status := http.StatusBadGateway
-			if errors.Is(err, errNobody) {
+			switch {
+			case errors.Is(err, errNobody):
 				status = http.StatusServiceUnavailable
+			case errors.Is(err, context.DeadlineExceeded):
+				status = http.StatusGatewayTimeout
 			}
 			if !errors.Is(err, context.Canceled) { // the client has not gone
 				log.Error("no answer", slog.Int("status", status), slog.String("method", r.Method), slog.Any("error", err))
@@ -65,6 +73,11 @@ func newProxy(a *addresses) http.Handler {
 			http.Error(w, http.StatusText(status), status)
 		},
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		proxy.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // errNobody says that no process takes connections.

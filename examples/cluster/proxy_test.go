@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A backend is a process as the proxy sees it.
@@ -41,7 +42,7 @@ func newSite(t *testing.T, list ...string) string {
 	for i, address := range list {
 		a.set(i, address)
 	}
-	proxy := httptest.NewServer(newProxy(a))
+	proxy := httptest.NewServer(newProxy(a, time.Minute))
 	t.Cleanup(proxy.Close)
 	return proxy.URL
 }
@@ -110,6 +111,22 @@ func TestProxyOnce(t *testing.T) {
 	}
 	if n := len(one.got) + len(other.got); n != 1 {
 		t.Errorf("it was sent %d times", n)
+	}
+}
+
+// TestProxyHangs: a process that is stopped still takes connections. Its clients
+// do not wait for ever.
+func TestProxyHangs(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	a := newAddresses(1)
+	a.set(0, listener.Addr().String())
+	proxy := httptest.NewServer(newProxy(a, 50*time.Millisecond))
+	t.Cleanup(proxy.Close)
+	if status, _ := post(t, proxy.URL); status != http.StatusGatewayTimeout {
+		t.Errorf("status %d", status)
 	}
 }
 
