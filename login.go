@@ -248,7 +248,7 @@ func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 	records, err := c.sessions.ListRecords(ctx, kindSession, h.userID)
 	return slices.ContainsFunc(records, func(r Record) bool {
 		other, _, ok := decodeSession(string(r.Data))
-		return ok && other.userID == r.UserID && other.loginID == h.loginID
+		return ok && other.userID == r.UserID && other.loginID == h.loginID && c.cfg.Now().Before(c.expires(other))
 	}), err
 }
 

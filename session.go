@@ -46,7 +46,7 @@ func (s *session) isLogin() bool { return s != nil && s.header.userID != "" }
 // encode sets the record's data and expiry from the header and the values.
 func (c *Core) encode(s *session) {
 	s.record.Data = append(s.header.encode(), s.values...)
-	s.record.Expires = c.expires(s.header)
+	s.record.Expires = c.kept(s.header)
 }
 
 // expires is when a session ends if nothing more happens. Limits run from the
@@ -59,6 +59,19 @@ func (c *Core) expires(h header) time.Time {
 		}
 	}
 	return end
+}
+
+// kept is until when the record of a session is kept: up to a quarter of
+// IdleTimeout longer than the session is good for, so that few touches put it
+// off. Databases have an index of it, and to change what is indexed is several
+// times the work.
+func (c *Core) kept(h header) time.Time {
+	end, step := h.created.Add(c.cfg.Lifetime), c.cfg.IdleTimeout/4
+	if step <= 0 {
+		return end
+	}
+	good := c.expires(h).Sub(h.created)
+	return earlier(h.created.Add(good-good%step+step), end)
 }
 
 // A state is what a request knows about its session. It lives from LoadAndSave

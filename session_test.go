@@ -340,6 +340,70 @@ func TestTokensAreHashedInTheStore(t *testing.T) {
 	}
 }
 
+// A session's record outlives it a little, so that few of its touches put off
+// when that is deleted; it is not good for longer.
+func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
+	clock := testapp.NewClock()
+	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
+	app := testapp.New(t, store, clock, func(c *auth.Config) { c.IdleTimeout, c.Lifetime = time.Hour, 3*time.Hour })
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	record := func() auth.Record {
+		records, err := store.ListRecords(t.Context(), "session", u.ID)
+		if err != nil || len(records) != 1 {
+			t.Fatalf("%d records, %v", len(records), err)
+		}
+		return records[0]
+	}
+	first := record()
+	end, last, changes := clock.Now().Add(3*time.Hour), first, 0
+	for range 120 {
+		clock.Advance(time.Minute)
+		c.Who()
+		r := record()
+		if r.Version == last.Version {
+			t.Fatal("the touch was not stored")
+		}
+		if !r.Expires.Equal(last.Expires) {
+			changes++
+		}
+		good := clock.Now().Add(time.Hour)
+		if r.Expires.Before(good) || r.Expires.After(good.Add(15*time.Minute)) || r.Expires.After(end) {
+			t.Fatalf("seen at %v and kept until %v", clock.Now(), r.Expires)
+		}
+		last = r
+	}
+	if changes < 6 || changes > 8 {
+		t.Errorf("%d changes of the expiry in two hours", changes)
+	}
+
+	clock.Advance(30 * time.Minute)
+	c.Who()
+	if r := record(); !r.Expires.Equal(end) {
+		t.Errorf("kept until %v, after its lifetime", r.Expires)
+	}
+}
+
+// A request that outlasts its login is not that of one which lives.
+func TestRequestOutlastsIdleLogin(t *testing.T) {
+	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })
+	u := app.Create(t, "susan", false)
+	app.Mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := app.User(r.Context()); err != nil {
+			t.Error(err)
+		}
+		app.Clock.Advance(time.Hour)
+		_, _, err := app.NewAPIToken(r.Context(), u, auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
+		if !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("got the error %v", err)
+		}
+	})
+	c := app.Client(t)
+	c.Login("susan")
+	c.Post("/slow")
+}
+
 func TestLimits(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })

@@ -42,14 +42,18 @@ func (d Dialect) grammar() (grammar, error) {
 	switch d {
 	case SQLite:
 		return grammar{schema: "schema/sqlite", prepare: true, serial: true, cleanup: `
-			DELETE FROM {prefix}records WHERE (kind, record_key) IN (
-				SELECT kind, record_key FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?)`}, nil
+			DELETE FROM {prefix}records WHERE rowid IN (
+				SELECT rowid FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?)`}, nil
 	case Postgres:
 		// What somebody else is at work on is left for the next time: waiting
 		// for it, with rows of our own locked, is how deadlocks come about.
+		// By ctid there is one way to do it; by key, a planner that does not
+		// know how many there are may read the whole table to find them. But
+		// a ctid names a row only within its partition, so the time is asked
+		// again.
 		return grammar{schema: "schema/postgres", numbered: true, cleanup: `
-			DELETE FROM {prefix}records WHERE (kind, record_key) IN (
-				SELECT kind, record_key FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ? FOR UPDATE SKIP LOCKED)`}, nil
+			DELETE FROM {prefix}records WHERE expires <= $1 AND ctid = ANY (ARRAY(
+				SELECT ctid FROM {prefix}records WHERE expires <= $1 ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED))`}, nil
 	case MySQL:
 		return grammar{schema: "schema/mysql", prepare: true, mysql: true, cleanup: mysqlCleanup}, nil
 	}

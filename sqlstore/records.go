@@ -190,7 +190,8 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 }
 
 // cleanupBatch is how many records a statement of Cleanup deletes. Whoever else
-// wants to write waits for as long as that takes, a few milliseconds.
+// wants to write waits for as long as that takes: a few milliseconds, and some
+// more in an SQLite file of a million records.
 const cleanupBatch = 500
 
 // turnFor is how long after a sign of life the turn of a process to clean up is

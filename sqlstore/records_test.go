@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -350,4 +351,35 @@ func testAllVerbsAtOnce(t *testing.T, e engine) {
 		})
 	}
 	racers.Wait()
+}
+
+// TestCleanupPartitions has records in two partitions of PostgreSQL's, where one
+// ctid names a row in each.
+func TestCleanupPartitions(t *testing.T) {
+	e := engine{dialect: sqlstore.Postgres, driver: "pgx", newDSN: newSchema}
+	db := e.newDB(t)
+	for _, statement := range []string{
+		`ALTER TABLE auth_records RENAME TO one`,
+		`CREATE TABLE auth_records (LIKE one, PRIMARY KEY (kind, record_key)) PARTITION BY HASH (kind, record_key)`,
+		`CREATE TABLE even PARTITION OF auth_records FOR VALUES WITH (MODULUS 2, REMAINDER 0)`,
+		`CREATE TABLE odd PARTITION OF auth_records FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+	} {
+		_, err := db.ExecContext(t.Context(), statement)
+		check(t, err)
+	}
+	s := sqlstore.NewRecords(db, e.dialect, sqlstore.WithClock(clock))
+	const n = 100
+	live := make([]string, n)
+	for i := range live {
+		live[i] = rand.Text()
+		check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "k", Key: live[i]}))
+		check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "k", Key: rand.Text(), Expires: start}))
+	}
+	if cleaned, err := s.Cleanup(t.Context()); err != nil || cleaned != n {
+		t.Errorf("cleaned up %d records, %v", cleaned, err)
+	}
+	for _, key := range live {
+		_, err := s.GetRecord(t.Context(), "k", key)
+		check(t, err)
+	}
 }
