@@ -265,3 +265,22 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("there are %v, and %d entries", listed, f.entries(t))
 	}
 }
+
+// What cannot be kept is refused, and leaves nothing in the index.
+func TestFarExpires(t *testing.T) {
+	f := newFixture(t)
+	for _, expires := range []time.Time{time.Unix(1<<60, 0), time.Unix(-1<<60, 0), time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		r := f.record("far")
+		r.Expires = expires
+		wantFailure(t, "InsertRecord", f.InsertRecord(t.Context(), r))
+		wantFailure(t, "UpdateRecord", f.UpdateRecord(t.Context(), r))
+	}
+	r := f.record("near")
+	r.Expires = time.Date(289_999, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := f.InsertRecord(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.GetRecord(t.Context(), r.Kind, r.Key); err != nil || !got.Expires.Equal(r.Expires) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -154,8 +154,14 @@ func (s *Records) checkWrite(ctx context.Context, r auth.Record) error {
 	if r.Expires.IsZero() && !s.durable {
 		return ErrNotDurable
 	}
+	if year := r.Expires.Year(); year < -290_000 || 290_000 < year {
+		return errTooFar
+	}
 	return nil
 }
+
+// errTooFar is for what microseconds cannot count.
+var errTooFar = errors.New("redisstore: Expires is not within 290000 years of now")
 
 // eval runs a script on a key. The client may send it again.
 func (s *Records) eval(ctx context.Context, script, key string, args ...any) *redis.Cmd {

@@ -46,7 +46,7 @@ func (s *Records) mysqlInsert(ctx context.Context, r auth.Record) (int64, error)
 // mysqlTake reads a record and deletes it if it is still, to the last bit, the
 // one that was read: who deletes it is the one who got it.
 func (s *Records) mysqlTake(ctx context.Context, kind, key string) ([]auth.Record, error) {
-	for {
+	for range tries {
 		found, err := s.read(ctx, kind, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
 			[]byte(kind), []byte(key), s.now())
 		if len(found) == 0 || err != nil {
@@ -61,7 +61,12 @@ func (s *Records) mysqlTake(ctx context.Context, kind, key string) ([]auth.Recor
 			return found, err
 		}
 	}
+	return nil, errNotRead
 }
+
+// errNotRead is what comes of a connection that gives back other bytes than it
+// was given.
+var errNotRead = errors.New("sqlstore: the record is never the one that was read: is the connection's character set utf8mb4?")
 
 // mysqlAlone calls f while no other process is in it. MySQL commits where a
 // table is created, so there is no transaction; a version says that somebody has

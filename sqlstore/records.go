@@ -41,6 +41,9 @@ func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
 	if len(r.Kind) > maxName || len(r.Key) > maxName || len(r.UserID) > maxName {
 		return errTooLong
 	}
+	if !keeps(r.Expires) {
+		return errTooFar
+	}
 	n, err := s.insert(ctx, r)
 	if err != nil {
 		return fmt.Errorf("sqlstore: inserting a record: %w", err)
@@ -89,6 +92,9 @@ func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record,
 func (s *Records) UpdateRecord(ctx context.Context, r auth.Record) error {
 	if r.Kind == "" || r.Key == "" {
 		return auth.ErrInvalidRecord
+	}
+	if !keeps(r.Expires) {
+		return errTooFar
 	}
 	kind, key, now := []byte(r.Kind), []byte(r.Key), s.now()
 	// The sum is Go's, which wraps around where a database's would not.
@@ -234,8 +240,11 @@ func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
 		}
 		if now := s.db.now(); turn.Expires.Sub(now) < turnFor/2 {
 			turn.Expires = now.Add(turnFor)
-			if err := s.UpdateRecord(ctx, turn); err != nil {
-				return total, err // it may be somebody else's turn by now
+			switch err := s.UpdateRecord(ctx, turn); {
+			case errors.Is(err, auth.ErrConflict), errors.Is(err, auth.ErrRecordNotFound):
+				return total, nil // we were away for long, and it is somebody else's
+			case err != nil:
+				return total, err
 			}
 			turn.Version++
 		}
@@ -270,6 +279,11 @@ func (s *Records) now() int64 {
 	}
 	return s.db.now().UnixMicro()
 }
+
+var errTooFar = errors.New("sqlstore: Expires is not within 290000 years of now")
+
+// keeps reports whether the microseconds of t can be counted.
+func keeps(t time.Time) bool { return -290_000 < t.Year() && t.Year() < 290_000 }
 
 // expiry is t as the column has it: microseconds, or NULL for never.
 func expiry(t time.Time) sql.NullInt64 {

@@ -353,6 +353,37 @@ func testAllVerbsAtOnce(t *testing.T, e engine) {
 	racers.Wait()
 }
 
+// What cannot be kept is refused, and changes nothing.
+func TestFarExpires(t *testing.T) { each(t, testFarExpires) }
+
+func testFarExpires(t *testing.T, e engine) {
+	s := sqlstore.NewRecords(e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+	r := auth.Record{Kind: "k", Key: "k", UserID: "u", Version: 1, Expires: time.Date(289_999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	check(t, s.InsertRecord(t.Context(), r))
+	for _, expires := range []time.Time{time.Unix(1<<60, 0), time.Unix(-1<<60, 0), time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		far := auth.Record{Kind: "k", Key: "far", UserID: "u", Expires: expires}
+		wantFailure(t, "InsertRecord", s.InsertRecord(t.Context(), far))
+		far.Key, far.Version = "k", 1
+		wantFailure(t, "UpdateRecord", s.UpdateRecord(t.Context(), far))
+	}
+	list, err := s.ListRecords(t.Context(), "k", "u")
+	if err != nil || len(list) != 1 || !list[0].Expires.Equal(r.Expires) || list[0].Version != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A connection that changes what passes through it is an error, and no loop.
+func TestTakeThroughAnotherCharacterSet(t *testing.T) {
+	dsn := newDatabase(t, "")
+	e := engines()[2]
+	check(t, sqlstore.Migrate(t.Context(), e.connect(t, dsn), e.dialect))
+	s := sqlstore.NewRecords(e.connect(t, dsn+"?character_set_client=latin1"), e.dialect)
+	check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "k", Key: "k", Data: []byte("\xff\x80")}))
+	if _, err := s.TakeRecord(t.Context(), "k", "k"); err != nil {
+		wantFailure(t, "TakeRecord", err)
+	}
+}
+
 // TestCleanupPartitions has records in two partitions of PostgreSQL's, where one
 // ctid names a row in each.
 func TestCleanupPartitions(t *testing.T) {
