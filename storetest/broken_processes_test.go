@@ -11,7 +11,18 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// These stores are right within one process, and share a server with others.
+// These stores are right within one process, and share a server with others. What
+// they do in two steps takes them some time.
+
+// dawdle is the time that a few more calls take, until it has been long enough.
+func dawdle(ctx context.Context, c *client) {
+	for range 10 {
+		if c.dawdled.Add(1) > 1000 {
+			return
+		}
+		_, _ = c.call(ctx, request{Verb: "nothing"})
+	}
+}
 
 func brokenRecordProcesses() []recordBreakage {
 	insertsThen := func(s *records) {
@@ -23,6 +34,7 @@ func brokenRecordProcesses() []recordBreakage {
 			if _, err := s.get(ctx, r.Kind, r.Key); err == nil {
 				return auth.ErrRecordExists
 			}
+			dawdle(ctx, s.client)
 			return replace(ctx, r)
 		}
 	}
@@ -34,6 +46,7 @@ func brokenRecordProcesses() []recordBreakage {
 			defer mu.Unlock()
 			r, err := s.get(ctx, kind, key)
 			if err == nil {
+				dawdle(ctx, s.client)
 				_, _ = take(ctx, kind, key)
 			}
 			return r, err
@@ -52,6 +65,7 @@ func brokenRecordProcesses() []recordBreakage {
 			if stored.Version != r.Version {
 				return auth.ErrConflict
 			}
+			dawdle(ctx, s.client)
 			return blind(ctx, r)
 		}
 	}
@@ -119,6 +133,7 @@ func brokenUserProcesses() []userBreakage {
 				if _, err := s.find(ctx, key(name(a))); err == nil {
 					return nil, taken
 				}
+				dawdle(ctx, s.client)
 				u, err := create(ctx, a, form)
 				if errors.Is(err, taken) {
 					return elsewhere(ctx, a, form)
@@ -131,6 +146,7 @@ func brokenUserProcesses() []userBreakage {
 				if u, err := s.find(ctx, key(name(a))); err == nil && u.ID != a.ID {
 					return taken
 				}
+				dawdle(ctx, s.client)
 				return unless(update(ctx, a), taken)
 			}
 		}
@@ -150,6 +166,7 @@ func brokenUserProcesses() []userBreakage {
 			if u.Version != a.Version {
 				return auth.ErrConflict
 			}
+			dawdle(ctx, s.client)
 			return blind(ctx, a)
 		}
 	}

@@ -713,24 +713,24 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"inserts with a cancelled context", "Context/cancelled, InsertRecord of a new key does nothing", func(s *records) {
+		{"inserts with a cancelled context", "Context/cancelled or expired, InsertRecord of a new key does nothing", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error { return insert(context.WithoutCancel(ctx), r) }
 		}},
-		{"takes, and then sees that the context is cancelled", "Context/cancelled, TakeRecord does nothing", func(s *records) {
+		{"takes, and then sees that the context is cancelled", "Context/cancelled or expired, TakeRecord does nothing", func(s *records) {
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := take(context.WithoutCancel(ctx), kind, key)
 				return r, errors.Join(err, ctx.Err())
 			}
 		}},
-		{"deletes with a cancelled context", "Context/cancelled, DeleteRecords does nothing", func(s *records) {
+		{"deletes with a cancelled context", "Context/cancelled or expired, DeleteRecords does nothing", func(s *records) {
 			remove := s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
 				return remove(context.WithoutCancel(ctx), kind, userID, slices.Clone(keep)...)
 			}
 		}},
-		{"takes a cancelled context for an unknown key", "Context/cancelled, GetRecord of an unknown key does nothing", func(s *records) {
+		{"takes a cancelled context for an unknown key", "Context/cancelled or expired, GetRecord of an unknown key does nothing", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				if ctx.Err() != nil {
@@ -922,7 +922,7 @@ func brokenRecords() []recordBreakage {
 				return get(ctx, kind, key[:min(len(key), 50)])
 			}
 		}},
-		{"minds contexts that are cancelled and no others", "Context/expired, UpdateRecord does nothing", func(s *records) {
+		{"minds contexts that are cancelled and no others", "Context/cancelled or expired, UpdateRecord does nothing", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				if errors.Is(ctx.Err(), context.Canceled) {
@@ -931,7 +931,7 @@ func brokenRecords() []recordBreakage {
 				return update(context.WithoutCancel(ctx), r)
 			}
 		}},
-		{"hides the error of the context", "Context/expired, ListRecords does nothing", func(s *records) {
+		{"hides the error of the context", "Context/cancelled or expired, ListRecords does nothing", func(s *records) {
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 				found, err := list(ctx, kind, userID)

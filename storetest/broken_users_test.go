@@ -531,26 +531,26 @@ func brokenUsers() []userBreakage {
 				}
 			})
 		}},
-		{"creates with a cancelled context", "Context/cancelled, CreateUser does nothing", func(s *users) {
+		{"creates with a cancelled context", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				return create(context.WithoutCancel(ctx), a, form)
 			}
 		}},
-		{"creates, and then sees that the context is cancelled", "Context/cancelled, CreateUser does nothing", func(s *users) {
+		{"creates, and then sees that the context is cancelled", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(context.WithoutCancel(ctx), a, form)
 				return u, errors.Join(err, ctx.Err())
 			}
 		}},
-		{"updates with a cancelled context", "Context/cancelled, UpdateAccount does nothing", func(s *users) {
+		{"updates with a cancelled context", "Context/cancelled or expired, UpdateAccount does nothing", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				return update(context.WithoutCancel(ctx), a)
 			}
 		}},
-		{"takes a cancelled context for an unknown user", "Context/cancelled, LoadUser does nothing", func(s *users) {
+		{"takes a cancelled context for an unknown user", "Context/cancelled or expired, LoadUser does nothing", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				if ctx.Err() != nil {
@@ -733,7 +733,7 @@ func brokenUsers() []userBreakage {
 		{"makes valid texts of stamps", "CreateUser/keeps or refuses what is no text, or too long", func(s *users) {
 			s.given(func(a *auth.Account) { a.Stamp = auth.NewSecret(strings.ToValidUTF8(a.Stamp.Reveal(), "\ufffd")) })
 		}},
-		{"minds contexts that are cancelled and no others", "Context/expired, CreateUser does nothing", func(s *users) {
+		{"minds contexts that are cancelled and no others", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if errors.Is(ctx.Err(), context.Canceled) {
@@ -742,7 +742,7 @@ func brokenUsers() []userBreakage {
 				return create(context.WithoutCancel(ctx), a, form)
 			}
 		}},
-		{"hides the error of the context", "Context/expired, FindUser does nothing", func(s *users) {
+		{"hides the error of the context", "Context/cancelled or expired, FindUser does nothing", func(s *users) {
 			find := s.find
 			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
 				u, err := find(ctx, key)

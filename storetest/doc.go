@@ -127,10 +127,10 @@
 //   - keeps the names of deleted users → DeleteUser/deletes the user and frees the names
 //   - returns the user that it keeps → Copies/what LoadUser and FindUser returned may be changed
 //   - keeps the Roles that it was given → Copies/what CreateUser was given and returned may be changed
-//   - creates with a cancelled context → Context/cancelled, CreateUser does nothing
-//   - creates, and then sees that the context is cancelled → Context/cancelled, CreateUser does nothing
-//   - updates with a cancelled context → Context/cancelled, UpdateAccount does nothing
-//   - takes a cancelled context for an unknown user → Context/cancelled, LoadUser does nothing
+//   - creates with a cancelled context → Context/cancelled or expired, CreateUser does nothing
+//   - creates, and then sees that the context is cancelled → Context/cancelled or expired, CreateUser does nothing
+//   - updates with a cancelled context → Context/cancelled or expired, UpdateAccount does nothing
+//   - takes a cancelled context for an unknown user → Context/cancelled or expired, LoadUser does nothing
 //   - looks for the new address and updates then → UpdateAccount/of 50 racers who want one address, one wins
 //   - overwrites what came in between → UpdateAccount/loses nothing that racers count
 //   - guards usernames in CreateUser alone → Races/of CreateUser and UpdateAccount for one username, one wins
@@ -143,8 +143,8 @@
 //   - cuts hashes at 255 bytes → CreateUser/keeps a hash of 400 bytes
 //   - cuts stamps at 65 535 bytes → CreateUser/keeps or refuses what is no text, or too long
 //   - makes valid texts of stamps → CreateUser/keeps or refuses what is no text, or too long
-//   - minds contexts that are cancelled and no others → Context/expired, CreateUser does nothing
-//   - hides the error of the context → Context/expired, FindUser does nothing
+//   - minds contexts that are cancelled and no others → Context/cancelled or expired, CreateUser does nothing
+//   - hides the error of the context → Context/cancelled or expired, FindUser does nothing
 //   - asks who has the name, and finds the new user → Context/broken off, CreateUser has happened or has not
 //   - renames first and saves the rest then → Context/broken off, UpdateAccount has happened or has not
 //   - deletes the user first and the names then → Context/broken off, DeleteUser has happened or has not
@@ -206,10 +206,10 @@
 //   - inserts records without a key → Invalid/InsertRecord without a kind or a name
 //   - keeps the Data that it was given → Copies/what InsertRecord was given may be changed
 //   - returns the Data that it keeps → Copies/what GetRecord returned may be changed
-//   - inserts with a cancelled context → Context/cancelled, InsertRecord of a new key does nothing
-//   - takes, and then sees that the context is cancelled → Context/cancelled, TakeRecord does nothing
-//   - deletes with a cancelled context → Context/cancelled, DeleteRecords does nothing
-//   - takes a cancelled context for an unknown key → Context/cancelled, GetRecord of an unknown key does nothing
+//   - inserts with a cancelled context → Context/cancelled or expired, InsertRecord of a new key does nothing
+//   - takes, and then sees that the context is cancelled → Context/cancelled or expired, TakeRecord does nothing
+//   - deletes with a cancelled context → Context/cancelled or expired, DeleteRecords does nothing
+//   - takes a cancelled context for an unknown key → Context/cancelled or expired, GetRecord of an unknown key does nothing
 //   - takes whatever is there by then → Races/of InsertRecord, GetRecord, UpdateRecord, TakeRecord and ListRecords on one key, no record ends twice
 //   - deletes the list of a user after the records → Races/of InsertRecord and DeleteRecords, GetRecord and ListRecords agree
 //   - fails to delete when it is busy → Races/of 50 DeleteRecords, all succeed
@@ -227,8 +227,8 @@
 //   - cuts kinds at 65 535 bytes → Huge/kinds of 1 MB are kept whole or refused
 //   - cuts user IDs at 65 535 bytes → Huge/user IDs of 1 MB are kept whole or refused
 //   - refuses long keys and finds what begins like them → Huge/keys of 1 MB are kept whole or refused
-//   - minds contexts that are cancelled and no others → Context/expired, UpdateRecord does nothing
-//   - hides the error of the context → Context/expired, ListRecords does nothing
+//   - minds contexts that are cancelled and no others → Context/cancelled or expired, UpdateRecord does nothing
+//   - hides the error of the context → Context/cancelled or expired, ListRecords does nothing
 //   - tries again when the context has ended → Context/broken off, InsertRecord of a new key has happened or has not
 //   - lists what it has not inserted yet → Context/broken off, InsertRecord of a new key has happened or has not
 //   - saves Data first and Expires then → Context/broken off, UpdateRecord has happened or has not

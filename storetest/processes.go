@@ -26,6 +26,7 @@ import (
 const (
 	processes     = 4
 	perProcess    = 12
+	meetings      = 3                   // how often a race is run at least: they may come one after the other
 	processTest   = "STORETEST_PROCESS" // the suite and the test that a process belongs to
 	processStore  = "STORETEST_STORE"   // the name of the store that it opens
 	processAnswer = "storetest: "       // the mark

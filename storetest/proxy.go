@@ -19,6 +19,9 @@ type proxy struct {
 	links []*link
 }
 
+// most is how many bytes pass at once, so that what is long comes in parts.
+const most = 4 << 10
+
 // A place is where a connection is cut, of which something has passed.
 type place int
 
@@ -145,7 +148,7 @@ type link struct {
 }
 
 func (p *proxy) requests(l *link) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, most)
 	for {
 		n, err := l.client.Read(buffer)
 		if n > 0 {
@@ -166,7 +169,7 @@ func (p *proxy) requests(l *link) {
 func (p *proxy) answers(l *link) {
 	defer close(l.done)
 	defer func() { _ = l.server.Close() }()
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, most)
 	for {
 		n, err := l.server.Read(buffer)
 		if n > 0 && !l.severed() {

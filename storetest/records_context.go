@@ -7,11 +7,11 @@ import (
 
 func (s recordSuite) context(t *testing.T) {
 	for _, d := range recordDeeds() {
-		for _, ending := range endings() {
-			s.run(t, ending.name+", "+d.name+" does nothing", func(t *recordTest) {
-				testDead(d.make(t, t.store, "key"), ending)
-			})
-		}
+		s.run(t, "cancelled or expired, "+d.name+" does nothing", func(t *recordTest) {
+			for _, ending := range endings() {
+				testDead(d.make(t, t.store, "key "+ending.name), ending)
+			}
+		})
 		s.run(t, "broken off, "+d.name+" has happened or has not", func(t *recordTest) {
 			testBroken(t, func(i int) deed { return d.make(t, t.store, fmt.Sprint("key ", i)) })
 		})

@@ -136,7 +136,7 @@ func recordDeeds() []recordDeed {
 			var all []auth.Record
 			for i := range 4 {
 				r := t.owned(fmt.Sprint(own, " ", i), own)
-				r.Data = make([]byte, 40_000)
+				r.Data = make([]byte, 5000)
 				all = append(all, r)
 			}
 			t.insert(all...)

@@ -38,7 +38,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 	const mend = "what must be one step must be one for the database, in a statement or a transaction: a lock of this process holds up no other"
 
 	run("of 48 racers with one key, one wins", func(t *recordTest) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			record := func(i int) auth.Record {
 				return t.owned(fmt.Sprint("key ", round), fmt.Sprintf("user %d of round %d", i, round))
 			}
@@ -48,7 +48,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		})
 	})
 	run("of 48 racers over an expired record, one wins", func(t *recordTest) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			record := func(user string) auth.Record { return t.owned(fmt.Sprint("key ", round), user) }
 			expired := record("user")
 			t.insert(expired)
@@ -61,7 +61,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		})
 	})
 	run("of 48 racers with one Version, one wins", func(t *recordTest) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			r := t.record(fmt.Sprint("key ", round))
 			t.insert(r)
 			racer := func(i int) auth.Record {
@@ -77,7 +77,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		})
 	})
 	run("of 48 racers who take a record, one wins", func(t *recordTest) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			r := t.record(fmt.Sprint("key ", round))
 			t.insert(r)
 			taken, errs := crew.race(t, c, func(int) call { return call{Verb: "TakeRecord", Record: r} })
@@ -87,7 +87,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		})
 	})
 	run("of 24 racers who insert and 24 who take, no record is lost or taken twice", func(t *recordTest) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			record := func(i int) auth.Record { return dated(t.record(fmt.Sprint("key ", round)), int64(i)<<20) }
 			answers, errs := crew.race(t, c, func(i int) call {
 				if i/processes%2 == 0 { // half of each process

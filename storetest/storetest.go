@@ -107,8 +107,14 @@ func race(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 // once is enough.
 func again(t testing.TB, round func(i int)) {
 	t.Helper()
+	repeat(t, 1, round)
+}
+
+// repeat is again with another least number of times.
+func repeat(t testing.TB, least int, round func(i int)) {
+	t.Helper()
 	begin := time.Now()
-	for i := 0; i < rounds && !t.Failed() && (i == 0 || time.Since(begin) < 50*time.Millisecond); i++ {
+	for i := 0; i < rounds && !t.Failed() && (i < least || time.Since(begin) < 50*time.Millisecond); i++ {
 		round(i)
 	}
 }

@@ -78,7 +78,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 					continue
 				}
 				a.ID = accountOf(t.TB, did, user).ID
-				t.holds("after "+did, a, mend)
+				t.loads("after "+did, a, mend)
 				if field == "ID" {
 					continue
 				}
@@ -88,7 +88,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 				set(&changed)
 				works(t.TB, "UpdateAccount with what CreateUser took, "+field+" "+name, t.store.UpdateAccount(t.Context(), changed))
 				changed.Version++
-				t.holds("after UpdateAccount with "+field+" "+name, changed, mend)
+				t.loads("after UpdateAccount with "+field+" "+name, changed, mend)
 			}
 		}
 	})

@@ -46,7 +46,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		}},
 	} {
 		run("of 48 racers with one "+one.name+", one wins", func(t *userTest[U]) {
-			again(t, func(round int) {
+			repeat(t, meetings, func(round int) {
 				answers, errs := crew.race(t, c, func(i int) call {
 					return call{Verb: "CreateUser", Account: personOf(one.of(t, round, i))}
 				})
@@ -58,7 +58,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		})
 	}
 	run("of 48 racers with one Version, one wins", func(t *userTest[U]) {
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			a := t.create(auth.Account{Username: t.name(fmt.Sprint("mike-", round))})
 			racer := func(i int) auth.Account {
 				mine := a
@@ -77,7 +77,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		for i := range all {
 			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
 		}
-		again(t, func(round int) {
+		repeat(t, meetings, func(round int) {
 			wanted := t.name(fmt.Sprint("wanted-", round))
 			_, errs := crew.race(t, c, func(i int) call {
 				mine := all[i]

@@ -127,7 +127,7 @@ func stamped(a auth.Account, version int64) auth.Account {
 // read has one racer change an account while the others read it.
 func (t *userTest[U]) read(base string) {
 	t.Helper()
-	const updates, reads = 10, 3
+	const updates, reads = 10, 2
 	first := t.create(stamped(t.account(base), 1))
 	const did = "reading a user while the account is updated"
 	for i, err := range race(t.Context(), racers, func(ctx context.Context, i int) error {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,7 +179,8 @@ func (s *wireServer) answer(r request) []reply {
 type client struct {
 	address string
 	clock   func() time.Time
-	once    bool // what is wrong with this one: it dials once
+	once    bool         // what is wrong with this one: it dials once
+	dawdled atomic.Int64 // or does something in two steps; see dawdle
 
 	mu   sync.Mutex
 	conn net.Conn
