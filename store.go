@@ -211,7 +211,8 @@ type RecordStore interface {
 	ListRecords(ctx context.Context, kind, userID string) ([]Record, error)
 
 	// DeleteRecords deletes a user's records of a kind, but for those whose
-	// keys are in keep. An empty userID is ErrInvalidRecord.
+	// keys are in keep. An empty userID is ErrInvalidRecord. It need not be one
+	// step: if it fails, some of the records may be gone, each of them wholly.
 	DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error
 }
 
