@@ -76,6 +76,26 @@ func brokenRecordCuts() []recordBreakage {
 				return r, err
 			}
 		}},
+		{"returns an empty record when no answer comes", "GetRecord of an unknown key", func(s *records) {
+			get := s.get
+			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
+				r, err := get(ctx, kind, key)
+				if lost(err) {
+					err = nil
+				}
+				return r, err
+			}
+		}},
+		{"takes no answer for an update", "UpdateRecord with a stale Version", func(s *records) {
+			update := s.update
+			s.update = func(ctx context.Context, r auth.Record) error {
+				err := update(ctx, r)
+				if lost(err) {
+					return nil
+				}
+				return err
+			}
+		}},
 		{"takes no answer for a conflict", "UpdateRecord", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -244,6 +264,33 @@ func brokenUserCuts() []userBreakage {
 					err = auth.ErrUserNotFound
 				}
 				return u, err
+			}
+		}},
+		{"returns an empty user when no answer comes", "FindUser of an unknown key", func(s *users) {
+			load, find := s.load, s.find
+			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
+				u, err := load(ctx, id)
+				if lost(err) {
+					return &storetest.User{}, nil
+				}
+				return u, err
+			}
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				u, err := find(ctx, key)
+				if lost(err) {
+					return &storetest.User{}, nil
+				}
+				return u, err
+			}
+		}},
+		{"takes no answer for an update", "UpdateAccount with a stale Version", func(s *users) {
+			update := s.update
+			s.update = func(ctx context.Context, a auth.Account) error {
+				err := update(ctx, a)
+				if lost(err) {
+					return nil
+				}
+				return err
 			}
 		}},
 		{"takes no answer for a name that is free", "CreateUser of a username that is taken", func(s *users) {

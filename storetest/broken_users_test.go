@@ -429,6 +429,36 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
+		{"takes any text for an address", "CreateUser/refuses what is no address", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				u, err := create(ctx, a, form)
+				if errors.Is(err, auth.ErrInvalidEmail) {
+					a.Email = ""
+					return create(ctx, a, form)
+				}
+				return u, err
+			}
+		}},
+		{"finds users by their ID as well", "FindUser/does not look for IDs", func(s *users) {
+			find := s.find
+			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
+				u, err := find(ctx, key)
+				if errors.Is(err, auth.ErrUserNotFound) {
+					return s.load(ctx, key)
+				}
+				return u, err
+			}
+		}},
+		{"hands a nil form on", "FormReader/gets an empty form for a nil one", func(s *users) {
+			create := s.create
+			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
+				if form == nil {
+					return nil, new(storetest.User).ReadForm(form)
+				}
+				return create(ctx, a, form)
+			}
+		}},
 		{"drops the form", "FormReader/reads the form of CreateUser", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, _ url.Values) (*storetest.User, error) {

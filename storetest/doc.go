@@ -119,6 +119,9 @@
 //   - replaces the user whose ID is given → CreateUser/refuses an ID that is in use
 //   - takes no address for an address → CreateUser/takes any number of accounts without a username, or an address
 //   - takes any text for a username → CreateUser/refuses what is no username
+//   - takes any text for an address → CreateUser/refuses what is no address
+//   - finds users by their ID as well → FindUser/does not look for IDs
+//   - hands a nil form on → FormReader/gets an empty form for a nil one
 //   - drops the form → FormReader/reads the form of CreateUser
 //   - saves before it reads the form → FormReader/that refuses leaves nothing behind
 //   - looks for taken names before it reads the form → FormReader/refuses before a taken name does
@@ -265,6 +268,8 @@
 //   - renames first and saves the rest then → UpdateAccount
 //   - deletes again when no answer comes → DeleteUser
 //   - takes no answer for a user who is not there → LoadUser
+//   - returns an empty user when no answer comes → FindUser of an unknown key
+//   - takes no answer for an update → UpdateAccount with a stale Version
 //   - takes no answer for a name that is free → CreateUser of a username that is taken
 //   - dials once → FindUser
 //
@@ -276,6 +281,8 @@
 //   - takes again when no answer comes → TakeRecord
 //   - takes no answer for a good one → InsertRecord of a key that exists
 //   - takes no answer for a record that is not there → GetRecord
+//   - returns an empty record when no answer comes → GetRecord of an unknown key
+//   - takes no answer for an update → UpdateRecord with a stale Version
 //   - takes no answer for a conflict → UpdateRecord
 //   - returns the part of a list that has come → ListRecords
 //   - saves Data first and Expires then → UpdateRecord
