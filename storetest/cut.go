@@ -60,7 +60,7 @@ func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx 
 		for number := 1; number <= enough && !t.Failed(); number++ {
 			c := &cut{place: place, number: number}
 			d := prepare(fmt.Sprintf("own-%d-%d", place, number))
-			d.ready = func() { works(t, c.String()+", and then other calls", recovers(t.Context(), ping)) }
+			d.ready = func() { recovers(t, ping) }
 			p.sever() // so that each begins with a connection on which nothing is prepared
 			d.ready()
 
@@ -91,11 +91,15 @@ func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx 
 
 // recovers calls ping until it works. A store may have to lose a call to see
 // that a connection is dead.
-func recovers(ctx context.Context, ping func(ctx context.Context) error) (err error) {
+func recovers(t *testing.T, ping func(ctx context.Context) error) {
+	t.Helper()
+	var err error
 	for range 5 {
-		if err = ping(ctx); err == nil {
-			return nil
+		if err = ping(t.Context()); err == nil {
+			return
 		}
 	}
-	return fmt.Errorf("the store does not recover: a connection that failed must go from the pool, and another be made (after 5 calls: %w)", err)
+	fail(t, "5 calls after the connection was lost", err, "no error from one of them, over a new connection",
+		"a connection that has failed must go from the pool, and another be made")
+	t.FailNow()
 }

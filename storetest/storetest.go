@@ -214,7 +214,9 @@ func (e ending) refused(t testing.TB, did string, err error) {
 		fail(t, did, err, want, mend+"; that nobody waited for the answer is not an answer")
 		return
 	}
-	fails(t, did, err, want, mend)
+	if !errors.Is(err, want) {
+		fail(t, did, fmt.Sprint(err), want, mend+" (errors.Is must find it)")
+	}
 }
 
 // answers are the errors that say something about the data. Every other one is a

@@ -222,7 +222,7 @@ func (c *client) call(ctx context.Context, r request) (list []reply, err error) 
 		c.in = json.NewDecoder(c.conn)
 	}
 	defer func() {
-		if err != nil {
+		if lost(err) {
 			c.hangUp()
 		}
 	}()
