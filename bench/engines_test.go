@@ -1,0 +1,231 @@
+package bench_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/redisstore"
+	"github.com/go-login/auth/sqlstore"
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/redis/go-redis/v9"
+	_ "modernc.org/sqlite"
+)
+
+// User is an application's.
+type User struct {
+	auth.Account
+	Name string
+}
+
+// A store is what an application lives on.
+type store struct {
+	auth.UserStore[*User]
+	records auth.RecordStore
+
+	db      *sql.DB // nil if it is none in SQL
+	dialect sqlstore.Dialect
+	cleanup func(context.Context) (int64, error)         // nil if it cleans up by itself
+	sizes   func(tb testing.TB) (bytes map[string]int64) // of all that is in it; nil if nobody can say
+	logged  func(tb testing.TB) (bytes int64)            // so far, in the log that makes writes last; nil likewise
+}
+
+// An engine makes stores, empty ones, which are gone when the benchmark ends.
+type engine struct {
+	name string
+	open func(tb testing.TB, c *clock, w *wire) *store
+}
+
+// engines are those that need no server, and those whose servers the
+// environment names; the others skip.
+func engines() []engine {
+	return []engine{
+		{"Memory", openMemory}, {"SQLite", openSQLite}, {"PostgreSQL", openPostgres}, {"MariaDB", openMariaDB}, {"Redis", openRedis},
+	}
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func openMemory(_ testing.TB, c *clock, _ *wire) *store {
+	users := memstore.New[User](memstore.WithClock(c.now))
+	return &store{UserStore: users, records: users}
+}
+
+// openSQLite opens a file as sqlstore recommends.
+func openSQLite(tb testing.TB, c *clock, _ *wire) *store {
+	check(tb, registerFill())
+	path := filepath.Join(tb.TempDir(), "app.db")
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(path)+
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	check(tb, err)
+	s := newSQL(tb, c, sqlstore.SQLite, db)
+	s.sizes = func(tb testing.TB) map[string]int64 { return map[string]int64{"all": size(tb, path)} }
+	s.logged = func(tb testing.TB) int64 { return size(tb, path+"-wal") }
+	return s
+}
+
+func size(tb testing.TB, path string) int64 {
+	tb.Helper()
+	info, err := os.Stat(path)
+	check(tb, err)
+	return info.Size()
+}
+
+// openPostgres makes a schema, which is as good as a database.
+func openPostgres(tb testing.TB, c *clock, w *wire) *store {
+	server, err := pgx.ParseConfig(named(tb, "GOLOGIN_POSTGRES", "PostgreSQL"))
+	check(tb, err)
+	admin := stdlib.OpenDB(*server)
+	schema := "bench_" + strings.ToLower(rand.Text())
+	exec(tb, admin, "CREATE SCHEMA "+schema)
+	tb.Cleanup(func() {
+		exec(tb, admin, "DROP SCHEMA "+schema+" CASCADE")
+		check(tb, admin.Close())
+	})
+	config := server.Copy()
+	config.RuntimeParams["search_path"] = schema
+	if w != nil {
+		config.DialFunc = w.dial
+	}
+	s := newSQL(tb, c, sqlstore.Postgres, stdlib.OpenDB(*config))
+	s.sizes = func(tb testing.TB) map[string]int64 {
+		return numbers(tb, s.db, `SELECT 'users', pg_table_size('auth_users') UNION SELECT 'indexes of users', pg_indexes_size('auth_users')
+			UNION SELECT 'records', pg_table_size('auth_records') UNION SELECT 'indexes of records', pg_indexes_size('auth_records')`)
+	}
+	s.logged = func(tb testing.TB) int64 {
+		return numbers(tb, admin, `SELECT 'log', (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint`)["log"]
+	}
+	return s
+}
+
+func openMariaDB(tb testing.TB, c *clock, w *wire) *store {
+	server, err := mysql.ParseDSN(named(tb, "GOLOGIN_MARIADB", "MariaDB"))
+	check(tb, err)
+	open := func(config *mysql.Config) *sql.DB {
+		connector, err := mysql.NewConnector(config)
+		check(tb, err)
+		return sql.OpenDB(connector)
+	}
+	admin := open(server)
+	config := server.Clone()
+	config.DBName = "bench_" + strings.ToLower(rand.Text())
+	exec(tb, admin, "CREATE DATABASE "+config.DBName)
+	tb.Cleanup(func() {
+		exec(tb, admin, "DROP DATABASE "+config.DBName)
+		check(tb, admin.Close())
+	})
+	if w != nil {
+		config.DialFunc = w.dial
+	}
+	s := newSQL(tb, c, sqlstore.MySQL, open(config))
+	s.sizes = func(tb testing.TB) map[string]int64 {
+		return numbers(tb, s.db, `SELECT substr(table_name, 6), data_length FROM information_schema.tables WHERE table_schema = DATABASE()
+			UNION SELECT concat('indexes of ', substr(table_name, 6)), index_length FROM information_schema.tables WHERE table_schema = DATABASE()`)
+	}
+	s.logged = func(tb testing.TB) int64 {
+		return numbers(tb, admin, `SHOW GLOBAL STATUS LIKE 'Innodb_os_log_written'`)["Innodb_os_log_written"]
+	}
+	return s
+}
+
+// openRedis has the users in memory: there is no user store in Redis.
+func openRedis(tb testing.TB, c *clock, w *wire) *store {
+	options, err := redis.ParseURL(named(tb, "GOLOGIN_REDIS", "Redis"))
+	check(tb, err)
+	admin := redis.NewClient(options)
+	config := *options
+	if w != nil {
+		config.Dialer = w.dial
+	}
+	client := redis.NewClient(&config)
+	prefix := "bench_" + strings.ToLower(rand.Text()) + ":"
+	used := func(tb testing.TB) int64 {
+		info := admin.InfoMap(tb.Context(), "memory")
+		check(tb, info.Err())
+		n, err := strconv.ParseInt(info.Item("Memory", "used_memory"), 10, 64)
+		check(tb, err)
+		return n
+	}
+	before := used(tb)
+	tb.Cleanup(func() {
+		forget(tb, admin, prefix)
+		check(tb, client.Close())
+		check(tb, admin.Close())
+	})
+	return &store{
+		UserStore: memstore.New[User](memstore.WithClock(c.now)),
+		records:   redisstore.NewRecords(client, redisstore.Prefix(prefix), redisstore.WithClock(c.now), redisstore.Durable()),
+		sizes:     func(tb testing.TB) map[string]int64 { return map[string]int64{"records": used(tb) - before} },
+	}
+}
+
+// forget deletes all keys with a prefix.
+func forget(tb testing.TB, client *redis.Client, prefix string) {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context())
+	for cursor := uint64(0); ; {
+		keys, next, err := client.Scan(ctx, cursor, prefix+"*", 1000).Result()
+		check(tb, err)
+		if len(keys) > 0 {
+			check(tb, client.Unlink(ctx, keys...).Err())
+		}
+		if cursor = next; cursor == 0 {
+			return
+		}
+	}
+}
+
+func newSQL(tb testing.TB, c *clock, dialect sqlstore.Dialect, db *sql.DB) *store {
+	tb.Helper()
+	tb.Cleanup(func() { _ = db.Close() })
+	check(tb, sqlstore.Migrate(tb.Context(), db, dialect))
+	s := sqlstore.New[User](db, dialect, sqlstore.WithClock(c.now))
+	return &store{UserStore: s, records: s, db: db, dialect: dialect, cleanup: s.Cleanup}
+}
+
+// named returns what the environment says of where a server is.
+func named(tb testing.TB, variable, server string) string {
+	tb.Helper()
+	where := os.Getenv(variable)
+	if where == "" {
+		tb.Skip(variable + " does not say where " + server + " is")
+	}
+	return where
+}
+
+func exec(tb testing.TB, db *sql.DB, statement string) {
+	tb.Helper()
+	_, err := db.ExecContext(context.WithoutCancel(tb.Context()), statement)
+	check(tb, err)
+}
+
+// numbers returns the names and numbers that a query yields.
+func numbers(tb testing.TB, db *sql.DB, query string) map[string]int64 {
+	tb.Helper()
+	rows, err := db.QueryContext(tb.Context(), query)
+	check(tb, err)
+	defer func() { _ = rows.Close() }()
+	all := map[string]int64{}
+	for rows.Next() {
+		var name string
+		var n int64
+		check(tb, rows.Scan(&name, &n))
+		all[name] = n
+	}
+	check(tb, rows.Err())
+	return all
+}

@@ -1,0 +1,197 @@
+package bench_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/sqlstore"
+)
+
+// small is the size that others are compared with.
+const small = 1000
+
+// BenchmarkScale compares what a store of many users, each of them logged in,
+// does to the cost of what the library asks of it:
+//
+//	GOLOGIN_SCALE=1000000 go test -run '^$' -bench Scale -timeout 1h -v
+//
+// Two stores are filled, one with a thousand users. Then each operation is timed
+// on both in turn, on users from all over the store, each of whom comes up once:
+// the larger store has not just read what it needs. What is reported are the
+// medians of the rounds, and what the larger store's is of the smaller's.
+//
+// A login has no password here: hashing it takes a hundred times as long as all
+// the rest, and would hide it.
+func BenchmarkScale(b *testing.B) {
+	n, err := strconv.Atoi(os.Getenv("GOLOGIN_SCALE"))
+	if err != nil || n < small {
+		b.Skip("GOLOGIN_SCALE does not say how many users to fill a store with, such as 1000000")
+	}
+	for _, e := range engines() {
+		b.Run(e.name, func(b *testing.B) {
+			times := scale(b, e, [2]int{small, n}, 9)
+			for _, o := range operations() {
+				few, many := times[measured{o.name, small}], times[measured{o.name, n}]
+				if few == nil {
+					continue
+				}
+				b.Run(fmt.Sprintf("%s/%d", o.name, small), func(b *testing.B) {
+					b.ReportMetric(float64(median(few)), "ns/op")
+				})
+				b.Run(fmt.Sprintf("%s/%d", o.name, n), func(b *testing.B) {
+					b.ReportMetric(float64(median(many)), "ns/op")
+					b.ReportMetric(float64(median(many))/float64(median(few)), "ratio")
+				})
+			}
+		})
+	}
+}
+
+// TestScale shows that the benchmark works.
+func TestScale(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			times := scale(t, e, [2]int{400, 500}, 2)
+			for _, o := range operations() {
+				for _, n := range []int{400, 500} {
+					if times := len(times[measured{o.name, n}]); times != 2*o.batch && o.name != "cleanup" {
+						t.Errorf("%s with %d users: %d times", o.name, n, times)
+					}
+				}
+			}
+		})
+	}
+}
+
+// An operation is timed. What it changes are users that no other is timed on.
+type operation struct {
+	name    string
+	batch   int                                // how often it is done in a round
+	same    bool                               // on the same users in every round, which the store has at hand
+	ahead   time.Duration                      // of the clock, while it is timed
+	prepare func(tb testing.TB, a *app)        // not timed
+	do      func(tb testing.TB, a *app, i int) // on a user
+	check   func(tb testing.TB, a *app, i int) // not timed
+}
+
+// expired is how many records a cleanup finds: a batch of sqlstore's.
+const expired = 500
+
+func operations() []operation {
+	find := func(tb testing.TB, a *app, i int) {
+		user, err := a.FindUser(tb.Context(), username(i))
+		check(tb, err)
+		if user.ID != userID(i) {
+			tb.Fatal("another user was found")
+		}
+	}
+	load := func(tb testing.TB, a *app, i int) { a.visit(tb, i) }
+	list := func(tb testing.TB, a *app, i int) { wantLogins(tb, a, i, 1) }
+	return []operation{
+		{name: "find", batch: 50, same: true, do: find},
+		{name: "load", batch: 50, same: true, do: load},
+		{name: "list", batch: 50, same: true, do: list},
+		{name: "find-cold", batch: 50, do: find},
+		{name: "load-cold", batch: 50, do: load},
+		{name: "list-cold", batch: 50, do: list},
+		{name: "touch", batch: 10, ahead: 2 * time.Minute, do: load, check: func(tb testing.TB, a *app, i int) {
+			if l := wantLogins(tb, a, i, 1); l[0].Seen.Before(a.clock.now()) {
+				tb.Fatalf("seen at %v", l[0].Seen)
+			}
+		}},
+		{name: "login", batch: 10, do: func(tb testing.TB, a *app, i int) {
+			a.login(tb, username(i))
+		}, check: func(tb testing.TB, a *app, i int) { wantLogins(tb, a, i, 2) }},
+		{name: "end", batch: 10, do: func(tb testing.TB, a *app, i int) {
+			check(tb, a.LogoutEverywhere(tb.Context(), &User{Account: auth.Account{ID: userID(i)}}))
+		}, check: func(tb testing.TB, a *app, i int) { wantLogins(tb, a, i, 0) }},
+		{name: "cleanup", batch: 2, prepare: func(tb testing.TB, a *app) { a.expire(tb, expired) }, do: func(tb testing.TB, a *app, _ int) {
+			n, err := a.cleanup(tb.Context())
+			check(tb, err)
+			if n < expired {
+				tb.Fatalf("%d records cleaned up", n)
+			}
+		}},
+	}
+}
+
+func wantLogins(tb testing.TB, a *app, i, n int) []auth.Login {
+	tb.Helper()
+	l, err := a.Logins(tb.Context(), userID(i))
+	check(tb, err)
+	if len(l) != n {
+		tb.Fatalf("user %d has %d logins, want %d", i, len(l), n)
+	}
+	return l
+}
+
+// A measured is what has been measured: an operation on a store of a size.
+type measured struct {
+	operation string
+	size      int
+}
+
+// scale fills stores of these sizes and times every operation on each, in
+// rounds that alternate between them. It returns how long each took.
+func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]time.Duration {
+	tb.Helper()
+	apps := map[int]*app{}
+	for _, n := range sizes {
+		c := newClock()
+		apps[n] = newApp(tb, e.open(tb, c, nil), c)
+		began := time.Now()
+		apps[n].fill(tb, n)
+		if apps[n].dialect == sqlstore.Postgres {
+			exec(tb, apps[n].db, `CHECKPOINT`) // it would come in the middle
+		}
+		tb.Logf("%s: %d users and logins in %v", e.name, n, time.Since(began).Round(time.Millisecond))
+		if apps[n].sizes != nil {
+			for what, size := range apps[n].sizes(tb) {
+				tb.Logf("%s: %d bytes for each user", what, size/int64(n))
+			}
+		}
+	}
+	times := map[measured][]time.Duration{}
+	for turn, o := range operations() {
+		if o.name == "cleanup" && apps[sizes[0]].cleanup == nil {
+			continue
+		}
+		for round := range rounds + 1 { // one to warm up
+			for _, n := range []int{sizes[round%2], sizes[1-round%2]} {
+				a := apps[n]
+				a.clock.add(o.ahead)
+				for j := range o.batch {
+					own := n / len(operations()) // users of each operation, in no order that an index has
+					i := turn*own + (round*o.batch+j)*7919%own
+					if o.same {
+						i = turn*own + j
+					}
+					if o.prepare != nil {
+						o.prepare(tb, a)
+					}
+					began := time.Now()
+					o.do(tb, a, i)
+					took := time.Since(began)
+					if o.check != nil {
+						o.check(tb, a, i)
+					}
+					if round > 0 {
+						times[measured{o.name, n}] = append(times[measured{o.name, n}], took)
+					}
+				}
+				a.clock.add(-o.ahead)
+			}
+		}
+	}
+	return times
+}
+
+func median(times []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(times))
+	return sorted[len(sorted)/2]
+}
