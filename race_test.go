@@ -9,7 +9,7 @@ import (
 )
 
 func TestRaces(t *testing.T) {
-	testapp.Races(t, func(_ *testing.T, clock func() time.Time) testapp.Store {
+	testapp.Races(t, 100, func(_ *testing.T, clock func() time.Time) testapp.Store {
 		return memstore.New[testapp.User](memstore.WithClock(clock))
 	})
 }

@@ -199,7 +199,7 @@ func TestRecordStoreCut(t *testing.T) {
 // TestRaces has users in memory and everything else in Redis.
 func TestRaces(t *testing.T) {
 	client := connect(t, options(t))
-	testapp.Races(t, func(t *testing.T, clock func() time.Time) testapp.Store {
+	testapp.Races(t, 50, func(t *testing.T, clock func() time.Time) testapp.Store {
 		return struct {
 			auth.UserStore[*testapp.User]
 			auth.RecordStore

@@ -11,7 +11,11 @@ import (
 func TestRaces(t *testing.T) { each(t, testRaces) }
 
 func testRaces(t *testing.T, e engine) {
-	testapp.Races(t, func(t *testing.T, clock func() time.Time) testapp.Store {
+	rounds := 100
+	if e.dialect != sqlstore.SQLite {
+		rounds = 25 // each waits for a disk
+	}
+	testapp.Races(t, rounds, func(t *testing.T, clock func() time.Time) testapp.Store {
 		return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }

@@ -12,14 +12,13 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Races lets the end of a login cross a request of the same login, a hundred
-// rounds for each pair: afterwards no cookie, old or new, may be logged in, and
+// Races lets the end of a login cross a request of the same login, so many rounds
+// for each pair: afterwards no cookie, old or new, may be logged in, and
 // nothing may have answered 5xx.
 //
 // In half of the rounds the request is held in its handler, its session loaded,
 // until the login has been ended; in the others the two run freely.
-func Races(t *testing.T, open func(t *testing.T, clock func() time.Time) Store) {
-	const rounds = 100
+func Races(t *testing.T, rounds int, open func(t *testing.T, clock func() time.Time) Store) {
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		t.Run(fmt.Sprintf("idle timeout %v", idle > 0), func(t *testing.T) {
 			for _, end := range []string{"logout", "revocation", "rotation", "end elsewhere", "logout everywhere", "eviction"} {
