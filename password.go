@@ -337,7 +337,7 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 	}
 	// Without the session, which is locked meanwhile. And who hangs up now must
 	// not keep the owner from being told.
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	stamp := NewSecret(newToken())
 	update := func() error {

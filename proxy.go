@@ -163,7 +163,7 @@ func (s *state) suspectForwarded() {
 // nobody's on the internet, where https is for. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
 	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client) {
-		c.event(s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
+		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }
 
