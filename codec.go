@@ -206,6 +206,11 @@ const (
 	typeUint
 	typeUint32
 	typeUint64
+	typeInt8
+	typeInt16
+	typeUint8
+	typeUint16
+	typeFloat32
 )
 
 func appendValue(b []byte, value any) ([]byte, error) {
@@ -235,6 +240,16 @@ func appendValue(b []byte, value any) ([]byte, error) {
 		return binary.AppendUvarint(append(b, typeUint32), uint64(v)), nil
 	case uint64:
 		return binary.AppendUvarint(append(b, typeUint64), v), nil
+	case int8:
+		return binary.AppendVarint(append(b, typeInt8), int64(v)), nil
+	case int16:
+		return binary.AppendVarint(append(b, typeInt16), int64(v)), nil
+	case uint8:
+		return binary.AppendUvarint(append(b, typeUint8), uint64(v)), nil
+	case uint16:
+		return binary.AppendUvarint(append(b, typeUint16), uint64(v)), nil
+	case float32:
+		return binary.LittleEndian.AppendUint32(append(b, typeFloat32), math.Float32bits(v)), nil
 	case time.Time:
 		return appendTime(append(b, typeTime), v), nil
 	default:
@@ -283,6 +298,19 @@ func decodeValue(encoded string) (any, error) {
 		value = uint32(r.uvarint())
 	case typeUint64:
 		value = r.uvarint()
+	case typeInt8:
+		value = int8(r.varint())
+	case typeInt16:
+		value = int16(r.varint())
+	case typeUint8:
+		value = uint8(r.uvarint())
+	case typeUint16:
+		value = uint16(r.uvarint())
+	case typeFloat32:
+		if len(rest) != 4 {
+			return nil, errDamaged
+		}
+		return math.Float32frombits(binary.LittleEndian.Uint32([]byte(rest))), nil
 	case typeGob:
 		return decodeGob(rest)
 	default:

@@ -69,7 +69,7 @@ func TestValuesRoundTrip(t *testing.T) {
 		"time": time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), "time zone": time.Date(2026, 1, 2, 3, 4, 5, 6, berlin),
 		"time zero": time.Time{},
 		"time west": time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", -12*3600)),
-		"int8":      int8(-1), "int16": int16(-2), "uint8": uint8(3), "uint16": uint16(4), "float32": float32(0.5), "complex": complex(1, 2),
+		"int8":      int8(math.MinInt8), "int16": int16(math.MinInt16), "uint8": uint8(math.MaxUint8), "uint16": uint16(math.MaxUint16), "float32": float32(0.5), "float32 max": float32(math.MaxFloat32), "int8 max": int8(math.MaxInt8), "complex": complex(1, 2),
 		"strings": []string{"a", "b"}, "ints": []int{1, 2}, "map": map[string]int{"a": 1, "b": 2}, "any map": map[string]any{"x": 1, "y": "z"},
 		"nested": codecOuter{Inner: codecInner{"n", map[string]int{"a": 1}}, List: []codecInner{{Name: "l"}}, Ptr: &codecInner{Name: "p"}, When: time.Unix(1, 2).UTC(), Shape: codecColor(7)},
 		"color":  codecColor(3), "": "empty key", "\x00\xff": "odd key", strings.Repeat("k", 300): "long key", "anys": []any{1, "x", false},

@@ -54,7 +54,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 
 // newState returns the state of a request, and the request with it.
 func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.Request) {
-	s := &state{core: c, request: r, client: c.clientAddress(r)}
+	s := &state{core: c, request: r, forwarded: r.Header["X-Forwarded-For"]}
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
 	r = r.WithContext(&s.ctx)

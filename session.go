@@ -80,13 +80,12 @@ func (c *Core) kept(h *header) time.Time {
 // to the end of the request. What every request needs is in it, and not behind
 // a pointer, so that it is allocated in one piece.
 type state struct {
-	core    *Core
-	request *http.Request  // as it came
-	client  netip.Addr     // where it came from; zero: not known
-	ctx     requestContext // its context, with this state in it
-	inner   innerContext   // the same without it
-	writer  responseWriter
-	first   session // what the request came with, if it came with any
+	core      *Core
+	request   *http.Request  // as it came
+	forwarded []string       // the lines of X-Forwarded-For that it came with
+	ctx       requestContext // its context, with this state in it
+	inner     innerContext   // the same without it
+	writer    responseWriter
 
 	// loading is held while the user is loaded, so that it happens once.
 	loading sync.Mutex
@@ -205,12 +204,19 @@ func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 }
 
+// client is where the request came from, whatever has been done to it since, or
+// the zero Addr.
+func (s *state) client() netip.Addr {
+	return s.core.clientAddress(s.request.RemoteAddr, s.forwarded)
+}
+
 // address is the client's IP address in canonical form, or empty.
 func (s *state) address() string {
-	if !s.client.IsValid() {
+	client := s.client()
+	if !client.IsValid() {
 		return ""
 	}
-	return s.client.String()
+	return client.String()
 }
 
 // agent is what the client says that it is, without what cannot be seen or makes
@@ -244,7 +250,6 @@ func (s *state) emit() {
 
 // load reads the session of the request's cookies. The caller emits.
 func (s *state) load() error {
-	now := s.core.cfg.Now()
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
@@ -257,52 +262,53 @@ func (s *state) load() error {
 		if c.kind == kindSession {
 			s.key = key
 		}
-		found, err := s.fetch(&s.inner, c.kind, key, now, &s.first)
+		now := s.core.cfg.Now()
+		found, err := s.fetch(&s.inner, c.kind, key, now)
 		if err != nil {
 			return err
 		}
-		if found {
-			s.cur = &s.first
-			break
+		if found == nil {
+			continue
 		}
+		s.cur = found
+		err = s.review(now)
+		if s.cur != nil {
+			s.loaded = s.cur.values
+		}
+		return err
 	}
-	if s.cur == nil {
-		return nil
-	}
-	err := s.review(now)
-	if s.cur != nil {
-		s.loaded = s.cur.values
-	}
-	return err
+	return nil
 }
 
-// fetch reads a session, and reports whether there is one.
-func (s *state) fetch(ctx context.Context, kind, key string, now time.Time, into *session) (found bool, err error) {
-	into.record, err = s.core.sessions.GetRecord(ctx, kind, key)
+// fetch returns a session, or nil if there is none or it is not one.
+func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*session, error) {
+	record, err := s.core.sessions.GetRecord(ctx, kind, key)
 	if err != nil {
-		return false, unlessNotFound(err)
+		return nil, unlessNotFound(err)
 	}
-	h := &into.header
-	var ok bool
-	if into.values, ok = h.decode(string(into.record.Data)); !ok || h.userID != into.record.UserID || (kind == kindSession) != (h.userID != "") {
-		s.note(Event{Kind: EventSessionDamaged, UserID: into.record.UserID, Err: errDamaged})
-		return false, nil
+	found := &session{record: record}
+	h, ok := &found.header, false
+	if found.values, ok = h.decode(string(record.Data)); !ok || h.userID != record.UserID || (kind == kindSession) != (h.userID != "") {
+		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: errDamaged})
+		return nil, nil
 	}
-	return now.Before(s.core.expires(h)), nil
+	if !now.Before(s.core.expires(h)) {
+		return nil, nil
+	}
+	return found, nil
 }
 
 // reread takes the session as another request has written it. The caller is that
 // of lose.
 func (s *state) reread(ctx context.Context) error {
-	again := &session{}
-	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key, s.core.cfg.Now(), again)
+	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key, s.core.cfg.Now())
 	switch {
 	case err != nil:
 		return err
-	case !found:
+	case found == nil:
 		s.lose()
 	default:
-		s.cur = again
+		s.cur = found
 	}
 	return nil
 }
