@@ -250,54 +250,55 @@ func (s *flooded) read(b *testing.B, cookie *http.Cookie) []time.Duration {
 	return took
 }
 
-// begin returns when the first login is done. stop ends it, and returns how long
-// answers with 503 took.
+// begin returns when the first login is done. stop lets the others finish theirs,
+// and returns how long answers with 503 took.
 func (s *flooded) begin(b *testing.B) (stop func() []time.Duration) {
 	b.Helper()
-	ctx, cancel := context.WithCancel(b.Context())
 	want := http.StatusOK
 	if s.Unknown {
 		want = http.StatusUnauthorized
 	}
-	first := s.logins.Load()
+	begun, over := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(begun) })
 	var mu sync.Mutex
 	var busy []time.Duration
 	var clients sync.WaitGroup
 	for i := range s.Clients {
 		name := fmt.Sprint("user", i)
 		clients.Go(func() {
+			defer first() // also if it fails
+			var pause <-chan time.Time
 			for {
-				begun := time.Now()
-				answer, err := s.post(ctx, name)
+				sent := time.Now()
+				answer, err := s.post(b.Context(), name)
 				switch {
-				case ctx.Err() != nil:
-					return
 				case err != nil:
 					b.Error(err)
 					return
 				case answer.StatusCode == want:
 					s.logins.Add(1)
+					first()
+					pause = time.After(0)
 				case answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") != "":
 					mu.Lock()
-					busy = append(busy, time.Since(begun))
+					busy = append(busy, time.Since(sent))
 					mu.Unlock()
-					select { // or these would be all that is measured
-					case <-ctx.Done():
-						return
-					case <-time.After(50 * time.Millisecond):
-					}
+					pause = time.After(50 * time.Millisecond) // or these would be all that is measured
 				default:
 					b.Error(answer.Status)
 					return
 				}
+				select {
+				case <-over:
+					return
+				case <-pause:
+				}
 			}
 		})
 	}
-	for s.logins.Load() == first && !b.Failed() {
-		runtime.Gosched()
-	}
+	<-begun
 	return func() []time.Duration {
-		cancel()
+		close(over)
 		clients.Wait()
 		return busy
 	}
