@@ -2,11 +2,16 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/gob"
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -378,4 +383,44 @@ func entries(encoded string) map[string]string {
 		m[e.key] = e.value
 	}
 	return m
+}
+
+// docs/sessions.md says how many bytes a value of each type takes that has a form
+// of its own.
+func TestSizesOfValues(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(filepath.Join("docs", "sessions.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := time.Unix(math.MinInt64, 999_999_999).In(time.FixedZone("", math.MinInt32))
+	values := map[string][]any{ // the smallest and the largest
+		"nil": {nil, nil}, "bool": {false, true}, "string": {"", ""}, "[]byte": {[]byte{}, []byte{}},
+		"int8": {int8(0), int8(math.MinInt8)}, "uint8": {uint8(0), uint8(math.MaxUint8)},
+		"int16": {int16(0), int16(math.MinInt16)}, "uint16": {uint16(0), uint16(math.MaxUint16)},
+		"int32": {int32(0), int32(math.MinInt32)}, "uint32": {uint32(0), uint32(math.MaxUint32)},
+		"int": {0, math.MinInt}, "int64": {int64(0), int64(math.MinInt64)}, "uint": {uint(0), uint(math.MaxUint)}, "uint64": {uint64(0), uint64(math.MaxUint64)},
+		"float32": {float32(0), float32(math.MaxFloat32)}, "float64": {0.0, math.MaxFloat64},
+		"time.Time": {time.Unix(0, 0).UTC(), odd},
+	}
+	row := regexp.MustCompile("(?m)^\\| (`.*`) \\| (\\d+)(?: to (\\d+))?.*\\|$")
+	for _, r := range row.FindAllStringSubmatch(string(document), -1) {
+		for name := range strings.SplitSeq(strings.ReplaceAll(r[1], "`", ""), ", ") {
+			most := cmp.Or(r[3], r[2])
+			for i, want := range []string{r[2], most} {
+				if values[name] == nil {
+					t.Errorf("what is a %s?", name)
+					continue
+				}
+				b, err := appendValue(nil, values[name][i])
+				if err != nil || fmt.Sprint(len(b)) != want || b[0] == typeGob {
+					t.Errorf("%s: %#v takes %d bytes, and not %s (%v)", name, values[name][i], len(b), want, err)
+				}
+			}
+			delete(values, name)
+		}
+	}
+	if len(values) > 0 {
+		t.Errorf("docs/sessions.md has nothing of %v", slices.Collect(maps.Keys(values)))
+	}
 }

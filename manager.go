@@ -342,7 +342,7 @@ func (m *Manager[U]) ResetPassword(ctx context.Context, token, password string) 
 }
 
 // Sessions returns a copy of the scs session manager, for the application's
-// own data in the session. It cannot reach the login: RenewToken rotates the
+// own data in the session; docs/sessions.md says what can be stored. It cannot reach the login: RenewToken rotates the
 // token, Destroy logs the user out, and deadlines, merging and iteration are
 // without effect. It is the data of the session's cookie; whether the login is
 // still good is for User to say. Where the LoadAndSave of two managers are one inside the
