@@ -68,12 +68,9 @@ func (h *header) decode(data string) (values string, ok bool) {
 	if r.byte() != formatVersion {
 		return "", false
 	}
-	for _, s := range [...]*string{&h.userID, &h.loginID, &h.stamp, &h.methods, &h.address, &h.agent, &h.device} {
-		*s = r.text()
-	}
-	for _, t := range [...]*time.Time{&h.authenticated, &h.created, &h.seen} {
-		*t = time.UnixMilli(r.varint())
-	}
+	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), r.text()
+	h.address, h.agent, h.device = r.text(), r.text(), r.text()
+	h.authenticated, h.created, h.seen = time.UnixMilli(r.varint()), time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
 	entries := readEntries(r.rest)
 	for entries.more {
 		entries.next()
