@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,23 +24,28 @@ func BenchmarkHTTP(b *testing.B) {
 	for _, p := range append(peers(), peer{name: "bare"}) {
 		b.Run(p.name, func(b *testing.B) {
 			connect := serve(b, p)
-			b.ReportAllocs()
-			b.SetParallelism(8)
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
+			var clients [16]*rawClient
+			for i := range clients {
 				c, err := connect()
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				defer c.close()
-				for pb.Next() {
-					if err := c.ask(); err != nil {
-						b.Error(err)
-						return
+				check(b, err)
+				b.Cleanup(c.close)
+				clients[i] = c
+			}
+			var asked atomic.Int64
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			for _, c := range clients {
+				wg.Go(func() {
+					for asked.Add(1) <= int64(b.N) {
+						if err := c.ask(); err != nil {
+							b.Error(err)
+							return
+						}
 					}
-				}
-			})
+				})
+			}
+			wg.Wait()
 		})
 	}
 }

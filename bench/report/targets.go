@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// A target is what the library is held to. One more is one more row of targets.
+type target struct {
+	name     string
+	what, of value // of nothing: what by itself
+	atMost   float64
+	atLeast  float64 // instead, if it is not zero
+}
+
+// request is the time of a request in process, without its handler.
+func request(name, peer string) value {
+	return value{"Request/" + name + "/" + peer, "sec/op", "Request/" + name + "/bare"}
+}
+
+func allocations(name, peer string) value {
+	return value{"Request/" + name + "/" + peer, "allocs/op", "Request/" + name + "/bare"}
+}
+
+// per is what an operation takes, or has of something.
+func per(unit, name string) value { return value{name: name, unit: unit + "/op"} }
+
+func targets() []target {
+	return []target{
+		{name: "anonymous request, of scs", what: request("anonymous", "go-login"), of: request("anonymous", "scs"), atMost: 1.2},
+		{name: "logged-in request, of scs", what: request("logged-in", "go-login"), of: request("logged-in", "scs"), atMost: 0.08},
+		{name: "logged-in request, of the floor", what: request("logged-in", "go-login"), of: request("logged-in", "floor"), atMost: 2.2},
+		{name: "logged-in request, allocations", what: allocations("logged-in", "go-login"), atMost: 18},
+		{name: "session write, of scs", what: request("write", "go-login"), of: request("write", "scs"), atMost: 0.12},
+		{name: "idle timeout on, of off", what: request("idle", "go-login"), of: request("idle", "go-login-off"), atMost: 1.05},
+		{name: "logged-in request, calls of the store that read", what: per("reads", "Store/Memory"), atMost: 2},
+		{name: "logged-in request, calls of the store that write", what: per("writes", "Store/Memory"), atMost: 0},
+		// Of two times, the ratio of the rates is the other way round.
+		{name: "HTTP requests per second, of a bare handler", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
+		{name: "logins per second of 128 clients, of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
+	}
+}
+
+// bound is what the figure may be, and whether it is.
+func (t target) bound(figure float64) (text string, met bool) {
+	if t.atLeast != 0 {
+		return "at least " + short(t.atLeast), figure >= t.atLeast
+	}
+	return "at most " + short(t.atMost), figure <= t.atMost
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "missed"
+}
+
+func printTargets(out io.Writer, m measured) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, t := range targets() {
+		figure, err := m.figure(t.what, t.of)
+		if err != nil {
+			return err
+		}
+		bound, met := t.bound(figure)
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.name, bound, short(figure), verdict(met)); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// short writes a number with about three digits.
+func short(x float64) string {
+	digits := 2
+	switch {
+	case x == float64(int64(x)):
+		digits = 0
+	case x >= 100:
+		digits = 0
+	case x >= 10:
+		digits = 1
+	case x < 0.1:
+		digits = 3
+	}
+	return fmt.Sprintf("%.*f", digits, x)
+}
