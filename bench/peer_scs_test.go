@@ -7,26 +7,19 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 )
 
 // openSCS has scs as its README does, with its default codec and its store in
 // memory, and the rest as applications on scs have it: the user's name is in the
 // session, and a middleware loads the user.
-func openSCS(tb testing.TB, users *members) *site { return withSCS(tb, users, 0) }
+func openSCS(_ testing.TB, users *members) *site { return withSCS(users, 0) }
 
 // openSCSIdle is one whose sessions end if they are idle.
-func openSCSIdle(tb testing.TB, users *members) *site { return withSCS(tb, users, time.Hour) }
+func openSCSIdle(_ testing.TB, users *members) *site { return withSCS(users, time.Hour) }
 
-func withSCS(tb testing.TB, users *members, idle time.Duration) *site {
-	tb.Helper()
-	store := memstore.New()
-	tb.Cleanup(store.StopCleanup)
-	sessions := scs.New()
-	if byDefault, ok := sessions.Store.(*memstore.MemStore); ok {
-		byDefault.StopCleanup()
-	}
-	sessions.Store, sessions.IdleTimeout = store, idle
+func withSCS(users *members, idle time.Duration) *site {
+	sessions := scs.New() // its store cleans up until the process ends
+	sessions.IdleTimeout = idle
 	loadUser := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if name := sessions.GetString(r.Context(), "user"); name != "" {
