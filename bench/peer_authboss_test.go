@@ -63,10 +63,11 @@ func openAuthboss(tb testing.TB, users *members) *site {
 			}
 			return user.GetPID()
 		},
-		count: func(w http.ResponseWriter, r *http.Request) {
+		count: func(w http.ResponseWriter, r *http.Request) int {
 			text, _ := authboss.GetSession(r, "visits")
 			visits, _ := strconv.Atoi(text)
 			authboss.PutSession(w, "visits", strconv.Itoa(visits+1))
+			return visits + 1
 		},
 		guard: authboss.Middleware2(ab, authboss.RequireNone, authboss.RespondRedirect),
 		login: at("/login"),

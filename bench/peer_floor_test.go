@@ -42,14 +42,17 @@ func openFloor(_ testing.TB, users *members) *site {
 			})
 		},
 		who: memberOf,
-		count: func(_ http.ResponseWriter, r *http.Request) {
-			if k, ok := key(r); ok {
-				mu.Lock()
-				s := sessions[k]
-				s.visits++
-				sessions[k] = s
-				mu.Unlock()
+		count: func(_ http.ResponseWriter, r *http.Request) int {
+			k, ok := key(r)
+			if !ok {
+				return 0
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			s := sessions[k]
+			s.visits++
+			sessions[k] = s
+			return s.visits
 		},
 		enter: func(w http.ResponseWriter, _ *http.Request, user *member) error {
 			token := rand.Text()

@@ -43,8 +43,10 @@ func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 			}
 			return ""
 		},
-		count: func(_ http.ResponseWriter, r *http.Request) {
-			sessions.Put(r.Context(), "visits", sessions.GetInt(r.Context(), "visits")+1)
+		count: func(_ http.ResponseWriter, r *http.Request) int {
+			visits := sessions.GetInt(r.Context(), "visits") + 1
+			sessions.Put(r.Context(), "visits", visits)
+			return visits
 		},
 		guard: manager.RequireLogin,
 		login: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -31,8 +31,10 @@ func withSCS(users *members, idle time.Duration) *site {
 	return newSite(parts{
 		around: func(next http.Handler) http.Handler { return sessions.LoadAndSave(loadUser(next)) },
 		who:    memberOf,
-		count: func(_ http.ResponseWriter, r *http.Request) {
-			sessions.Put(r.Context(), "visits", sessions.GetInt(r.Context(), "visits")+1)
+		count: func(_ http.ResponseWriter, r *http.Request) int {
+			visits := sessions.GetInt(r.Context(), "visits") + 1
+			sessions.Put(r.Context(), "visits", visits)
+			return visits
 		},
 		enter: func(_ http.ResponseWriter, r *http.Request, user *member) error {
 			if err := sessions.RenewToken(r.Context()); err != nil {

@@ -35,7 +35,7 @@ func peers() []peer {
 type parts struct {
 	around func(http.Handler) http.Handler                                  // the middleware
 	who    func(r *http.Request) (name string)                              // the current user's, or none
-	count  func(w http.ResponseWriter, r *http.Request)                     // one more visit, in the session; nil if there is nowhere to count
+	count  func(w http.ResponseWriter, r *http.Request) (visits int)        // one more, in the session; nil if there is nowhere to count
 	guard  func(http.Handler) http.Handler                                  // nil: the application's own
 	enter  func(w http.ResponseWriter, r *http.Request, user *member) error // the login; nil if login is set
 	login  http.Handler                                                     // takes the login form; nil: the application's own
@@ -53,7 +53,8 @@ type site struct {
 	device http.Handler // makes whoever asks a remembered device
 	reset  http.Handler
 
-	token func(user *member) (string, error)
+	token  func(user *member) (string, error)
+	visits int // that were counted last
 }
 
 func newSite(p parts, users *members) *site {
@@ -91,7 +92,7 @@ func newSite(p parts, users *members) *site {
 	s := &site{page: p.around(page), guard: p.around(p.guard(page)), login: p.around(p.login), token: p.token}
 	if p.count != nil {
 		s.write = p.around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p.count(w, r)
+			s.visits = p.count(w, r)
 			greet(w, p.who(r))
 		}))
 	}
@@ -483,6 +484,7 @@ func measure(b *testing.B, trials []trial) {
 	for _, t := range trials {
 		b.Run(t.name, func(b *testing.B) {
 			do := t.prepare(b)
+			check(b, do()) // with a heap that has grown as it will
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := do(); err != nil {
@@ -490,6 +492,26 @@ func measure(b *testing.B, trials []trial) {
 				}
 			}
 		})
+	}
+}
+
+// TestWrites shows that what is written to a session is there in the next request.
+func TestWrites(t *testing.T) {
+	for _, p := range peers() {
+		s := p.open(t, newMembers(t))
+		if s.write == nil {
+			continue
+		}
+		r := s.loggedIn(t)
+		for want := 1; want <= 3; want++ {
+			e := newExchange(t, s.write, r)
+			if s.visits != want {
+				t.Errorf("%s: visit %d, want %d", p.name, s.visits, want)
+			}
+			if cookies := e.answer.cookies(); len(cookies) > 0 {
+				r = newRequest(t, 0, "", cookies...)
+			}
+		}
 	}
 }
 
