@@ -214,7 +214,7 @@ func full(m measured) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&t, "\nOf 128 clients that log in without a pause, go-login tells one to come back later %s times for each login.\n", refused)
+	fmt.Fprintf(&t, "\nOf 128 clients that log in at the same time, go-login tells some to come back later: %s times for each login.\n", refused)
 
 	t.WriteString("\n### Stores\n\nA logged-in request with go-login. Time is in multiples of that with the store in memory.\n\n")
 	t.head("store", "round trips", "calls that read", "calls that write", "allocations", "time")

@@ -29,7 +29,7 @@ func passes(benchtime string) []pass {
 	return []pass{
 		{"^Benchmark(Request|Remember|HTTP|Store)$", benchtime},
 		{"^Benchmark(Login|Reset)$", "8x"},
-		{"^BenchmarkLogins$", "192x"},
+		{"^BenchmarkLogins$", "128x"},
 	}
 }
 
