@@ -102,7 +102,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (Secret, 
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
-	if err := c.records.InsertRecord(innerContext{ctx, c}, made.record); err != nil {
+	if err := c.records.InsertRecord(c.inner(ctx), made.record); err != nil {
 		return Secret{}, APIToken{}, err
 	}
 	c.event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
@@ -129,7 +129,7 @@ func isScope(s string) bool {
 
 // APITokens is Manager.APITokens.
 func (c *Core) APITokens(ctx context.Context, userID string) ([]APIToken, error) {
-	ctx = innerContext{ctx, c}
+	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) error {
 	if userID == "" {
 		return ErrAPITokenNotFound
 	}
-	inner := innerContext{ctx, c}
+	inner := c.inner(ctx)
 	records, err := c.records.ListRecords(inner, kindAPIToken, userID)
 	if err != nil {
 		return err

@@ -204,7 +204,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {
 		return nil, err
 	}
-	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers); err != nil {
+	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers, c.cfg.Logger); err != nil {
 		return nil, err
 	}
 	c.scs, c.scsKey = newSCS(c)

@@ -53,11 +53,11 @@ func stampBinding(stamp Secret) []byte {
 // browser reads the request's cookie. browser is nil if there is none that is
 // good.
 func (s *state) browser() (browser []byte, userID string, binding []byte) {
-	cookie, err := s.request.Cookie(s.core.cookies.browser)
-	if err != nil || len(cookie.Value) > maxBrowserText {
+	cookie, _ := cookieOf(s.request, s.core.cookies.browser)
+	if cookie == "" || len(cookie) > maxBrowserText {
 		return nil, "", nil
 	}
-	data, ok := s.core.secrets.open(purposeBrowser, cookie.Value)
+	data, ok := s.core.secrets.open(purposeBrowser, cookie)
 	if !ok || len(data) <= browserHeader || data[0] != browserVersion {
 		return nil, "", nil
 	}
@@ -75,9 +75,10 @@ func (s *state) knowBrowser(userID string, stamp Secret) {
 		browser = make([]byte, browserID)
 		_, _ = rand.Read(browser) // never fails
 	}
-	data := binary.BigEndian.AppendUint64([]byte{browserVersion}, uint64(s.core.cfg.Now().Add(browserFor).UnixMilli()))
+	until := s.core.cfg.Now().Add(browserFor)
+	data := binary.BigEndian.AppendUint64([]byte{browserVersion}, uint64(until.UnixMilli()))
 	data = append(append(append(data, browser...), stampBinding(stamp)...), userID...)
 	if len(userID) <= maxTokenID { // else it does not fit into a cookie
-		s.setCookie(s.core.cookies.browser, s.core.secrets.seal(purposeBrowser, data))
+		s.setCookie(s.core.cookies.browser, s.core.secrets.seal(purposeBrowser, data), until)
 	}
 }

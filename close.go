@@ -35,7 +35,7 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	// First nobody can use it any more, so that a failure later on leaves a dead
 	// account, and not a living one without its records.

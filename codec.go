@@ -10,6 +10,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,7 @@ import (
 // login's header, and the application's values.
 //
 //	header  = seven texts and three times
-//	values  = entry … (sorted by key)
+//	values  = entry … (in the order of their keys, each of which is there once)
 //	entry   = text (the key) text (the value, whose first byte is its type)
 //	text    = uvarint (its length) bytes
 //	time    = varint (milliseconds since 1970)
@@ -42,23 +43,30 @@ type header struct {
 	seen          time.Time // the last request, to the minute
 }
 
-func (h header) encode() []byte {
-	b := []byte{formatVersion}
-	for _, s := range [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device} {
+// encode returns a record's data: the header and the encoded values.
+func (h *header) encode(values string) []byte {
+	texts := [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device}
+	times := [...]time.Time{h.authenticated, h.created, h.seen}
+	size := 1 + len(times)*binary.MaxVarintLen64 + len(values)
+	for _, s := range texts {
+		size += binary.MaxVarintLen16 + len(s)
+	}
+	b := append(make([]byte, 0, size), formatVersion)
+	for _, s := range texts {
 		b = appendText(b, s)
 	}
-	for _, t := range [...]time.Time{h.authenticated, h.created, h.seen} {
+	for _, t := range times {
 		b = binary.AppendVarint(b, t.UnixMilli())
 	}
-	return b
+	return append(b, values...)
 }
 
-// decodeSession splits a record's data into its header and the encoded values,
+// decode reads the header of a record's data, and returns the encoded values,
 // which it checks for form and does not decode.
-func decodeSession(data string) (h header, values string, ok bool) {
+func (h *header) decode(data string) (values string, ok bool) {
 	r := reader{rest: data, ok: true}
 	if r.byte() != formatVersion {
-		return h, "", false
+		return "", false
 	}
 	for _, s := range [...]*string{&h.userID, &h.loginID, &h.stamp, &h.methods, &h.address, &h.agent, &h.device} {
 		*s = r.text()
@@ -66,12 +74,11 @@ func decodeSession(data string) (h header, values string, ok bool) {
 	for _, t := range [...]*time.Time{&h.authenticated, &h.created, &h.seen} {
 		*t = time.UnixMilli(r.varint())
 	}
-	values = r.rest
-	for r.ok && r.rest != "" {
-		r.text()
-		r.text()
+	entries := readEntries(r.rest)
+	for entries.more {
+		entries.next()
 	}
-	return h, values, r.ok
+	return r.rest, r.ok && entries.ok
 }
 
 // A reader reads what append wrote, and remembers whether it could.
@@ -98,14 +105,15 @@ func (r *reader) varint() int64 {
 // uvarint is binary.Uvarint for a string.
 func (r *reader) uvarint() uint64 {
 	var v uint64
-	for shift := 0; shift < 64; shift += 7 {
-		b := r.byte()
-		v |= uint64(b&0x7f) << shift
+	for i := 0; i < len(r.rest) && i < binary.MaxVarintLen64; i++ {
+		b := r.rest[i]
+		v |= uint64(b&0x7f) << (7 * i)
 		if b < 0x80 {
+			r.rest = r.rest[i+1:]
 			return v
 		}
 	}
-	r.ok = false
+	r.ok, r.rest = false, ""
 	return 0
 }
 
@@ -153,8 +161,10 @@ func (r *reader) time() time.Time {
 
 // encodeValues encodes the application's values, in the order of their keys.
 func encodeValues(values map[string]any) ([]byte, error) {
+	keys := slices.AppendSeq(make([]string, 0, len(values)), maps.Keys(values))
+	slices.Sort(keys)
 	var b, value []byte
-	for _, key := range slices.Sorted(maps.Keys(values)) {
+	for _, key := range keys {
 		var err error
 		if value, err = appendValue(value[:0], values[key]); err != nil {
 			return nil, fmt.Errorf("auth: the session value %q cannot be stored: %w", key, err)
@@ -169,14 +179,13 @@ func encodeValues(values map[string]any) ([]byte, error) {
 // errors.
 func decodeValues(encoded string) (values map[string]any, failed []error) {
 	values = map[string]any{}
-	for r := (reader{rest: encoded, ok: true}); r.ok && r.rest != ""; {
-		key, value := r.text(), r.text()
-		v, err := decodeValue(value)
+	for e := readEntries(encoded); e.more; e.next() {
+		v, err := decodeValue(e.value)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("auth: the session value %q cannot be read: %w", key, err))
+			failed = append(failed, fmt.Errorf("auth: the session value %q cannot be read: %w", e.key, err))
 			continue
 		}
-		values[key] = v
+		values[e.key] = v
 	}
 	return values, failed
 }
@@ -197,6 +206,11 @@ const (
 	typeUint
 	typeUint32
 	typeUint64
+	typeInt8
+	typeInt16
+	typeUint8
+	typeUint16
+	typeFloat32
 )
 
 func appendValue(b []byte, value any) ([]byte, error) {
@@ -226,13 +240,27 @@ func appendValue(b []byte, value any) ([]byte, error) {
 		return binary.AppendUvarint(append(b, typeUint32), uint64(v)), nil
 	case uint64:
 		return binary.AppendUvarint(append(b, typeUint64), v), nil
+	case int8:
+		return binary.AppendVarint(append(b, typeInt8), int64(v)), nil
+	case int16:
+		return binary.AppendVarint(append(b, typeInt16), int64(v)), nil
+	case uint8:
+		return binary.AppendUvarint(append(b, typeUint8), uint64(v)), nil
+	case uint16:
+		return binary.AppendUvarint(append(b, typeUint16), uint64(v)), nil
+	case float32:
+		return binary.LittleEndian.AppendUint32(append(b, typeFloat32), math.Float32bits(v)), nil
 	case time.Time:
 		return appendTime(append(b, typeTime), v), nil
 	default:
-		var buf bytes.Buffer
-		err := gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
-		return append(append(b, typeGob), buf.Bytes()...), err
+		return appendGob(append(b, typeGob), value)
 	}
+}
+
+func appendGob(b []byte, value any) ([]byte, error) {
+	var buf bytes.Buffer
+	err := gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
+	return append(b, buf.Bytes()...), err
 }
 
 var errDamaged = errors.New("damaged")
@@ -270,9 +298,21 @@ func decodeValue(encoded string) (any, error) {
 		value = uint32(r.uvarint())
 	case typeUint64:
 		value = r.uvarint()
+	case typeInt8:
+		value = int8(r.varint())
+	case typeInt16:
+		value = int16(r.varint())
+	case typeUint8:
+		value = uint8(r.uvarint())
+	case typeUint16:
+		value = uint16(r.uvarint())
+	case typeFloat32:
+		if len(rest) != 4 {
+			return nil, errDamaged
+		}
+		return math.Float32frombits(binary.LittleEndian.Uint32([]byte(rest))), nil
 	case typeGob:
-		err := gob.NewDecoder(bytes.NewReader([]byte(rest))).Decode(&value)
-		return value, err
+		return decodeGob(rest)
 	default:
 		return nil, errDamaged
 	}
@@ -282,24 +322,58 @@ func decodeValue(encoded string) (any, error) {
 	return value, nil
 }
 
-// A change is what a request did to one key. A nil value deletes it.
-type change struct {
-	key   string
-	value []byte
+func decodeGob(encoded string) (value any, err error) {
+	err = gob.NewDecoder(strings.NewReader(encoded)).Decode(&value)
+	return value, err
 }
 
-// diff returns what makes newer of older, both encoded.
-func diff(older, newer string) []change {
-	was, is := entries(older), entries(newer)
-	var changes []change
-	for key, value := range is {
-		if old, ok := was[key]; !ok || !unchanged(old, value) {
-			changes = append(changes, change{key, []byte(value)})
-		}
+// An entryReader goes through encoded values. key and value are those of the entry
+// that it is at, while more is true.
+type entryReader struct {
+	reader
+	key, value string
+	more       bool
+}
+
+func readEntries(encoded string) entryReader {
+	e := entryReader{reader: reader{rest: encoded, ok: true}}
+	e.next()
+	return e
+}
+
+// next goes on to the next entry. Keys come in their order, each once, and no value
+// is empty; what is otherwise is not ok.
+func (e *entryReader) next() {
+	before, first := e.key, !e.more
+	if e.more = e.ok && e.rest != ""; !e.more {
+		return
 	}
-	for key := range was {
-		if _, ok := is[key]; !ok {
-			changes = append(changes, change{key, nil})
+	e.key, e.value = e.text(), e.text()
+	e.ok = e.ok && e.value != "" && (first || before < e.key)
+	e.more = e.ok
+}
+
+// A change is what a request did to one key. An empty value deletes it.
+type change struct{ key, value string }
+
+// diff returns what makes newer of older, both encoded, in the order of the keys.
+func diff(older, newer string) []change {
+	var changes []change
+	was, is := readEntries(older), readEntries(newer)
+	for was.more || is.more {
+		switch {
+		case !is.more || was.more && was.key < is.key:
+			changes = append(changes, change{key: was.key})
+			was.next()
+		case !was.more || is.key < was.key:
+			changes = append(changes, change{is.key, is.value})
+			is.next()
+		default:
+			if !unchanged(was.value, is.value) {
+				changes = append(changes, change{is.key, is.value})
+			}
+			was.next()
+			is.next()
 		}
 	}
 	return changes
@@ -308,7 +382,7 @@ func diff(older, newer string) []change {
 // unchanged reports whether two encoded values are the same. gob writes a map in
 // any order, so that those must be read to compare them.
 func unchanged(a, b string) bool {
-	if a == b || a == "" || b == "" || a[0] != typeGob || b[0] != typeGob {
+	if a == b || a[0] != typeGob || b[0] != typeGob {
 		return a == b
 	}
 	x, err1 := decodeValue(a)
@@ -316,29 +390,25 @@ func unchanged(a, b string) bool {
 	return err1 == nil && err2 == nil && reflect.DeepEqual(x, y)
 }
 
-// apply returns encoded values with the changes made.
+// apply returns encoded values with the changes made, which are in the order of
+// their keys.
 func apply(encoded string, changes []change) string {
-	values := entries(encoded)
+	var b []byte
+	add := func(key, value string) { b = appendText(appendText(b, key), value) }
+	is := readEntries(encoded)
 	for _, c := range changes {
-		if c.value == nil {
-			delete(values, c.key)
-		} else {
-			values[c.key] = string(c.value)
+		for ; is.more && is.key < c.key; is.next() {
+			add(is.key, is.value)
+		}
+		if is.more && is.key == c.key {
+			is.next()
+		}
+		if c.value != "" {
+			add(c.key, c.value)
 		}
 	}
-	var b []byte
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		b = appendText(appendText(b, key), values[key])
+	for ; is.more; is.next() {
+		add(is.key, is.value)
 	}
 	return string(b)
-}
-
-// entries returns the encoded values by their keys.
-func entries(encoded string) map[string]string {
-	m := map[string]string{}
-	for r := (reader{rest: encoded, ok: true}); r.ok && r.rest != ""; {
-		key, value := r.text(), r.text()
-		m[key] = value
-	}
-	return m
 }

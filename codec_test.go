@@ -69,7 +69,7 @@ func TestValuesRoundTrip(t *testing.T) {
 		"time": time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), "time zone": time.Date(2026, 1, 2, 3, 4, 5, 6, berlin),
 		"time zero": time.Time{},
 		"time west": time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", -12*3600)),
-		"int8":      int8(-1), "int16": int16(-2), "uint8": uint8(3), "uint16": uint16(4), "float32": float32(0.5), "complex": complex(1, 2),
+		"int8":      int8(math.MinInt8), "int16": int16(math.MinInt16), "uint8": uint8(math.MaxUint8), "uint16": uint16(math.MaxUint16), "float32": float32(0.5), "float32 max": float32(math.MaxFloat32), "int8 max": int8(math.MaxInt8), "complex": complex(1, 2),
 		"strings": []string{"a", "b"}, "ints": []int{1, 2}, "map": map[string]int{"a": 1, "b": 2}, "any map": map[string]any{"x": 1, "y": "z"},
 		"nested": codecOuter{Inner: codecInner{"n", map[string]int{"a": 1}}, List: []codecInner{{Name: "l"}}, Ptr: &codecInner{Name: "p"}, When: time.Unix(1, 2).UTC(), Shape: codecColor(7)},
 		"color":  codecColor(3), "": "empty key", "\x00\xff": "odd key", strings.Repeat("k", 300): "long key", "anys": []any{1, "x", false},
@@ -136,8 +136,8 @@ func TestUnknownValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"", "\xff", "\x50future", "\x00", "\x00garbage", "\x01x", "\x02x", "\x06", "\x06\xff", "\x07short", "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x08", "\x0dx\x80"} {
-		encoded := apply(string(good), []change{{"m", []byte(bad)}})
+	for _, bad := range []string{"\xff", "\x50future", "\x00", "\x00garbage", "\x01x", "\x02x", "\x06", "\x06\xff", "\x07short", "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x08", "\x0dx\x80"} {
+		encoded := apply(string(good), []change{{"m", bad}})
 		values, failed := decodeValues(encoded)
 		if len(failed) != 1 || !strings.Contains(failed[0].Error(), `"m"`) || !reflect.DeepEqual(values, map[string]any{"a": 1, "z": "last"}) {
 			t.Errorf("%q: %v, %v", bad, values, failed)
@@ -154,9 +154,10 @@ func TestHeaderRoundTrip(t *testing.T) {
 		{userID: strings.Repeat("u", 5000), created: at(1), seen: at(1), authenticated: at(1)},
 	} {
 		for _, values := range []string{"", string(appendText(appendText(nil, "k"), "\x01"))} {
-			data := string(h.encode()) + values
-			got, rest, ok := decodeSession(data)
-			if !ok || rest != values || string(got.encode()) != data[:len(data)-len(values)] || got.userID != h.userID || !got.seen.Equal(h.seen) {
+			data := string(h.encode("")) + values
+			var got header
+			rest, ok := got.decode(data)
+			if !ok || rest != values || string(got.encode("")) != data[:len(data)-len(values)] || got.userID != h.userID || !got.seen.Equal(h.seen) {
 				t.Errorf("%v became %v, %q, %v", h, got, rest, ok)
 			}
 		}
@@ -176,7 +177,8 @@ func TestForeignData(t *testing.T) {
 	}
 	foreign := []string{"", "\x00", "\x01", "\x02", "{}", `{"user":"1"}`, "null", scsGob.String(), strings.Repeat("\x00", 100), strings.Repeat("\xff", 100), "\x01" + strings.Repeat("\x80", 100), strings.Repeat("\x01", 7)}
 	for _, data := range foreign {
-		if h, _, ok := decodeSession(data); ok && h.userID != "" {
+		var h header
+		if _, ok := h.decode(data); ok && h.userID != "" {
 			t.Errorf("%.20q is a session of %q", data, h.userID)
 		}
 	}
@@ -185,12 +187,25 @@ func TestForeignData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := h.encode()
+	head := h.encode("")
 	data := string(head) + string(values)
 	for n := range data {
-		if _, rest, ok := decodeSession(data[:n]); ok && (n < len(head) || len(entries(rest)) > 1) {
+		if rest, ok := new(header).decode(data[:n]); ok && (n < len(head) || len(entries(rest)) > 1) {
 			t.Errorf("cut to %d of %d bytes it is a session", n, len(data))
 		}
+	}
+	// Nor are values that we would not write: out of order, twice, or empty.
+	for name, keys := range map[string][]string{"order": {"b", "a"}, "twice": {"a", "a"}, "empty keys": {"", ""}} {
+		bad := string(head)
+		for _, key := range keys {
+			bad += string(appendText(appendText(nil, key), "\x01"))
+		}
+		if _, ok := new(header).decode(bad); ok {
+			t.Errorf("%s: it is a session", name)
+		}
+	}
+	if _, ok := new(header).decode(string(head) + string(appendText(appendText(nil, "a"), ""))); ok {
+		t.Error("with an empty value it is a session")
 	}
 }
 
@@ -310,22 +325,23 @@ func FuzzDecodeSession(f *testing.F) {
 		{userID: "user", loginID: "login", stamp: "stamp", methods: "password", address: "192.0.2.1", agent: "agent", created: time.UnixMilli(1), seen: time.UnixMilli(2)},
 	} {
 		for _, values := range seedValues(f) {
-			f.Add(string(h.encode()) + values)
+			f.Add(string(h.encode("")) + values)
 		}
 	}
 	f.Add("")
 	f.Add("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 	f.Fuzz(func(t *testing.T, data string) {
-		h, values, ok := decodeSession(data)
+		var h, h2 header
+		values, ok := h.decode(data)
 		if !ok {
 			return
 		}
 		if !strings.HasSuffix(data, values) {
 			t.Errorf("the values %q are not from %q", values, data)
 		}
-		again := string(h.encode()) + values
-		h2, values2, ok := decodeSession(again)
-		if !ok || values2 != values || string(h2.encode()) != string(h.encode()) {
+		again := string(h.encode("")) + values
+		values2, ok := h2.decode(again)
+		if !ok || values2 != values || string(h2.encode("")) != string(h.encode("")) {
 			t.Errorf("%q, read and written, is %q", data, again)
 		}
 		// What is checked for form can be taken apart and put together.
@@ -353,4 +369,13 @@ func FuzzDiffApply(f *testing.F) {
 			t.Errorf("changes made twice are %q", again)
 		}
 	})
+}
+
+// entries returns encoded values by their keys.
+func entries(encoded string) map[string]string {
+	m := map[string]string{}
+	for e := readEntries(encoded); e.more; e.next() {
+		m[e.key] = e.value
+	}
+	return m
 }

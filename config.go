@@ -210,10 +210,13 @@ type Config struct {
 
 	// HashMemory is how much memory password hashing may use at a time, in
 	// bytes: 64 MiB by default, and at least what one hash needs. There is also
-	// one less at a time than runtime.GOMAXPROCS, but at least one, so that other
-	// requests are served meanwhile. Hashes beyond that wait in a
-	// queue of 64, and the rest get ErrBusy. A stored hash that needs more than
-	// HashMemory is never verified.
+	// one less at a time than runtime.GOMAXPROCS, so that other requests are
+	// served meanwhile, but at least one, and no more than processors. Hashes
+	// beyond that wait in a queue of 64, and the rest get ErrBusy. The first time,
+	// the log has what to set if that leaves processors unused; docs/passwords.md
+	// has more. What hashes leave behind is collected (runtime.GC) before it is more
+	// than a quarter of what they use, or than the rest of what the process uses. A
+	// stored hash that needs more than HashMemory is never verified.
 	HashMemory int64
 
 	// ResetLifetime is how long a reset token is good for: 30 minutes by

@@ -88,15 +88,16 @@ func (s *state) clearValues() {
 	ready := s.scsReady
 	s.values.Unlock()
 	if ready {
-		_ = s.core.scs.Clear(s.ctx) // returns nil always
+		_ = s.core.scs.Clear(&s.ctx) // returns nil always
 	}
 }
 
 // save stores what the application changed in its data.
 func (s *state) save(ctx context.Context, encoded string) error {
 	s.values.Lock()
-	changes := diff(s.loaded, encoded)
+	loaded := s.loaded
 	s.values.Unlock()
+	changes := diff(loaded, encoded)
 	if len(changes) == 0 {
 		return nil
 	}
@@ -116,7 +117,7 @@ func (s *state) save(ctx context.Context, encoded string) error {
 func (s *state) write(ctx context.Context, changes []change) error {
 	for range maxConflicts {
 		switch {
-		case s.ended, s.cur == nil && s.grant.UserID != "": // a client that sends a token with each request keeps nothing
+		case s.ended, s.cur == nil && s.grant != nil: // a client that sends a token with each request keeps nothing
 			return nil
 		case s.cur == nil && s.committed:
 			return ErrHeaderWritten
@@ -153,7 +154,7 @@ func (s *state) destroy() error {
 		return err
 	}
 	if s.cur != nil { // a visitor's
-		ctx, cancel := detach(s.inner)
+		ctx, cancel := detach(&s.inner)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.record.Key); err != nil {
 			return err
@@ -191,7 +192,7 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	if s == nil {
 		return ErrNoSession
 	}
-	return s.save(innerContext{ctx, t.core}, string(encoded))
+	return s.save(t.core.inner(ctx), string(encoded))
 }
 
 // DeleteCtx is called by RenewToken, which is a rotation, and by Destroy, which

@@ -149,7 +149,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 	if err := c.stillIn(ctx); err != nil {
 		return nil, t.userID, err
 	}
-	kept, err := c.keptFor(innerContext{ctx, c}, reservedEmail(t.address))
+	kept, err := c.keptFor(c.inner(ctx), reservedEmail(t.address))
 	if err != nil {
 		return nil, t.userID, err
 	}
@@ -233,7 +233,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
 		return "", nil
 	}
-	ctx, cancel := detach(innerContext{ctx, c})
+	ctx, cancel := detach(c.inner(ctx))
 	defer cancel()
 	// Ways back that this address ranks above have ended: it has been gone back to.
 	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
@@ -302,7 +302,7 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	if token == "" {
 		return
 	}
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	if err := take(inner, c.records, kindUndo, tokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
@@ -386,7 +386,7 @@ func (c *Core) undoEmail(ctx context.Context, token string) (user User, id strin
 	if err := ctx.Err(); err != nil {
 		return nil, id, err
 	}
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	// The record stays until the account is changed, so that another change of the
 	// address that is under way sees what ranks above it. Of those who use it at
@@ -440,7 +440,7 @@ func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
 
 // freeUndo makes a way back good again whose use has failed.
 func (c *Core) freeUndo(ctx context.Context, u undo) {
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	record, err := c.records.GetRecord(inner, kindUndo, u.record.Key)
 	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {

@@ -69,11 +69,8 @@ func (s *state) flashes() []Flash {
 		return s.flash
 	}
 	s.flashRead = true
-	cookie, err := s.request.Cookie(s.core.cookies.flash)
-	if err != nil {
-		return nil
-	}
-	content, ok := s.core.secrets.open(purposeFlash, cookie.Value)
+	cookie, _ := cookieOf(s.request, s.core.cookies.flash)
+	content, ok := s.core.secrets.open(purposeFlash, cookie)
 	if !ok {
 		return nil
 	}

@@ -7,6 +7,7 @@ package auth_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,38 +30,43 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// floodServer is set for the process that TestFlood floods: this test binary
-// again.
+// floodServer is set for the process that is flooded: this test binary again.
 const floodServer = "GOLOGIN_FLOOD_SERVER"
+
+// floodUsers is how many accounts it has, user0 and so on.
+const floodUsers = 64
 
 // TestFloodServer is that process.
 func TestFloodServer(t *testing.T) {
 	if os.Getenv(floodServer) == "" {
-		t.Skip("this is a part of TestFlood")
+		t.Skip("this is a part of TestFlood and TestFloodMemory")
 	}
 	clock := testapp.NewClock()
-	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, func(cfg *auth.Config) {
-		cfg.HashMemory = 512 << 20
-	})
-	for i := range 20 {
-		app.Create(t, fmt.Sprint("user", i), i == 0)
+	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, nil)
+	hash, err := app.HashPassword(t.Context(), testapp.Password)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for i := range floodUsers {
+		account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: hash, Stamp: auth.NewSecret(fmt.Sprint("stamp", i)), Version: 1}
+		if _, err := app.Store.CreateUser(t.Context(), account, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	debug.FreeOSMemory() // of the hash
 	fmt.Println("serving", app.Server.URL)
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the test is over
 }
 
-// TestFlood has a thousand wrong logins at once, from a thousand addresses, for
-// accounts that exist and that do not, while somebody who is logged in reads.
-func TestFlood(t *testing.T) {
-	const (
-		addresses = 1000
-		maxMemory = 600 << 10 // KiB
-	)
+// startFloodServer starts that process with more processors for Go than it may hash
+// on, so that several hashes are computed at a time wherever there are several.
+func startFloodServer(t *testing.T) (base string, pid int) {
+	t.Helper()
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("there is no /proc to read the memory from")
 	}
 	server := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFloodServer$", "-test.timeout=5m")
-	server.Env = append(os.Environ(), floodServer+"=1")
+	server.Env = append(os.Environ(), floodServer+"=1", fmt.Sprint("GOMAXPROCS=", runtime.NumCPU()+2))
 	stdin, err := server.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +78,109 @@ func TestFlood(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = stdin.Close(); _ = server.Wait() }()
+	t.Cleanup(func() { _ = stdin.Close(); _ = server.Wait() })
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	base, ok := strings.CutPrefix(strings.TrimSpace(line), "serving ")
 	if err != nil || !ok {
 		t.Fatalf("%q, %v", line, err)
 	}
+	return base, server.Process.Pid
+}
 
+// floodMemory is how much more than an idle server a flooded one may have
+// resident, in KiB: for the hashes that it computes at a time, a quarter of that for
+// what they leave, and 32 MiB for all else.
+func floodMemory() int {
+	m := int(auth.DefaultHashParams().Memory)
+	return min(runtime.NumCPU(), 64<<10/m)*m*5/4 + 32<<10
+}
+
+// TestFloodMemory has 64 clients log in again and again, and holds the server's
+// memory to its bound: for accounts that exist, and for those that do not.
+func TestFloodMemory(t *testing.T) {
+	for name, login := range map[string]string{"somebody": "user", "nobody": "ghost"} {
+		t.Run(name, func(t *testing.T) {
+			base, pid := startFloodServer(t)
+			idle := memory(t, pid, "VmRSS")
+			var clients sync.WaitGroup
+			for i := range floodUsers {
+				c := client(t, fmt.Sprintf("127.9.%d.1", i))
+				clients.Go(func() {
+					for range 3 {
+						status, _ := post(t, c, base, fmt.Sprint(login, i), testapp.Password)
+						if status != http.StatusOK && status != http.StatusUnauthorized && status != http.StatusServiceUnavailable {
+							t.Errorf("%d", status)
+						}
+					}
+				})
+			}
+			clients.Wait()
+			peak := memory(t, pid, "VmHWM") - idle
+			t.Logf("%d KiB of %d", peak, floodMemory())
+			if peak > floodMemory() {
+				t.Errorf("%d KiB more than idle, and %d are allowed", peak, floodMemory())
+			}
+		})
+	}
+}
+
+// A login that finds the queue full is refused at once: no hash is computed for
+// it, no store is asked, and it does not wait, for somebody as for nobody.
+func TestFullQueue(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, noLimits)
+	app.Create(t, "susan", true)
+	release, err := app.Core().HoldHashing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	const queue = 64
+	for range queue {
+		waiting.Go(func() {
+			if _, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	for app.Core().HashesWaiting() < queue {
+		runtime.Gosched()
+	}
+	hashes := app.Core().PasswordHashes()
+	calls := len(store.made())
+	for _, login := range []string{"susan", "ghost"} {
+		for range 10 {
+			// Nothing that hashes could go on with is given back before this returns.
+			w := visitorAt(t, app, "192.0.2.1").post("/login", "login", login, "password", testapp.Password)
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
+				t.Errorf("%s: %d %v", login, w.Code, w.Header())
+			}
+		}
+	}
+	if made := store.made()[calls:]; len(made) > 0 {
+		t.Errorf("calls of the store: %v", made)
+	}
+	if n := app.Core().PasswordHashes() - hashes; n != 0 || app.Core().HashesWaiting() != queue {
+		t.Errorf("%d hashes, %d wait", n, app.Core().HashesWaiting())
+	}
+	cancel()
+	waiting.Wait()
+	release()
+	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		t.Errorf("afterwards: %d", status)
+	}
+}
+
+// TestFlood has a thousand wrong logins at once, from a thousand addresses, for
+// accounts that exist and that do not, while somebody who is logged in reads.
+func TestFlood(t *testing.T) {
+	const (
+		addresses     = 1000
+		perConnection = 64 // KiB
+	)
+	base, pid := startFloodServer(t)
+	before := memory(t, pid, "VmRSS")
 	reader := client(t, "127.0.0.1")
 	read := func(page string) time.Duration {
 		begun := time.Now()
@@ -92,17 +196,7 @@ func TestFlood(t *testing.T) {
 		}
 		return time.Since(begun)
 	}
-	post := func(c *http.Client, login, password string) (int, http.Header) {
-		r, err := c.PostForm(base+"/login", url.Values{"login": {login}, "password": {password}})
-		if err != nil {
-			t.Error(err)
-			return 0, nil
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		_ = r.Body.Close()
-		return r.StatusCode, r.Header
-	}
-	if status, _ := post(reader, "user0", testapp.Password); status != http.StatusOK {
+	if status, _ := post(t, reader, base, "user0", testapp.Password); status != http.StatusOK {
 		t.Fatalf("the login: %d", status)
 	}
 	var idle, flooded []time.Duration
@@ -124,7 +218,7 @@ func TestFlood(t *testing.T) {
 		c := client(t, fmt.Sprintf("127.%d.%d.1", 1+i/250, 1+i%250))
 		flood.Go(func() {
 			<-begin
-			status, header := post(c, fmt.Sprint("user", i%40), "a wrong password")
+			status, header := post(t, c, base, fmt.Sprint("user", i%(2*floodUsers)), "a wrong password")
 			if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) && header.Get("Retry-After") == "" {
 				t.Errorf("%d without Retry-After", status)
 			}
@@ -146,12 +240,12 @@ func TestFlood(t *testing.T) {
 	if answers[http.StatusUnauthorized] == 0 || len(flooded) == 0 {
 		t.Errorf("answers %v, %d pages read", answers, len(flooded))
 	}
-	peak := peakMemory(t, server.Process.Pid)
-	if peak > maxMemory {
-		t.Errorf("at most %d KiB were resident, and %d are allowed", peak, maxMemory)
+	peak, allowed := memory(t, pid, "VmHWM")-before, floodMemory()+addresses*perConnection
+	if peak > allowed {
+		t.Errorf("%d KiB more than idle, and %d are allowed", peak, allowed)
 	}
-	t.Logf("answers %v; at most %d MiB resident; a page took at most %v in 99 of 100 cases, %v before", answers, peak>>10, p99(flooded), p99(idle))
-	if status, _ := post(reader, "user0", testapp.Password); status != http.StatusOK {
+	t.Logf("answers %v; %d MiB more than idle; a page took at most %v in 99 of 100 cases, %v before", answers, peak>>10, p99(flooded), p99(idle))
+	if status, _ := post(t, reader, base, "user0", testapp.Password); status != http.StatusOK {
 		t.Errorf("the owner's login afterwards: %d", status)
 	}
 }
@@ -199,14 +293,27 @@ func p99(d []time.Duration) time.Duration {
 	return d[len(d)*99/100]
 }
 
-// peakMemory is the most that a process has ever had resident, in KiB.
-func peakMemory(t *testing.T, pid int) int {
+func post(t *testing.T, c *http.Client, base, login, password string) (int, http.Header) {
+	t.Helper()
+	r, err := c.PostForm(base+"/login", url.Values{"login": {login}, "password": {password}})
+	if err != nil {
+		t.Error(err)
+		return 0, nil
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = r.Body.Close()
+	return r.StatusCode, r.Header
+}
+
+// memory is a line of a process's status: VmRSS is what is resident, VmHWM the
+// most that has ever been, in KiB.
+func memory(t *testing.T, pid int, name string) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	_, rest, _ := strings.Cut(string(status), name+":")
 	n, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,11 +58,14 @@ type hasher struct {
 	peppers  map[string][]byte // keys by ID
 	dummy    string            // a hash of no password, made like new ones
 	lanes    lanes
+	garbage  garbage
+	logger   *slog.Logger
+	advised  sync.Once
 	computed atomic.Uint64
 	worked   atomic.Uint64 // in the unit of argon2Work
 }
 
-func newHasher(params *argon2id.Params, budget int64, peppers []Pepper) (*hasher, error) {
+func newHasher(params *argon2id.Params, budget int64, peppers []Pepper, logger *slog.Logger) (*hasher, error) {
 	p := *params
 	// The equal-cost rows of OWASP's password storage cheat sheet.
 	least := map[uint32]uint32{1: 47104, 2: 19456, 3: 12288, 4: 9216}
@@ -67,7 +73,7 @@ func newHasher(params *argon2id.Params, budget int64, peppers []Pepper) (*hasher
 	if !ok {
 		memory = 7168
 	}
-	h := &hasher{params: p, budget: uint32(min(max(budget, 0)/1024, 1<<31)), peppers: map[string][]byte{}}
+	h := &hasher{params: p, budget: uint32(min(max(budget, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
 	switch {
 	case p.Iterations == 0 || p.Memory < memory:
 		return nil, fmt.Errorf("auth: HashParams m=%d t=%d are weaker than OWASP's minimum", p.Memory, p.Iterations)
@@ -88,10 +94,71 @@ func newHasher(params *argon2id.Params, budget int64, peppers []Pepper) (*hasher
 	_, _ = rand.Read(random) // never fails
 	h.dummy = h.marked(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
 		encode(random[:p.SaltLength]), encode(random[p.SaltLength:])))
-	// One processor is left to everybody else: with as many hashes at a time as
-	// processors, a request that is ready waits for the scheduler, 10 ms and more.
-	h.lanes = lanes{memory: h.budget, count: max(1, runtime.GOMAXPROCS(0)-1), maxQueue: 64}
+	// Asked each time, since Go changes GOMAXPROCS with the limits of the process.
+	count := func() int { return lanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
+	h.lanes = lanes{memory: h.budget, count: count, maxQueue: 64}
 	return h, nil
+}
+
+// lanesFor is how many hashes may be computed at a time. One of Go's processors
+// is left to everybody else: while all of them compute, nobody looks which
+// connections are ready but a monitor, every 10 ms. More hashes than the machine
+// has processors would take more memory and no less time.
+func lanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
+
+// begin waits for a lane, and for memory. end must follow if there is no error.
+func (h *hasher) begin(ctx context.Context, memory uint32) error {
+	if err := h.lanes.acquire(ctx, memory); err != nil {
+		if errors.Is(err, ErrBusy) {
+			h.advise(ctx)
+		}
+		return err
+	}
+	if h.garbage.due(min(uint64(h.params.Memory)*uint64(h.lanes.count()), uint64(h.budget))) {
+		runtime.GC()
+		h.garbage.collected(liveHeap(), uint64(h.budget-h.lanes.unused()-memory))
+	}
+	return nil
+}
+
+func (h *hasher) end(memory uint32) {
+	h.garbage.add(memory)
+	h.lanes.release(memory)
+}
+
+// full returns ErrBusy if a hash would be refused now: who asks first saves what
+// comes before a hash.
+func (h *hasher) full(ctx context.Context) error {
+	if !h.lanes.full() {
+		return nil
+	}
+	h.advise(ctx)
+	return ErrBusy
+}
+
+// advise logs, once, what would let more passwords be hashed. That is for the
+// application to decide: GOMAXPROCS is the whole process's.
+func (h *hasher) advise(ctx context.Context) {
+	h.advised.Do(func() {
+		advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
+		if advice != "" {
+			h.logger.LogAttrs(ctx, slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
+		}
+	})
+}
+
+// hashAdvice is what to set so that all processors hash. Where there are fewer
+// procs than cpus, that is a limit which somebody wanted.
+func hashAdvice(procs, cpus int, memory, budget uint32) string {
+	var advice []string
+	if procs == cpus && cpus > 1 {
+		procs += 2
+		advice = append(advice, fmt.Sprintf("GOMAXPROCS=%d", procs))
+	}
+	if need := int64(memory) * int64(lanesFor(procs, cpus)); need > int64(budget) {
+		advice = append(advice, fmt.Sprintf("Config.HashMemory=%d", need*1024))
+	}
+	return strings.Join(advice, " ")
 }
 
 // marked returns how a PHC string is stored: with the pepper's name.
@@ -107,10 +174,10 @@ func encode(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
 // hash returns how the hash of a password is stored.
 func (h *hasher) hash(ctx context.Context, password string) (Secret, error) {
 	p := h.params
-	if err := h.lanes.acquire(ctx, p.Memory); err != nil {
+	if err := h.begin(ctx, p.Memory); err != nil {
 		return Secret{}, err
 	}
-	defer h.lanes.release(p.Memory)
+	defer h.end(p.Memory)
 	h.computed.Add(1)
 	h.worked.Add(argon2Work(p.Memory, p.Iterations, p.Parallelism))
 	if h.pepper != "" {
@@ -159,10 +226,10 @@ func (h *hasher) verify(ctx context.Context, stored Secret, password string) (ve
 	}
 	rest, passes := h.rest(r.work)
 	memory := max(r.memory, rest)
-	if err := h.lanes.acquire(ctx, memory); err != nil {
+	if err := h.begin(ctx, memory); err != nil {
 		return verification{}, err
 	}
-	defer h.lanes.release(memory)
+	defer h.end(memory)
 	h.computed.Add(1)
 	h.worked.Add(r.work)
 	match := subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
@@ -325,11 +392,13 @@ func atOnce(lanes uint8) uint64 { return uint64(min(int(lanes), runtime.GOMAXPRO
 // lanes admits work by its memory and its number. What does not fit waits in a
 // queue, first come first served; what does not fit there is refused.
 type lanes struct {
-	mu       sync.Mutex
-	memory   uint32 // KiB that are free
-	count    int    // lanes that are free
+	count    func() int // how many lanes there are
 	maxQueue int
-	queue    []*waiter
+
+	mu      sync.Mutex
+	memory  uint32 // KiB that are free
+	running int
+	queue   []*waiter
 }
 
 type waiter struct {
@@ -379,6 +448,19 @@ func (l *lanes) acquire(ctx context.Context, memory uint32) error {
 	return ctx.Err()
 }
 
+// full reports whether there is no place in the queue.
+func (l *lanes) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) >= l.maxQueue
+}
+
+func (l *lanes) unused() uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.memory
+}
+
 func (l *lanes) release(memory uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -386,16 +468,16 @@ func (l *lanes) release(memory uint32) {
 }
 
 func (l *lanes) admit(memory uint32) bool {
-	if l.count == 0 || l.memory < memory {
+	if l.running >= l.count() || l.memory < memory {
 		return false
 	}
-	l.count--
+	l.running++
 	l.memory -= memory
 	return true
 }
 
 func (l *lanes) free(memory uint32) {
-	l.count++
+	l.running--
 	l.memory += memory
 	l.next()
 }
@@ -405,4 +487,49 @@ func (l *lanes) next() {
 		close(l.queue[0].ready)
 		l.queue = l.queue[1:]
 	}
+}
+
+// garbage is what finished hashes have left to the garbage collector.
+//
+// By itself the collector waits until there is as much garbage as there is in
+// use (GOGC). In a small process that is nearly all hashes, and a flood of
+// logins would take more than twice their memory. All is in KiB.
+type garbage struct {
+	mu   sync.Mutex
+	left uint64 // since the last collection here began
+	rest uint64 // what else was in use when it ended
+}
+
+func (g *garbage) add(memory uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.left += uint64(memory)
+}
+
+// due reports whether to collect it: if it is more than a quarter of the most
+// that hashes use at a time, and more than the rest of the process uses, which is
+// what a collection has to go through. The caller must do it then.
+func (g *garbage) due(most uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left <= max(g.rest, most/4) {
+		return false
+	}
+	g.left = 0
+	return true
+}
+
+// collected has what is in use after a collection, and how much of that hashes
+// use.
+func (g *garbage) collected(live, hashes uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rest = live - min(hashes, live)
+}
+
+// liveHeap is what was in use when the garbage collector last ran.
+func liveHeap() uint64 {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	return live[0].Value.Uint64() / 1024
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ type lanesTest struct {
 // newLanesTest must be called in a bubble of synctest.
 func newLanesTest(t *testing.T, memory uint32, count, maxQueue int) *lanesTest {
 	return &lanesTest{
-		t: t, l: &lanes{memory: memory, count: count, maxQueue: maxQueue},
+		t: t, l: &lanes{memory: memory, count: func() int { return count }, maxQueue: maxQueue},
 		failed: map[string]error{}, finish: map[string]chan struct{}{}, cancel: map[string]context.CancelFunc{},
 	}
 }
@@ -91,11 +92,11 @@ func (lt *lanesTest) wantError(name string, want error) {
 }
 
 // idle checks that everything has been given back.
-func (lt *lanesTest) idle(memory uint32, count int) {
+func (lt *lanesTest) idle(memory uint32) {
 	lt.t.Helper()
 	lt.want("", 0)
-	if lt.l.memory != memory || lt.l.count != count {
-		lt.t.Errorf("%d KiB and %d lanes are free, want %d and %d", lt.l.memory, lt.l.count, memory, count)
+	if lt.l.memory != memory || lt.l.running != 0 {
+		lt.t.Errorf("%d KiB are free and %d lanes are taken, want %d and none", lt.l.memory, lt.l.running, memory)
 	}
 	for _, cancel := range lt.cancel {
 		cancel()
@@ -113,7 +114,7 @@ func TestLanesAreFirstComeFirstServed(t *testing.T) {
 			lt.want(name, 3-i)
 			lt.end(name)
 		}
-		lt.idle(100, 1)
+		lt.idle(100)
 	})
 }
 
@@ -132,7 +133,7 @@ func TestLanesGoByMemoryAndNumber(t *testing.T) {
 		lt.want("c d", 0)
 		lt.end("c")
 		lt.end("d")
-		lt.idle(100, 10)
+		lt.idle(100)
 
 		lt = newLanesTest(t, 100, 2, 10)
 		lt.start("a", 1)
@@ -143,7 +144,7 @@ func TestLanesGoByMemoryAndNumber(t *testing.T) {
 		lt.want("b c", 0)
 		lt.end("b")
 		lt.end("c")
-		lt.idle(100, 2)
+		lt.idle(100)
 	})
 }
 
@@ -157,7 +158,7 @@ func TestLanesOfOneThatTakesAll(t *testing.T) {
 		lt.end("all")
 		lt.want("none left", 0)
 		lt.end("none left")
-		lt.idle(100, 4)
+		lt.idle(100)
 	})
 }
 
@@ -179,7 +180,32 @@ func TestLanesAreBusyAtOnce(t *testing.T) {
 		for _, name := range []string{"b", "c", "f"} {
 			lt.end(name)
 		}
-		lt.idle(100, 1)
+		lt.idle(100)
+	})
+}
+
+// There may be more lanes, and fewer, while some of them are taken.
+func TestLanesChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lt := newLanesTest(t, 100, 0, 10)
+		count := 2
+		lt.l.count = func() int { return count }
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			lt.start(name, 10)
+		}
+		lt.want("a b", 3)
+		count = 1
+		lt.end("a")
+		lt.want("b", 3)
+		lt.end("b")
+		lt.want("c", 2)
+		count = 2
+		lt.end("c")
+		lt.want("d e", 0)
+		lt.end("d")
+		lt.end("e")
+		lt.idle(100)
 	})
 }
 
@@ -191,7 +217,7 @@ func TestLanesWithoutAQueue(t *testing.T) {
 		lt.start("b", 10)
 		lt.wantError("b", ErrBusy)
 		lt.end("a")
-		lt.idle(100, 1)
+		lt.idle(100)
 	})
 }
 
@@ -218,14 +244,14 @@ func TestLanesWaitersLeave(t *testing.T) {
 		lt.leave("d")
 		lt.want("d", 0)
 		lt.end("d")
-		lt.idle(100, 1)
+		lt.idle(100)
 
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := lt.l.acquire(ctx, 1); !errors.Is(err, context.Canceled) {
 			t.Errorf("a context that is done: %v", err)
 		}
-		lt.idle(100, 1)
+		lt.idle(100)
 	})
 }
 
@@ -248,7 +274,7 @@ func TestLanesHeavyWaiter(t *testing.T) {
 		for _, name := range []string{"l1", "l2", "l3"} {
 			lt.end(name)
 		}
-		lt.idle(100, 10)
+		lt.idle(100)
 
 		lt.start("b", 50)
 		lt.start("heavy2", 80)
@@ -260,7 +286,7 @@ func TestLanesHeavyWaiter(t *testing.T) {
 		for _, name := range []string{"b", "l4", "l5"} {
 			lt.end(name)
 		}
-		lt.idle(100, 10)
+		lt.idle(100)
 	})
 }
 
@@ -268,7 +294,7 @@ func TestLanesHeavyWaiter(t *testing.T) {
 // lane.
 func TestLanesAdmittedWhileLeaving(t *testing.T) {
 	t.Parallel()
-	l := &lanes{memory: 10, count: 1, maxQueue: 10}
+	l := &lanes{memory: 10, count: func() int { return 1 }, maxQueue: 10}
 	left := 0
 	for range 2000 {
 		if err := l.acquire(t.Context(), 10); err != nil {
@@ -299,8 +325,8 @@ func TestLanesAdmittedWhileLeaving(t *testing.T) {
 		default:
 			t.Fatal(err)
 		}
-		if l.memory != 10 || l.count != 1 || len(l.queue) > 0 {
-			t.Fatalf("%d KiB, %d lanes, %d wait (%v)", l.memory, l.count, len(l.queue), err)
+		if l.memory != 10 || l.running != 0 || len(l.queue) > 0 {
+			t.Fatalf("%d KiB, %d run, %d wait (%v)", l.memory, l.running, len(l.queue), err)
 		}
 	}
 	if left == 0 {
@@ -313,7 +339,7 @@ func TestLanesAdmittedWhileLeaving(t *testing.T) {
 func TestLanesUnderStress(t *testing.T) {
 	t.Parallel()
 	const memory, count, maxQueue, goroutines, rounds = 64, 5, 20, 60, 150
-	l := &lanes{memory: memory, count: count, maxQueue: maxQueue}
+	l := &lanes{memory: memory, count: func() int { return count }, maxQueue: maxQueue}
 	var mu sync.Mutex
 	used, running, most, busy, gone, done := uint32(0), 0, 0, 0, 0, 0
 	var wg sync.WaitGroup
@@ -375,8 +401,8 @@ func TestLanesUnderStress(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if l.memory != memory || l.count != count || len(l.queue) > 0 {
-		t.Errorf("%d of %d KiB, %d of %d lanes are free, %d wait", l.memory, memory, l.count, count, len(l.queue))
+	if l.memory != memory || l.running != 0 || len(l.queue) > 0 {
+		t.Errorf("%d of %d KiB are free, %d run, %d wait", l.memory, memory, l.running, len(l.queue))
 	}
 	if done == 0 || busy == 0 || gone == 0 || most < 2 {
 		t.Errorf("%d done (%d at a time), %d busy, %d gone: the test tests too little", done, most, busy, gone)
@@ -386,19 +412,134 @@ func TestLanesUnderStress(t *testing.T) {
 func testHasher(t testing.TB, budget int64, peppers ...Pepper) *hasher {
 	t.Helper()
 	params := DefaultHashParams()
-	h, err := newHasher(&params, budget, peppers)
+	h, err := newHasher(&params, budget, peppers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
+// HoldHashing takes all the memory that hashes have, for tests outside.
+func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
+	h := c.hasher
+	err = h.lanes.acquire(ctx, h.budget)
+	return func() { h.lanes.release(h.budget) }, err
+}
+
+// HashesWaiting is how many hashes are in the queue.
+func (c *Core) HashesWaiting() int {
+	l := &c.hasher.lanes
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue)
+}
+
+// One of Go's processors is left to others, and no more hash than there are.
+func TestLanesFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ procs, cpus, want int }{
+		{1, 1, 1}, {2, 1, 1}, {3, 1, 1},
+		{1, 2, 1}, {2, 2, 1}, {3, 2, 2}, {4, 2, 2},
+		{2, 64, 1}, {4, 64, 3}, {64, 64, 63}, {66, 64, 64},
+	} {
+		if got := lanesFor(test.procs, test.cpus); got != test.want {
+			t.Errorf("%d of %d: %d, want %d", test.procs, test.cpus, got, test.want)
+		}
+	}
+}
+
+func TestHashAdvice(t *testing.T) {
+	t.Parallel()
+	const m, budget = 19456, 65536
+	for _, test := range []struct {
+		procs, cpus int
+		want        string
+	}{
+		{1, 1, ""}, {3, 1, ""},
+		{2, 2, "GOMAXPROCS=4"}, {3, 2, ""}, {4, 2, ""},
+		{3, 3, "GOMAXPROCS=5"}, {4, 4, "GOMAXPROCS=6 Config.HashMemory=79691776"}, {6, 4, "Config.HashMemory=79691776"},
+		{2, 64, ""}, {4, 64, ""}, {8, 64, "Config.HashMemory=139460608"}, // limited from outside
+	} {
+		if got := hashAdvice(test.procs, test.cpus, m, budget); got != test.want {
+			t.Errorf("%d of %d: %q, want %q", test.procs, test.cpus, got, test.want)
+		}
+	}
+}
+
+// Garbage is collected if it is more than a quarter of what hashes use, and than
+// the rest of what is in use.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	var g garbage
+	g.add(20)
+	g.add(6)
+	if g.due(104) || !g.due(103) || g.due(0) {
+		t.Error("not at a quarter, or twice")
+	}
+	g.add(10) // during the collection
+	g.collected(95, 70)
+	g.add(15)
+	if g.due(0) {
+		t.Error("as much as the rest")
+	}
+	g.add(1)
+	if !g.due(0) {
+		t.Error("not at more than the rest")
+	}
+	g.collected(70, 95) // fewer were in use than now
+	g.add(1)
+	if !g.due(0) {
+		t.Error("there is a rest")
+	}
+	if liveHeap() == 0 {
+		t.Error("nothing is in use")
+	}
+}
+
+// The first time that a hash is refused, the log has what would help, and never
+// again.
+func TestBusyIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	params := DefaultHashParams()
+	h, err := newHasher(&params, 19456<<10, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.lanes.maxQueue = 0
+	if err := h.begin(t.Context(), params.Memory); err != nil || log.Len() > 0 {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	for range 3 {
+		if _, err := h.hash(t.Context(), "x"); !errors.Is(err, ErrBusy) {
+			t.Errorf("hash: %v", err)
+		}
+		if _, err := h.verify(t.Context(), Secret{}, "x"); !errors.Is(err, ErrBusy) {
+			t.Errorf("verify: %v", err)
+		}
+		if err := h.full(t.Context()); !errors.Is(err, ErrBusy) {
+			t.Errorf("full: %v", err)
+		}
+	}
+	want := 1
+	if hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), params.Memory, h.budget) == "" {
+		want = 0
+	}
+	if n := strings.Count(log.String(), "level=WARN msg=\"auth: too many passwords wait to be hashed\" all_processors_hash_with="); n != want ||
+		strings.Count(log.String(), "\n") != want {
+		t.Errorf("%d times, want %d:\n%s", n, want, log.String())
+	}
+	if n := h.computed.Load(); n != 0 {
+		t.Errorf("%d hashes", n)
+	}
+}
+
 // The hasher's lanes are those of its configuration.
 func TestHasherLanes(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
-	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)-1) || h.lanes.maxQueue < 1 || h.lanes.maxQueue > 256 {
-		t.Errorf("%d KiB, %d lanes, queue of %d", h.lanes.memory, h.lanes.count, h.lanes.maxQueue)
+	if n := h.lanes.count(); h.lanes.memory != 65536 || n != lanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) || h.lanes.maxQueue < 1 || h.lanes.maxQueue > 256 {
+		t.Errorf("%d KiB, %d lanes, queue of %d", h.lanes.memory, n, h.lanes.maxQueue)
 	}
 	// A hash takes its lane and gives it back, also one that cannot be computed.
 	for _, stored := range []string{"", "broken", "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"} {
@@ -406,8 +547,8 @@ func TestHasherLanes(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if h.lanes.memory != 65536 || h.lanes.count != max(1, runtime.GOMAXPROCS(0)-1) {
-		t.Errorf("afterwards %d KiB and %d lanes are free", h.lanes.memory, h.lanes.count)
+	if h.lanes.memory != 65536 || h.lanes.running != 0 {
+		t.Errorf("afterwards %d KiB are free and %d lanes are taken", h.lanes.memory, h.lanes.running)
 	}
 	// While all lanes are taken, hashing waits, and a context ends the wait.
 	if err := h.lanes.acquire(t.Context(), 65536); err != nil {

@@ -53,8 +53,18 @@ const ScopeAll = "*"
 // ErrScope says that the request's token is not for this.
 var ErrScope = errors.New("auth: the token's scopes do not have this in them")
 
-func (g Grant) covers(scope string) bool {
-	return g.Scopes == nil || slices.Contains(g.Scopes, ScopeAll) || slices.Contains(g.Scopes, scope)
+// covers reports whether the grant is for this scope. No grant, which is a login,
+// is for all.
+func (g *Grant) covers(scope string) bool {
+	return g == nil || g.Scopes == nil || slices.Contains(g.Scopes, ScopeAll) || slices.Contains(g.Scopes, scope)
+}
+
+// token is the ID of the API token that the grant comes from, if it does.
+func (g *Grant) token() string {
+	if g == nil {
+		return ""
+	}
+	return g.id
 }
 
 // BasicLoader finds users by HTTP Basic authentication (RFC 7617), with their
@@ -85,7 +95,7 @@ func (s *state) askLoaders() error {
 	if len(c.cfg.RequestLoaders) == 0 {
 		return nil
 	}
-	r := s.request.WithContext(s.inner)
+	r := s.request.WithContext(&s.inner)
 	for _, loader := range c.cfg.RequestLoaders {
 		grant, err := loader.Load(c, r)
 		switch {
@@ -97,7 +107,7 @@ func (s *state) askLoaders() error {
 		case err != nil:
 			return err
 		}
-		user, err := c.users.load(s.inner, grant.UserID)
+		user, err := c.users.load(&s.inner, grant.UserID)
 		switch {
 		case err == nil:
 			if err = c.pass(user.AuthAccount()); err == nil && (grant.bound || !grant.Stamp.IsZero()) {
@@ -113,7 +123,7 @@ func (s *state) askLoaders() error {
 		s.op.Lock()
 		if !s.cur.isLogin() && !s.userKnown {
 			grant.Scopes = slices.Clone(grant.Scopes)
-			s.user, s.userKnown, s.grant = user, true, grant
+			s.user, s.userKnown, s.grant = user, true, &grant
 		}
 		s.op.Unlock()
 		return nil

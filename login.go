@@ -160,7 +160,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
 	}
-	s.user, s.userKnown, s.ended, s.suspect, s.grant = user, true, false, false, Grant{}
+	s.user, s.userKnown, s.ended, s.suspect, s.grant = user, true, false, false, nil
 	return stranger, nil
 }
 
@@ -172,7 +172,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 // between runs in between, if it is given; if it fails, nothing has happened.
 // After it there is no way back. The caller holds op.
 func (s *state) replace(h header, values string, between func() error) error {
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	c, old, token := s.core, s.cur, newToken()
 	next := &session{
@@ -225,10 +225,10 @@ func (s *state) replace(h header, values string, between func() error) error {
 	}
 	s.cur = next
 	if h.userID == "" {
-		s.setCookie(c.cookies.visitor, token)
+		s.setCookie(c.cookies.visitor, token, time.Time{})
 		return nil
 	}
-	s.setCookie(c.cookies.session, token)
+	s.setCookie(c.cookies.session, token, time.Time{})
 	s.deleteCookie(c.cookies.visitor)
 	return nil
 }
@@ -247,8 +247,9 @@ func (s *state) unwatch(ctx context.Context, h header) {
 func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 	records, err := c.sessions.ListRecords(ctx, kindSession, h.userID)
 	return slices.ContainsFunc(records, func(r Record) bool {
-		other, _, ok := decodeSession(string(r.Data))
-		return ok && other.userID == r.UserID && other.loginID == h.loginID && c.cfg.Now().Before(c.expires(other))
+		var other header
+		_, ok := other.decode(string(r.Data))
+		return ok && other.userID == r.UserID && other.loginID == h.loginID && c.cfg.Now().Before(c.expires(&other))
 	}), err
 }
 
@@ -256,7 +257,7 @@ func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	if s.cur == nil || s.grant.UserID != "" { // whose cookies go nowhere
+	if s.cur == nil || s.grant != nil { // whose cookies go nowhere
 		return nil
 	}
 	if s.committed {
@@ -314,7 +315,7 @@ func (s *state) revoked(userID string) {
 		s.deleteCookie(s.core.cookies.session)
 		s.deleteCookie(s.core.cookies.remember)
 	}
-	if own || s.grant.UserID == userID {
+	if own || s.grant != nil && s.grant.UserID == userID {
 		s.user, s.userKnown, s.resumed, s.asked = nil, true, true, true
 	}
 	s.op.Unlock()
@@ -326,7 +327,7 @@ func (s *state) revoked(userID string) {
 // endSessions is Core.endSessions for a caller that holds op. The session with the
 // key keep is kept.
 func (s *state) endSessions(userID string, keep ...string) {
-	if err := s.core.deleteSessions(s.inner, userID, keep...); err != nil {
+	if err := s.core.deleteSessions(&s.inner, userID, keep...); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }
@@ -364,7 +365,7 @@ func (s *state) end() error {
 	if s.failed != nil {
 		return s.failed
 	}
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	if err := s.forget(s.cur); err != nil {
 		return err
@@ -408,8 +409,8 @@ func (c *Core) endLogins(ctx context.Context, userID string, which func(header) 
 		}
 		found := false
 		for _, r := range records {
-			h, _, ok := decodeSession(string(r.Data))
-			if !ok || !which(h) {
+			var h header
+			if _, ok := h.decode(string(r.Data)); !ok || !which(h) {
 				continue
 			}
 			found = true

@@ -63,10 +63,13 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 	s := c.stateOf(ctx)
 	s.op.Lock()
 	defer s.op.Unlock()
-	if s.loggedOut {
+	switch {
+	case s.loggedOut:
 		return Login{}, ErrLoggedOut
-	}
-	if !s.cur.isLogin() {
+	case s.cur.isLogin():
+	case s.grant == nil: // it has been ended since
+		return Login{}, ErrNotLoggedIn
+	default:
 		return Login{Current: true, Methods: strings.Fields(s.grant.Method), Address: s.address(), UserAgent: s.agent()}, nil
 	}
 	l := c.loginOf(s.cur.header)
@@ -76,7 +79,7 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 	if !l.Remembered {
 		return l, nil
 	}
-	record, err := c.records.GetRecord(innerContext{ctx, c}, kindRemember, s.cur.header.device)
+	record, err := c.records.GetRecord(c.inner(ctx), kindRemember, s.cur.header.device)
 	if unlessNotFound(err) != nil {
 		return Login{}, err
 	}
@@ -93,7 +96,7 @@ func (c *Core) Logins(ctx context.Context, userID string) ([]Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx = innerContext{ctx, c}
+	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -188,8 +191,9 @@ func (c *Core) liveLogins(ctx context.Context, user User) ([]header, error) {
 	}
 	var live []header
 	for _, r := range records {
-		h, _, ok := decodeSession(string(r.Data))
-		if ok && h.userID == r.UserID && c.cfg.Now().Before(c.expires(h)) && invalid(h.stamp, user) == nil {
+		var h header
+		_, ok := h.decode(string(r.Data))
+		if ok && h.userID == r.UserID && c.cfg.Now().Before(c.expires(&h)) && invalid(h.stamp, user) == nil {
 			live = append(live, h)
 		}
 	}
@@ -210,7 +214,7 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) error {
 	}
 	// What a login is known by changes when its browser is remembered meanwhile.
 	logins := map[string]bool{}
-	found, err := c.endWhere(innerContext{ctx, c}, userID, func(h header) bool {
+	found, err := c.endWhere(c.inner(ctx), userID, func(h header) bool {
 		theirs := loginHandle(h) == id || logins[h.loginID]
 		if theirs && h.loginID != "" {
 			logins[h.loginID] = true
@@ -238,7 +242,7 @@ func (c *Core) EndOtherLogins(ctx context.Context) error {
 	case current.userID == "":
 		return ErrNotLoggedIn
 	}
-	found, err := c.endWhere(innerContext{ctx, c}, current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
+	found, err := c.endWhere(c.inner(ctx), current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
 	if err == nil && found {
 		c.event(ctx, Event{Kind: EventSessionEnded, UserID: current.userID, Err: ErrLoggedOut})
 	}
@@ -251,7 +255,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) error {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
-	inner := innerContext{ctx, c}
+	inner := c.inner(ctx)
 	if c.store != nil {
 		stamp := NewSecret(newToken())
 		_, err := c.updateAccount(inner, id, func(a *Account) error {
@@ -330,7 +334,7 @@ func (s *state) trim(user User) error {
 	if limit < 0 || kept.userID == "" {
 		return nil
 	}
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	userID := user.AuthAccount().ID
 	live, err := c.liveLogins(ctx, user)
@@ -450,7 +454,7 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 	}
 	s, userID := c.stateOf(ctx), user.AuthAccount().ID
 	s.op.Lock()
-	id, isLogin, lost := s.grant.id, s.cur.isLogin(), s.loggedOut
+	id, isLogin, lost := s.grant.token(), s.cur.isLogin(), s.loggedOut
 	if isLogin {
 		id = s.cur.header.loginID
 	}
@@ -460,7 +464,7 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		return watched, stop
 	}
 	_ = context.AfterFunc(watched, c.watches.add(userID, &watch{id, cancel}))
-	inner := innerContext{ctx, c}
+	inner := c.inner(ctx)
 	// It may have ended before it was watched, and ends by itself when its time is
 	// up, which other requests put off.
 	var look func(expected time.Time)
@@ -498,7 +502,7 @@ func (c *Core) aliveUntil(ctx context.Context, user User, id string, isLogin boo
 		if err == nil && i < 0 {
 			err = ErrLoggedOut
 		} else if err == nil {
-			end = c.expires(live[i])
+			end = c.expires(&live[i])
 		}
 		return end, err
 	case id != "":
@@ -519,9 +523,9 @@ func (c *Core) stillIn(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	ctx = innerContext{ctx, c}
+	ctx = c.inner(ctx)
 	s.op.Lock()
-	cur, token, lost := s.cur, s.grant.id, s.loggedOut
+	cur, token, lost := s.cur, s.grant.token(), s.loggedOut
 	s.op.Unlock()
 	switch {
 	case lost:

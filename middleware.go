@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"path"
 	"slices"
@@ -26,19 +27,13 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s := &state{core: c, request: r, client: c.clientAddress(r)}
-		s.ctx = &requestContext{r.Context(), s}
-		s.inner = innerContext{s.ctx, c}
-		r = r.WithContext(s.ctx)
-		rw := &responseWriter{ResponseWriter: w, state: s, request: r}
-		if len(w.Header()) > 0 {
-			rw.before = w.Header().Clone()
-		}
+		s, r := c.newState(w, r)
+		rw := &s.writer
 		if !c.origins.allows(r) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			s.failed, s.ended = err, true // whoever asks who it is
-			c.event(s.ctx, Event{Kind: EventCrossOrigin, Err: err})
+			c.event(&s.ctx, Event{Kind: EventCrossOrigin, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
@@ -55,6 +50,19 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		next.ServeHTTP(rw, r)
 		rw.start()
 	})
+}
+
+// newState returns the state of a request, and the request with it.
+func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.Request) {
+	s := &state{core: c, request: r, forwarded: r.Header["X-Forwarded-For"]}
+	s.ctx.Context, s.ctx.state = r.Context(), s
+	s.inner.Context, s.inner.core = &s.ctx, c
+	r = r.WithContext(&s.ctx)
+	s.writer.ResponseWriter, s.writer.state, s.writer.request = w, s, r
+	if len(w.Header()) > 0 {
+		s.writer.before = w.Header().Clone()
+	}
+	return s, r
 }
 
 // A responseWriter commits the session before the header goes out.
@@ -220,7 +228,7 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 	if s := c.stateOf(r.Context()); s != nil {
 		s.op.Lock()
 		defer s.op.Unlock()
-		if s.grant.UserID != "" || s.refused {
+		if s.grant != nil || s.refused {
 			return true
 		}
 	}
@@ -393,16 +401,34 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", base.Scheme == "https"}, nil
 }
 
-// write sets a cookie for maxAge, or as long as the browser runs if that is
-// zero, or deletes it if value is empty, with the attributes it was set with.
-func (c cookies) write(h http.Header, name, value string, maxAge time.Duration) {
-	cookie := http.Cookie{
-		Name: name, Value: value, Path: "/",
-		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		MaxAge: int(maxAge / time.Second),
+// cookieOf returns the value of a request's cookie, and whether it has one. It is
+// what http.Request.Cookie finds for cookies of ours, whose values are base64url,
+// without taking apart those of others.
+func cookieOf(r *http.Request, name string) (value string, ok bool) {
+	for _, line := range r.Header["Cookie"] {
+		for rest, more := line, true; more; {
+			var cookie string
+			cookie, rest, more = strings.Cut(rest, ";")
+			cookie = textproto.TrimString(cookie)
+			if len(cookie) > len(name) && cookie[len(name)] == '=' && cookie[:len(name)] == name {
+				return cookie[len(name)+1:], true
+			}
+		}
 	}
-	if value == "" {
+	return "", false
+}
+
+// write sets a cookie, or deletes it with the attributes it was set with.
+func (c *cookies) write(h http.Header, name string, set cookie, now time.Time) {
+	cookie := http.Cookie{
+		Name: name, Value: set.value, Path: "/",
+		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	switch {
+	case set.value == "":
 		cookie.MaxAge, cookie.Expires = -1, time.Unix(1, 0)
+	case !set.until.IsZero():
+		cookie.MaxAge = int(set.until.Sub(now) / time.Second)
 	}
 	h.Add("Set-Cookie", cookie.String())
 }

@@ -58,12 +58,12 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	cookie, err := s.request.Cookie(c.cookies.next)
-	if value, set := s.cookie[c.cookies.next]; err != nil || s.committed || set && value == "" {
+	cookie, has := cookieOf(s.request, c.cookies.next)
+	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
 		return next
 	}
 	s.deleteCookie(c.cookies.next)
-	if sealed, ok := c.secrets.open(purposeNext, cookie.Value); ok && next.IsZero() {
+	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
 		until := reader{rest: string(sealed), ok: true}
 		if expires := time.UnixMilli(until.varint()); c.cfg.Now().Before(expires) {
 			next = ParseNext(until.rest)

@@ -156,6 +156,9 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return nil, "", ErrInvalidCredentials
 	}
+	if err := c.hasher.full(ctx); err != nil { // before the stores have any work
+		return nil, "", err
+	}
 	user, key, err := c.findByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrUserNotFound) {
 		return nil, "", err
@@ -337,7 +340,7 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 	}
 	// Without the session, which is locked meanwhile. And who hangs up now must
 	// not keep the owner from being told.
-	inner, cancel := detach(innerContext{ctx, c})
+	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	stamp := NewSecret(newToken())
 	update := func() error {

@@ -27,7 +27,9 @@ func (s *state) bound(h *header) (same, bind bool) {
 		return true, false
 	}
 	same = true
-	if agent := s.agent(); h.agent == "" && agent != "" {
+	if h.agent != "" && h.agent == s.request.UserAgent() { // the same to the letter: needs no cleaning
+		same = true
+	} else if agent := s.agent(); h.agent == "" && agent != "" {
 		h.agent, bind = agent, true
 	} else {
 		same = h.agent == agent
@@ -63,17 +65,16 @@ var errProtected = errors.New("the login is used from another client")
 
 // review brings the session that a request came with up to date: when it was
 // seen, and by whom.
-func (s *state) review() error {
+func (s *state) review(now time.Time) error {
 	for range maxConflicts {
-		next := *s.cur
-		h, now := &next.header, s.core.cfg.Now()
+		h := s.cur.header
 		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
 		if changed {
 			h.seen = now
 		}
-		if next.isLogin() {
+		if s.cur.isLogin() {
 			var same bool
-			same, bind = s.bound(h)
+			same, bind = s.bound(&h)
 			if !same && s.core.cfg.Protection == ProtectStrong {
 				return s.endProtected()
 			}
@@ -86,8 +87,10 @@ func (s *state) review() error {
 		if !changed {
 			return nil
 		}
+		next := *s.cur
+		next.header = h
 		s.core.encode(&next)
-		switch err := s.core.sessions.UpdateRecord(s.inner, next.record); {
+		switch err := s.core.sessions.UpdateRecord(&s.inner, next.record); {
 		case err == nil:
 			next.record.Version++
 			s.cur = &next
@@ -103,7 +106,7 @@ func (s *state) review() error {
 		case !s.suspect && !bind: // somebody has touched or written it
 			return nil
 		}
-		if err := s.reread(s.inner); err != nil || s.cur == nil {
+		if err := s.reread(&s.inner); err != nil || s.cur == nil {
 			return err
 		}
 	}
@@ -115,7 +118,7 @@ func (s *state) review() error {
 func (s *state) endProtected() error {
 	cur := s.cur
 	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	if err := s.core.endDevice(ctx, cur.header.userID, cur.header.device, ""); err != nil {
 		return err

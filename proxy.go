@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -54,23 +53,23 @@ func (c *Core) trustsProxy(a netip.Addr) bool {
 
 // peer is who has sent us a request, and whether that is a trusted proxy. Who
 // comes through a Unix socket is on this machine and has no address.
-func (c *Core) peer(r *http.Request) (a netip.Addr, trusted bool) {
-	if from := r.RemoteAddr; from == "" || from[0] == '@' || from[0] == '/' {
+func (c *Core) peer(from string) (a netip.Addr, trusted bool) {
+	if from == "" || from[0] == '@' || from[0] == '/' {
 		return netip.Addr{}, len(c.cfg.TrustedProxies) > 0
 	}
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	ap, err := netip.ParseAddrPort(from)
 	a = ap.Addr().Unmap().WithZone("")
 	return a, err == nil && c.trustsProxy(a)
 }
 
-// clientAddress is where a request comes from, or the zero Addr: see
-// Config.TrustedProxies.
-func (c *Core) clientAddress(r *http.Request) netip.Addr {
-	client, trusted := c.peer(r)
+// clientAddress is where a request comes from that a peer has sent us with these
+// lines of X-Forwarded-For, or the zero Addr: see Config.TrustedProxies.
+func (c *Core) clientAddress(from string, lines []string) netip.Addr {
+	client, trusted := c.peer(from)
 	if !trusted {
 		return client
 	}
-	lines, hops := r.Header["X-Forwarded-For"], 0
+	hops := 0
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, more := lines[i], true; more; hops++ {
 			var hop string
@@ -151,10 +150,10 @@ type proxyWatch struct {
 // not to be believed.
 func (s *state) suspectForwarded() {
 	told := &s.core.proxies.forwarded
-	if len(s.request.Header["X-Forwarded-For"]) == 0 || told.Load() {
+	if len(s.forwarded) == 0 || told.Load() {
 		return
 	}
-	if _, trusted := s.core.peer(s.request); !trusted && told.CompareAndSwap(false, true) {
+	if _, trusted := s.core.peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
 		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
 	}
 }
@@ -162,8 +161,8 @@ func (s *state) suspectForwarded() {
 // sawLogin tells, once, if the first logins all came from one address that is
 // nobody's on the internet, where https is for. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
-	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client) {
-		c.event(s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
+	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client()) {
+		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }
 

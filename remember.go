@@ -126,7 +126,7 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration) (*device, error
 		cookie: s.core.rememberCookie(selector[:], 0),
 	}
 	d.encode()
-	if err := s.core.records.InsertRecord(s.inner, d.record); err != nil {
+	if err := s.core.records.InsertRecord(&s.inner, d.record); err != nil {
 		s.dropDevice(d) // it may have been stored all the same
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *state) dropDevice(d *device) {
 	if d == nil {
 		return
 	}
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	if err := take(ctx, s.core.records, kindRemember, d.record.Key); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
@@ -152,8 +152,7 @@ func (s *state) rememberAs(d *device) {
 		s.deleteCookie(s.core.cookies.remember)
 		return
 	}
-	s.setCookie(s.core.cookies.remember, d.cookie)
-	s.rememberUntil = d.record.Expires
+	s.setCookie(s.core.cookies.remember, d.cookie, d.record.Expires)
 }
 
 func (c *Core) rememberCookie(selector []byte, counter uint64) string {
@@ -163,11 +162,8 @@ func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 
 // remembered reads the request's cookie. ok says that it is one of ours.
 func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
-	cookie, err := s.request.Cookie(s.core.cookies.remember)
-	if err != nil {
-		return nil, 0, false
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie.Value)
+	cookie, _ := cookieOf(s.request, s.core.cookies.remember)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
 	if err != nil || len(b) != rememberSize {
 		return nil, 0, false
 	}
@@ -189,7 +185,7 @@ func (s *state) resume() error {
 	key := tokenKey(string(selector))
 	var user User
 	for range maxConflicts {
-		record, err := c.records.GetRecord(s.inner, kindRemember, key)
+		record, err := c.records.GetRecord(&s.inner, kindRemember, key)
 		if errors.Is(err, ErrRecordNotFound) {
 			return nil
 		} else if err != nil {
@@ -208,14 +204,14 @@ func (s *state) resume() error {
 			continue
 		}
 		if user == nil {
-			user, err = c.users.load(s.inner, record.UserID)
+			user, err = c.users.load(&s.inner, record.UserID)
 		}
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return err
 		}
 		if reason := invalid(d.stamp, user); reason != nil {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
-			return take(s.inner, c.records, kindRemember, key)
+			return take(&s.inner, c.records, kindRemember, key)
 		}
 		d.current = counter == d.counter
 		switch {
@@ -249,12 +245,11 @@ func (s *state) enterRemembered(user User, d device) error {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.setCookie(s.core.cookies.remember, d.cookie)
-	s.rememberUntil = d.record.Expires
+	s.setCookie(s.core.cookies.remember, d.cookie, d.record.Expires)
 	if d.current {
 		// The browser has lost the logins that it was given for cookies before.
 		// (Those of other tabs, with the same cookie, are younger.)
-		ctx, cancel := detach(s.inner)
+		ctx, cancel := detach(&s.inner)
 		defer cancel()
 		err := s.core.endLogins(ctx, d.record.UserID, func(h header) bool {
 			return h.device == d.record.Key && h.created.UnixMilli() < d.rotated.UnixMilli()
@@ -272,7 +267,7 @@ func (s *state) enterRemembered(user User, d device) error {
 // sees the other; and a store that fails before has not used up a cookie for
 // nothing.
 func (s *state) useUp(d *device) error {
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	err := s.core.records.UpdateRecord(ctx, d.record)
 	if errors.Is(err, ErrRecordNotFound) {
@@ -284,7 +279,7 @@ func (s *state) useUp(d *device) error {
 // endStolen ends a device whose cookie was used twice, and its logins.
 func (s *state) endStolen(d device) error {
 	c := s.core
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	userID, key := d.record.UserID, d.record.Key
 	// First the device is made void, by compare-and-set, so that no login is
@@ -341,7 +336,7 @@ func (s *state) forget(login *session, keep ...string) error {
 	if login.isLogin() && login.header.device != "" {
 		owners[login.header.device] = login.header.userID
 	}
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	for key, userID := range owners {
 		record, err := s.core.records.TakeRecord(ctx, kindRemember, key)

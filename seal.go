@@ -169,8 +169,11 @@ const tokenLength = 43
 
 // tokenKey is the key of a token's record: the store never sees the token.
 func tokenKey(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var buf [tokenLength]byte
+	sum := sha256.Sum256(append(buf[:0], token...))
+	var key [tokenLength]byte
+	base64.RawURLEncoding.Encode(key[:], sum[:])
+	return string(key[:])
 }
 
 // randomVersion is a new record's version.

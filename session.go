@@ -3,8 +3,10 @@ package auth
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,13 +47,13 @@ func (s *session) isLogin() bool { return s != nil && s.header.userID != "" }
 
 // encode sets the record's data and expiry from the header and the values.
 func (c *Core) encode(s *session) {
-	s.record.Data = append(s.header.encode(), s.values...)
-	s.record.Expires = c.kept(s.header)
+	s.record.Data = s.header.encode(s.values)
+	s.record.Expires = c.kept(&s.header)
 }
 
 // expires is when a session ends if nothing more happens. Limits run from the
 // login, so that no rotation extends them.
-func (c *Core) expires(h header) time.Time {
+func (c *Core) expires(h *header) time.Time {
 	end := h.created.Add(c.cfg.Lifetime)
 	if c.cfg.IdleTimeout > 0 {
 		if idle := h.seen.Add(c.cfg.IdleTimeout); idle.Before(end) {
@@ -65,7 +67,7 @@ func (c *Core) expires(h header) time.Time {
 // IdleTimeout longer than the session is good for, so that few touches put it
 // off. Databases have an index of it, and to change what is indexed is several
 // times the work.
-func (c *Core) kept(h header) time.Time {
+func (c *Core) kept(h *header) time.Time {
 	end, step := h.created.Add(c.cfg.Lifetime), c.cfg.IdleTimeout/4
 	if step <= 0 {
 		return end
@@ -75,13 +77,15 @@ func (c *Core) kept(h header) time.Time {
 }
 
 // A state is what a request knows about its session. It lives from LoadAndSave
-// to the end of the request.
+// to the end of the request. What every request needs is in it, and not behind
+// a pointer, so that it is allocated in one piece.
 type state struct {
-	core    *Core
-	request *http.Request
-	client  netip.Addr      // where the request comes from; zero: not known
-	ctx     context.Context // the request's, with this state in it
-	inner   context.Context // the same without it, for stores: see innerContext
+	core      *Core
+	request   *http.Request  // as it came
+	forwarded []string       // the lines of X-Forwarded-For that it came with
+	ctx       requestContext // its context, with this state in it
+	inner     innerContext   // the same without it
+	writer    responseWriter
 
 	// loading is held while the user is loaded, so that it happens once.
 	loading sync.Mutex
@@ -100,20 +104,19 @@ type state struct {
 	suspect   bool // the login is used from another client: see Config.Protection
 	committed bool // the header is written: no cookie can be set any more
 
-	resumed       bool              // the remember cookie has been tried
-	asked         bool              // the request loaders have been asked
-	grant         Grant             // of the one that found the user, if one did
-	refused       bool              // one of them has found credentials that are no good
-	scoped        bool              // CheckScope has let the request through
-	proved        string            // the ID of the account whose password this request has shown
-	breachAsked   Secret            // the password that Config.Breaches was last asked about
-	breached      bool              // and its answer
-	cookie        map[string]string // to be set; an empty value deletes
-	rememberUntil time.Time         // of the remember cookie, if it is set
-	next          Next              // to be kept in a cookie
-	flash         []Flash
-	flashRead     bool
-	flashChanged  bool
+	resumed      bool              // the remember cookie has been tried
+	asked        bool              // the request loaders have been asked
+	grant        *Grant            // of the one that found the user, if one did
+	refused      bool              // one of them has found credentials that are no good
+	scoped       bool              // CheckScope has let the request through
+	proved       string            // the ID of the account whose password this request has shown
+	breachAsked  Secret            // the password that Config.Breaches was last asked about
+	breached     bool              // and its answer
+	cookie       map[string]cookie // to be set
+	next         Next              // to be kept in a cookie
+	flash        []Flash
+	flashRead    bool
+	flashChanged bool
 
 	// noted are events that wait until no lock is held: what hears of them may
 	// ask who the user is.
@@ -167,7 +170,7 @@ type innerContext struct {
 	core *Core
 }
 
-func (c innerContext) Value(key any) any {
+func (c *innerContext) Value(key any) any {
 	if k, ok := key.(stateKey); ok && k.core == c.core {
 		return nil
 	}
@@ -187,18 +190,33 @@ func (c *Core) clientOf(ctx context.Context) *state {
 	return s
 }
 
+// inner returns a context for stores: see innerContext.
+func (c *Core) inner(ctx context.Context) context.Context {
+	if outer, ok := ctx.(*requestContext); ok && outer.state.core == c { // it has one already
+		return &outer.state.inner
+	}
+	return &innerContext{ctx, c}
+}
+
 // detach returns a context for steps that belong together: a client that goes
 // away must not leave half of them.
 func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 }
 
+// client is where the request came from, whatever has been done to it since, or
+// the zero Addr.
+func (s *state) client() netip.Addr {
+	return s.core.clientAddress(s.request.RemoteAddr, s.forwarded)
+}
+
 // address is the client's IP address in canonical form, or empty.
 func (s *state) address() string {
-	if !s.client.IsValid() {
+	client := s.client()
+	if !client.IsValid() {
 		return ""
 	}
-	return s.client.String()
+	return client.String()
 }
 
 // agent is what the client says that it is, without what cannot be seen or makes
@@ -226,7 +244,7 @@ func (s *state) emit() {
 	s.noted = nil
 	s.noting.Unlock()
 	for _, e := range events {
-		s.core.event(s.ctx, e)
+		s.core.event(&s.ctx, e)
 	}
 }
 
@@ -236,57 +254,54 @@ func (s *state) load() error {
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
 	} {
-		cookie, err := s.request.Cookie(c.cookie)
-		if err != nil || len(cookie.Value) != tokenLength {
+		token, _ := cookieOf(s.request, c.cookie)
+		if len(token) != tokenLength {
 			continue
 		}
-		key := tokenKey(cookie.Value)
+		key := tokenKey(token)
 		if c.kind == kindSession {
 			s.key = key
 		}
-		found, err := s.fetch(s.inner, c.kind, key)
+		now := s.core.cfg.Now()
+		found, err := s.fetch(&s.inner, c.kind, key, now)
 		if err != nil {
 			return err
 		}
-		if found != nil {
-			s.cur = found
-			break
+		if found == nil {
+			continue
 		}
+		s.cur = found
+		err = s.review(now)
+		if s.cur != nil {
+			s.loaded = s.cur.values
+		}
+		return err
 	}
-	if s.cur == nil {
-		return nil
-	}
-	err := s.review()
-	if s.cur != nil {
-		s.loaded = s.cur.values
-	}
-	return err
+	return nil
 }
 
 // fetch returns a session, or nil if there is none or it is not one.
-func (s *state) fetch(ctx context.Context, kind, key string) (*session, error) {
-	c := s.core
-	record, err := c.sessions.GetRecord(ctx, kind, key)
-	if errors.Is(err, ErrRecordNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
+func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*session, error) {
+	record, err := s.core.sessions.GetRecord(ctx, kind, key)
+	if err != nil {
+		return nil, unlessNotFound(err)
 	}
-	h, values, ok := decodeSession(string(record.Data))
-	if !ok || h.userID != record.UserID || (kind == kindSession) != (h.userID != "") {
+	found := &session{record: record}
+	h, ok := &found.header, false
+	if found.values, ok = h.decode(string(record.Data)); !ok || h.userID != record.UserID || (kind == kindSession) != (h.userID != "") {
 		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: errDamaged})
 		return nil, nil
 	}
-	if !c.cfg.Now().Before(c.expires(h)) {
+	if !now.Before(s.core.expires(h)) {
 		return nil, nil
 	}
-	return &session{record, h, values}, nil
+	return found, nil
 }
 
 // reread takes the session as another request has written it. The caller is that
 // of lose.
 func (s *state) reread(ctx context.Context) error {
-	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key)
+	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key, s.core.cfg.Now())
 	switch {
 	case err != nil:
 		return err
@@ -371,7 +386,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		case known:
 			return user, void, nil
 		}
-		user, err := s.core.users.load(innerContext{ctx, s.core}, cur.header.userID)
+		user, err := s.core.users.load(s.core.inner(ctx), cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return nil, void, failure{err}
 		}
@@ -442,7 +457,7 @@ func (s *state) discard(reason error) {
 	s.cur, s.user = nil, nil
 	s.core.watches.endOne(cur.header.userID, cur.header.loginID)
 	s.note(Event{Kind: EventSessionEnded, UserID: cur.header.userID, Err: reason})
-	ctx, cancel := detach(s.inner)
+	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	s.drop(ctx, cur)
 }
@@ -467,18 +482,25 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-func (s *state) setCookie(name, value string) {
+// A cookie is the value of one that is to be set, and when it ends. Without a value
+// it is to be deleted, and without an end it lasts as long as the browser runs.
+type cookie struct {
+	value string
+	until time.Time
+}
+
+func (s *state) setCookie(name, value string, until time.Time) {
 	if s.cookie == nil {
-		s.cookie = map[string]string{}
+		s.cookie = map[string]cookie{}
 	}
-	s.cookie[name] = value
+	s.cookie[name] = cookie{value, until}
 }
 
 // deleteCookie deletes a cookie if the client has it or is about to.
 func (s *state) deleteCookie(name string) {
 	_, set := s.cookie[name]
-	if _, err := s.request.Cookie(name); err == nil {
-		s.setCookie(name, "")
+	if _, has := cookieOf(s.request, name); has {
+		s.setCookie(name, "", time.Time{})
 	} else if set {
 		delete(s.cookie, name)
 	}
@@ -497,7 +519,7 @@ func (s *state) knowClient() error {
 	if len(s.core.cfg.RequestLoaders) == 0 || s.failed != nil {
 		return nil
 	}
-	if _, err := s.core.loadUser(s.ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) {
+	if _, err := s.core.loadUser(&s.ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) {
 		return err
 	}
 	return nil
@@ -505,7 +527,7 @@ func (s *state) knowClient() error {
 
 // saveValues has scs store the application's values.
 func (s *state) saveValues() error {
-	ctx, cancel := detach(s.ctx)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	_, _, err := s.core.scs.Commit(ctx)
 	return err
@@ -519,7 +541,7 @@ func (s *state) commit(h http.Header) error {
 	ready := s.scsReady
 	s.values.Unlock()
 	var err error
-	modified := ready && s.core.scs.Status(s.ctx) == scs.Modified
+	modified := ready && s.core.scs.Status(&s.ctx) == scs.Modified
 	if modified || s.keeps() {
 		err = s.knowClient()
 	}
@@ -534,43 +556,36 @@ func (s *state) commit(h http.Header) error {
 	}
 	if s.flashChanged {
 		if value := s.sealFlashes(); value != "" {
-			s.setCookie(s.core.cookies.flash, value)
+			s.setCookie(s.core.cookies.flash, value, time.Time{})
 		} else {
 			s.deleteCookie(s.core.cookies.flash)
 		}
 	}
 	names := &s.core.cookies
 	if !s.next.IsZero() {
-		s.setCookie(names.next, s.sealNext())
+		s.setCookie(names.next, s.sealNext(), time.Time{})
 	}
-	if s.grant.UserID != "" { // a client that sends a token with each request keeps nothing
+	if s.grant != nil { // a client that sends a token with each request keeps nothing
 		s.cookie = nil
 	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
-		value, ok := s.cookie[name]
-		if !ok {
-			continue
+	if len(s.cookie) > 0 {
+		now := s.core.cfg.Now()
+		for _, name := range slices.Sorted(maps.Keys(s.cookie)) {
+			names.write(h, name, s.cookie[name], now)
 		}
-		maxAge := time.Duration(0)
-		switch name {
-		case names.remember:
-			maxAge = s.rememberUntil.Sub(s.core.cfg.Now())
-		case names.browser:
-			maxAge = browserFor
-		}
-		names.write(h, name, value, maxAge)
 	}
 	if s.varies || s.flashRead || ready {
-		h.Add("Vary", "Cookie")
+		h["Vary"] = append(h["Vary"], "Cookie")
 		if len(s.core.cfg.RequestLoaders) > 0 {
-			h.Add("Vary", "Authorization")
+			h["Vary"] = append(h["Vary"], "Authorization")
 		}
 	}
 	// What was made for one user is nobody else's, nor the back button's; and a
 	// cookie is never to be cached, whatever the application says.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
-	if len(s.cookie) > 0 || personal && h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+	says := h["Cache-Control"]
+	if len(s.cookie) > 0 || personal && (len(says) == 0 || says[0] == "") {
+		h["Cache-Control"] = []string{"no-store"}
 	}
 	return nil
 }

@@ -128,7 +128,7 @@ func counterKey(kind, what string) string {
 // once (TakeRecord would take along what others have counted since it was read).
 // What is counted is counted also if the client has gone.
 func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, change func(*counter) error) (counter, error) {
-	ctx, cancel := detach(innerContext{ctx, c})
+	ctx, cancel := detach(c.inner(ctx))
 	defer cancel()
 	for range maxConflicts {
 		record, err := c.records.GetRecord(ctx, kind, key)
@@ -264,7 +264,7 @@ func (n *counter) keep() {
 // right settles that the password is the account's. It proves nothing about
 // other browsers, nor about the address.
 func (g *guess) right() error {
-	ctx, cancel := detach(innerContext{g.ctx, g.core})
+	ctx, cancel := detach(g.core.inner(g.ctx))
 	defer cancel()
 	if err := take(ctx, g.core.records, kindAttempts, g.key); err != nil {
 		return err
@@ -352,7 +352,7 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 // forgetGuesses deletes the counts of guesses at a password that has been
 // replaced. They count no more; a failure leaves records that nobody needs.
 func (c *Core) forgetGuesses(ctx context.Context, userID string) {
-	if err := c.records.DeleteRecords(innerContext{ctx, c}, kindAttempts, userID); err != nil {
+	if err := c.records.DeleteRecords(c.inner(ctx), kindAttempts, userID); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

@@ -1,0 +1,114 @@
+package auth_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// A sink takes an answer and allocates nothing.
+type sink struct{ header http.Header }
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
+func (s *sink) WriteHeader(int)             {}
+
+// TestAllocations holds requests to how often they allocate, which is the same on
+// every machine. Two are the store's copies, of the record's data and of the user.
+func TestAllocations(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates, too")
+	}
+	users := memstore.New[testapp.User]()
+	user, err := users.CreateUser(t.Context(), auth.Account{ID: "7", Username: "susan", Stamp: auth.NewSecret("stamp"), Version: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, idle := range []time.Duration{-1, time.Hour} {
+		cfg := goodConfig()
+		cfg.IdleTimeout, cfg.Logger = idle, slog.New(slog.DiscardHandler)
+		manager, err := auth.New(users, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		get := func(cookies []*http.Cookie) *http.Request {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, cfg.BaseURL+"/", nil)
+			r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36")
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			return r
+		}
+		login := httptest.NewRecorder()
+		manager.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := manager.LoginUser(r.Context(), user); err != nil {
+				t.Error(err)
+			}
+		})).ServeHTTP(login, get(nil))
+		session := login.Result().Cookies()
+
+		page := []byte("page")
+		plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
+		asks := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if u, ok := manager.CurrentUser(r.Context()); ok != (r.Header.Get("Cookie") != "") || ok && u.ID != "7" {
+				t.Error(u, ok)
+			}
+			_, _ = w.Write(page)
+		})
+		visits := 0
+		writes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			visits++
+			manager.Sessions().Put(r.Context(), "visits", visits)
+			_, _ = w.Write(page)
+		})
+		for _, c := range []struct {
+			name    string
+			handler http.Handler
+			cookies []*http.Cookie
+			atMost  float64
+		}{
+			{"a page, nobody", plain, nil, 2},
+			{"who is it, nobody", asks, nil, 3},
+			{"a page, logged in", plain, session, 6},
+			{"who is it, logged in", asks, session, 9},
+			{"RequireLogin, logged in", manager.RequireLogin(asks), session, 9},
+			{"a write, logged in", writes, session, 29},
+		} {
+			handler, r, w := manager.LoadAndSave(c.handler), get(c.cookies), &sink{http.Header{}}
+			got := testing.AllocsPerRun(100, func() {
+				clear(w.header)
+				handler.ServeHTTP(w, r)
+			})
+			if got > c.atMost {
+				t.Errorf("%s (idle timeout %v): %v allocations, want %v at most", c.name, idle, got, c.atMost)
+			}
+		}
+	}
+}
+
+// TestReadsChangeNothing: pages that only read ask a store for a session and its
+// user, once each, and set no cookie; also while an idle timeout runs.
+func TestReadsChangeNothing(t *testing.T) {
+	t.Parallel()
+	for _, idle := range []time.Duration{-1, time.Hour} {
+		app, spy := newApp(t, func(cfg *auth.Config) { cfg.IdleTimeout = idle })
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		for range 5 {
+			app.Clock.Advance(10 * time.Second)
+			spy.reset(0, false)
+			r := c.Get("/who")
+			if calls := spy.Calls(); r.Text != "susan" || !slices.Equal(calls, []string{"get", "load"}) || len(r.Cookies()) > 0 {
+				t.Errorf("with an idle timeout of %v: %q, the calls %v, the cookies %v", idle, r.Text, calls, r.Cookies())
+			}
+		}
+	}
+}
