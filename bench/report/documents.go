@@ -170,12 +170,11 @@ func full(m measured) (string, error) {
 		m.machine["goos"], m.machine["goarch"], m.machine["processors"], m.machine["cpu"], len(m.rounds))
 	t.head("what", "target", "figure", "")
 	for _, target := range targets() {
-		figure, err := m.figure(target.what, target.of)
+		bound, figure, verdict, err := target.judge(m)
 		if err != nil {
 			return "", err
 		}
-		bound, met := target.bound(figure)
-		t.row(target.name, bound, short(figure), verdict(met))
+		t.row(target.name, bound, figure, verdict)
 	}
 
 	t.WriteString("\n### Requests in process\n\nTime, in multiples of what the floor takes for a logged-in request; in parentheses, allocations.\n\n")
