@@ -43,11 +43,11 @@ func targets() []target {
 		// Of two times, the ratio of the rates is the other way round.
 		{name: "HTTP requests per second, of a bare handler", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
 		{name: "logins per second of 128 clients, of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
-		{name: "99th percentile of a page while 64 clients log in, of idle", what: flood("default", "p99/idle"), atMost: 12},
-		{name: "the same with GOMAXPROCS one more than there are cores", what: flood("procs+1", "p99/idle"), atMost: 12},
-		{name: "logins meanwhile, of Argon2id on all cores", what: flood("default", "logins/full"), atLeast: 0.85},
-		{name: "the same with GOMAXPROCS one more than there are cores", what: flood("procs+1", "logins/full"), atLeast: 0.85},
-		{name: "peak of memory meanwhile, of what hashes and 32 MiB come to", what: flood("default", "MiB"), of: flood("default", "MiB-allowed"), atMost: 1},
+		{name: "page in a flood of logins, 99th percentile, of idle", what: flood("default", "p99/idle"), atMost: 12},
+		{name: "the same with GOMAXPROCS of cores + 1", what: flood("procs+1", "p99/idle"), atMost: 12},
+		{name: "logins in a flood, of Argon2id on all cores", what: flood("default", "logins/full"), atLeast: 0.85},
+		{name: "the same with GOMAXPROCS of cores + 1", what: flood("procs+1", "logins/full"), atLeast: 0.85},
+		{name: "memory in a flood, of its hashes, a quarter, and 32 MiB", what: flood("default", "MiB"), of: flood("default", "MiB-allowed"), atMost: 1},
 	}
 }
 
