@@ -3,6 +3,9 @@
 //
 //	go test -run '^$' -bench . -v github.com/go-login/auth/bench
 //
+// What it is compared with are other libraries (peers_test.go) and itself, on
+// other stores and with more users. Command report prints the former as ratios.
+//
 // Servers are those that the environment names, as in the tests of the stores;
 // see CONTRIBUTING.md. What is measured are ratios within one run, and numbers
 // that do not depend on the machine: round trips, bytes, writes.

@@ -1,0 +1,85 @@
+package bench_test
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/memstore"
+)
+
+// openGoLogin is the README's program, without the mails and without the log,
+// which has a record for every login.
+func openGoLogin(tb testing.TB, users *members) *site { return goLogin(tb, users, 0) }
+
+// openGoLoginOff is one whose sessions may be idle for as long as they last.
+func openGoLoginOff(tb testing.TB, users *members) *site { return goLogin(tb, users, -1) }
+
+func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
+	tb.Helper()
+	store := memstore.New[User]()
+	for _, m := range users.named {
+		_, err := store.CreateUser(tb.Context(), auth.Account{
+			ID: m.name, Username: m.name, Email: m.name + "@example.com", EmailVerified: true,
+			PasswordHash: auth.NewSecret(m.hash), Stamp: auth.NewSecret(token(0)), Version: 1,
+		}, nil)
+		check(tb, err)
+	}
+	manager, err := auth.New(store, auth.Config{
+		BaseURL:     "http://localhost:8080",
+		Secrets:     [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		IdleTimeout: idle,
+		Logger:      slog.New(slog.DiscardHandler),
+	})
+	check(tb, err)
+	sessions := manager.Sessions()
+	return newSite(parts{
+		around: manager.LoadAndSave,
+		who: func(r *http.Request) string {
+			if user, ok := manager.CurrentUser(r.Context()); ok {
+				return user.Username
+			}
+			return ""
+		},
+		count: func(_ http.ResponseWriter, r *http.Request) int {
+			visits := sessions.GetInt(r.Context(), "visits") + 1
+			sessions.Put(r.Context(), "visits", visits)
+			return visits
+		},
+		guard: manager.RequireLogin,
+		login: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, err := manager.Authenticate(r.Context(), r.PostFormValue("username"), r.PostFormValue("password"))
+			if err == nil {
+				err = manager.LoginUser(r.Context(), user)
+			}
+			if err != nil {
+				manager.Error(w, r, err)
+				return
+			}
+			greet(w, user.Username)
+		}),
+		device: func(_ http.ResponseWriter, r *http.Request, m *member) error {
+			user, err := store.FindUser(r.Context(), m.name)
+			if err == nil {
+				err = manager.LoginUser(r.Context(), user, auth.Remember(true))
+			}
+			return err
+		},
+		token: func(m *member) (string, error) {
+			user, err := store.FindUser(tb.Context(), m.name)
+			if err != nil {
+				return "", err
+			}
+			return manager.ResetToken(tb.Context(), user)
+		},
+		reset: func(w http.ResponseWriter, r *http.Request) error {
+			user, err := manager.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password"))
+			if err == nil {
+				greet(w, user.Username)
+			}
+			return err
+		},
+	}, users)
+}

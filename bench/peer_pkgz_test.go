@@ -1,0 +1,56 @@
+package bench_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/argon2id"
+	pkgz "github.com/go-pkgz/auth/v2"
+	"github.com/go-pkgz/auth/v2/avatar"
+	"github.com/go-pkgz/auth/v2/provider"
+	jwt "github.com/go-pkgz/auth/v2/token"
+)
+
+// openPkgz has go-pkgz/auth as its README does, with the provider that checks
+// passwords. The user is what the token says, which is the library's way: nothing
+// is loaded, and nothing can be stored in a session.
+func openPkgz(_ testing.TB, users *members) *site {
+	service := pkgz.NewService(pkgz.Opts{
+		SecretReader:   jwt.SecretFunc(func(string) (string, error) { return "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", nil }),
+		TokenDuration:  5 * time.Minute,
+		CookieDuration: 24 * time.Hour,
+		Issuer:         "bench",
+		URL:            "http://localhost:8080",
+		AvatarStore:    avatar.NewNoOp(),
+	})
+	service.AddDirectProvider("local", provider.CredCheckerFunc(func(name, password string) (bool, error) {
+		user := users.load(name)
+		if user == nil {
+			return false, nil
+		}
+		return argon2id.ComparePasswordAndHash(password, user.hash)
+	}))
+	middleware := service.Middleware()
+	login, _ := service.Handlers()
+	s := newSite(parts{
+		around: middleware.Trace,
+		who: func(r *http.Request) string {
+			user, err := jwt.GetUserInfo(r)
+			if err != nil {
+				return ""
+			}
+			return user.Name
+		},
+		guard: func(next http.Handler) http.Handler { return next },
+		login: http.StripPrefix("/login", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.URL.Path = "/auth/local/login"
+			login.ServeHTTP(w, r)
+		})),
+	}, users)
+	// Its guard is Trace that refuses, and stands in its place.
+	s.guard = middleware.Auth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		greet(w, jwt.MustGetUserInfo(r).Name)
+	}))
+	return s
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+)
+
+// A pass is one call of the benchmarks of a package in a round. Those that hash
+// passwords take so long that their number is fixed; the others take the time that
+// is given.
+type pass struct {
+	dir, pattern, benchtime string
+}
+
+func passes(benchtime string) []pass {
+	return []pass{
+		{"bench", "^Benchmark(Request|Remember|HTTP|Store)$", benchtime},
+		{"bench", "^Benchmark(Login|Reset)$", "8x"},
+		{"bench", "^BenchmarkLogins$", "128x"},
+		{"bench/flood", `^BenchmarkFlood$/^(default|procs\+1)$`, "1x"},
+	}
+}
+
+// measure runs the benchmarks, and returns what they print.
+func measure(ctx context.Context, rounds int, passes []pass, progress io.Writer) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "report")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binaries := map[string]string{} // by directory
+	for i, p := range passes {
+		if binaries[p.dir] != "" {
+			continue
+		}
+		binaries[p.dir] = filepath.Join(dir, strconv.Itoa(i)+".test")
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[p.dir], "github.com/go-login/auth/"+p.dir)
+		if output, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, output)
+		}
+	}
+	all := bytes.NewBufferString("go: " + runtime.Version() + "\n")
+	for round := range rounds {
+		fmt.Fprintf(progress, "round %d of %d\n", round+1, rounds)
+		for i, p := range passes {
+			bench := exec.CommandContext(ctx, binaries[p.dir], "-test.run=^$", "-test.bench="+p.pattern, "-test.benchtime="+p.benchtime, "-test.timeout=30m")
+			bench.Dir, bench.Stderr = dir, progress
+			output, err := bench.Output()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w: %s", p.pattern, err, output)
+			}
+			if i == 0 && round > 0 {
+				fmt.Fprintf(all, "\nround: %d\n", round+1)
+			}
+			for line := range strings.Lines(string(output)) {
+				switch {
+				case strings.HasPrefix(line, "Benchmark"):
+					all.WriteString(line)
+				case round == 0 && i == 0 && strings.Contains(line, ": "): // the machine
+					all.WriteString(line)
+					if strings.HasPrefix(line, "cpu: ") {
+						all.WriteString("\nround: 1\n")
+					}
+				}
+			}
+		}
+	}
+	return all.Bytes(), nil
+}
+
+// measured is what the benchmarks have printed.
+type measured struct {
+	rounds  []map[string]map[string]float64 // by the benchmark's name and the unit
+	machine map[string]string               // what was said of it
+}
+
+func parse(text io.Reader) (measured, error) {
+	m := measured{machine: map[string]string{}}
+	reader := benchfmt.NewReader(bufio.NewReader(text), raw)
+	for reader.Scan() {
+		switch record := reader.Result().(type) {
+		case *benchfmt.SyntaxError:
+			return m, record
+		case *benchfmt.Result:
+			round, err := strconv.Atoi(record.GetConfig("round"))
+			if err != nil || round < 1 || round > 1000 {
+				return m, fmt.Errorf("%s: no round", record.Name)
+			}
+			for len(m.rounds) < round {
+				m.rounds = append(m.rounds, map[string]map[string]float64{})
+			}
+			for _, c := range record.Config {
+				m.machine[c.Key] = string(c.Value)
+			}
+			name, processors := record.Name.Full(), ""
+			if at := bytes.LastIndexByte(name, '-'); at >= 0 {
+				if _, err := strconv.Atoi(string(name[at+1:])); err == nil {
+					name, processors = name[:at], string(name[at+1:])
+				}
+			}
+			m.machine["processors"] = cmp.Or(processors, "1")
+			values := map[string]float64{}
+			for _, v := range record.Values {
+				values[v.Unit] = v.Value
+			}
+			m.rounds[round-1][string(name)] = values
+		}
+	}
+	if err := reader.Err(); err != nil {
+		return m, err
+	}
+	if len(m.rounds) == 0 {
+		return m, errors.New("nothing was measured")
+	}
+	return m, nil
+}
+
+// A value is what a benchmark has measured, less what another one has: the
+// handler without a library, most often.
+type value struct {
+	name, unit, less string
+}
+
+// errNotMeasured says that a benchmark is not there, for want of a server say.
+var errNotMeasured = errors.New("not measured")
+
+func (v value) in(round map[string]map[string]float64) (float64, error) {
+	got, ok := round[v.name][v.unit]
+	if !ok {
+		return 0, fmt.Errorf("%s in %s: %w", v.name, v.unit, errNotMeasured)
+	}
+	if v.less == "" {
+		return got, nil
+	}
+	less, ok := round[v.less][v.unit]
+	if !ok {
+		return 0, fmt.Errorf("%s in %s: %w", v.less, v.unit, errNotMeasured)
+	}
+	return got - less, nil
+}
+
+// figure is the median over the rounds of a value, or of its ratio to another
+// within the round.
+func (m measured) figure(what, of value) (float64, error) {
+	var all []float64
+	for _, round := range m.rounds {
+		got, err := what.in(round)
+		if err != nil {
+			return 0, err
+		}
+		if of != (value{}) {
+			base, err := of.in(round)
+			if err != nil {
+				return 0, err
+			}
+			got /= base
+		}
+		all = append(all, got)
+	}
+	slices.Sort(all)
+	middle := len(all) / 2
+	if len(all)%2 == 0 {
+		return (all[middle-1] + all[middle]) / 2, nil
+	}
+	return all[middle], nil
+}

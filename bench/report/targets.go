@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// A target is what the library is held to. One more is one more row of targets.
+type target struct {
+	name     string
+	what, of value // of nothing: what by itself
+	atMost   float64
+	atLeast  float64 // instead, if it is not zero
+}
+
+// request is the time of a request in process, without its handler.
+func request(name, peer string) value {
+	return value{"Request/" + name + "/" + peer, "sec/op", "Request/" + name + "/bare"}
+}
+
+func allocations(name, peer string) value {
+	return value{"Request/" + name + "/" + peer, "allocs/op", "Request/" + name + "/bare"}
+}
+
+// per is what an operation takes, or has of something.
+func per(unit, name string) value { return value{name: name, unit: unit + "/op"} }
+
+// flood is what is measured while others log in without a pause.
+func flood(name, unit string) value { return value{name: "Flood/" + name, unit: unit} }
+
+func targets() []target {
+	return []target{
+		{name: "anonymous request, of scs", what: request("anonymous", "go-login"), of: request("anonymous", "scs"), atMost: 1.2},
+		{name: "logged-in request, of scs", what: request("logged-in", "go-login"), of: request("logged-in", "scs"), atMost: 0.08},
+		{name: "logged-in request, of the floor", what: request("logged-in", "go-login"), of: request("logged-in", "floor"), atMost: 2.2},
+		{name: "logged-in request, allocations", what: allocations("logged-in", "go-login"), atMost: 18},
+		{name: "session write, of scs", what: request("write", "go-login"), of: request("write", "scs"), atMost: 0.12},
+		{name: "idle timeout on, of off", what: request("idle", "go-login"), of: request("idle", "go-login-off"), atMost: 1.05},
+		{name: "logged-in request, calls of the store that read", what: per("reads", "Store/Memory"), atMost: 2},
+		{name: "logged-in request, calls of the store that write", what: per("writes", "Store/Memory"), atMost: 0},
+		// Of two times, the ratio of the rates is the other way round.
+		{name: "HTTP requests per second, of a bare handler", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
+		{name: "logins per second of 128 clients, of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
+		{name: "page in a flood of logins, 99th percentile, of idle", what: flood("default", "p99/idle"), atMost: 12},
+		{name: "the same with GOMAXPROCS of cores + 1", what: flood("procs+1", "p99/idle"), atMost: 12},
+		{name: "logins in a flood, of Argon2id on all cores", what: flood("default", "logins/full"), atLeast: 0.85},
+		{name: "the same with GOMAXPROCS of cores + 1", what: flood("procs+1", "logins/full"), atLeast: 0.85},
+		{name: "memory in a flood, of its hashes, a quarter, and 32 MiB", what: flood("default", "MiB"), of: flood("default", "MiB-allowed"), atMost: 1},
+	}
+}
+
+// bound is what the figure may be, and whether it is.
+func (t target) bound(figure float64) (text string, met bool) {
+	if t.atLeast != 0 {
+		return "at least " + short(t.atLeast), figure >= t.atLeast
+	}
+	return "at most " + short(t.atMost), figure <= t.atMost
+}
+
+// judge is what a row about the target says. Not every machine measures all.
+func (t target) judge(m measured) (bound, figure, verdict string, err error) {
+	got, err := m.figure(t.what, t.of)
+	if err != nil && !errors.Is(err, errNotMeasured) {
+		return "", "", "", err
+	}
+	bound, met := t.bound(got)
+	switch {
+	case err != nil:
+		return bound, "–", "not measured", nil
+	case met:
+		return bound, short(got), "met", nil
+	default:
+		return bound, short(got), "missed", nil
+	}
+}
+
+func printTargets(out io.Writer, m measured) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, t := range targets() {
+		bound, figure, verdict, err := t.judge(m)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.name, bound, figure, verdict); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// short writes a number with about three digits.
+func short(x float64) string {
+	digits := 2
+	switch {
+	case x == float64(int64(x)):
+		digits = 0
+	case x >= 100:
+		digits = 0
+	case x >= 10:
+		digits = 1
+	case x < 0.1:
+		digits = 3
+	}
+	return fmt.Sprintf("%.*f", digits, x)
+}
