@@ -1,8 +1,10 @@
 package bench_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,15 +19,48 @@ func openGoLogin(tb testing.TB, users *members) *site { return goLogin(tb, users
 // openGoLoginOff is one whose sessions may be idle for as long as they last.
 func openGoLoginOff(tb testing.TB, users *members) *site { return goLogin(tb, users, -1) }
 
+// A mapStore has the users that a request asks for in a map, as those of the others
+// are: memstore makes a copy of each.
+type mapStore struct {
+	*memstore.Store[User, *User]
+	mu    sync.RWMutex
+	users map[string]*User
+}
+
+func (s *mapStore) LoadUser(_ context.Context, id string) (*User, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if user := s.users[id]; user != nil {
+		return user, nil
+	}
+	return nil, auth.ErrUserNotFound
+}
+
+func (s *mapStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	err := s.Store.UpdateAccount(ctx, a)
+	if err != nil {
+		return err
+	}
+	user, err := s.Store.LoadUser(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[a.ID] = user
+	return nil
+}
+
 func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 	tb.Helper()
-	store := memstore.New[User]()
+	store := &mapStore{Store: memstore.New[User](), users: map[string]*User{}}
 	for _, m := range users.named {
-		_, err := store.CreateUser(tb.Context(), auth.Account{
+		user, err := store.CreateUser(tb.Context(), auth.Account{
 			ID: m.name, Username: m.name, Email: m.name + "@example.com", EmailVerified: true,
 			PasswordHash: auth.NewSecret(m.hash), Stamp: auth.NewSecret(token(0)), Version: 1,
 		}, nil)
 		check(tb, err)
+		store.users[m.name] = user
 	}
 	manager, err := auth.New(store, auth.Config{
 		BaseURL:     "http://localhost:8080",
