@@ -390,7 +390,11 @@ func unchanged(a, b string) bool {
 // apply returns encoded values with the changes made, which are in the order of
 // their keys.
 func apply(encoded string, changes []change) string {
-	var b []byte
+	size := len(encoded)
+	for _, c := range changes {
+		size += len(c.key) + len(c.value) + 2*binary.MaxVarintLen64
+	}
+	b := make([]byte, 0, size)
 	add := func(key, value string) { b = appendText(appendText(b, key), value) }
 	is := readEntries(encoded)
 	for _, c := range changes {

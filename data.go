@@ -127,10 +127,9 @@ func (s *state) write(ctx context.Context, changes []change) error {
 		}
 		next := *s.cur
 		next.values = apply(next.values, changes)
-		s.core.encode(&next)
-		switch err := s.core.sessions.UpdateRecord(ctx, next.record); {
+		switch err := s.core.sessions.UpdateRecord(ctx, s.core.recordOf(&next)); {
 		case err == nil:
-			next.record.Version++
+			next.version++
 			s.cur = &next
 			return nil
 		case errors.Is(err, ErrRecordNotFound):
@@ -156,7 +155,7 @@ func (s *state) destroy() error {
 	if s.cur != nil { // a visitor's
 		ctx, cancel := detach(&s.inner)
 		defer cancel()
-		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.record.Key); err != nil {
+		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.key); err != nil {
 			return err
 		}
 		s.cur = nil

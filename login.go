@@ -175,18 +175,11 @@ func (s *state) replace(h header, values string, between func() error) error {
 	ctx, cancel := detach(&s.inner)
 	defer cancel()
 	c, old, token := s.core, s.cur, newToken()
-	next := &session{
-		record: Record{Kind: kindSession, Key: tokenKey(token), UserID: h.userID, Version: randomVersion()},
-		header: h, values: values,
-	}
-	if h.userID == "" {
-		next.record.Kind = kindVisitor
-	}
-	c.encode(next)
+	next := &session{tokenKey(token), randomVersion(), h, values}
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.sessions.InsertRecord(ctx, next.record); err != nil {
+	if err := c.sessions.InsertRecord(ctx, c.recordOf(next)); err != nil {
 		s.drop(ctx, next) // it may have been stored all the same
 		return err
 	}
@@ -198,7 +191,7 @@ func (s *state) replace(h header, values string, between func() error) error {
 	}
 	if old.isLogin() && old.header.loginID == h.loginID {
 		err := c.sessions.InsertRecord(ctx, Record{
-			Kind: kindRotated, Key: old.record.Key, UserID: h.userID, Data: []byte(h.loginID),
+			Kind: kindRotated, Key: old.key, UserID: h.userID, Data: []byte(h.loginID),
 			Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
 		})
 		if err != nil && !errors.Is(err, ErrRecordExists) && between == nil {
@@ -207,7 +200,7 @@ func (s *state) replace(h header, values string, between func() error) error {
 		}
 	}
 	if old != nil {
-		_, err := c.sessions.TakeRecord(ctx, old.record.Kind, old.record.Key)
+		_, err := c.sessions.TakeRecord(ctx, old.kind(), old.key)
 		switch {
 		case errors.Is(err, ErrRecordNotFound) && old.isLogin():
 			s.drop(ctx, next)
@@ -300,7 +293,7 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 	if _, known, binding := s.browser(); known == userID && subtle.ConstantTimeCompare(binding, stampBinding(old)) == 1 {
 		s.knowBrowser(userID, stamp)
 	}
-	s.endSessions(userID, s.cur.record.Key)
+	s.endSessions(userID, s.cur.key)
 	s.deleteCookie(s.core.cookies.remember)
 	return nil
 }
@@ -373,13 +366,13 @@ func (s *state) end() error {
 	userID, loginID := "", ""
 	if s.cur.isLogin() {
 		userID, loginID = s.cur.header.userID, s.cur.header.loginID
-		if err := take(ctx, s.core.sessions, kindSession, s.cur.record.Key); err != nil {
+		if err := take(ctx, s.core.sessions, kindSession, s.cur.key); err != nil {
 			return err
 		}
 		s.core.watches.endOne(userID, loginID)
 		s.cur = nil
-	} else if s.key != "" { // an old token, perhaps
-		r, err := s.core.sessions.GetRecord(ctx, kindRotated, s.key)
+	} else if key := s.sentKey(s.core.cookies.session); key != "" { // an old token, perhaps
+		r, err := s.core.sessions.GetRecord(ctx, kindRotated, key)
 		if unlessNotFound(err) != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.R
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
 	r = r.WithContext(&s.ctx)
-	s.writer.ResponseWriter, s.writer.state, s.writer.request = w, s, r
+	s.writer.ResponseWriter, s.writer.state = w, s
 	if len(w.Header()) > 0 {
 		s.writer.before = w.Header().Clone()
 	}
@@ -69,8 +69,7 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.R
 type responseWriter struct {
 	http.ResponseWriter
 	state   *state
-	request *http.Request // with the state in its context
-	before  http.Header   // what was set outside
+	before  http.Header // what was set outside
 	started bool
 	failed  error // the commit's; the response is an error page then, and takes nothing more
 }
@@ -87,7 +86,8 @@ func (w *responseWriter) start() {
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
-	w.state.core.fail(w.ResponseWriter, w.request, statusOf(w.failed), w.failed)
+	s := w.state
+	s.core.fail(w.ResponseWriter, s.request.WithContext(&s.ctx), statusOf(w.failed), w.failed)
 }
 
 func (w *responseWriter) WriteHeader(status int) {

@@ -89,10 +89,9 @@ func (s *state) review(now time.Time) error {
 		}
 		next := *s.cur
 		next.header = h
-		s.core.encode(&next)
-		switch err := s.core.sessions.UpdateRecord(&s.inner, next.record); {
+		switch err := s.core.sessions.UpdateRecord(&s.inner, s.core.recordOf(&next)); {
 		case err == nil:
-			next.record.Version++
+			next.version++
 			s.cur = &next
 			if stale {
 				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})

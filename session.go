@@ -38,17 +38,27 @@ const (
 
 // A session is a session record, read.
 type session struct {
-	record Record
-	header header
-	values string // the application's, encoded
+	key     string // of its record
+	version int64  // likewise
+	header  header
+	values  string // the application's, encoded
 }
 
 func (s *session) isLogin() bool { return s != nil && s.header.userID != "" }
 
-// encode sets the record's data and expiry from the header and the values.
-func (c *Core) encode(s *session) {
-	s.record.Data = s.header.encode(s.values)
-	s.record.Expires = c.kept(&s.header)
+func (s *session) kind() string {
+	if s.header.userID == "" {
+		return kindVisitor
+	}
+	return kindSession
+}
+
+// recordOf returns the record of a session.
+func (c *Core) recordOf(s *session) Record {
+	return Record{
+		Kind: s.kind(), Key: s.key, UserID: s.header.userID, Version: s.version,
+		Data: s.header.encode(s.values), Expires: c.kept(&s.header),
+	}
 }
 
 // expires is when a session ends if nothing more happens. Limits run from the
@@ -92,29 +102,28 @@ type state struct {
 
 	// op guards what follows, and is held while it is brought in line with the
 	// store. scs has a lock of its own, which is always taken before op.
-	op        sync.Mutex
-	failed    error    // the session could not be read: nobody can say whose it is
-	key       string   // of the record that the session cookie names
-	cur       *session // what the request came with, or has become; nil: nothing is stored
-	ended     bool     // the record that the request came with was removed by another: nothing is stored any more
-	loggedOut bool     // and it was a login
-	user      User
-	userKnown bool
-	varies    bool // the answer depends on the cookie
-	suspect   bool // the login is used from another client: see Config.Protection
-	committed bool // the header is written: no cookie can be set any more
+	op          sync.Mutex
+	failed      error    // the session could not be read: nobody can say whose it is
+	cur         *session // what the request came with, or has become; nil: nothing is stored
+	user        User
+	grant       *Grant            // of the request loader that found the user, if one did
+	proved      string            // the ID of the account whose password this request has shown
+	breachAsked Secret            // the password that Config.Breaches was last asked about
+	cookie      map[string]cookie // to be set
+	next        Next              // to be kept in a cookie
+	flash       []Flash
 
-	resumed      bool              // the remember cookie has been tried
-	asked        bool              // the request loaders have been asked
-	grant        *Grant            // of the one that found the user, if one did
-	refused      bool              // one of them has found credentials that are no good
-	scoped       bool              // CheckScope has let the request through
-	proved       string            // the ID of the account whose password this request has shown
-	breachAsked  Secret            // the password that Config.Breaches was last asked about
-	breached     bool              // and its answer
-	cookie       map[string]cookie // to be set
-	next         Next              // to be kept in a cookie
-	flash        []Flash
+	ended        bool // the record that the request came with was removed by another: nothing is stored any more
+	loggedOut    bool // and it was a login
+	userKnown    bool
+	varies       bool // the answer depends on the cookie
+	suspect      bool // the login is used from another client: see Config.Protection
+	committed    bool // the header is written: no cookie can be set any more
+	resumed      bool // the remember cookie has been tried
+	asked        bool // the request loaders have been asked
+	refused      bool // one of them has found credentials that are no good
+	scoped       bool // CheckScope has let the request through
+	breached     bool // what Config.Breaches said of breachAsked
 	flashRead    bool
 	flashChanged bool
 
@@ -254,13 +263,9 @@ func (s *state) load() error {
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
 	} {
-		token, _ := cookieOf(s.request, c.cookie)
-		if len(token) != tokenLength {
+		key := s.sentKey(c.cookie)
+		if key == "" {
 			continue
-		}
-		key := tokenKey(token)
-		if c.kind == kindSession {
-			s.key = key
 		}
 		now := s.core.cfg.Now()
 		found, err := s.fetch(&s.inner, c.kind, key, now)
@@ -280,13 +285,22 @@ func (s *state) load() error {
 	return nil
 }
 
+// sentKey returns the key of the record that a cookie of the request names, or "".
+func (s *state) sentKey(cookie string) string {
+	token, _ := cookieOf(s.request, cookie)
+	if len(token) != tokenLength {
+		return ""
+	}
+	return tokenKey(token)
+}
+
 // fetch returns a session, or nil if there is none or it is not one.
 func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*session, error) {
 	record, err := s.core.sessions.GetRecord(ctx, kind, key)
 	if err != nil {
 		return nil, unlessNotFound(err)
 	}
-	found := &session{record: record}
+	found := &session{key: key, version: record.Version}
 	h, ok := &found.header, false
 	if found.values, ok = h.decode(string(record.Data)); !ok || h.userID != record.UserID || (kind == kindSession) != (h.userID != "") {
 		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: errDamaged})
@@ -301,7 +315,7 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 // reread takes the session as another request has written it. The caller is that
 // of lose.
 func (s *state) reread(ctx context.Context) error {
-	found, err := s.fetch(ctx, s.cur.record.Kind, s.cur.record.Key, s.core.cfg.Now())
+	found, err := s.fetch(ctx, s.cur.kind(), s.cur.key, s.core.cfg.Now())
 	switch {
 	case err != nil:
 		return err
@@ -464,8 +478,8 @@ func (s *state) discard(reason error) {
 
 // drop deletes a session's record where it is safe if that fails.
 func (s *state) drop(ctx context.Context, old *session) {
-	if err := take(ctx, s.core.sessions, old.record.Kind, old.record.Key); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: old.record.UserID, Err: err})
+	if err := take(ctx, s.core.sessions, old.kind(), old.key); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
 	}
 }
 
