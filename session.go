@@ -3,10 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -582,10 +580,9 @@ func (s *state) commit(h http.Header) error {
 	if s.grant != nil { // a client that sends a token with each request keeps nothing
 		s.cookie = nil
 	}
-	if len(s.cookie) > 0 {
-		now := s.core.cfg.Now()
-		for _, name := range slices.Sorted(maps.Keys(s.cookie)) {
-			names.write(h, name, s.cookie[name], now)
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
+		if set, ok := s.cookie[name]; ok {
+			names.write(h, name, set, s.core.cfg.Now())
 		}
 	}
 	if s.varies || s.flashRead || ready {
