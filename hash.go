@@ -60,7 +60,7 @@ type hasher struct {
 	lanes    lanes
 	garbage  garbage
 	logger   *slog.Logger
-	advised  sync.Once
+	advised  atomic.Bool
 	computed atomic.Uint64
 	worked   atomic.Uint64 // in the unit of argon2Work
 }
@@ -137,14 +137,16 @@ func (h *hasher) full(ctx context.Context) error {
 }
 
 // advise logs, once, what would let more passwords be hashed. That is for the
-// application to decide: GOMAXPROCS is the whole process's.
+// application to decide: GOMAXPROCS is the whole process's. Nobody waits for the
+// log, which may itself ask for a hash, by asking who the user is.
 func (h *hasher) advise(ctx context.Context) {
-	h.advised.Do(func() {
-		advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
-		if advice != "" {
-			h.logger.LogAttrs(ctx, slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
-		}
-	})
+	if !h.advised.CompareAndSwap(false, true) {
+		return
+	}
+	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
+	if advice != "" {
+		h.logger.LogAttrs(ctx, slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
+	}
 }
 
 // hashAdvice is what to set so that all processors hash. Where there are fewer
