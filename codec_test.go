@@ -281,6 +281,29 @@ func TestUnchangedMapIsNoChange(t *testing.T) {
 	}
 }
 
+// Nor does a value that had no form of its own yet when it was written.
+func TestValueFromGobIsNoChange(t *testing.T) {
+	t.Parallel()
+	small, err := appendGob([]byte{typeGob}, int8(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := apply("", []change{{"small", string(small)}})
+	values, failed := decodeValues(older)
+	values["other"] = 1
+	newer, err := encodeValues(values)
+	if err != nil || len(failed) > 0 {
+		t.Fatal(err, failed)
+	}
+	if changes := diff(older, string(newer)); len(changes) != 1 || changes[0].key != "other" {
+		t.Errorf("changes: %q", changes)
+	}
+	values["small"] = int8(8)
+	if newer, err = encodeValues(values); err != nil || len(diff(older, string(newer))) != 2 {
+		t.Errorf("another value is no change (%v)", err)
+	}
+}
+
 // seedValues are encoded values of all types, and some that are damaged.
 func seedValues(f *testing.F) []string {
 	registerCodecTypes()
