@@ -522,11 +522,11 @@ func (g *garbage) due(most uint64) bool {
 }
 
 // collected has what is in use after a collection, and how much of that hashes
-// use.
+// use. What they have left since it began, it may have found in use.
 func (g *garbage) collected(live, hashes uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rest = live - min(hashes, live)
+	g.rest = live - min(hashes+g.left, live)
 }
 
 // liveHeap is what was in use when the garbage collector last ran.

@@ -476,9 +476,9 @@ func TestGarbage(t *testing.T) {
 	if g.due(104) || !g.due(103) || g.due(0) {
 		t.Error("not at a quarter, or twice")
 	}
-	g.add(10) // during the collection
+	g.add(10) // during the collection, which has found it in use
 	g.collected(95, 70)
-	g.add(15)
+	g.add(5)
 	if g.due(0) {
 		t.Error("as much as the rest")
 	}
