@@ -154,25 +154,41 @@ func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 	}
 }
 
-// Who hears in the log that the queue is full may ask who the user is, which finds
-// it full again if the request brings a password.
+// Who hears in the log that the queue is full may ask who the user is, also of a
+// request that brings a password: the queue may be full still, or the login may
+// have found that out while it had its turn.
 func TestFullQueueIsLogged(t *testing.T) {
 	t.Parallel()
-	var app *testapp.App
-	app, _ = hookedApp(t, func(c *auth.Config) {
-		c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
-		c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) { _, _ = app.User(ctx) }})
-	})
-	empty := fillQueue(t, app)
-	v := visitorAt(t, app, "192.0.2.1")
-	v.header = basicHeader("susan", testapp.Password)
-	finish(t, func() {
-		if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
-			t.Error(status)
+	for _, late := range []bool{false, true} {
+		var app *testapp.App
+		var store *hookedStore
+		empty := func() {}
+		app, store = hookedApp(t, func(c *auth.Config) {
+			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
+			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
+				if late {
+					empty()
+					empty = func() {}
+				}
+				_, _ = app.User(ctx)
+			}})
+		})
+		fill := func() error { empty = fillQueue(t, app); return nil }
+		if late {
+			store.before = on("FindUser", fill)
+		} else {
+			_ = fill()
 		}
-	})
-	empty()
+		v := visitorAt(t, app, "192.0.2.1")
+		v.header = basicHeader("susan", testapp.Password)
+		finish(t, func() {
+			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+				t.Errorf("late is %v: %d", late, status)
+			}
+		})
+		empty()
+	}
 }
 
 // A login that finds the queue full is refused at once: no hash is computed for

@@ -110,7 +110,7 @@ func lanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
 func (h *hasher) begin(ctx context.Context, memory uint32) error {
 	if err := h.lanes.acquire(ctx, memory); err != nil {
 		if errors.Is(err, ErrBusy) {
-			h.advise(ctx)
+			h.advise()
 		}
 		return err
 	}
@@ -128,24 +128,24 @@ func (h *hasher) end(memory uint32) {
 
 // full returns ErrBusy if a hash would be refused now: who asks first saves what
 // comes before a hash.
-func (h *hasher) full(ctx context.Context) error {
+func (h *hasher) full() error {
 	if !h.lanes.full() {
 		return nil
 	}
-	h.advise(ctx)
+	h.advise()
 	return ErrBusy
 }
 
 // advise logs, once, what would let more passwords be hashed. That is for the
-// application to decide: GOMAXPROCS is the whole process's. Nobody waits for the
-// log, which may itself ask for a hash, by asking who the user is.
-func (h *hasher) advise(ctx context.Context) {
-	if !h.advised.CompareAndSwap(false, true) {
+// application to decide: GOMAXPROCS is the whole process's. It is not the
+// request's either, whose user the log would look for while a turn is taken.
+func (h *hasher) advise() {
+	if !h.advised.CompareAndSwap(false, true) { // nobody waits for the log
 		return
 	}
 	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
 	if advice != "" {
-		h.logger.LogAttrs(ctx, slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
+		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
 	}
 }
 

@@ -517,7 +517,7 @@ func TestBusyIsLoggedOnce(t *testing.T) {
 		if _, err := h.verify(t.Context(), Secret{}, "x"); !errors.Is(err, ErrBusy) {
 			t.Errorf("verify: %v", err)
 		}
-		if err := h.full(t.Context()); !errors.Is(err, ErrBusy) {
+		if err := h.full(); !errors.Is(err, ErrBusy) {
 			t.Errorf("full: %v", err)
 		}
 	}
