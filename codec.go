@@ -377,9 +377,10 @@ func diff(older, newer string) []change {
 }
 
 // unchanged reports whether two encoded values are the same. gob writes a map in
-// any order, so that those must be read to compare them.
+// any order, and older versions left more types to it, so that what it wrote must
+// be read to compare it.
 func unchanged(a, b string) bool {
-	if a == b || a[0] != typeGob || b[0] != typeGob {
+	if a == b || a[0] != typeGob && b[0] != typeGob {
 		return a == b
 	}
 	x, err1 := decodeValue(a)

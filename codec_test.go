@@ -281,6 +281,29 @@ func TestUnchangedMapIsNoChange(t *testing.T) {
 	}
 }
 
+// Nor does a value that had no form of its own yet when it was written.
+func TestValueFromGobIsNoChange(t *testing.T) {
+	t.Parallel()
+	small, err := appendGob([]byte{typeGob}, int8(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := apply("", []change{{"small", string(small)}})
+	values, failed := decodeValues(older)
+	values["other"] = 1
+	newer, err := encodeValues(values)
+	if err != nil || len(failed) > 0 {
+		t.Fatal(err, failed)
+	}
+	if changes := diff(older, string(newer)); len(changes) != 1 || changes[0].key != "other" {
+		t.Errorf("changes: %q", changes)
+	}
+	values["small"] = int8(8)
+	if newer, err = encodeValues(values); err != nil || len(diff(older, string(newer))) != 2 {
+		t.Errorf("another value is no change (%v)", err)
+	}
+}
+
 // seedValues are encoded values of all types, and some that are damaged.
 func seedValues(f *testing.F) []string {
 	registerCodecTypes()
@@ -356,21 +379,35 @@ func FuzzDecodeSession(f *testing.F) {
 	})
 }
 
+// What a request has changed is made in whatever another one has left of the same
+// session, and nothing else: what maps would have.
 func FuzzDiffApply(f *testing.F) {
 	seeds := seedValues(f)
 	for i, seed := range seeds {
-		f.Add(seed, seeds[(i+1)%len(seeds)])
+		f.Add(seed, seeds[(i+1)%len(seeds)], seeds[(i+2)%len(seeds)])
 	}
-	f.Fuzz(func(t *testing.T, older, newer string) {
-		older, newer = apply(older, nil), apply(newer, nil) // as they are in records
+	f.Fuzz(func(t *testing.T, older, newer, theirs string) {
+		older, newer, theirs = apply(older, nil), apply(newer, nil), apply(theirs, nil) // as they are in records
+		was, is, want := entries(older), entries(newer), entries(theirs)
+		for key := range was {
+			if is[key] == "" {
+				delete(want, key)
+			}
+		}
+		for key, value := range is {
+			if was[key] == "" || !unchanged(was[key], value) {
+				want[key] = value
+			}
+		}
 		changes := diff(older, newer)
-		if got := apply(older, changes); !maps.Equal(entries(got), entries(newer)) {
-			t.Errorf("apply(%q, diff(…, %q)) is %q", older, newer, got)
+		got := apply(theirs, changes)
+		if !maps.Equal(entries(got), want) {
+			t.Errorf("apply(%q, diff(%q, %q)) is %q", theirs, older, newer, got)
 		}
 		if len(diff(newer, newer)) > 0 || apply(newer, nil) != newer {
 			t.Errorf("%q differs from itself", newer)
 		}
-		if again := apply(apply(older, changes), changes); again != apply(older, changes) {
+		if again := apply(got, changes); again != got {
 			t.Errorf("changes made twice are %q", again)
 		}
 	})

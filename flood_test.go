@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -124,29 +125,79 @@ func TestFloodMemory(t *testing.T) {
 	}
 }
 
-// A login that finds the queue full is refused at once: no hash is computed for
-// it, no store is asked, and it does not wait, for somebody as for nobody.
-func TestFullQueue(t *testing.T) {
-	t.Parallel()
-	app, store := hookedApp(t, noLimits)
-	app.Create(t, "susan", true)
+// fullQueue is how many hashes may wait.
+const fullQueue = 64
+
+// fillQueue has as many hashes wait as may, for one that does not end until empty.
+func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
+	t.Helper()
 	release, err := app.Core().HoldHashing(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
-	const queue = 64
-	for range queue {
+	for range fullQueue {
 		waiting.Go(func() {
 			if _, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 		})
 	}
-	for app.Core().HashesWaiting() < queue {
+	for app.Core().HashesWaiting() < fullQueue {
 		runtime.Gosched()
 	}
+	return func() {
+		cancel()
+		waiting.Wait()
+		release()
+	}
+}
+
+// Who hears in the log that the queue is full may ask who the user is, also of a
+// request that brings a password: the queue may be full still, or the login may
+// have found that out while it had its turn.
+func TestFullQueueIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{false, true} {
+		var app *testapp.App
+		var store *hookedStore
+		empty := func() {}
+		app, store = hookedApp(t, func(c *auth.Config) {
+			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
+			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
+				if late {
+					empty()
+					empty = func() {}
+				}
+				_, _ = app.User(ctx)
+			}})
+		})
+		fill := func() error { empty = fillQueue(t, app); return nil }
+		if late {
+			store.before = on("FindUser", fill)
+		} else {
+			_ = fill()
+		}
+		v := visitorAt(t, app, "192.0.2.1")
+		v.header = basicHeader("susan", testapp.Password)
+		finish(t, func() {
+			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+				t.Errorf("late is %v: %d", late, status)
+			}
+		})
+		empty()
+	}
+}
+
+// A login that finds the queue full is refused at once: no hash is computed for
+// it, no store is asked, and it does not wait, for somebody as for nobody.
+func TestFullQueue(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, noLimits)
+	app.Create(t, "susan", true)
+	empty := fillQueue(t, app)
 	hashes := app.Core().PasswordHashes()
 	calls := len(store.made())
 	for _, login := range []string{"susan", "ghost"} {
@@ -161,12 +212,10 @@ func TestFullQueue(t *testing.T) {
 	if made := store.made()[calls:]; len(made) > 0 {
 		t.Errorf("calls of the store: %v", made)
 	}
-	if n := app.Core().PasswordHashes() - hashes; n != 0 || app.Core().HashesWaiting() != queue {
+	if n := app.Core().PasswordHashes() - hashes; n != 0 || app.Core().HashesWaiting() != fullQueue {
 		t.Errorf("%d hashes, %d wait", n, app.Core().HashesWaiting())
 	}
-	cancel()
-	waiting.Wait()
-	release()
+	empty()
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("afterwards: %d", status)
 	}

@@ -60,7 +60,7 @@ type hasher struct {
 	lanes    lanes
 	garbage  garbage
 	logger   *slog.Logger
-	advised  sync.Once
+	advised  atomic.Bool
 	computed atomic.Uint64
 	worked   atomic.Uint64 // in the unit of argon2Work
 }
@@ -110,7 +110,7 @@ func lanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
 func (h *hasher) begin(ctx context.Context, memory uint32) error {
 	if err := h.lanes.acquire(ctx, memory); err != nil {
 		if errors.Is(err, ErrBusy) {
-			h.advise(ctx)
+			h.advise()
 		}
 		return err
 	}
@@ -128,23 +128,25 @@ func (h *hasher) end(memory uint32) {
 
 // full returns ErrBusy if a hash would be refused now: who asks first saves what
 // comes before a hash.
-func (h *hasher) full(ctx context.Context) error {
+func (h *hasher) full() error {
 	if !h.lanes.full() {
 		return nil
 	}
-	h.advise(ctx)
+	h.advise()
 	return ErrBusy
 }
 
 // advise logs, once, what would let more passwords be hashed. That is for the
-// application to decide: GOMAXPROCS is the whole process's.
-func (h *hasher) advise(ctx context.Context) {
-	h.advised.Do(func() {
-		advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
-		if advice != "" {
-			h.logger.LogAttrs(ctx, slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
-		}
-	})
+// application to decide: GOMAXPROCS is the whole process's. It is not the
+// request's either, whose user the log would look for while a turn is taken.
+func (h *hasher) advise() {
+	if !h.advised.CompareAndSwap(false, true) { // nobody waits for the log
+		return
+	}
+	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
+	if advice != "" {
+		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
+	}
 }
 
 // hashAdvice is what to set so that all processors hash. Where there are fewer
@@ -520,11 +522,11 @@ func (g *garbage) due(most uint64) bool {
 }
 
 // collected has what is in use after a collection, and how much of that hashes
-// use.
+// use. What they have left since it began, it may have found in use.
 func (g *garbage) collected(live, hashes uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rest = live - min(hashes, live)
+	g.rest = live - min(hashes+g.left, live)
 }
 
 // liveHeap is what was in use when the garbage collector last ran.

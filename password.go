@@ -156,7 +156,7 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return nil, "", ErrInvalidCredentials
 	}
-	if err := c.hasher.full(ctx); err != nil { // before the stores have any work
+	if err := c.hasher.full(); err != nil { // before the stores have any work
 		return nil, "", err
 	}
 	user, key, err := c.findByLogin(ctx, login)
