@@ -214,9 +214,7 @@ type Config struct {
 	// served meanwhile, but at least one, and no more than processors. Hashes
 	// beyond that wait in a queue of 64, and the rest get ErrBusy. The first time,
 	// the log has what to set if that leaves processors unused; docs/passwords.md
-	// has more. What hashes leave behind is collected (runtime.GC) when it is more
-	// than a quarter of what they use at a time, and than the rest of what the
-	// process uses. A stored hash that needs more than HashMemory is never verified.
+	// has more. A stored hash that needs more than HashMemory is never verified.
 	HashMemory int64
 
 	// ResetLifetime is how long a reset token is good for: 30 minutes by

@@ -89,11 +89,11 @@ func startFloodServer(t *testing.T) (base string, pid int) {
 }
 
 // floodMemory is how much more than an idle server a flooded one may have
-// resident, in KiB: for the hashes that it computes at a time, a quarter of that for
-// what they leave, and 32 MiB for all else.
+// resident, in KiB: four times what the hashes take that it computes at a time, of
+// which the collector leaves most lying, and 32 MiB for all else.
 func floodMemory() int {
 	m := int(auth.DefaultHashParams().Memory)
-	return min(runtime.NumCPU(), 64<<10/m)*m*5/4 + 32<<10
+	return min(runtime.NumCPU(), 64<<10/m)*m*4 + 32<<10
 }
 
 // TestFloodMemory has 64 clients log in again and again, and holds the server's

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,7 +57,6 @@ type hasher struct {
 	peppers  map[string][]byte // keys by ID
 	dummy    string            // a hash of no password, made like new ones
 	lanes    lanes
-	garbage  garbage
 	logger   *slog.Logger
 	advised  atomic.Bool
 	computed atomic.Uint64
@@ -106,24 +104,13 @@ func newHasher(params *argon2id.Params, budget int64, peppers []Pepper, logger *
 // has processors would take more memory and no less time.
 func lanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
 
-// begin waits for a lane, and for memory. end must follow if there is no error.
+// begin is lanes.acquire, and tells if there is too much to do.
 func (h *hasher) begin(ctx context.Context, memory uint32) error {
-	if err := h.lanes.acquire(ctx, memory); err != nil {
-		if errors.Is(err, ErrBusy) {
-			h.advise()
-		}
-		return err
+	err := h.lanes.acquire(ctx, memory)
+	if errors.Is(err, ErrBusy) {
+		h.advise()
 	}
-	if h.garbage.due(min(uint64(h.params.Memory)*uint64(h.lanes.count()), uint64(h.budget))) {
-		runtime.GC()
-		h.garbage.collected(liveHeap(), uint64(h.budget-h.lanes.unused()-memory))
-	}
-	return nil
-}
-
-func (h *hasher) end(memory uint32) {
-	h.garbage.add(memory)
-	h.lanes.release(memory)
+	return err
 }
 
 // full returns ErrBusy if a hash would be refused now: who asks first saves what
@@ -179,7 +166,7 @@ func (h *hasher) hash(ctx context.Context, password string) (Secret, error) {
 	if err := h.begin(ctx, p.Memory); err != nil {
 		return Secret{}, err
 	}
-	defer h.end(p.Memory)
+	defer h.lanes.release(p.Memory)
 	h.computed.Add(1)
 	h.worked.Add(argon2Work(p.Memory, p.Iterations, p.Parallelism))
 	if h.pepper != "" {
@@ -231,7 +218,7 @@ func (h *hasher) verify(ctx context.Context, stored Secret, password string) (ve
 	if err := h.begin(ctx, memory); err != nil {
 		return verification{}, err
 	}
-	defer h.end(memory)
+	defer h.lanes.release(memory)
 	h.computed.Add(1)
 	h.worked.Add(r.work)
 	match := subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
@@ -457,12 +444,6 @@ func (l *lanes) full() bool {
 	return len(l.queue) >= l.maxQueue
 }
 
-func (l *lanes) unused() uint32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.memory
-}
-
 func (l *lanes) release(memory uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -489,49 +470,4 @@ func (l *lanes) next() {
 		close(l.queue[0].ready)
 		l.queue = l.queue[1:]
 	}
-}
-
-// garbage is what finished hashes have left to the garbage collector.
-//
-// By itself the collector waits until there is as much garbage as there is in
-// use (GOGC). In a small process that is nearly all hashes, and a flood of
-// logins would take more than twice their memory. All is in KiB.
-type garbage struct {
-	mu   sync.Mutex
-	left uint64 // since the last collection here began
-	rest uint64 // what else was in use when it ended
-}
-
-func (g *garbage) add(memory uint32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.left += uint64(memory)
-}
-
-// due reports whether to collect it: if it is more than a quarter of the most
-// that hashes use at a time, and more than the rest of the process uses, which is
-// what a collection has to go through. The caller must do it then.
-func (g *garbage) due(most uint64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.left <= max(g.rest, most/4) {
-		return false
-	}
-	g.left = 0
-	return true
-}
-
-// collected has what is in use after a collection, and how much of that hashes
-// use. What they have left since it began, it may have found in use.
-func (g *garbage) collected(live, hashes uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.rest = live - min(hashes+g.left, live)
-}
-
-// liveHeap is what was in use when the garbage collector last ran.
-func liveHeap() uint64 {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	return live[0].Value.Uint64() / 1024
 }

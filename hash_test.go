@@ -466,36 +466,6 @@ func TestHashAdvice(t *testing.T) {
 	}
 }
 
-// Garbage is collected if it is more than a quarter of what hashes use, and than
-// the rest of what is in use.
-func TestGarbage(t *testing.T) {
-	t.Parallel()
-	var g garbage
-	g.add(20)
-	g.add(6)
-	if g.due(104) || !g.due(103) || g.due(0) {
-		t.Error("not at a quarter, or twice")
-	}
-	g.add(10) // during the collection, which has found it in use
-	g.collected(95, 70)
-	g.add(5)
-	if g.due(0) {
-		t.Error("as much as the rest")
-	}
-	g.add(1)
-	if !g.due(0) {
-		t.Error("not at more than the rest")
-	}
-	g.collected(70, 95) // fewer were in use than now
-	g.add(1)
-	if !g.due(0) {
-		t.Error("there is a rest")
-	}
-	if runtime.GC(); liveHeap() == 0 { // which is not known before
-		t.Error("nothing is in use")
-	}
-}
-
 // The first time that a hash is refused, the log has what would help, and never
 // again.
 func TestBusyIsLoggedOnce(t *testing.T) {
