@@ -17,14 +17,26 @@ import (
 // A session's record holds, in this order: the version of the format, the
 // login's header, and the application's values.
 //
-//	header  = seven texts and three times
+//	header  = 4 bytes (the length of what follows), seven texts, three times,
+//	          a text (the family), a uvarint (the counter), a byte (1: unseen),
+//	          and whatever a later version adds
 //	values  = entry … (in the order of their keys, each of which is there once)
 //	entry   = text (the key) text (the value, whose first byte is its type)
 //	text    = uvarint (its length) bytes
 //	time    = varint (milliseconds since 1970)
 //
-// What cannot be read is an anonymous session, and never an error: the cookie
-// of such a record would get a 500 for every request.
+// A reader skips the end of a header that it does not know, so that processes
+// of two versions can share a store. Version 1 has no length, and nothing after
+// the times; it is still read.
+//
+// A record that cannot be read is an anonymous session, and never an error: the
+// browser that has its cookie would get a 500 for every request.
+const (
+	headerVersion = 2
+	headerLength  = 4 // bytes
+)
+
+// formatVersion is the first version of every record's format.
 const formatVersion = 1
 
 // header is what the library knows about a session. It is not among the
@@ -37,6 +49,13 @@ type header struct {
 	address string // the client's, at the login
 	agent   string // likewise
 	device  string // the key of the remembered device that it was made from or with
+	family  string // Login.ID; the sessions that are made from a device share it. Empty in version 1
+
+	// If a remember cookie made the session: the counter of the cookie that
+	// was sent with it, and whether no request has shown yet that the browser has
+	// received the two.
+	counter uint64
+	unseen  bool
 
 	authenticated time.Time // when the user last proved who they are; zero for a remembered login
 	created       time.Time // when the session, or the login, began
@@ -47,17 +66,21 @@ type header struct {
 func (h *header) encode(values string) []byte {
 	texts := [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device}
 	times := [...]time.Time{h.authenticated, h.created, h.seen}
-	size := 1 + len(times)*binary.MaxVarintLen64 + len(values)
+	size := 2 + headerLength + (len(times)+1)*binary.MaxVarintLen64 + binary.MaxVarintLen16 + len(h.family) + len(values)
 	for _, s := range texts {
 		size += binary.MaxVarintLen16 + len(s)
 	}
-	b := append(make([]byte, 0, size), formatVersion)
+	b := append(make([]byte, 0, size), headerVersion, 0, 0, 0, 0)
+	start := len(b)
 	for _, s := range texts {
 		b = appendText(b, s)
 	}
 	for _, t := range times {
 		b = binary.AppendVarint(b, t.UnixMilli())
 	}
+	b = appendText(b, h.family)
+	b = append(binary.AppendUvarint(b, h.counter), flag(h.unseen))
+	binary.BigEndian.PutUint32(b[start-headerLength:], uint32(len(b)-start))
 	return append(b, values...)
 }
 
@@ -65,17 +88,38 @@ func (h *header) encode(values string) []byte {
 // which it checks for form and does not decode.
 func (h *header) decode(data string) (values string, ok bool) {
 	r := reader{rest: data, ok: true}
-	if r.byte() != formatVersion {
+	switch r.byte() {
+	case formatVersion:
+		h.decodeLogin(&r)
+		values = r.rest
+	case headerVersion:
+		inner := reader{rest: r.block(), ok: true}
+		h.decodeLogin(&inner)
+		h.family, h.counter, h.unseen = inner.text(), inner.uvarint(), inner.byte() == 1
+		r.ok = r.ok && inner.ok
+		values = r.rest
+	default:
 		return "", false
 	}
-	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), r.text()
-	h.address, h.agent, h.device = r.text(), r.text(), r.text()
-	h.authenticated, h.created, h.seen = time.UnixMilli(r.varint()), time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
-	entries := readEntries(r.rest)
+	entries := readEntries(values)
 	for entries.more {
 		entries.next()
 	}
-	return r.rest, r.ok && entries.ok
+	return values, r.ok && entries.ok
+}
+
+// decodeLogin reads what all versions begin with.
+func (h *header) decodeLogin(r *reader) {
+	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), r.text()
+	h.address, h.agent, h.device = r.text(), r.text(), r.text()
+	h.authenticated, h.created, h.seen = time.UnixMilli(r.varint()), time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
+}
+
+func flag(on bool) byte {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // A reader reads what append wrote, and remembers whether it could.
@@ -123,6 +167,25 @@ func (r *reader) text() string {
 	s := r.rest[:n]
 	r.rest = r.rest[n:]
 	return s
+}
+
+// block returns what a length of four bytes is for.
+func (r *reader) block() string {
+	if len(r.rest) < headerLength {
+		r.ok, r.rest = false, ""
+		return ""
+	}
+	var length [headerLength]byte
+	copy(length[:], r.rest)
+	n := uint64(binary.BigEndian.Uint32(length[:]))
+	r.rest = r.rest[headerLength:]
+	if n > uint64(len(r.rest)) {
+		r.ok, r.rest = false, ""
+		return ""
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
 }
 
 func appendText[T string | []byte](b []byte, s T) []byte {

@@ -79,33 +79,53 @@ func RememberFor(d time.Duration) LoginOption {
 type device struct {
 	record  Record
 	stamp   string
-	counter uint64
-	rotated time.Time // when the counter was last counted up
-	spare   uint64    // how often the cookie before has been used since
+	counter uint64    // of the newest cookie
+	rotated time.Time // when that was made
+	spare   uint64    // how often the cookie before it has been used since
 	created time.Time
 	address string
 	agent   string
-	cookie  string // the one that is good now, if it is known
-	current bool   // the request came with the one that was good, and not with the one before
+	family  string    // Login.ID of the logins that are made from it
+	seen    time.Time // when a request first showed that the browser has the newest cookie; zero: none has yet
+
+	cookie  string // the newest one, to be set; empty if the browser has it
+	current bool   // the request came with the newest one, and not with the one before
 }
 
+// A device's record begins with its version. What a later version adds comes at
+// the end, and is skipped by this one. Version 1 ends with the agent.
+const deviceVersion = 2
+
 func (d *device) encode() {
-	b := appendText([]byte{formatVersion}, d.stamp)
+	b := appendText([]byte{deviceVersion}, d.stamp)
 	b = binary.AppendUvarint(binary.AppendUvarint(b, d.counter), d.spare)
 	b = binary.AppendVarint(b, d.rotated.UnixMilli())
 	b = binary.AppendVarint(b, d.created.UnixMilli())
-	d.record.Data = appendText(appendText(b, d.address), d.agent)
+	b = appendText(appendText(appendText(b, d.address), d.agent), d.family)
+	seen := int64(0)
+	if !d.seen.IsZero() {
+		seen = d.seen.UnixMilli()
+	}
+	d.record.Data = binary.AppendVarint(b, seen)
 }
 
 func decodeDevice(record Record) (device, bool) {
 	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	version := r.byte()
+	if version != formatVersion && version != deviceVersion {
 		return device{}, false
 	}
 	d := device{record: record, stamp: r.text(), counter: r.uvarint(), spare: r.uvarint()}
 	d.rotated, d.created = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
 	d.address, d.agent = r.text(), r.text()
-	return d, r.ok && r.rest == ""
+	if version == formatVersion {
+		return d, r.ok && r.rest == ""
+	}
+	d.family = r.text()
+	if seen := r.varint(); seen != 0 {
+		d.seen = time.UnixMilli(seen)
+	}
+	return d, r.ok
 }
 
 // insertDevice stores a new device for the account. A negative lifetime is the
