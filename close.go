@@ -65,6 +65,7 @@ func (c *Core) deleteRecords(ctx context.Context, userID string) error {
 	return errors.Join(
 		c.deleteSessions(ctx, userID),
 		c.sessions.DeleteRecords(ctx, kindRotated, userID),
+		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
 		c.records.DeleteRecords(ctx, kindAttempts, userID),
 		c.records.DeleteRecords(ctx, kindUndo, userID),
 		c.records.DeleteRecords(ctx, kindReserved, userID))

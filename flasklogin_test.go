@@ -804,7 +804,9 @@ func TestFlaskProtectionStrong(t *testing.T) {
 	}
 }
 
-// A browser that comes back is bound anew, and stays in.
+// A browser that comes back with the same user agent stays in. From another one, a
+// remember cookie is looked at like a session: Basic lets it in, where it is not
+// fresh anyway, and Strong ends it.
 func TestFlaskProtectionAfterRestart(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := flaskApp(t, protect(p))
@@ -813,9 +815,18 @@ func TestFlaskProtectionAfterRestart(t *testing.T) {
 		c.Restart()
 		app.Events()
 		for range 4 {
-			expectState(t, c, agent("new"), "susan stale remembered")
+			expectState(t, c, agent("old"), "susan stale remembered")
 		}
 		expectEvents(t, app, auth.EventLogin)
+		c.Restart()
+		want, events := "susan stale remembered", []auth.EventKind{auth.EventProtected, auth.EventLogin}
+		if p == auth.ProtectStrong {
+			want, events = "nobody", events[:1]
+		}
+		for range 4 {
+			expectState(t, c, agent("new"), want)
+		}
+		expectEvents(t, app, events...)
 	}
 }
 
@@ -833,9 +844,9 @@ func TestFlaskProtectionSparesVisitors(t *testing.T) {
 			t.Fatalf("cookies %v", c.Cookies)
 		}
 		for range 3 {
-			expectState(t, c, agent("new"), "susan stale remembered")
+			expectState(t, c, agent("old"), "susan stale remembered")
 		}
-		if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("new")); r.Text != "bar" {
+		if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("old")); r.Text != "bar" {
 			t.Errorf("the visitor's data: %q", r.Text)
 		}
 	}

@@ -80,6 +80,7 @@ func (c *Core) ConfirmLogin(ctx context.Context) error {
 		return err
 	}
 	s.suspect = false
+	s.rebind(&s.cur.header)
 	s.note(Event{Kind: EventConfirmed, UserID: user.AuthAccount().ID, Method: method})
 	return nil
 }

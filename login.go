@@ -103,15 +103,19 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	a := user.AuthAccount()
 	now := s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), stamp: a.Stamp.Reveal(), methods: o.method,
+		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: o.method,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}
 	if o.stale {
 		h.authenticated = time.Time{}
 	}
-	if o.method == methodRemember {
-		h.authenticated, h.device = time.Time{}, o.device.record.Key
+	if d := o.device; o.method == methodRemember {
+		h.authenticated, h.device, h.family = time.Time{}, d.record.Key, loginHandle(d.header())
+		h.counter, h.unseen = d.counter, d.cookie != ""
+		if d.suspect { // it stays bound to the client that the device is bound to
+			h.address, h.agent = d.address, d.agent
+		}
 	}
 	values := ""
 	if s.cur != nil {
@@ -122,12 +126,27 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		if stranger = old.header.userID != a.ID; stranger {
 			values = ""
 		} else {
-			h.loginID = old.header.loginID // it is renewed, and ends as one
+			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // it is renewed, and ends as one
+		}
+	}
+	var devices []header // that are forgotten: what the browser was remembered as is not what it is now
+	if o.method != methodRemember {
+		if old.isLogin() && old.header.device != "" {
+			devices = append(devices, old.header)
+		}
+		d, err := s.cookieDevice()
+		if err != nil {
+			return false, err
+		}
+		if d != nil && d.record.Kind == kindRemember {
+			if devices = append(devices, d.header()); !old.isLogin() && d.record.UserID == a.ID {
+				h.family = loginHandle(d.header()) // a login of the same browser
+			}
 		}
 	}
 	var fresh *device
 	if o.remember != 0 {
-		if fresh, err = s.insertDevice(a, o.remember); err != nil {
+		if fresh, err = s.insertDevice(a, o.remember, h.family); err != nil {
 			return false, err
 		}
 		h.device = fresh.record.Key
@@ -136,15 +155,13 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	if o.method == methodRemember {
 		check = func() error { return s.useUp(o.device) }
 	}
-	if o.method != methodRemember { // what the browser was remembered as is not what it is now
-		keep := []string{h.loginID}
-		if old.isLogin() {
-			keep = append(keep, old.header.loginID) // which is replaced
-		}
-		if err := s.forget(old, keep...); err != nil {
-			s.dropDevice(fresh)
-			return false, err
-		}
+	keep := []string{h.loginID}
+	if old.isLogin() {
+		keep = append(keep, old.header.loginID) // which is replaced
+	}
+	if err := s.forget(devices, keep...); err != nil {
+		s.dropDevice(fresh)
+		return false, err
 	}
 	if err := s.replace(h, values, check); err != nil {
 		s.dropDevice(fresh)
@@ -190,11 +207,7 @@ func (s *state) replace(h header, values string, between func() error) error {
 		}
 	}
 	if old.isLogin() && old.header.loginID == h.loginID {
-		err := c.sessions.InsertRecord(ctx, Record{
-			Kind: kindRotated, Key: old.key, UserID: h.userID, Data: []byte(h.loginID),
-			Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
-		})
-		if err != nil && !errors.Is(err, ErrRecordExists) && between == nil {
+		if err := c.leaveRotated(ctx, old.key, old.header); err != nil && between == nil {
 			s.drop(ctx, next)
 			return err
 		}
@@ -224,6 +237,19 @@ func (s *state) replace(h header, values string, between func() error) error {
 	s.setCookie(c.cookies.session, token, time.Time{})
 	s.deleteCookie(c.cookies.visitor)
 	return nil
+}
+
+// leaveRotated stores, for a short while, which login a session with this key was
+// of, for a logout that is sent with its token.
+func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
+	err := c.sessions.InsertRecord(ctx, Record{
+		Kind: kindRotated, Key: key, UserID: h.userID, Data: h.encode(""),
+		Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
+	})
+	if errors.Is(err, ErrRecordExists) {
+		return nil
+	}
+	return err
 }
 
 // unwatch tells those who watch a login that it has ended, if it has. The
@@ -280,7 +306,8 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 		return err
 	}
 	h := s.cur.header
-	h.stamp, h.device = stamp.Reveal(), "" // which is forgotten
+	h.stamp = stamp.Reveal()
+	h.device, h.counter, h.unseen = "", 0, false // which is forgotten
 	err := s.replace(h, s.cur.values, change)
 	switch {
 	case errors.Is(err, ErrLoggedOut): // the change is made; the login was ended at the same moment
@@ -358,31 +385,21 @@ func (s *state) end() error {
 	if s.failed != nil {
 		return s.failed
 	}
-	ctx, cancel := detach(&s.inner)
-	defer cancel()
-	if err := s.forget(s.cur); err != nil {
+	logins, err := s.named()
+	if err != nil {
 		return err
 	}
-	userID, loginID := "", ""
-	if s.cur.isLogin() {
-		userID, loginID = s.cur.header.userID, s.cur.header.loginID
-		if err := take(ctx, s.core.sessions, kindSession, s.cur.key); err != nil {
+	for _, h := range logins {
+		found, err := s.core.endLogin(&s.inner, h)
+		if err != nil {
 			return err
 		}
-		s.core.watches.endOne(userID, loginID)
-		s.cur = nil
-	} else if key := s.sentKey(s.core.cookies.session); key != "" { // an old token, perhaps
-		r, err := s.core.sessions.GetRecord(ctx, kindRotated, key)
-		if unlessNotFound(err) != nil {
-			return err
+		if found || s.cur.isLogin() { // another request may have ended it
+			s.note(Event{Kind: EventLogout, UserID: h.userID})
 		}
-		userID, loginID = r.UserID, string(r.Data)
 	}
-	if loginID != "" {
-		if err := s.core.endLogins(ctx, userID, func(h header) bool { return h.loginID == loginID }); err != nil {
-			return err
-		}
-		s.note(Event{Kind: EventLogout, UserID: userID})
+	if s.cur.isLogin() {
+		s.cur = nil
 	}
 	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
 	s.deleteCookie(s.core.cookies.session)
@@ -391,30 +408,30 @@ func (s *state) end() error {
 	return nil
 }
 
-// endLogins deletes the records of some of a user's logins until there are
-// none: a rotation that was under way may have inserted another one, and if it
-// inserts one later, it finds that the one it replaces is gone.
-func (c *Core) endLogins(ctx context.Context, userID string, which func(header) bool) error {
-	for range maxConflicts {
-		records, err := c.sessions.ListRecords(ctx, kindSession, userID)
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, r := range records {
-			var h header
-			if _, ok := h.decode(string(r.Data)); !ok || !which(h) {
-				continue
-			}
-			found = true
-			if err := take(ctx, c.sessions, kindSession, r.Key); err != nil {
-				return err
-			}
-			c.watches.endOne(userID, h.loginID)
-		}
-		if !found {
-			return nil
+// named returns the logins that the request's cookies name, with living tokens or
+// with such that were replaced, each once.
+func (s *state) named() ([]header, error) {
+	var logins []header
+	add := func(h header) {
+		if !slices.ContainsFunc(logins, func(other header) bool { return loginHandle(other) == loginHandle(h) }) {
+			logins = append(logins, h)
 		}
 	}
-	return errors.New("auth: the login's records keep coming back")
+	if s.cur.isLogin() {
+		add(s.cur.header)
+	} else if key := s.sentKey(s.core.cookies.session); key != "" {
+		r, err := s.core.sessions.GetRecord(&s.inner, kindRotated, key)
+		if unlessNotFound(err) != nil {
+			return nil, err
+		}
+		var h header
+		if _, ok := h.decode(string(r.Data)); err == nil && ok && h.userID == r.UserID {
+			add(h)
+		}
+	}
+	d, err := s.cookieDevice()
+	if d != nil {
+		add(d.header())
+	}
+	return logins, err
 }

@@ -38,13 +38,20 @@ type Login struct {
 	UserAgent string // what the client says that it is, at most 256 bytes
 }
 
-// loginHandle is a Login's ID: what the store has is not for pages.
+// loginHandle is a Login's ID. A session that is made from a remembered device has
+// the device's.
 func loginHandle(h header) string {
-	if h.device != "" {
+	switch {
+	case h.family != "":
+		return h.family
+	case h.device != "": // a record of version 1
 		return tokenKey("device " + h.device)[:22]
 	}
 	return tokenKey("login " + h.loginID)[:22]
 }
+
+// newHandle returns a new login's ID: what else the store has is not for pages.
+func newHandle() string { return newToken()[:22] }
 
 // login is the Login of a header.
 func (c *Core) loginOf(h header) Login {
@@ -115,7 +122,7 @@ func (c *Core) Logins(ctx context.Context, userID string) ([]Login, error) {
 		if !ok || invalid(d.stamp, user) != nil {
 			continue
 		}
-		id := loginHandle(header{device: r.Key})
+		id := loginHandle(d.header())
 		logins[id] = Login{
 			ID: id, Created: d.created, Seen: d.rotated, Expires: r.Expires, Methods: []string{methodRemember},
 			Remembered: true, Address: d.address, UserAgent: d.agent,
@@ -212,15 +219,7 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) error {
 	if userID == "" {
 		return ErrLoginNotFound
 	}
-	// What a login is known by changes when its browser is remembered meanwhile.
-	logins := map[string]bool{}
-	found, err := c.endWhere(c.inner(ctx), userID, func(h header) bool {
-		theirs := loginHandle(h) == id || logins[h.loginID]
-		if theirs && h.loginID != "" {
-			logins[h.loginID] = true
-		}
-		return theirs
-	})
+	found, err := c.endWhere(c.inner(ctx), userID, func(h header) bool { return loginHandle(h) == id })
 	switch {
 	case err != nil:
 		return err
@@ -283,41 +282,98 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) error {
 	return nil
 }
 
-// endWhere ends some of a user's logins and remembered devices, and reports
-// whether there were any. Devices go first: who makes a session from one uses it
-// up after that is stored, so that it finds the device gone or is found here.
+// endLogin ends the login that a session's or a device's header is of.
+func (c *Core) endLogin(ctx context.Context, h header) (found bool, err error) {
+	id := loginHandle(h)
+	return c.endWhere(ctx, h.userID, func(other header) bool { return loginHandle(other) == id })
+}
+
+// endWhere ends some of a user's logins: their remembered devices and their
+// sessions, until there are none. It reports whether there were any.
+//
+// Devices go first: who makes a session from one counts it as used after the
+// session is stored, so that it finds the device gone, or its session is found
+// here. A rotation that was under way may have inserted another session; if it
+// inserts one later, it finds that the one it replaces is gone.
 func (c *Core) endWhere(ctx context.Context, userID string, which func(header) bool) (found bool, err error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	devices, err := c.records.ListRecords(ctx, kindRemember, userID)
+	for range maxConflicts {
+		devices, err := c.takeDevices(ctx, userID, which)
+		if err != nil {
+			return found, err
+		}
+		sessions, err := c.takeSessions(ctx, userID, which, nil)
+		switch {
+		case err != nil:
+			return found, err
+		case !devices && !sessions:
+			return found, nil
+		}
+		found = true
+	}
+	return found, errKeepsComing
+}
+
+var errKeepsComing = errors.New("auth: the login's records keep coming back")
+
+// continueAs ends sessions that have gone on as another one of the same login: a
+// logout that was sent with their token still ends that.
+func (c *Core) continueAs(ctx context.Context, userID string, which func(header) bool) error {
+	for range maxConflicts {
+		found, err := c.takeSessions(ctx, userID, which, c.leaveRotated)
+		if err != nil || !found {
+			return err
+		}
+	}
+	return errKeepsComing
+}
+
+// takeDevices is one pass over a user's remembered devices.
+func (c *Core) takeDevices(ctx context.Context, userID string, which func(header) bool) (found bool, err error) {
+	records, err := c.records.ListRecords(ctx, kindRemember, userID)
 	if err != nil {
 		return false, err
 	}
-	for _, r := range devices {
-		if which(header{userID: userID, device: r.Key}) {
+	for _, r := range records {
+		d, ok := decodeDevice(r)
+		if !ok {
+			d.record = r
+		}
+		if which(d.header()) {
 			found = true
-			if err := take(ctx, c.records, kindRemember, r.Key); err != nil {
-				return true, err
+			if err := c.endDevice(ctx, r); err != nil {
+				return found, err
 			}
 		}
 	}
-	err = c.endLogins(ctx, userID, func(h header) bool {
-		found = found || which(h)
-		return which(h)
-	})
-	return found, err
+	return found, nil
 }
 
-// endDevice ends a remembered device, if there is one of this key, and the
-// logins that were made from it or with it, but for one.
-func (c *Core) endDevice(ctx context.Context, userID, key, keep string) error {
-	if key == "" {
-		return nil
+// takeSessions is one pass over a user's sessions. before, if it is not nil, runs
+// before each is taken.
+func (c *Core) takeSessions(ctx context.Context, userID string, which func(header) bool, before func(context.Context, string, header) error) (found bool, err error) {
+	records, err := c.sessions.ListRecords(ctx, kindSession, userID)
+	if err != nil {
+		return false, err
 	}
-	if err := take(ctx, c.records, kindRemember, key); err != nil {
-		return err
+	for _, r := range records {
+		var h header
+		if _, ok := h.decode(string(r.Data)); !ok || !which(h) {
+			continue
+		}
+		found = true
+		if before != nil {
+			if err := before(ctx, r.Key, h); err != nil {
+				return found, err
+			}
+		}
+		if err := take(ctx, c.sessions, kindSession, r.Key); err != nil {
+			return found, err
+		}
+		c.watches.endOne(userID, h.loginID)
 	}
-	return c.endLogins(ctx, userID, func(h header) bool { return h.device == key && h.loginID != keep })
+	return found, nil
 }
 
 // trim ends the user's oldest logins and devices, if there are more than
@@ -354,10 +410,7 @@ func (s *state) trim(user User) error {
 			continue
 		}
 		ended[id] = true
-		if err := c.endDevice(ctx, userID, h.device, ""); err != nil {
-			return err
-		}
-		if err := c.endLogins(ctx, userID, func(other header) bool { return loginHandle(other) == id }); err != nil {
+		if _, err := c.endLogin(ctx, h); err != nil {
 			return err
 		}
 		s.note(Event{Kind: EventSessionEnded, UserID: userID, Err: errTooMany})
@@ -374,7 +427,8 @@ func (s *state) trim(user User) error {
 		return r.Key, d.rotated
 	})
 	for _, r := range devices[limit:] {
-		if err := c.endDevice(ctx, userID, r.Key, ""); err != nil {
+		_, err := c.endWhere(ctx, userID, func(h header) bool { return h.device == r.Key })
+		if err != nil {
 			return err
 		}
 	}

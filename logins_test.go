@@ -880,3 +880,152 @@ func TestEndingStoreFails(t *testing.T) {
 		}
 	}
 }
+
+// A login keeps its ID when it becomes remembered, when it is renewed, and when the
+// browser is restarted: EndLogin ends it by the ID that a page has shown before.
+func TestLoginKeepsItsID(t *testing.T) {
+	app, _ := newApp(t, nil)
+	i := newInsider(app)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	id := i.current(t, c).ID
+	for what, next := range map[string]func(){
+		"remembered":         func() { c.Post("/enter", "login", "susan", "remember", "1") },
+		"renewed":            func() { c.Post("/renew") },
+		"restarted":          func() { c.Restart() },
+		"restarted, renewed": func() { c.Restart(); c.Who(); c.Post("/enter", "login", "susan", "remember", "1") },
+		"restarted, logs in": func() { c.Restart(); c.Post("/enter", "login", "susan", "remember", "1") },
+	} {
+		if what == "restarted" || what == "restarted, renewed" || what == "restarted, logs in" {
+			c.Post("/enter", "login", "susan", "remember", "1")
+		}
+		next()
+		if got := i.current(t, c).ID; got != id {
+			t.Errorf("%s: the ID was %s and is %s", what, id, got)
+		}
+		if l := logins(t, app, u.ID); len(l) != 1 || l[0].ID != id {
+			t.Errorf("%s: logins %+v", what, l)
+		}
+	}
+	if err := app.EndLogin(t.Context(), u.ID, id); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, "EndLogin", c)
+	// Another login has another one.
+	c.Login("susan")
+	if got := i.current(t, c).ID; got == id {
+		t.Error("a new login has the ID of one that has ended")
+	}
+}
+
+// A browser whose session has run out is still remembered; an ending that somebody
+// asks for ends that, too.
+func TestExpiryLeavesTheDevice(t *testing.T) {
+	for _, wait := range []time.Duration{time.Hour, 24 * time.Hour} { // idle, and Lifetime
+		app, _ := newApp(t, nil)
+		u := app.Create(t, "susan", false)
+		c := remembered(t, app, "susan")
+		app.Clock.Advance(wait)
+		if l := logins(t, app, u.ID); len(l) != 1 || !l[0].Remembered {
+			t.Fatalf("after %v: logins %+v", wait, l)
+		}
+		if who := c.Clone().Who(); who != "susan" {
+			t.Errorf("after %v: %q", wait, who)
+		}
+		if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
+			t.Fatal(r.Status)
+		}
+		gone(t, "logout", c)
+	}
+}
+
+// In one tab the user logs in again and is remembered. A logout from another tab,
+// whose page is older, ends all of it, with each of the tokens that it may have.
+func TestLogoutFromAnOlderTab(t *testing.T) {
+	for _, first := range []string{"", "1"} {
+		for _, sends := range []string{"both", "session", "remember"} {
+			for _, renewal := range []string{"/enter", "/renew"} {
+				app, _ := newApp(t, nil)
+				u := app.Create(t, "susan", false)
+				c := app.Client(t)
+				c.Post("/enter", "login", "susan", "remember", first)
+				tab := c.Clone()
+				c.Post(renewal, "login", "susan", "remember", "1")
+				for name := range tab.Cookies {
+					if isRemember := strings.HasSuffix(name, "-remember"); sends == "session" && isRemember || sends == "remember" && !isRemember {
+						delete(tab.Cookies, name)
+					}
+				}
+				if len(tab.Cookies) == 0 {
+					continue // it was not remembered
+				}
+				if r := tab.Post("/logout"); r.StatusCode != http.StatusOK {
+					t.Fatal(r.Status)
+				}
+				what := fmt.Sprintf("remembered before %q, %s, logout with %s", first, renewal, sends)
+				gone(t, what, c)
+				for _, kind := range []string{"session", "remember"} {
+					if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
+						t.Errorf("%s: %d records of kind %s, %v", what, len(r), kind, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// While somebody ends a login, its browser logs in again and is remembered: at each
+// moment between the steps of the ending. Nothing of it is left.
+func TestEndingCrossesRemember(t *testing.T) {
+	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
+		for k := 1; ; k++ {
+			app, store := hookedApp(t, nil)
+			i := newInsider(app)
+			u := app.Create(t, "susan", false)
+			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
+				BaseURL: app.Core().BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			owner, other := app.Client(t), app.Client(t)
+			owner.Login("susan")
+			other.Login("susan")
+			id := i.current(t, other).ID
+			calls, crossed := 0, false
+			store.hook(func(string) error {
+				if calls++; calls == k && !crossed {
+					crossed = true
+					i.in(other, func(ctx context.Context) {
+						if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
+							_ = app.LoginUser(ctx, u, auth.Remember(true))
+						}
+					})
+				}
+				return nil
+			}, nil)
+			switch how {
+			case "EndLogin":
+				err = app.EndLogin(t.Context(), u.ID, id)
+			case "EndOtherLogins":
+				i.in(owner, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+			case "LogoutEverywhere":
+				err = app.LogoutEverywhere(t.Context(), u)
+			default:
+				err = loader.LogoutEverywhere(t.Context(), u)
+			}
+			store.hook(nil, nil)
+			if err != nil {
+				t.Errorf("%s, at step %d: %v", how, k, err)
+			}
+			gone(t, fmt.Sprintf("%s, at step %d", how, k), other)
+			if !crossed {
+				if k < 3 {
+					t.Errorf("%s has %d steps", how, k)
+				}
+				break
+			}
+		}
+	}
+}

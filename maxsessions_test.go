@@ -136,7 +136,7 @@ func TestMaxSessionsTabs(t *testing.T) {
 	tab := phone.Clone()
 	phone.Who()
 	app.Clock.Advance(30 * time.Second)
-	if a, b := phone.Who(), tab.Who(); a != "susan" || b != "susan" {
+	if a, b := tab.Who(), phone.Who(); a != "susan" || b != "susan" {
 		t.Fatal(a, b)
 	}
 	app.Clock.Advance(time.Minute)

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// A Protection says what happens to a login whose requests begin to come from
-// another client than it was made by. Session cookies that were copied are used
-// from elsewhere; but a browser changes its user agent when it is updated, too.
-// A login is bound to the first user agent that it is seen with, and to the next
-// one by ConfirmLogin.
+// A Protection says what happens to a login, or a remembered device, whose requests
+// begin to come from another client than it was made by. Cookies that were copied
+// are used from elsewhere; but a browser changes its user agent when it is updated,
+// too. A login and its device are bound to the first user agent that they are seen
+// with, and to the next one by ConfirmLogin.
 type Protection int
 
 // The protections.
@@ -20,27 +20,27 @@ const (
 	ProtectStrong                   // the login ends, and with it what the browser is remembered as
 )
 
-// bound compares a login with the client that uses it. It binds one that was
-// bound to nothing, and reports whether it did.
-func (s *state) bound(h *header) (same, bind bool) {
+// bound compares the client that a login or a device is bound to with the one that
+// uses it. It binds one that was bound to nothing, and reports whether it did.
+func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 	if s.core.cfg.Protection == ProtectOff {
 		return true, false
 	}
 	same = true
-	if h.agent != "" && h.agent == s.request.UserAgent() { // the same to the letter: needs no cleaning
+	if *boundAgent != "" && *boundAgent == s.request.UserAgent() { // the same to the letter: needs no cleaning
 		same = true
-	} else if agent := s.agent(); h.agent == "" && agent != "" {
-		h.agent, bind = agent, true
+	} else if agent := s.agent(); *boundAgent == "" && agent != "" {
+		*boundAgent, bind = agent, true
 	} else {
-		same = h.agent == agent
+		same = *boundAgent == agent
 	}
 	if !s.core.cfg.ProtectAddress {
 		return same, bind
 	}
-	if address := s.address(); h.address == "" && address != "" {
-		h.address, bind = address, true
+	if address := s.address(); *boundAddress == "" && address != "" {
+		*boundAddress, bind = address, true
 	} else {
-		same = same && network(h.address) == network(address)
+		same = same && network(*boundAddress) == network(address)
 	}
 	return same, bind
 }
@@ -64,17 +64,21 @@ func network(address string) netip.Prefix {
 var errProtected = errors.New("the login is used from another client")
 
 // review brings the session that a request came with up to date: when it was
-// seen, and by whom.
+// seen, by whom, and that the browser has received its remember cookie.
 func (s *state) review(now time.Time) error {
+	received := s.cur.header.unseen && s.received(&s.cur.header)
 	for range maxConflicts {
 		h := s.cur.header
 		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
 		if changed {
 			h.seen = now
 		}
+		if h.unseen && received {
+			h.unseen, changed = false, true
+		}
 		if s.cur.isLogin() {
 			var same bool
-			same, bind = s.bound(&h)
+			same, bind = s.bound(&h.address, &h.agent)
 			if !same && s.core.cfg.Protection == ProtectStrong {
 				return s.endProtected()
 			}
@@ -119,11 +123,7 @@ func (s *state) endProtected() error {
 	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
 	ctx, cancel := detach(&s.inner)
 	defer cancel()
-	if err := s.core.endDevice(ctx, cur.header.userID, cur.header.device, ""); err != nil {
-		return err
-	}
-	err := s.core.endLogins(ctx, cur.header.userID, func(h header) bool { return h.loginID == cur.header.loginID })
-	if err != nil {
+	if _, err := s.core.endLogin(ctx, cur.header); err != nil {
 		return err
 	}
 	s.cur = nil

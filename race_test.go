@@ -13,3 +13,9 @@ func TestRaces(t *testing.T) {
 		return memstore.New[testapp.User](memstore.WithClock(clock))
 	})
 }
+
+func TestRememberedRaces(t *testing.T) {
+	testapp.RememberedRaces(t, 10, func(_ *testing.T, clock func() time.Time) testapp.Store {
+		return memstore.New[testapp.User](memstore.WithClock(clock))
+	})
+}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -11,38 +12,48 @@ import (
 )
 
 // This file is about remembered logins: a cookie that outlives the browser's
-// session makes a new login when the old one is gone. It names a device (a family of cookies, of
-// which one is good at a time) by a random selector, and is used up when it is
-// used: the answer brings its successor. The cookie is
+// session makes a new login when the old one is gone. It names a device by a
+// random selector, and has a counter: each use is answered with a new cookie,
+// whose counter is one higher. The cookie is
 //
 //	selector  16 bytes, random
 //	counter   4 bytes
 //	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
 //
-// and the record, under the selector's hash, has the counter that is good now.
-// So nothing in the store makes a cookie, and every successor can be made again
-// for a second tab that came with the same cookie at the same moment.
+// and the record, under the selector's hash, has the counter of the newest one.
+// So nothing in the store makes a cookie, and the same successor can be made again
+// for a second tab, or for a browser that never got the first answer.
 //
-// A cookie that was used up longer ago than that has been copied. Which of the
-// two is the owner's cannot be told, so the device and the logins made from it
-// end.
+// An answer can be lost. So a cookie stays good, for maxSpare uses, until a
+// request shows that the browser has its successor: it sends that, or the session
+// that came with it. A cookie that comes after that is a copy. Whether the owner
+// or a thief sent it cannot be told, so the device and its logins end, and the
+// owner gets a mail.
+//
+// A device that is ended leaves a tombstone: its record, under another kind. A
+// thief who logs out cannot hide that the owner's cookie was used before.
 const (
-	kindRemember   = "remember"
-	methodRemember = "remember"
+	kindRemember      = "remember"
+	kindRememberEnded = "remember-ended"
+	methodRemember    = "remember"
 
 	selectorSize = 16
 	rememberSize = selectorSize + 4 + 32
 
-	// rememberGrace is how long the last cookie stays good beside its
-	// successor: for tabs that are opened at once, and answers that are lost.
-	rememberGrace = time.Minute
+	// slowRequest is from when on the time that a request is under way may be
+	// compared with another server's clock; see reused.
+	slowRequest = time.Second
 
 	// stolenCounter is beyond what a cookie can say: every cookie of the device
 	// is one that was used up.
 	stolenCounter = 1 << 40
 
-	// maxSpare is how often it can be used then: by more tabs than anybody opens.
+	// maxSpare is how often a cookie can be used beside its successor: by tabs
+	// that are opened at once, and after answers that were lost.
 	maxSpare = 30
+
+	// maxEnded is how many tombstones a user has: the newest ones.
+	maxEnded = 100
 
 	// maxRemember is what browsers keep a cookie at most.
 	maxRemember = 400 * 24 * time.Hour
@@ -59,8 +70,9 @@ type loginOptions struct {
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
-// for Config.RememberFor, if on is true. The cookie is good for one use, which
-// replaces it, and for a minute after that, for tabs that are opened at once.
+// for Config.RememberFor, if on is true. Each use of the cookie replaces it. The
+// old one stays good, for at most 30 uses, until the browser shows that it has the
+// new one; a use after that is a theft (EventRememberStolen).
 func Remember(on bool) LoginOption {
 	return func(o *loginOptions) {
 		if on {
@@ -90,6 +102,12 @@ type device struct {
 
 	cookie  string // the newest one, to be set; empty if the browser has it
 	current bool   // the request came with the newest one, and not with the one before
+	suspect bool   // the request comes from another client; see Config.Protection
+}
+
+// header is what a device has of a login, for those who look for either.
+func (d *device) header() header {
+	return header{userID: d.record.UserID, device: d.record.Key, family: d.family}
 }
 
 // A device's record begins with its version. What a later version adds comes at
@@ -104,7 +122,7 @@ func (d *device) encode() {
 	b = appendText(appendText(appendText(b, d.address), d.agent), d.family)
 	seen := int64(0)
 	if !d.seen.IsZero() {
-		seen = d.seen.UnixMilli()
+		seen = d.seen.UnixMicro()
 	}
 	d.record.Data = binary.AppendVarint(b, seen)
 }
@@ -123,14 +141,14 @@ func decodeDevice(record Record) (device, bool) {
 	}
 	d.family = r.text()
 	if seen := r.varint(); seen != 0 {
-		d.seen = time.UnixMilli(seen)
+		d.seen = time.UnixMicro(seen)
 	}
 	return d, r.ok
 }
 
-// insertDevice stores a new device for the account. A negative lifetime is the
-// configured one.
-func (s *state) insertDevice(a *Account, lifetime time.Duration) (*device, error) {
+// insertDevice stores a new device for the account and a login. A negative
+// lifetime is the configured one.
+func (s *state) insertDevice(a *Account, lifetime time.Duration, family string) (*device, error) {
 	if lifetime < 0 {
 		lifetime = s.core.cfg.RememberFor
 	}
@@ -142,7 +160,7 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration) (*device, error
 			Kind: kindRemember, Key: tokenKey(string(selector[:])), UserID: a.ID,
 			Version: randomVersion(), Expires: now.Add(lifetime),
 		},
-		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(),
+		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(), family: family,
 		cookie: s.core.rememberCookie(selector[:], 0),
 	}
 	d.encode()
@@ -195,7 +213,7 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 }
 
 // resume logs in by the remember cookie, if there is one that is good. Else
-// the request stays nobody's. An error is the store's.
+// the request stays anonymous. An error is the store's.
 func (s *state) resume() error {
 	selector, counter, ok := s.remembered()
 	if !ok {
@@ -207,7 +225,7 @@ func (s *state) resume() error {
 	for range maxConflicts {
 		record, err := c.records.GetRecord(&s.inner, kindRemember, key)
 		if errors.Is(err, ErrRecordNotFound) {
-			return nil
+			return s.resumeEnded(key, counter)
 		} else if err != nil {
 			return err
 		}
@@ -217,7 +235,7 @@ func (s *state) resume() error {
 		case !ok || counter > d.counter:
 			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: errDamaged})
 			return nil
-		case counter+1 < d.counter || counter < d.counter && now.Sub(d.rotated) >= rememberGrace:
+		case s.reused(d, counter, now):
 			if err := s.endStolen(d); !errors.Is(err, ErrConflict) {
 				return err
 			}
@@ -233,11 +251,19 @@ func (s *state) resume() error {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
 			return take(&s.inner, c.records, kindRemember, key)
 		}
+		if same, _ := s.bound(&d.address, &d.agent); !same {
+			s.note(Event{Kind: EventProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})
+			if c.cfg.Protection == ProtectStrong {
+				_, err := c.endLogin(&s.inner, d.header())
+				return err
+			}
+			d.suspect = true
+		}
 		d.current = counter == d.counter
 		switch {
 		case d.current:
 			d.counter++
-			d.rotated, d.spare = now, 0
+			d.rotated, d.seen, d.spare = now, time.Time{}, 0
 		case d.spare == maxSpare:
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: ErrLocked})
 			return nil
@@ -245,13 +271,48 @@ func (s *state) resume() error {
 			d.spare++
 		}
 		d.encode()
-		d.cookie = c.rememberCookie(selector, d.counter)
+		if d.seen.IsZero() { // else the browser has it, and perhaps a newer one
+			d.cookie = c.rememberCookie(selector, d.counter)
+		}
 		if err := s.enterRemembered(user, d); !errors.Is(err, ErrConflict) {
 			return err
 		}
 		// Another tab was first.
 	}
 	return ErrConflict
+}
+
+// reused reports whether a cookie with this counter was sent by a browser, or a
+// thief, after its successor had been received. A request that arrived before that,
+// and asks only now who it is (an upload, say), has not.
+//
+// Two servers' clocks may differ by maxSkew. That matters only to requests that
+// take long: the others cannot have waited while a successor went to the browser
+// and came back.
+func (s *state) reused(d device, counter uint64, now time.Time) bool {
+	switch {
+	case counter >= d.counter, counter+1 == d.counter && d.seen.IsZero():
+		return false
+	case counter+1 < d.counter:
+		return true
+	case now.Sub(s.arrived) >= slowRequest:
+		return s.arrived.After(d.seen.Add(maxSkew))
+	}
+	return !s.arrived.Before(d.seen)
+}
+
+// resumeEnded looks at a cookie whose device is gone. The newest cookie is just
+// refused: requests may have been on their way when the owner logged out.
+func (s *state) resumeEnded(key string, counter uint64) error {
+	record, err := s.core.records.GetRecord(&s.inner, kindRememberEnded, key)
+	if err != nil {
+		return unlessNotFound(err)
+	}
+	d, ok := decodeDevice(record)
+	if !ok || !s.reused(d, counter, s.core.cfg.Now()) {
+		return nil
+	}
+	return s.endStolen(d)
 }
 
 // enterRemembered logs in by a device, unless a gate refuses.
@@ -265,20 +326,80 @@ func (s *state) enterRemembered(user User, d device) error {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.setCookie(s.core.cookies.remember, d.cookie, d.record.Expires)
+	s.suspect = d.suspect
+	if d.cookie != "" {
+		s.setCookie(s.core.cookies.remember, d.cookie, d.record.Expires)
+	}
 	if d.current {
-		// The browser has lost the logins that it was given for cookies before.
-		// (Those of other tabs, with the same cookie, are younger.)
+		// The browser has lost the logins that it was given with older cookies.
+		// (Those of other tabs, which came at the same moment, have the same counter.)
 		ctx, cancel := detach(&s.inner)
 		defer cancel()
-		err := s.core.endLogins(ctx, d.record.UserID, func(h header) bool {
-			return h.device == d.record.Key && h.created.UnixMilli() < d.rotated.UnixMilli()
+		err := s.core.continueAs(ctx, d.record.UserID, func(h header) bool {
+			return h.device == d.record.Key && h.counter < d.counter
 		})
 		if err != nil {
 			s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
 		}
 	}
 	return nil
+}
+
+// received notes in the device that the browser has the newest cookie: it has sent
+// the session that came with it. It reports whether that is settled. If the store
+// fails, the session's next request tries again.
+func (s *state) received(login *header) bool {
+	ctx, cancel := detach(&s.inner)
+	defer cancel()
+	for range maxConflicts {
+		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
+		if err == nil {
+			d, ok := decodeDevice(record)
+			if !ok || d.counter != login.counter || !d.seen.IsZero() {
+				return true
+			}
+			d.seen = s.core.cfg.Now()
+			d.encode()
+			err = s.core.records.UpdateRecord(ctx, d.record)
+		}
+		switch {
+		case err == nil, errors.Is(err, ErrRecordNotFound):
+			return true
+		case !errors.Is(err, ErrConflict):
+			s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
+			return false
+		}
+	}
+	return false
+}
+
+// rebind binds the device of a login to the request's client: its user has shown
+// who they are there.
+func (s *state) rebind(login *header) {
+	if s.core.cfg.Protection == ProtectOff || login.device == "" {
+		return
+	}
+	ctx, cancel := detach(&s.inner)
+	defer cancel()
+	for range maxConflicts {
+		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
+		if err == nil {
+			d, ok := decodeDevice(record)
+			if !ok || d.address == login.address && d.agent == login.agent {
+				return
+			}
+			d.address, d.agent = login.address, login.agent
+			d.encode()
+			err = s.core.records.UpdateRecord(ctx, d.record)
+		}
+		switch {
+		case err == nil, errors.Is(err, ErrRecordNotFound):
+			return
+		case !errors.Is(err, ErrConflict):
+			s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
+			return
+		}
+	}
 }
 
 // useUp counts the device's cookie as used, and returns ErrLoggedOut if the
@@ -296,39 +417,39 @@ func (s *state) useUp(d *device) error {
 	return err
 }
 
-// endStolen ends a device whose cookie was used twice, and its logins.
+// endStolen ends a device of which a cookie was used again, or what followed it if
+// it has ended already, with its logins. After ErrConflict the caller looks again.
 func (s *state) endStolen(d device) error {
 	c := s.core
 	ctx, cancel := detach(&s.inner)
 	defer cancel()
-	userID, key := d.record.UserID, d.record.Key
 	// First the device is made void, by compare-and-set, so that no login is
-	// made from it any more; then its logins go; then it goes itself. A failure
-	// in between leaves it to be found stolen again.
-	if d.counter != stolenCounter {
+	// made from it any more; then all ends. A failure in between leaves the device,
+	// or its tombstone, to be found again.
+	if d.record.Kind == kindRemember && d.counter != stolenCounter {
 		d.counter = stolenCounter
 		d.encode()
-		if err := c.records.UpdateRecord(ctx, d.record); err != nil {
-			return unlessNotFound(err) // ErrConflict: look again
+		switch err := c.records.UpdateRecord(ctx, d.record); {
+		case errors.Is(err, ErrRecordNotFound):
+			return ErrConflict // it has ended: the caller looks for its tombstone
+		case err != nil:
+			return err
 		}
 	}
-	theirs := func(h header) bool { return h.device == key }
-	if err := c.endLogins(ctx, userID, theirs); err != nil {
+	if _, err := c.endLogin(ctx, d.header()); err != nil {
 		return err
 	}
-	switch _, err := c.records.TakeRecord(ctx, kindRemember, key); {
-	case errors.Is(err, ErrRecordNotFound): // another request has found out, too
-		return nil
-	case err != nil:
-		return err
+	// The request that takes the tombstone raises the alarm: one for each device.
+	if _, err := c.records.TakeRecord(ctx, kindRememberEnded, d.record.Key); err != nil {
+		return unlessNotFound(err)
 	}
-	s.note(Event{Kind: EventRememberStolen, UserID: userID, Method: methodRemember, Err: ErrLoggedOut})
-	s.warn(ctx, userID)
+	s.stolen(ctx, d.record.UserID)
 	return nil
 }
 
-// warn mails the owner of an account that somebody else had a copy of a cookie.
-func (s *state) warn(ctx context.Context, userID string) {
+// stolen raises the alarm: an event, and a mail to the owner of the account.
+func (s *state) stolen(ctx context.Context, userID string) {
+	s.note(Event{Kind: EventRememberStolen, UserID: userID, Method: methodRemember, Err: ErrLoggedOut})
 	if s.core.cfg.Mailer == nil {
 		return
 	}
@@ -344,32 +465,87 @@ func (s *state) warn(ctx context.Context, userID string) {
 	}
 }
 
-// forget deletes the device that a login was made from or with, and the one
-// that the request's cookie names, with all the logins made from them: those
-// that browsers have lost in a restart are still good for whoever copied their
-// cookies. The logins keep are spared. The caller holds op.
-func (s *state) forget(login *session, keep ...string) error {
-	owners := map[string]string{} // of the devices, as far as they are known
-	if selector, _, ok := s.remembered(); ok {
-		owners[tokenKey(string(selector))] = ""
+// cookieDevice returns the device that the request's cookie names, or nil. It may
+// have ended.
+func (s *state) cookieDevice() (*device, error) {
+	selector, _, ok := s.remembered()
+	if !ok {
+		return nil, nil
 	}
-	if login.isLogin() && login.header.device != "" {
-		owners[login.header.device] = login.header.userID
-	}
-	ctx, cancel := detach(&s.inner)
-	defer cancel()
-	for key, userID := range owners {
-		record, err := s.core.records.TakeRecord(ctx, kindRemember, key)
-		switch {
-		case err == nil:
-			userID = record.UserID
-		case unlessNotFound(err) != nil:
-			return err
-		case userID == "":
-			continue
+	for _, kind := range [...]string{kindRemember, kindRememberEnded} {
+		record, err := s.core.records.GetRecord(&s.inner, kind, tokenKey(string(selector)))
+		if err == nil {
+			d, _ := decodeDevice(record)
+			d.record = record
+			return &d, nil
+		} else if unlessNotFound(err) != nil {
+			return nil, err
 		}
-		err = s.core.endLogins(ctx, userID, func(h header) bool { return h.device == key && !slices.Contains(keep, h.loginID) })
+	}
+	return nil, nil
+}
+
+// forget ends devices, with all the logins made from them: those that browsers
+// have lost in a restart are still good for anybody who copied their cookies. The
+// logins keep are spared.
+func (s *state) forget(devices []header, keep ...string) error {
+	for _, d := range devices {
+		_, err := s.core.endWhere(&s.inner, d.userID, func(h header) bool {
+			return h.device == d.device && !slices.Contains(keep, h.loginID)
+		})
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endDevice ends a remembered device, and leaves a tombstone. That is stored first,
+// so that no request finds neither of the two.
+func (c *Core) endDevice(ctx context.Context, record Record) error {
+	if err := c.bury(ctx, record); err != nil {
+		return err
+	}
+	last, err := c.records.TakeRecord(ctx, kindRemember, record.Key)
+	if err != nil || bytes.Equal(last.Data, record.Data) {
+		return unlessNotFound(err)
+	}
+	if d, ok := decodeDevice(last); ok && d.counter == stolenCounter {
+		return nil // the request that found the theft has this tombstone, and raises the alarm
+	}
+	return c.bury(ctx, last) // it was used meanwhile
+}
+
+// bury stores a device's tombstone, and deletes the user's oldest ones. It is kept
+// until the device would have expired; if no cookie of it has been used up, only for
+// a logout that was sent with its cookie.
+func (c *Core) bury(ctx context.Context, record Record) error {
+	record.Kind, record.Version = kindRememberEnded, randomVersion()
+	if d, ok := decodeDevice(record); !ok || d.counter == 0 {
+		record.Expires = earlier(record.Expires, c.cfg.Now().Add(rotatedFor))
+	}
+	err := c.records.InsertRecord(ctx, record)
+	for range maxConflicts {
+		if !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrConflict) {
+			break
+		}
+		// It has one: of an attempt that failed, or of a request that ends it, too.
+		var other Record
+		if other, err = c.records.GetRecord(ctx, record.Kind, record.Key); err == nil {
+			record.Version = other.Version
+			err = c.records.UpdateRecord(ctx, record)
+		}
+	}
+	if unlessNotFound(err) != nil {
+		return err
+	}
+	ended, err := c.records.ListRecords(ctx, kindRememberEnded, record.UserID)
+	if err != nil || len(ended) <= maxEnded {
+		return err
+	}
+	newestFirst(ended, record.Key, func(r Record) (string, time.Time) { return r.Key, r.Expires })
+	for _, r := range ended[maxEnded:] {
+		if err := take(ctx, c.records, kindRememberEnded, r.Key); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -69,8 +70,12 @@ func TestRemember(t *testing.T) {
 			t.Error("the cookie was not used up")
 		}
 		spy.reset(0, false)
-		if who := c.Who(); who != "susan" || spy.writes() > 0 {
+		if who := c.Who(); who != "susan" || spy.writes() != 2 { // that the browser has both cookies
 			t.Errorf("the next page: %q, %v", who, spy.Calls())
+		}
+		spy.reset(0, false)
+		if who := c.Who(); who != "susan" || spy.writes() > 0 {
+			t.Errorf("the page after that: %q, %v", who, spy.Calls())
 		}
 	}
 	// However often it is used, it ends when it was to end.
@@ -248,42 +253,43 @@ func TestLogoutCrossesResume(t *testing.T) {
 	}
 }
 
-// A cookie that is used after its successor ends the device and its logins,
-// whoever of the two comes second.
+// A cookie that is used after its successor was received ends the device and its
+// logins, whether the owner or the thief comes second. Successors are received when
+// they are sent, or when the session is that came with them.
 func TestRememberTheft(t *testing.T) {
 	for _, ownerFirst := range []bool{true, false} {
-		app, _ := newApp(t, nil)
-		u := app.Create(t, "susan", false)
-		owner := remembered(t, app, "susan")
-		elsewhere := app.Client(t)
-		elsewhere.Login("susan")
-		owner.Restart()
-		thief := owner.Clone()
-		first, second := owner, thief
-		if !ownerFirst {
-			first, second = thief, owner
-		}
-		if who := first.Who(); who != "susan" {
-			t.Fatal(who)
-		}
-		app.Clock.Advance(2 * time.Minute)
-		app.Events()
-		if who := second.Who(); who != "nobody" {
-			t.Errorf("the second use: %q", who)
-		}
-		events := app.Events()
-		if len(events) != 1 || events[0].Kind != auth.EventRememberStolen || events[0].UserID != u.ID {
-			t.Errorf("events %v", events)
-		}
-		if who := first.Who(); who != "nobody" {
-			t.Errorf("the session of the first use: %q", who)
-		}
-		first.Restart()
-		if who := first.Who(); who != "nobody" {
-			t.Errorf("the successor: %q", who)
-		}
-		if who := elsewhere.Who(); who != "susan" {
-			t.Errorf("another login of the user's: %q", who)
+		for _, shown := range []string{"by the session", "by the next cookie"} {
+			app, _ := newApp(t, nil)
+			u := app.Create(t, "susan", false)
+			owner := remembered(t, app, "susan")
+			elsewhere := app.Client(t)
+			elsewhere.Login("susan")
+			owner.Restart()
+			thief := owner.Clone()
+			first, second := owner, thief
+			if !ownerFirst {
+				first, second = thief, owner
+			}
+			for range 2 {
+				if who := first.Who(); who != "susan" {
+					t.Fatal(who)
+				}
+				if shown == "by the next cookie" {
+					first.Restart()
+				}
+			}
+			app.Events()
+			if who := second.Who(); who != "nobody" {
+				t.Errorf("%s: the second use: %q", shown, who)
+			}
+			events := app.Events()
+			if len(events) != 1 || events[0].Kind != auth.EventRememberStolen || events[0].UserID != u.ID {
+				t.Errorf("%s: events %v", shown, events)
+			}
+			gone(t, shown, first, second)
+			if who := elsewhere.Who(); who != "susan" {
+				t.Errorf("%s: another login of the user's: %q", shown, who)
+			}
 		}
 	}
 }
@@ -463,4 +469,291 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	c.Restart()
 	spy.reset(1, false)
 	c.Get("/twice")
+}
+
+// lostAnswers are ways in which a browser's first request after a restart is
+// answered without its cookies, each with what sends that request.
+func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client) {
+	t.Helper()
+	known := make(chan struct{}, 1)
+	app.Mux.HandleFunc("POST /lost/{how}", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := app.User(r.Context()); err != nil {
+			t.Error(err)
+		}
+		known <- struct{}{}
+		switch r.PathValue("how") {
+		case "panic":
+			panic(http.ErrAbortHandler)
+		case "hijack": // as WebSocket libraries do: the header is their own
+			conn, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+			_ = rw.Flush()
+			_ = conn.Close()
+		default:
+			<-r.Context().Done()
+		}
+	})
+	inner := app.Server.Config.Handler
+	app.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/lost/timeout" {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go func() { <-known; cancel() }() // the time is up when the session is stored
+		http.TimeoutHandler(inner, time.Hour, "slow").ServeHTTP(w, r.WithContext(ctx))
+	})
+	send := func(c *testapp.Client, how string, sent func(cancel func())) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, app.Server.URL+"/lost/"+how, nil) // which is not sent twice
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range c.Cookies {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		sent(cancel)
+		res, err := c.HTTP.Do(r)
+		if err == nil {
+			if got := res.Cookies(); len(got) > 0 {
+				t.Errorf("%s: the answer has cookies: %v", how, got)
+			}
+			_ = res.Body.Close()
+		}
+	}
+	return map[string]func(*testapp.Client){
+		"the client hangs up": func(c *testapp.Client) {
+			send(c, "slow", func(cancel func()) { go func() { <-known; cancel() }() })
+		},
+		"the handler panics":          func(c *testapp.Client) { send(c, "panic", func(func()) {}); <-known },
+		"http.TimeoutHandler answers": func(c *testapp.Client) { send(c, "timeout", func(func()) {}) },
+		"the connection is hijacked":  func(c *testapp.Client) { send(c, "hijack", func(func()) {}); <-known },
+	}
+}
+
+// An answer that never reaches the browser uses up nothing: the cookie is good
+// until its successor, or the session that came with it, has been seen. It does not
+// matter how long that takes, nor how many answers are lost.
+func TestRememberAnswerLost(t *testing.T) {
+	for _, how := range []string{"the client hangs up", "the handler panics", "http.TimeoutHandler answers", "the connection is hijacked"} {
+		t.Run(how, func(t *testing.T) {
+			box := &outbox{}
+			app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
+			lose := lostAnswers(t, app)[how]
+			app.Create(t, "susan", false)
+			c := remembered(t, app, "susan")
+			for range 3 {
+				c.Restart()
+				for range 3 {
+					app.Clock.Advance(25 * time.Hour)
+					lose(c)
+				}
+				for range 2 {
+					if who := c.Who(); who != "susan" {
+						t.Fatalf("the owner is %q", who)
+					}
+				}
+			}
+			if n := thefts(app.Events()); n > 0 || len(box.take()) > 0 {
+				t.Errorf("lost answers are %d thefts", n)
+			}
+		})
+	}
+}
+
+// Until the successor is seen a cookie is good for 30 more uses, and the rest are
+// refused without an alarm. The successor is good all the time.
+func TestRememberLostThirtyTimes(t *testing.T) {
+	app, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = -1 })
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	for i := range 31 {
+		if who := c.Clone().Who(); who != "susan" {
+			t.Fatalf("use %d: %q", i, who)
+		}
+		app.Clock.Advance(time.Hour)
+	}
+	app.Events()
+	late := c.Clone()
+	if who := late.Who(); who != "nobody" {
+		t.Errorf("use 31: %q", who)
+	}
+	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLoginRefused || !errors.Is(e[0].Err, auth.ErrLocked) {
+		t.Errorf("events %v", e)
+	}
+}
+
+// slowRequest sends a request with a browser's cookies whose body comes when
+// finish is called, and whose handler asks only then who it is.
+func slowRequest(t *testing.T, app *testapp.App, c *testapp.Client) (finish func() *http.Response) {
+	t.Helper()
+	body, write := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, app.Server.URL+"/upload", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range c.Cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	arrived, answers := make(chan struct{}), make(chan *http.Response, 1)
+	r.Header.Set("X-Id", "x")
+	app.Mux.HandleFunc("POST /upload", func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		if _, err := app.User(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	go func() {
+		res, err := c.HTTP.Do(r)
+		if err != nil {
+			t.Error(err)
+			res = &http.Response{Body: http.NoBody, Header: http.Header{}}
+		}
+		_ = res.Body.Close()
+		answers <- res
+	}()
+	<-arrived
+	return func() *http.Response {
+		_ = write.Close()
+		return <-answers
+	}
+}
+
+// A request counts from when it arrived: an upload that began before another tab had
+// used the cookie is no theft, however long it takes. It gets a session, and no
+// cookie that is older than the one the browser has.
+func TestRememberSlowUpload(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		app, _ := newApp(t, nil)
+		app.Create(t, "susan", false)
+		c := remembered(t, app, "susan")
+		c.Restart()
+		finish := slowRequest(t, app, c)
+		app.Clock.Advance(time.Second)
+		c.Who()
+		if seen {
+			c.Who()
+		}
+		_, newest := rememberCookie(t, c)
+		app.Clock.Advance(10 * time.Minute)
+		app.Events()
+		res := finish()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("seen %v: the upload: %s", seen, res.Status)
+		}
+		for _, cookie := range res.Cookies() {
+			if strings.HasSuffix(cookie.Name, "-remember") && (seen || cookie.Value != newest) {
+				t.Errorf("seen %v: the upload sets another remember cookie", seen)
+			}
+		}
+		if who := c.Who(); who != "susan" {
+			t.Errorf("seen %v: the other tab afterwards: %q", seen, who)
+		}
+		c.Restart()
+		if who := c.Who(); who != "susan" {
+			t.Errorf("seen %v: after a restart: %q", seen, who)
+		}
+		if n := thefts(app.Events()); n > 0 {
+			t.Errorf("seen %v: %d thefts", seen, n)
+		}
+	}
+}
+
+// The same upload, with a cookie that was used up before it began, is a theft.
+func TestRememberSlowUploadOfThief(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	owner, old := stolen(t, app)
+	finish := slowRequest(t, app, old)
+	app.Clock.Advance(10 * time.Minute)
+	if res := finish(); res.StatusCode < 300 {
+		t.Errorf("the upload: %s", res.Status)
+	}
+	if n := thefts(app.Events()); n != 1 {
+		t.Errorf("%d thefts", n)
+	}
+	gone(t, "theft", owner, old)
+}
+
+// Two servers whose clocks differ by a minute, either way, take the tabs of a browser
+// for what they are: also an upload that lasts.
+func TestRememberClocksDiffer(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Minute, -time.Second, time.Second, time.Minute} {
+		app, _ := newApp(t, nil)
+		app.Create(t, "susan", false)
+		clock := testapp.NewClock()
+		clock.Advance(skew)
+		other := testapp.New(t, app.Store, clock, nil)
+		elsewhere := func(c *testapp.Client) *testapp.Client { // the same browser, at the other server
+			_, value := rememberCookie(t, c)
+			d := other.Client(t)
+			d.Cookies[other.Core().Cookie("remember").Name] = value
+			return d
+		}
+		c := remembered(t, app, "susan")
+		c.Restart()
+		first, second := elsewhere(c), elsewhere(c)
+		finish := slowRequest(t, other, second)
+		for _, tab := range []*testapp.Client{first, c, c, first} {
+			if who := tab.Who(); who != "susan" {
+				t.Fatalf("skew %v: %q", skew, who)
+			}
+		}
+		app.Clock.Advance(2 * time.Minute)
+		clock.Advance(2 * time.Minute)
+		if res := finish(); res.StatusCode != http.StatusOK {
+			t.Errorf("skew %v: the upload: %s", skew, res.Status)
+		}
+		if n := thefts(append(app.Events(), other.Events()...)); n > 0 {
+			t.Errorf("skew %v: %d thefts", skew, n)
+		}
+	}
+}
+
+// If the store cannot note that the browser has its cookie, the page is served, and
+// the next request notes it: a copy of the old cookie is then found.
+func TestRememberReceivedStoreFails(t *testing.T) {
+	for _, call := range []string{"GetRecord", "UpdateRecord"} {
+		app, store := hookedApp(t, nil)
+		app.Create(t, "susan", false)
+		c := remembered(t, app, "susan")
+		c.Restart()
+		thief := c.Clone()
+		c.Who()
+		n := 0
+		store.hook(func(name string) error {
+			if name != call {
+				return nil
+			}
+			if n++; call == "GetRecord" && n != 2 { // the first one is of the session
+				return nil
+			}
+			return errors.New("the store is down")
+		}, nil)
+		if who := c.Who(); call == "GetRecord" && who != "susan" {
+			t.Errorf("%s fails: %q", call, who)
+		}
+		store.hook(nil, nil)
+		if n == 0 {
+			t.Fatalf("no %s", call)
+		}
+		if who := c.Who(); who != "susan" {
+			t.Errorf("%s failed: %q", call, who)
+		}
+		app.Events()
+		thief.Who()
+		if got := thefts(app.Events()); got != 1 {
+			t.Errorf("%s failed: %d thefts", call, got)
+		}
+	}
 }

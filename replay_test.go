@@ -171,6 +171,7 @@ func TestReplayTheft(t *testing.T) {
 			app.Clock.Advance(2 * time.Minute)
 			c.Restart()
 			c.Who()
+			c.Who() // by now it has the cookie
 		}
 		var cookies []*http.Cookie
 		name, _ := rememberCookie(t, c)

@@ -108,6 +108,7 @@ type state struct {
 	proved      string            // the ID of the account whose password this request has shown
 	breachAsked Secret            // the password that Config.Breaches was last asked about
 	cookie      map[string]cookie // to be set
+	arrived     time.Time         // when the request did, if it has a cookie
 	next        Next              // to be kept in a cookie
 	flash       []Flash
 
@@ -257,6 +258,11 @@ func (s *state) emit() {
 
 // load reads the session of the request's cookies. The caller emits.
 func (s *state) load() error {
+	if len(s.request.Header["Cookie"]) == 0 {
+		return nil
+	}
+	now := s.core.cfg.Now()
+	s.arrived = now
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
@@ -265,7 +271,6 @@ func (s *state) load() error {
 		if key == "" {
 			continue
 		}
-		now := s.core.cfg.Now()
 		found, err := s.fetch(&s.inner, c.kind, key, now)
 		if err != nil {
 			return err

@@ -17,15 +17,18 @@ import (
 )
 
 // stolen is an application in which susan's remember cookie was copied: she has
-// used it since, and old is a browser that has the copy.
+// used it since, her browser has shown that it has its successor, and old is a
+// browser that has the copy.
 func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
 	t.Helper()
 	owner = remembered(t, app, "susan")
 	owner.Restart()
 	old = owner.Clone()
 	app.Clock.Advance(2 * time.Minute)
-	if who := owner.Who(); who != "susan" {
-		t.Fatal(who)
+	for range 2 {
+		if who := owner.Who(); who != "susan" {
+			t.Fatal(who)
+		}
 	}
 	app.Clock.Advance(2 * time.Minute)
 	app.Events()
@@ -61,18 +64,18 @@ func TestTheftMail(t *testing.T) {
 		!m.Link.IsZero() || m.Lifetime != 0 {
 		t.Errorf("mail %+v", m)
 	}
-	var thefts []auth.Event
+	var alarms []auth.Event
 	for _, e := range app.Events() {
 		if e.Kind == auth.EventRememberStolen {
-			thefts = append(thefts, e)
+			alarms = append(alarms, e)
 		} else {
 			t.Errorf("event %v", e)
 		}
 	}
-	if len(thefts) != 1 || thefts[0].UserID != u.ID || thefts[0].Address != "127.0.0.1" || thefts[0].Method != "remember" || thefts[0].Err == nil {
-		t.Fatalf("events %v", thefts)
+	if len(alarms) != 1 || alarms[0].UserID != u.ID || alarms[0].Address != "127.0.0.1" || alarms[0].Method != "remember" || alarms[0].Err == nil {
+		t.Fatalf("events %v", alarms)
 	}
-	text := fmt.Sprintf("%+v %v", thefts[0], thefts[0].Err) + app.Logs() + fmt.Sprintf("%+v", mails)
+	text := fmt.Sprintf("%+v %v", alarms[0], alarms[0].Err) + app.Logs() + fmt.Sprintf("%+v", mails)
 	for _, cookie := range owner.Issued {
 		if strings.Contains(text, cookie.Value) || strings.Contains(text, cookie.Value[:20]) {
 			t.Error("a cookie is in the event, the log or the mail")
@@ -245,5 +248,174 @@ func TestTheftCrossesResume(t *testing.T) {
 		if left, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(left) > 0 {
 			t.Errorf("fails %v: %d sessions are left", fails, len(left))
 		}
+	}
+}
+
+// thefts returns how many of the events tell of a stolen cookie.
+func thefts(events []auth.Event) (n int) {
+	for _, e := range events {
+		if e.Kind == auth.EventRememberStolen {
+			n++
+		}
+	}
+	return n
+}
+
+// endings are the ways in which a thief who has the owner's cookie, and a session
+// made from it, can end what shows it.
+var endings = map[string]func(t *testing.T, i *insider, thief *testapp.Client, u *testapp.User){
+	"logout": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Post("/logout") },
+	"logout by the remember cookie alone": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) {
+		thief.Who()
+		thief.Restart()
+		thief.Post("/logout")
+	},
+	"scs's Destroy":        func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Post("/destroy") },
+	"a login as another":   func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Login("mallory") },
+	"a login as the owner": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Login("susan") },
+	"EndLogin": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+		for _, l := range logins(t, i.App, u.ID) {
+			if err := i.EndLogin(t.Context(), u.ID, l.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	},
+	"EndOtherLogins": func(t *testing.T, i *insider, _ *testapp.Client, _ *testapp.User) {
+		other := i.Client(t)
+		other.Login("susan")
+		i.in(other, func(ctx context.Context) {
+			if err := i.EndOtherLogins(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	},
+	"LogoutEverywhere": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+		if err := i.LogoutEverywhere(t.Context(), u); err != nil {
+			t.Error(err)
+		}
+	},
+	"MaxSessions": func(t *testing.T, i *insider, _ *testapp.Client, _ *testapp.User) {
+		for range 3 {
+			i.Clock.Advance(time.Minute)
+			i.Client(t).Login("susan")
+		}
+	},
+}
+
+// However a thief ends the device after using its cookie, the owner's cookie still
+// raises the alarm, once. The thief's newest cookie raises none, and neither opens.
+func TestTheftEvidenceStays(t *testing.T) {
+	for how, end := range endings {
+		t.Run(how, func(t *testing.T) {
+			box := &outbox{}
+			app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.MaxSessions = box, 3 })
+			i := newInsider(app)
+			u := app.Create(t, "susan", false)
+			app.Create(t, "mallory", false)
+			owner := remembered(t, app, "susan")
+			owner.Restart()
+			thief := owner.Clone()
+			for range 2 {
+				if who := thief.Who(); who != "susan" {
+					t.Fatal(who)
+				}
+			}
+			newest := thief.Clone()
+			newest.Restart()
+			end(t, i, thief, u)
+			box.take()
+			app.Events()
+			if who := newest.Who(); who != "nobody" {
+				t.Errorf("the newest cookie: %q", who)
+			}
+			if n := thefts(app.Events()); n > 0 {
+				t.Errorf("the newest cookie is %d thefts", n)
+			}
+			app.Clock.Advance(29 * 24 * time.Hour)
+			for range 3 {
+				if who := owner.Clone().Who(); who != "nobody" {
+					t.Errorf("the owner: %q", who)
+				}
+			}
+			mails := box.take()
+			if n := thefts(app.Events()); n != 1 || len(mails) != 1 || mails[0].Kind != auth.MailStolen {
+				t.Errorf("%d alarms, mails %v", n, mails)
+			}
+		})
+	}
+}
+
+// A device that was never used leaves nothing that lasts, and no tombstone lasts
+// longer than the device would have.
+func TestTheftEvidenceExpires(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	ended := func() int {
+		t.Helper()
+		records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(records)
+	}
+	remembered(t, app, "susan").Post("/logout")
+	app.Clock.Advance(time.Minute)
+	if n := ended(); n > 0 {
+		t.Errorf("a cookie that was never used: %d records", n)
+	}
+	owner, old := stolen(t, app)
+	owner.Post("/logout")
+	app.Clock.Advance(30*24*time.Hour - 5*time.Minute)
+	if n := ended(); n != 1 {
+		t.Errorf("%d records", n)
+	}
+	app.Clock.Advance(5 * time.Minute)
+	old.Who()
+	if n := thefts(app.Events()); n > 0 || ended() > 0 {
+		t.Errorf("after the device's time: %d thefts, %d records", n, ended())
+	}
+}
+
+// There are a hundred of them at most, and CloseAccount deletes them.
+func TestTheftEvidenceIsBounded(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	for range 110 {
+		c := remembered(t, app, "susan")
+		c.Restart()
+		c.Who()
+		c.Post("/logout")
+		app.Clock.Advance(time.Second)
+	}
+	records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID)
+	if err != nil || len(records) != 100 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	if err := app.CloseAccount(t.Context(), reload(t, app, u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID); err != nil || len(records) > 0 {
+		t.Errorf("after CloseAccount %d records, %v", len(records), err)
+	}
+}
+
+// Requests that were on their way when the owner logged out are no alarm: neither
+// with the newest cookie, nor with the one before it, if no request had shown yet
+// that the browser has the newest.
+func TestTheftNotByLogoutInFlight(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	before := c.Clone()
+	c.Who()
+	newest := c.Clone()
+	newest.Restart()
+	if r := before.Clone().Post("/logout"); r.StatusCode != http.StatusOK { // by the cookie before
+		t.Fatal(r.Status)
+	}
+	gone(t, "logout", before, newest, c)
+	if n := thefts(app.Events()); n > 0 {
+		t.Errorf("%d thefts", n)
 	}
 }

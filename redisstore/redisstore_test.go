@@ -196,10 +196,14 @@ func TestRecordStoreCut(t *testing.T) {
 	})
 }
 
-// TestRaces has users in memory and everything else in Redis.
-func TestRaces(t *testing.T) {
+// The races have users in memory and everything else in Redis.
+func TestRaces(t *testing.T) { races(t, 50, testapp.Races) }
+
+func TestRememberedRaces(t *testing.T) { races(t, 5, testapp.RememberedRaces) }
+
+func races(t *testing.T, rounds int, run func(*testing.T, int, func(*testing.T, func() time.Time) testapp.Store)) {
 	client := connect(t, options(t))
-	testapp.Races(t, 50, func(t *testing.T, clock func() time.Time) testapp.Store {
+	run(t, rounds, func(t *testing.T, clock func() time.Time) testapp.Store {
 		return struct {
 			auth.UserStore[*testapp.User]
 			auth.RecordStore

@@ -19,3 +19,11 @@ func testRaces(t *testing.T, e engine) {
 		return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }
+
+func TestRememberedRaces(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		testapp.RememberedRaces(t, 2, func(t *testing.T, clock func() time.Time) testapp.Store {
+			return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+		})
+	})
+}
