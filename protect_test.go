@@ -680,3 +680,82 @@ func TestProtectRaces(t *testing.T) {
 		}
 	}
 }
+
+// The remember cookie is looked at like the session's: from another client, Strong
+// ends the device and its logins, and Basic lets it in where nothing is fresh before
+// the user has confirmed the login.
+func TestProtectionOfTheRememberCookie(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		for _, address := range []bool{false, true} {
+			if mode == auth.ProtectOff && address {
+				continue
+			}
+			for name, to := range allChanges {
+				t.Run(fmt.Sprintf("%d address=%v %s", mode, address, name), func(t *testing.T) {
+					t.Parallel()
+					app := newActApp(t, protected(mode, address))
+					u := member(t, app.App, "susan", "")
+					owner := newRoamer(app.App)
+					owner.enter(t, true)
+					owner.restart()
+					app.Events()
+					moved := mode != auth.ProtectOff && (strings.Contains(name, "agent") || name == "both" ||
+						address && (name == "address" || name == "no address"))
+					want, events, left := "susan", []auth.EventKind{auth.EventLogin}, 1
+					switch {
+					case moved && mode == auth.ProtectStrong:
+						want, events, left = "nobody", []auth.EventKind{auth.EventProtected}, 0
+					case moved:
+						events = []auth.EventKind{auth.EventProtected, auth.EventLogin}
+					}
+					thief := owner.from(to.agent, to.address)
+					for range 3 {
+						if who := thief.who(t.Context()); who != want {
+							t.Errorf("it is %q", who)
+						}
+					}
+					if got := kinds(app.Events()); !slices.Equal(got, events) {
+						t.Errorf("events %v, want %v", got, events)
+					}
+					for _, kind := range []string{"session", "remember"} {
+						if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || (len(r) > 0) != (left > 0) {
+							t.Errorf("%d records of kind %s, %v", len(r), kind, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// ConfirmLogin binds the login's device to the client, too: it is in after a
+// restart there, and no longer where it was.
+func TestConfirmLoginBindsTheDevice(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectStrong, false))
+	basic := testapp.New(t, app.Store, app.Clock, func(c *auth.Config) {
+		c.BaseURL, c.Protection = app.Core().BaseURL(), auth.ProtectBasic
+	})
+	basic.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := basic.ConfirmLogin(r.Context()); err != nil {
+			basic.Error(w, r, err)
+		}
+	})
+	member(t, app.App, "susan", "")
+	owner := newRoamer(basic)
+	owner.enter(t, true)
+	owner.agent = chromium // the browser was updated
+	if w := owner.do(t.Context(), "POST", "/confirm"); w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+	owner.restart()
+	owner.app = app.App // which is strict
+	if who := owner.who(t.Context()); who != "susan" {
+		t.Errorf("after it was confirmed: %q", who)
+	}
+	owner.restart()
+	if who := owner.from(firefox, home).who(t.Context()); who != "nobody" {
+		t.Errorf("where it was before: %q", who)
+	}
+}

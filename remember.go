@@ -52,6 +52,10 @@ const (
 	// that are opened at once, and after answers that were lost.
 	maxSpare = 30
 
+	// alarmRaised is what a tombstone has for its spare uses, of which a device has
+	// at most maxSpare, once the alarm has been raised.
+	alarmRaised = maxSpare + 1
+
 	// maxEnded is how many tombstones a user has: the newest ones.
 	maxEnded = 100
 
@@ -309,7 +313,7 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 		return unlessNotFound(err)
 	}
 	d, ok := decodeDevice(record)
-	if !ok || !s.reused(d, counter, s.core.cfg.Now()) {
+	if !ok || d.spare == alarmRaised || !s.reused(d, counter, s.core.cfg.Now()) {
 		return nil
 	}
 	return s.endStolen(d)
@@ -439,15 +443,34 @@ func (s *state) endStolen(d device) error {
 	if _, err := c.endLogin(ctx, d.header()); err != nil {
 		return err
 	}
-	// The request that takes the tombstone raises the alarm: one for each device.
-	if _, err := c.records.TakeRecord(ctx, kindRememberEnded, d.record.Key); err != nil {
-		return unlessNotFound(err)
-	}
-	s.stolen(ctx, d.record.UserID)
-	return nil
+	return s.alarm(ctx, d.record.Key)
 }
 
-// stolen raises the alarm: an event, and a mail to the owner of the account.
+// alarm raises the alarm for a device that has ended, unless another request has.
+func (s *state) alarm(ctx context.Context, key string) error {
+	for range maxConflicts {
+		record, err := s.core.records.GetRecord(ctx, kindRememberEnded, key)
+		if err != nil {
+			return unlessNotFound(err)
+		}
+		d, ok := decodeDevice(record)
+		if !ok || d.spare == alarmRaised {
+			return nil
+		}
+		d.spare = alarmRaised
+		d.encode()
+		switch err := s.core.records.UpdateRecord(ctx, d.record); {
+		case err == nil:
+			s.stolen(ctx, record.UserID)
+			return nil
+		case !errors.Is(err, ErrConflict):
+			return unlessNotFound(err)
+		}
+	}
+	return ErrConflict
+}
+
+// stolen tells of a theft: by an event, and by a mail to the owner of the account.
 func (s *state) stolen(ctx context.Context, userID string) {
 	s.note(Event{Kind: EventRememberStolen, UserID: userID, Method: methodRemember, Err: ErrLoggedOut})
 	if s.core.cfg.Mailer == nil {
@@ -510,9 +533,6 @@ func (c *Core) endDevice(ctx context.Context, record Record) error {
 	if err != nil || bytes.Equal(last.Data, record.Data) {
 		return unlessNotFound(err)
 	}
-	if d, ok := decodeDevice(last); ok && d.counter == stolenCounter {
-		return nil // the request that found the theft has this tombstone, and raises the alarm
-	}
 	return c.bury(ctx, last) // it was used meanwhile
 }
 
@@ -532,6 +552,9 @@ func (c *Core) bury(ctx context.Context, record Record) error {
 		// It has one: of an attempt that failed, or of a request that ends it, too.
 		var other Record
 		if other, err = c.records.GetRecord(ctx, record.Kind, record.Key); err == nil {
+			if d, ok := decodeDevice(other); ok && d.spare == alarmRaised {
+				return nil
+			}
 			record.Version = other.Version
 			err = c.records.UpdateRecord(ctx, record)
 		}
