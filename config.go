@@ -95,12 +95,6 @@ type Config struct {
 	// the request.
 	Message func(r *http.Request, reason error) Flash
 
-	// ExemptMethods are methods that RequireLogin, RequireFresh, RequireVerified
-	// and RequireScope let pass without a look, in capitals: OPTIONS by default,
-	// which browsers send before cross-origin requests and without cookies. An
-	// empty list that is not nil exempts none.
-	ExemptMethods []string
-
 	// RequestLoaders find the user of a request that has no login, such as from
 	// an API token in its header. They are asked in this order.
 	RequestLoaders []RequestLoader
@@ -260,9 +254,6 @@ func (cfg *Config) setDefaults() error {
 	if cfg.Message == nil {
 		cfg.Message = DefaultMessage
 	}
-	if cfg.ExemptMethods == nil {
-		cfg.ExemptMethods = []string{http.MethodOptions}
-	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 100
 	}
@@ -285,14 +276,6 @@ func (cfg *Config) setDefaults() error {
 	}
 	if err := cfg.setURLs(); err != nil {
 		return err
-	}
-	for _, method := range cfg.ExemptMethods {
-		switch {
-		case method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "":
-			return fmt.Errorf("auth: ExemptMethods has %q, which is no method", method)
-		case slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, method):
-			return fmt.Errorf("auth: ExemptMethods has %s, and guards would guard nothing", method)
-		}
 	}
 	proxies, err := proxyPrefixes(cfg.TrustedProxies)
 	if err != nil {
@@ -340,7 +323,7 @@ func (cfg *Config) setURLs() error {
 	if cfg.VerifyURL == "" {
 		cfg.VerifyURL = cfg.besideLogin("verify-email")
 	}
-	cfg.LoginURLs, cfg.ExemptMethods = maps.Clone(cfg.LoginURLs), slices.Clone(cfg.ExemptMethods)
+	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
 	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
 	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
 		if !isPage(page) {

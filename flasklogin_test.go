@@ -399,27 +399,6 @@ func TestFlaskRequireFresh(t *testing.T) {
 	}
 }
 
-func TestFlaskExemptMethods(t *testing.T) {
-	for _, test := range []struct {
-		exempt        []string
-		options, head int
-	}{
-		{nil, http.StatusOK, http.StatusSeeOther},
-		{[]string{}, http.StatusSeeOther, http.StatusSeeOther},
-		{[]string{http.MethodHead}, http.StatusSeeOther, http.StatusOK},
-	} {
-		app, _ := flaskApp(t, func(c *auth.Config) { c.ExemptMethods = test.exempt })
-		nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-		app.Mux.Handle("/both", app.RequireLogin(app.RequireFresh(0)(nothing)))
-		c := app.Client(t)
-		options := c.Do(http.MethodOptions, "/both", nil, nil)
-		head := c.Do(http.MethodHead, "/both", nil, nil)
-		if options.StatusCode != test.options || head.StatusCode != test.head {
-			t.Errorf("%q: OPTIONS %s, HEAD %s", test.exempt, options.Status, head.Status)
-		}
-	}
-}
-
 // Where browsers are sent.
 
 func TestFlaskLoginURLByArea(t *testing.T) {

@@ -355,11 +355,11 @@ func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
 // changed before the response's header goes out.
 func (m *Manager[U]) LoadAndSave(next http.Handler) http.Handler { return m.core.LoadAndSave(next) }
 
-// RequireLogin guards a handler: next runs only for a user who is logged in, or
-// for a method in Config.ExemptMethods (OPTIONS by default), with nobody as the
-// user. A pattern with its method ("GET /profile") lets none of those through.
-// Others are sent to Config.LoginURL with the page they wanted in the query as
-// next; see Error for what is not a browser.
+// RequireLogin guards a handler: next runs only for a user who is logged in. All
+// guards guard every method, OPTIONS and HEAD included; a CORS middleware outside
+// LoadAndSave answers preflight requests. Other requests are sent to
+// Config.LoginURL with the page they wanted in the query as next; see Error for
+// clients that are not browsers.
 func (m *Manager[U]) RequireLogin(next http.Handler) http.Handler { return m.core.RequireLogin(next) }
 
 // RequireFresh guards a handler for users who have shown who they are in this

@@ -14,7 +14,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,13 +145,9 @@ func (c *Core) RequireLogin(next http.Handler) http.Handler {
 }
 
 // guard is a handler that lets only those requests through to next that check
-// has nothing against, and has the others answered by deny.
+// has nothing against, whatever their method, and has the others answered by deny.
 func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), check func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if slices.Contains(c.cfg.ExemptMethods, r.Method) {
-			next.ServeHTTP(w, r)
-			return
-		}
 		if err := check(r.Context()); err != nil {
 			if errors.Is(err, ErrNotLoggedIn) || errors.Is(err, ErrNotFresh) || errors.Is(err, ErrUnverified) || errors.Is(err, ErrScope) {
 				c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})

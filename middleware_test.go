@@ -1186,6 +1186,120 @@ func TestRequireLogin(t *testing.T) {
 	}
 }
 
+// No method passes a guard: OPTIONS, too, would run the handler with nobody as
+// the user.
+func TestGuardsGuardEveryMethod(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	ran := ""
+	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ran = r.Method
+		_, _ = io.WriteString(w, "the data")
+	})
+	guards := map[string]func(http.Handler) http.Handler{
+		"login": app.RequireLogin, "fresh": app.RequireFresh(0), "verified": app.RequireVerified, "scope": app.RequireScope("read"),
+		"login and fresh": func(h http.Handler) http.Handler { return app.RequireLogin(app.RequireFresh(0)(h)) },
+	}
+	methods := []string{
+		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY",
+		"options", "Options", "OPTIONSX", "MADE-UP", "!", "",
+	}
+	headers := map[string]http.Header{
+		"plain":     {},
+		"a browser": {"Accept": {"text/html"}},
+		"JSON":      {"Accept": {"application/json"}},
+		"preflight": {"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"}},
+		"override":  {"X-Http-Method-Override": {"OPTIONS"}, "X-Method-Override": {"OPTIONS"}},
+	}
+	for name, guard := range guards {
+		h := app.LoadAndSave(guard(data))
+		for _, method := range methods {
+			for kind, header := range headers {
+				if kind == "preflight" && method != "OPTIONS" {
+					continue // which is another site's request
+				}
+				ran = ""
+				app.Events()
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
+				r.Method, r.Header = method, header.Clone()
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if ran != "" || w.Code != http.StatusSeeOther && w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "data") {
+					t.Errorf("%s, %q, %s: %d %q, and the handler ran with %q", name, method, kind, w.Code, w.Body, ran)
+				}
+				if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventDenied {
+					t.Errorf("%s, %q, %s: events %+v", name, method, kind, events)
+				}
+			}
+		}
+	}
+	// Who is logged in gets through with each of them.
+	u := app.Create(t, "susan", false)
+	a := u.Clone()
+	a.EmailVerified = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	c.Login("susan")
+	for name, guard := range guards {
+		for _, method := range methods {
+			if method == "" {
+				continue // which net/http's server takes for none
+			}
+			ran = ""
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
+			r.Method, r.Header = method, cookieHeader(c.Cookies)
+			w := httptest.NewRecorder()
+			app.LoadAndSave(guard(data)).ServeHTTP(w, r)
+			if ran != method || w.Code != http.StatusOK {
+				t.Errorf("%s, %s, logged in: %d, and the handler ran with %q", name, method, w.Code, ran)
+			}
+		}
+	}
+}
+
+// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	app, store := faultyApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app.Create(t, "susan", false)
+	cors := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Origin") == "https://other.example" {
+				h := w.Header()
+				h.Set("Access-Control-Allow-Origin", "https://other.example")
+				h.Set("Access-Control-Allow-Credentials", "true")
+				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+					h.Set("Access-Control-Allow-Methods", "GET, POST")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
+	c := app.Client(t)
+	c.Login("susan")
+	store.calls()
+	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
+	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
+	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.calls()) > 0 {
+		t.Errorf("preflight: %s %v", r.Status, r.Header)
+	}
+	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})
+	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
+	}
+	// What is no preflight, or comes from elsewhere, meets the guard.
+	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
+		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
+			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)
+		}
+	}
+}
+
 // Raw request lines, which clients of net/http cannot send.
 func TestHostileRequestLines(t *testing.T) {
 	t.Parallel()
