@@ -63,7 +63,8 @@ type Config struct {
 
 	// LoginURLs are further login pages, by the path that they are for: with
 	// {"/admin": "/admin/login"} RequireLogin sends who wants /admin, or anything
-	// below it, there. The longest path that fits counts.
+	// below it, there. The longest path that fits counts. Paths are those that the
+	// browser asks for, also below http.StripPrefix.
 	LoginURLs map[string]string
 
 	// RefreshURL is where RequireFresh sends browsers, to show the password
@@ -164,7 +165,8 @@ type Config struct {
 	Origins []string
 
 	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
-	// cross-origin check, such as webhooks that authenticate each request. The
+	// cross-origin check, such as webhooks that authenticate each request. They are
+	// compared with the path that was asked for, also below http.StripPrefix. The
 	// login and the refresh page may not be among them.
 	CrossOriginBypass []string
 

@@ -96,6 +96,7 @@ func (s *state) askLoaders() error {
 		return nil
 	}
 	r := s.request.WithContext(&s.inner)
+	defer handBack(r, s.request)
 	for _, loader := range c.cfg.RequestLoaders {
 		grant, err := loader.Load(c, r)
 		switch {
@@ -160,7 +161,9 @@ func (s *state) outOfScope(ctx context.Context) bool {
 func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), scopeKey{c}, scope)))
+			scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{c}, scope))
+			defer handBack(scoped, r)
+			next.ServeHTTP(w, scoped)
 		})
 		return c.guard(inside, c.denyScope, func(ctx context.Context) error { return c.hasScope(ctx, scope, false) })
 	}

@@ -353,6 +353,11 @@ func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
 // that may change something (so a CORS middleware goes outside, and webhooks,
 // which say no origin, pass), reads the session of the cookie, and writes what
 // changed before the response's header goes out.
+//
+// The handler gets a copy of the request. Temporary files of a multipart form that
+// was parsed in this copy are removed at the end. If a middleware inside makes a
+// copy of its own (r.WithContext) and parses the form there, it has to remove them:
+// defer r.MultipartForm.RemoveAll().
 func (m *Manager[U]) LoadAndSave(next http.Handler) http.Handler { return m.core.LoadAndSave(next) }
 
 // RequireLogin guards a handler: next runs only for a user who is logged in. All

@@ -26,9 +26,10 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s, r := c.newState(w, r)
-		rw := &s.writer
-		if !c.origins.allows(r) {
+		s, sent := c.newState(w, r), r
+		rw, r := &s.writer, s.served
+		defer handBack(r, sent)
+		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			s.failed, s.ended = err, true // whoever asks who it is
@@ -51,17 +52,37 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	})
 }
 
-// newState returns the state of a request, and the request with it.
-func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.Request) {
+// newState returns the state of a request.
+func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
+	if r.Trailer == nil && len(r.TransferEncoding) > 0 {
+		r.Trailer = http.Header{} // else the server would make it when the body was read, and our copy would have none
+	}
 	s := &state{core: c, request: r, forwarded: r.Header["X-Forwarded-For"]}
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
-	r = r.WithContext(&s.ctx)
+	s.served = r.WithContext(&s.ctx)
+	if r.RequestURI == "" && r.URL != nil { // no server made it
+		u := *r.URL
+		s.url = &u
+	}
 	s.writer.ResponseWriter, s.writer.state = w, s
 	if len(w.Header()) > 0 {
 		s.writer.before = w.Header().Clone()
 	}
-	return s, r
+	return s
+}
+
+// handBack does for a copy of a request, when it has been served, what net/http
+// does for its own: it removes the temporary files of a multipart form that was
+// parsed on the way, also after a panic. And it tells those outside which pattern
+// an http.ServeMux inside has found. Nobody can do so for copies that others make.
+func handBack(served, sent *http.Request) {
+	if form := served.MultipartForm; form != nil && form != sent.MultipartForm {
+		_ = form.RemoveAll()
+	}
+	if served.Pattern != sent.Pattern {
+		sent.Pattern = served.Pattern
+	}
 }
 
 // A responseWriter commits the session before the header goes out.
@@ -86,7 +107,7 @@ func (w *responseWriter) start() {
 	clear(h)
 	maps.Copy(h, w.before)
 	s := w.state
-	s.core.fail(w.ResponseWriter, s.request.WithContext(&s.ctx), statusOf(w.failed), w.failed)
+	s.core.fail(w.ResponseWriter, s.served, statusOf(w.failed), w.failed)
 }
 
 func (w *responseWriter) WriteHeader(status int) {
@@ -96,10 +117,23 @@ func (w *responseWriter) WriteHeader(status int) {
 	}
 	again := w.started
 	if w.start(); w.failed == nil {
+		if status == http.StatusRequestEntityTooLarge {
+			tooLarge(w.ResponseWriter)
+		}
 		w.ResponseWriter.WriteHeader(status) // which complains about a second call
 	} else if again {
 		w.state.core.cfg.Logger.Debug("auth: WriteHeader after an error page")
 	}
+}
+
+// tooLarge tells the server that the request's body is too large, so that it reads
+// no more of it and closes the connection. http.MaxBytesReader calls an unexported
+// method for that if its writer is the server's own, and no other type can have
+// that method, nor does it look at Unwrap. So a reader that is over its limit is
+// made to call it, when the handler's answer says what the reader told it.
+func tooLarge(w http.ResponseWriter) {
+	over := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = over.Read(make([]byte, 1))
 }
 
 func (w *responseWriter) Write(b []byte) (int, error) {
@@ -176,7 +210,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	var page string
 	switch {
 	case errors.Is(err, ErrNotLoggedIn):
-		page = c.cfg.loginURL(r.URL.Path)
+		page = c.cfg.loginURL(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
 		page = c.cfg.RefreshURL
 	case errors.Is(err, ErrUnverified):
@@ -184,14 +218,15 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	switch next := nextOf(r); {
+	switch sent := c.asSent(r); {
 	case page == "", !wantsHTML(r) && r.Header.Get("HX-Request") != "true", c.hasCredentials(r):
 		c.fail(w, r, statusOf(err), err)
 	case r.Header.Get("HX-Request") == "true":
 		h.Set("HX-Redirect", c.send(r, page, c.nextOfPage(r.Header.Get("HX-Current-URL")), err))
 		c.fail(w, r, statusOf(err), err)
 	default:
-		if isUnsafe(r.Method) {
+		next := nextOf(sent.Method, c.targetOf(r))
+		if isUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
 		redirect(w, c.send(r, page, next, err))
@@ -322,7 +357,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 			level = slog.LevelInfo
 		}
 		c.cfg.Logger.LogAttrs(r.Context(), level, "auth: request failed",
-			slog.Int("status", status), slog.String("method", cut(r.Method, 20)), slog.String("path", cut(r.URL.Path, 200)),
+			slog.Int("status", status), slog.String("method", cut(c.asSent(r).Method, 20)), slog.String("path", cut(c.targetOf(r).Path, 200)),
 			slog.Any("error", err))
 	}
 	h := w.Header()
@@ -503,7 +538,7 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 // opens reports whether a form on a page of ours may come from anywhere.
 func (o originCheck) opens(base *url.URL, page string) bool {
 	u, err := base.Parse(page)
-	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, URL: u, Host: u.Host})
+	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, Host: u.Host}, u)
 }
 
 // isUnsafe reports whether a request with this method may change something.
@@ -511,9 +546,10 @@ func isUnsafe(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// allows reports whether the request may come from where it comes from.
-func (o originCheck) allows(r *http.Request) bool {
-	if !isUnsafe(r.Method) || o.bypasses(r) {
+// allows reports whether a request for target that may change something passes
+// the cross-origin check.
+func (o originCheck) allows(r *http.Request, target *url.URL) bool {
+	if o.bypasses(r, target) {
 		return true
 	}
 	if o.protection.Check(r) != nil {
@@ -529,10 +565,10 @@ func (o originCheck) allows(r *http.Request) bool {
 // bypasses reports whether the request matches one of CrossOriginBypass. A path
 // that another router could read in another way (an escaped slash, a dot
 // segment) matches none.
-func (o originCheck) bypasses(r *http.Request) bool {
-	if p := r.URL.Path; r.URL.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
+func (o originCheck) bypasses(r *http.Request, target *url.URL) bool {
+	if p := target.Path; target.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
 		return false
 	}
-	h, _ := o.bypass.Handler(r)
+	h, _ := o.bypass.Handler(&http.Request{Method: r.Method, URL: target, Host: r.Host})
 	return h == bypassed{}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -333,6 +334,197 @@ func TestReadFrom(t *testing.T) {
 	r := app.Client(t).Do(http.MethodGet, "/file", nil, http.Header{"Range": {"bytes=5-9"}})
 	if r.StatusCode != http.StatusPartialContent || r.Text != "56789" {
 		t.Errorf("range: %s %q", r.Status, r.Text)
+	}
+}
+
+// upload is a request with a form that goes to a file when it is parsed.
+func upload(t *testing.T, method, target string) *http.Request {
+	t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("file", "file")
+	if err == nil {
+		_, err = file.Write(make([]byte, 64<<10))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = form.Close()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	return r
+}
+
+// parse puts the file of an upload on disk, and looks whether it is there.
+func parse(t *testing.T, dir string, r *http.Request) {
+	if err := r.ParseMultipartForm(1); err != nil {
+		t.Errorf("ParseMultipartForm: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) == 0 {
+		t.Errorf("the form made %d files, %v", len(files), err)
+	}
+}
+
+// net/http removes the temporary files of its own request. What LoadAndSave hands
+// on is a copy, and so is what a guard or a loader of ours gets.
+func TestTemporaryFilesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	loader := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		if r.Header.Get("X-Form") != "" {
+			parse(t, dir, r)
+		}
+		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+	}}
+	app, store := faultyApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{loader}
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			parse(t, dir, r)
+			w.WriteHeader(status)
+		}
+	})
+	u := app.Create(t, "susan", false)
+	parses := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { parse(t, dir, r) })
+	asks := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) })
+	panics := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		parse(t, dir, r)
+		panic(http.ErrAbortHandler)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/{page}", parses)
+	outside := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			parse(t, dir, r)
+			next.ServeHTTP(w, r)
+			if _, err := r.MultipartForm.File["file"][0].Open(); err != nil {
+				t.Errorf("what was parsed outside is gone: %v", err)
+			}
+			_ = r.MultipartForm.RemoveAll()
+		})
+	}
+	for name, test := range map[string]struct {
+		handler http.Handler
+		header  http.Header
+		breaks  bool
+	}{
+		"a handler":              {handler: app.LoadAndSave(parses)},
+		"a panic":                {handler: app.LoadAndSave(panics)},
+		"a mux":                  {handler: app.LoadAndSave(mux)},
+		"RequireLogin":           {handler: app.LoadAndSave(app.RequireLogin(parses)), header: http.Header{"X-User": {u.ID}}},
+		"RequireScope":           {handler: app.LoadAndSave(app.RequireScope("read")(parses)), header: http.Header{"X-User": {u.ID}}},
+		"a panic below a scope":  {handler: app.LoadAndSave(app.RequireScope("read")(panics)), header: http.Header{"X-User": {u.ID}}},
+		"a loader":               {handler: app.LoadAndSave(asks), header: http.Header{"X-Form": {"1"}}},
+		"an error page":          {handler: app.LoadAndSave(parses), header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+		"a commit that fails":    {handler: app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "v") })), breaks: true},
+		"below StripPrefix":      {handler: http.StripPrefix("/x", app.LoadAndSave(parses))},
+		"parsed outside":         {handler: outside(app.LoadAndSave(asks))},
+		"parsed outside, panics": {handler: recovering(outside(app.LoadAndSave(parses)))},
+	} {
+		store.breakOn()
+		if test.breaks {
+			store.breakOn("InsertRecord")
+		}
+		r := upload(t, http.MethodPost, "/x")
+		for k, v := range test.header {
+			r.Header[k] = v
+		}
+		func() {
+			defer func() { _ = recover() }()
+			test.handler.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) > 0 {
+			t.Errorf("%s: %d files are left, %v", name, len(files), err)
+		}
+		for _, f := range files {
+			_ = os.Remove(filepath.Join(dir, f.Name()))
+		}
+	}
+}
+
+// http.MaxBytesReader tells net/http's own writer that a body was too large, and the
+// server then closes the connection instead of reading the rest.
+func TestTooLargeClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	read := func(w http.ResponseWriter, r *http.Request) error {
+		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10))
+		return err
+	}
+	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, read(w, r)) })
+	app.Mux.HandleFunc("/own", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		_ = r
+	})
+	app.Mux.HandleFunc("/small", func(w http.ResponseWriter, r *http.Request) {
+		if err := read(w, r); err != nil {
+			t.Error(err)
+		}
+	})
+	other, _ := faultyApp(t, nil)
+	nested := httptest.NewServer(other.LoadAndSave(app.LoadAndSave(app.Mux)))
+	t.Cleanup(nested.Close)
+	for _, base := range []string{app.Server.URL, nested.URL} {
+		for path, closes := range map[string]bool{"/error": true, "/own": true, "/small": false} {
+			body := strings.Repeat("x", 1000)
+			if path == "/small" {
+				body = "x"
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.Close != closes || closes != (res.StatusCode == http.StatusRequestEntityTooLarge) {
+				t.Errorf("%s: %s, and the connection closes: %v", path, res.Status, res.Close)
+			}
+		}
+	}
+}
+
+// The handler's request is a copy. What net/http fills in later, in its own, is seen
+// in the copy, and what a mux finds inside is seen by who logs outside.
+func TestRequestIsSharedWithItsCopy(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
+	app.Mux.HandleFunc("POST /trailer/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		trailers <- r.Trailer
+		if r.Context().Value(http.ServerContextKey) == nil || r.Context().Value(http.LocalAddrContextKey) == nil {
+			t.Error("the server is not in the context")
+		}
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { patterns <- r.Pattern }()
+		app.LoadAndSave(app.Mux).ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	for _, declared := range []string{"Trailer: X-Sum\r\n", ""} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(conn, "POST /trailer/7 HTTP/1.1\r\nHost: app\r\n%sConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 12\r\n\r\n", declared)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		_ = conn.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Fatal(res.Status)
+		}
+		if got := <-trailers; got.Get("X-Sum") != "12" {
+			t.Errorf("%q: the trailer is %v", declared, got)
+		}
+		if got := <-patterns; got != "POST /trailer/{id}" {
+			t.Errorf("the pattern seen outside is %q", got)
+		}
 	}
 }
 

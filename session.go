@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -90,6 +91,8 @@ func (c *Core) kept(h *header) time.Time {
 type state struct {
 	core      *Core
 	request   *http.Request  // as it came
+	url       *url.URL       // likewise, if the request has no RequestURI
+	served    *http.Request  // the same request with ctx, which handlers get
 	forwarded []string       // the lines of X-Forwarded-For that it came with
 	ctx       requestContext // its context, with this state in it
 	inner     innerContext   // the same without it
