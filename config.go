@@ -228,9 +228,9 @@ type Config struct {
 
 	// ErrorPage, if set, writes the answer to a request that failed (see
 	// Manager.Error for when), in place of a line of plain text. Cache-Control, and
-	// Retry-After, WWW-Authenticate or HX-Redirect where they belong, are set;
-	// it must write Content-Type, status and body. err is for the log and not
-	// for the client.
+	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
+	// belong, are set; it must write Content-Type, status and body. err is for the
+	// log and not for the client.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 	// Now is the clock: time.Now by default.

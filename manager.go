@@ -511,10 +511,18 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 // send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
 // a message, and with the page it wanted in the query as next (or in a cookie: see
 // Config.NextInCookie). That is the page it asked for, or, for a request that
-// may change something, the page of this site that the request came from. An
-// htmx request gets HX-Redirect with the status; a client that does not want HTML,
-// or that has sent credentials in a header, gets the status alone. Errors are
-// answered by their status:
+// may change something, the page of this site that the request came from.
+//
+// A script that asks for a part of a page is told to load the login page as a whole
+// page. The next is then the page that the user is on: HX-Current-URL, or Referer.
+//
+//   - htmx (HX-Request), also with hx-boost, gets HX-Redirect with the status.
+//   - Inertia (X-Inertia) gets 409 Conflict with X-Inertia-Location.
+//   - A frame of Turbo's (Turbo-Frame) gets the status with a small page, not
+//     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
+//
+// A client that does not want HTML, or that has sent credentials in a header, gets
+// the status alone. Errors are answered by their status:
 //
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -218,19 +219,86 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	switch sent := c.asSent(r); {
-	case page == "", !wantsHTML(r) && r.Header.Get("HX-Request") != "true", c.hasCredentials(r):
+	client := clientKind(r)
+	if page == "" || client == clientAPI || c.hasCredentials(r) {
 		c.fail(w, r, statusOf(err), err)
-	case r.Header.Get("HX-Request") == "true":
+		return
+	}
+	switch client {
+	case clientHTMX:
 		h.Set("HX-Redirect", c.send(r, page, c.nextOfPage(r.Header.Get("HX-Current-URL")), err))
 		c.fail(w, r, statusOf(err), err)
+	case clientInertia:
+		h.Set("X-Inertia-Location", c.send(r, page, c.nextOfPage(r.Header.Get("Referer")), err))
+		c.fail(w, r, http.StatusConflict, err)
+	case clientFrame:
+		leaveFrame(w, statusOf(err), c.send(r, page, c.nextOfPage(r.Header.Get("Referer")), err))
 	default:
+		sent := c.asSent(r)
 		next := nextOf(sent.Method, c.targetOf(r))
 		if isUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
 		redirect(w, c.send(r, page, next, err))
 	}
+}
+
+// The kinds of clients, by how they can be sent to another page.
+const (
+	clientAPI     = iota // not at all
+	clientBrowser        // by a redirect
+	clientHTMX           // by HX-Redirect, with any status
+	clientInertia        // by X-Inertia-Location, with 409 Conflict
+	clientFrame          // a frame of Turbo's: by leaveFrame
+)
+
+// clientKind tells which kind of client makes a request. A script that followed a
+// redirect would put the login page where a part of a page belongs. When htmx
+// restores a page from the history it looks at no HX-Redirect, and shows what it
+// was redirected to as the whole page.
+func clientKind(r *http.Request) int {
+	h := r.Header
+	switch {
+	case h.Get("HX-History-Restore-Request") == "true":
+		return clientBrowser
+	case h.Get("HX-Request") == "true":
+		return clientHTMX
+	case h.Get("X-Inertia") == "true":
+		return clientInertia
+	case !wantsHTML(r):
+		return clientAPI
+	case h.Get("Turbo-Frame") != "":
+		return clientFrame
+	}
+	return clientBrowser
+}
+
+// leaveFrame answers the request of a Turbo frame with a page that Turbo shows in
+// place of the whole page, because it says turbo-visit-control, and that leads to
+// target. A redirect would not do: Turbo looks for the frame in the login page, and
+// where that asks for a reload it is loaded twice, the second time without the
+// message. Turbo would load a page with a status of success again from the frame's
+// own URL.
+func leaveFrame(w http.ResponseWriter, status int, target string) {
+	h := w.Header()
+	setErrorHeaders(h)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Cookie")
+	}
+	w.WriteHeader(status)
+	target = html.EscapeString(target)
+	_, _ = fmt.Fprintf(w, `<!DOCTYPE html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="turbo-visit-control" content="reload">
+<meta http-equiv="refresh" content="0; url=%s">
+<title>%s</title>
+</head>
+<body><a href="%s" data-turbo="false">%s</a></body>
+</html>
+`, target, http.StatusText(status), target, http.StatusText(status))
 }
 
 // isOurPage reports whether a next is for a login page, the refresh page or the
@@ -383,17 +451,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 		return
 	}
 	text := http.StatusText(status)
-	h.Set("X-Content-Type-Options", "nosniff")
-	for name, value := range map[string]string{ // unless the application has its own
-		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		"Referrer-Policy":              "no-referrer",
-		"Cross-Origin-Opener-Policy":   "same-origin",
-		"Cross-Origin-Resource-Policy": "same-origin",
-	} {
-		if h.Get(name) == "" {
-			h.Set(name, value)
-		}
-	}
+	setErrorHeaders(h)
 	if !wantsHTML(r) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -403,6 +461,22 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, text)
+}
+
+// setErrorHeaders sets the headers that our error pages have, unless the
+// application has its own.
+func setErrorHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	for name, value := range map[string]string{
+		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
 }
 
 // cookies are the names of the cookies, and the attributes they all have.

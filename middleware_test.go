@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -1374,6 +1375,144 @@ func TestRequireLogin(t *testing.T) {
 			t.Error(err)
 		} else if next := u.Query().Get("next"); next != "" && next != test.path {
 			t.Errorf("%s: next is %q of %q", test.name, next, test.path)
+		}
+	}
+}
+
+// Libraries that load parts of a page by a script are told to load the login page
+// as a whole, and the next is the page that the user is on.
+func TestScriptsLoadTheWholePage(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	var base string
+	page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the part") }
+	for path, guard := range map[string]func(http.Handler) http.Handler{
+		"/part": app.RequireLogin, "/part/fresh": app.RequireFresh(0), "/part/verified": app.RequireVerified, "/part/scope": app.RequireScope("read"),
+	} {
+		app.Mux.Handle(path, guard(http.HandlerFunc(page)))
+	}
+	base = app.Server.URL
+	// What their scripts send.
+	turbo := http.Header{"Turbo-Frame": {"cart"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}}
+	stream := turbo.Clone()
+	stream.Set("Accept", "text/vnd.turbo-stream.html, text/html, application/xhtml+xml")
+	inertia := http.Header{"X-Inertia": {"true"}, "X-Inertia-Version": {"1"}, "X-Requested-With": {"XMLHttpRequest"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}}
+	partial := inertia.Clone()
+	partial.Set("X-Inertia-Partial-Component", "Users")
+	partial.Set("Accept", "application/json")
+	boosted := http.Header{"Hx-Request": {"true"}, "Hx-Boosted": {"true"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}
+	// target is where the answer leads the whole page.
+	target := func(name string, r *testapp.Response) string {
+		h := r.Header
+		switch {
+		case h.Get("HX-Redirect") != "":
+			return h.Get("HX-Redirect")
+		case h.Get("X-Inertia-Location") != "" && r.StatusCode == http.StatusConflict:
+			return h.Get("X-Inertia-Location")
+		case strings.Contains(r.Text, `<meta name="turbo-visit-control" content="reload">`) && r.StatusCode >= 400:
+			_, text, _ := strings.Cut(r.Text, `<meta http-equiv="refresh" content="0; url=`)
+			text, _, ok := strings.Cut(text, `">`)
+			if ok {
+				return html.UnescapeString(text)
+			}
+		}
+		t.Errorf("%s: the answer leads nowhere: %s %v %s", name, r.Status, h, r.Text)
+		return ""
+	}
+	for name, kind := range map[string]struct{ header http.Header }{
+		"Turbo": {turbo}, "Turbo streams": {stream}, "Inertia": {inertia}, "Inertia, partial": {partial}, "hx-boost": {boosted},
+	} {
+		for from, next := range map[string]string{
+			base + "/page?a=1&b=%2F":        "?next=" + url.QueryEscape("/page?a=1&b=%2F"),
+			base + "/page":                  "?next=%2Fpage",
+			base:                            "?next=%2F",
+			base + "/login?next=%2Fpage":    "?next=%2Fpage",
+			"":                              "",
+			"https://evil.example/page":     "",
+			base + "//evil.example/":        "",
+			base + "@evil.example/":         "",
+			base + ".evil.example/page":     "",
+			"javascript:alert(1)":           "",
+			base + "/\"><script>alert(1)</": "",
+		} {
+			for _, method := range []string{"GET", "POST", "DELETE"} {
+				header := kind.header.Clone()
+				if from != "" {
+					header.Set("Referer", from)
+					header.Set("Hx-Current-Url", from)
+				}
+				c := app.Client(t)
+				r := c.Do(method, "/part?x=1", nil, header)
+				got := target(name, r)
+				if strings.Contains(from, "script>") { // it is a path, escaped
+					u, err := url.Parse(got)
+					if err != nil || u.Path != "/login" || strings.Contains(r.Text, "<script") || strings.ContainsAny(u.Query().Get("next"), `"<>`) {
+						t.Errorf("%s from %q: %q\n%s", name, from, got, r.Text)
+					}
+				} else if got != "/login"+next {
+					t.Errorf("%s, %s from %q: leads to %q", name, method, from, got)
+				}
+				if r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" || strings.Contains(r.Text, "part") {
+					t.Errorf("%s, %s: %s %v %s", name, method, r.Status, r.Header, r.Text)
+				}
+				if _, flash := cookieNamed(c, "-flash"); flash == "" {
+					t.Errorf("%s, %s: no message waits for the login page", name, method)
+				}
+			}
+		}
+	}
+	// The other guards do the same.
+	app.Create(t, "susan", false)
+	login := app.Client(t)
+	login.Post("/enter", "login", "susan", "remember", "yes")
+	login.Restart()
+	for path, want := range map[string]string{"/part/fresh": "/refresh?next=%2Fpage", "/part/verified": "/verify-email?next=%2Fpage", "/part/scope": "/login?next=%2Fpage"} {
+		for name, header := range map[string]http.Header{"Turbo": turbo, "Inertia": inertia, "hx-boost": boosted} {
+			h := header.Clone()
+			h.Set("Referer", base+"/page")
+			h.Set("Hx-Current-Url", base+"/page")
+			c := login
+			if path == "/part/scope" {
+				c = app.Client(t)
+				h.Set("Accept", "text/html")
+			}
+			if got := target(name+" "+path, c.Do("GET", path, nil, h)); got != want {
+				t.Errorf("%s, %s: leads to %q", name, path, got)
+			}
+		}
+	}
+}
+
+// htmx restores a page from the history with a request whose answer it shows as the
+// whole page, and whose HX-Redirect it does not look at.
+func TestHistoryIsRestoredAsAPage(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	for _, header := range []http.Header{
+		{"Hx-Request": {"true"}, "Hx-History-Restore-Request": {"true"}, "Hx-Current-Url": {app.Server.URL + "/guarded?a=1"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}},
+		{"Hx-History-Restore-Request": {"true"}, "Sec-Fetch-Dest": {"empty"}},
+	} {
+		r := app.Client(t).Do("GET", "/guarded?a=1", nil, header)
+		if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next=%2Fguarded%3Fa%3D1" || r.Header.Get("HX-Redirect") != "" {
+			t.Errorf("%v: %s %v", header, r.Status, r.Header)
+		}
+	}
+}
+
+// With NextInCookie the URL of the page stays out of what the script is sent to.
+func TestScriptsWithNextInCookie(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	for name, header := range map[string]http.Header{"Turbo": {"Turbo-Frame": {"cart"}}, "Inertia": {"X-Inertia": {"true"}}, "htmx": {"Hx-Request": {"true"}}} {
+		header.Set("Referer", app.Server.URL+"/page?secret=1")
+		header.Set("Hx-Current-Url", app.Server.URL+"/page?secret=1")
+		c := app.Client(t)
+		r := c.Do("GET", "/a", nil, header)
+		if strings.Contains(fmt.Sprint(r.Header, r.Text), "secret") {
+			t.Errorf("%s: %v %s", name, r.Header, r.Text)
+		}
+		if r := c.Post("/take"); r.Text != "/page?secret=1" {
+			t.Errorf("%s: next is %q", name, r.Text)
 		}
 	}
 }
