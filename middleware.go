@@ -23,7 +23,7 @@ import (
 // LoadAndSave is Manager.LoadAndSave.
 func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.stateOf(r.Context()) != nil { // wrapped twice
+		if c.requestOf(r.Context()) != nil { // wrapped twice
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -33,14 +33,17 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
-			s.failed, s.ended = err, true // whoever asks who it is
+			s.fail(err) // for whoever asks who it is
 			c.event(&s.ctx, Event{Kind: EventCrossOrigin, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
-		err := s.load()
-		if err != nil {
-			s.failed, s.ended = err, true // the error page may ask who it is for, and who hears of it
+		var err error
+		if !s.mayBeOwn() {
+			if err = s.load(); err != nil {
+				s.fail(err) // the error page may ask who it is for, and who hears of it
+			}
+			s.identified.Store(true)
 		}
 		s.suspectForwarded()
 		s.emit()
@@ -197,7 +200,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 // known is the ID of the user who makes the request, as far as it has been
 // found out.
 func (c *Core) known(ctx context.Context) string {
-	s := c.stateOf(ctx)
+	s := c.requestOf(ctx)
 	if s == nil {
 		return ""
 	}
@@ -318,19 +321,16 @@ func (c *Core) isOurPage(next Next) bool {
 }
 
 // hasCredentials reports whether a request has brought its own, so that no page
-// is of use to it.
+// is of use to it. An Authorization header that no loader knows says so of a
+// program, and nothing of a browser.
 func (c *Core) hasCredentials(r *http.Request) bool {
 	if len(c.cfg.RequestLoaders) == 0 {
 		return false
 	}
-	if s := c.stateOf(r.Context()); s != nil {
-		s.op.Lock()
-		defer s.op.Unlock()
-		if s.grant != nil || s.refused {
-			return true
-		}
+	if s := c.stateOf(r.Context()); s != nil && s.own {
+		return true
 	}
-	return r.Header.Get("Authorization") != ""
+	return r.Header.Get("Authorization") != "" && !strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // send prepares to send a browser to one of these pages, and returns its URL.

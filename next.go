@@ -63,7 +63,7 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	cookie, has := cookieOf(s.request, c.cookies.next)
+	cookie, has := s.sent(c.cookies.next)
 	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
 		return next
 	}
@@ -101,7 +101,7 @@ func (s *state) sealNext() string {
 // asSent returns a request as LoadAndSave got it, or the request itself outside:
 // what is inside may have changed the method and the URL.
 func (c *Core) asSent(r *http.Request) *http.Request {
-	if s := c.stateOf(r.Context()); s != nil {
+	if s := c.requestOf(r.Context()); s != nil {
 		return s.request
 	}
 	return r
@@ -110,7 +110,7 @@ func (c *Core) asSent(r *http.Request) *http.Request {
 // targetOf returns the URL that the client asked for, whatever a router
 // (http.StripPrefix) has made of r.URL since.
 func (c *Core) targetOf(r *http.Request) *url.URL {
-	if s := c.stateOf(r.Context()); s != nil {
+	if s := c.requestOf(r.Context()); s != nil {
 		return s.target()
 	}
 	return targetOf(r, r.URL)
