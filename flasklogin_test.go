@@ -918,9 +918,9 @@ func TestFlaskRequestLoaderKeepsNothing(t *testing.T) {
 	}
 }
 
-// Who is logged in stays who it is: a key in the request changes nothing, good
-// or bad.
-func TestFlaskLoginComesBeforeRequestLoaders(t *testing.T) {
+// A key in the request has the last word, good or bad; without one it is who is
+// logged in.
+func TestFlaskRequestLoadersComeBeforeTheLogin(t *testing.T) {
 	app, _ := flaskApp(t, flaskKeys)
 	u, err := app.Store.FindUser(t.Context(), "mike")
 	if err != nil {
@@ -928,8 +928,8 @@ func TestFlaskLoginComesBeforeRequestLoaders(t *testing.T) {
 	}
 	c := app.Client(t)
 	c.Post("/as/plain")
-	for _, id := range []string{"", u.ID, "9000"} {
-		expectState(t, c, flaskKey(id), "susan fresh")
+	for id, want := range map[string]string{"": "susan fresh", u.ID: "mike stale", "9000": "nobody"} {
+		expectState(t, c, flaskKey(id), want)
 	}
 }
 
