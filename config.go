@@ -96,8 +96,10 @@ type Config struct {
 	// the request.
 	Message func(r *http.Request, reason error) Flash
 
-	// RequestLoaders find the user of a request that has no login, such as from
-	// an API token in its header. They are asked in this order.
+	// RequestLoaders find the user of a request that brings credentials of its own,
+	// such as an API token in its header. They are asked in this order, before the
+	// session. With a loader of the application's own, a request that asks for
+	// neither the user nor the session does not put IdleTimeout off.
 	RequestLoaders []RequestLoader
 
 	// MaxSessions is how many logins a user may have at the same time, and how
