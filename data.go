@@ -56,7 +56,7 @@ func (p *keyProbe) Value(key any) any {
 
 // scs returns scs's own state, and makes it from the record at first use.
 func (s *state) scs() any {
-	s.settle()
+	s.settle(true)
 	s.values.Lock()
 	defer s.values.Unlock()
 	if s.scsReady {

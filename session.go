@@ -199,7 +199,7 @@ func (c *innerContext) Value(key any) any {
 func (c *Core) stateOf(ctx context.Context) *state {
 	s := c.requestOf(ctx)
 	if s != nil {
-		s.settle()
+		s.settle(false)
 	}
 	return s
 }
@@ -339,13 +339,19 @@ func (s *state) identify() error {
 			return s.failed
 		}
 	}
+	s.op.Lock()
+	if s.failed != nil { // the loaders', before
+		s.failed, s.ended, s.unread = nil, false, false
+	}
+	s.op.Unlock()
 	s.identified.Store(true)
 	return nil
 }
 
 // settle is identify for callers that cannot return its error. The request is then
-// nobody's until its end, and answered by the error.
-func (s *state) settle() {
+// answered by the error, unless somebody who asks again is told, or has better luck;
+// after final nobody asks again.
+func (s *state) settle(final bool) {
 	if s.identified.Load() {
 		return
 	}
@@ -354,11 +360,15 @@ func (s *state) settle() {
 	if s.identified.Load() {
 		return
 	}
-	if err := s.identify(); err != nil {
-		s.fail(err)
-		s.op.Lock()
-		s.unread = true
-		s.op.Unlock()
+	err := s.identify()
+	if err == nil {
+		return
+	}
+	s.op.Lock()
+	s.failed, s.ended, s.unread = err, true, true
+	s.op.Unlock()
+	if final {
+		s.identified.Store(true)
 	}
 }
 
