@@ -176,16 +176,24 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) error {
 
 // BearerLoader finds users by an API token that NewAPIToken made, in the header
 // Authorization: Bearer (RFC 6750), and never in the URL.
-func BearerLoader() RequestLoader { return RequestLoader{Load: loadBearer, Challenge: "Bearer"} }
+// Every request with this scheme is the loader's: what is no such token is a wrong
+// one.
+func BearerLoader() RequestLoader {
+	return RequestLoader{Load: loadBearer, Challenge: schemeBearer, scheme: schemeBearer}
+}
+
+const schemeBearer = "Bearer"
 
 func loadBearer(c *Core, r *http.Request) (Grant, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	token = strings.TrimLeft(token, " ")
-	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+tokenLength {
+	token, found := credentials(r, schemeBearer)
+	if !found {
 		return Grant{}, nil
 	}
-	ctx := r.Context()
 	wrong := Grant{Method: methodAPIToken}
+	if !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+tokenLength {
+		return wrong, ErrInvalidCredentials
+	}
+	ctx := r.Context()
 	record, err := c.records.GetRecord(ctx, kindAPIToken, tokenKey(token))
 	if unlessNotFound(err) != nil {
 		return Grant{}, err

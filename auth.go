@@ -166,7 +166,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions}
-	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.isBasic }) {
+	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}
 	if store == nil && cfg.RequireVerified {

@@ -42,7 +42,7 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	if c.cfg.Breaches == nil {
 		return false, nil
 	}
-	s, asked := c.stateOf(ctx), NewSecret(password)
+	s, asked := c.requestOf(ctx), NewSecret(password)
 	if s != nil {
 		s.op.Lock()
 		same, breached := s.breachAsked.Equal(asked), s.breached

@@ -63,7 +63,8 @@ type Config struct {
 
 	// LoginURLs are further login pages, by the path that they are for: with
 	// {"/admin": "/admin/login"} RequireLogin sends who wants /admin, or anything
-	// below it, there. The longest path that fits counts.
+	// below it, there. The longest path that fits counts. Paths are those that the
+	// browser asks for, also below http.StripPrefix.
 	LoginURLs map[string]string
 
 	// RefreshURL is where RequireFresh sends browsers, to show the password
@@ -95,14 +96,10 @@ type Config struct {
 	// the request.
 	Message func(r *http.Request, reason error) Flash
 
-	// ExemptMethods are methods that RequireLogin, RequireFresh, RequireVerified
-	// and RequireScope let pass without a look, in capitals: OPTIONS by default,
-	// which browsers send before cross-origin requests and without cookies. An
-	// empty list that is not nil exempts none.
-	ExemptMethods []string
-
-	// RequestLoaders find the user of a request that has no login, such as from
-	// an API token in its header. They are asked in this order.
+	// RequestLoaders find the user of a request that brings credentials of its own,
+	// such as an API token in its header. They are asked in this order, before the
+	// session. With a loader of the application's own, a request that asks for
+	// neither the user nor the session does not put IdleTimeout off.
 	RequestLoaders []RequestLoader
 
 	// MaxSessions is how many logins a user may have at the same time, and how
@@ -170,7 +167,8 @@ type Config struct {
 	Origins []string
 
 	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
-	// cross-origin check, such as webhooks that authenticate each request. The
+	// cross-origin check, such as webhooks that authenticate each request. They are
+	// compared with the path that was asked for, also below http.StripPrefix. The
 	// login and the refresh page may not be among them.
 	CrossOriginBypass []string
 
@@ -232,9 +230,9 @@ type Config struct {
 
 	// ErrorPage, if set, writes the answer to a request that failed (see
 	// Manager.Error for when), in place of a line of plain text. Cache-Control, and
-	// Retry-After, WWW-Authenticate or HX-Redirect where they belong, are set;
-	// it must write Content-Type, status and body. err is for the log and not
-	// for the client.
+	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
+	// belong, are set; it must write Content-Type, status and body. err is for the
+	// log and not for the client.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 	// Now is the clock: time.Now by default.
@@ -260,9 +258,6 @@ func (cfg *Config) setDefaults() error {
 	if cfg.Message == nil {
 		cfg.Message = DefaultMessage
 	}
-	if cfg.ExemptMethods == nil {
-		cfg.ExemptMethods = []string{http.MethodOptions}
-	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 100
 	}
@@ -285,14 +280,6 @@ func (cfg *Config) setDefaults() error {
 	}
 	if err := cfg.setURLs(); err != nil {
 		return err
-	}
-	for _, method := range cfg.ExemptMethods {
-		switch {
-		case method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "":
-			return fmt.Errorf("auth: ExemptMethods has %q, which is no method", method)
-		case slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, method):
-			return fmt.Errorf("auth: ExemptMethods has %s, and guards would guard nothing", method)
-		}
 	}
 	proxies, err := proxyPrefixes(cfg.TrustedProxies)
 	if err != nil {
@@ -340,7 +327,7 @@ func (cfg *Config) setURLs() error {
 	if cfg.VerifyURL == "" {
 		cfg.VerifyURL = cfg.besideLogin("verify-email")
 	}
-	cfg.LoginURLs, cfg.ExemptMethods = maps.Clone(cfg.LoginURLs), slices.Clone(cfg.ExemptMethods)
+	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
 	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
 	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
 		if !isPage(page) {

@@ -323,6 +323,27 @@ func TestCrossOriginBypass(t *testing.T) {
 	}
 }
 
+// CrossOriginBypass is about what the browser asks for, not about what a router
+// outside has left of it.
+func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, func(c *auth.Config) {
+		atAppExample(c)
+		c.CrossOriginBypass = []string{"POST /api/hook"}
+	})
+	ran := false
+	h := http.StripPrefix("/api", app.LoadAndSave(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })))
+	for target, passes := range map[string]bool{
+		"/api/hook": true, "/api/hook?x=1": true, "/api/api/hook": false, "/api/other": false, "/api//hook": false, "/api/x/../hook": false,
+	} {
+		ran = false
+		w := direct(t, h, "POST", target, http.Header{"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}})
+		if ran != passes || (w.Code == http.StatusOK) != passes {
+			t.Errorf("%s: %d, and the handler ran: %v", target, w.Code, ran)
+		}
+	}
+}
+
 // Other routers decode the path before they look at it, and may clean it: for
 // them a pattern must not open more than it says.
 func TestCrossOriginBypassWithOtherRouters(t *testing.T) {

@@ -56,6 +56,7 @@ func (p *keyProbe) Value(key any) any {
 
 // scs returns scs's own state, and makes it from the record at first use.
 func (s *state) scs() any {
+	s.settle(true)
 	s.values.Lock()
 	defer s.values.Unlock()
 	if s.scsReady {
@@ -117,7 +118,7 @@ func (s *state) save(ctx context.Context, encoded string) error {
 func (s *state) write(ctx context.Context, changes []change) error {
 	for range maxConflicts {
 		switch {
-		case s.ended, s.cur == nil && s.grant != nil: // a client that sends a token with each request keeps nothing
+		case s.ended, s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
 			return nil
 		case s.cur == nil && s.committed:
 			return ErrHeaderWritten

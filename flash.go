@@ -69,7 +69,7 @@ func (s *state) flashes() []Flash {
 		return s.flash
 	}
 	s.flashRead = true
-	cookie, _ := cookieOf(s.request, s.core.cookies.flash)
+	cookie, _ := s.sent(s.core.cookies.flash)
 	content, ok := s.core.secrets.open(purposeFlash, cookie)
 	if !ok {
 		return nil

@@ -8,27 +8,44 @@ import (
 	"strings"
 )
 
-// A RequestLoader finds the user of a request that brings credentials of its
-// own, as the clients of an API do, and has no login. Such a request sets no
-// cookie, whatever is put into its session, and is never fresh. The user is
-// loaded and checked as that of a session is: a loader cannot let in who is
-// disabled.
+// A RequestLoader finds the user of a request that brings credentials of its own,
+// as the clients of an API do. If a loader knows the credentials, its verdict is
+// final: the user is the one that it found, or nobody, and never that of a cookie
+// in the same request. Such a request reads and writes no session: session data is
+// empty and what is put there is dropped, flash messages too; no cookie is read or
+// set, and nothing is fresh. Only LoginUser makes it a request with a login.
+//
+// The user is loaded and checked as that of a session is: a loader cannot let in
+// who is disabled. No credentials exempt a request from the cross-origin check.
 type RequestLoader struct {
-	// Load returns who makes the request, or the zero Grant if it has none of
-	// the credentials that the loader knows; then the next loader is asked. An
-	// error that wraps ErrLoginRefused says that they are wrong, which is an event
-	// (with the UserID and Method of the Grant, if they are known): the request is
-	// nobody's, unless the next loader knows better. Any other error is a failure:
-	// the request ends in a 5xx. It is called once for a request, and only if
-	// somebody asks who the user is. In the context of r there is no session.
+	// Load returns who makes the request. It has three answers:
+	//
+	//   - A Grant with a UserID, if the credentials are right.
+	//   - An error that wraps ErrLoginRefused, if the request has credentials of
+	//     the loader's kind and they are wrong or malformed. The request is then
+	//     nobody's, guards answer 401, and there is an event (with the UserID and
+	//     Method of the Grant, if they are known).
+	//   - A Grant without a UserID and no error, if the request has none of the
+	//     credentials that the loader knows. Then the next loader is asked, and
+	//     after the last one the session.
+	//
+	// Any other error is a failure: the request ends in a 5xx. Load is called once
+	// for a request, and only if somebody asks who the user is or uses the session.
+	// In the context of r there is no session. A Load that parses a form reads the
+	// body, which the handler then cannot read.
 	Load func(c *Core, r *http.Request) (Grant, error)
 
 	// Challenge, if set, is what 401 says in WWW-Authenticate to clients that
 	// are no browsers: Bearer.
 	Challenge string
 
-	isBasic bool // Authenticate makes the event
+	// scheme, if set, is the one of the Authorization header that Load reads, and
+	// nothing else: without it there is nothing to ask.
+	scheme string
 }
+
+// schemeBasic is the scheme of BasicLoader, for which Authenticate makes the event.
+const schemeBasic = "Basic"
 
 // A Grant is what a RequestLoader found.
 type Grant struct {
@@ -73,13 +90,17 @@ func (g *Grant) token() string {
 // application; quotes, backslashes and line breaks are left out of it.
 func BasicLoader(realm string) RequestLoader {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
-	return RequestLoader{Load: loadBasic, Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, isBasic: true}
+	return RequestLoader{Load: loadBasic, Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}
 }
 
 func loadBasic(c *Core, r *http.Request) (Grant, error) {
-	login, password, ok := r.BasicAuth()
-	if !ok {
+	text, found := credentials(r, schemeBasic)
+	if !found {
 		return Grant{}, nil
+	}
+	login, password, ok := r.BasicAuth()
+	if text == "" || !ok {
+		return Grant{Method: methodPassword}, ErrInvalidCredentials
 	}
 	user, err := c.Authenticate(r.Context(), login, password)
 	if err != nil {
@@ -89,23 +110,58 @@ func loadBasic(c *Core, r *http.Request) (Grant, error) {
 	return Grant{UserID: a.ID, Method: methodPassword, Stamp: a.Stamp, bound: true}, nil
 }
 
-// askLoaders takes the user of the first request loader that knows one.
-func (s *state) askLoaders() error {
-	c := s.core
-	if len(c.cfg.RequestLoaders) == 0 {
-		return nil
+// mayBeOwn reports whether a request loader may know the request's credentials: if
+// not, none has to be asked.
+func (s *state) mayBeOwn() bool {
+	for _, loader := range s.core.cfg.RequestLoaders {
+		if loader.scheme == "" {
+			return true
+		}
+		if _, found := credentials(s.request, loader.scheme); found {
+			return true
+		}
 	}
-	r := s.request.WithContext(&s.inner)
+	return false
+}
+
+// credentials returns what a request's Authorization header has for a scheme, and
+// whether it names the scheme. Of several headers none is any good.
+func credentials(r *http.Request, scheme string) (text string, found bool) {
+	lines := r.Header["Authorization"]
+	for _, line := range lines {
+		end := strings.IndexAny(line+" ", " \t")
+		if !strings.EqualFold(line[:end], scheme) {
+			continue
+		}
+		if len(lines) > 1 {
+			return "", true
+		}
+		return strings.TrimLeft(line[end:], " "), true
+	}
+	return "", false
+}
+
+// askLoaders asks for the user of the request's own credentials, and reports
+// whether it has some: the first loader that knows them has the last word. The
+// caller holds loading.
+func (s *state) askLoaders() (own bool, err error) {
+	c := s.core
+	if !s.mayBeOwn() {
+		return false, nil
+	}
+	r, sent := s.request.WithContext(&s.inner), *s.target()
+	r.URL = &sent // a router may have changed the other
+	defer handBack(r, s.request)
 	for _, loader := range c.cfg.RequestLoaders {
 		grant, err := loader.Load(c, r)
 		switch {
 		case errors.Is(err, ErrLoginRefused):
-			s.refuseGrant(EventLoginFailed, grant, err, loader.isBasic)
-			continue
+			s.refuseGrant(EventLoginFailed, grant, err, loader.scheme == schemeBasic)
+			return true, nil
 		case err == nil && grant.UserID == "":
 			continue
 		case err != nil:
-			return err
+			return false, err
 		}
 		user, err := c.users.load(&s.inner, grant.UserID)
 		switch {
@@ -114,31 +170,30 @@ func (s *state) askLoaders() error {
 				err = invalid(grant.Stamp.Reveal(), user)
 			}
 		case !errors.Is(err, ErrUserNotFound):
-			return err
+			return false, err
 		}
 		if err != nil {
 			s.refuseGrant(EventLoginRefused, grant, err, false)
-			continue
+			return true, nil
 		}
+		grant.Scopes = slices.Clone(grant.Scopes)
 		s.op.Lock()
-		if !s.cur.isLogin() && !s.userKnown {
-			grant.Scopes = slices.Clone(grant.Scopes)
-			s.user, s.userKnown, s.grant = user, true, &grant
-		}
+		s.own, s.user, s.userKnown, s.grant = true, user, true, &grant
 		s.op.Unlock()
-		return nil
+		return true, nil
 	}
-	return nil
+	return false, nil
 }
 
-// refuseGrant notes that the request has brought credentials that are no good.
+// refuseGrant notes that the request has brought credentials that are no good, so
+// that it is nobody's.
 func (s *state) refuseGrant(kind EventKind, g Grant, err error, told bool) {
 	if !told {
 		s.note(Event{Kind: kind, UserID: g.UserID, Method: g.Method, Err: err})
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.refused = true
+	s.own, s.userKnown = true, true
 }
 
 // A scopeKey is for the scope that a guard has asked for, in the context of what
@@ -160,7 +215,9 @@ func (s *state) outOfScope(ctx context.Context) bool {
 func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), scopeKey{c}, scope)))
+			scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{c}, scope))
+			defer handBack(scoped, r)
+			next.ServeHTTP(w, scoped)
 		})
 		return c.guard(inside, c.denyScope, func(ctx context.Context) error { return c.hasScope(ctx, scope, false) })
 	}

@@ -336,7 +336,7 @@ func (s *state) revoked(userID string) {
 		s.deleteCookie(s.core.cookies.remember)
 	}
 	if own || s.grant != nil && s.grant.UserID == userID {
-		s.user, s.userKnown, s.resumed, s.asked = nil, true, true, true
+		s.user, s.userKnown, s.resumed = nil, true, true
 	}
 	s.op.Unlock()
 	if own {
@@ -404,7 +404,7 @@ func (s *state) end() error {
 	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
-	s.resumed, s.asked = true, true
+	s.resumed = true
 	return nil
 }
 

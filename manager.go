@@ -353,13 +353,18 @@ func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
 // that may change something (so a CORS middleware goes outside, and webhooks,
 // which say no origin, pass), reads the session of the cookie, and writes what
 // changed before the response's header goes out.
+//
+// The handler gets a copy of the request. Temporary files of a multipart form that
+// was parsed in this copy are removed at the end. If a middleware inside makes a
+// copy of its own (r.WithContext) and parses the form there, it has to remove them:
+// defer r.MultipartForm.RemoveAll().
 func (m *Manager[U]) LoadAndSave(next http.Handler) http.Handler { return m.core.LoadAndSave(next) }
 
-// RequireLogin guards a handler: next runs only for a user who is logged in, or
-// for a method in Config.ExemptMethods (OPTIONS by default), with nobody as the
-// user. A pattern with its method ("GET /profile") lets none of those through.
-// Others are sent to Config.LoginURL with the page they wanted in the query as
-// next; see Error for what is not a browser.
+// RequireLogin guards a handler: next runs only for a user who is logged in. All
+// guards guard every method, OPTIONS and HEAD included; a CORS middleware outside
+// LoadAndSave answers preflight requests. Other requests are sent to
+// Config.LoginURL with the page they wanted in the query as next; see Error for
+// clients that are not browsers.
 func (m *Manager[U]) RequireLogin(next http.Handler) http.Handler { return m.core.RequireLogin(next) }
 
 // RequireFresh guards a handler for users who have shown who they are in this
@@ -506,10 +511,18 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 // send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
 // a message, and with the page it wanted in the query as next (or in a cookie: see
 // Config.NextInCookie). That is the page it asked for, or, for a request that
-// may change something, the page of this site that the request came from. An
-// htmx request gets HX-Redirect with the status; a client that does not want HTML,
-// or that has sent credentials in a header, gets the status alone. Errors are
-// answered by their status:
+// may change something, the page of this site that the request came from.
+//
+// A script that asks for a part of a page is told to load the login page as a whole
+// page. The next is then the page that the user is on: HX-Current-URL, or Referer.
+//
+//   - htmx (HX-Request), also with hx-boost, gets HX-Redirect with the status.
+//   - Inertia (X-Inertia) gets 409 Conflict with X-Inertia-Location.
+//   - A frame of Turbo's (Turbo-Frame) gets the status with a small page, not
+//     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
+//
+// A client that does not want HTML, or that has sent credentials in a header, gets
+// the status alone. Errors are answered by their status:
 //
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -14,7 +15,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,23 +23,27 @@ import (
 // LoadAndSave is Manager.LoadAndSave.
 func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.stateOf(r.Context()) != nil { // wrapped twice
+		if c.requestOf(r.Context()) != nil { // wrapped twice
 			next.ServeHTTP(w, r)
 			return
 		}
-		s, r := c.newState(w, r)
-		rw := &s.writer
-		if !c.origins.allows(r) {
+		s, sent := c.newState(w, r), r
+		rw, r := &s.writer, s.served
+		defer handBack(r, sent)
+		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
-			s.failed, s.ended = err, true // whoever asks who it is
+			s.fail(err) // for whoever asks who it is
 			c.event(&s.ctx, Event{Kind: EventCrossOrigin, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
-		err := s.load()
-		if err != nil {
-			s.failed, s.ended = err, true // the error page may ask who it is for, and who hears of it
+		var err error
+		if !s.mayBeOwn() {
+			if err = s.load(); err != nil {
+				s.fail(err) // the error page may ask who it is for, and who hears of it
+			}
+			s.identified.Store(true)
 		}
 		s.suspectForwarded()
 		s.emit()
@@ -52,17 +56,37 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	})
 }
 
-// newState returns the state of a request, and the request with it.
-func (c *Core) newState(w http.ResponseWriter, r *http.Request) (*state, *http.Request) {
+// newState returns the state of a request.
+func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
+	if r.Trailer == nil && len(r.TransferEncoding) > 0 {
+		r.Trailer = http.Header{} // else the server would make it when the body was read, and our copy would have none
+	}
 	s := &state{core: c, request: r, forwarded: r.Header["X-Forwarded-For"]}
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
-	r = r.WithContext(&s.ctx)
+	s.served = r.WithContext(&s.ctx)
+	if r.RequestURI == "" && r.URL != nil { // no server made it
+		u := *r.URL
+		s.url = &u
+	}
 	s.writer.ResponseWriter, s.writer.state = w, s
 	if len(w.Header()) > 0 {
 		s.writer.before = w.Header().Clone()
 	}
-	return s, r
+	return s
+}
+
+// handBack does for a copy of a request, when it has been served, what net/http
+// does for its own: it removes the temporary files of a multipart form that was
+// parsed on the way, also after a panic. And it tells those outside which pattern
+// an http.ServeMux inside has found. Nobody can do so for copies that others make.
+func handBack(served, sent *http.Request) {
+	if form := served.MultipartForm; form != nil && form != sent.MultipartForm {
+		_ = form.RemoveAll()
+	}
+	if served.Pattern != sent.Pattern {
+		sent.Pattern = served.Pattern
+	}
 }
 
 // A responseWriter commits the session before the header goes out.
@@ -87,7 +111,7 @@ func (w *responseWriter) start() {
 	clear(h)
 	maps.Copy(h, w.before)
 	s := w.state
-	s.core.fail(w.ResponseWriter, s.request.WithContext(&s.ctx), statusOf(w.failed), w.failed)
+	s.core.fail(w.ResponseWriter, s.served, statusOf(w.failed), w.failed)
 }
 
 func (w *responseWriter) WriteHeader(status int) {
@@ -97,10 +121,23 @@ func (w *responseWriter) WriteHeader(status int) {
 	}
 	again := w.started
 	if w.start(); w.failed == nil {
+		if status == http.StatusRequestEntityTooLarge {
+			tooLarge(w.ResponseWriter)
+		}
 		w.ResponseWriter.WriteHeader(status) // which complains about a second call
 	} else if again {
 		w.state.core.cfg.Logger.Debug("auth: WriteHeader after an error page")
 	}
+}
+
+// tooLarge tells the server that the request's body is too large, so that it reads
+// no more of it and closes the connection. http.MaxBytesReader calls an unexported
+// method for that if its writer is the server's own, and no other type can have
+// that method, nor does it look at Unwrap. So a reader that is over its limit is
+// made to call it, when the handler's answer says what the reader told it.
+func tooLarge(w http.ResponseWriter) {
+	over := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = over.Read(make([]byte, 1))
 }
 
 func (w *responseWriter) Write(b []byte) (int, error) {
@@ -146,13 +183,9 @@ func (c *Core) RequireLogin(next http.Handler) http.Handler {
 }
 
 // guard is a handler that lets only those requests through to next that check
-// has nothing against, and has the others answered by deny.
+// has nothing against, whatever their method, and has the others answered by deny.
 func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), check func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if slices.Contains(c.cfg.ExemptMethods, r.Method) {
-			next.ServeHTTP(w, r)
-			return
-		}
 		if err := check(r.Context()); err != nil {
 			if errors.Is(err, ErrNotLoggedIn) || errors.Is(err, ErrNotFresh) || errors.Is(err, ErrUnverified) || errors.Is(err, ErrScope) {
 				c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})
@@ -167,7 +200,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 // known is the ID of the user who makes the request, as far as it has been
 // found out.
 func (c *Core) known(ctx context.Context) string {
-	s := c.stateOf(ctx)
+	s := c.requestOf(ctx)
 	if s == nil {
 		return ""
 	}
@@ -181,7 +214,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	var page string
 	switch {
 	case errors.Is(err, ErrNotLoggedIn):
-		page = c.cfg.loginURL(r.URL.Path)
+		page = c.cfg.loginURL(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
 		page = c.cfg.RefreshURL
 	case errors.Is(err, ErrUnverified):
@@ -189,18 +222,86 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	switch next := nextOf(r); {
-	case page == "", !wantsHTML(r) && r.Header.Get("HX-Request") != "true", c.hasCredentials(r):
+	client := clientKind(r)
+	if page == "" || client == clientAPI || c.hasCredentials(r) {
 		c.fail(w, r, statusOf(err), err)
-	case r.Header.Get("HX-Request") == "true":
+		return
+	}
+	switch client {
+	case clientHTMX:
 		h.Set("HX-Redirect", c.send(r, page, c.nextOfPage(r.Header.Get("HX-Current-URL")), err))
 		c.fail(w, r, statusOf(err), err)
+	case clientInertia:
+		h.Set("X-Inertia-Location", c.send(r, page, c.nextOfPage(r.Header.Get("Referer")), err))
+		c.fail(w, r, http.StatusConflict, err)
+	case clientFrame:
+		leaveFrame(w, statusOf(err), c.send(r, page, c.nextOfPage(r.Header.Get("Referer")), err))
 	default:
-		if isUnsafe(r.Method) {
+		sent := c.asSent(r)
+		next := nextOf(sent.Method, c.targetOf(r))
+		if isUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
 		redirect(w, c.send(r, page, next, err))
 	}
+}
+
+// The kinds of clients, by how they can be sent to another page.
+const (
+	clientAPI     = iota // not at all
+	clientBrowser        // by a redirect
+	clientHTMX           // by HX-Redirect, with any status
+	clientInertia        // by X-Inertia-Location, with 409 Conflict
+	clientFrame          // a frame of Turbo's: by leaveFrame
+)
+
+// clientKind tells which kind of client makes a request. A script that followed a
+// redirect would put the login page where a part of a page belongs. When htmx
+// restores a page from the history it looks at no HX-Redirect, and shows what it
+// was redirected to as the whole page.
+func clientKind(r *http.Request) int {
+	h := r.Header
+	switch {
+	case h.Get("HX-History-Restore-Request") == "true":
+		return clientBrowser
+	case h.Get("HX-Request") == "true":
+		return clientHTMX
+	case h.Get("X-Inertia") == "true":
+		return clientInertia
+	case !wantsHTML(r):
+		return clientAPI
+	case h.Get("Turbo-Frame") != "":
+		return clientFrame
+	}
+	return clientBrowser
+}
+
+// leaveFrame answers the request of a Turbo frame with a page that Turbo shows in
+// place of the whole page, because it says turbo-visit-control, and that leads to
+// target. A redirect would not do: Turbo looks for the frame in the login page, and
+// where that asks for a reload it is loaded twice, the second time without the
+// message. Turbo would load a page with a status of success again from the frame's
+// own URL.
+func leaveFrame(w http.ResponseWriter, status int, target string) {
+	h := w.Header()
+	setErrorHeaders(h)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Cookie")
+	}
+	w.WriteHeader(status)
+	target = html.EscapeString(target)
+	_, _ = fmt.Fprintf(w, `<!DOCTYPE html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="turbo-visit-control" content="reload">
+<meta http-equiv="refresh" content="0; url=%s">
+<title>%s</title>
+</head>
+<body><a href="%s" data-turbo="false">%s</a></body>
+</html>
+`, target, http.StatusText(status), target, http.StatusText(status))
 }
 
 // isOurPage reports whether a next is for a login page, the refresh page or the
@@ -220,19 +321,16 @@ func (c *Core) isOurPage(next Next) bool {
 }
 
 // hasCredentials reports whether a request has brought its own, so that no page
-// is of use to it.
+// is of use to it. An Authorization header that no loader knows says so of a
+// program, and nothing of a browser.
 func (c *Core) hasCredentials(r *http.Request) bool {
 	if len(c.cfg.RequestLoaders) == 0 {
 		return false
 	}
-	if s := c.stateOf(r.Context()); s != nil {
-		s.op.Lock()
-		defer s.op.Unlock()
-		if s.grant != nil || s.refused {
-			return true
-		}
+	if s := c.stateOf(r.Context()); s != nil && s.own {
+		return true
 	}
-	return r.Header.Get("Authorization") != ""
+	return r.Header.Get("Authorization") != "" && !strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // send prepares to send a browser to one of these pages, and returns its URL.
@@ -327,7 +425,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 			level = slog.LevelInfo
 		}
 		c.cfg.Logger.LogAttrs(r.Context(), level, "auth: request failed",
-			slog.Int("status", status), slog.String("method", cut(r.Method, 20)), slog.String("path", cut(r.URL.Path, 200)),
+			slog.Int("status", status), slog.String("method", cut(c.asSent(r).Method, 20)), slog.String("path", cut(c.targetOf(r).Path, 200)),
 			slog.Any("error", err))
 	}
 	h := w.Header()
@@ -353,17 +451,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 		return
 	}
 	text := http.StatusText(status)
-	h.Set("X-Content-Type-Options", "nosniff")
-	for name, value := range map[string]string{ // unless the application has its own
-		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		"Referrer-Policy":              "no-referrer",
-		"Cross-Origin-Opener-Policy":   "same-origin",
-		"Cross-Origin-Resource-Policy": "same-origin",
-	} {
-		if h.Get(name) == "" {
-			h.Set(name, value)
-		}
-	}
+	setErrorHeaders(h)
 	if !wantsHTML(r) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -373,6 +461,22 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, text)
+}
+
+// setErrorHeaders sets the headers that our error pages have, unless the
+// application has its own.
+func setErrorHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	for name, value := range map[string]string{
+		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
 }
 
 // cookies are the names of the cookies, and the attributes they all have.
@@ -508,7 +612,7 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 // opens reports whether a form on a page of ours may come from anywhere.
 func (o originCheck) opens(base *url.URL, page string) bool {
 	u, err := base.Parse(page)
-	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, URL: u, Host: u.Host})
+	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, Host: u.Host}, u)
 }
 
 // isUnsafe reports whether a request with this method may change something.
@@ -516,9 +620,10 @@ func isUnsafe(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// allows reports whether the request may come from where it comes from.
-func (o originCheck) allows(r *http.Request) bool {
-	if !isUnsafe(r.Method) || o.bypasses(r) {
+// allows reports whether a request for target that may change something passes
+// the cross-origin check.
+func (o originCheck) allows(r *http.Request, target *url.URL) bool {
+	if o.bypasses(r, target) {
 		return true
 	}
 	if o.protection.Check(r) != nil {
@@ -534,10 +639,10 @@ func (o originCheck) allows(r *http.Request) bool {
 // bypasses reports whether the request matches one of CrossOriginBypass. A path
 // that another router could read in another way (an escaped slash, a dot
 // segment) matches none.
-func (o originCheck) bypasses(r *http.Request) bool {
-	if p := r.URL.Path; r.URL.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
+func (o originCheck) bypasses(r *http.Request, target *url.URL) bool {
+	if p := target.Path; target.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
 		return false
 	}
-	h, _ := o.bypass.Handler(r)
+	h, _ := o.bypass.Handler(&http.Request{Method: r.Method, URL: target, Host: r.Host})
 	return h == bypassed{}
 }

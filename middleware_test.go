@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -333,6 +335,197 @@ func TestReadFrom(t *testing.T) {
 	r := app.Client(t).Do(http.MethodGet, "/file", nil, http.Header{"Range": {"bytes=5-9"}})
 	if r.StatusCode != http.StatusPartialContent || r.Text != "56789" {
 		t.Errorf("range: %s %q", r.Status, r.Text)
+	}
+}
+
+// upload is a request with a form that goes to a file when it is parsed.
+func upload(t *testing.T, method, target string) *http.Request {
+	t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("file", "file")
+	if err == nil {
+		_, err = file.Write(make([]byte, 64<<10))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = form.Close()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	return r
+}
+
+// parse puts the file of an upload on disk, and looks whether it is there.
+func parse(t *testing.T, dir string, r *http.Request) {
+	if err := r.ParseMultipartForm(1); err != nil {
+		t.Errorf("ParseMultipartForm: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) == 0 {
+		t.Errorf("the form made %d files, %v", len(files), err)
+	}
+}
+
+// net/http removes the temporary files of its own request. What LoadAndSave hands
+// on is a copy, and so is what a guard or a loader of ours gets.
+func TestTemporaryFilesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	loader := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		if r.Header.Get("X-Form") != "" {
+			parse(t, dir, r)
+		}
+		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+	}}
+	app, store := faultyApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{loader}
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			parse(t, dir, r)
+			w.WriteHeader(status)
+		}
+	})
+	u := app.Create(t, "susan", false)
+	parses := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { parse(t, dir, r) })
+	asks := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) })
+	panics := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		parse(t, dir, r)
+		panic(http.ErrAbortHandler)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/{page}", parses)
+	outside := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			parse(t, dir, r)
+			next.ServeHTTP(w, r)
+			if _, err := r.MultipartForm.File["file"][0].Open(); err != nil {
+				t.Errorf("what was parsed outside is gone: %v", err)
+			}
+			_ = r.MultipartForm.RemoveAll()
+		})
+	}
+	for name, test := range map[string]struct {
+		handler http.Handler
+		header  http.Header
+		breaks  bool
+	}{
+		"a handler":              {handler: app.LoadAndSave(parses)},
+		"a panic":                {handler: app.LoadAndSave(panics)},
+		"a mux":                  {handler: app.LoadAndSave(mux)},
+		"RequireLogin":           {handler: app.LoadAndSave(app.RequireLogin(parses)), header: http.Header{"X-User": {u.ID}}},
+		"RequireScope":           {handler: app.LoadAndSave(app.RequireScope("read")(parses)), header: http.Header{"X-User": {u.ID}}},
+		"a panic below a scope":  {handler: app.LoadAndSave(app.RequireScope("read")(panics)), header: http.Header{"X-User": {u.ID}}},
+		"a loader":               {handler: app.LoadAndSave(asks), header: http.Header{"X-Form": {"1"}}},
+		"an error page":          {handler: app.LoadAndSave(parses), header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+		"a commit that fails":    {handler: app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "v") })), breaks: true},
+		"below StripPrefix":      {handler: http.StripPrefix("/x", app.LoadAndSave(parses))},
+		"parsed outside":         {handler: outside(app.LoadAndSave(asks))},
+		"parsed outside, panics": {handler: recovering(outside(app.LoadAndSave(parses)))},
+	} {
+		store.breakOn()
+		if test.breaks {
+			store.breakOn("InsertRecord")
+		}
+		r := upload(t, http.MethodPost, "/x")
+		for k, v := range test.header {
+			r.Header[k] = v
+		}
+		func() {
+			defer func() { _ = recover() }()
+			test.handler.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) > 0 {
+			t.Errorf("%s: %d files are left, %v", name, len(files), err)
+		}
+		for _, f := range files {
+			_ = os.Remove(filepath.Join(dir, f.Name()))
+		}
+	}
+}
+
+// http.MaxBytesReader tells net/http's own writer that a body was too large, and the
+// server then closes the connection instead of reading the rest.
+func TestTooLargeClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	read := func(w http.ResponseWriter, r *http.Request) error {
+		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10))
+		return err
+	}
+	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, read(w, r)) })
+	app.Mux.HandleFunc("/own", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		_ = r
+	})
+	app.Mux.HandleFunc("/small", func(w http.ResponseWriter, r *http.Request) {
+		if err := read(w, r); err != nil {
+			t.Error(err)
+		}
+	})
+	other, _ := faultyApp(t, nil)
+	nested := httptest.NewServer(other.LoadAndSave(app.LoadAndSave(app.Mux)))
+	t.Cleanup(nested.Close)
+	for _, base := range []string{app.Server.URL, nested.URL} {
+		for path, closes := range map[string]bool{"/error": true, "/own": true, "/small": false} {
+			body := strings.Repeat("x", 1000)
+			if path == "/small" {
+				body = "x"
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.Close != closes || closes != (res.StatusCode == http.StatusRequestEntityTooLarge) {
+				t.Errorf("%s: %s, and the connection closes: %v", path, res.Status, res.Close)
+			}
+		}
+	}
+}
+
+// The handler's request is a copy. What net/http fills in later, in its own, is seen
+// in the copy, and what a mux finds inside is seen by who logs outside.
+func TestRequestIsSharedWithItsCopy(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
+	app.Mux.HandleFunc("POST /trailer/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		trailers <- r.Trailer
+		if r.Context().Value(http.ServerContextKey) == nil || r.Context().Value(http.LocalAddrContextKey) == nil {
+			t.Error("the server is not in the context")
+		}
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { patterns <- r.Pattern }()
+		app.LoadAndSave(app.Mux).ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	for _, declared := range []string{"Trailer: X-Sum\r\n", ""} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(conn, "POST /trailer/7 HTTP/1.1\r\nHost: app\r\n%sConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 12\r\n\r\n", declared)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		_ = conn.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Fatal(res.Status)
+		}
+		if got := <-trailers; got.Get("X-Sum") != "12" {
+			t.Errorf("%q: the trailer is %v", declared, got)
+		}
+		if got := <-patterns; got != "POST /trailer/{id}" {
+			t.Errorf("the pattern seen outside is %q", got)
+		}
 	}
 }
 
@@ -1182,6 +1375,258 @@ func TestRequireLogin(t *testing.T) {
 			t.Error(err)
 		} else if next := u.Query().Get("next"); next != "" && next != test.path {
 			t.Errorf("%s: next is %q of %q", test.name, next, test.path)
+		}
+	}
+}
+
+// Libraries that load parts of a page by a script are told to load the login page
+// as a whole, and the next is the page that the user is on.
+func TestScriptsLoadTheWholePage(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	var base string
+	page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the part") }
+	for path, guard := range map[string]func(http.Handler) http.Handler{
+		"/part": app.RequireLogin, "/part/fresh": app.RequireFresh(0), "/part/verified": app.RequireVerified, "/part/scope": app.RequireScope("read"),
+	} {
+		app.Mux.Handle(path, guard(http.HandlerFunc(page)))
+	}
+	base = app.Server.URL
+	// What their scripts send.
+	turbo := http.Header{"Turbo-Frame": {"cart"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}}
+	stream := turbo.Clone()
+	stream.Set("Accept", "text/vnd.turbo-stream.html, text/html, application/xhtml+xml")
+	inertia := http.Header{"X-Inertia": {"true"}, "X-Inertia-Version": {"1"}, "X-Requested-With": {"XMLHttpRequest"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}}
+	partial := inertia.Clone()
+	partial.Set("X-Inertia-Partial-Component", "Users")
+	partial.Set("Accept", "application/json")
+	boosted := http.Header{"Hx-Request": {"true"}, "Hx-Boosted": {"true"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}
+	// target is where the answer leads the whole page.
+	target := func(name string, r *testapp.Response) string {
+		h := r.Header
+		switch {
+		case h.Get("HX-Redirect") != "":
+			return h.Get("HX-Redirect")
+		case h.Get("X-Inertia-Location") != "" && r.StatusCode == http.StatusConflict:
+			return h.Get("X-Inertia-Location")
+		case strings.Contains(r.Text, `<meta name="turbo-visit-control" content="reload">`) && r.StatusCode >= 400:
+			_, text, _ := strings.Cut(r.Text, `<meta http-equiv="refresh" content="0; url=`)
+			text, _, ok := strings.Cut(text, `">`)
+			if ok {
+				return html.UnescapeString(text)
+			}
+		}
+		t.Errorf("%s: the answer leads nowhere: %s %v %s", name, r.Status, h, r.Text)
+		return ""
+	}
+	for name, kind := range map[string]struct{ header http.Header }{
+		"Turbo": {turbo}, "Turbo streams": {stream}, "Inertia": {inertia}, "Inertia, partial": {partial}, "hx-boost": {boosted},
+	} {
+		for from, next := range map[string]string{
+			base + "/page?a=1&b=%2F":        "?next=" + url.QueryEscape("/page?a=1&b=%2F"),
+			base + "/page":                  "?next=%2Fpage",
+			base:                            "?next=%2F",
+			base + "/login?next=%2Fpage":    "?next=%2Fpage",
+			"":                              "",
+			"https://evil.example/page":     "",
+			base + "//evil.example/":        "",
+			base + "@evil.example/":         "",
+			base + ".evil.example/page":     "",
+			"javascript:alert(1)":           "",
+			base + "/\"><script>alert(1)</": "",
+		} {
+			for _, method := range []string{"GET", "POST", "DELETE"} {
+				header := kind.header.Clone()
+				if from != "" {
+					header.Set("Referer", from)
+					header.Set("Hx-Current-Url", from)
+				}
+				c := app.Client(t)
+				r := c.Do(method, "/part?x=1", nil, header)
+				got := target(name, r)
+				if strings.Contains(from, "script>") { // it is a path, escaped
+					u, err := url.Parse(got)
+					if err != nil || u.Path != "/login" || strings.Contains(r.Text, "<script") || strings.ContainsAny(u.Query().Get("next"), `"<>`) {
+						t.Errorf("%s from %q: %q\n%s", name, from, got, r.Text)
+					}
+				} else if got != "/login"+next {
+					t.Errorf("%s, %s from %q: leads to %q", name, method, from, got)
+				}
+				if r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" || strings.Contains(r.Text, "part") {
+					t.Errorf("%s, %s: %s %v %s", name, method, r.Status, r.Header, r.Text)
+				}
+				if _, flash := cookieNamed(c, "-flash"); flash == "" {
+					t.Errorf("%s, %s: no message waits for the login page", name, method)
+				}
+			}
+		}
+	}
+	// The other guards do the same.
+	app.Create(t, "susan", false)
+	login := app.Client(t)
+	login.Post("/enter", "login", "susan", "remember", "yes")
+	login.Restart()
+	for path, want := range map[string]string{"/part/fresh": "/refresh?next=%2Fpage", "/part/verified": "/verify-email?next=%2Fpage", "/part/scope": "/login?next=%2Fpage"} {
+		for name, header := range map[string]http.Header{"Turbo": turbo, "Inertia": inertia, "hx-boost": boosted} {
+			h := header.Clone()
+			h.Set("Referer", base+"/page")
+			h.Set("Hx-Current-Url", base+"/page")
+			c := login
+			if path == "/part/scope" {
+				c = app.Client(t)
+				h.Set("Accept", "text/html")
+			}
+			if got := target(name+" "+path, c.Do("GET", path, nil, h)); got != want {
+				t.Errorf("%s, %s: leads to %q", name, path, got)
+			}
+		}
+	}
+}
+
+// htmx restores a page from the history with a request whose answer it shows as the
+// whole page, and whose HX-Redirect it does not look at.
+func TestHistoryIsRestoredAsAPage(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	for _, header := range []http.Header{
+		{"Hx-Request": {"true"}, "Hx-History-Restore-Request": {"true"}, "Hx-Current-Url": {app.Server.URL + "/guarded?a=1"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}},
+		{"Hx-History-Restore-Request": {"true"}, "Sec-Fetch-Dest": {"empty"}},
+	} {
+		r := app.Client(t).Do("GET", "/guarded?a=1", nil, header)
+		if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next=%2Fguarded%3Fa%3D1" || r.Header.Get("HX-Redirect") != "" {
+			t.Errorf("%v: %s %v", header, r.Status, r.Header)
+		}
+	}
+}
+
+// With NextInCookie the URL of the page stays out of what the script is sent to.
+func TestScriptsWithNextInCookie(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	for name, header := range map[string]http.Header{"Turbo": {"Turbo-Frame": {"cart"}}, "Inertia": {"X-Inertia": {"true"}}, "htmx": {"Hx-Request": {"true"}}} {
+		header.Set("Referer", app.Server.URL+"/page?secret=1")
+		header.Set("Hx-Current-Url", app.Server.URL+"/page?secret=1")
+		c := app.Client(t)
+		r := c.Do("GET", "/a", nil, header)
+		if strings.Contains(fmt.Sprint(r.Header, r.Text), "secret") {
+			t.Errorf("%s: %v %s", name, r.Header, r.Text)
+		}
+		if r := c.Post("/take"); r.Text != "/page?secret=1" {
+			t.Errorf("%s: next is %q", name, r.Text)
+		}
+	}
+}
+
+// No method passes a guard: OPTIONS, too, would run the handler with nobody as
+// the user.
+func TestGuardsGuardEveryMethod(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	ran := ""
+	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ran = r.Method
+		_, _ = io.WriteString(w, "the data")
+	})
+	guards := map[string]func(http.Handler) http.Handler{
+		"login": app.RequireLogin, "fresh": app.RequireFresh(0), "verified": app.RequireVerified, "scope": app.RequireScope("read"),
+		"login and fresh": func(h http.Handler) http.Handler { return app.RequireLogin(app.RequireFresh(0)(h)) },
+	}
+	methods := []string{
+		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY",
+		"options", "Options", "OPTIONSX", "MADE-UP", "!", "",
+	}
+	headers := map[string]http.Header{
+		"plain":     {},
+		"a browser": {"Accept": {"text/html"}},
+		"JSON":      {"Accept": {"application/json"}},
+		"preflight": {"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"}},
+		"override":  {"X-Http-Method-Override": {"OPTIONS"}, "X-Method-Override": {"OPTIONS"}},
+	}
+	for name, guard := range guards {
+		h := app.LoadAndSave(guard(data))
+		for _, method := range methods {
+			for kind, header := range headers {
+				if kind == "preflight" && method != "OPTIONS" {
+					continue // which is another site's request
+				}
+				ran = ""
+				app.Events()
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
+				r.Method, r.Header = method, header.Clone()
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if ran != "" || w.Code != http.StatusSeeOther && w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "data") {
+					t.Errorf("%s, %q, %s: %d %q, and the handler ran with %q", name, method, kind, w.Code, w.Body, ran)
+				}
+				if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventDenied {
+					t.Errorf("%s, %q, %s: events %+v", name, method, kind, events)
+				}
+			}
+		}
+	}
+	// Who is logged in gets through with each of them.
+	u := app.Create(t, "susan", false)
+	a := u.Clone()
+	a.EmailVerified = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	c.Login("susan")
+	for name, guard := range guards {
+		for _, method := range methods {
+			if method == "" {
+				continue // which net/http's server takes for none
+			}
+			ran = ""
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
+			r.Method, r.Header = method, cookieHeader(c.Cookies)
+			w := httptest.NewRecorder()
+			app.LoadAndSave(guard(data)).ServeHTTP(w, r)
+			if ran != method || w.Code != http.StatusOK {
+				t.Errorf("%s, %s, logged in: %d, and the handler ran with %q", name, method, w.Code, ran)
+			}
+		}
+	}
+}
+
+// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	app, store := faultyApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app.Create(t, "susan", false)
+	cors := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Origin") == "https://other.example" {
+				h := w.Header()
+				h.Set("Access-Control-Allow-Origin", "https://other.example")
+				h.Set("Access-Control-Allow-Credentials", "true")
+				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+					h.Set("Access-Control-Allow-Methods", "GET, POST")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
+	c := app.Client(t)
+	c.Login("susan")
+	store.calls()
+	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
+	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
+	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.calls()) > 0 {
+		t.Errorf("preflight: %s %v", r.Status, r.Header)
+	}
+	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})
+	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
+	}
+	// What is no preflight, or comes from elsewhere, meets the guard.
+	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
+		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
+			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/binary"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,10 +42,14 @@ func ParseNext(text string) Next {
 }
 
 // NextFrom returns the next of a request: the field of that name in the form,
-// or else in the query.
+// or else in the query. A multipart form counts only if the handler has parsed it
+// before: to look for a next, no upload is read and stored.
 func NextFrom(r *http.Request) Next {
-	if next := r.PostFormValue("next"); r.PostForm.Has("next") {
-		return ParseNext(next)
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/x-www-form-urlencoded" {
+		_ = r.ParseForm() // what could be read of it counts, as in PostFormValue
+	}
+	if r.PostForm.Has("next") {
+		return ParseNext(r.PostForm.Get("next"))
 	}
 	return ParseNext(r.URL.Query().Get("next"))
 }
@@ -58,7 +63,7 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	cookie, has := cookieOf(s.request, c.cookies.next)
+	cookie, has := s.sent(c.cookies.next)
 	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
 		return next
 	}
@@ -93,17 +98,49 @@ func (s *state) sealNext() string {
 	return s.core.secrets.seal(purposeNext, append(until, s.next.target...))
 }
 
-// nextOf returns the page that a request is for, so that it can be asked for
-// again: the zero value for a request that may change something.
-func nextOf(r *http.Request) Next {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+// asSent returns a request as LoadAndSave got it, or the request itself outside:
+// what is inside may have changed the method and the URL.
+func (c *Core) asSent(r *http.Request) *http.Request {
+	if s := c.requestOf(r.Context()); s != nil {
+		return s.request
+	}
+	return r
+}
+
+// targetOf returns the URL that the client asked for, whatever a router
+// (http.StripPrefix) has made of r.URL since.
+func (c *Core) targetOf(r *http.Request) *url.URL {
+	if s := c.requestOf(r.Context()); s != nil {
+		return s.target()
+	}
+	return targetOf(r, r.URL)
+}
+
+func (s *state) target() *url.URL { return targetOf(s.request, s.url) }
+
+// targetOf reads a request's RequestURI as the server did. Without one, and for
+// CONNECT, which asks for no page, the URL is otherwise.
+func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
+	if r.RequestURI == "" {
+		return otherwise
+	}
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && r.Method != http.MethodConnect {
+		return u
+	}
+	return r.URL
+}
+
+// nextOf returns the page at target, so that a request for it can be made again:
+// the zero value for a method that may change something.
+func nextOf(method string, target *url.URL) Next {
+	if method != http.MethodGet && method != http.MethodHead {
 		return Next{}
 	}
-	target := r.URL.EscapedPath()
-	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		target += "?" + escapeQuery(r.URL.RawQuery)
+	page := target.EscapedPath()
+	if target.RawQuery != "" || target.ForceQuery {
+		page += "?" + escapeQuery(target.RawQuery)
 	}
-	return ParseNext(target)
+	return ParseNext(page)
 }
 
 // escapeQuery escapes the bytes that a server accepts in a query and ParseNext

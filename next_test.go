@@ -3,6 +3,7 @@ package auth_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -236,11 +237,143 @@ func TestNextFrom(t *testing.T) {
 			if before {
 				_ = r.PostFormValue("login")
 			}
-			if got := auth.NextFrom(r).String(); got != test.want {
-				t.Errorf("%s (form read before: %v): %q, want %q", test.name, before, got, test.want)
+			want := test.want
+			if !before && strings.HasPrefix(test.kind, "multipart/") {
+				want = auth.ParseNext(r.URL.Query().Get("next")).String() // it is not parsed to look for a next
+			}
+			if got := auth.NextFrom(r).String(); got != want {
+				t.Errorf("%s (form read before: %v): %q, want %q", test.name, before, got, want)
 			}
 			if got := r.PostFormValue("login"); got != test.login {
 				t.Errorf("%s (form read before: %v): afterwards the form's login is %q", test.name, before, got)
+			}
+		}
+	}
+}
+
+// Routers change a request on its way. URLs are made from what the browser sent.
+func TestURLsAreThoseTheBrowserSent(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, func(c *auth.Config) {
+		atAppExample(c)
+		c.LoginURLs = map[string]string{"/admin": "/admin-login", "/dashboard": "/wrong"}
+	})
+	guarded := app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the guarded handler ran") }))
+	changing := func(change func(*http.Request), next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			change(r)
+			next.ServeHTTP(w, r)
+		})
+	}
+	strip := func(next http.Handler) http.Handler { return http.StripPrefix("/admin", next) }
+	mux := http.NewServeMux()
+	mux.Handle("/admin/", strip(guarded))
+	handlers := map[string]http.Handler{
+		"as it is":               app.LoadAndSave(guarded),
+		"StripPrefix inside":     app.LoadAndSave(strip(guarded)),
+		"StripPrefix in a mux":   app.LoadAndSave(mux),
+		"StripPrefix outside":    strip(app.LoadAndSave(guarded)),
+		"StripPrefix twice":      http.StripPrefix("/ad", app.LoadAndSave(http.StripPrefix("min", guarded))),
+		"without LoadAndSave":    strip(changing(func(r *http.Request) {}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, auth.ErrNotLoggedIn) }))),
+		"the path in place":      app.LoadAndSave(changing(func(r *http.Request) { r.URL.Path, r.URL.RawPath = "//evil.example", "" }, guarded)),
+		"the query in place":     app.LoadAndSave(changing(func(r *http.Request) { r.URL.RawQuery = "" }, guarded)),
+		"another URL":            app.LoadAndSave(changing(func(r *http.Request) { r.URL, r.RequestURI = &url.URL{Path: "/x"}, "/y" }, guarded)),
+		"the method, overridden": app.LoadAndSave(changing(func(r *http.Request) { r.Method = http.MethodPost }, guarded)),
+	}
+	for name, h := range handlers {
+		for target, want := range map[string]string{
+			"/admin/dashboard?x=1":              "/admin-login?next=%2Fadmin%2Fdashboard%3Fx%3D1",
+			"/admin/dashboard?":                 "/admin-login?next=%2Fadmin%2Fdashboard%3F",
+			"/admin/a%2Fb%20c":                  "/admin-login?next=%2Fadmin%2Fa%252Fb%2520c",
+			"http://evil.example/admin/x?a=//b": "/admin-login?next=%2Fadmin%2Fx%3Fa%3D%2F%2Fb",
+		} {
+			w := direct(t, h, "GET", target, nil)
+			if w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
+				t.Errorf("%s, %s: %d to %q, want %q", name, target, w.Code, w.Header().Get("Location"), want)
+			}
+			// A client that has no server, as some adapters are.
+			if strings.HasPrefix(target, "/") && name != "StripPrefix outside" && name != "StripPrefix twice" && name != "without LoadAndSave" {
+				r := httptest.NewRequestWithContext(t.Context(), "GET", target, nil)
+				r.RequestURI = ""
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if got := w.Header().Get("Location"); got != want {
+					t.Errorf("%s, %s, no RequestURI: to %q", name, target, got)
+				}
+			}
+		}
+	}
+	// A form that a router takes for a GET is no page to go back to.
+	h := app.LoadAndSave(changing(func(r *http.Request) { r.Method = http.MethodGet }, guarded))
+	if got := direct(t, h, "POST", "/admin/delete", nil).Header().Get("Location"); got != "/admin-login" {
+		t.Errorf("a POST that became a GET: to %q", got)
+	}
+	// The log has the same path.
+	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) }))
+	direct(t, app.LoadAndSave(failing), "GET", "/admin/broken", nil)
+	if !strings.Contains(app.Logs(), "path=/admin/broken") {
+		t.Errorf("the log has another path: %s", app.Logs())
+	}
+	// What leads elsewhere is no next, however it was sent.
+	for _, target := range []string{"//evil.example/x", "/\\evil.example", "http://evil.example//evil.example/x", "/%zz", "*", "/a b"} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/admin/x", nil)
+		r.RequestURI = target
+		w := httptest.NewRecorder()
+		app.LoadAndSave(guarded).ServeHTTP(w, r)
+		u, err := url.Parse(w.Header().Get("Location"))
+		if next := u.Query().Get("next"); err != nil || u.Host != "" || browserHost("https://app.example/login", next) != "app.example" {
+			t.Errorf("%q: to %q", target, w.Header().Get("Location"))
+		}
+	}
+}
+
+// A readBody tells whether somebody has read it.
+type readBody struct {
+	io.Reader
+	read bool
+}
+
+func (b *readBody) Read(p []byte) (int, error) {
+	b.read = true
+	return b.Reader.Read(p)
+}
+
+func (b *readBody) Close() error { return nil }
+
+// To look for a next reads no upload, whatever the method: else each visit of a
+// login page could leave a file. What comes after can read it.
+func TestNextReadsNoUpload(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	var text bytes.Buffer
+	form := multipart.NewWriter(&text)
+	_ = form.WriteField("next", "/form")
+	_ = form.WriteField("login", "susan")
+	_ = form.Close()
+	for name, look := range map[string]func(*http.Request) string{
+		"NextFrom":  func(r *http.Request) string { return auth.NextFrom(r).String() },
+		"View.Next": func(r *http.Request) string { return app.View(r, nil).Next() },
+		"TakeNext":  func(r *http.Request) string { return app.TakeNext(r).String() },
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"} {
+			for _, kind := range []string{form.FormDataContentType(), "multipart/mixed; boundary=x", "Multipart/Form-Data; boundary=" + form.Boundary()} {
+				body := &readBody{Reader: bytes.NewReader(text.Bytes())}
+				r := httptest.NewRequestWithContext(t.Context(), method, "/login?next=/query", nil)
+				r.Body, r.ContentLength = body, int64(text.Len())
+				r.Header.Set("Content-Type", kind)
+				app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if got := look(r); got != "/query" || body.read || r.MultipartForm != nil {
+						t.Errorf("%s, %s, %s: %q, and the body was read: %v", name, method, kind, got, body.read)
+					}
+					if strings.Contains(strings.ToLower(kind), "form-data") {
+						if got := r.FormValue("login"); got != "susan" {
+							t.Errorf("%s, %s: then the form has %q", name, method, got)
+						}
+						if got := look(r); method == "POST" && got != "/form" {
+							t.Errorf("%s, %s: and then next is %q", name, method, got)
+						}
+					}
+				})).ServeHTTP(httptest.NewRecorder(), r)
 			}
 		}
 	}

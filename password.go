@@ -129,7 +129,7 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 
 // Authenticate is Manager.Authenticate.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (User, error) {
-	c.sawLogin(c.stateOf(ctx))
+	c.sawLogin(c.requestOf(ctx))
 	user, id, err := c.authenticate(ctx, login, password)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventLoginFailed, UserID: id, Method: methodPassword, Err: err})
@@ -138,7 +138,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (User, 
 		}
 		return nil, err
 	}
-	if s := c.stateOf(ctx); s != nil {
+	if s := c.requestOf(ctx); s != nil {
 		s.op.Lock()
 		s.proved = id
 		s.op.Unlock()
@@ -273,7 +273,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (b
 		return false, nil
 	}
 	result, reason, err := c.tryPassword(ctx, user, "", password)
-	if s := c.stateOf(ctx); result.ok && s != nil {
+	if s := c.requestOf(ctx); result.ok && s != nil {
 		s.op.Lock()
 		s.proved = user.AuthAccount().ID
 		s.op.Unlock()

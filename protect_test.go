@@ -390,27 +390,30 @@ func TestProtectStrongGuards(t *testing.T) {
 	}
 }
 
-// Request loaders are asked for who has lost a login that way.
+// A request with credentials of its own uses no login, and so ends none that way.
 func TestProtectStrongAsksLoaders(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
-		var mike *testapp.User
+		grant := auth.Grant{}
 		app := newActApp(t, func(c *auth.Config) {
 			c.Protection = auth.ProtectStrong
-			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
-				return auth.Grant{UserID: mike.ID}, nil
-			}}}
+			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return grant, nil }}}
 		})
 		member(t, app.App, "susan", "")
-		mike = member(t, app.App, "mike", "")
+		mike := member(t, app.App, "mike", "")
 		b := newRoamer(app.App)
 		b.enter(t, remember)
 		if who := b.who(t.Context()); who != "susan" {
 			t.Fatal(who)
 		}
+		grant.UserID = mike.ID
 		w := b.from(chromium, home).do(t.Context(), "GET", "/who")
 		if w.Body.String() != "mike" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("%q, cookies %v", w.Body, w.Header()["Set-Cookie"])
+		}
+		grant.UserID = ""
+		if who := b.who(t.Context()); who != "susan" {
+			t.Errorf("afterwards the login is %q", who)
 		}
 	}
 }

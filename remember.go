@@ -204,7 +204,7 @@ func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 
 // remembered reads the request's cookie. ok says that it is one of ours.
 func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
-	cookie, _ := cookieOf(s.request, s.core.cookies.remember)
+	cookie, _ := s.sent(s.core.cookies.remember)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
 	if err != nil || len(b) != rememberSize {
 		return nil, 0, false

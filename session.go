@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -90,13 +92,22 @@ func (c *Core) kept(h *header) time.Time {
 type state struct {
 	core      *Core
 	request   *http.Request  // as it came
+	url       *url.URL       // likewise, if the request has no RequestURI
+	served    *http.Request  // the same request with ctx, which handlers get
 	forwarded []string       // the lines of X-Forwarded-For that it came with
 	ctx       requestContext // its context, with this state in it
 	inner     innerContext   // the same without it
 	writer    responseWriter
 
-	// loading is held while the user is loaded, so that it happens once.
+	// loading is held while the request is identified and the user is loaded, so
+	// that each happens once.
 	loading sync.Mutex
+
+	// identified says that it is known whether the request has credentials of its
+	// own, which is own, and that its session has been read if it has none. The
+	// cookies of a request that has some are not looked at.
+	identified atomic.Bool
+	own        bool
 
 	// op guards what follows, and is held while it is brought in line with the
 	// store. scs has a lock of its own, which is always taken before op.
@@ -119,8 +130,7 @@ type state struct {
 	suspect      bool // the login is used from another client: see Config.Protection
 	committed    bool // the header is written: no cookie can be set any more
 	resumed      bool // the remember cookie has been tried
-	asked        bool // the request loaders have been asked
-	refused      bool // one of them has found credentials that are no good
+	unread       bool // nobody was told that the session could not be read: the answer is an error
 	scoped       bool // CheckScope has let the request through
 	breached     bool // what Config.Breaches said of breachAsked
 	flashRead    bool
@@ -185,8 +195,19 @@ func (c *innerContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// stateOf returns nil outside LoadAndSave.
+// stateOf returns nil outside LoadAndSave. It settles whose the request is, so
+// that its session is known.
 func (c *Core) stateOf(ctx context.Context) *state {
+	s := c.requestOf(ctx)
+	if s != nil {
+		s.settle(false)
+	}
+	return s
+}
+
+// requestOf is stateOf for what does not depend on the session, and so asks no
+// request loader and no store.
+func (c *Core) requestOf(ctx context.Context) *state {
 	s, _ := ctx.Value(stateKey{c}).(*state)
 	return s
 }
@@ -288,9 +309,85 @@ func (s *state) load() error {
 	return nil
 }
 
+// fail notes that nobody can say whose the request is. Nothing is stored any more.
+func (s *state) fail(err error) {
+	s.op.Lock()
+	s.failed, s.ended = err, true
+	s.op.Unlock()
+	s.identified.Store(true)
+}
+
+// identify finds out whether the request has credentials that a request loader
+// knows, and reads its session if it has none. The caller holds loading, and emits.
+// After an error the loaders are asked again by whoever asks next.
+func (s *state) identify() error {
+	if s.identified.Load() {
+		return s.failed
+	}
+	done := false
+	defer func() {
+		if !done { // a loader panicked: the request is nobody's
+			s.op.Lock()
+			s.own, s.userKnown = true, true
+			s.op.Unlock()
+			s.identified.Store(true)
+		}
+	}()
+	own, err := s.askLoaders()
+	done = true
+	if err != nil {
+		return failure{err}
+	}
+	if !own {
+		if err := s.load(); err != nil {
+			s.fail(failure{err})
+			return s.failed
+		}
+	}
+	s.op.Lock()
+	if s.failed != nil { // the loaders', before
+		s.failed, s.ended, s.unread = nil, false, false
+	}
+	s.op.Unlock()
+	s.identified.Store(true)
+	return nil
+}
+
+// settle is identify for callers that cannot return its error. The request is then
+// answered by the error, unless somebody who asks again is told, or has better luck;
+// after final nobody asks again.
+func (s *state) settle(final bool) {
+	if s.identified.Load() {
+		return
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if s.identified.Load() {
+		return
+	}
+	err := s.identify()
+	if err == nil {
+		return
+	}
+	s.op.Lock()
+	s.failed, s.ended, s.unread = err, true, true
+	s.op.Unlock()
+	if final {
+		s.identified.Store(true)
+	}
+}
+
+// sent returns the value of a cookie of the request, and whether it has one.
+func (s *state) sent(name string) (value string, ok bool) {
+	if s.own {
+		return "", false
+	}
+	return cookieOf(s.request, name)
+}
+
 // sentKey returns the key of the record that a cookie of the request names, or "".
 func (s *state) sentKey(cookie string) string {
-	token, _ := cookieOf(s.request, cookie)
+	token, _ := s.sent(cookie)
 	if len(token) != tokenLength {
 		return ""
 	}
@@ -340,7 +437,7 @@ func (s *state) lose() {
 // User is Manager.User.
 func (c *Core) User(ctx context.Context) (User, error) {
 	user, err := c.loadUser(ctx)
-	if err == nil && c.stateOf(ctx).outOfScope(ctx) {
+	if err == nil && c.requestOf(ctx).outOfScope(ctx) {
 		return nil, ErrScope
 	}
 	return user, err
@@ -348,12 +445,9 @@ func (c *Core) User(ctx context.Context) (User, error) {
 
 // loadUser is User for a token of any scope.
 func (c *Core) loadUser(ctx context.Context) (User, error) {
-	s := c.stateOf(ctx)
+	s := c.requestOf(ctx)
 	if s == nil {
 		return nil, ErrNoSession
-	}
-	if s.failed != nil {
-		return nil, s.failed
 	}
 	defer s.emit()
 	user, void, err := s.currentUser(ctx)
@@ -368,6 +462,12 @@ func (c *Core) loadUser(ctx context.Context) (User, error) {
 func (s *state) currentUser(ctx context.Context) (user User, void bool, err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
+	if err := s.identify(); err != nil {
+		s.op.Lock()
+		defer s.op.Unlock()
+		s.varies, s.unread = true, false // the caller is told
+		return nil, false, err
+	}
 	for {
 		s.op.Lock()
 		s.varies = true
@@ -378,16 +478,6 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 			}
 			s.op.Lock()
 			s.resumed = true // not before: who asks again after a failure is not to be told that it is nobody
-			s.op.Unlock()
-			continue
-		}
-		if ask := !s.cur.isLogin() && !s.userKnown && !s.asked && !s.loggedOut; ask {
-			s.op.Unlock()
-			if err := s.askLoaders(); err != nil {
-				return nil, void, failure{err}
-			}
-			s.op.Lock()
-			s.asked = true
 			s.op.Unlock()
 			continue
 		}
@@ -516,30 +606,11 @@ func (s *state) setCookie(name, value string, until time.Time) {
 // deleteCookie deletes a cookie if the client has it or is about to.
 func (s *state) deleteCookie(name string) {
 	_, set := s.cookie[name]
-	if _, has := cookieOf(s.request, name); has {
+	if _, has := s.sent(name); has {
 		s.setCookie(name, "", time.Time{})
 	} else if set {
 		delete(s.cookie, name)
 	}
-}
-
-// keeps reports whether the request has something for a cookie.
-func (s *state) keeps() bool {
-	s.op.Lock()
-	defer s.op.Unlock()
-	return s.flashChanged || !s.next.IsZero()
-}
-
-// knowClient finds out who makes the request, where there are request loaders:
-// for their users nothing is kept.
-func (s *state) knowClient() error {
-	if len(s.core.cfg.RequestLoaders) == 0 || s.failed != nil {
-		return nil
-	}
-	if _, err := s.core.loadUser(&s.ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) {
-		return err
-	}
-	return nil
 }
 
 // saveValues has scs store the application's values.
@@ -558,16 +629,14 @@ func (s *state) commit(h http.Header) error {
 	ready := s.scsReady
 	s.values.Unlock()
 	var err error
-	modified := ready && s.core.scs.Status(&s.ctx) == scs.Modified
-	if modified || s.keeps() {
-		err = s.knowClient()
-	}
-	if err == nil && modified {
+	if ready && s.core.scs.Status(&s.ctx) == scs.Modified {
 		err = s.saveValues()
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.committed = true
+	if s.committed = true; s.unread {
+		err = s.failed
+	}
 	if err != nil {
 		return err
 	}
@@ -582,7 +651,7 @@ func (s *state) commit(h http.Header) error {
 	if !s.next.IsZero() {
 		s.setCookie(names.next, s.sealNext(), time.Time{})
 	}
-	if s.grant != nil { // a client that sends a token with each request keeps nothing
+	if s.own && !s.cur.isLogin() { // a client that sends its credentials with each request keeps nothing
 		s.cookie = nil
 	}
 	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
