@@ -180,6 +180,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.Sessions is a nil pointer")
 	}
+	c.records, c.sessions = &border{c.records}, &border{c.sessions}
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
 	}

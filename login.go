@@ -9,7 +9,8 @@ import (
 )
 
 // LoginUser is Manager.LoginUser.
-func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) error {
+func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
+	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
@@ -326,7 +327,8 @@ func (s *state) endSessions(userID string, keep ...string) {
 }
 
 // LogoutUser is Manager.LogoutUser.
-func (c *Core) LogoutUser(ctx context.Context) error {
+func (c *Core) LogoutUser(ctx context.Context) (failing error) {
+	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession

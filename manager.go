@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -554,28 +553,37 @@ type typedStore[U User] struct {
 }
 
 func (t typedLoader[U]) load(ctx context.Context, id string) (User, error) {
-	u, err := t.LoadUser(ctx, id)
-	user, err := t.check(u, err)
+	u, err := read(ctx, func() (U, error) { return t.LoadUser(ctx, id) })
+	user, err := t.check(u, failed(err, ErrUserNotFound))
 	if err == nil && user.AuthAccount().ID != id {
-		return nil, errors.New("auth: the store returned another user than it was asked for")
+		return nil, failure{broken("auth: the store returned another user than it was asked for")}
 	}
 	return user, err
 }
 
 func (t typedStore[U]) find(ctx context.Context, key string) (User, error) {
-	return t.check(t.FindUser(ctx, key))
+	u, err := read(ctx, func() (U, error) { return t.FindUser(ctx, key) })
+	return t.check(u, failed(err, ErrUserNotFound))
 }
 
+// create passes on errors that store.go does not name: the application's form
+// (see FormReader) may have made them. Only a lost connection is a failure for
+// sure.
 func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (User, error) {
-	user, err := t.check(t.CreateUser(ctx, a, form))
+	u, err := t.CreateUser(ctx, a, form)
+	if err != nil && (isClosed(err) || ctx.Err() != nil) {
+		return nil, hidden(err)
+	}
+	user, err := t.check(u, err)
 	if err == nil && !user.AuthAccount().Stamp.Equal(a.Stamp) {
-		return nil, errors.New("auth: the store returned another user than it was to create")
+		return nil, failure{broken("auth: the store returned another user than it was to create")}
 	}
 	return user, err
 }
 
 func (t typedStore[U]) update(ctx context.Context, a Account) error {
-	return t.UpdateAccount(ctx, a)
+	return failed(t.UpdateAccount(ctx, a), ErrConflict, ErrUserNotFound,
+		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
 }
 
 func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err error) {
@@ -583,7 +591,7 @@ func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err
 	if !ok {
 		return false, nil
 	}
-	err = d.DeleteUser(ctx, id)
+	err = failed(d.DeleteUser(ctx, id), ErrUserNotFound)
 	return err == nil, err
 }
 
@@ -595,9 +603,9 @@ func (t typedLoader[U]) check(u U, err error) (User, error) {
 	case t.absent(u):
 		return nil, ErrUserNotFound
 	case u.AuthAccount() == nil:
-		return nil, errors.New("auth: the store returned a user without an account")
+		return nil, failure{broken("auth: the store returned a user without an account")}
 	case u.AuthAccount().ID == "":
-		return nil, errors.New("auth: the store returned a user without an ID")
+		return nil, failure{broken("auth: the store returned a user without an ID")}
 	}
 	return u, nil
 }

@@ -126,9 +126,10 @@ type state struct {
 	flashChanged bool
 
 	// noted are events that wait until no lock is held: what hears of them may
-	// ask who the user is.
+	// ask who the user is. met is the first failure that a method returned.
 	noting sync.Mutex
 	noted  []Event
+	met    error
 
 	// values guards the application's data on its way between the record and
 	// scs. No store is called while it is held.
@@ -244,6 +245,36 @@ func (s *state) note(e Event) {
 	s.noted = append(s.noted, e)
 }
 
+// meet keeps a failure that the application is told of. The request is then
+// answered by it, also if the handler takes no notice: see responseWriter.start.
+func (s *state) meet(err error) {
+	if f := (failure{}); !errors.As(err, &f) || statusOf(err) < http.StatusInternalServerError {
+		return
+	}
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	if s.met == nil {
+		s.met = err
+	}
+}
+
+// hasMet returns the first failure that the application was told of, or nil.
+func (s *state) hasMet() error {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	return s.met
+}
+
+// met is meet for the error that a method is about to return.
+func (c *Core) met(ctx context.Context, err *error) {
+	if *err == nil {
+		return
+	}
+	if s := c.stateOf(ctx); s != nil {
+		s.meet(*err)
+	}
+}
+
 // emit tells of what was noted. The caller holds no lock.
 func (s *state) emit() {
 	s.noting.Lock()
@@ -348,12 +379,16 @@ func (c *Core) loadUser(ctx context.Context) (User, error) {
 		return nil, ErrNoSession
 	}
 	if s.failed != nil {
+		s.meet(s.failed)
 		return nil, s.failed
 	}
 	defer s.emit()
 	user, void, err := s.currentUser(ctx)
 	if void {
 		s.clearValues()
+	}
+	if err != nil {
+		s.meet(err)
 	}
 	return user, err
 }
@@ -369,7 +404,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.committed; try {
 			s.op.Unlock()
 			if err := s.resume(); err != nil {
-				return nil, void, failure{err}
+				return nil, void, hidden(err)
 			}
 			s.op.Lock()
 			s.resumed = true // not before: who asks again after a failure is not to be told that it is nobody
@@ -379,7 +414,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		if ask := !s.cur.isLogin() && !s.userKnown && !s.asked && !s.loggedOut; ask {
 			s.op.Unlock()
 			if err := s.askLoaders(); err != nil {
-				return nil, void, failure{err}
+				return nil, void, hidden(err)
 			}
 			s.op.Lock()
 			s.asked = true
@@ -400,7 +435,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		}
 		user, err := s.core.users.load(s.core.inner(ctx), cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
-			return nil, void, failure{err}
+			return nil, void, err
 		}
 		if s.takeUser(cur, user) {
 			void = true
@@ -422,29 +457,6 @@ func (s *state) takeUser(cur *session, user User) (void bool) {
 	}
 	s.user, s.userKnown = user, true
 	return false
-}
-
-// A failure is an error of the application's own code (a store, a loader). What
-// it may wrap is not an answer of ours: a store that says ErrNotLoggedIn has
-// failed all the same.
-type failure struct{ err error }
-
-func (f failure) Error() string { return f.err.Error() }
-
-// Is hides our own errors that are no failures. That an address has had enough is
-// for its client to know, as ErrBusy is.
-func (f failure) Is(target error) bool {
-	status := statusOf(target)
-	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
-}
-
-// As does, too.
-func (f failure) As(target any) bool {
-	switch target.(type) {
-	case **PasswordError, **http.MaxBytesError:
-		return false
-	}
-	return errors.As(f.err, target)
 }
 
 // invalid says why something that was made with this stamp is not the user's
@@ -523,6 +535,15 @@ func (s *state) keeps() bool {
 	s.op.Lock()
 	defer s.op.Unlock()
 	return s.flashChanged || !s.next.IsZero()
+}
+
+// keepWaiting leaves what waits for the next page, and the page that is to follow
+// the login, as the request found it: nobody sees the answer that used it.
+func (s *state) keepWaiting() {
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.flashChanged, s.next = false, Next{}
+	delete(s.cookie, s.core.cookies.next)
 }
 
 // knowClient finds out who makes the request, where there are request loaders:
