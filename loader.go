@@ -19,7 +19,7 @@ type RequestLoader struct {
 	// error that wraps ErrLoginRefused says that they are wrong, which is an event
 	// (with the UserID and Method of the Grant, if they are known): the request is
 	// nobody's, unless the next loader knows better. Any other error is a failure:
-	// the request ends in a 5xx. It is called once for a request, and only if
+	// the request is answered 503. It is called once for a request, and only if
 	// somebody asks who the user is. In the context of r there is no session.
 	Load func(c *Core, r *http.Request) (Grant, error)
 

@@ -251,6 +251,9 @@ func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
 	if s.cur == nil || s.grant != nil { // whose cookies go nowhere
 		return nil
 	}

@@ -40,7 +40,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		if err := s.load(); err != nil {
 			// Whoever asks for the user or the session's data is told. A page that
 			// needs neither is served.
-			s.failed, s.ended = hidden(err), true
+			s.failed, s.ended, s.cur = hidden(err), true, nil
 		}
 		s.suspectForwarded()
 		s.emit()
@@ -258,11 +258,14 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 
 // send prepares to send a browser to one of these pages, and returns its URL.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
-	if m := c.cfg.Message(r, reason); m.Text != "" && page[0] == '/' { // another site would not show it
-		_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+	person := byPerson(r)
+	if person && page[0] == '/' { // another site would not show it
+		if m := c.cfg.Message(r, reason); m.Text != "" {
+			_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.NextInCookie && ours: // what is in the cookie stays wanted
+	case c.cfg.NextInCookie && (ours || !person): // what is in the cookie stays wanted
 		return page
 	case c.cfg.NextInCookie:
 		c.keepNext(r.Context(), next)

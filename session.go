@@ -248,6 +248,9 @@ func (s *state) note(e Event) {
 // meet keeps a failure that the application is told of. The request is then
 // answered by it, also if the handler takes no notice: see responseWriter.start.
 func (s *state) meet(err error) {
+	if errors.Is(err, ErrNotLoggedIn) { // as for most visitors: errors.As would allocate
+		return
+	}
 	if f := (failure{}); !errors.As(err, &f) || statusOf(err) < http.StatusInternalServerError {
 		return
 	}
@@ -616,7 +619,8 @@ func (s *state) commit(h http.Header) error {
 	// cookie is never to be cached, whatever the application says.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
 	says := h["Cache-Control"]
-	if len(s.cookie) > 0 || personal && (len(says) == 0 || says[0] == "") {
+	shown := s.flashRead && len(s.flash) > 0 // and still waiting, so that no cookie is set
+	if len(s.cookie) > 0 || shown || personal && (len(says) == 0 || says[0] == "") {
 		h["Cache-Control"] = []string{"no-store"}
 	}
 	return nil
