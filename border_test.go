@@ -113,7 +113,7 @@ func TestWhatRunsOnce(t *testing.T) {
 	}
 	for verb, run := range map[string]func(context.Context){
 		"InsertRecord": func(ctx context.Context) {
-			_, _, _ = app.NewAPIToken(ctx, u, auth.APIToken{Name: "x", Expires: app.Clock.Now().Add(time.Hour)})
+			_, _, _ = app.NewAPIToken(ctx, u, auth.APIToken{Name: "x", Scopes: []string{"read"}, Expires: app.Clock.Now().Add(time.Hour)})
 		},
 		"UpdateAccount": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
 		"DeleteRecords": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
