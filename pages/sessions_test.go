@@ -375,7 +375,7 @@ func TestSessionsFail(t *testing.T) {
 	}
 	s.store.fail(errDisk)
 	wantStatus(t, c.get("/account/sessions"), 503)
-	wantStatus(t, c.post("/account/sessions", "others", "1"), 500)
+	wantStatus(t, c.post("/account/sessions", "others", "1"), 503)
 }
 
 // TestSessionsMany has more logins than anybody.
