@@ -73,7 +73,8 @@ func decodeAPIToken(record Record) (apiToken, bool) {
 }
 
 // NewAPIToken is Manager.NewAPIToken.
-func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (Secret, APIToken, error) {
+func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret, _ APIToken, failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil {
 		return Secret{}, APIToken{}, ErrUserNotFound
 	}
@@ -128,7 +129,8 @@ func isScope(s string) bool {
 }
 
 // APITokens is Manager.APITokens.
-func (c *Core) APITokens(ctx context.Context, userID string) ([]APIToken, error) {
+func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, failing error) {
+	defer c.met(ctx, &failing)
 	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
@@ -154,7 +156,8 @@ func (c *Core) APITokens(ctx context.Context, userID string) ([]APIToken, error)
 }
 
 // RevokeAPIToken is Manager.RevokeAPIToken.
-func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) error {
+func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing error) {
+	defer c.met(ctx, &failing)
 	if userID == "" {
 		return ErrAPITokenNotFound
 	}

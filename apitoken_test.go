@@ -528,7 +528,7 @@ func TestAPITokenUsed(t *testing.T) {
 		status int
 	}{
 		"conflict": {auth.ErrConflict, http.StatusOK},
-		"failure":  {errStore, http.StatusInternalServerError},
+		"failure":  {errStore, http.StatusServiceUnavailable},
 		"revoked":  {auth.ErrRecordNotFound, http.StatusUnauthorized},
 	} {
 		app.Clock.Advance(2 * time.Hour)
@@ -539,7 +539,7 @@ func TestAPITokenUsed(t *testing.T) {
 	}
 	for _, verb := range []string{"GetRecord", "LoadUser"} {
 		app.store.hook(on(verb, func() error { return errStore }), nil)
-		if got := app.status(t, "/read", token); got != http.StatusInternalServerError {
+		if got := app.status(t, "/read", token); got != http.StatusServiceUnavailable {
 			t.Errorf("%s fails: %d", verb, got)
 		}
 	}

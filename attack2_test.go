@@ -224,7 +224,7 @@ func TestProtectedEventAsks(t *testing.T) {
 		}
 		return nil
 	}
-	if r := c.Do("GET", "/who", nil, http.Header{"User-Agent": {"thief/1"}}); r.StatusCode != http.StatusInternalServerError {
+	if r := c.Do("GET", "/who", nil, http.Header{"User-Agent": {"thief/1"}}); r.StatusCode != http.StatusServiceUnavailable {
 		t.Error(r.Status)
 	}
 	st.hook = nil
@@ -348,7 +348,7 @@ func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusInternalServerError || c.Who() != "susan" {
+	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusServiceUnavailable || c.Who() != "susan" {
 		t.Errorf("the store fails: %s, and it is %s", r.Status, c.Who())
 	}
 	store.hook(nil, nil)

@@ -80,7 +80,7 @@ func TestOutageIsTheft(t *testing.T) {
 		}
 		return nil
 	}
-	if who := c.Who(); who != "500" {
+	if who := c.Who(); who != "503" {
 		t.Errorf("during the outage: %q", who)
 	}
 	st.hook = nil

@@ -44,8 +44,8 @@ import (
 //   - errors.Is(err, ErrLoginRefused): show the form again, with one text for
 //     all reasons, since a reason tells a stranger about the account.
 //   - errors.Is(err, ErrFactorRequired): go to the page for the second factor.
-//   - anything else: Manager.Error(w, r, err), which answers 503 to ErrBusy and
-//     500 to what is nobody's fault but ours.
+//   - anything else: Manager.Error(w, r, err), which answers 503 to ErrBusy and to
+//     a store that fails, and 500 to a mistake in the program.
 var (
 	// ErrLoginRefused is wrapped by all the errors that say "not you" or "not
 	// now".
@@ -180,6 +180,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.Sessions is a nil pointer")
 	}
+	c.records, c.sessions = &border{c.records}, &border{c.sessions}
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // CloseAccount is Manager.CloseAccount.
-func (c *Core) CloseAccount(ctx context.Context, user User) error {
+func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil {
 		return ErrUserNotFound
 	}

@@ -57,6 +57,9 @@ func (p *keyProbe) Value(key any) any {
 // scs returns scs's own state, and makes it from the record at first use.
 func (s *state) scs() any {
 	s.settle(true)
+	if s.failed != nil { // scs's getters cannot say so
+		s.meet(s.failed)
+	}
 	s.values.Lock()
 	defer s.values.Unlock()
 	if s.scsReady {
@@ -187,7 +190,8 @@ func (t scsStore) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
 	return nil, false, nil
 }
 
-func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) error {
+func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) (failing error) {
+	defer t.core.met(ctx, &failing)
 	s := t.core.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
@@ -197,7 +201,8 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 
 // DeleteCtx is called by RenewToken, which is a rotation, and by Destroy, which
 // is a logout. scs holds its lock.
-func (t scsStore) DeleteCtx(ctx context.Context, _ string) error {
+func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
+	defer t.core.met(ctx, &failing)
 	s := t.core.stateOf(ctx)
 	if s == nil || s.given == nil { // scs's data is of another manager, inside this one
 		return ErrNoSession

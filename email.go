@@ -33,7 +33,8 @@ const (
 )
 
 // SendNewEmail is Manager.SendNewEmail.
-func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) error {
+func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) (failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil {
 		return ErrUserNotFound
 	}
@@ -111,6 +112,7 @@ func emailKey(address string) string {
 
 // CheckEmailToken is Manager.CheckEmailToken.
 func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, address string, err error) {
+	defer c.met(ctx, &err)
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
 	if err != nil {
 		return nil, "", err
@@ -119,7 +121,8 @@ func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, ad
 }
 
 // ConfirmEmail is Manager.ConfirmEmail.
-func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (User, error) {
+func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, id, err := c.confirmEmail(ctx, token, undoPage)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
@@ -328,6 +331,7 @@ func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error
 
 // CheckUndoToken is Manager.CheckUndoToken.
 func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
+	defer c.met(ctx, &err)
 	user, u, err := c.checkUndo(ctx, token)
 	return user, u.address, err
 }
@@ -367,7 +371,8 @@ func (u undo) fits(a *Account) bool {
 }
 
 // UndoEmail is Manager.UndoEmail.
-func (c *Core) UndoEmail(ctx context.Context, token string) (User, error) {
+func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, id, err := c.undoEmail(ctx, token)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})

@@ -59,7 +59,9 @@ func (c *Core) Flashes(ctx context.Context) []Flash {
 	if len(waiting) == 0 || s.committed {
 		return nil
 	}
-	s.flash, s.flashChanged = nil, true
+	if byPerson(s.request) {
+		s.flash, s.flashChanged = nil, true
+	}
 	return waiting
 }
 

@@ -53,7 +53,8 @@ func (c *Core) RequireFresh(maxAge time.Duration) func(http.Handler) http.Handle
 }
 
 // ConfirmLogin is Manager.ConfirmLogin.
-func (c *Core) ConfirmLogin(ctx context.Context) error {
+func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
+	defer c.met(ctx, &failing)
 	user, err := c.User(ctx)
 	if err != nil {
 		return err

@@ -211,7 +211,7 @@ func TestCheckFreshErrors(t *testing.T) {
 		t.Errorf("a store that fails: %v", err)
 	}
 	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
-	if r := c.Get("/fresh"); r.StatusCode != http.StatusInternalServerError {
+	if r := c.Get("/fresh"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
 	app.store.hook(nil, nil)

@@ -29,7 +29,7 @@ type RequestLoader struct {
 	//     credentials that the loader knows. Then the next loader is asked, and
 	//     after the last one the session.
 	//
-	// Any other error is a failure: the request ends in a 5xx. Load is called once
+	// Any other error is a failure: the request is answered 503. Load is called once
 	// for a request, and only if somebody asks who the user is or uses the session.
 	// In the context of r there is no session. A Load that parses a form reads the
 	// body, which the handler then cannot read.

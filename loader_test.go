@@ -69,7 +69,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 		"refused, and a user": {[]load{both}, 1, 200, "nobody"},
 		"gone":                {[]load{gone}, 1, 200, "nobody"},
 		"gone, then found":    {[]load{gone, found}, 1, 200, "nobody"},
-		"failed":              {[]load{zero, failed, found}, 2, 500, ""},
+		"failed":              {[]load{zero, failed, found}, 2, 503, ""},
 		"busy":                {[]load{busy, found}, 1, 503, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -869,7 +869,7 @@ func TestBasicLoader(t *testing.T) {
 		}
 	}
 	store.hook(on("FindUser", func() error { return errStore }), nil)
-	if r := app.Client(t).Do("GET", "/who", nil, basicHeader("susan", testapp.Password)); r.StatusCode != http.StatusInternalServerError {
+	if r := app.Client(t).Do("GET", "/who", nil, basicHeader("susan", testapp.Password)); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
 }
@@ -1006,7 +1006,7 @@ func TestErrorPageWithLoaders(t *testing.T) {
 		c.Cookies["session-"+app.Server.URL[strings.LastIndexByte(app.Server.URL, ':')+1:]] = strings.Repeat("A", 43)
 		r = c.Get("/who")
 		app.store.hook(nil, nil)
-		if r.StatusCode != http.StatusInternalServerError || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
+		if r.StatusCode != http.StatusServiceUnavailable || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("the store fails: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
 		}
 	}

@@ -126,8 +126,8 @@ func TestLoadUserOnceForTabs(t *testing.T) {
 	}
 }
 
-// A loader that fails is a 5xx and not nobody; and who asks again in the same
-// request gets the user, if the loader is well then.
+// A loader that fails is a 503 and not nobody. A handler that asks again in the same
+// request gets the user, if the loader is well then; the answer stays 503.
 func TestLoadUserFails(t *testing.T) {
 	app, store := hookedApp(t, withBearer)
 	u := app.Create(t, "susan", false)
@@ -168,13 +168,13 @@ func TestLoadUserFails(t *testing.T) {
 	for name, make := range known(t, app, u) {
 		c, header := make()
 		store.hook(fail, nil)
-		for path, want := range map[string]int{"/who": 500, "/guarded": 500, "/": 200} {
+		for path, want := range map[string]int{"/who": 503, "/guarded": 503, "/": 200} {
 			r := c.Do(http.MethodGet, path, nil, header)
-			if r.StatusCode != want || want == 500 && len(r.Header["Set-Cookie"]) > 0 || strings.Contains(r.Text, "susan") {
+			if r.StatusCode != want || want == 503 && len(r.Header["Set-Cookie"]) > 0 || strings.Contains(r.Text, "susan") {
 				t.Errorf("%s: %s: %s %q", name, path, r.Status, r.Text)
 			}
 		}
-		if r := c.Do(http.MethodGet, "/again", nil, header); r.StatusCode != http.StatusOK {
+		if r := c.Do(http.MethodGet, "/again", nil, header); r.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", name, r.Status)
 		}
 		store.hook(nil, nil)

@@ -9,7 +9,8 @@ import (
 )
 
 // LoginUser is Manager.LoginUser.
-func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) error {
+func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
+	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
@@ -276,6 +277,9 @@ func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
 	if s.cur == nil || s.grant != nil { // whose cookies go nowhere
 		return nil
 	}
@@ -353,7 +357,8 @@ func (s *state) endSessions(userID string, keep ...string) {
 }
 
 // LogoutUser is Manager.LogoutUser.
-func (c *Core) LogoutUser(ctx context.Context) error {
+func (c *Core) LogoutUser(ctx context.Context) (failing error) {
+	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession

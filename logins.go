@@ -63,7 +63,8 @@ func (c *Core) loginOf(h header) Login {
 }
 
 // CurrentLogin is Manager.CurrentLogin.
-func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
+func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
+	defer c.met(ctx, &failing)
 	if _, err := c.User(ctx); err != nil {
 		return Login{}, err
 	}
@@ -98,7 +99,8 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 }
 
 // Logins is Manager.Logins.
-func (c *Core) Logins(ctx context.Context, userID string) ([]Login, error) {
+func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing error) {
+	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
 	if err != nil {
 		return nil, err
@@ -208,7 +210,8 @@ func (c *Core) liveLogins(ctx context.Context, user User) ([]header, error) {
 }
 
 // EndLogin is Manager.EndLogin.
-func (c *Core) EndLogin(ctx context.Context, userID, id string) error {
+func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) {
+	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
 	if err != nil {
 		return err
@@ -231,7 +234,8 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) error {
 }
 
 // EndOtherLogins is Manager.EndOtherLogins.
-func (c *Core) EndOtherLogins(ctx context.Context) error {
+func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
+	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
 	switch {
 	case err != nil:
@@ -249,7 +253,8 @@ func (c *Core) EndOtherLogins(ctx context.Context) error {
 }
 
 // LogoutEverywhere is Manager.LogoutEverywhere.
-func (c *Core) LogoutEverywhere(ctx context.Context, user User) error {
+func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil {
 		return ErrUserNotFound
 	}
@@ -536,6 +541,8 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		}
 	}
 	look(time.Time{})
+	err = context.Cause(watched)
+	c.met(ctx, &err)
 	return watched, stop
 }
 

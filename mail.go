@@ -59,7 +59,8 @@ var ErrNoMailer = errors.New("auth: no mailer")
 var errMailboxFull = errors.New("auth: the mailbox has had enough mails of this kind for now")
 
 // SendReset is Manager.SendReset.
-func (c *Core) SendReset(ctx context.Context, address, page string) error {
+func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
+	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
 		return ErrNoUserStore

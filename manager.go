@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -38,8 +37,9 @@ func typed[U User](user User, err error) (U, error) {
 }
 
 // CurrentUser returns the user who makes the request, and false if there is
-// none or it cannot be told because a store has failed. It is for pages; what
-// must know the difference asks User.
+// none or it cannot be told because a store has failed. In the second case the
+// answer is 503 whatever the handler writes, unless the header is written already:
+// the page for anonymous visitors never goes out by mistake.
 func (m *Manager[U]) CurrentUser(ctx context.Context) (U, bool) {
 	u, err := m.User(ctx)
 	return u, err == nil
@@ -47,7 +47,7 @@ func (m *Manager[U]) CurrentUser(ctx context.Context) (U, bool) {
 
 // User returns the user who makes the request. It returns ErrNotLoggedIn if
 // nobody is logged in, ErrNoSession outside LoadAndSave, and the store's error
-// if it has failed. The user is loaded at the first call and kept for the
+// if it has failed, after which the answer is 503. The user is loaded at the first call and kept for the
 // request.
 func (m *Manager[U]) User(ctx context.Context) (U, error) { return typed[U](m.core.User(ctx)) }
 
@@ -358,6 +358,12 @@ func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
 // was parsed in this copy are removed at the end. If a middleware inside makes a
 // copy of its own (r.WithContext) and parses the form there, it has to remove them:
 // defer r.MultipartForm.RemoveAll().
+//
+// If a store fails, a page that asks for neither the user nor the session's data
+// is served. If any method has returned the failure before the header is written,
+// the answer is 503 with Retry-After, also where the handler ignored it: its page
+// may be the one for anonymous visitors. Cookies of ours that the request has
+// set by then, such as that of a new login, go out with it.
 func (m *Manager[U]) LoadAndSave(next http.Handler) http.Handler { return m.core.LoadAndSave(next) }
 
 // RequireLogin guards a handler: next runs only for a user who is logged in. All
@@ -490,10 +496,12 @@ func (m *Manager[U]) RevokeAPIToken(ctx context.Context, userID, id string) erro
 
 // TakeNext returns where to go after a login or a confirmation, and forgets it:
 // the request's field next, or what Config.NextInCookie has kept. Call it only
-// when the form has been accepted.
+// when the form has been accepted. A request that no person made forgets nothing:
+// see Flashes.
 func (m *Manager[U]) TakeNext(r *http.Request) Next { return m.core.TakeNext(r) }
 
-// Flash keeps a message for the next page that shows Flashes. A message that
+// Flash keeps a message for the next page that shows Flashes, whoever made the
+// request. A message that
 // waits already is not added again. Categories are cut to 64 bytes and texts to
 // 512; of more than fit into a cookie, at least four, the oldest go. It returns
 // ErrNoSession or ErrHeaderWritten.
@@ -503,6 +511,13 @@ func (m *Manager[U]) Flash(ctx context.Context, category, text string) error {
 
 // Flashes returns the messages that wait to be shown, and removes them. Outside
 // LoadAndSave, and when it is too late to remove them, there are none.
+//
+// A request that no person made (a prefetch or prerendering, an image, an icon, a
+// script's GET that does not ask for a page, HEAD) gets the messages and does not
+// remove them. The browser may throw the page away, and then nobody has seen them;
+// or it may show the page later, and then they belong on it. In the second case the
+// next page shows them again: better twice than never. What a script asks for by
+// POST, through htmx, or as a page (Turbo, Inertia) counts as a person's request.
 func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashes(ctx) }
 
 // Error answers a request that cannot be served because of err.
@@ -511,7 +526,8 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 // send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
 // a message, and with the page it wanted in the query as next (or in a cookie: see
 // Config.NextInCookie). That is the page it asked for, or, for a request that
-// may change something, the page of this site that the request came from.
+// may change something, the page of this site that the request came from. A request
+// that no person made (see Flashes) gets no message and puts nothing in the cookie.
 //
 // A script that asks for a part of a page is told to load the login page as a whole
 // page. The next is then the page that the user is on: HX-Current-URL, or Referer.
@@ -535,8 +551,13 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 //   - 422: what is wrong with a form: PasswordError, ErrInvalidAPIToken, invalid
 //     and taken names
 //   - 429: RateLimitError, with Retry-After
-//   - 503: ErrBusy, with Retry-After; a context that is done
+//   - 503, with Retry-After: ErrBusy; a context that is done; and, with a record in
+//     the log, a failing store or RequestLoader
 //   - 500, with a record in the log: everything else
+//
+// If a method has returned a store's failure in this request, Error answers 503,
+// whatever err is: a handler that asked CurrentUser may think that nobody is logged
+// in.
 func (m *Manager[U]) Error(w http.ResponseWriter, r *http.Request, err error) {
 	m.core.Error(w, r, err)
 }
@@ -567,28 +588,37 @@ type typedStore[U User] struct {
 }
 
 func (t typedLoader[U]) load(ctx context.Context, id string) (User, error) {
-	u, err := t.LoadUser(ctx, id)
-	user, err := t.check(u, err)
+	u, err := read(ctx, func() (U, error) { return t.LoadUser(ctx, id) })
+	user, err := t.check(u, failed(err, ErrUserNotFound))
 	if err == nil && user.AuthAccount().ID != id {
-		return nil, errors.New("auth: the store returned another user than it was asked for")
+		return nil, failure{broken("auth: the store returned another user than it was asked for")}
 	}
 	return user, err
 }
 
 func (t typedStore[U]) find(ctx context.Context, key string) (User, error) {
-	return t.check(t.FindUser(ctx, key))
+	u, err := read(ctx, func() (U, error) { return t.FindUser(ctx, key) })
+	return t.check(u, failed(err, ErrUserNotFound))
 }
 
+// create passes on errors that store.go does not name: the application's form
+// (see FormReader) may have made them. Only a lost connection is a failure for
+// sure.
 func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (User, error) {
-	user, err := t.check(t.CreateUser(ctx, a, form))
+	u, err := t.CreateUser(ctx, a, form)
+	if err != nil && (isClosed(err) || ctx.Err() != nil) {
+		return nil, hidden(err)
+	}
+	user, err := t.check(u, err)
 	if err == nil && !user.AuthAccount().Stamp.Equal(a.Stamp) {
-		return nil, errors.New("auth: the store returned another user than it was to create")
+		return nil, failure{broken("auth: the store returned another user than it was to create")}
 	}
 	return user, err
 }
 
 func (t typedStore[U]) update(ctx context.Context, a Account) error {
-	return t.UpdateAccount(ctx, a)
+	return failed(t.UpdateAccount(ctx, a), ErrConflict, ErrUserNotFound,
+		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
 }
 
 func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err error) {
@@ -596,7 +626,7 @@ func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err
 	if !ok {
 		return false, nil
 	}
-	err = d.DeleteUser(ctx, id)
+	err = failed(d.DeleteUser(ctx, id), ErrUserNotFound)
 	return err == nil, err
 }
 
@@ -608,9 +638,9 @@ func (t typedLoader[U]) check(u U, err error) (User, error) {
 	case t.absent(u):
 		return nil, ErrUserNotFound
 	case u.AuthAccount() == nil:
-		return nil, errors.New("auth: the store returned a user without an account")
+		return nil, failure{broken("auth: the store returned a user without an account")}
 	case u.AuthAccount().ID == "":
-		return nil, errors.New("auth: the store returned a user without an ID")
+		return nil, failure{broken("auth: the store returned a user without an ID")}
 	}
 	return u, nil
 }

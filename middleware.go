@@ -38,21 +38,18 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			c.Error(rw, r, err)
 			return
 		}
-		var err error
 		if !s.mayBeOwn() {
-			if err = s.load(); err != nil {
-				s.fail(err) // the error page may ask who it is for, and who hears of it
+			if err := s.load(); err != nil {
+				// Methods that need the session return the error. A page that asks
+				// for neither the user nor the session's data is served.
+				s.fail(hidden(err))
 			}
 			s.identified.Store(true)
 		}
 		s.suspectForwarded()
 		s.emit()
-		if err != nil {
-			c.Error(rw, r, err)
-			return
-		}
 		next.ServeHTTP(rw, r)
-		rw.start()
+		rw.start(http.StatusOK)
 	})
 }
 
@@ -98,20 +95,38 @@ type responseWriter struct {
 	failed  error // the commit's; the response is an error page then, and takes nothing more
 }
 
-// start commits, once. If that fails, the answer becomes an error.
-func (w *responseWriter) start() {
+// start commits, once, before an answer with this status. The answer becomes an
+// error page if the commit fails, and if a store has failed and the handler is
+// about to answer as if it had not: what it made may be the page of an anonymous
+// visitor.
+func (w *responseWriter) start(status int) {
 	if w.started {
 		return
 	}
 	w.started = true
-	if w.failed = w.state.commit(w.Header()); w.failed == nil {
-		return
+	s := w.state
+	if w.failed = s.hasMet(); w.failed != nil {
+		if status == statusOf(w.failed) { // the handler has said it
+			w.failed = nil
+		} else {
+			w.reset()
+			s.keepWaiting()
+		}
 	}
+	if err := s.commit(w.Header()); err != nil {
+		w.reset()
+		w.failed = err
+	}
+	if w.failed != nil {
+		s.core.fail(w.ResponseWriter, s.served, statusOf(w.failed), w.failed)
+	}
+}
+
+// reset takes back the headers that the handler has set.
+func (w *responseWriter) reset() {
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, w.before)
-	s := w.state
-	s.core.fail(w.ResponseWriter, s.served, statusOf(w.failed), w.failed)
 }
 
 func (w *responseWriter) WriteHeader(status int) {
@@ -120,7 +135,7 @@ func (w *responseWriter) WriteHeader(status int) {
 		return
 	}
 	again := w.started
-	if w.start(); w.failed == nil {
+	if w.start(status); w.failed == nil {
 		if status == http.StatusRequestEntityTooLarge {
 			tooLarge(w.ResponseWriter)
 		}
@@ -141,7 +156,7 @@ func tooLarge(w http.ResponseWriter) {
 }
 
 func (w *responseWriter) Write(b []byte) (int, error) {
-	if w.start(); w.failed != nil {
+	if w.start(http.StatusOK); w.failed != nil {
 		return 0, w.failed
 	}
 	return w.ResponseWriter.Write(b)
@@ -149,7 +164,7 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 
 // ReadFrom lets a file be sent without copying.
 func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
-	if w.start(); w.failed != nil {
+	if w.start(http.StatusOK); w.failed != nil {
 		return 0, w.failed
 	}
 	return io.Copy(w.ResponseWriter, src)
@@ -159,14 +174,14 @@ func (w *responseWriter) Flush() { _ = w.FlushError() }
 
 // FlushError is what http.ResponseController calls.
 func (w *responseWriter) FlushError() error {
-	if w.start(); w.failed != nil {
+	if w.start(http.StatusOK); w.failed != nil {
 		return w.failed
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if w.start(); w.failed != nil {
+	if w.start(http.StatusSwitchingProtocols); w.failed != nil {
 		return nil, nil, w.failed
 	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
@@ -211,6 +226,12 @@ func (c *Core) known(ctx context.Context) string {
 
 // Error is Manager.Error.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
+	if s := c.stateOf(r.Context()); s != nil {
+		// A handler that took the user for nobody says ErrNotLoggedIn.
+		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
+			err = met
+		}
+	}
 	var page string
 	switch {
 	case errors.Is(err, ErrNotLoggedIn):
@@ -335,11 +356,14 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 
 // send prepares to send a browser to one of these pages, and returns its URL.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
-	if m := c.cfg.Message(r, reason); m.Text != "" && page[0] == '/' { // another site would not show it
-		_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+	person := byPerson(r)
+	if person && page[0] == '/' { // another site would not show it
+		if m := c.cfg.Message(r, reason); m.Text != "" {
+			_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.NextInCookie && ours: // what is in the cookie stays wanted
+	case c.cfg.NextInCookie && (ours || !person): // what is in the cookie stays wanted
 		return page
 	case c.cfg.NextInCookie:
 		c.keepNext(r.Context(), next)
@@ -391,6 +415,8 @@ func wantsHTML(r *http.Request) bool {
 func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
 	var password *PasswordError
+	var failed failure
+	var mistake broken
 	switch {
 	case errors.Is(err, ErrUnverified): // before what it wraps: who it is, is known
 		return http.StatusForbidden
@@ -412,6 +438,8 @@ func statusOf(err error) int {
 	case errors.Is(err, ErrRateLimited):
 		return http.StatusTooManyRequests
 	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	case errors.As(err, &failed) && !errors.As(err, &mistake):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

@@ -278,7 +278,7 @@ func TestHijack(t *testing.T) {
 			t.Errorf("Hijack: %v", err)
 		}
 	})
-	if r := c.Get("/hijack2"); r.StatusCode != http.StatusInternalServerError {
+	if r := c.Get("/hijack2"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("commit failed at Hijack: %s", r.Status)
 	}
 }
@@ -326,7 +326,7 @@ func TestReadFrom(t *testing.T) {
 	}
 	store.breakOn("InsertRecord")
 	for _, path := range []string{"/file", "/copy"} {
-		if r := app.Client(t).Get(path); r.StatusCode != http.StatusInternalServerError || len(r.Text) > 100 || len(r.Cookies()) > 0 {
+		if r := app.Client(t).Get(path); r.StatusCode != http.StatusServiceUnavailable || len(r.Text) > 100 || len(r.Cookies()) > 0 {
 			t.Errorf("%s, commit fails: %s, %d bytes, cookies %v", path, r.Status, len(r.Text), r.Cookies())
 		}
 	}
@@ -1039,11 +1039,11 @@ func TestCommitFails(t *testing.T) {
 				store.breakOn("InsertRecord", "UpdateRecord")
 				r := c.Get(path)
 				h := r.Header
-				text := "Internal Server Error"
+				text := "Service Unavailable"
 				if page {
-					text = "page 500 " + path
+					text = "page 503 " + path
 				}
-				if r.StatusCode != http.StatusInternalServerError || r.Text != text {
+				if r.StatusCode != http.StatusServiceUnavailable || r.Text != text {
 					t.Errorf("%s, %s: %s %q", who, name, r.Status, r.Text)
 				}
 				if h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") == "text/html" {
@@ -1098,7 +1098,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 			t.Errorf("the error page has %s: %s", k, v)
 		}
 	}
-	if r.StatusCode != http.StatusInternalServerError || r.Header.Get("Strict-Transport-Security") == "" {
+	if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("%s %v", r.Status, r.Header)
 	}
 }
@@ -1149,9 +1149,9 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	}
 	ask("cross-origin", "POST", "/error", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403)
 	store.breakOn("UpdateRecord")
-	ask("commit", "GET", "/fails", nil, 500)
+	ask("commit", "GET", "/fails", nil, 503)
 	store.breakOn("GetRecord")
-	ask("read", "GET", "/", nil, 500)
+	ask("read", "GET", "/guarded", nil, 503)
 	if len(saw) != 1 || errors.Is(saw[0], auth.ErrNotLoggedIn) {
 		t.Errorf("with an unreadable session the page takes the user for nobody: %v", saw)
 	}
@@ -1171,7 +1171,7 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	store.breakOn("GetRecord")
-	if r := c.Get("/"); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
+	if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || len(r.Cookies()) > 0 {
 		t.Errorf("%s %v", r.Status, r.Cookies())
 	}
 	store.breakOn()
@@ -1193,13 +1193,16 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	}
 	store.breakOn("GetRecord")
 	for name, c := range map[string]*testapp.Client{"user": user, "visitor": visitor, "stale": stale} {
-		for _, path := range []string{"/", "/who", "/guarded", "/get?key=k"} {
+		if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) != 0 {
+			t.Errorf("%s, a page that asks for nothing: %s %q %v", name, r.Status, r.Text, r.Header)
+		}
+		for _, path := range []string{"/who", "/guarded", "/get?key=k"} {
 			r := c.Get(path)
-			if r.StatusCode != http.StatusInternalServerError || r.Text != "Internal Server Error" || len(r.Cookies()) != 0 || r.Header.Get("Cache-Control") != "no-store" {
+			if r.StatusCode != http.StatusServiceUnavailable || r.Text != "Service Unavailable" || r.Header.Get("Retry-After") == "" || len(r.Cookies()) != 0 || r.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s, %s: %s %q %v", name, path, r.Status, r.Text, r.Header)
 			}
 		}
-		if r := c.Post("/put", "key", "k", "value", "w"); r.StatusCode != http.StatusInternalServerError {
+		if r := c.Post("/put", "key", "k", "value", "w"); r.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s, put: %s", name, r.Status)
 		}
 	}
@@ -1216,7 +1219,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	}
 	// The user store.
 	store.breakOn("LoadUser")
-	if r := user.Get("/guarded"); r.StatusCode != http.StatusInternalServerError || r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" {
+	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("guarded without users: %s %v", r.Status, r.Header)
 	}
 	if r := user.Get("/"); r.Text != "public" {
@@ -1229,7 +1232,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	// Last seen cannot be written.
 	app.Clock.Advance(5 * time.Minute)
 	store.breakOn("UpdateRecord")
-	if r := user.Get("/guarded"); r.StatusCode != http.StatusInternalServerError {
+	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("touch fails: %s %s", r.Status, r.Text)
 	}
 }

@@ -128,7 +128,8 @@ func isCommon(password string) bool {
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // Authenticate is Manager.Authenticate.
-func (c *Core) Authenticate(ctx context.Context, login, password string) (User, error) {
+func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	c.sawLogin(c.requestOf(ctx))
 	user, id, err := c.authenticate(ctx, login, password)
 	if err != nil {
@@ -268,7 +269,8 @@ func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
 }
 
 // CheckPassword is Manager.CheckPassword.
-func (c *Core) CheckPassword(ctx context.Context, user User, password string) (bool, error) {
+func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_ bool, failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
@@ -291,7 +293,8 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (b
 func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
 
 // SetPassword is Manager.SetPassword.
-func (c *Core) SetPassword(ctx context.Context, user User, password string) error {
+func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
+	defer c.met(ctx, &failing)
 	if user == nil {
 		return ErrUserNotFound
 	}

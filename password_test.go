@@ -837,7 +837,7 @@ func TestLoginFailsClosed(t *testing.T) {
 			}
 			continue
 		}
-		if r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 || browser.Who() != "nobody" {
+		if r.StatusCode != http.StatusServiceUnavailable || len(r.Cookies()) > 0 || browser.Who() != "nobody" {
 			t.Errorf("%s (call %d) failed: %s, cookies %v", failed, k, r.Status, r.Cookies())
 		}
 		if strings.Contains(r.Text, errStore.Error()) {
@@ -1600,7 +1600,7 @@ func TestErrorPagesSayNothing(t *testing.T) {
 	member(t, app, "alice", testapp.Password)
 	store.hook(func(string) error { return fmt.Errorf("dial tcp 10.0.0.1: password=%s: %w", "dsn-password", errStore) }, nil)
 	r := app.Client(t).Post("/login", "login", "alice", "password", "typed-password-x")
-	if r.StatusCode != http.StatusInternalServerError || strings.Contains(r.Text, "password") || strings.Contains(r.Text, "alice") || strings.Contains(r.Text, "10.0.0.1") {
+	if r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "password") || strings.Contains(r.Text, "alice") || strings.Contains(r.Text, "10.0.0.1") {
 		t.Errorf("%s %s", r.Status, r.Text)
 	}
 }

@@ -567,7 +567,7 @@ func TestProtectStoreFails(t *testing.T) {
 					w := thief.do(t.Context(), "GET", "/fresh")
 					reached := n >= k
 					app.store.hook(nil, nil)
-					if reached && w.Code != http.StatusInternalServerError {
+					if reached && w.Code != http.StatusServiceUnavailable {
 						t.Errorf("mode %d, call %d, after=%v: %d to %q", mode, k, after, w.Code, w.Header().Get("Location"))
 					}
 					if w.Code == http.StatusOK || len(w.Header()["Set-Cookie"]) > 0 && w.Code >= 500 {

@@ -28,7 +28,8 @@ type Registration struct {
 }
 
 // Register is Manager.Register.
-func (c *Core) Register(ctx context.Context, r Registration) (User, error) {
+func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, err := c.register(ctx, r)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
@@ -112,7 +113,8 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 }
 
 // RegisterByMail is Manager.RegisterByMail.
-func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) error {
+func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) (failing error) {
+	defer c.met(ctx, &failing)
 	user, owner, err := c.registerByMail(ctx, r, forgotPage)
 	switch {
 	case err != nil:

@@ -6,7 +6,8 @@ import (
 )
 
 // ResetToken is Manager.ResetToken.
-func (c *Core) ResetToken(ctx context.Context, user User) (string, error) {
+func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
+	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
 		return "", ErrNoUserStore
@@ -26,13 +27,15 @@ func (c *Core) sealReset(a *Account) string {
 }
 
 // CheckResetToken is Manager.CheckResetToken.
-func (c *Core) CheckResetToken(ctx context.Context, token string) (User, error) {
+func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeReset, token)
 	return user, err
 }
 
 // ResetPassword is Manager.ResetPassword.
-func (c *Core) ResetPassword(ctx context.Context, token, password string) (User, error) {
+func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, id, err := c.resetPassword(ctx, token, password)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventResetFailed, UserID: id, Err: err})

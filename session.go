@@ -137,9 +137,10 @@ type state struct {
 	flashChanged bool
 
 	// noted are events that wait until no lock is held: what hears of them may
-	// ask who the user is.
+	// ask who the user is. met is the first failure that a method returned.
 	noting sync.Mutex
 	noted  []Event
+	met    error
 
 	// values guards the application's data on its way between the record and
 	// scs. No store is called while it is held.
@@ -266,6 +267,39 @@ func (s *state) note(e Event) {
 	s.noted = append(s.noted, e)
 }
 
+// meet keeps a failure that the application is told of. The request is then
+// answered by it, also if the handler takes no notice: see responseWriter.start.
+func (s *state) meet(err error) {
+	if errors.Is(err, ErrNotLoggedIn) { // as for most visitors: errors.As would allocate
+		return
+	}
+	if f := (failure{}); !errors.As(err, &f) || statusOf(err) < http.StatusInternalServerError {
+		return
+	}
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	if s.met == nil {
+		s.met = err
+	}
+}
+
+// hasMet returns the first failure that the application was told of, or nil.
+func (s *state) hasMet() error {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	return s.met
+}
+
+// met is meet for the error that a method is about to return.
+func (c *Core) met(ctx context.Context, err *error) {
+	if *err == nil {
+		return
+	}
+	if s := c.requestOf(ctx); s != nil {
+		s.meet(*err)
+	}
+}
+
 // emit tells of what was noted. The caller holds no lock.
 func (s *state) emit() {
 	s.noting.Lock()
@@ -312,7 +346,7 @@ func (s *state) load() error {
 // fail notes that nobody can say whose the request is. Nothing is stored any more.
 func (s *state) fail(err error) {
 	s.op.Lock()
-	s.failed, s.ended = err, true
+	s.failed, s.ended, s.cur = err, true, nil
 	s.op.Unlock()
 	s.identified.Store(true)
 }
@@ -336,11 +370,11 @@ func (s *state) identify() error {
 	own, err := s.askLoaders()
 	done = true
 	if err != nil {
-		return failure{err}
+		return hidden(err)
 	}
 	if !own {
 		if err := s.load(); err != nil {
-			s.fail(failure{err})
+			s.fail(hidden(err))
 			return s.failed
 		}
 	}
@@ -454,6 +488,9 @@ func (c *Core) loadUser(ctx context.Context) (User, error) {
 	if void {
 		s.clearValues()
 	}
+	if err != nil {
+		s.meet(err)
+	}
 	return user, err
 }
 
@@ -474,7 +511,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.committed; try {
 			s.op.Unlock()
 			if err := s.resume(); err != nil {
-				return nil, void, failure{err}
+				return nil, void, hidden(err)
 			}
 			s.op.Lock()
 			s.resumed = true // not before: who asks again after a failure is not to be told that it is nobody
@@ -495,7 +532,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		}
 		user, err := s.core.users.load(s.core.inner(ctx), cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
-			return nil, void, failure{err}
+			return nil, void, err
 		}
 		if s.takeUser(cur, user) {
 			void = true
@@ -517,29 +554,6 @@ func (s *state) takeUser(cur *session, user User) (void bool) {
 	}
 	s.user, s.userKnown = user, true
 	return false
-}
-
-// A failure is an error of the application's own code (a store, a loader). What
-// it may wrap is not an answer of ours: a store that says ErrNotLoggedIn has
-// failed all the same.
-type failure struct{ err error }
-
-func (f failure) Error() string { return f.err.Error() }
-
-// Is hides our own errors that are no failures. That an address has had enough is
-// for its client to know, as ErrBusy is.
-func (f failure) Is(target error) bool {
-	status := statusOf(target)
-	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
-}
-
-// As does, too.
-func (f failure) As(target any) bool {
-	switch target.(type) {
-	case **PasswordError, **http.MaxBytesError:
-		return false
-	}
-	return errors.As(f.err, target)
 }
 
 // invalid says why something that was made with this stamp is not the user's
@@ -613,6 +627,15 @@ func (s *state) deleteCookie(name string) {
 	}
 }
 
+// keepWaiting leaves what waits for the next page, and the page that is to follow
+// the login, as the request found it: nobody sees the answer that used it.
+func (s *state) keepWaiting() {
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.flashChanged, s.next = false, Next{}
+	delete(s.cookie, s.core.cookies.next)
+}
+
 // saveValues has scs store the application's values.
 func (s *state) saveValues() error {
 	ctx, cancel := detach(&s.ctx)
@@ -669,7 +692,8 @@ func (s *state) commit(h http.Header) error {
 	// cookie is never to be cached, whatever the application says.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
 	says := h["Cache-Control"]
-	if len(s.cookie) > 0 || personal && (len(says) == 0 || says[0] == "") {
+	shown := s.flashRead && len(s.flash) > 0 // and still waiting, so that no cookie is set
+	if len(s.cookie) > 0 || shown || personal && (len(says) == 0 || says[0] == "") {
 		h["Cache-Control"] = []string{"no-store"}
 	}
 	return nil

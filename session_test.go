@@ -820,7 +820,7 @@ func TestLoader(t *testing.T) {
 		t.Errorf("%d %q", status, text)
 	}
 	down = true
-	if status, _ := do("GET", "/guarded"); status != http.StatusInternalServerError {
+	if status, _ := do("GET", "/guarded"); status != http.StatusServiceUnavailable {
 		t.Errorf("a loader that fails: %d", status)
 	}
 	down = false

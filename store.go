@@ -91,7 +91,7 @@ func (a Account) Clone() Account {
 type UserLoader[U User] interface {
 	// LoadUser returns the user whose account has this ID, or ErrUserNotFound.
 	// An ID that the store could not have given out is one that is not found.
-	// Any other error is a failure of the store: the request ends in a 5xx.
+	// Any other error is a failure of the store: the request is answered 503.
 	LoadUser(ctx context.Context, id string) (U, error)
 }
 
@@ -108,7 +108,9 @@ func (f LoaderFunc[U]) LoadUser(ctx context.Context, id string) (U, error) { ret
 // processes where the store is shared. Each is atomic: its effect is whole or
 // absent. A call whose context is done returns its error and does nothing. After
 // an error that is not among those named here (a connection lost, a context
-// cancelled midway) the caller does not know which.
+// cancelled midway) the caller does not know which. LoadUser and FindUser are called
+// a second time if their error says that a connection was closed: driver.ErrBadConn,
+// net.ErrClosed, io.EOF, a connection reset by the other side.
 type UserStore[U User] interface {
 	UserLoader[U]
 
@@ -183,9 +185,11 @@ func (r Record) Expired(now time.Time) bool {
 // Each method is atomic: its effect is whole or absent, and visible to every
 // other process when it returns. A call whose context is done returns its error
 // and does nothing. After an error that is not among those named here the caller
-// does not know which. All methods may be called by many goroutines
-// at once. A record that has expired behaves as one that is not there; removing
-// it is the store's own affair. An empty Kind or Key is ErrInvalidRecord. A method
+// does not know which. GetRecord and ListRecords are called a second time if their
+// error says that a connection was closed, as with UserStore; the other methods
+// never are. All methods may be called by many goroutines at once. A record that
+// has expired behaves as one that is not there; removing it is the store's own
+// affair. An empty Kind or Key is ErrInvalidRecord. A method
 // must not use Manager.Sessions with its context, whose data may be what is being
 // stored: it would wait for itself.
 type RecordStore interface {

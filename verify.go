@@ -14,7 +14,8 @@ import (
 const verifyLifetime = 24 * time.Hour
 
 // SendVerification is Manager.SendVerification.
-func (c *Core) SendVerification(ctx context.Context, address string) error {
+func (c *Core) SendVerification(ctx context.Context, address string) (failing error) {
+	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
 		return ErrNoUserStore
@@ -74,13 +75,15 @@ func (c *Core) sendVerify(ctx context.Context, user User) error {
 }
 
 // CheckVerifyToken is Manager.CheckVerifyToken.
-func (c *Core) CheckVerifyToken(ctx context.Context, token string) (User, error) {
+func (c *Core) CheckVerifyToken(ctx context.Context, token string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeVerify, token)
 	return user, err
 }
 
 // VerifyEmail is Manager.VerifyEmail.
-func (c *Core) VerifyEmail(ctx context.Context, token string) (User, error) {
+func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing error) {
+	defer c.met(ctx, &failing)
 	user, id, err := c.verifyEmail(ctx, token)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventVerifyFailed, UserID: id, Err: err})

@@ -712,7 +712,7 @@ func TestRequireVerified(t *testing.T) {
 		t.Errorf("verified: %s", r.Status)
 	}
 	m.hooked.hook(on("LoadUser", func() error { return errDown }), nil)
-	if r := c.Get("/verified"); r.StatusCode != http.StatusInternalServerError {
+	if r := c.Get("/verified"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: %s", r.Status)
 	}
 	if err := m.CheckVerified(t.Context()); !errors.Is(err, auth.ErrNoSession) {

@@ -22,7 +22,8 @@ type View[U User] struct {
 // View returns what a template may show of the request, with the handler's own
 // data in it. Nothing is loaded until the template asks for it. Execute the
 // template before the header is written, into a buffer: a store that fails is
-// an error of Execute, and messages are removed by a cookie.
+// an error of Execute and makes the answer 503, and messages are removed by a
+// cookie.
 func (m *Manager[U]) View(r *http.Request, data any) View[U] { return View[U]{data, m, r} }
 
 // User returns the user who makes the request, or the zero U if nobody is logged

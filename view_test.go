@@ -113,7 +113,7 @@ func TestViewIsLazy(t *testing.T) {
 	})
 }
 
-// A store that fails is an error of Execute, and the page a 500: not one for
+// A store that fails is an error of Execute, and the page a 503: not one for
 // nobody.
 func TestViewStoreFails(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,7 @@ func TestViewStoreFails(t *testing.T) {
 	c := app.Client(t)
 	app.login(t, c, u)
 	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
-	if r := c.Get("/view"); r.StatusCode != http.StatusInternalServerError || strings.Contains(r.Text, "Log in") {
+	if r := c.Get("/view"); r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "Log in") {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
 	if len(*failed) != 1 || !errors.Is((*failed)[0], errStore) {
@@ -187,7 +187,7 @@ func TestViewOfTokens(t *testing.T) {
 	down, _ := viewApp(t, viewTemplate, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		return auth.Grant{}, errDown
 	}}))
-	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusInternalServerError {
+	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a loader that fails: %s", r.Status)
 	}
 	if len(*failed) > 0 {
@@ -217,7 +217,7 @@ func TestViewOnErrorPages(t *testing.T) {
 			t.Errorf("cross-origin: %s %q", r.Status, r.Text)
 		}
 		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
-		if r := c.Get("/who"); r.StatusCode != http.StatusInternalServerError || r.Text != "no page" {
+		if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || r.Text != "no page" {
 			t.Errorf("the store fails: %s %q", r.Status, r.Text)
 		}
 	})

@@ -129,7 +129,7 @@ func TestCloseFails(t *testing.T) {
 		})
 		r := c.post("/account/close", "current_password", good, "confirm", "y")
 		store.set(nil)
-		if r.status != 500 {
+		if r.status != 503 {
 			wantRedirect(t, r, "/")
 			wantStatus(t, s.client().post("/login", "login", "susan", "password", good), 422)
 		} else if !c.loggedIn() && !s.account("susan").Disabled {

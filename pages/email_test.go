@@ -458,7 +458,7 @@ func TestEmailRecordsFail(t *testing.T) {
 			store.set(once)
 			r := press()
 			store.set(nil)
-			if r.status == 500 {
+			if r.status == 503 {
 				r = press()
 			}
 			wantRedirect(t, r, target)

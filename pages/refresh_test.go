@@ -256,7 +256,7 @@ func TestRefreshFails(t *testing.T) {
 	}
 	s.store.fail(errDisk)
 	for _, r := range []response{c.get("/refresh"), c.post("/refresh", "password", good)} {
-		wantStatus(t, r, 500)
+		wantStatus(t, r, 503)
 		wantHeaders(t, "a store that fails", r)
 	}
 	s.store.fail(nil)
@@ -290,7 +290,7 @@ func failing(t *testing.T, store *records, request func() response, location str
 			wantRedirect(t, r, location)
 			return
 		}
-		if r.status != 500 || strings.Contains(r.body, errDisk.Error()) {
+		if r.status != 503 || strings.Contains(r.body, errDisk.Error()) {
 			t.Errorf("a failure of call %d is %d to %q", k, r.status, r.location)
 		}
 	}

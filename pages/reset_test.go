@@ -281,7 +281,7 @@ func TestStoreFails(t *testing.T) {
 		c.get("/reset-password"),
 		c.post("/reset-password", "password", other, "confirm_password", other),
 	} {
-		wantStatus(t, r, 500)
+		wantStatus(t, r, 503)
 		if strings.Contains(r.body, "fire") {
 			t.Error("the answer says what is wrong")
 		}

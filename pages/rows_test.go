@@ -257,8 +257,8 @@ func TestLoggedInAlready(t *testing.T) { // S18, S83, S104, S106
 	}
 	s.store.fail(errDisk)
 	for _, target := range []string{"/login", "/register", "/forgot-password", "/reset-password", "/account", "/nowhere"} {
-		wantStatus(t, c.get(target), 500)
-		wantStatus(t, c.post(target, "login", "susan", "password", good), 500)
+		wantStatus(t, c.get(target), 503)
+		wantStatus(t, c.post(target, "login", "susan", "password", good), 503)
 	}
 	s.store.fail(nil)
 	if !c.loggedIn() {

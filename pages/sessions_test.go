@@ -363,7 +363,7 @@ func TestSessionsFail(t *testing.T) {
 		for _, r := range []response{
 			c.get("/account/sessions"), c.post("/account/sessions", "others", "1"), c.post("/account/sessions", "id", "x"), c.post("/account/sessions", "id", id),
 		} {
-			if r.header.Get("Cache-Control") != "no-store" || r.status != 500 || strings.Contains(r.body, "Firefox") || strings.Contains(r.body, errDisk.Error()) {
+			if r.header.Get("Cache-Control") != "no-store" || r.status != 503 || strings.Contains(r.body, "Firefox") || strings.Contains(r.body, errDisk.Error()) {
 				t.Errorf("a failure of %s is %d:\n%s", kind, r.status, r.body)
 			}
 		}
@@ -374,8 +374,8 @@ func TestSessionsFail(t *testing.T) {
 		t.Error("the other login should have ended, and this one not")
 	}
 	s.store.fail(errDisk)
-	wantStatus(t, c.get("/account/sessions"), 500)
-	wantStatus(t, c.post("/account/sessions", "others", "1"), 500)
+	wantStatus(t, c.get("/account/sessions"), 503)
+	wantStatus(t, c.post("/account/sessions", "others", "1"), 503)
 }
 
 // TestSessionsMany has more logins than anybody.

@@ -402,8 +402,8 @@ func TestRegisterAlike(t *testing.T) {
 		t.Error("an account for an address that is taken")
 	}
 	s.store.fail(errDisk)
-	wantStatus(t, s.client().register("bert"), 500)
-	wantStatus(t, s.client().register("susan"), 500)
+	wantStatus(t, s.client().register("bert"), 503)
+	wantStatus(t, s.client().register("susan"), 503)
 	s.store.fail(nil)
 	// The username tells, and it can not be helped.
 	wantErrors(t, s.client().register("Susan"), map[string]string{"username": "Username already taken. Please choose a different one."})

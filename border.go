@@ -1,0 +1,131 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+)
+
+// This file is the border between the library and the application's stores.
+// Every call of a store passes it once: typedLoader and typedStore (manager.go)
+// for users, and border for records. Two things happen here. A read that found
+// its connection closed runs a second time. An error that store.go does not name
+// becomes a failure.
+
+// A border is a RecordStore as the library calls it.
+type border struct{ store RecordStore }
+
+func (b *border) InsertRecord(ctx context.Context, r Record) error {
+	return failed(b.store.InsertRecord(ctx, r), ErrRecordExists)
+}
+
+func (b *border) GetRecord(ctx context.Context, kind, key string) (Record, error) {
+	r, err := read(ctx, func() (Record, error) { return b.store.GetRecord(ctx, kind, key) })
+	return r, failed(err, ErrRecordNotFound)
+}
+
+func (b *border) UpdateRecord(ctx context.Context, r Record) error {
+	return failed(b.store.UpdateRecord(ctx, r), ErrConflict, ErrRecordNotFound)
+}
+
+func (b *border) TakeRecord(ctx context.Context, kind, key string) (Record, error) {
+	r, err := b.store.TakeRecord(ctx, kind, key)
+	return r, failed(err, ErrRecordNotFound)
+}
+
+func (b *border) ListRecords(ctx context.Context, kind, userID string) ([]Record, error) {
+	r, err := read(ctx, func() ([]Record, error) { return b.store.ListRecords(ctx, kind, userID) })
+	return r, failed(err)
+}
+
+func (b *border) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return failed(b.store.DeleteRecords(ctx, kind, userID, keep...))
+}
+
+// read calls a method of a store that changes nothing. If the connection turned
+// out to be closed, it calls the method once more, with the same context and so
+// within the same deadline. A pool hands out connections that the database has
+// closed meanwhile, after a restart or because they were idle; the second call
+// gets another one.
+//
+// Writes are never repeated: the first one may have happened.
+func read[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	v, err := call()
+	if err != nil && ctx.Err() == nil && isClosed(err) {
+		v, err = call()
+	}
+	return v, err
+}
+
+// isClosed reports whether err says that a connection was closed, by the driver,
+// by this process or by the other side. A time limit, a refused connection and
+// whatever else the database may answer are not among these errors: for those a
+// second call would only add load to a database that is in trouble.
+func isClosed(err error) bool {
+	for _, closed := range [...]error{
+		driver.ErrBadConn, // database/sql repeats it, too, but not what a driver finds out midway
+		sql.ErrConnDone,
+		net.ErrClosed, // "use of closed network connection"
+		io.EOF,        // the other side has closed it
+		io.ErrUnexpectedEOF,
+	} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return isReset(err)
+}
+
+// A failure is an error of the application's own code (a store, a request
+// loader) that the library cannot work with. It is answered 503, since the next
+// request may find the store working; see broken for the exception. It hides the
+// errors of ours that err may wrap: a store that returns ErrNotLoggedIn has
+// failed, and says nothing about the user.
+type failure struct{ err error }
+
+func (f failure) Error() string { return f.err.Error() }
+
+// Is hides our own errors that are no failures. ErrRateLimited and ErrBusy stay
+// visible: the client is to come back later.
+func (f failure) Is(target error) bool {
+	status := statusOf(target)
+	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
+}
+
+// As does, too.
+func (f failure) As(target any) bool {
+	switch target.(type) {
+	case **PasswordError, **http.MaxBytesError:
+		return false
+	}
+	return errors.As(f.err, target)
+}
+
+// failed returns an error of a store as the library goes on with it: nil and the
+// errors that its method may return as they are, every other one as a failure.
+func failed(err error, named ...error) error {
+	if err == nil || slices.ContainsFunc(named, func(n error) bool { return errors.Is(err, n) }) {
+		return err
+	}
+	return hidden(err)
+}
+
+// hidden returns err as a failure, which it may be already.
+func hidden(err error) error {
+	if f := (failure{}); errors.As(err, &f) {
+		return err
+	}
+	return failure{err}
+}
+
+// A broken is the error of a store that does not keep to its interface. It is a
+// mistake in the program, which no later request finds mended: it is answered
+// 500.
+type broken string
+
+func (b broken) Error() string { return string(b) }

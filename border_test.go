@@ -1,0 +1,226 @@
+package auth_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// closedConnections are what drivers return when the database has closed a pooled
+// connection.
+var closedConnections = map[string]error{
+	"driver.ErrBadConn":    driver.ErrBadConn,
+	"wrapped":              fmt.Errorf("store: %w", driver.ErrBadConn),
+	"sql.ErrConnDone":      sql.ErrConnDone,
+	"net.ErrClosed":        &net.OpError{Op: "write", Net: "tcp", Err: net.ErrClosed},
+	"io.EOF":               io.EOF,
+	"io.ErrUnexpectedEOF":  io.ErrUnexpectedEOF,
+	"reset":                &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
+	"broken pipe":          &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", syscall.EPIPE)},
+	"closed, and one ours": fmt.Errorf("%w: %w", auth.ErrNotLoggedIn, net.ErrClosed),
+}
+
+// A read whose connection was closed runs once more, and nobody notices.
+func TestReadsRunTwice(t *testing.T) {
+	t.Parallel()
+	for name, closed := range closedConnections {
+		app, store := hookedApp(t, nil)
+		u := app.Create(t, "susan", true)
+		c := app.Client(t)
+		c.Login("susan")
+		for verb, run := range map[string]func() error{
+			"GetRecord": func() error { return is(c.Who(), "susan") },
+			"LoadUser":  func() error { return is(c.Who(), "susan") },
+			"FindUser": func() error {
+				return is(fmt.Sprint(app.Client(t).Post("/login", "login", "susan", "password", testapp.Password).StatusCode), "200")
+			},
+			"ListRecords": func() error { _, err := app.Logins(t.Context(), u.ID); return err },
+		} {
+			failures := 1
+			store.hook(func(call string) error {
+				if call == verb && failures > 0 {
+					failures--
+					return closed
+				}
+				return nil
+			}, nil)
+			if err := run(); err != nil || failures > 0 {
+				t.Errorf("%s, %s: %v, %d failures left", name, verb, err, failures)
+			}
+		}
+	}
+}
+
+func is(got, want string) error {
+	if got != want {
+		return fmt.Errorf("%q, want %q", got, want)
+	}
+	return nil
+}
+
+// It runs twice and not more often; not after another error; not when its time is
+// over; and a write never does.
+func TestWhatRunsOnce(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	u := app.Create(t, "susan", false)
+	calls := func(ctx context.Context, verb string, err error, run func(context.Context)) (n int) {
+		store.hook(func(call string) error {
+			if call != verb {
+				return nil
+			}
+			n++
+			return err
+		}, nil)
+		defer store.hook(nil, nil)
+		run(ctx)
+		return n
+	}
+	logins := func(ctx context.Context) { _, _ = app.Logins(ctx, u.ID) }
+	for name, test := range map[string]struct {
+		err  error
+		want int
+	}{
+		"closed for good": {driver.ErrBadConn, 2},
+		"any error":       {errStore, 1},
+		"refused":         {&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, 1},
+		"too slow":        {os.ErrDeadlineExceeded, 1},
+		"its time":        {context.DeadlineExceeded, 1},
+		"no rows":         {sql.ErrNoRows, 1},
+		"not found":       {auth.ErrUserNotFound, 1},
+	} {
+		if n := calls(t.Context(), "LoadUser", test.err, logins); n != test.want {
+			t.Errorf("%s: LoadUser ran %d times", name, n)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if n := calls(ctx, "LoadUser", driver.ErrBadConn, func(ctx context.Context) { cancel(); logins(ctx) }); n > 1 {
+		t.Errorf("after the end of its context LoadUser ran %d times", n)
+	}
+	for verb, run := range map[string]func(context.Context){
+		"InsertRecord":  func(context.Context) { app.Client(t).Post("/enter", "login", "susan") },
+		"UpdateAccount": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
+		"DeleteRecords": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
+	} {
+		if n := calls(t.Context(), verb, driver.ErrBadConn, run); n != 1 {
+			t.Errorf("%s ran %d times", verb, n)
+		}
+	}
+}
+
+// While the store is down a browser with a cookie gets what asks for nobody, and
+// 503 for the rest, also from a handler that takes no notice and renders the page
+// for anonymous visitors.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	u := app.Create(t, "susan", true)
+	sessions := app.Sessions()
+	asks := map[string]func(ctx context.Context){
+		"CurrentUser":    func(ctx context.Context) { _, _ = app.CurrentUser(ctx) },
+		"CurrentLogin":   func(ctx context.Context) { _, _ = app.CurrentLogin(ctx) },
+		"CheckFresh":     func(ctx context.Context) { _ = app.CheckFresh(ctx, 0) },
+		"WhileLoggedIn":  func(ctx context.Context) { _, stop := app.WhileLoggedIn(ctx); stop() },
+		"session data":   func(ctx context.Context) { _ = sessions.GetString(ctx, "cart") },
+		"Put":            func(ctx context.Context) { sessions.Put(ctx, "cart", "x") },
+		"RenewToken":     func(ctx context.Context) { _ = sessions.RenewToken(ctx) },
+		"LoginUser":      func(ctx context.Context) { _ = app.LoginUser(ctx, u) },
+		"LogoutUser":     func(ctx context.Context) { _ = app.LogoutUser(ctx) },
+		"EndOtherLogins": func(ctx context.Context) { _ = app.EndOtherLogins(ctx) },
+		"Logins":         func(ctx context.Context) { _, _ = app.Logins(ctx, u.ID) },
+		"Authenticate":   func(ctx context.Context) { _, _ = app.Authenticate(ctx, "susan", testapp.Password) },
+	}
+	answers := map[string]func(http.ResponseWriter, *http.Request){
+		"page":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Log in") },
+		"nothing":  func(http.ResponseWriter, *http.Request) {},
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusSeeOther) },
+		"error":    func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sorry", http.StatusInternalServerError) },
+		"Error":    func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, auth.ErrNotLoggedIn) },
+		"flush":    func(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() },
+	}
+	app.Mux.HandleFunc("/ask/{what}/{answer}", func(w http.ResponseWriter, r *http.Request) {
+		asks[r.PathValue("what")](r.Context())
+		answers[r.PathValue("answer")](w, r)
+	})
+	app.Mux.HandleFunc("/message", func(_ http.ResponseWriter, r *http.Request) {
+		if err := app.Flash(r.Context(), "info", "hello"); err != nil {
+			t.Error(err)
+		}
+	})
+	c := app.Client(t)
+	c.Login("susan")
+	for what := range asks {
+		for answer := range answers {
+			store.hook(func(string) error { return errStore }, nil)
+			before := strings.Count(app.Logs(), "request failed")
+			r := c.Get("/ask/" + what + "/" + answer)
+			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || r.Header.Get("Location") != "" ||
+				r.Text != "Service Unavailable" || r.Header.Get("Cache-Control") != "no-store" || len(r.Cookies()) > 0 {
+				t.Errorf("%s, %s: %s %q %v", what, answer, r.Status, r.Text, r.Header)
+			}
+			if n := strings.Count(app.Logs(), "request failed") - before; n != 1 {
+				t.Errorf("%s, %s: %d lines in the log", what, answer, n)
+			}
+			store.hook(nil, nil)
+		}
+	}
+	store.hook(func(string) error { return errStore }, nil)
+	if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) > 0 {
+		t.Errorf("a public page: %s %q", r.Status, r.Text)
+	}
+	if r := c.Get("/message"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 {
+		t.Errorf("a message: %s %v", r.Status, r.Cookies())
+	}
+	store.hook(nil, nil)
+	if who := c.Who(); who != "susan" {
+		t.Errorf("when the store is well: %s", who)
+	}
+}
+
+// What has happened stays: the cookie of a login that succeeded goes out with the
+// 503 of a later failure, and messages still wait.
+func TestFailureAfterALogin(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	u := app.Create(t, "susan", false)
+	app.Mux.HandleFunc("/message", func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
+	app.Mux.HandleFunc("/messages", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
+	app.Mux.HandleFunc("/act", func(_ http.ResponseWriter, r *http.Request) {
+		_ = app.Flashes(r.Context())
+		if err := app.LoginUser(r.Context(), u); err != nil {
+			t.Error(err)
+		}
+		store.hook(func(string) error { return errStore }, nil)
+		if _, err := app.Logins(r.Context(), u.ID); !errors.Is(err, errStore) {
+			t.Error(err)
+		}
+		store.hook(nil, nil)
+	})
+	c := app.Client(t)
+	c.Get("/message")
+	if r := c.Get("/act"); r.StatusCode != http.StatusServiceUnavailable {
+		t.Error(r.Status)
+	}
+	if who := c.Who(); who != "susan" {
+		t.Errorf("the login is lost: %s", who)
+	}
+	if r := c.Get("/messages"); r.Text != "[{info hello}]" {
+		t.Errorf("the messages are %s", r.Text)
+	}
+	if slices.ContainsFunc(app.Events(), func(e auth.Event) bool { return e.Kind == auth.EventSessionEnded }) {
+		t.Error("a session was ended")
+	}
+}

@@ -1,0 +1,79 @@
+package auth
+
+import (
+	"net/http"
+	"path"
+	"strings"
+)
+
+// byPerson reports whether a person made the request: by opening a page, or by
+// something they did in a page, for which a script then asked. Other requests are
+// made by browsers and pages on their own: a prefetch, a prerendering, an icon, an
+// image, a poll. They leave alone what is kept for the person: messages that wait,
+// and the page that is to follow the login.
+//
+// The request says so itself, and a client may say what it likes. The answer
+// therefore decides only about these two, which belong to that client, and
+// never whether a request is let through.
+//
+//   - Speculative loads: Sec-Purpose (Fetch; all browsers today; "prefetch",
+//     "prefetch;prerender", …), Purpose (Chrome before, Inertia), X-Purpose
+//     (Safari), X-Moz (Firefox before 115), X-Sec-Purpose (Turbo, since scripts
+//     cannot set Sec- headers), HX-Preloaded (htmx).
+//   - HEAD and OPTIONS: nobody sees the answer.
+//   - Navigations: Sec-Fetch-Mode navigate, also if a service worker passes it
+//     on, which leaves Sec-Fetch-Dest empty.
+//   - Images, styles, scripts and so on: Sec-Fetch-Dest names them. Browsers that do
+//     not send it (Safari before 16.4) are recognised by what they accept, and
+//     icons by their paths.
+//   - fetch and XMLHttpRequest: Sec-Fetch-Dest empty. A poll and a click look
+//     alike. The request counts as a person's if it may change something, if htmx
+//     sends it, or if it asks for a page in the words of a navigation, as Turbo
+//     Drive and Inertia do. A poll of these libraries is not recognised.
+//   - Beacons and pings: such requests of the mode no-cors.
+func byPerson(r *http.Request) bool {
+	h := r.Header
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Sec-Purpose", "X-Moz"} {
+		switch purpose, _, _ := strings.Cut(h.Get(name), ";"); strings.ToLower(strings.TrimSpace(purpose)) {
+		case "prefetch", "prerender", "preview":
+			return false
+		}
+	}
+	if h.Get("HX-Preloaded") == "true" || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		return false
+	}
+	accept, mode := h.Get("Accept"), h.Get("Sec-Fetch-Mode")
+	switch h.Get("Sec-Fetch-Dest") {
+	case "document", "iframe", "frame", "embed", "object", "fencedframe":
+		return true
+	case "empty":
+		if mode == "navigate" {
+			return true
+		}
+	case "":
+		if mode == "navigate" || mode == "" && h.Get("X-Requested-With") == "" {
+			return !isResource(r.URL.Path, accept)
+		}
+	default:
+		return false
+	}
+	if h.Get("HX-Request") == "true" {
+		return true
+	}
+	return mode != "no-cors" && (isUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))
+}
+
+// isResource reports whether a request that does not name its destination is for
+// a part of a page, or for what browsers and robots ask for unasked.
+func isResource(target, accept string) bool {
+	for _, kind := range [...]string{"image/", "text/css", "audio/", "video/", "font/", "text/event-stream"} {
+		if strings.HasPrefix(accept, kind) {
+			return true
+		}
+	}
+	if strings.Contains(accept, "text/html") { // somebody opens the icon itself
+		return false
+	}
+	name := path.Base(target)
+	return name == "favicon.ico" || name == "robots.txt" || strings.HasPrefix(name, "apple-touch-icon")
+}
