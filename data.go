@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -115,34 +114,24 @@ func (s *state) save(ctx context.Context, encoded string) error {
 // write makes changes in the session's record, or in a new visitor's. If the
 // record is gone, so is what they were for. The caller holds op.
 func (s *state) write(ctx context.Context, changes []change) error {
-	for range maxConflicts {
-		switch {
-		case s.ended, s.cur == nil && s.grant != nil: // a client that sends a token with each request keeps nothing
-			return nil
-		case s.cur == nil && s.committed:
-			return ErrHeaderWritten
-		case s.cur == nil:
-			now := s.core.cfg.Now()
-			return s.replace(header{created: now, seen: now}, apply("", changes), nil)
-		}
-		next := *s.cur
-		next.values = apply(next.values, changes)
-		switch err := s.core.sessions.UpdateRecord(ctx, s.core.recordOf(&next)); {
-		case err == nil:
-			next.version++
-			s.cur = &next
-			return nil
-		case errors.Is(err, ErrRecordNotFound):
-			s.lose()
-			return nil
-		case !errors.Is(err, ErrConflict):
-			return err
-		}
-		if err := s.reread(ctx); err != nil {
-			return err
-		}
+	switch {
+	case s.cur == nil && s.grant != nil: // a client that sends a token with each request keeps nothing
+		return nil
+	case s.replaced:
+		return ErrReplaced
+	case s.ended:
+		return nil
+	case s.cur == nil && s.committed:
+		return ErrHeaderWritten
+	case s.cur == nil:
+		now := s.core.cfg.Now()
+		return s.replace(header{created: now, seen: now}, apply("", changes), tokenVoid, nil)
 	}
-	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
+	err := s.update(ctx, func(x *session) { x.values = apply(x.values, changes) })
+	if err != nil && s.cur == nil && !s.replaced {
+		return nil // the session has been ended
+	}
+	return err
 }
 
 // destroy ends the session, and the login if it is one. scs holds its lock.

@@ -65,14 +65,14 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 	defer s.op.Unlock()
 	switch {
 	case s.loggedOut:
-		return Login{}, ErrLoggedOut
+		return Login{}, s.gone()
 	case s.cur.isLogin():
 	case s.grant == nil: // it has been ended since
 		return Login{}, ErrNotLoggedIn
 	default:
 		return Login{Current: true, Methods: strings.Fields(s.grant.Method), Address: s.address(), UserAgent: s.agent()}, nil
 	}
-	l := c.loginOf(s.cur.header)
+	l := c.loginOf(*s.cur.shown())
 	if l.Current = true; s.suspect {
 		l.Authenticated = time.Time{}
 	}
@@ -171,7 +171,8 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 	if s == nil {
 		return header{}, nil
 	}
-	if _, err := c.User(ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrScope) {
+	_, err := c.User(ctx)
+	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrScope) {
 		return header{}, err
 	}
 	s.op.Lock()

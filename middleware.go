@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -180,6 +181,7 @@ func (c *Core) known(ctx context.Context) string {
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	var page string
 	switch {
+	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.loginURL(r.URL.Path)
 	case errors.Is(err, ErrNotFresh):
@@ -370,9 +372,28 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
 		return
 	}
+	if errors.Is(err, ErrReplaced) {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, c.tryAgain(r))
+		return
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, text)
+}
+
+// tryAgain is the page for ErrReplaced. Its link leads to the page that was asked
+// for, or back to the form that was sent.
+func (c *Core) tryAgain(r *http.Request) string {
+	target := "" // the page itself
+	if isUnsafe(r.Method) {
+		target = c.nextOfPage(r.Header.Get("Referer")).String()
+		if target == "" {
+			return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. Go back and try again.\n"
+		}
+	}
+	return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. <a href=\"" + html.EscapeString(target) + "\">Try again</a>\n"
 }
 
 // cookies are the names of the cookies, and the attributes they all have.

@@ -75,6 +75,11 @@ func (s *state) review(now time.Time) error {
 		if s.cur.isLogin() {
 			var same bool
 			same, bind = s.bound(&h)
+			if !same && s.cur.before != nil { // confirmed from another client since, perhaps
+				before, rebind := *s.cur.before, false
+				same, rebind = s.bound(&before)
+				same = same && !rebind
+			}
 			if !same && s.core.cfg.Protection == ProtectStrong {
 				return s.endProtected()
 			}
