@@ -102,12 +102,9 @@ func (s *state) review(now time.Time) error {
 				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})
 			}
 			return nil
-		case errors.Is(err, ErrRecordNotFound):
-			s.lose()
-			return nil
-		case !errors.Is(err, ErrConflict):
+		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
 			return err
-		case !s.suspect && !bind: // somebody has touched or written it
+		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // somebody has touched or written it
 			return nil
 		}
 		if err := s.reread(&s.inner); err != nil || s.cur == nil {
