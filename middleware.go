@@ -48,6 +48,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			c.Error(rw, r, err)
 			return
 		}
+		defer s.saveLate() // also if the handler panics
 		next.ServeHTTP(rw, r)
 		rw.start()
 	})

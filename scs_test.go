@@ -44,7 +44,7 @@ func finish(t *testing.T, f func()) {
 type dataApp struct {
 	*testapp.App
 	store    *faultyStore
-	sessions *scs.SessionManager
+	sessions *auth.SessionData
 	f        func(ctx context.Context)
 }
 
@@ -438,7 +438,7 @@ func TestMergeSession(t *testing.T) {
 				app.do(t, c, func(ctx context.Context) {
 					m := app.Sessions()
 					m.HashTokenInStore = hash
-					if err := m.MergeSession(ctx, cookie.Value); err != nil {
+					if err := m.MergeSession(ctx, cookie.Value); !errors.Is(err, errors.ErrUnsupported) {
 						t.Error(err)
 					}
 					if m.Exists(ctx, "secret") {
@@ -460,7 +460,7 @@ func TestIterate(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	see := func(ctx context.Context) {
-		if err := app.sessions.Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); err != nil {
+		if err := app.sessions.Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
 		}
 	}
@@ -512,20 +512,12 @@ func TestSCSMiddleware(t *testing.T) {
 			t.Errorf("inside: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
-	// Without ours nothing is stored, nobody is logged in, and it says so.
+	// It is ours, so that it works alone, too.
+	cookies = map[string]string{}
 	alone := s.LoadAndSave(inner)
-	for _, cookie := range []string{"", "x", strings.Repeat("A", 43)} {
-		cookies = map[string]string{s.Cookie.Name: cookie}
-		for _, path := range []string{"/put", "/login", "/renew"} {
-			if w := send(alone, path); w.Code < 500 {
-				t.Errorf("alone: %s: %d %q", path, w.Code, w.Body)
-			}
-		}
-		if w := send(alone, "/get"); strings.Contains(w.Body.String(), "true") || w.Code < 500 && w.Body.String() != "false" {
-			t.Errorf("alone: get: %d %q", w.Code, w.Body)
-		}
-		if w := send(alone, "/destroy"); w.Code < 200 {
-			t.Errorf("alone: destroy: %d %q", w.Code, w.Body)
+	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
+		if w := send(alone, step.path); w.Code != 200 || w.Body.String() != step.want {
+			t.Errorf("alone: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
 	// Outside ours.
@@ -1110,8 +1102,8 @@ func TestSessionsCannotBePrinted(t *testing.T) {
 	})
 }
 
-// SessionManager is what an application may call its own wrapper around scs's.
-type SessionManager struct{ *scs.SessionManager }
+// SessionManager is what an application may call its own wrapper around ours.
+type SessionManager struct{ *auth.SessionData }
 
 // RenewToken makes a new session of nobody's, with nothing in it.
 func (m *SessionManager) RenewToken(ctx context.Context) error { return m.Destroy(ctx) }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -152,6 +153,7 @@ type state struct {
 	given    map[string]any // the same map that scs has; only to be touched under scs's lock
 	scsData  any            // scs's own state, once the application has asked for it
 	scsReady bool
+	dirty    atomic.Bool // something may have changed since commit
 }
 
 // A requestContext is a request's context with its state. It answers scs, too,
@@ -630,6 +632,7 @@ func (s *state) commit(h http.Header) error {
 	s.values.Lock()
 	ready := s.scsReady
 	s.values.Unlock()
+	s.dirty.Store(false)
 	var err error
 	modified := ready && s.core.scs.Status(&s.ctx) == scs.Modified
 	if modified || s.keeps() {
