@@ -26,10 +26,11 @@ type Login struct {
 	ID      string // names it to EndLogin; it is of no other use. Empty for what a request loader found
 	Current bool   // it is the one that makes the request
 
-	// For what a request loader found, these four are zero.
+	// For what a request loader found, these five are zero.
 	Created       time.Time // when the login, or the device's first, began
 	Seen          time.Time // its last request, to the minute
 	Expires       time.Time // the latest that it ends, without another login
+	IdleExpires   time.Time // when it ends if no request puts that off (Config.IdleTimeout, NoActivity); Expires if Remembered
 	Authenticated time.Time // when the user last showed who they are in it; zero: not, or not any more
 	Methods       []string  // how: "password", "remember", what an application's own are called
 	Remembered    bool      // it outlives the browser's session
@@ -49,7 +50,7 @@ func loginHandle(h header) string {
 // login is the Login of a header.
 func (c *Core) loginOf(h header) Login {
 	return Login{
-		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime),
+		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime), IdleExpires: c.expires(&h),
 		Authenticated: h.authenticated, Methods: strings.Fields(h.methods), Remembered: h.device != "",
 		Address: h.address, UserAgent: h.agent,
 	}
@@ -73,6 +74,7 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 		return Login{Current: true, Methods: strings.Fields(s.grant.Method), Address: s.address(), UserAgent: s.agent()}, nil
 	}
 	l := c.loginOf(*s.cur.shown())
+	l.IdleExpires = c.expires(&s.cur.header) // which other requests put off
 	if l.Current = true; s.suspect {
 		l.Authenticated = time.Time{}
 	}
@@ -86,6 +88,7 @@ func (c *Core) CurrentLogin(ctx context.Context) (Login, error) {
 	d, ok := decodeDevice(record)
 	if l.Remembered = err == nil && ok; l.Remembered {
 		l.Created, l.Expires = earlier(d.created, l.Created), later(record.Expires, l.Expires)
+		l.IdleExpires = l.Expires
 	}
 	return l, nil
 }
@@ -117,7 +120,7 @@ func (c *Core) Logins(ctx context.Context, userID string) ([]Login, error) {
 		}
 		id := loginHandle(header{device: r.Key})
 		logins[id] = Login{
-			ID: id, Created: d.created, Seen: d.rotated, Expires: r.Expires, Methods: []string{methodRemember},
+			ID: id, Created: d.created, Seen: d.rotated, Expires: r.Expires, IdleExpires: r.Expires, Methods: []string{methodRemember},
 			Remembered: true, Address: d.address, UserAgent: d.agent,
 		}
 	}
@@ -132,6 +135,7 @@ func (c *Core) Logins(ctx context.Context, userID string) ([]Login, error) {
 			l.Methods, l.Address, l.UserAgent = newest.Methods, newest.Address, newest.UserAgent
 			l.Created, l.Seen = earlier(d.Created, l.Created), newest.Seen
 			l.Expires, l.Authenticated = later(d.Expires, l.Expires), later(d.Authenticated, l.Authenticated)
+			l.IdleExpires = later(d.IdleExpires, l.IdleExpires)
 		}
 		logins[l.ID] = l
 	}

@@ -63,13 +63,18 @@ func network(address string) netip.Prefix {
 // errProtected is why a login was ended, or made stale.
 var errProtected = errors.New("the login is used from another client")
 
+// isPassive reports whether the request does not put off IdleTimeout.
+func (s *state) isPassive() bool {
+	return s.core.cfg.NoActivity != nil && s.core.cfg.NoActivity(s.request)
+}
+
 // review brings the session that a request came with up to date: when it was
 // seen, and by whom.
 func (s *state) review(now time.Time) error {
 	for range maxConflicts {
 		h := s.cur.header
 		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
-		if changed {
+		if changed = changed && !s.isPassive(); changed {
 			h.seen = now
 		}
 		if s.cur.isLogin() {
