@@ -310,6 +310,13 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 		if marked {
 			s.unmark(ctx, old)
 		}
+		if errors.Is(err, errGone) { // which another request may have rotated
+			var found *session
+			if found, s.replaced, err = s.successor(ctx, old.kind(), old.key, rotatedFor, c.cfg.Now()); found != nil {
+				s.cur, err = found, errRotated
+			}
+			err = cmp.Or(err, errGone)
+		}
 		switch {
 		case errors.Is(err, errRotated) && effect != tokenRotated:
 			if h.userID == s.cur.header.userID {
@@ -361,7 +368,6 @@ func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (
 		s.cur = found
 		return false, errRotated
 	case replaced && effect == tokenRotated:
-		s.replaced = true
 		return false, errGone
 	}
 	return false, nil
@@ -373,21 +379,13 @@ func (s *state) unmark(ctx context.Context, old *session) {
 	}
 }
 
-// takeOld takes the record that is replaced. If it is gone, another request has
-// rotated the token (errRotated) or ended the login (errGone); what a visitor had may
-// be gone.
+// takeOld takes the record that is replaced. If it is gone, it returns errGone; what a
+// visitor had may be gone.
 func (s *state) takeOld(ctx context.Context, old *session, done bool) (Record, error) {
-	c := s.core
-	taken, err := c.sessions.TakeRecord(ctx, old.kind(), old.key)
+	taken, err := s.core.sessions.TakeRecord(ctx, old.kind(), old.key)
 	switch {
 	case errors.Is(err, ErrRecordNotFound) && old.isLogin():
-		var found *session
-		found, s.replaced, err = s.successor(ctx, kindSession, old.key, rotatedFor, c.cfg.Now())
-		if err == nil && found != nil {
-			s.cur = found
-			return taken, errRotated
-		}
-		return taken, cmp.Or(err, errGone)
+		return taken, errGone
 	case unlessNotFound(err) != nil && !done:
 		if old.isLogin() { // it may have been taken all the same
 			s.unwatch(ctx, old.header)

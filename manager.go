@@ -504,7 +504,8 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 // Config.NextInCookie). That is the page it asked for, or, for a request that
 // may change something, the page of this site that the request came from. An
 // htmx request gets HX-Redirect with the status; a client that does not want HTML,
-// or that has sent credentials in a header, gets the status alone. Errors are
+// or that has sent credentials in a header, gets the status alone. ErrReplaced, although
+// it wraps ErrNotLoggedIn, sends nobody anywhere: its page says to try again. Errors are
 // answered by their status:
 //
 //   - 400: ErrInvalidToken
