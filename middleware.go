@@ -491,9 +491,6 @@ func newOriginCheck(base *url.URL, origins, bypass []string) (originCheck, error
 		o.trusted[origin] = true
 	}
 	for _, pattern := range bypass {
-		if method, _, _ := strings.Cut(pattern, " "); method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions {
-			return o, fmt.Errorf("auth: CrossOriginBypass %q has no effect, for the check lets every %s pass; remove it, or name the method that changes something", pattern, method)
-		}
 		if err := handle(o.bypass, pattern); err != nil {
 			return o, err
 		}
