@@ -307,8 +307,14 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 			return nil
 		}
 		s.drop(ctx, next) // it may have been stored all the same
-		if marked {
+		switch gone := errors.Is(err, errGone); {
+		case marked && !gone:
 			s.unmark(ctx, old)
+		case marked && effect == tokenReplaced: // nothing was: but a logout with the old token counts
+			s.unmark(ctx, old)
+			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
+				s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+			}
 		}
 		if errors.Is(err, errGone) { // which another request may have rotated
 			var found *session
