@@ -79,6 +79,14 @@ var (
 	// ErrLoggedOut says that the login was ended while the request was at work.
 	ErrLoggedOut = fmt.Errorf("%w: the login has been ended", ErrNotLoggedIn)
 
+	// ErrReplaced says that another request of this browser has just changed the
+	// user's password, or another credential, and with it the session's token: this
+	// request was sent with the old one. The browser is logged in and has the new one
+	// by now, so the same request can be made again. It wraps ErrLoggedOut, and so
+	// ErrNotLoggedIn: ask for it first. Manager.Error answers it with 401 and a page to
+	// try again from, and sends nobody to the login page.
+	ErrReplaced = fmt.Errorf("%w: the session's token was replaced with a credential; try again", ErrLoggedOut)
+
 	// ErrNoSession says that the context is not one of a request inside
 	// LoadAndSave.
 	ErrNoSession = errors.New("auth: not inside LoadAndSave")

@@ -242,13 +242,25 @@ func decodeValues(encoded string) (values map[string]any, failed []error) {
 	for e := readEntries(encoded); e.more; e.next() {
 		v, err := decodeValue(e.value)
 		if err != nil {
-			failed = append(failed, fmt.Errorf("auth: the session value %q cannot be read: %w", e.key, err))
+			failed = append(failed, &valueError{e.key, err})
 			continue
 		}
 		values[e.key] = v
 	}
 	return values, failed
 }
+
+// A valueError says which value cannot be read.
+type valueError struct {
+	key string
+	err error
+}
+
+func (e *valueError) Error() string {
+	return fmt.Sprintf("auth: the session value %q cannot be read: %v", e.key, e.err)
+}
+
+func (e *valueError) Unwrap() error { return e.err }
 
 // The first byte of a value.
 const (
@@ -317,9 +329,18 @@ func appendValue(b []byte, value any) ([]byte, error) {
 	}
 }
 
-func appendGob(b []byte, value any) ([]byte, error) {
+// errPanicked is what a type's own encoder or decoder has done. What it said may be a
+// part of the value, and is not for a log.
+var errPanicked = errors.New("its type's encoder or decoder panicked")
+
+func appendGob(b []byte, value any) (_ []byte, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanicked
+		}
+	}()
 	var buf bytes.Buffer
-	err := gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
+	err = gob.NewEncoder(&buf).Encode(&value) // a pointer to the interface: the type goes along
 	return append(b, buf.Bytes()...), err
 }
 
@@ -383,6 +404,11 @@ func decodeValue(encoded string) (any, error) {
 }
 
 func decodeGob(encoded string) (value any, err error) {
+	defer func() {
+		if recover() != nil {
+			value, err = nil, errPanicked
+		}
+	}()
 	err = gob.NewDecoder(strings.NewReader(encoded)).Decode(&value)
 	return value, err
 }

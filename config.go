@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ const (
 	UsernameOnly
 	EmailOnly
 )
+
+// defaultLifetime is Config.Lifetime by default.
+const defaultLifetime = 24 * time.Hour
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
 // default.
@@ -144,14 +148,24 @@ type Config struct {
 
 	// Lifetime is the longest that a login lasts, however active: 24 hours by
 	// default (NIST SP 800-63B-4, section 2.2.3), at least a minute. Rotations do
-	// not extend it.
+	// not extend it. If it is longer than that, set IdleTimeout, too: by default a
+	// login ends after an idle hour all the same, and New returns an error.
 	Lifetime time.Duration
 
 	// IdleTimeout ends a session that made no request for this long: 1 hour by
 	// default (the same section). It is kept to the minute: a session may end
 	// up to a minute early, never late. Negative means none; else it is at least
-	// two minutes.
+	// two minutes, and shorter than Lifetime.
 	IdleTimeout time.Duration
+
+	// NoActivity, if set, says which requests do not put off IdleTimeout: those
+	// that no person has made, such as a background poll or a stylesheet. It is asked
+	// before the session is touched, with the request as the browser sent it. It may
+	// look at a header that the page's script sets: a client that lies about it can
+	// only end its own login earlier, or send a request that does count.
+	//
+	//	NoActivity: func(r *http.Request) bool { return r.URL.Path == "/notifications" }
+	NoActivity func(r *http.Request) bool
 
 	// RememberFor is how long Remember lasts, however often the device is used:
 	// 30 days by default (NIST SP 800-63B-4, section 2.1.3), at most 400, which
@@ -239,13 +253,30 @@ type Config struct {
 	Now func() time.Time
 }
 
+// checkTimes refuses times of which one has no effect because of the other. They are as
+// the application has set them.
+func (cfg *Config) checkTimes() error {
+	switch {
+	case cfg.Lifetime > defaultLifetime && cfg.IdleTimeout == 0:
+		return fmt.Errorf("auth: Lifetime is %v, but a login would end after an idle hour, which is IdleTimeout by default; set IdleTimeout too, or -1 for none", cfg.Lifetime)
+	case cfg.IdleTimeout > 0 && cfg.IdleTimeout >= cmp.Or(cfg.Lifetime, defaultLifetime):
+		return fmt.Errorf("auth: IdleTimeout %v has no effect, for Lifetime is %v; set a longer Lifetime, or IdleTimeout to -1 for none", cfg.IdleTimeout, cmp.Or(cfg.Lifetime, defaultLifetime))
+	case cfg.IdleTimeout < 0 && cfg.NoActivity != nil:
+		return errors.New("auth: NoActivity has no effect without an IdleTimeout; remove one of the two")
+	}
+	return nil
+}
+
 func (cfg *Config) setDefaults() error {
+	if err := cfg.checkTimes(); err != nil {
+		return err
+	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
 		}
 	}
-	def(&cfg.Lifetime, 24*time.Hour)
+	def(&cfg.Lifetime, defaultLifetime)
 	def(&cfg.IdleTimeout, time.Hour)
 	def(&cfg.RememberFor, 30*24*time.Hour)
 	def(&cfg.ResetLifetime, 30*time.Minute)

@@ -208,7 +208,17 @@ func TestConfig(t *testing.T) {
 		{"cookie name with NUL", func(c *auth.Config) { c.CookieName = "a\x00" }, false},
 
 		{"lifetime", func(c *auth.Config) { c.Lifetime = time.Minute }, true},
-		{"longest lifetime", func(c *auth.Config) { c.Lifetime = math.MaxInt64 }, true},
+		{"longest lifetime", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = math.MaxInt64, -1 }, true},
+		{"a week, and an idle hour by default", func(c *auth.Config) { c.Lifetime = 7 * 24 * time.Hour }, false},
+		{"a week, and none", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = 7*24*time.Hour, -1 }, true},
+		{"a week, and an idle hour", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = 7*24*time.Hour, time.Hour }, true},
+		{"a day, as by default", func(c *auth.Config) { c.Lifetime = 24 * time.Hour }, true},
+		{"idle for as long as it lasts", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }, false},
+		{"idle for longer than it lasts", func(c *auth.Config) { c.IdleTimeout = 48 * time.Hour }, false},
+		{"no activity", func(c *auth.Config) { c.NoActivity = func(*http.Request) bool { return true } }, true},
+		{"no activity, and no idle timeout", func(c *auth.Config) {
+			c.NoActivity, c.IdleTimeout = func(*http.Request) bool { return true }, -1
+		}, false},
 		{"short lifetime", func(c *auth.Config) { c.Lifetime = time.Second }, false},
 		{"negative lifetime", func(c *auth.Config) { c.Lifetime = -time.Hour }, false},
 		{"no idle timeout", func(c *auth.Config) { c.IdleTimeout = -1 }, true},

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -15,10 +14,189 @@ import (
 // This file is about the application's data in a session: between the record,
 // which has it encoded, and scs, which has it in a map.
 
+// SessionData is the application's own data in the session of a request. It has the
+// methods of scs.SessionManager; docs/sessions.md says what can be stored. It cannot
+// reach the login, and the session's cookie and its end are LoadAndSave's business.
+//
+// Changes are stored before the response's header is written. Those that are made later
+// are stored when the handler returns, if the session has a record already; if not, it is
+// too late to set a cookie, so they are lost, and the log says so. Commit returns the
+// error at once.
+//
+// SetDeadline and RememberMe have no effect on the session. What the embedded
+// SessionManager does if it is called itself is not promised.
+type SessionData struct {
+	*scs.SessionManager
+	core *Core
+}
+
+// errData is wrapped by what scs can do with a session and this package cannot.
+var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
+
 // Sessions is Manager.Sessions.
-func (c *Core) Sessions() *scs.SessionManager {
-	m := *c.scs
-	return &m
+func (c *Core) Sessions() *SessionData {
+	d := &struct {
+		SessionData
+		manager scs.SessionManager
+	}{manager: *c.scs}
+	d.SessionData = SessionData{&d.manager, c}
+	return &d.SessionData
+}
+
+// dataState returns the state of a request, unless the data in ctx is that of another
+// manager, inside this one.
+func (c *Core) dataState(ctx context.Context) (*state, error) {
+	s := c.stateOf(ctx)
+	if s == nil || ctx.Value(c.scsKey) != s.scs() {
+		return nil, ErrNoSession
+	}
+	return s, nil
+}
+
+// changed notes that the data may have to be stored once more.
+func (d *SessionData) changed(ctx context.Context) {
+	if s := d.core.stateOf(ctx); s != nil {
+		s.dirty.Store(true)
+	}
+}
+
+// RenewToken gives the session a new token, and leaves its data and its end. For some
+// seconds the old token is good for requests that are under way. If another request has
+// just renewed the token, nothing happens. It returns ErrNoSession outside LoadAndSave,
+// ErrHeaderWritten if it is too late to set the cookie, and ErrReplaced.
+func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
+	defer d.core.met(ctx, &failing)
+	s, err := d.core.dataState(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.emit()
+	err = s.rotate()
+	if errors.Is(err, ErrLoggedOut) && !errors.Is(err, ErrReplaced) {
+		return nil // the request goes on, as nobody's
+	}
+	return err
+}
+
+// Destroy deletes the session's data, and logs the user out. It returns ErrNoSession
+// outside LoadAndSave, and ErrHeaderWritten if that was too late to delete the cookie.
+func (d *SessionData) Destroy(ctx context.Context) error {
+	return d.SessionManager.Destroy(ctx)
+}
+
+// Commit stores what was changed, without waiting for the header. It returns what Token
+// returns, and when the session ends. ErrHeaderWritten says that there is no session yet,
+// and that it is too late for its cookie.
+func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Time, err error) {
+	if _, _, err := d.SessionManager.Commit(ctx); err != nil {
+		return "", time.Time{}, err
+	}
+	return d.Token(ctx), d.Deadline(ctx), nil
+}
+
+// Token returns a name of the session, for a log or as a key: it is another one for each
+// session and after each new token, and opens nothing. It is empty for a session that is
+// not stored.
+func (d *SessionData) Token(ctx context.Context) string {
+	s, err := d.core.dataState(ctx)
+	if err != nil {
+		return ""
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.cur == nil {
+		return ""
+	}
+	return tokenKey("session data " + s.cur.key)
+}
+
+// Deadline returns when the session ends if no other request is made. For one that is not
+// stored it is when it would end.
+func (d *SessionData) Deadline(ctx context.Context) time.Time {
+	now := d.core.cfg.Now()
+	h := header{created: now, seen: now}
+	if s, err := d.core.dataState(ctx); err == nil {
+		s.op.Lock()
+		defer s.op.Unlock()
+		if s.cur != nil {
+			h = s.cur.header
+		}
+	}
+	return d.core.expires(&h)
+}
+
+// Iterate returns an error that wraps errors.ErrUnsupported: nobody sees the data of
+// all sessions.
+func (d *SessionData) Iterate(context.Context, func(context.Context) error) error { return errData }
+
+// MergeSession returns an error that wraps errors.ErrUnsupported: a request has the data
+// of its own session only. LoginUser keeps what a visitor has.
+func (d *SessionData) MergeSession(context.Context, string) error { return errData }
+
+// LoadAndSave is Manager.LoadAndSave.
+func (d *SessionData) LoadAndSave(next http.Handler) http.Handler { return d.core.LoadAndSave(next) }
+
+// WriteSessionCookie does nothing: LoadAndSave sets the cookie.
+func (d *SessionData) WriteSessionCookie(context.Context, http.ResponseWriter, string, time.Time) {}
+
+// Put stores a value under a key.
+func (d *SessionData) Put(ctx context.Context, key string, value any) {
+	d.SessionManager.Put(ctx, key, value)
+	d.changed(ctx)
+}
+
+// Remove deletes a value.
+func (d *SessionData) Remove(ctx context.Context, key string) {
+	d.SessionManager.Remove(ctx, key)
+	d.changed(ctx)
+}
+
+// Clear deletes all values, and leaves the session.
+func (d *SessionData) Clear(ctx context.Context) error {
+	defer d.changed(ctx)
+	return d.SessionManager.Clear(ctx)
+}
+
+// Pop returns a value and deletes it.
+func (d *SessionData) Pop(ctx context.Context, key string) any {
+	defer d.changed(ctx)
+	return d.SessionManager.Pop(ctx, key)
+}
+
+// PopString is Pop for a string. It returns "" for everything else.
+func (d *SessionData) PopString(ctx context.Context, key string) string {
+	defer d.changed(ctx)
+	return d.SessionManager.PopString(ctx, key)
+}
+
+// PopBool is Pop for a bool. It returns false for everything else.
+func (d *SessionData) PopBool(ctx context.Context, key string) bool {
+	defer d.changed(ctx)
+	return d.SessionManager.PopBool(ctx, key)
+}
+
+// PopInt is Pop for an int. It returns 0 for everything else.
+func (d *SessionData) PopInt(ctx context.Context, key string) int {
+	defer d.changed(ctx)
+	return d.SessionManager.PopInt(ctx, key)
+}
+
+// PopFloat is Pop for a float64. It returns 0 for everything else.
+func (d *SessionData) PopFloat(ctx context.Context, key string) float64 {
+	defer d.changed(ctx)
+	return d.SessionManager.PopFloat(ctx, key)
+}
+
+// PopBytes is Pop for a []byte. It returns nil for everything else.
+func (d *SessionData) PopBytes(ctx context.Context, key string) []byte {
+	defer d.changed(ctx)
+	return d.SessionManager.PopBytes(ctx, key)
+}
+
+// PopTime is Pop for a time.Time. It returns the zero time for everything else.
+func (d *SessionData) PopTime(ctx context.Context, key string) time.Time {
+	defer d.changed(ctx)
+	return d.SessionManager.PopTime(ctx, key)
 }
 
 // newSCS returns a session manager whose store is the state in the context, and
@@ -68,13 +246,15 @@ func (s *state) scs() any {
 	s.scsReady = true
 	var failed []error
 	s.given, failed = decodeValues(s.loaded)
+	var unread []change
 	for _, err := range failed {
 		s.note(Event{Kind: EventSessionDamaged, Err: err})
-	}
-	if len(failed) > 0 { // what could not be read is not ours to change: leave it out of the comparison
-		if readable, err := encodeValues(s.given); err == nil {
-			s.loaded = string(readable)
+		if damaged := (*valueError)(nil); errors.As(err, &damaged) {
+			unread = append(unread, change{key: damaged.key})
 		}
+	}
+	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
+		s.loaded = apply(s.loaded, unread)
 	}
 	m := *s.core.scs
 	m.Store, m.Codec = givenStore{}, givenCodec{s}
@@ -116,37 +296,40 @@ func (s *state) save(ctx context.Context, encoded string) error {
 	return nil
 }
 
+// saveLate stores what the application has changed in its data since the header was
+// written.
+func (s *state) saveLate() {
+	if !s.writer.started || s.writer.failed != nil || !s.dirty.Load() {
+		return
+	}
+	if err := s.saveValues(); err != nil {
+		s.core.cfg.Logger.LogAttrs(&s.ctx, slog.LevelError, "auth: session data that was written after the response's header is lost; write it before, or log in first",
+			slog.String("path", cut(s.request.URL.Path, 200)), slog.Any("error", err))
+	}
+	s.emit()
+}
+
 // write makes changes in the session's record, or in a new visitor's. If the
 // record is gone, so is what they were for. The caller holds op.
 func (s *state) write(ctx context.Context, changes []change) error {
-	for range maxConflicts {
-		switch {
-		case s.ended, s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
-			return nil
-		case s.cur == nil && s.committed:
-			return ErrHeaderWritten
-		case s.cur == nil:
-			now := s.core.cfg.Now()
-			return s.replace(header{created: now, seen: now}, apply("", changes), nil)
-		}
-		next := *s.cur
-		next.values = apply(next.values, changes)
-		switch err := s.core.sessions.UpdateRecord(ctx, s.core.recordOf(&next)); {
-		case err == nil:
-			next.version++
-			s.cur = &next
-			return nil
-		case errors.Is(err, ErrRecordNotFound):
-			s.lose()
-			return nil
-		case !errors.Is(err, ErrConflict):
-			return err
-		}
-		if err := s.reread(ctx); err != nil {
-			return err
-		}
+	switch {
+	case s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
+		return nil
+	case s.replaced:
+		return ErrReplaced
+	case s.ended:
+		return nil
+	case s.cur == nil && s.committed:
+		return ErrHeaderWritten
+	case s.cur == nil:
+		now := s.core.cfg.Now()
+		return s.replace(header{created: now, seen: now}, apply("", changes), tokenVoid, nil)
 	}
-	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
+	err := s.update(ctx, func(x *session) { x.values = apply(x.values, changes) })
+	if err != nil && s.cur == nil && !s.replaced {
+		return nil // the session has been ended
+	}
+	return err
 }
 
 // destroy ends the session, and the login if it is one. scs holds its lock.
@@ -199,39 +382,14 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	return s.save(t.core.inner(ctx), string(encoded))
 }
 
-// DeleteCtx is called by RenewToken, which is a rotation, and by Destroy, which
-// is a logout. scs holds its lock.
+// DeleteCtx is called by Destroy, which is a logout. scs holds its lock.
 func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
 	defer t.core.met(ctx, &failing)
-	s := t.core.stateOf(ctx)
-	if s == nil || s.given == nil { // scs's data is of another manager, inside this one
-		return ErrNoSession
-	}
-	if !renewing() {
-		return s.destroy()
-	}
-	if err := s.rotate(); !errors.Is(err, ErrLoggedOut) {
+	s, err := t.core.dataState(ctx)
+	if err != nil {
 		return err
 	}
-	return nil // the request goes on, as nobody's
-}
-
-// renewing reports whether it is RenewToken that calls DeleteCtx. scs says
-// nothing of it, and what it does to its data afterwards cannot be told from
-// what Clear and Commit do; the stack says it. Were scs's names to change, every
-// RenewToken would be a logout.
-func renewing() bool {
-	var callers [8]uintptr
-	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])]) // above DeleteCtx
-	for {
-		frame, more := frames.Next()
-		switch name := frame.Function[strings.LastIndexByte(frame.Function, '/')+1:]; {
-		case strings.HasSuffix(name, ".(*SessionManager).RenewToken"):
-			return true
-		case strings.HasSuffix(name, ".(*SessionManager).Destroy"), !more:
-			return false
-		}
-	}
+	return s.destroy()
 }
 
 // scsCodec encodes the application's values. Nothing is ever decoded through

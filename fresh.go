@@ -35,10 +35,10 @@ func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 	s := c.stateOf(ctx)
 	s.op.Lock()
 	defer s.op.Unlock()
-	if !s.cur.isLogin() || s.suspect || s.cur.header.authenticated.IsZero() {
+	if !s.cur.isLogin() || s.suspect || s.cur.shown().authenticated.IsZero() {
 		return ErrNotFresh
 	}
-	age := c.cfg.Now().Sub(s.cur.header.authenticated)
+	age := c.cfg.Now().Sub(s.cur.shown().authenticated)
 	if maxAge < 0 || maxAge > 0 && (age > maxAge || age < -maxSkew) {
 		return ErrNotFresh
 	}
@@ -64,20 +64,40 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
-	case s.loggedOut:
-		return ErrLoggedOut
+	case s.loggedOut, s.replaced:
+		return s.gone()
 	case !s.cur.isLogin(): // a request loader's
 		return ErrNotLoggedIn
 	case s.committed:
 		return ErrHeaderWritten
 	}
-	h, method := s.cur.header, ""
-	if s.proved == h.userID {
+	method := ""
+	if s.proved == s.cur.header.userID {
 		method = methodPassword
 	}
-	h.authenticated, h.address, h.agent = c.cfg.Now(), s.address(), s.agent()
-	h.methods = addMethod(h.methods, method)
-	if err := s.replace(h, s.cur.values, nil); err != nil {
+	confirm := func(h *header) {
+		h.authenticated, h.address, h.agent = c.cfg.Now(), s.address(), s.agent()
+		h.methods = addMethod(h.methods, method)
+	}
+	if s.cur.before == nil {
+		h := s.cur.header
+		confirm(&h)
+		err = s.replace(h, s.cur.values, tokenRotated, nil)
+	}
+	if s.cur != nil && s.cur.before != nil {
+		// Another request has just rotated the token. If this one did so too, the
+		// browser might keep the wrong one of two cookies. So the new record is
+		// confirmed where it is.
+		ctx, cancel := detach(&s.inner)
+		defer cancel()
+		err = s.update(ctx, func(x *session) {
+			confirm(&x.header)
+			before := *x.before
+			confirm(&before)
+			x.before = &before
+		})
+	}
+	if err != nil {
 		return err
 	}
 	s.suspect = false

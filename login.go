@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -164,7 +166,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		s.dropDevice(fresh)
 		return false, err
 	}
-	if err := s.replace(h, values, check); err != nil {
+	if err := s.replace(h, values, tokenVoid, check); err != nil {
 		s.dropDevice(fresh)
 		return false, err
 	}
@@ -178,74 +180,289 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
 	}
-	s.user, s.userKnown, s.ended, s.suspect, s.grant = user, true, false, false, nil
+	s.user, s.userKnown, s.ended, s.suspect, s.replaced, s.grant = user, true, false, false, false, nil
 	return stranger, nil
 }
+
+// A rotation is the record that stays, for rotatedFor, under the key of a token that
+// was replaced by a new one of the same login: a request may have been sent with
+// the old token before the browser had the new one.
+//
+// It opens nothing by itself. What the old token still means is looked up in the
+// session's new record, and ends with that.
+type rotation struct {
+	effect oldToken
+	at     time.Time
+	next   string // the key of the record that came instead
+	header header // of the login, as it was with the old token
+}
+
+// An oldToken is what a token means that was replaced.
+type oldToken byte
+
+const (
+	// tokenVoid: nothing; but a logout that was sent with it ends the login. So it is
+	// after LoginUser.
+	tokenVoid oldToken = iota
+
+	// tokenRotated: for rotationGrace, the login as it was before. So it is after
+	// RenewToken and ConfirmLogin.
+	tokenRotated
+
+	// tokenReplaced: nothing, and the browser is to ask again with the token that it
+	// has by then: ErrReplaced. So it is after a change of a credential.
+	tokenReplaced
+)
+
+const (
+	// rotationGrace is how old a rotation may be when a request with the old token
+	// arrives: longer than a request waits in a proxy or on a slow line, and too
+	// short to be of use to who has copied the token.
+	rotationGrace = 30 * time.Second
+
+	// maxRotations is how many rotations of a login are followed one after the other.
+	maxRotations = 16
+
+	rotationVersion = 1
+)
+
+func (r *rotation) encode() []byte {
+	b := binary.AppendVarint([]byte{rotationVersion, byte(r.effect)}, r.at.UnixMilli())
+	return append(appendText(b, r.next), r.header.encode("")...)
+}
+
+func decodeRotation(record Record) (rotation, bool) {
+	in := reader{rest: string(record.Data), ok: true}
+	if in.byte() != rotationVersion {
+		return rotation{}, false
+	}
+	r := rotation{effect: oldToken(in.byte()), at: time.UnixMilli(in.varint()), next: in.text()}
+	_, ok := r.header.decode(in.rest)
+	return r, ok && in.ok && r.header.userID == record.UserID
+}
+
+// successor returns the session that a token was rotated to at most within ago, or
+// nil. replaced says that it was replaced with a credential.
+func (s *state) successor(ctx context.Context, kind, key string, within time.Duration, now time.Time) (found *session, replaced bool, err error) {
+	var before *header
+	for range maxRotations {
+		record, err := s.core.sessions.GetRecord(ctx, kindRotated, key)
+		if err != nil {
+			return nil, false, unlessNotFound(err)
+		}
+		r, ok := decodeRotation(record)
+		if before == nil {
+			before = &r.header
+		}
+		switch {
+		case !ok || !sameLogin(&r.header, before) || (kind == kindSession) != (r.header.userID != ""):
+			return nil, false, nil
+		case r.effect == tokenReplaced:
+			return nil, now.Sub(r.at) < rotatedFor, nil
+		case r.effect != tokenRotated || now.Sub(r.at) >= within:
+			return nil, false, nil
+		}
+		found, err := s.fetch(ctx, kind, r.next, now)
+		if err != nil {
+			return nil, false, err
+		}
+		if found != nil && sameLogin(&found.header, before) {
+			found.before = before
+			return found, false, nil
+		}
+		key = r.next
+	}
+	return nil, false, nil
+}
+
+// sameLogin reports whether two headers are of one login. Visitors have none, and
+// their tokens alone say who they are.
+func sameLogin(a, b *header) bool {
+	return a.userID == b.userID && a.loginID == b.loginID
+}
+
+// errRotated says that another request has rotated the token, and that the session
+// is now the one which that has made.
+var errRotated = errors.New("auth: another request has rotated the token")
 
 // replace makes a new record, with a new token, the request's session, and
 // deletes the old one: in this order. If the old one is found to be gone, the
 // login has been ended, and the new record goes too; the other order would let
 // a login that is being ended live on in a record that its end did not see.
 //
-// between runs in between, if it is given; if it fails, nothing has happened.
-// After it there is no way back. The caller holds op.
-func (s *state) replace(h header, values string, between func() error) error {
+// If another request has rotated the old token, the record that it made is what is
+// replaced here; a rotation is not needed then, and returns errRotated.
+//
+// between, if not nil, runs after the new record is stored and before the old one is
+// taken. If it fails, nothing has happened. If it succeeds, replace returns no other
+// error than that of gone. The caller holds op.
+func (s *state) replace(h header, values string, effect oldToken, between func() error) error {
 	ctx, cancel := detach(&s.inner)
 	defer cancel()
-	c, old, token := s.core, s.cur, newToken()
-	next := &session{tokenKey(token), randomVersion(), h, values}
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.sessions.InsertRecord(ctx, c.recordOf(next)); err != nil {
+	c, done := s.core, false
+	for range maxConflicts {
+		old, token := s.cur, newToken()
+		next := &session{key: tokenKey(token), version: randomVersion(), header: h, values: values}
+		marked := false
+		err := c.sessions.InsertRecord(ctx, c.recordOf(next))
+		if err == nil {
+			marked, err = s.mark(ctx, old, next, effect)
+		}
+		if err == nil && between != nil && !done {
+			err = between()
+			done = err == nil
+		}
+		var taken Record
+		if err == nil && old != nil {
+			taken, err = s.takeOld(ctx, old, done)
+		}
+		if err == nil {
+			s.become(ctx, next, old, taken)
+			s.sendToken(next.kind(), token)
+			return nil
+		}
 		s.drop(ctx, next) // it may have been stored all the same
-		return err
-	}
-	if between != nil {
-		if err := between(); err != nil {
-			s.drop(ctx, next)
-			return err
+		switch gone := errors.Is(err, errGone); {
+		case marked && !gone:
+			s.unmark(ctx, old)
+		case marked && effect == tokenReplaced: // nothing was: but a logout with the old token counts
+			s.unmark(ctx, old)
+			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
+				s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+			}
 		}
-	}
-	if old.isLogin() && old.header.loginID == h.loginID {
-		if err := c.leaveRotated(ctx, old.key, old.header); err != nil && between == nil {
-			s.drop(ctx, next)
-			return err
+		if errors.Is(err, errGone) { // which another request may have rotated
+			var found *session
+			if found, s.replaced, err = s.successor(ctx, old.kind(), old.key, rotatedFor, c.cfg.Now()); found != nil {
+				s.cur, err = found, errRotated
+			}
+			err = cmp.Or(err, errGone)
 		}
-	}
-	if old != nil {
-		_, err := c.sessions.TakeRecord(ctx, old.kind(), old.key)
 		switch {
-		case errors.Is(err, ErrRecordNotFound) && old.isLogin():
-			s.drop(ctx, next)
-			s.unwatch(ctx, old.header)
-			s.lose()
-			s.user, s.userKnown = nil, true
-			return ErrLoggedOut
-		case unlessNotFound(err) != nil && between == nil:
-			s.drop(ctx, next)
-			if old.isLogin() { // it may have been taken all the same
+		case errors.Is(err, errRotated) && effect != tokenRotated:
+			if h.userID == s.cur.header.userID {
+				values = s.cur.values
+			}
+		case errors.Is(err, errGone), done:
+			if old.isLogin() {
 				s.unwatch(ctx, old.header)
 			}
+			s.lose()
+			s.user, s.userKnown = nil, true
+			return s.gone()
+		default:
 			return err
 		}
 	}
-	s.cur = next
-	if h.userID == "" {
-		s.setCookie(c.cookies.visitor, token, time.Time{})
-		return nil
+	return ErrConflict
+}
+
+// errGone says that there is no record any more that could be replaced.
+var errGone = errors.New("auth: the session is gone")
+
+// mark leaves a rotation under the key of the old session's token, if that goes on as
+// the next one. It reports whether it has, or may have.
+func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (marked bool, err error) {
+	c := s.core
+	if old == nil || !sameLogin(&old.header, &next.header) {
+		return false, nil
 	}
-	s.setCookie(c.cookies.session, token, time.Time{})
-	s.deleteCookie(c.cookies.visitor)
-	return nil
+	now := c.cfg.Now()
+	r := rotation{effect, now, next.key, old.header}
+	err = c.sessions.InsertRecord(ctx, Record{
+		Kind: kindRotated, Key: old.key, UserID: old.header.userID, Data: r.encode(),
+		Version: randomVersion(), Expires: now.Add(rotatedFor),
+	})
+	if !errors.Is(err, ErrRecordExists) {
+		return true, err
+	}
+	// Another request was first. It has taken the old record, is about to, or has
+	// failed.
+	if effect == tokenVoid {
+		return false, nil
+	}
+	found, replaced, err := s.successor(ctx, old.kind(), old.key, rotatedFor, now)
+	switch {
+	case err != nil:
+		return false, err
+	case found != nil:
+		s.cur = found
+		return false, errRotated
+	case replaced && effect == tokenRotated:
+		return false, errGone
+	}
+	return false, nil
+}
+
+func (s *state) unmark(ctx context.Context, old *session) {
+	if err := take(ctx, s.core.sessions, kindRotated, old.key); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+	}
+}
+
+// takeOld takes the record that is replaced. If it is gone, it returns errGone; what a
+// visitor had may be gone.
+func (s *state) takeOld(ctx context.Context, old *session, done bool) (Record, error) {
+	taken, err := s.core.sessions.TakeRecord(ctx, old.kind(), old.key)
+	switch {
+	case errors.Is(err, ErrRecordNotFound) && old.isLogin():
+		return taken, errGone
+	case unlessNotFound(err) != nil && !done:
+		if old.isLogin() { // it may have been taken all the same
+			s.unwatch(ctx, old.header)
+		}
+		return taken, err
+	}
+	return taken, nil
+}
+
+// become makes next the request's session, with what other requests have written to
+// the old record since this request read it.
+func (s *state) become(ctx context.Context, next, old *session, taken Record) {
+	s.cur = next
+	if old == nil || taken.Version == old.version || len(taken.Data) == 0 || old.isLogin() && old.header.userID != next.header.userID {
+		return
+	}
+	var h header
+	values, ok := h.decode(string(taken.Data))
+	if !ok {
+		return
+	}
+	changes := diff(old.values, values)
+	stale := h.authenticated.IsZero() && next.header.authenticated.Equal(old.header.authenticated)
+	err := s.update(ctx, func(x *session) {
+		x.values, x.header.seen = apply(x.values, changes), later(x.header.seen, h.seen)
+		if stale {
+			x.header.authenticated = time.Time{}
+		}
+	})
+	if err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: next.header.userID, Err: err})
+	}
+}
+
+// sendToken sets the cookie of a new session.
+func (s *state) sendToken(kind, token string) {
+	names := &s.core.cookies
+	if kind == kindVisitor {
+		s.setCookie(names.visitor, token, time.Time{})
+		return
+	}
+	s.setCookie(names.session, token, time.Time{})
+	s.deleteCookie(names.visitor)
 }
 
 // leaveRotated stores, for a short while, which login a session with this key was
 // of, for a logout that is sent with its token.
 func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
+	now := c.cfg.Now()
+	r := rotation{effect: tokenVoid, at: now, header: h}
 	err := c.sessions.InsertRecord(ctx, Record{
-		Kind: kindRotated, Key: key, UserID: h.userID, Data: h.encode(""),
-		Version: randomVersion(), Expires: c.cfg.Now().Add(rotatedFor),
+		Kind: kindRotated, Key: key, UserID: h.userID, Data: r.encode(),
+		Version: randomVersion(), Expires: now.Add(rotatedFor),
 	})
 	if errors.Is(err, ErrRecordExists) {
 		return nil
@@ -273,21 +490,28 @@ func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 	}), err
 }
 
-// rotate gives the session a new token.
+// rotate gives the session a new token. If another request has just done so, the
+// browser has that one.
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	if s.failed != nil {
+	switch {
+	case s.failed != nil:
 		return s.failed
-	}
-	if s.cur == nil || s.grant != nil { // whose cookies go nowhere
+	case s.replaced:
+		return ErrReplaced
+	case s.cur == nil || s.grant != nil: // whose cookies go nowhere
+		return nil
+	case s.committed:
+		return ErrHeaderWritten
+	case s.cur.before != nil:
 		return nil
 	}
-	if s.committed {
-		return ErrHeaderWritten
-	}
 	id := s.cur.header.userID
-	if err := s.replace(s.cur.header, s.cur.values, nil); err != nil {
+	switch err := s.replace(s.cur.header, s.cur.values, tokenRotated, nil); {
+	case errors.Is(err, errRotated):
+		return nil
+	case err != nil:
 		return err
 	}
 	s.note(Event{Kind: EventRotated, UserID: id})
@@ -309,16 +533,19 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 		}
 		return err
 	}
-	h := s.cur.header
+	h := *s.cur.shown()
 	h.stamp = stamp.Reveal()
 	h.device, h.counter, h.unseen = "", 0, false // which is forgotten
-	err := s.replace(h, s.cur.values, change)
+	err := s.replace(h, s.cur.values, tokenReplaced, change)
 	switch {
 	case errors.Is(err, ErrLoggedOut): // the change is made; the login was ended at the same moment
 		s.endSessions(userID)
 		return nil
 	case err != nil:
 		return err
+	case !s.cur.isLogin(): // likewise, a moment later
+		s.endSessions(userID)
+		return nil
 	}
 	s.userKnown = false // it has changed
 	if _, known, binding := s.browser(); known == userID && subtle.ConstantTimeCompare(binding, stampBinding(old)) == 1 {
@@ -406,7 +633,7 @@ func (s *state) end() error {
 	if s.cur.isLogin() {
 		s.cur = nil
 	}
-	s.ended, s.loggedOut, s.user, s.userKnown = false, false, nil, true
+	s.ended, s.loggedOut, s.replaced, s.user, s.userKnown = false, false, false, nil, true
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
 	s.resumed = true
@@ -429,9 +656,8 @@ func (s *state) named() ([]header, error) {
 		if unlessNotFound(err) != nil {
 			return nil, err
 		}
-		var h header
-		if _, ok := h.decode(string(r.Data)); err == nil && ok && h.userID == r.UserID {
-			add(h)
+		if old, ok := decodeRotation(r); err == nil && ok {
+			add(old.header)
 		}
 	}
 	d, err := s.cookieDevice()

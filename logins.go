@@ -26,10 +26,11 @@ type Login struct {
 	ID      string // names it to EndLogin; it is of no other use. Empty for what a request loader found
 	Current bool   // it is the one that makes the request
 
-	// For what a request loader found, these four are zero.
+	// For what a request loader found, these five are zero.
 	Created       time.Time // when the login, or the device's first, began
 	Seen          time.Time // its last request, to the minute
 	Expires       time.Time // the latest that it ends, without another login
+	IdleExpires   time.Time // when it ends if no request puts that off (Config.IdleTimeout, NoActivity); Expires if Remembered
 	Authenticated time.Time // when the user last showed who they are in it; zero: not, or not any more
 	Methods       []string  // how: "password", "remember", what an application's own are called
 	Remembered    bool      // it outlives the browser's session
@@ -56,7 +57,7 @@ func newHandle() string { return newToken()[:22] }
 // login is the Login of a header.
 func (c *Core) loginOf(h header) Login {
 	return Login{
-		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime),
+		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime), IdleExpires: c.expires(&h),
 		Authenticated: h.authenticated, Methods: strings.Fields(h.methods), Remembered: h.device != "",
 		Address: h.address, UserAgent: h.agent,
 	}
@@ -73,14 +74,15 @@ func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	defer s.op.Unlock()
 	switch {
 	case s.loggedOut:
-		return Login{}, ErrLoggedOut
+		return Login{}, s.gone()
 	case s.cur.isLogin():
 	case s.grant == nil: // it has been ended since
 		return Login{}, ErrNotLoggedIn
 	default:
 		return Login{Current: true, Methods: strings.Fields(s.grant.Method), Address: s.address(), UserAgent: s.agent()}, nil
 	}
-	l := c.loginOf(s.cur.header)
+	l := c.loginOf(*s.cur.shown())
+	l.IdleExpires = c.expires(&s.cur.header) // which other requests put off
 	if l.Current = true; s.suspect {
 		l.Authenticated = time.Time{}
 	}
@@ -94,6 +96,7 @@ func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	d, ok := decodeDevice(record)
 	if l.Remembered = err == nil && ok; l.Remembered {
 		l.Created, l.Expires = earlier(d.created, l.Created), later(record.Expires, l.Expires)
+		l.IdleExpires = l.Expires
 	}
 	return l, nil
 }
@@ -126,7 +129,7 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 		}
 		id := loginHandle(d.header())
 		logins[id] = Login{
-			ID: id, Created: d.created, Seen: d.rotated, Expires: r.Expires, Methods: []string{methodRemember},
+			ID: id, Created: d.created, Seen: d.rotated, Expires: r.Expires, IdleExpires: r.Expires, Methods: []string{methodRemember},
 			Remembered: true, Address: d.address, UserAgent: d.agent,
 		}
 	}
@@ -141,6 +144,7 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 			l.Methods, l.Address, l.UserAgent = newest.Methods, newest.Address, newest.UserAgent
 			l.Created, l.Seen = earlier(d.Created, l.Created), newest.Seen
 			l.Expires, l.Authenticated = later(d.Expires, l.Expires), later(d.Authenticated, l.Authenticated)
+			l.IdleExpires = later(d.IdleExpires, l.IdleExpires)
 		}
 		logins[l.ID] = l
 	}
@@ -180,7 +184,8 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 	if s == nil {
 		return header{}, nil
 	}
-	if _, err := c.User(ctx); err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrScope) {
+	_, err := c.User(ctx)
+	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrScope) {
 		return header{}, err
 	}
 	s.op.Lock()

@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"reflect"
 	"time"
-
-	"github.com/alexedwards/scs/v2"
 )
 
 // Core returns the engine, for packages that build on this one.
@@ -341,13 +339,11 @@ func (m *Manager[U]) ResetPassword(ctx context.Context, token, password string) 
 	return typed[U](m.core.ResetPassword(ctx, token, password))
 }
 
-// Sessions returns a copy of the scs session manager, for the application's
-// own data in the session; docs/sessions.md says what can be stored. It cannot reach the login: RenewToken rotates the
-// token, Destroy logs the user out, and deadlines, merging and iteration are
-// without effect. It is the data of the session's cookie; whether the login is
-// still good is for User to say. Where the LoadAndSave of two managers are one inside the
-// other, the data is the inner one's.
-func (m *Manager[U]) Sessions() *scs.SessionManager { return m.core.Sessions() }
+// Sessions returns the application's own data in the session: see SessionData. It is
+// the data of the session's cookie; whether the login is still good is for User to say.
+// Where the LoadAndSave of two managers are one inside the other, the data is the inner
+// one's. Each call returns a value of its own, whose fields have no effect on others.
+func (m *Manager[U]) Sessions() *SessionData { return m.core.Sessions() }
 
 // LoadAndSave wraps the whole application. It refuses cross-origin requests
 // that may change something (so a CORS middleware goes outside, and webhooks,
@@ -538,7 +534,8 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 //     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
 //
 // A client that does not want HTML, or that has sent credentials in a header, gets
-// the status alone. Errors are answered by their status:
+// the status alone. ErrReplaced, although it wraps ErrNotLoggedIn, sends nobody
+// anywhere: its page says to try again. Errors are answered by their status:
 //
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and

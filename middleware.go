@@ -48,6 +48,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		}
 		s.suspectForwarded()
 		s.emit()
+		defer s.saveLate() // also if the handler panics
 		next.ServeHTTP(rw, r)
 		rw.start(http.StatusOK)
 	})
@@ -234,6 +235,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var page string
 	switch {
+	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.loginURL(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
@@ -486,6 +488,12 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
 		return
 	}
+	if errors.Is(err, ErrReplaced) {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, c.tryAgain(r))
+		return
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, text)
@@ -505,6 +513,19 @@ func setErrorHeaders(h http.Header) {
 			h.Set(name, value)
 		}
 	}
+}
+
+// tryAgain is the page for ErrReplaced. Its link leads to the page that was asked
+// for, or back to the form that was sent.
+func (c *Core) tryAgain(r *http.Request) string {
+	target := "" // the page itself
+	if isUnsafe(r.Method) {
+		target = c.nextOfPage(r.Header.Get("Referer")).String()
+		if target == "" {
+			return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. Go back and try again.\n"
+		}
+	}
+	return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. <a href=\"" + html.EscapeString(target) + "\">Try again</a>\n"
 }
 
 // cookies are the names of the cookies, and the attributes they all have.

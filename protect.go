@@ -63,6 +63,11 @@ func network(address string) netip.Prefix {
 // errProtected is why a login was ended, or made stale.
 var errProtected = errors.New("the login is used from another client")
 
+// isPassive reports whether the request does not put off IdleTimeout.
+func (s *state) isPassive() bool {
+	return s.core.cfg.NoActivity != nil && s.core.cfg.NoActivity(s.request)
+}
+
 // review brings the session that a request came with up to date: when it was
 // seen, by whom, and that the browser has received its remember cookie.
 func (s *state) review(now time.Time) error {
@@ -70,7 +75,7 @@ func (s *state) review(now time.Time) error {
 	for range maxConflicts {
 		h := s.cur.header
 		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
-		if changed {
+		if changed = changed && !s.isPassive(); changed {
 			h.seen = now
 		}
 		if h.unseen && received {
@@ -79,6 +84,11 @@ func (s *state) review(now time.Time) error {
 		if s.cur.isLogin() {
 			var same bool
 			same, bind = s.bound(&h.address, &h.agent)
+			if !same && s.cur.before != nil { // confirmed from another client since, perhaps
+				before, rebind := *s.cur.before, false
+				same, rebind = s.bound(&before.address, &before.agent)
+				same = same && !rebind
+			}
 			if !same && s.core.cfg.Protection == ProtectStrong {
 				return s.endProtected()
 			}
@@ -101,12 +111,9 @@ func (s *state) review(now time.Time) error {
 				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})
 			}
 			return nil
-		case errors.Is(err, ErrRecordNotFound):
-			s.lose()
-			return nil
-		case !errors.Is(err, ErrConflict):
+		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
 			return err
-		case !s.suspect && !bind: // somebody has touched or written it
+		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // somebody has touched or written it
 			return nil
 		}
 		if err := s.reread(&s.inner); err != nil || s.cur == nil {

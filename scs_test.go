@@ -44,7 +44,7 @@ func finish(t *testing.T, f func()) {
 type dataApp struct {
 	*testapp.App
 	store    *faultyStore
-	sessions *scs.SessionManager
+	sessions *auth.SessionData
 	f        func(ctx context.Context)
 }
 
@@ -287,11 +287,14 @@ func TestSessionModel(t *testing.T) {
 				failures++
 				t.Errorf("%s: %v: %d, within the request %s, afterwards %s, want %s", start, sequence, code, within, got, model)
 			}
-			// The old cookie is dead, except where it is still the cookie, or a
-			// visitor's that nothing has been done to.
+			// The old cookie is dead, or will be when the rotation is old enough, except
+			// where it is still the cookie, or a visitor's that nothing has been done to.
 			rotates := slices.ContainsFunc(sequence, func(n string) bool {
 				return n == "renew" || n == "destroy" || strings.HasPrefix(n, "login") || n == "logout" && start != "nobody"
 			})
+			if slices.Contains(sequence, "renew") {
+				app.Clock.Advance(time.Minute)
+			}
 			if got := look(old); rotates && got != "nobody []" {
 				failures++
 				t.Errorf("%s: %v: the old cookie is %s", start, sequence, got)
@@ -346,7 +349,7 @@ func TestRenewTokenDoesNotExtend(t *testing.T) {
 		}
 		app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
 		for range 47 {
-			app.Clock.Advance(30 * time.Minute)
+			app.Clock.Advance(29 * time.Minute)
 			old := c.Clone()
 			r := app.do(t, c, func(ctx context.Context) {
 				app.sessions.Lifetime = 1000 * time.Hour
@@ -359,6 +362,7 @@ func TestRenewTokenDoesNotExtend(t *testing.T) {
 			if len(r.Cookies()) != 1 || c.Who() != who || c.Get("/get?key=k").Text != "v" {
 				t.Fatalf("%s: %v %s %s", who, r.Cookies(), c.Who(), c.Get("/get?key=k").Text)
 			}
+			app.Clock.Advance(time.Minute)
 			if old.Get("/get?key=k").Text == "v" || old.Who() != "nobody" {
 				t.Fatalf("%s: the old cookie lives", who)
 			}
@@ -434,7 +438,7 @@ func TestMergeSession(t *testing.T) {
 				app.do(t, c, func(ctx context.Context) {
 					m := app.Sessions()
 					m.HashTokenInStore = hash
-					if err := m.MergeSession(ctx, cookie.Value); err != nil {
+					if err := m.MergeSession(ctx, cookie.Value); !errors.Is(err, errors.ErrUnsupported) {
 						t.Error(err)
 					}
 					if m.Exists(ctx, "secret") {
@@ -456,7 +460,7 @@ func TestIterate(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	see := func(ctx context.Context) {
-		if err := app.sessions.Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); err != nil {
+		if err := app.sessions.Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
 		}
 	}
@@ -508,20 +512,12 @@ func TestSCSMiddleware(t *testing.T) {
 			t.Errorf("inside: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
-	// Without ours nothing is stored, nobody is logged in, and it says so.
+	// It is ours, so that it works alone, too.
+	cookies = map[string]string{}
 	alone := s.LoadAndSave(inner)
-	for _, cookie := range []string{"", "x", strings.Repeat("A", 43)} {
-		cookies = map[string]string{s.Cookie.Name: cookie}
-		for _, path := range []string{"/put", "/login", "/renew"} {
-			if w := send(alone, path); w.Code < 500 {
-				t.Errorf("alone: %s: %d %q", path, w.Code, w.Body)
-			}
-		}
-		if w := send(alone, "/get"); strings.Contains(w.Body.String(), "true") || w.Code < 500 && w.Body.String() != "false" {
-			t.Errorf("alone: get: %d %q", w.Code, w.Body)
-		}
-		if w := send(alone, "/destroy"); w.Code < 200 {
-			t.Errorf("alone: destroy: %d %q", w.Code, w.Body)
+	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
+		if w := send(alone, step.path); w.Code != 200 || w.Body.String() != step.want {
+			t.Errorf("alone: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
 	// Outside ours.
@@ -1106,8 +1102,8 @@ func TestSessionsCannotBePrinted(t *testing.T) {
 	})
 }
 
-// SessionManager is what an application may call its own wrapper around scs's.
-type SessionManager struct{ *scs.SessionManager }
+// SessionManager is what an application may call its own wrapper around ours.
+type SessionManager struct{ *auth.SessionData }
 
 // RenewToken makes a new session of nobody's, with nothing in it.
 func (m *SessionManager) RenewToken(ctx context.Context) error { return m.Destroy(ctx) }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -19,8 +20,8 @@ import (
 // data for somebody who is not logged in; it has a cookie of its own, so that
 // writing it can never displace a login that a parallel request has made.
 //
-// A rotated record says for a short while which login a token went on as, for a
-// logout that was sent with the old one.
+// A rotated record is left under the key of a token that was replaced: see
+// rotation.
 const (
 	kindSession = "session"
 	kindVisitor = "visitor"
@@ -32,7 +33,7 @@ const methodPassword = "password"
 
 const (
 	touchAfter    = time.Minute      // how old "last seen" may be
-	rotatedFor    = time.Minute      // how long a request with an old token may be under way
+	rotatedFor    = time.Minute      // how long a replaced token is recognised
 	finishTimeout = 10 * time.Second // for what must be finished after the client has gone
 )
 
@@ -42,6 +43,19 @@ type session struct {
 	version int64  // likewise
 	header  header
 	values  string // the application's, encoded
+
+	// before is the login as it was when the request's token was good, if another
+	// request has rotated that token since: this request is no fresher. It is never
+	// stored. nil: the request has the newest token.
+	before *header
+}
+
+// shown is the header that the request may act on.
+func (s *session) shown() *header {
+	if s.before != nil {
+		return s.before
+	}
+	return &s.header
 }
 
 func (s *session) isLogin() bool { return s != nil && s.header.userID != "" }
@@ -125,6 +139,7 @@ type state struct {
 
 	ended        bool // the record that the request came with was removed by another: nothing is stored any more
 	loggedOut    bool // and it was a login
+	replaced     bool // the request's token was replaced with a credential: see ErrReplaced
 	userKnown    bool
 	varies       bool // the answer depends on the cookie
 	suspect      bool // the login is used from another client: see Config.Protection
@@ -149,6 +164,7 @@ type state struct {
 	given    map[string]any // the same map that scs has; only to be touched under scs's lock
 	scsData  any            // scs's own state, once the application has asked for it
 	scsReady bool
+	dirty    atomic.Bool // something may have changed since commit
 }
 
 // A requestContext is a request's context with its state. It answers scs, too,
@@ -331,6 +347,12 @@ func (s *state) load() error {
 			return err
 		}
 		if found == nil {
+			found, s.replaced, err = s.successor(&s.inner, c.kind, key, rotationGrace, now)
+			if err != nil || s.replaced {
+				return err
+			}
+		}
+		if found == nil {
 			continue
 		}
 		s.cur = found
@@ -446,10 +468,17 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 	return found, nil
 }
 
-// reread takes the session as another request has written it. The caller is that
-// of lose.
+// reread takes the session as another request has written it, or what that has
+// rotated it to. The caller is that of lose.
 func (s *state) reread(ctx context.Context) error {
-	found, err := s.fetch(ctx, s.cur.kind(), s.cur.key, s.core.cfg.Now())
+	now := s.core.cfg.Now()
+	found, err := s.fetch(ctx, s.cur.kind(), s.cur.key, now)
+	if err == nil && found == nil { // the request was here before the rotation, however long ago that is
+		found, s.replaced, err = s.successor(ctx, s.cur.kind(), s.cur.key, rotatedFor, now)
+	}
+	if found != nil && s.cur.before != nil {
+		found.before = s.cur.before
+	}
 	switch {
 	case err != nil:
 		return err
@@ -466,6 +495,40 @@ func (s *state) reread(ctx context.Context) error {
 func (s *state) lose() {
 	s.loggedOut = s.loggedOut || s.cur.isLogin()
 	s.cur, s.ended = nil, true
+}
+
+// gone says why the session that the request came with is gone.
+func (s *state) gone() error {
+	if s.replaced {
+		return ErrReplaced
+	}
+	return ErrLoggedOut
+}
+
+// update changes the session's record by compare-and-set, wherever other requests
+// have rotated it to. It returns what gone says if there is none any more. The
+// caller holds op.
+func (s *state) update(ctx context.Context, change func(*session)) error {
+	for range maxConflicts {
+		next := *s.cur
+		change(&next)
+		err := s.core.sessions.UpdateRecord(ctx, s.core.recordOf(&next))
+		switch {
+		case err == nil:
+			next.version++
+			s.cur = &next
+			return nil
+		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
+			return err
+		}
+		if err := s.reread(ctx); err != nil {
+			return err
+		}
+		if s.cur == nil {
+			return s.gone()
+		}
+	}
+	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
 }
 
 // User is Manager.User.
@@ -508,7 +571,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 	for {
 		s.op.Lock()
 		s.varies = true
-		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.committed; try {
+		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.replaced && !s.committed; try {
 			s.op.Unlock()
 			if err := s.resume(); err != nil {
 				return nil, void, hidden(err)
@@ -522,9 +585,11 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		if !s.userKnown && !cur.isLogin() {
 			s.user, s.userKnown = nil, true
 		}
-		user, known := s.user, s.userKnown
+		user, known, replaced := s.user, s.userKnown, s.replaced
 		s.op.Unlock()
 		switch {
+		case known && user == nil && replaced:
+			return nil, void, ErrReplaced
 		case known && user == nil:
 			return nil, void, ErrNotLoggedIn
 		case known:
@@ -534,26 +599,40 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return nil, void, err
 		}
-		if s.takeUser(cur, user) {
-			void = true
+		isVoid, err := s.takeUser(cur, user)
+		if void = void || isVoid; err != nil {
+			return nil, void, failure{err}
 		}
 	}
 }
 
 // takeUser takes the user that was loaded for a session, unless somebody has
 // logged in or out meanwhile. It reports whether the session is void.
-func (s *state) takeUser(cur *session, user User) (void bool) {
+func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	if s.cur != cur {
-		return false
+		return false, nil
 	}
-	if reason := invalid(cur.header.stamp, user); reason != nil {
-		s.discard(reason)
-		return true
+	reason := invalid(cur.header.stamp, user)
+	switch {
+	case reason == nil:
+		s.user, s.userKnown = user, true
+		return false, nil
+	case errors.Is(reason, ErrLoggedOut):
+		// A request of the same login may have changed the Stamp just now, and be about
+		// to replace this record: then it is not for us to remove.
+		_, replaced, err := s.successor(&s.inner, cur.kind(), cur.key, rotatedFor, s.core.cfg.Now())
+		if err != nil {
+			return false, err
+		}
+		if replaced {
+			s.cur, s.user, s.replaced = nil, nil, true
+			return true, nil
+		}
 	}
-	s.user, s.userKnown = user, true
-	return false
+	s.discard(reason)
+	return true, nil
 }
 
 // invalid says why something that was made with this stamp is not the user's
@@ -651,6 +730,7 @@ func (s *state) commit(h http.Header) error {
 	s.values.Lock()
 	ready := s.scsReady
 	s.values.Unlock()
+	s.dirty.Store(false)
 	var err error
 	if ready && s.core.scs.Status(&s.ctx) == scs.Modified {
 		err = s.saveValues()

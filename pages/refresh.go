@@ -61,7 +61,7 @@ func (p *Pages) refresh(w http.ResponseWriter, r *http.Request) {
 // refreshFailed sends who is not logged in, or not any more, to the login page.
 // From there it goes on to the same page as from here.
 func (p *Pages) refreshFailed(w http.ResponseWriter, r *http.Request, next auth.Next, err error) {
-	if errors.Is(err, auth.ErrNotLoggedIn) {
+	if errors.Is(err, auth.ErrNotLoggedIn) && !errors.Is(err, auth.ErrReplaced) {
 		auth.Next{}.Redirect(w, next.AddTo(p.urls.Login))
 		return
 	}

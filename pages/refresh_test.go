@@ -169,6 +169,7 @@ func TestRefresh(t *testing.T) {
 	if !c.loggedIn() {
 		t.Error("this browser is not logged in any more")
 	}
+	s.advance(time.Minute)          // until when a request could be under way with the old token
 	for _, cookie := range before { // of the session; the one that is remembered stays good
 		if strings.HasSuffix(cookie.Name, "-remember") {
 			continue

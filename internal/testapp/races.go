@@ -14,14 +14,18 @@ import (
 
 // Races lets the end of a login cross a request of the same login, so many rounds
 // for each pair: afterwards no cookie, old or new, may be logged in, and
-// nothing may have answered 5xx.
+// nothing may have answered 5xx. A rotation ends nothing: after it the old cookie is
+// the same login for some seconds, and then nobody's.
 //
 // In half of the rounds the request is held in its handler, its session loaded,
 // until the login has been ended; in the others the two run freely.
 func Races(t *testing.T, rounds int, open func(t *testing.T, clock func() time.Time) Store) {
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		t.Run(fmt.Sprintf("idle timeout %v", idle > 0), func(t *testing.T) {
-			for _, end := range []string{"logout", "revocation", "rotation", "end elsewhere", "logout everywhere", "eviction"} {
+			for _, end := range []string{
+				"logout", "revocation", "rotation", "confirmation", "end elsewhere", "logout everywhere", "eviction",
+				"rotation and logout", "confirmation and logout with the old cookie",
+			} {
 				for _, request := range []string{"read", "write", "rotate", "confirm", "login"} {
 					t.Run(end+" crosses "+request, func(t *testing.T) {
 						t.Parallel()
@@ -97,6 +101,9 @@ func newRace(_ *testing.T, app *App) *race {
 	app.Mux.HandleFunc("POST /end/{user}/{login}", func(w http.ResponseWriter, req *http.Request) {
 		app.answer(w, req, app.EndLogin(req.Context(), req.PathValue("user"), req.PathValue("login")))
 	})
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, req *http.Request) {
+		app.answer(w, req, app.ConfirmLogin(req.Context()))
+	})
 	app.Mux.HandleFunc("POST /everywhere/{user}", func(w http.ResponseWriter, req *http.Request) {
 		u, err := app.Store.LoadUser(req.Context(), req.PathValue("user"))
 		if err == nil {
@@ -142,6 +149,14 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 		status = ending.Post("/logout").StatusCode
 	case "rotation":
 		status = ending.Post("/renew").StatusCode
+	case "confirmation":
+		status = ending.Post("/confirm").StatusCode
+	case "rotation and logout":
+		_ = ending.Post("/renew")
+		status = ending.Post("/logout").StatusCode
+	case "confirmation and logout with the old cookie":
+		_ = ending.Clone().Post("/confirm")
+		status = ending.Post("/logout").StatusCode
 	case "end elsewhere":
 		status = other.Post("/end/" + user.ID + "/" + logins[0].ID).StatusCode
 	case "logout everywhere":
@@ -175,6 +190,16 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 	}
 
 	browser.Issued = append(append(browser.Issued, crossing.Issued...), ending.Issued...)
+	rotation := end == "rotation" || end == "confirmation"
+	if rotation && request != "login" {
+		if status != http.StatusOK || crossed.StatusCode != http.StatusOK {
+			t.Errorf("round %d: the %s answered %d, the crossing request %d %s", i, end, status, crossed.StatusCode, crossed.Text)
+		}
+		if who := browser.Who(); who != name {
+			t.Errorf("round %d: just after the %s the old cookie is %s", i, end, who)
+		}
+		r.app.Clock.Advance(time.Minute)
+	}
 	alive := 0
 	for j, who := range browser.Replay() {
 		if who == "nobody" {
@@ -184,8 +209,8 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 		if who != name {
 			t.Errorf("round %d: cookie %d is %s's", i, j, who)
 		}
-		if end == "rotation" && j == 0 && (request == "read" || request == "write") {
-			t.Errorf("round %d: the old cookie is logged in after a rotation", i)
+		if rotation && j == 0 && request != "login" {
+			t.Errorf("round %d: the old cookie is logged in a minute after the %s", i, end)
 		}
 	}
 	// A rotation leaves one living cookie. So does a login that begins when
@@ -202,11 +227,11 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 		if who := other.Who(); who != name || alive > 0 || len(records) != 1 {
 			t.Errorf("round %d: after the eviction %d cookies are logged in, there are %d records, and who came last is %q", i, alive, len(records), who)
 		}
-	case end != "rotation" && (alive > 0 || len(records) > 0):
+	case !rotation && (alive > 0 || len(records) > 0):
 		t.Errorf("round %d: after the %s %d cookies are logged in, and %d records are left", i, end, alive, len(records))
-	case end == "rotation" && (alive > 1 || len(records) > 1):
+	case rotation && (alive > 1 && request != "login" || len(records) > 1):
 		t.Errorf("round %d: after the rotation %d cookies are logged in, and there are %d records", i, alive, len(records))
-	case end == "rotation" && alive == 0 && (request == "read" || request == "write"):
+	case rotation && alive == 0 && request != "login":
 		t.Errorf("round %d: the rotation ended the login: %s", i, strings.Join(browser.Replay(), " "))
 	}
 }

@@ -1,0 +1,549 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// rotationWindow is longer than a request with an old token is waited for.
+const rotationWindow = time.Minute
+
+// rotatingApp has what a browser with several tabs asks for.
+func rotatingApp(t *testing.T, configure func(*auth.Config)) (*insider, *hookedStore) {
+	t.Helper()
+	app, store := hookedApp(t, configure)
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.ConfirmLogin(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	app.Mux.HandleFunc("GET /fresh", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.CheckFresh(r.Context(), time.Minute); err != nil {
+			_, _ = io.WriteString(w, err.Error())
+			return
+		}
+		_, _ = io.WriteString(w, "fresh")
+	})
+	return newInsider(app), store
+}
+
+// setsSession reports whether an answer sets or deletes a cookie that logs in.
+func setsSession(t *testing.T, r *testapp.Response) bool {
+	t.Helper()
+	for _, c := range r.Cookies() {
+		if strings.HasPrefix(c.Name, "session") {
+			return true
+		}
+	}
+	return false
+}
+
+// A request that was sent before the browser had the new token is the same login,
+// and changes nothing of it.
+func TestOldTokenIsTheSameLogin(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		for _, remember := range []string{"", "1"} {
+			t.Run(how+remember, func(t *testing.T) {
+				app, _ := rotatingApp(t, nil)
+				u := app.Create(t, "susan", false)
+				c := app.Client(t)
+				c.Post("/enter", "login", "susan", "remember", remember)
+				c.Post("/put", "key", "cart", "value", "42 books")
+				var stream context.Context
+				app.in(c, func(ctx context.Context) { stream, _ = app.WhileLoggedIn(context.WithoutCancel(ctx)) })
+				app.Clock.Advance(2 * time.Second)
+				poll := c.Clone()
+				if r := c.Post("/" + how); r.StatusCode != http.StatusOK {
+					t.Fatal(r.Status)
+				}
+				app.Events()
+				app.Clock.Advance(20 * time.Second)
+				for _, r := range []*testapp.Response{
+					poll.Get("/guarded"), poll.Do("GET", "/guarded", nil, http.Header{"Hx-Request": {"true"}}), poll.Get("/who"),
+				} {
+					if r.StatusCode != http.StatusOK || r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
+						t.Errorf("a request with the old token: %s %q %v", r.Status, r.Text, r.Header["Set-Cookie"])
+					}
+				}
+				if r := poll.Get("/get?key=cart"); r.Text != "42 books" {
+					t.Errorf("the old token's data: %q", r.Text)
+				}
+				for _, e := range app.Events() {
+					t.Errorf("event %v", e)
+				}
+				if c.Who() != "susan" || c.Get("/get?key=cart").Text != "42 books" || how == "confirm" && c.Get("/fresh").Text != "fresh" {
+					t.Errorf("the browser is %q with %q, %s", c.Who(), c.Get("/get?key=cart").Text, c.Get("/fresh").Text)
+				}
+				if stream.Err() != nil {
+					t.Errorf("its stream has ended: %v", context.Cause(stream))
+				}
+				if l := logins(t, app.App, u.ID); len(l) != 1 {
+					t.Errorf("logins %+v", l)
+				}
+			})
+		}
+	}
+}
+
+func TestOldTokenEndsAfterAWhile(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		app, _ := rotatingApp(t, nil)
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		poll := c.Clone()
+		c.Post("/" + how)
+		app.Clock.Advance(rotationWindow)
+		if r := poll.Get("/guarded"); r.StatusCode != http.StatusSeeOther || poll.Who() != "nobody" {
+			t.Errorf("%s: a minute later the old token is %q, %s", how, poll.Who(), r.Status)
+		}
+		if c.Who() != "susan" {
+			t.Errorf("%s: the browser is %q", how, c.Who())
+		}
+	}
+}
+
+// The old token does not get what the confirmation has given to the new one.
+func TestOldTokenIsNoFresher(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	app.in(c, func(ctx context.Context) {
+		if err := app.LoginUser(ctx, u, auth.Fresh(false)); err != nil {
+			t.Error(err)
+		}
+	})
+	poll, before := c.Clone(), app.current(t, c)
+	c.Post("/confirm")
+	if got := poll.Get("/fresh").Text; got == "fresh" || c.Get("/fresh").Text != "fresh" {
+		t.Errorf("old token: %s, new one: %s", got, c.Get("/fresh").Text)
+	}
+	if l := app.current(t, poll); !l.Authenticated.IsZero() || len(l.Methods) != len(before.Methods) || l.ID != before.ID {
+		t.Errorf("before %+v, with the old token %+v", before, l)
+	}
+	// A change of credential through it does not make it fresher either.
+	app.in(poll, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, stored(t, app.App, u.ID), "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if poll.Who() != "susan" || poll.Get("/fresh").Text == "fresh" {
+		t.Errorf("after SetPassword with the old token: %q, %s", poll.Who(), poll.Get("/fresh").Text)
+	}
+}
+
+// What a tab with the old token does reaches the login, and takes no tab's token.
+func TestTwoTabsRotate(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"renew", "confirm"} {
+		for _, second := range []string{"renew", "confirm"} {
+			app, _ := rotatingApp(t, nil)
+			u := app.Create(t, "susan", false)
+			c := app.Client(t)
+			app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+			tab := c.Clone()
+			c.Post("/" + first)
+			if r := tab.Post("/" + second); r.StatusCode != http.StatusOK || setsSession(t, r) {
+				t.Errorf("%s, then %s with the old token: %s %v", first, second, r.Status, r.Header["Set-Cookie"])
+			}
+			confirmed := first == "confirm" || second == "confirm"
+			if got := c.Get("/fresh").Text; (got == "fresh") != confirmed {
+				t.Errorf("%s, then %s: the new token is %s", first, second, got)
+			}
+			if second == "confirm" && tab.Get("/fresh").Text == "fresh" && first == "renew" {
+				t.Error("the old token has become fresh")
+			}
+			tab.Post("/put", "key", "k", "value", "from the tab")
+			app.Clock.Advance(rotationWindow)
+			if c.Who() != "susan" || c.Get("/get?key=k").Text != "from the tab" || tab.Who() != "nobody" {
+				t.Errorf("%s, then %s: a minute later the new token is %q with %q, the old one %q", first, second, c.Who(), c.Get("/get?key=k").Text, tab.Who())
+			}
+		}
+	}
+}
+
+// ConfirmLogin with the old token is for the request that calls it, and the new token.
+func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+	tab := c.Clone()
+	c.Post("/renew")
+	app.in(tab, func(ctx context.Context) {
+		if err := errors.Join(app.ConfirmLogin(ctx), app.CheckFresh(ctx, time.Minute)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A write that crosses a rotation, in any order, is kept: of logins and visitors.
+func TestWritesCrossRotation(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"susan", "nobody"} {
+		for _, how := range []string{"renew", "confirm", "password"} {
+			for _, order := range []string{"read, rotated, written", "read by the rotation, written, rotated", "rotated, read, written"} {
+				if who == "nobody" && how != "renew" || how == "password" && order[0:9] != "read by t" {
+					continue
+				}
+				t.Run(who+" "+how+" "+order, func(t *testing.T) {
+					app, _ := rotatingApp(t, nil)
+					u := app.Create(t, "susan", false)
+					c := app.Client(t)
+					if who == "susan" {
+						c.Login("susan")
+					}
+					c.Post("/put", "key", "cart", "value", "42 books")
+					tab := c.Clone()
+					rotate := func(ctx context.Context) (err error) {
+						switch how {
+						case "renew":
+							err = app.Sessions().RenewToken(ctx)
+						case "confirm":
+							err = app.ConfirmLogin(ctx)
+						case "password":
+							err = app.SetPassword(ctx, u, "another good password")
+						}
+						if err != nil {
+							t.Error(err)
+						}
+						return err
+					}
+					write := func(ctx context.Context) { app.Sessions().Put(ctx, "more", "a pen") }
+					switch order {
+					case "read, rotated, written":
+						app.in(tab, func(ctx context.Context) {
+							_, _ = app.User(ctx)
+							app.in(c, func(ctx context.Context) { _ = rotate(ctx) })
+							app.Clock.Advance(40 * time.Second) // it was here before
+							write(ctx)
+						})
+					case "read by the rotation, written, rotated":
+						app.in(c, func(ctx context.Context) {
+							_, _ = app.User(ctx)
+							app.in(tab, write)
+							_ = rotate(ctx)
+						})
+					default:
+						app.in(c, func(ctx context.Context) { _ = rotate(ctx) })
+						if r := app.in(tab, write); setsSession(t, r) {
+							t.Errorf("a write with the old token sets %v", r.Header["Set-Cookie"])
+						}
+					}
+					if c.Who() != who || c.Get("/get?key=cart").Text != "42 books" || c.Get("/get?key=more").Text != "a pen" {
+						t.Errorf("afterwards %q has %q and %q", c.Who(), c.Get("/get?key=cart").Text, c.Get("/get?key=more").Text)
+					}
+				})
+			}
+		}
+	}
+}
+
+// The old token ends with the login, and ends it.
+func TestOldTokenDiesWithItsLogin(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		for _, end := range []string{
+			"logout", "logout with the old token", "EndLogin", "EndOtherLogins", "LogoutEverywhere", "password elsewhere", "eviction", "destroy", "destroy with the old token",
+		} {
+			t.Run(how+", "+end, func(t *testing.T) {
+				app, _ := rotatingApp(t, func(cfg *auth.Config) { cfg.MaxSessions = 2 })
+				u := app.Create(t, "susan", false)
+				other, c := app.Client(t), app.Client(t)
+				c.Login("susan")
+				app.Clock.Advance(time.Second)
+				other.Login("susan")
+				tab := c.Clone()
+				c.Post("/" + how)
+				if tab.Who() != "susan" {
+					t.Fatal("the old token is not the login")
+				}
+				var err error
+				switch end {
+				case "logout":
+					c.Clone().Post("/logout")
+				case "logout with the old token":
+					tab.Clone().Post("/logout")
+				case "destroy":
+					c.Clone().Post("/destroy")
+				case "destroy with the old token":
+					tab.Clone().Post("/destroy")
+				case "EndLogin":
+					err = app.EndLogin(t.Context(), u.ID, app.current(t, c).ID)
+				case "EndOtherLogins":
+					app.in(other, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+				case "LogoutEverywhere":
+					err = app.LogoutEverywhere(t.Context(), u)
+				case "password elsewhere":
+					app.in(other, func(ctx context.Context) { err = app.SetPassword(ctx, u, "another good password") })
+				case "eviction":
+					app.Clock.Advance(time.Second)
+					app.Client(t).Login("susan")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tab.Who() != "nobody" || c.Who() != "nobody" {
+					t.Errorf("the old token is %q, the new one %q", tab.Who(), c.Who())
+				}
+				if r := tab.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+					t.Errorf("a page with the old token: %s", r.Status)
+				}
+			})
+		}
+	}
+}
+
+// LoginUser voids the old token at once, also one that was rotated just before.
+func TestLoginVoidsOldTokens(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	first := c.Clone()
+	c.Post("/renew")
+	second := c.Clone()
+	c.Login("susan")
+	if first.Who() != "nobody" || second.Who() != "nobody" || c.Who() != "susan" {
+		t.Errorf("the tokens are %q, %q, %q", first.Who(), second.Who(), c.Who())
+	}
+	if first.Post("/logout"); c.Who() != "nobody" { // which was sent before the answers of both had come
+		t.Errorf("after a logout with the first token the browser is %q", c.Who())
+	}
+}
+
+// A chain of rotations is followed, and each token is as fresh as it was.
+func TestRotationsInARow(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	first := c.Clone()
+	for range 5 {
+		c.Post("/renew")
+	}
+	first.Post("/put", "key", "k", "value", "v")
+	if first.Who() != "susan" || c.Get("/get?key=k").Text != "v" {
+		t.Errorf("the first token is %q, and the last one has %q", first.Who(), c.Get("/get?key=k").Text)
+	}
+	app.Clock.Advance(rotationWindow - time.Second)
+	c.Post("/renew")
+	if first.Who() != "nobody" {
+		t.Error("a later rotation has prolonged the first")
+	}
+}
+
+// The token that a change of credential has replaced says "try again", and nothing
+// comes of it.
+func TestReplacedToken(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmail"} {
+		for _, remember := range []string{"", "1"} {
+			t.Run(how+remember, func(t *testing.T) {
+				box := &outbox{}
+				var page error
+				app, _ := rotatingApp(t, func(c *auth.Config) { c.Mailer = box })
+				u := app.Create(t, "susan", true)
+				c := app.Client(t)
+				c.Post("/enter", "login", "susan", "remember", remember)
+				c.Post("/put", "key", "cart", "value", "42 books")
+				older := c.Clone()
+				c.Post("/renew")
+				old := c.Clone()
+				app.in(c, func(ctx context.Context) {
+					var err error
+					switch how {
+					case "SetPassword":
+						err = app.SetPassword(ctx, u, "another good password")
+					case "VerifyEmail":
+						if err = app.SendVerification(ctx, u.Email); err == nil {
+							_, err = app.VerifyEmail(ctx, tokenIn(t, box.take()[0]))
+						}
+					case "ConfirmEmail":
+						if err = app.SendNewEmail(ctx, u, "new@app.example", "/confirm-email"); err == nil {
+							_, err = app.ConfirmEmail(ctx, tokenIn(t, box.take()[0]), "/undo")
+						}
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				})
+				if c.Who() != "susan" {
+					t.Fatalf("the browser itself is %q", c.Who())
+				}
+				app.Events()
+				for _, tab := range []*testapp.Client{old, older} {
+					for _, r := range []*testapp.Response{
+						tab.Do("GET", "/guarded", nil, http.Header{"Accept": {"text/html"}}),
+						tab.Do("GET", "/guarded", nil, http.Header{"Accept": {"application/json"}}),
+						tab.Do("GET", "/guarded", nil, http.Header{"Hx-Request": {"true"}}),
+						tab.Post("/put", "key", "k", "value", "v"), tab.Post("/confirm"), tab.Post("/renew"),
+						tab.Post("/password", "password", "yet another password"),
+					} {
+						if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("Hx-Redirect") != "" || len(r.Header["Set-Cookie"]) > 0 {
+							t.Errorf("%s %s: %s %v", r.Request.Method, r.Request.URL.Path, r.Status, r.Header)
+						}
+						if html := strings.Contains(r.Header.Get("Content-Type"), "html"); html && !strings.Contains(r.Text, "ry again") {
+							t.Errorf("the page: %s", r.Text)
+						}
+					}
+					if tab.Who() != "nobody" {
+						t.Errorf("a page for everybody is shown to %q", tab.Who())
+					}
+				}
+				app.in(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
+				if !errors.Is(page, auth.ErrReplaced) || !errors.Is(page, auth.ErrNotLoggedIn) {
+					t.Errorf("User: %v", page)
+				}
+				for _, e := range app.Events() {
+					if e.Kind != auth.EventDenied {
+						t.Errorf("event %v", e)
+					}
+				}
+				if c.Who() != "susan" || c.Get("/get?key=cart").Text != "42 books" {
+					t.Errorf("the browser is %q with %q", c.Who(), c.Get("/get?key=cart").Text)
+				}
+				// It can log in, and a minute later it is a token like any other.
+				in := old.Clone()
+				if in.Login("susan"); in.Who() != "susan" {
+					t.Error("with the old token nobody can log in")
+				}
+				app.Clock.Advance(rotationWindow)
+				if r := old.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+					t.Errorf("a minute later: %s", r.Status)
+				}
+			})
+		}
+	}
+}
+
+// A change of password in another browser is no reason to try again.
+func TestPasswordChangedElsewhere(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c, other := app.Client(t), app.Client(t)
+	c.Login("susan")
+	other.Login("susan")
+	app.in(other, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := c.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("%s", r.Status)
+	}
+}
+
+// A poll that comes while the password is being changed does not log the browser out.
+func TestPollCrossesChangeOfPassword(t *testing.T) {
+	t.Parallel()
+	for _, remember := range []string{"", "1"} {
+		app, store := rotatingApp(t, nil)
+		u := app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Post("/enter", "login", "susan", "remember", remember)
+		tab := c.Clone()
+		var polled *testapp.Response
+		store.hook(nil, on("UpdateAccount", func() error {
+			polled = tab.Get("/guarded")
+			return nil
+		}))
+		app.in(c, func(ctx context.Context) {
+			if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+				t.Error(err)
+			}
+		})
+		store.hook(nil, nil)
+		if polled == nil || polled.StatusCode != http.StatusUnauthorized || len(polled.Header["Set-Cookie"]) > 0 {
+			t.Errorf("the poll: %+v", polled)
+		}
+		if c.Who() != "susan" {
+			t.Errorf("the browser that has changed the password is %q", c.Who())
+		}
+	}
+}
+
+// Each read of what an old token means can fail: that is a 5xx and not an anonymous
+// page.
+func TestOldTokenStoreFails(t *testing.T) {
+	t.Parallel()
+	for k := 1; k <= 3; k++ {
+		app, store := rotatingApp(t, nil)
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		tab := c.Clone()
+		c.Post("/renew")
+		n := 0
+		store.hook(func(call string) error {
+			if call == "GetRecord" {
+				if n++; n == k {
+					return errStore
+				}
+			}
+			return nil
+		}, nil)
+		if r := tab.Get("/guarded"); r.StatusCode < 500 {
+			t.Errorf("read %d fails: %s", k, r.Status)
+		}
+		store.hook(nil, nil)
+		if tab.Who() != "susan" {
+			t.Errorf("afterwards: %q", tab.Who())
+		}
+	}
+}
+
+// A protected login is compared with the client as it was before the rotation and as
+// it is now; a third client is suspect with any token.
+func TestOldTokenIsProtected(t *testing.T) {
+	t.Parallel()
+	for _, protection := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := rotatingApp(t, func(c *auth.Config) { c.Protection = protection })
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		tab := c.Clone()
+		c.Post("/renew")
+		r := tab.Do("GET", "/fresh", nil, http.Header{"User-Agent": {"curl/8 (thief)"}})
+		if r.Text == "fresh" {
+			t.Errorf("protection %d: the old token is fresh elsewhere", protection)
+		}
+		if who := c.Who(); protection == auth.ProtectStrong && who != "nobody" {
+			t.Errorf("ProtectStrong: the login goes on as %q", who)
+		}
+	}
+}
+
+// A logout that is sent with the token that a change of password has replaced ends the
+// login.
+func TestLogoutWithReplacedToken(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	tab := c.Clone()
+	app.in(c, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := tab.Post("/logout"); r.StatusCode != http.StatusOK || c.Who() != "nobody" {
+		t.Errorf("%s, and the browser is %q", r.Status, c.Who())
+	}
+}
