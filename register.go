@@ -15,7 +15,8 @@ import (
 //   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
 //     needed: what Config.Identifiers lets people log in with, and an address if
 //     Config.RequireVerified is set;
-//   - a PasswordError;
+//   - a PasswordError, also for an empty password: only NoPassword makes an
+//     account without one;
 //   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
 //     somebody: see RegisterByMail and ConfirmEmail;
 //   - what the user type's ReadForm returns;
@@ -23,9 +24,16 @@ import (
 type Registration struct {
 	Username string
 	Email    string
-	Password string     // empty makes an account that no password opens
+	Password string
 	Form     url.Values // other fields, for the user store
+
+	// NoPassword makes an account that no password opens, for users who log in
+	// another way, or who set their password by a reset link. Password must then
+	// be empty; else it is an error.
+	NoPassword bool
 }
+
+var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
 
 // Register is Manager.Register.
 func (c *Core) Register(ctx context.Context, r Registration) (User, error) {
@@ -63,6 +71,9 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if c.store == nil {
 		return Account{}, ErrNoUserStore
 	}
+	if r.NoPassword && r.Password != "" {
+		return Account{}, errTwoMinds
+	}
 	if err := c.allowRegistration(ctx); err != nil {
 		return Account{}, err
 	}
@@ -76,7 +87,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 		return Account{}, err
 	}
 	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
-	if r.Password == "" {
+	if r.NoPassword {
 		return a, nil
 	}
 	if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
