@@ -74,7 +74,9 @@ type Account struct {
 	Stamp Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Disabled accounts cannot log in, and the logins they have end with
-	// their next request.
+	// their next request. Manager.Disable and Manager.Enable set it. An application
+	// that sets it itself must set a new Stamp with it: else logins that made no
+	// request meanwhile go on when the account is enabled again.
 	Disabled bool `json:"-" xml:"-" form:"-" schema:"-"`
 
 	Roles []string `json:"-" xml:"-" form:"-" schema:"-"`
@@ -136,12 +138,16 @@ type UserStore[U User] interface {
 	// nothing. A username or address without a canonical form is refused with
 	// ErrInvalidUsername or ErrInvalidEmail. What is wrong with the form is found
 	// before a name that is taken: else RegisterByMail would tell whose address is.
+	// For the same reason a call that fails because a name is taken should do as
+	// many statements as one that succeeds.
 	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
 
 	// UpdateAccount replaces the account's fields, if the stored Version is
 	// a.Version, and stores Version+1. If it is not, it changes nothing and
 	// returns ErrConflict. It returns ErrUserNotFound for an unknown ID, and
-	// the errors of CreateUser for a username or address that it cannot have.
+	// the errors of CreateUser for a username or address that it cannot have. One
+	// that does not change keeps its key and is not checked: it may be older than
+	// the rules of UsernameKey and EmailKey, and its user must not be locked out.
 	// It leaves alone what is not in Account.
 	UpdateAccount(ctx context.Context, a Account) error
 }
