@@ -65,6 +65,12 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 	return c.createAccount(ctx, a, r.Form)
 }
 
+// CheckNewEmail is Manager.CheckNewEmail.
+func (c *Core) CheckNewEmail(address string) error {
+	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
+	return err
+}
+
 // newAccount checks a registration and hashes its password. Whether the names are
 // free is not asked.
 func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
@@ -83,7 +89,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
 		return Account{}, err
 	}
-	if _, err := EmailKey(r.Email); err != nil && (needEmail || r.Email != "") {
+	if err := c.CheckNewEmail(r.Email); err != nil && (needEmail || r.Email != "") {
 		return Account{}, err
 	}
 	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
@@ -178,6 +184,10 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 		if !errors.Is(err, ErrEmailTaken) {
 			return user, nil, err
 		}
+	} else {
+		// An update of nobody is as much work for the store as an account that is
+		// refused. What becomes of it does not matter.
+		_ = c.store.update(ctx, Account{ID: newToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
 	}
 	return nil, owner, c.reserveUsername(ctx, a.Username)
 }
@@ -221,16 +231,16 @@ const nobody = "nobody"
 // reservedUsername and reservedEmail are the keys of reserved records, or empty
 // for no name.
 func reservedUsername(username string) string {
-	key, err := UsernameKey(username)
-	if err != nil {
+	key := usernameKey(username)
+	if key == "" {
 		return ""
 	}
 	return tokenKey("username\x00" + key)
 }
 
 func reservedEmail(address string) string {
-	key, err := EmailKey(address)
-	if err != nil {
+	key := emailKey(address)
+	if key == "" {
 		return ""
 	}
 	return tokenKey("email\x00" + key)
@@ -270,11 +280,7 @@ func (c *Core) checkUsername(ctx context.Context, username string, look bool) er
 	if !look {
 		return nil
 	}
-	key, err := UsernameKey(username)
-	if err != nil {
-		return err
-	}
-	switch _, err := c.findByKey(ctx, key); {
+	switch _, err := c.findByKey(ctx, usernameKey(username)); {
 	case err == nil:
 		return ErrUsernameTaken
 	case errors.Is(err, ErrUserNotFound):
