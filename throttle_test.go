@@ -1817,7 +1817,10 @@ func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration)
 	for _, d := range append([]time.Duration{0}, differ...) {
 		clock := testapp.NewClock()
 		clock.Advance(d)
-		apps = append(apps, testapp.New(t, store, clock, configure))
+		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			configure(c)
+		}))
 	}
 	return apps, func(d time.Duration) {
 		for _, app := range apps {
