@@ -16,8 +16,9 @@
 //   - logging in and out: Authenticate, LoginUser, ConfirmLogin, LogoutUser, TakeNext
 //   - logins elsewhere: Logins, EndLogin, EndOtherLogins, LogoutEverywhere, WhileLoggedIn
 //   - accounts: Register, RegisterByMail, CloseAccount
+//   - for administrators: Disable, Enable, Unlock
 //   - passwords: SetPassword, CheckPassword, SendReset, ResetPassword, WrapHash
-//   - addresses: SendVerification, VerifyEmail; SendNewEmail, ConfirmEmail, UndoEmail
+//   - addresses: CheckNewEmail, SendVerification, VerifyEmail; SendNewEmail, ConfirmEmail, UndoEmail
 //   - programs: NewAPIToken, APITokens, RevokeAPIToken, and Config.RequestLoaders
 //   - pages: Sessions, Flash, Flashes, View, Error
 //
@@ -128,6 +129,7 @@ type Core struct {
 	watches  watches
 	turns    turns
 	proxies  proxyWatch
+	clock    uint64 // names this Core's clock among those of other servers
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -173,7 +175,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions}
+	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, clock: uint64(randomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}

@@ -61,6 +61,12 @@ type Config struct {
 	// Identifiers is what people log in with: UsernameOrEmail by default.
 	Identifiers Identifiers
 
+	// LocalDomains lets accounts have an address whose domain has no dot, such as
+	// admin@localhost, for mail within one machine or network. A store must have
+	// keys for them: those of AccountKeys. Without it they are ErrInvalidEmail.
+	// Accounts that have one already log in in any case.
+	LocalDomains bool
+
 	// LoginURL is where RequireLogin sends browsers: /login by default. It is
 	// a path of this site or an absolute URL.
 	LoginURL string

@@ -71,10 +71,10 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	if err := mailable(a); err != nil && !errors.Is(err, ErrInvalidEmail) { // it may have had none
 		return nil, err
 	}
-	key, err := EmailKey(address)
-	if err != nil {
+	if err := c.CheckNewEmail(address); err != nil {
 		return nil, err
 	}
+	key := emailKey(address)
 	if key == emailKey(a.Email) {
 		return nil, fmt.Errorf("%w: it is the account's own already", ErrInvalidEmail)
 	}
@@ -99,15 +99,6 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	}
 	c.mailFailed(ctx, user, err)
 	return nil, nil
-}
-
-// emailKey is EmailKey, or empty for what has none.
-func emailKey(address string) string {
-	key, err := EmailKey(address)
-	if err != nil {
-		return ""
-	}
-	return key
 }
 
 // CheckEmailToken is Manager.CheckEmailToken.

@@ -33,7 +33,7 @@ const (
 	EventPasswordFailed   EventKind = "password-failed"   // a password could not be set
 	EventCheckFailed      EventKind = "check-failed"      // CheckPassword was given a wrong one
 	EventPasswordLocked   EventKind = "password-locked"   // wrong passwords in a row: none is looked at for a while
-	EventPasswordDisabled EventKind = "password-disabled" // a hundred of them: none is until it has been reset
+	EventPasswordDisabled EventKind = "password-disabled" // a hundred of them: none is until it has been reset, or Unlock is called
 	EventRateLimited      EventKind = "rate-limited"      // an address has come to one of Config.Limits
 	EventHashUpgraded     EventKind = "hash-upgraded"     // a hash from elsewhere, or with older parameters or another pepper, was replaced at login
 	EventHashUnusable     EventKind = "hash-unusable"     // a stored hash is malformed, of an unknown kind or beyond the limits, or its pepper is gone
@@ -49,6 +49,9 @@ const (
 	EventEmailChanged     EventKind = "email-changed"     // ConfirmEmail changed the address
 	EventEmailUndone      EventKind = "email-undone"      // UndoEmail changed it back
 	EventEmailFailed      EventKind = "email-failed"      // one of these three refused, or failed
+	EventDisabled         EventKind = "account-disabled"  // Disable disabled an account
+	EventEnabled          EventKind = "account-enabled"   // Enable enabled it again
+	EventUnlocked         EventKind = "account-unlocked"  // Unlock forgot an account's wrong passwords
 	EventClosed           EventKind = "account-closed"    // CloseAccount closed an account
 	EventCloseFailed      EventKind = "close-failed"      // CloseAccount refused, or failed, and is to be called again
 	EventMailFailed       EventKind = "mail-failed"       // the Mailer did not take a mail, or could not send it

@@ -120,8 +120,8 @@ func TestEvents(t *testing.T) {
 		t.Errorf("register: %v", e)
 	}
 	for name, r := range map[string]auth.Registration{
-		"taken": {Username: "anna", Password: "a good long one"}, "password": {Username: "x1", Password: "password"}, "name": {Username: "a b\x00"},
-		"form": {Username: "x2", Form: url.Values{"name": {"refuse"}}},
+		"taken": {Username: "anna", Password: "a good long one"}, "password": {Username: "x1", Password: "password"}, "name": {Username: "a b\x00", NoPassword: true},
+		"form": {Username: "x2", NoPassword: true, Form: url.Values{"name": {"refuse"}}},
 	} {
 		register(r)
 		expect("register: "+name, "", auth.EventRegisterFailed)

@@ -70,16 +70,20 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 	if err := checkPath(page); err != nil {
 		return err
 	}
-	key, err := EmailKey(strings.TrimSpace(address))
-	if err != nil {
-		return err
+	keys := loginKeys(strings.TrimSpace(address))
+	if len(keys) == 0 || !strings.Contains(address, "@") {
+		return ErrInvalidEmail
 	}
 	if err := c.allowMails(ctx); err != nil {
 		return err
 	}
-	user, err := c.findByKey(ctx, key)
+	key := keys[0]
+	user, err := c.findByKey(ctx, keys...)
 	if err != nil && !errors.Is(err, ErrUserNotFound) {
 		return err
+	}
+	if user == nil && c.isLocal(key) {
+		return ErrInvalidEmail
 	}
 	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
 	if err != nil {
@@ -105,6 +109,12 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 	}
 	c.deliver(ctx, m)
 	return nil
+}
+
+// isLocal reports whether an address is refused for want of Config.LocalDomains.
+func (c *Core) isLocal(key string) bool {
+	_, domain, _ := strings.Cut(key, "@")
+	return !c.cfg.LocalDomains && !strings.Contains(domain, ".")
 }
 
 // checkPath returns an error for a page that is not a plain path.

@@ -58,7 +58,8 @@ func (m *Manager[U]) User(ctx context.Context) (U, error) { return typed[U](m.co
 // After five wrong passwords in a row none is looked at for 30 seconds, and after
 // each further one for twice as long as before, up to an hour; the error is
 // ErrInvalidCredentials all the same. After the hundredth none is until the
-// account has a new password. Browsers that the user has logged in with before,
+// account has a new password, or Unlock is called; if no mail can be sent (there is
+// no Mailer, or the account has no address), one is looked at in each hour. Browsers that the user has logged in with before,
 // by password, have counts of their own.
 func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (U, error) {
 	return typed[U](m.core.Authenticate(ctx, login, password))
@@ -115,6 +116,12 @@ func (m *Manager[U]) Register(ctx context.Context, r Registration) (U, error) {
 func (m *Manager[U]) RegisterByMail(ctx context.Context, r Registration, forgotPage string) error {
 	return m.core.RegisterByMail(ctx, r, forgotPage)
 }
+
+// CheckNewEmail returns nil for an address that an account may get, or
+// ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
+// domains without a dot. It is for forms that show everything that is wrong at once.
+// Whether the address is free it does not say.
+func (m *Manager[U]) CheckNewEmail(address string) error { return m.core.CheckNewEmail(address) }
 
 // SendVerification mails a link that verifies its address to the account with this
 // address, if there is one that is not disabled and not verified yet: to
@@ -228,6 +235,34 @@ func (m *Manager[U]) CloseAccount(ctx context.Context, user U) error {
 		return err
 	}
 	return m.core.CloseAccount(ctx, u)
+}
+
+// Disable disables an account, for an administrator: nobody can log in to it. Its
+// logins, remembered devices, API tokens and mailed links end, and they stay dead
+// when the account is enabled again, since it gets a new Stamp; the link that undoes
+// a change of address works then. It is no error if the account is disabled already.
+//
+// It returns ErrUserNotFound, ErrNoUserStore, or a failure of a store, after which
+// the account may be disabled; call it again. The user is not told: the application
+// knows the reason.
+func (m *Manager[U]) Disable(ctx context.Context, userID string) error {
+	return m.core.Disable(ctx, userID)
+}
+
+// Enable enables a disabled account. It gets a new Stamp, so that nothing from
+// before works, also if the application itself has disabled it. For an account that
+// is not disabled it does nothing. The errors are those of Disable.
+func (m *Manager[U]) Enable(ctx context.Context, userID string) error {
+	return m.core.Enable(ctx, userID)
+}
+
+// Unlock forgets the wrong passwords of an account, for an administrator: those in
+// browsers that the user has logged in with before as well. The next attempt is
+// looked at, also if the password was disabled by a hundred of them. Limits of
+// addresses stay (Config.Limits). It returns ErrUserNotFound, or a failure of a
+// store.
+func (m *Manager[U]) Unlock(ctx context.Context, userID string) error {
+	return m.core.Unlock(ctx, userID)
 }
 
 // SetPassword gives the user a new password, which must satisfy the policy

@@ -1,13 +1,21 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/invisible"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+	"golang.org/x/text/unicode/norm"
 )
 
 // nameCase is a name and its key; an empty key means that it is refused.
@@ -138,6 +146,16 @@ func TestEmailKey(t *testing.T) {
 		{"Kelvin sign in the domain", "a@\u212a.example", "a@k.example"},
 		{"full-width domain", "a@ｘ.example", "a@x.example"},
 		{"ideographic full stop", "a@x。example", "a@x.example"},
+		{"hyphens in the third and fourth place", "a@ab--cd.example", "a@ab--cd.example"},
+		{"umlaut before the @", "Müller@app.example", "müller@app.example"},
+		{"umlaut before the @, decomposed", "mu\u0308ller@app.example", "müller@app.example"},
+		{"Cyrillic", "Медведь@пример.рф", "медведь@xn--e1afmkfd.xn--p1ai"},
+		{"Greek", "δοκιμή@app.example", "δοκιμή@app.example"},
+		{"Chinese", "我買@屋企.香港", "我買@xn--hoqu73a.xn--j6w193g"},
+		{"Japanese", "二ノ宮@app.example", "二ノ宮@app.example"},
+		{"Hindi", "संपर्क@app.example", "संपर्क@app.example"},
+		{"Arabic", "ثريا@app.example", "ثريا@app.example"},
+		{"tag after an accent", "josé+1@app.example", "josé+1@app.example"},
 		{"64 bytes before the @", strings.Repeat("a", 64) + "@app.example", strings.Repeat("a", 64) + "@app.example"},
 		{"254 bytes", strings.Repeat("a", 64) + "@" + long, strings.Repeat("a", 64) + "@" + long},
 		{"label of 63", "a@" + label + ".example", "a@" + label + ".example"},
@@ -153,7 +171,6 @@ func TestEmailKey(t *testing.T) {
 		{"dotless i", "m\u0131ke@app.example", ""},
 		{"dotted capital I", "m\u0130ke@app.example", ""},
 		{"full width", "\uff41dmin@app.example", ""},
-		{"umlaut before the @", "müller@app.example", ""},
 		{"full-width at", "mike\uff20app.example", ""},
 		{"two, comma", "a@x.org,b@y.org", ""},
 		{"two, space", "a@x.org b@y.org", ""},
@@ -193,6 +210,16 @@ func TestEmailKey(t *testing.T) {
 		{"address without brackets", "a@127.0.0.1", ""},
 		{"address in hexadecimal", "a@0x7f.0.0.0x1", ""},
 		{"localhost", "a@localhost", ""},
+		{"invisible at the end", "susan@example.com\u200b", ""},
+		{"invisible in the name", "su\u200bsan@example.com", ""},
+		{"soft hyphen in the domain", "susan@exam\u00adple.com", ""},
+		{"variation selector in the domain", "susan@example\ufe0f.com", ""},
+		{"braille blank in the domain", "susan@exam\u2800ple.com", ""},
+		{"emoji before the @ is a symbol", "a😀@app.example", ""},
+		{"mixed directions before the @", "abcדוד@app.example", ""},
+		{"full-width full stop before the @", "a．b@app.example", ""},
+		{"33 letters of two bytes before the @", strings.Repeat("é", 33) + "@app.example", ""},
+		{"false A-label with hyphens", "a@xn--ab--cd-.example", ""},
 		{"percent routing", "a%b@x.org", ""},
 		{"bang routing", "a!b@x.org", ""},
 		{"option", "-oQ@x.org", ""},
@@ -217,6 +244,28 @@ func TestEmailKey(t *testing.T) {
 		{"a megabyte of domain", "a@" + strings.Repeat("ä.", 1<<19) + "org", ""},
 		{"a megabyte of @", strings.Repeat("@", 1<<20), ""},
 	})
+}
+
+// A name that looks like another because of a character that nobody sees is
+// refused, wherever the character is.
+func TestInvisibleCharactersInNames(t *testing.T) {
+	t.Parallel()
+	for r := range unicode.MaxRune + 1 {
+		if !invisible.Is(r) || unicode.In(r, unicode.Co, unicode.Cs) && r%509 != 0 { // of those there are many
+			continue
+		}
+		c := string(r)
+		for _, name := range []string{c + "susan", "su" + c + "san", "susan" + c, "д" + c + "а", c} {
+			if key, err := auth.UsernameKey(name); !errors.Is(err, auth.ErrInvalidUsername) {
+				t.Errorf("the username %+q has the key %+q", name, key)
+			}
+			for _, address := range []string{name + "@app.example", "susan@" + name + ".example", "susan@app." + name} {
+				if key, err := auth.EmailKey(address); !errors.Is(err, auth.ErrInvalidEmail) {
+					t.Errorf("the address %+q has the key %+q", address, key)
+				}
+			}
+		}
+	}
 }
 
 // Names that the usual foldings (ToLower, ToUpper, EqualFold, NFKC) take for
@@ -248,6 +297,7 @@ func TestNamesThatOnlyLookAlike(t *testing.T) {
 func FuzzUsernameKey(f *testing.F) {
 	for _, seed := range []string{
 		"alice", "ALICE", "Rene\u0301e", "\u0130", "\u212a", "\uff41", "\u017f", "\u0958", "a@b", "\u0430", "דוד", "ab\u200d", "\xff",
+		"می\u200cخواهم", "क\u094d\u200dष", "susan\U00013441", "su\u034fsan", "susan\U000e0001",
 	} {
 		f.Add(seed)
 	}
@@ -268,6 +318,9 @@ func FuzzUsernameKey(f *testing.F) {
 		if !utf8.ValidString(key) || !utf8.ValidString(name) {
 			t.Errorf("%+q: not UTF-8: %+q", name, key)
 		}
+		if invisible.In(name) {
+			t.Errorf("%+q: nobody sees all of it", name)
+		}
 		for _, r := range key {
 			if r == '@' || unicode.IsUpper(r) && unicode.ToLower(r) != r || unicode.IsSpace(r) || unicode.IsControl(r) ||
 				unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -284,6 +337,7 @@ func FuzzEmailKey(f *testing.F) {
 	for _, seed := range []string{
 		"a@x.org", "A+1@XN--4CA.ORG", "a@ä.org", "a@x。org", "a@faß.de", "a@a\u0308.org", "=?utf-8?q?a?=@x.org",
 		`"a"@x.org`, "a@[::1]", "a@x.org.", "a@x\u00ad.org", "a@1.2.3.4", "-a@x.org", "a@xn--0049.com", "a@\u200d.org", "\xff@x.org",
+		"susan@example.com\u200b", "Mu\u0308ller@x.org", "我買@屋企.香港", "m\u0131ke@x.org", "a@ab--cd.example", "a\u2800@x.org", "דוד@x.org",
 	} {
 		f.Add(seed)
 	}
@@ -298,17 +352,22 @@ func FuzzEmailKey(f *testing.F) {
 		if again, err := auth.EmailKey(key); err != nil || again != key {
 			t.Errorf("%+q: key %+q, whose key is %+q, %v", address, key, again, err)
 		}
+		if invisible.In(address) || invisible.In(key) {
+			t.Errorf("%+q: nobody sees all of it, and its key is %+q", address, key)
+		}
 		local, domain, _ := strings.Cut(key, "@")
 		if len(key) > 254 || len(local) > 64 || local == "" || !strings.Contains(domain, ".") || strings.Contains(domain, "@") {
 			t.Errorf("%+q: key %+q", address, key)
 		}
 		for i := range len(key) {
-			if c := key[i]; c <= ' ' || c >= 0x7f || 'A' <= c && c <= 'Z' || strings.IndexByte(`"(),:;<>[\]%!`, c) >= 0 {
+			if c := key[i]; c <= ' ' || c == 0x7f || c > 0x7f && i > len(local) || 'A' <= c && c <= 'Z' || strings.IndexByte(`"(),:;<>[\]%!`, c) >= 0 {
 				t.Errorf("%+q: the key %+q has %q", address, key, c)
 			}
 		}
-		// Only the domain may be written in more than one way.
-		if typed, _, _ := strings.Cut(address, "@"); !strings.EqualFold(typed, local) || len(typed) != len(local) {
+		// What is before the @ may be written in other cases and compositions, and
+		// nothing else.
+		typed, _, _ := strings.Cut(address, "@")
+		if composed := strings.ToLower(norm.NFC.String(strings.ToLower(typed))); composed != local || len(typed) != len(local) && !strings.ContainsFunc(typed, func(r rune) bool { return r >= utf8.RuneSelf }) {
 			t.Errorf("%+q: the name became %+q", address, local)
 		}
 		if _, err := auth.UsernameKey(address); err == nil {
@@ -336,10 +395,188 @@ func TestAccountKeys(t *testing.T) {
 		{auth.Account{Username: "Susan", Email: "Susan@APP.example"}, "susan", "susan@app.example", nil},
 		{auth.Account{Username: "a b", Email: "susan@app.example"}, "nil", "nil", auth.ErrInvalidUsername},
 		{auth.Account{Username: "susan", Email: "susan"}, "nil", "nil", auth.ErrInvalidEmail},
+		{auth.Account{Email: "Admin@Localhost"}, "nil", "admin@localhost", nil},
+		{auth.Account{Email: "admin@127"}, "nil", "nil", auth.ErrInvalidEmail},
 	} {
 		username, email, err := auth.AccountKeys(c.a)
 		if text(username) != c.username || text(email) != c.email || !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("%+v: %s, %s, %v", c, text(username), text(email), err)
+		}
+	}
+}
+
+// An oldTable is an application's table from before this library, with one user whose
+// names it found another rule for.
+type oldTable struct {
+	testapp.Store
+
+	mu   sync.Mutex
+	user testapp.User
+	keys []string
+}
+
+func (s *oldTable) get(found bool) (*testapp.User, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !found {
+		return nil, auth.ErrUserNotFound
+	}
+	u := s.user
+	u.Account = u.Clone()
+	return &u, nil
+}
+
+func (s *oldTable) LoadUser(_ context.Context, id string) (*testapp.User, error) {
+	return s.get(id == s.user.ID)
+}
+
+func (s *oldTable) FindUser(_ context.Context, key string) (*testapp.User, error) {
+	return s.get(slices.Contains(s.keys, key))
+}
+
+func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.Version != s.user.Version {
+		return auth.ErrConflict
+	}
+	a.Version++
+	s.user.Account = a.Clone()
+	return nil
+}
+
+// Users who are in the table already are not locked out by what a new username or
+// address must be: they log in, and mails reach them.
+func TestOldNamesStillWork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		username, email string
+		keys, logins    []string
+	}{
+		{email: "susan@app.example\u200b", keys: []string{"susan@app.example"}, logins: []string{"susan@app.example", "Susan@app.example\u200b"}},
+		{email: "Susan@app.example\u200b", keys: []string{"susan@app.example\u200b"}, logins: []string{"Susan@app.example\u200b", " susan@app.example\u200b"}},
+		{email: "su\u00adsan@app.example", keys: []string{"su\u00adsan@app.example"}, logins: []string{"su\u00adsan@app.example"}},
+		{email: "A..B.@docomo.example", keys: []string{"a..b.@docomo.example"}, logins: []string{"A..B.@docomo.example", "a..b.@DOCOMO.example"}},
+		{email: `"John Doe"@app.example`, keys: []string{`"john doe"@app.example`}, logins: []string{`"john doe"@app.example`}},
+		{email: "a%b@app.example", keys: []string{"a%b@app.example"}, logins: []string{"a%b@app.example"}},
+		{email: "m\u0131ke@app.example", keys: []string{"m\u0131ke@app.example"}, logins: []string{"m\u0131ke@app.example"}},
+		{email: "Admin@localhost", keys: []string{"admin@localhost"}, logins: []string{"admin@localhost"}},
+		{username: "Susan Smith", email: "susan@app.example", keys: []string{"susan smith", "susan@app.example"}, logins: []string{"Susan Smith", "susan smith ", "susan@app.example"}},
+		{username: "su\u200dsan", email: "susan@app.example", keys: []string{"su\u200dsan", "susan@app.example"}, logins: []string{"su\u200dsan", "susan@app.example"}},
+		{username: strings.Repeat("x", 65), email: "susan@app.example", keys: []string{strings.Repeat("x", 65), "susan@app.example"}, logins: []string{strings.Repeat("X", 65)}},
+	} {
+		box := &outbox{}
+		clock := testapp.NewClock()
+		table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), keys: c.keys}
+		table.user.Account = auth.Account{
+			ID: "7", Username: c.username, Email: c.email, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password),
+		}
+		app := testapp.New(t, table, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
+		for _, login := range c.logins {
+			if u, err := app.Authenticate(t.Context(), login, testapp.Password); err != nil || u.ID != "7" {
+				t.Errorf("%+q: %v", login, err)
+			}
+		}
+		if !opens(t, app, "7", testapp.Password) {
+			t.Errorf("%+q: CheckPassword says no", c.email)
+		}
+		if err := app.SetPassword(t.Context(), stored(t, app, "7"), "another good password"); err != nil {
+			t.Errorf("%+q: SetPassword: %v", c.email, err)
+		}
+		box.take()
+		address := c.logins[len(c.logins)-1]
+		if !strings.Contains(address, "@") {
+			address = c.email
+		}
+		for _, send := range []func() error{
+			func() error { return app.SendVerification(t.Context(), address) },
+			func() error { return app.SendReset(t.Context(), address, "/reset") },
+		} {
+			if err := send(); err != nil {
+				t.Errorf("%+q: %v", address, err)
+			}
+			mails := box.take()
+			if len(mails) != 1 || mails[0].To != c.email {
+				t.Errorf("%+q: mails %v", address, labels(mails))
+				continue
+			}
+			token := tokenIn(t, mails[0])
+			var err error
+			if mails[0].Kind == auth.MailVerify {
+				_, err = app.VerifyEmail(t.Context(), token)
+			} else {
+				_, err = app.ResetPassword(t.Context(), token, "one more good password")
+			}
+			if err != nil {
+				t.Errorf("%+q: %v", address, err)
+			}
+		}
+		if u := stored(t, app, "7"); !u.EmailVerified || !opens(t, app, "7", "one more good password") {
+			t.Errorf("%+q: %+v", c.email, u)
+		}
+		// Nobody else gets such a name, nor one that looks like it.
+		for _, r := range []auth.Registration{
+			{Username: c.username, Email: "new@app.example", NoPassword: true},
+			{Username: "newcomer", Email: c.email, NoPassword: true},
+		} {
+			if u, err := app.Register(t.Context(), r); err == nil && u.Username == c.username && u.Email == c.email {
+				t.Errorf("%+q %+q was registered", r.Username, r.Email)
+			}
+		}
+	}
+}
+
+// What is no address today is answered alike whether it is somebody's from an older
+// table or nobody's.
+func TestOldNamesTellNothing(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"susan@app.example\u200b", "a..b@app.example", `"john doe"@app.example`} {
+		var calls [2][]string
+		var told [2]string
+		for i := range calls {
+			box, clock := &outbox{}, testapp.NewClock()
+			table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+			table.user.Account = auth.Account{ID: "7", Email: address, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password)}
+			if i == 1 {
+				table.keys = []string{strings.ToLower(address)}
+			}
+			hooked := &hookedStore{Store: table}
+			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
+			_, errLogin := app.Authenticate(t.Context(), address, "a wrong password")
+			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address, "/reset"), app.SendVerification(t.Context(), address))
+			calls[i] = hooked.made()
+		}
+		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
+			t.Errorf("%+q: nobody's is %s %v, and somebody's %s %v", address, told[0], calls[0], told[1], calls[1])
+		}
+	}
+}
+
+// An address without a dot in its domain needs a setting.
+func TestLocalDomains(t *testing.T) {
+	t.Parallel()
+	for _, local := range []bool{false, true} {
+		m := newMailApp(t, func(c *auth.Config) { c.LocalDomains = local })
+		u, browser := m.susan(t)
+		m.box.take()
+		allowed := func(what string, err error) {
+			if local && err != nil || !local && !errors.Is(err, auth.ErrInvalidEmail) {
+				t.Errorf("%s, LocalDomains %t: %v", what, local, err)
+			}
+		}
+		allowed("CheckNewEmail", m.CheckNewEmail("admin@localhost"))
+		_, err := m.Register(t.Context(), auth.Registration{Username: "admin", Email: "Admin@localhost", Password: resetTo})
+		allowed("Register", err)
+		allowed("SendReset", m.SendReset(t.Context(), "admin@localhost", "/reset"))
+		allowed("SendVerification", m.SendVerification(t.Context(), "ADMIN@localhost"))
+		m.in(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
+		if n := len(m.box.take()); local && n != 3 || !local && n != 0 {
+			t.Errorf("LocalDomains %t: %d mails", local, n)
+		}
+		for _, address := range []string{"admin@127", "admin@-", "admin@", "admin@[127.0.0.1]", "admin@localhost."} {
+			if err := m.CheckNewEmail(address); !errors.Is(err, auth.ErrInvalidEmail) {
+				t.Errorf("%q, LocalDomains %t: %v", address, local, err)
+			}
 		}
 	}
 }

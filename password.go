@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -188,36 +189,47 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 // login is ErrUserNotFound, and stays as it is.
 func (c *Core) findByLogin(ctx context.Context, login string) (user User, key string, err error) {
 	login = strings.TrimSpace(login) // which keyboards add
-	canonical, isEmail := UsernameKey, strings.Contains(login, "@")
-	if isEmail {
-		canonical = EmailKey
-	}
+	isEmail := strings.Contains(login, "@")
 	if isEmail && c.cfg.Identifiers == UsernameOnly || !isEmail && c.cfg.Identifiers == EmailOnly {
 		return nil, login, ErrUserNotFound
 	}
-	if key, err = canonical(login); err != nil {
+	keys := loginKeys(login)
+	if len(keys) == 0 {
 		return nil, login, ErrUserNotFound
 	}
-	user, err = c.findByKey(ctx, key)
-	return user, key, err
+	user, err = c.findByKey(ctx, keys...)
+	return user, keys[0], err
 }
 
-// findByKey finds a user by a canonical username or address.
-func (c *Core) findByKey(ctx context.Context, key string) (User, error) {
-	user, err := c.store.find(ctx, key)
-	if err != nil {
-		return nil, err
+// findByKey finds a user by a canonical username or address. Of several keys (see
+// loginKeys) all are asked for, so that the work is the same for every account.
+func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
+	var found User
+	for _, key := range keys {
+		user, err := c.store.find(ctx, key)
+		switch {
+		case errors.Is(err, ErrUserNotFound):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		// A store that compares more loosely than the canonical form does (by a
+		// collation that takes é for e, say) would log people in as somebody else.
+		name := user.AuthAccount().Username
+		if strings.Contains(key, "@") {
+			name = user.AuthAccount().Email
+		}
+		if !slices.Contains(loginKeys(name), key) {
+			return nil, errors.New("auth: the store found another user than it was asked for")
+		}
+		if found == nil {
+			found = user
+		}
 	}
-	// A store that compares more loosely than the canonical form does (by a
-	// collation that takes é for e, say) would log people in as somebody else.
-	canonical, name := UsernameKey, user.AuthAccount().Username
-	if strings.Contains(key, "@") {
-		canonical, name = EmailKey, user.AuthAccount().Email
+	if found == nil {
+		return nil, ErrUserNotFound
 	}
-	if found, err := canonical(name); err != nil || found != key {
-		return nil, errors.New("auth: the store found another user than it was asked for")
-	}
-	return user, nil
+	return found, nil
 }
 
 // upgradeHash replaces a hash that would be made otherwise now, while the

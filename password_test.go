@@ -1001,7 +1001,7 @@ func TestIdentifiers(t *testing.T) {
 				{"address as username", "alice@app.example", "erin@app.example", auth.ErrInvalidUsername},
 				{"username as address", "erin", "alice", auth.ErrInvalidEmail},
 			} {
-				u, err := app.Register(t.Context(), auth.Registration{Username: c.username, Email: c.email})
+				u, err := app.Register(t.Context(), auth.Registration{Username: c.username, Email: c.email, NoPassword: true})
 				if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u != nil) != (err == nil) {
 					// With neither, either error may be the one.
 					if c.what != "neither" || !errors.Is(err, auth.ErrInvalidUsername) && !errors.Is(err, auth.ErrInvalidEmail) {
@@ -1039,6 +1039,7 @@ func TestRegisterErrors(t *testing.T) {
 		{"bad address", with(func(r *auth.Registration) { r.Email = "bob@localhost" }), nil, auth.ErrInvalidEmail},
 		{"address with a header", with(func(r *auth.Registration) { r.Email = "bob@app.example\r\nBcc: e@e.example" }), nil, auth.ErrInvalidEmail},
 		{"two addresses", with(func(r *auth.Registration) { r.Email = "bob@app.example,e@e.example" }), nil, auth.ErrInvalidEmail},
+		{"no password", with(func(r *auth.Registration) { r.Password = "" }), nil, nil},
 		{"short password", with(func(r *auth.Registration) { r.Password = "x" }), nil, nil},
 		{"common password", with(func(r *auth.Registration) { r.Password = "password1" }), nil, nil},
 		{"username taken", with(func(r *auth.Registration) { r.Username = "alice" }), nil, auth.ErrUsernameTaken},
@@ -1086,6 +1087,54 @@ func TestRegisterErrors(t *testing.T) {
 	}
 }
 
+// Only NoPassword makes an account without a password: an empty one would block
+// somebody's address.
+func TestEmptyPasswords(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, requireVerified)
+	u := member(t, m.App, "susan", testapp.Password)
+	token, err := m.ResetToken(t.Context(), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna := auth.Registration{Username: "anna", Email: "anna@app.example"}
+	for name, try := range map[string]func() error{
+		"Register":         func() error { _, err := m.Register(t.Context(), anna); return err },
+		"RegisterByMail":   func() error { return m.RegisterByMail(t.Context(), anna, "") },
+		"SetPassword":      func() error { return m.SetPassword(t.Context(), u, "") },
+		"ResetPassword":    func() error { _, err := m.ResetPassword(t.Context(), token, ""); return err },
+		"HashPassword":     func() error { _, err := m.HashPassword(t.Context(), ""); return err },
+		"CheckNewPassword": func() error { return m.CheckNewPassword(t.Context(), "", auth.Account{}) },
+	} {
+		var refused *auth.PasswordError
+		if err := try(); !errors.As(err, &refused) {
+			t.Errorf("%s: %v, want a PasswordError", name, err)
+		}
+	}
+	if !opens(t, m.App, u.ID, testapp.Password) {
+		t.Error("an empty password replaced one")
+	}
+	if _, err := m.Store.FindUser(t.Context(), "anna@app.example"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("an empty password made an account: %v", err)
+	}
+
+	both := anna
+	both.Password, both.NoPassword = testapp.Password, true
+	if _, err := m.Register(t.Context(), both); err == nil {
+		t.Error("Register took a password that it was told not to expect")
+	}
+	if err := m.RegisterByMail(t.Context(), both, ""); err == nil {
+		t.Error("RegisterByMail took a password that it was told not to expect")
+	}
+	anna.NoPassword = true
+	if err := m.RegisterByMail(t.Context(), anna, ""); err != nil {
+		t.Fatal(err)
+	}
+	if u := find(t, m.App, "anna"); !u.PasswordHash.IsZero() {
+		t.Error("NoPassword made a hash")
+	}
+}
+
 // A form cannot set what is the library's.
 func TestRegisterAssignsNoPrivileges(t *testing.T) {
 	t.Parallel()
@@ -1096,7 +1145,7 @@ func TestRegisterAssignsNoPrivileges(t *testing.T) {
 	}
 	var stamps []string
 	for _, name := range []string{"bob", "carol"} {
-		u, err := app.Register(t.Context(), auth.Registration{Username: name, Form: form})
+		u, err := app.Register(t.Context(), auth.Registration{Username: name, Form: form, NoPassword: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1122,14 +1171,14 @@ func TestParallelRegistrations(t *testing.T) {
 		lost error
 	}{
 		{"one name", func(i int) auth.Registration {
-			return auth.Registration{Username: []string{"mike", "Mike", "MIKE", "ｍike", "mi\u212ae"}[i%5], Email: fmt.Sprintf("mike%d@app.example", i)}
+			return auth.Registration{Username: []string{"mike", "Mike", "MIKE", "ｍike", "mi\u212ae"}[i%5], Email: fmt.Sprintf("mike%d@app.example", i), NoPassword: true}
 		}, auth.ErrUsernameTaken},
 		{"one address", func(i int) auth.Registration {
-			return auth.Registration{Username: fmt.Sprintf("sam%d", i), Email: []string{"sam@app.example", "SAM@app.example", "sam@APP.example"}[i%3]}
+			return auth.Registration{Username: fmt.Sprintf("sam%d", i), Email: []string{"sam@app.example", "SAM@app.example", "sam@APP.example"}[i%3], NoPassword: true}
 		}, auth.ErrEmailTaken},
 		{"one name and password", func(i int) auth.Registration {
 			if i >= 10 {
-				return auth.Registration{Username: "Kim"}
+				return auth.Registration{Username: "Kim", NoPassword: true}
 			}
 			return auth.Registration{Username: "kim", Password: fmt.Sprintf("the password of %d", i)}
 		}, auth.ErrUsernameTaken},

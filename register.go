@@ -15,7 +15,8 @@ import (
 //   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
 //     needed: what Config.Identifiers lets people log in with, and an address if
 //     Config.RequireVerified is set;
-//   - a PasswordError;
+//   - a PasswordError, also for an empty password: only NoPassword makes an
+//     account without one;
 //   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
 //     somebody: see RegisterByMail and ConfirmEmail;
 //   - what the user type's ReadForm returns;
@@ -23,9 +24,16 @@ import (
 type Registration struct {
 	Username string
 	Email    string
-	Password string     // empty makes an account that no password opens
+	Password string
 	Form     url.Values // other fields, for the user store
+
+	// NoPassword makes an account that no password opens, for users who log in
+	// another way, or who set their password by a reset link. Password must then
+	// be empty; else it is an error.
+	NoPassword bool
 }
+
+var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
 
 // Register is Manager.Register.
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
@@ -58,11 +66,20 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 	return c.createAccount(ctx, a, r.Form)
 }
 
+// CheckNewEmail is Manager.CheckNewEmail.
+func (c *Core) CheckNewEmail(address string) error {
+	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
+	return err
+}
+
 // newAccount checks a registration and hashes its password. Whether the names are
 // free is not asked.
 func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
 	if c.store == nil {
 		return Account{}, ErrNoUserStore
+	}
+	if r.NoPassword && r.Password != "" {
+		return Account{}, errTwoMinds
 	}
 	if err := c.allowRegistration(ctx); err != nil {
 		return Account{}, err
@@ -73,11 +90,11 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
 		return Account{}, err
 	}
-	if _, err := EmailKey(r.Email); err != nil && (needEmail || r.Email != "") {
+	if err := c.CheckNewEmail(r.Email); err != nil && (needEmail || r.Email != "") {
 		return Account{}, err
 	}
 	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
-	if r.Password == "" {
+	if r.NoPassword {
 		return a, nil
 	}
 	if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
@@ -169,6 +186,10 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 		if !errors.Is(err, ErrEmailTaken) {
 			return user, nil, err
 		}
+	} else {
+		// An update of nobody is as much work for the store as an account that is
+		// refused. What becomes of it does not matter.
+		_ = c.store.update(ctx, Account{ID: newToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
 	}
 	return nil, owner, c.reserveUsername(ctx, a.Username)
 }
@@ -212,16 +233,16 @@ const nobody = "nobody"
 // reservedUsername and reservedEmail are the keys of reserved records, or empty
 // for no name.
 func reservedUsername(username string) string {
-	key, err := UsernameKey(username)
-	if err != nil {
+	key := usernameKey(username)
+	if key == "" {
 		return ""
 	}
 	return tokenKey("username\x00" + key)
 }
 
 func reservedEmail(address string) string {
-	key, err := EmailKey(address)
-	if err != nil {
+	key := emailKey(address)
+	if key == "" {
 		return ""
 	}
 	return tokenKey("email\x00" + key)
@@ -261,11 +282,7 @@ func (c *Core) checkUsername(ctx context.Context, username string, look bool) er
 	if !look {
 		return nil
 	}
-	key, err := UsernameKey(username)
-	if err != nil {
-		return err
-	}
-	switch _, err := c.findByKey(ctx, key); {
+	switch _, err := c.findByKey(ctx, usernameKey(username)); {
 	case err == nil:
 		return ErrUsernameTaken
 	case errors.Is(err, ErrUserNotFound):

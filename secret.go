@@ -16,7 +16,8 @@ const redacted = "[redacted]"
 // something else, exported or not. The zero value is the empty secret.
 //
 // database/sql reads and writes it as the text it is. A store that keeps
-// accounts in another encoding must use Reveal and NewSecret.
+// accounts in another encoding must use Reveal and NewSecret; for JSON there is
+// [StoredAccount].
 type Secret struct{ text *string } // a pointer: reflection prints an address, not the text
 
 // NewSecret makes a Secret of text.

@@ -37,44 +37,54 @@ type FormReader interface {
 // String, LogValue or MarshalJSON method, because embedding would promote it to
 // the application's type; its secrets are of type [Secret] and look after
 // themselves.
+//
+// A client must not set these fields: an ID that came with a request would change
+// another user, and Roles would make an administrator. So encoding/json and
+// encoding/xml neither read nor write them, and popular decoders of forms
+// (gorilla/schema, go-playground/form, gin) do not read them. Other decoders know
+// other tags (encoding/gob has none): decode what a client sends into a type that
+// has only the fields of that form. A store that keeps users as JSON uses
+// [StoredAccount].
 type Account struct {
 	// ID names the account for ever. It is opaque to the library; the store
 	// sets it in CreateUser when it is empty. It is never reused, not even
 	// after the account is deleted.
-	ID string `json:",omitzero"`
+	ID string `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Username and Email are what the user typed. They are compared in their
 	// canonical forms (UsernameKey, EmailKey); mail goes to Email as it stands
 	// here. Either may be empty.
-	Username string `json:",omitzero"`
-	Email    string `json:",omitzero"`
+	Username string `json:"-" xml:"-" form:"-" schema:"-"`
+	Email    string `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// EmailVerified says that the owner of the mailbox Email has proved to be
 	// the owner of the account. An application that changes Email itself must
 	// clear it.
-	EmailVerified bool `json:",omitzero"`
+	EmailVerified bool `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// PasswordHash is what HashPassword or WrapHash has returned, of at most
 	// 400 bytes, or a hash from elsewhere (docs/passwords.md). It is empty for
 	// an account that has no password, which no password then opens.
-	PasswordHash Secret `json:",omitzero"`
+	PasswordHash Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Stamp is a random text that changes with every credential. A login is
 	// good for as long as the Stamp it was made with is the account's: setting
 	// a new one ends every login and voids every mailed token that is bound to
 	// it.
-	Stamp Secret `json:",omitzero"`
+	Stamp Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Disabled accounts cannot log in, and the logins they have end with
-	// their next request.
-	Disabled bool `json:",omitzero"`
+	// their next request. Manager.Disable and Manager.Enable set it. An application
+	// that sets it itself must set a new Stamp with it: else logins that made no
+	// request meanwhile go on when the account is enabled again.
+	Disabled bool `json:"-" xml:"-" form:"-" schema:"-"`
 
-	Roles []string `json:",omitzero"`
+	Roles []string `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Version counts the changes of the account. UpdateAccount goes by it. An
 	// application that changes accounts with statements of its own must count
 	// it up, or a concurrent UpdateAccount undoes the change.
-	Version int64 `json:",omitzero"`
+	Version int64 `json:"-" xml:"-" form:"-" schema:"-"`
 }
 
 // AuthAccount makes every type that embeds an Account a [User].
@@ -130,12 +140,16 @@ type UserStore[U User] interface {
 	// nothing. A username or address without a canonical form is refused with
 	// ErrInvalidUsername or ErrInvalidEmail. What is wrong with the form is found
 	// before a name that is taken: else RegisterByMail would tell whose address is.
+	// For the same reason a call that fails because a name is taken should do as
+	// many statements as one that succeeds.
 	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
 
 	// UpdateAccount replaces the account's fields, if the stored Version is
 	// a.Version, and stores Version+1. If it is not, it changes nothing and
 	// returns ErrConflict. It returns ErrUserNotFound for an unknown ID, and
-	// the errors of CreateUser for a username or address that it cannot have.
+	// the errors of CreateUser for a username or address that it cannot have. One
+	// that does not change keeps its key and is not checked: it may be older than
+	// the rules of UsernameKey and EmailKey, and its user must not be locked out.
 	// It leaves alone what is not in Account.
 	UpdateAccount(ctx context.Context, a Account) error
 }

@@ -32,7 +32,7 @@ const (
 	freeAttempts = 5                // wrong passwords in a row that are followed by no wait
 	firstWait    = 30 * time.Second // after the fifth, doubled by each that follows (NIST SP 800-63B-4, section 3.2.2)
 	longestWait  = time.Hour
-	maxAttempts  = 100                 // then the password is disabled (the same section)
+	maxAttempts  = 100                 // then the password is disabled (the same section), if a mail can bring another
 	attemptsFor  = 30 * 24 * time.Hour // without an attempt, until fewer are forgotten
 	rateWindow   = time.Hour
 	maxMails     = 3 // to one mailbox in rateWindow, of one kind
@@ -87,24 +87,85 @@ func rateLimited(wait time.Duration) *RateLimitError {
 }
 
 // A counter is an attempts or a rate record, read.
+//
+// Servers' clocks differ, and counters must not be reset by that. So a counter knows
+// whose clock has set its time (see Core.clock). A clock that is far behind since
+// goes by a time of its own, behind: since stays, or the clock that is ahead would
+// take it for long past. Of several clocks that are behind, the last one to begin
+// has this time.
 type counter struct {
-	record Record
-	count  uint64
-	since  time.Time // the last attempt; of a rate, when its hour began
+	record      Record
+	count       uint64
+	since       time.Time // the last attempt; of a rate, when its hour began
+	clock       uint64
+	behind      time.Time
+	behindClock uint64
 }
 
+// countersVersion is the version of a counter that knows whose clock it goes by.
+const countersVersion = 2
+
 func (n *counter) encode() {
-	b := binary.AppendUvarint([]byte{formatVersion}, n.count)
-	n.record.Data = binary.AppendVarint(b, n.since.UnixMilli())
+	version := byte(countersVersion)
+	if n.clock == 0 && n.behindClock == 0 {
+		version = formatVersion
+	}
+	b := binary.AppendUvarint([]byte{version}, n.count)
+	b = binary.AppendVarint(b, n.since.UnixMilli())
+	if version == countersVersion {
+		b = binary.AppendUvarint(b, n.clock)
+		b = binary.AppendVarint(b, n.behind.UnixMilli())
+		b = binary.AppendUvarint(b, n.behindClock)
+	}
+	n.record.Data = b
 }
 
 func decodeCounter(record Record) (counter, bool) {
 	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	version := r.byte()
+	if version != formatVersion && version != countersVersion {
 		return counter{}, false
 	}
 	n := counter{record: record, count: r.uvarint(), since: time.UnixMilli(r.varint())}
+	if version == countersVersion {
+		n.clock, n.behind, n.behindClock = r.uvarint(), time.UnixMilli(r.varint()), r.uvarint()
+	}
 	return n, r.ok && r.rest == ""
+}
+
+// isAhead reports whether since was set by a clock that is far ahead of now.
+func (n *counter) isAhead(now time.Time) bool { return now.Sub(n.since) < -maxSkew }
+
+// passed returns how long ago the counter's time is at least. A clock that is far
+// behind begins to wait now, unless it has begun already.
+func (n *counter) passed(now time.Time, clock uint64) time.Duration {
+	since, by := n.since, n.clock
+	if n.isAhead(now) {
+		if n.behindClock != clock || now.Before(n.behind) {
+			n.behind, n.behindClock = now, clock
+		}
+		since, by = n.behind, n.behindClock
+	}
+	passed := now.Sub(since)
+	if by != clock {
+		passed -= maxSkew // that clock may be so much behind ours
+	}
+	return max(passed, 0)
+}
+
+// mark sets the counter's time.
+func (n *counter) mark(now time.Time, clock uint64) {
+	if n.isAhead(now) {
+		n.behind, n.behindClock = now, clock
+		return
+	}
+	n.since, n.clock = now, clock
+}
+
+// isLike reports whether the counter's times are those of other, as they are stored.
+func (n *counter) isLike(other *counter) bool {
+	return n.since.UnixMilli() == other.since.UnixMilli() && n.clock == other.clock &&
+		n.behind.UnixMilli() == other.behind.UnixMilli() && n.behindClock == other.behindClock
 }
 
 // wait is how long after the last of so many wrong passwords no other is looked
@@ -168,16 +229,17 @@ func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, chan
 // unless err says why it is not to be looked at. Exactly one of right, wrong and
 // void must follow, and leave.
 type guess struct {
-	core     *Core
-	ctx      context.Context
-	key      string
-	userID   string
-	err      error        // ErrLocked or ErrResetRequired
-	count    uint64       // of this attempt
-	at       time.Time    // when it was counted
-	previous time.Time    // when the one before it was
-	leave    func()       // lets the next one go on
-	forget   func() error // takes the attempt off the address's count
+	core    *Core
+	ctx     context.Context
+	key     string
+	userID  string
+	err     error        // ErrLocked or ErrResetRequired
+	final   bool         // the hundredth attempt disables the password: a reset is possible
+	count   uint64       // of this attempt
+	before  counter      // as the counter was before it
+	counted counter      // and after it
+	leave   func()       // lets the next one go on
+	forget  func() error // takes the attempt off the address's count
 }
 
 // guess counts an attempt. The user is nil if there is none with this login,
@@ -188,7 +250,7 @@ func (c *Core) guess(ctx context.Context, user User, login string) (*guess, erro
 	if err != nil {
 		return nil, err
 	}
-	g := &guess{core: c, ctx: ctx, userID: idOf(user), forget: forget}
+	g := &guess{core: c, ctx: ctx, userID: idOf(user), forget: forget, final: c.canReset(user)}
 	g.key = c.attemptsKey(ctx, user, login)
 	// One at a time within a process: else more than five who log in to one
 	// account at the same moment, with the right password, would be taken for
@@ -201,6 +263,13 @@ func (c *Core) guess(ctx context.Context, user User, login string) (*guess, erro
 		return nil, err
 	}
 	return g, nil
+}
+
+// canReset reports whether the user can get a new password by mail. Where nobody
+// can, a password that is disabled for ever would be the end of the account. Of
+// nobody it is said as of most accounts.
+func (c *Core) canReset(user User) bool {
+	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
 // attemptsKey is what attempts are counted under. A new password begins a new
@@ -228,21 +297,25 @@ func (g *guess) reserve() error {
 			g.leave()
 		}
 	}()
-	now := g.core.cfg.Now()
+	now, clock := g.core.cfg.Now(), g.core.clock
 	_, err := g.core.updateCounter(g.ctx, kindAttempts, g.key, g.userID, func(n *counter) error {
-		elapsed := now.Sub(n.since)
+		g.err, g.before = nil, *n
+		passed := n.passed(now, clock)
 		switch {
-		case n.count >= maxAttempts && g.userID != "":
+		case n.count >= maxAttempts && g.final && g.userID != "":
 			g.err = ErrResetRequired
 			return errRefused
-		case n.count >= maxAttempts, elapsed < wait(n.count) && elapsed > -maxSkew: // a clock that was set back must not lock for long
+		case n.count >= maxAttempts && g.final, passed < wait(n.count):
 			g.err = ErrLocked
-			return errRefused
+			if n.isLike(&g.before) {
+				return errRefused
+			}
+			return nil // this clock has begun to wait
 		}
-		g.previous, g.at = n.since, now
-		n.count, n.since = n.count+1, now
-		g.count = n.count
-		n.keep()
+		n.mark(now, clock)
+		n.count++
+		g.count, g.counted = n.count, *n
+		g.keep(n)
 		return nil
 	})
 	if g.err != nil {
@@ -254,9 +327,9 @@ func (g *guess) reserve() error {
 
 // keep sets until when a counter of attempts is kept: one that has disabled an
 // account's password, for ever.
-func (n *counter) keep() {
+func (g *guess) keep(n *counter) {
 	n.record.Expires = n.since.Add(attemptsFor)
-	if n.count >= maxAttempts && n.record.UserID != "" {
+	if n.count >= maxAttempts && g.final && n.record.UserID != "" {
 		n.record.Expires = time.Time{}
 	}
 }
@@ -291,10 +364,11 @@ func (g *guess) uncount() error {
 			return nil
 		}
 		n.count--
-		if n.since.UnixMilli() == g.at.UnixMilli() {
-			n.since = g.previous
+		if n.isLike(&g.counted) {
+			was := &g.before
+			n.since, n.clock, n.behind, n.behindClock = was.since, was.clock, was.behind, was.behindClock
 		}
-		n.keep()
+		g.keep(n)
 		return nil
 	})
 	return err
@@ -308,7 +382,7 @@ func (g *guess) wrong(user User) error {
 	case g.err != nil:
 		return g.err
 	case g.count < freeAttempts || user == nil:
-	case g.count < maxAttempts:
+	case g.count < maxAttempts || !g.final:
 		c.event(g.ctx, Event{Kind: EventPasswordLocked, UserID: g.userID, Err: ErrLocked})
 	default:
 		c.event(g.ctx, Event{Kind: EventPasswordDisabled, UserID: g.userID, Err: ErrResetRequired})
@@ -397,13 +471,23 @@ func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Dur
 	now := c.cfg.Now().Truncate(time.Millisecond)
 	n, err := c.updateCounter(ctx, kindRate, key, "", func(n *counter) error {
 		left = 0
-		if elapsed := now.Sub(n.since); elapsed >= window || elapsed < -maxSkew {
-			n.count, n.since = 0, now
-			n.record.Expires = now.Add(window)
+		if n.clock == c.clock && n.isAhead(now) { // our own clock was set back
+			n.since = time.Time{}
+		}
+		before := *n
+		passed := n.passed(now, c.clock)
+		if passed >= window {
+			n.count = 0
+			n.mark(now, c.clock)
+			if end := n.since.Add(window); end.After(n.record.Expires) || n.since.Equal(now) {
+				n.record.Expires = end
+			}
 		}
 		if n.count >= uint64(limit) {
-			left = n.since.Add(window).Sub(now)
-			return errRefused
+			if left = window - passed; n.isLike(&before) {
+				return errRefused
+			}
+			return nil // this clock has begun to wait
 		}
 		n.count++
 		return nil

@@ -843,7 +843,7 @@ func TestLimitsOfOthers(t *testing.T) {
 	app.Create(t, "susan", true)
 	forgot(app)
 	app.Mux.HandleFunc("POST /register", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := app.Register(r.Context(), auth.Registration{Username: r.PostFormValue("name")}); err != nil {
+		if _, err := app.Register(r.Context(), auth.Registration{Username: r.PostFormValue("name"), NoPassword: true}); err != nil {
 			app.Error(w, r, err)
 		}
 	})
@@ -888,7 +888,7 @@ func TestLimitsOfOthers(t *testing.T) {
 		t.Errorf("from another address: %d, %d, %d", a, b, c)
 	}
 	// Outside a request there is no address.
-	if _, err := app.Register(t.Context(), auth.Registration{Username: "carl"}); err != nil {
+	if _, err := app.Register(t.Context(), auth.Registration{Username: "carl", NoPassword: true}); err != nil {
 		t.Error(err)
 	}
 }
@@ -1806,6 +1806,179 @@ func TestClockJumps(t *testing.T) {
 	app.Clock.Advance(-59 * time.Second)
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("a minute back: %d", status)
+	}
+}
+
+// skewed returns apps on one store whose clocks differ from the first one's by so
+// much, and a function that lets time pass.
+func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
+	t.Helper()
+	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
+	for _, d := range append([]time.Duration{0}, differ...) {
+		clock := testapp.NewClock()
+		clock.Advance(d)
+		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			configure(c)
+		}))
+	}
+	return apps, func(d time.Duration) {
+		for _, app := range apps {
+			app.Clock.Advance(d)
+		}
+	}
+}
+
+// Servers whose clocks differ by up to a minute never look at a password before the
+// wait is over, and each of them at the latest two minutes after.
+func TestClocksThatDifferByAMinute(t *testing.T) {
+	t.Parallel()
+	for _, differ := range []time.Duration{31 * time.Second, time.Minute, -31 * time.Second, -time.Minute} {
+		for _, first := range []int{0, 1} {
+			apps, pass := skewed(t, noLimits, differ)
+			member(t, apps[0], "susan", testapp.Password)
+			visitors := []*visitor{visitorAt(t, apps[0], "192.0.2.1"), visitorAt(t, apps[1], "192.0.2.1")}
+			lock(t, visitors[first], "susan")
+			early := func() (n int) {
+				for range 2 {
+					for i, v := range visitors {
+						apps[i].Events()
+						v.login("susan", "a wrong password")
+						n += lookedAt(t, apps[i].Events())
+					}
+				}
+				return n
+			}
+			for _, wait := range []time.Duration{30, 60, 120, 240, 480} {
+				wait *= time.Second
+				pass(wait - time.Second)
+				if n := early(); n != 0 {
+					t.Errorf("%v, app %d first: %d looked at %v after a guess that is followed by %v", differ, first, n, wait-time.Second, wait)
+				}
+				pass(2*time.Minute + time.Second)
+				if n := early(); n != 1 {
+					t.Errorf("%v, app %d first: %d looked at after %v, want 1", differ, first, n, wait)
+				}
+			}
+		}
+	}
+}
+
+// However the clocks of servers differ, an account has no more than a hundred
+// guesses, and its owner gets in as soon as a wait is over by the clock that is asked.
+func TestClocksThatDiffer(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	const year = 365 * 24 * time.Hour
+	for _, differ := range [][]time.Duration{{2 * time.Minute}, {10 * year}, {3 * time.Hour, -3 * time.Hour, year}} {
+		apps, pass := skewed(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} }, differ...)
+		u := member(t, apps[0], "susan", testapp.Password)
+		looked := 0
+		for range 240 / len(apps) {
+			for _, app := range apps {
+				visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+				looked += lookedAt(t, app.Events())
+			}
+			pass(20 * time.Minute)
+		}
+		if looked > 100 {
+			t.Errorf("%v: %d looked at", differ, looked)
+		}
+		for i, app := range apps {
+			if err := app.Unlock(t.Context(), u.ID); err != nil {
+				t.Fatal(err)
+			}
+			lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+			visitorAt(t, apps[0], "192.0.2.1").login("susan", "a wrong password")
+			pass(5 * time.Minute)
+			if status := visitorAt(t, apps[0], "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+				t.Errorf("%v: locked by app %d, and five minutes later: %d", differ, i, status)
+			}
+		}
+	}
+}
+
+// Where a password cannot be disabled, nobody gets more than two guesses an hour by
+// going from server to server, and one for each clock.
+func TestClocksThatDifferWithoutAMail(t *testing.T) {
+	if underRace {
+		t.Skip("too many hashes for the race detector")
+	}
+	t.Parallel()
+	apps, pass := skewed(t, noLimits, 3*time.Hour, -3*time.Hour, 24*time.Hour)
+	member(t, apps[0], "susan", testapp.Password)
+	guess := func() (n int) {
+		for i := range 2 * len(apps) {
+			app := apps[i%len(apps)]
+			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+			n += lookedAt(t, app.Events())
+		}
+		return n
+	}
+	for range 10 {
+		guess()
+		pass(time.Hour)
+	}
+	looked := 0
+	for range 10 * 6 {
+		looked += guess()
+		pass(10 * time.Minute)
+	}
+	if looked > 2*10+len(apps) {
+		t.Errorf("%d looked at in ten hours", looked)
+	}
+	if looked == 0 {
+		t.Error("nobody gets in any more")
+	}
+}
+
+// The limits of addresses and mailboxes hold when clocks differ, and a clock that was
+// years ahead once closes none of them for longer than an hour.
+func TestClocksThatDifferAndLimits(t *testing.T) {
+	t.Parallel()
+	const year = 365 * 24 * time.Hour
+	for _, differ := range []time.Duration{2 * time.Minute, 3 * time.Hour, 10 * year, -3 * time.Hour, -10 * year} {
+		box := &outbox{}
+		apps, pass := skewed(t, func(c *auth.Config) { c.Limits.Guesses, c.Mailer = 10, box }, differ)
+		u := member(t, apps[0], "susan", testapp.Password)
+		ghosts := 0
+		attack := func() (looked int) {
+			for i := range 40 {
+				ghosts++
+				app := apps[i%2]
+				app.Events()
+				visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("ghost", ghosts), "a wrong password")
+				looked += lookedAt(t, app.Events())
+			}
+			return looked
+		}
+		if n := attack(); n > 2*10 {
+			t.Errorf("%v: %d guesses from one address", differ, n)
+		}
+		for i := range 20 {
+			if err := apps[i%2].SendReset(t.Context(), u.Email, "/reset"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(box.take()); n > 2*3 {
+			t.Errorf("%v: %d mails to one mailbox", differ, n)
+		}
+		// The other server is gone, whatever it has left.
+		v := visitorAt(t, apps[0], "192.0.2.1")
+		v.login("ghost", "a wrong password")
+		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil {
+			t.Fatal(err)
+		}
+		box.take()
+		pass(time.Hour + time.Minute)
+		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+			t.Errorf("%v: an hour later: %d", differ, status)
+		}
+		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil || len(box.take()) != 1 {
+			t.Errorf("%v: an hour later no mail: %v", differ, err)
+		}
 	}
 }
 

@@ -25,12 +25,15 @@ func (c *Core) SendVerification(ctx context.Context, address string) (failing er
 	if err := c.allowMails(ctx); err != nil {
 		return err
 	}
-	key, err := EmailKey(strings.TrimSpace(address))
-	if err != nil {
-		return err
+	keys := loginKeys(strings.TrimSpace(address))
+	if len(keys) == 0 || !strings.Contains(address, "@") {
+		return ErrInvalidEmail
 	}
-	user, err := c.findByKey(ctx, key)
+	key := keys[0]
+	user, err := c.findByKey(ctx, keys...)
 	switch {
+	case errors.Is(err, ErrUserNotFound) && c.isLocal(key):
+		return ErrInvalidEmail
 	case errors.Is(err, ErrUserNotFound):
 		err = c.noVerify(ctx, nil, key, ErrUserNotFound)
 	case err != nil:

@@ -242,7 +242,7 @@ func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connect
 				return nil
 			}
 		}
-		err := conn.send(j.msg)
+		err := conn.send(j.msg, j.data.Email)
 		if err == nil {
 			j.attempts++
 			m.remove(j)

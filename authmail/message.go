@@ -8,21 +8,19 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/invisible"
 	gomail "github.com/wneessen/go-mail"
 )
 
 // dataOf checks a mail and returns what its templates need.
 func dataOf(m auth.Mail) (Data, error) {
-	key, err := auth.EmailKey(m.To)
+	to, err := recipient(m.To)
 	if err != nil {
 		return Data{}, fmt.Errorf("authmail: the recipient: %w", err)
 	}
-	// The mailbox as it is stored, for some servers tell A from a; the domain
-	// in ASCII, so that no server needs SMTPUTF8.
-	local, _, _ := strings.Cut(m.To, "@")
-	_, domain, _ := strings.Cut(key, "@")
 	link, rule := m.Link.Reveal(), linkRules()[m.Kind]
 	switch {
 	case rule == noLink && link != "":
@@ -30,8 +28,32 @@ func dataOf(m auth.Mail) (Data, error) {
 	case rule == needsLink && !isURL(link), link != "" && !isURL(link):
 		return Data{}, errors.New("authmail: the link is not an absolute URL") // which it was is nobody's business
 	}
-	return Data{Username: safeName(m.User), Email: local + "@" + domain, Link: link, Lifetime: m.Lifetime}, nil
+	return Data{Username: safeName(m.User), Email: to, Link: link, Lifetime: m.Lifetime}, nil
 }
+
+// recipient returns an address as it goes to the server: the mailbox as it is
+// stored, for some servers tell A from a; the domain in ASCII. What auth.EmailKey
+// refuses may be an address from a table that is older than that: it is taken if it
+// is a plain one, without the invisible characters.
+func recipient(address string) (string, error) {
+	bare := address
+	if !strings.ContainsFunc(address, unicode.IsControl) {
+		bare = invisible.Strip(address)
+	}
+	mailbox, domain, _ := strings.Cut(bare, "@")
+	key, err := auth.EmailKey(bare)
+	if err == nil {
+		_, domain, _ = strings.Cut(key, "@")
+		return mailbox + "@" + domain, nil
+	}
+	if mailbox == "" || domain == "" || bare[0] == '-' || len(bare) > maxAddress || !isPlain(bare) || strings.ContainsAny(mailbox+domain, ",;:<>()[]\"\\@") {
+		return "", err
+	}
+	return bare, nil
+}
+
+// maxAddress is how many bytes an address has at most (RFC 5321, section 4.5.3.1.3).
+const maxAddress = 254
 
 func isURL(link string) bool {
 	u, err := url.Parse(link)

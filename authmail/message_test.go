@@ -153,6 +153,47 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// A mailbox outside ASCII needs a server that says SMTPUTF8: others cannot deliver the
+// mail, which is told and not tried again.
+func TestMailboxOutsideASCII(t *testing.T) {
+	for _, knows := range []bool{false, true} {
+		s := newServer(t, func(s *server) { s.EnableSMTPUTF8 = knows })
+		c := newClient(t, s, nil)
+		c.send(t, "José@bücher.example")
+		if !knows {
+			if f := c.mustFail(t, ErrRefused); !strings.Contains(f.err.Error(), "SMTPUTF8") {
+				t.Errorf("the error is %v", f.err)
+			}
+		} else {
+			got := s.receive(t)
+			to, err := parse(t, got.content).AddressList("To")
+			if want := "José@xn--bcher-kva.example"; got.to != want || err != nil || len(to) != 1 || to[0].Address != want {
+				t.Errorf("sent to %q; To: %v, %v", got.to, to, err)
+			}
+		}
+		c.send(t, "ann@app.example") // which needs nothing
+		if got := s.receive(t); got.to != "ann@app.example" {
+			t.Errorf("sent to %q", got.to)
+		}
+	}
+}
+
+// Addresses from tables that are older than the rules of today get their mails,
+// without characters that nobody sees.
+func TestOldAddresses(t *testing.T) {
+	s := newServer(t, nil)
+	c := newClient(t, s, nil)
+	for to, want := range map[string]string{
+		"Susan@app.example\u200b": "Susan@app.example", "su\u00adsan@app.example": "susan@app.example",
+		"admin@localhost": "admin@localhost", "a%b@app.example": "a%b@app.example",
+	} {
+		c.send(t, to)
+		if got := s.receive(t); got.to != want {
+			t.Errorf("%+q: sent to %q", to, got.to)
+		}
+	}
+}
+
 func TestSendRefuses(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, nil)
@@ -160,7 +201,7 @@ func TestSendRefuses(t *testing.T) {
 	mails := map[string]auth.Mail{}
 	for _, to := range []string{
 		"", "ann", "a@b@app.example", "ann@app.example\r\nBcc: eve@evil.example", "ann@app.example,eve@evil.example",
-		"Ann <ann@app.example>", `"a b"@app.example`, `"v@x.example> ORCPT=z"@app.example`, "-f@app.example", "ann@localhost",
+		"Ann <ann@app.example>", `"a b"@app.example`, `"v@x.example> ORCPT=z"@app.example`, "-f@app.example",
 	} {
 		mails[to] = resetMail(to)
 	}

@@ -8,7 +8,9 @@ import (
 	"net/textproto"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-login/auth"
 	gomail "github.com/wneessen/go-mail"
@@ -43,7 +45,7 @@ func dial(ctx context.Context, cfg *settings) (*connection, error) {
 		// A server that has ended the connection is noticed by the first
 		// command as well, and a mail that was taken needs no RSET.
 		gomail.WithoutNoop(), gomail.WithoutRset(),
-		gomail.WithoutSMTPUTF8(), // all is ASCII, and the next server may not know it
+		gomail.WithoutSMTPUTF8(), // unless a mailbox needs it: the next server may not know it
 	}
 	switch cfg.TLS {
 	case StartTLS:
@@ -86,8 +88,16 @@ func (c *connection) open(ctx, dialing context.Context, network string) (net.Con
 	return conn, nil
 }
 
-// send hands one mail to the server.
-func (c *connection) send(msg *gomail.Msg) error { return c.client.SendWithSMTPClient(c.smtp, msg) }
+// send hands one mail to the server. A mailbox outside ASCII needs SMTPUTF8 (RFC
+// 6531); a server without it could not deliver the mail.
+func (c *connection) send(msg *gomail.Msg, to string) error {
+	needed := strings.ContainsFunc(to, func(r rune) bool { return r >= utf8.RuneSelf })
+	if has, _ := c.smtp.Extension("SMTPUTF8"); needed && !has {
+		return &textproto.Error{Code: 553, Msg: "the address is not ASCII, and the server has no SMTPUTF8 (RFC 6531)"}
+	}
+	c.smtp.SkipSMTPUTF8(!needed)
+	return c.client.SendWithSMTPClient(c.smtp, msg)
+}
 
 // quit says goodbye and closes.
 func (c *connection) quit() {

@@ -174,7 +174,7 @@ func TestLoginFailsWithTheStore(t *testing.T) {
 		Logger:  slog.New(slog.DiscardHandler),
 	})
 	check(t, err)
-	susan, err := manager.Register(t.Context(), auth.Registration{Username: "susan"})
+	susan, err := manager.Register(t.Context(), auth.Registration{Username: "susan", NoPassword: true})
 	check(t, err)
 	wantFatal(t, func(t testing.TB) { authtest.NewClient(t, manager, handler).Login(susan) }, "Login of susan", errBroken.Error())
 

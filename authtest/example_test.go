@@ -59,7 +59,7 @@ func testApplication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	susan, err := manager.Register(t.Context(), auth.Registration{Username: "susan", Email: "susan@example.com"})
+	susan, err := manager.Register(t.Context(), auth.Registration{Username: "susan", Email: "susan@example.com", NoPassword: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,14 +126,13 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	names, err := namesOf(a)
-	if err != nil {
-		return err
-	}
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, err := s.unchanged(a.ID, a.Version)
+	if err != nil {
+		return err
+	}
+	names, err := changedNames(old.user.AuthAccount(), old.names, a)
 	if err != nil {
 		return err
 	}
@@ -212,15 +211,38 @@ func (s *Store[T, P]) unchanged(id string, version int64) (saved[P], error) {
 type names struct{ username, email string }
 
 func namesOf(a auth.Account) (n names, err error) {
-	if a.Username != "" {
-		if n.username, err = auth.UsernameKey(a.Username); err != nil {
-			return names{}, err
-		}
+	username, email, err := auth.AccountKeys(a)
+	if err != nil {
+		return names{}, err
 	}
-	if a.Email != "" {
-		if n.email, err = auth.EmailKey(a.Email); err != nil {
-			return names{}, err
-		}
+	if username != nil {
+		n.username = *username
+	}
+	if email != nil {
+		n.email = *email
+	}
+	return n, nil
+}
+
+// changedNames returns the keys of an account that was another before, with keys
+// of its own. A name that has not changed keeps its key: it may be older than the
+// rules for names.
+func changedNames(was *auth.Account, had names, a auth.Account) (n names, err error) {
+	sameName, sameEmail := a.Username == was.Username, a.Email == was.Email
+	if sameName {
+		a.Username = ""
+	}
+	if sameEmail {
+		a.Email = ""
+	}
+	if n, err = namesOf(a); err != nil {
+		return names{}, err
+	}
+	if sameName {
+		n.username = had.username
+	}
+	if sameEmail {
+		n.email = had.email
 	}
 	return n, nil
 }

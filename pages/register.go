@@ -90,8 +90,7 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 		p.refuse(f, err)
 	}
 	if address := f.text("email"); f.Field("email") != nil && address != "" {
-		_, err := auth.EmailKey(address)
-		p.refuse(f, err)
+		p.refuse(f, p.core.CheckNewEmail(address))
 	}
 	for _, field := range p.cfg.Fields {
 		if !isText(f.get(field.Name)) {

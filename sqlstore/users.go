@@ -141,20 +141,25 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 			email_verified, password_hash, stamp, disabled, roles)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{a.ID, a.Version, profile, s.now()}, row.values()...)...)
-	if err != nil {
-		return nil, fmt.Errorf("sqlstore: creating a user: %w", s.taken(ctx, row, a.ID, err))
+	// It is asked also if nothing was wrong: how long a registration takes must not
+	// tell whether a name is taken.
+	if failure := s.taken(ctx, row, a.ID, err); err != nil {
+		return nil, fmt.Errorf("sqlstore: creating a user: %w", failure)
 	}
 	return user, nil
 }
 
 // UpdateAccount implements [auth.UserStore].
 func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
-	row, err := rowOf(a)
-	if err != nil {
-		return err
-	}
 	if !isText(a.ID) {
 		return auth.ErrUserNotFound
+	}
+	row, err := rowOf(a)
+	if errors.Is(err, auth.ErrInvalidUsername) || errors.Is(err, auth.ErrInvalidEmail) {
+		row, err = s.unchangedNames(ctx, a, err)
+	}
+	if err != nil {
+		return err
 	}
 	n, err := s.db.exec(ctx, `
 		UPDATE {prefix}users SET version = ?, username = ?, username_key = ?, email = ?, email_key = ?,
@@ -165,6 +170,44 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 		return fmt.Errorf("sqlstore: updating an account: %w", s.taken(ctx, row, a.ID, err))
 	}
 	return s.unlessChanged(ctx, n, a.ID)
+}
+
+// unchangedNames is rowOf for an account with a name that is invalid. One that the
+// account has in the table already keeps its key: it may be older than the rules for
+// names. The update that follows goes by the Version, so nothing comes in between.
+func (s *Store[T, P]) unchangedNames(ctx context.Context, a auth.Account, invalid error) (row, error) {
+	if s.db.err != nil {
+		return row{}, s.db.err
+	}
+	stored, err := collect(ctx, s.db, func(rows *sql.Rows) (r row, err error) {
+		err = rows.Scan(&r.account.Username, &r.usernameKey, &r.account.Email, &r.emailKey)
+		return r, err
+	}, `SELECT username, username_key, email, email_key FROM {prefix}users WHERE id = ?`, a.ID)
+	switch {
+	case err != nil:
+		return row{}, fmt.Errorf("sqlstore: reading a user: %w", err)
+	case len(stored) == 0:
+		return row{}, invalid
+	}
+	changed, was := a, stored[0]
+	if changed.Username == was.account.Username {
+		changed.Username = ""
+	}
+	if changed.Email == was.account.Email {
+		changed.Email = ""
+	}
+	r, err := rowOf(changed)
+	if err != nil {
+		return row{}, err
+	}
+	r.account = a
+	if changed.Username != a.Username {
+		r.usernameKey = was.usernameKey
+	}
+	if changed.Email != a.Email {
+		r.emailKey = was.emailKey
+	}
+	return r, nil
 }
 
 // UpdateProfile saves the fields of T besides the account, if the stored
@@ -233,14 +276,19 @@ func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) err
 // then the answer is the failure as it was. It is also if self has the name: a
 // connection that was lost may have been lost after the statement had succeeded.
 func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
-	found, err := s.db.exists(ctx,
-		`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`, r.usernameKey, self)
-	if found && err == nil {
+	names, err := collect(ctx, s.db, func(rows *sql.Rows) (name int, err error) {
+		err = rows.Scan(&name)
+		return name, err
+	}, `
+		SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?
+		UNION ALL SELECT 2 FROM {prefix}users WHERE email_key = ? AND id <> ?`,
+		r.usernameKey, self, r.emailKey, self)
+	switch {
+	case err != nil:
+		return failure
+	case slices.Contains(names, 1):
 		return auth.ErrUsernameTaken
-	}
-	found, err = s.db.exists(ctx,
-		`SELECT 1 FROM {prefix}users WHERE email_key = ? AND id <> ?`, r.emailKey, self)
-	if found && err == nil {
+	case slices.Contains(names, 2):
 		return auth.ErrEmailTaken
 	}
 	return failure

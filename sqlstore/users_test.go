@@ -284,3 +284,47 @@ func testDeleteUser(t *testing.T, e engine) {
 	_, err = s.CreateUser(t.Context(), auth.Account{Username: "ada", Email: "ada@example.com"}, nil)
 	check(t, err)
 }
+
+// A name in the table that is none by today's rules keeps its key when something else
+// of its account changes; a new one must be in order.
+func TestOldNames(t *testing.T) { each(t, testOldNames) }
+
+func testOldNames(t *testing.T, e engine) {
+	db := e.newDB(t)
+	s := sqlstore.New[User](db, e.dialect, sqlstore.WithClock(clock))
+	u, err := s.CreateUser(t.Context(), auth.Account{Username: "susan", Email: "susan@app.example", Stamp: auth.NewSecret("stamp"), Version: 1}, nil)
+	check(t, err)
+	const username, email = "Susan Smith", "a..b@app.example"
+	_, err = db.ExecContext(t.Context(), `UPDATE auth_users SET username = '`+username+`', username_key = 'susan smith', email = '`+email+`', email_key = '`+email+`'`)
+	check(t, err)
+	u, err = s.LoadUser(t.Context(), u.ID)
+	check(t, err)
+
+	change := u.Clone()
+	change.Disabled = true
+	check(t, s.UpdateAccount(t.Context(), change))
+	wantError(t, s.UpdateAccount(t.Context(), change), auth.ErrConflict)
+	for _, key := range []string{"susan smith", email} {
+		got, err := s.FindUser(t.Context(), key)
+		check(t, err)
+		if !got.Disabled || got.Username != username || got.Email != email {
+			t.Errorf("%s finds %+v", key, got)
+		}
+	}
+	change.Version++
+	for want, f := range map[error]func(*auth.Account){
+		auth.ErrInvalidUsername: func(a *auth.Account) { a.Username = "Susan  Smith" },
+		auth.ErrInvalidEmail:    func(a *auth.Account) { a.Email = "A..B@app.example" },
+	} {
+		other := change.Clone()
+		f(&other)
+		wantError(t, s.UpdateAccount(t.Context(), other), want)
+	}
+	// One of the two may change, and the other stays.
+	change.Username = "Susan"
+	check(t, s.UpdateAccount(t.Context(), change))
+	for _, key := range []string{"susan", email} {
+		_, err := s.FindUser(t.Context(), key)
+		check(t, err)
+	}
+}

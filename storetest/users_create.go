@@ -168,7 +168,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		t.free("after CreateUser was refused", auth.Account{Email: t.email("mike")}, atomic)
 	})
 	s.run(t, "refuses what is no address", func(t *userTest[U]) {
-		for _, email := range []string{"mike", "@", "mike@", "@users.example", "a@b@users.example", "mike@localhost", "mi ke@users.example",
+		for _, email := range []string{"mike", "@", "mike@", "@users.example", "a@b@users.example", "mike@users.example\u200b", "mi ke@users.example",
 			"mike@users.example\r\nBcc: x@y.example", "mike@[127.0.0.1]", "\xff@users.example", "mike@users.example\x00", strings.Repeat("x", 65) + "@users.example", strings.Repeat("x", 1<<20) + "@users.example"} {
 			t.createFails("not an address", auth.Account{Username: t.name("mike"), Email: email}, auth.ErrInvalidEmail,
 				"ask auth.EmailKey, whose error is the one to return")

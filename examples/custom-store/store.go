@@ -42,7 +42,7 @@ func (s MemberStore) one(ctx context.Context, where, arg string) (*Member, error
 }
 
 func (s MemberStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*Member, error) {
-	id, err := s.write(ctx, a, `INSERT INTO members
+	id, err := s.write(ctx, a, a, `INSERT INTO members
 		(nick, nick_key, mail, mail_key, pass, blocked, mail_ok, stamp, roles, version, number, plan)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, nullif(?11, ''), ?12)`, form.Get("plan"))
 	if err != nil {
@@ -52,8 +52,19 @@ func (s MemberStore) CreateUser(ctx context.Context, a auth.Account, form url.Va
 }
 
 func (s MemberStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	_, err := s.write(ctx, a, `UPDATE members SET nick = ?1, nick_key = ?2, mail = ?3, mail_key = ?4, pass = ?5,
-		blocked = ?6, mail_ok = ?7, stamp = ?8, roles = ?9, version = ?10 + 1 WHERE number = ?11 AND version = ?10`)
+	old, err := s.LoadUser(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	checked := a // a name that stays is not checked: it may be older than the rules for names
+	if a.Username == old.Username {
+		checked.Username = ""
+	}
+	if a.Email == old.Email {
+		checked.Email = ""
+	}
+	_, err = s.write(ctx, a, checked, `UPDATE members SET nick = ?1, nick_key = iif(nick = ?1, nick_key, ?2),
+		mail = ?3, mail_key = iif(mail = ?3, mail_key, ?4), pass = ?5, blocked = ?6, mail_ok = ?7, stamp = ?8, roles = ?9, version = ?10 + 1 WHERE number = ?11 AND version = ?10`)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -61,9 +72,10 @@ func (s MemberStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return cmp.Or(err, auth.ErrConflict)
 }
 
-// write runs a statement on the account's columns and returns its row's number.
-func (s MemberStore) write(ctx context.Context, a auth.Account, statement string, more ...any) (id string, err error) {
-	nick, mail, err := auth.AccountKeys(a)
+// write runs a statement on the account's columns, with the keys of checked, and
+// returns its row's number.
+func (s MemberStore) write(ctx context.Context, a, checked auth.Account, statement string, more ...any) (id string, err error) {
+	nick, mail, err := auth.AccountKeys(checked)
 	if err != nil {
 		return "", err
 	}

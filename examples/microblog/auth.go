@@ -80,8 +80,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, f form) {
 	f.require("username", "email", "password", "password2")
 	_, err := auth.UsernameKey(f.Get("username"))
 	f.refuse(problem(err))
-	_, err = auth.EmailKey(f.Get("email"))
-	f.refuse(problem(err))
+	f.refuse(problem(a.manager.CheckNewEmail(f.Get("email"))))
 	if f.Get("password2") != f.Get("password") {
 		f.refuse("password2", "Field must be equal to password.")
 	}
