@@ -110,7 +110,9 @@ type Core struct {
 	cfg      Config
 	baseURL  *url.URL
 	users    loader
-	store    storer // nil if there is only a loader
+	store    storer         // nil if there is only a loader
+	omitted  []AccountField // that the user store does not keep
+	deletes  bool           // the user store is a UserDeleter
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
@@ -120,6 +122,7 @@ type Core struct {
 	watches  watches
 	turns    turns
 	proxies  proxyWatch
+	upgrades upgrades
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -140,10 +143,16 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 		cfg.Records, _ = store.(RecordStore)
 	}
 	s := typedStore[U]{typedLoader[U]{store, absent[U]()}, store}
+	omitted, err := omitFields(store, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	core, err := newCore(s, s, cfg)
 	if err != nil {
 		return nil, err
 	}
+	core.omitted = omitted
+	_, core.deletes = store.(UserDeleter)
 	return &Manager[U]{core, absent[U]()}, nil
 }
 

@@ -66,6 +66,9 @@ func (c *Core) SendReset(ctx context.Context, address, page string) error {
 	case c.cfg.Mailer == nil:
 		return ErrNoMailer
 	}
+	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
+		return err
+	}
 	if err := checkPath(page); err != nil {
 		return err
 	}
