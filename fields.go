@@ -11,7 +11,8 @@ import (
 // FieldOmitter.
 func (c *Core) Keeps(field AccountField) bool { return !slices.Contains(c.omitted, field) }
 
-// needs returns an error if the user store leaves out the field, which what needs.
+// needs returns an error if the user store leaves out a field. what is the function
+// that needs it.
 func (c *Core) needs(what string, field AccountField) error {
 	if c.Keeps(field) {
 		return nil

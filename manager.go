@@ -221,9 +221,9 @@ func (m *Manager[U]) UndoEmail(ctx context.Context, token string) (U, error) {
 // CheckFresh.
 //
 // If the store is no UserDeleter and leaves out Disabled (see FieldOmitter), it
-// changes nothing and returns an error. It returns ErrConflict if another change of a credential came first,
-// ErrLoggedOut if the login that asks has been ended, ErrUserNotFound, or a
-// failure of a store. After a failure the account may be disabled already; to go
+// changes nothing and returns an error. It returns ErrConflict if another change
+// of a credential came first, ErrLoggedOut if the login that asks has been ended,
+// ErrUserNotFound, or a failure of a store. After a failure the account may be disabled already; to go
 // on, load the user and call it again.
 func (m *Manager[U]) CloseAccount(ctx context.Context, user U) error {
 	u, err := m.given(user)

@@ -21,7 +21,11 @@ import (
 //   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
 //     somebody: see RegisterByMail and ConfirmEmail;
 //   - what the user type's ReadForm returns;
-//   - ErrBusy, a RateLimitError, or a failure of the store.
+//   - an error for a field that the user store leaves out (see FieldOmitter): with a
+//     username or an address it wraps ErrInvalidUsername or ErrInvalidEmail;
+//   - ErrBusy, a RateLimitError, or a failure of the store. If the store has lost a
+//     field of the new account, the error names it, and the row is deleted again; if
+//     the store is no UserDeleter, the error names the row.
 type Registration struct {
 	Username string
 	Email    string

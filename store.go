@@ -59,7 +59,7 @@ type Account struct {
 	// an account that has no password, which no password then opens.
 	PasswordHash Secret `json:",omitzero"`
 
-	// Stamp is a random text that changes with every credential. A login is
+	// Stamp is a random text, of at most 255 bytes, that changes with every credential. A login is
 	// good for as long as the Stamp it was made with is the account's: setting
 	// a new one ends every login and voids every mailed token that is bound to
 	// it.
