@@ -50,7 +50,11 @@ func (s *lossyStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 type lossyDeleter struct{ *lossyStore }
 
 func (s lossyDeleter) DeleteUser(ctx context.Context, id string) error {
-	return s.Store.(auth.UserDeleter).DeleteUser(ctx, id)
+	d, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("no DeleteUser")
+	}
+	return d.DeleteUser(ctx, id)
 }
 
 // cutHashes is a column of 64 bytes in a database that cuts what is longer.
@@ -309,7 +313,11 @@ func (s partialStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 type partialDeleter struct{ partialStore }
 
 func (s partialDeleter) DeleteUser(ctx context.Context, id string) error {
-	return s.Store.(auth.UserDeleter).DeleteUser(ctx, id)
+	d, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("no DeleteUser")
+	}
+	return d.DeleteUser(ctx, id)
 }
 
 func partial(fields ...auth.AccountField) partialStore {

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
+	"math/big"
 	"net/url"
 	"os"
 	"slices"
@@ -57,10 +57,16 @@ func variants() []variant {
 		{"without addresses", table{omitted: []auth.AccountField{auth.FieldEmail}}, nil},
 		{"without passwords and verification", table{omitted: []auth.AccountField{auth.FieldPasswordHash, auth.FieldEmailVerified}}, nil},
 		{"with UUIDs", uuids, []storetest.Option{storetest.WithIDs(newUUID)}},
-		{"with integers of 32 bits", number, []storetest.Option{storetest.WithIDs(func() string { return strconv.Itoa(1<<30 + mathrand.IntN(1<<29)) })}},
+		{"with integers of 32 bits", number, []storetest.Option{storetest.WithIDs(newNumber)}},
 		{"with a mandatory column", table{column: "plan"}, []storetest.Option{storetest.WithForm(form)}},
 		{"with all of it", all, []storetest.Option{storetest.WithForm(form), storetest.WithIDs(newUUID)}},
 	}
+}
+
+// newNumber returns a number of 32 bits that no sequence has come to.
+func newNumber() string {
+	n, _ := rand.Int(rand.Reader, big.NewInt(1<<29))
+	return strconv.FormatInt(1<<30+n.Int64(), 10)
 }
 
 func newUUID() string {
@@ -261,14 +267,14 @@ func (m naiveMap) first(is func(u *plainUser) bool) (found *plainUser, err error
 	return nil, auth.ErrUserNotFound
 }
 
-func (m naiveMap) CreateUser(_ context.Context, a auth.Account, _ url.Values) (*plainUser, error) {
+func (m naiveMap) CreateUser(ctx context.Context, a auth.Account, _ url.Values) (*plainUser, error) {
 	if m.nothing {
 		return nil, nil
 	}
-	if _, err := m.FindUser(context.Background(), key(a.Username)); m.unique && err == nil {
+	if _, err := m.FindUser(ctx, key(a.Username)); m.unique && err == nil {
 		return nil, auth.ErrUsernameTaken
 	}
-	if _, err := m.FindUser(context.Background(), key(a.Email)); m.unique && err == nil {
+	if _, err := m.FindUser(ctx, key(a.Email)); m.unique && err == nil {
 		return nil, auth.ErrEmailTaken
 	}
 	a.ID = strconv.FormatInt(m.last.Add(1), 10)
@@ -276,7 +282,7 @@ func (m naiveMap) CreateUser(_ context.Context, a auth.Account, _ url.Values) (*
 		a = auth.Account{ID: a.ID, Username: a.Username, Email: a.Email, PasswordHash: a.PasswordHash}
 	}
 	m.users.Store(a.ID, &plainUser{a})
-	return m.LoadUser(context.Background(), a.ID)
+	return m.LoadUser(ctx, a.ID)
 }
 
 func (m naiveMap) UpdateAccount(_ context.Context, a auth.Account) error {
