@@ -119,7 +119,9 @@ type Core struct {
 	cfg      Config
 	baseURL  *url.URL
 	users    loader
-	store    storer // nil if there is only a loader
+	store    storer         // nil if there is only a loader
+	omitted  []AccountField // that the user store does not keep
+	deletes  bool           // the user store is a UserDeleter
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
@@ -130,6 +132,7 @@ type Core struct {
 	turns    turns
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
+	upgrades upgrades
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -150,10 +153,16 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 		cfg.Records, _ = store.(RecordStore)
 	}
 	s := typedStore[U]{typedLoader[U]{store, absent[U]()}, store}
+	omitted, err := omitFields(store, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	core, err := newCore(s, s, cfg)
 	if err != nil {
 		return nil, err
 	}
+	core.omitted = omitted
+	_, core.deletes = store.(UserDeleter)
 	return &Manager[U]{core, absent[U]()}, nil
 }
 

@@ -29,6 +29,11 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if c.store == nil {
 		return "", ErrNoUserStore
 	}
+	if !c.deletes {
+		if err := c.needs("CloseAccount, with a user store that is no UserDeleter,", FieldDisabled); err != nil {
+			return "", err
+		}
+	}
 	id, stamp := given.ID, given.Stamp
 	if err := c.stillIn(ctx); err != nil {
 		return "", err

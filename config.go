@@ -58,7 +58,8 @@ type Config struct {
 	// is ErrNoMailer), and to owners what has been done to their accounts.
 	Mailer Mailer
 
-	// Identifiers is what people log in with: UsernameOrEmail by default.
+	// Identifiers is what people log in with: UsernameOrEmail by default, or the
+	// one of them that the user store keeps (see FieldOmitter).
 	Identifiers Identifiers
 
 	// LocalDomains lets accounts have an address whose domain has no dot, such as

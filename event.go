@@ -36,6 +36,7 @@ const (
 	EventPasswordDisabled EventKind = "password-disabled" // a hundred of them: none is until it has been reset, or Unlock is called
 	EventRateLimited      EventKind = "rate-limited"      // an address has come to one of Config.Limits
 	EventHashUpgraded     EventKind = "hash-upgraded"     // a hash from elsewhere, or with older parameters or another pepper, was replaced at login
+	EventHashNotUpgraded  EventKind = "hash-not-upgraded" // the user store did not keep the new hash: the old one stays, and the login went on; tried again after an hour
 	EventHashUnusable     EventKind = "hash-unusable"     // a stored hash is malformed, of an unknown kind or beyond the limits, or its pepper is gone
 	EventResetIssued      EventKind = "reset-issued"      // a reset token was made
 	EventResetRefused     EventKind = "reset-refused"     // a reset was asked for where there is none to give

@@ -67,6 +67,9 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 	case c.cfg.Mailer == nil:
 		return ErrNoMailer
 	}
+	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
+		return err
+	}
 	if err := checkPath(page); err != nil {
 		return err
 	}

@@ -225,9 +225,10 @@ func (m *Manager[U]) UndoEmail(ctx context.Context, token string) (U, error) {
 // caller must have seen that it is the user who asks, by CheckPassword or
 // CheckFresh.
 //
-// It returns ErrConflict if another change of a credential came first,
-// ErrLoggedOut if the login that asks has been ended, ErrUserNotFound, or a
-// failure of a store. After a failure the account may be disabled already; to go
+// If the store is no UserDeleter and leaves out Disabled (see FieldOmitter), it
+// changes nothing and returns an error. It returns ErrConflict if another change
+// of a credential came first, ErrLoggedOut if the login that asks has been ended,
+// ErrUserNotFound, or a failure of a store. After a failure the account may be disabled already; to go
 // on, load the user and call it again.
 func (m *Manager[U]) CloseAccount(ctx context.Context, user U) error {
 	u, err := m.given(user)
@@ -308,6 +309,10 @@ func (m *Manager[U]) HashPassword(ctx context.Context, password string) (Secret,
 // than new ones (if these get no pepper), and the empty hash of an account without
 // a password are returned as they are. So a program that goes through a table can
 // be run again. It must save by compare-and-set, since users log in meanwhile.
+//
+// The result has up to 400 bytes. A column that is too narrow cuts it (MySQL does,
+// without strict mode), and no password opens it then: check the width of the
+// column first, and read each row back before you commit.
 //
 // It returns ErrHashUnusable for what could not be verified anyway, ErrBusy, or
 // the context's error.
@@ -623,7 +628,7 @@ func (t typedLoader[U]) load(ctx context.Context, id string) (User, error) {
 	u, err := read(ctx, func() (U, error) { return t.LoadUser(ctx, id) })
 	user, err := t.check(u, failed(err, ErrUserNotFound))
 	if err == nil && user.AuthAccount().ID != id {
-		return nil, failure{broken("auth: the store returned another user than it was asked for")}
+		return nil, failure{broken(fmt.Sprintf("auth: LoadUser returned the user with the ID %.100q, but was asked for %.100q: compare IDs byte by byte (see storetest.TestUserStore)", user.AuthAccount().ID, id))}
 	}
 	return user, err
 }
@@ -638,15 +643,20 @@ func (t typedStore[U]) find(ctx context.Context, key string) (User, error) {
 // sure.
 func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (User, error) {
 	u, err := t.CreateUser(ctx, a, form)
-	if err != nil && (isClosed(err) || ctx.Err() != nil) {
+	switch {
+	case err != nil && (isClosed(err) || ctx.Err() != nil):
 		return nil, hidden(err)
+	case err != nil:
+		return nil, err
 	}
-	user, err := t.check(u, err)
-	if err == nil && !user.AuthAccount().Stamp.Equal(a.Stamp) {
-		return nil, failure{broken("auth: the store returned another user than it was to create")}
+	user, err := t.check(u, nil)
+	if err != nil {
+		return nil, errNotReturned
 	}
-	return user, err
+	return user, nil
 }
+
+var errNotReturned error = broken("auth: CreateUser returned no user and no error, or a user without an ID: it must return the user as it is saved")
 
 func (t typedStore[U]) update(ctx context.Context, a Account) error {
 	return failed(t.UpdateAccount(ctx, a), ErrConflict, ErrUserNotFound,

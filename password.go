@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-login/auth/internal/blocklist"
@@ -153,6 +155,9 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if c.store == nil {
 		return nil, "", ErrNoUserStore
 	}
+	if err := c.needs("Authenticate", FieldPasswordHash); err != nil {
+		return nil, "", err
+	}
 	// What cannot be a password is refused before anything is looked up, and
 	// so alike for every account.
 	if password == "" || len(password) > maxPassword || !isText(password) {
@@ -220,7 +225,7 @@ func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 			name = user.AuthAccount().Email
 		}
 		if !slices.Contains(loginKeys(name), key) {
-			return nil, errors.New("auth: the store found another user than it was asked for")
+			return nil, errors.New("auth: FindUser returned a user whose name has another canonical form than the key it was asked for: compare the columns of UsernameKey and EmailKey byte by byte (see storetest.TestUserStore)")
 		}
 		if found == nil {
 			found = user
@@ -233,35 +238,107 @@ func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 }
 
 // upgradeHash replaces a hash that would be made otherwise now, while the
-// password is known. Losing to another change is no harm: the next login
-// tries again.
+// password is known. Whatever the store makes of it, the login goes on, unless the
+// account was deleted or got a new Stamp meanwhile. If it lost to another change,
+// the next login tries again.
 func (c *Core) upgradeHash(ctx context.Context, user User, password string) (User, error) {
-	a := user.AuthAccount().Clone()
+	old := user.AuthAccount().Clone()
+	if !c.upgrades.due(old.ID, c.cfg.Now()) {
+		return user, nil
+	}
 	hash, err := c.hasher.hash(ctx, password)
 	if errors.Is(err, ErrBusy) {
 		return user, nil
 	} else if err != nil {
 		return nil, err
 	}
-	a.PasswordHash = hash
-	switch err := c.store.update(ctx, a); {
+	inner, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
+	defer cancel()
+	next := old.Clone()
+	next.PasswordHash = hash
+	switch err = c.store.update(inner, next); {
 	case errors.Is(err, ErrConflict):
 		return user, nil
 	case errors.Is(err, ErrUserNotFound):
 		return nil, ErrInvalidCredentials
-	case errors.Is(err, ErrInvalidUsername), errors.Is(err, ErrInvalidEmail), errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken):
-		// An old row whose name the store would not take today: no fault of who logs in.
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: a.ID, Err: err})
-		return user, nil
-	case err != nil:
-		return nil, err
 	}
-	c.event(ctx, Event{Kind: EventHashUpgraded, UserID: a.ID})
-	upgraded, err := c.store.load(ctx, a.ID)
-	if errors.Is(err, ErrUserNotFound) || err == nil && !upgraded.AuthAccount().Stamp.Equal(a.Stamp) {
+	stored, failed := c.store.load(inner, old.ID)
+	switch {
+	case errors.Is(failed, ErrUserNotFound), failed == nil && !stored.AuthAccount().Stamp.Equal(old.Stamp):
 		return nil, ErrInvalidCredentials // deleted, or changed, this very moment
+	case failed == nil && stored.AuthAccount().PasswordHash.Equal(hash):
+		c.event(ctx, Event{Kind: EventHashUpgraded, UserID: old.ID})
+		return stored, nil
+	case failed == nil && stored.AuthAccount().Version > old.Version+1:
+		return stored, nil // somebody else's change came after ours
 	}
-	return upgraded, err
+	// The new hash is not there, or was cut, or cannot be read: the old one is good.
+	user, why := c.restoreHash(inner, user, stored, next, errors.Join(err, failed))
+	c.upgrades.failed(old.ID, c.cfg.Now())
+	c.event(ctx, Event{Kind: EventHashNotUpgraded, UserID: old.ID, Err: why})
+	return user, failed
+}
+
+// restoreHash puts the old hash back after an upgrade to next, whose reason to fail
+// may be known. stored is what the upgrade has left, or nil if it could not be
+// loaded. It returns the user as they are then, and what to log.
+func (c *Core) restoreHash(ctx context.Context, user, stored User, next Account, reason error) (User, error) {
+	old := user.AuthAccount().Clone()
+	next.Version++
+	if stored != nil {
+		now := *stored.AuthAccount()
+		if now.PasswordHash.Equal(old.PasswordHash) && now.Version == old.Version {
+			if reason == nil {
+				reason = errors.New("UpdateAccount returned no error, and changed nothing")
+			}
+			return stored, fmt.Errorf("auth: the user store did not save an upgraded hash, and the old one stays: %w", reason)
+		}
+		next.Version = now.Version
+		if lost := c.lost("LoadUser, after UpdateAccount, returned a user", next, now, false); lost != nil {
+			reason = errors.Join(reason, lost)
+		}
+	}
+	old.Version = next.Version
+	err := c.store.update(ctx, old)
+	restored, failed := c.store.load(ctx, old.ID)
+	switch {
+	case failed == nil && restored.AuthAccount().PasswordHash.Equal(old.PasswordHash):
+		return restored, fmt.Errorf("auth: the user store did not keep an upgraded hash, and has the old one again: %w", reason)
+	case errors.Is(err, ErrUserNotFound), errors.Is(failed, ErrUserNotFound):
+		return user, fmt.Errorf("auth: the account was deleted while its hash was upgraded: %w", reason)
+	}
+	return user, fmt.Errorf("auth: the user store did not keep an upgraded hash, and the old one could not be put back; if the user cannot log in, they must reset the password: %w",
+		errors.Join(reason, err, failed))
+}
+
+// upgrades are the accounts whose hash could not be upgraded. Each costs a hash
+// and up to four calls of the store, so it is tried once in upgradeAgain for each account
+// and process.
+type upgrades struct {
+	mu    sync.Mutex
+	after map[string]time.Time // by account ID: when it is tried again
+}
+
+const (
+	upgradeAgain = time.Hour
+	maxUpgrades  = 10_000 // accounts that are kept; with more, all are tried again
+)
+
+// due reports whether an upgrade may be tried.
+func (u *upgrades) due(id string, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !now.Before(u.after[id])
+}
+
+// failed keeps an account from being tried again for a while.
+func (u *upgrades) failed(id string, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.after == nil || len(u.after) >= maxUpgrades {
+		u.after = map[string]time.Time{}
+	}
+	u.after[id] = now.Add(upgradeAgain)
 }
 
 // HashPassword is Manager.HashPassword.
@@ -285,6 +362,9 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	defer c.met(ctx, &failing)
 	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
+	}
+	if err := c.needs("CheckPassword", FieldPasswordHash); err != nil {
+		return false, err
 	}
 	result, reason, err := c.tryPassword(ctx, user, "", password)
 	if s := c.requestOf(ctx); result.ok && s != nil {
@@ -326,6 +406,9 @@ func (c *Core) setPassword(ctx context.Context, user User, password string) (bef
 	if c.store == nil {
 		return before, ErrNoUserStore
 	}
+	if err := c.needs("SetPassword", FieldPasswordHash); err != nil {
+		return before, err
+	}
 	account := user.AuthAccount().Clone()
 	if err := c.CheckNewPassword(ctx, password, account); err != nil {
 		return before, err
@@ -359,18 +442,21 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 	defer cancel()
 	stamp := NewSecret(newToken())
 	update := func() error {
+		var after Account
 		_, err := c.updateAccount(inner, id, func(a *Account) error {
 			before = a.Clone()
 			err := change(a)
 			a.Stamp = stamp
+			after = a.Clone()
 			return err
 		})
-		if err == nil {
-			return nil
+		var lost *lostError
+		if err == nil || errors.As(err, &lost) {
+			return err
 		}
 		// A store that fails may have made the change all the same.
 		if user, failed := c.store.load(inner, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
-			return nil
+			return c.checkUpdate(inner, before, after)
 		}
 		return err
 	}
@@ -401,12 +487,34 @@ func (c *Core) updateAccount(ctx context.Context, id string, change func(*Accoun
 		}
 		switch err := c.store.update(ctx, a); {
 		case err == nil:
-			return user, nil
+			return user, c.checkUpdate(ctx, *user.AuthAccount(), a)
 		case !errors.Is(err, ErrConflict):
 			return nil, err
 		}
 	}
 	return nil, ErrConflict
+}
+
+// checkUpdate reads an account back after an UpdateAccount that succeeded. If the
+// store has lost something of it, such as the end of a hash, it puts the old
+// account back, and returns an error. If the account cannot be read, or has been
+// changed again, there is nothing to compare with, and the update counts as done.
+func (c *Core) checkUpdate(ctx context.Context, old, given Account) error {
+	user, err := c.store.load(ctx, given.ID)
+	given.Version++
+	if err != nil || user.AuthAccount().Version > given.Version {
+		return nil
+	}
+	stored := *user.AuthAccount()
+	lost := c.lost("LoadUser, after UpdateAccount, returned a user", given, stored, false)
+	if lost == nil {
+		return nil
+	}
+	old.Version = stored.Version
+	if err := c.store.update(ctx, old); err != nil {
+		return fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
+	}
+	return lost
 }
 
 // endSessions deletes a user's sessions and remembered devices after a change

@@ -837,6 +837,12 @@ func TestLoginFailsClosed(t *testing.T) {
 			}
 			continue
 		}
+		if failed == "UpdateAccount" { // the hash is not upgraded, which is no reason to refuse the right password
+			if r.StatusCode != http.StatusOK || browser.Who() != "alice" || !stored(t, app, alice.ID).PasswordHash.Equal(alice.PasswordHash) {
+				t.Errorf("%s (call %d) failed: %s", failed, k, r.Status)
+			}
+			continue
+		}
 		if r.StatusCode != http.StatusServiceUnavailable || len(r.Cookies()) > 0 || browser.Who() != "nobody" {
 			t.Errorf("%s (call %d) failed: %s, cookies %v", failed, k, r.Status, r.Cookies())
 		}
@@ -855,17 +861,14 @@ func TestLoginFailsClosed(t *testing.T) {
 func TestAuthenticateErrors(t *testing.T) {
 	t.Parallel()
 	app, store := hookedApp(t, nil)
-	alice := member(t, app, "alice", testapp.Password)
-	for _, call := range []string{"FindUser", "UpdateAccount", "LoadUser"} {
+	member(t, app, "alice", testapp.Password)
+	for _, call := range []string{"FindUser", "LoadUser"} {
 		store.hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
 		u, err := app.Authenticate(t.Context(), "alice", testapp.Password)
 		if u != nil || !errors.Is(err, errStore) || errors.Is(err, auth.ErrLoginRefused) {
 			t.Errorf("%s: %v, %v", call, u, err)
 		}
 		store.hook(nil, nil)
-		if call == "UpdateAccount" && stored(t, app, alice.ID).Version != 1 {
-			t.Error("the account was changed")
-		}
 	}
 	// Wrapped sentinels are what they wrap.
 	store.hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)

@@ -500,6 +500,11 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
 		w.c.Post("/login", "login", "susan", "password", typed)
 	},
+	auth.EventHashNotUpgraded: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
+		w.store.hook(on("UpdateAccount", func() error { return errStore }), nil)
+		w.c.Post("/login", "login", "susan", "password", typed)
+	},
 	auth.EventHashUnusable: func(w *eventWorld) {
 		w.change(func(a *auth.Account) { a.PasswordHash = auth.NewSecret("$" + typed) })
 		w.login()

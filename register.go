@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -20,7 +22,11 @@ import (
 //   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
 //     somebody: see RegisterByMail and ConfirmEmail;
 //   - what the user type's ReadForm returns;
-//   - ErrBusy, a RateLimitError, or a failure of the store.
+//   - an error for a field that the user store leaves out (see FieldOmitter): with a
+//     username or an address it wraps ErrInvalidUsername or ErrInvalidEmail;
+//   - ErrBusy, a RateLimitError, or a failure of the store. If the store has lost a
+//     field of the new account, the error names it, and the row is deleted again; if
+//     the store is no UserDeleter, the error names the row.
 type Registration struct {
 	Username string
 	Email    string
@@ -85,7 +91,10 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 		return Account{}, err
 	}
 	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
-	needUsername := c.cfg.Identifiers == UsernameOnly || r.Email == ""
+	if err := c.omits(r); err != nil {
+		return Account{}, err
+	}
+	needUsername := c.Keeps(FieldUsername) && (c.cfg.Identifiers == UsernameOnly || r.Email == "")
 	needEmail := c.cfg.Identifiers == EmailOnly || c.cfg.RequireVerified
 	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
 		return Account{}, err
@@ -105,28 +114,111 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	return a, err
 }
 
+// omits returns an error for a registration with a field that the user store
+// leaves out.
+func (c *Core) omits(r Registration) error {
+	switch {
+	case r.Username != "" && !c.Keeps(FieldUsername):
+		return fmt.Errorf("%w: %w", ErrInvalidUsername, errOmitted("a registration with a username", FieldUsername))
+	case r.Email != "" && !c.Keeps(FieldEmail):
+		return fmt.Errorf("%w: %w", ErrInvalidEmail, errOmitted("a registration with an address", FieldEmail))
+	case r.Password != "":
+		return c.needs("a registration with a password", FieldPasswordHash)
+	}
+	return nil
+}
+
 // createAccount stores a new account, unless its address is kept for somebody.
 func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (User, error) {
 	user, err := c.store.create(ctx, a, form)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotReturned):
+		return nil, c.withdraw(ctx, a, err)
+	case err != nil:
 		return nil, err
+	}
+	id := user.AuthAccount().ID
+	a.ID = id
+	var lost *lostError
+	err = c.checkCreated(ctx, user, a)
+	if errors.As(err, &lost) {
+		return nil, c.withdraw(ctx, a, err)
 	}
 	// It is asked again: who gives an address up has it kept first, so that this
 	// sees it if the address was only just free.
-	kept, err := c.keptFor(ctx, reservedEmail(a.Email))
+	kept := ""
+	if err == nil {
+		kept, err = c.keptFor(ctx, reservedEmail(a.Email))
+	}
 	if err == nil && kept != "" {
 		err = ErrEmailTaken
 	}
 	if err == nil {
 		return user, nil
 	}
-	id := user.AuthAccount().ID
 	inner, cancel := detach(ctx)
 	defer cancel()
 	if err := c.erase(inner, id); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
 	}
 	return nil, err
+}
+
+// checkCreated compares an account with what CreateUser returned and with what
+// the store has, and returns a lostError if it is not the one that was given.
+func (c *Core) checkCreated(ctx context.Context, created User, given Account) error {
+	if lost := c.lost("CreateUser returned a user", given, *created.AuthAccount(), true); lost != nil {
+		return lost
+	}
+	saved, err := c.store.load(ctx, given.ID)
+	if errors.Is(err, ErrUserNotFound) {
+		return &lostError{did: "LoadUser does not find the user that CreateUser returned,", fields: []string{"ID"}}
+	}
+	if err != nil {
+		return err
+	}
+	if lost := c.lost("LoadUser, after CreateUser, returned a user", given, *saved.AuthAccount(), true); lost != nil {
+		return lost
+	}
+	return nil
+}
+
+// withdraw deletes the row of an account that was not saved as it should be, and
+// returns why. If the store cannot delete it, or it is not known whether the row
+// is that of the new account, the error names the row. Only this account has its
+// Stamp and its PasswordHash: by one of them the row is known.
+func (c *Core) withdraw(ctx context.Context, a Account, why error) error {
+	inner, cancel := detach(ctx)
+	defer cancel()
+	row := c.rowOf(inner, a)
+	if row.ID == "" {
+		return fmt.Errorf("%w; a row that CreateUser has saved may be left in the users' table, with the ID %.100q", why, a.ID)
+	}
+	if row.Stamp.Equal(a.Stamp) || !row.PasswordHash.IsZero() && row.PasswordHash.Equal(a.PasswordHash) {
+		deleted, err := c.store.remove(inner, row.ID)
+		if deleted {
+			return why
+		}
+		if err != nil {
+			why = fmt.Errorf("%w; DeleteUser failed: %v", why, err) //nolint:errorlint // it is not what the caller asked for
+		}
+	}
+	return fmt.Errorf("%w; the user with the ID %.100q is left in the users' table: delete it", why, row.ID)
+}
+
+// rowOf returns the account that the store has for one that was created, found by
+// its ID or by its names. If there is none, it is empty.
+func (c *Core) rowOf(ctx context.Context, a Account) Account {
+	user, err := c.store.load(ctx, a.ID)
+	for _, key := range []string{emailKey(a.Email), usernameKey(a.Username)} {
+		if err != nil && key != "" {
+			user, err = c.store.find(ctx, key)
+		}
+	}
+	if err != nil {
+		return Account{}
+	}
+	return *user.AuthAccount()
 }
 
 // RegisterByMail is Manager.RegisterByMail.
@@ -191,6 +283,7 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 		// refused. What becomes of it does not matter.
 		_ = c.store.update(ctx, Account{ID: newToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
 	}
+	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // the work of reading a new account back
 	return nil, owner, c.reserveUsername(ctx, a.Username)
 }
 

@@ -14,6 +14,9 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	case user == nil:
 		return "", ErrUserNotFound
 	}
+	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
+		return "", err
+	}
 	a := user.AuthAccount()
 	if err := mailable(a); err != nil {
 		return "", err
@@ -46,6 +49,9 @@ func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ Use
 }
 
 func (c *Core) resetPassword(ctx context.Context, token, password string) (user User, id string, err error) {
+	if err := c.needs("ResetPassword", FieldPasswordHash); err != nil {
+		return nil, "", err
+	}
 	user, t, err := c.checkToken(ctx, purposeReset, token)
 	if err != nil {
 		return nil, "", err

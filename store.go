@@ -67,7 +67,7 @@ type Account struct {
 	// an account that has no password, which no password then opens.
 	PasswordHash Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// Stamp is a random text that changes with every credential. A login is
+	// Stamp is a random text, of at most 255 bytes, that changes with every credential. A login is
 	// good for as long as the Stamp it was made with is the account's: setting
 	// a new one ends every login and voids every mailed token that is bound to
 	// it.
@@ -129,7 +129,8 @@ type UserStore[U User] interface {
 	// an address, since no username has one.
 	FindUser(ctx context.Context, key string) (U, error)
 
-	// CreateUser saves a new account and returns its user. The store sets the
+	// CreateUser saves a new account and returns its user as it is saved: the
+	// library compares it with a, and reads it back. The store sets the
 	// ID when a has none, and stores everything else as given; an ID that is in
 	// use is an error. form has the other fields of the registration; it may be
 	// nil.
@@ -161,6 +162,41 @@ type UserDeleter interface {
 	// username and the address are free again; the ID is never given out a second
 	// time. Records of the user are not its affair.
 	DeleteUser(ctx context.Context, id string) error
+}
+
+// An AccountField is a field of [Account] that a user store may leave out.
+type AccountField string
+
+// The fields that a user store may leave out. ID, Stamp and Version cannot be.
+const (
+	FieldUsername      AccountField = "Username"
+	FieldEmail         AccountField = "Email"
+	FieldEmailVerified AccountField = "EmailVerified"
+	FieldPasswordHash  AccountField = "PasswordHash"
+	FieldDisabled      AccountField = "Disabled"
+	FieldRoles         AccountField = "Roles"
+)
+
+// A FieldOmitter is a [UserStore] whose table has no place for some fields of
+// [Account], which it then ignores. [New] and package storetest ask which. A
+// setting of Config that needs such a field is an error from New. Without
+//
+//   - Username, people log in with their addresses, and Register refuses a
+//     username;
+//   - Email, people log in with their usernames, Register refuses an address,
+//     there can be no Mailer, and EmailVerified is left out as well;
+//   - EmailVerified, SendVerification, VerifyEmail and RequireVerified return
+//     an error;
+//   - PasswordHash, whatever sets, resets or checks a password returns an error;
+//   - Disabled, CloseAccount needs a UserDeleter, and returns an error if the
+//     store is none;
+//   - Roles, no account has any.
+//
+// Username and Email cannot both be left out.
+type FieldOmitter interface {
+	// OmittedFields returns the fields that are left out. It always returns the
+	// same ones.
+	OmittedFields() []AccountField
 }
 
 // A Record is something that the library must remember: a session, a factor,

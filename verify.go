@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -21,6 +22,9 @@ func (c *Core) SendVerification(ctx context.Context, address string) (failing er
 		return ErrNoUserStore
 	case c.cfg.Mailer == nil:
 		return ErrNoMailer
+	}
+	if err := c.needs("SendVerification", FieldEmailVerified); err != nil {
+		return err
 	}
 	if err := c.allowMails(ctx); err != nil {
 		return err
@@ -97,6 +101,9 @@ func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing e
 }
 
 func (c *Core) verifyEmail(ctx context.Context, token string) (user User, id string, err error) {
+	if err := c.needs("VerifyEmail", FieldEmailVerified); err != nil {
+		return nil, "", err
+	}
 	user, t, err := c.checkToken(ctx, purposeVerify, token)
 	if err != nil {
 		return nil, "", err
@@ -127,7 +134,7 @@ func (c *Core) RequireVerified(next http.Handler) http.Handler {
 func (c *Core) CheckVerified(ctx context.Context) error {
 	user, err := c.User(ctx)
 	if err == nil && !user.AuthAccount().EmailVerified {
-		return ErrUnverified
+		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
 	}
 	return err
 }

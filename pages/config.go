@@ -131,6 +131,10 @@ func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
 		}
 	}
 	switch identifiers := core.Identifiers(); {
+	case cfg.Username != Absent && !core.Keeps(auth.FieldUsername):
+		return errors.New("pages: the user store leaves out usernames, so Username must be Absent")
+	case cfg.Email != Absent && !core.Keeps(auth.FieldEmail):
+		return errors.New("pages: the user store leaves out addresses, so Email must be Absent")
 	case identifiers == auth.UsernameOnly && cfg.Username != Required:
 		return errors.New("pages: people log in with their usernames, so Username must be Required")
 	case identifiers == auth.EmailOnly && cfg.Email != Required:

@@ -58,14 +58,14 @@ func allBroken() (all []breakage) {
 	return all
 }
 
-func runBroken(t *testing.T, test, name, caught string) (output string) {
+func runBroken(t *testing.T, test, name, caught string, env ...string) (output string) {
 	t.Helper()
 	if underRace { // which is slow: not the whole suite then
 		group, _, _ := strings.Cut(caught, "/")
 		test += "/^" + regexp.QuoteMeta(group) + "$"
 	}
 	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.timeout=60s")
-	command.Env = append(os.Environ(), brokenStore+"="+name)
+	command.Env = append(append(os.Environ(), brokenStore+"="+name), env...)
 	printed, err := command.CombinedOutput()
 	output = string(printed)
 	if err == nil {

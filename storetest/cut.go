@@ -36,15 +36,17 @@ func TestRecordStoreCut(t *testing.T, server string, open func(t *testing.T, add
 }
 
 // TestUserStoreCut checks what a store of users says when the connection to its
-// server is cut. See [TestRecordStoreCut] for server and open.
-func TestUserStoreCut[U auth.User](t *testing.T, server string, open func(t *testing.T, address string, clock func() time.Time) auth.UserStore[U]) {
+// server is cut. See [TestRecordStoreCut] for server and open, and [TestUserStore] for the
+// options.
+func TestUserStoreCut[U auth.User](t *testing.T, server string, open func(t *testing.T, address string, clock func() time.Time) auth.UserStore[U], opts ...Option) {
 	c := newClock()
+	o := optionsOf(opts)
 	direct := open(t, server, c.Now)
 	for _, d := range userDeeds[U]() {
 		t.Run(d.name, func(t *testing.T) {
 			p := newProxy(t, server)
 			through := open(t, p.address, c.Now)
-			test := &userTest[U]{t, direct, unique()}
+			test := newUserTest(t, direct, o)
 			p.test(t, func(own string) deed { return d.make(test, through, own) }, func(ctx context.Context) error {
 				_, err := through.FindUser(ctx, test.name("nobody"))
 				return unless(err, auth.ErrUserNotFound)

@@ -25,6 +25,20 @@
 // of an earlier one spoils nothing; but it slows the suite down, and real stores
 // start empty.)
 //
+// A store of users that fails at the basics (a field that is lost, a name that two
+// users may have) is told the first thing that is wrong, and no other test runs.
+//
+// # Tables that applications have
+//
+// A table may lack columns for fields of [auth.Account]: the store says so as an
+// [auth.FieldOmitter], and the suites do not ask for them. For a table whose IDs
+// have a form of their own, such as UUIDs or integers of 32 bits, there is
+// [WithIDs], and for one with columns that cannot be empty [WithForm]:
+//
+//	storetest.TestUserStore(t, open,
+//		storetest.WithIDs(uuid.NewString),
+//		storetest.WithForm(func() url.Values { return url.Values{"plan": {"gold"}} }))
+//
 // # What a store must have room for
 //
 //   - usernames of 64 code points, which may be 256 bytes of UTF-8, in both their

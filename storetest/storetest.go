@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-login/auth"
 )
@@ -56,7 +59,31 @@ func unique() string { return strings.ToLower(rand.Text()[:10]) }
 // store. Of an error with a whole key in it, the beginning is enough.
 func fail(t testing.TB, did string, got, want any, mend string) {
 	t.Helper()
-	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tmend: %s", did, fmt.Sprint(got), fmt.Sprint(want), mend)
+	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tmend: %s", printable(did), printable(fmt.Sprint(got)), printable(fmt.Sprint(want)), mend)
+}
+
+// printable escapes what a terminal should not get, such as a NUL in the error of
+// a database.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, isControl) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], string(r)):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case isControl(r):
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isControl(r rune) bool {
+	return r == utf8.RuneError || r != '\n' && r != '\t' && !unicode.IsPrint(r)
 }
 
 // works ends the test if something failed that the rest of it stands on.

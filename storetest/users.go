@@ -15,9 +15,18 @@ import (
 // do. If U is an [auth.FormReader], its ReadForm must take an empty form; see
 // [User] for a U that is checked more closely.
 //
-// If the store is an [auth.UserDeleter], that is checked as well.
-func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func() time.Time) auth.UserStore[U]) {
-	s := userSuite[U]{open}
+// If the store is an [auth.UserDeleter], that is checked as well. What it leaves
+// out as an [auth.FieldOmitter] is not asked for. The options are for tables with
+// IDs of a form of their own, and with mandatory columns.
+//
+// A store that fails at the basics is told the first thing that is wrong, and no
+// other test runs.
+func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func() time.Time) auth.UserStore[U], opts ...Option) {
+	s := userSuite[U]{open, optionsOf(opts)}
+	if fault := s.basics(t); fault != nil {
+		fault.report(t)
+		return
+	}
 	t.Run("CreateUser", s.createUser)
 	t.Run("LoadUser", s.loadUser)
 	t.Run("FindUser", s.findUser)
@@ -31,30 +40,101 @@ func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func
 }
 
 type userSuite[U auth.User] struct {
-	open func(t *testing.T, clock func() time.Time) auth.UserStore[U]
+	open    func(t *testing.T, clock func() time.Time) auth.UserStore[U]
+	options options
 }
 
 // A userTest is a subtest with a store, and with a tag that makes its names and
 // addresses its own.
 type userTest[U auth.User] struct {
 	testing.TB
-	store auth.UserStore[U]
-	tag   string
+	store   auth.UserStore[U]
+	tag     string
+	options options
+}
+
+func newUserTest[U auth.User](t testing.TB, store auth.UserStore[U], o options) *userTest[U] {
+	return &userTest[U]{t, fill(store, o), unique(), o}
 }
 
 func (s userSuite[U]) run(t *testing.T, name string, f func(t *userTest[U])) {
 	t.Run(name, func(t *testing.T) {
-		f(&userTest[U]{t, s.open(t, newClock().Now), unique()})
+		f(newUserTest(t, s.open(t, newClock().Now), s.options))
 	})
+}
+
+// keeps reports whether the store keeps a field of the account.
+func (t *userTest[U]) keeps(field auth.AccountField) bool {
+	o, ok := bare(t.store).(auth.FieldOmitter)
+	return !ok || !slices.Contains(o.OmittedFields(), field)
+}
+
+// needs skips a subtest about fields that the store leaves out.
+func (t *userTest[U]) needs(fields ...auth.AccountField) {
+	t.Helper()
+	for _, field := range fields {
+		if !t.keeps(field) {
+			t.Skipf("the store leaves out %s", field)
+		}
+	}
+}
+
+// deleter is the store, if it can delete users. Else the subtest is skipped.
+func (t *userTest[U]) deleter() auth.UserDeleter {
+	t.Helper()
+	d, ok := bare(t.store).(auth.UserDeleter)
+	if !ok {
+		t.Skip("the store has no DeleteUser")
+	}
+	return d
 }
 
 // name returns a username, and email an address, in canonical form.
 func (t *userTest[U]) name(base string) string  { return base + "-" + t.tag }
 func (t *userTest[U]) email(base string) string { return base + "-" + t.tag + "@users.example" }
 
-// account returns an account with something in every field but the ID.
+// named returns an account with one name and nothing else.
+func (t *userTest[U]) named(base string) auth.Account {
+	if t.keeps(auth.FieldUsername) {
+		return auth.Account{Username: t.name(base)}
+	}
+	return auth.Account{Email: t.email(base)}
+}
+
+// rename gives an account the names that the store keeps.
+func (t *userTest[U]) rename(a *auth.Account, base string) {
+	a.Username, a.Email = "", ""
+	if t.keeps(auth.FieldUsername) {
+		a.Username = t.name(base)
+	}
+	if t.keeps(auth.FieldEmail) {
+		a.Email = t.email(base)
+	}
+}
+
+// keyOf returns a key by which an account with canonical names is found.
+func (t *userTest[U]) keyOf(a auth.Account) string {
+	if t.keeps(auth.FieldUsername) && a.Username != "" {
+		return a.Username
+	}
+	return a.Email
+}
+
+// keysOf returns all keys by which an account with canonical names is found.
+func (t *userTest[U]) keysOf(a auth.Account) (keys []string) {
+	if t.keeps(auth.FieldUsername) && a.Username != "" {
+		keys = append(keys, a.Username)
+	}
+	if t.keeps(auth.FieldEmail) && a.Email != "" {
+		keys = append(keys, a.Email)
+	}
+	return keys
+}
+
+// account returns an account with something in every field but the ID and those
+// that the store leaves out.
 func (t *userTest[U]) account(base string) auth.Account {
-	return auth.Account{
+	a := auth.Account{
 		Username:      t.name(base),
 		Email:         t.email(base),
 		EmailVerified: true,
@@ -64,6 +144,11 @@ func (t *userTest[U]) account(base string) auth.Account {
 		Roles:         []string{"editor", "admin"},
 		Version:       7,
 	}
+	t.rename(&a, base)
+	if !t.keeps(auth.FieldRoles) {
+		a.Roles = nil
+	}
+	return a
 }
 
 // create saves an account and returns it as the store then must have it.
@@ -119,12 +204,12 @@ func copyAccount[U auth.User](user U) (a auth.Account, err error) {
 func (t *userTest[U]) holds(after string, want auth.Account, mend string) {
 	t.Helper()
 	t.loads(after, want, mend)
-	if want.Username != "" {
+	if want.Username != "" && t.keeps(auth.FieldUsername) {
 		key, err := auth.UsernameKey(want.Username)
 		works(t.TB, "UsernameKey", err)
 		t.finds(after, key, want, mend)
 	}
-	if want.Email != "" {
+	if want.Email != "" && t.keeps(auth.FieldEmail) {
 		key, err := auth.EmailKey(want.Email)
 		works(t.TB, "EmailKey", err)
 		t.finds(after, key, want, mend)
@@ -150,26 +235,41 @@ func (t *userTest[U]) returned(did string, user U, err error, want auth.Account,
 		return
 	}
 	got := accountOf(t.TB, did, user)
+	for _, field := range t.differences(got, want) {
+		fail(t.TB, did+": "+field.name, field.got, field.want, mend)
+	}
+}
+
+// A difference is a field that is not as it should be.
+type difference struct{ name, got, want string }
+
+// differences compares the fields that the store keeps.
+func (t *userTest[U]) differences(got, want auth.Account) (all []difference) {
+	omitted := func(field auth.AccountField) bool {
+		return !t.keeps(field) || field == auth.FieldEmailVerified && !t.keeps(auth.FieldEmail)
+	}
 	for _, field := range []struct {
 		name      string
+		field     auth.AccountField
 		got, want any
 	}{
-		{"ID", got.ID, want.ID},
-		{"Username", got.Username, want.Username},
-		{"Email", got.Email, want.Email},
-		{"EmailVerified", got.EmailVerified, want.EmailVerified},
-		{"PasswordHash.Reveal()", got.PasswordHash.Reveal(), want.PasswordHash.Reveal()},
-		{"Stamp.Reveal()", got.Stamp.Reveal(), want.Stamp.Reveal()},
-		{"Disabled", got.Disabled, want.Disabled},
-		{"Version", got.Version, want.Version},
+		{"ID", "ID", got.ID, want.ID},
+		{"Username", auth.FieldUsername, got.Username, want.Username},
+		{"Email", auth.FieldEmail, got.Email, want.Email},
+		{"EmailVerified", auth.FieldEmailVerified, got.EmailVerified, want.EmailVerified},
+		{"PasswordHash.Reveal()", auth.FieldPasswordHash, got.PasswordHash.Reveal(), want.PasswordHash.Reveal()},
+		{"Stamp.Reveal()", "Stamp", got.Stamp.Reveal(), want.Stamp.Reveal()},
+		{"Disabled", auth.FieldDisabled, got.Disabled, want.Disabled},
+		{"Version", "Version", got.Version, want.Version},
 	} {
-		if field.got != field.want {
-			fail(t.TB, did+": "+field.name, fmt.Sprintf("%#v", field.got), fmt.Sprintf("%#v", field.want), mend)
+		if field.got != field.want && !omitted(field.field) {
+			all = append(all, difference{field.name, fmt.Sprintf("%#v", field.got), fmt.Sprintf("%#v", field.want)})
 		}
 	}
-	if !slices.Equal(got.Roles, want.Roles) {
-		fail(t.TB, did+": Roles", fmt.Sprintf("%q", got.Roles), fmt.Sprintf("%q", want.Roles), mend)
+	if !slices.Equal(got.Roles, want.Roles) && !omitted(auth.FieldRoles) {
+		all = append(all, difference{"Roles", fmt.Sprintf("%q", got.Roles), fmt.Sprintf("%q", want.Roles)})
 	}
+	return all
 }
 
 // noUser checks that a name finds nobody, free that somebody may have it too.
@@ -200,6 +300,10 @@ func (t *userTest[U]) updateFails(did string, a, want auth.Account, wanted error
 	fails(t.TB, fmt.Sprintf("UpdateAccount to %.100q <%.100s>: %s", want.Username, want.Email, did), t.store.UpdateAccount(t.Context(), want), wanted, mend)
 	t.holds("after a refused UpdateAccount", a, mend)
 }
+
+// unknownIDs are IDs that no user has: strange ones, and one of the store's own
+// form.
+func (t *userTest[U]) unknownIDs() []string { return append(strange(), t.options.newID()) }
 
 // strange are IDs and keys that no store has, though some stumble over them.
 func strange() []string {

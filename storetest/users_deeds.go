@@ -15,7 +15,7 @@ type userDeed[U auth.User] struct {
 }
 
 func (d userDeed[U]) make(t *userTest[U], through auth.UserStore[U], own string) deed {
-	made := d.prepare(t, through, own)
+	made := d.prepare(t, fill(through, t.options), own)
 	made.verb, made.test = d.name, &t.TB
 	return made
 }
@@ -55,7 +55,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 				},
 				already: []error{auth.ErrUsernameTaken, auth.ErrEmailTaken},
 				happened: func() outcome {
-					_, err := t.store.FindUser(t.Context(), a.Username)
+					_, err := t.store.FindUser(t.Context(), t.keyOf(a))
 					if err != nil && !errors.Is(err, auth.ErrUserNotFound) {
 						works(t.TB, "FindUser", err)
 					}
@@ -66,7 +66,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 						t.vacant(after, a.Username, a.Email, mend)
 						return
 					}
-					user, err := t.store.FindUser(t.Context(), a.Username)
+					user, err := t.store.FindUser(t.Context(), t.keyOf(a))
 					works(t.TB, after+": FindUser", err)
 					stored := a
 					stored.ID = accountOf(t.TB, after+": FindUser", user).ID
@@ -78,6 +78,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			}
 		}},
 		{"CreateUser of a username that is taken", func(t *userTest[U], through auth.UserStore[U], own string) deed {
+			t.needs(auth.FieldUsername)
 			a, other := t.create(t.account(own)), t.account(own+"-other")
 			wanted := other
 			wanted.Username, other.Username = a.Username, ""
@@ -87,6 +88,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			})
 		}},
 		{"CreateUser of an address that is taken", func(t *userTest[U], through auth.UserStore[U], own string) deed {
+			t.needs(auth.FieldEmail)
 			a, other := t.create(t.account(own)), t.account(own+"-other")
 			wanted := other
 			wanted.Email, other.Email = a.Email, ""
@@ -108,14 +110,14 @@ func userDeeds[U auth.User]() []userDeed[U] {
 		{"LoadUser of an unknown ID", func(t *userTest[U], through auth.UserStore[U], own string) deed {
 			a := t.create(t.account(own))
 			return unchanged(t, a, none, auth.ErrUserNotFound, func(ctx context.Context) error {
-				_, err := through.LoadUser(ctx, givenID())
+				_, err := through.LoadUser(ctx, t.options.newID())
 				return err
 			})
 		}},
 		{"FindUser", func(t *userTest[U], through auth.UserStore[U], own string) deed {
 			a := t.create(t.account(own))
 			return unchanged(t, a, none, nil, func(ctx context.Context) error {
-				user, err := through.FindUser(ctx, a.Email)
+				user, err := through.FindUser(ctx, t.keyOf(a))
 				if err == nil {
 					t.returned("FindUser that returned no error", user, nil, a, "a user is whole, or there is an error")
 				}
@@ -161,16 +163,15 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			return unchanged(t, a, other, auth.ErrConflict, func(ctx context.Context) error { return through.UpdateAccount(ctx, stale) })
 		}},
 		{"UpdateAccount to a username that is taken", func(t *userTest[U], through auth.UserStore[U], own string) deed {
+			t.needs(auth.FieldUsername)
 			owner, a, other := t.create(t.account(own+"-owner")), t.create(t.account(own)), t.account(own+"-other")
 			wanted := other
 			wanted.ID, wanted.Username, other.Username = a.ID, owner.Username, ""
 			return unchanged(t, a, other, auth.ErrUsernameTaken, func(ctx context.Context) error { return through.UpdateAccount(ctx, wanted) })
 		}},
 		{"DeleteUser", func(t *userTest[U], through auth.UserStore[U], own string) deed {
-			d, ok := through.(auth.UserDeleter)
-			if !ok {
-				t.Skip("the store has no DeleteUser")
-			}
+			t.deleter()
+			d, _ := bare(through).(auth.UserDeleter)
 			a := t.create(t.account(own))
 			return deed{
 				call:    func(ctx context.Context) error { return d.DeleteUser(ctx, a.ID) },

@@ -9,11 +9,11 @@ import (
 )
 
 func (s userSuite[U]) loadUser(t *testing.T) {
-	const notFound = "an ID that is not of the store's own form is one that is not found; ask before the database does, and compare bytes"
+	const notFound = "an ID that is not of the store's own form is one that is not found; ask before the database does, and compare bytes (of a number or UUID its text, too: WHERE id = $1 AND CAST(id AS TEXT) = $1)"
 
 	s.run(t, "of an ID that no store gives out", func(t *userTest[U]) {
 		t.create(t.account("somebody"))
-		for _, id := range strange() {
+		for _, id := range t.unknownIDs() {
 			_, err := t.store.LoadUser(t.Context(), id)
 			fails(t.TB, "LoadUser of the ID "+brief(id), err, auth.ErrUserNotFound, notFound)
 		}
@@ -21,7 +21,10 @@ func (s userSuite[U]) loadUser(t *testing.T) {
 	s.run(t, "of an ID that is nearly another's", func(t *userTest[U]) {
 		a := t.create(t.account("given"))
 		for _, id := range []string{a.ID + " ", " " + a.ID, a.ID + "\x00", a.ID + "a", a.ID + ".0", "+" + a.ID, "0" + a.ID, a.ID + "' --", a.ID + "%", a.ID[1:], a.ID + "\n"} {
-			_, err := t.store.LoadUser(t.Context(), id)
+			user, err := t.store.LoadUser(t.Context(), id)
+			if err == nil && accountOf(t.TB, "LoadUser", user).ID == id {
+				continue // a user that an earlier subtest has left
+			}
 			fails(t.TB, fmt.Sprintf("LoadUser of the ID %q, while there is %q", id, a.ID), err, auth.ErrUserNotFound, notFound)
 		}
 		for _, id := range []string{strings.ToUpper(a.ID), strings.ToLower(a.ID)} {
@@ -34,7 +37,7 @@ func (s userSuite[U]) loadUser(t *testing.T) {
 	})
 	s.run(t, "does not look for names", func(t *userTest[U]) {
 		a := t.create(t.account("somebody"))
-		for _, name := range []string{a.Username, a.Email} {
+		for _, name := range t.keysOf(a) {
 			_, err := t.store.LoadUser(t.Context(), name)
 			fails(t.TB, "LoadUser of the name "+brief(name), err, auth.ErrUserNotFound, "LoadUser goes by the ID alone")
 		}
@@ -49,8 +52,10 @@ func (s userSuite[U]) findUser(t *testing.T) {
 		}
 	})
 	s.run(t, "of the empty key finds nobody", func(t *userTest[U]) {
-		t.create(auth.Account{Username: t.name("without-address")})
-		t.create(auth.Account{Email: t.email("without-username")})
+		t.create(t.named("with-one-name"))
+		if t.keeps(auth.FieldEmail) {
+			t.create(auth.Account{Email: t.email("without-username")})
+		}
 		t.noUser("among users who lack a name", "", "an empty name is none; store its canonical form as NULL, and ask first")
 	})
 	s.run(t, "takes canonical keys only", func(t *userTest[U]) {

@@ -13,13 +13,15 @@ import (
 )
 
 // TestUserStoreProcesses checks a store of users that several processes may
-// share. See [TestRecordStoreProcesses] for create and open.
+// share. See [TestRecordStoreProcesses] for create and open, and [TestUserStore] for
+// the options.
 func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T) (name string),
-	open func(t *testing.T, name string, clock func() time.Time) auth.UserStore[U]) {
+	open func(t *testing.T, name string, clock func() time.Time) auth.UserStore[U], opts ...Option) {
 	const suite = "users"
 	c := newClock()
+	o := optionsOf(opts)
 	if name, ok := processOf(t, suite); ok {
-		store := open(t, name, c.Now)
+		store := fill(open(t, name, c.Now), o)
 		serve(t, c, func(ctx context.Context, one call) answer { return ofUsers(ctx, one, store) })
 		return
 	}
@@ -27,25 +29,27 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	store := open(t, name, c.Now)
 	crew := start(t, suite, name)
 	run := func(name string, f func(t *userTest[U])) {
-		t.Run(name, func(t *testing.T) { f(&userTest[U]{t, store, unique()}) })
+		t.Run(name, func(t *testing.T) { f(newUserTest(t, store, o)) })
 	}
 
 	const mend = "what must be one step must be one for the database, by a UNIQUE index, in a statement or a transaction: a lock of this process holds up no other"
 
 	for _, one := range []struct {
 		name  string
+		field auth.AccountField
 		taken error
 		of    func(t *userTest[U], round, i int) auth.Account
 	}{
-		{"username", auth.ErrUsernameTaken, func(t *userTest[U], round, i int) auth.Account {
+		{"username", auth.FieldUsername, auth.ErrUsernameTaken, func(t *userTest[U], round, i int) auth.Account {
 			names := spellings(t.name(fmt.Sprint("josé-", round)))
 			return auth.Account{Username: names[i%len(names)], Email: t.email(fmt.Sprintf("racer-%d-%d", round, i))}
 		}},
-		{"address", auth.ErrEmailTaken, func(t *userTest[U], round, i int) auth.Account {
+		{"address", auth.FieldEmail, auth.ErrEmailTaken, func(t *userTest[U], round, i int) auth.Account {
 			return auth.Account{Username: t.name(fmt.Sprintf("racer-%d-%d", round, i)), Email: t.email(fmt.Sprint("mike-", round))}
 		}},
 	} {
 		run("of 48 racers with one "+one.name+", one wins", func(t *userTest[U]) {
+			t.needs(one.field)
 			repeat(t, meetings, func(round int) {
 				answers, errs := crew.race(t, c, func(i int) call {
 					return call{Verb: "CreateUser", Account: personOf(one.of(t, round, i))}
@@ -59,7 +63,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	}
 	run("of 48 racers with one Version, one wins", func(t *userTest[U]) {
 		repeat(t, meetings, func(round int) {
-			a := t.create(auth.Account{Username: t.name(fmt.Sprint("mike-", round))})
+			a := t.create(t.named(fmt.Sprint("mike-", round)))
 			racer := func(i int) auth.Account {
 				mine := a
 				mine.Stamp = auth.NewSecret(fmt.Sprint("racer ", i))
@@ -73,6 +77,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		})
 	})
 	run("of 48 racers who want one username, one wins", func(t *userTest[U]) {
+		t.needs(auth.FieldUsername)
 		all := make([]auth.Account, processes*perProcess)
 		for i := range all {
 			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
@@ -91,7 +96,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	})
 	run("give every account an ID of its own", func(t *userTest[U]) {
 		answers, errs := crew.race(t, c, func(i int) call {
-			return call{Verb: "CreateUser", Account: person{Username: t.name(fmt.Sprint("racer-", i))}}
+			return call{Verb: "CreateUser", Account: personOf(t.named(fmt.Sprint("racer-", i)))}
 		})
 		var ids []string
 		for i, err := range errs {
@@ -105,7 +110,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	})
 	run("that count lose nothing", func(t *userTest[U]) {
 		const each = 2
-		a := t.create(auth.Account{Username: t.name("mike")})
+		a := t.create(t.named("mike"))
 		all := processes * perProcess * each
 		_, errs := crew.race(t, c, func(int) call { return call{Verb: "count", Name: a.ID, All: all, Times: each} })
 		for _, err := range errs {
@@ -122,17 +127,19 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 				works(t, verb+" in one process of four", err)
 				return got
 			}
-			a := auth.Account{Username: t.name(fmt.Sprint("mike-", round)), Email: t.email(fmt.Sprint("mike-", round)), Version: 5}
+			a := auth.Account{Version: 5}
+			t.rename(&a, fmt.Sprint("mike-", round))
 			t.seenByAll(crew, c, "before CreateUser", a, false)
 			a.ID = by(0, "CreateUser", a).Account.ID
 			t.seenByAll(crew, c, "after CreateUser in one of them", a, true)
 			old := a
-			a.Username, a.Email, a.Stamp = t.name(fmt.Sprint("anna-", round)), t.email(fmt.Sprint("anna-", round)), auth.NewSecret("new")
+			t.rename(&a, fmt.Sprint("anna-", round))
+			a.Stamp = auth.NewSecret("new")
 			by(1, "UpdateAccount", a)
 			a.Version++
 			t.seenByAll(crew, c, "after UpdateAccount in one of them", a, true)
 			t.seenByAll(crew, c, "after UpdateAccount in one of them, by the old names", auth.Account{Username: old.Username, Email: old.Email}, false)
-			if _, ok := store.(auth.UserDeleter); ok {
+			if _, ok := bare(t.store).(auth.UserDeleter); ok {
 				by(2, "DeleteUser", a)
 				t.seenByAll(crew, c, "after DeleteUser in one of them", a, false)
 			}
@@ -186,7 +193,7 @@ func ofUsers[U auth.User](ctx context.Context, c call, store auth.UserStore[U]) 
 		err = store.UpdateAccount(ctx, c.Account.account())
 	case "DeleteUser":
 		err = errors.ErrUnsupported
-		if d, ok := store.(auth.UserDeleter); ok {
+		if d, ok := bare(store).(auth.UserDeleter); ok {
 			err = d.DeleteUser(ctx, c.Name)
 		}
 	case "count":

@@ -15,6 +15,7 @@ func (s userSuite[U]) races(t *testing.T) {
 	const reserves = "a UNIQUE index on the canonical name must refuse, in CreateUser and in UpdateAccount, or one lock be held over look and write"
 
 	s.run(t, "of CreateUser and UpdateAccount for one username, one wins", func(t *userTest[U]) {
+		t.needs(auth.FieldUsername)
 		all := make([]auth.Account, racers)
 		for i := range all {
 			all[i] = t.create(auth.Account{Username: t.name(fmt.Sprint("racer-", i))})
@@ -42,6 +43,7 @@ func (s userSuite[U]) races(t *testing.T) {
 		})
 	})
 	s.run(t, "of CreateUser whose usernames and addresses cross, every refusal is true", func(t *userTest[U]) {
+		t.needs(auth.FieldUsername, auth.FieldEmail)
 		again(t.TB, func(round int) {
 			account := func(i int) auth.Account {
 				return auth.Account{Username: t.name(fmt.Sprintf("name-%d-%d", round, i%7)), Email: t.email(fmt.Sprintf("address-%d-%d", round, i%5))}
@@ -80,9 +82,8 @@ func (s userSuite[U]) races(t *testing.T) {
 		again(t.TB, func(round int) { t.read(fmt.Sprint("mike-", round)) })
 	})
 	s.run(t, "of FindUser and a name that changes hands, nobody else is found", func(t *userTest[U]) {
-		a, b := t.create(auth.Account{Username: t.name("first")}), t.create(auth.Account{Username: t.name("second")})
-		names := []string{a.Username, b.Username, t.name("third")}
-		free := names[2]
+		a, b, free := t.create(t.named("first")), t.create(t.named("second")), t.named("third")
+		names := []string{t.keyOf(a), t.keyOf(b), t.keyOf(free)}
 		again(t.TB, func(int) {
 			for _, err := range race(t.Context(), racers, func(ctx context.Context, i int) error {
 				if i > 0 {
@@ -91,16 +92,16 @@ func (s userSuite[U]) races(t *testing.T) {
 					if err != nil {
 						return unless(err, auth.ErrUserNotFound)
 					}
-					if got, err := copyAccount(user); err != nil || got.Username != key {
-						return fmt.Errorf("FindUser(%q) returned the user %q (error: %w)", key, got.Username, err)
+					if got, err := copyAccount(user); err != nil || t.keyOf(got) != key {
+						return fmt.Errorf("FindUser(%q) returned the user %q (error: %w)", key, t.keyOf(got), err)
 					}
 					return nil
 				}
 				for range 6 { // by turns they take the name that the other has given up
-					old := a.Username
-					a.Username = free
+					old := a
+					a.Username, a.Email = free.Username, free.Email
 					if err := t.store.UpdateAccount(ctx, a); err != nil {
-						return fmt.Errorf("UpdateAccount to a username that is free: %w", err)
+						return fmt.Errorf("UpdateAccount to a name that is free: %w", err)
 					}
 					a.Version++
 					a, b, free = b, a, old
@@ -129,6 +130,7 @@ func (t *userTest[U]) read(base string) {
 	t.Helper()
 	const updates, reads = 10, 2
 	first := t.create(stamped(t.account(base), 1))
+	keys := t.keysOf(first)
 	const did = "reading a user while the account is updated"
 	for i, err := range race(t.Context(), racers, func(ctx context.Context, i int) error {
 		if i == 0 {
@@ -145,13 +147,10 @@ func (t *userTest[U]) read(base string) {
 		for j := range reads {
 			var user U
 			var err error
-			switch (i + j) % 3 {
-			case 0:
+			if way := (i + j) % (1 + len(keys)); way == 0 {
 				user, err = t.store.LoadUser(ctx, first.ID)
-			case 1:
-				user, err = t.store.FindUser(ctx, first.Username)
-			case 2:
-				user, err = t.store.FindUser(ctx, first.Email)
+			} else {
+				user, err = t.store.FindUser(ctx, keys[way-1])
 			}
 			if err != nil {
 				return fmt.Errorf("LoadUser or FindUser: %w", err)

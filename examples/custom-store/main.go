@@ -19,8 +19,8 @@ import (
 
 // The columns of the last line are new.
 const schema = `CREATE TABLE IF NOT EXISTS members (
-	number INTEGER PRIMARY KEY AUTOINCREMENT, nick TEXT, mail TEXT, pass TEXT, blocked INTEGER, plan TEXT,
-	mail_key TEXT UNIQUE, nick_key TEXT UNIQUE, mail_ok INTEGER, stamp TEXT, roles TEXT, version INTEGER)`
+	number INTEGER PRIMARY KEY AUTOINCREMENT, nick TEXT, mail TEXT, pass TEXT, blocked INTEGER, plan TEXT NOT NULL CHECK (plan <> ''),
+	mail_key TEXT UNIQUE, nick_key TEXT UNIQUE, mail_ok INTEGER, stamp TEXT, version INTEGER)`
 
 func main() {
 	if err := run(context.Background(), "members.db"); err != nil {

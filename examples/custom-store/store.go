@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -22,6 +21,11 @@ type Member struct {
 // MemberStore is an auth.UserStore on that table.
 type MemberStore struct{ db *sql.DB }
 
+// OmittedFields says that the table has no roles.
+func (s MemberStore) OmittedFields() []auth.AccountField {
+	return []auth.AccountField{auth.FieldRoles}
+}
+
 func (s MemberStore) LoadUser(ctx context.Context, id string) (*Member, error) {
 	return s.one(ctx, `number = ?1 AND CAST(number AS TEXT) = ?1`, id) // the key is found; "1.0" and " 1" are not 1
 }
@@ -31,20 +35,20 @@ func (s MemberStore) FindUser(ctx context.Context, key string) (*Member, error) 
 }
 
 func (s MemberStore) one(ctx context.Context, where, arg string) (*Member, error) {
-	m, roles := &Member{}, ""
-	err := s.db.QueryRowContext(ctx, `SELECT number, nick, mail, pass, blocked, plan, mail_ok, stamp, roles, version
+	m := &Member{}
+	err := s.db.QueryRowContext(ctx, `SELECT number, nick, mail, pass, blocked, plan, mail_ok, stamp, version
 		FROM members WHERE `+where, arg).Scan(&m.ID, &m.Username, &m.Email, &m.PasswordHash, &m.Disabled, &m.Plan,
-		&m.EmailVerified, &m.Stamp, &roles, &m.Version)
+		&m.EmailVerified, &m.Stamp, &m.Version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, auth.ErrUserNotFound
 	}
-	return m, cmp.Or(err, json.Unmarshal([]byte(roles), &m.Roles))
+	return m, err
 }
 
 func (s MemberStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*Member, error) {
 	id, err := s.write(ctx, a, a, `INSERT INTO members
-		(nick, nick_key, mail, mail_key, pass, blocked, mail_ok, stamp, roles, version, number, plan)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, nullif(?11, ''), ?12)`, form.Get("plan"))
+		(nick, nick_key, mail, mail_key, pass, blocked, mail_ok, stamp, version, number, plan)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, nullif(?10, ''), ?11)`, form.Get("plan"))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +68,7 @@ func (s MemberStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 		checked.Email = ""
 	}
 	_, err = s.write(ctx, a, checked, `UPDATE members SET nick = ?1, nick_key = iif(nick = ?1, nick_key, ?2),
-		mail = ?3, mail_key = iif(mail = ?3, mail_key, ?4), pass = ?5, blocked = ?6, mail_ok = ?7, stamp = ?8, roles = ?9, version = ?10 + 1 WHERE number = ?11 AND version = ?10`)
+		mail = ?3, mail_key = iif(mail = ?3, mail_key, ?4), pass = ?5, blocked = ?6, mail_ok = ?7, stamp = ?8, version = ?9 + 1 WHERE number = ?10 AND version = ?9`)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -79,9 +83,8 @@ func (s MemberStore) write(ctx context.Context, a, checked auth.Account, stateme
 	if err != nil {
 		return "", err
 	}
-	roles, _ := json.Marshal(a.Roles) // texts can be encoded
 	err = s.db.QueryRowContext(ctx, statement+` RETURNING number`, append([]any{a.Username, nick, a.Email, mail,
-		a.PasswordHash, a.Disabled, a.EmailVerified, a.Stamp, string(roles), a.Version, a.ID}, more...)...).Scan(&id)
+		a.PasswordHash, a.Disabled, a.EmailVerified, a.Stamp, a.Version, a.ID}, more...)...).Scan(&id)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "members.nick_key"):
 		err = auth.ErrUsernameTaken

@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestMemberStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		return MemberStore{db}
-	})
+	}, storetest.WithForm(func() url.Values { return url.Values{"plan": {"gold"}} })) // which cannot be empty
 }
 
 func TestRun(t *testing.T) {

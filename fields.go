@@ -1,0 +1,160 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Keeps reports whether the user store keeps this field of Account: see
+// FieldOmitter.
+func (c *Core) Keeps(field AccountField) bool { return !slices.Contains(c.omitted, field) }
+
+// needs returns an error if the user store leaves out a field. what is the function
+// that needs it.
+func (c *Core) needs(what string, field AccountField) error {
+	if c.Keeps(field) {
+		return nil
+	}
+	return errOmitted(what, field)
+}
+
+func errOmitted(what string, field AccountField) error {
+	return fmt.Errorf("auth: %s needs Account.%s, which the user store leaves out (OmittedFields)", what, field)
+}
+
+// omitFields returns what a store leaves out. It returns an error for what no
+// store can leave out, and for a setting that needs what is missing. Where
+// usernames or addresses are left out, people log in with the other.
+func omitFields(store any, cfg *Config) ([]AccountField, error) {
+	o, ok := store.(FieldOmitter)
+	if !ok {
+		return nil, nil
+	}
+	omitted := slices.Clone(o.OmittedFields())
+	for _, field := range omitted {
+		switch field {
+		case FieldUsername, FieldEmail, FieldEmailVerified, FieldPasswordHash, FieldDisabled, FieldRoles:
+		case "ID", "Stamp", "Version":
+			return nil, fmt.Errorf("auth: OmittedFields has %s, which no user store can leave out: add a column for it", field)
+		default:
+			return nil, fmt.Errorf("auth: OmittedFields has %q, which is no field of Account", field)
+		}
+	}
+	omits := func(field AccountField) bool { return slices.Contains(omitted, field) }
+	switch {
+	case omits(FieldUsername) && omits(FieldEmail):
+		return nil, errors.New("auth: OmittedFields has Username and Email, and nobody could log in: keep one of them")
+	case omits(FieldEmail) && !omits(FieldEmailVerified):
+		omitted = append(omitted, FieldEmailVerified)
+	}
+	for _, setting := range []struct {
+		name  string
+		set   bool
+		field AccountField
+	}{
+		{"Identifiers: UsernameOnly", cfg.Identifiers == UsernameOnly, FieldUsername},
+		{"Identifiers: EmailOnly", cfg.Identifiers == EmailOnly, FieldEmail},
+		{"Mailer", cfg.Mailer != nil, FieldEmail},
+		{"RequireVerified", cfg.RequireVerified, FieldEmailVerified},
+		{"VerifyURL", cfg.VerifyURL != "", FieldEmailVerified},
+		{"MinPassword", cfg.MinPassword != 0, FieldPasswordHash},
+		{"PasswordWords", cfg.PasswordWords != nil, FieldPasswordHash},
+		{"Breaches", cfg.Breaches != nil, FieldPasswordHash},
+		{"PasswordCheck", cfg.PasswordCheck != nil, FieldPasswordHash},
+		{"HashParams", cfg.HashParams != nil, FieldPasswordHash},
+		{"Peppers", cfg.Peppers != nil, FieldPasswordHash},
+		{"HashMemory", cfg.HashMemory != 0, FieldPasswordHash},
+		{"ResetLifetime", cfg.ResetLifetime != 0, FieldPasswordHash},
+		{"RequestLoaders with BasicLoader", slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }), FieldPasswordHash},
+	} {
+		if setting.set && omits(setting.field) {
+			return nil, errOmitted("Config."+setting.name, setting.field)
+		}
+	}
+	switch {
+	case omits(FieldUsername):
+		cfg.Identifiers = EmailOnly
+	case omits(FieldEmail):
+		cfg.Identifiers = UsernameOnly
+	}
+	return omitted, nil
+}
+
+// A lostError says which fields of an account a user store has not kept.
+type lostError struct {
+	did    string   // "CreateUser returned a user"
+	fields []string // at least one
+	hint   string   // may be empty
+}
+
+func (e *lostError) Error() string {
+	text := fmt.Sprintf("auth: %s whose %s differs from the Account it was given", e.did, strings.Join(e.fields, ", "))
+	if e.hint != "" {
+		text += " (" + e.hint + ")"
+	}
+	return text + ": the store must save and return every field of Account (storetest.TestUserStore shows which one is missing)"
+}
+
+// lost compares an account with what a store was given, and returns nil if every
+// field is there. Names are compared in their canonical forms. If set is true,
+// only fields that were given a value are compared: an application's CreateUser
+// may add to a new account.
+func (c *Core) lost(did string, given, stored Account, set bool) *lostError {
+	e := &lostError{did: did}
+	for _, f := range []struct {
+		field AccountField
+		given bool // a value
+		same  bool
+	}{
+		{"ID", given.ID != "", given.ID == stored.ID},
+		{FieldUsername, given.Username != "", sameName(UsernameKey, given.Username, stored.Username)},
+		{FieldEmail, given.Email != "", sameName(EmailKey, given.Email, stored.Email)},
+		{FieldEmailVerified, given.EmailVerified, given.EmailVerified == stored.EmailVerified},
+		{FieldPasswordHash, !given.PasswordHash.IsZero(), given.PasswordHash.Equal(stored.PasswordHash)},
+		{"Stamp", !given.Stamp.IsZero(), given.Stamp.Equal(stored.Stamp)},
+		{FieldDisabled, given.Disabled, given.Disabled == stored.Disabled},
+		{FieldRoles, given.Roles != nil, slices.Equal(given.Roles, stored.Roles)},
+		{"Version", given.Version != 0, given.Version == stored.Version},
+	} {
+		if !f.same && (f.given || !set) && c.Keeps(f.field) {
+			e.fields = append(e.fields, string(f.field))
+		}
+	}
+	if len(e.fields) == 0 {
+		return nil
+	}
+	e.hint = cutHint(given, stored)
+	return e
+}
+
+// sameName reports whether two names have one canonical form, or are one text
+// that has none.
+func sameName(canonical func(string) (string, error), a, b string) bool {
+	if a == b {
+		return true
+	}
+	keyA, errA := canonical(a)
+	keyB, errB := canonical(b)
+	return errA == nil && errB == nil && keyA == keyB
+}
+
+// cutHint returns the width that a column needs which has cut a text, or nothing.
+func cutHint(given, stored Account) string {
+	for _, f := range []struct {
+		name          string
+		given, stored string
+		width         int
+	}{
+		{"PasswordHash", given.PasswordHash.Reveal(), stored.PasswordHash.Reveal(), 400},
+		{"Stamp", given.Stamp.Reveal(), stored.Stamp.Reveal(), 255},
+		{"Username", given.Username, stored.Username, 256},
+		{"Email", given.Email, stored.Email, 254},
+	} {
+		if f.stored != "" && len(f.stored) < len(f.given) && strings.HasPrefix(f.given, f.stored) {
+			return fmt.Sprintf("%s was cut from %d to %d bytes; its column needs room for %d", f.name, len(f.given), len(f.stored), f.width)
+		}
+	}
+	return ""
+}

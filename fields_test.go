@@ -1,0 +1,610 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+)
+
+// A lossyStore loses something of every account on its way into the table.
+type lossyStore struct {
+	testapp.Store
+	lose     func(a *auth.Account)
+	after    func(a auth.Account) error // UpdateAccount fails having done it
+	truthful bool                       // CreateUser returns what it was given, and not what is saved
+	updates  int
+}
+
+func (s *lossyStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*testapp.User, error) {
+	given := a.Clone()
+	s.lose(&a)
+	u, err := s.Store.CreateUser(ctx, a, form)
+	if err == nil && s.truthful {
+		given.ID = u.ID
+		u.Account = given
+	}
+	return u, err
+}
+
+func (s *lossyStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	s.updates++
+	a = a.Clone()
+	s.lose(&a)
+	if err := s.Store.UpdateAccount(ctx, a); err != nil || s.after == nil {
+		return err
+	}
+	return s.after(a)
+}
+
+// A lossyDeleter can delete users, too.
+type lossyDeleter struct{ *lossyStore }
+
+func (s lossyDeleter) DeleteUser(ctx context.Context, id string) error {
+	d, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("no DeleteUser")
+	}
+	return d.DeleteUser(ctx, id)
+}
+
+// cutHashes is a column of 64 bytes in a database that cuts what is longer.
+func cutHashes(a *auth.Account) {
+	if hash := a.PasswordHash.Reveal(); len(hash) > 64 {
+		a.PasswordHash = auth.NewSecret(hash[:64])
+	}
+}
+
+func keepAll(*auth.Account) {}
+
+// losses are ways to lose a field that Register sets.
+func losses() map[string]func(a *auth.Account) {
+	return map[string]func(a *auth.Account){
+		"Username":     func(a *auth.Account) { a.Username = "" },
+		"Email":        func(a *auth.Account) { a.Email = "" },
+		"PasswordHash": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
+		"Stamp":        func(a *auth.Account) { a.Stamp = auth.Secret{} },
+		"Version":      func(a *auth.Account) { a.Version = 0 },
+	}
+}
+
+// lossyApp is an application on a lossy store, which loses nothing yet.
+func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
+	t.Helper()
+	clock := testapp.NewClock()
+	lossy := &lossyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), lose: keepAll}
+	var store testapp.Store = lossy
+	if deletes {
+		store = lossyDeleter{lossy}
+	}
+	return testapp.New(t, store, clock, func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) }), lossy
+}
+
+// A store that loses a field is found out at the first registration. The error
+// names the field, and nothing is left behind, or the error names the row.
+func TestRegisterNoticesALostField(t *testing.T) {
+	t.Parallel()
+	all := losses()
+	all["PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"] = cutHashes
+	for _, deletes := range []bool{true, false} {
+		for _, truthful := range []bool{false, true} {
+			for field, lose := range all {
+				app, store := lossyApp(t, deletes)
+				store.lose, store.truthful = lose, truthful
+				_, err := app.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: testapp.Password})
+				name, _, cut := strings.Cut(field, " ")
+				did := "CreateUser returned a user whose "
+				if truthful {
+					did = "LoadUser, after CreateUser, returned a user whose "
+				}
+				if err == nil || !strings.HasPrefix(err.Error(), "auth: "+did+name+" differs from the Account it was given") ||
+					cut && !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "storetest.TestUserStore") {
+					t.Errorf("%s (deletes: %v): %v", field, deletes, err)
+					continue
+				}
+				var left *testapp.User
+				for _, key := range []string{"ann", "ann@app.example"} {
+					if u, err := store.FindUser(t.Context(), key); err == nil {
+						left = u
+					}
+				}
+				switch {
+				case deletes && left != nil:
+					t.Errorf("%s: a row is left", field)
+				case !deletes && (left == nil || !strings.Contains(err.Error(), `the user with the ID "`+left.ID+`" is left`)):
+					t.Errorf("%s: the row %v is left, and the error is %v", field, left, err)
+				}
+			}
+		}
+	}
+}
+
+// What is returned in place of the new user is never deleted for it.
+func TestRegisterDeletesNobodyElse(t *testing.T) {
+	t.Parallel()
+	app, store := lossyApp(t, true)
+	susan := app.Create(t, "susan", true)
+	other := &strangeStore{lossyDeleter{store}, susan}
+	manager, err := auth.New[*testapp.User](other, auth.Config{
+		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example"})
+	if err == nil || !strings.Contains(err.Error(), "Username, Email, ") || !strings.Contains(err.Error(), susan.ID) {
+		t.Error(err)
+	}
+	if u := stored(t, app, susan.ID); u.Version != susan.Version {
+		t.Errorf("%+v", u)
+	}
+	other.returned = nil
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "bob", Email: "bob@app.example"})
+	if err == nil || !strings.Contains(err.Error(), "CreateUser returned no user") {
+		t.Error(err)
+	}
+	if u, err := store.FindUser(t.Context(), "bob"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("left: %v, %v", u, err)
+	}
+	other.returned = &testapp.User{Account: auth.Account{Username: "eve"}}
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "eve"})
+	if err == nil || !strings.Contains(err.Error(), "without an ID") {
+		t.Error(err)
+	}
+	if u, err := store.FindUser(t.Context(), "eve"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("left: %v, %v", u, err)
+	}
+}
+
+// A strangeStore returns another user than it has created.
+type strangeStore struct {
+	lossyDeleter
+	returned *testapp.User
+}
+
+func (s strangeStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*testapp.User, error) {
+	_, err := s.lossyDeleter.CreateUser(ctx, a, form)
+	return s.returned, err
+}
+
+// A change that the store does not keep is an error that names the field, and the
+// account is as it was: the old password, the reset token, the logins.
+func TestChangeNoticesALostField(t *testing.T) {
+	t.Parallel()
+	const next = "another fine sentence"
+	for _, c := range []struct {
+		name, want string
+		lose       func(a *auth.Account)
+		after      error
+		change     func(t *testing.T, app *testapp.App, u *testapp.User) error
+	}{
+		{"SetPassword", "PasswordHash was cut from 96 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+			return app.SetPassword(t.Context(), u, next)
+		}},
+		{"SetPassword that fails having cut it", "PasswordHash was cut from 96 to 64 bytes", cutHashes, errStore, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+			return app.SetPassword(t.Context(), u, next)
+		}},
+		{"ResetPassword", "PasswordHash was cut from 96 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+			_, err := app.ResetPassword(t.Context(), resetToken(t, app, u), next)
+			return err
+		}},
+		{"LogoutEverywhere", "Stamp", func(a *auth.Account) { a.Stamp = auth.NewSecret("always the same") }, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+			return app.LogoutEverywhere(t.Context(), u)
+		}},
+		{"CloseAccount", "Disabled", func(a *auth.Account) { a.Disabled = false }, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+			return app.CloseAccount(t.Context(), u)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			app, store := lossyApp(t, false)
+			u := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Stamp = auth.NewSecret("always the same") })
+			token := resetToken(t, app, u)
+			hash := stored(t, app, u.ID).PasswordHash
+
+			store.lose = c.lose
+			if c.after != nil {
+				once := true
+				store.after = func(auth.Account) error {
+					if once {
+						once = false
+						return c.after
+					}
+					return nil
+				}
+			}
+			err := c.change(t, app, u)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "storetest.TestUserStore") {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			store.lose, store.after = keepAll, nil
+			now := stored(t, app, u.ID)
+			if !now.PasswordHash.Equal(hash) || !now.Stamp.Equal(u.Stamp) || now.Disabled {
+				t.Errorf("left %+v", now.Account)
+			}
+			if _, err := app.ResetPassword(t.Context(), token, next); err != nil {
+				t.Errorf("the reset token is lost: %v", err)
+			}
+		})
+	}
+}
+
+// An uncountedStore has no Version: it keeps 1.
+type uncountedStore struct{ testapp.Store }
+
+func (s uncountedStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
+	u, err := s.Store.LoadUser(ctx, id)
+	if err == nil {
+		u.Version = 1
+	}
+	return u, err
+}
+
+func (s uncountedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	u, err := s.Store.LoadUser(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	a.Version = u.Version
+	return s.Store.UpdateAccount(ctx, a)
+}
+
+// A store that does not count the Version up would lose changes. It is found out at
+// the first.
+func TestChangeNoticesAnUncountedVersion(t *testing.T) {
+	t.Parallel()
+	app := testapp.New(t, uncountedStore{memstore.New[testapp.User]()}, testapp.NewClock(), nil)
+	u := member(t, app, "alice", testapp.Password)
+	err := app.SetPassword(t.Context(), u, "another fine sentence")
+	if err == nil || !strings.Contains(err.Error(), "a user whose Version differs") {
+		t.Error(err)
+	}
+	if !stored(t, app, u.ID).PasswordHash.Equal(u.PasswordHash) {
+		t.Error("the old password is gone")
+	}
+}
+
+// partialStore leaves fields out.
+type partialStore struct {
+	testapp.Store
+	omitted []auth.AccountField
+}
+
+func (s partialStore) OmittedFields() []auth.AccountField { return s.omitted }
+
+func (s partialStore) drop(a auth.Account) auth.Account {
+	for _, field := range s.omitted {
+		switch field {
+		case auth.FieldUsername:
+			a.Username = ""
+		case auth.FieldEmail:
+			a.Email = ""
+		case auth.FieldEmailVerified:
+			a.EmailVerified = false
+		case auth.FieldPasswordHash:
+			a.PasswordHash = auth.Secret{}
+		case auth.FieldDisabled:
+			a.Disabled = false
+		case auth.FieldRoles:
+			a.Roles = nil
+		}
+	}
+	return a
+}
+
+func (s partialStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*testapp.User, error) {
+	return s.Store.CreateUser(ctx, s.drop(a), form)
+}
+
+func (s partialStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	return s.Store.UpdateAccount(ctx, s.drop(a))
+}
+
+// partialDeleter can delete users, too.
+type partialDeleter struct{ partialStore }
+
+func (s partialDeleter) DeleteUser(ctx context.Context, id string) error {
+	d, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("no DeleteUser")
+	}
+	return d.DeleteUser(ctx, id)
+}
+
+func partial(fields ...auth.AccountField) partialStore {
+	return partialStore{memstore.New[testapp.User](), fields}
+}
+
+// New refuses settings that need a field which the store leaves out, and stores
+// that leave out what nobody can.
+func TestOmittedFieldsAndSettings(t *testing.T) {
+	t.Parallel()
+	basic := []auth.RequestLoader{auth.BasicLoader("app")}
+	for _, c := range []struct {
+		omitted auth.AccountField
+		set     func(c *auth.Config)
+		want    string // the error; empty for none
+	}{
+		{"ID", nil, "OmittedFields has ID, which no user store can leave out"},
+		{"Stamp", nil, "OmittedFields has Stamp, which no user store can leave out"},
+		{"Version", nil, "OmittedFields has Version, which no user store can leave out"},
+		{"Nickname", nil, `OmittedFields has "Nickname", which is no field of Account`},
+		{auth.FieldUsername, nil, ""},
+		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, ""},
+		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, "Config.Identifiers: UsernameOnly needs Account.Username"},
+		{auth.FieldUsername, func(c *auth.Config) { requireVerified(c); c.Mailer = &outbox{} }, ""},
+		{auth.FieldEmail, nil, ""},
+		{auth.FieldEmail, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, ""},
+		{auth.FieldEmail, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, "Config.Identifiers: EmailOnly needs Account.Email"},
+		{auth.FieldEmail, func(c *auth.Config) { c.Mailer = &outbox{} }, "Config.Mailer needs Account.Email"},
+		{auth.FieldEmail, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
+		{auth.FieldEmail, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
+		{auth.FieldEmailVerified, func(c *auth.Config) { c.Mailer = &outbox{} }, ""},
+		{auth.FieldEmailVerified, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
+		{auth.FieldEmailVerified, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
+		{auth.FieldPasswordHash, nil, ""},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.MinPassword = 15 }, "Config.MinPassword needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.PasswordWords = []string{"app"} }, "Config.PasswordWords needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Breaches = leakyChecker{} }, "Config.Breaches needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) {
+			c.PasswordCheck = func(context.Context, string, auth.Account) error { return nil }
+		}, "Config.PasswordCheck needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, defaultHashes, ""},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashParams = hashParams(19456, 2, 1, 16, 32) }, "Config.HashParams needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashMemory = 64 << 20 }, "Config.HashMemory needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.ResetLifetime = time.Hour }, "Config.ResetLifetime needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Peppers = []auth.Pepper{{}} }, "Config.Peppers needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.RequestLoaders = basic }, "Config.RequestLoaders with BasicLoader needs Account.PasswordHash"},
+		{auth.FieldDisabled, nil, ""},
+		{auth.FieldRoles, nil, ""},
+	} {
+		cfg := auth.Config{BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}}
+		if c.set != nil {
+			c.set(&cfg)
+		}
+		_, err := auth.New[*testapp.User](partial(c.omitted), cfg)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "auth: "+c.want)) {
+			t.Errorf("without %s: %v, want %q", c.omitted, err, c.want)
+		}
+	}
+	_, err := auth.New[*testapp.User](partial(auth.FieldUsername, auth.FieldEmail), auth.Config{})
+	if err == nil || !strings.Contains(err.Error(), "keep one of them") {
+		t.Error(err)
+	}
+}
+
+// An application on a table without usernames, Disabled and Roles works, and what
+// needs them says so.
+func TestOmittedFieldsAtWork(t *testing.T) {
+	t.Parallel()
+	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
+	app := testapp.New(t, store, testapp.NewClock(), func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) })
+	if got := app.Core().Identifiers(); got != auth.EmailOnly {
+		t.Errorf("Identifiers: %v", got)
+	}
+	_, err := app.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: testapp.Password})
+	if !errors.Is(err, auth.ErrInvalidUsername) || !strings.Contains(err.Error(), "which the user store leaves out") {
+		t.Errorf("with a username: %v", err)
+	}
+	if _, err := app.Register(t.Context(), auth.Registration{Password: testapp.Password}); !errors.Is(err, auth.ErrInvalidEmail) {
+		t.Errorf("without an address: %v", err)
+	}
+	u, err := app.Register(t.Context(), auth.Registration{Email: "ann@app.example", Password: testapp.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := app.Client(t)
+	if r := browser.Post("/login", "login", "ann@app.example", "password", testapp.Password); r.StatusCode != http.StatusOK {
+		t.Errorf("%s %s", r.Status, r.Text)
+	}
+	const next = "another fine sentence"
+	if err := app.SetPassword(t.Context(), u, next); err != nil {
+		t.Error(err)
+	}
+	u = stored(t, app, u.ID)
+	if _, err := app.ResetPassword(t.Context(), resetToken(t, app, u), testapp.Password); err != nil {
+		t.Error(err)
+	}
+	u = stored(t, app, u.ID)
+	err = app.CloseAccount(t.Context(), u)
+	if err == nil || !strings.Contains(err.Error(), "UserDeleter, needs Account.Disabled") {
+		t.Errorf("CloseAccount: %v", err)
+	}
+	if now := stored(t, app, u.ID); now.Version != u.Version {
+		t.Errorf("it has changed %+v", now.Account)
+	}
+	deleting := testapp.New(t, partialDeleter{store}, testapp.NewClock(), nil)
+	if err := deleting.CloseAccount(t.Context(), u); err != nil {
+		t.Errorf("CloseAccount: %v", err)
+	}
+	if _, err := store.LoadUser(t.Context(), u.ID); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// Each function that needs a field which the store leaves out says which one.
+func TestOmittedFieldsAndFunctions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		field auth.AccountField
+		name  string
+		do    func(ctx context.Context, app *testapp.App, u *testapp.User) error
+	}{
+		{auth.FieldEmail, "Register", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
+			_, err := app.Register(ctx, auth.Registration{Username: "ann", Email: "ann@app.example"})
+			return err
+		}},
+		{auth.FieldEmailVerified, "SendVerification", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.SendVerification(ctx, u.Email)
+		}},
+		{auth.FieldEmailVerified, "VerifyEmail", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
+			_, err := app.VerifyEmail(ctx, "token")
+			return err
+		}},
+		{auth.FieldPasswordHash, "Register", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
+			_, err := app.Register(ctx, auth.Registration{Username: "ann", Password: testapp.Password})
+			return err
+		}},
+		{auth.FieldPasswordHash, "SetPassword", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.SetPassword(ctx, u, testapp.Password)
+		}},
+		{auth.FieldPasswordHash, "CheckPassword", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			_, err := app.CheckPassword(ctx, u, testapp.Password)
+			return err
+		}},
+		{auth.FieldPasswordHash, "Authenticate", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			_, err := app.Authenticate(ctx, u.Username, testapp.Password)
+			return err
+		}},
+		{auth.FieldPasswordHash, "SendReset", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.SendReset(ctx, u.Email, "/reset")
+		}},
+		{auth.FieldPasswordHash, "ResetToken", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			_, err := app.ResetToken(ctx, u)
+			return err
+		}},
+		{auth.FieldPasswordHash, "ResetPassword", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
+			_, err := app.ResetPassword(ctx, "token", testapp.Password)
+			return err
+		}},
+	} {
+		app := testapp.New(t, partial(c.field), testapp.NewClock(), func(cfg *auth.Config) {
+			if c.field != auth.FieldEmail {
+				cfg.Mailer = &outbox{}
+			}
+		})
+		u := member(t, app, "alice", "")
+		err := c.do(t.Context(), app, u)
+		if want := fmt.Sprintf("needs Account.%s, which the user store leaves out", c.field); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", c.name, err, want)
+		}
+	}
+}
+
+// A hash that the store cuts, or does not save, is put back. The login succeeds,
+// and so do all later ones.
+func TestHashUpgradeThatIsCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		lose     func(a *auth.Account)
+		after    error
+		upgraded bool
+		want     string // in the event
+	}{
+		{"cuts", cutHashes, nil, false, "PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"},
+		{"cuts and fails", cutHashes, errStore, false, "PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"},
+		{"fails having done it", keepAll, errStore, true, ""},
+		{"empties it", func(a *auth.Account) {
+			if len(a.PasswordHash.Reveal()) > 64 {
+				a.PasswordHash = auth.Secret{}
+			}
+		}, nil, false, "PasswordHash differs"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			app, store := lossyApp(t, false)
+			alice := member(t, app, "alice", testapp.Password) // a hash of 61 bytes
+			store.lose = c.lose
+			store.after = func(a auth.Account) error {
+				if a.PasswordHash.Equal(alice.PasswordHash) {
+					return nil
+				}
+				return c.after
+			}
+			browser := app.Client(t)
+			if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK || browser.Who() != "alice" {
+				t.Errorf("%s %s", r.Status, r.Text)
+			}
+			var events []auth.Event
+			for _, e := range app.Events() {
+				if e.Kind == auth.EventHashNotUpgraded || e.Kind == auth.EventHashUpgraded {
+					events = append(events, e)
+				}
+			}
+			kind := auth.EventHashNotUpgraded
+			if c.upgraded {
+				kind = auth.EventHashUpgraded
+			}
+			if len(events) != 1 || events[0].Kind != kind || events[0].UserID != alice.ID ||
+				!c.upgraded && (events[0].Err == nil || !strings.Contains(events[0].Err.Error(), c.want) || !strings.Contains(events[0].Err.Error(), "has the old one again")) {
+				t.Errorf("%+v", events)
+			}
+			u := stored(t, app, alice.ID)
+			if c.upgraded == u.PasswordHash.Equal(alice.PasswordHash) || !u.Stamp.Equal(alice.Stamp) {
+				t.Errorf("left %q", u.PasswordHash.Reveal())
+			}
+			// It is not tried again at each login, which would cost twice, but after an hour.
+			updates, hashes := store.updates, app.Core().PasswordHashes()
+			for range 3 {
+				if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
+					t.Error(err)
+				}
+			}
+			if store.updates != updates || app.Core().PasswordHashes() != hashes+3 {
+				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.Core().PasswordHashes()-hashes)
+			}
+			app.Clock.Advance(time.Hour)
+			store.lose, store.after = keepAll, nil // the column is wide enough now
+			if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
+				t.Error(err)
+			}
+			if u := stored(t, app, alice.ID); len(u.PasswordHash.Reveal()) != 96 || !opens(t, app, alice.ID, testapp.Password) {
+				t.Errorf("after an hour: %q", u.PasswordHash.Reveal())
+			}
+		})
+	}
+}
+
+// An upgrade that the store refuses, as MySQL does in strict mode, is no reason to
+// refuse the login.
+func TestHashUpgradeThatIsRefused(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	alice := member(t, app, "alice", testapp.Password)
+	store.hook(func(call string) error {
+		if call == "UpdateAccount" {
+			return errors.New("data too long for column 'pass'")
+		}
+		return nil
+	}, nil)
+	browser := app.Client(t)
+	for range 2 {
+		if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK || browser.Who() != "alice" {
+			t.Errorf("%s %s", r.Status, r.Text)
+		}
+	}
+	events := app.Events()
+	i := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventHashNotUpgraded })
+	if n := count(events, auth.EventHashNotUpgraded, alice.ID); n != 1 || !strings.Contains(events[i].Err.Error(), "data too long") {
+		t.Errorf("%d events: %+v", n, events)
+	}
+	if !stored(t, app, alice.ID).PasswordHash.Equal(alice.PasswordHash) {
+		t.Error("the hash was changed")
+	}
+}
+
+// If the old hash cannot be put back either, the event says so.
+func TestHashUpgradeThatCannotBePutBack(t *testing.T) {
+	t.Parallel()
+	app, store := lossyApp(t, false)
+	alice := member(t, app, "alice", testapp.Password)
+	store.lose = func(a *auth.Account) { a.PasswordHash = auth.NewSecret("$cut") }
+	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
+		t.Error(err)
+	}
+	events := app.Events()
+	i := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventHashNotUpgraded })
+	if i < 0 || events[i].UserID != alice.ID || !strings.Contains(events[i].Err.Error(), "could not be put back") {
+		t.Errorf("%+v", events)
+	}
+}
