@@ -139,6 +139,9 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	if cfg.Records == nil {
 		cfg.Records, _ = store.(RecordStore)
 	}
+	if err := checkStores(store, cfg.Records, cfg.Sessions); err != nil {
+		return nil, err
+	}
 	s := typedStore[U]{typedLoader[U]{store, absent[U]()}, store}
 	core, err := newCore(s, s, cfg)
 	if err != nil {
@@ -156,6 +159,9 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	}
 	if cfg.Records == nil {
 		cfg.Records, _ = loader.(RecordStore)
+	}
+	if err := checkStores(loader, cfg.Records, cfg.Sessions); err != nil {
+		return nil, err
 	}
 	core, err := newCore(typedLoader[U]{loader, absent[U]()}, nil, cfg)
 	if err != nil {

@@ -22,10 +22,14 @@ type Records struct {
 
 // NewRecords is for applications that have a table of users of their own; New
 // has the records with the users. It does not touch the database. What is wrong
-// with the options is the error of every method.
+// with the options is the error of [auth.New], and of every method.
 func NewRecords(db *sql.DB, dialect Dialect, options ...Option) *Records {
 	return &Records{db: open(db, dialect, options)}
 }
+
+// CheckStore implements [auth.StoreChecker]. It returns what is wrong with the
+// user type or the options, and does not touch the database.
+func (s *Records) CheckStore() error { return s.db.err }
 
 // maxName is how many bytes a kind, a key or a user's ID has at most: what
 // MySQL can index.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -18,10 +19,34 @@ import (
 // Store is a table of users and one of records: an [auth.UserStore] of *T, and
 // an [auth.RecordStore].
 //
-// The account is kept in columns. The fields that T has besides go through
-// encoding/json, into one column: what is not exported is not kept, a type's
-// own MarshalJSON decides for it, and an [auth.Secret], which JSON cannot read
-// back, is an error of CreateUser and UpdateProfile.
+// The account is kept in columns. The other fields of T go through encoding/json,
+// into one column. Fields that are not exported are not kept. A type with its own
+// MarshalJSON and UnmarshalJSON (or MarshalText and UnmarshalText) answers for
+// itself; the store trusts it. What JSON would lose or change in silence is an
+// error of New that names the field:
+//
+//   - a field with the tag json:"-"
+//   - fields that share a JSON name, because they are tagged so or because
+//     embedded structs promote both: encoding/json drops one, or all
+//   - any and other interfaces, in which an int64 becomes a float64 and a []byte
+//     a text: use a type of your own, or json.RawMessage
+//   - an embedded type with MarshalJSON, such as time.Time: the method then
+//     speaks for the whole struct, and the other fields are lost
+//   - a type with MarshalJSON alone or with UnmarshalJSON alone
+//   - a struct without exported fields (sync.Mutex, url.Userinfo), a channel, a
+//     function, a complex number, map keys that JSON cannot write and read back,
+//     and an embedded pointer to a type that is not exported
+//   - a second [auth.Account]
+//
+// The tag sqlstore:"-" exempts a field that need not be saved:
+//
+//	Session *Upstream `json:"-" sqlstore:"-"`
+//
+// Some values come back in another form that means the same: a time.Time without
+// its monotonic reading and the name of its zone, an empty slice or map with
+// omitempty as nil, two pointers to one value as pointers to two. These are errors
+// of CreateUser and UpdateProfile: a text that is not UTF-8, NaN, a pointer cycle,
+// and an [auth.Secret] that is not empty, which JSON cannot read back.
 type Store[T any, P interface {
 	*T
 	auth.User
@@ -40,15 +65,19 @@ type Store[T any, P interface {
 //	store := sqlstore.New[User](db, sqlstore.SQLite)
 //
 // It does not touch the database. What is wrong with T or the options is the
-// error of every method.
+// error of [auth.New], and of every method.
 func New[T any, P interface {
 	*T
 	auth.User
 }](db *sql.DB, dialect Dialect, options ...Option) *Store[T, P] {
 	d := open(db, dialect, options)
 	user := P(new(T))
-	if account := user.AuthAccount(); d.err == nil && (account == nil || account != user.AuthAccount()) {
-		d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+	if account := user.AuthAccount(); d.err == nil {
+		if account == nil || account != user.AuthAccount() {
+			d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+		} else {
+			d.err = checkFields(reflect.TypeFor[T](), int(reflect.ValueOf(account).Pointer()-reflect.ValueOf(user).Pointer()))
+		}
 	}
 	return &Store[T, P]{Records: &Records{db: d}}
 }
@@ -260,6 +289,9 @@ func (s *Store[T, P]) encode(user P) (string, error) {
 	}
 	if !utf8.Valid(text) { // a json.RawMessage, or a MarshalJSON, may yield anything
 		return "", errNoText
+	}
+	if err := checkText(reflect.ValueOf(&own).Elem(), reflect.TypeFor[T]().String()); err != nil {
+		return "", err
 	}
 	return string(text), nil
 }
