@@ -122,11 +122,6 @@ func TestLostFields(t *testing.T) {
 			base
 			deeper
 		}](t), []string{".deeper.base.Nick "}},
-		{"one name in two tags", newError[struct {
-			auth.Account
-			A string `json:"x"`
-			B string `json:"x,omitempty"`
-		}](t), []string{".A ", ".B "}},
 		{"a tag that is another field's name", newError[struct {
 			auth.Account
 			A string

@@ -94,6 +94,7 @@ func TablePrefix(prefix string) Option {
 // A database is the application's, with what its SQL depends on.
 type database struct {
 	pool    *sql.DB
+	tx      *sql.Tx // in which everything runs, or nil
 	grammar grammar
 	prefix  string
 	now     func() time.Time
@@ -134,6 +135,27 @@ type session interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
+// inTx returns the database with everything in a transaction of the application's.
+func (d *database) inTx(tx *sql.Tx) *database {
+	return &database{pool: d.pool, tx: tx, grammar: d.grammar, prefix: d.prefix, now: d.now, err: d.err}
+}
+
+// session is where statements run.
+func (d *database) session() session {
+	if d.tx != nil {
+		return d.tx
+	}
+	return d.pool
+}
+
+// prepare prepares a statement, which ends with the transaction or the pool.
+func (d *database) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	if d.tx != nil {
+		return d.tx.PrepareContext(ctx, text)
+	}
+	return d.pool.PrepareContext(ctx, text)
+}
+
 // A statement runs one query of ours, which is in the database's own words and
 // prepared where that is of use.
 type statement struct {
@@ -167,7 +189,7 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 	made := &statement{text: d.grammar.statement(query, d.prefix)}
 	if d.grammar.prepare {
 		var err error
-		if made.prepared, err = d.pool.PrepareContext(ctx, made.text); err != nil {
+		if made.prepared, err = d.prepare(ctx, made.text); err != nil {
 			return nil, err
 		}
 	}
@@ -185,7 +207,12 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 // in all.
 const tries = 50
 
-// again waits before another try, and reports whether there is to be one.
+// again waits before another try, and reports whether there is to be one. In a
+// transaction there is none: what came before it is undone, too.
+func (d *database) again(ctx context.Context, try int, err error) bool {
+	return d.tx == nil && again(ctx, try, err)
+}
+
 func again(ctx context.Context, try int, err error) bool {
 	if try == tries || !undone(err) {
 		return false
@@ -208,11 +235,11 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 		return 0, err
 	}
 	for try := 1; ; try++ {
-		result, err := s.exec(ctx, d.pool, args)
+		result, err := s.exec(ctx, d.session(), args)
 		switch {
 		case err == nil:
 			return result.RowsAffected()
-		case !again(ctx, try, err):
+		case !d.again(ctx, try, err):
 			return 0, err
 		}
 	}
@@ -227,8 +254,8 @@ func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, e
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		list, err := readAll(ctx, d.pool, s, scan, args)
-		if err == nil || !again(ctx, try, err) {
+		list, err := readAll(ctx, d.session(), s, scan, args)
+		if err == nil || !d.again(ctx, try, err) {
 			return list, err
 		}
 	}
