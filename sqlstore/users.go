@@ -82,6 +82,18 @@ func New[T any, P interface {
 	return &Store[T, P]{Records: &Records{db: d}}
 }
 
+// WithTx returns the store with its statements in a transaction of the
+// application's, for rows of the application's own that belong to a user: see the
+// package documentation. It does not commit or roll back. After an error of the
+// database (not one of those that auth.UserStore names) roll back.
+//
+// Give it to your own CreateUser, UpdateProfile or DeleteUser, not to auth.New, and
+// use the returned store in one goroutine only. Do not call Register or other
+// methods of a Manager while the transaction is open: these use other connections.
+func (s *Store[T, P]) WithTx(tx *sql.Tx) *Store[T, P] {
+	return &Store[T, P]{Records: &Records{db: s.db.inTx(tx)}}
+}
+
 // LoadUser implements [auth.UserLoader].
 func (s *Store[T, P]) LoadUser(ctx context.Context, id string) (P, error) {
 	return s.find(ctx, selectUser+`WHERE id = ?`, id)
@@ -165,7 +177,7 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.db.exec(ctx, `
+	_, err = s.db.execOrUndo(ctx, `
 		INSERT INTO {prefix}users (id, version, profile, created, username, username_key, email, email_key,
 			email_verified, password_hash, stamp, disabled, roles)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -185,7 +197,7 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if !isText(a.ID) {
 		return auth.ErrUserNotFound
 	}
-	n, err := s.db.exec(ctx, `
+	n, err := s.db.execOrUndo(ctx, `
 		UPDATE {prefix}users SET version = ?, username = ?, username_key = ?, email = ?, email_key = ?,
 			email_verified = ?, password_hash = ?, stamp = ?, disabled = ?, roles = ?
 		WHERE id = ? AND version = ?`,
@@ -262,13 +274,17 @@ func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) err
 // then the answer is the failure as it was. It is also if self has the name: a
 // connection that was lost may have been lost after the statement had succeeded.
 func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
+	latest := ""
+	if s.db.tx != nil && s.db.grammar.mysql {
+		latest = ` LOCK IN SHARE MODE` // else a transaction sees what was there when it began
+	}
 	found, err := s.db.exists(ctx,
-		`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`, r.usernameKey, self)
+		`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`+latest, r.usernameKey, self)
 	if found && err == nil {
 		return auth.ErrUsernameTaken
 	}
 	found, err = s.db.exists(ctx,
-		`SELECT 1 FROM {prefix}users WHERE email_key = ? AND id <> ?`, r.emailKey, self)
+		`SELECT 1 FROM {prefix}users WHERE email_key = ? AND id <> ?`+latest, r.emailKey, self)
 	if found && err == nil {
 		return auth.ErrEmailTaken
 	}
