@@ -152,6 +152,9 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	if cfg.Records == nil {
 		cfg.Records, _ = store.(RecordStore)
 	}
+	if err := checkStores(store, cfg.Records, cfg.Sessions); err != nil {
+		return nil, err
+	}
 	s := typedStore[U]{typedLoader[U]{store, absent[U]()}, store}
 	omitted, err := omitFields(store, &cfg)
 	if err != nil {
@@ -175,6 +178,9 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	}
 	if cfg.Records == nil {
 		cfg.Records, _ = loader.(RecordStore)
+	}
+	if err := checkStores(loader, cfg.Records, cfg.Sessions); err != nil {
+		return nil, err
 	}
 	core, err := newCore(typedLoader[U]{loader, absent[U]()}, nil, cfg)
 	if err != nil {

@@ -310,7 +310,7 @@ func seedValues(f *testing.F) []string {
 	var seeds []string
 	for _, m := range []map[string]any{
 		{}, {"a": 1}, {"a": nil, "b": "text", "c": []byte{1}, "d": 1.5, "e": time.Unix(1, 2).UTC(), "f": true},
-		{"g": map[string]int{"x": 1}, "h": int8(1), "i": []string{"a"}}, {"u": uint64(math.MaxUint64), "i": math.MinInt64},
+		{"g": map[string]int{"x": 1}, "h": int8(1), "i": []string{"a"}}, {"u": uint64(math.MaxUint64), "i": int64(math.MinInt64)},
 		{"t": time.Date(1840, 1, 1, 0, 0, 0, 0, time.FixedZone("", -17762))},
 	} {
 		b, err := encodeValues(m)

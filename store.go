@@ -270,6 +270,26 @@ type RecordStore interface {
 	DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error
 }
 
+// A StoreChecker is a store that can tell whether it was set up as it must be:
+// by its options and the user type, without asking a database. [New] and
+// [NewLoader] ask the user store, Config.Records and Config.Sessions, and return
+// the error.
+type StoreChecker interface {
+	CheckStore() error
+}
+
+// checkStores returns the first error of those stores that are a StoreChecker.
+func checkStores(stores ...any) error {
+	for _, store := range stores {
+		if checker, ok := store.(StoreChecker); ok && !isNil(store) {
+			if err := checker.CheckStore(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // What stores say. They may wrap these errors; the library asks with
 // errors.Is. Every other error of a store means that the store has failed.
 var (

@@ -191,12 +191,20 @@ func counterKey(kind, what string) string {
 func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, change func(*counter) error) (counter, error) {
 	ctx, cancel := detach(c.inner(ctx))
 	defer cancel()
-	for range maxConflicts {
+	var before Record // what the last try read
+	unchanged := 0    // how many tries in a row read the same
+	for try := range maxConflicts {
 		record, err := c.records.GetRecord(ctx, kind, key)
 		if unlessNotFound(err) != nil {
 			return counter{}, err
 		}
 		missing := err != nil
+		if try > 0 && record.Key == before.Key && record.Version == before.Version {
+			unchanged++
+		} else {
+			unchanged = 0
+		}
+		before = record
 		n, ok := decodeCounter(record)
 		switch {
 		case missing:
@@ -221,6 +229,11 @@ func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, chan
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrRecordNotFound) {
 			return n, err
 		}
+	}
+	if unchanged == maxConflicts-1 {
+		return counter{}, fmt.Errorf("auth: the record store contradicts itself: GetRecord returned the same for a record of the kind %q "+
+			"%d times, and each time InsertRecord or UpdateRecord said that somebody had changed it: check the store with "+
+			"storetest.TestRecordStore", kind, maxConflicts)
 	}
 	return counter{}, ErrBusy // with so many others: ErrConflict would be the client's fault
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -2143,5 +2144,71 @@ func TestGuessesAreNotTold(t *testing.T) {
 	}
 	if kept < 10 {
 		t.Errorf("%d records", kept)
+	}
+}
+
+// A contrarian is a store that refuses every write of one kind of record.
+type contrarian struct {
+	testapp.Store
+	kind  string
+	moves bool // somebody else has really changed the record each time
+	found *auth.Record
+}
+
+func (s *contrarian) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if kind != s.kind || s.found == nil {
+		return s.Store.GetRecord(ctx, kind, key)
+	}
+	r := *s.found
+	r.Key = key
+	if s.moves {
+		s.found.Version++
+	}
+	return r, nil
+}
+
+func (s *contrarian) InsertRecord(ctx context.Context, r auth.Record) error {
+	if r.Kind == s.kind {
+		return auth.ErrRecordExists
+	}
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *contrarian) UpdateRecord(ctx context.Context, r auth.Record) error {
+	if r.Kind == s.kind {
+		return auth.ErrConflict
+	}
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+// TestContradictoryStore has a store, or a driver below it, that never writes what
+// attempts are counted in. That is a failure of the store, which the log names, and
+// not what a busy server says.
+func TestContradictoryStore(t *testing.T) {
+	for _, kind := range []string{"attempts", "rate"} {
+		for name, c := range map[string]struct {
+			store contrarian
+			want  int
+		}{
+			"nothing is found, and nothing inserted": {contrarian{}, http.StatusInternalServerError},
+			"what was read is not there":             {contrarian{found: &auth.Record{Kind: kind, Version: 7}}, http.StatusInternalServerError},
+			"others are faster each time":            {contrarian{found: &auth.Record{Kind: kind, Version: 7}, moves: true}, http.StatusServiceUnavailable},
+		} {
+			clock := testapp.NewClock()
+			store := c.store
+			store.Store = memstore.New[testapp.User](memstore.WithClock(clock.Now))
+			store.kind = kind
+			var log bytes.Buffer
+			app := testapp.New(t, &store, clock, func(cfg *auth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			app.Create(t, "susan", true)
+			for _, password := range []string{testapp.Password, "a wrong one"} {
+				if r := app.Client(t).Post("/login", "login", "susan", "password", password); r.StatusCode != c.want {
+					t.Errorf("%s: %s: got %s, want %d", kind, name, r.Status, c.want)
+				}
+			}
+			if told := strings.Contains(log.String(), "contradicts itself") && strings.Contains(log.String(), kind); told != (c.want == http.StatusInternalServerError) {
+				t.Errorf("%s: %s: the log says %s", kind, name, &log)
+			}
+		}
 	}
 }

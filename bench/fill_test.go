@@ -235,7 +235,7 @@ func (a *app) add(ctx context.Context, s sample, i int) error {
 		return err
 	}
 	r := s.session
-	r.Key, r.UserID, r.Version = sessionKey(i), userID(i), int64(77777777777*i)
+	r.Key, r.UserID, r.Version = sessionKey(i), userID(i), 77777777777*int64(i)
 	r.Data = bytes.Join([][]byte{s.before, []byte(userID(i)), s.between, []byte(loginID(i)), s.after}, nil)
 	return a.records.InsertRecord(ctx, r)
 }

@@ -19,10 +19,17 @@ const (
 // Migrate creates the tables of New, or brings them to the version that this
 // package needs. It changes nothing in a database that is up to date, and never
 // deletes anything. Several processes may call it at once; the others wait for
-// the first.
+// the first. Call it at every start: it looks for faults that would show only later,
+// as something else. It is an error
 //
-// It is an error if the tables are there but not made by Migrate, or if they
-// are newer than this package.
+//   - if the tables are there but not made by Migrate, or if they are newer than
+//     this package
+//   - if an SQLite database is opened with settings under which requests that write
+//     at once fail; the error has the DSN to use
+//   - if a record and a user come back from the database other than they were
+//     written: a driver's fault, or a connection's character set. Both are written in
+//     a transaction that is rolled back. A connection that may not write is not tried
+//     out.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect, options ...Option) error {
 	return migrate(ctx, open(db, dialect, options), users, records)
 }
@@ -39,12 +46,25 @@ func migrate(ctx context.Context, d *database, parts ...string) error {
 	if d.err != nil {
 		return d.err
 	}
+	if d.grammar.serial {
+		if err := d.checkSQLite(ctx); err != nil {
+			return err
+		}
+	}
 	// Who has no right to change the schema may still ask whether it is as it
 	// should be.
-	if current, err := d.current(ctx, parts); err == nil && current {
-		return nil
+	if current, err := d.current(ctx, parts); err != nil || !current {
+		if err := d.create(ctx, parts); err != nil {
+			return err
+		}
 	}
-	if err := d.begin(ctx); err != nil {
+	return d.tryOut(ctx, parts)
+}
+
+// create creates the tables that are missing.
+func (d *database) create(ctx context.Context, parts []string) error {
+	err := patiently(ctx, func() error { return d.script(ctx, d.pool, "versions", false) })
+	if err != nil {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
 	return d.alone(ctx, func(on session) error {
@@ -68,15 +88,14 @@ func (d *database) current(ctx context.Context, parts []string) (bool, error) {
 	return true, nil
 }
 
-// begin creates the table of versions. It tries a few times, because processes
-// that meet in an empty database can fail without having waited for one
-// another: SQLite does where it turns on write-ahead logging, PostgreSQL in
-// CREATE TABLE IF NOT EXISTS. A failure of another kind takes a third of a
-// second longer to report.
-func (d *database) begin(ctx context.Context) error {
+// patiently tries a few times, because processes that meet in an empty database
+// can fail without having waited for one another: SQLite does where it turns on
+// write-ahead logging, PostgreSQL in CREATE TABLE IF NOT EXISTS. A failure of
+// another kind takes a third of a second longer to report.
+func patiently(ctx context.Context, do func() error) error {
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
-		err := d.script(ctx, d.pool, "versions", false)
-		if err == nil || wait > 160*time.Millisecond {
+		err := do()
+		if err == nil || errors.Is(err, errSettings) || wait > 160*time.Millisecond {
 			return err
 		}
 		select {

@@ -32,7 +32,6 @@ func TestMigrateAtOnce(t *testing.T) { each(t, testMigrateAtOnce) }
 func testMigrateAtOnce(t *testing.T, e engine) {
 	dsns := map[string]string{"as recommended": e.newDSN(t)}
 	if e.dialect == sqlstore.SQLite {
-		dsns["rollback"] = strings.Replace(e.newDSN(t), "journal_mode(WAL)", "journal_mode(DELETE)", 1)
 		dsns["deferred"] = strings.TrimSuffix(e.newDSN(t), "&_txlock=immediate")
 	}
 	for name, dsn := range dsns {

@@ -17,15 +17,20 @@ import (
 // Records is a table of records: an [auth.RecordStore]. Expiries are kept to
 // the microsecond, rounded down, and come back in UTC.
 type Records struct {
-	db *database
+	db      *database
+	cleanup reminder
 }
 
 // NewRecords is for applications that have a table of users of their own; New
 // has the records with the users. It does not touch the database. What is wrong
-// with the options is the error of every method.
+// with the options is the error of [auth.New], and of every method.
 func NewRecords(db *sql.DB, dialect Dialect, options ...Option) *Records {
 	return &Records{db: open(db, dialect, options)}
 }
+
+// CheckStore implements [auth.StoreChecker]. It returns what is wrong with the
+// user type or the options, and does not touch the database.
+func (s *Records) CheckStore() error { return s.db.err }
 
 // maxName is how many bytes a kind, a key or a user's ID has at most: what
 // MySQL can index.
@@ -35,6 +40,14 @@ var errTooLong = fmt.Errorf("sqlstore: a kind, a key or the ID of a user has mor
 
 // InsertRecord implements [auth.RecordStore].
 func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
+	err := s.insertNew(ctx, r)
+	if err == nil && s.db.tx == nil {
+		s.remind(ctx)
+	}
+	return err
+}
+
+func (s *Records) insertNew(ctx context.Context, r auth.Record) error {
 	if r.Kind == "" || r.Key == "" {
 		return auth.ErrInvalidRecord
 	}
@@ -206,8 +219,9 @@ const turnFor = time.Minute
 
 // Cleanup deletes the records that have expired, and returns how many. It works
 // in small batches, so that it may run beside requests, and stops between two
-// of them when ctx is done. Nobody calls it but the application: once an hour
-// is plenty, since an expired record is not there for any other method.
+// of them when ctx is done. Only the application calls it, by CleanupEvery or from
+// a job of its own: once an hour is plenty, since an expired record is not there for
+// any other method.
 //
 // Of several processes that call it, one works and the others return at once.
 // Who works says so with a record of this table that expires after a minute, and
@@ -217,7 +231,7 @@ func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
 		return 0, s.db.err
 	}
 	turn := auth.Record{Kind: "sqlstore-cleanup", Key: "turn", Version: randomVersion(), Expires: s.db.now().Add(turnFor)}
-	if err := s.InsertRecord(ctx, turn); err != nil {
+	if err := s.insertNew(ctx, turn); err != nil {
 		if errors.Is(err, auth.ErrRecordExists) {
 			return 0, nil
 		}

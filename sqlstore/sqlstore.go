@@ -1,25 +1,32 @@
 // Package sqlstore keeps users and records in a database, through the
 // *sql.DB of the application's own: SQLite, PostgreSQL, MySQL or MariaDB. It
-// imports no driver and starts no goroutine.
+// imports no driver and starts no goroutine of its own.
 //
 //	db, err := sql.Open("sqlite", "file:app.db"+
 //		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 //	…
 //	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil { … }
 //	store := sqlstore.New[User](db, sqlstore.SQLite)
+//	go store.CleanupEvery(ctx, time.Hour) // deletes records that have expired
 //	manager, err := auth.New(store, auth.Config{…})
 //
 // An application with a users table of its own takes the records alone:
 // [MigrateRecords] and [NewRecords].
 //
+// Nobody but the application deletes expired records: without CleanupEvery, or a
+// job that calls Cleanup, the table grows for ever. The store logs a warning then.
+//
 // # SQLite
 //
-// The parameters above are those of modernc.org/sqlite; other drivers spell
-// them differently. It takes SQLite 3.37 or newer. What they are for:
+// The parameters above are those of modernc.org/sqlite. Migrate returns an error
+// if the first two are missing on any connection. It takes SQLite 3.37 or newer.
+// What they are for:
 //
 //   - busy_timeout, in milliseconds, is how long a writer waits for another.
 //     Without it two requests that write at once are an error for one of them.
-//   - journal_mode(WAL) lets readers go on while somebody writes.
+//     Migrate asks for a second at least.
+//   - journal_mode(WAL) lets readers go on while somebody writes. Without it a
+//     writer can fail in spite of busy_timeout.
 //   - _txlock=immediate is for transactions of the application's own: one that
 //     reads first and writes later cannot wait its turn otherwise. The
 //     transactions of this package write first and do without.
@@ -49,6 +56,47 @@
 // innodb_flush_log_at_trx_commit at 1. READ COMMITTED makes requests wait for
 // one another less than REPEATABLE READ, the default; either is safe.
 //
+// # Drivers
+//
+// The tests run on these, with the versions in sqlstore's go.mod:
+//
+//   - modernc.org/sqlite v1.61.1
+//   - github.com/jackc/pgx/v5 v5.12.0 (its stdlib), on PostgreSQL
+//   - github.com/go-sql-driver/mysql v1.10.1, on MariaDB; MySQL itself was not tried
+//
+// Others, such as github.com/mattn/go-sqlite3 and github.com/ncruces/go-sqlite3,
+// were not tried. Migrate writes a record and a user and reads them, and returns an
+// error if a driver changes them.
+//
+// # Transactions of the application
+//
+// A store has connections of its own. On SQLite, a call of Register, or any other,
+// from inside a transaction of the application's waits for that transaction: until
+// busy_timeout has passed, or for ever if the pool has one connection. To write
+// rows of your own together with a new user, wrap CreateUser and use
+// [Store.WithTx], which works alike on every engine:
+//
+//	type Store struct {
+//		*sqlstore.Store[User, *User]
+//		db *sql.DB
+//	}
+//
+//	func (s Store) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*User, error) {
+//		tx, err := s.db.BeginTx(ctx, nil)
+//		if err != nil {
+//			return nil, err
+//		}
+//		defer tx.Rollback() // does nothing after Commit
+//		user, err := s.WithTx(tx).CreateUser(ctx, a, form)
+//		if err != nil {
+//			return nil, err
+//		}
+//		if _, err := tx.ExecContext(ctx, `INSERT INTO teams (owner) VALUES (?)`, user.ID); err != nil {
+//			return nil, err
+//		}
+//		return user, tx.Commit()
+//	}
+//
 // # Limits
 //
 // Kinds, keys and the IDs of users have 255 bytes at most. Longer ones are not
@@ -70,6 +118,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -94,16 +143,18 @@ func TablePrefix(prefix string) Option {
 // A database is the application's, with what its SQL depends on.
 type database struct {
 	pool    *sql.DB
+	tx      *sql.Tx // in which everything runs, or nil
 	grammar grammar
 	prefix  string
 	now     func() time.Time
+	logger  *slog.Logger
 	err     error // what is wrong with the options; every statement returns it
 
 	statements sync.Map // of a query as it is written here: a *statement
 }
 
 func open(db *sql.DB, dialect Dialect, options []Option) *database {
-	d := &database{pool: db, prefix: "auth_", now: time.Now}
+	d := &database{pool: db, prefix: "auth_", now: time.Now, logger: slog.Default()}
 	for _, option := range options {
 		option(d)
 	}
@@ -113,6 +164,8 @@ func open(db *sql.DB, dialect Dialect, options []Option) *database {
 		d.err = errors.New("sqlstore: there is no database")
 	case d.now == nil:
 		d.err = errors.New("sqlstore: there is no clock")
+	case d.logger == nil:
+		d.err = errors.New("sqlstore: there is no logger")
 	case !isPrefix(d.prefix):
 		d.err = fmt.Errorf("sqlstore: %q cannot begin the name of a table", d.prefix)
 	}
@@ -132,6 +185,27 @@ func isPrefix(s string) bool {
 type session interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// inTx returns the database with everything in a transaction of the application's.
+func (d *database) inTx(tx *sql.Tx) *database {
+	return &database{pool: d.pool, tx: tx, grammar: d.grammar, prefix: d.prefix, now: d.now, logger: d.logger, err: d.err}
+}
+
+// session is where statements run.
+func (d *database) session() session {
+	if d.tx != nil {
+		return d.tx
+	}
+	return d.pool
+}
+
+// prepare prepares a statement, which ends with the transaction or the pool.
+func (d *database) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	if d.tx != nil {
+		return d.tx.PrepareContext(ctx, text)
+	}
+	return d.pool.PrepareContext(ctx, text)
 }
 
 // A statement runs one query of ours, which is in the database's own words and
@@ -167,7 +241,7 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 	made := &statement{text: d.grammar.statement(query, d.prefix)}
 	if d.grammar.prepare {
 		var err error
-		if made.prepared, err = d.pool.PrepareContext(ctx, made.text); err != nil {
+		if made.prepared, err = d.prepare(ctx, made.text); err != nil {
 			return nil, err
 		}
 	}
@@ -185,7 +259,12 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 // in all.
 const tries = 50
 
-// again waits before another try, and reports whether there is to be one.
+// again waits before another try, and reports whether there is to be one. In a
+// transaction there is none: what came before it is undone, too.
+func (d *database) again(ctx context.Context, try int, err error) bool {
+	return d.tx == nil && again(ctx, try, err)
+}
+
 func again(ctx context.Context, try int, err error) bool {
 	if try == tries || !undone(err) {
 		return false
@@ -208,14 +287,32 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 		return 0, err
 	}
 	for try := 1; ; try++ {
-		result, err := s.exec(ctx, d.pool, args)
+		result, err := s.exec(ctx, d.session(), args)
 		switch {
 		case err == nil:
 			return result.RowsAffected()
-		case !again(ctx, try, err):
+		case !d.again(ctx, try, err):
 			return 0, err
 		}
 	}
+}
+
+// execOrUndo is exec for a statement that may fail because a name is taken. On
+// PostgreSQL a failure ends the transaction that it is in, but for a savepoint.
+func (d *database) execOrUndo(ctx context.Context, query string, args ...any) (int64, error) {
+	if d.tx == nil || !d.grammar.numbered {
+		return d.exec(ctx, query, args...)
+	}
+	if _, err := d.tx.ExecContext(ctx, `SAVEPOINT go_login`); err != nil {
+		return 0, err
+	}
+	n, err := d.exec(ctx, query, args...)
+	if err != nil {
+		_, undoing := d.tx.ExecContext(ctx, `ROLLBACK TO SAVEPOINT go_login`)
+		return 0, errors.Join(err, undoing)
+	}
+	_, err = d.tx.ExecContext(ctx, `RELEASE SAVEPOINT go_login`)
+	return n, err
 }
 
 // collect runs a statement and returns what scan makes of each row that it
@@ -227,8 +324,8 @@ func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, e
 		return nil, err
 	}
 	for try := 1; ; try++ {
-		list, err := readAll(ctx, d.pool, s, scan, args)
-		if err == nil || !again(ctx, try, err) {
+		list, err := readAll(ctx, d.session(), s, scan, args)
+		if err == nil || !d.again(ctx, try, err) {
 			return list, err
 		}
 	}

@@ -21,7 +21,7 @@ type User struct {
 	Name     string
 	Born     int               `json:"born"`
 	Settings map[string]string `json:",omitempty"`
-	Dirty    bool              `json:"-"`
+	Dirty    bool              `json:"-" sqlstore:"-"`
 }
 
 var errNoName = errors.New("what is your name?")

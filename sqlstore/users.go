@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -18,10 +19,34 @@ import (
 // Store is a table of users and one of records: an [auth.UserStore] of *T, and
 // an [auth.RecordStore].
 //
-// The account is kept in columns. The fields that T has besides go through
-// encoding/json, into one column: what is not exported is not kept, a type's
-// own MarshalJSON decides for it, and an [auth.Secret], which JSON cannot read
-// back, is an error of CreateUser and UpdateProfile.
+// The account is kept in columns. The other fields of T go through encoding/json,
+// into one column. Fields that are not exported are not kept. A type with its own
+// MarshalJSON and UnmarshalJSON (or MarshalText and UnmarshalText) answers for
+// itself; the store trusts it. What JSON would lose or change in silence is an
+// error of New that names the field:
+//
+//   - a field with the tag json:"-"
+//   - fields that share a JSON name, because they are tagged so or because
+//     embedded structs promote both: encoding/json drops one, or all
+//   - any and other interfaces, in which an int64 becomes a float64 and a []byte
+//     a text: use a type of your own, or json.RawMessage
+//   - an embedded type with MarshalJSON, such as time.Time: the method then
+//     speaks for the whole struct, and the other fields are lost
+//   - a type with MarshalJSON alone or with UnmarshalJSON alone
+//   - a struct without exported fields (sync.Mutex, url.Userinfo), a channel, a
+//     function, a complex number, map keys that JSON cannot write and read back,
+//     and an embedded pointer to a type that is not exported
+//   - a second [auth.Account]
+//
+// The tag sqlstore:"-" exempts a field that need not be saved:
+//
+//	Session *Upstream `json:"-" sqlstore:"-"`
+//
+// Some values come back in another form that means the same: a time.Time without
+// its monotonic reading and the name of its zone, an empty slice or map with
+// omitempty as nil, two pointers to one value as pointers to two. These are errors
+// of CreateUser and UpdateProfile: a text that is not UTF-8, NaN, a pointer cycle,
+// and an [auth.Secret] that is not empty, which JSON cannot read back.
 type Store[T any, P interface {
 	*T
 	auth.User
@@ -40,17 +65,33 @@ type Store[T any, P interface {
 //	store := sqlstore.New[User](db, sqlstore.SQLite)
 //
 // It does not touch the database. What is wrong with T or the options is the
-// error of every method.
+// error of [auth.New], and of every method.
 func New[T any, P interface {
 	*T
 	auth.User
 }](db *sql.DB, dialect Dialect, options ...Option) *Store[T, P] {
 	d := open(db, dialect, options)
 	user := P(new(T))
-	if account := user.AuthAccount(); d.err == nil && (account == nil || account != user.AuthAccount()) {
-		d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+	if account := user.AuthAccount(); d.err == nil {
+		if account == nil || account != user.AuthAccount() {
+			d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+		} else {
+			d.err = checkFields(reflect.TypeFor[T](), int(reflect.ValueOf(account).Pointer()-reflect.ValueOf(user).Pointer()))
+		}
 	}
 	return &Store[T, P]{Records: &Records{db: d}}
+}
+
+// WithTx returns the store with its statements in a transaction of the
+// application's, for rows of the application's own that belong to a user: see the
+// package documentation. It does not commit or roll back. After an error of the
+// database (not one of those that auth.UserStore names) roll back.
+//
+// Give it to your own CreateUser, UpdateProfile or DeleteUser, not to auth.New, and
+// use the returned store in one goroutine only. Do not call Register or other
+// methods of a Manager while the transaction is open: these use other connections.
+func (s *Store[T, P]) WithTx(tx *sql.Tx) *Store[T, P] {
+	return &Store[T, P]{Records: &Records{db: s.db.inTx(tx)}}
 }
 
 // LoadUser implements [auth.UserLoader].
@@ -136,7 +177,7 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.db.exec(ctx, `
+	_, err = s.db.execOrUndo(ctx, `
 		INSERT INTO {prefix}users (id, version, profile, created, username, username_key, email, email_key,
 			email_verified, password_hash, stamp, disabled, roles)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -161,7 +202,7 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.db.exec(ctx, `
+	n, err := s.db.execOrUndo(ctx, `
 		UPDATE {prefix}users SET version = ?, username = ?, username_key = ?, email = ?, email_key = ?,
 			email_verified = ?, password_hash = ?, stamp = ?, disabled = ?, roles = ?
 		WHERE id = ? AND version = ?`,
@@ -276,12 +317,16 @@ func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) err
 // then the answer is the failure as it was. It is also if self has the name: a
 // connection that was lost may have been lost after the statement had succeeded.
 func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
+	open, shut := "", ""
+	if s.db.tx != nil && s.db.grammar.mysql {
+		open, shut = "(", " LOCK IN SHARE MODE)" // else a transaction sees what was there when it began
+	}
 	names, err := collect(ctx, s.db, func(rows *sql.Rows) (name int, err error) {
 		err = rows.Scan(&name)
 		return name, err
-	}, `
-		SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?
-		UNION ALL SELECT 2 FROM {prefix}users WHERE email_key = ? AND id <> ?`,
+	},
+		open+`SELECT 1 FROM {prefix}users WHERE username_key = ? AND id <> ?`+shut+
+			` UNION ALL `+open+`SELECT 2 FROM {prefix}users WHERE email_key = ? AND id <> ?`+shut,
 		r.usernameKey, self, r.emailKey, self)
 	switch {
 	case err != nil:
@@ -308,6 +353,9 @@ func (s *Store[T, P]) encode(user P) (string, error) {
 	}
 	if !utf8.Valid(text) { // a json.RawMessage, or a MarshalJSON, may yield anything
 		return "", errNoText
+	}
+	if err := checkText(reflect.ValueOf(&own).Elem(), reflect.TypeFor[T]().String()); err != nil {
+		return "", err
 	}
 	return string(text), nil
 }

@@ -114,7 +114,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	}
 	fmt.Fprintf(stdout, "Cluster is at %s (listening on %s)\n", baseURL, listener.Addr())
 
-	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.Postgres)) // Redis does so itself
+	go sqlstore.NewRecords(db, sqlstore.Postgres).CleanupEvery(ctx, time.Hour) // Redis does so itself
 	return server.Serve(ctx, listener, newProxy(processes.addresses, proxyPatience))
 }
 

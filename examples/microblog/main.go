@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/go-login/auth/examples/internal/server"
 	"github.com/go-login/auth/sqlstore"
@@ -52,6 +53,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	fmt.Fprintln(stdout, "Microblog is at", baseURL)
 
-	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.SQLite))
+	go sqlstore.NewRecords(db, sqlstore.SQLite).CleanupEvery(ctx, time.Hour)
 	return server.Serve(ctx, listener, app)
 }

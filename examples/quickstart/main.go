@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	fmt.Fprintf(stdout, "Quickstart is at %s (listening on %s)\n", *baseURL, listener.Addr())
 
-	go server.CleanUp(ctx, sqlstore.NewRecords(db, sqlstore.SQLite))
+	go sqlstore.NewRecords(db, sqlstore.SQLite).CleanupEvery(ctx, time.Hour)
 	return server.Serve(ctx, listener, app)
 }
 

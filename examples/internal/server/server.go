@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -91,22 +90,6 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), db.Close())
 	}
 	return db, nil
-}
-
-// CleanUp deletes records that have expired, once an hour, until ctx is done.
-func CleanUp(ctx context.Context, records *sqlstore.Records) {
-	ticker := time.NewTicker(time.Hour)
-	defer ticker.Stop()
-	for {
-		if _, err := records.Cleanup(ctx); err != nil && ctx.Err() == nil {
-			slog.New(slog.NewTextHandler(os.Stderr, nil)).Error("cleaning up", slog.Any("error", err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
 }
 
 const secretSize = 32 // bytes

@@ -1,0 +1,83 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// minBusyTimeout is the shortest busy_timeout that Migrate accepts, in
+// milliseconds.
+const minBusyTimeout = 1000
+
+// errSettings is wrapped by what is wrong with a connection's settings.
+var errSettings = errors.New("sqlstore: the SQLite database is opened with the wrong settings")
+
+const rightDSN = `"file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate" ` +
+	`(modernc.org/sqlite, github.com/ncruces/go-sqlite3) or ` +
+	`"file:app.db?_busy_timeout=10000&_journal_mode=WAL&_txlock=immediate" (github.com/mattn/go-sqlite3)`
+
+// checkSQLite returns an error if connections wait too short for one another. A
+// PRAGMA statement sets one connection, the DSN all. So this looks at every
+// connection that is idle, and at a new one.
+func (d *database) checkSQLite(ctx context.Context) error {
+	return patiently(ctx, func() error {
+		stats := d.pool.Stats()
+		want := stats.Idle + 1
+		if limit := stats.MaxOpenConnections; limit > 0 {
+			want = max(1, min(want, limit-stats.InUse))
+		}
+		for i := range want {
+			conn, err := d.connection(ctx, i)
+			if err != nil {
+				if i > 0 && ctx.Err() == nil {
+					return nil // somebody else has taken it meanwhile
+				}
+				return fmt.Errorf("sqlstore: preparing a migration: %w", err)
+			}
+			defer func() { _ = conn.Close() }() // together, at the end: else it is the same one
+			if err := checkConnection(ctx, conn, stats.MaxOpenConnections == 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// connection takes a connection out of the pool. Who has one already does not wait
+// long for another: two who did would wait for each other.
+func (d *database) connection(ctx context.Context, have int) (*sql.Conn, error) {
+	if have == 0 {
+		return d.pool.Conn(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return d.pool.Conn(ctx)
+}
+
+func checkConnection(ctx context.Context, conn *sql.Conn, alone bool) error {
+	var timeout int64
+	var mode, file string
+	for query, value := range map[string]any{
+		`PRAGMA busy_timeout`: &timeout,
+		`PRAGMA journal_mode`: &mode,
+		`SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'`: &file,
+	} {
+		if err := conn.QueryRowContext(ctx, query).Scan(value); err != nil {
+			return fmt.Errorf("sqlstore: preparing a migration: %w", err)
+		}
+	}
+	switch inMemory := file == "" || mode == "memory"; {
+	case inMemory && alone:
+		return nil
+	case inMemory:
+		return fmt.Errorf("%w: a database in memory belongs to its connection: call db.SetMaxOpenConns(1)", errSettings)
+	case timeout < minBusyTimeout || mode != "wal":
+		return fmt.Errorf("%w: on at least one connection busy_timeout is %d ms (at least %d is needed) and journal_mode is %s "+
+			"(wal is needed), so that requests that write at the same time fail with \"database is locked\": open it with %s; "+
+			"a PRAGMA statement sets one connection of the pool only", errSettings, timeout, minBusyTimeout, mode, rightDSN)
+	}
+	return nil
+}
