@@ -485,7 +485,8 @@ func (m *Manager[U]) RevokeAPIToken(ctx context.Context, userID, id string) erro
 
 // TakeNext returns where to go after a login or a confirmation, and forgets it:
 // the request's field next, or what Config.NextInCookie has kept. Call it only
-// when the form has been accepted.
+// when the form has been accepted, or when a user who is logged in already opens
+// the login page. For a HEAD request nothing is forgotten.
 func (m *Manager[U]) TakeNext(r *http.Request) Next { return m.core.TakeNext(r) }
 
 // Flash keeps a message for the next page that shows Flashes. A message that

@@ -62,7 +62,9 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
 		return next
 	}
-	s.deleteCookie(c.cookies.next)
+	if s.request.Method != http.MethodHead { // which takes nothing away: the GET comes later
+		s.deleteCookie(c.cookies.next)
+	}
 	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
 		until := reader{rest: string(sealed), ok: true}
 		if expires := time.UnixMilli(until.varint()); c.cfg.Now().Before(expires) {

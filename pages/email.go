@@ -32,19 +32,21 @@ func (p *Pages) showEmail(w http.ResponseWriter, r *http.Request) {
 		p.showConfirm(w, r)
 		return
 	}
-	p.fresh(func(w http.ResponseWriter, r *http.Request) {
-		p.show(w, r, "email", p.emailForm(nil))
-	}).ServeHTTP(w, r)
+	p.fresh(p.showNewEmail).ServeHTTP(w, r)
+}
+
+func (p *Pages) showNewEmail(w http.ResponseWriter, r *http.Request) {
+	p.show(w, r, "email", p.emailForm(nil))
 }
 
 // email gets the forms of both pages: with an address it is the one that asks for
 // it.
 func (p *Pages) email(w http.ResponseWriter, r *http.Request) {
 	if r.PostForm.Has("email") {
-		p.fresh(p.sendEmail).ServeHTTP(w, r)
+		p.own("email", p.showNewEmail, p.fresh(p.sendEmail)).ServeHTTP(w, r)
 		return
 	}
-	p.confirm(w, r)
+	p.own("confirm", p.showNewEmail, http.HandlerFunc(p.confirm)).ServeHTTP(w, r)
 }
 
 // sendEmail answers alike whether somebody has the address or not.
@@ -151,8 +153,8 @@ func (p *Pages) showUndo(w http.ResponseWriter, r *http.Request) {
 	p.render(w, r, page)
 }
 
-// undo goes on with a new password: the account has none any more. Whoever is
-// logged in here is logged out, for that page is for visitors.
+// undo goes on with a new password: the account has none any more. The browser is
+// logged out, because whoever uses the link may not be the one who logged in.
 func (p *Pages) undo(w http.ResponseWriter, r *http.Request) {
 	link := p.undoLink()
 	token, ok := p.postedToken(w, r, link)

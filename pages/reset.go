@@ -27,8 +27,13 @@ func (p *Pages) forgotForm(values url.Values) *Form {
 	)
 }
 
+// showForgot has the address of the user who is logged in, if somebody is.
 func (p *Pages) showForgot(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, "forgot", p.forgotForm(nil))
+	values := url.Values{}
+	if user, err := p.core.User(r.Context()); err == nil { // other errors are render's
+		values.Set("email", user.AuthAccount().Email)
+	}
+	p.show(w, r, "forgot", p.forgotForm(values))
 }
 
 // forgot answers alike whether there is such an account or not.
@@ -37,7 +42,11 @@ func (p *Pages) forgot(w http.ResponseWriter, r *http.Request) {
 	if f.require(p.texts.Required); f.valid() {
 		err := p.core.SendReset(r.Context(), f.get("email"), p.urls.Reset)
 		if err == nil {
-			p.flash(w, r, "info", p.texts.ResetSent, p.urls.Login)
+			target := p.urls.Login
+			if _, err := p.core.User(r.Context()); err == nil {
+				target = p.urls.Account
+			}
+			p.flash(w, r, "info", p.texts.ResetSent, target)
 			return
 		}
 		if p.refuse(f, err); f.valid() {
@@ -71,7 +80,15 @@ func (p *Pages) showReset(w http.ResponseWriter, r *http.Request) {
 		p.tokenFailed(w, r, p.resetLink(), err, true)
 		return
 	}
-	p.show(w, r, "reset", p.resetForm(nil, user, token))
+	p.showNewPassword(w, r, p.resetForm(nil, user, token), user)
+}
+
+// showNewPassword says whose password it is: a user who is logged in may have
+// opened the link of another account.
+func (p *Pages) showNewPassword(w http.ResponseWriter, r *http.Request, f *Form, user auth.User) {
+	page := p.page("reset", statusOf(f), f)
+	page.Subject = user
+	p.render(w, r, page)
 }
 
 func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +115,11 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 		_, err := p.core.ResetPassword(r.Context(), token, f.get("password"))
 		if err == nil {
 			p.setToken(w, link, "")
-			p.flash(w, r, "success", p.texts.ResetDone, p.urls.Login)
+			text, target := p.texts.ResetDone, p.urls.Login
+			if _, err := p.core.User(r.Context()); err == nil { // with another account; this one's logins have ended
+				text, target = named(p.texts.ResetOther, user), p.urls.Account
+			}
+			p.flash(w, r, "success", text, target)
 			return
 		}
 		if p.refuse(f, err); f.valid() {
@@ -106,5 +127,5 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	p.show(w, r, "reset", f)
+	p.showNewPassword(w, r, f, user)
 }

@@ -31,18 +31,32 @@ const keepToken = time.Hour
 // any page on the web can open a link.
 func (p *Pages) opened(link mailedLink, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		if !query.Has("token") {
+		if !p.hasToken(r) {
 			next(w, r)
 			return
 		}
-		token := query.Get("token")
+		token := r.URL.Query().Get("token")
 		if err := link.check(r.Context(), token); err != nil {
 			p.tokenFailed(w, r, link, err, false)
 			return
 		}
 		p.setToken(w, link, token)
 		auth.Next{}.Redirect(w, link.page)
+	}
+}
+
+// linked is the route of a page that a mailed link opens. Its forms are never
+// sent to a URL with a token: a form that is shown again would be at that URL.
+func (p *Pages) linked(link mailedLink, get, post http.Handler) route {
+	return route{
+		get: p.opened(link, get.ServeHTTP),
+		post: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if p.hasToken(r) {
+				p.tokenFailed(w, r, link, auth.ErrInvalidToken, false)
+				return
+			}
+			post.ServeHTTP(w, r)
+		}),
 	}
 }
 

@@ -92,7 +92,8 @@ func TestVerify(t *testing.T) {
 	_, token, _ := strings.Cut(mailed, "/verify-email?token=")
 
 	// Nobody is let in before, and nobody learns that the password is right.
-	const failed = "Invalid username, email or password"
+	const failed = "We could not log you in. Check both your username or email and your password. After several wrong tries, you may have to wait. " +
+		"If your account is new, first open the link that we mailed to you. If that does not help, reset your password."
 	wantErrors(t, c.post("/login", "login", "anna", "password", good), map[string]string{"login": failed, "password": failed})
 
 	// Whoever opens the link first changes nothing.
