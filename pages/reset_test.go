@@ -140,6 +140,97 @@ func TestReset(t *testing.T) { // S97, S106, S108–S110
 	}
 }
 
+// TestForgotLoggedIn: a user who is logged in and has forgotten the password finds
+// the way to another one.
+func TestForgotLoggedIn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.user("susan", good)
+	for _, page := range []string{"/refresh", "/account/password", "/account/close"} {
+		if link(t, c.get(page), "Forgot your password?") != "/forgot-password" {
+			t.Errorf("%s: no way to a new password", page)
+		}
+	}
+	r := c.get("/forgot-password")
+	wantStatus(t, r, 200)
+	accessible(t, r)
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "You are logged in as susan.") ||
+		fields(t, r)["email"].value != "susan@example.com" || link(t, r, "Account") != "/account" {
+		t.Errorf("the page says %q", main)
+	}
+	wantErrors(t, c.post("/forgot-password", "email", "x"), map[string]string{"email": "Invalid email address."})
+	wantRedirect(t, c.send(r, "email", "susan@example.com"), "/account")
+	c.flashed("/account", "info: Check your email for instructions to reset your password.")
+	wantRedirect(t, c.post("/forgot-password", "email", "nobody@example.com"), "/account") // is answered alike
+	c.flashed("/account", "info: Check your email for instructions to reset your password.")
+
+	elsewhere := s.user("susan", good)
+	wantRedirect(t, c.get(s.mailed(auth.MailReset, "susan@example.com")), "/reset-password")
+	r = c.get("/reset-password")
+	wantStatus(t, r, 200)
+	accessible(t, r)
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "You are logged in as susan. The new password is for the account susan.") {
+		t.Errorf("the page says %q", main)
+	}
+	wantErrors(t, c.send(r, "password", "x", "confirm_password", "x"), map[string]string{"password": "The password must have at least 8 characters."})
+	wantRedirect(t, c.send(r, "password", other, "confirm_password", other), "/login")
+	c.flashed("/login", "success: Your password has been reset.")
+	if c.loggedIn() || elsewhere.loggedIn() {
+		t.Error("a login has outlived the reset")
+	}
+	c = s.user("susan", other)
+
+	// A link that is no good says so, and the way leads on.
+	wantRedirect(t, c.get("/reset-password?token=x"), "/forgot-password")
+	c.flashed("/forgot-password", "warning: Invalid or expired token")
+	wantRedirect(t, c.post("/reset-password", "password", good, "confirm_password", good), "/forgot-password")
+
+	s = newSite(t, func(a *auth.Config, _ *pages.Config) { a.Mailer = nil })
+	c = s.user("susan", good)
+	for _, page := range []string{"/refresh", "/account/password", "/account/close"} {
+		if strings.Contains(c.get(page).body, "Forgot") {
+			t.Errorf("%s: a way that leads nowhere", page)
+		}
+	}
+}
+
+// TestResetAsAnother: the link is of another account than the one that is logged
+// in. The page says whose password it is, and the login goes on.
+func TestResetAsAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.create("anna")
+	c, theirs := s.user("susan", good), s.user("anna", good)
+	wantRedirect(t, c.get(s.link("anna@example.com")), "/reset-password")
+	r := c.get("/reset-password")
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "You are logged in as susan. The new password is for the account anna.") {
+		t.Errorf("the page says %q", main)
+	}
+	again := c.send(r, "password", "x", "confirm_password", "x")
+	wantStatus(t, again, 422)
+	if !strings.Contains(again.body, "for the account anna.") {
+		t.Error("the form that is shown again does not say whose password it is")
+	}
+	wantRedirect(t, c.send(again, "password", other, "confirm_password", other), "/account")
+	if theirs.loggedIn() || c.get("/mine").body != "susan" {
+		t.Error("anna's login should end, and susan's stay")
+	}
+	s.user("anna", other)
+	s.user("susan", good)
+	c = s.user("susan", good)
+	wantRedirect(t, c.get(s.link("anna@example.com")), "/reset-password")
+	wantRedirect(t, c.press("/reset-password", "password", good, "confirm_password", good), "/account")
+	c.flashed("/account", "success: The password of anna has been reset. You are still logged in to another account.")
+
+	// A visitor is told whose password it is, too.
+	visitor := s.client()
+	wantRedirect(t, visitor.get(s.link("anna@example.com")), "/reset-password")
+	main := text(only(t, parse(t, visitor.get("/reset-password")), tag("main")))
+	if !strings.Contains(main, "The new password is for the account anna.") || strings.Contains(main, "You are logged in") {
+		t.Errorf("the page says %q", main)
+	}
+}
+
 // TestBadTokens: all of them, and none, are answered alike (S107).
 func TestBadTokens(t *testing.T) {
 	t.Parallel()

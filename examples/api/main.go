@@ -74,6 +74,10 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure
 	name := r.PostFormValue("name")
+	if err := a.manager.Core().CheckForm(r.Context(), "account", r.PostForm.Get("form_user")); err != nil {
+		a.manager.Error(w, r, err) // the form was opened before this user logged in
+		return
+	}
 	scopes := known(r.PostForm["scope"])
 	if !isText(name) || len(scopes) == 0 {
 		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": "a token has a name, and scopes"})

@@ -73,7 +73,7 @@ func TestVerify(t *testing.T) {
 	// Until then the right password is as good as a wrong one.
 	refused := s.client().login("susan", good)
 	wantStatus(t, refused, http.StatusUnprocessableEntity)
-	wantText(t, refused, "Invalid username, email or password")
+	wantText(t, refused, "We could not log you in.")
 	alike(t, refused, s.client().login("susan", "a wrong password"))
 
 	s.client().openPage(link, "/verify-email") // as scanners do
