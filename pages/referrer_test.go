@@ -22,11 +22,11 @@ func (c *client) safari15(page response, fields ...string) response {
 	for _, input := range all(form, with("type", "hidden")) {
 		fields = append(fields, attr(input, "name"), attr(input, "value"))
 	}
-	return c.do(http.MethodPost, attr(form, "action"), encoded(fields), "Origin", origin)
+	return c.do(http.MethodPost, attr(form, "action"), urlencoded(fields), "Origin", origin)
 }
 
-// encoded is a form of names and values.
-func encoded(fields []string) string {
+// urlencoded is a form of names and values.
+func urlencoded(fields []string) string {
 	form := url.Values{}
 	for i := 0; i < len(fields); i += 2 {
 		form.Add(fields[i], fields[i+1])
@@ -74,7 +74,7 @@ func TestFormsWithoutSecFetchSite(t *testing.T) {
 	press("/account/close", "/", "current_password", other, "confirm", "y")
 
 	// Origin: null says nothing about where a form is from.
-	r := s.client().do("POST", "/login", encoded([]string{"login", "susan", "password", good}), "Origin", "null")
+	r := s.client().do("POST", "/login", urlencoded([]string{"login", "susan", "password", good}), "Origin", "null")
 	wantStatus(t, r, 403)
 }
 

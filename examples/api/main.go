@@ -73,19 +73,16 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 // that brings a token is never fresh.
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure
-	name := r.PostFormValue("name")
-	if err := a.manager.Core().CheckForm(r.Context(), "account", r.PostForm.Get("form_user")); err != nil {
-		a.manager.Error(w, r, err) // the form was opened before this user logged in
+	if err := a.manager.Core().CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
+		a.manager.Error(w, r, err) // another user opened the form
 		return
 	}
-	scopes := known(r.PostForm["scope"])
+	name, scopes := r.PostForm.Get("name"), known(r.PostForm["scope"])
 	if !isText(name) || len(scopes) == 0 {
 		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": "a token has a name, and scopes"})
 		return
 	}
-	token, made, err := a.manager.NewAPIToken(r.Context(), user, auth.APIToken{
-		Name: name, Scopes: scopes, Expires: time.Now().AddDate(0, 3, 0),
-	})
+	token, made, err := a.manager.NewAPIToken(r.Context(), user, auth.APIToken{Name: name, Scopes: scopes, Expires: time.Now().AddDate(0, 3, 0)})
 	if err != nil {
 		a.manager.Error(w, r, err)
 		return
