@@ -81,7 +81,7 @@ func ExampleTexts() {
 		ResetSent:       "Wir haben Ihnen eine E-Mail geschickt.",
 		InvalidToken:    "Der Link ist ungültig oder abgelaufen.",
 		ResetDone:       "Ihr Passwort ist gesetzt.",
-		ResetOther:      "Das Passwort von {user} ist gesetzt. Sie sind weiter mit einem anderen Konto angemeldet.",
+		ResetOther:      "Das Passwort ist gesetzt. Sie sind weiter mit einem anderen Konto angemeldet.",
 		PasswordChanged: "Ihr Passwort ist geändert.",
 		LoginEnded:      "Der Browser ist abgemeldet.", OthersEnded: "Alle anderen Browser sind abgemeldet.",
 		RegisterMailed: "Wir haben Ihnen eine E-Mail geschickt, mit der es weitergeht.",

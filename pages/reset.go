@@ -117,7 +117,7 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 			p.setToken(w, link, "")
 			text, target := p.texts.ResetDone, p.urls.Login
 			if _, err := p.core.User(r.Context()); err == nil { // with another account; this one's logins have ended
-				text, target = named(p.texts.ResetOther, user), p.urls.Account
+				text, target = p.texts.ResetOther, p.urls.Account
 			}
 			p.flash(w, r, "success", text, target)
 			return

@@ -220,7 +220,7 @@ func TestResetAsAnother(t *testing.T) {
 	c = s.user("susan", good)
 	wantRedirect(t, c.get(s.link("anna@example.com")), "/reset-password")
 	wantRedirect(t, c.press("/reset-password", "password", good, "confirm_password", good), "/account")
-	c.flashed("/account", "success: The password of anna has been reset. You are still logged in to another account.")
+	c.flashed("/account", "success: The password has been reset. You are still logged in to another account.")
 
 	// A visitor is told whose password it is, too.
 	visitor := s.client()

@@ -118,7 +118,7 @@ type Texts struct {
 	ResetSent       string // Check your email for instructions to reset your password.
 	InvalidToken    string // Invalid or expired token
 	ResetDone       string // Your password has been reset.
-	ResetOther      string // The password of {user} has been reset. You are still logged in to another account.
+	ResetOther      string // The password has been reset. You are still logged in to another account.
 	PasswordChanged string // Your password has been changed.
 	LoginEnded      string // The browser has been logged out.
 	OthersEnded     string // All other browsers have been logged out.
@@ -265,7 +265,7 @@ func defaultTexts(core *auth.Core, mails bool) Texts {
 		ResetSent:       "Check your email for instructions to reset your password.",
 		InvalidToken:    "Invalid or expired token",
 		ResetDone:       "Your password has been reset.",
-		ResetOther:      "The password of {user} has been reset. You are still logged in to another account.",
+		ResetOther:      "The password has been reset. You are still logged in to another account.",
 		PasswordChanged: "Your password has been changed.",
 		LoginEnded:      "The browser has been logged out.",
 		OthersEnded:     "All other browsers have been logged out.",
