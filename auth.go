@@ -119,6 +119,7 @@ type Core struct {
 	hasher   *hasher
 	watches  watches
 	turns    turns
+	instance string // random: no other Core has it
 	proxies  proxyWatch
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
@@ -165,7 +166,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions}
+	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, instance: newToken()}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.isBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}
