@@ -44,14 +44,23 @@
 //
 // A form that is not in order is shown again, with 422 Unprocessable Content
 // and what was typed, but for passwords; so is a refused login. What succeeds is
-// answered with 303 See Other. A body of more than 64 KiB gets 413, one that
-// cannot be read 400; an address that has reached one of auth.Config's Limits 429,
+// answered with 303 See Other. Forms are sent as HTML forms are, urlencoded or as
+// multipart/form-data without files; any other body gets 415 Unsupported Media
+// Type. A body of more than 64 KiB gets 413, one that cannot be read 400; an address that has reached one of auth.Config's Limits 429,
 // with Retry-After. What is nobody's fault but ours goes to Manager.Error.
 //
 // A mailed link is /reset-password?token=…, or another of these pages: the token
 // moves to a cookie, for an hour (that of a reset for auth.Config's ResetLifetime),
 // and leaves the address bar at once, by a redirect; only the form's POST uses it.
-// The form's field proof says which token it is for.
+// The form's field proof says which token it is for. A link that has worked already
+// says so.
+//
+// If the user clicks twice, or goes back and sends a form again within 10 minutes,
+// the forms of /register and /reset-password, and those that verify an address or
+// confirm a new one, show the same page as the first time and do nothing. Their
+// field form_once is for that: see Core.FormOnce of package auth. If another process
+// is still at work on the first one, the answer is 409 Conflict. A client that sends
+// no such field is served as if it sent the form for the first time.
 //
 // /verify-email with a token says whose address it would verify. Without one it has
 // the link sent again, and is where Manager.RequireVerified sends people.
@@ -161,7 +170,7 @@ func (p *Pages) setRoutes() {
 		p.routes["/forgot-password"] = route{visitor(p.showForgot), visitor(p.forgot)}
 		p.routes["/reset-password"] = route{visitor(p.opened(p.resetLink(), p.showReset)), visitor(p.reset)}
 		p.routes["/verify-email"] = route{p.opened(p.verifyLink(), p.showVerify), http.HandlerFunc(p.verify)}
-		p.routes["/account/email"] = route{p.opened(p.emailLink(), user(p.showEmail).ServeHTTP), user(p.email)}
+		p.routes["/account/email"] = route{p.opened(p.emailLink(), user(p.showEmail).ServeHTTP), http.HandlerFunc(p.email)}
 		p.routes["/undo-email"] = route{p.opened(p.undoLink(), p.showUndo), http.HandlerFunc(p.undo)}
 	}
 }

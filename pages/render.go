@@ -98,6 +98,8 @@ func (p *Pages) page(name string, status int, f *Form) Page {
 		title = t.NotFound
 	case http.StatusMethodNotAllowed:
 		title = t.MethodNotAllowed
+	case http.StatusUnsupportedMediaType:
+		title = t.NotAForm
 	case http.StatusRequestEntityTooLarge:
 		title = t.TooLarge
 	case http.StatusTooManyRequests:
@@ -124,6 +126,9 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page Page) {
 	// Messages are for the page that the user is about to see.
 	if page.User = user; r.Method != http.MethodHead && page.Name != "error" {
 		page.Flashes = p.core.Flashes(r.Context())
+	}
+	if page.Form != nil && page.Form.once != "" { // now that it is known who is logged in
+		page.Form.Once = p.core.FormNonce(r.Context(), page.Form.once)
 	}
 	var body bytes.Buffer
 	if err := p.templates[page.Name].Execute(&body, page); err != nil {
@@ -254,7 +259,7 @@ func (p *Pages) try(name string) error {
 	full := p.page(name, http.StatusNotFound, form())
 	full.Flashes = []auth.Flash{{Category: "info", Text: "text"}}
 	if full.Form != nil {
-		full.Form.Error = "text"
+		full.Form.Error, full.Form.Once = "text", "text"
 		for _, field := range full.Form.Fields {
 			full.Form.refuse(field.Name, "text")
 		}

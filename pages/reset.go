@@ -13,7 +13,7 @@ import (
 // resetLink is kept for as long as a token is good at most.
 func (p *Pages) resetLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Reset, failed: p.urls.Forgot, cookie: "reset", kept: p.core.ResetLifetime(),
+		page: p.urls.Reset, failed: p.urls.Forgot, used: p.texts.ResetUsed, cookie: "reset", kept: p.core.ResetLifetime(),
 		check: func(ctx context.Context, token string) error {
 			_, err := p.core.CheckResetToken(ctx, token)
 			return err
@@ -54,7 +54,7 @@ func (p *Pages) resetForm(values url.Values, user auth.User, token string) *Form
 		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)
-	f.Login, f.Proof = loginOf(user), proofOf(token)
+	f.Login, f.Proof, f.once = loginOf(user), proofOf(token), "reset"
 	return f
 }
 
@@ -75,10 +75,14 @@ func (p *Pages) showReset(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
+	p.once(w, r, "reset", "success", p.texts.ResetDone, p.resetOnce)
+}
+
+func (p *Pages) resetOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
 	link := p.resetLink()
 	token, ok := p.postedToken(w, r, link)
 	if !ok {
-		return
+		return "", false
 	}
 	user, err := p.core.CheckResetToken(r.Context(), token)
 	if errors.Is(err, auth.ErrInvalidToken) { // which is counted where it is used, and not where it is looked at
@@ -86,25 +90,25 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		p.tokenFailed(w, r, link, err, true)
-		return
+		return "", false
 	}
 	f := p.resetForm(r.PostForm, user, token)
 	f.require(p.texts.Required)
 	if err := p.checkPasswords(r.Context(), f, user.AuthAccount().Clone()); err != nil {
 		p.error(w, r, err)
-		return
+		return "", false
 	}
 	if f.valid() {
 		_, err := p.core.ResetPassword(r.Context(), token, f.get("password"))
 		if err == nil {
 			p.setToken(w, link, "")
-			p.flash(w, r, "success", p.texts.ResetDone, p.urls.Login)
-			return
+			return p.urls.Login, true
 		}
 		if p.refuse(f, err); f.valid() {
 			p.tokenFailed(w, r, link, err, true)
-			return
+			return "", false
 		}
 	}
 	p.show(w, r, "reset", f)
+	return "", false
 }
