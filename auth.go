@@ -87,7 +87,8 @@ var (
 	ErrHeaderWritten = errors.New("auth: the response's header has been written")
 
 	// ErrInvalidToken says that a mailed token is damaged, forged, expired,
-	// used or made void, or another user's; which of them is nobody's business.
+	// used or made void, or another user's. Which of them it is must stay unknown,
+	// except that Core.TokenUsed knows a token that has worked.
 	ErrInvalidToken = errors.New("auth: invalid or expired token")
 
 	// ErrHashUnusable says that a stored password hash is malformed, of an

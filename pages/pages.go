@@ -60,7 +60,10 @@
 // confirm a new one, show the same page as the first time and do nothing. Their
 // field form_once is for that: see Core.FormOnce of package auth. If another process
 // is still at work on the first one, the answer is 409 Conflict. A client that sends
-// no such field is served as if it sent the form for the first time.
+// no such field is served as if it sent the form for the first time. A template of
+// your own in place of form.html needs the field, too:
+//
+//	{{with .Form.Once}}<input type="hidden" name="form_once" value="{{.}}">{{end}}
 //
 // /verify-email with a token says whose address it would verify. Without one it has
 // the link sent again, and is where Manager.RequireVerified sends people.
