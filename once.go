@@ -23,6 +23,7 @@ import (
 //	worker   text (see formatVersion): the Core that is at work; empty once it is done
 //	claimed  varint: when the work began, in Unix milliseconds
 //	mac      text: a keyed hash of the fields
+//	marks    48 bytes: what the browser is known by after the work
 //	outcome  the rest: what the work came to
 //
 // The nonce itself goes into the mac and is not stored. So nobody can test guesses
@@ -49,10 +50,7 @@ var ErrFormBusy = errors.New("auth: this form is being processed by another requ
 // must not be cached: every form that is shown needs a nonce of its own.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
 	data := binary.BigEndian.AppendUint64([]byte{nonceVersion}, uint64(c.cfg.Now().Add(nonceFor).UnixMilli()))
-	for _, mark := range c.marks(ctx) {
-		data = append(data, mark[:]...)
-	}
-	return c.secrets.seal(purposeNonce, append(data, form...))
+	return c.secrets.seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
 }
 
 // FormOnce runs do for a submission of a form, but not for its repetition: if do
@@ -73,7 +71,7 @@ func (c *Core) FormNonce(ctx context.Context, form string) string {
 //
 // A repetition proves nothing, so do not log anybody in by its outcome.
 func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Values, do func(context.Context) (outcome string, err error)) (outcome string, repeated bool, err error) {
-	expires, good := c.openNonce(ctx, form, nonce)
+	shown, expires, good := c.openNonce(form, nonce)
 	if !good {
 		outcome, err = do(ctx)
 		return outcome, false, err
@@ -86,7 +84,7 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 	defer leave()
 	signed := append(appendText(nil, nonce), fields.Encode()...)
 	s.mac = c.secrets.sign(purposeFields, signed)
-	switch first, err := c.claimForm(ctx, &s); {
+	switch first, err := c.firstOf(ctx, &s, shown); {
 	case err != nil:
 		return "", false, err
 	case first == nil:
@@ -107,12 +105,13 @@ type submission struct {
 	worker  string
 	claimed time.Time
 	mac     []byte
+	marks   marks // zero before the work is done
 	outcome string
 }
 
 func (s *submission) encode() {
 	b := binary.AppendVarint(appendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
-	s.record.Data = append(appendText(b, s.mac), s.outcome...)
+	s.record.Data = append(s.marks.appendTo(appendText(b, s.mac)), s.outcome...)
 }
 
 // decodeSubmission returns a submission with a mac that fits nothing if the record
@@ -122,11 +121,30 @@ func decodeSubmission(record Record) submission {
 	if r.byte() != formatVersion {
 		return submission{record: record}
 	}
-	s := submission{record: record, worker: r.text(), claimed: time.UnixMilli(r.varint()), mac: []byte(r.text()), outcome: r.rest}
-	if !r.ok {
+	s := submission{record: record, worker: r.text(), claimed: time.UnixMilli(r.varint()), mac: []byte(r.text())}
+	if !r.ok || len(r.rest) < len(s.marks)*markLength {
 		return submission{record: record}
 	}
+	s.outcome = s.marks.read(r.rest)
 	return s
+}
+
+// firstOf returns the submission that s repeats, or nil if there is none, and s is
+// claimed. In another browser it returns one that fits no fields. The browser is the
+// same, too, if it is known by what the answer to the first submission has set.
+func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submission, error) {
+	now := c.marks(ctx)
+	if shown.fit(now) {
+		return c.claimForm(ctx, s)
+	}
+	record, err := c.records.GetRecord(c.inner(ctx), kindForm, s.record.Key)
+	if unlessNotFound(err) != nil {
+		return nil, err
+	}
+	if found := decodeSubmission(record); found.marks != (marks{}) && found.marks.fit(now) {
+		return &found, nil
+	}
+	return &submission{}, nil
 }
 
 // claimForm stores the record of a submission whose work begins now. If there is
@@ -171,7 +189,7 @@ func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context
 		defer cancel()
 		var failed error
 		if done {
-			s.worker, s.outcome = "", outcome
+			s.worker, s.marks, s.outcome = "", c.marks(ctx), outcome
 			s.encode()
 			failed = unlessNotFound(c.records.UpdateRecord(inner, s.record)) // it may have expired
 		} else {
@@ -188,22 +206,19 @@ func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context
 	return outcome, err
 }
 
-// openNonce returns when a nonce expires, and whether it is good for this form in
-// this browser.
-func (c *Core) openNonce(ctx context.Context, form, nonce string) (expires time.Time, good bool) {
+// openNonce returns which browser a nonce was made for, when it expires, and whether
+// it is good for this form.
+func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, good bool) {
 	if nonce == "" || len(nonce) > maxNonce {
-		return time.Time{}, false
+		return shown, expires, false
 	}
 	data, ok := c.secrets.open(purposeNonce, nonce)
 	if !ok || len(data) < nonceHeader || data[0] != nonceVersion || string(data[nonceHeader:]) != form {
-		return time.Time{}, false
+		return shown, expires, false
 	}
 	expires = time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
-	var shown marks
-	for i := range shown {
-		copy(shown[i][:], data[9+i*markLength:])
-	}
-	return expires, c.cfg.Now().Before(expires) && shown.fit(c.marks(ctx))
+	shown.read(string(data[9:]))
+	return shown, expires, c.cfg.Now().Before(expires)
 }
 
 // marks name a browser by what it has of ours: its login, its visitor's session,
@@ -213,6 +228,23 @@ type marks [3][markLength]byte
 
 const markLength = 16
 
+func (m marks) appendTo(b []byte) []byte {
+	for i := range m {
+		b = append(b, m[i][:]...)
+	}
+	return b
+}
+
+// read reads marks from the beginning of a text, and returns the rest.
+func (m *marks) read(text string) (rest string) {
+	for i := range m {
+		text = text[copy(m[i][:], text):]
+	}
+	return text
+}
+
+// marks returns those of the browser that makes the request, with what its answer
+// changes of them.
 func (c *Core) marks(ctx context.Context) (m marks) {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -227,7 +259,13 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	case s.cur != nil:
 		copy(m[1][:], s.cur.key)
 	}
-	if browser, _, _ := s.browser(); browser != nil {
+	browser, _, _ := s.browser()
+	if set, ok := s.cookie[c.cookies.browser]; ok {
+		if data, ok := c.secrets.open(purposeBrowser, set.value); ok {
+			browser = data[9 : 9+browserID]
+		}
+	}
+	if browser != nil {
 		copy(m[2][:], tokenKey(string(browser)))
 	}
 	return m

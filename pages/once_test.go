@@ -1,7 +1,9 @@
 package pages_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -70,6 +72,12 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 		}),
 		"reset in a known browser": open(nil, func(s *site) submission {
 			c := s.user("susan", good)
+			wantRedirect(t, c.post("/logout"), "/")
+			return follow(c, s.link("susan@example.com"), "/login", "success: Your password has been reset.", "password", other, "confirm_password", other)
+		}),
+		"reset in a browser known for another account": open(nil, func(s *site) submission {
+			s.create("mallory")
+			c := s.user("mallory", good)
 			wantRedirect(t, c.post("/logout"), "/")
 			return follow(c, s.link("susan@example.com"), "/login", "success: Your password has been reset.", "password", other, "confirm_password", other)
 		}),
@@ -435,5 +443,46 @@ func TestUsedLinks(t *testing.T) {
 	owner.get(used)
 	if says := owner.waiting(); says != "warning: "+invalidToken {
 		t.Errorf("after the account is closed the message is %q", says)
+	}
+}
+
+// TestSentToAnotherProcess: a form that another process is at work on is answered
+// with 409, and what to do, and is done once.
+func TestSentToAnotherProcess(t *testing.T) {
+	t.Parallel()
+	var meanwhile func()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+		c.CheckRegistration = func(context.Context, url.Values) pages.FieldErrors {
+			meanwhile()
+			return nil
+		}
+	})
+	second, err := auth.New(s.store, config(s))
+	check(t, err)
+	p, err := pages.New(second, pages.Config{})
+	check(t, err)
+	handler := second.LoadAndSave(p)
+	c := s.client()
+	page := c.get("/register")
+	body := encoded(append(registration("anna", good), hidden(t, page)...))
+	send := func() *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/register", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	meanwhile = func() {
+		w := send()
+		busy := response{w.Code, w.Header(), "", w.Body.String()}
+		wantHeaders(t, "busy", busy)
+		accessible(t, busy)
+		if w.Code != http.StatusConflict || heading(t, busy) != "This form is being processed. Reload the page in a moment" {
+			t.Errorf("the answer is %d: %s", w.Code, w.Body)
+		}
+	}
+	wantRedirect(t, c.do("POST", "/register", body), "/login")
+	if w := send(); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/login" {
+		t.Errorf("the answer of the other process is %d to %s", w.Code, w.Header().Get("Location"))
 	}
 }
