@@ -67,6 +67,7 @@ func (c *Core) deleteRecords(ctx context.Context, userID string) error {
 		c.sessions.DeleteRecords(ctx, kindRotated, userID),
 		c.records.DeleteRecords(ctx, kindAttempts, userID),
 		c.records.DeleteRecords(ctx, kindUndo, userID),
+		c.records.DeleteRecords(ctx, kindUsed, userID),
 		c.records.DeleteRecords(ctx, kindReserved, userID))
 }
 

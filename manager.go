@@ -518,7 +518,7 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 //   - 403: ErrCrossOrigin, ErrScope, and ErrUnverified, although that wraps
 //     ErrLoginRefused: a login page asks for this first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
-//   - 409: ErrConflict
+//   - 409: ErrConflict, ErrFormBusy
 //   - 413: a body that http.MaxBytesReader cut off
 //   - 422: what is wrong with a form: PasswordError, ErrInvalidAPIToken, invalid
 //     and taken names

@@ -152,7 +152,7 @@ func leadsTo(target, path string) bool {
 // setFields gives the further fields what they lack.
 func (cfg *Config) setFields() error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
-	names := []string{"username", "email", "password", "confirm_password", "next"}
+	names := []string{"username", "email", "password", "confirm_password", "next", "form_once"}
 	cfg.Fields = slices.Clone(cfg.Fields)
 	for i := range cfg.Fields {
 		f := &cfg.Fields[i]

@@ -11,7 +11,7 @@ import (
 
 func (p *Pages) emailLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Email, failed: p.urls.Email, cookie: "email", kept: keepToken,
+		page: p.urls.Email, failed: p.urls.Email, used: p.texts.EmailUsed, cookie: "email", kept: keepToken,
 		check: func(ctx context.Context, token string) error {
 			_, _, err := p.core.CheckEmailToken(ctx, token)
 			return err
@@ -84,7 +84,7 @@ func isSameAddress(a, b string) bool {
 
 func (p *Pages) confirmForm(token string) *Form {
 	f := newForm(p.urls.Email, p.texts.ConfirmButton, nil)
-	f.Proof = proofOf(token)
+	f.Proof, f.once = proofOf(token), "confirm"
 	return f
 }
 
@@ -112,22 +112,31 @@ func (p *Pages) showConfirm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) {
-	link := p.emailLink()
-	token, ok := p.postedToken(w, r, link)
-	if !ok {
-		return
-	}
-	if _, err := p.core.ConfirmEmail(r.Context(), token, p.urls.Undo); err != nil {
-		p.tokenFailed(w, r, link, err, true)
-		return
-	}
-	p.setToken(w, link, "")
-	p.flash(w, r, "success", p.texts.EmailChanged, p.urls.Account)
+	p.once(w, r, "confirm", "success", p.texts.EmailChanged, p.confirmOnce)
+}
+
+// confirmOnce is behind the guard. The repetition of a form that was done is not:
+// its browser may have lost the answer, and with it the cookie of the login.
+func (p *Pages) confirmOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
+	p.core.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		link := p.emailLink()
+		token, ok := p.postedToken(w, r, link)
+		if !ok {
+			return
+		}
+		if _, err := p.core.ConfirmEmail(r.Context(), token, p.urls.Undo); err != nil {
+			p.tokenFailed(w, r, link, err, true)
+			return
+		}
+		p.setToken(w, link, "")
+		target, done = p.urls.Account, true
+	})).ServeHTTP(w, r)
+	return target, done
 }
 
 func (p *Pages) undoLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Undo, failed: p.urls.Forgot, cookie: "undo", kept: keepToken,
+		page: p.urls.Undo, failed: p.urls.Forgot, used: p.texts.UndoUsed, cookie: "undo", kept: keepToken,
 		check: func(ctx context.Context, token string) error {
 			_, _, err := p.core.CheckUndoToken(ctx, token)
 			return err

@@ -83,6 +83,10 @@ func ExampleTexts() {
 		ResetDone:       "Ihr Passwort ist gesetzt.",
 		ResetOther:      "Das Passwort ist gesetzt. Sie sind weiter mit einem anderen Konto angemeldet.",
 		PasswordChanged: "Ihr Passwort ist geändert.",
+		ResetUsed:       "Dieser Link ist schon benutzt. Melden Sie sich mit dem neuen Passwort an.",
+		VerifyUsed:      "Dieser Link ist schon benutzt: Ihre Adresse ist bestätigt. Sie können sich anmelden.",
+		EmailUsed:       "Dieser Link ist schon benutzt: Ihre Adresse ist geändert.",
+		UndoUsed:        "Dieser Link ist schon benutzt: Ihre alte Adresse gilt wieder. Fordern Sie einen Link für ein neues Passwort an.",
 		LoginEnded:      "Der Browser ist abgemeldet.", OthersEnded: "Alle anderen Browser sind abgemeldet.",
 		RegisterMailed: "Wir haben Ihnen eine E-Mail geschickt, mit der es weitergeht.",
 		VerifySent:     "Wir haben Ihnen einen Link geschickt.", Verified: "Ihre Adresse ist bestätigt.",
@@ -104,7 +108,9 @@ func ExampleTexts() {
 
 		BadRequest: "Das Formular ist nicht lesbar", TooLarge: "Das Formular ist zu groß",
 		NotFound: "Seite nicht gefunden", MethodNotAllowed: "Das geht hier nicht",
-		TooMany: "Zu viele Versuche. Bitte später noch einmal",
+		NotAForm: "Diese Seite nimmt nur HTML-Formulare, und keine Dateien",
+		FormBusy: "Das Formular wird gerade bearbeitet. Laden Sie die Seite gleich neu",
+		TooMany:  "Zu viele Versuche. Bitte später noch einmal",
 	}
 	manager := newManager(auth.Config{})
 	p, err := pages.New(manager, pages.Config{Texts: german})

@@ -44,8 +44,9 @@
 //
 // A form that is not in order is shown again, with 422 Unprocessable Content
 // and what was typed, but for passwords; so is a refused login. What succeeds is
-// answered with 303 See Other. A body of more than 64 KiB gets 413, one that
-// cannot be read 400; an address that has reached one of auth.Config's Limits 429,
+// answered with 303 See Other. Forms are sent as HTML forms are, urlencoded or as
+// multipart/form-data without files; any other body gets 415 Unsupported Media
+// Type. A body of more than 64 KiB gets 413, one that cannot be read 400; an address that has reached one of auth.Config's Limits 429,
 // with Retry-After. What is nobody's fault but ours goes to Manager.Error.
 //
 // A user who is logged in already and opens /login or /register goes on to next.
@@ -69,7 +70,18 @@
 // The form's field proof says which token it is for. No page with a form has a
 // token in its URL, so every form can be sent with Referrer-Policy same-origin:
 // with no-referrer, browsers would send Origin: null, and those that do not send
-// Sec-Fetch-Site (Safari before 16.4) would get 403.
+// Sec-Fetch-Site (Safari before 16.4) would get 403. A link that has worked already
+// says so.
+//
+// If the user clicks twice, or goes back and sends a form again within 10 minutes,
+// the forms of /register and /reset-password, and those that verify an address or
+// confirm a new one, show the same page as the first time and do nothing. Their
+// field form_once is for that: see Core.FormOnce of package auth. If another process
+// is still at work on the first one, the answer is 409 Conflict. A client that sends
+// no such field is served as if it sent the form for the first time. A template of
+// your own in place of form.html needs the field, too:
+//
+//	{{with .Form.Once}}<input type="hidden" name="form_once" value="{{.}}">{{end}}
 //
 // /verify-email with a token says whose address it would verify. Without one it has
 // the link sent again, and is where Manager.RequireVerified sends people.
@@ -179,7 +191,7 @@ func (p *Pages) setRoutes() {
 		p.routes["/forgot-password"] = route{p.anybody(p.showForgot), p.anybody(p.forgot)}
 		p.routes["/reset-password"] = p.linked(p.resetLink(), p.anybody(p.showReset), p.anybody(p.reset))
 		p.routes["/verify-email"] = p.linked(p.verifyLink(), http.HandlerFunc(p.showVerify), http.HandlerFunc(p.verify))
-		p.routes["/account/email"] = p.linked(p.emailLink(), user(p.showEmail), user(p.email))
+		p.routes["/account/email"] = p.linked(p.emailLink(), user(p.showEmail), http.HandlerFunc(p.email))
 		p.routes["/undo-email"] = p.linked(p.undoLink(), http.HandlerFunc(p.showUndo), http.HandlerFunc(p.undo))
 	}
 }

@@ -107,6 +107,8 @@ func (p *Pages) page(name string, status int, f *Form) Page {
 		title = t.NotFound
 	case http.StatusMethodNotAllowed:
 		title = t.MethodNotAllowed
+	case http.StatusUnsupportedMediaType:
+		title = t.NotAForm
 	case http.StatusRequestEntityTooLarge:
 		title = t.TooLarge
 	case http.StatusTooManyRequests:
@@ -143,6 +145,9 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page Page) {
 	if r.Context().Value(otherUser{}) != nil && user != nil {
 		page.Status = http.StatusConflict
 		page.Flashes = append(page.Flashes, auth.Flash{Category: "warning", Text: named(p.texts.OtherUser, user)})
+	}
+	if page.Form != nil && page.Form.once != "" { // now that it is known who is logged in
+		page.Form.Once = p.core.FormNonce(r.Context(), page.Form.once)
 	}
 	var body bytes.Buffer
 	if err := p.templates[page.Name].Execute(&body, page); err != nil {
@@ -282,7 +287,7 @@ func (p *Pages) try(name string) error {
 	full := p.page(name, http.StatusNotFound, form())
 	full.Flashes, full.FormUser = []auth.Flash{{Category: "info", Text: "text"}}, "text"
 	if full.Form != nil {
-		full.Form.Error = "text"
+		full.Form.Error, full.Form.Once = "text", "text"
 		for _, field := range full.Form.Fields {
 			full.Form.refuse(field.Name, "text")
 		}

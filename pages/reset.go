@@ -13,7 +13,7 @@ import (
 // resetLink is kept for as long as a token is good at most.
 func (p *Pages) resetLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Reset, failed: p.urls.Forgot, cookie: "reset", kept: p.core.ResetLifetime(),
+		page: p.urls.Reset, failed: p.urls.Forgot, used: p.texts.ResetUsed, cookie: "reset", kept: p.core.ResetLifetime(),
 		check: func(ctx context.Context, token string) error {
 			_, err := p.core.CheckResetToken(ctx, token)
 			return err
@@ -63,7 +63,7 @@ func (p *Pages) resetForm(values url.Values, user auth.User, token string) *Form
 		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)
-	f.Login, f.Proof = loginOf(user), proofOf(token)
+	f.Login, f.Proof, f.once = loginOf(user), proofOf(token), "reset"
 	return f
 }
 
@@ -92,10 +92,29 @@ func (p *Pages) showNewPassword(w http.ResponseWriter, r *http.Request, f *Form,
 }
 
 func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
+	text := p.texts.ResetDone
+	if p.resetsAnother(r) {
+		text = p.texts.ResetOther
+	}
+	p.once(w, r, "reset", "success", text, p.resetOnce)
+}
+
+// resetsAnother reports whether the token is of another account than the one that is
+// logged in. After the reset of one's own, nobody is.
+func (p *Pages) resetsAnother(r *http.Request) bool {
+	user, err := p.core.User(r.Context())
+	if err != nil {
+		return false
+	}
+	subject, err := p.core.CheckResetToken(r.Context(), p.tokenOf(r, p.resetLink()))
+	return err != nil || subject.AuthAccount().ID != user.AuthAccount().ID
+}
+
+func (p *Pages) resetOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
 	link := p.resetLink()
 	token, ok := p.postedToken(w, r, link)
 	if !ok {
-		return
+		return "", false
 	}
 	user, err := p.core.CheckResetToken(r.Context(), token)
 	if errors.Is(err, auth.ErrInvalidToken) { // which is counted where it is used, and not where it is looked at
@@ -103,29 +122,28 @@ func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		p.tokenFailed(w, r, link, err, true)
-		return
+		return "", false
 	}
 	f := p.resetForm(r.PostForm, user, token)
 	f.require(p.texts.Required)
 	if err := p.checkPasswords(r.Context(), f, user.AuthAccount().Clone()); err != nil {
 		p.error(w, r, err)
-		return
+		return "", false
 	}
 	if f.valid() {
 		_, err := p.core.ResetPassword(r.Context(), token, f.get("password"))
 		if err == nil {
 			p.setToken(w, link, "")
-			text, target := p.texts.ResetDone, p.urls.Login
 			if _, err := p.core.User(r.Context()); err == nil { // with another account; this one's logins have ended
-				text, target = p.texts.ResetOther, p.urls.Account
+				return p.urls.Account, true
 			}
-			p.flash(w, r, "success", text, target)
-			return
+			return p.urls.Login, true
 		}
 		if p.refuse(f, err); f.valid() {
 			p.tokenFailed(w, r, link, err, true)
-			return
+			return "", false
 		}
 	}
 	p.showNewPassword(w, r, f, user)
+	return "", false
 }

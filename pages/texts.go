@@ -111,7 +111,7 @@ type Texts struct {
 	// Messages on the next page, which may be None. Their categories are success
 	// (Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded, OthersEnded, Verified,
 	// EmailChanged, EmailUndone, Closed), info (LoggedOut, ResetSent, RegisterMailed,
-	// VerifySent, EmailSent) and warning (InvalidToken; EmailTaken, too, if it is
+	// VerifySent, EmailSent, ResetUsed, VerifyUsed, EmailUsed, UndoUsed) and warning (InvalidToken; EmailTaken, too, if it is
 	// found out only after the link).
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
@@ -129,6 +129,10 @@ type Texts struct {
 	EmailChanged    string // Your email address has been changed.
 	EmailUndone     string // Your email address has been changed back. Please choose a new password.
 	Closed          string // Your account has been closed.
+	ResetUsed       string // This link has already been used. You can log in with your new password.
+	VerifyUsed      string // This link has already been used: your email address has been verified. You can log in.
+	EmailUsed       string // This link has already been used: your email address has been changed.
+	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
 
 	// LoginFailed is the one text for all logins that are refused. Another text for
 	// each reason would tell who has an account, so it must be true for all of them.
@@ -162,6 +166,8 @@ type Texts struct {
 	BadRequest       string // The form cannot be read
 	NotFound         string // Page not found
 	MethodNotAllowed string // This is not possible here
+	NotAForm         string // This page takes HTML forms only, and no files
+	FormBusy         string // This form is being processed. Reload the page in a moment
 	TooLarge         string // The form is too large
 	TooMany          string // Too many attempts. Please try again later
 }
@@ -276,6 +282,10 @@ func defaultTexts(core *auth.Core, mails bool) Texts {
 		EmailChanged:    "Your email address has been changed.",
 		EmailUndone:     "Your email address has been changed back. Please choose a new password.",
 		Closed:          "Your account has been closed.",
+		ResetUsed:       "This link has already been used. You can log in with your new password.",
+		VerifyUsed:      "This link has already been used: your email address has been verified. You can log in.",
+		EmailUsed:       "This link has already been used: your email address has been changed.",
+		UndoUsed:        "This link has already been used: your email address has been changed back. Ask for a link that sets a new password.",
 
 		Problems:         "Please correct the following:",
 		Required:         "This field is required.",
@@ -298,6 +308,8 @@ func defaultTexts(core *auth.Core, mails bool) Texts {
 		BadRequest:       "The form cannot be read",
 		NotFound:         "Page not found",
 		MethodNotAllowed: "This is not possible here",
+		NotAForm:         "This page takes HTML forms only, and no files",
+		FormBusy:         "This form is being processed. Reload the page in a moment",
 		TooLarge:         "The form is too large",
 		TooMany:          "Too many attempts. Please try again later",
 	}
@@ -322,6 +334,7 @@ func (t Texts) or(defaults Texts) (Texts, error) {
 		"SessionsExplain", "LoginEnded", "OthersEnded",
 		"ResendLink", "ResendExplain", "EmailExplain", "ConfirmExplain", "OtherEmailLink", "UndoExplain", "CloseExplain",
 		"RegisterMailed", "VerifySent", "Verified", "EmailSent", "EmailChanged", "EmailUndone", "Closed",
+		"ResetUsed", "VerifyUsed", "EmailUsed", "UndoUsed",
 	}
 	texts, others := reflect.ValueOf(&t).Elem(), reflect.ValueOf(defaults)
 	for i := range texts.NumField() {

@@ -62,9 +62,9 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 	}
 	mux.Handle("/", ready)
 	mux.Handle("GET /{$}", http.RedirectHandler("/account", http.StatusSeeOther))
-	handle("POST /api/tokens", manager.RequireFresh(15*time.Minute), a.newToken)
+	handle("POST /api/tokens", manager.RequireFresh(15*time.Minute), forms(a.newToken))
 	handle("GET /api/notes", manager.RequireScope("notes:read"), a.list)
-	handle("POST /api/notes", manager.RequireScope("notes:write"), a.add)
+	handle("POST /api/notes", manager.RequireScope("notes:write"), forms(a.add))
 	handle("GET /events", manager.RequireScope("notes:read"), a.events)
 	return http.MaxBytesHandler(manager.LoadAndSave(mux), 64<<10), nil
 }

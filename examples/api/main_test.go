@@ -262,6 +262,19 @@ func TestTokenFormOfAnother(t *testing.T) {
 	susan.post(http.StatusCreated, "/api/tokens", form)
 }
 
+// TestOtherTypes: what is no form is not taken for one without fields.
+func TestOtherTypes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	susan := s.browser("susan", "")
+	for _, kind := range []string{"application/json", "text/plain", "x", ""} {
+		form := url.Values{"name": {"x"}, "scope": {read}, "text": {"x"}}
+		susan.ask(http.StatusUnsupportedMediaType, http.MethodPost, "/api/tokens", form, "Content-Type", kind)
+		susan.ask(http.StatusUnsupportedMediaType, http.MethodPost, "/api/notes", form, "Content-Type", kind)
+	}
+	susan.wantNotes()
+}
+
 // TestNotFresh: who is only remembered shows the password before a token is
 // made.
 func TestNotFresh(t *testing.T) {

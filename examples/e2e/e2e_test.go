@@ -128,7 +128,7 @@ func testReset(t *testing.T, open func() *tab) {
 	b.wantUser("")
 	other.wantUser("")
 	b.open(strings.TrimPrefix(link, b.site.url), "/forgot-password")
-	b.wantText("Invalid or expired token")
+	b.wantText("This link has already been used.")
 	b.login("rosa", fresh)
 }
 

@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	c.wantUser("susan")
 
 	wantRedirect(t, late.post("/verify-email"), "/verify-email") // once
-	wantText(t, late.get("/verify-email"), "Invalid or expired token")
+	wantText(t, late.get("/verify-email"), "This link has already been used")
 	wantRedirect(t, late.open(link), "/verify-email")
 }
 
