@@ -96,7 +96,8 @@ var (
 	ErrHeaderWritten = errors.New("auth: the response's header has been written")
 
 	// ErrInvalidToken says that a mailed token is damaged, forged, expired,
-	// used or made void, or another user's; which of them is nobody's business.
+	// used or made void, or another user's. Which of them it is must stay unknown,
+	// except that Core.TokenUsed knows a token that has worked.
 	ErrInvalidToken = errors.New("auth: invalid or expired token")
 
 	// ErrHashUnusable says that a stored password hash is malformed, of an
@@ -130,6 +131,7 @@ type Core struct {
 	hasher   *hasher
 	watches  watches
 	turns    turns
+	instance string // random: no other Core has it
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
 	upgrades upgrades
@@ -190,7 +192,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, clock: uint64(randomVersion())}
+	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}

@@ -74,6 +74,7 @@ func (c *Core) deleteRecords(ctx context.Context, userID string) error {
 		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
 		c.records.DeleteRecords(ctx, kindAttempts, userID),
 		c.records.DeleteRecords(ctx, kindUndo, userID),
+		c.records.DeleteRecords(ctx, kindUsed, userID),
 		c.records.DeleteRecords(ctx, kindReserved, userID))
 }
 

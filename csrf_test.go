@@ -121,7 +121,7 @@ func TestCrossOriginTable(t *testing.T) {
 				case "absent", "":
 					want = o.absent
 				case "same-origin", "none":
-					want = true // also with null, which a page of ours with no-referrer sends
+					want = true // also with null, which a page with no-referrer sends
 				default:
 					if o.text == "https://app.example" {
 						continue // no browser says both

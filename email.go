@@ -168,6 +168,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 		c.dropUndo(ctx, t.userID, undo)
 		return nil, t.userID, err
 	}
+	c.spend(ctx, t.userID, token, t.expires)
 	if undo != "" {
 		c.deliver(ctx, Mail{
 			Kind: MailAddressChanged, To: before.Email, User: user, Lifetime: undoLifetime, Link: c.link(undoPage, undo),
@@ -402,6 +403,7 @@ func (c *Core) undoEmail(ctx context.Context, token string) (user User, id strin
 		c.freeUndo(ctx, u)
 		return nil, id, err
 	}
+	c.spend(ctx, id, token, u.record.Expires.Add(-undoBusy))
 	c.endSessions(inner, id)
 	c.forgetGuesses(inner, id)
 	// Now, and not before: so it finds those, too, that were made meanwhile.

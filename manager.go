@@ -532,8 +532,8 @@ func (m *Manager[U]) RevokeAPIToken(ctx context.Context, userID, id string) erro
 
 // TakeNext returns where to go after a login or a confirmation, and forgets it:
 // the request's field next, or what Config.NextInCookie has kept. Call it only
-// when the form has been accepted. A request that no person made forgets nothing:
-// see Flashes.
+// when the form has been accepted, or when a user who is logged in already opens
+// the login page. A request that no person made forgets nothing: see Flashes.
 func (m *Manager[U]) TakeNext(r *http.Request) Next { return m.core.TakeNext(r) }
 
 // Flash keeps a message for the next page that shows Flashes, whoever made the
@@ -583,7 +583,7 @@ func (m *Manager[U]) Flashes(ctx context.Context) []Flash { return m.core.Flashe
 //   - 403: ErrCrossOrigin, ErrScope, and ErrUnverified, although that wraps
 //     ErrLoginRefused: a login page asks for this first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
-//   - 409: ErrConflict
+//   - 409: ErrConflict, ErrFormBusy
 //   - 413: a body that http.MaxBytesReader cut off
 //   - 422: what is wrong with a form: PasswordError, ErrInvalidAPIToken, invalid
 //     and taken names

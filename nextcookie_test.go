@@ -59,6 +59,7 @@ func TestNextInCookie(t *testing.T) {
 		t.Errorf("cookie %q, calls %v", value, store.made())
 	}
 	copied := c.Clone()
+	c.Do(http.MethodHead, "/take", nil, nil) // takes nothing
 	r = c.Post("/take")
 	if r.Text != "/deep/page?secret=1&x=%2F" {
 		t.Errorf("taken: %q", r.Text)

@@ -82,6 +82,7 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	if err != nil {
 		return nil, t.userID, err
 	}
+	c.spend(ctx, t.userID, token, t.expires)
 	c.endSessions(ctx, t.userID)
 	c.forgetGuesses(ctx, t.userID)
 	if s := c.stateOf(ctx); s != nil {

@@ -29,6 +29,10 @@ const (
 	purposeRemember purpose = "remember"
 	purposeBrowser  purpose = "browser"
 	purposeLogin    purpose = "login" // what is no account's login, as a counter's key
+	purposeForm     purpose = "form"  // whose form it is
+
+	purposeNonce  purpose = "form nonce"
+	purposeFields purpose = "form fields"
 )
 
 // A keyring seals texts that go out into the world and come back: cookies and
@@ -66,12 +70,12 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 				return nil, fmt.Errorf("auth: Secrets[%d] is Secrets[%d] once more", i, j)
 			}
 		}
-		for _, p := range []purpose{purposeFlash, purposeNext, purposeReset, purposeVerify, purposeEmail, purposeRemember, purposeBrowser, purposeLogin} {
+		for _, p := range []purpose{purposeFlash, purposeNext, purposeReset, purposeVerify, purposeEmail, purposeRemember, purposeBrowser, purposeLogin, purposeForm, purposeNonce, purposeFields} {
 			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
 			if err != nil {
 				return nil, err
 			}
-			if p == purposeRemember || p == purposeLogin {
+			if p == purposeRemember || p == purposeLogin || p == purposeForm || p == purposeFields {
 				k.macs[p] = append(k.macs[p], key)
 				continue
 			}

@@ -32,6 +32,7 @@ type mailedToken struct {
 	userID  string
 	address string
 	binding []byte
+	expires time.Time
 }
 
 // sealToken makes a token for the account as it is now.
@@ -75,7 +76,7 @@ func (c *Core) openToken(p purpose, token string) (mailedToken, error) {
 	}
 	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
 	r := reader{rest: string(data[tokenHeader:]), ok: true}
-	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.text(), address: r.rest}
+	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.text(), address: r.rest, expires: expires}
 	if !r.ok || t.userID == "" || !c.cfg.Now().Before(expires) {
 		return mailedToken{}, ErrInvalidToken
 	}
@@ -93,6 +94,36 @@ func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, m
 		return nil, t, ErrInvalidToken
 	}
 	return user, t, err
+}
+
+// A used record remembers a mailed token that has worked, until it would have
+// expired. Its key is the token's hash.
+const kindUsed = "used"
+
+// spend remembers that a token of the user's has worked. A failure is an event: the
+// link is then answered as any that is void.
+func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
+	inner, cancel := detach(c.inner(ctx))
+	defer cancel()
+	err := c.records.InsertRecord(inner, Record{
+		Kind: kindUsed, Key: tokenKey(token), UserID: userID, Version: randomVersion(), Expires: expires,
+	})
+	if err != nil {
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+	}
+}
+
+// TokenUsed reports whether a token is void because it has worked: for
+// ResetPassword, VerifyEmail, ConfirmEmail or UndoEmail. It is for a page that got
+// ErrInvalidToken and wants to tell the user, who has the link from their own
+// mailbox, that nothing is left to do. It is false once the token would have
+// expired, and for tokens that never were one. The error is a failure of the store.
+func (c *Core) TokenUsed(ctx context.Context, token string) (bool, error) {
+	if token == "" || len(token) > maxMailedToken {
+		return false, nil
+	}
+	_, err := c.records.GetRecord(c.inner(ctx), kindUsed, tokenKey(token))
+	return err == nil, unlessNotFound(err)
 }
 
 // refuseToken counts a token that is no good against the request's client. The

@@ -121,6 +121,7 @@ func (c *Core) verifyEmail(ctx context.Context, token string) (user User, id str
 	if err != nil {
 		return nil, t.userID, err
 	}
+	c.spend(ctx, t.userID, token, t.expires)
 	c.forgetGuesses(ctx, t.userID) // the right password counted, too, until now
 	return c.reloaded(ctx, user), t.userID, nil
 }

@@ -23,7 +23,8 @@ type App struct {
 	Mailbox *Mailbox     // the manager's Mailer; nil if the application sends no mails
 
 	// Random matches what is random in every answer, such as a CSRF token or the
-	// nonce of a policy. It is compared by its length. It may be nil.
+	// nonce of a policy. It is compared by its length. It may be nil. The hidden
+	// fields form_… of package pages are compared by their length in any case.
 	Random *regexp.Regexp
 }
 
@@ -122,7 +123,10 @@ func (app App) run(t testing.TB, p Probe) observation {
 	t.Helper()
 	core := app.Manager.Core()
 	session := strings.TrimSuffix(core.Cookie("x").Name, "-x")
-	v := view{hide: newHider(p.Hide), random: app.Random, session: session}
+	v := view{
+		hide: newHider(p.Hide), random: app.Random, session: session,
+		sealed: regexp.MustCompile(`name="form_[a-z]+" value="[\w-]+"`),
+	}
 
 	var mu sync.Mutex
 	var got []*Response
@@ -157,17 +161,17 @@ func (app App) mails() int {
 type view struct {
 	hide    hider
 	random  *regexp.Regexp
-	session string // the name of the session cookie, with which the manager's others begin
+	sealed  *regexp.Regexp // the hidden fields of package pages that are sealed
+	session string         // the name of the session cookie, with which the manager's others begin
 }
 
 func (v view) clean(text string) string {
-	text = v.hide.replace(text)
+	byLength := func(match string) string { return fmt.Sprintf("[%d random bytes]", len(match)) }
+	text = v.sealed.ReplaceAllStringFunc(v.hide.replace(text), byLength)
 	if v.random == nil {
 		return text
 	}
-	return v.random.ReplaceAllStringFunc(text, func(match string) string {
-		return fmt.Sprintf("[%d random bytes]", len(match))
-	})
+	return v.random.ReplaceAllStringFunc(text, byLength)
 }
 
 func (v view) of(r *Response) answer {

@@ -17,7 +17,7 @@ import (
 func wantHeaders(t *testing.T, what string, r response) {
 	t.Helper()
 	referrer := "same-origin"
-	if strings.Contains(what, "reset-password") || strings.Contains(what, "verify-email") || strings.Contains(what, "undo-email") || strings.Contains(what, "token=") {
+	if strings.Contains(what, "token=") {
 		referrer = "no-referrer"
 	}
 	for name, want := range map[string]string{
@@ -233,11 +233,6 @@ func TestQuery(t *testing.T) {
 	wantErrors(t, c.post("/account/password"+password), map[string]string{
 		"current_password": required, "password": required, "confirm_password": required,
 	})
-	// JSON, multipart and what says nothing are no forms.
-	for _, kind := range []string{"application/json", "multipart/form-data; boundary=x", "text/plain", "x"} {
-		r := s.client().do("POST", "/login", login[1:], "Content-Type", kind)
-		wantErrors(t, r, map[string]string{"login": required, "password": required})
-	}
 	for _, query := range []string{"?a=%zz", "?a;b", "?%", "?next=%zz", "?login=other&password=wrong"} {
 		wantRedirect(t, s.client().post("/login"+query, "login", "susan", "password", good), "/")
 		wantStatus(t, s.client().get("/login"+query), 200)
@@ -312,7 +307,7 @@ func TestCrossSite(t *testing.T) {
 	if !c.loggedIn() || len(s.mails) > 0 {
 		t.Error("something was done")
 	}
-	// The form for a new password says no-referrer, so browsers send null.
+	// A browser that says where the request comes from may hide its Origin.
 	wantRedirect(t, c.post("/logout"), "/")
 	wantRedirect(t, c.get(s.link("susan@example.com")), "/reset-password")
 	wantRedirect(t, c.do("POST", "/reset-password", url.Values{"password": {other}, "confirm_password": {other}}.Encode(),

@@ -74,7 +74,7 @@ type Config struct {
 	// name, each by itself: layout.html, form.html, login.html, register.html,
 	// forgot.html, reset.html, verify.html, resend.html, account.html,
 	// password.html, email.html, confirm.html, undo.html, sessions.html, close.html,
-	// refresh.html, error.html and the stylesheet auth.css. Templates are
+	// refresh.html, switch.html, error.html and the stylesheet auth.css. Templates are
 	// html/template, and get a Page. A page's file defines "content", which the
 	// layout puts in its place.
 	Templates fs.FS
@@ -156,7 +156,7 @@ func leadsTo(target, path string) bool {
 // setFields gives the further fields what they lack.
 func (cfg *Config) setFields() error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
-	names := []string{"username", "email", "password", "confirm_password", "next"}
+	names := []string{"username", "email", "password", "confirm_password", "next", "form_once"}
 	cfg.Fields = slices.Clone(cfg.Fields)
 	for i := range cfg.Fields {
 		f := &cfg.Fields[i]

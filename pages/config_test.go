@@ -46,7 +46,7 @@ func TestDocumentA(t *testing.T) {
 	if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "New User? Click to Register!") {
 		t.Error(main)
 	}
-	const failed = "Invalid username or password"
+	const failed = "We could not log you in. Check both your username and your password. After several wrong tries, you may have to wait."
 	wantErrors(t, c.post("/login", "login", "susan@example.com", "password", good), map[string]string{"login": failed, "password": failed})
 
 	register := func(username, email string) response {

@@ -11,7 +11,7 @@ import (
 
 func (p *Pages) emailLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Email, failed: p.urls.Email, cookie: "email", kept: keepToken,
+		page: p.urls.Email, failed: p.urls.Email, used: p.texts.EmailUsed, cookie: "email", kept: keepToken,
 		check: func(ctx context.Context, token string) error {
 			_, _, err := p.core.CheckEmailToken(ctx, token)
 			return err
@@ -32,19 +32,21 @@ func (p *Pages) showEmail(w http.ResponseWriter, r *http.Request) {
 		p.showConfirm(w, r)
 		return
 	}
-	p.fresh(func(w http.ResponseWriter, r *http.Request) {
-		p.show(w, r, "email", p.emailForm(nil))
-	}).ServeHTTP(w, r)
+	p.fresh(p.showNewEmail).ServeHTTP(w, r)
+}
+
+func (p *Pages) showNewEmail(w http.ResponseWriter, r *http.Request) {
+	p.show(w, r, "email", p.emailForm(nil))
 }
 
 // email gets the forms of both pages: with an address it is the one that asks for
 // it.
 func (p *Pages) email(w http.ResponseWriter, r *http.Request) {
 	if r.PostForm.Has("email") {
-		p.fresh(p.sendEmail).ServeHTTP(w, r)
+		p.own("email", p.showNewEmail, p.fresh(p.sendEmail)).ServeHTTP(w, r)
 		return
 	}
-	p.confirm(w, r)
+	p.own("confirm", p.showNewEmail, http.HandlerFunc(p.confirm)).ServeHTTP(w, r)
 }
 
 // sendEmail answers alike whether somebody has the address or not.
@@ -82,7 +84,7 @@ func isSameAddress(a, b string) bool {
 
 func (p *Pages) confirmForm(token string) *Form {
 	f := newForm(p.urls.Email, p.texts.ConfirmButton, nil)
-	f.Proof = proofOf(token)
+	f.Proof, f.once = proofOf(token), "confirm"
 	return f
 }
 
@@ -110,22 +112,31 @@ func (p *Pages) showConfirm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) {
-	link := p.emailLink()
-	token, ok := p.postedToken(w, r, link)
-	if !ok {
-		return
-	}
-	if _, err := p.core.ConfirmEmail(r.Context(), token, p.urls.Undo); err != nil {
-		p.tokenFailed(w, r, link, err, true)
-		return
-	}
-	p.setToken(w, link, "")
-	p.flash(w, r, "success", p.texts.EmailChanged, p.urls.Account)
+	p.once(w, r, "confirm", "success", p.texts.EmailChanged, p.confirmOnce)
+}
+
+// confirmOnce is behind the guard. The repetition of a form that was done is not:
+// its browser may have lost the answer, and with it the cookie of the login.
+func (p *Pages) confirmOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
+	p.core.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		link := p.emailLink()
+		token, ok := p.postedToken(w, r, link)
+		if !ok {
+			return
+		}
+		if _, err := p.core.ConfirmEmail(r.Context(), token, p.urls.Undo); err != nil {
+			p.tokenFailed(w, r, link, err, true)
+			return
+		}
+		p.setToken(w, link, "")
+		target, done = p.urls.Account, true
+	})).ServeHTTP(w, r)
+	return target, done
 }
 
 func (p *Pages) undoLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Undo, failed: p.urls.Forgot, cookie: "undo", kept: keepToken,
+		page: p.urls.Undo, failed: p.urls.Forgot, used: p.texts.UndoUsed, cookie: "undo", kept: keepToken,
 		check: func(ctx context.Context, token string) error {
 			_, _, err := p.core.CheckUndoToken(ctx, token)
 			return err
@@ -151,8 +162,8 @@ func (p *Pages) showUndo(w http.ResponseWriter, r *http.Request) {
 	p.render(w, r, page)
 }
 
-// undo goes on with a new password: the account has none any more. Whoever is
-// logged in here is logged out, for that page is for visitors.
+// undo goes on with a new password: the account has none any more. The browser is
+// logged out, because whoever uses the link may not be the one who logged in.
 func (p *Pages) undo(w http.ResponseWriter, r *http.Request) {
 	link := p.undoLink()
 	token, ok := p.postedToken(w, r, link)

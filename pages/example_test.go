@@ -59,7 +59,12 @@ func ExampleTexts() {
 		UndoTitle:      "Zurück zur alten Adresse", UndoButton: "Zurück zu dieser Adresse",
 		UndoExplain: "Ihr Konto bekommt diese Adresse wieder, alle Browser werden abgemeldet, und Sie setzen ein neues Passwort.",
 		CloseTitle:  "Konto schließen", CloseButton: "Konto schließen", CloseConfirm: "Mein Konto für immer schließen",
-		CloseExplain:  "Ein geschlossenes Konto lässt sich nicht wieder öffnen.",
+		CloseExplain: "Ein geschlossenes Konto lässt sich nicht wieder öffnen.",
+		SwitchTitle:  "Sie sind schon angemeldet", SwitchButton: "Abmelden und weiter", StayLink: "Als {user} angemeldet bleiben",
+		SwitchExplain: "Sie sind als {user} angemeldet. Melden Sie sich ab, um ein anderes Konto zu benutzen.",
+		LoggedInAs:    "Sie sind als {user} angemeldet.",
+		OtherUser:     "Sie sind jetzt als {user} angemeldet. Ein anderes Konto hat dieses Formular geöffnet. Es wurde nichts geändert.",
+		ResetExplain:  "Das neue Passwort ist für das Konto {user}. Alle seine Browser werden abgemeldet.",
 		SessionsTitle: "Wo Sie angemeldet sind", OthersButton: "Alle anderen abmelden",
 		SessionsExplain: "Melden Sie ab, was Sie nicht kennen.",
 		Browser:         "{browser} unter {system}", UnknownBrowser: "Unbekannter Browser", ThisBrowser: "Dieser Browser",
@@ -76,7 +81,12 @@ func ExampleTexts() {
 		ResetSent:       "Wir haben Ihnen eine E-Mail geschickt.",
 		InvalidToken:    "Der Link ist ungültig oder abgelaufen.",
 		ResetDone:       "Ihr Passwort ist gesetzt.",
+		ResetOther:      "Das Passwort ist gesetzt. Sie sind weiter mit einem anderen Konto angemeldet.",
 		PasswordChanged: "Ihr Passwort ist geändert.",
+		ResetUsed:       "Dieser Link ist schon benutzt. Melden Sie sich mit dem neuen Passwort an.",
+		VerifyUsed:      "Dieser Link ist schon benutzt: Ihre Adresse ist bestätigt. Sie können sich anmelden.",
+		EmailUsed:       "Dieser Link ist schon benutzt: Ihre Adresse ist geändert.",
+		UndoUsed:        "Dieser Link ist schon benutzt: Ihre alte Adresse gilt wieder. Fordern Sie einen Link für ein neues Passwort an.",
 		LoginEnded:      "Der Browser ist abgemeldet.", OthersEnded: "Alle anderen Browser sind abgemeldet.",
 		RegisterMailed: "Wir haben Ihnen eine E-Mail geschickt, mit der es weitergeht.",
 		VerifySent:     "Wir haben Ihnen einen Link geschickt.", Verified: "Ihre Adresse ist bestätigt.",
@@ -84,7 +94,7 @@ func ExampleTexts() {
 		EmailUndone: "Ihr Konto hat wieder die alte Adresse. Bitte setzen Sie ein neues Passwort.",
 		Closed:      "Ihr Konto ist geschlossen.",
 
-		LoginFailed: "Benutzername, E-Mail oder Passwort ist falsch.",
+		LoginFailed: "Die Anmeldung hat nicht geklappt. Prüfen Sie Benutzername oder E-Mail und Passwort. Nach mehreren Versuchen müssen Sie vielleicht warten.",
 		Problems:    "Bitte verbessern Sie:", Required: "Bitte ausfüllen.", NotText: "Das ist kein Text.",
 		UsernameLength:  "Der Benutzername hat {min} bis {max} Zeichen.",
 		UsernameInvalid: "Ohne Leerzeichen, @ und Sonderzeichen, bitte.",
@@ -98,7 +108,9 @@ func ExampleTexts() {
 
 		BadRequest: "Das Formular ist nicht lesbar", TooLarge: "Das Formular ist zu groß",
 		NotFound: "Seite nicht gefunden", MethodNotAllowed: "Das geht hier nicht",
-		TooMany: "Zu viele Versuche. Bitte später noch einmal",
+		NotAForm: "Diese Seite nimmt nur HTML-Formulare, und keine Dateien",
+		FormBusy: "Das Formular wird gerade bearbeitet. Laden Sie die Seite gleich neu",
+		TooMany:  "Zu viele Versuche. Bitte später noch einmal",
 	}
 	manager := newManager(auth.Config{})
 	p, err := pages.New(manager, pages.Config{Texts: german})

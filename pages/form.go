@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,7 +19,7 @@ import (
 const maxBody = 64 << 10
 
 // withForm reads a form from the request's body, never from its query, into
-// PostForm.
+// PostForm. What is no form is refused: its fields would be read as empty.
 func (p *Pages) withForm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, bare := *r, *r.URL
@@ -26,10 +28,13 @@ func (p *Pages) withForm(next http.Handler) http.Handler {
 		if r.Body != nil {
 			body.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
-		err := body.ParseForm()
+		err := readForm(&body)
 		r.PostForm, r.Form = body.PostForm, body.PostForm
 		switch tooLarge := (*http.MaxBytesError)(nil); {
-		case errors.As(err, &tooLarge):
+		case errors.Is(err, errNotForm):
+			w.Header().Set("Accept-Post", formType+", "+multipartType)
+			p.fail(w, r, http.StatusUnsupportedMediaType)
+		case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
 			p.fail(w, r, http.StatusRequestEntityTooLarge)
 		case err != nil:
 			p.fail(w, r, http.StatusBadRequest)
@@ -37,6 +42,41 @@ func (p *Pages) withForm(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// The types of forms, of which browsers send the first.
+const (
+	formType      = "application/x-www-form-urlencoded"
+	multipartType = "multipart/form-data"
+)
+
+// errNotForm says that a request's body is not a form, or has files in it.
+var errNotForm = errors.New("pages: not a form")
+
+// readForm reads a request's form into its PostForm. The body is limited already,
+// so that nothing is too large for the memory and no temporary file is made.
+func readForm(r *http.Request) error {
+	if r.ContentLength == 0 { // then it does not matter what it is
+		r.PostForm = url.Values{}
+		return nil
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	encoding := r.Header.Get("Content-Encoding")
+	switch {
+	case err != nil, encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return errNotForm
+	case kind == formType:
+		return r.ParseForm()
+	case kind != multipartType || params["boundary"] == "":
+		return errNotForm
+	}
+	if err := r.ParseMultipartForm(maxBody); err != nil {
+		return err
+	}
+	if len(r.MultipartForm.File) > 0 {
+		return errNotForm
+	}
+	return nil
 }
 
 // FieldErrors says what is wrong with which fields of a form, by name. It is an
@@ -57,9 +97,11 @@ type Form struct {
 	Next   string // the value of the hidden field next, or empty
 	Login  string // whose new password it asks for, for password managers; or empty
 	Proof  string // the value of the hidden field proof, or empty: which mailed token the form is for
+	Once   string // the value of the hidden field form_once, or empty: the form must not be sent twice
 	Error  string // what is wrong with the form as a whole
 
 	values url.Values // nil if it is shown for the first time
+	once   string     // the form's name for Core.FormNonce, or empty
 }
 
 // formErrorID is the id of the element with a Form's Error. No Field has it.

@@ -1,9 +1,13 @@
 package pages
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/go-login/auth"
 )
@@ -38,7 +42,7 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err == nil:
-		p.core.TakeNext(r).Redirect(w, p.cfg.Home)
+		p.takeNext(r).Redirect(w, p.cfg.Home)
 	case errors.Is(err, auth.ErrLoginRefused):
 		f.refuseAll(p.texts.LoginFailed)
 		p.show(w, r, "login", f)
@@ -52,5 +56,51 @@ func (p *Pages) logout(w http.ResponseWriter, r *http.Request) {
 		p.error(w, r, err)
 		return
 	}
-	p.flash(w, r, "info", p.texts.LoggedOut, p.cfg.Home)
+	p.flash(w, r, "info", p.texts.LoggedOut, cmp.Or(nextOf(r).String(), p.cfg.Home))
+}
+
+// takeNext returns where a login leads. The pages of visitors are no such place.
+func (p *Pages) takeNext(r *http.Request) auth.Next {
+	next := p.core.TakeNext(r)
+	target, err := url.Parse(next.String())
+	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout}, path.Clean(target.Path)) {
+		return auth.Next{}
+	}
+	return next
+}
+
+// namesAnother reports whether a login or a registration is for another account
+// than the user's. It looks only at the names that were typed and at the user's
+// own, so the answer does not tell who has an account. A form without a name is
+// for no account.
+func namesAnother(form url.Values, user auth.User) bool {
+	for _, field := range []string{"login", "username", "email"} {
+		if name := strings.TrimSpace(form.Get(field)); name != "" && !isNameOf(user, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isNameOf reports whether a name is the user's username or address. It does not
+// matter which of them people log in with: nobody else can have it.
+func isNameOf(user auth.User, name string) bool {
+	a := user.AuthAccount()
+	if strings.Contains(name, "@") {
+		return isSameAddress(name, a.Email)
+	}
+	key, err := auth.UsernameKey(name)
+	own, ownErr := auth.UsernameKey(a.Username)
+	return err == nil && ownErr == nil && key == own
+}
+
+// showSwitch answers a form of the login or the registration that is for another
+// account than the one that is logged in: it offers to log out and come back.
+func (p *Pages) showSwitch(w http.ResponseWriter, r *http.Request) {
+	next := nextOf(r)
+	f := newForm(p.urls.Logout, p.texts.SwitchButton, nil)
+	f.Next = next.AddTo(r.URL.Path)
+	page := p.page("switch", http.StatusConflict, f)
+	page.URLs.Login = next.AddTo(p.urls.Login) // which leads users who are logged in on to next
+	p.render(w, r, page)
 }

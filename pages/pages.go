@@ -25,7 +25,7 @@
 //
 //	GET POST /register          username, email, password, confirm_password, next
 //	GET POST /login             login, password, remember_me, next
-//	POST     /logout
+//	POST     /logout            next
 //	GET POST /forgot-password   email
 //	GET POST /reset-password    password, confirm_password
 //	GET POST /verify-email      email, next; or, with a token, next
@@ -44,14 +44,44 @@
 //
 // A form that is not in order is shown again, with 422 Unprocessable Content
 // and what was typed, but for passwords; so is a refused login. What succeeds is
-// answered with 303 See Other. A body of more than 64 KiB gets 413, one that
-// cannot be read 400; an address that has reached one of auth.Config's Limits 429,
+// answered with 303 See Other. Forms are sent as HTML forms are, urlencoded or as
+// multipart/form-data without files; any other body gets 415 Unsupported Media
+// Type. A body of more than 64 KiB gets 413, one that cannot be read 400; an address that has reached one of auth.Config's Limits 429,
 // with Retry-After. What is nobody's fault but ours goes to Manager.Error.
+//
+// A user who is logged in already and opens /login or /register goes on to next.
+// If such a user submits one of these forms with the name of another account,
+// nothing is checked or counted: the answer is 409 Conflict and a page that says
+// who is logged in and offers to log out. /forgot-password and /reset-password
+// work for users who are logged in, too, and name the account.
+//
+// The forms that change an account or confirm a login have a hidden field,
+// form_user, which ties them to the user who opened them. If somebody else has
+// logged in since, in another tab, nothing happens: the answer is 409 Conflict,
+// says so, and has the form of the user who is logged in now. A form without the
+// field is accepted, so that programs can send the fields by hand. A template of
+// your own needs this line in each such form:
+//
+//	<input type="hidden" name="form_user" value="{{.FormUser}}">
 //
 // A mailed link is /reset-password?token=…, or another of these pages: the token
 // moves to a cookie, for an hour (that of a reset for auth.Config's ResetLifetime),
 // and leaves the address bar at once, by a redirect; only the form's POST uses it.
-// The form's field proof says which token it is for.
+// The form's field proof says which token it is for. No page with a form has a
+// token in its URL, so every form can be sent with Referrer-Policy same-origin:
+// with no-referrer, browsers would send Origin: null, and those that do not send
+// Sec-Fetch-Site (Safari before 16.4) would get 403. A link that has worked already
+// says so.
+//
+// If the user clicks twice, or goes back and sends a form again within 10 minutes,
+// the forms of /register and /reset-password, and those that verify an address or
+// confirm a new one, show the same page as the first time and do nothing. Their
+// field form_once is for that: see Core.FormOnce of package auth. If another process
+// is still at work on the first one, the answer is 409 Conflict. A client that sends
+// no such field is served as if it sent the form for the first time. A template of
+// your own in place of form.html needs the field, too:
+//
+//	{{with .Form.Once}}<input type="hidden" name="form_once" value="{{.}}">{{end}}
 //
 // /verify-email with a token says whose address it would verify. Without one it has
 // the link sent again, and is where Manager.RequireVerified sends people.
@@ -119,7 +149,7 @@ func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
 		return nil, err
 	}
 	var err error
-	if p.texts, err = cfg.Texts.or(defaultTexts(p.core.Identifiers())); err != nil {
+	if p.texts, err = cfg.Texts.or(defaultTexts(p.core, p.mails)); err != nil {
 		return nil, err
 	}
 	p.setRoutes()
@@ -149,20 +179,20 @@ func (p *Pages) setRoutes() {
 		"/login":            {visitor(p.showLogin), visitor(p.login)},
 		"/logout":           {nil, http.HandlerFunc(p.logout)},
 		"/account":          {user(p.showAccount), nil},
-		"/account/password": {user(p.showPassword), user(p.password)},
-		"/account/sessions": {user(p.showSessions), p.fresh(p.endSessions)},
-		"/account/close":    {p.fresh(p.showClose), p.fresh(p.close)},
-		"/refresh":          {http.HandlerFunc(p.showRefresh), http.HandlerFunc(p.refresh)},
+		"/account/password": {user(p.showPassword), p.own("password", p.showPassword, user(p.password))},
+		"/account/sessions": {user(p.showSessions), p.own("sessions", p.showSessions, p.fresh(p.endSessions))},
+		"/account/close":    {p.fresh(p.showClose), p.own("close", p.showClose, p.fresh(p.close))},
+		"/refresh":          {http.HandlerFunc(p.showRefresh), p.own("refresh", p.showRefresh, http.HandlerFunc(p.refresh))},
 		"/auth.css":         {http.HandlerFunc(p.serveStyle), nil},
 	}
 	if p.mails {
 		p.urls.Forgot, p.urls.Reset = p.cfg.Prefix+"/forgot-password", p.cfg.Prefix+"/reset-password"
 		p.urls.Verify, p.urls.Email, p.urls.Undo = p.cfg.Prefix+"/verify-email", p.cfg.Prefix+"/account/email", p.cfg.Prefix+"/undo-email"
-		p.routes["/forgot-password"] = route{visitor(p.showForgot), visitor(p.forgot)}
-		p.routes["/reset-password"] = route{visitor(p.opened(p.resetLink(), p.showReset)), visitor(p.reset)}
-		p.routes["/verify-email"] = route{p.opened(p.verifyLink(), p.showVerify), http.HandlerFunc(p.verify)}
-		p.routes["/account/email"] = route{p.opened(p.emailLink(), user(p.showEmail).ServeHTTP), user(p.email)}
-		p.routes["/undo-email"] = route{p.opened(p.undoLink(), p.showUndo), http.HandlerFunc(p.undo)}
+		p.routes["/forgot-password"] = route{p.anybody(p.showForgot), p.anybody(p.forgot)}
+		p.routes["/reset-password"] = p.linked(p.resetLink(), p.anybody(p.showReset), p.anybody(p.reset))
+		p.routes["/verify-email"] = p.linked(p.verifyLink(), http.HandlerFunc(p.showVerify), http.HandlerFunc(p.verify))
+		p.routes["/account/email"] = p.linked(p.emailLink(), user(p.showEmail), http.HandlerFunc(p.email))
+		p.routes["/undo-email"] = p.linked(p.undoLink(), http.HandlerFunc(p.showUndo), http.HandlerFunc(p.undo))
 	}
 }
 
@@ -184,10 +214,7 @@ func (p *Pages) Paths() []string {
 // ServeHTTP serves the pages.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
-	// /account/email without a token is none of them: by its Referer guards lead back
-	// there.
-	secret := r.URL.Query().Has("token") || slices.Contains([]string{"/reset-password", "/verify-email", "/undo-email"}, name)
-	secure(w.Header(), secret)
+	secure(w.Header(), p.hasToken(r))
 	route, ok := p.routes[name]
 	switch {
 	case !below || !ok:
@@ -212,13 +239,26 @@ func (r route) allow() string {
 	return "GET, HEAD, POST"
 }
 
+// hasToken reports whether the request's URL may have a mailed token in it, also
+// one that a mail program has broken. The answer then has Referrer-Policy
+// no-referrer and no form, which could not be sent.
+func (p *Pages) hasToken(r *http.Request) bool {
+	name := strings.TrimPrefix(r.URL.Path, p.cfg.Prefix)
+	_, ok := p.routes[name]
+	if ok && !slices.Contains([]string{"/reset-password", "/verify-email", "/account/email", "/undo-email"}, name) {
+		return false
+	}
+	parts := strings.FieldsFunc(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' })
+	return r.URL.Query().Has("token") || slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, "token") })
+}
+
 // secure sets the headers that all answers have.
-func secure(h http.Header, secret bool) {
+func secure(h http.Header, hasToken bool) {
 	h.Set("Content-Security-Policy",
 		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
-	if secret {
+	if hasToken {
 		h.Set("Referrer-Policy", "no-referrer")
 	}
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -227,19 +267,52 @@ func secure(h http.Header, secret bool) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 }
 
-// visitorsOnly sends those who are logged in home.
+// visitorsOnly is a guard for the login and the registration. Users who are
+// logged in already go on to where the login would have led, unless their form is
+// for another account.
 func (p *Pages) visitorsOnly(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch _, err := p.core.User(r.Context()); {
-		case err == nil:
-			auth.Next{}.Redirect(w, p.cfg.Home)
+		switch user, err := p.core.User(r.Context()); {
 		case errors.Is(err, auth.ErrNotLoggedIn):
 			next(w, r)
-		default:
+		case err != nil:
 			p.error(w, r, err)
+		case namesAnother(r.PostForm, user):
+			p.showSwitch(w, r)
+		default:
+			p.takeNext(r).Redirect(w, p.cfg.Home)
 		}
 	})
 }
+
+// anybody is a guard for pages that visitors and users have. It answers only if
+// it cannot be told who makes the request.
+func (p *Pages) anybody(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := p.core.User(r.Context()); err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
+			p.error(w, r, err)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// own is a guard for the forms of a page that change the user's account. If
+// another user opened the form than the one who is logged in now, it has show
+// answer for the latter.
+func (p *Pages) own(page string, show http.HandlerFunc, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := p.core.CheckForm(r.Context(), page, r.PostForm.Get("form_user")); errors.Is(err, auth.ErrOtherUser) {
+			show(w, r.WithContext(context.WithValue(r.Context(), otherUser{}, true)))
+			return
+		}
+		next.ServeHTTP(w, r) // which finds out about the other errors itself
+	})
+}
+
+// otherUser is the context's key that tells render that another user opened the
+// form.
+type otherUser struct{}
 
 // flash sends the client to another page, which shows the text, if there is
 // one.

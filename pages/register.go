@@ -31,7 +31,7 @@ func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
 		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)...)
-	f.Next = next.String()
+	f.Next, f.once = next.String(), "register"
 	return f
 }
 
@@ -40,42 +40,45 @@ func (p *Pages) showRegister(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Pages) register(w http.ResponseWriter, r *http.Request) {
+	category, text := "info", p.texts.RegisterMailed
+	if !p.core.RequiresVerified() {
+		category, text = "success", p.texts.Registered
+	}
+	p.once(w, r, "register", category, text, p.registerOnce)
+}
+
+func (p *Pages) registerOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
 	next := nextOf(r)
 	f := p.registerForm(r.PostForm, next)
 	if err := p.checkRegistration(r.Context(), f); err != nil {
 		p.error(w, r, err)
-		return
+		return "", false
 	}
 	if p.cfg.CheckRegistration != nil {
 		f.refuseFields(p.cfg.CheckRegistration(r.Context(), maps.Clone(r.PostForm)))
 	}
 	if f.valid() {
-		category, text, err := p.create(r.Context(), p.registration(f))
+		err := p.create(r.Context(), p.registration(f))
 		if err == nil {
-			p.flash(w, r, category, text, next.AddTo(p.urls.Login))
-			return
+			return next.AddTo(p.urls.Login), true
 		}
 		if p.refuse(f, err); f.valid() { // then it is not the form's fault
 			p.error(w, r, err)
-			return
+			return "", false
 		}
 	}
 	p.show(w, r, "register", f)
+	return "", false
 }
 
-// create makes the account, and returns the message for it: where addresses are
-// verified the same whether there is an account with this one already or not.
-func (p *Pages) create(ctx context.Context, a auth.Registration) (category, text string, err error) {
-	switch {
-	case !p.core.RequiresVerified():
-		_, err = p.core.Register(ctx, a)
-		return "success", p.texts.Registered, err
-	case p.cfg.TellTaken:
-		_, err = p.core.Register(ctx, a)
-	default:
-		err = p.core.RegisterByMail(ctx, a, p.urls.Forgot)
+// create makes the account. Where addresses are verified it succeeds whether there
+// is an account with this one already or not.
+func (p *Pages) create(ctx context.Context, a auth.Registration) error {
+	if p.core.RequiresVerified() && !p.cfg.TellTaken {
+		return p.core.RegisterByMail(ctx, a, p.urls.Forgot)
 	}
-	return "info", p.texts.RegisterMailed, err
+	_, err := p.core.Register(ctx, a)
+	return err
 }
 
 // checkRegistration finds what is wrong with a form without asking the store.

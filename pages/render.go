@@ -34,11 +34,17 @@ type Page struct {
 	Logins  []auth.Login // on the page "sessions"
 	Status  int          // of the answer
 
-	// On the pages "verify", "confirm" and "undo", which mailed links open: whose
-	// account it is about, and the address that is to be verified, or that the
-	// account is to get.
+	// On the pages "reset", "verify", "confirm" and "undo", which mailed links open:
+	// whose account it is about, and (not on "reset") the address that is to be
+	// verified, or that the account is to get.
 	Subject auth.User
 	Address string
+
+	// FormUser is the value of the hidden field form_user, which ties the page's
+	// forms to the user who is logged in, or empty. See Core.SealForm of package auth.
+	// The name of the form is that of the page, so a page of your own can check it:
+	// Core.CheckForm(ctx, "account", r.PostFormValue("form_user")).
+	FormUser string
 
 	RequireVerified bool // as in auth.Config
 }
@@ -58,11 +64,14 @@ type URLs struct {
 
 // show answers with a page: 422 if there is something wrong with its form.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, f *Form) {
-	status := http.StatusOK
+	p.render(w, r, p.page(name, statusOf(f), f))
+}
+
+func statusOf(f *Form) int {
 	if f != nil && !f.valid() {
-		status = http.StatusUnprocessableEntity
+		return http.StatusUnprocessableEntity
 	}
-	p.render(w, r, p.page(name, status, f))
+	return http.StatusOK
 }
 
 // fail answers a request that is not in order.
@@ -89,7 +98,7 @@ func (p *Pages) page(name string, status int, f *Form) Page {
 		"reset": t.ResetTitle, "account": t.AccountTitle, "password": t.PasswordTitle,
 		"sessions": t.SessionsTitle, "refresh": t.RefreshTitle, "close": t.CloseTitle,
 		"verify": t.VerifyTitle, "resend": t.VerifyTitle,
-		"email": t.EmailTitle, "confirm": t.ConfirmTitle, "undo": t.UndoTitle,
+		"email": t.EmailTitle, "confirm": t.ConfirmTitle, "undo": t.UndoTitle, "switch": t.SwitchTitle,
 	}[name]
 	switch status {
 	case http.StatusBadRequest:
@@ -98,6 +107,8 @@ func (p *Pages) page(name string, status int, f *Form) Page {
 		title = t.NotFound
 	case http.StatusMethodNotAllowed:
 		title = t.MethodNotAllowed
+	case http.StatusUnsupportedMediaType:
+		title = t.NotAForm
 	case http.StatusRequestEntityTooLarge:
 		title = t.TooLarge
 	case http.StatusTooManyRequests:
@@ -121,9 +132,22 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page Page) {
 		p.core.Error(w, r, err)
 		return
 	}
+	if p.hasToken(r) {
+		user = nil // for whom the layout has a form, the one that logs out
+	}
 	// Messages are for the page that the user is about to see.
 	if page.User = user; r.Method != http.MethodHead && page.Name != "error" {
 		page.Flashes = p.core.Flashes(r.Context())
+	}
+	if user != nil {
+		page.FormUser = p.core.SealForm(r.Context(), page.Name)
+	}
+	if r.Context().Value(otherUser{}) != nil && user != nil {
+		page.Status = http.StatusConflict
+		page.Flashes = append(page.Flashes, auth.Flash{Category: "warning", Text: named(p.texts.OtherUser, user)})
+	}
+	if page.Form != nil && page.Form.once != "" { // now that it is known who is logged in
+		page.Form.Once = p.core.FormNonce(r.Context(), page.Form.once)
 	}
 	var body bytes.Buffer
 	if err := p.templates[page.Name].Execute(&body, page); err != nil {
@@ -132,6 +156,13 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page Page) {
 	}
 	w.WriteHeader(page.Status)
 	_, _ = body.WriteTo(w) // an error means that the client has gone
+}
+
+// Named returns a text with the user's name in place of {user}.
+func (p Page) Named(text string, user auth.User) string { return named(text, user) }
+
+func named(text string, user auth.User) string {
+	return strings.ReplaceAll(text, "{user}", shown(loginOf(user)))
 }
 
 // loadTemplates reads the templates, and executes each.
@@ -161,7 +192,7 @@ func (p *Pages) loadTemplates() error {
 	p.templates = map[string]*template.Template{}
 	for _, name := range []string{
 		"login", "register", "forgot", "reset", "verify", "resend", "account", "password", "email", "confirm", "undo",
-		"sessions", "close", "refresh", "error",
+		"sessions", "close", "refresh", "switch", "error",
 	} {
 		if p.templates[name], err = p.loadTemplate(layout, name); err != nil {
 			return err
@@ -247,20 +278,22 @@ func (p *Pages) try(name string) error {
 			return p.undoForm("")
 		case "close":
 			return p.closeForm(nil, sample)
+		case "switch":
+			return newForm(p.urls.Logout, p.texts.SwitchButton, nil)
 		}
 		return nil
 	}
 	bare := p.page(name, http.StatusOK, form())
 	full := p.page(name, http.StatusNotFound, form())
-	full.Flashes = []auth.Flash{{Category: "info", Text: "text"}}
+	full.Flashes, full.FormUser = []auth.Flash{{Category: "info", Text: "text"}}, "text"
 	if full.Form != nil {
-		full.Form.Error = "text"
+		full.Form.Error, full.Form.Once = "text", "text"
 		for _, field := range full.Form.Fields {
 			full.Form.refuse(field.Name, "text")
 		}
 	}
 	switch name {
-	case "verify", "confirm", "undo":
+	case "reset", "verify", "confirm", "undo":
 		bare.Subject, full.Subject, full.Address = sample, sample, "susan@example.org"
 	case "sessions":
 		full.Logins = []auth.Login{{ID: "1", Current: true, Remembered: true, Address: "192.0.2.1", UserAgent: "text"}, {ID: "2"}}
@@ -268,9 +301,9 @@ func (p *Pages) try(name string) error {
 	for _, page := range []Page{bare, full} {
 		var users []auth.User
 		switch name {
-		case "account", "password", "email", "confirm", "sessions", "close", "refresh":
+		case "account", "password", "email", "confirm", "sessions", "close", "refresh", "switch":
 			users = []auth.User{sample}
-		case "verify", "resend", "undo", "error":
+		case "forgot", "reset", "verify", "resend", "undo", "error":
 			users = []auth.User{sample, nil}
 		default:
 			users = []auth.User{nil}

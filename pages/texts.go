@@ -34,6 +34,7 @@ type Texts struct {
 	ConfirmTitle  string // Confirm Your New Email
 	UndoTitle     string // Change Your Email Back
 	CloseTitle    string // Close Account
+	SwitchTitle   string // You Are Already Logged In
 
 	// Buttons.
 	LoginButton    string // Log In
@@ -50,6 +51,7 @@ type Texts struct {
 	ConfirmButton  string // Use This Address
 	UndoButton     string // Change It Back
 	CloseButton    string // Close Account
+	SwitchButton   string // Log Out and Continue
 
 	// Labels of fields.
 	Login              string // Username or Email; or what Config.Identifiers of package auth leaves of it
@@ -81,6 +83,14 @@ type Texts struct {
 	EmailUnverified string // not verified
 	VerifyExplain   string // If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.
 
+	// Who is logged in, on pages that may be about another account. {user} is the
+	// account's username or, if it has none, its address. LoggedInAs and ResetExplain
+	// may be None.
+	LoggedInAs    string // You are logged in as {user}.
+	ResetExplain  string // The new password is for the account {user}. It will be logged out in all browsers.
+	SwitchExplain string // You are logged in as {user}. To use another account, log out first.
+	OtherUser     string // You are now logged in as {user}. This form was opened by another account. Nothing was changed.
+
 	// Links, and what comes before them. These may be None.
 	Home           string // Home
 	HaveAccount    string // Already have an account?
@@ -96,17 +106,19 @@ type Texts struct {
 	OtherEmailLink string // Use another address
 	UndoExplain    string // Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password.
 	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
+	StayLink       string // Stay logged in as {user}
 
 	// Messages on the next page, which may be None. Their categories are success
-	// (Registered, ResetDone, PasswordChanged, LoginEnded, OthersEnded, Verified,
+	// (Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded, OthersEnded, Verified,
 	// EmailChanged, EmailUndone, Closed), info (LoggedOut, ResetSent, RegisterMailed,
-	// VerifySent, EmailSent) and warning (InvalidToken; EmailTaken, too, if it is
+	// VerifySent, EmailSent, ResetUsed, VerifyUsed, EmailUsed, UndoUsed) and warning (InvalidToken; EmailTaken, too, if it is
 	// found out only after the link).
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
 	ResetSent       string // Check your email for instructions to reset your password.
 	InvalidToken    string // Invalid or expired token
 	ResetDone       string // Your password has been reset.
+	ResetOther      string // The password has been reset. You are still logged in to another account.
 	PasswordChanged string // Your password has been changed.
 	LoginEnded      string // The browser has been logged out.
 	OthersEnded     string // All other browsers have been logged out.
@@ -117,9 +129,21 @@ type Texts struct {
 	EmailChanged    string // Your email address has been changed.
 	EmailUndone     string // Your email address has been changed back. Please choose a new password.
 	Closed          string // Your account has been closed.
+	ResetUsed       string // This link has already been used. You can log in with your new password.
+	VerifyUsed      string // This link has already been used: your email address has been verified. You can log in.
+	EmailUsed       string // This link has already been used: your email address has been changed.
+	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
+
+	// LoginFailed is the one text for all logins that are refused. Another text for
+	// each reason would tell who has an account, so it must be true for all of them.
+	// By default it is: We could not log you in. Check both your username or email
+	// and your password. After several wrong tries, you may have to wait. (With
+	// RequireVerified of auth.Config:) If your account is new, first open the link
+	// that we mailed to you. (With a Mailer:) If that does not help, reset your
+	// password. "username or email" is what Identifiers of auth.Config leaves of it.
+	LoginFailed string
 
 	// What is wrong with a form, and with its fields.
-	LoginFailed      string // Invalid username, email or password; or what Config.Identifiers leaves of it
 	Problems         string // Please correct the following: (above the list)
 	Required         string // This field is required.
 	UsernameLength   string // The username must have {min} to {max} characters.
@@ -142,11 +166,25 @@ type Texts struct {
 	BadRequest       string // The form cannot be read
 	NotFound         string // Page not found
 	MethodNotAllowed string // This is not possible here
+	NotAForm         string // This page takes HTML forms only, and no files
+	FormBusy         string // This form is being processed. Reload the page in a moment
 	TooLarge         string // The form is too large
 	TooMany          string // Too many attempts. Please try again later
 }
 
-func defaultTexts(login auth.Identifiers) Texts {
+// loginFailed is LoginFailed by default; names are what people log in with.
+func loginFailed(names string, verify, mails bool) string {
+	text := "We could not log you in. Check both your " + names + " and your password. After several wrong tries, you may have to wait."
+	if verify {
+		text += " If your account is new, first open the link that we mailed to you."
+	}
+	if mails {
+		text += " If that does not help, reset your password."
+	}
+	return text
+}
+
+func defaultTexts(core *auth.Core, mails bool) Texts {
 	t := Texts{
 		Lang:          "en",
 		LoginTitle:    "Log In",
@@ -162,6 +200,7 @@ func defaultTexts(login auth.Identifiers) Texts {
 		ConfirmTitle:  "Confirm Your New Email",
 		UndoTitle:     "Change Your Email Back",
 		CloseTitle:    "Close Account",
+		SwitchTitle:   "You Are Already Logged In",
 
 		LoginButton:    "Log In",
 		RegisterButton: "Register",
@@ -177,6 +216,7 @@ func defaultTexts(login auth.Identifiers) Texts {
 		ConfirmButton:  "Use This Address",
 		UndoButton:     "Change It Back",
 		CloseButton:    "Close Account",
+		SwitchButton:   "Log Out and Continue",
 
 		Login:              "Username or Email",
 		Username:           "Username",
@@ -205,6 +245,11 @@ func defaultTexts(login auth.Identifiers) Texts {
 		EmailUnverified: "not verified",
 		VerifyExplain:   "If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.",
 
+		LoggedInAs:    "You are logged in as {user}.",
+		ResetExplain:  "The new password is for the account {user}. It will be logged out in all browsers.",
+		SwitchExplain: "You are logged in as {user}. To use another account, log out first.",
+		OtherUser:     "You are now logged in as {user}. This form was opened by another account. Nothing was changed.",
+
 		Home:           "Home",
 		HaveAccount:    "Already have an account?",
 		LoginLink:      "Log In",
@@ -219,12 +264,14 @@ func defaultTexts(login auth.Identifiers) Texts {
 		OtherEmailLink: "Use another address",
 		UndoExplain:    "Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password.",
 		CloseExplain:   "Nobody can log in to a closed account any more, and it cannot be opened again.",
+		StayLink:       "Stay logged in as {user}",
 
 		Registered:      "Your account has been created! You can now log in.",
 		LoggedOut:       "You have been logged out.",
 		ResetSent:       "Check your email for instructions to reset your password.",
 		InvalidToken:    "Invalid or expired token",
 		ResetDone:       "Your password has been reset.",
+		ResetOther:      "The password has been reset. You are still logged in to another account.",
 		PasswordChanged: "Your password has been changed.",
 		LoginEnded:      "The browser has been logged out.",
 		OthersEnded:     "All other browsers have been logged out.",
@@ -235,8 +282,11 @@ func defaultTexts(login auth.Identifiers) Texts {
 		EmailChanged:    "Your email address has been changed.",
 		EmailUndone:     "Your email address has been changed back. Please choose a new password.",
 		Closed:          "Your account has been closed.",
+		ResetUsed:       "This link has already been used. You can log in with your new password.",
+		VerifyUsed:      "This link has already been used: your email address has been verified. You can log in.",
+		EmailUsed:       "This link has already been used: your email address has been changed.",
+		UndoUsed:        "This link has already been used: your email address has been changed back. Ask for a link that sets a new password.",
 
-		LoginFailed:      "Invalid username, email or password",
 		Problems:         "Please correct the following:",
 		Required:         "This field is required.",
 		UsernameLength:   "The username must have {min} to {max} characters.",
@@ -258,15 +308,19 @@ func defaultTexts(login auth.Identifiers) Texts {
 		BadRequest:       "The form cannot be read",
 		NotFound:         "Page not found",
 		MethodNotAllowed: "This is not possible here",
+		NotAForm:         "This page takes HTML forms only, and no files",
+		FormBusy:         "This form is being processed. Reload the page in a moment",
 		TooLarge:         "The form is too large",
 		TooMany:          "Too many attempts. Please try again later",
 	}
-	switch login {
+	names := "username or email"
+	switch core.Identifiers() {
 	case auth.UsernameOnly:
-		t.Login, t.LoginFailed = "Username", "Invalid username or password"
+		t.Login, names = "Username", "username"
 	case auth.EmailOnly:
-		t.Login, t.LoginFailed = "Email", "Invalid email or password"
+		t.Login, names = "Email", "email"
 	}
+	t.LoginFailed = loginFailed(names, core.RequiresVerified(), mails)
 	return t
 }
 
@@ -275,10 +329,12 @@ func defaultTexts(login auth.Identifiers) Texts {
 func (t Texts) or(defaults Texts) (Texts, error) {
 	optional := []string{
 		"Optional", "Home", "HaveAccount", "LoginLink", "NoAccount", "RegisterLink", "ForgotLink", "ForgotExplain",
-		"Registered", "LoggedOut", "ResetSent", "InvalidToken", "ResetDone", "PasswordChanged",
+		"Registered", "LoggedOut", "ResetSent", "InvalidToken", "ResetDone", "ResetOther", "PasswordChanged",
+		"LoggedInAs", "ResetExplain", "StayLink",
 		"SessionsExplain", "LoginEnded", "OthersEnded",
 		"ResendLink", "ResendExplain", "EmailExplain", "ConfirmExplain", "OtherEmailLink", "UndoExplain", "CloseExplain",
 		"RegisterMailed", "VerifySent", "Verified", "EmailSent", "EmailChanged", "EmailUndone", "Closed",
+		"ResetUsed", "VerifyUsed", "EmailUsed", "UndoUsed",
 	}
 	texts, others := reflect.ValueOf(&t).Elem(), reflect.ValueOf(defaults)
 	for i := range texts.NumField() {

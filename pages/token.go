@@ -18,6 +18,7 @@ import (
 type mailedLink struct {
 	page   string // the page's URL
 	failed string // where to go if the token is no good
+	used   string // what to say if it has worked already
 	cookie string
 	kept   time.Duration // how long it stays in the cookie; after that the link can be opened again
 	check  func(ctx context.Context, token string) error
@@ -31,18 +32,32 @@ const keepToken = time.Hour
 // any page on the web can open a link.
 func (p *Pages) opened(link mailedLink, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		if !query.Has("token") {
+		if !p.hasToken(r) {
 			next(w, r)
 			return
 		}
-		token := query.Get("token")
+		token := r.URL.Query().Get("token")
 		if err := link.check(r.Context(), token); err != nil {
 			p.tokenFailed(w, r, link, err, false)
 			return
 		}
 		p.setToken(w, link, token)
 		auth.Next{}.Redirect(w, link.page)
+	}
+}
+
+// linked is the route of a page that a mailed link opens. Its forms are never
+// sent to a URL with a token: a form that is shown again would be at that URL.
+func (p *Pages) linked(link mailedLink, get, post http.Handler) route {
+	return route{
+		get: p.opened(link, get.ServeHTTP),
+		post: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if p.hasToken(r) {
+				p.tokenFailed(w, r, link, auth.ErrInvalidToken, false)
+				return
+			}
+			post.ServeHTTP(w, r)
+		}),
 	}
 }
 
@@ -65,12 +80,25 @@ func (p *Pages) setToken(w http.ResponseWriter, link mailedLink, token string) {
 	http.SetCookie(w, &cookie)
 }
 
-// tokenFailed answers alike whatever is wrong with a token. The cookie is removed
-// if it is the one with that token.
+// tokenFailed answers alike whatever is wrong with a token, unless it has worked
+// already: whoever has it got it from the mailbox. ours says that it is the one in the
+// cookie, which is removed then, and not one in the query.
 func (p *Pages) tokenFailed(w http.ResponseWriter, r *http.Request, link mailedLink, err error, ours bool) {
-	text := p.texts.InvalidToken
+	category, text := "warning", p.texts.InvalidToken
 	switch {
 	case errors.Is(err, auth.ErrInvalidToken):
+		token := r.URL.Query().Get("token")
+		if ours {
+			token = p.tokenOf(r, link)
+		}
+		used, err := p.core.TokenUsed(r.Context(), token)
+		if err != nil {
+			p.error(w, r, err)
+			return
+		}
+		if used {
+			category, text = "info", link.used
+		}
 	case errors.Is(err, auth.ErrEmailTaken): // since the mail went out; who has the mailbox may know
 		text = p.texts.EmailTaken
 	default:
@@ -80,7 +108,7 @@ func (p *Pages) tokenFailed(w http.ResponseWriter, r *http.Request, link mailedL
 	if _, err := r.Cookie(p.core.Cookie(link.cookie).Name); ours && err == nil {
 		p.setToken(w, link, "")
 	}
-	p.flash(w, r, "warning", text, link.failed)
+	p.flash(w, r, category, text, link.failed)
 }
 
 // proofOf ties a form to its token. The cookie can be replaced while the form is

@@ -11,7 +11,7 @@ import (
 
 func (p *Pages) verifyLink() mailedLink {
 	return mailedLink{
-		page: p.urls.Verify, failed: p.urls.Verify, cookie: "verify", kept: keepToken,
+		page: p.urls.Verify, failed: p.urls.Verify, used: p.texts.VerifyUsed, cookie: "verify", kept: keepToken,
 		check: func(ctx context.Context, token string) error {
 			_, err := p.core.CheckVerifyToken(ctx, token)
 			return err
@@ -21,7 +21,7 @@ func (p *Pages) verifyLink() mailedLink {
 
 func (p *Pages) verifyForm(token string, next auth.Next) *Form {
 	f := newForm(p.urls.Verify, p.texts.VerifyButton, nil)
-	f.Proof, f.Next = proofOf(token), next.String()
+	f.Proof, f.Next, f.once = proofOf(token), next.String(), "verify"
 	return f
 }
 
@@ -54,21 +54,24 @@ func (p *Pages) verify(w http.ResponseWriter, r *http.Request) {
 		p.resend(w, r)
 		return
 	}
+	p.once(w, r, "verify", "success", p.texts.Verified, p.verifyOnce)
+}
+
+func (p *Pages) verifyOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
 	link, next := p.verifyLink(), nextOf(r)
 	token, ok := p.postedToken(w, r, link)
 	if !ok {
-		return
+		return "", false
 	}
 	if _, err := p.core.VerifyEmail(r.Context(), token); err != nil {
 		p.tokenFailed(w, r, link, err, true)
-		return
+		return "", false
 	}
 	p.setToken(w, link, "")
-	target := next.AddTo(p.urls.Login)
 	if _, err := p.core.User(r.Context()); err == nil {
-		target = cmp.Or(p.core.TakeNext(r).String(), p.cfg.Home)
+		return cmp.Or(p.core.TakeNext(r).String(), p.cfg.Home), true
 	}
-	p.flash(w, r, "success", p.texts.Verified, target)
+	return next.AddTo(p.urls.Login), true
 }
 
 func (p *Pages) resendForm(values url.Values, next auth.Next) *Form {

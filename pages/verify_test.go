@@ -17,7 +17,13 @@ import (
 
 func requireVerified(a *auth.Config, _ *pages.Config) { a.RequireVerified = true }
 
-const invalidToken = "Invalid or expired token"
+const (
+	invalidToken = "Invalid or expired token"
+	resetUsed    = "This link has already been used. You can log in with your new password."
+	verifyUsed   = "This link has already been used: your email address has been verified. You can log in."
+	emailUsed    = "This link has already been used: your email address has been changed."
+	undoUsed     = "This link has already been used: your email address has been changed back. Ask for a link that sets a new password."
+)
 
 // register posts a registration of name.
 func (c *client) register(name string, more ...string) response {
@@ -92,7 +98,8 @@ func TestVerify(t *testing.T) {
 	_, token, _ := strings.Cut(mailed, "/verify-email?token=")
 
 	// Nobody is let in before, and nobody learns that the password is right.
-	const failed = "Invalid username, email or password"
+	const failed = "We could not log you in. Check both your username or email and your password. After several wrong tries, you may have to wait. " +
+		"If your account is new, first open the link that we mailed to you. If that does not help, reset your password."
 	wantErrors(t, c.post("/login", "login", "anna", "password", good), map[string]string{"login": failed, "password": failed})
 
 	// Whoever opens the link first changes nothing.
@@ -136,7 +143,7 @@ func TestVerify(t *testing.T) {
 
 	// Once is enough.
 	wantRedirect(t, late.send(lateForm), "/verify-email")
-	late.flashed("/verify-email", "warning: "+invalidToken)
+	late.flashed("/verify-email", "info: "+verifyUsed)
 	wantRedirect(t, s.client().get(mailed), "/verify-email")
 	if got := s.kinds(); got != "verify anna@example.com" {
 		t.Errorf("the mails are %s", got)

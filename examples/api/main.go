@@ -62,9 +62,9 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 	}
 	mux.Handle("/", ready)
 	mux.Handle("GET /{$}", http.RedirectHandler("/account", http.StatusSeeOther))
-	handle("POST /api/tokens", manager.RequireFresh(15*time.Minute), a.newToken)
+	handle("POST /api/tokens", manager.RequireFresh(15*time.Minute), forms(a.newToken))
 	handle("GET /api/notes", manager.RequireScope("notes:read"), a.list)
-	handle("POST /api/notes", manager.RequireScope("notes:write"), a.add)
+	handle("POST /api/notes", manager.RequireScope("notes:write"), forms(a.add))
 	handle("GET /events", manager.RequireScope("notes:read"), a.events)
 	return http.MaxBytesHandler(manager.LoadAndSave(mux), 64<<10), nil
 }
@@ -73,15 +73,16 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 // that brings a token is never fresh.
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure
-	name := r.PostFormValue("name")
-	scopes := known(r.PostForm["scope"])
+	if err := a.manager.Core().CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
+		a.manager.Error(w, r, err) // another user opened the form
+		return
+	}
+	name, scopes := r.PostForm.Get("name"), known(r.PostForm["scope"])
 	if !isText(name) || len(scopes) == 0 {
 		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": "a token has a name, and scopes"})
 		return
 	}
-	token, made, err := a.manager.NewAPIToken(r.Context(), user, auth.APIToken{
-		Name: name, Scopes: scopes, Expires: time.Now().AddDate(0, 3, 0),
-	})
+	token, made, err := a.manager.NewAPIToken(r.Context(), user, auth.APIToken{Name: name, Scopes: scopes, Expires: time.Now().AddDate(0, 3, 0)})
 	if err != nil {
 		a.manager.Error(w, r, err)
 		return

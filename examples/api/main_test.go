@@ -247,6 +247,34 @@ func TestTokenForm(t *testing.T) {
 	}
 }
 
+// TestTokenFormOfAnother: a form that susan opened makes no token for anna, who has
+// logged in since.
+func TestTokenFormOfAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	susan, anna := s.browser("susan", ""), s.browser("anna", "")
+	_, after, _ := strings.Cut(susan.get(http.StatusOK, "/account").body, `name="form_user" value="`)
+	seal, _, _ := strings.Cut(after, `"`)
+	form := url.Values{"name": {"x"}, "scope": {read}, "form_user": {seal}}
+	if r := anna.post(http.StatusConflict, "/api/tokens", form); strings.Contains(r.body, "token") {
+		t.Errorf("made %s", r.body)
+	}
+	susan.post(http.StatusCreated, "/api/tokens", form)
+}
+
+// TestOtherTypes: what is no form is not taken for one without fields.
+func TestOtherTypes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	susan := s.browser("susan", "")
+	for _, kind := range []string{"application/json", "text/plain", "x", ""} {
+		form := url.Values{"name": {"x"}, "scope": {read}, "text": {"x"}}
+		susan.ask(http.StatusUnsupportedMediaType, http.MethodPost, "/api/tokens", form, "Content-Type", kind)
+		susan.ask(http.StatusUnsupportedMediaType, http.MethodPost, "/api/notes", form, "Content-Type", kind)
+	}
+	susan.wantNotes()
+}
+
 // TestNotFresh: who is only remembered shows the password before a token is
 // made.
 func TestNotFresh(t *testing.T) {

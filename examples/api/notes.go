@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,6 +70,19 @@ func isText(s string) bool {
 // known returns those scopes that this application has.
 func known(scopes []string) []string {
 	return slices.DeleteFunc([]string{"notes:read", "notes:write"}, func(s string) bool { return !slices.Contains(scopes, s) })
+}
+
+// forms lets only forms through to next, which would read anything else as an empty
+// one.
+func forms(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+		case kind == "application/x-www-form-urlencoded", kind == "multipart/form-data", r.ContentLength == 0:
+			next(w, r)
+		default:
+			answer(w, http.StatusUnsupportedMediaType, map[string]string{"error": "this takes forms, application/x-www-form-urlencoded"})
+		}
+	}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -441,7 +441,7 @@ func (c *client) wantDone(a answer, location string) {
 // wantRefused fails unless the answer is a login page that lets nobody in.
 func (c *client) wantRefused(a answer) {
 	c.t.Helper()
-	if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "Invalid username, email or password") {
+	if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "We could not log you in.") {
 		c.t.Errorf("%s: %v", c.name, a)
 	}
 }

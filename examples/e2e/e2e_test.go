@@ -85,7 +85,7 @@ func testWrongPassword(t *testing.T, open func() *tab) {
 	b.register("walter")
 	b.open("/profile?tab=1", "/login?next=%2Fprofile%3Ftab%3D1")
 	b.submit("/login", 422, "login", "walter", "password", "a wrong password")
-	b.wantText("Invalid username, email or password")
+	b.wantText("We could not log you in.")
 	b.wantFocus("login") // the first field that may be wrong
 	b.wantValue("login", "walter")
 	b.wantValue("password", "")
@@ -128,7 +128,7 @@ func testReset(t *testing.T, open func() *tab) {
 	b.wantUser("")
 	other.wantUser("")
 	b.open(strings.TrimPrefix(link, b.site.url), "/forgot-password")
-	b.wantText("Invalid or expired token")
+	b.wantText("This link has already been used.")
 	b.login("rosa", fresh)
 }
 
@@ -142,7 +142,7 @@ func testAddresses(t *testing.T, open func() *tab) {
 	b.submit("/login", 200, "username", "vera", "email", "vera@example.com", "password", good, "confirm_password", good)
 	b.wantText("Check your email to finish your registration.", "Send the verification email again")
 	b.submit("/login", 422, "login", "vera", "password", good)
-	b.wantText("Invalid username, email or password")
+	b.wantText("We could not log you in.")
 
 	b.arrive("/verify-email", 200, chromedp.Click(chromedp.CSS(`a[href="/verify-email"]`)))
 	b.wantFocus("email")

@@ -226,9 +226,11 @@ func TestMalformedForm(t *testing.T) {
 			t.Errorf("logged in by %s", body)
 		}
 	}
-	r := c.request(http.MethodPost, "/login", credentials("susan", "cat"), "Content-Type", "application/json")
-	wantStatus(t, c.do(r), http.StatusOK)
-	r = c.request(http.MethodPost, "/login", credentials("susan", "cat"), "Content-Type", "a/b; c=\"")
+	for _, kind := range []string{"application/json", "text/plain", "multipart/form-data; boundary=x", ""} {
+		r := c.request(http.MethodPost, "/login", credentials("susan", "cat"), "Content-Type", kind)
+		wantStatus(t, c.do(r), http.StatusUnsupportedMediaType)
+	}
+	r := c.request(http.MethodPost, "/login", credentials("susan", "cat"), "Content-Type", "a/b; c=\"")
 	wantStatus(t, c.do(r), http.StatusBadRequest)
 	if c.loggedIn() {
 		t.Error("logged in by something that is no form")

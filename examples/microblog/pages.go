@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -125,6 +126,11 @@ func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form, bool) {
 		} else {
 			http.Error(w, "the form cannot be read", http.StatusBadRequest)
 		}
+		return form{}, false
+	}
+	// Anything else would be read as an empty form.
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" && r.ContentLength != 0 {
+		http.Error(w, "this is not a form", http.StatusUnsupportedMediaType)
 		return form{}, false
 	}
 	for _, name := range []string{"username", "email"} {

@@ -47,15 +47,17 @@ func TestLogin(t *testing.T) {
 		c.wantUser("susan")
 		wantText(t, c.get("/profile"), "<title>Profile", "susan@example.com")
 		wantText(t, c.get("/settings"), "<title>Settings")
-		for _, page := range []string{"/login", "/register", "/forgot-password"} { // nothing to do there
+		for _, page := range []string{"/login", "/register"} { // nothing to do there
 			wantRedirect(t, c.get(page), "/")
+			wantRedirect(t, c.get(page+"?next=%2Fprofile"), "/profile")
 		}
+		wantText(t, c.get("/forgot-password"), "You are logged in as susan.")
 	}
 	for _, login := range []string{"susan", "susan@example.com", "nobody", "nobody@example.com"} {
 		c := s.client()
 		page := c.login(login, "a wrong password")
 		wantStatus(t, page, http.StatusUnprocessableEntity)
-		wantText(t, page, "Invalid username, email or password")
+		wantText(t, page, "We could not log you in.")
 		wantNoText(t, page, "a wrong password")
 		wantField(t, page, "login", login)
 		wantField(t, page, "password", "")

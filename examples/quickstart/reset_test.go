@@ -59,9 +59,11 @@ func TestReset(t *testing.T) {
 
 	// The second use, of the link, of the form, and of a form that was open.
 	again := s.client()
-	again.wantInvalid(again.open(link))
+	wantRedirect(t, again.open(link), "/forgot-password")
+	wantText(t, again.get("/forgot-password"), "This link has already been used.")
 	again.wantInvalid(again.reset("a third sentence"))
-	late.wantInvalid(late.reset("a third sentence"))
+	wantRedirect(t, late.reset("a third sentence"), "/forgot-password")
+	wantText(t, late.get("/forgot-password"), "This link has already been used.")
 	wantRedirect(t, s.client().login("susan", fresh), "/")
 	wantStatus(t, s.client().login("susan", "a third sentence"), http.StatusUnprocessableEntity)
 }

@@ -73,7 +73,7 @@ func TestVerify(t *testing.T) {
 	// Until then the right password is as good as a wrong one.
 	refused := s.client().login("susan", good)
 	wantStatus(t, refused, http.StatusUnprocessableEntity)
-	wantText(t, refused, "Invalid username, email or password")
+	wantText(t, refused, "We could not log you in.")
 	alike(t, refused, s.client().login("susan", "a wrong password"))
 
 	s.client().openPage(link, "/verify-email") // as scanners do
@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	c.wantUser("susan")
 
 	wantRedirect(t, late.post("/verify-email"), "/verify-email") // once
-	wantText(t, late.get("/verify-email"), "Invalid or expired token")
+	wantText(t, late.get("/verify-email"), "This link has already been used")
 	wantRedirect(t, late.open(link), "/verify-email")
 }
 

@@ -1,0 +1,52 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+)
+
+// ErrOtherUser says that a form was opened by another user than the one who is
+// logged in now. Core.Error answers it with 409 Conflict.
+var ErrOtherUser = errors.New("auth: another user opened this form")
+
+// SealForm returns the value of a hidden field that ties a form to the user who
+// is logged in. The field protects against this order of events: a user opens a
+// form, somebody else logs in in another tab of the same browser, and the form
+// is submitted. It would change the second user's account. CheckForm finds that
+// out.
+//
+// form is your name for the form; the value is good for no other form. The value
+// is a keyed hash: it does not show who the user is, and it is the same each
+// time. SealForm returns "" if nobody is logged in or the user cannot be loaded.
+func (c *Core) SealForm(ctx context.Context, form string) string {
+	user, err := c.User(ctx)
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(c.secrets.sign(purposeForm, formOf(form, user)))
+}
+
+// CheckForm returns ErrOtherUser if seal, the value that the form was sent with,
+// is not the one that SealForm makes for the user who is logged in now. An empty
+// seal passes, because programs send the fields of a form without having opened
+// it. The other errors are those of User.
+func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
+	if seal == "" {
+		return nil
+	}
+	user, err := c.User(ctx)
+	if err != nil {
+		return err
+	}
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(seal)
+	if err != nil || !c.secrets.verify(purposeForm, formOf(form, user), mac) {
+		return ErrOtherUser
+	}
+	return nil
+}
+
+// formOf is what the seal of a user's form is a hash of.
+func formOf(form string, user User) []byte {
+	return appendText(appendText(nil, form), user.AuthAccount().ID)
+}

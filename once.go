@@ -1,0 +1,288 @@
+package auth
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/url"
+	"time"
+)
+
+// This file is about forms that a browser sends twice: the user clicks twice, or
+// goes back and sends the form again. Such a form carries a nonce, which is sealed
+// and has in it
+//
+//	version  1 byte
+//	expires  8 bytes, Unix milliseconds
+//	marks    48 bytes: which browser the form was shown in
+//	form     the rest: its name
+//
+// The first submission stores a record under the nonce's hash:
+//
+//	version  1 byte
+//	worker   text (see formatVersion): the Core that is at work; empty once it is done
+//	claimed  varint: when the work began, in Unix milliseconds
+//	mac      text: a keyed hash of the fields
+//	marks    48 bytes: what the browser is known by after the work
+//	outcome  the rest: what the work came to
+//
+// The nonce itself goes into the mac and is not stored. So nobody can test guesses
+// of a password against the record, not even with Config.Secrets.
+const (
+	kindForm = "form"
+
+	nonceVersion = 1
+	nonceHeader  = 1 + 8 + 3*markLength
+	nonceFor     = 10 * time.Minute
+	maxNonce     = 1024 // of text
+
+	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
+	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
+)
+
+// ErrFormBusy says that another process is still at work on the same submission of
+// a form: see FormOnce (409).
+var ErrFormBusy = errors.New("auth: this form is being processed by another request")
+
+// FormNonce returns a nonce for FormOnce, to be put into a hidden field of the form
+// with this name. It is good for 10 minutes, for this form, and in this browser if
+// the browser has a cookie of a session or is known by an earlier login. The page
+// must not be cached: every form that is shown needs a nonce of its own.
+func (c *Core) FormNonce(ctx context.Context, form string) string {
+	data := binary.BigEndian.AppendUint64([]byte{nonceVersion}, uint64(c.cfg.Now().Add(nonceFor).UnixMilli()))
+	return c.secrets.seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
+}
+
+// FormOnce runs do for a submission of a form, but not for its repetition: if do
+// has succeeded before for the same nonce, the same form and the same fields, its
+// outcome is returned once more, and repeated is true. The outcome is any text that
+// lets the handler show the same page again, such as the URL that it redirects to.
+// fields are those that were posted, without the nonce.
+//
+// If do fails, its error is returned, nothing is kept, and the form can be sent
+// again. A nonce that is missing, expired, forged, of another form or browser, or
+// that came with other fields before, does not matter: do runs, and nothing is kept.
+//
+// Of two submissions at the same time the second waits for the first, if one process
+// serves both; otherwise it gets ErrFormBusy. With a nonce do goes on after the
+// client has hung up, for at most 30 seconds: a browser whose user clicks twice drops
+// the first request. Other errors are ErrBusy if more than 64 repetitions wait, the
+// context's, and a failure of the store.
+//
+// A repetition proves nothing, so do not log anybody in by its outcome.
+func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Values, do func(context.Context) (outcome string, err error)) (outcome string, repeated bool, err error) {
+	shown, expires, good := c.openNonce(form, nonce)
+	if !good {
+		outcome, err = do(ctx)
+		return outcome, false, err
+	}
+	s := submission{record: Record{Kind: kindForm, Key: tokenKey(nonce), Version: randomVersion(), Expires: expires}}
+	leave, err := c.turns.take(ctx, s.record.Key)
+	if err != nil {
+		return "", false, err
+	}
+	defer leave()
+	signed := append(appendText(nil, nonce), fields.Encode()...)
+	s.mac = c.secrets.sign(purposeFields, signed)
+	switch first, err := c.firstOf(ctx, &s, shown); {
+	case err != nil:
+		return "", false, err
+	case first == nil:
+		outcome, err = c.doForm(ctx, s, do)
+		return outcome, false, err
+	case !c.secrets.verify(purposeFields, signed, first.mac):
+		outcome, err = do(ctx)
+		return outcome, false, err
+	case first.worker == "":
+		return first.outcome, true, nil
+	}
+	return "", false, ErrFormBusy
+}
+
+// A submission is the record of one, read.
+type submission struct {
+	record  Record
+	worker  string
+	claimed time.Time
+	mac     []byte
+	marks   marks // zero before the work is done
+	outcome string
+}
+
+func (s *submission) encode() {
+	b := binary.AppendVarint(appendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
+	s.record.Data = append(s.marks.appendTo(appendText(b, s.mac)), s.outcome...)
+}
+
+// decodeSubmission returns a submission with a mac that fits nothing if the record
+// is damaged.
+func decodeSubmission(record Record) submission {
+	r := reader{rest: string(record.Data), ok: true}
+	if r.byte() != formatVersion {
+		return submission{record: record}
+	}
+	s := submission{record: record, worker: r.text(), claimed: time.UnixMilli(r.varint()), mac: []byte(r.text())}
+	if !r.ok || len(r.rest) < len(s.marks)*markLength {
+		return submission{record: record}
+	}
+	s.outcome = s.marks.read(r.rest)
+	return s
+}
+
+// firstOf returns the submission that s repeats, or nil if there is none, and s is
+// claimed. In another browser it returns one that fits no fields. The browser is the
+// same, too, if it is known by what the answer to the first submission has set.
+func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submission, error) {
+	now := c.marks(ctx)
+	if shown.fit(now) {
+		return c.claimForm(ctx, s)
+	}
+	record, err := c.records.GetRecord(c.inner(ctx), kindForm, s.record.Key)
+	if unlessNotFound(err) != nil {
+		return nil, err
+	}
+	if found := decodeSubmission(record); found.marks != (marks{}) && found.marks.fit(now) {
+		return &found, nil
+	}
+	return &submission{}, nil
+}
+
+// claimForm stores the record of a submission whose work begins now. If there is
+// one already it returns that, unless nobody is at work on it any more: its process
+// has died, or it is this one, which holds the turn, and could not free the claim.
+func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission, err error) {
+	ctx, cancel := detach(c.inner(ctx))
+	defer cancel()
+	s.worker, s.claimed = c.instance, c.cfg.Now()
+	s.encode()
+	for range maxConflicts {
+		err := c.records.InsertRecord(ctx, s.record)
+		if !errors.Is(err, ErrRecordExists) {
+			return nil, err
+		}
+		record, err := c.records.GetRecord(ctx, kindForm, s.record.Key)
+		if errors.Is(err, ErrRecordNotFound) { // the first submission failed this moment
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		found := decodeSubmission(record)
+		if found.worker == "" || found.worker != c.instance && s.claimed.Sub(found.claimed).Abs() < formDied {
+			return &found, nil
+		}
+		s.record.Version = record.Version
+		err = c.records.UpdateRecord(ctx, s.record)
+		s.record.Version++
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
+			return nil, err
+		}
+	}
+	return nil, ErrFormBusy
+}
+
+// doForm does the work of a submission that has been claimed, and stores what it
+// came to. If it fails, or panics, the nonce is as good as before.
+func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context) (string, error)) (outcome string, err error) {
+	done := false
+	defer func() {
+		inner, cancel := detach(c.inner(ctx))
+		defer cancel()
+		var failed error
+		if done {
+			s.worker, s.marks, s.outcome = "", c.marks(ctx), outcome
+			s.encode()
+			failed = unlessNotFound(c.records.UpdateRecord(inner, s.record)) // it may have expired
+		} else {
+			failed = take(inner, c.records, kindForm, s.record.Key)
+		}
+		if failed != nil { // for a minute other processes take the form to be busy
+			c.event(ctx, Event{Kind: EventStoreFailed, Err: failed})
+		}
+	}()
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTimeout)
+	defer cancel()
+	outcome, err = do(work)
+	done = err == nil
+	return outcome, err
+}
+
+// openNonce returns which browser a nonce was made for, when it expires, and whether
+// it is good for this form.
+func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, good bool) {
+	if nonce == "" || len(nonce) > maxNonce {
+		return shown, expires, false
+	}
+	data, ok := c.secrets.open(purposeNonce, nonce)
+	if !ok || len(data) < nonceHeader || data[0] != nonceVersion || string(data[nonceHeader:]) != form {
+		return shown, expires, false
+	}
+	expires = time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
+	shown.read(string(data[9:]))
+	return shown, expires, c.cfg.Now().Before(expires)
+}
+
+// marks name a browser by what it has of ours: its login, its visitor's session,
+// and what it is known by since an earlier login. They are hashes, and zero for what
+// it does not have. Other cookies do not count: a form uses up its own.
+type marks [3][markLength]byte
+
+const markLength = 16
+
+func (m marks) appendTo(b []byte) []byte {
+	for i := range m {
+		b = append(b, m[i][:]...)
+	}
+	return b
+}
+
+// read reads marks from the beginning of a text, and returns the rest.
+func (m *marks) read(text string) (rest string) {
+	for i := range m {
+		text = text[copy(m[i][:], text):]
+	}
+	return text
+}
+
+// marks returns those of the browser that makes the request, with what its answer
+// changes of them.
+func (c *Core) marks(ctx context.Context) (m marks) {
+	s := c.stateOf(ctx)
+	if s == nil {
+		return m
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.varies = true
+	switch {
+	case s.cur.isLogin():
+		copy(m[0][:], tokenKey(s.cur.header.loginID))
+	case s.cur != nil:
+		copy(m[1][:], s.cur.key)
+	}
+	browser, _, _ := s.browser()
+	if set, ok := s.cookie[c.cookies.browser]; ok {
+		if data, ok := c.secrets.open(purposeBrowser, set.value); ok {
+			browser = data[9 : 9+browserID]
+		}
+	}
+	if browser != nil {
+		copy(m[2][:], tokenKey(string(browser)))
+	}
+	return m
+}
+
+// fit reports whether a form that was shown to a browser with the marks m is sent
+// by one with the marks now. The first kind of mark that both have decides. A
+// browser that had none when the form was shown may be any.
+func (m marks) fit(now marks) bool {
+	none, bound := [markLength]byte{}, false
+	for i := range m {
+		if m[i] == none {
+			continue
+		}
+		if bound = true; now[i] != none {
+			return m[i] == now[i]
+		}
+	}
+	return !bound
+}

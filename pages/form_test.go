@@ -1,0 +1,231 @@
+package pages_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+)
+
+// A posting is a form that can be sent.
+type posting struct {
+	client *client
+	path   string
+	fields []string // names and values
+	leads  string   // where it leads if it is read
+}
+
+// postings are all forms that the pages take. Each makes a new site.
+func postings(t *testing.T) map[string]func() (*site, posting) {
+	open := func(of func(s *site) posting) func() (*site, posting) {
+		return func() (*site, posting) {
+			s := newSite(t, nil)
+			return s, of(s)
+		}
+	}
+	// opened returns the form of the page that a mailed link leads to.
+	opened := func(c *client, link, leads string, fields ...string) posting {
+		page := c.get(link).location
+		return posting{c, page, append(fields, hidden(t, c.get(page))...), leads}
+	}
+	return map[string]func() (*site, posting){
+		"register": open(func(s *site) posting {
+			return posting{s.client(), "/register", registration("anna", good), "/login"}
+		}),
+		"log in": open(func(s *site) posting {
+			return posting{s.client(), "/login", []string{"login", "susan", "password", good, "remember_me", "y", "next", "/mine"}, "/mine"}
+		}),
+		"log out": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/logout", []string{"x", "y"}, "/"}
+		}),
+		"forgot": open(func(s *site) posting {
+			return posting{s.client(), "/forgot-password", []string{"email", "susan@example.com"}, "/login"}
+		}),
+		"reset": open(func(s *site) posting {
+			return opened(s.client(), s.link("susan@example.com"), "/login", "password", other, "confirm_password", other)
+		}),
+		"send the verification again": open(func(s *site) posting {
+			return posting{s.client(), "/verify-email", []string{"email", "susan@example.com"}, "/verify-email"}
+		}),
+		"verify": open(func(s *site) posting {
+			wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+			return opened(s.client(), s.mailed(auth.MailVerify, "susan@example.com"), "/login")
+		}),
+		"change the password": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/account/password", []string{"current_password", good, "password", other, "confirm_password", other}, "/account"}
+		}),
+		"change the address": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/account/email", []string{"email", "new@example.com"}, "/account"}
+		}),
+		"confirm the address": open(func(s *site) posting {
+			c := s.user("susan", good)
+			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+			return opened(c, s.mailed(auth.MailNewAddress, "new@example.com"), "/account")
+		}),
+		"change the address back": open(func(s *site) posting {
+			s.update("susan", verified)
+			c := s.user("susan", good)
+			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+			wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
+			wantRedirect(t, c.press("/account/email"), "/account")
+			return opened(s.client(), s.mailed(auth.MailAddressChanged, "susan@example.com"), "/reset-password")
+		}),
+		"end other logins": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/account/sessions", []string{"others", "1"}, "/account/sessions"}
+		}),
+		"close the account": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/account/close", []string{"current_password", good, "confirm", "y"}, "/"}
+		}),
+		"confirm the password": open(func(s *site) posting {
+			return posting{s.user("susan", good), "/refresh", []string{"password", good, "next", "/mine"}, "/mine"}
+		}),
+	}
+}
+
+// registration is the form of name.
+func registration(name, password string) []string {
+	return []string{"username", name, "email", name + "@example.com", "password", password, "confirm_password", password}
+}
+
+// hidden returns the hidden fields of a page's form, and their values.
+func hidden(t *testing.T, page response) []string {
+	t.Helper()
+	wantStatus(t, page, http.StatusOK)
+	var fields []string
+	for _, input := range all(only(t, parse(t, page), tag("main")), with("type", "hidden")) {
+		fields = append(fields, attr(input, "name"), attr(input, "value"))
+	}
+	return fields
+}
+
+// inParts returns a form as multipart/form-data, with a file of that name if file is
+// not empty.
+func inParts(t *testing.T, fields []string, file string) (kind, body string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for i := 0; i < len(fields); i += 2 {
+		check(t, w.WriteField(fields[i], fields[i+1]))
+	}
+	if file != "" {
+		part, err := w.CreateFormFile("photo", file)
+		check(t, err)
+		_, err = part.Write([]byte("text"))
+		check(t, err)
+	}
+	check(t, w.Close())
+	return w.FormDataContentType(), b.String()
+}
+
+func encoded(fields []string) string {
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return form.Encode()
+}
+
+// TestContentTypes: every form is read as multipart/form-data, too. What is no form
+// is refused with 415, changes nothing, and is not taken for an empty form.
+func TestContentTypes(t *testing.T) {
+	t.Parallel()
+	for what, open := range postings(t) {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s, p := open()
+			sent := len(s.mails)
+			multi, parts := inParts(t, p.fields, "")
+			withFile, partsAndFile := inParts(t, p.fields, "me.png")
+			var zipped strings.Builder
+			zip := gzip.NewWriter(&zipped)
+			_, err := zip.Write([]byte(encoded(p.fields)))
+			check(t, err)
+			check(t, zip.Close())
+			for _, bad := range []struct{ kind, encoding, body string }{
+				{"application/json", "", `{"login": "susan", "password": "` + good + `"}`},
+				{"application/json; charset=utf-8", "", "{}"},
+				{"text/plain", "", encoded(p.fields)},
+				{"text/plain;charset=UTF-8", "", "login=susan\r\npassword=" + good}, // as enctype="text/plain" sends it
+				{"", "", encoded(p.fields)},
+				{"x", "", encoded(p.fields)},
+				{"application/x-www-form-urlencoded;", "gzip", zipped.String()},
+				{"application/x-www-form-urlencoded; charset", "", encoded(p.fields)},
+				{"application/x-www-form-urlencoded, text/plain", "", encoded(p.fields)},
+				{"multipart/form-data", "", parts},
+				{"multipart/mixed" + strings.TrimPrefix(multi, "multipart/form-data"), "", parts},
+				{"application/octet-stream", "", parts},
+				{withFile, "", partsAndFile},
+			} {
+				headers := []string{"Content-Type", bad.kind}
+				if bad.encoding != "" {
+					headers = append(headers, "Content-Encoding", bad.encoding)
+				}
+				r := p.client.do("POST", p.path, bad.body, headers...)
+				if r.status != http.StatusUnsupportedMediaType || r.header.Get("Accept-Post") != "application/x-www-form-urlencoded, multipart/form-data" {
+					t.Errorf("%q is answered %d", bad.kind, r.status)
+					continue
+				}
+				wantHeaders(t, p.path, r)
+				accessible(t, r)
+				if heading(t, r) != "This page takes HTML forms only, and no files" || strings.Contains(r.body, "battery") {
+					t.Errorf("%q: the page says %s", bad.kind, r.body)
+				}
+			}
+			if len(s.mails) != sent {
+				t.Error("a mail was sent")
+			}
+			wantRedirect(t, p.client.do("POST", p.path, parts, "Content-Type", multi), p.leads)
+		})
+	}
+}
+
+// TestMultipartLimits: a form in parts is as limited as another, and is kept in
+// memory.
+func TestMultipartLimits(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	s := newSite(t, nil)
+	post := func(fields []string, file string) response {
+		kind, body := inParts(t, fields, file)
+		return s.client().do("POST", "/login", body, "Content-Type", kind)
+	}
+	login := []string{"login", "susan", "password", good}
+	wantRedirect(t, post(append(login, "x", strings.Repeat("a", 60<<10)), ""), "/")
+	wantStatus(t, post(append(login, "x", strings.Repeat("a", 64<<10)), ""), 413)
+	wantStatus(t, post(append(login, "x", strings.Repeat("a", 60<<10)), "me.png"), 415)
+	many := login
+	for range 1000 {
+		many = append(many, "x", "")
+	}
+	wantStatus(t, post(many, ""), 413)
+	kind, body := inParts(t, login, "")
+	wantStatus(t, s.client().do("POST", "/login", body[:len(body)/2], "Content-Type", kind), 400)
+	wantStatus(t, s.client().do("POST", "/login", "x", "Content-Type", kind), 400)
+	// The first of several is the one, and the query is none.
+	wantRedirect(t, post(append(login, "login", "other", "password", "wrong"), ""), "/")
+	kind, body = inParts(t, []string{"login", "susan"}, "")
+	wantStatus(t, s.client().do("POST", "/login?password="+url.QueryEscape(good), body, "Content-Type", kind), 422)
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("files were made: %v, %v", files, err)
+	}
+}
+
+// TestNoBody: a form without fields needs no type.
+func TestNoBody(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for _, kind := range []string{"", "application/json", "x"} {
+		wantStatus(t, s.client().do("POST", "/login", "", "Content-Type", kind), 422)
+		c := s.user("susan", good)
+		wantRedirect(t, c.do("POST", "/logout", "", "Content-Type", kind), "/")
+		if c.loggedIn() {
+			t.Error("still logged in")
+		}
+	}
+}
