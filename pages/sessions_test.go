@@ -215,11 +215,11 @@ func TestEndSessionsWithout(t *testing.T) {
 		c.post("/account/sessions", "id", ""),
 		c.post("/account/sessions", "others", "", "all", "1"),
 		c.post("/account/sessions?others=1"), // a link is no form
-		c.do("POST", "/account/sessions", `{"others":1}`, "Content-Type", "application/json"),
 	} {
 		wantStatus(t, r, 400)
 		accessible(t, r)
 	}
+	wantStatus(t, c.do("POST", "/account/sessions", `{"others":1}`, "Content-Type", "application/json"), 415)
 	wantStatus(t, c.do("DELETE", "/account/sessions", ""), 405)
 	wantStatus(t, c.get("/account/sessions?others=1"), 200)
 	if !elsewhere.loggedIn() {
