@@ -6,7 +6,8 @@ import (
 )
 
 // Disable is Manager.Disable.
-func (c *Core) Disable(ctx context.Context, userID string) error {
+func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
+	defer c.met(ctx, &failing)
 	if err := c.setDisabled(ctx, userID, true); err != nil {
 		return err
 	}
@@ -15,7 +16,8 @@ func (c *Core) Disable(ctx context.Context, userID string) error {
 }
 
 // Enable is Manager.Enable.
-func (c *Core) Enable(ctx context.Context, userID string) error {
+func (c *Core) Enable(ctx context.Context, userID string) (failing error) {
+	defer c.met(ctx, &failing)
 	err := c.setDisabled(ctx, userID, false)
 	if errors.Is(err, errEnabled) {
 		return nil
@@ -63,7 +65,8 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 }
 
 // Unlock is Manager.Unlock.
-func (c *Core) Unlock(ctx context.Context, userID string) error {
+func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
+	defer c.met(ctx, &failing)
 	inner := c.inner(ctx)
 	if _, err := c.users.load(inner, userID); err != nil {
 		return err

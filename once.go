@@ -71,6 +71,7 @@ func (c *Core) FormNonce(ctx context.Context, form string) string {
 //
 // A repetition proves nothing, so do not log anybody in by its outcome.
 func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Values, do func(context.Context) (outcome string, err error)) (outcome string, repeated bool, err error) {
+	defer c.met(ctx, &err)
 	shown, expires, good := c.openNonce(form, nonce)
 	if !good {
 		outcome, err = do(ctx)

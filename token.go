@@ -118,7 +118,8 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 // ErrInvalidToken and wants to tell the user, who has the link from their own
 // mailbox, that nothing is left to do. It is false once the token would have
 // expired, and for tokens that never were one. The error is a failure of the store.
-func (c *Core) TokenUsed(ctx context.Context, token string) (bool, error) {
+func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing error) {
+	defer c.met(ctx, &failing)
 	if token == "" || len(token) > maxMailedToken {
 		return false, nil
 	}
