@@ -184,7 +184,8 @@ func (m *moody) GobDecode(b []byte) error {
 	case "panics when read":
 		panic("the secret of " + m.Mood)
 	case "panics at run time when read":
-		_ = b[len(b)]
+		n := len(b)
+		m.Mood = string(b[n : n+1 : n])
 	case "fails when read":
 		return errors.New("in a bad mood")
 	}

@@ -165,7 +165,7 @@ func TestStoredAccount(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		a := got.StoredAccount.Account()
+		a := got.Account()
 		if !reflect.DeepEqual(revealed(a), revealed(want)) || got.Name != "Susan" {
 			t.Errorf("%s became %+v", text, got)
 		}

@@ -83,7 +83,7 @@ func newSite(t *testing.T, change func(*auth.Config)) *site {
 // create makes a user, with a password if that is not empty.
 func (s *site) create(t *testing.T, name, password string) *User {
 	t.Helper()
-	u, err := s.Register(t.Context(), auth.Registration{Username: name, Email: name + "@app.example", Password: password})
+	u, err := s.Register(t.Context(), auth.Registration{Username: name, Email: name + "@app.example", Password: password, NoPassword: password == ""})
 	check(t, err)
 	return u
 }

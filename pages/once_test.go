@@ -319,13 +319,14 @@ func TestSentAgainAfterFailure(t *testing.T) {
 			t.Parallel()
 			s, f := open()
 			before := s.effects()
-			broken := f
+			broken, want := f, http.StatusServiceUnavailable
 			if strings.HasPrefix(what, "register") {
 				broken.fields = append(slices.Clone(f.fields), "name", "broken") // which the store refuses
+				want = http.StatusInternalServerError
 			} else {
 				s.store.fail(errDisk)
 			}
-			if r := broken.send(); r.status != http.StatusInternalServerError {
+			if r := broken.send(); r.status != want {
 				t.Errorf("a failure is answered %d", r.status)
 			}
 			s.store.fail(nil)

@@ -636,7 +636,7 @@ func TestLinksFail(t *testing.T) {
 		s.store.fail(errDisk)
 		defer s.store.fail(nil)
 		for i, request := range requests {
-			if r := request(); r.status != 500 || strings.Contains(r.body, "fire") {
+			if r := request(); r.status != http.StatusServiceUnavailable || strings.Contains(r.body, "fire") {
 				t.Errorf("request %d: %d to %q\n%s", i, r.status, r.location, r.body)
 			}
 		}

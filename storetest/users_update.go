@@ -186,7 +186,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 			fails(t.TB, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "the errors are those of CreateUser")
 		}
 		if bad := a; t.keeps(auth.FieldEmail) {
-			bad.Email = "anna@localhost"
+			bad.Email = "anna@users.example\u200b"
 			fails(t.TB, "UpdateAccount to what is no address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "the errors are those of CreateUser")
 		}
 		t.holds("after a refused UpdateAccount", a, atomic)
