@@ -3,8 +3,12 @@ package auth_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 )
+
+// slow reports whether tests that take minutes run, too, as .ci/run has it.
+func slow() bool { return os.Getenv("GOLOGIN_SLOW") != "" }
 
 // serve returns a function that sends requests to a handler, as one browser
 // over https does.
