@@ -224,7 +224,7 @@ func (c *Core) findByKey(ctx context.Context, key string) (User, error) {
 // tries again.
 func (c *Core) upgradeHash(ctx context.Context, user User, password string) (User, error) {
 	a := user.AuthAccount().Clone()
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.hashAtOnce(password)
 	if errors.Is(err, ErrBusy) {
 		return user, nil
 	} else if err != nil {

@@ -462,8 +462,8 @@ type turn struct {
 	users int           // who hold it or wait
 }
 
-// take waits for a turn. It returns ErrBusy if too many wait already, or the
-// context's error. leave may be called more than once.
+// take waits for a turn. It returns ErrBusy if too many wait already or the wait
+// is too long, or the context's error. leave may be called more than once.
 func (t *turns) take(ctx context.Context, key string) (leave func(), err error) {
 	t.mu.Lock()
 	w := t.taken[key]
@@ -487,12 +487,17 @@ func (t *turns) take(ctx context.Context, key string) (leave func(), err error) 
 			delete(t.taken, key)
 		}
 	}
+	patience := time.NewTimer(maxWait)
+	defer patience.Stop()
 	select {
 	case w.held <- struct{}{}:
 		return sync.OnceFunc(func() {
 			<-w.held
 			done()
 		}), nil
+	case <-patience.C:
+		done()
+		return nil, ErrBusy
 	case <-ctx.Done():
 		done()
 		return nil, ctx.Err()
