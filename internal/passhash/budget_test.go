@@ -79,8 +79,9 @@ func (bt *budgetTest) want(running string, waiting int) {
 	bt.t.Helper()
 	bt.mu.Lock()
 	defer bt.mu.Unlock()
-	if got := strings.Join(slices.Sorted(slices.Values(bt.running)), " "); got != running || len(bt.l.queue) != waiting {
-		bt.t.Errorf("%q run and %d wait, want %q and %d", got, len(bt.l.queue), running, waiting)
+	wait := bt.l.State().Waiting
+	if got := strings.Join(slices.Sorted(slices.Values(bt.running)), " "); got != running || wait != waiting {
+		bt.t.Errorf("%q run and %d wait, want %q and %d", got, wait, running, waiting)
 	}
 }
 
@@ -97,8 +98,8 @@ func (bt *budgetTest) wantError(name string, want error) {
 func (bt *budgetTest) idle(memory uint32) {
 	bt.t.Helper()
 	bt.want("", 0)
-	if bt.l.free != memory || bt.l.running != 0 {
-		bt.t.Errorf("%d KiB are free and %d lanes are taken, want %d and none", bt.l.free, bt.l.running, memory)
+	if s := bt.l.State(); s.Free != memory || s.Running != 0 {
+		bt.t.Errorf("%d KiB are free and %d lanes are taken, want %d and none", s.Free, s.Running, memory)
 	}
 	for _, cancel := range bt.cancel {
 		cancel()
