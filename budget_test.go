@@ -135,7 +135,7 @@ func TestQueueEnds(t *testing.T) {
 	for _, accounts := range []int{1, 12} {
 		synctest.Test(t, func(t *testing.T) {
 			m, store := budgetManager(t, nil)
-			m.Core().OwnHashing()
+			m.Core().OwnBudget()
 			for i := range accounts {
 				account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("s"), Version: 1}
 				if _, err := store.CreateUser(t.Context(), account, nil); err != nil {
@@ -201,7 +201,7 @@ func TestUpgradeDoesNotWait(t *testing.T) {
 		m, store := budgetManager(t, func(c *auth.Config) {
 			c.OnEvent = func(_ context.Context, e auth.Event) { kinds = append(kinds, e.Kind) }
 		})
-		m.Core().OwnHashing()
+		m.Core().OwnBudget()
 		old := cheapHash(testapp.Password)
 		u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: old, Stamp: auth.NewSecret("s"), Version: 1}, nil)
 		if err != nil {

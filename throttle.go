@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -453,6 +454,8 @@ func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (
 
 // turns lets those go on one at a time who name the same key, in this process.
 type turns struct {
+	maxWait time.Duration // the constant maxWait if it is 0
+
 	mu    sync.Mutex
 	taken map[string]*turn
 }
@@ -487,7 +490,7 @@ func (t *turns) take(ctx context.Context, key string) (leave func(), err error) 
 			delete(t.taken, key)
 		}
 	}
-	patience := time.NewTimer(maxWait)
+	patience := time.NewTimer(cmp.Or(t.maxWait, maxWait))
 	defer patience.Stop()
 	select {
 	case w.held <- struct{}{}:

@@ -74,6 +74,12 @@ func (bt *budgetTest) leave(name string) {
 	synctest.Wait()
 }
 
+// pass has the bubble's clock go on.
+func (bt *budgetTest) pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // it takes no time
+	synctest.Wait()
+}
+
 // want checks what runs, in the order of the names, and how many wait.
 func (bt *budgetTest) want(running string, waiting int) {
 	bt.t.Helper()
@@ -435,18 +441,15 @@ func TestWaitEnds(t *testing.T) {
 		bt.l.MaxWait = 5 * time.Second
 		bt.start("a", 50)
 		bt.start("heavy", 80)
-		time.Sleep(time.Second)
+		bt.pass(time.Second)
 		bt.start("b", 50)
 		bt.start("c", 50)
-		time.Sleep(4*time.Second - 1)
-		synctest.Wait()
+		bt.pass(4*time.Second - 1)
 		bt.want("a", 3)
-		time.Sleep(1)
-		synctest.Wait()
+		bt.pass(1)
 		bt.wantError("heavy", ErrBusy)
 		bt.want("a b", 1)
-		time.Sleep(time.Second)
-		synctest.Wait()
+		bt.pass(time.Second)
 		bt.wantError("c", ErrBusy)
 		bt.want("a b", 0)
 		bt.start("d", 10) // a wait that has ended leaves nothing behind
