@@ -7,8 +7,9 @@
 //
 //	user, ok := manager.CurrentUser(r.Context())
 //
-// says who makes the request. A Manager is safe for use by many goroutines; there
-// is no global state, and a process may have several. Its methods, by what they
+// says who makes the request. A Manager is safe for use by many goroutines, and a
+// process may have several: all they share is the memory that password hashing
+// takes (Config.HashMemory) and, where they are given the same, stores (Config.Name). Its methods, by what they
 // are for:
 //
 //   - who it is: CurrentUser, User, CurrentLogin
@@ -36,6 +37,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/go-login/auth/internal/passhash"
 )
 
 // What a login page must tell apart. A page that is written with these three
@@ -67,9 +69,10 @@ var (
 	// is still to be shown.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
 
-	// ErrBusy says that more passwords wait to be hashed than the memory
-	// budget and its short queue take (503 with Retry-After).
-	ErrBusy = errors.New("auth: too busy to hash a password")
+	// ErrBusy says that more passwords wait to be hashed than the process's memory
+	// budget and its short queue take, or that one has waited for some seconds (503
+	// with Retry-After).
+	ErrBusy = passhash.ErrBusy
 )
 
 // Other errors.
@@ -211,6 +214,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
 	}
+	c.records, c.sessions = separate(c.records, cfg.Name), separate(c.sessions, cfg.Name)
 	var err error
 	if c.baseURL, err = parseBaseURL(cfg.BaseURL); err != nil {
 		return nil, err
@@ -226,7 +230,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
 		}
 	}
-	if c.secrets, err = newKeyring(cfg.Secrets); err != nil {
+	if c.secrets, err = newKeyring(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {

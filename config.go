@@ -149,6 +149,16 @@ type Config struct {
 	// EventProxySuspected.
 	TrustedProxies []netip.Prefix
 
+	// Name separates Managers that share a store, such as one for customers and one
+	// for the staff, who are other users: with different Names, a Manager neither sees
+	// nor accepts the other's sessions, remembered devices, tokens and counters, even
+	// if Secrets and the users' IDs are the same. All processes of one application have
+	// the same Name, and so have Managers with the same users. It is empty by default,
+	// or 1 to 32 letters, digits, -, _ and dots. A new Name logs everybody out.
+	//
+	// Managers that browsers find on the same host need different CookieNames, too.
+	Name string
+
 	// CookieName is the name of the session cookie, "session" by default,
 	// which becomes __Host-session over https and session-PORT on loopback.
 	CookieName string
@@ -227,13 +237,14 @@ type Config struct {
 	// and keep the old one for as long as a hash has its ID.
 	Peppers []Pepper
 
-	// HashMemory is how much memory password hashing may use at a time, in
-	// bytes: 64 MiB by default, and at least what one hash needs. There is also
-	// one less at a time than runtime.GOMAXPROCS, so that other requests are
-	// served meanwhile, but at least one, and no more than processors. Hashes
-	// beyond that wait in a queue of 64, and the rest get ErrBusy. The first time,
-	// the log has what to set if that leaves processors unused; docs/passwords.md
-	// has more. A stored hash that needs more than HashMemory is never verified.
+	// HashMemory is how much memory password hashing may use at a time, in bytes,
+	// per process: 64 MiB by default, and at least what one hash needs. If a process
+	// has several Managers, they share the largest HashMemory that New was given. At
+	// most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once, so that other
+	// requests are served meanwhile. Further hashes wait in a queue of 64, for five
+	// seconds at most; the rest get ErrBusy. The first time, the log has what to set
+	// if that leaves processors unused; docs/passwords.md has more. A Manager never
+	// verifies a stored hash that needs more than its own HashMemory.
 	HashMemory int64
 
 	// ResetLifetime is how long a reset token is good for: 30 minutes by
@@ -315,6 +326,9 @@ func (cfg *Config) setDefaults() error {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if err := checkName(cfg.Name); err != nil {
+		return err
 	}
 	if err := cfg.setURLs(); err != nil {
 		return err

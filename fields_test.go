@@ -140,7 +140,7 @@ func TestRegisterDeletesNobodyElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = manager.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example"})
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", NoPassword: true})
 	if err == nil || !strings.Contains(err.Error(), "Username, Email, ") || !strings.Contains(err.Error(), susan.ID) {
 		t.Error(err)
 	}
@@ -148,7 +148,7 @@ func TestRegisterDeletesNobodyElse(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	other.returned = nil
-	_, err = manager.Register(t.Context(), auth.Registration{Username: "bob", Email: "bob@app.example"})
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "bob", Email: "bob@app.example", NoPassword: true})
 	if err == nil || !strings.Contains(err.Error(), "CreateUser returned no user") {
 		t.Error(err)
 	}
@@ -156,7 +156,7 @@ func TestRegisterDeletesNobodyElse(t *testing.T) {
 		t.Errorf("left: %v, %v", u, err)
 	}
 	other.returned = &testapp.User{Account: auth.Account{Username: "eve"}}
-	_, err = manager.Register(t.Context(), auth.Registration{Username: "eve"})
+	_, err = manager.Register(t.Context(), auth.Registration{Username: "eve", NoPassword: true})
 	if err == nil || !strings.Contains(err.Error(), "without an ID") {
 		t.Error(err)
 	}
@@ -440,7 +440,7 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 		do    func(ctx context.Context, app *testapp.App, u *testapp.User) error
 	}{
 		{auth.FieldEmail, "Register", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
-			_, err := app.Register(ctx, auth.Registration{Username: "ann", Email: "ann@app.example"})
+			_, err := app.Register(ctx, auth.Registration{Username: "ann", Email: "ann@app.example", NoPassword: true})
 			return err
 		}},
 		{auth.FieldEmailVerified, "SendVerification", func(ctx context.Context, app *testapp.App, u *testapp.User) error {

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth/internal/passhash"
 	reference "golang.org/x/crypto/bcrypt"
 )
 
@@ -463,6 +464,7 @@ func testHasherWith(t *testing.T, memory, passes uint32, lanes uint8, peppers ..
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.lanes = passhash.New(h.budget)
 	return h
 }
 
@@ -495,7 +497,7 @@ func TestRestOfWork(t *testing.T) {
 func TestForeignMemoryCounts(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
-	h.lanes.count = func() int { return 2 } // whatever the machine has
+	h.lanes.Lanes = func() int { return 2 } // whatever the machine has
 	b64 := func(n int) string { return encode(make([]byte, n)) }
 	for text, memory := range map[string]uint32{
 		"scrypt:16384:8:1$s$" + strings.Repeat("0", 128):                                                16384,
@@ -508,7 +510,7 @@ func TestForeignMemoryCounts(t *testing.T) {
 	} {
 		for free, admitted := range map[uint32]bool{memory: true, memory - 1: false} {
 			taken := h.budget - free
-			if err := h.lanes.acquire(t.Context(), taken); err != nil {
+			if err := h.lanes.Acquire(t.Context(), taken); err != nil {
 				t.Fatal(err)
 			}
 			before := h.computed.Load()
@@ -518,22 +520,20 @@ func TestForeignMemoryCounts(t *testing.T) {
 				done <- err
 			}()
 			for queued := false; !queued && h.computed.Load() == before; {
-				h.lanes.mu.Lock()
-				queued = len(h.lanes.queue) == 1
-				h.lanes.mu.Unlock()
+				queued = h.lanes.State().Waiting == 1
 				runtime.Gosched()
 			}
 			if got := h.computed.Load() > before; got != admitted {
 				t.Errorf("%q, with %d KiB free: computed %v", text, free, got)
 			}
-			h.lanes.release(taken)
+			h.lanes.Release(taken)
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if h.lanes.memory != 65536 || len(h.lanes.queue) > 0 {
-		t.Errorf("%d KiB are free", h.lanes.memory)
+	if s := h.lanes.State(); s.Free != 65536 || s.Waiting > 0 {
+		t.Errorf("%d KiB are free", s.Free)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestOldNamesLogIn(t *testing.T) {
 	if now := stored(t, app, u.ID); now.Version != u.Version {
 		t.Error("the account was changed")
 	}
-	if n := count(app.Events(), auth.EventStoreFailed, u.ID); n != 1 {
+	if n := count(app.Events(), auth.EventHashNotUpgraded, u.ID); n != 1 {
 		t.Errorf("%d events", n)
 	}
 }

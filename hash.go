@@ -11,10 +11,10 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth/internal/passhash"
 	"golang.org/x/crypto/argon2"
 )
 
@@ -39,6 +39,11 @@ const (
 	maxSaltOrKey   = 64
 )
 
+// maxWait is the longest that an attempt waits for its turn, and then once more the
+// longest that it waits for a lane. So it is answered before a server's WriteTimeout
+// cuts the connection.
+const maxWait = passhash.MaxWait
+
 // A hash of ours is a PHC string of Argon2id. These follow it, in this order, if what it is
 // the hash of is not the password itself: the ID of the pepper; the length of
 // the old digest in bytes, a colon, and the old hash without its digest.
@@ -56,7 +61,7 @@ type hasher struct {
 	pepper   string            // the ID of the one that new hashes get, or ""
 	peppers  map[string][]byte // keys by ID
 	dummy    string            // a hash of no password, made like new ones
-	lanes    lanes
+	lanes    *passhash.Budget  // the process's
 	logger   *slog.Logger
 	advised  atomic.Bool
 	computed atomic.Uint64
@@ -92,21 +97,14 @@ func newHasher(params *argon2id.Params, budget int64, peppers []Pepper, logger *
 	_, _ = rand.Read(random) // never fails
 	h.dummy = h.marked(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
 		encode(random[:p.SaltLength]), encode(random[p.SaltLength:])))
-	// Asked each time, since Go changes GOMAXPROCS with the limits of the process.
-	count := func() int { return lanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
-	h.lanes = lanes{memory: h.budget, count: count, maxQueue: 64}
+	h.lanes = passhash.Process()
+	h.lanes.Grow(h.budget)
 	return h, nil
 }
 
-// lanesFor is how many hashes may be computed at a time. One of Go's processors
-// is left to everybody else: while all of them compute, nobody looks which
-// connections are ready but a monitor, every 10 ms. More hashes than the machine
-// has processors would take more memory and no less time.
-func lanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
-
-// begin is lanes.acquire, and tells if there is too much to do.
+// begin is lanes.Acquire, and tells if there is too much to do.
 func (h *hasher) begin(ctx context.Context, memory uint32) error {
-	err := h.lanes.acquire(ctx, memory)
+	err := h.lanes.Acquire(ctx, memory)
 	if errors.Is(err, ErrBusy) {
 		h.advise()
 	}
@@ -116,7 +114,7 @@ func (h *hasher) begin(ctx context.Context, memory uint32) error {
 // full returns ErrBusy if a hash would be refused now: who asks first saves what
 // comes before a hash.
 func (h *hasher) full() error {
-	if !h.lanes.full() {
+	if !h.lanes.Full() {
 		return nil
 	}
 	h.advise()
@@ -130,7 +128,7 @@ func (h *hasher) advise() {
 	if !h.advised.CompareAndSwap(false, true) { // nobody waits for the log
 		return
 	}
-	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.budget)
+	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.lanes.State().Size)
 	if advice != "" {
 		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
 	}
@@ -144,7 +142,7 @@ func hashAdvice(procs, cpus int, memory, budget uint32) string {
 		procs += 2
 		advice = append(advice, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	}
-	if need := int64(memory) * int64(lanesFor(procs, cpus)); need > int64(budget) {
+	if need := int64(memory) * int64(passhash.LanesFor(procs, cpus)); need > int64(budget) {
 		advice = append(advice, fmt.Sprintf("Config.HashMemory=%d", need*1024))
 	}
 	return strings.Join(advice, " ")
@@ -162,11 +160,28 @@ func encode(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
 
 // hash returns how the hash of a password is stored.
 func (h *hasher) hash(ctx context.Context, password string) (Secret, error) {
-	p := h.params
-	if err := h.begin(ctx, p.Memory); err != nil {
+	memory := h.params.Memory
+	if err := h.begin(ctx, memory); err != nil {
 		return Secret{}, err
 	}
-	defer h.lanes.release(p.Memory)
+	defer h.lanes.Release(memory)
+	return h.make(password)
+}
+
+// hashAtOnce is hash for an upgrade, which is not worth waiting for: if there is no
+// lane at once, it returns ErrBusy.
+func (h *hasher) hashAtOnce(password string) (Secret, error) {
+	memory := h.params.Memory
+	if !h.lanes.TryAcquire(memory) {
+		return Secret{}, ErrBusy
+	}
+	defer h.lanes.Release(memory)
+	return h.make(password)
+}
+
+// make computes a hash, in a lane that the caller has.
+func (h *hasher) make(password string) (Secret, error) {
+	p := h.params
 	h.computed.Add(1)
 	h.worked.Add(argon2Work(p.Memory, p.Iterations, p.Parallelism))
 	if h.pepper != "" {
@@ -218,7 +233,7 @@ func (h *hasher) verify(ctx context.Context, stored Secret, password string) (ve
 	if err := h.begin(ctx, memory); err != nil {
 		return verification{}, err
 	}
-	defer h.lanes.release(memory)
+	defer h.lanes.Release(memory)
 	h.computed.Add(1)
 	h.worked.Add(r.work)
 	match := subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
@@ -377,97 +392,3 @@ func argon2Work(memory, passes uint32, lanes uint8) uint64 {
 
 // atOnce returns how many lanes run at the same time on an idle machine.
 func atOnce(lanes uint8) uint64 { return uint64(min(int(lanes), runtime.GOMAXPROCS(0))) }
-
-// lanes admits work by its memory and its number. What does not fit waits in a
-// queue, first come first served; what does not fit there is refused.
-type lanes struct {
-	count    func() int // how many lanes there are
-	maxQueue int
-
-	mu      sync.Mutex
-	memory  uint32 // KiB that are free
-	running int
-	queue   []*waiter
-}
-
-type waiter struct {
-	memory uint32
-	ready  chan struct{}
-}
-
-// acquire returns ErrBusy if the queue is full, or the context's error.
-// release must follow when the work is done; a caller that goes away does not
-// end it, and frees nothing.
-func (l *lanes) acquire(ctx context.Context, memory uint32) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	if len(l.queue) == 0 && l.admit(memory) {
-		l.mu.Unlock()
-		return nil
-	}
-	if len(l.queue) >= l.maxQueue {
-		l.mu.Unlock()
-		return ErrBusy
-	}
-	w := &waiter{memory, make(chan struct{})}
-	l.queue = append(l.queue, w)
-	l.mu.Unlock()
-
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-w.ready: // admitted at the same moment
-		l.free(memory)
-	default:
-		for i := range l.queue {
-			if l.queue[i] == w {
-				l.queue = append(l.queue[:i], l.queue[i+1:]...)
-				break
-			}
-		}
-		l.next() // what waited behind may be smaller
-	}
-	return ctx.Err()
-}
-
-// full reports whether there is no place in the queue.
-func (l *lanes) full() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue) >= l.maxQueue
-}
-
-func (l *lanes) release(memory uint32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.free(memory)
-}
-
-func (l *lanes) admit(memory uint32) bool {
-	if l.running >= l.count() || l.memory < memory {
-		return false
-	}
-	l.running++
-	l.memory -= memory
-	return true
-}
-
-func (l *lanes) free(memory uint32) {
-	l.running--
-	l.memory += memory
-	l.next()
-}
-
-func (l *lanes) next() {
-	for len(l.queue) > 0 && l.admit(l.queue[0].memory) {
-		close(l.queue[0].ready)
-		l.queue = l.queue[1:]
-	}
-}

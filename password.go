@@ -246,7 +246,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	if !c.upgrades.due(old.ID, c.cfg.Now()) {
 		return user, nil
 	}
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.hashAtOnce(password)
 	if errors.Is(err, ErrBusy) {
 		return user, nil
 	} else if err != nil {

@@ -27,9 +27,9 @@ import (
 //     not send it (Safari before 16.4) are recognised by what they accept, and
 //     icons by their paths.
 //   - fetch and XMLHttpRequest: Sec-Fetch-Dest empty. A poll and a click look
-//     alike. The request counts as a person's if it may change something, if htmx
-//     sends it, or if it asks for a page in the words of a navigation, as Turbo
-//     Drive and Inertia do. A poll of these libraries is not recognised.
+//     alike. The request counts as a person's if it may change something, if htmx or
+//     Inertia sends it, or if it asks for a page in the words of a navigation, as
+//     Turbo Drive does. A poll of these libraries is not recognised.
 //   - Beacons and pings: such requests of the mode no-cors.
 func byPerson(r *http.Request) bool {
 	h := r.Header
@@ -57,7 +57,7 @@ func byPerson(r *http.Request) bool {
 	default:
 		return false
 	}
-	if h.Get("HX-Request") == "true" {
+	if h.Get("HX-Request") == "true" || h.Get("X-Inertia") == "true" {
 		return true
 	}
 	return mode != "no-cors" && (isUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))

@@ -37,7 +37,7 @@ const (
 
 // A keyring seals texts that go out into the world and come back: cookies and
 // mailed tokens. They are AES-256-GCM under keys derived from Config.Secrets
-// by HKDF-SHA-256, one for each purpose.
+// by HKDF-SHA-256, one for each purpose and Config.Name.
 type keyring struct {
 	seals map[purpose][]cipher.AEAD
 	macs  map[purpose][][]byte // keys of HMAC-SHA-256, derived alike
@@ -56,9 +56,13 @@ var wellKnownSecrets = []string{
 	"01234567890123456789", "12345678901234567890", "abcdefghijklmnopqrstuvwxyz",
 }
 
-func newKeyring(secrets [][]byte) (*keyring, error) {
+func newKeyring(secrets [][]byte, name string) (*keyring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no Secrets; make one with crypto/rand and keep it out of the source")
+	}
+	suffix := ""
+	if name != "" {
+		suffix = " @" + name // no purpose has an @ in it
 	}
 	k := &keyring{map[purpose][]cipher.AEAD{}, map[purpose][][]byte{}}
 	for i, secret := range secrets {
@@ -71,7 +75,7 @@ func newKeyring(secrets [][]byte) (*keyring, error) {
 			}
 		}
 		for _, p := range []purpose{purposeFlash, purposeNext, purposeReset, purposeVerify, purposeEmail, purposeRemember, purposeBrowser, purposeLogin, purposeForm, purposeNonce, purposeFields} {
-			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p), 32)
+			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p)+suffix, 32)
 			if err != nil {
 				return nil, err
 			}

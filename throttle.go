@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -550,6 +551,8 @@ func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (
 
 // turns lets those go on one at a time who name the same key, in this process.
 type turns struct {
+	maxWait time.Duration // the constant maxWait if it is 0
+
 	mu    sync.Mutex
 	taken map[string]*turn
 }
@@ -559,8 +562,8 @@ type turn struct {
 	users int           // who hold it or wait
 }
 
-// take waits for a turn. It returns ErrBusy if too many wait already, or the
-// context's error. leave may be called more than once.
+// take waits for a turn. It returns ErrBusy if too many wait already or the wait
+// is too long, or the context's error. leave may be called more than once.
 func (t *turns) take(ctx context.Context, key string) (leave func(), err error) {
 	t.mu.Lock()
 	w := t.taken[key]
@@ -584,12 +587,17 @@ func (t *turns) take(ctx context.Context, key string) (leave func(), err error) 
 			delete(t.taken, key)
 		}
 	}
+	patience := time.NewTimer(cmp.Or(t.maxWait, maxWait))
+	defer patience.Stop()
 	select {
 	case w.held <- struct{}{}:
 		return sync.OnceFunc(func() {
 			<-w.held
 			done()
 		}), nil
+	case <-patience.C:
+		done()
+		return nil, ErrBusy
 	case <-ctx.Done():
 		done()
 		return nil, ctx.Err()

@@ -661,7 +661,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	app, store := hookedApp(t, noLimits)
+	app, store := hookedApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} })
 	member(t, app, "susan", testapp.Password)
 	v := visitorAt(t, app, "192.0.2.1")
 	for range 100 {

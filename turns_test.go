@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -130,6 +131,29 @@ func TestTurnsUnderStress(t *testing.T) {
 	if got.Load() == 0 || gone.Load() == 0 || busy.Load() == 0 {
 		t.Errorf("%d had it, %d went, %d were sent away: the test tests too little", got.Load(), gone.Load(), busy.Load())
 	}
+}
+
+// Who waits for too long is sent away, and leaves nothing behind.
+func TestTurnsWaitEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ts turns
+		leave, err := ts.take(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if _, err := ts.take(t.Context(), "a"); !errors.Is(err, ErrBusy) || time.Since(begun) != maxWait {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		if n := ts.users("a"); n != 1 {
+			t.Errorf("%d users", n)
+		}
+		leave()
+		if len(ts.taken) != 0 {
+			t.Errorf("%d turns are left", len(ts.taken))
+		}
+	})
 }
 
 // The wait grows as it is documented to, and for no count is it less than before
