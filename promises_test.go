@@ -452,7 +452,13 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.login()
 		w.c.Do("GET", "/who", nil, http.Header{"User-Agent": {"another/1"}})
 	},
-	auth.EventDenied: func(w *eventWorld) { w.c.Get("/guarded?token=" + url.QueryEscape(typed)) },
+	auth.EventDenied:   func(w *eventWorld) { w.c.Get("/guarded?token=" + url.QueryEscape(typed)) },
+	auth.EventDisabled: func(w *eventWorld) { _ = w.Disable(w.t.Context(), w.u.ID) },
+	auth.EventEnabled: func(w *eventWorld) {
+		_ = w.Disable(w.t.Context(), w.u.ID)
+		_ = w.Enable(w.t.Context(), w.u.ID)
+	},
+	auth.EventUnlocked: func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
 	auth.EventAPITokenIssued: func(w *eventWorld) {
 		w.secrets = append(w.secrets, newToken(w.t, w.App, w.u).Reveal())
 	},
