@@ -28,6 +28,9 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			return
 		}
 		s, sent := c.newState(w, r), r
+		if len(r.Header["Cookie"]) > 0 {
+			s.arrived = c.cfg.Now()
+		}
 		rw, r := &s.writer, s.served
 		defer handBack(r, sent)
 		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {

@@ -332,8 +332,7 @@ func (s *state) load() error {
 	if len(s.request.Header["Cookie"]) == 0 {
 		return nil
 	}
-	now := s.core.cfg.Now()
-	s.arrived = now
+	now := s.arrived // a request loader may have put this off
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
