@@ -361,7 +361,7 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 
 // send prepares to send a browser to one of these pages, and returns its URL.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
-	person := byPerson(r)
+	person := byPerson(c.asSent(r))
 	if person && page[0] == '/' { // another site would not show it
 		if m := c.cfg.Message(r, reason); m.Text != "" {
 			_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
