@@ -731,7 +731,7 @@ func (s *state) commit(h http.Header) error {
 	s.values.Unlock()
 	s.dirty.Store(false)
 	var err error
-	if ready && s.core.scs.Status(&s.ctx) == scs.Modified {
+	if ready && s.failed == nil && s.core.scs.Status(&s.ctx) == scs.Modified { // else scs has met the failure
 		err = s.saveValues()
 	}
 	s.op.Lock()
