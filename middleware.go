@@ -230,7 +230,7 @@ func (c *Core) known(ctx context.Context) string {
 
 // Error is Manager.Error.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	if s := c.stateOf(r.Context()); s != nil {
+	if s := c.requestOf(r.Context()); s != nil { // asks no loader a second time
 		// A handler that took the user for nobody says ErrNotLoggedIn.
 		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
 			err = met
