@@ -19,9 +19,9 @@ import (
 // reach the login, and the session's cookie and its end are LoadAndSave's business.
 //
 // Changes are stored before the response's header is written. Those that are made later
-// are stored when the handler returns, if the session has a record already; if not, it is
-// too late to set a cookie, so they are lost, and the log says so. Commit returns the
-// error at once.
+// are stored when the handler returns, if the session has a record. If it has none yet, it
+// is too late to set a cookie; if it has ended meanwhile, or could not be read, there is
+// none any more. Then they are lost, and the log says so. Commit returns the error at once.
 //
 // SetDeadline and RememberMe have no effect on the session. What the embedded
 // SessionManager does if it is called itself is not promised.
@@ -86,7 +86,8 @@ func (d *SessionData) Destroy(ctx context.Context) error {
 
 // Commit stores what was changed, without waiting for the header. It returns what Token
 // returns, and when the session ends. ErrHeaderWritten says that there is no session yet,
-// and that it is too late for its cookie.
+// and that it is too late for its cookie; ErrLoggedOut, after the header, that the session
+// has been ended.
 func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Time, err error) {
 	if _, _, err := d.SessionManager.Commit(ctx); err != nil {
 		return "", time.Time{}, err
@@ -317,6 +318,10 @@ func (s *state) write(ctx context.Context, changes []change) error {
 		return nil
 	case s.replaced:
 		return ErrReplaced
+	case s.failed != nil:
+		return s.failed
+	case s.ended && s.committed:
+		return ErrLoggedOut
 	case s.ended:
 		return nil
 	case s.cur == nil && s.committed:
@@ -326,7 +331,7 @@ func (s *state) write(ctx context.Context, changes []change) error {
 		return s.replace(header{created: now, seen: now}, apply("", changes), tokenVoid, nil)
 	}
 	err := s.update(ctx, func(x *session) { x.values = apply(x.values, changes) })
-	if err != nil && s.cur == nil && !s.replaced {
+	if err != nil && s.cur == nil && !s.replaced && !s.committed {
 		return nil // the session has been ended
 	}
 	return err

@@ -28,6 +28,9 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			return
 		}
 		s, sent := c.newState(w, r), r
+		if len(r.Header["Cookie"]) > 0 {
+			s.arrived = c.cfg.Now()
+		}
 		rw, r := &s.writer, s.served
 		defer handBack(r, sent)
 		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
@@ -227,7 +230,7 @@ func (c *Core) known(ctx context.Context) string {
 
 // Error is Manager.Error.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	if s := c.requestOf(r.Context()); s != nil {
+	if s := c.requestOf(r.Context()); s != nil { // asks no loader a second time
 		// A handler that took the user for nobody says ErrNotLoggedIn.
 		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
 			err = met
@@ -358,7 +361,7 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 
 // send prepares to send a browser to one of these pages, and returns its URL.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
-	person := byPerson(r)
+	person := byPerson(c.asSent(r))
 	if person && page[0] == '/' { // another site would not show it
 		if m := c.cfg.Message(r, reason); m.Text != "" {
 			_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none

@@ -535,8 +535,9 @@ func (c *Core) endSessions(ctx context.Context, userID string) {
 func (c *Core) deleteSessions(ctx context.Context, userID string, keep ...string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	err := errors.Join(
-		c.records.DeleteRecords(ctx, kindRemember, userID),
+	_, err := c.takeDevices(ctx, userID, func(header) bool { return true }) // which leave tombstones
+	err = errors.Join(err,
+		c.records.DeleteRecords(ctx, kindRemember, userID), // those that came meanwhile, or could not be taken
 		c.records.DeleteRecords(ctx, kindAPIToken, userID),
 		c.sessions.DeleteRecords(ctx, kindSession, userID, keep...))
 	c.watches.end(userID, func(string) bool { return true })

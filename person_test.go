@@ -143,3 +143,18 @@ func TestUnaskedTakesNothing(t *testing.T) {
 		t.Errorf("after a script's form: %v", got)
 	}
 }
+
+// The request counts as the browser sent it, also where a router has made a GET of
+// a HEAD.
+func TestUnaskedAsSent(t *testing.T) {
+	t.Parallel()
+	app := personApp(t)
+	app.Mux.HandleFunc("/routed", func(w http.ResponseWriter, r *http.Request) {
+		get := r.Clone(r.Context())
+		get.Method = http.MethodGet
+		app.RequireLogin(http.NotFoundHandler()).ServeHTTP(w, get)
+	})
+	if r := app.Client(t).Do("HEAD", "/routed", nil, nil); r.StatusCode != http.StatusSeeOther || len(r.Cookies()) > 0 {
+		t.Errorf("%s, cookies %v", r.Status, r.Cookies())
+	}
+}

@@ -253,7 +253,10 @@ func (s *state) resume() error {
 		}
 		if reason := invalid(d.stamp, user); reason != nil {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
-			return take(&s.inner, c.records, kindRemember, key)
+			if user == nil {
+				return take(&s.inner, c.records, kindRemember, key)
+			}
+			return c.endDevice(&s.inner, record)
 		}
 		if same, _ := s.bound(&d.address, &d.agent); !same {
 			s.note(Event{Kind: EventProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})

@@ -669,6 +669,30 @@ func TestRememberSlowUpload(t *testing.T) {
 	}
 }
 
+// It does so, too, where a request loader puts off the reading of the session until
+// the handler asks.
+func TestRememberSlowUploadWithLoader(t *testing.T) {
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
+	})
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	finish := slowRequest(t, app, c)
+	app.Clock.Advance(time.Second)
+	for range 2 {
+		c.Who()
+	}
+	app.Clock.Advance(10 * time.Minute)
+	app.Events()
+	if res := finish(); res.StatusCode != http.StatusOK {
+		t.Errorf("the upload: %s", res.Status)
+	}
+	if n := thefts(app.Events()); n > 0 || c.Who() != "susan" {
+		t.Errorf("%d thefts, and the other tab is %q", n, c.Who())
+	}
+}
+
 // The same upload, with a cookie that was used up before it began, is a theft.
 func TestRememberSlowUploadOfThief(t *testing.T) {
 	app, _ := newApp(t, nil)

@@ -332,8 +332,7 @@ func (s *state) load() error {
 	if len(s.request.Header["Cookie"]) == 0 {
 		return nil
 	}
-	now := s.core.cfg.Now()
-	s.arrived = now
+	now := s.arrived // a request loader may have put this off
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
@@ -732,7 +731,7 @@ func (s *state) commit(h http.Header) error {
 	s.values.Unlock()
 	s.dirty.Store(false)
 	var err error
-	if ready && s.core.scs.Status(&s.ctx) == scs.Modified {
+	if ready && s.failed == nil && s.core.scs.Status(&s.ctx) == scs.Modified { // else scs has met the failure
 		err = s.saveValues()
 	}
 	s.op.Lock()

@@ -122,6 +122,50 @@ func TestDataWrittenLate(t *testing.T) {
 	}
 }
 
+// Nor is it lost without a word if the session was ended meanwhile, by this request or
+// another, or could not be read.
+func TestDataWrittenTooLate(t *testing.T) {
+	t.Parallel()
+	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
+		app, store := hookedApp(t, nil)
+		u := app.Create(t, "susan", false)
+		sessions := app.Sessions()
+		done := make(chan error, 1)
+		app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			_, _ = w.Write([]byte("page"))
+			switch why {
+			case "ended here":
+				_ = app.LogoutUser(ctx)
+			case "ended elsewhere":
+				_ = app.LogoutEverywhere(context.WithoutCancel(t.Context()), u)
+			case "ended elsewhere, and known":
+				_ = app.LogoutEverywhere(context.WithoutCancel(t.Context()), u)
+				sessions.Put(ctx, "other", "v")
+				_, _, _ = sessions.Commit(ctx)
+			}
+			sessions.Put(ctx, "k", "v")
+			_, _, err := sessions.Commit(ctx)
+			done <- err
+		})
+		c := app.Client(t)
+		c.Login("susan")
+		if why == "outage" {
+			store.hook(func(string) error { return errStore }, nil)
+		}
+		if r := c.Post("/late"); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", why, r.Status)
+		}
+		if err := <-done; err == nil {
+			t.Errorf("%s: Commit returns no error", why)
+		}
+		app.Server.Close() // when the handler has returned
+		if !strings.Contains(app.Logs(), "is lost") {
+			t.Errorf("%s: the log does not say that it is lost: %s", why, app.Logs())
+		}
+	}
+}
+
 // Each session has a name of its own, which is no key to anything.
 func TestSessionDataToken(t *testing.T) {
 	t.Parallel()

@@ -285,6 +285,34 @@ var endings = map[string]func(t *testing.T, i *insider, thief *testapp.Client, u
 			t.Error(err)
 		}
 	},
+	"SetPassword": func(t *testing.T, i *insider, thief *testapp.Client, u *testapp.User) {
+		i.in(thief, func(ctx context.Context) {
+			if err := i.SetPassword(ctx, u, "another good password"); err != nil {
+				t.Error(err)
+			}
+		})
+	},
+	"ResetPassword": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+		token, err := i.ResetToken(t.Context(), u)
+		if err == nil {
+			_, err = i.ResetPassword(t.Context(), token, "another good password")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	},
+	"Disable and Enable": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+		if err := errors.Join(i.Disable(t.Context(), u.ID), i.Enable(t.Context(), u.ID)); err != nil {
+			t.Error(err)
+		}
+	},
+	"a Stamp that the application changes itself": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+		a := u.Clone()
+		a.Stamp = auth.NewSecret("another stamp")
+		if err := i.Store.UpdateAccount(t.Context(), a); err != nil {
+			t.Error(err)
+		}
+	},
 	"MaxSessions": func(t *testing.T, i *insider, _ *testapp.Client, _ *testapp.User) {
 		for range 3 {
 			i.Clock.Advance(time.Minute)
