@@ -450,6 +450,12 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 			_, err := app.VerifyEmail(ctx, "token")
 			return err
 		}},
+		{auth.FieldDisabled, "Disable", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.Disable(ctx, u.ID)
+		}},
+		{auth.FieldDisabled, "Enable", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.Enable(ctx, u.ID)
+		}},
 		{auth.FieldPasswordHash, "Register", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
 			_, err := app.Register(ctx, auth.Registration{Username: "ann", Password: testapp.Password})
 			return err
