@@ -38,6 +38,9 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	if c.store == nil {
 		return ErrNoUserStore
 	}
+	if err := c.needs("Disable and Enable", FieldDisabled); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -109,8 +109,8 @@ func (c *Core) lost(did string, given, stored Account, set bool) *lostError {
 		same  bool
 	}{
 		{"ID", given.ID != "", given.ID == stored.ID},
-		{FieldUsername, given.Username != "", sameName(UsernameKey, given.Username, stored.Username)},
-		{FieldEmail, given.Email != "", sameName(EmailKey, given.Email, stored.Email)},
+		{FieldUsername, given.Username != "", sameName(given.Username, stored.Username)},
+		{FieldEmail, given.Email != "", sameName(given.Email, stored.Email)},
 		{FieldEmailVerified, given.EmailVerified, given.EmailVerified == stored.EmailVerified},
 		{FieldPasswordHash, !given.PasswordHash.IsZero(), given.PasswordHash.Equal(stored.PasswordHash)},
 		{"Stamp", !given.Stamp.IsZero(), given.Stamp.Equal(stored.Stamp)},
@@ -129,15 +129,11 @@ func (c *Core) lost(did string, given, stored Account, set bool) *lostError {
 	return e
 }
 
-// sameName reports whether two names have one canonical form, or are one text
-// that has none.
-func sameName(canonical func(string) (string, error), a, b string) bool {
-	if a == b {
-		return true
-	}
-	keyA, errA := canonical(a)
-	keyB, errB := canonical(b)
-	return errA == nil && errB == nil && keyA == keyB
+// sameName reports whether two names have one canonical form, as names of older
+// tables have it, too (see loginKeys).
+func sameName(a, b string) bool {
+	key := firstKey(a)
+	return a == b || key != "" && key == firstKey(b)
 }
 
 // cutHint returns the width that a column needs which has cut a text, or nothing.

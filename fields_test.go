@@ -238,6 +238,33 @@ func TestChangeNoticesALostField(t *testing.T) {
 	}
 }
 
+// A store may keep names in lower case, also those that have no key by today's rules.
+func TestNamesInLowerCaseAreNotLost(t *testing.T) {
+	t.Parallel()
+	lower := func(a *auth.Account) { a.Username, a.Email = strings.ToLower(a.Username), strings.ToLower(a.Email) }
+	store := &lossyStore{Store: memstore.New[testapp.User](), lose: lower}
+	app := testapp.New(t, store, testapp.NewClock(), func(c *auth.Config) {
+		c.LocalDomains, c.HashParams = true, hashParams(7168, 5, 1, 16, 32)
+	})
+	u, err := app.Register(t.Context(), auth.Registration{Username: "Admin", Email: "Admin@LocalHost", Password: testapp.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []auth.Account{{Username: "Susan Smith"}, {Email: "A%B@app.example"}, {Email: "Admin@localhost"}} {
+		table := &oldTable{Store: memstore.New[testapp.User]()}
+		table.user.Account = auth.Account{
+			ID: "7", Username: name.Username, Email: name.Email, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password),
+		}
+		app := testapp.New(t, &lossyStore{Store: table, lose: lower}, testapp.NewClock(), func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) })
+		if err := app.SetPassword(t.Context(), stored(t, app, "7"), "another good password"); err != nil {
+			t.Errorf("%+v: %v", name, err)
+		}
+	}
+}
+
 // An uncountedStore has no Version: it keeps 1.
 type uncountedStore struct{ testapp.Store }
 
@@ -449,6 +476,12 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 		{auth.FieldEmailVerified, "VerifyEmail", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
 			_, err := app.VerifyEmail(ctx, "token")
 			return err
+		}},
+		{auth.FieldDisabled, "Disable", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.Disable(ctx, u.ID)
+		}},
+		{auth.FieldDisabled, "Enable", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			return app.Enable(ctx, u.ID)
 		}},
 		{auth.FieldPasswordHash, "Register", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
 			_, err := app.Register(ctx, auth.Registration{Username: "ann", Password: testapp.Password})

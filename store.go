@@ -188,8 +188,8 @@ const (
 //   - EmailVerified, SendVerification, VerifyEmail and RequireVerified return
 //     an error;
 //   - PasswordHash, whatever sets, resets or checks a password returns an error;
-//   - Disabled, CloseAccount needs a UserDeleter, and returns an error if the
-//     store is none;
+//   - Disabled, Disable and Enable return an error, and so does CloseAccount if the
+//     store is no UserDeleter;
 //   - Roles, no account has any.
 //
 // Username and Email cannot both be left out.

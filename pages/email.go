@@ -58,7 +58,7 @@ func (p *Pages) sendEmail(w http.ResponseWriter, r *http.Request) {
 	}
 	f := p.emailForm(r.PostForm)
 	f.require(p.texts.Required)
-	if isSameAddress(f.text("email"), user.AuthAccount().Email) {
+	if address := f.text("email"); p.core.CheckNewEmail(address) == nil && isNameOf(user, address) {
 		f.refuse("email", p.texts.EmailSame)
 	}
 	if f.valid() {
@@ -73,13 +73,6 @@ func (p *Pages) sendEmail(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	p.show(w, r, "email", f)
-}
-
-// isSameAddress reports whether two texts are the same address.
-func isSameAddress(a, b string) bool {
-	keyA, errA := auth.EmailKey(a)
-	keyB, errB := auth.EmailKey(b)
-	return errA == nil && errB == nil && keyA == keyB
 }
 
 func (p *Pages) confirmForm(token string) *Form {

@@ -43,6 +43,8 @@ type store struct {
 	*memstore.Store[User, *User]
 	mu    sync.Mutex
 	fails error
+
+	rename func(*auth.Account) // as LoadUser returns it: a table may have names of any kind
 }
 
 func (s *store) fail(err error) {
@@ -59,7 +61,11 @@ func (s *store) LoadUser(ctx context.Context, id string) (*User, error) {
 	if s.fails != nil {
 		return nil, s.fails
 	}
-	return s.Store.LoadUser(ctx, id)
+	u, err := s.Store.LoadUser(ctx, id)
+	if err == nil && s.rename != nil {
+		s.rename(&u.Account)
+	}
+	return u, err
 }
 
 func (s *store) FindUser(ctx context.Context, key string) (*User, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/invisible"
 )
 
 func (p *Pages) loginForm(values url.Values, next auth.Next) *Form {
@@ -85,13 +86,26 @@ func namesAnother(form url.Values, user auth.User) bool {
 // isNameOf reports whether a name is the user's username or address. It does not
 // matter which of them people log in with: nobody else can have it.
 func isNameOf(user auth.User, name string) bool {
-	a := user.AuthAccount()
-	if strings.Contains(name, "@") {
-		return isSameAddress(name, a.Email)
+	a, own := user.AuthAccount(), ""
+	if own = a.Username; strings.Contains(name, "@") {
+		own = a.Email
 	}
-	key, err := auth.UsernameKey(name)
-	own, ownErr := auth.UsernameKey(a.Username)
-	return err == nil && ownErr == nil && key == own
+	key := nameKey(strings.TrimSpace(name))
+	return own != "" && (key == nameKey(own) || key == nameKey(invisible.Strip(own)))
+}
+
+// nameKey is what tells names apart, also those that are older than the rules of
+// UsernameKey and EmailKey.
+func nameKey(name string) string {
+	a := auth.Account{Username: name}
+	if strings.Contains(name, "@") {
+		a = auth.Account{Email: name}
+	}
+	username, email, err := auth.AccountKeys(a)
+	if key := cmp.Or(username, email); err == nil && key != nil {
+		return *key
+	}
+	return strings.ToLower(name)
 }
 
 // showSwitch answers a form of the login or the registration that is for another

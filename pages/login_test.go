@@ -139,6 +139,35 @@ func TestSwitch(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "anna", "password", good), "/mine")
 }
 
+// TestOwnNameOfAnyKind: also a name that no new account could have is known as the
+// user's own.
+func TestOwnNameOfAnyKind(t *testing.T) {
+	t.Parallel()
+	for _, own := range []struct{ name, typed string }{
+		{"admin@localhost", "Admin@LOCALHOST"},
+		{"Susan Smith", " susan smith "},
+		{"a%b@example.com", "A%b@example.com"},
+		{"anna@example.com\u200b", "anna@example.com"},
+		{"an\u00adna", "anna"},
+	} {
+		s := newSite(t, nil)
+		c := s.user("susan", good)
+		s.store.rename = func(a *auth.Account) {
+			if strings.Contains(own.name, "@") {
+				a.Email = own.name
+			} else {
+				a.Username = own.name
+			}
+		}
+		wantRedirect(t, c.post("/login", "login", own.typed, "password", good, "next", "/mine"), "/mine")
+		wantStatus(t, c.post("/login", "login", "x"+own.typed, "password", good, "next", "/mine"), 409)
+	}
+	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.LocalDomains = true })
+	s.create("admin", verified, func(a *auth.Account) { a.Email = "Admin@localhost" })
+	r := s.user("admin", good).post("/account/email", "email", "admin@localhost")
+	wantErrors(t, r, map[string]string{"email": "This is your email address already."})
+}
+
 // TestSameAccount: a login or a registration with a name of the user who is logged
 // in is no other account, whatever it is that people log in with.
 func TestSameAccount(t *testing.T) {

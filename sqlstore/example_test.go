@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/sqlstore"
@@ -45,4 +46,18 @@ func Example() {
 	}
 	fmt.Println(reader.Name)
 	// Output: Ada Lovelace
+}
+
+// The README shows how a program opens its database.
+var _ = func(ctx context.Context) error {
+	db, err := sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	if err != nil {
+		return err
+	}
+	if err := sqlstore.Migrate(ctx, db, sqlstore.SQLite); err != nil {
+		return err
+	}
+	store := sqlstore.New[Reader](db, sqlstore.SQLite)
+	go store.CleanupEvery(ctx, time.Hour)
+	return nil
 }

@@ -104,6 +104,10 @@ func (c *fieldChecker) value(t reflect.Type, path string, addressable bool, acco
 	}
 }
 
+// holdsAccount reports whether the user's account is in a type. It is kept, although
+// JSON keeps none of its fields.
+func holdsAccount(t reflect.Type, account int) bool { return account >= 0 && account < int(t.Size()) }
+
 func otherAccount(path string) error {
 	return lost(path, "is an auth.Account besides the user's own, and JSON does not keep it: save the account's ID")
 }
@@ -216,7 +220,7 @@ func (c *fieldChecker) structure(t reflect.Type, path string, addressable bool, 
 	if err != nil {
 		return err
 	}
-	if len(leaves) == 0 && t.Size() > 0 {
+	if len(leaves) == 0 && t.Size() > 0 && !holdsAccount(t, account) {
 		return lost(path, "is a %v, which has no exported fields, so nothing of it would be saved", t)
 	}
 	for _, l := range leaves {
@@ -292,7 +296,7 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 		if err != nil {
 			return nil, err
 		}
-		if len(more) == 0 && f.IsExported() && !isAccount && !exempt {
+		if len(more) == 0 && f.IsExported() && !exempt && !holdsAccount(target, inner) {
 			return nil, lost(path, "is a %v, which has no exported fields, so nothing of it would be saved", target)
 		}
 		for _, l := range more {

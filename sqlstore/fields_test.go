@@ -290,6 +290,50 @@ type everything struct {
 // A Public is embedded as a pointer.
 type Public struct{ Motto string }
 
+// Person is a user type with nothing of its own, to be embedded in another.
+type Person struct{ auth.Account }
+
+type cached struct {
+	auth.Account
+	cache int
+}
+
+func (c *cached) AuthAccount() *auth.Account { c.cache++; return &c.Account }
+
+// TestNoFieldsOfItsOwn has user types of which only the account is to be saved.
+func TestNoFieldsOfItsOwn(t *testing.T) {
+	for name, err := range map[string]error{
+		"only an account":                   newError[Person](t),
+		"embedded":                          newError[struct{ Person }](t),
+		"embedded twice":                    newError[struct{ cached }](t),
+		"with a field that is not exported": newError[cached](t),
+		"after another field": newError[struct {
+			Name string
+			Person
+		}](t),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	type Times struct{ begun, ended time.Time }
+	err := newError[struct {
+		Times
+		auth.Account
+	}](t)
+	if err == nil || !strings.Contains(err.Error(), ".Times is a sqlstore_test.Times, which has no exported fields") {
+		t.Errorf("before the account: %v", err)
+	}
+	db := inMemory(t)
+	check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
+	s := sqlstore.New[Person](db, sqlstore.SQLite)
+	u, err := s.CreateUser(t.Context(), auth.Account{Username: "ada", Version: 1}, nil)
+	check(t, err)
+	if u, err = s.LoadUser(t.Context(), u.ID); err != nil || u.Username != "ada" {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 // TestKeptFields saves a value in every kind of field that the check lets pass,
 // and reads it back.
 func TestKeptFields(t *testing.T) { each(t, testKeptFields) }
