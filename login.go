@@ -320,7 +320,11 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 			taken, err = s.takeOld(ctx, old, done)
 		}
 		if err == nil {
-			s.become(ctx, next, old, taken)
+			if s.become(ctx, next, old, taken); s.cur == nil { // the login was ended meanwhile
+				s.unwatch(ctx, h)
+				s.user, s.userKnown = nil, true
+				return s.gone()
+			}
 			s.sendToken(next.kind(), token)
 			return nil
 		}

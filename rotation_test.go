@@ -547,3 +547,40 @@ func TestLogoutWithReplacedToken(t *testing.T) {
 		t.Errorf("%s, and the browser is %q", r.Status, c.Who())
 	}
 }
+
+// A login that is ended while a rotation takes over what another request has written
+// is over: nothing panics, and nobody is logged in.
+func TestRotationEndsWhileItMerges(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/renew", "/confirm", "/password"} {
+		app, store := hookedApp(t, nil)
+		u := app.Create(t, "susan", false)
+		app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+			if err := app.ConfirmLogin(r.Context()); err != nil {
+				app.Error(w, r, err)
+			}
+		})
+		c := app.Client(t)
+		c.Login("susan")
+		other := c.Clone()
+		begun, written, ended := false, false, false
+		store.hook(func(call string) error {
+			switch {
+			case call == "TakeRecord" && !begun:
+				begun = true
+				other.Post("/put", "key", "a", "value", "b")
+				written = true
+			case call == "UpdateRecord" && written && !ended:
+				ended = true
+				return store.Store.DeleteRecords(t.Context(), "session", u.ID)
+			}
+			return nil
+		}, nil)
+		r := c.Post(path, "password", "another good password")
+		store.hook(nil, nil)
+		if !ended || r.StatusCode >= 500 {
+			t.Errorf("%s: ended %v, %s\n%s", path, ended, r.Status, app.Logs())
+		}
+		gone(t, path, c, other)
+	}
+}

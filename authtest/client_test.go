@@ -174,7 +174,7 @@ func TestLoginFailsWithTheStore(t *testing.T) {
 		Logger:  slog.New(slog.DiscardHandler),
 	})
 	check(t, err)
-	susan, err := store.Store.CreateUser(t.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("susan's stamp")}, nil)
+	susan, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("susan's stamp")}, nil)
 	check(t, err)
 	wantFatal(t, func(t testing.TB) { authtest.NewClient(t, manager, handler).Login(susan) }, "Login of susan", errBroken.Error())
 
