@@ -58,10 +58,10 @@ func (c *fieldChecker) value(t reflect.Type, path string, addressable bool, acco
 		return nil
 	}
 	c.seen[visit{t, addressable, account}] = true
-	switch {
-	case t == secretType:
+	switch t {
+	case secretType:
 		return nil // JSON refuses to read one back, so CreateUser and UpdateProfile return an error
-	case t == accountType:
+	case accountType:
 		return otherAccount(path)
 	}
 	if t.Kind() == reflect.Struct {

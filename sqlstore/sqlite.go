@@ -37,7 +37,7 @@ func (d *database) checkSQLite(ctx context.Context) error {
 				}
 				return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 			}
-			defer func() { _ = conn.Close() }() // together, at the end: else it is the same one
+			defer func() { _ = conn.Close() }() //nolint:gocritic // together, at the end: else it is the same one
 			if err := checkConnection(ctx, conn, stats.MaxOpenConnections == 1); err != nil {
 				return err
 			}

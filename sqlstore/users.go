@@ -184,7 +184,8 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 		append([]any{a.ID, a.Version, profile, s.now()}, row.values()...)...)
 	// It is asked also if nothing was wrong: how long a registration takes must not
 	// tell whether a name is taken.
-	if failure := s.taken(ctx, row, a.ID, err); err != nil {
+	failure := s.taken(ctx, row, a.ID, err)
+	if err != nil {
 		return nil, fmt.Errorf("sqlstore: creating a user: %w", failure)
 	}
 	return user, nil

@@ -1,0 +1,18 @@
+package testapp
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth/internal/passhash"
+)
+
+// Main runs the tests of a package whose applications share the process's hashing
+// budget. The tests run at the same time, and the machine may be slow: the queue
+// sends nobody away.
+func Main(m *testing.M) {
+	b := passhash.Process()
+	b.MaxQueue, b.MaxWait = 10_000, 10*time.Minute
+	os.Exit(m.Run())
+}
