@@ -254,6 +254,9 @@ func TestInvisibleCharactersInNames(t *testing.T) {
 		if !invisible.Is(r) || unicode.In(r, unicode.Co, unicode.Cs) && r%509 != 0 { // of those there are many
 			continue
 		}
+		if r > 0xffff && r%61 != 0 && !slow() {
+			continue
+		}
 		c := string(r)
 		for _, name := range []string{c + "susan", "su" + c + "san", "susan" + c, "д" + c + "а", c} {
 			if key, err := auth.UsernameKey(name); !errors.Is(err, auth.ErrInvalidUsername) {

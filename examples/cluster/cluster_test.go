@@ -44,7 +44,7 @@ func testLogins(t *testing.T, s *site) {
 	var pids sync.Map // that answered
 	each(s.newcomers("reader", 8), func(i int, c *client) {
 		c.wantEverywhere(nobody)
-		c.wantDone(c.login(s.process(i)), "/")
+		c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/")
 		c.wantEverywhere(c.name)
 		for range 4 {
 			c.want(s.proxy, c.name)
@@ -58,7 +58,7 @@ func testLogins(t *testing.T, s *site) {
 
 		// And to and fro, through whichever process it is.
 		for range 3 {
-			c.wantDone(c.login(s.proxy), "/")
+			c.wantDone(patient(func() answer { return c.login(s.proxy) }), "/")
 			c.wantEverywhere(c.name)
 			if a := c.send(s.proxy, "/account/sessions"); !strings.Contains(a.body, ">"+c.address+"<") {
 				t.Errorf("%s is not at %s: %v", c.name, c.address, a)
@@ -246,7 +246,7 @@ func (l *load) stay(c *client, w *watch, remembered bool) {
 // stayAway has a client look at pages with the cookies of a login that has ended.
 func (l *load) stayAway(name string) {
 	c := l.s.client(name)
-	c.wantDone(c.login(l.s.proxy, "remember_me", "y"), "/")
+	c.wantDone(patient(func() answer { return c.login(l.s.proxy, "remember_me", "y") }), "/")
 	ended := c.copy()
 	c.wantDone(c.logout(l.s.proxy), "/")
 	l.busy.Go(func() {
@@ -262,7 +262,7 @@ func (l *load) stayAway(name string) {
 // testKills: a process that is killed while people log in takes nothing with it.
 func testKills(t *testing.T, s *site) {
 	visitors, readers := s.newcomers("visitor", 12), s.newcomers("reader", 4)
-	each(readers, func(i int, c *client) { c.wantDone(c.login(s.process(i)), "/") })
+	each(readers, func(i int, c *client) { c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/") })
 	l, end := newLoad(s)
 	for _, c := range visitors {
 		l.comeAndGo(c)
@@ -312,7 +312,7 @@ func testKills(t *testing.T, s *site) {
 	each(readers, func(_ int, c *client) { c.wantEverywhere(c.name) })
 	each(visitors, func(i int, c *client) {
 		c = s.client(c.name) // a browser that has not been here before
-		c.wantDone(c.login(s.process(i)), "/")
+		c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/")
 		c.wantEverywhere(c.name)
 		// What was cut off may have left logins that nobody has a cookie of: they can be
 		// seen, and ended.
@@ -324,15 +324,16 @@ func testKills(t *testing.T, s *site) {
 		c.wantEverywhere(c.name)
 	})
 	each(cut, func(i int, c *client) { // whose accounts are whole, or not there
-		if a := c.login(s.process(i)); a.status == http.StatusUnprocessableEntity {
-			c.wantDone(c.register(s.process(i)), "/login")
+		a := patient(func() answer { return c.login(s.process(i)) })
+		if a.status == http.StatusUnprocessableEntity {
+			c.wantDone(patient(func() answer { return c.register(s.process(i)) }), "/login")
 		} else {
 			c.wantDone(a, "/")
 			c.wantDone(c.logout(s.process(i)), "/")
 		}
 	})
 	each(append(registered, cut...), func(i int, c *client) {
-		c.wantDone(c.login(s.process(i)), "/")
+		c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/")
 		c.wantEverywhere(c.name)
 	})
 }
