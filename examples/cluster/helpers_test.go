@@ -464,7 +464,9 @@ func (s *site) newcomers(prefix string, count int) []*client {
 	for i := range clients {
 		clients[i] = s.client(fmt.Sprint(prefix, s.clients.Load()))
 	}
-	each(clients, func(i int, c *client) { c.wantDone(patient(func() answer { return c.register(s.process(i)) }), "/login") })
+	each(clients, func(i int, c *client) {
+		c.wantDone(patient(func() answer { return c.register(s.process(i)) }), "/login")
+	})
 	if s.t.Failed() {
 		s.t.FailNow()
 	}

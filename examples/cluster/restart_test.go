@@ -39,7 +39,9 @@ func testRestart(t *testing.T, site *site, stop, start func(), sessionsLost bool
 	readers, remembered := s.newcomers("reader", 4), s.newcomers("friend", 4)
 	visitors, victim := s.newcomers("visitor", 4), s.newcomers("victim", 1)[0]
 	each(readers, func(i int, c *client) { c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/") })
-	each(remembered, func(i int, c *client) { c.wantDone(patient(func() answer { return c.login(s.process(i), "remember_me", "y") }), "/") })
+	each(remembered, func(i int, c *client) {
+		c.wantDone(patient(func() answer { return c.login(s.process(i), "remember_me", "y") }), "/")
+	})
 
 	l, end := newLoad(s)
 	watches := make([]watch, len(readers)+len(remembered))
