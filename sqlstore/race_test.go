@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -11,9 +12,12 @@ import (
 func TestRaces(t *testing.T) { each(t, testRaces) }
 
 func testRaces(t *testing.T, e engine) {
-	rounds := 100
+	rounds, waiting := 20, 8 // for engines that wait for a disk
+	if os.Getenv("GOLOGIN_SLOW") != "" {
+		rounds, waiting = 100, 25
+	}
 	if e.dialect != sqlstore.SQLite {
-		rounds = 25 // each waits for a disk
+		rounds = waiting
 	}
 	testapp.Races(t, rounds, func(t *testing.T, clock func() time.Time) testapp.Store {
 		return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
