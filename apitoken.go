@@ -179,8 +179,8 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 
 // BearerLoader finds users by an API token that NewAPIToken made, in the header
 // Authorization: Bearer (RFC 6750), and never in the URL.
-// Every request with this scheme is the loader's: what is no such token is a wrong
-// one.
+// The loader recognises every request with this scheme. A malformed token counts as
+// a wrong one.
 func BearerLoader() RequestLoader {
 	return RequestLoader{Load: loadBearer, Challenge: schemeBearer, scheme: schemeBearer}
 }

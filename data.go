@@ -73,7 +73,7 @@ func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 	defer s.emit()
 	err = s.rotate()
 	if errors.Is(err, ErrLoggedOut) && !errors.Is(err, ErrReplaced) {
-		return nil // the request goes on, as nobody's
+		return nil // the request goes on without a login
 	}
 	return err
 }
