@@ -12,13 +12,7 @@ import (
 	"unicode"
 )
 
-// This file is about API tokens, which programs send in a header. The store has
-// their hashes. Like everything that opens an account they are bound to its
-// Stamp: a change of password ends them.
 const (
-	kindAPIToken   = "api-token"
-	methodAPIToken = "token"
-
 	// apiTokenPrefix lets people, and programs that look for leaked secrets,
 	// tell what it is.
 	apiTokenPrefix = "goauth_"
@@ -28,13 +22,6 @@ const (
 	maxScopes     = 50
 	maxScope      = 100 // bytes
 )
-
-// ErrAPITokenNotFound says that the user has no API token with this ID.
-var ErrAPITokenNotFound = errors.New("auth: no such API token")
-
-// ErrInvalidAPIToken says that an API token cannot have this name, these scopes or
-// this expiry.
-var ErrInvalidAPIToken = errors.New("auth: not a description of an API token")
 
 // An APIToken describes a token of a user's for programs.
 type APIToken struct {

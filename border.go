@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 )
 
@@ -81,31 +80,6 @@ func isClosed(err error) bool {
 	return isReset(err)
 }
 
-// A failure is an error of the application's own code (a store, a request
-// loader) that the library cannot work with. It is answered 503, since the next
-// request may find the store working; see broken for the exception. It hides the
-// errors of ours that err may wrap: a store that returns ErrNotLoggedIn has
-// failed, and says nothing about the user.
-type failure struct{ err error }
-
-func (f failure) Error() string { return f.err.Error() }
-
-// Is hides our own errors that are no failures. ErrRateLimited and ErrBusy stay
-// visible: the client is to come back later.
-func (f failure) Is(target error) bool {
-	status := statusOf(target)
-	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
-}
-
-// As does, too.
-func (f failure) As(target any) bool {
-	switch target.(type) {
-	case **PasswordError, **http.MaxBytesError:
-		return false
-	}
-	return errors.As(f.err, target)
-}
-
 // failed returns an error of a store as the library goes on with it: nil and the
 // errors that its method may return as they are, every other one as a failure.
 func failed(err error, named ...error) error {
@@ -114,18 +88,3 @@ func failed(err error, named ...error) error {
 	}
 	return hidden(err)
 }
-
-// hidden returns err as a failure, which it may be already.
-func hidden(err error) error {
-	if f := (failure{}); errors.As(err, &f) {
-		return err
-	}
-	return failure{err}
-}
-
-// A broken is the error of a store that does not keep to its interface. It is a
-// mistake in the program, which no later request finds mended: it is answered
-// 500.
-type broken string
-
-func (b broken) Error() string { return string(b) }

@@ -1,11 +1,6 @@
 package auth
 
-import (
-	"context"
-	"crypto/rand"
-	"errors"
-	"strings"
-)
+import "context"
 
 // CloseAccount is Manager.CloseAccount.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
@@ -63,34 +58,4 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 		return "", err
 	}
 	return address, c.erase(inner, id)
-}
-
-// deleteRecords deletes all that is remembered of a user: every kind of record
-// that has a UserID is here, or in deleteSessions.
-func (c *Core) deleteRecords(ctx context.Context, userID string) error {
-	return errors.Join(
-		c.deleteSessions(ctx, userID),
-		c.sessions.DeleteRecords(ctx, kindRotated, userID),
-		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
-		c.records.DeleteRecords(ctx, kindAttempts, userID),
-		c.records.DeleteRecords(ctx, kindUndo, userID),
-		c.records.DeleteRecords(ctx, kindUsed, userID),
-		c.records.DeleteRecords(ctx, kindReserved, userID))
-}
-
-// erase deletes an account, or, if the store does not, leaves nothing of it but
-// its ID.
-func (c *Core) erase(ctx context.Context, id string) error {
-	if deleted, err := c.store.remove(ctx, id); deleted || err != nil {
-		return err
-	}
-	_, err := c.updateAccount(ctx, id, func(a *Account) error {
-		name := ""
-		if a.Username != "" {
-			name = "closed-" + strings.ToLower(rand.Text())
-		}
-		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(newToken()), Disabled: true, Version: a.Version}
-		return nil
-	})
-	return err
 }

@@ -10,27 +10,11 @@ import (
 	"time"
 )
 
-// This file is about changing the address of an account. Whoever has the mailbox
-// has the account, so the new address is proved before it applies, and the old one
-// can take the change back.
-//
-// The proof is a mailed token: nothing is stored, and so nothing is pending. The
-// way back is a record, which is good whatever else the one who made the change
-// does to the account. It knows which addresses the account had before, as far as
-// they can be gone back to themselves: they rank above it. Else somebody who
-// changes an address twice could take the owner's return back in turn.
-const (
-	kindUndo = "email-undo"
-
-	emailLifetime = time.Hour      // of the link to the new address
-	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
-
-	// undoBusy is how long a use of an undo link may be under way, before it is
-	// taken for one that has died.
-	undoBusy = time.Minute
-
-	maxUndos = 10 // open at the same time, for one account
-)
+// CheckNewEmail is Manager.CheckNewEmail.
+func (c *Core) CheckNewEmail(address string) error {
+	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
+	return err
+}
 
 // SendNewEmail is Manager.SendNewEmail.
 func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) (failing error) {
@@ -177,6 +161,17 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 	return c.reloaded(ctx, user), t.userID, nil
 }
 
+const (
+	emailLifetime = time.Hour      // of the link to the new address
+	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
+
+	// undoBusy is how long a use of an undo link may be under way, before it is
+	// taken for one that has died.
+	undoBusy = time.Minute
+
+	maxUndos = 10 // open at the same time, for one account
+)
+
 // An undo is the record of a way back, read.
 type undo struct {
 	record  Record
@@ -268,30 +263,6 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	return token, nil
 }
 
-// reserveEmail keeps an account's address for it.
-func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
-	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
-	for range maxConflicts {
-		err := c.records.InsertRecord(ctx, r)
-		if !errors.Is(err, ErrRecordExists) {
-			return err
-		}
-		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
-		switch {
-		case errors.Is(err, ErrRecordNotFound):
-			continue
-		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
-			return err
-		}
-		old.Expires = expires
-		err = c.records.UpdateRecord(ctx, old)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-	}
-	return ErrConflict
-}
-
 // dropUndo takes a way back away that leads nowhere.
 func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	if token == "" {
@@ -319,134 +290,4 @@ func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error
 		}
 	}
 	return nil
-}
-
-// CheckUndoToken is Manager.CheckUndoToken.
-func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
-	defer c.met(ctx, &err)
-	user, u, err := c.checkUndo(ctx, token)
-	return user, u.address, err
-}
-
-func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) {
-	if c.store == nil {
-		return nil, undo{}, ErrNoUserStore
-	}
-	if len(token) != tokenLength {
-		return nil, undo{}, ErrInvalidToken
-	}
-	record, err := c.records.GetRecord(ctx, kindUndo, tokenKey(token))
-	if errors.Is(err, ErrRecordNotFound) {
-		return nil, undo{}, ErrInvalidToken
-	} else if err != nil {
-		return nil, undo{}, err
-	}
-	u, ok := decodeUndo(record)
-	now := c.cfg.Now()
-	busy := now.Sub(u.busy).Abs() < undoBusy
-	if !ok || busy || !now.Before(record.Expires.Add(-undoBusy)) {
-		return nil, undo{}, ErrInvalidToken
-	}
-	user, err := c.store.load(ctx, record.UserID)
-	if errors.Is(err, ErrUserNotFound) || err == nil && !u.fits(user.AuthAccount()) {
-		return nil, undo{}, ErrInvalidToken
-	} else if err != nil {
-		return nil, undo{}, err
-	}
-	return user, u, nil
-}
-
-// fits reports whether an account can go back: not from an address that ranks
-// above, nor if it has been closed and has none.
-func (u undo) fits(a *Account) bool {
-	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
-}
-
-// UndoEmail is Manager.UndoEmail.
-func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
-	defer c.met(ctx, &failing)
-	user, id, err := c.undoEmail(ctx, token)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventEmailUndone, UserID: id})
-	return user, nil
-}
-
-func (c *Core) undoEmail(ctx context.Context, token string) (user User, id string, err error) {
-	user, u, err := c.checkUndo(ctx, token)
-	if err != nil {
-		return nil, "", err
-	}
-	id = user.AuthAccount().ID
-	if err := ctx.Err(); err != nil {
-		return nil, id, err
-	}
-	inner, cancel := detach(c.inner(ctx))
-	defer cancel()
-	// The record stays until the account is changed, so that another change of the
-	// address that is under way sees what ranks above it. Of those who use it at
-	// the same moment one goes on.
-	u.busy = c.cfg.Now()
-	u.encode()
-	switch err := c.records.UpdateRecord(inner, u.record); {
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrRecordNotFound):
-		return nil, id, ErrInvalidToken
-	case err != nil:
-		c.freeUndo(ctx, u) // it may have been stored all the same
-		return nil, id, err
-	}
-	u.record.Version++
-	before, err := c.goBack(inner, u)
-	if err != nil {
-		c.freeUndo(ctx, u)
-		return nil, id, err
-	}
-	c.spend(ctx, id, token, u.record.Expires.Add(-undoBusy))
-	c.endSessions(inner, id)
-	c.forgetGuesses(inner, id)
-	// Now, and not before: so it finds those, too, that were made meanwhile.
-	if err := c.endUndos(inner, id, emailKey(u.address), true); err != nil { // they lead nowhere already
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
-	}
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(id)
-	}
-	if emailKey(before.AuthAccount().Email) != emailKey(u.address) {
-		c.notify(ctx, MailAddressUndone, before, before.AuthAccount().Email)
-	}
-	return c.reloaded(inner, user), id, nil
-}
-
-// goBack gives an account the address that it had. Whoever has changed it may know
-// the password.
-func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
-	stamp := NewSecret(newToken())
-	before, err = c.updateAccount(ctx, u.record.UserID, func(a *Account) error {
-		if !u.fits(a) {
-			return ErrInvalidToken
-		}
-		a.Email, a.EmailVerified, a.PasswordHash, a.Stamp = u.address, true, Secret{}, stamp
-		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
-	}
-	return before, err
-}
-
-// freeUndo makes a way back good again whose use has failed.
-func (c *Core) freeUndo(ctx context.Context, u undo) {
-	inner, cancel := detach(c.inner(ctx))
-	defer cancel()
-	record, err := c.records.GetRecord(inner, kindUndo, u.record.Key)
-	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
-		now.busy = time.Time{}
-		now.encode()
-		err = c.records.UpdateRecord(inner, now.record)
-	}
-	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
-	}
 }

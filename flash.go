@@ -5,14 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
-
-// A Flash is a message for the next page that the user sees.
-type Flash struct {
-	Category string // such as "info" or "danger"; for the page to style
-	Text     string // plain text: templates must escape it
-}
 
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
 // record.
@@ -100,15 +93,4 @@ func appendFlashes(b []byte, flashes []Flash) []byte {
 		b = appendText(appendText(b, f.Category), f.Text)
 	}
 	return b
-}
-
-// cut returns the first n bytes of s, whole code points only.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -8,29 +8,7 @@ import (
 	"time"
 )
 
-// This file is about forms that a browser sends twice: the user clicks twice, or
-// goes back and sends the form again. Such a form carries a nonce, which is sealed
-// and has in it
-//
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
-//	marks    48 bytes: which browser the form was shown in
-//	form     the rest: its name
-//
-// The first submission stores a record under the nonce's hash:
-//
-//	version  1 byte
-//	worker   text (see formatVersion): the Core that is at work; empty once it is done
-//	claimed  varint: when the work began, in Unix milliseconds
-//	mac      text: a keyed hash of the fields
-//	marks    48 bytes: what the browser is known by after the work
-//	outcome  the rest: what the work came to
-//
-// The nonce itself goes into the mac and is not stored. So nobody can test guesses
-// of a password against the record, not even with Config.Secrets.
 const (
-	kindForm = "form"
-
 	nonceVersion = 1
 	nonceHeader  = 1 + 8 + 3*markLength
 	nonceFor     = 10 * time.Minute
@@ -39,10 +17,6 @@ const (
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
 	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
 )
-
-// ErrFormBusy says that another process is still at work on the same submission of
-// a form: see FormOnce (409).
-var ErrFormBusy = errors.New("auth: this form is being processed by another request")
 
 // FormNonce returns a nonce for FormOnce, to be put into a hidden field of the form
 // with this name. It is good for 10 minutes, for this form, and in this browser if

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // A Registration is what a registration form asks for. Spaces around names and
@@ -70,12 +69,6 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 		return nil, ErrEmailTaken
 	}
 	return c.createAccount(ctx, a, r.Form)
-}
-
-// CheckNewEmail is Manager.CheckNewEmail.
-func (c *Core) CheckNewEmail(address string) error {
-	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
-	return err
 }
 
 // newAccount checks a registration and hashes its password. Whether the names are
@@ -285,119 +278,4 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 	}
 	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // the work of reading a new account back
 	return nil, owner, c.reserveUsername(ctx, a.Username)
-}
-
-// sendTaken mails the owner of an address, if there is one, that somebody wanted
-// it.
-func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage string) error {
-	key := emailKey(strings.TrimSpace(address))
-	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
-	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
-	if err != nil || full || owner == nil || owner.AuthAccount().Disabled {
-		return err
-	}
-	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
-	if forgotPage != "" {
-		m.Link = NewSecret(c.baseURL.String() + forgotPage)
-	}
-	return c.mail(ctx, m)
-}
-
-// mailFailed makes an event of the failure of a mail.
-func (c *Core) mailFailed(ctx context.Context, user User, err error) {
-	if err != nil {
-		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
-	}
-}
-
-// A reserved record keeps a name for its user, or, without one, from everybody:
-//
-//   - the address that an account has given up, for as long as it can be undone;
-//   - a username that was asked for together with an address that was taken, so
-//     that who asks for it again does not learn that there was no account made.
-const (
-	kindReserved       = "reserved"
-	usernameReservedIn = 30 * 24 * time.Hour
-)
-
-// nobody is who a name is kept for if it is for no user.
-const nobody = "nobody"
-
-// reservedUsername and reservedEmail are the keys of reserved records, or empty
-// for no name.
-func reservedUsername(username string) string {
-	key := usernameKey(username)
-	if key == "" {
-		return ""
-	}
-	return tokenKey("username\x00" + key)
-}
-
-func reservedEmail(address string) string {
-	key := emailKey(address)
-	if key == "" {
-		return ""
-	}
-	return tokenKey("email\x00" + key)
-}
-
-// keptFor returns the ID of the user that a name is kept for, or nobody, or
-// nothing if it is not.
-func (c *Core) keptFor(ctx context.Context, key string) (userID string, err error) {
-	if key == "" {
-		return "", nil
-	}
-	record, err := c.records.GetRecord(ctx, kindReserved, key)
-	switch {
-	case errors.Is(err, ErrRecordNotFound):
-		return "", nil
-	case err != nil:
-		return "", err
-	case record.UserID == "":
-		return nobody, nil
-	}
-	return record.UserID, nil
-}
-
-// checkUsername returns ErrUsernameTaken for a username that is kept or, if that
-// is to be looked up, somebody's.
-func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
-	if username == "" {
-		return nil
-	}
-	kept, err := c.keptFor(ctx, reservedUsername(username))
-	if err != nil {
-		return err
-	}
-	if kept != "" {
-		return ErrUsernameTaken
-	}
-	if !look {
-		return nil
-	}
-	switch _, err := c.findByKey(ctx, usernameKey(username)); {
-	case err == nil:
-		return ErrUsernameTaken
-	case errors.Is(err, ErrUserNotFound):
-		return nil
-	default:
-		return err
-	}
-}
-
-// reserveUsername keeps a username from everybody. Without one it stores
-// something all the same, which is the work that an account is.
-func (c *Core) reserveUsername(ctx context.Context, username string) error {
-	r := Record{
-		Kind: kindReserved, Key: reservedUsername(username),
-		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
-	}
-	if username == "" {
-		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
-	}
-	err := c.records.InsertRecord(ctx, r)
-	if errors.Is(err, ErrRecordExists) { // since it was looked at
-		return ErrUsernameTaken
-	}
-	return err
 }

@@ -3,7 +3,64 @@ package auth
 import (
 	"context"
 	"errors"
+	"strings"
 )
+
+// SendReset is Manager.SendReset.
+func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
+	defer c.met(ctx, &failing)
+	switch {
+	case c.store == nil:
+		return ErrNoUserStore
+	case c.cfg.Mailer == nil:
+		return ErrNoMailer
+	}
+	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
+		return err
+	}
+	if err := checkPath(page); err != nil {
+		return err
+	}
+	keys := loginKeys(strings.TrimSpace(address))
+	if len(keys) == 0 || !strings.Contains(address, "@") {
+		return ErrInvalidEmail
+	}
+	if err := c.allowMails(ctx); err != nil {
+		return err
+	}
+	key := keys[0]
+	user, err := c.findByKey(ctx, keys...)
+	if err != nil && !errors.Is(err, ErrUserNotFound) {
+		return err
+	}
+	if user == nil && c.isLocal(key) {
+		return ErrInvalidEmail
+	}
+	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
+	if err != nil {
+		return err
+	}
+	if full {
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: errMailboxFull})
+		return nil
+	}
+	if user == nil || user.AuthAccount().Disabled {
+		_ = c.sealReset(&Account{ID: key}) // the work that a token is
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: ErrUserNotFound})
+		return nil
+	}
+	token, err := c.ResetToken(ctx, user)
+	if err != nil { // which is nobody's business
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
+		return nil
+	}
+	m := Mail{
+		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
+		Link: c.link(page, token),
+	}
+	c.deliver(ctx, m)
+	return nil
+}
 
 // ResetToken is Manager.ResetToken.
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
@@ -93,13 +150,4 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	}
 	c.notify(ctx, MailPasswordChanged, user, user.AuthAccount().Email)
 	return c.reloaded(ctx, user), t.userID, nil
-}
-
-// reloaded returns the user as they are after a change, or as they were before if
-// they cannot be loaded: the change is made all the same.
-func (c *Core) reloaded(ctx context.Context, user User) User {
-	if changed, err := c.store.load(ctx, user.AuthAccount().ID); err == nil {
-		return changed
-	}
-	return user
 }

@@ -96,10 +96,6 @@ func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, m
 	return user, t, err
 }
 
-// A used record remembers a mailed token that has worked, until it would have
-// expired. Its key is the token's hash.
-const kindUsed = "used"
-
 // spend remembers that a token of the user's has worked. A failure is an event: the
 // link is then answered as any that is void.
 func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
@@ -141,16 +137,3 @@ func (c *Core) refuseToken(ctx context.Context, err error) error {
 
 // errNoToken is for accounts that tokens cannot be made for.
 var errNoToken = errors.New("auth: a user without an ID, or with one of over 1,024 bytes, has no mailed tokens")
-
-// mailable returns why no token can be mailed to the account, or nil.
-func mailable(a *Account) error {
-	switch {
-	case a.ID == "" || len(a.ID) > maxTokenID:
-		return errNoToken
-	case a.Disabled:
-		return ErrDisabled
-	case a.Email == "":
-		return ErrInvalidEmail
-	}
-	return nil
-}

@@ -1,18 +1,10 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"strings"
-	"time"
 )
-
-// verifyLifetime is how long a link that verifies an address is good for: the
-// longest that NIST SP 800-63B-4 lets a mailed code be (section 4.2.1.2), since
-// people register today and read mail tomorrow.
-const verifyLifetime = 24 * time.Hour
 
 // SendVerification is Manager.SendVerification.
 func (c *Core) SendVerification(ctx context.Context, address string) (failing error) {
@@ -124,18 +116,4 @@ func (c *Core) verifyEmail(ctx context.Context, token string) (user User, id str
 	c.spend(ctx, t.userID, token, t.expires)
 	c.forgetGuesses(ctx, t.userID) // the right password counted, too, until now
 	return c.reloaded(ctx, user), t.userID, nil
-}
-
-// RequireVerified is Manager.RequireVerified.
-func (c *Core) RequireVerified(next http.Handler) http.Handler {
-	return c.guard(next, c.Error, c.CheckVerified)
-}
-
-// CheckVerified is Manager.CheckVerified.
-func (c *Core) CheckVerified(ctx context.Context) error {
-	user, err := c.User(ctx)
-	if err == nil && !user.AuthAccount().EmailVerified {
-		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
-	}
-	return err
 }
