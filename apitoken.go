@@ -59,10 +59,14 @@ func decodeAPIToken(record Record) (apiToken, bool) {
 	return t, r.ok && r.rest == ""
 }
 
-// NewAPIToken is Manager.NewAPIToken.
+// NewAPIToken makes a token that BearerLoader takes for the user. t has its Name,
+// Scopes and Expires, which must all be in order (else ErrInvalidAPIToken), and
+// comes back complete. The
+// token itself is not stored: show it once. It ends with the account's Stamp, as
+// by a change of password.
 func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret, _ APIToken, failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return Secret{}, APIToken{}, ErrUserNotFound
 	}
 	a, now := user.AuthAccount(), c.cfg.Now()
@@ -115,7 +119,7 @@ func isScope(s string) bool {
 	return s != "" && len(s) <= maxScope
 }
 
-// APITokens is Manager.APITokens.
+// APITokens lists a user's API tokens, the newest first.
 func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, failing error) {
 	defer c.met(ctx, &failing)
 	ctx = c.inner(ctx)
@@ -142,7 +146,8 @@ func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, fail
 	return tokens, nil
 }
 
-// RevokeAPIToken is Manager.RevokeAPIToken.
+// RevokeAPIToken ends one of a user's API tokens, or returns
+// ErrAPITokenNotFound.
 func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	if userID == "" {

@@ -1,43 +1,58 @@
-// Package auth gives a net/http application logins: sessions that end when
-// they are ended, passwords, guarded pages, and the current user in the type
-// of the application's own.
+// Package auth gives a net/http application logins: sessions that end when they are
+// ended, passwords, guarded pages, and the current user in the application's own type.
 //
-// A [Manager] is made by [New] from a [UserStore], which finds and saves users,
-// and a [Config]. Its LoadAndSave wraps the whole application; inside,
+// [New] makes a [Manager] from a [UserStore], which finds and saves your users, and a
+// [Config]. The Manager's LoadAndSave wraps the whole application. Inside it,
 //
 //	user, ok := manager.CurrentUser(r.Context())
 //
-// says who makes the request. A Manager is safe for use by many goroutines, and a
-// process may have several: all they share is the memory that password hashing
-// takes (Config.HashMemory) and, where they are given the same, stores (Config.Name). Its methods, by what they
-// are for:
+// returns the user who makes the request.
 //
-//   - who it is: CurrentUser, User, CurrentLogin
-//   - guards: RequireLogin, RequireFresh, RequireVerified, RequireScope; CheckFresh, CheckVerified, CheckScope
-//   - logging in and out: Authenticate, LoginUser, ConfirmLogin, LogoutUser, TakeNext
-//   - logins elsewhere: Logins, EndLogin, EndOtherLogins, LogoutEverywhere, WhileLoggedIn
-//   - accounts: Register, RegisterByMail, CloseAccount
-//   - for administrators: Disable, Enable, Unlock
-//   - passwords: SetPassword, CheckPassword, SendReset, ResetPassword, WrapHash
-//   - addresses: CheckNewEmail, SendVerification, VerifyEmail; SendNewEmail, ConfirmEmail, UndoEmail
-//   - programs: NewAPIToken, APITokens, RevokeAPIToken, and Config.RequestLoaders
-//   - pages: Sessions, Flash, Flashes, View, Error
+// The methods of a Manager are those of its [Core], which documents them. A dozen that
+// return a user are repeated on Manager with your type. By task:
 //
-// Everything the library itself must remember is a [Record] in a
-// [RecordStore]. Packages memstore and sqlstore implement both interfaces, and
-// package storetest checks an implementation of one's own.
+//   - The request: [Core.LoadAndSave], [Core.Error].
+//   - Who it is: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
+//   - Guards: [Core.RequireLogin], [Core.RequireFresh], [Core.RequireVerified],
+//     [Core.RequireScope]; in a handler, [Core.CheckFresh], [Core.CheckVerified],
+//     [Core.CheckScope].
+//   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],
+//     [Core.LogoutUser], [Core.TakeNext].
+//   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
+//     [Core.LogoutEverywhere], [Core.WhileLoggedIn].
+//   - Accounts: [Core.Register], [Core.RegisterByMail], [Core.CloseAccount].
+//   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock].
+//   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.CheckNewPassword],
+//     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
+//   - E-mail addresses: [Core.CheckNewEmail], [Core.SendVerification],
+//     [Core.VerifyEmail], [Core.SendNewEmail], [Core.ConfirmEmail], [Core.UndoEmail].
+//   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
+//     Config.RequestLoaders.
+//   - Pages: [Core.Sessions], [Core.Flash], [Core.Flashes], [Manager.View],
+//     [Core.FormOnce], [Core.SealForm].
+//
+// A process may have several Managers. All they share is the memory budget for password
+// hashing (Config.HashMemory) and, if you give them the same ones, their stores (see
+// Config.Name).
+//
+// The library keeps everything it must remember in [Record] values in a [RecordStore].
+// Packages memstore and sqlstore implement both interfaces. Package storetest checks an
+// implementation of your own.
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 )
 
-// A Manager is an application's logins, with its own user type U.
+// A Manager is an application's logins. It has all methods of [Core], which is the
+// manual, and those below, which return the user in the application's own type U. A
+// Manager is safe for use by many goroutines.
 type Manager[U User] struct {
-	core   *Core
-	absent func(U) bool
+	*Core
 }
 
 // New makes a Manager with all features. It returns an error for every
@@ -63,7 +78,7 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	}
 	core.omitted = omitted
 	_, core.deletes = store.(UserDeleter)
-	return &Manager[U]{core, absent[U]()}, nil
+	return &Manager[U]{core}, nil
 }
 
 // NewLoader makes a Manager for an application that checks passwords itself:
@@ -83,7 +98,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager[U]{core, absent[U]()}, nil
+	return &Manager[U]{core}, nil
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
@@ -133,4 +148,85 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	}
 	c.scs, c.scsKey = newSCS(c)
 	return c, nil
+}
+
+// CurrentUser returns the user who makes the request. It returns false if nobody is
+// logged in, and if a store has failed. In the second case the answer is 503, whatever
+// the handler writes, unless the header is written already: the page for anonymous
+// visitors never goes out by mistake.
+func (m *Manager[U]) CurrentUser(ctx context.Context) (U, bool) {
+	u, err := m.User(ctx)
+	return u, err == nil
+}
+
+// User is [Core.User] with the user as a U.
+func (m *Manager[U]) User(ctx context.Context) (U, error) {
+	return typed[U](m.Core.User(ctx))
+}
+
+// Authenticate is [Core.Authenticate] with the user as a U.
+func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (U, error) {
+	return typed[U](m.Core.Authenticate(ctx, login, password))
+}
+
+// Register is [Core.Register] with the user as a U.
+func (m *Manager[U]) Register(ctx context.Context, r Registration) (U, error) {
+	return typed[U](m.Core.Register(ctx, r))
+}
+
+// CheckVerifyToken is [Core.CheckVerifyToken] with the user as a U.
+func (m *Manager[U]) CheckVerifyToken(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.CheckVerifyToken(ctx, token))
+}
+
+// VerifyEmail is [Core.VerifyEmail] with the user as a U.
+func (m *Manager[U]) VerifyEmail(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.VerifyEmail(ctx, token))
+}
+
+// CheckEmailToken is [Core.CheckEmailToken] with the user as a U.
+func (m *Manager[U]) CheckEmailToken(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckEmailToken(ctx, token)
+	user, err = typed[U](u, err)
+	return user, address, err
+}
+
+// ConfirmEmail is [Core.ConfirmEmail] with the user as a U.
+func (m *Manager[U]) ConfirmEmail(ctx context.Context, token, undoPage string) (U, error) {
+	return typed[U](m.Core.ConfirmEmail(ctx, token, undoPage))
+}
+
+// CheckUndoToken is [Core.CheckUndoToken] with the user as a U.
+func (m *Manager[U]) CheckUndoToken(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckUndoToken(ctx, token)
+	user, err = typed[U](u, err)
+	return user, address, err
+}
+
+// UndoEmail is [Core.UndoEmail] with the user as a U.
+func (m *Manager[U]) UndoEmail(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.UndoEmail(ctx, token))
+}
+
+// CheckResetToken is [Core.CheckResetToken] with the user as a U.
+func (m *Manager[U]) CheckResetToken(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.CheckResetToken(ctx, token))
+}
+
+// ResetPassword is [Core.ResetPassword] with the user as a U.
+func (m *Manager[U]) ResetPassword(ctx context.Context, token, password string) (U, error) {
+	return typed[U](m.Core.ResetPassword(ctx, token, password))
+}
+
+// typed returns a user in the application's own type.
+func typed[U User](user User, err error) (U, error) {
+	if err != nil {
+		var none U
+		return none, err
+	}
+	u, ok := user.(U)
+	if !ok {
+		return u, fmt.Errorf("auth: the user is a %T, not a %v", user, reflect.TypeFor[U]())
+	}
+	return u, nil
 }

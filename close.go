@@ -2,10 +2,22 @@ package auth
 
 import "context"
 
-// CloseAccount is Manager.CloseAccount.
+// CloseAccount ends an account for good: nobody can log in to it any more, what it
+// was logged in by and all the library has stored of it is deleted, and the user is
+// deleted, if the store is a UserDeleter. Else the account stays, disabled, with
+// a random username if it had one and without an address; what the application keeps
+// beside the account is its own to delete. The address that it had is told. The
+// caller must have seen that it is the user who asks, by CheckPassword or
+// CheckFresh.
+//
+// If the store is no UserDeleter and leaves out Disabled (see FieldOmitter), it
+// changes nothing and returns an error. It returns ErrConflict if another change
+// of a credential came first, ErrLoggedOut if the login that asks has been ended,
+// ErrUserNotFound, or a failure of a store. After a failure the account may be disabled already; to go
+// on, load the user and call it again.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID

@@ -19,9 +19,11 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// Core is the engine behind a Manager, free of the user's type. Packages that
-// build on this one take an interface{ Core() *Core }; applications use the
-// Manager.
+// A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
+// below are the Manager's. Packages that build on auth, such as pages and authtest, take
+// a *Core: pass manager.Core. Its methods are safe for use by many goroutines.
+//
+// Methods that get a User return ErrUserNotFound for nil.
 type Core struct {
 	cfg      Config
 	baseURL  *url.URL

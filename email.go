@@ -10,16 +10,29 @@ import (
 	"time"
 )
 
-// CheckNewEmail is Manager.CheckNewEmail.
+// CheckNewEmail returns nil for an address that an account may get, or
+// ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
+// domains without a dot. It is for forms that show everything that is wrong at once.
+// Whether the address is free it does not say.
 func (c *Core) CheckNewEmail(address string) error {
 	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
 	return err
 }
 
-// SendNewEmail is Manager.SendNewEmail.
+// SendNewEmail asks to change the user's address: it mails a link to the new one,
+// to page, a path of this site without a query, with a token in the query, which
+// is good for an hour and for as long as no credential changes. Nothing changes
+// before ConfirmEmail. The caller must have seen that it is the user who asks, by
+// CheckPassword or CheckFresh: whoever has the mailbox has the account.
+//
+// For an address that somebody else has it returns nil, too, and does the same
+// work; its owner is told. Errors are ErrInvalidEmail, also for the address that
+// the account has, ErrDisabled, ErrLoggedOut if the login has been ended
+// meanwhile, ErrNoMailer, ErrNoUserStore, a RateLimitError, a page that is not a
+// plain path, and those of a store that has failed.
 func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
@@ -85,7 +98,8 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	return nil, nil
 }
 
-// CheckEmailToken is Manager.CheckEmailToken.
+// CheckEmailToken returns the user whose address ConfirmEmail would change, and
+// the new one, or ErrInvalidToken, and changes nothing.
 func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
@@ -95,7 +109,15 @@ func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, ad
 	return user, t.address, nil
 }
 
-// ConfirmEmail is Manager.ConfirmEmail.
+// ConfirmEmail gives the account the address that the token proves, which is
+// verified then, and ends the user's logins, except that the one which makes this
+// request goes on. It must be a login of the same user: ErrNotLoggedIn if there is
+// none, ErrInvalidToken for another's. ErrEmailTaken says that somebody else has
+// the address by now.
+//
+// The old address, if it was verified, is told, and gets a link to undoPage, a path
+// of this site without a query, with a token in the query, which UndoEmail takes
+// for 72 hours. For as long nobody else can get the old address.
 func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.confirmEmail(ctx, token, undoPage)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// CheckUndoToken is Manager.CheckUndoToken.
+// CheckUndoToken returns the user whose address UndoEmail would change back, and
+// the old one, or ErrInvalidToken, and changes nothing.
 func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, u, err := c.checkUndo(ctx, token)
@@ -48,7 +49,17 @@ func (u undo) fits(a *Account) bool {
 	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
 }
 
-// UndoEmail is Manager.UndoEmail.
+// UndoEmail changes an address back, by the token that went to the old one: for an
+// owner whose account somebody else has taken, whatever that one has changed since,
+// be it the password, or the address once more. Of several old addresses the oldest
+// has the last word. It removes the password and ends all the user's logins, this
+// request's too, and everything that was made in them. It returns the user, for whom
+// ResetToken makes a token for a new password; who is disabled stays so.
+//
+// A token works once; a failure leaves it as it was. Errors are ErrInvalidToken,
+// also if the account is gone or closed, ErrEmailTaken if the application has given
+// the address to somebody else, ErrNoUserStore, and those of a store that has
+// failed.
 func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.undoEmail(ctx, token)

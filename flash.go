@@ -16,7 +16,11 @@ const (
 	maxFlashes    = 2800 // of all that wait, so that the cookie stays under 4 KiB
 )
 
-// Flash is Manager.Flash.
+// Flash keeps a message for the next page that shows Flashes, whoever made the
+// request. A message that
+// waits already is not added again. Categories are cut to 64 bytes and texts to
+// 512; of more than fit into a cookie, at least four, the oldest go. It returns
+// ErrNoSession or ErrHeaderWritten.
 func (c *Core) Flash(ctx context.Context, category, text string) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -40,7 +44,15 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 	return nil
 }
 
-// Flashes is Manager.Flashes.
+// Flashes returns the messages that wait to be shown, and removes them. Outside
+// LoadAndSave, and when it is too late to remove them, there are none.
+//
+// A request that no person made (a prefetch or prerendering, an image, an icon, a
+// script's GET that does not ask for a page, HEAD) gets the messages and does not
+// remove them. The browser may throw the page away, and then nobody has seen them;
+// or it may show the page later, and then they belong on it. In the second case the
+// next page shows them again: better twice than never. What a script asks for by
+// POST, through htmx, or as a page (Turbo, Inertia) counts as a person's request.
 func (c *Core) Flashes(ctx context.Context) []Flash {
 	s := c.stateOf(ctx)
 	if s == nil {

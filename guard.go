@@ -9,7 +9,11 @@ import (
 	"time"
 )
 
-// RequireLogin is Manager.RequireLogin.
+// RequireLogin guards a handler: next runs only for a user who is logged in. All
+// guards guard every method, OPTIONS and HEAD included; a CORS middleware outside
+// LoadAndSave answers preflight requests. Other requests are sent to
+// Config.LoginURL with the page they wanted in the query as next; see Error for
+// clients that are not browsers.
 func (c *Core) RequireLogin(next http.Handler) http.Handler {
 	return c.guard(next, c.Error, func(ctx context.Context) error {
 		_, err := c.User(ctx)
@@ -17,14 +21,18 @@ func (c *Core) RequireLogin(next http.Handler) http.Handler {
 	})
 }
 
-// RequireFresh is Manager.RequireFresh.
+// RequireFresh guards a handler for users who have shown who they are in this
+// login, and not longer ago than maxAge; zero means at any time. A remembered
+// login has not, nor has what a RequestLoader found. Others are sent to
+// Config.RefreshURL, as RequireLogin sends to LoginURL.
 func (c *Core) RequireFresh(maxAge time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return c.guard(next, c.Error, func(ctx context.Context) error { return c.CheckFresh(ctx, maxAge) })
 	}
 }
 
-// CheckFresh is Manager.CheckFresh.
+// CheckFresh is RequireFresh for handlers that ask themselves: it returns nil,
+// ErrNotFresh, or what User returns.
 func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 	if _, err := c.User(ctx); err != nil {
 		return err
@@ -42,12 +50,15 @@ func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 	return nil
 }
 
-// RequireVerified is Manager.RequireVerified.
+// RequireVerified guards a handler for users whose address is verified. Who is
+// logged in and is not is sent to Config.VerifyURL, as RequireLogin sends to
+// LoginURL; other clients than browsers get 403.
 func (c *Core) RequireVerified(next http.Handler) http.Handler {
 	return c.guard(next, c.Error, c.CheckVerified)
 }
 
-// CheckVerified is Manager.CheckVerified.
+// CheckVerified is RequireVerified for handlers that ask themselves: it returns
+// nil, ErrUnverified, or what User returns.
 func (c *Core) CheckVerified(ctx context.Context) error {
 	user, err := c.User(ctx)
 	if err == nil && !user.AuthAccount().EmailVerified {
@@ -56,7 +67,9 @@ func (c *Core) CheckVerified(ctx context.Context) error {
 	return err
 }
 
-// RequireScope is Manager.RequireScope.
+// RequireScope guards a handler for users who are logged in, and for tokens that
+// have this scope or ScopeAll; other tokens get 403. Of those who are not logged
+// in, only who asks for HTML is sent to the login page; others get 401.
 func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +91,9 @@ func (c *Core) denyScope(w http.ResponseWriter, r *http.Request, err error) {
 	c.Error(w, r, err)
 }
 
-// CheckScope is Manager.CheckScope.
+// CheckScope is RequireScope for handlers that ask themselves: it returns nil,
+// or ErrScope, or what User returns. After nil User returns the user of such a token
+// in the whole request; behind RequireScope it does so only there.
 func (c *Core) CheckScope(ctx context.Context, scope string) error {
 	return c.hasScope(ctx, scope, true)
 }

@@ -43,7 +43,17 @@ func Fresh(on bool) LoginOption {
 	return func(o *loginOptions) { o.stale = !on }
 }
 
-// LoginUser is Manager.LoginUser.
+// LoginUser logs the user in: it passes the gates, rotates the session token,
+// and has the login stored before it returns; the cookie goes out with the
+// response's header. What the handler does afterwards, a 5xx too, does not undo
+// it. What an anonymous visitor had in the session is kept,
+// another user's is dropped. An earlier login of this browser is ended, and so
+// is what it was remembered as; the option Remember has it remembered.
+//
+// It must be called inside LoadAndSave (else ErrNoSession) and before the
+// header is written (else ErrHeaderWritten). An error that wraps
+// ErrLoginRefused comes from a gate. ErrLoggedOut says that the login this
+// browser had was ended at the same moment.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
@@ -51,7 +61,7 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 		return ErrNoSession
 	}
 	defer s.emit()
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	var o loginOptions

@@ -8,7 +8,9 @@ import (
 	"slices"
 )
 
-// Logins is Manager.Logins.
+// Logins lists the browsers in which a user is logged in or remembered: the one
+// that makes the request first, and then as they were last seen. A remembered device and the logins made from it are one. It
+// returns ErrUserNotFound, or a failure of a store.
 func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -70,7 +72,10 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 	}), nil
 }
 
-// EndLogin is Manager.EndLogin.
+// EndLogin ends one of a user's Logins: as LogoutUser does, if it is the one that
+// makes the request. It returns ErrLoginNotFound if the user has none with this
+// ID. What the other browser shows it keeps showing until its next request, and
+// some show it once more when the user goes back, without asking us.
 func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -94,7 +99,8 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) 
 	return nil
 }
 
-// EndOtherLogins is Manager.EndOtherLogins.
+// EndOtherLogins ends all Logins of the user who makes the request, but for this
+// one. API tokens are no Logins.
 func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -113,10 +119,13 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	return err
 }
 
-// LogoutEverywhere is Manager.LogoutEverywhere.
+// LogoutEverywhere ends all that a user is logged in by, this request's login
+// and API tokens included: the account gets a new Stamp. With NewLoader, whose
+// application keeps the Stamp itself, it ends the logins, devices and tokens there
+// are.
 func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
@@ -148,7 +157,10 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	return nil
 }
 
-// ConfirmLogin is Manager.ConfirmLogin.
+// ConfirmLogin makes the login fresh, with a new token, for a user who has just
+// shown who they are: after CheckPassword said yes. Limits of the login's length
+// are not extended. It returns ErrNotLoggedIn if there is no login, and the
+// errors of LoginUser.
 func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.User(ctx)

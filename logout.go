@@ -7,7 +7,12 @@ import (
 	"slices"
 )
 
-// LogoutUser is Manager.LogoutUser.
+// LogoutUser ends the login and the session that goes with it, everywhere that
+// its cookie may have been copied to. It is no error if nobody is logged in.
+// After the header is written it ends the login all the same, and returns
+// ErrHeaderWritten to say that the cookie, now worthless, could not be removed.
+//
+// Call it for POST only: a GET would let any page log the user out.
 func (c *Core) LogoutUser(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)

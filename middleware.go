@@ -13,7 +13,21 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// LoadAndSave is Manager.LoadAndSave.
+// LoadAndSave wraps the whole application. It refuses cross-origin requests
+// that may change something (so a CORS middleware goes outside, and webhooks,
+// which say no origin, pass), reads the session of the cookie, and writes what
+// changed before the response's header goes out.
+//
+// The handler gets a copy of the request. Temporary files of a multipart form that
+// was parsed in this copy are removed at the end. If a middleware inside makes a
+// copy of its own (r.WithContext) and parses the form there, it has to remove them:
+// defer r.MultipartForm.RemoveAll().
+//
+// If a store fails, a page that asks for neither the user nor the session's data
+// is served. If any method has returned the failure before the header is written,
+// the answer is 503 with Retry-After, also where the handler ignored it: its page
+// may be the one for anonymous visitors. Cookies of ours that the request has
+// set by then, such as that of a new login, go out with it.
 func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.requestOf(r.Context()) != nil { // wrapped twice

@@ -10,7 +10,13 @@ import (
 	"github.com/go-login/auth/internal/blocklist"
 )
 
-// CheckNewPassword is Manager.CheckNewPassword.
+// CheckNewPassword applies the policy to a password that an account might get,
+// for forms that show everything that is wrong at once: length in code points,
+// no rules of composition, and the whole password (never parts of it) compared
+// with what others try first and, by Config.Breaches, with what has been in a
+// data breach. It returns nil or a PasswordError. Register, SetPassword and
+// ResetPassword apply it in any case; Breaches is asked once for all of them in a
+// request.
 func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account) error {
 	switch {
 	case len(password) > maxPassword:
@@ -70,7 +76,18 @@ func isCommon(password string) bool {
 	return false
 }
 
-// Authenticate is Manager.Authenticate.
+// Authenticate returns the user with this login (a username or an address, see
+// Config.Identifiers) and password. It does not log the user in: LoginUser
+// does. Its errors wrap ErrLoginRefused, or are ErrBusy, a RateLimitError, or a
+// failure of the store. Whatever the state of the account, it computes one hash,
+// but none for a RateLimitError.
+//
+// After five wrong passwords in a row none is looked at for 30 seconds, and after
+// each further one for twice as long as before, up to an hour; the error is
+// ErrInvalidCredentials all the same. After the hundredth none is until the
+// account has a new password, or Unlock is called; if no mail can be sent (there is
+// no Mailer, or the account has no address), one is looked at in each hour. Browsers that the user has logged in with before,
+// by password, have counts of their own.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	c.sawLogin(c.requestOf(ctx))
@@ -212,7 +229,10 @@ func (c *Core) restoreHash(ctx context.Context, user, stored User, next Account,
 		errors.Join(reason, err, failed))
 }
 
-// HashPassword is Manager.HashPassword.
+// HashPassword returns the hash of a password, for accounts that are made
+// outside Register. It applies no policy, but refuses (PasswordError) what could
+// never log in: no password at all, one of over 1,024 bytes, invalid UTF-8, a
+// NUL. It may return ErrBusy.
 func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error) {
 	switch {
 	case password == "" || !isText(password):
@@ -223,15 +243,38 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 	return c.hasher.hash(ctx, password)
 }
 
-// WrapHash is Manager.WrapHash.
+// WrapHash returns Argon2id(old), as it were: a hash of the digest in a hash, made
+// like those of new passwords, and with the same pepper. It needs no password, so
+// that a whole table of hashes from elsewhere can be made as hard to guess as new
+// ones on the day it is taken over. The result has the old scheme, its parameters
+// and its salt in it, and not its digest. It is verified at the cost of both, and
+// replaced when its user logs in. Old backups still have what was there.
+//
+// A hash that is wrapped or peppered already, an Argon2id hash that is no weaker
+// than new ones (if these get no pepper), and the empty hash of an account without
+// a password are returned as they are. So a program that goes through a table can
+// be run again. It must save by compare-and-set, since users log in meanwhile.
+//
+// The result has up to 400 bytes. A column that is too narrow cuts it (MySQL does,
+// without strict mode), and no password opens it then: check the width of the
+// column first, and read each row back before you commit.
+//
+// It returns ErrHashUnusable for what could not be verified anyway, ErrBusy, or
+// the context's error.
 func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
 	return c.hasher.wrap(ctx, old)
 }
 
-// CheckPassword is Manager.CheckPassword.
+// CheckPassword reports whether it is the user's password. It logs nobody in; a
+// page that asks for the current password again uses it. Wrong ones count as
+// those of Authenticate do, and the right one is not, either, while none is
+// looked at. The error is ErrBusy, a RateLimitError, the context's or the store's.
 func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_ bool, failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
+	if isAbsent(user) {
+		return false, ErrUserNotFound
+	}
+	if password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
 	if err := c.needs("CheckPassword", FieldPasswordHash); err != nil {
@@ -255,10 +298,14 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 // one, and counts as one even if it takes more.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
 
-// SetPassword is Manager.SetPassword.
+// SetPassword gives the user a new password, which must satisfy the policy
+// (PasswordError), and ends the user's logins, except that the one which makes
+// this request goes on with a new token. It returns ErrConflict if another
+// change of password came first, ErrBusy, ErrUserNotFound for an account that is
+// gone, or a failure of the store, and has then changed nothing.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID

@@ -40,7 +40,9 @@ type Registration struct {
 
 var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
 
-// Register is Manager.Register.
+// Register creates an account. See Registration for the errors. With
+// Config.RequireVerified, which lets nobody in before that, it mails the link that
+// verifies the address; else SendVerification does, when the application wants it.
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.register(ctx, r)
@@ -214,7 +216,20 @@ func (c *Core) rowOf(ctx context.Context, a Account) Account {
 	return *user.AuthAccount()
 }
 
-// RegisterByMail is Manager.RegisterByMail.
+// RegisterByMail is Register for an application that does not tell strangers who
+// has an account: it returns nil whether the address is free or not, and the
+// answer should be the same text, "check your mail". If it is free, the account is
+// created and gets the link that verifies the address. If it is taken, nothing is
+// created, and its owner is told, with a link to forgotPage, a path of this site
+// without a query, or none if that is empty. It does the same work for both.
+//
+// The errors are those of Register, but for ErrEmailTaken. A username that is
+// taken cannot be hidden; what is found out is that, and nothing of the address:
+// a username that was asked for with an address that is taken is kept from everybody
+// for 30 days. It is an error without Config.RequireVerified.
+//
+// What can still tell: the store, if it refuses a registration for reasons of its
+// own only after it has looked at the names (see UserStore.CreateUser).
 func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) (failing error) {
 	defer c.met(ctx, &failing)
 	user, owner, err := c.registerByMail(ctx, r, forgotPage)

@@ -6,7 +6,18 @@ import (
 	"strings"
 )
 
-// SendReset is Manager.SendReset.
+// SendReset mails a reset token to the account with this address, if there is
+// one that is not disabled: as the query's token in a link to page, a path of
+// this site without a query ("/reset-password") under Config.BaseURL. It goes to the address
+// that is stored, not to the one that was typed.
+//
+// It returns nil whether there is an account or not, and whether the mail could
+// be sent or not, and does the same work for both; the answer should be the
+// same text. It sends nothing, and returns nil, if the address has been sent three
+// within ResetLifetime, or within an hour if that is less. Errors are
+// ErrInvalidEmail for what is no address, a RateLimitError, ErrNoMailer,
+// ErrNoUserStore, a page that is not a plain path, and those of a store that has
+// failed.
 func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
 	defer c.met(ctx, &failing)
 	switch {
@@ -62,13 +73,16 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 	return nil
 }
 
-// ResetToken is Manager.ResetToken.
+// ResetToken returns a token that sets a new password for the user once, to be
+// mailed to the account's address. See ResetPassword. It returns ErrDisabled for
+// who is disabled, ErrInvalidEmail where there is no address, and an error for
+// an ID of over 1,024 bytes.
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
 		return "", ErrNoUserStore
-	case user == nil:
+	case isAbsent(user):
 		return "", ErrUserNotFound
 	}
 	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
@@ -86,14 +100,23 @@ func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
 }
 
-// CheckResetToken is Manager.CheckResetToken.
+// CheckResetToken returns the user whose reset token this is, or
+// ErrInvalidToken, and changes nothing. It is for the page that the link opens.
 func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeReset, token)
 	return user, err
 }
 
-// ResetPassword is Manager.ResetPassword.
+// ResetPassword sets a new password by a reset token. Of any number of calls
+// with an account's tokens one succeeds; the others, and every token that is
+// older than the account's last change of password, are ErrInvalidToken. A
+// password that the policy refuses (PasswordError), and ErrBusy, leave the token
+// as it was. Tokens that are none count as wrong passwords do (RateLimitError). It ends all the user's logins and logs nobody in.
+//
+// An older token that was not used stays valid until one is used, the password
+// or the address changes, or it expires: asking for a second mail does not
+// make the first one void.
 func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.resetPassword(ctx, token, password)

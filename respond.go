@@ -15,7 +15,45 @@ import (
 	"time"
 )
 
-// Error is Manager.Error.
+// Error answers a request that cannot be served because of err.
+//
+// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with,
+// send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
+// a message, and with the page it wanted in the query as next (or in a cookie: see
+// Config.NextInCookie). That is the page it asked for, or, for a request that
+// may change something, the page of this site that the request came from. A request
+// that no person made (see Flashes) gets no message and puts nothing in the cookie.
+//
+// A script that asks for a part of a page is told to load the login page as a whole
+// page. The next is then the page that the user is on: HX-Current-URL, or Referer.
+//
+//   - htmx (HX-Request), also with hx-boost, gets HX-Redirect with the status.
+//   - Inertia (X-Inertia) gets 409 Conflict with X-Inertia-Location.
+//   - A frame of Turbo's (Turbo-Frame) gets the status with a small page, not
+//     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
+//
+// A client that does not want HTML, or that has sent credentials in a header, gets
+// the status alone. ErrReplaced, although it wraps ErrNotLoggedIn, sends nobody
+// anywhere: its page says to try again. Errors are answered by their status:
+//
+//   - 400: ErrInvalidToken
+//   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and
+//     ErrFactorRequired
+//   - 403: ErrCrossOrigin, ErrScope, and ErrUnverified, although that wraps
+//     ErrLoginRefused: a login page asks for this first, and shows its form
+//   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
+//   - 409: ErrConflict, ErrFormBusy
+//   - 413: a body that http.MaxBytesReader cut off
+//   - 422: what is wrong with a form: PasswordError, ErrInvalidAPIToken, invalid
+//     and taken names
+//   - 429: RateLimitError, with Retry-After
+//   - 503, with Retry-After: ErrBusy; a context that is done; and, with a record in
+//     the log, a failing store or RequestLoader
+//   - 500, with a record in the log: everything else
+//
+// If a method has returned a store's failure in this request, Error answers 503,
+// whatever err is: a handler that asked CurrentUser may think that nobody is logged
+// in.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	if s := c.requestOf(r.Context()); s != nil { // asks no loader a second time
 		// A handler that took the user for nobody says ErrNotLoggedIn.

@@ -107,3 +107,9 @@ func absent[U User]() func(U) bool {
 	}
 	return func(U) bool { return false }
 }
+
+// isAbsent reports whether the application has passed no user: nil, a nil pointer, or
+// one without an account.
+func isAbsent(user User) bool {
+	return isNil(user) || user.AuthAccount() == nil
+}

@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-// User is Manager.User.
+// User returns the user who makes the request. It returns ErrNotLoggedIn if
+// nobody is logged in, ErrNoSession outside LoadAndSave, and the store's error
+// if it has failed, after which the answer is 503. The user is loaded at the first call and kept for the
+// request.
 func (c *Core) User(ctx context.Context) (User, error) {
 	user, err := c.loadUser(ctx)
 	if err == nil && c.requestOf(ctx).outOfScope(ctx) {
@@ -136,7 +139,8 @@ func (c *Core) known(ctx context.Context) string {
 	return idOf(s.user)
 }
 
-// CurrentLogin is Manager.CurrentLogin.
+// CurrentLogin describes the login that makes the request: how and when the user
+// authenticated, and whether it is remembered. Its errors are User's.
 func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	defer c.met(ctx, &failing)
 	if _, err := c.User(ctx); err != nil {
