@@ -113,12 +113,12 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 	}
 	// Without the session, which is locked meanwhile. And who hangs up now must
 	// not keep the owner from being told.
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	stamp := NewSecret(newToken())
 	update := func() error {
 		var after Account
-		_, err := c.updateAccount(inner, id, func(a *Account) error {
+		_, err := c.updateAccount(detached, id, func(a *Account) error {
 			before = a.Clone()
 			err := change(a)
 			a.Stamp = stamp
@@ -130,8 +130,8 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 			return err
 		}
 		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(inner, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
-			return c.checkUpdate(inner, before, after)
+		if user, failed := c.store.load(detached, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
+			return c.checkUpdate(detached, before, after)
 		}
 		return err
 	}

@@ -53,10 +53,10 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	stamp := NewSecret(newToken())
-	_, err := c.updateAccount(inner, userID, func(a *Account) error {
+	_, err := c.updateAccount(detached, userID, func(a *Account) error {
 		if !disabled && !a.Disabled {
 			return errEnabled
 		}
@@ -65,14 +65,14 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	})
 	if err != nil {
 		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(inner, userID); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
+		if user, failed := c.store.load(detached, userID); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
 			return err
 		}
 	}
 	if s := c.stateOf(ctx); s != nil {
 		s.revoked(userID)
 	}
-	c.endSessions(inner, userID)
+	c.endSessions(detached, userID)
 	return nil
 }
 
@@ -83,11 +83,10 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 // store.
 func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
-	inner := c.inner(ctx)
-	if _, err := c.users.load(inner, userID); err != nil {
+	if _, err := c.users.load(ctx, userID); err != nil {
 		return err
 	}
-	if err := c.records.DeleteRecords(inner, kindAttempts, userID); err != nil {
+	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
 		return err
 	}
 	c.event(ctx, Event{Kind: EventUnlocked, UserID: userID})

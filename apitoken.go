@@ -94,7 +94,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
-	if err := c.records.InsertRecord(c.inner(ctx), made.record); err != nil {
+	if err := c.records.InsertRecord(ctx, made.record); err != nil {
 		return Secret{}, APIToken{}, err
 	}
 	c.event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
@@ -122,7 +122,6 @@ func isScope(s string) bool {
 // APITokens lists a user's API tokens, the newest first.
 func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, failing error) {
 	defer c.met(ctx, &failing)
-	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -153,15 +152,14 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	if userID == "" {
 		return ErrAPITokenNotFound
 	}
-	inner := c.inner(ctx)
-	records, err := c.records.ListRecords(inner, kindAPIToken, userID)
+	records, err := c.records.ListRecords(ctx, kindAPIToken, userID)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
 		return ErrAPITokenNotFound
 	}
-	if err := take(inner, c.records, kindAPIToken, id); err != nil {
+	if err := take(ctx, c.records, kindAPIToken, id); err != nil {
 		return err
 	}
 	c.watches.endOne(userID, id)

@@ -102,7 +102,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
+	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}
@@ -117,7 +117,11 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.Sessions is a nil pointer")
 	}
-	c.records, c.sessions = &border{c.records}, &border{c.sessions}
+	c.records, c.sessions = &recordBorder{c, c.records}, &recordBorder{c, c.sessions}
+	c.users = &loaderBorder{c, users}
+	if store != nil {
+		c.store = &userBorder{loaderBorder{c, store}, store}
+	}
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
 	}

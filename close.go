@@ -48,11 +48,11 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	// First nobody can use it any more, so that a failure later on leaves a dead
 	// account, and not a living one without its records.
-	_, err = c.updateAccount(inner, id, func(a *Account) error {
+	_, err = c.updateAccount(detached, id, func(a *Account) error {
 		if !a.Stamp.Equal(stamp) {
 			return ErrConflict
 		}
@@ -66,8 +66,8 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if s := c.stateOf(ctx); s != nil {
 		s.revoked(id)
 	}
-	if err := c.deleteRecords(inner, id); err != nil {
+	if err := c.deleteRecords(detached, id); err != nil {
 		return "", err
 	}
-	return address, c.erase(inner, id)
+	return address, c.erase(detached, id)
 }

@@ -110,7 +110,7 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration, family string) 
 		cookie: s.core.rememberCookie(selector[:], 0),
 	}
 	d.encode()
-	if err := s.core.records.InsertRecord(&s.inner, d.record); err != nil {
+	if err := s.core.records.InsertRecord(&s.ctx, d.record); err != nil {
 		s.dropDevice(d) // it may have been stored all the same
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (s *state) dropDevice(d *device) {
 	if d == nil {
 		return
 	}
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	if err := take(ctx, s.core.records, kindRemember, d.record.Key); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
@@ -162,7 +162,7 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 // the session that came with it. It reports whether that is settled. If the store
 // fails, the session's next request tries again.
 func (s *state) received(login *header) bool {
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	for range maxConflicts {
 		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
@@ -192,7 +192,7 @@ func (s *state) rebind(login *header) {
 	if s.core.cfg.Protection == ProtectOff || login.device == "" {
 		return
 	}
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	for range maxConflicts {
 		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
@@ -221,7 +221,7 @@ func (s *state) rebind(login *header) {
 // sees the other; and a store that fails before has not used up a cookie for
 // nothing.
 func (s *state) useUp(d *device) error {
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	err := s.core.records.UpdateRecord(ctx, d.record)
 	if errors.Is(err, ErrRecordNotFound) {
@@ -238,7 +238,7 @@ func (s *state) cookieDevice() (*device, error) {
 		return nil, nil
 	}
 	for _, kind := range [...]string{kindRemember, kindRememberEnded} {
-		record, err := s.core.records.GetRecord(&s.inner, kind, tokenKey(string(selector)))
+		record, err := s.core.records.GetRecord(&s.ctx, kind, tokenKey(string(selector)))
 		if err == nil {
 			d, _ := decodeDevice(record)
 			d.record = record

@@ -149,7 +149,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 	if err := c.stillIn(ctx); err != nil {
 		return nil, t.userID, err
 	}
-	kept, err := c.keptFor(c.inner(ctx), reservedEmail(t.address))
+	kept, err := c.keptFor(ctx, reservedEmail(t.address))
 	if err != nil {
 		return nil, t.userID, err
 	}
@@ -245,7 +245,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
 		return "", nil
 	}
-	ctx, cancel := detach(c.inner(ctx))
+	ctx, cancel := detach(ctx)
 	defer cancel()
 	// Ways back that this address ranks above have ended: it has been gone back to.
 	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
@@ -290,9 +290,9 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	if token == "" {
 		return
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := take(inner, c.records, kindUndo, tokenKey(token)); err != nil {
+	if err := take(detached, c.records, kindUndo, tokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

@@ -80,14 +80,14 @@ func (c *Core) undoEmail(ctx context.Context, token string) (user User, id strin
 	if err := ctx.Err(); err != nil {
 		return nil, id, err
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	// The record stays until the account is changed, so that another change of the
 	// address that is under way sees what ranks above it. Of those who use it at
 	// the same moment one goes on.
 	u.busy = c.cfg.Now()
 	u.encode()
-	switch err := c.records.UpdateRecord(inner, u.record); {
+	switch err := c.records.UpdateRecord(detached, u.record); {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrRecordNotFound):
 		return nil, id, ErrInvalidToken
 	case err != nil:
@@ -95,16 +95,16 @@ func (c *Core) undoEmail(ctx context.Context, token string) (user User, id strin
 		return nil, id, err
 	}
 	u.record.Version++
-	before, err := c.goBack(inner, u)
+	before, err := c.goBack(detached, u)
 	if err != nil {
 		c.freeUndo(ctx, u)
 		return nil, id, err
 	}
 	c.spend(ctx, id, token, u.record.Expires.Add(-undoBusy))
-	c.endSessions(inner, id)
-	c.forgetGuesses(inner, id)
+	c.endSessions(detached, id)
+	c.forgetGuesses(detached, id)
 	// Now, and not before: so it finds those, too, that were made meanwhile.
-	if err := c.endUndos(inner, id, emailKey(u.address), true); err != nil { // they lead nowhere already
+	if err := c.endUndos(detached, id, emailKey(u.address), true); err != nil { // they lead nowhere already
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
 	}
 	if s := c.stateOf(ctx); s != nil {
@@ -113,7 +113,7 @@ func (c *Core) undoEmail(ctx context.Context, token string) (user User, id strin
 	if emailKey(before.AuthAccount().Email) != emailKey(u.address) {
 		c.notify(ctx, MailAddressUndone, before, before.AuthAccount().Email)
 	}
-	return c.reloaded(inner, user), id, nil
+	return c.reloaded(detached, user), id, nil
 }
 
 // goBack gives an account the address that it had. Whoever has changed it may know
@@ -135,13 +135,13 @@ func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
 
 // freeUndo makes a way back good again whose use has failed.
 func (c *Core) freeUndo(ctx context.Context, u undo) {
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
-	record, err := c.records.GetRecord(inner, kindUndo, u.record.Key)
+	record, err := c.records.GetRecord(detached, kindUndo, u.record.Key)
 	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
 		now.busy = time.Time{}
 		now.encode()
-		err = c.records.UpdateRecord(inner, now.record)
+		err = c.records.UpdateRecord(detached, now.record)
 	}
 	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})

@@ -174,7 +174,7 @@ func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
 // logins keep are spared.
 func (s *state) forget(devices []header, keep ...string) error {
 	for _, d := range devices {
-		_, err := s.core.endWhere(&s.inner, d.userID, func(h header) bool {
+		_, err := s.core.endWhere(&s.ctx, d.userID, func(h header) bool {
 			return h.device == d.device && !slices.Contains(keep, h.loginID)
 		})
 		if err != nil {

@@ -146,7 +146,7 @@ func (g *guess) keep(n *counter) {
 // right settles that the password is the account's. It proves nothing about
 // other browsers, nor about the address.
 func (g *guess) right() error {
-	ctx, cancel := detach(g.core.inner(g.ctx))
+	ctx, cancel := detach(g.ctx)
 	defer cancel()
 	if err := take(ctx, g.core.records, kindAttempts, g.key); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (g *guess) wrong(user User) error {
 // forgetGuesses deletes the counts of guesses at a password that has been
 // replaced. They count no more; a failure leaves records that nobody needs.
 func (c *Core) forgetGuesses(ctx context.Context, userID string) {
-	if err := c.records.DeleteRecords(c.inner(ctx), kindAttempts, userID); err != nil {
+	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

@@ -123,7 +123,7 @@ func counterKey(kind, what string) string {
 // once (TakeRecord would take along what others have counted since it was read).
 // What is counted is counted also if the client has gone.
 func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, change func(*counter) error) (counter, error) {
-	ctx, cancel := detach(c.inner(ctx))
+	ctx, cancel := detach(ctx)
 	defer cancel()
 	var before Record // what the last try read
 	unchanged := 0    // how many tries in a row read the same

@@ -210,7 +210,7 @@ func (s *state) trim(user User) error {
 	if limit < 0 || kept.userID == "" {
 		return nil
 	}
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	userID := user.AuthAccount().ID
 	live, err := c.liveLogins(ctx, user)

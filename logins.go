@@ -17,7 +17,6 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 	if err != nil {
 		return nil, err
 	}
-	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -88,7 +87,7 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) 
 	if userID == "" {
 		return ErrLoginNotFound
 	}
-	found, err := c.endWhere(c.inner(ctx), userID, func(h header) bool { return loginHandle(h) == id })
+	found, err := c.endWhere(ctx, userID, func(h header) bool { return loginHandle(h) == id })
 	switch {
 	case err != nil:
 		return err
@@ -112,7 +111,7 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	case current.userID == "":
 		return ErrNotLoggedIn
 	}
-	found, err := c.endWhere(c.inner(ctx), current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
+	found, err := c.endWhere(ctx, current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
 	if err == nil && found {
 		c.event(ctx, Event{Kind: EventSessionEnded, UserID: current.userID, Err: ErrLoggedOut})
 	}
@@ -129,10 +128,9 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
-	inner := c.inner(ctx)
 	if c.store != nil {
 		stamp := NewSecret(newToken())
-		_, err := c.updateAccount(inner, id, func(a *Account) error {
+		_, err := c.updateAccount(ctx, id, func(a *Account) error {
 			a.Stamp = stamp
 			return nil
 		})
@@ -140,8 +138,8 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 			return err
 		}
 	}
-	_, err := c.endWhere(inner, id, func(header) bool { return true })
-	err = errors.Join(err, c.records.DeleteRecords(inner, kindAPIToken, id))
+	_, err := c.endWhere(ctx, id, func(header) bool { return true })
+	err = errors.Join(err, c.records.DeleteRecords(ctx, kindAPIToken, id))
 	if c.store != nil && err != nil { // they are dead already
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
 		err = nil
@@ -196,7 +194,7 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 		// Another request has just rotated the token. If this one did so too, the
 		// browser might keep the wrong one of two cookies. So the new record is
 		// confirmed where it is.
-		ctx, cancel := detach(&s.inner)
+		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		err = s.update(ctx, func(x *session) {
 			confirm(&x.header)

@@ -51,7 +51,7 @@ func (s *state) end() error {
 		return err
 	}
 	for _, h := range logins {
-		found, err := s.core.endLogin(&s.inner, h)
+		found, err := s.core.endLogin(&s.ctx, h)
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (s *state) named() ([]header, error) {
 	if s.cur.isLogin() {
 		add(s.cur.header)
 	} else if key := s.sentKey(s.core.cookies.session); key != "" {
-		r, err := s.core.sessions.GetRecord(&s.inner, kindRotated, key)
+		r, err := s.core.sessions.GetRecord(&s.ctx, kindRotated, key)
 		if unlessNotFound(err) != nil {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ func (s *state) revoked(userID string) {
 // endSessions is Core.endSessions for a caller that holds op. The session with the
 // key keep is kept.
 func (s *state) endSessions(userID string, keep ...string) {
-	if err := s.core.deleteSessions(&s.inner, userID, keep...); err != nil {
+	if err := s.core.deleteSessions(&s.ctx, userID, keep...); err != nil {
 		s.note(Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

@@ -56,7 +56,7 @@ func (c *Core) notify(ctx context.Context, kind MailKind, user User, address str
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	if !user.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
-		full, err := c.mailboxFull(c.inner(ctx), kind, mailboxOf(nil, emailKey(address)))
+		full, err := c.mailboxFull(ctx, kind, mailboxOf(nil, emailKey(address)))
 		if err == nil && full {
 			err = errMailboxFull
 		}

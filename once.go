@@ -112,7 +112,7 @@ func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submis
 	if shown.fit(now) {
 		return c.claimForm(ctx, s)
 	}
-	record, err := c.records.GetRecord(c.inner(ctx), kindForm, s.record.Key)
+	record, err := c.records.GetRecord(ctx, kindForm, s.record.Key)
 	if unlessNotFound(err) != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submis
 // one already it returns that, unless nobody is at work on it any more: its process
 // has died, or it is this one, which holds the turn, and could not free the claim.
 func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission, err error) {
-	ctx, cancel := detach(c.inner(ctx))
+	ctx, cancel := detach(ctx)
 	defer cancel()
 	s.worker, s.claimed = c.instance, c.cfg.Now()
 	s.encode()
@@ -160,15 +160,15 @@ func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission,
 func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context) (string, error)) (outcome string, err error) {
 	done := false
 	defer func() {
-		inner, cancel := detach(c.inner(ctx))
+		detached, cancel := detach(ctx)
 		defer cancel()
 		var failed error
 		if done {
 			s.worker, s.marks, s.outcome = "", c.marks(ctx), outcome
 			s.encode()
-			failed = unlessNotFound(c.records.UpdateRecord(inner, s.record)) // it may have expired
+			failed = unlessNotFound(c.records.UpdateRecord(detached, s.record)) // it may have expired
 		} else {
-			failed = take(inner, c.records, kindForm, s.record.Key)
+			failed = take(detached, c.records, kindForm, s.record.Key)
 		}
 		if failed != nil { // for a minute other processes take the form to be busy
 			c.event(ctx, Event{Kind: EventStoreFailed, Err: failed})

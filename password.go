@@ -170,17 +170,17 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	} else if err != nil {
 		return nil, err
 	}
-	inner, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
+	detached, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
 	defer cancel()
 	next := old.Clone()
 	next.PasswordHash = hash
-	switch err = c.store.update(inner, next); {
+	switch err = c.store.update(detached, next); {
 	case errors.Is(err, ErrConflict):
 		return user, nil
 	case errors.Is(err, ErrUserNotFound):
 		return nil, ErrInvalidCredentials
 	}
-	stored, failed := c.store.load(inner, old.ID)
+	stored, failed := c.store.load(detached, old.ID)
 	switch {
 	case errors.Is(failed, ErrUserNotFound), failed == nil && !stored.AuthAccount().Stamp.Equal(old.Stamp):
 		return nil, ErrInvalidCredentials // deleted, or changed, this very moment
@@ -191,7 +191,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 		return stored, nil // somebody else's change came after ours
 	}
 	// The new hash is not there, or was cut, or cannot be read: the old one is good.
-	user, why := c.restoreHash(inner, user, stored, next, errors.Join(err, failed))
+	user, why := c.restoreHash(detached, user, stored, next, errors.Join(err, failed))
 	c.upgrades.failed(old.ID, c.cfg.Now())
 	c.event(ctx, Event{Kind: EventHashNotUpgraded, UserID: old.ID, Err: why})
 	return user, failed

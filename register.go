@@ -151,9 +151,9 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 	if err == nil {
 		return user, nil
 	}
-	inner, cancel := detach(ctx)
+	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := c.erase(inner, id); err != nil {
+	if err := c.erase(detached, id); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
 	}
 	return nil, err
@@ -183,14 +183,14 @@ func (c *Core) checkCreated(ctx context.Context, created User, given Account) er
 // is that of the new account, the error names the row. Only this account has its
 // Stamp and its PasswordHash: by one of them the row is known.
 func (c *Core) withdraw(ctx context.Context, a Account, why error) error {
-	inner, cancel := detach(ctx)
+	detached, cancel := detach(ctx)
 	defer cancel()
-	row := c.rowOf(inner, a)
+	row := c.rowOf(detached, a)
 	if row.ID == "" {
 		return fmt.Errorf("%w; a row that CreateUser has saved may be left in the users' table, with the ID %.100q", why, a.ID)
 	}
 	if row.Stamp.Equal(a.Stamp) || !row.PasswordHash.IsZero() && row.PasswordHash.Equal(a.PasswordHash) {
-		deleted, err := c.store.remove(inner, row.ID)
+		deleted, err := c.store.remove(detached, row.ID)
 		if deleted {
 			return why
 		}

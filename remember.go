@@ -17,7 +17,7 @@ func (s *state) resume() error {
 	key := tokenKey(string(selector))
 	var user User
 	for range maxConflicts {
-		record, err := c.records.GetRecord(&s.inner, kindRemember, key)
+		record, err := c.records.GetRecord(&s.ctx, kindRemember, key)
 		if errors.Is(err, ErrRecordNotFound) {
 			return s.resumeEnded(key, counter)
 		} else if err != nil {
@@ -36,7 +36,7 @@ func (s *state) resume() error {
 			continue
 		}
 		if user == nil {
-			user, err = c.users.load(&s.inner, record.UserID)
+			user, err = c.users.load(&s.ctx, record.UserID)
 		}
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return err
@@ -44,14 +44,14 @@ func (s *state) resume() error {
 		if reason := invalid(d.stamp, user); reason != nil {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
 			if user == nil {
-				return take(&s.inner, c.records, kindRemember, key)
+				return take(&s.ctx, c.records, kindRemember, key)
 			}
-			return c.endDevice(&s.inner, record)
+			return c.endDevice(&s.ctx, record)
 		}
 		if same, _ := s.bound(&d.address, &d.agent); !same {
 			s.note(Event{Kind: EventProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})
 			if c.cfg.Protection == ProtectStrong {
-				_, err := c.endLogin(&s.inner, d.header())
+				_, err := c.endLogin(&s.ctx, d.header())
 				return err
 			}
 			d.suspect = true
@@ -101,7 +101,7 @@ func (s *state) reused(d device, counter uint64, now time.Time) bool {
 // resumeEnded looks at a cookie whose device is gone. The newest cookie is just
 // refused: requests may have been on their way when the owner logged out.
 func (s *state) resumeEnded(key string, counter uint64) error {
-	record, err := s.core.records.GetRecord(&s.inner, kindRememberEnded, key)
+	record, err := s.core.records.GetRecord(&s.ctx, kindRememberEnded, key)
 	if err != nil {
 		return unlessNotFound(err)
 	}
@@ -130,7 +130,7 @@ func (s *state) enterRemembered(user User, d device) error {
 	if d.current {
 		// The browser has lost the logins that it was given with older cookies.
 		// (Those of other tabs, which came at the same moment, have the same counter.)
-		ctx, cancel := detach(&s.inner)
+		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		err := s.core.continueAs(ctx, d.record.UserID, func(h header) bool {
 			return h.device == d.record.Key && h.counter < d.counter
@@ -146,7 +146,7 @@ func (s *state) enterRemembered(user User, d device) error {
 // it has ended already, with its logins. After ErrConflict the caller looks again.
 func (s *state) endStolen(d device) error {
 	c := s.core
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	// First the device is made void, by compare-and-set, so that no login is
 	// made from it any more; then all ends. A failure in between leaves the device,

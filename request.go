@@ -99,7 +99,7 @@ func (s *state) askLoaders() (own bool, err error) {
 		case err != nil:
 			return false, err
 		}
-		user, err := c.users.load(&s.inner, grant.UserID)
+		user, err := c.users.load(&s.ctx, grant.UserID)
 		switch {
 		case err == nil:
 			if err = c.pass(user.AuthAccount()); err == nil && (grant.bound || !grant.Stamp.IsZero()) {
@@ -146,12 +146,12 @@ func (s *state) load() error {
 		if key == "" {
 			continue
 		}
-		found, err := s.fetch(&s.inner, c.kind, key, now)
+		found, err := s.fetch(&s.ctx, c.kind, key, now)
 		if err != nil {
 			return err
 		}
 		if found == nil {
-			found, s.replaced, err = s.successor(&s.inner, c.kind, key, rotationGrace, now)
+			found, s.replaced, err = s.successor(&s.ctx, c.kind, key, rotationGrace, now)
 			if err != nil || s.replaced {
 				return err
 			}
@@ -204,7 +204,7 @@ func (s *state) review(now time.Time) error {
 		}
 		next := *s.cur
 		next.header = h
-		switch err := s.core.sessions.UpdateRecord(&s.inner, s.core.recordOf(&next)); {
+		switch err := s.core.sessions.UpdateRecord(&s.ctx, s.core.recordOf(&next)); {
 		case err == nil:
 			next.version++
 			s.cur = &next
@@ -217,7 +217,7 @@ func (s *state) review(now time.Time) error {
 		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // somebody has touched or written it
 			return nil
 		}
-		if err := s.reread(&s.inner); err != nil || s.cur == nil {
+		if err := s.reread(&s.ctx); err != nil || s.cur == nil {
 			return err
 		}
 	}
@@ -259,7 +259,7 @@ func (s *state) isPassive() bool {
 func (s *state) endProtected() error {
 	cur := s.cur
 	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	if _, err := s.core.endLogin(ctx, cur.header); err != nil {
 		return err

@@ -48,7 +48,7 @@ func (s *state) rotate() error {
 // taken. If it fails, nothing has happened. If it succeeds, replace returns no other
 // error than that of gone. The caller holds op.
 func (s *state) replace(h header, values string, effect oldToken, between func() error) error {
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	if err := s.ctx.Err(); err != nil {
 		return err

@@ -243,7 +243,7 @@ func (s *state) destroy() error {
 		return err
 	}
 	if s.cur != nil { // a visitor's
-		ctx, cancel := detach(&s.inner)
+		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.key); err != nil {
 			return err
@@ -285,7 +285,7 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	if s == nil {
 		return ErrNoSession
 	}
-	return s.save(t.core.inner(ctx), string(encoded))
+	return s.save(ctx, string(encoded))
 }
 
 // DeleteCtx is called by Destroy, which is a logout. scs holds its lock.

@@ -98,9 +98,9 @@ type stateKey struct{ core *Core }
 // whom, and from where, does not wait for anything.
 type clientKey struct{ core *Core }
 
-// An innerContext is what stores get while a lock of the state is held. There
-// is no session in it: a store, or a log of its own, that asks who the user is
-// would wait for itself.
+// An innerContext is a request's context without its session. Stores get it (see
+// border.go), because a lock of the state may be held while they run: a store, or a
+// logger of its own, that asked for the current user would wait for itself.
 type innerContext struct {
 	context.Context
 	core *Core
@@ -136,16 +136,26 @@ func (c *Core) clientOf(ctx context.Context) *state {
 	return s
 }
 
-// inner returns a context for stores: see innerContext.
-func (c *Core) inner(ctx context.Context) context.Context {
-	if outer, ok := ctx.(*requestContext); ok && outer.state.core == c { // it has one already
-		return &outer.state.inner
+// hide returns a context in which there is no session: see innerContext.
+func (c *Core) hide(ctx context.Context) context.Context {
+	switch x := ctx.(type) {
+	case *requestContext:
+		if x.state.core == c { // it has one already
+			return &x.state.inner
+		}
+	case *innerContext:
+		if x.core == c {
+			return ctx
+		}
+	}
+	if c.requestOf(ctx) == nil {
+		return ctx
 	}
 	return &innerContext{ctx, c}
 }
 
-// detach returns a context for steps that belong together: a client that goes
-// away must not leave half of them.
+// detach returns a context for steps that belong together: if the client goes away
+// between them, they go on, for finishTimeout at most.
 func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 }

@@ -99,9 +99,9 @@ func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, m
 // spend remembers that a token of the user's has worked. A failure is an event: the
 // link is then answered as any that is void.
 func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
-	err := c.records.InsertRecord(inner, Record{
+	err := c.records.InsertRecord(detached, Record{
 		Kind: kindUsed, Key: tokenKey(token), UserID: userID, Version: randomVersion(), Expires: expires,
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing 
 	if token == "" || len(token) > maxMailedToken {
 		return false, nil
 	}
-	_, err := c.records.GetRecord(c.inner(ctx), kindUsed, tokenKey(token))
+	_, err := c.records.GetRecord(ctx, kindUsed, tokenKey(token))
 	return err == nil, unlessNotFound(err)
 }
 

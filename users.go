@@ -7,7 +7,7 @@ import (
 	"reflect"
 )
 
-// The rest of this file takes the type parameter off the application's store.
+// This file takes the type parameter off the application's store.
 
 // loader and storer are UserLoader and UserStore without the type parameter.
 type loader interface {
@@ -33,8 +33,8 @@ type typedStore[U User] struct {
 }
 
 func (t typedLoader[U]) load(ctx context.Context, id string) (User, error) {
-	u, err := read(ctx, func() (U, error) { return t.LoadUser(ctx, id) })
-	user, err := t.check(u, failed(err, ErrUserNotFound))
+	u, err := t.LoadUser(ctx, id)
+	user, err := t.check(u, err)
 	if err == nil && user.AuthAccount().ID != id {
 		return nil, failure{broken(fmt.Sprintf("auth: LoadUser returned the user with the ID %.100q, but was asked for %.100q: compare IDs byte by byte (see storetest.TestUserStore)", user.AuthAccount().ID, id))}
 	}
@@ -42,19 +42,13 @@ func (t typedLoader[U]) load(ctx context.Context, id string) (User, error) {
 }
 
 func (t typedStore[U]) find(ctx context.Context, key string) (User, error) {
-	u, err := read(ctx, func() (U, error) { return t.FindUser(ctx, key) })
-	return t.check(u, failed(err, ErrUserNotFound))
+	u, err := t.FindUser(ctx, key)
+	return t.check(u, err)
 }
 
-// create passes on errors that store.go does not name: the application's form
-// (see FormReader) may have made them. Only a lost connection is a failure for
-// sure.
 func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (User, error) {
 	u, err := t.CreateUser(ctx, a, form)
-	switch {
-	case err != nil && (isClosed(err) || ctx.Err() != nil):
-		return nil, hidden(err)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	user, err := t.check(u, nil)
@@ -66,17 +60,14 @@ func (t typedStore[U]) create(ctx context.Context, a Account, form url.Values) (
 
 var errNotReturned error = broken("auth: CreateUser returned no user and no error, or a user without an ID: it must return the user as it is saved")
 
-func (t typedStore[U]) update(ctx context.Context, a Account) error {
-	return failed(t.UpdateAccount(ctx, a), ErrConflict, ErrUserNotFound,
-		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
-}
+func (t typedStore[U]) update(ctx context.Context, a Account) error { return t.UpdateAccount(ctx, a) }
 
 func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err error) {
 	d, ok := t.UserStore.(UserDeleter)
 	if !ok {
 		return false, nil
 	}
-	err = failed(d.DeleteUser(ctx, id), ErrUserNotFound)
+	err = d.DeleteUser(ctx, id)
 	return err == nil, err
 }
 

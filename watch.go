@@ -38,12 +38,11 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		return watched, stop
 	}
 	_ = context.AfterFunc(watched, c.watches.add(userID, &watch{id, cancel}))
-	inner := c.inner(ctx)
 	// It may have ended before it was watched, and ends by itself when its time is
 	// up, which other requests put off.
 	var look func(expected time.Time)
 	look = func(expected time.Time) {
-		end, err := c.aliveUntil(inner, user, id, isLogin)
+		end, err := c.aliveUntil(ctx, user, id, isLogin)
 		switch {
 		case err != nil:
 			cancel(err)

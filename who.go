@@ -74,7 +74,7 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 		case known:
 			return user, void, nil
 		}
-		user, err := s.core.users.load(s.core.inner(ctx), cur.header.userID)
+		user, err := s.core.users.load(ctx, cur.header.userID)
 		if err != nil && !errors.Is(err, ErrUserNotFound) {
 			return nil, void, err
 		}
@@ -101,7 +101,7 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	case errors.Is(reason, ErrLoggedOut):
 		// A request of the same login may have changed the Stamp just now, and be about
 		// to replace this record: then it is not for us to remove.
-		_, replaced, err := s.successor(&s.inner, cur.kind(), cur.key, rotatedFor, s.core.cfg.Now())
+		_, replaced, err := s.successor(&s.ctx, cur.kind(), cur.key, rotatedFor, s.core.cfg.Now())
 		if err != nil {
 			return false, err
 		}
@@ -122,7 +122,7 @@ func (s *state) discard(reason error) {
 	s.cur, s.user = nil, nil
 	s.core.watches.endOne(cur.header.userID, cur.header.loginID)
 	s.note(Event{Kind: EventSessionEnded, UserID: cur.header.userID, Err: reason})
-	ctx, cancel := detach(&s.inner)
+	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	s.drop(ctx, cur)
 }
@@ -166,7 +166,7 @@ func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	if !l.Remembered {
 		return l, nil
 	}
-	record, err := c.records.GetRecord(c.inner(ctx), kindRemember, s.cur.header.device)
+	record, err := c.records.GetRecord(ctx, kindRemember, s.cur.header.device)
 	if unlessNotFound(err) != nil {
 		return Login{}, err
 	}
@@ -205,7 +205,6 @@ func (c *Core) stillIn(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	ctx = c.inner(ctx)
 	s.op.Lock()
 	cur, token, lost := s.cur, s.grant.token(), s.loggedOut
 	s.op.Unlock()
