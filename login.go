@@ -192,7 +192,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
 	}
-	s.user, s.userKnown, s.ended, s.suspect, s.replaced, s.grant = user, true, false, false, false, nil
+	s.user, s.ended, s.suspect, s.replaced, s.grant = user, false, false, false, nil
 	return stranger, nil
 }
 

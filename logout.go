@@ -62,10 +62,10 @@ func (s *state) end() error {
 	if s.cur.isLogin() {
 		s.cur = nil
 	}
-	s.ended, s.loggedOut, s.replaced, s.user, s.userKnown = false, false, false, nil, true
+	s.ended, s.loggedOut, s.replaced, s.user = false, false, false, nil
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
-	s.resumed = true
+	s.deviceTried = true
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (s *state) changeStamp(userID string, old, stamp Secret, change func() erro
 		s.endSessions(userID)
 		return nil
 	}
-	s.userKnown = false // it has changed
+	s.user = nil // it has changed
 	if _, known, binding := s.browser(); known == userID && subtle.ConstantTimeCompare(binding, stampBinding(old)) == 1 {
 		s.knowBrowser(userID, stamp)
 	}
@@ -145,7 +145,7 @@ func (s *state) revoked(userID string) {
 		s.deleteCookie(s.core.cookies.remember)
 	}
 	if own || s.grant != nil && s.grant.UserID == userID {
-		s.user, s.userKnown, s.resumed = nil, true, true
+		s.user, s.deviceTried = nil, true
 	}
 	s.op.Unlock()
 	if own {

@@ -69,7 +69,7 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
 	if r.Trailer == nil && len(r.TransferEncoding) > 0 {
 		r.Trailer = http.Header{} // else the server would make it when the body was read, and our copy would have none
 	}
-	s := &state{core: c, request: r, forwarded: r.Header["X-Forwarded-For"]}
+	s := &state{core: c, arrival: arrival{request: r, forwarded: r.Header["X-Forwarded-For"]}}
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
 	s.served = r.WithContext(&s.ctx)
@@ -203,9 +203,9 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // before the response's header goes out.
 func (s *state) commit(h http.Header) error {
 	defer s.emit()
-	s.values.Lock()
+	s.valuing.Lock()
 	ready := s.scsReady
-	s.values.Unlock()
+	s.valuing.Unlock()
 	s.dirty.Store(false)
 	var err error
 	if ready && s.failed == nil && s.core.scs.Status(&s.ctx) == scs.Modified { // else scs has met the failure

@@ -52,7 +52,7 @@ func (s *state) identify() error {
 	defer func() {
 		if !done { // a loader panicked: the request is nobody's
 			s.op.Lock()
-			s.own, s.userKnown = true, true
+			s.own = true
 			s.op.Unlock()
 			s.identified.Store(true)
 		}
@@ -114,7 +114,7 @@ func (s *state) askLoaders() (own bool, err error) {
 		}
 		grant.Scopes = slices.Clone(grant.Scopes)
 		s.op.Lock()
-		s.own, s.user, s.userKnown, s.grant = true, user, true, &grant
+		s.own, s.user, s.grant = true, user, &grant
 		s.op.Unlock()
 		return true, nil
 	}
@@ -129,7 +129,7 @@ func (s *state) refuseGrant(kind EventKind, g Grant, err error, told bool) {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.own, s.userKnown = true, true
+	s.own = true
 }
 
 // load reads the session of the request's cookies. The caller emits.

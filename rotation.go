@@ -73,7 +73,7 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 		if err == nil {
 			if s.become(ctx, next, old, taken); s.cur == nil { // the login was ended meanwhile
 				s.unwatch(ctx, h)
-				s.user, s.userKnown = nil, true
+				s.user = nil
 				return s.gone()
 			}
 			s.sendToken(next.kind(), token)
@@ -106,7 +106,7 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 				s.unwatch(ctx, old.header)
 			}
 			s.lose()
-			s.user, s.userKnown = nil, true
+			s.user = nil
 			return s.gone()
 		default:
 			return err

@@ -251,9 +251,9 @@ func (s *state) destroy() error {
 		s.cur = nil
 		s.deleteCookie(s.core.cookies.visitor)
 	}
-	s.values.Lock()
+	s.valuing.Lock()
 	s.loaded = ""
-	s.values.Unlock()
+	s.valuing.Unlock()
 	if s.committed {
 		return ErrHeaderWritten
 	}

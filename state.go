@@ -11,68 +11,107 @@ import (
 	"time"
 )
 
-// A state is what a request knows about its session. It lives from LoadAndSave
-// to the end of the request. What every request needs is in it, and not behind
-// a pointer, so that it is allocated in one piece.
+// A state is what the library knows about one request. LoadAndSave makes it, and it
+// lives until the request has been answered. It consists of the parts below, each with
+// its own rules. They are embedded, and not behind pointers, so that a request costs one
+// allocation for all of them.
+//
+// Locks are taken in this order: loading, scs's own, op; and values, noting or the cookies'
+// while nothing else is waited for.
 type state struct {
-	core      *Core
-	request   *http.Request  // as it came
-	url       *url.URL       // likewise, if the request has no RequestURI
-	served    *http.Request  // the same request with ctx, which handlers get
-	forwarded []string       // the lines of X-Forwarded-For that it came with
-	ctx       requestContext // its context, with this state in it
-	inner     innerContext   // the same without it
-	writer    responseWriter
+	core   *Core
+	ctx    requestContext // the request's context, with this state in it
+	inner  innerContext   // the same without it, for stores
+	writer responseWriter
 
-	// loading is held while the request is identified and the user is loaded, so
-	// that each happens once.
+	arrival
+	identity
+	sessionState
+	jar
+	proof
+	notes
+	values
+}
+
+// An arrival is the request as it came. It never changes.
+type arrival struct {
+	request   *http.Request
+	url       *url.URL      // its URL, if it has no RequestURI
+	served    *http.Request // the same request with state.ctx: handlers get it
+	forwarded []string      // its lines of X-Forwarded-For
+	arrived   time.Time     // set if it has a cookie
+}
+
+// An identity is whose request it is. There are three ways to find out (see
+// state.currentUser): credentials of the request's own, its session, its remembered
+// device. state.op guards it.
+type identity struct {
+	// loading is held while the request is identified and while the user is loaded,
+	// so that each happens once.
 	loading sync.Mutex
 
-	// identified says that it is known whether the request has credentials of its
-	// own, which is own, and that its session has been read if it has none. The
-	// cookies of a request that has some are not looked at.
+	// identified says that own is known and, unless own is true, that the session has
+	// been read.
 	identified atomic.Bool
-	own        bool
 
-	// op guards what follows, and is held while it is brought in line with the
-	// store. scs has a lock of its own, which is always taken before op.
-	op          sync.Mutex
-	failed      error    // the session could not be read: nobody can say whose it is
-	cur         *session // what the request came with, or has become; nil: nothing is stored
-	user        User
-	grant       *Grant            // of the request loader that found the user, if one did
-	proved      string            // the ID of the account whose password this request has shown
-	breachAsked Secret            // the password that Config.Breaches was last asked about
-	cookie      map[string]cookie // to be set
-	arrived     time.Time         // when the request did, if it has a cookie
-	next        Next              // to be kept in a cookie
-	flash       []Flash
+	// own says that the request has credentials of its own, right or wrong. Then its
+	// cookies are ignored.
+	own bool
 
-	ended        bool // the record that the request came with was removed by another: nothing is stored any more
-	loggedOut    bool // and it was a login
-	replaced     bool // the request's token was replaced with a credential: see ErrReplaced
-	userKnown    bool
-	varies       bool // the answer depends on the cookie
-	suspect      bool // the login is used from another client: see Config.Protection
-	committed    bool // the header is written: no cookie can be set any more
-	resumed      bool // the remember cookie has been tried
-	unread       bool // nobody was told that the session could not be read: the answer is an error
-	scoped       bool // CheckScope has let the request through
-	breached     bool // what Config.Breaches said of breachAsked
-	flashRead    bool
+	user        User   // nil: nobody, or not loaded yet
+	grant       *Grant // what the request's own credentials have granted, if they found the user
+	scoped      bool   // CheckScope has opened the whole request to the grant
+	deviceTried bool   // the remember cookie has been used, or must not be
+	unread      bool   // the session could not be read and no caller was told: the answer is an error
+}
+
+// A sessionState is the session of the request. op guards it and is held while the
+// store is at work.
+//
+// At most one of cur and ended is set. After ended nothing is stored any more, unless
+// the request logs in.
+type sessionState struct {
+	op        sync.Mutex
+	cur       *session // what the request came with, or has become; nil: nothing is stored
+	ended     bool     // another request has removed the record, or it cannot be read (failed)
+	loggedOut bool     // the record that was removed was a login's
+	replaced  bool     // the token was replaced with a credential: see ErrReplaced
+	failed    error    // why the session cannot be read
+	suspect   bool     // the login is used from another client: see Config.Protection
+}
+
+// A jar holds the cookies that the answer will set. Once the header is written it is
+// committed, and takes no more. state.op guards it.
+type jar struct {
+	cookie       map[string]cookie // by name
+	next         Next              // to be sealed into a cookie
+	flash        []Flash           // likewise
+	flashRead    bool              // flash has been read from the request's cookie
 	flashChanged bool
+	varies       bool // the answer depends on the request's cookies
+	committed    bool
+}
 
-	// noted are events that wait until no lock is held: what hears of them may
-	// ask who the user is. met is the first failure that a method returned.
+// A proof is what this request has shown about passwords. state.op guards it.
+type proof struct {
+	proved      string // the ID of the account whose password it has shown
+	breachAsked Secret // the password that Config.Breaches was last asked about
+	breached    bool   // the answer
+}
+
+// notes are what waits until no lock is held.
+type notes struct {
 	noting sync.Mutex
-	noted  []Event
-	met    error
+	noted  []Event // whoever hears of them may ask for the current user
+	met    error   // the first failure that a method returned
+}
 
-	// values guards the application's data on its way between the record and
-	// scs. No store is called while it is held.
-	values   sync.Mutex
+// values are the application's data on their way between the record and scs. No
+// store is called while the mutex is held.
+type values struct {
+	valuing  sync.Mutex
 	loaded   string         // what scs has been given, encoded
-	given    map[string]any // the same map that scs has; only to be touched under scs's lock
+	given    map[string]any // the map that scs has; to be touched under scs's lock only
 	scsData  any            // scs's own state, once the application has asked for it
 	scsReady bool
 	dirty    atomic.Bool // something may have changed since commit

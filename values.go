@@ -9,10 +9,10 @@ import (
 
 // clearValues forgets the application's data.
 func (s *state) clearValues() {
-	s.values.Lock()
+	s.valuing.Lock()
 	s.loaded = ""
 	ready := s.scsReady
-	s.values.Unlock()
+	s.valuing.Unlock()
 	if ready {
 		_ = s.core.scs.Clear(&s.ctx) // returns nil always
 	}
@@ -20,9 +20,9 @@ func (s *state) clearValues() {
 
 // save stores what the application changed in its data.
 func (s *state) save(ctx context.Context, encoded string) error {
-	s.values.Lock()
+	s.valuing.Lock()
 	loaded := s.loaded
-	s.values.Unlock()
+	s.valuing.Unlock()
 	changes := diff(loaded, encoded)
 	if len(changes) == 0 {
 		return nil
@@ -32,9 +32,9 @@ func (s *state) save(ctx context.Context, encoded string) error {
 	if err := s.write(ctx, changes); err != nil {
 		return err
 	}
-	s.values.Lock()
+	s.valuing.Lock()
 	s.loaded = encoded
-	s.values.Unlock()
+	s.valuing.Unlock()
 	return nil
 }
 
@@ -92,8 +92,8 @@ func (s *state) scs() any {
 	if s.failed != nil { // scs's getters cannot say so
 		s.meet(s.failed)
 	}
-	s.values.Lock()
-	defer s.values.Unlock()
+	s.valuing.Lock()
+	defer s.valuing.Unlock()
 	if s.scsReady {
 		return s.scsData
 	}

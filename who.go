@@ -36,42 +36,44 @@ func (c *Core) loadUser(ctx context.Context) (User, error) {
 	return user, err
 }
 
-// currentUser loads the user, once. It reports whether that showed that the
-// session is void.
+// currentUser finds the user, once, by the first of three ways that knows one: the
+// request's own credentials, its session, its remembered device. It reports whether
+// the session was found to be void.
 func (s *state) currentUser(ctx context.Context) (user User, void bool, err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	if err := s.identify(); err != nil {
-		s.op.Lock()
-		defer s.op.Unlock()
-		s.varies, s.unread = true, false // the caller is told
-		return nil, false, err
+	if user, err = s.byCredentials(); user == nil && err == nil {
+		user, void, err = s.bySession(ctx)
 	}
+	if user == nil && err == nil {
+		user, err = s.byDevice()
+	}
+	if user == nil && err == nil {
+		err = s.nobody()
+	}
+	return user, void, err
+}
+
+// byCredentials returns the user of the request's own credentials. It asks for them
+// first (see identify), and so reads the session if the request has none.
+func (s *state) byCredentials() (User, error) {
+	err := s.identify()
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.varies = true; err != nil {
+		s.unread = false // the caller is told
+		return nil, err
+	}
+	return s.user, nil // or the one that was found before
+}
+
+// bySession returns the user of the session's login, and whether the session is void.
+func (s *state) bySession(ctx context.Context) (user User, void bool, err error) {
 	for {
 		s.op.Lock()
-		s.varies = true
-		if try := !s.cur.isLogin() && !s.resumed && !s.loggedOut && !s.replaced && !s.committed; try {
-			s.op.Unlock()
-			if err := s.resume(); err != nil {
-				return nil, void, hidden(err)
-			}
-			s.op.Lock()
-			s.resumed = true // not before: who asks again after a failure is not to be told that it is nobody
-			s.op.Unlock()
-			continue
-		}
-		cur := s.cur
-		if !s.userKnown && !cur.isLogin() {
-			s.user, s.userKnown = nil, true
-		}
-		user, known, replaced := s.user, s.userKnown, s.replaced
+		cur, user := s.cur, s.user
 		s.op.Unlock()
-		switch {
-		case known && user == nil && replaced:
-			return nil, void, ErrReplaced
-		case known && user == nil:
-			return nil, void, ErrNotLoggedIn
-		case known:
+		if user != nil || !cur.isLogin() {
 			return user, void, nil
 		}
 		user, err := s.core.users.load(ctx, cur.header.userID)
@@ -85,8 +87,8 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 	}
 }
 
-// takeUser takes the user that was loaded for a session, unless somebody has
-// logged in or out meanwhile. It reports whether the session is void.
+// takeUser makes the user that was loaded for a session the request's, unless
+// somebody has logged in or out meanwhile. It reports whether the session is void.
 func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -96,7 +98,7 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	reason := invalid(cur.header.stamp, user)
 	switch {
 	case reason == nil:
-		s.user, s.userKnown = user, true
+		s.user = user
 		return false, nil
 	case errors.Is(reason, ErrLoggedOut):
 		// A request of the same login may have changed the Stamp just now, and be about
@@ -112,6 +114,33 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	}
 	s.discard(reason)
 	return true, nil
+}
+
+// byDevice logs in by the remember cookie, and returns the user. It is tried once.
+func (s *state) byDevice() (User, error) {
+	s.op.Lock()
+	try := !s.own && !s.deviceTried && !s.loggedOut && !s.replaced && !s.committed
+	s.op.Unlock()
+	if !try {
+		return nil, nil
+	}
+	if err := s.resume(); err != nil {
+		return nil, hidden(err)
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.deviceTried = true // after a failure it is not: the next caller must not be told that it is nobody
+	return s.user, nil
+}
+
+// nobody says why the request has no user.
+func (s *state) nobody() error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.replaced {
+		return ErrReplaced
+	}
+	return ErrNotLoggedIn
 }
 
 // discard removes a session that was found void. The request goes on as
