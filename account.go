@@ -104,45 +104,6 @@ func (c *Core) checkUpdate(ctx context.Context, old, given Account) error {
 	return lost
 }
 
-// restamp changes an account by compare-and-set, as change says, and gives it a
-// new Stamp. That ends its logins, but for the one that makes the request, if that
-// was made with the old Stamp. It returns the account as it was before.
-func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*Account) error) (before Account, err error) {
-	if err := ctx.Err(); err != nil {
-		return before, err
-	}
-	// Without the session, which is locked meanwhile. And who hangs up now must
-	// not keep the owner from being told.
-	detached, cancel := detach(ctx)
-	defer cancel()
-	stamp := NewSecret(newToken())
-	update := func() error {
-		var after Account
-		_, err := c.updateAccount(detached, id, func(a *Account) error {
-			before = a.Clone()
-			err := change(a)
-			a.Stamp = stamp
-			after = a.Clone()
-			return err
-		})
-		var lost *lostError
-		if err == nil || errors.As(err, &lost) {
-			return err
-		}
-		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(detached, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
-			return c.checkUpdate(detached, before, after)
-		}
-		return err
-	}
-	if s := c.stateOf(ctx); s != nil {
-		err = s.changeStamp(id, old, stamp, update)
-	} else if err = update(); err == nil {
-		c.endSessions(ctx, id)
-	}
-	return before, err
-}
-
 // reloaded returns the user as they are after a change, or as they were before if
 // they cannot be loaded: the change is made all the same.
 func (c *Core) reloaded(ctx context.Context, user User) User {
@@ -167,19 +128,6 @@ func (c *Core) erase(ctx context.Context, id string) error {
 		return nil
 	})
 	return err
-}
-
-// deleteRecords deletes all that is remembered of a user: every kind of record
-// that has a UserID is here, or in deleteSessions.
-func (c *Core) deleteRecords(ctx context.Context, userID string) error {
-	return errors.Join(
-		c.deleteSessions(ctx, userID),
-		c.sessions.DeleteRecords(ctx, kindRotated, userID),
-		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
-		c.records.DeleteRecords(ctx, kindAttempts, userID),
-		c.records.DeleteRecords(ctx, kindUndo, userID),
-		c.records.DeleteRecords(ctx, kindUsed, userID),
-		c.records.DeleteRecords(ctx, kindReserved, userID))
 }
 
 // nobody is who a name is kept for if it is for no user.
