@@ -54,7 +54,7 @@ type device struct {
 
 // header is what a device has of a login, for those who look for either.
 func (d *device) header() header {
-	return header{userID: d.record.UserID, device: d.record.Key, family: d.family}
+	return header{userID: d.record.UserID, device: d.record.Key, family: d.family, stamp: d.stamp}
 }
 
 // A device's record begins with its version. What a later version adds comes at

@@ -199,11 +199,3 @@ func (g *guess) wrong(user User) error {
 	}
 	return ErrInvalidCredentials
 }
-
-// forgetGuesses deletes the counts of guesses at a password that has been
-// replaced. They count no more; a failure leaves records that nobody needs.
-func (c *Core) forgetGuesses(ctx context.Context, userID string) {
-	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
-	}
-}

@@ -127,6 +127,44 @@ const (
 	usernameReservedIn = 30 * 24 * time.Hour
 )
 
+// A recordKind says what becomes of a kind of records.
+type recordKind struct {
+	name     string
+	volatile bool // they are in Config.Sessions, and not in Config.Records
+	ends     ending
+}
+
+// An ending says which changes of an account (see changeCredential) end the user's
+// records of a kind.
+type ending int
+
+const (
+	never        ending = iota // they belong to no account
+	atClose                    // when the account is closed
+	atForgetting               // then, and by a change that forgets wrong passwords
+	atChange                   // by every change
+)
+
+// recordKinds returns every kind of record that the library stores, in the order in
+// which changeCredential ends them. Sessions come first, and devices second; see
+// endRecords.
+func recordKinds() []recordKind {
+	return []recordKind{
+		{kindSession, true, atChange},
+		{kindRemember, false, atChange},
+		{kindAPIToken, false, atChange},
+		{kindAttempts, false, atForgetting},
+		{kindRotated, true, atClose},        // a request with a token of before must learn that it was replaced
+		{kindRememberEnded, false, atClose}, // the evidence of a theft stays
+		{kindUndo, false, atClose},          // the owner's way back, whatever a thief changes
+		{kindReserved, false, atClose},      // the address of that way
+		{kindUsed, false, atClose},
+		{kindVisitor, true, never},
+		{kindRate, false, never},
+		{kindForm, false, never},
+	}
+}
+
 // take deletes a record that may be gone already.
 func take(ctx context.Context, store RecordStore, kind, key string) error {
 	_, err := store.TakeRecord(ctx, kind, key)
