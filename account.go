@@ -229,26 +229,13 @@ func (c *Core) reserveUsername(ctx context.Context, username string) error {
 
 // reserveEmail keeps an account's address for it.
 func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
-	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
-	for range maxConflicts {
-		err := c.records.InsertRecord(ctx, r)
-		if !errors.Is(err, ErrRecordExists) {
-			return err
+	return changeRecord(ctx, c.records, kindReserved, reservedEmail(a.Email), func(r *Record, found bool) error {
+		if found && r.UserID != a.ID { // whoever has given it to this account has kept nothing
+			return errUnchanged
 		}
-		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
-		switch {
-		case errors.Is(err, ErrRecordNotFound):
-			continue
-		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
-			return err
-		}
-		old.Expires = expires
-		err = c.records.UpdateRecord(ctx, old)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-	}
-	return ErrConflict
+		r.UserID, r.Expires = a.ID, expires
+		return nil
+	})
 }
 
 // sendTaken mails the owner of an address, if there is one, that somebody wanted

@@ -113,13 +113,17 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 func (c *Core) freeUndo(ctx context.Context, u undo) {
 	detached, cancel := detach(ctx)
 	defer cancel()
-	record, err := c.records.GetRecord(detached, kindUndo, u.record.Key)
-	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
+	err := changeRecord(detached, c.records, kindUndo, u.record.Key, func(r *Record, _ bool) error {
+		now, ok := decodeUndo(*r)
+		if !ok || !now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
+			return errUnchanged
+		}
 		now.busy = time.Time{}
 		now.encode()
-		err = c.records.UpdateRecord(detached, now.record)
-	}
-	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
+		*r = now.record
+		return nil
+	})
+	if err != nil { // it is good again by itself, in a minute
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
 	}
 }

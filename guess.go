@@ -113,11 +113,11 @@ func (g *guess) reserve() error {
 		switch {
 		case n.count >= maxAttempts && g.final && g.userID != "":
 			g.err = ErrResetRequired
-			return errRefused
+			return errUnchanged
 		case n.count >= maxAttempts && g.final, passed < wait(n.count):
 			g.err = ErrLocked
 			if n.isLike(&g.before) {
-				return errRefused
+				return errUnchanged
 			}
 			return nil // this clock has begun to wait
 		}

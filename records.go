@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -178,7 +179,64 @@ func unlessNotFound(err error) error {
 	return err
 }
 
+// changeRecord changes a record by compare-and-set: it reads the record, lets do change
+// it, and writes it. If another request has changed the record meanwhile, changeRecord
+// begins again, so do may run several times. If there is no record, do gets a new one, with
+// found false, and changeRecord inserts it. If do returns errUnchanged, nothing is written,
+// and changeRecord returns no error. Every other error of do ends the change.
+//
+// The error is ErrConflict if other requests were first, maxConflicts times in a row. If
+// the record was the same each time, the store is wrong, and the error says so.
+func changeRecord(ctx context.Context, store RecordStore, kind, key string, do func(r *Record, found bool) error) error {
+	var before Record // what the last try read
+	unchanged := 0    // how many tries in a row have read the same
+	for try := range maxConflicts {
+		r, err := store.GetRecord(ctx, kind, key)
+		if unlessNotFound(err) != nil {
+			return err
+		}
+		found := err == nil
+		if try > 0 && r.Key == before.Key && r.Version == before.Version {
+			unchanged++
+		} else {
+			unchanged = 1
+		}
+		if before = r; !found {
+			r = Record{Kind: kind, Key: key, Version: randomVersion()}
+		}
+		switch err := do(&r, found); {
+		case errors.Is(err, errUnchanged):
+			return nil
+		case err != nil:
+			return err
+		}
+		if found {
+			err = store.UpdateRecord(ctx, r)
+		} else {
+			err = store.InsertRecord(ctx, r)
+		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrRecordNotFound) {
+			return err
+		}
+	}
+	if unchanged == maxConflicts {
+		return fmt.Errorf("auth: the record store contradicts itself: GetRecord returned the same for a record of the kind %q "+
+			"%d times, and each time InsertRecord or UpdateRecord said that somebody had changed it: check the store with "+
+			"storetest.TestRecordStore", kind, maxConflicts)
+	}
+	return ErrConflict
+}
+
+// errUnchanged ends changeRecord, which then writes nothing.
+var errUnchanged = errors.New("auth: nothing is to be changed")
+
 // maxConflicts is how often a compare-and-set is tried again. Each failure
 // means that somebody else's succeeded, so that it is reached only by a store
-// that is wrong.
+// that is wrong. Then the error is ErrConflict. Counters and forms say ErrBusy and
+// ErrFormBusy instead, because ErrConflict would blame the client.
+//
+// Loops beside changeRecord have reasons of their own: updateAccount changes an account,
+// and no record; state.update, review and replace follow a session that other requests
+// rotate; claimForm inserts first, because nearly every form is new; resume, endWhere and
+// continueAs look again at what another request may have made.
 const maxConflicts = 200

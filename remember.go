@@ -169,26 +169,18 @@ func (s *state) endStolen(d device) error {
 
 // alarm raises the alarm for a device that has ended, unless another request has.
 func (s *state) alarm(ctx context.Context, key string) error {
-	for range maxConflicts {
-		record, err := s.core.records.GetRecord(ctx, kindRememberEnded, key)
-		if err != nil {
-			return unlessNotFound(err)
+	userID := ""
+	raised, err := s.core.changeDevice(ctx, kindRememberEnded, key, func(d *device) error {
+		if d.spare == alarmRaised {
+			return errUnchanged
 		}
-		d, ok := decodeDevice(record)
-		if !ok || d.spare == alarmRaised {
-			return nil
-		}
-		d.spare = alarmRaised
-		d.encode()
-		switch err := s.core.records.UpdateRecord(ctx, d.record); {
-		case err == nil:
-			s.stolen(ctx, record.UserID)
-			return nil
-		case !errors.Is(err, ErrConflict):
-			return unlessNotFound(err)
-		}
+		userID, d.spare = d.record.UserID, alarmRaised
+		return nil
+	})
+	if raised {
+		s.stolen(ctx, userID)
 	}
-	return ErrConflict
+	return err
 }
 
 // stolen tells of a theft: by an event, and by a mail to the owner of the account.
