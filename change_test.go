@@ -107,11 +107,12 @@ func exits() map[string]exit {
 
 func closing(deletes bool) exit {
 	return exit{
-		// The user is loaded in the request: a second call goes on where the first failed.
-		prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+		prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+			m.changeEmail(t, browser, "new@app.example") // so that there are records of all kinds
+			u = stored(t, m.App, u.ID)
 			return func(ctx context.Context) error { return m.CloseAccount(ctx, u) }
 		},
-		forgets: true, mail: "closed to susan@app.example", closes: true, deletes: deletes,
+		forgets: true, mail: "closed to new@app.example", closes: true, deletes: deletes,
 		done: auth.EventClosed, failed: auth.EventCloseFailed,
 	}
 }
@@ -207,6 +208,13 @@ func TestExits(t *testing.T) {
 				t.Fatal("it is the right one")
 			}
 			wrong := w.left(t, "attempts")
+			whole := []string{"rotated", "email-undo", "reserved", "used"}
+			for _, kind := range whole {
+				if w.closes && w.left(t, kind) == 0 {
+					t.Errorf("there is no record of kind %s", kind)
+				}
+			}
+			whole = append(whole, "remember-ended")
 			w.Events()
 			var watched context.Context
 			if !w.user.Disabled {
@@ -217,7 +225,12 @@ func TestExits(t *testing.T) {
 				})
 			}
 			var err error
-			w.in(w.own, func(ctx context.Context) { err = w.change(ctx) })
+			w.in(w.own, func(ctx context.Context) {
+				err = w.change(ctx)
+				if u, who := w.User(ctx); w.goesOn != (who == nil) || who == nil && u.Stamp.Equal(w.user.Stamp) {
+					t.Errorf("in the same request it is %v, %v", u, who)
+				}
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +266,7 @@ func TestExits(t *testing.T) {
 				t.Error("the token is not known as one that has worked")
 			}
 			if w.closes {
-				for _, kind := range []string{"rotated", "remember-ended", "email-undo", "reserved", "used"} {
+				for _, kind := range whole {
 					if got := w.left(t, kind); got != 0 {
 						t.Errorf("%d records of kind %s are left of who has closed the account", got, kind)
 					}
