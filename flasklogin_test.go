@@ -115,7 +115,7 @@ func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spySto
 		})
 	}
 	as("/as/plain", func(*http.Request) auth.LoginOption { return nil })
-	as("/as/stale", func(*http.Request) auth.LoginOption { return auth.Fresh(false) })
+	as("/as/stale", func(*http.Request) auth.LoginOption { return auth.Stale() })
 	as("/as/remembered", func(*http.Request) auth.LoginOption { return auth.Remember(true) })
 	as("/as/for", func(r *http.Request) auth.LoginOption {
 		d, err := time.ParseDuration(r.PostFormValue("for"))
@@ -988,7 +988,7 @@ func TestFlaskLoginClient(t *testing.T) {
 		}
 		for want, options := range map[string][]auth.LoginOption{
 			"susan fresh":            nil,
-			"susan stale":            {auth.Fresh(false)},
+			"susan stale":            {auth.Stale()},
 			"susan fresh remembered": {auth.Remember(true)},
 		} {
 			c := authtest.NewClient(t, app.Core, app.Server.Config.Handler)

@@ -115,13 +115,12 @@ func TestRequireFresh(t *testing.T) {
 				t.Fatal(r.Status)
 			}
 		}, true},
-		"LoginUser":   {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u) }, true},
-		"Fresh(true)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u, auth.Fresh(true)) }, true},
-		"Fresh(false)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
+		"LoginUser": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u) }, true},
+		"Stale()": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
+			a.login(t, c, u, auth.Stale())
 		}, false},
-		"Fresh(false) and Remember": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false), auth.Remember(true))
+		"Stale() and Remember": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
+			a.login(t, c, u, auth.Stale(), auth.Remember(true))
 		}, false},
 		"the first login of a remembered device": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
 			a.login(t, c, u, auth.Remember(true))
@@ -131,12 +130,12 @@ func TestRequireFresh(t *testing.T) {
 			c.Restart()
 		}, false},
 		"a stale login, and one with a password": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
+			a.login(t, c, u, auth.Stale())
 			a.login(t, c, u)
 		}, true},
 		"one with a password, and a stale one": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
 			a.login(t, c, u)
-			a.login(t, c, u, auth.Fresh(false))
+			a.login(t, c, u, auth.Stale())
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -199,7 +198,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	if err := check(c); err != nil {
 		t.Errorf("fresh: %v", err)
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	if err := check(c); !errors.Is(err, auth.ErrNotFresh) || errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("stale: %v", err)
 	}
@@ -233,7 +232,7 @@ func TestStaleStaysStale(t *testing.T) {
 			app.login(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.login(t, c, u, auth.Fresh(false))
+			app.login(t, c, u, auth.Stale())
 		}
 		for _, step := range []struct {
 			name string
@@ -305,7 +304,7 @@ func TestConfirmLogin(t *testing.T) {
 			app.login(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.login(t, c, u, auth.Fresh(false))
+			app.login(t, c, u, auth.Stale())
 		}
 		c.Post("/put", "key", "k", "value", "kept")
 		before, old := app.current(t, c), c.Clone()
@@ -467,7 +466,7 @@ func TestConfirmLoginRefuses(t *testing.T) {
 			}
 		})
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	old := c.Clone()
 	r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "text")
@@ -501,7 +500,7 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 			app := newActApp(t, nil)
 			u := member(t, app.App, "susan", "")
 			c := app.Client(t)
-			app.login(t, c, u, auth.Fresh(false))
+			app.login(t, c, u, auth.Stale())
 			old := c.Clone()
 			n := 0
 			fail := func(string) error {
@@ -646,7 +645,7 @@ func TestNotFreshAnswers(t *testing.T) {
 	port := host[strings.LastIndexByte(host, ':')+1:]
 	u := member(t, app.App, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	app.Events()
 	if r := c.Get("/fresh?a=1&b=%2F"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/refresh?next="+url.QueryEscape("/fresh?a=1&b=%2F") || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a browser: %s %v", r.Status, r.Header)
@@ -740,7 +739,7 @@ func TestRefreshURL(t *testing.T) {
 	app := newActApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
 	u := member(t, app.App, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	if r := c.Get("/fresh"); r.Header.Get("Location") != "https://sso.example/sudo?x=1&next=%2Ffresh" {
 		t.Errorf("%q", r.Header.Get("Location"))
 	}
@@ -752,7 +751,7 @@ func TestFreshConcurrently(t *testing.T) {
 	app := newActApp(t, nil)
 	u := member(t, app.App, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	finish(t, func() {
 		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup

@@ -68,7 +68,7 @@ func TestMessages(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.login(t, c, u, auth.Fresh(false))
+			app.login(t, c, u, auth.Stale())
 		}
 		test.send(c)
 		if got := shown(t, c); !slices.Equal(got, test.expect) {
@@ -127,7 +127,7 @@ func TestMessageHook(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.login(t, c, u, auth.Fresh(false))
+			app.login(t, c, u, auth.Stale())
 		}
 		reasons = nil
 		c.Do("GET", test.path, nil, http.Header{"Accept-Language": {test.language}})
@@ -166,7 +166,7 @@ func TestMessageForAbsoluteURLs(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.login(t, c, u, auth.Stale())
 	r := c.Get("/fresh")
 	if got := shown(t, c); len(got) > 0 || r.Header.Get("Location") != "https://sso.example/sudo?next=%2Ffresh" {
 		t.Errorf("%v to %q", got, r.Header.Get("Location"))

@@ -120,7 +120,7 @@ func TestOldTokenIsNoFresher(t *testing.T) {
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	app.in(c, func(ctx context.Context) {
-		if err := app.LoginUser(ctx, u, auth.Fresh(false)); err != nil {
+		if err := app.LoginUser(ctx, u, auth.Stale()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -151,7 +151,7 @@ func TestTwoTabsRotate(t *testing.T) {
 			app, _ := rotatingApp(t, nil)
 			u := app.Create(t, "susan", false)
 			c := app.Client(t)
-			app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+			app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
 			tab := c.Clone()
 			c.Post("/" + first)
 			if r := tab.Post("/" + second); r.StatusCode != http.StatusOK || setsSession(t, r) {
@@ -179,7 +179,7 @@ func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
-	app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+	app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
 	tab := c.Clone()
 	c.Post("/renew")
 	app.in(tab, func(ctx context.Context) {

@@ -252,7 +252,7 @@ func (c *Client) received(asked *http.Request, body []byte, cookies []*http.Cook
 }
 
 // Login logs the client in as the user, through all gates but without a
-// password. With auth.Fresh(false) the user has not just shown who they are, and
+// password. With auth.Stale() the user has not just shown who they are, and
 // with auth.Remember(true) the login outlives Restart. It ends the test if a gate
 // refuses, or if the account has changed since the user was loaded, which makes
 // the login void.

@@ -75,7 +75,7 @@ func testApplication(t *testing.T) {
 	}
 
 	// The account is closed only by who has just shown the password.
-	client.Login(susan, auth.Fresh(false))
+	client.Login(susan, auth.Stale())
 	if r := client.Post("/close", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("a login that is not fresh gets %s: %s", r.Status, r.Text)
 	}
