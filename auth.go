@@ -13,9 +13,9 @@
 //
 //   - The request: [Core.LoadAndSave], [Core.Error].
 //   - Who it is: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
-//   - Guards: [Core.RequireLogin], [Core.RequireFresh], [Core.RequireVerified],
-//     [Core.RequireScope]; in a handler, [Core.CheckFresh], [Core.CheckVerified],
-//     [Core.CheckScope].
+//   - Guards: [Core.RequireLogin], [Core.Require] with a [Rule] or several,
+//     [Core.RequireFresh], [Core.RequireVerified], [Core.RequireScope]; in a handler,
+//     [Core.Check], [Core.CheckFresh], [Core.CheckVerified], [Core.CheckScope].
 //   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],
 //     [Core.LogoutUser], [Core.TakeNext].
 //   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
