@@ -70,7 +70,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 		return Secret{}, APIToken{}, ErrUserNotFound
 	}
 	a, now := user.AuthAccount(), c.cfg.Now()
-	if err := c.pass(a); err != nil {
+	if err := c.passAccount(ctx, user); err != nil {
 		return Secret{}, APIToken{}, err
 	}
 	switch {

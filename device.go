@@ -45,6 +45,7 @@ type device struct {
 	agent   string
 	family  string    // Login.ID of the logins that are made from it
 	seen    time.Time // when a request first showed that the browser has the newest cookie; zero: none has yet
+	methods methods   // what was shown when the browser was remembered
 
 	cookie  string // the newest one, to be set; empty if the browser has it
 	current bool   // the request came with the newest one, and not with the one before
@@ -70,7 +71,7 @@ func (d *device) encode() {
 	if !d.seen.IsZero() {
 		seen = d.seen.UnixMicro()
 	}
-	d.record.Data = binary.AppendVarint(b, seen)
+	d.record.Data = appendText(binary.AppendVarint(b, seen), string(d.methods))
 }
 
 func decodeDevice(record Record) (device, bool) {
@@ -89,12 +90,15 @@ func decodeDevice(record Record) (device, bool) {
 	if seen := r.varint(); seen != 0 {
 		d.seen = time.UnixMicro(seen)
 	}
+	if r.ok && r.rest != "" { // else it is older than the methods
+		d.methods = methods(r.text())
+	}
 	return d, r.ok
 }
 
-// insertDevice stores a new device for the account and a login. A negative
-// lifetime is the configured one.
-func (s *state) insertDevice(a *Account, lifetime time.Duration, family string) (*device, error) {
+// insertDevice stores a new device for the account and the login with this header. A
+// negative lifetime is the configured one.
+func (s *state) insertDevice(a *Account, lifetime time.Duration, h header) (*device, error) {
 	if lifetime < 0 {
 		lifetime = s.core.cfg.RememberFor
 	}
@@ -106,7 +110,7 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration, family string) 
 			Kind: kindRemember, Key: tokenKey(string(selector[:])), UserID: a.ID,
 			Version: randomVersion(), Expires: now.Add(lifetime),
 		},
-		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(), family: family,
+		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(), family: h.family, methods: h.methods,
 		cookie: s.core.rememberCookie(selector[:], 0),
 	}
 	d.encode()

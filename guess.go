@@ -22,7 +22,7 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	switch {
 	case err != nil:
 		g.void()
-	case result.ok && login != "" && c.pass(user.AuthAccount()) != nil:
+	case result.ok && login != "" && c.passAccount(ctx, user) != nil:
 		// Who is let in nowhere is answered as for a wrong one, and so it counts as
 		// one: else who has registered somebody's address would see by their own
 		// limits whether that has made an account.

@@ -2,6 +2,9 @@ package auth
 
 import (
 	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,14 +41,14 @@ func (s *session) kind() string {
 // header is what the library knows about a session. It is not among the
 // application's values, so that nothing can change it through them.
 type header struct {
-	userID  string // empty for a visitor
-	loginID string // the same through all rotations of a login
-	stamp   string // the account's, when the login was made
-	methods string // how the user authenticated, separated by spaces
-	address string // the client's, at the login
-	agent   string // likewise
-	device  string // the key of the remembered device that it was made from or with
-	family  string // Login.ID; the sessions that are made from a device share it. Empty in version 1
+	userID  string  // empty for a visitor
+	loginID string  // the same through all rotations of a login
+	stamp   string  // the account's, when the login was made
+	methods methods // how the user authenticated, and when
+	address string  // the client's, at the login
+	agent   string  // likewise
+	device  string  // the key of the remembered device that it was made from or with
+	family  string  // Login.ID; the sessions that are made from a device share it. Empty in version 1
 
 	// If a remember cookie made the session: the counter of the cookie that
 	// was sent with it, and whether no request has shown yet that the browser has
@@ -81,7 +84,7 @@ const (
 
 // encode returns a record's data: the header and the encoded values.
 func (h *header) encode(values string) []byte {
-	texts := [...]string{h.userID, h.loginID, h.stamp, h.methods, h.address, h.agent, h.device}
+	texts := [...]string{h.userID, h.loginID, h.stamp, string(h.methods), h.address, h.agent, h.device}
 	times := [...]time.Time{h.authenticated, h.created, h.seen}
 	size := 2 + headerLength + (len(times)+1)*binary.MaxVarintLen64 + binary.MaxVarintLen16 + len(h.family) + len(values)
 	for _, s := range texts {
@@ -127,7 +130,7 @@ func (h *header) decode(data string) (values string, ok bool) {
 
 // decodeLogin reads what all versions begin with.
 func (h *header) decodeLogin(r *reader) {
-	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), r.text()
+	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), methods(r.text())
 	h.address, h.agent, h.device = r.text(), r.text(), r.text()
 	h.authenticated, h.created, h.seen = time.UnixMilli(r.varint()), time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
 }
@@ -231,3 +234,48 @@ func invalid(stamp string, user User) error {
 	}
 	return nil
 }
+
+// methods are the ways in which a user has authenticated in a login, in order, each
+// with the time: the text of a header, "password@t7h2k0 oauth:google@t7h2k3". The time is
+// in seconds since 1970, in base 36. Older records have no times.
+//
+// They stay a text until somebody asks, so that reading a session costs nothing for it.
+type methods string
+
+const maxMethod = 64
+
+// isMethod reports whether a text may be a method's name.
+func isMethod(name string) bool {
+	for i := range len(name) {
+		if !isAlnum(name[i]) && !strings.ContainsRune(":.-_", rune(name[i])) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxMethod
+}
+
+// add returns the methods with one more, or with a new time for one that they have.
+func (m methods) add(name string, at time.Time) methods {
+	entry := name + "@" + strconv.FormatInt(at.Unix(), 36)
+	var kept []string
+	for _, e := range strings.Fields(string(m)) {
+		if n, _, _ := strings.Cut(e, "@"); n != name {
+			kept = append(kept, e)
+		}
+	}
+	return methods(strings.Join(append(kept, entry), " "))
+}
+
+// names returns the names alone.
+func (m methods) names() []string {
+	names := strings.Fields(string(m))
+	for i, e := range names {
+		names[i], _, _ = strings.Cut(e, "@")
+	}
+	return names
+}
+
+// String returns the names, separated by spaces, for an event.
+func (m methods) String() string { return strings.Join(m.names(), " ") }
+
+func (m methods) has(name string) bool { return slices.Contains(m.names(), name) }

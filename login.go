@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -12,10 +11,25 @@ import (
 type LoginOption func(*loginOptions)
 
 type loginOptions struct {
-	method   string
-	remember time.Duration // 0: not
+	by       []string // methods that the application names
+	remember time.Duration
 	stale    bool
-	device   *device // the remembered device that the login is made from
+	err      error // of an option
+}
+
+// By says how the user was authenticated, if it was not by Authenticate or
+// CheckPassword: "oauth:google", say. It becomes one of [Login].Methods, with the
+// time, and the Method of the events. A method has 1 to 64 letters, digits, colons, dots,
+// hyphens and underscores; "remember" and "api-token" are the library's own. LoginUser
+// returns an error for others. Several are given by several options.
+func By(method string) LoginOption {
+	return func(o *loginOptions) {
+		if !isMethod(method) || method == methodRemember || method == methodAPIToken {
+			o.err = fmt.Errorf("auth: By(%.100q): a method has 1 to %d letters, digits, colons, dots, hyphens and underscores, and is not %q or %q", method, maxMethod, methodRemember, methodAPIToken)
+			return
+		}
+		o.by = append(o.by, method)
+	}
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
@@ -70,41 +84,54 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 			option(&o)
 		}
 	}
-	s.op.Lock()
-	if s.proved != "" && s.proved == user.AuthAccount().ID {
-		o.method = methodPassword
+	if o.err != nil {
+		return o.err
 	}
-	s.op.Unlock()
-	return s.enter(user, o)
+	a := attempt{user: user, methods: s.shownMethods(idOf(user)), remember: o.remember, stale: o.stale}
+	for _, method := range o.by {
+		a.methods = a.methods.add(method, c.cfg.Now())
+	}
+	return s.enter(&a)
+}
+
+// shownMethods returns what this request has shown for an account: its password, or
+// nothing.
+func (s *state) shownMethods(userID string) (shown methods) {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if userID != "" && s.proved == userID {
+		shown = shown.add(methodPassword, s.core.cfg.Now())
+	}
+	return shown
 }
 
 // enter is the gate: every way to log in ends here, and only here does a
 // request become a logged-in one.
-func (s *state) enter(user User, o loginOptions) error {
-	a := user.AuthAccount()
-	stranger, err := false, s.core.pass(a)
+func (s *state) enter(a *attempt) error {
+	id, method := idOf(a.user), a.methods.String()
+	stranger, err := false, s.core.passLogin(&s.ctx, a)
 	if err == nil {
-		stranger, err = s.login(user, o)
+		stranger, err = s.login(a)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrConflict) { // after which the caller begins again
-			s.note(Event{Kind: EventLoginRefused, UserID: a.ID, Method: o.method, Err: err})
+			s.note(Event{Kind: EventLoginRefused, UserID: id, Method: method, Err: err})
 		}
 		return err
 	}
 	if stranger {
 		s.clearValues()
 	}
-	s.note(Event{Kind: EventLogin, UserID: a.ID, Method: o.method})
-	if err := s.trim(user); err != nil { // the next login tries again
-		s.note(Event{Kind: EventStoreFailed, UserID: a.ID, Err: err})
+	s.note(Event{Kind: EventLogin, UserID: id, Method: method})
+	if err := s.trim(a.user); err != nil { // the next login tries again
+		s.note(Event{Kind: EventStoreFailed, UserID: id, Err: err})
 	}
 	return nil
 }
 
 // login makes the request's session one of the user's. It reports whether the
 // session had been another user's.
-func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
+func (s *state) login(in *attempt) (stranger bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
@@ -115,17 +142,16 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	case s.loggedOut:
 		return false, ErrLoggedOut
 	}
-	a := user.AuthAccount()
-	now := s.core.cfg.Now()
+	a, now := in.user.AuthAccount(), s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: o.method,
+		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}
-	if o.stale {
+	if in.stale {
 		h.authenticated = time.Time{}
 	}
-	if d := o.device; o.method == methodRemember {
+	if d := in.device; d != nil {
 		h.authenticated, h.device, h.family = time.Time{}, d.record.Key, loginHandle(d.header())
 		h.counter, h.unseen = d.counter, d.cookie != ""
 		if d.suspect { // it stays bound to the client that the device is bound to
@@ -145,7 +171,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		}
 	}
 	var devices []header // that are forgotten: what the browser was remembered as is not what it is now
-	if o.method != methodRemember {
+	if in.device == nil {
 		if old.isLogin() && old.header.device != "" {
 			devices = append(devices, old.header)
 		}
@@ -160,15 +186,15 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		}
 	}
 	var fresh *device
-	if o.remember != 0 {
-		if fresh, err = s.insertDevice(a, o.remember, h.family); err != nil {
+	if in.remember != 0 {
+		if fresh, err = s.insertDevice(a, in.remember, h); err != nil {
 			return false, err
 		}
 		h.device = fresh.record.Key
 	}
 	var check func() error
-	if o.method == methodRemember {
-		check = func() error { return s.useUp(o.device) }
+	if in.device != nil {
+		check = func() error { return s.useUp(in.device) }
 	}
 	keep := []string{h.loginID}
 	if old.isLogin() {
@@ -182,17 +208,17 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 		s.dropDevice(fresh)
 		return false, err
 	}
-	if o.method != methodRemember {
+	if in.device == nil {
 		s.rememberAs(fresh)
 	}
-	if o.method == methodPassword {
+	if in.methods.has(methodPassword) {
 		s.knowBrowser(a.ID, a.Stamp)
 	}
 	if stranger {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
 	}
-	s.user, s.ended, s.suspect, s.replaced, s.grant = user, false, false, false, nil
+	s.user, s.ended, s.suspect, s.replaced, s.grant = in.user, false, false, false, nil
 	return stranger, nil
 }
 
@@ -257,11 +283,3 @@ func (s *state) trim(user User) error {
 
 // errTooMany is why a login was ended by another one.
 var errTooMany = fmt.Errorf("%w: more than MaxSessions", ErrLoggedOut)
-
-// addMethod adds to a header's list of methods.
-func addMethod(methods, method string) string {
-	if strings.Contains(" "+methods+" ", " "+method+" ") {
-		return methods
-	}
-	return strings.TrimSpace(methods + " " + method)
-}

@@ -167,6 +167,10 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	}
 	s := c.stateOf(ctx)
 	defer s.emit()
+	shown := s.shownMethods(idOf(user))
+	if err := c.passLogin(ctx, &attempt{user: user, methods: shown}); err != nil {
+		return err
+	}
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
@@ -177,13 +181,11 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	case s.committed:
 		return ErrHeaderWritten
 	}
-	method := ""
-	if s.proved == s.cur.header.userID {
-		method = methodPassword
-	}
 	confirm := func(h *header) {
 		h.authenticated, h.address, h.agent = c.cfg.Now(), s.address(), s.agent()
-		h.methods = addMethod(h.methods, method)
+		for _, method := range shown.names() {
+			h.methods = h.methods.add(method, c.cfg.Now())
+		}
 	}
 	if s.cur.before == nil {
 		h := s.cur.header
@@ -208,6 +210,6 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	}
 	s.suspect = false
 	s.rebind(&s.cur.header)
-	s.note(Event{Kind: EventConfirmed, UserID: user.AuthAccount().ID, Method: method})
+	s.note(Event{Kind: EventConfirmed, UserID: user.AuthAccount().ID, Method: shown.String()})
 	return nil
 }

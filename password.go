@@ -146,7 +146,7 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if !result.ok {
 		return nil, id, reason
 	}
-	if err := c.pass(user.AuthAccount()); err != nil {
+	if err := c.passAccount(ctx, user); err != nil {
 		return nil, id, err // for those who do not go on to LoginUser
 	}
 	if result.outdated {

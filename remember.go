@@ -114,7 +114,7 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 
 // enterRemembered logs in by a device, unless a gate refuses.
 func (s *state) enterRemembered(user User, d device) error {
-	err := s.enter(user, loginOptions{method: methodRemember, device: &d})
+	err := s.enter(&attempt{user: user, methods: methods("").add(methodRemember, s.core.cfg.Now()), device: &d})
 	switch {
 	case errors.Is(err, ErrLoginRefused), errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrFactorRequired):
 		return nil

@@ -102,7 +102,7 @@ func (s *state) askLoaders() (own bool, err error) {
 		user, err := c.users.load(&s.ctx, grant.UserID)
 		switch {
 		case err == nil:
-			if err = c.pass(user.AuthAccount()); err == nil && (grant.bound || !grant.Stamp.IsZero()) {
+			if err = c.passAccount(&s.ctx, user); err == nil && (grant.bound || !grant.Stamp.IsZero()) {
 				err = invalid(grant.Stamp.Reveal(), user)
 			}
 		case !errors.Is(err, ErrUserNotFound):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -185,7 +184,7 @@ type Login struct {
 func (c *Core) loginOf(h header) Login {
 	return Login{
 		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime), IdleExpires: c.expires(&h),
-		Authenticated: h.authenticated, Methods: strings.Fields(h.methods), Remembered: h.device != "",
+		Authenticated: h.authenticated, Methods: h.methods.names(), Remembered: h.device != "",
 		Address: h.address, UserAgent: h.agent,
 	}
 }
