@@ -28,6 +28,7 @@
 //     [Core.VerifyEmail], [Core.SendNewEmail], [Core.ConfirmEmail], [Core.UndoEmail].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.RequestLoaders.
+//   - Packages that add something to logins: [Core.Feature].
 //   - Pages: [Core.Sessions], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
@@ -46,6 +47,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	keyrings "github.com/go-login/auth/internal/keyring" // until the root has no type of this name
 )
 
 // A Manager is an application's logins. It has all methods of [Core], which is the
@@ -144,6 +147,10 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.secrets, err = newKeyring(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
+	if c.features.secrets, err = keyrings.New(cfg.Secrets, cfg.Name); err != nil {
+		return nil, err
+	}
+	c.tokens = newAPITokens(c)
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {
 		return nil, err
 	}

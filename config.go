@@ -43,6 +43,8 @@ type Core struct {
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
 	upgrades upgrades
+	features features
+	tokens   *Feature // the API tokens
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
