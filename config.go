@@ -17,6 +17,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
+	"github.com/go-login/auth/internal/turns"
 )
 
 // Core is the engine behind a Manager, free of the user's type. Packages that
@@ -36,7 +37,7 @@ type Core struct {
 	secrets  *keyring
 	hasher   *hasher
 	watches  watches
-	turns    turns
+	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers

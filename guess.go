@@ -67,7 +67,7 @@ func (c *Core) guess(ctx context.Context, user User, login string) (*guess, erro
 	// One at a time within a process: else more than five who log in to one
 	// account at the same moment, with the right password, would be taken for
 	// guesses.
-	if g.leave, err = c.turns.take(ctx, g.key); err == nil {
+	if g.leave, err = c.takeTurn(ctx, g.key); err == nil {
 		err = g.reserve()
 	}
 	if err != nil {

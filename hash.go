@@ -39,11 +39,6 @@ const (
 	maxSaltOrKey   = 64
 )
 
-// maxWait is the longest that an attempt waits for its turn, and then once more the
-// longest that it waits for a lane. So it is answered before a server's WriteTimeout
-// cuts the connection.
-const maxWait = passhash.MaxWait
-
 // A hash of ours is a PHC string of Argon2id. These follow it, in this order, if what it is
 // the hash of is not the password itself: the ID of the pepper; the length of
 // the old digest in bytes, a colon, and the old hash without its digest.

@@ -1,4 +1,4 @@
-package auth
+package turns
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // users returns how many hold or want the turn of a key.
-func (t *turns) users(key string) int {
+func (t *ByKey) users(key string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w := t.taken[key]; w != nil {
@@ -26,8 +26,8 @@ func (t *turns) users(key string) int {
 // nothing behind.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	var ts turns
-	leave, err := ts.take(t.Context(), "a")
+	var ts ByKey
+	leave, err := ts.Take(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestTurns(t *testing.T) {
 	errs := make(chan error, 2*maxWaiting)
 	wait := func(ctx context.Context) {
 		wg.Go(func() {
-			leave, err := ts.take(ctx, "a")
+			leave, err := ts.Take(ctx, "a")
 			if err == nil {
 				leave()
 			}
@@ -54,11 +54,11 @@ func TestTurns(t *testing.T) {
 		runtime.Gosched()
 	}
 	for range 3 {
-		if _, err := ts.take(t.Context(), "a"); !errors.Is(err, ErrBusy) {
+		if _, err := ts.Take(t.Context(), "a"); !errors.Is(err, ErrBusy) {
 			t.Errorf("one more: %v", err)
 		}
 	}
-	other, err := ts.take(t.Context(), "b") // another key is another turn
+	other, err := ts.Take(t.Context(), "b") // another key is another turn
 	if err != nil {
 		t.Error(err)
 	}
@@ -91,7 +91,7 @@ func TestTurns(t *testing.T) {
 // Whatever comes and goes, one at a time has a key's turn, and nothing is left.
 func TestTurnsUnderStress(t *testing.T) {
 	t.Parallel()
-	var ts turns
+	var ts ByKey
 	var holding [3]atomic.Int32
 	var got, gone, busy atomic.Int32
 	var wg sync.WaitGroup
@@ -103,7 +103,7 @@ func TestTurnsUnderStress(t *testing.T) {
 				if (i+round)%4 == 0 {
 					go cancel()
 				}
-				leave, err := ts.take(ctx, fmt.Sprint(n))
+				leave, err := ts.Take(ctx, fmt.Sprint(n))
 				switch {
 				case err == nil:
 					got.Add(1)
@@ -137,13 +137,13 @@ func TestTurnsUnderStress(t *testing.T) {
 func TestTurnsWaitEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var ts turns
-		leave, err := ts.take(t.Context(), "a")
+		var ts ByKey
+		leave, err := ts.Take(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if _, err := ts.take(t.Context(), "a"); !errors.Is(err, ErrBusy) || time.Since(begun) != maxWait {
+		if _, err := ts.Take(t.Context(), "a"); !errors.Is(err, ErrBusy) || time.Since(begun) != maxWait {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		if n := ts.users("a"); n != 1 {
@@ -154,49 +154,4 @@ func TestTurnsWaitEnds(t *testing.T) {
 			t.Errorf("%d turns are left", len(ts.taken))
 		}
 	})
-}
-
-// The wait grows as it is documented to, and for no count is it less than before
-// or over an hour.
-func TestWait(t *testing.T) {
-	t.Parallel()
-	for count, want := range map[uint64]time.Duration{
-		0: 0, 4: 0, 5: 30 * time.Second, 6: time.Minute, 7: 2 * time.Minute, 11: 32 * time.Minute, 12: time.Hour, 13: time.Hour,
-		99: time.Hour, 1e9: time.Hour, 1 << 63: time.Hour, 1<<64 - 1: time.Hour,
-	} {
-		if got := wait(count); got != want {
-			t.Errorf("after %d: %v, want %v", count, got, want)
-		}
-	}
-	last := time.Duration(0)
-	for count := range uint64(1000) {
-		if got := wait(count); got < last {
-			t.Errorf("after %d: %v, and before %v", count, got, last)
-		} else {
-			last = got
-		}
-	}
-}
-
-// A counter is read as it was written, and nothing else is one.
-func TestCounterCodec(t *testing.T) {
-	t.Parallel()
-	for _, n := range []counter{
-		{count: 1, since: time.UnixMilli(1)}, {count: 100, since: time.Unix(1e9, 0)}, {count: 1<<64 - 1, since: time.UnixMilli(-1 << 63)},
-		{count: 0, since: time.UnixMilli(1<<63 - 1)},
-	} {
-		n.encode()
-		got, ok := decodeCounter(n.record)
-		if !ok || got.count != n.count || !got.since.Equal(n.since) {
-			t.Errorf("%d since %v: %d since %v, %v", n.count, n.since, got.count, got.since, ok)
-		}
-		for i := range n.record.Data {
-			if _, ok := decodeCounter(Record{Data: n.record.Data[:i]}); ok {
-				t.Errorf("%q is taken for a counter", n.record.Data[:i])
-			}
-		}
-		if _, ok := decodeCounter(Record{Data: append(n.record.Data, 0)}); ok {
-			t.Errorf("%q and a zero is taken for a counter", n.record.Data)
-		}
-	}
 }

@@ -1,0 +1,81 @@
+// Package turns lets callers that name the same key go on one at a time, in this
+// process.
+package turns
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	maxWaiting = 64
+	maxWait    = 5 * time.Second
+)
+
+// ErrBusy says that too many wait already, or that the wait was too long.
+var ErrBusy = errors.New("turns: too many wait for one key")
+
+// ByKey lets those go on one at a time who name the same key, in this process.
+type ByKey struct {
+	MaxWait time.Duration // five seconds if it is 0
+
+	mu    sync.Mutex
+	taken map[string]*turn
+}
+
+type turn struct {
+	held  chan struct{} // has one in it while it is held
+	users int           // who hold it or wait
+}
+
+// Take waits for a turn. It returns ErrBusy if too many wait already or the wait
+// is too long, or the context's error. leave may be called more than once.
+func (t *ByKey) Take(ctx context.Context, key string) (leave func(), err error) {
+	t.mu.Lock()
+	w := t.taken[key]
+	switch {
+	case w == nil:
+		if t.taken == nil {
+			t.taken = map[string]*turn{}
+		}
+		w = &turn{held: make(chan struct{}, 1)}
+		t.taken[key] = w
+	case w.users > maxWaiting:
+		t.mu.Unlock()
+		return nil, ErrBusy
+	}
+	w.users++
+	t.mu.Unlock()
+	done := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if w.users--; w.users == 0 {
+			delete(t.taken, key)
+		}
+	}
+	patience := time.NewTimer(cmp.Or(t.MaxWait, maxWait))
+	defer patience.Stop()
+	select {
+	case w.held <- struct{}{}:
+		return sync.OnceFunc(func() {
+			<-w.held
+			done()
+		}), nil
+	case <-patience.C:
+		done()
+		return nil, ErrBusy
+	case <-ctx.Done():
+		done()
+		return nil, ctx.Err()
+	}
+}
+
+// Len returns for how many keys somebody has a turn, or waits for one.
+func (t *ByKey) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.taken)
+}
