@@ -35,7 +35,7 @@ type Core struct {
 	cookies  cookies
 	origins  originCheck
 	secrets  *keyring
-	hasher   *hasher
+	hasher   hasher
 	watches  watches
 	turns    turns.ByKey
 	instance string // random: no other Core has it

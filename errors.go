@@ -75,7 +75,7 @@ var (
 
 	// ErrHashUnusable says that a stored password hash is malformed, of an
 	// unknown kind or beyond the limits. It opens for no password.
-	ErrHashUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
+	ErrHashUnusable = passhash.ErrUnusable
 
 	// ErrCrossOrigin says that a request that may change something came from
 	// a page of another site.

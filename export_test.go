@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"time"
 
 	"github.com/go-login/auth/internal/passhash"
@@ -14,11 +15,22 @@ func (c *Core) TurnsTaken() int { return c.turns.Len() }
 // See testapp.New.
 func (c *Core) OwnHashing() {
 	c.OwnBudget()
-	c.hasher.lanes.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
+	c.hasher.Budget.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
 }
 
 // OwnBudget gives a Manager a budget of its own, with the limits of the process's.
-func (c *Core) OwnBudget() { c.hasher.lanes = passhash.New(c.hasher.budget) }
+func (c *Core) OwnBudget() { c.hasher.Budget = passhash.NewBudget(uint32(c.cfg.HashMemory / 1024)) }
 
 // Hashing returns the budget that a Manager hashes under.
-func (c *Core) Hashing() *passhash.Budget { return c.hasher.lanes }
+func (c *Core) Hashing() *passhash.Budget { return c.hasher.Budget }
+
+// HoldHashing takes all the memory that hashes have, for tests outside.
+func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
+	lanes := c.hasher.Budget
+	size := lanes.State().Size
+	err = lanes.Acquire(ctx, size)
+	return func() { lanes.Release(size) }, err
+}
+
+// HashesWaiting is how many hashes are in the queue.
+func (c *Core) HashesWaiting() int { return c.hasher.Budget.State().Waiting }

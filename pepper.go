@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/go-login/auth/internal/passhash"
 )
 
 // A Pepper is a key of HMAC-SHA-256 that passwords go through before they are
@@ -24,7 +25,7 @@ type Pepper struct {
 
 func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 	for i, p := range peppers {
-		if !isPepperID(p.ID) {
+		if !passhash.IsPepperID(p.ID) {
 			return fmt.Errorf("auth: Peppers[%d] has the ID %q, and needs 1 to 16 letters, digits, '-', '_' and '.'", i, p.ID)
 		}
 		if err := checkSecret(p.Key); err != nil {
@@ -41,11 +42,3 @@ func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 	}
 	return nil
 }
-
-func isPepperID(id string) bool {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-	return id != "" && len(id) <= 16 && strings.Trim(id, plain) == ""
-}
-
-// peppered returns what is hashed in the place of a text.
-func peppered(key []byte, text string) string { return encode(hmacOf(key, []byte(text))) }

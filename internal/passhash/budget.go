@@ -42,14 +42,14 @@ type waiter struct {
 }
 
 // The process's budget has no memory until the first Grow.
-var process = New(0)
+var process = NewBudget(0)
 
 // Process returns the budget of this process.
 func Process() *Budget { return process }
 
-// New returns a budget of its own, for tests: of memory KiB, and with the limits of
+// NewBudget returns a budget of its own, for tests: of memory KiB, and with the limits of
 // the process's. The exported fields may be changed before its first use.
-func New(memory uint32) *Budget {
+func NewBudget(memory uint32) *Budget {
 	// Asked each time, since Go changes GOMAXPROCS with the limits of the process.
 	lanes := func() int { return LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
 	return &Budget{Lanes: lanes, MaxQueue: 64, MaxWait: MaxWait, size: memory, free: memory}

@@ -1,4 +1,4 @@
-package auth
+package passhash
 
 import (
 	"crypto/pbkdf2"
