@@ -51,12 +51,12 @@ func (c *Core) askBreaches(ctx context.Context, password string) (breached bool,
 		}
 	}()
 	breached, err = c.cfg.Breaches.Breached(ctx, password)
-	var ours breachError
+	var safe passwordFree
 	switch {
 	case err == nil:
 		return breached, nil
-	case errors.As(err, &ours):
-		return false, ours
+	case errors.As(err, &safe) && safe.PasswordFree():
+		return false, safe
 	case errors.Is(err, context.DeadlineExceeded):
 		return false, context.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

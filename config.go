@@ -228,7 +228,7 @@ type Config struct {
 	PasswordWords []string
 
 	// Breaches, if set, is asked whether a new password that the rules above
-	// accept has been in a data breach: a RangeClient asks Pwned Passwords. It has
+	// accept has been in a data breach: a pwned.Client asks Pwned Passwords. It has
 	// two seconds for it. If it gives no answer, the password passes, and there is
 	// an EventBreachCheckFailed.
 	Breaches BreachChecker
@@ -329,13 +329,14 @@ const (
 	ProtectStrong                   // the login ends, and with it what the browser is remembered as
 )
 
-// A BreachChecker knows passwords that have been in a data breach. RangeClient
+// A BreachChecker knows passwords that have been in a data breach. A pwned.Client
 // is one.
 type BreachChecker interface {
 	// Breached reports whether the password is known. It must return when ctx is
 	// done, which is after two seconds at the latest. If it returns an error, or
 	// panics, the password is taken for unknown. Since it has seen the password,
-	// what its errors say goes nowhere, except for those of RangeClient: the event
+	// what its errors say goes nowhere, except for those that have a method
+	// PasswordFree() bool which returns true, as those of pwned.Client do: the event
 	// has their type.
 	Breached(ctx context.Context, password string) (bool, error)
 }

@@ -281,6 +281,13 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
+// A passwordFree error is one of a BreachChecker that says whether it has nothing of
+// a password in it.
+type passwordFree interface {
+	error
+	PasswordFree() bool
+}
+
 // A breachError is an error that is known to have nothing of a password in it.
 type breachError string
 

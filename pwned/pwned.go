@@ -1,4 +1,6 @@
-package auth
+// Package pwned asks Pwned Passwords, or a service that speaks its range protocol,
+// whether a password has been in a data breach.
+package pwned
 
 import (
 	"bufio"
@@ -13,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of what a range is: bytes in all (Pwned Passwords sends some 80,000)
@@ -22,12 +25,12 @@ const (
 	maxRangeLine = 256
 )
 
-// A RangeClient asks a service that speaks the range protocol of Have I Been
+// A Client asks a service that speaks the range protocol of Have I Been
 // Pwned's Pwned Passwords: the first five hexadecimal digits of the password's
 // SHA-1 go out, all that begins with them comes back, padded to hide how much
 // that is, and is compared here. The service learns that somebody has one of a
 // million groups of passwords, and nothing else. The zero value is ready to use.
-type RangeClient struct {
+type Client struct {
 	// URL is what the five digits come after, with a slash in between:
 	// https://api.pwnedpasswords.com/range by default.
 	URL string
@@ -42,9 +45,9 @@ type RangeClient struct {
 	HTTP *http.Client
 }
 
-// Breached implements BreachChecker. Its errors have neither the password nor
+// Breached implements auth.BreachChecker. Its errors have neither the password nor
 // the five digits in them.
-func (c *RangeClient) Breached(ctx context.Context, password string) (bool, error) {
+func (c *Client) Breached(ctx context.Context, password string) (bool, error) {
 	sum := sha1.Sum([]byte(password)) //nolint:gosec // see the import
 	digits := strings.ToUpper(hex.EncodeToString(sum[:]))
 	prefix, suffix := digits[:5], digits[5:]
@@ -61,10 +64,29 @@ func (c *RangeClient) Breached(ctx context.Context, password string) (bool, erro
 		err = cause.Err
 	}
 	text := strings.NewReplacer(prefix, "…", strings.ToLower(prefix), "…").Replace(fmt.Sprint(err))
-	return false, breachError("auth: breached passwords: " + cut(text, 200))
+	return false, failure("auth: breached passwords: " + cut(text, 200))
 }
 
-func (c *RangeClient) ask(ctx context.Context, prefix, suffix string) (bool, error) {
+// A failure is an error that has nothing of a password in it.
+type failure string
+
+func (f failure) Error() string { return string(f) }
+
+// PasswordFree lets package auth pass the error on; see auth.BreachChecker.
+func (f failure) PasswordFree() bool { return true }
+
+// cut returns the first n bytes of s, whole code points only.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+func (c *Client) ask(ctx context.Context, prefix, suffix string) (bool, error) {
 	base := cmp.Or(c.URL, "https://api.pwnedpasswords.com/range")
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/"+prefix, nil)
 	if err != nil {
