@@ -1,5 +1,5 @@
-// Package turns lets callers that name the same key go on one at a time, in this
-// process.
+// Package turns runs callers that name the same key one after the other, within one
+// process. Callers with different keys do not wait for each other.
 package turns
 
 import (
@@ -11,28 +11,38 @@ import (
 )
 
 const (
+	// maxWaiting is how many callers may wait for one key.
 	maxWaiting = 64
-	maxWait    = 5 * time.Second
+
+	// maxWait is as long as passhash.MaxWait. A login waits for its turn first, and for
+	// the computation of its hash second: for ten seconds at most.
+	maxWait = 5 * time.Second
 )
 
-// ErrBusy says that too many wait already, or that the wait was too long.
+// ErrBusy says that 64 callers were waiting for the key already, or that the caller
+// waited for MaxWait.
 var ErrBusy = errors.New("turns: too many wait for one key")
 
-// ByKey lets those go on one at a time who name the same key, in this process.
+// ByKey gives one turn at a time for each key. The zero value is ready to use. A
+// ByKey must not be copied after its first use.
 type ByKey struct {
-	MaxWait time.Duration // five seconds if it is 0
+	// MaxWait is how long a caller waits for its turn: 5 seconds if it is 0. It must
+	// not change after the first Take.
+	MaxWait time.Duration
 
 	mu    sync.Mutex
-	taken map[string]*turn
+	taken map[string]*turn // by key; an entry goes with its last user
 }
 
 type turn struct {
-	held  chan struct{} // has one in it while it is held
-	users int           // who hold it or wait
+	held  chan struct{} // holds one element while somebody has the turn
+	users int           // how many callers have the turn or wait for it
 }
 
-// Take waits for a turn. It returns ErrBusy if too many wait already or the wait
-// is too long, or the context's error. leave may be called more than once.
+// Take waits until the caller has the turn of the key. The caller must call leave to
+// end its turn; further calls of leave do nothing. If too many callers wait already,
+// Take returns ErrBusy at once. If the wait takes longer than MaxWait, it returns
+// ErrBusy, and if ctx is done first, the error of ctx. With an error, leave is nil.
 func (t *ByKey) Take(ctx context.Context, key string) (leave func(), err error) {
 	t.mu.Lock()
 	w := t.taken[key]
@@ -73,7 +83,7 @@ func (t *ByKey) Take(ctx context.Context, key string) (leave func(), err error) 
 	}
 }
 
-// Len returns for how many keys somebody has a turn, or waits for one.
+// Len returns the number of keys whose turn is taken.
 func (t *ByKey) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

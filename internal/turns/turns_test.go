@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// users returns how many hold or want the turn of a key.
+// users returns how many callers have the turn of a key or wait for it.
 func (t *ByKey) users(key string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -22,8 +22,8 @@ func (t *ByKey) users(key string) int {
 	return 0
 }
 
-// One holds a turn and 64 wait. More are sent away at once, and those who go leave
-// nothing behind.
+// While one caller has the turn and 64 wait, another caller gets ErrBusy at once. When
+// callers give up, no trace of them stays.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	var ts ByKey
@@ -55,7 +55,7 @@ func TestTurns(t *testing.T) {
 	}
 	for range 3 {
 		if _, err := ts.Take(t.Context(), "a"); !errors.Is(err, ErrBusy) {
-			t.Errorf("one more: %v", err)
+			t.Errorf("a 65th waiter: %v", err)
 		}
 	}
 	other, err := ts.Take(t.Context(), "b") // another key is another turn
@@ -69,18 +69,18 @@ func TestTurns(t *testing.T) {
 	}
 	for range maxWaiting / 2 {
 		if err := <-errs; !errors.Is(err, context.Canceled) {
-			t.Errorf("who has gone: %v", err)
+			t.Errorf("a waiter that gave up: %v", err)
 		}
 	}
 	for range 3 { // there is room again
 		wait(t.Context())
 	}
 	leave()
-	leave() // does nothing more
+	leave() // the second call does nothing
 	wg.Wait()
 	for range maxWaiting/2 + 3 {
 		if err := <-errs; err != nil {
-			t.Errorf("who has waited: %v", err)
+			t.Errorf("a waiter that stayed: %v", err)
 		}
 	}
 	if len(ts.taken) != 0 {
@@ -88,7 +88,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// Whatever comes and goes, one at a time has a key's turn, and nothing is left.
+// 300 goroutines take turns of three keys, and some give up. At any moment one caller
+// at most has the turn of a key, and in the end no entry is left.
 func TestTurnsUnderStress(t *testing.T) {
 	t.Parallel()
 	var ts ByKey
@@ -108,7 +109,7 @@ func TestTurnsUnderStress(t *testing.T) {
 				case err == nil:
 					got.Add(1)
 					if holding[n].Add(1) != 1 {
-						t.Error("two have the turn")
+						t.Error("two callers have the turn of one key")
 					}
 					runtime.Gosched()
 					holding[n].Add(-1)
@@ -129,11 +130,11 @@ func TestTurnsUnderStress(t *testing.T) {
 		t.Errorf("%d turns are left", len(ts.taken))
 	}
 	if got.Load() == 0 || gone.Load() == 0 || busy.Load() == 0 {
-		t.Errorf("%d had it, %d went, %d were sent away: the test tests too little", got.Load(), gone.Load(), busy.Load())
+		t.Errorf("%d had a turn, %d gave up, %d were busy: the test needs some of each", got.Load(), gone.Load(), busy.Load())
 	}
 }
 
-// Who waits for too long is sent away, and leaves nothing behind.
+// A caller that waits for MaxWait gets ErrBusy, and no trace of it stays.
 func TestTurnsWaitEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
