@@ -8,17 +8,18 @@ import (
 	"github.com/go-login/auth/internal/passhash"
 )
 
-// DefaultHashParams are the parameters of new password hashes: Argon2id with
-// 19,456 KiB of memory, two passes and one lane, a salt of 16 bytes and a tag of
-// 32. They are the second choice of OWASP's password storage cheat sheet, and
-// follow RFC 9106, section 4, in all but the memory. They are fixed, and do not
-// depend on the machine's processors: a hash must cost the same wherever it is
-// made, and be verified in the same time wherever it is checked.
+// DefaultHashParams returns the default parameters of new password hashes: Argon2id with
+// 19,456 KiB of memory, two passes and one lane, a salt of 16 bytes and a tag of 32 bytes.
+// They are the second choice of OWASP's password storage cheat sheet. They follow RFC 9106,
+// section 4, in everything except the memory. They do not depend on the processors of the
+// machine: a hash costs the same wherever it is made, and takes the same time to verify
+// on every server.
 func DefaultHashParams() argon2id.Params {
 	return passhash.DefaultParams()
 }
 
-// A hasher is a passhash.Hasher whose hashes are Secrets.
+// A hasher is a passhash.Hasher whose hashes are Secrets, so that none is printed by
+// accident. Each method does what the method of the same name of passhash.Hasher does.
 type hasher struct{ *passhash.Hasher }
 
 func newHasher(params *argon2id.Params, memory int64, peppers []Pepper, logger *slog.Logger) (hasher, error) {
@@ -30,25 +31,21 @@ func newHasher(params *argon2id.Params, memory int64, peppers []Pepper, logger *
 	return hasher{h}, err
 }
 
-// Hash shadows the Hasher's.
 func (h hasher) Hash(ctx context.Context, password string) (Secret, error) {
 	hash, err := h.Hasher.Hash(ctx, password)
 	return NewSecret(hash), err
 }
 
-// TryHash shadows the Hasher's.
 func (h hasher) TryHash(password string) (Secret, error) {
 	hash, err := h.Hasher.TryHash(password)
 	return NewSecret(hash), err
 }
 
-// Wrap shadows the Hasher's.
 func (h hasher) Wrap(ctx context.Context, stored Secret) (Secret, error) {
 	hash, err := h.Hasher.Wrap(ctx, stored.Reveal())
 	return NewSecret(hash), err
 }
 
-// Verify shadows the Hasher's.
 func (h hasher) Verify(ctx context.Context, stored Secret, password string) (passhash.Verification, error) {
 	return h.Hasher.Verify(ctx, stored.Reveal(), password)
 }

@@ -1,8 +1,7 @@
 package passhash
 
-// These tests are inside the package because the parameters of real hashes make
-// them slow: a digest is computed without the work that makes up the rest of an
-// attempt. How users log in with such hashes is in the hash_test.go of package auth.
+// These tests compute digests without the rest of the work that Verify adds: with it they
+// would be slow. The hash_test.go of package auth tests logins with such hashes.
 
 import (
 	"bytes"
@@ -55,10 +54,10 @@ func vectors(t testing.TB) []vector {
 	return all
 }
 
-// testPassword is that of the most hashes.
+// testPassword is the password of most vectors.
 const testPassword = "correct horse battery"
 
-// opens is verify without the rest of the work.
+// opens is Verify without the rest of the work.
 func (r recipe) opens(password string) bool {
 	return subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
 }

@@ -1,3 +1,11 @@
+// Package passhash hashes passwords with Argon2id and verifies stored hashes: its own
+// and those that other frameworks made. It bounds the memory and the number of hashes
+// that one process computes at a time.
+//
+//   - hash.go: Hasher makes, verifies and wraps hashes.
+//   - foreign.go: the formats of Werkzeug, Django, PHP and bcrypt.
+//   - pepper.go: keys that passwords go through before they are hashed.
+//   - budget.go: the limits of memory and number, and the queue.
 package passhash
 
 import (
@@ -17,16 +25,17 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// DefaultParams returns auth.DefaultHashParams.
+// DefaultParams returns the parameters that auth.DefaultHashParams documents.
 func DefaultParams() argon2id.Params {
 	return argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
-// ErrUnusable is auth.ErrHashUnusable.
+// ErrUnusable is auth.ErrHashUnusable: a stored hash that no password can open.
 var ErrUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
 
-// Bounds of the parameters in a stored hash, which are what an attacker who can
-// write to the user store chooses. Its memory is bounded by Config.HashMemory.
+// Bounds of the parameters in a stored hash. An attacker who can write to the user
+// store can choose these parameters, and would otherwise choose how long a login
+// computes. The memory is bounded by Config.HashMemory.
 const (
 	maxHashText    = 512
 	maxIterations  = 32
@@ -36,36 +45,43 @@ const (
 	maxSaltOrKey   = 64
 )
 
-// A hash of ours is a PHC string of Argon2id. These follow it, in this order, if what it is
-// the hash of is not the password itself: the ID of the pepper; the length of
-// the old digest in bytes, a colon, and the old hash without its digest.
+// A hash that Hasher makes is a PHC string of Argon2id. Two layers can follow it, in this
+// order. If the password went through a pepper, pepperMark and the pepper's ID. If the
+// hash wraps an older hash, wrappedMark, the length of the old digest in bytes, a colon,
+// and the old hash without its digest.
 const (
 	argon2idPrefix = "$argon2id$"
 	pepperMark     = "$pepper="
 	wrappedMark    = "$wrapped="
 )
 
-// A Hasher computes password hashes, no more at a time than fit in the memory
-// budget.
+// A Hasher makes, verifies and wraps password hashes. Stored hashes are strings: the
+// caller keeps them out of logs.
 type Hasher struct {
-	Budget *Budget // the process's
+	// Budget limits what is computed at a time. It is the budget of the process. A test
+	// may set another one before the first hash.
+	Budget *Budget
 
 	params   argon2id.Params
-	memory   uint32            // KiB that hashes may take
-	pepper   string            // the ID of the one that new hashes get, or ""
+	memory   uint32            // KiB: a stored hash that needs more is unusable
+	pepper   string            // ID of the pepper of new hashes, or ""
 	peppers  map[string][]byte // keys by ID
-	dummy    string            // a hash of no password, made like new ones
+	dummy    string            // looks like a new hash; no password opens it
 	logger   *slog.Logger
-	advised  atomic.Bool
-	computed atomic.Uint64
-	worked   atomic.Uint64 // in the unit of argon2Work
+	advised  atomic.Bool   // advise has logged
+	computed atomic.Uint64 // hashes made or compared with
+	worked   atomic.Uint64 // their work, in the unit of argon2Work
 }
 
-// NewHasher returns a Hasher that makes hashes with params, of at most memory bytes at a
-// time. The first one of peppers makes new hashes, all verify.
+// NewHasher returns a Hasher that makes hashes with params. It grows the budget of the
+// process to memory bytes, and never computes a stored hash that needs more than that.
+// The first pepper is applied to new hashes; each pepper verifies hashes that name its ID.
+// The logger gets one record if hashes are refused because too many wait. Errors are
+// about Config.HashParams and Config.HashMemory of package auth.
 func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *slog.Logger) (*Hasher, error) {
 	p := params
-	// The equal-cost rows of OWASP's password storage cheat sheet.
+	// The memory in KiB for each number of passes: the rows of equal cost in OWASP's
+	// password storage cheat sheet.
 	least := map[uint32]uint32{1: 47104, 2: 19456, 3: 12288, 4: 9216}
 	minimum, ok := least[p.Iterations]
 	if !ok {
@@ -97,7 +113,7 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 	return h, nil
 }
 
-// begin is Budget.Acquire, and tells if there is too much to do.
+// begin is Budget.Acquire. If the budget refuses the hash, it logs advice.
 func (h *Hasher) begin(ctx context.Context, memory uint32) error {
 	err := h.Budget.Acquire(ctx, memory)
 	if errors.Is(err, ErrBusy) {
@@ -106,8 +122,8 @@ func (h *Hasher) begin(ctx context.Context, memory uint32) error {
 	return err
 }
 
-// Ready returns ErrBusy if a hash would be refused now: who asks first saves what
-// comes before a hash.
+// Ready returns ErrBusy if a hash would be refused now. A caller that asks first does
+// not load the user from the store for nothing.
 func (h *Hasher) Ready() error {
 	if !h.Budget.Full() {
 		return nil
@@ -116,9 +132,10 @@ func (h *Hasher) Ready() error {
 	return ErrBusy
 }
 
-// advise logs, once, what would let more passwords be hashed. That is for the
-// application to decide: GOMAXPROCS is the whole process's. It is not the
-// request's either, whose user the log would look for while a turn is taken.
+// advise logs, once, the settings that let more passwords be hashed at a time. It does
+// not change GOMAXPROCS itself, which belongs to the whole process. The record does not
+// get the context of the request: a log handler could use it to look up the current
+// user, which must not happen while the request has a turn.
 func (h *Hasher) advise() {
 	if !h.advised.CompareAndSwap(false, true) { // nobody waits for the log
 		return
@@ -129,8 +146,9 @@ func (h *Hasher) advise() {
 	}
 }
 
-// hashAdvice is what to set so that all processors hash. Where there are fewer
-// procs than cpus, that is a limit which somebody wanted.
+// hashAdvice returns the settings with which hashing uses all processors, or "" if it
+// already does. If procs (GOMAXPROCS) is less than cpus, somebody chose that limit, and
+// the advice keeps it.
 func hashAdvice(procs, cpus int, memory, budget uint32) string {
 	var advice []string
 	if procs == cpus && cpus > 1 {
@@ -143,7 +161,7 @@ func hashAdvice(procs, cpus int, memory, budget uint32) string {
 	return strings.Join(advice, " ")
 }
 
-// marked returns how a PHC string is stored: with the pepper's name.
+// marked appends the ID of the pepper of new hashes to a PHC string.
 func (h *Hasher) marked(phc string) string {
 	if h.pepper != "" {
 		phc += pepperMark + h.pepper
@@ -153,7 +171,8 @@ func (h *Hasher) marked(phc string) string {
 
 func encode(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
 
-// Hash returns how the hash of a password is stored.
+// Hash makes the hash of a password, as text to store. It waits for its place in the
+// budget; the error is ErrBusy or that of ctx.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	memory := h.params.Memory
 	if err := h.begin(ctx, memory); err != nil {
@@ -163,8 +182,8 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return h.make(password)
 }
 
-// TryHash is Hash for an upgrade, which is not worth waiting for: if there is no
-// lane at once, it returns ErrBusy.
+// TryHash is Hash without the wait: if the hash cannot be computed at once, it returns
+// ErrBusy. It is for upgrades of stored hashes, which can be left to the next login.
 func (h *Hasher) TryHash(password string) (string, error) {
 	memory := h.params.Memory
 	if !h.Budget.TryAcquire(memory) {
@@ -174,7 +193,7 @@ func (h *Hasher) TryHash(password string) (string, error) {
 	return h.make(password)
 }
 
-// make computes a hash, in a lane that the caller has.
+// make computes a hash. The caller has acquired its place in the budget.
 func (h *Hasher) make(password string) (string, error) {
 	p := h.params
 	h.computed.Add(1)
@@ -186,8 +205,11 @@ func (h *Hasher) make(password string) (string, error) {
 	return h.marked(phc), err
 }
 
-// Wrap returns the hash of a stored hash's digest, with what a password needs to
-// become that digest.
+// Wrap protects a weak stored hash without knowing the password: it returns the hash of
+// the old digest, and with it what turns a password into that digest (the old hash
+// without its digest). Wrap returns stored unchanged if it is empty, if it has a layer
+// already, or if it is Argon2id at least as strong as a new hash and there is no pepper to
+// add. The error is ErrBusy or that of ctx, or wraps ErrUnusable.
 func (h *Hasher) Wrap(ctx context.Context, stored string) (string, error) {
 	if stored == "" {
 		return "", nil
@@ -208,19 +230,21 @@ func (h *Hasher) Wrap(ctx context.Context, stored string) (string, error) {
 	return fmt.Sprintf("%s%s%d:%s", hash, wrappedMark, len(r.digest), head), nil
 }
 
-// Computed returns how many hashes have been made or compared with.
+// Computed returns how many hashes were made or compared with.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
 
-// A Verification is what Verify finds.
+// A Verification is the result of Verify.
 type Verification struct {
-	OK       bool  // it is the password
-	Outdated bool  // and its hash is not one that would be made now
-	Unusable error // why the hash cannot be computed
+	OK       bool  // the password is right
+	Outdated bool  // the password is right, and a new hash would be made differently
+	Unusable error // wraps ErrUnusable and says why no password can open the hash
 }
 
-// Verify computes one hash, whatever stored is: where there is nothing to
-// compare with, the dummy's. If it is one that costs less than a new one, the
-// rest is worked off, so that nobody sees by the time whose hash is an old one.
+// Verify compares a password with a stored hash. An attacker who measures the time must
+// not learn whether an account exists, or whether its hash is an old one. So Verify always
+// computes one hash: if stored is empty or unusable, it computes the dummy. If the stored
+// hash costs less than a new one, Verify then does the rest of the work of a new one. The
+// error is ErrBusy or that of ctx.
 func (h *Hasher) Verify(ctx context.Context, stored, password string) (Verification, error) {
 	r, err := h.parse(stored)
 	if err != nil {
@@ -249,47 +273,48 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (Verificat
 	return Verification{OK: match, Outdated: match && !r.current}, nil
 }
 
-// rest returns the memory and the passes of an Argon2id that makes up for the
-// difference between a new hash and work that was done. No pass: there is none.
+// rest returns the memory and the passes of an Argon2id computation that makes up for the
+// difference between a new hash and the work already done. It returns no passes if there
+// is no difference.
 func (h *Hasher) rest(work uint64) (memory, passes uint32) {
 	p := h.params
 	whole := argon2Work(p.Memory, p.Iterations, p.Parallelism)
 	missing := (whole - min(work, whole)) * atOnce(p.Parallelism)
-	if missing < 8*uint64(p.Parallelism) { // the least memory of Argon2
+	if missing < 8*uint64(p.Parallelism) { // Argon2 needs 8 KiB for each lane
 		return 0, 0
 	}
 	passes = uint32((missing + uint64(p.Memory) - 1) / uint64(p.Memory))
 	return uint32(missing / uint64(passes)), passes
 }
 
-// A recipe is a stored hash, taken apart and found to be within the limits.
+// A recipe is a parsed stored hash whose parameters are within the bounds.
 type recipe struct {
-	derive func(password string) []byte // computes the digest
-	digest []byte                       // what it must be
-	memory uint32                       // KiB that derive takes
-	work   uint64                       // that it does, in the unit of argon2Work
+	derive func(password string) []byte // computes the digest of a password
+	digest []byte                       // the digest of the right password
+	memory uint32                       // KiB that derive needs
+	work   uint64                       // what derive costs, in the unit of argon2Work
 
-	params  argon2id.Params // of Argon2id; else zero
-	layered bool            // it is peppered or wrapped
-	current bool            // it is what Hash would make
+	params  argon2id.Params // if the hash is Argon2id; otherwise zero
+	layered bool            // the hash has a pepper or wraps another hash
+	current bool            // Hash would make a hash like this one
 }
 
-// of returns a recipe that goes through another function first.
+// of returns a recipe that passes the password through before first.
 func (r recipe) of(before func(password string) string) recipe {
 	after := r.derive
 	r.derive = func(password string) []byte { return after(before(password)) }
 	return r
 }
 
-// parse returns a stored hash's recipe, or ErrUnusable with a reason that
-// may be logged. It computes nothing.
+// parse returns the recipe of a stored hash. The error wraps ErrUnusable, and its text
+// may be logged. parse computes no hash.
 func (h *Hasher) parse(text string) (recipe, error) {
 	if len(text) > maxHashText {
 		return recipe{}, ErrUnusable
 	}
 	var id, old string
 	var isPeppered, isWrapped bool
-	if strings.HasPrefix(text, argon2idPrefix) { // only ours have layers
+	if strings.HasPrefix(text, argon2idPrefix) { // only hashes made by Hasher have layers
 		text, old, isWrapped = strings.Cut(text, wrappedMark)
 		text, id, isPeppered = strings.Cut(text, pepperMark)
 	}
@@ -328,7 +353,7 @@ func (h *Hasher) parse(text string) (recipe, error) {
 	return r, nil
 }
 
-// parseWrapped reads what follows wrappedMark.
+// parseWrapped reads the text after wrappedMark.
 func parseWrapped(text string) (recipe, bool) {
 	length, head, _ := strings.Cut(text, ":")
 	n, ok := number(length, 1, maxSaltOrKey)
@@ -342,10 +367,10 @@ func parseWrapped(text string) (recipe, bool) {
 	return s.parse(head, int(n))
 }
 
-// parseArgon2 reads $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$, and the same of
-// argon2i, to the letter. (argon2id.DecodeHash lets signs and anything behind the
-// parameters pass, and argon2 panics for t=0 and p=0, and would allocate what m
-// says.)
+// parseArgon2 reads $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$, and the same with argon2i. It
+// accepts no other spelling. argon2id.DecodeHash would accept signs and any text after
+// the parameters. Package argon2 would panic if t or p is 0, and would allocate as much
+// memory as m says.
 func parseArgon2(head string, size int) (recipe, bool) {
 	f := strings.Split(head, "$")
 	if len(f) != 6 || f[2] != fmt.Sprintf("v=%d", argon2.Version) || f[5] != "" {
@@ -382,8 +407,9 @@ func parseArgon2(head string, size int) (recipe, bool) {
 	return r, true
 }
 
-// argon2Work is the unit of work: KiB times passes, of as many lanes as run one
-// after the other. The time that Argon2 takes is about proportional to it.
+// argon2Work returns the work of an Argon2 computation: KiB times passes, divided by the
+// number of lanes that run at the same time. The time that Argon2 takes is about
+// proportional to it.
 func argon2Work(memory, passes uint32, lanes uint8) uint64 {
 	return uint64(memory) * uint64(passes) / atOnce(lanes)
 }

@@ -1,7 +1,7 @@
 package passhash
 
-// These tests are inside the package because nobody outside can hold a lane:
-// what is seen there is in password_test.go.
+// These tests look into the Hasher. The hash_test.go and password_test.go of package auth
+// test what logins and WrapHash show of it.
 
 import (
 	"context"
@@ -43,8 +43,7 @@ func TestHashAdvice(t *testing.T) {
 	}
 }
 
-// The first time that a hash is refused, the log has what would help, and never
-// again.
+// The first refused hash logs one record with the advice. Later ones log nothing.
 func TestBusyIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -82,7 +81,7 @@ func TestBusyIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// The hasher's lanes are those of its configuration.
+// A Hasher uses the limits of its budget, and gives back each lane that it takes.
 func TestHasherLanes(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
@@ -122,7 +121,7 @@ func TestHasherLanes(t *testing.T) {
 	h.Budget.Release(65536)
 }
 
-// The dummy costs what a new hash costs, and no password opens it.
+// The dummy costs as much as a new hash, and no password opens it.
 func TestDummyHash(t *testing.T) {
 	t.Parallel()
 	h, other := testHasher(t, 64<<20), testHasher(t, 64<<20)
@@ -139,7 +138,7 @@ func TestDummyHash(t *testing.T) {
 	}
 }
 
-// Which hashes are replaced at the next login.
+// Outdated is true for each hash with parameters that differ from those of a new one.
 func TestOutdatedHashes(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
@@ -163,8 +162,8 @@ func TestOutdatedHashes(t *testing.T) {
 	}
 }
 
-// A stored hash that is accepted is one that can be computed within the limits,
-// and wrapped. What costs little is computed; TestHostileHashes does the rest.
+// A stored hash that parse accepts is within the bounds and can be wrapped. Cheap ones are
+// computed, too; TestHostileHashes of package auth computes expensive ones.
 func FuzzStoredHash(f *testing.F) {
 	h := testHasher(f, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")})
 	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
