@@ -75,6 +75,15 @@ func (c *checker) times() int {
 	return n
 }
 
+// saysFree is an error that says whether its text is free of the password.
+type saysFree struct {
+	text string
+	free bool
+}
+
+func (e saysFree) Error() string      { return e.text }
+func (e saysFree) PasswordFree() bool { return e.free }
+
 func isLeaked(_ context.Context, password string) (bool, error) { return password == leaked, nil }
 
 // entrances are all ways to a new password.
@@ -174,6 +183,12 @@ func TestBreachCheckFailsOpen(t *testing.T) {
 		"cancelled": {func(context.Context, string) (bool, error) {
 			return false, fmt.Errorf("%s: %w", leaked, context.Canceled)
 		}, context.Canceled},
+		"error that says it is free of the password": {func(_ context.Context, password string) (bool, error) {
+			return false, fmt.Errorf("no answer about %q: %w", password, saysFree{"status 500", true})
+		}, saysFree{"status 500", true}},
+		"error that says it is not": {func(_ context.Context, password string) (bool, error) {
+			return false, saysFree{password, false}
+		}, nil},
 		"panic":             {func(_ context.Context, password string) (bool, error) { panic(password) }, nil},
 		"panic of an error": {func(_ context.Context, password string) (bool, error) { panic(errors.New(password)) }, nil},
 		"panic of the runtime": {func(_ context.Context, password string) (bool, error) {
@@ -392,6 +407,9 @@ func TestBreachedPasswordOverHTTP(t *testing.T) {
 			t.Errorf("%s: %v", s.what, events)
 		}
 		tellsNothing(t, s.what, leaked, fmt.Sprintf("%+v", events))
+		if s.what == "500" && !strings.Contains(app.Logs(), `"pwned: status 500"`) {
+			t.Errorf("the log does not say why: %s", app.Logs())
+		}
 	}
 	tellsNothing(t, "the log", leaked, app.Logs())
 }

@@ -281,14 +281,14 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// A passwordFree error is one of a BreachChecker that says whether it has nothing of
-// a password in it.
+// A passwordFree error is an error of a BreachChecker that says whether its text is free of
+// the password. Its text is logged if PasswordFree returns true.
 type passwordFree interface {
 	error
 	PasswordFree() bool
 }
 
-// A breachError is an error that is known to have nothing of a password in it.
+// A breachError is an error of our own whose text contains no part of a password.
 type breachError string
 
 func (e breachError) Error() string { return string(e) }

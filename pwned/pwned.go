@@ -1,5 +1,14 @@
-// Package pwned asks Pwned Passwords, or a service that speaks its range protocol,
-// whether a password has been in a data breach.
+// Package pwned asks Have I Been Pwned's Pwned Passwords whether a password was in a data
+// breach. Package auth refuses such passwords at registration and when a password is
+// changed or reset, if Config.Breaches is set:
+//
+//	manager, err := auth.New(store, auth.Config{
+//		BaseURL:  "https://app.example",
+//		Secrets:  secrets,
+//		Breaches: &pwned.Client{UserAgent: "app.example"},
+//	})
+//
+// The password stays in the process: see [Client] for what is sent.
 package pwned
 
 import (
@@ -7,7 +16,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // the protocol's: it keeps no secret here, five digits of it are sent
+	"crypto/sha1" //nolint:gosec // the protocol's: no secret depends on it, five digits of it are sent
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,64 +27,67 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a range is: bytes in all (Pwned Passwords sends some 80,000)
-// and in a line.
+// Bounds of an answer, in bytes.
 const (
-	maxRange     = 1 << 20
-	maxRangeLine = 256
+	maxRange     = 1 << 20 // in all; Pwned Passwords sends some 80,000
+	maxRangeLine = 256     // in a line
 )
 
-// A Client asks a service that speaks the range protocol of Have I Been
-// Pwned's Pwned Passwords: the first five hexadecimal digits of the password's
-// SHA-1 go out, all that begins with them comes back, padded to hide how much
-// that is, and is compared here. The service learns that somebody has one of a
-// million groups of passwords, and nothing else. The zero value is ready to use.
+// A Client asks Pwned Passwords, or another service with the same range protocol. It sends
+// the first five hexadecimal digits of the password's SHA-1. The service answers with all
+// hashes that begin with these digits, and with padding, which hides the number of hashes
+// from anyone who sees the size of the answer. The Client compares the hashes itself. So
+// the service learns which of a million groups the password belongs to, and nothing else.
+//
+// The zero value is ready to use.
 type Client struct {
-	// URL is what the five digits come after, with a slash in between:
+	// URL is the address of the service, without the slash and the five digits:
 	// https://api.pwnedpasswords.com/range by default.
 	URL string
 
-	// UserAgent says to the service who asks: "go-login" by default. Pwned
-	// Passwords asks for one that names the application.
+	// UserAgent tells the service who asks: "go-login" by default. Pwned Passwords
+	// asks for one that names the application.
 	UserAgent string
 
-	// HTTP sends the requests: by default a client with http.DefaultTransport,
-	// which uses the environment's proxy. It follows no redirect, whatever its
-	// CheckRedirect says.
+	// HTTP sends the requests. The default is a client with http.DefaultTransport, which
+	// uses the proxy of the environment. Redirects are not followed, whatever
+	// HTTP.CheckRedirect says.
 	HTTP *http.Client
 }
 
-// Breached implements auth.BreachChecker. Its errors have neither the password nor
-// the five digits in them.
+// Breached reports whether the password was in a data breach. It implements
+// auth.BreachChecker. The text of an error contains neither the password nor the five
+// digits, and the error has a method PasswordFree that says so. If ctx is done, Breached
+// returns the error of ctx.
 func (c *Client) Breached(ctx context.Context, password string) (bool, error) {
 	sum := sha1.Sum([]byte(password)) //nolint:gosec // see the import
 	digits := strings.ToUpper(hex.EncodeToString(sum[:]))
 	prefix, suffix := digits[:5], digits[5:]
 	breached, err := c.ask(ctx, prefix, suffix)
 	switch {
-	case breached: // whatever came after it
+	case breached: // also if the rest of the answer was bad
 		return true, nil
 	case err == nil:
 		return false, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	}
-	for cause := (*url.Error)(nil); errors.As(err, &cause); { // which has the whole URL
+	for cause := (*url.Error)(nil); errors.As(err, &cause); { // its text contains the whole URL
 		err = cause.Err
 	}
 	text := strings.NewReplacer(prefix, "…", strings.ToLower(prefix), "…").Replace(fmt.Sprint(err))
-	return false, failure("auth: breached passwords: " + cut(text, 200))
+	return false, failure("pwned: " + cut(text, 200))
 }
 
-// A failure is an error that has nothing of a password in it.
+// A failure is an error whose text contains no part of a password.
 type failure string
 
 func (f failure) Error() string { return string(f) }
 
-// PasswordFree lets package auth pass the error on; see auth.BreachChecker.
+// PasswordFree lets package auth log the text; see auth.BreachChecker.
 func (f failure) PasswordFree() bool { return true }
 
-// cut returns the first n bytes of s, whole code points only.
+// cut returns at most the first n bytes of s, and only whole code points.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -112,10 +124,10 @@ func (c *Client) ask(ctx context.Context, prefix, suffix string) (bool, error) {
 
 var errRange = errors.New("the answer is not a range of hashes")
 
-// inRange looks for a suffix in a range: lines of 35 hexadecimal digits, a colon
-// and how often the password was seen, which is 0 for padding. It reads on when
-// it has found it: that the connection ends early, and where, would tell the
-// service.
+// inRange looks for the suffix of a hash in an answer. A line of the answer is the other 35
+// hexadecimal digits of a hash, a colon, and how often the password was seen: 0 times if
+// the line is padding. inRange reads the answer to its end even if it has found the
+// suffix: the service would learn from a closed connection where the suffix was.
 func inRange(r io.Reader, suffix string) (found bool, err error) {
 	lines, empty := bufio.NewScanner(r), true
 	lines.Buffer(make([]byte, 0, maxRangeLine), maxRangeLine)
@@ -131,7 +143,7 @@ func inRange(r io.Reader, suffix string) (found bool, err error) {
 	if err := lines.Err(); err != nil {
 		return found, err
 	}
-	if empty { // no range is
+	if empty { // a range never is
 		return false, errRange
 	}
 	return found, nil

@@ -19,16 +19,16 @@ import (
 	"github.com/go-login/auth/pwned"
 )
 
-// leaked is a password that the rest of the policy accepts.
+// leaked is a password that is in the answers of the tests' services.
 const leaked = "tr0ub4dor&3 & horse"
 
-// hashOf is the SHA-1 of a password as the protocol cuts it.
+// hashOf returns the SHA-1 of a password in the two parts of the protocol.
 func hashOf(password string) (prefix, suffix string) {
 	sum := fmt.Sprintf("%X", sha1.Sum([]byte(password))) //nolint:gosec // the protocol's
 	return sum[:5], sum[5:]
 }
 
-// rangeServer is a service that answers with h.
+// rangeServer starts a service that answers with h, and returns a client of it.
 func rangeServer(t *testing.T, h http.HandlerFunc) *pwned.Client {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -36,7 +36,7 @@ func rangeServer(t *testing.T, h http.HandlerFunc) *pwned.Client {
 	return &pwned.Client{URL: server.URL + "/range", HTTP: server.Client()}
 }
 
-// padding is n lines of other hashes.
+// padding returns n lines of other hashes.
 func padding(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -112,7 +112,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// tellsNothing fails if a text has the password in it, or a part of its hash.
+// tellsNothing fails if a text contains the password or a part of its hash.
 func tellsNothing(t *testing.T, what, password, text string) {
 	t.Helper()
 	prefix, suffix := hashOf(password)
@@ -123,7 +123,7 @@ func tellsNothing(t *testing.T, what, password, text string) {
 	}
 }
 
-// The most that there is in a range today, and the most that we take.
+// An answer as large as the largest today is read. More than 1 MiB is refused.
 func TestClientSize(t *testing.T) {
 	t.Parallel()
 	_, suffix := hashOf(leaked)
@@ -158,7 +158,8 @@ func TestClientStatus(t *testing.T) {
 	}
 }
 
-// Five digits leave, in a request that is the same for all that have them.
+// A request contains five digits of the hash. It is the same for all passwords whose hash
+// begins with them.
 func TestClientSendsOnlyThePrefix(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -202,8 +203,8 @@ func TestClientSendsOnlyThePrefix(t *testing.T) {
 	}
 }
 
-// An answer is read to its end wherever the hash is in it: the service, and who
-// sees its packets, is not to learn where that was.
+// An answer is read to its end wherever the hash is in it. Otherwise the service, and
+// anyone who sees its packets, would learn where the hash was.
 func TestClientReadsOn(t *testing.T) {
 	t.Parallel()
 	_, suffix := hashOf(leaked)
@@ -218,7 +219,7 @@ func TestClientReadsOn(t *testing.T) {
 	}
 }
 
-// Where it asks by default, without asking.
+// The default address is that of Pwned Passwords. The test sends nothing to it.
 func TestClientDefaults(t *testing.T) {
 	t.Parallel()
 	var asked string
@@ -236,7 +237,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// No redirect is followed, to whatever host, also if the client would.
+// No redirect is followed, even if the CheckRedirect of HTTP allows it.
 func TestClientRedirect(t *testing.T) {
 	t.Parallel()
 	_, suffix := hashOf(leaked)
@@ -270,8 +271,8 @@ func TestClientRedirect(t *testing.T) {
 	}
 }
 
-// A connection that fails, at whatever moment, is an error with nothing of the
-// password in it.
+// If the connection fails, at whatever moment, there is an error that contains no part of
+// the password, and says so.
 func TestClientFails(t *testing.T) {
 	t.Parallel()
 	prefix, suffix := hashOf(leaked)
@@ -312,6 +313,10 @@ func TestClientFails(t *testing.T) {
 		if found || err == nil || len(err.Error()) > 300 {
 			t.Errorf("%s: %v, %.400v", what, found, err)
 		}
+		var free interface{ PasswordFree() bool }
+		if !errors.As(err, &free) || !free.PasswordFree() {
+			t.Errorf("%s: %T does not say that it is free of the password", what, err)
+		}
 		if strings.Contains(err.Error(), "sesame") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -321,7 +326,7 @@ func TestClientFails(t *testing.T) {
 	}
 }
 
-// It waits no longer than its context, whether the header or the body is late.
+// Breached waits no longer than its context, whether the header or the body is late.
 func TestClientSlow(t *testing.T) {
 	t.Parallel()
 	for what, begin := range map[string]func(http.ResponseWriter){
@@ -348,7 +353,8 @@ func TestClientSlow(t *testing.T) {
 	}
 }
 
-// What is found is in the answer, and what is not is not.
+// Breached returns true only for an answer with the hash, and false without an error only
+// for a valid answer without it.
 func FuzzRange(f *testing.F) {
 	_, suffix := hashOf(leaked)
 	for _, seed := range []string{"", suffix + ":3", suffix + ":0\r\n", padding(3) + strings.ToLower(suffix) + ":12\n", "<html>", strings.Repeat("A", 300)} {
