@@ -207,7 +207,7 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 // addTo adds one to a rate, and returns when its window began. If that has come
 // to its limit, left is what is left of the window.
 func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Duration) (began time.Time, left time.Duration, err error) {
-	leave, err := c.turns.take(ctx, key)
+	leave, err := c.takeTurn(ctx, key)
 	if err != nil {
 		return time.Time{}, 0, err
 	}

@@ -52,7 +52,7 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 		return outcome, false, err
 	}
 	s := submission{record: Record{Kind: kindForm, Key: tokenKey(nonce), Version: randomVersion(), Expires: expires}}
-	leave, err := c.turns.take(ctx, s.record.Key)
+	leave, err := c.takeTurn(ctx, s.record.Key)
 	if err != nil {
 		return "", false, err
 	}

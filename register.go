@@ -105,7 +105,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 		return Account{}, err
 	}
 	var err error
-	a.PasswordHash, err = c.hasher.hash(ctx, r.Password)
+	a.PasswordHash, err = c.hasher.Hash(ctx, r.Password)
 	return a, err
 }
 

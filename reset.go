@@ -139,7 +139,7 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
 		return nil, t.userID, err
 	}
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.Hash(ctx, password)
 	if err != nil {
 		return nil, t.userID, err
 	}
