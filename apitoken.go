@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
@@ -41,22 +43,22 @@ type apiToken struct {
 }
 
 func (t *apiToken) encode() {
-	b := appendText(appendText([]byte{formatVersion}, t.stamp), t.Name)
-	b = appendText(b, strings.Join(t.Scopes, " "))
+	b := wire.AppendText(wire.AppendText([]byte{formatVersion}, t.stamp), t.Name)
+	b = wire.AppendText(b, strings.Join(t.Scopes, " "))
 	b = binary.AppendVarint(binary.AppendVarint(b, t.Created.UnixMilli()), t.Used.UnixMilli())
 	t.record.Data = b
 }
 
 func decodeAPIToken(record Record) (apiToken, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return apiToken{}, false
 	}
-	t := apiToken{record: record, stamp: r.text()}
+	t := apiToken{record: record, stamp: r.Text()}
 	t.ID, t.Expires = record.Key, record.Expires
-	t.Name, t.Scopes = r.text(), append([]string{}, strings.Fields(r.text())...) // never nil, which has no limits
-	t.Created, t.Used = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
-	return t, r.ok && r.rest == ""
+	t.Name, t.Scopes = r.Text(), append([]string{}, strings.Fields(r.Text())...) // never nil, which has no limits
+	t.Created, t.Used = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
+	return t, r.OK() && r.Rest() == ""
 }
 
 // NewAPIToken is Manager.NewAPIToken.

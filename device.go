@@ -7,6 +7,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
@@ -61,11 +63,11 @@ func (d *device) header() header {
 const deviceVersion = 2
 
 func (d *device) encode() {
-	b := appendText([]byte{deviceVersion}, d.stamp)
+	b := wire.AppendText([]byte{deviceVersion}, d.stamp)
 	b = binary.AppendUvarint(binary.AppendUvarint(b, d.counter), d.spare)
 	b = binary.AppendVarint(b, d.rotated.UnixMilli())
 	b = binary.AppendVarint(b, d.created.UnixMilli())
-	b = appendText(appendText(appendText(b, d.address), d.agent), d.family)
+	b = wire.AppendText(wire.AppendText(wire.AppendText(b, d.address), d.agent), d.family)
 	seen := int64(0)
 	if !d.seen.IsZero() {
 		seen = d.seen.UnixMicro()
@@ -74,22 +76,22 @@ func (d *device) encode() {
 }
 
 func decodeDevice(record Record) (device, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	version := r.byte()
+	r := wire.NewReader(string(record.Data))
+	version := r.Byte()
 	if version != formatVersion && version != deviceVersion {
 		return device{}, false
 	}
-	d := device{record: record, stamp: r.text(), counter: r.uvarint(), spare: r.uvarint()}
-	d.rotated, d.created = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
-	d.address, d.agent = r.text(), r.text()
+	d := device{record: record, stamp: r.Text(), counter: r.Uvarint(), spare: r.Uvarint()}
+	d.rotated, d.created = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
+	d.address, d.agent = r.Text(), r.Text()
 	if version == formatVersion {
-		return d, r.ok && r.rest == ""
+		return d, r.OK() && r.Rest() == ""
 	}
-	d.family = r.text()
-	if seen := r.varint(); seen != 0 {
+	d.family = r.Text()
+	if seen := r.Varint(); seen != 0 {
 		d.seen = time.UnixMicro(seen)
 	}
-	return d, r.ok
+	return d, r.OK()
 }
 
 // insertDevice stores a new device for the account and a login. A negative

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // CheckNewEmail is Manager.CheckNewEmail.
@@ -181,24 +183,24 @@ type undo struct {
 }
 
 func (u *undo) encode() {
-	b := appendText([]byte{formatVersion}, u.address)
+	b := wire.AppendText([]byte{formatVersion}, u.address)
 	b = binary.AppendVarint(b, u.busy.UnixMilli())
 	for _, key := range u.older {
-		b = appendText(b, key)
+		b = wire.AppendText(b, key)
 	}
 	u.record.Data = b
 }
 
 func decodeUndo(record Record) (undo, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return undo{}, false
 	}
-	u := undo{record: record, address: r.text(), busy: time.UnixMilli(r.varint())}
-	for r.ok && r.rest != "" {
-		u.older = append(u.older, r.text())
+	u := undo{record: record, address: r.Text(), busy: time.UnixMilli(r.Varint())}
+	for r.OK() && r.Rest() != "" {
+		u.older = append(u.older, r.Text())
 	}
-	return u, r.ok
+	return u, r.OK()
 }
 
 // undos returns a user's ways back.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
@@ -69,12 +71,12 @@ func (s *state) flashes() []Flash {
 	if !ok {
 		return nil
 	}
-	r := reader{rest: string(content), ok: true}
-	if until := time.UnixMilli(r.varint()); !s.core.cfg.Now().Before(until) {
+	r := wire.NewReader(string(content))
+	if until := time.UnixMilli(r.Varint()); !s.core.cfg.Now().Before(until) {
 		return nil
 	}
-	for r.ok && r.rest != "" {
-		s.flash = append(s.flash, Flash{r.text(), r.text()})
+	for r.OK() && r.Rest() != "" {
+		s.flash = append(s.flash, Flash{r.Text(), r.Text()})
 	}
 	return s.flash
 }
@@ -90,7 +92,7 @@ func (s *state) sealFlashes() string {
 
 func appendFlashes(b []byte, flashes []Flash) []byte {
 	for _, f := range flashes {
-		b = appendText(appendText(b, f.Category), f.Text)
+		b = wire.AppendText(wire.AppendText(b, f.Category), f.Text)
 	}
 	return b
 }

@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"encoding/base64"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // SealForm returns the value of a hidden field that ties a form to the user who
@@ -43,5 +45,5 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 
 // formOf is what the seal of a user's form is a hash of.
 func formOf(form string, user User) []byte {
-	return appendText(appendText(nil, form), user.AuthAccount().ID)
+	return wire.AppendText(wire.AppendText(nil, form), user.AuthAccount().ID)
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
@@ -55,16 +57,16 @@ func (n *counter) encode() {
 }
 
 func decodeCounter(record Record) (counter, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	version := r.byte()
+	r := wire.NewReader(string(record.Data))
+	version := r.Byte()
 	if version != formatVersion && version != countersVersion {
 		return counter{}, false
 	}
-	n := counter{record: record, count: r.uvarint(), since: time.UnixMilli(r.varint())}
+	n := counter{record: record, count: r.Uvarint(), since: time.UnixMilli(r.Varint())}
 	if version == countersVersion {
-		n.clock, n.behind, n.behindClock = r.uvarint(), time.UnixMilli(r.varint()), r.uvarint()
+		n.clock, n.behind, n.behindClock = r.Uvarint(), time.UnixMilli(r.Varint()), r.Uvarint()
 	}
-	return n, r.ok && r.rest == ""
+	return n, r.OK() && r.Rest() == ""
 }
 
 // isAhead reports whether since was set by a clock that is far ahead of now.
@@ -114,7 +116,7 @@ func wait(count uint64) time.Duration {
 // counterKey is the key of a counter's record. What is counted may be what
 // somebody typed, so it is hashed.
 func counterKey(kind, what string) string {
-	sum := sha256.Sum256(appendText(appendText(nil, kind), what))
+	sum := sha256.Sum256(wire.AppendText(wire.AppendText(nil, kind), what))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net/http"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // TakeNext is Manager.TakeNext.
@@ -24,9 +26,9 @@ func (c *Core) TakeNext(r *http.Request) Next {
 		s.deleteCookie(c.cookies.next)
 	}
 	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
-		until := reader{rest: string(sealed), ok: true}
-		if expires := time.UnixMilli(until.varint()); c.cfg.Now().Before(expires) {
-			next = ParseNext(until.rest)
+		until := wire.NewReader(string(sealed))
+		if expires := time.UnixMilli(until.Varint()); c.cfg.Now().Before(expires) {
+			next = ParseNext(until.Rest())
 		}
 	}
 	return next

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/url"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
@@ -57,7 +59,7 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 		return "", false, err
 	}
 	defer leave()
-	signed := append(appendText(nil, nonce), fields.Encode()...)
+	signed := append(wire.AppendText(nil, nonce), fields.Encode()...)
 	s.mac = c.secrets.sign(purposeFields, signed)
 	switch first, err := c.firstOf(ctx, &s, shown); {
 	case err != nil:
@@ -85,22 +87,22 @@ type submission struct {
 }
 
 func (s *submission) encode() {
-	b := binary.AppendVarint(appendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
-	s.record.Data = append(s.marks.appendTo(appendText(b, s.mac)), s.outcome...)
+	b := binary.AppendVarint(wire.AppendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
+	s.record.Data = append(s.marks.appendTo(wire.AppendText(b, s.mac)), s.outcome...)
 }
 
 // decodeSubmission returns a submission with a mac that fits nothing if the record
 // is damaged.
 func decodeSubmission(record Record) submission {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return submission{record: record}
 	}
-	s := submission{record: record, worker: r.text(), claimed: time.UnixMilli(r.varint()), mac: []byte(r.text())}
-	if !r.ok || len(r.rest) < len(s.marks)*markLength {
+	s := submission{record: record, worker: r.Text(), claimed: time.UnixMilli(r.Varint()), mac: []byte(r.Text())}
+	if !r.OK() || len(r.Rest()) < len(s.marks)*markLength {
 		return submission{record: record}
 	}
-	s.outcome = s.marks.read(r.rest)
+	s.outcome = s.marks.read(r.Rest())
 	return s
 }
 

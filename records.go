@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// formatVersion is the first version of every record's format.
+const formatVersion = 1
+
 // The kinds of session records. A visitor's session holds an application's
 // data for somebody who is not logged in; it has a cookie of its own, so that
 // writing it can never displace a login that a parallel request has made.
@@ -89,7 +92,7 @@ const kindUsed = "used"
 // The first submission stores a record under the nonce's hash:
 //
 //	version  1 byte
-//	worker   text (see formatVersion): the Core that is at work; empty once it is done
+//	worker   text (see internal/wire): the Core that is at work; empty once it is done
 //	claimed  varint: when the work began, in Unix milliseconds
 //	mac      text: a keyed hash of the fields
 //	marks    48 bytes: what the browser is known by after the work

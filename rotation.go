@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // rotate gives the session a new token. If another request has just done so, the
@@ -190,10 +192,10 @@ func (s *state) become(ctx context.Context, next, old *session, taken Record) {
 	if !ok {
 		return
 	}
-	changes := diff(old.values, values)
+	changes := wire.Diff(old.values, values)
 	stale := h.authenticated.IsZero() && next.header.authenticated.Equal(old.header.authenticated)
 	err := s.update(ctx, func(x *session) {
-		x.values, x.header.seen = apply(x.values, changes), later(x.header.seen, h.seen)
+		x.values, x.header.seen = wire.Apply(x.values, changes), later(x.header.seen, h.seen)
 		if stale {
 			x.header.authenticated = time.Time{}
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // This file is about the application's data in a session: between the record,
@@ -300,7 +302,7 @@ func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
 type scsCodec struct{}
 
 func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	return encodeValues(values)
+	return wire.EncodeValues(values)
 }
 
 func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {

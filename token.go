@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // A mailed token is sealed (see keyring), under a purpose of its own, and has in
@@ -15,7 +17,7 @@ import (
 //	version  1 byte
 //	expires  8 bytes, Unix milliseconds
 //	binding  32 bytes
-//	ID       text (see formatVersion): the account's
+//	ID       text (see internal/wire): the account's
 //	address  the rest: one that the account is to get
 //
 // Nothing is stored. It works once because what it is bound to changes when it
@@ -41,7 +43,7 @@ func (c *Core) sealToken(p purpose, lifetime time.Duration, a *Account, address 
 	data = append(data, tokenVersion)
 	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(lifetime).UnixMilli()))
 	data = append(data, tokenBinding(a)...)
-	data = appendText(data, a.ID)
+	data = wire.AppendText(data, a.ID)
 	return c.secrets.seal(p, append(data, address...))
 }
 
@@ -51,7 +53,7 @@ func (c *Core) sealToken(p purpose, lifetime time.Duration, a *Account, address 
 func tokenBinding(a *Account) []byte {
 	sum := sha256.New()
 	for _, s := range []string{a.Stamp.Reveal(), a.Email} {
-		sum.Write(appendText(nil, s))
+		sum.Write(wire.AppendText(nil, s))
 	}
 	return sum.Sum(nil)
 }
@@ -75,9 +77,9 @@ func (c *Core) openToken(p purpose, token string) (mailedToken, error) {
 		return mailedToken{}, ErrInvalidToken
 	}
 	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
-	r := reader{rest: string(data[tokenHeader:]), ok: true}
-	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.text(), address: r.rest, expires: expires}
-	if !r.ok || t.userID == "" || !c.cfg.Now().Before(expires) {
+	r := wire.NewReader(string(data[tokenHeader:]))
+	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
+	if !r.OK() || t.userID == "" || !c.cfg.Now().Before(expires) {
 		return mailedToken{}, ErrInvalidToken
 	}
 	return t, nil
