@@ -32,6 +32,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // A Manager is an application's logins, with its own user type U.
@@ -114,11 +116,11 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.cookies, err = newCookies(c.baseURL, c.cfg.CookieName); err != nil {
 		return nil, err
 	}
-	if c.origins, err = newOriginCheck(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
+	if c.origins, err = origin.New(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
 		return nil, err
 	}
 	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL} {
-		if c.origins.opens(c.baseURL, page) {
+		if c.origins.Exempts(c.baseURL, page) {
 			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
 		}
 	}

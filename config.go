@@ -17,6 +17,8 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // Core is the engine behind a Manager, free of the user's type. Packages that
@@ -32,7 +34,7 @@ type Core struct {
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
-	origins  originCheck
+	origins  origin.Check
 	secrets  *keyring
 	hasher   *hasher
 	watches  watches

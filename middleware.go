@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // LoadAndSave is Manager.LoadAndSave.
@@ -26,7 +28,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		}
 		rw, r := &s.writer, s.served
 		defer handBack(r, sent)
-		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
+		if origin.IsUnsafe(sent.Method) && !c.origins.Allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			s.fail(err) // for whoever asks who it is
