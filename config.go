@@ -18,6 +18,7 @@ import (
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/go-login/auth/internal/clientip"
 	"github.com/go-login/auth/internal/origin"
 )
 
@@ -412,7 +413,7 @@ func (cfg *Config) setDefaults() error {
 	if err := cfg.setURLs(); err != nil {
 		return err
 	}
-	proxies, err := proxyPrefixes(cfg.TrustedProxies)
+	proxies, err := clientip.NewProxies(cfg.TrustedProxies)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-login/auth/internal/clientip"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -185,7 +186,7 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 	if client == nil || limit < 0 {
 		return func() error { return nil }, nil
 	}
-	key := counterKey(what, limitPrefix(client.address()))
+	key := counterKey(what, clientip.LimitPrefix(client.address()))
 	began, left, err := c.addTo(ctx, key, limit, rateWindow)
 	switch {
 	case err != nil:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/go-login/auth/internal/clientip"
 	"github.com/go-login/auth/internal/origin"
 )
 
@@ -79,7 +80,7 @@ func (s *state) suspectForwarded() {
 	if len(s.forwarded) == 0 || told.Load() {
 		return
 	}
-	if _, trusted := s.core.peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
+	if _, trusted := clientip.Proxies(s.core.cfg.TrustedProxies).Peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
 		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
 	}
 }
