@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	purposeRemember = "remember" // signs the cookie
+
 	selectorSize = 16
 	rememberSize = selectorSize + 4 + 32
 

@@ -164,6 +164,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 }
 
 const (
+	purposeEmail  = "email"        // seals the link to the new address
 	emailLifetime = time.Hour      // of the link to the new address
 	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
 

@@ -12,6 +12,7 @@ import (
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
 // record.
 const (
+	purposeFlash  = "flash"
 	flashLifetime = 5 * time.Minute
 	maxCategory   = 64
 	maxFlash      = 512

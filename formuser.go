@@ -7,6 +7,9 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// purposeForm signs whose form it is.
+const purposeForm = "form"
+
 // SealForm returns the value of a hidden field that ties a form to the user who
 // is logged in. The field protects against this order of events: a user opens a
 // form, somebody else logs in in another tab of the same browser, and the form

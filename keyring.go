@@ -12,35 +12,29 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 )
 
-// A purpose separates the keys of one use from those of another: what was
-// sealed for one cannot be opened for another.
-type purpose string
-
-const (
-	purposeFlash purpose = "flash"
-	purposeNext  purpose = "next"
-
-	purposeReset  purpose = "reset"
-	purposeVerify purpose = "verify"
-	purposeEmail  purpose = "email"
-
-	purposeRemember purpose = "remember"
-	purposeBrowser  purpose = "browser"
-	purposeLogin    purpose = "login" // what is no account's login, as a counter's key
-	purposeForm     purpose = "form"  // whose form it is
-
-	purposeNonce  purpose = "form nonce"
-	purposeFields purpose = "form fields"
-)
-
-// A keyring seals texts that go out into the world and come back: cookies and
-// mailed tokens. They are AES-256-GCM under keys derived from Config.Secrets
-// by HKDF-SHA-256, one for each purpose and Config.Name.
+// A keyring seals texts that go out into the world and come back, such as cookies
+// and mailed tokens, and signs others. Sealed texts are AES-256-GCM, signatures are
+// HMAC-SHA-256. The keys are derived from secrets by HKDF-SHA-256, one for each
+// secret, purpose and name.
+//
+// A purpose separates the keys of one use from those of another: what was sealed for
+// one purpose cannot be opened for another. It is a constant without an @, and is
+// used either to seal or to sign.
 type keyring struct {
-	seals map[purpose][]cipher.AEAD
-	macs  map[purpose][][]byte // keys of HMAC-SHA-256, derived alike
+	secrets [][]byte // pseudorandom keys, as HKDF extracts them
+	suffix  string   // of every purpose
+
+	mu   sync.RWMutex
+	keys map[string][]purposeKey // by purpose: one for each secret
+}
+
+// A purposeKey is what is derived from one secret for one purpose.
+type purposeKey struct {
+	mac  []byte
+	seal cipher.AEAD
 }
 
 // minSecret is the least length of a secret, in bytes.
@@ -64,7 +58,7 @@ func newKeyring(secrets [][]byte, name string) (*keyring, error) {
 	if name != "" {
 		suffix = " @" + name // no purpose has an @ in it
 	}
-	k := &keyring{map[purpose][]cipher.AEAD{}, map[purpose][][]byte{}}
+	k := &keyring{suffix: suffix, keys: map[string][]purposeKey{}}
 	for i, secret := range secrets {
 		if err := checkSecret(secret); err != nil {
 			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
@@ -74,27 +68,48 @@ func newKeyring(secrets [][]byte, name string) (*keyring, error) {
 				return nil, fmt.Errorf("auth: Secrets[%d] is Secrets[%d] once more", i, j)
 			}
 		}
-		for _, p := range []purpose{purposeFlash, purposeNext, purposeReset, purposeVerify, purposeEmail, purposeRemember, purposeBrowser, purposeLogin, purposeForm, purposeNonce, purposeFields} {
-			key, err := hkdf.Key(sha256.New, secret, nil, "go-login v1 "+string(p)+suffix, 32)
-			if err != nil {
-				return nil, err
-			}
-			if p == purposeRemember || p == purposeLogin || p == purposeForm || p == purposeFields {
-				k.macs[p] = append(k.macs[p], key)
-				continue
-			}
-			block, err := aes.NewCipher(key)
-			if err != nil {
-				return nil, err
-			}
-			aead, err := cipher.NewGCMWithRandomNonce(block)
-			if err != nil {
-				return nil, err
-			}
-			k.seals[p] = append(k.seals[p], aead)
+		extracted, err := hkdf.Extract(sha256.New, secret, nil)
+		if err != nil {
+			return nil, err
 		}
+		k.secrets = append(k.secrets, extracted)
 	}
 	return k, nil
+}
+
+// of returns the keys of a purpose, in the order of the secrets. They are derived at
+// first use.
+func (k *keyring) of(purpose string) []purposeKey {
+	k.mu.RLock()
+	keys := k.keys[purpose]
+	k.mu.RUnlock()
+	if keys != nil {
+		return keys
+	}
+	for _, secret := range k.secrets {
+		keys = append(keys, derive(secret, "go-login v1 "+purpose+k.suffix))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys[purpose] = keys
+	return keys
+}
+
+// derive panics only if a length below is not one of the algorithm's.
+func derive(secret []byte, info string) purposeKey {
+	key, err := hkdf.Expand(sha256.New, secret, info, 32)
+	if err != nil {
+		panic(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return purposeKey{key, aead}
 }
 
 func checkSecret(secret []byte) error {
@@ -126,19 +141,19 @@ func checkSecret(secret []byte) error {
 }
 
 // seal encrypts and signs data, as text for URLs and cookies.
-func (k *keyring) seal(p purpose, data []byte) string {
-	sealed := k.seals[p][0].Seal(nil, nil, data, []byte(p)) //nolint:gosec // it makes its own nonce
+func (k *keyring) seal(purpose string, data []byte) string {
+	sealed := k.of(purpose)[0].seal.Seal(nil, nil, data, []byte(purpose)) //nolint:gosec // it makes its own nonce
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // open returns what seal was given, under any of the secrets.
-func (k *keyring) open(p purpose, text string) ([]byte, bool) {
+func (k *keyring) open(purpose, text string) ([]byte, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, false
 	}
-	for _, aead := range k.seals[p] {
-		if data, err := aead.Open(nil, nil, sealed, []byte(p)); err == nil {
+	for _, key := range k.of(purpose) {
+		if data, err := key.seal.Open(nil, nil, sealed, []byte(purpose)); err == nil {
 			return data, true
 		}
 	}
@@ -146,13 +161,13 @@ func (k *keyring) open(p purpose, text string) ([]byte, bool) {
 }
 
 // sign returns the HMAC of data, of 32 bytes.
-func (k *keyring) sign(p purpose, data []byte) []byte { return hmacOf(k.macs[p][0], data) }
+func (k *keyring) sign(purpose string, data []byte) []byte { return hmacOf(k.of(purpose)[0].mac, data) }
 
 // verify reports whether mac is what sign has returned, under any of the
 // secrets.
-func (k *keyring) verify(p purpose, data, mac []byte) bool {
-	for _, key := range k.macs[p] {
-		if hmac.Equal(hmacOf(key, data), mac) {
+func (k *keyring) verify(purpose string, data, mac []byte) bool {
+	for _, key := range k.of(purpose) {
+		if hmac.Equal(hmacOf(key.mac, data), mac) {
 			return true
 		}
 	}

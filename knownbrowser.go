@@ -23,6 +23,7 @@ import (
 //	binding  32 bytes: SHA-256 of the account's Stamp
 //	ID       the rest: the account's
 const (
+	purposeBrowser = "browser"
 	browserVersion = 1
 	browserID      = 16
 	browserHeader  = 1 + 8 + browserID + sha256.Size

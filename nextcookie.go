@@ -38,6 +38,8 @@ func (c *Core) TakeNext(r *http.Request) Next {
 // that waits for a mail, and not for the next day.
 const nextLifetime = time.Hour
 
+const purposeNext = "next"
+
 // keepNext has the next put into the cookie.
 func (c *Core) keepNext(ctx context.Context, next Next) {
 	if s := c.stateOf(ctx); s != nil {

@@ -11,6 +11,9 @@ import (
 )
 
 const (
+	purposeNonce  = "form nonce"
+	purposeFields = "form fields" // signs the fields of a form
+
 	nonceVersion = 1
 	nonceHeader  = 1 + 8 + 3*markLength
 	nonceFor     = 10 * time.Minute

@@ -29,8 +29,11 @@ const (
 	maxMailedToken = 2048 // of text
 )
 
+// purposeVerify is here, and not in verify.go, because fits knows it.
+const purposeVerify = "verify"
+
 type mailedToken struct {
-	purpose purpose
+	purpose string
 	userID  string
 	address string
 	binding []byte
@@ -38,13 +41,13 @@ type mailedToken struct {
 }
 
 // sealToken makes a token for the account as it is now.
-func (c *Core) sealToken(p purpose, lifetime time.Duration, a *Account, address string) string {
+func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, address string) string {
 	data := make([]byte, 0, tokenHeader+2+len(a.ID)+len(address))
 	data = append(data, tokenVersion)
 	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(lifetime).UnixMilli()))
 	data = append(data, tokenBinding(a)...)
 	data = wire.AppendText(data, a.ID)
-	return c.secrets.seal(p, append(data, address...))
+	return c.secrets.seal(purpose, append(data, address...))
 }
 
 // tokenBinding is what must not have changed when the token is used: the Stamp,
@@ -65,20 +68,20 @@ func (t mailedToken) fits(a *Account) bool {
 		subtle.ConstantTimeCompare(t.binding, tokenBinding(a)) == 1
 }
 
-func (c *Core) openToken(p purpose, token string) (mailedToken, error) {
+func (c *Core) openToken(purpose, token string) (mailedToken, error) {
 	if c.store == nil {
 		return mailedToken{}, ErrNoUserStore
 	}
 	if len(token) > maxMailedToken {
 		return mailedToken{}, ErrInvalidToken
 	}
-	data, ok := c.secrets.open(p, token)
+	data, ok := c.secrets.open(purpose, token)
 	if !ok || len(data) <= tokenHeader || data[0] != tokenVersion {
 		return mailedToken{}, ErrInvalidToken
 	}
 	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
 	r := wire.NewReader(string(data[tokenHeader:]))
-	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
+	t := mailedToken{purpose: purpose, binding: data[9:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
 	if !r.OK() || t.userID == "" || !c.cfg.Now().Before(expires) {
 		return mailedToken{}, ErrInvalidToken
 	}
@@ -86,8 +89,8 @@ func (c *Core) openToken(p purpose, token string) (mailedToken, error) {
 }
 
 // checkToken opens a token and loads the user that it is for.
-func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, mailedToken, error) {
-	t, err := c.openToken(p, token)
+func (c *Core) checkToken(ctx context.Context, purpose, token string) (User, mailedToken, error) {
+	t, err := c.openToken(purpose, token)
 	if err != nil {
 		return nil, t, err
 	}
