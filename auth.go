@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/origin"
 )
 
@@ -124,7 +125,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
 		}
 	}
-	if c.secrets, err = newKeyring(cfg.Secrets, cfg.Name); err != nil {
+	if c.secrets, err = keyring.New(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/origin"
 )
 
@@ -36,7 +37,7 @@ type Core struct {
 	sessions RecordStore
 	cookies  cookies
 	origins  origin.Check
-	secrets  *keyring
+	secrets  *keyring.Keyring
 	hasher   *hasher
 	watches  watches
 	turns    turns

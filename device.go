@@ -145,7 +145,7 @@ func (s *state) rememberAs(d *device) {
 
 func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 	b := binary.BigEndian.AppendUint32(slices.Clone(selector), uint32(counter))
-	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.sign(purposeRemember, b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.Sign(purposeRemember, b)...))
 }
 
 // remembered reads the request's cookie. ok says that it is one of ours.
@@ -156,7 +156,7 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 		return nil, 0, false
 	}
 	signed, mac := b[:selectorSize+4], b[selectorSize+4:]
-	if !s.core.secrets.verify(purposeRemember, signed, mac) {
+	if !s.core.secrets.Verify(purposeRemember, signed, mac) {
 		return nil, 0, false
 	}
 	return b[:selectorSize], uint64(binary.BigEndian.Uint32(b[selectorSize:])), true

@@ -68,7 +68,7 @@ func (s *state) flashes() []Flash {
 	}
 	s.flashRead = true
 	cookie, _ := s.sent(s.core.cookies.flash)
-	content, ok := s.core.secrets.open(purposeFlash, cookie)
+	content, ok := s.core.secrets.Open(purposeFlash, cookie)
 	if !ok {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (s *state) sealFlashes() string {
 		return ""
 	}
 	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(flashLifetime).UnixMilli())
-	return s.core.secrets.seal(purposeFlash, appendFlashes(until, s.flash))
+	return s.core.secrets.Seal(purposeFlash, appendFlashes(until, s.flash))
 }
 
 func appendFlashes(b []byte, flashes []Flash) []byte {

@@ -24,7 +24,7 @@ func (c *Core) SealForm(ctx context.Context, form string) string {
 	if err != nil {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString(c.secrets.sign(purposeForm, formOf(form, user)))
+	return base64.RawURLEncoding.EncodeToString(c.secrets.Sign(purposeForm, formOf(form, user)))
 }
 
 // CheckForm returns ErrOtherUser if seal, the value that the form was sent with,
@@ -40,7 +40,7 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 		return err
 	}
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(seal)
-	if err != nil || !c.secrets.verify(purposeForm, formOf(form, user), mac) {
+	if err != nil || !c.secrets.Verify(purposeForm, formOf(form, user), mac) {
 		return ErrOtherUser
 	}
 	return nil

@@ -92,7 +92,7 @@ const purposeLogin = "login"
 // count, and so does a better hash of the same one, which it gets once.
 func (c *Core) attemptsKey(ctx context.Context, user User, login string) string {
 	if user == nil {
-		return counterKey("login", string(c.secrets.sign(purposeLogin, []byte(login))))
+		return counterKey("login", string(c.secrets.Sign(purposeLogin, []byte(login))))
 	}
 	a := user.AuthAccount()
 	if browser := c.knownBrowser(ctx, user); browser != "" {

@@ -58,7 +58,7 @@ func (s *state) browser() (browser []byte, userID string, binding []byte) {
 	if cookie == "" || len(cookie) > maxBrowserText {
 		return nil, "", nil
 	}
-	data, ok := s.core.secrets.open(purposeBrowser, cookie)
+	data, ok := s.core.secrets.Open(purposeBrowser, cookie)
 	if !ok || len(data) <= browserHeader || data[0] != browserVersion {
 		return nil, "", nil
 	}
@@ -80,6 +80,6 @@ func (s *state) knowBrowser(userID string, stamp Secret) {
 	data := binary.BigEndian.AppendUint64([]byte{browserVersion}, uint64(until.UnixMilli()))
 	data = append(append(append(data, browser...), stampBinding(stamp)...), userID...)
 	if len(userID) <= maxTokenID { // else it does not fit into a cookie
-		s.setCookie(s.core.cookies.browser, s.core.secrets.seal(purposeBrowser, data), until)
+		s.setCookie(s.core.cookies.browser, s.core.secrets.Seal(purposeBrowser, data), until)
 	}
 }

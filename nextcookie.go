@@ -25,7 +25,7 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	if byPerson(s.request) {
 		s.deleteCookie(c.cookies.next)
 	}
-	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
+	if sealed, ok := c.secrets.Open(purposeNext, cookie); ok && next.IsZero() {
 		until := wire.NewReader(string(sealed))
 		if expires := time.UnixMilli(until.Varint()); c.cfg.Now().Before(expires) {
 			next = ParseNext(until.Rest())
@@ -54,5 +54,5 @@ func (c *Core) keepNext(ctx context.Context, next Next) {
 // sealNext returns the cookie's value. The caller holds op.
 func (s *state) sealNext() string {
 	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(nextLifetime).UnixMilli())
-	return s.core.secrets.seal(purposeNext, append(until, s.next.target...))
+	return s.core.secrets.Seal(purposeNext, append(until, s.next.target...))
 }

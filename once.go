@@ -29,7 +29,7 @@ const (
 // must not be cached: every form that is shown needs a nonce of its own.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
 	data := binary.BigEndian.AppendUint64([]byte{nonceVersion}, uint64(c.cfg.Now().Add(nonceFor).UnixMilli()))
-	return c.secrets.seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
+	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
 }
 
 // FormOnce runs do for a submission of a form, but not for its repetition: if do
@@ -63,14 +63,14 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 	}
 	defer leave()
 	signed := append(wire.AppendText(nil, nonce), fields.Encode()...)
-	s.mac = c.secrets.sign(purposeFields, signed)
+	s.mac = c.secrets.Sign(purposeFields, signed)
 	switch first, err := c.firstOf(ctx, &s, shown); {
 	case err != nil:
 		return "", false, err
 	case first == nil:
 		outcome, err = c.doForm(ctx, s, do)
 		return outcome, false, err
-	case !c.secrets.verify(purposeFields, signed, first.mac):
+	case !c.secrets.Verify(purposeFields, signed, first.mac):
 		outcome, err = do(ctx)
 		return outcome, false, err
 	case first.worker == "":
@@ -192,7 +192,7 @@ func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, go
 	if nonce == "" || len(nonce) > maxNonce {
 		return shown, expires, false
 	}
-	data, ok := c.secrets.open(purposeNonce, nonce)
+	data, ok := c.secrets.Open(purposeNonce, nonce)
 	if !ok || len(data) < nonceHeader || data[0] != nonceVersion || string(data[nonceHeader:]) != form {
 		return shown, expires, false
 	}
@@ -241,7 +241,7 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	}
 	browser, _, _ := s.browser()
 	if set, ok := s.cookie[c.cookies.browser]; ok {
-		if data, ok := c.secrets.open(purposeBrowser, set.value); ok {
+		if data, ok := c.secrets.Open(purposeBrowser, set.value); ok {
 			browser = data[9 : 9+browserID]
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // formatVersion is the first version of every record's format.
@@ -147,3 +149,15 @@ func unlessNotFound(err error) error {
 // means that somebody else's succeeded, so that it is reached only by a store
 // that is wrong.
 const maxConflicts = 200
+
+func checkSecret(secret []byte) error { return keyring.CheckSecret(secret) }
+
+func hmacOf(key, data []byte) []byte { return keyring.HMAC(key, data) }
+
+func newToken() string { return keyring.NewToken() }
+
+const tokenLength = keyring.TokenLength
+
+func tokenKey(token string) string { return keyring.TokenKey(token) }
+
+func randomVersion() int64 { return keyring.RandomVersion() }

@@ -11,7 +11,7 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// A mailed token is sealed (see keyring), under a purpose of its own, and has in
+// A mailed token is sealed (see internal/keyring), under a purpose of its own, and has in
 // it
 //
 //	version  1 byte
@@ -47,7 +47,7 @@ func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, add
 	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(lifetime).UnixMilli()))
 	data = append(data, tokenBinding(a)...)
 	data = wire.AppendText(data, a.ID)
-	return c.secrets.seal(purpose, append(data, address...))
+	return c.secrets.Seal(purpose, append(data, address...))
 }
 
 // tokenBinding is what must not have changed when the token is used: the Stamp,
@@ -75,7 +75,7 @@ func (c *Core) openToken(purpose, token string) (mailedToken, error) {
 	if len(token) > maxMailedToken {
 		return mailedToken{}, ErrInvalidToken
 	}
-	data, ok := c.secrets.open(purpose, token)
+	data, ok := c.secrets.Open(purpose, token)
 	if !ok || len(data) <= tokenHeader || data[0] != tokenVersion {
 		return mailedToken{}, ErrInvalidToken
 	}

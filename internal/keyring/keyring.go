@@ -1,4 +1,7 @@
-package auth
+// Package keyring seals and signs texts that go out into the world and come back,
+// such as cookies and mailed tokens. It also makes the random tokens that a store
+// knows by their hash only.
+package keyring
 
 import (
 	"bytes"
@@ -15,15 +18,14 @@ import (
 	"sync"
 )
 
-// A keyring seals texts that go out into the world and come back, such as cookies
-// and mailed tokens, and signs others. Sealed texts are AES-256-GCM, signatures are
+// A Keyring seals some texts, and signs others. Sealed texts are AES-256-GCM, signatures are
 // HMAC-SHA-256. The keys are derived from secrets by HKDF-SHA-256, one for each
 // secret, purpose and name.
 //
 // A purpose separates the keys of one use from those of another: what was sealed for
 // one purpose cannot be opened for another. It is a constant without an @, and is
 // used either to seal or to sign.
-type keyring struct {
+type Keyring struct {
 	secrets [][]byte // pseudorandom keys, as HKDF extracts them
 	suffix  string   // of every purpose
 
@@ -50,7 +52,10 @@ var wellKnownSecrets = []string{
 	"01234567890123456789", "12345678901234567890", "abcdefghijklmnopqrstuvwxyz",
 }
 
-func newKeyring(secrets [][]byte, name string) (*keyring, error) {
+// New returns a Keyring. The first of the secrets seals and signs, and all of them
+// open and verify. Two keyrings with different names cannot open each other's texts.
+// A name has no @ in it.
+func New(secrets [][]byte, name string) (*Keyring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("auth: no Secrets; make one with crypto/rand and keep it out of the source")
 	}
@@ -58,9 +63,9 @@ func newKeyring(secrets [][]byte, name string) (*keyring, error) {
 	if name != "" {
 		suffix = " @" + name // no purpose has an @ in it
 	}
-	k := &keyring{suffix: suffix, keys: map[string][]purposeKey{}}
+	k := &Keyring{suffix: suffix, keys: map[string][]purposeKey{}}
 	for i, secret := range secrets {
-		if err := checkSecret(secret); err != nil {
+		if err := CheckSecret(secret); err != nil {
 			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
 		}
 		for j := range i {
@@ -79,7 +84,7 @@ func newKeyring(secrets [][]byte, name string) (*keyring, error) {
 
 // of returns the keys of a purpose, in the order of the secrets. They are derived at
 // first use.
-func (k *keyring) of(purpose string) []purposeKey {
+func (k *Keyring) of(purpose string) []purposeKey {
 	k.mu.RLock()
 	keys := k.keys[purpose]
 	k.mu.RUnlock()
@@ -112,7 +117,10 @@ func derive(secret []byte, info string) purposeKey {
 	return purposeKey{key, aead}
 }
 
-func checkSecret(secret []byte) error {
+// CheckSecret returns what is wrong with a secret, or nil: it is too short, is not
+// random, or has a text in it that everybody knows. The error begins with a verb,
+// and its subject is the secret.
+func CheckSecret(secret []byte) error {
 	lower := bytes.ToLower(secret)
 	for _, separator := range []string{" ", "-", "_"} {
 		lower = bytes.ReplaceAll(lower, []byte(separator), nil)
@@ -140,14 +148,15 @@ func checkSecret(secret []byte) error {
 	return nil
 }
 
-// seal encrypts and signs data, as text for URLs and cookies.
-func (k *keyring) seal(purpose string, data []byte) string {
+// Seal encrypts and signs data. The text fits into URLs and cookies.
+func (k *Keyring) Seal(purpose string, data []byte) string {
 	sealed := k.of(purpose)[0].seal.Seal(nil, nil, data, []byte(purpose)) //nolint:gosec // it makes its own nonce
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
-// open returns what seal was given, under any of the secrets.
-func (k *keyring) open(purpose, text string) ([]byte, bool) {
+// Open returns the data of a text that Seal has made for the same purpose, under any
+// of the secrets.
+func (k *Keyring) Open(purpose, text string) ([]byte, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, false
@@ -160,47 +169,50 @@ func (k *keyring) open(purpose, text string) ([]byte, bool) {
 	return nil, false
 }
 
-// sign returns the HMAC of data, of 32 bytes.
-func (k *keyring) sign(purpose string, data []byte) []byte { return hmacOf(k.of(purpose)[0].mac, data) }
+// Sign returns a keyed hash of data, of 32 bytes.
+func (k *Keyring) Sign(purpose string, data []byte) []byte { return HMAC(k.of(purpose)[0].mac, data) }
 
-// verify reports whether mac is what sign has returned, under any of the
-// secrets.
-func (k *keyring) verify(purpose string, data, mac []byte) bool {
+// Verify reports whether mac is what Sign has returned for the same purpose and data,
+// under any of the secrets. How long it takes does not depend on how much of mac is
+// right.
+func (k *Keyring) Verify(purpose string, data, mac []byte) bool {
 	for _, key := range k.of(purpose) {
-		if hmac.Equal(hmacOf(key.mac, data), mac) {
+		if hmac.Equal(HMAC(key.mac, data), mac) {
 			return true
 		}
 	}
 	return false
 }
 
-func hmacOf(key, data []byte) []byte {
+// HMAC returns the HMAC-SHA-256 of data.
+func HMAC(key, data []byte) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write(data)
 	return h.Sum(nil)
 }
 
-// newToken returns 256 random bits as text for a cookie.
-func newToken() string {
+// NewToken returns 256 random bits as text for a URL or a cookie.
+func NewToken() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// tokenLength is the length of what newToken returns.
-const tokenLength = 43
+// TokenLength is the length of what NewToken returns.
+const TokenLength = 43
 
-// tokenKey is the key of a token's record: the store never sees the token.
-func tokenKey(token string) string {
-	var buf [tokenLength]byte
+// TokenKey returns the hash under which a store knows a token: the store never sees
+// the token itself.
+func TokenKey(token string) string {
+	var buf [TokenLength]byte
 	sum := sha256.Sum256(append(buf[:0], token...))
-	var key [tokenLength]byte
+	var key [TokenLength]byte
 	base64.RawURLEncoding.Encode(key[:], sum[:])
 	return string(key[:])
 }
 
-// randomVersion is a new record's version.
-func randomVersion() int64 {
+// RandomVersion returns 62 random bits, for the version of a new record.
+func RandomVersion() int64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return int64(binary.LittleEndian.Uint64(b[:]) >> 2)

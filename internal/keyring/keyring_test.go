@@ -1,4 +1,4 @@
-package auth
+package keyring
 
 import (
 	"encoding/hex"
@@ -13,9 +13,9 @@ const goldenSecret = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
 func TestKeysStay(t *testing.T) {
 	t.Parallel()
 	names := []string{"", "shop"}
-	keyrings := map[string]*keyring{}
+	keyrings := map[string]*Keyring{}
 	for _, name := range names {
-		k, err := newKeyring([][]byte{[]byte(goldenSecret)}, name)
+		k, err := New([][]byte{[]byte(goldenSecret)}, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestKeysStay(t *testing.T) {
 		{"reset", "", "c9pNzF8GwJ00pvZpKDNwIisAkIZDfHRNoN7KPpICYP7s"}, // before there were Names
 	} {
 		for _, name := range names {
-			if data, ok := keyrings[name].open(c.purpose, c.sealed); ok != (name == c.name) || ok && string(data) != "susan" {
+			if data, ok := keyrings[name].Open(c.purpose, c.sealed); ok != (name == c.name) || ok && string(data) != "susan" {
 				t.Errorf("%s of %q: %q opened %q, %v", c.purpose, c.name, name, data, ok)
 			}
 		}
@@ -55,7 +55,7 @@ func TestKeysStay(t *testing.T) {
 		{"form fields", "shop", "ba2ef8e9fd0bd8ccdf42e3fc9cd48e143cca82f46dbd0ba4f393bee6d5ff8ba6"},
 	} {
 		for _, name := range names {
-			if got := hex.EncodeToString(keyrings[name].sign(c.purpose, []byte("susan"))); (got == c.signed) != (name == c.name) {
+			if got := hex.EncodeToString(keyrings[name].Sign(c.purpose, []byte("susan"))); (got == c.signed) != (name == c.name) {
 				t.Errorf("%s of %q: %q signed %s", c.purpose, c.name, name, got)
 			}
 		}
