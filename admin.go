@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // Disable is Manager.Disable.
@@ -46,7 +48,7 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	}
 	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	_, err := c.updateAccount(inner, userID, func(a *Account) error {
 		if !disabled && !a.Disabled {
 			return errEnabled

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -85,10 +86,10 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	if err := c.stillIn(ctx); err != nil {
 		return Secret{}, APIToken{}, err
 	}
-	token := apiTokenPrefix + newToken()
+	token := apiTokenPrefix + keyring.NewToken()
 	made := apiToken{
-		APIToken: APIToken{ID: tokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
-		record:   Record{Kind: kindAPIToken, Key: tokenKey(token), UserID: a.ID, Version: randomVersion(), Expires: t.Expires},
+		APIToken: APIToken{ID: keyring.TokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
+		record:   Record{Kind: kindAPIToken, Key: keyring.TokenKey(token), UserID: a.ID, Version: keyring.RandomVersion(), Expires: t.Expires},
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
@@ -182,11 +183,11 @@ func loadBearer(c *Core, r *http.Request) (Grant, error) {
 		return Grant{}, nil
 	}
 	wrong := Grant{Method: methodAPIToken}
-	if !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+tokenLength {
+	if !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+keyring.TokenLength {
 		return wrong, ErrInvalidCredentials
 	}
 	ctx := r.Context()
-	record, err := c.records.GetRecord(ctx, kindAPIToken, tokenKey(token))
+	record, err := c.records.GetRecord(ctx, kindAPIToken, keyring.TokenKey(token))
 	if unlessNotFound(err) != nil {
 		return Grant{}, err
 	}

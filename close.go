@@ -1,6 +1,10 @@
 package auth
 
-import "context"
+import (
+	"context"
+
+	"github.com/go-login/auth/internal/keyring"
+)
 
 // CloseAccount is Manager.CloseAccount.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
@@ -45,7 +49,7 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 			return ErrConflict
 		}
 		address = a.Email
-		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(newToken()), nil
+		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(keyring.NewToken()), nil
 		return nil
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -107,8 +108,8 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration, family string) 
 	now := s.core.cfg.Now()
 	d := &device{
 		record: Record{
-			Kind: kindRemember, Key: tokenKey(string(selector[:])), UserID: a.ID,
-			Version: randomVersion(), Expires: now.Add(lifetime),
+			Kind: kindRemember, Key: keyring.TokenKey(string(selector[:])), UserID: a.ID,
+			Version: keyring.RandomVersion(), Expires: now.Add(lifetime),
 		},
 		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(), family: family,
 		cookie: s.core.rememberCookie(selector[:], 0),
@@ -242,7 +243,7 @@ func (s *state) cookieDevice() (*device, error) {
 		return nil, nil
 	}
 	for _, kind := range [...]string{kindRemember, kindRememberEnded} {
-		record, err := s.core.records.GetRecord(&s.inner, kind, tokenKey(string(selector)))
+		record, err := s.core.records.GetRecord(&s.inner, kind, keyring.TokenKey(string(selector)))
 		if err == nil {
 			d, _ := decodeDevice(record)
 			d.record = record

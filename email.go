@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -249,11 +250,11 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 			u.older = append(u.older, key)
 		}
 	}
-	token = newToken()
+	token = keyring.NewToken()
 	expires := c.cfg.Now().Add(undoLifetime)
 	u.record = Record{
-		Kind: kindUndo, Key: tokenKey(token), UserID: a.ID,
-		Version: randomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
+		Kind: kindUndo, Key: keyring.TokenKey(token), UserID: a.ID,
+		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
 	}
 	u.encode()
 	if err := c.reserveEmail(ctx, a, expires); err != nil {
@@ -273,7 +274,7 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	}
 	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
-	if err := take(inner, c.records, kindUndo, tokenKey(token)); err != nil {
+	if err := take(inner, c.records, kindUndo, keyring.TokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -151,13 +152,13 @@ func loginHandle(h header) string {
 	case h.family != "":
 		return h.family
 	case h.device != "": // a record of version 1
-		return tokenKey("device " + h.device)[:22]
+		return keyring.TokenKey("device " + h.device)[:22]
 	}
-	return tokenKey("login " + h.loginID)[:22]
+	return keyring.TokenKey("login " + h.loginID)[:22]
 }
 
 // newHandle returns a new login's ID: what else the store has is not for pages.
-func newHandle() string { return newToken()[:22] }
+func newHandle() string { return keyring.NewToken()[:22] }
 
 // A rotation is the record that stays, for rotatedFor, under the key of a token that
 // was replaced by a new one of the same login: a request may have been sent with

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -145,7 +146,7 @@ func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, chan
 		n, ok := decodeCounter(record)
 		switch {
 		case missing:
-			n = counter{record: Record{Kind: kind, Key: key, UserID: userID, Version: randomVersion()}}
+			n = counter{record: Record{Kind: kind, Key: key, UserID: userID, Version: keyring.RandomVersion()}}
 		case !ok:
 			n = counter{record: record} // damaged: it begins again
 		}

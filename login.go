@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A LoginOption changes what LoginUser does.
@@ -108,7 +110,7 @@ func (s *state) login(user User, o loginOptions) (stranger bool, err error) {
 	a := user.AuthAccount()
 	now := s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: o.method,
+		userID: a.ID, loginID: keyring.NewToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: o.method,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // Logins is Manager.Logins.
@@ -122,7 +124,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	id := user.AuthAccount().ID
 	inner := c.inner(ctx)
 	if c.store != nil {
-		stamp := NewSecret(newToken())
+		stamp := NewSecret(keyring.NewToken())
 		_, err := c.updateAccount(inner, id, func(a *Account) error {
 			a.Stamp = stamp
 			return nil

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -56,7 +57,7 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 		outcome, err = do(ctx)
 		return outcome, false, err
 	}
-	s := submission{record: Record{Kind: kindForm, Key: tokenKey(nonce), Version: randomVersion(), Expires: expires}}
+	s := submission{record: Record{Kind: kindForm, Key: keyring.TokenKey(nonce), Version: keyring.RandomVersion(), Expires: expires}}
 	leave, err := c.turns.take(ctx, s.record.Key)
 	if err != nil {
 		return "", false, err
@@ -235,7 +236,7 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	s.varies = true
 	switch {
 	case s.cur.isLogin():
-		copy(m[0][:], tokenKey(s.cur.header.loginID))
+		copy(m[0][:], keyring.TokenKey(s.cur.header.loginID))
 	case s.cur != nil:
 		copy(m[1][:], s.cur.key)
 	}
@@ -246,7 +247,7 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 		}
 	}
 	if browser != nil {
-		copy(m[2][:], tokenKey(string(browser)))
+		copy(m[2][:], keyring.TokenKey(string(browser)))
 	}
 	return m
 }

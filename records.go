@@ -156,8 +156,4 @@ func hmacOf(key, data []byte) []byte { return keyring.HMAC(key, data) }
 
 func newToken() string { return keyring.NewToken() }
 
-const tokenLength = keyring.TokenLength
-
-func tokenKey(token string) string { return keyring.TokenKey(token) }
-
 func randomVersion() int64 { return keyring.RandomVersion() }

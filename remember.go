@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -16,7 +17,7 @@ func (s *state) resume() error {
 		return nil
 	}
 	c := s.core
-	key := tokenKey(string(selector))
+	key := keyring.TokenKey(string(selector))
 	var user User
 	for range maxConflicts {
 		record, err := c.records.GetRecord(&s.inner, kindRemember, key)

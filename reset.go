@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // SendReset is Manager.SendReset.
@@ -124,7 +126,7 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	}
 	ctx, cancel := detach(ctx) // who hangs up now must not keep the owner from being told
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	// What else may change an account meanwhile is tried against again, as long
 	// as the token still fits it; a second reset no longer does.
 	user, err = c.updateAccount(ctx, t.userID, func(a *Account) error {

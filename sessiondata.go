@@ -9,6 +9,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -109,7 +110,7 @@ func (d *SessionData) Token(ctx context.Context) string {
 	if s.cur == nil {
 		return ""
 	}
-	return tokenKey("session data " + s.cur.key)
+	return keyring.TokenKey("session data " + s.cur.key)
 }
 
 // Deadline returns when the session ends if no other request is made. For one that is not

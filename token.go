@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -107,7 +108,7 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 	inner, cancel := detach(c.inner(ctx))
 	defer cancel()
 	err := c.records.InsertRecord(inner, Record{
-		Kind: kindUsed, Key: tokenKey(token), UserID: userID, Version: randomVersion(), Expires: expires,
+		Kind: kindUsed, Key: keyring.TokenKey(token), UserID: userID, Version: keyring.RandomVersion(), Expires: expires,
 	})
 	if err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
@@ -124,7 +125,7 @@ func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing 
 	if token == "" || len(token) > maxMailedToken {
 		return false, nil
 	}
-	_, err := c.records.GetRecord(c.inner(ctx), kindUsed, tokenKey(token))
+	_, err := c.records.GetRecord(c.inner(ctx), kindUsed, keyring.TokenKey(token))
 	return err == nil, unlessNotFound(err)
 }
 
