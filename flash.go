@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -68,14 +67,11 @@ func (s *state) flashes() []Flash {
 	}
 	s.flashRead = true
 	cookie, _ := s.sent(s.core.cookies.flash)
-	content, ok := s.core.secrets.Open(purposeFlash, cookie)
+	content, _, ok := s.core.secrets.Open(purposeFlash, cookie, s.core.cfg.Now())
 	if !ok {
 		return nil
 	}
 	r := wire.NewReader(string(content))
-	if until := time.UnixMilli(r.Varint()); !s.core.cfg.Now().Before(until) {
-		return nil
-	}
 	for r.OK() && r.Rest() != "" {
 		s.flash = append(s.flash, Flash{r.Text(), r.Text()})
 	}
@@ -87,8 +83,7 @@ func (s *state) sealFlashes() string {
 	if len(s.flash) == 0 {
 		return ""
 	}
-	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(flashLifetime).UnixMilli())
-	return s.core.secrets.Seal(purposeFlash, appendFlashes(until, s.flash))
+	return s.core.secrets.Seal(purposeFlash, appendFlashes(nil, s.flash), s.core.cfg.Now().Add(flashLifetime))
 }
 
 func appendFlashes(b []byte, flashes []Flash) []byte {

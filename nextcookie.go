@@ -2,11 +2,8 @@ package auth
 
 import (
 	"context"
-	"encoding/binary"
 	"net/http"
 	"time"
-
-	"github.com/go-login/auth/internal/wire"
 )
 
 // TakeNext is Manager.TakeNext.
@@ -25,11 +22,8 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	if byPerson(s.request) {
 		s.deleteCookie(c.cookies.next)
 	}
-	if sealed, ok := c.secrets.Open(purposeNext, cookie); ok && next.IsZero() {
-		until := wire.NewReader(string(sealed))
-		if expires := time.UnixMilli(until.Varint()); c.cfg.Now().Before(expires) {
-			next = ParseNext(until.Rest())
-		}
+	if target, _, ok := c.secrets.Open(purposeNext, cookie, c.cfg.Now()); ok && next.IsZero() {
+		next = ParseNext(string(target))
 	}
 	return next
 }
@@ -53,6 +47,5 @@ func (c *Core) keepNext(ctx context.Context, next Next) {
 
 // sealNext returns the cookie's value. The caller holds op.
 func (s *state) sealNext() string {
-	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(nextLifetime).UnixMilli())
-	return s.core.secrets.Seal(purposeNext, append(until, s.next.target...))
+	return s.core.secrets.Seal(purposeNext, []byte(s.next.target), s.core.cfg.Now().Add(nextLifetime))
 }

@@ -15,10 +15,9 @@ const (
 	purposeNonce  = "form nonce"
 	purposeFields = "form fields" // signs the fields of a form
 
-	nonceVersion = 1
-	nonceHeader  = 1 + 8 + 3*markLength
-	nonceFor     = 10 * time.Minute
-	maxNonce     = 1024 // of text
+	nonceHeader = 3 * markLength
+	nonceFor    = 10 * time.Minute
+	maxNonce    = 1024 // of text
 
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
 	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
@@ -29,8 +28,8 @@ const (
 // the browser has a cookie of a session or is known by an earlier login. The page
 // must not be cached: every form that is shown needs a nonce of its own.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
-	data := binary.BigEndian.AppendUint64([]byte{nonceVersion}, uint64(c.cfg.Now().Add(nonceFor).UnixMilli()))
-	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
+	until := c.cfg.Now().Add(nonceFor)
+	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(nil), form...), until)
 }
 
 // FormOnce runs do for a submission of a form, but not for its repetition: if do
@@ -193,13 +192,12 @@ func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, go
 	if nonce == "" || len(nonce) > maxNonce {
 		return shown, expires, false
 	}
-	data, ok := c.secrets.Open(purposeNonce, nonce)
-	if !ok || len(data) < nonceHeader || data[0] != nonceVersion || string(data[nonceHeader:]) != form {
+	data, expires, ok := c.secrets.Open(purposeNonce, nonce, c.cfg.Now())
+	if !ok || len(data) < nonceHeader || string(data[nonceHeader:]) != form {
 		return shown, expires, false
 	}
-	expires = time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
-	shown.read(string(data[9:]))
-	return shown, expires, c.cfg.Now().Before(expires)
+	shown.read(string(data))
+	return shown, expires, true
 }
 
 // marks name a browser by what it has of ours: its login, its visitor's session,
@@ -242,8 +240,8 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	}
 	browser, _, _ := s.browser()
 	if set, ok := s.cookie[c.cookies.browser]; ok {
-		if data, ok := c.secrets.Open(purposeBrowser, set.value); ok {
-			browser = data[9 : 9+browserID]
+		if data, _, ok := c.secrets.Open(purposeBrowser, set.value, c.cfg.Now()); ok {
+			browser = data[:browserID]
 		}
 	}
 	if browser != nil {

@@ -86,8 +86,6 @@ const kindUsed = "used"
 // goes back and sends the form again. Such a form carries a nonce, which is sealed
 // and has in it
 //
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
 //	marks    48 bytes: which browser the form was shown in
 //	form     the rest: its name
 //

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -15,8 +14,6 @@ import (
 // A mailed token is sealed (see internal/keyring), under a purpose of its own, and has in
 // it
 //
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
 //	binding  32 bytes
 //	ID       text (see internal/wire): the account's
 //	address  the rest: one that the account is to get
@@ -24,8 +21,7 @@ import (
 // Nothing is stored. It works once because what it is bound to changes when it
 // is used: the account's Stamp, by compare-and-set.
 const (
-	tokenVersion   = 2
-	tokenHeader    = 1 + 8 + sha256.Size
+	tokenHeader    = sha256.Size
 	maxTokenID     = 1024
 	maxMailedToken = 2048 // of text
 )
@@ -44,11 +40,9 @@ type mailedToken struct {
 // sealToken makes a token for the account as it is now.
 func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, address string) string {
 	data := make([]byte, 0, tokenHeader+2+len(a.ID)+len(address))
-	data = append(data, tokenVersion)
-	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(lifetime).UnixMilli()))
 	data = append(data, tokenBinding(a)...)
 	data = wire.AppendText(data, a.ID)
-	return c.secrets.Seal(purpose, append(data, address...))
+	return c.secrets.Seal(purpose, append(data, address...), c.cfg.Now().Add(lifetime))
 }
 
 // tokenBinding is what must not have changed when the token is used: the Stamp,
@@ -76,14 +70,13 @@ func (c *Core) openToken(purpose, token string) (mailedToken, error) {
 	if len(token) > maxMailedToken {
 		return mailedToken{}, ErrInvalidToken
 	}
-	data, ok := c.secrets.Open(purpose, token)
-	if !ok || len(data) <= tokenHeader || data[0] != tokenVersion {
+	data, expires, ok := c.secrets.Open(purpose, token, c.cfg.Now())
+	if !ok || len(data) <= tokenHeader {
 		return mailedToken{}, ErrInvalidToken
 	}
-	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
 	r := wire.NewReader(string(data[tokenHeader:]))
-	t := mailedToken{purpose: purpose, binding: data[9:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
-	if !r.OK() || t.userID == "" || !c.cfg.Now().Before(expires) {
+	t := mailedToken{purpose: purpose, binding: data[:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
+	if !r.OK() || t.userID == "" {
 		return mailedToken{}, ErrInvalidToken
 	}
 	return t, nil

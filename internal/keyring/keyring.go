@@ -16,11 +16,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// A Keyring seals some texts, and signs others. Sealed texts are AES-256-GCM, signatures are
-// HMAC-SHA-256. The keys are derived from secrets by HKDF-SHA-256, one for each
-// secret, purpose and name.
+// A Keyring seals some texts, and signs others. Sealed texts are AES-256-GCM,
+// signatures are HMAC-SHA-256. The keys are derived from secrets by HKDF-SHA-256, one
+// for each secret, purpose and name. Several goroutines may use a Keyring at once.
 //
 // A purpose separates the keys of one use from those of another: what was sealed for
 // one purpose cannot be opened for another. It is a constant without an @, and is
@@ -42,8 +43,8 @@ type purposeKey struct {
 // minSecret is the least length of a secret, in bytes.
 const minSecret = 32
 
-// Texts that are known from tutorials, in which people leave them.
-// They are compared without spaces, dashes and underscores.
+// wellKnownSecrets are secrets copied from tutorials. They are compared without
+// spaces, dashes and underscores.
 var wellKnownSecrets = []string{
 	"yoursecret", "secretkey", "changeme", "changethis", "youwillneverguess", "djangoinsecure", "mysecret",
 	"supersecret", "keyboardcat", "replaceme", "0123456789abcdef0123456789abcdef", "hardtoguess", "devsecret",
@@ -148,22 +149,52 @@ func CheckSecret(secret []byte) error {
 	return nil
 }
 
-// Seal encrypts and signs data. The text fits into URLs and cookies.
-func (k *Keyring) Seal(purpose string, data []byte) string {
-	sealed := k.of(purpose)[0].seal.Seal(nil, nil, data, []byte(purpose)) //nolint:gosec // it makes its own nonce
+// A sealed text has in it
+//
+//	version  1 byte
+//	until    8 bytes, Unix milliseconds, big endian
+//	data     the rest
+//
+// Earlier versions sealed mailed tokens as version 2, in the same layout.
+const (
+	sealVersion   = 1
+	mailedVersion = 2
+	sealHeader    = 1 + 8
+)
+
+// Seal encrypts and signs data, which Open returns before the time until. The text
+// fits into URLs and cookies.
+func (k *Keyring) Seal(purpose string, data []byte, until time.Time) string {
+	b := make([]byte, 0, sealHeader+len(data))
+	b = binary.BigEndian.AppendUint64(append(b, sealVersion), uint64(until.UnixMilli()))
+	sealed := k.of(purpose)[0].seal.Seal(nil, nil, append(b, data...), []byte(purpose)) //nolint:gosec // it makes its own nonce
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // Open returns the data of a text that Seal has made for the same purpose, under any
-// of the secrets.
-func (k *Keyring) Open(purpose, text string) ([]byte, bool) {
+// of the secrets, and until when the text can be opened. To the millisecond, now must
+// be before that. ok is false for every other text.
+func (k *Keyring) Open(purpose, text string, now time.Time) (data []byte, until time.Time, ok bool) {
+	b, ok := k.decrypt(purpose, text)
+	if !ok || len(b) < sealHeader || b[0] != sealVersion && b[0] != mailedVersion {
+		return nil, time.Time{}, false
+	}
+	until = time.UnixMilli(int64(binary.BigEndian.Uint64(b[1:])))
+	if !now.Before(until) {
+		return nil, time.Time{}, false
+	}
+	return b[sealHeader:], until, true
+}
+
+// decrypt returns what Seal has encrypted, under any of the secrets.
+func (k *Keyring) decrypt(purpose, text string) ([]byte, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, false
 	}
 	for _, key := range k.of(purpose) {
-		if data, err := key.seal.Open(nil, nil, sealed, []byte(purpose)); err == nil {
-			return data, true
+		if b, err := key.seal.Open(nil, nil, sealed, []byte(purpose)); err == nil {
+			return b, true
 		}
 	}
 	return nil, false
