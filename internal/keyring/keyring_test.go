@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -201,4 +202,21 @@ func TestTokens(t *testing.T) {
 			t.Errorf("version %d", v)
 		}
 	}
+}
+
+// A purpose is used by many at once from the beginning. Under the race detector this
+// finds keys that are derived without a lock.
+func TestKeysAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKeyring(t, goldenSecret)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			purpose := string(rune('a' + i%4))
+			if data, _, ok := k.Open(purpose, k.Seal(purpose, []byte(purpose), goldenNow.Add(time.Hour)), goldenNow); !ok || string(data) != purpose {
+				t.Errorf("%s: %q, %v", purpose, data, ok)
+			}
+		})
+	}
+	wg.Wait()
 }
