@@ -58,6 +58,7 @@ func TestOwns(t *testing.T) {
 		"http://localhost:8080": {true, true}, "http://127.0.0.1:8080": {true, true}, "http://[::1]:8080": {true, true},
 		"https://admin.example": {false, true},
 		"http://localhost":      {false, false}, "https://localhost:8080": {false, false}, "https://evil.example": {false, false}, "null": {false, false},
+		"http://internal": {false, false}, "https://internal": {false, false}, // the request's own Host proves nothing
 	} {
 		r := &http.Request{Method: http.MethodPost, Host: "internal", Header: http.Header{"Origin": {origin}}}
 		if check.Owns(origin) != want.own || check.Allows(r, &url.URL{Path: "/"}) != want.trusted {
