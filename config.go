@@ -17,6 +17,10 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/origin"
 	"github.com/go-login/auth/internal/turns"
 )
 
@@ -35,8 +39,8 @@ type Core struct {
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
-	origins  originCheck
-	secrets  *keyring
+	origins  origin.Check
+	secrets  *keyring.Keyring
 	hasher   hasher
 	watches  watches
 	turns    turns.ByKey
@@ -422,7 +426,7 @@ func (cfg *Config) setDefaults() error {
 	if err := cfg.setURLs(); err != nil {
 		return err
 	}
-	proxies, err := proxyPrefixes(cfg.TrustedProxies)
+	proxies, err := clientip.NewProxies(cfg.TrustedProxies)
 	if err != nil {
 		return err
 	}

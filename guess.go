@@ -86,11 +86,15 @@ func (c *Core) canReset(user User) bool {
 	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
+// purposeLogin signs what was typed as a login and is no account's, for the key of
+// its counter.
+const purposeLogin = "login"
+
 // attemptsKey is what attempts are counted under. A new password begins a new
 // count, and so does a better hash of the same one, which it gets once.
 func (c *Core) attemptsKey(ctx context.Context, user User, login string) string {
 	if user == nil {
-		return counterKey("login", string(c.secrets.sign(purposeLogin, []byte(login))))
+		return counterKey("login", string(c.secrets.Sign(purposeLogin, []byte(login))))
 	}
 	a := user.AuthAccount()
 	if browser := c.knownBrowser(ctx, user); browser != "" {

@@ -110,7 +110,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 // sawLogin tells, once, if the first logins all came from one address that is
 // nobody's on the internet, where https is for. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
-	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client()) {
+	if s != nil && c.baseURL.Scheme == "https" && c.proxies.Suspects(s.client()) {
 		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/passhash"
 )
 
@@ -28,7 +29,7 @@ func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 		if !passhash.IsPepperID(p.ID) {
 			return fmt.Errorf("auth: Peppers[%d] has the ID %q, and needs 1 to 16 letters, digits, '-', '_' and '.'", i, p.ID)
 		}
-		if err := checkSecret(p.Key); err != nil {
+		if err := keyring.CheckSecret(p.Key); err != nil {
 			return fmt.Errorf("auth: Peppers[%d] %w", i, err)
 		}
 		for j, other := range peppers[:i] {

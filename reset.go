@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // SendReset mails a reset token to the account with this address, if there is
@@ -96,6 +98,8 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	return c.sealReset(a), nil
 }
 
+const purposeReset = "reset"
+
 func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
 }
@@ -145,7 +149,7 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	}
 	ctx, cancel := detach(ctx) // who hangs up now must not keep the owner from being told
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	// What else may change an account meanwhile is tried against again, as long
 	// as the token still fits it; a second reset no longer does.
 	user, err = c.updateAccount(ctx, t.userID, func(a *Account) error {
