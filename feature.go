@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	keyrings "github.com/go-login/auth/internal/keyring" // until the root has no type of this name
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A Feature is a package's own share of a Core, under a name of its own: records, sealed
@@ -25,11 +25,10 @@ import (
 //
 // A Feature is safe for use by many goroutines.
 type Feature struct {
-	core    *Core
-	name    string
-	secrets *keyrings.Keyring
-	kind    string // of its records
-	prefix  string // of their keys
+	core   *Core
+	name   string
+	kind   string // of its records
+	prefix string // of their keys
 }
 
 // Limits of what a feature stores. With the name, a key is within the 200 bytes that
@@ -56,13 +55,11 @@ func (c *Core) Feature(name string) (*Feature, error) {
 	if !c.features.claim(name) {
 		return nil, fmt.Errorf("auth: Feature %q is claimed already: each name is given out once for a Core", name)
 	}
-	return &Feature{c, name, c.features.secrets, kindFeature, name + "/"}, nil
+	return &Feature{c, name, kindFeature, name + "/"}, nil
 }
 
 // features are the names of features that were claimed.
 type features struct {
-	secrets *keyrings.Keyring
-
 	mu     sync.Mutex
 	claims map[string]bool
 }
@@ -93,7 +90,7 @@ const (
 // ownKinds are the kinds of records that the library itself stores.
 func ownKinds() []string {
 	return []string{
-		kindSession, kindVisitor, kindRotated, kindRemember, kindRememberEnded, kindAPIToken, kindAttempts,
+		kindSession, kindVisitor, kindRotated, kindPending, kindRemember, kindRememberEnded, kindAPIToken, kindAttempts,
 		kindRate, kindUsed, kindForm, kindUndo, kindReserved, kindFeature, kindFeatureAttempts,
 	}
 }
@@ -111,7 +108,7 @@ func (f *Feature) Insert(ctx context.Context, r Record) error {
 	if !f.canKeep(r.Key) {
 		return ErrInvalidRecord
 	}
-	r.Kind, r.Key, r.Version = f.kind, f.prefix+r.Key, keyrings.RandomVersion()
+	r.Kind, r.Key, r.Version = f.kind, f.prefix+r.Key, keyring.RandomVersion()
 	if err := f.core.records.InsertRecord(ctx, r); err != nil || r.UserID == "" {
 		return err
 	}
@@ -228,14 +225,14 @@ func (f *Feature) shown(r Record) Record {
 // returns the data before the time until. Whoever has the text can send it any number of
 // times: for what works once, store a record, and Take it.
 func (f *Feature) Seal(data []byte, until time.Time) string {
-	return f.secrets.Seal("feature "+f.name, data, until)
+	return f.core.secrets.Seal("feature "+f.name, data, until)
 }
 
 // Open returns what Seal was given. It returns false if the text has expired, was
 // changed, or was sealed by another feature or under a secret that is not in
 // Config.Secrets any more.
 func (f *Feature) Open(text string) (data []byte, ok bool) {
-	data, _, ok = f.secrets.Open("feature "+f.name, text, f.Now())
+	data, _, ok = f.core.secrets.Open("feature "+f.name, text, f.Now())
 	return data, ok
 }
 

@@ -73,7 +73,7 @@ func TestFeatureNames(t *testing.T) {
 		claim(t, featureCore(t, store, clock, nil), name) // another process
 	}
 	for _, name := range []string{"", strings.Repeat("a", 33), "a/b", "a b", "a_b", "ä", "a~b", "@a", "a\x00",
-		"session", "visitor", "rotated", "remember", "remember-ended", "api-token", "attempts", "rate", "used", "form",
+		"session", "visitor", "rotated", "pending", "remember", "remember-ended", "api-token", "attempts", "rate", "used", "form",
 		"email-undo", "reserved", "feature", "feature-attempts"} {
 		if f, err := c.Feature(name); err == nil || f != nil {
 			t.Errorf("%q is a name", name)

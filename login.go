@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A LoginOption changes what LoginUser does.
@@ -20,7 +22,7 @@ type loginOptions struct {
 // By says how the user was authenticated, if it was not by Authenticate or
 // CheckPassword: "oauth:google", say. It becomes one of [Login].Methods, with the
 // time, and the Method of the events. A method has 1 to 64 letters, digits, colons, dots,
-// hyphens and underscores; "remember" and "api-token" are the library's own. LoginUser
+// hyphens and underscores; "remember" and "token" are the library's own. LoginUser
 // returns an error for others. Several are given by several options.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
@@ -113,6 +115,9 @@ func (s *state) enter(a *attempt) error {
 	if err == nil {
 		stranger, err = s.login(a)
 	}
+	if errors.Is(err, ErrFactorRequired) && a.device == nil {
+		return s.wait(a, "")
+	}
 	if err != nil {
 		if !errors.Is(err, ErrConflict) { // after which the caller begins again
 			s.note(Event{Kind: EventLoginRefused, UserID: id, Method: method, Err: err})
@@ -144,7 +149,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	a, now := in.user.AuthAccount(), s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
+		userID: a.ID, loginID: keyring.NewToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}
