@@ -95,7 +95,7 @@ const (
 )
 
 // setDefaults fills in what is not set, and finds what cannot be.
-func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
+func (cfg *Config) setDefaults(core *auth.Core) error {
 	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
 	if cfg.Home == "" {
 		cfg.Home = "/"
@@ -112,12 +112,6 @@ func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
 	switch {
 	case cfg.Prefix != "" && (auth.ParseNext(cfg.Prefix).IsZero() || path.Clean(cfg.Prefix) != cfg.Prefix || strings.ContainsAny(cfg.Prefix, "?#%{}")):
 		return fmt.Errorf("pages: Prefix %q is not a plain path", cfg.Prefix)
-	case !leadsTo(core.LoginURL(), cfg.Prefix+"/login"):
-		return fmt.Errorf("pages: the login page is %s/login, but LoginURL of auth.Config is %s", cfg.Prefix, core.LoginURL())
-	case !leadsTo(core.RefreshURL(), cfg.Prefix+"/refresh"):
-		return fmt.Errorf("pages: the refresh page is %s/refresh, but RefreshURL of auth.Config is %s", cfg.Prefix, core.RefreshURL())
-	case mails && !leadsTo(core.VerifyURL(), cfg.Prefix+"/verify-email"):
-		return fmt.Errorf("pages: the page for verifying is %s/verify-email, but VerifyURL of auth.Config is %s", cfg.Prefix, core.VerifyURL())
 	case auth.ParseNext(cfg.Home).IsZero():
 		return fmt.Errorf("pages: Home %q is not a path of this site", cfg.Home)
 	case cfg.MinUsername < 1 || cfg.MaxUsername > 64 || cfg.MinUsername > cfg.MaxUsername:

@@ -11,37 +11,36 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/go-login/auth"
 )
 
 // maxBody is the most that a form may be, in bytes.
 const maxBody = 64 << 10
 
-// withForm reads a form from the request's body, never from its query, into
-// PostForm. What is no form is refused: its fields would be read as empty.
-func (p *Pages) withForm(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, bare := *r, *r.URL
-		bare.RawQuery = "" // ParseForm would read it too, and may not be able to
-		body.URL = &bare
-		if r.Body != nil {
-			body.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
-		err := readForm(&body)
-		r.PostForm, r.Form = body.PostForm, body.PostForm
-		switch tooLarge := (*http.MaxBytesError)(nil); {
-		case errors.Is(err, errNotForm):
-			w.Header().Set("Accept-Post", formType+", "+multipartType)
-			p.fail(w, r, http.StatusUnsupportedMediaType)
-		case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
-			p.fail(w, r, http.StatusRequestEntityTooLarge)
-		case err != nil:
-			p.fail(w, r, http.StatusBadRequest)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+// readForm reads a form from the request's body, never from its query, into PostForm.
+// It refuses every other body, because its fields would be read as empty.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	body, bare := *r, *r.URL
+	bare.RawQuery = "" // ParseForm would read it, too, and may not be able to
+	body.URL = &bare
+	if r.Body != nil {
+		body.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	err := parseForm(&body)
+	r.PostForm, r.Form = body.PostForm, body.PostForm
+	return err
+}
+
+// badForm answers a request whose form readForm refuses.
+func (p *Pages) badForm(err error) answer {
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case errors.Is(err, errNotForm):
+		a := p.fail(http.StatusUnsupportedMediaType)
+		a.header.Set("Accept-Post", formType+", "+multipartType)
+		return a
+	case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
+		return p.fail(http.StatusRequestEntityTooLarge)
+	}
+	return p.fail(http.StatusBadRequest)
 }
 
 // The types of forms, of which browsers send the first.
@@ -53,9 +52,9 @@ const (
 // errNotForm says that a request's body is not a form, or has files in it.
 var errNotForm = errors.New("pages: not a form")
 
-// readForm reads a request's form into its PostForm. The body is limited already,
+// parseForm reads a request's form into its PostForm. The body is limited already,
 // so that nothing is too large for the memory and no temporary file is made.
-func readForm(r *http.Request) error {
+func parseForm(r *http.Request) error {
 	if r.ContentLength == 0 { // then it does not matter what it is
 		r.PostForm = url.Values{}
 		return nil
@@ -101,7 +100,6 @@ type Form struct {
 	Error  string // what is wrong with the form as a whole
 
 	values url.Values // nil if it is shown for the first time
-	once   string     // the form's name for Core.FormNonce, or empty
 }
 
 // formErrorID is the id of the element with a Form's Error. No Field has it.
@@ -222,12 +220,4 @@ func (f *Form) focus() {
 	for i := range f.Fields {
 		f.Fields[i].Focus = i == first
 	}
-}
-
-// nextOf returns the next of a request whose form has been read.
-func nextOf(r *http.Request) auth.Next {
-	if r.PostForm.Has("next") {
-		return auth.ParseNext(r.PostForm.Get("next"))
-	}
-	return auth.ParseNext(r.URL.Query().Get("next"))
 }

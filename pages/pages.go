@@ -123,82 +123,69 @@ import (
 
 // Pages is the handler that New makes.
 type Pages struct {
-	core      *auth.Core
-	cfg       Config
+	core  *auth.Core
+	cfg   Config
+	mails bool // auth.Config has a Mailer
+
+	table     []*page
+	named     map[string]*page // the pages that have a template, by name
+	routes    map[string]route // by path below the prefix
 	texts     Texts
 	urls      URLs
-	mails     bool // auth.Config has a Mailer
-	templates map[string]*template.Template
+	templates map[string]*template.Template // by the page's name
 	style     stylesheet
-	routes    map[string]route // by path below the prefix
 }
 
-type route struct{ get, post http.Handler }
-
-// New makes the pages of a manager. It returns an error for a Config that
-// contradicts itself or the manager's, and for templates that cannot be read or
-// executed; it executes each of them.
+// New makes the pages of a manager. It returns an error if the Config contradicts
+// itself or the manager's, and if a template cannot be read or executed. It executes
+// each template.
 func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
-	p := &Pages{core: manager.Core(), cfg: cfg}
-	// Neither call does anything but say what is missing.
+	p := &Pages{core: manager.Core(), cfg: cfg, texts: cfg.Texts}
+	// Both calls only report what is missing.
 	if _, err := p.core.CheckResetToken(context.Background(), ""); errors.Is(err, auth.ErrNoUserStore) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	p.mails = !errors.Is(p.core.SendReset(context.Background(), "", "/"), auth.ErrNoMailer)
-	if err := p.cfg.setDefaults(p.core, p.mails); err != nil {
+	if err := p.cfg.setDefaults(p.core); err != nil {
 		return nil, err
 	}
-	var err error
-	if p.texts, err = cfg.Texts.or(defaultTexts(p.core, p.mails)); err != nil {
+	p.table = p.allPages()
+	if err := p.setTexts(); err != nil {
 		return nil, err
 	}
-	p.setRoutes()
+	if err := p.setRoutes(); err != nil {
+		return nil, err
+	}
 	if err := p.loadTemplates(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// setRoutes is the list of pages.
-func (p *Pages) setRoutes() {
-	p.urls = URLs{
-		Home:       p.cfg.Home,
-		Stylesheet: p.cfg.Prefix + "/auth.css",
-		Register:   p.cfg.Prefix + "/register",
-		Login:      p.cfg.Prefix + "/login",
-		Logout:     p.cfg.Prefix + "/logout",
-		Account:    p.cfg.Prefix + "/account",
-		Password:   p.cfg.Prefix + "/account/password",
-		Sessions:   p.cfg.Prefix + "/account/sessions",
-		Refresh:    p.cfg.Prefix + "/refresh",
-		Close:      p.cfg.Prefix + "/account/close",
+// setRoutes derives the routes and the URLs from the table.
+func (p *Pages) setRoutes() error {
+	p.named, p.routes = map[string]*page{}, map[string]route{}
+	p.urls.Home = p.cfg.Home
+	for _, page := range p.table {
+		if page.name != "" {
+			p.named[page.name] = page
+		}
+		if page.path == "" || page.mails && !p.mails {
+			continue
+		}
+		*page.url = p.cfg.Prefix + page.path
+		if s := page.setting; s != nil && !leadsTo(s.url, *page.url) {
+			return fmt.Errorf("pages: %s is %s, but %s of auth.Config is %s", s.page, *page.url, s.name, s.url)
+		}
+		route := p.routes[page.path]
+		if page.link != nil {
+			route.linked = page
+		} else {
+			route.page = page
+		}
+		p.routes[page.path] = route
 	}
-	visitor, user := p.visitorsOnly, func(h http.HandlerFunc) http.Handler { return p.core.RequireLogin(h) }
-	p.routes = map[string]route{
-		"/register":         {visitor(p.showRegister), visitor(p.register)},
-		"/login":            {visitor(p.showLogin), visitor(p.login)},
-		"/logout":           {nil, http.HandlerFunc(p.logout)},
-		"/account":          {user(p.showAccount), nil},
-		"/account/password": {user(p.showPassword), p.own("password", p.showPassword, user(p.password))},
-		"/account/sessions": {user(p.showSessions), p.own("sessions", p.showSessions, p.fresh(p.endSessions))},
-		"/account/close":    {p.fresh(p.showClose), p.own("close", p.showClose, p.fresh(p.close))},
-		"/refresh":          {http.HandlerFunc(p.showRefresh), p.own("refresh", p.showRefresh, http.HandlerFunc(p.refresh))},
-		"/auth.css":         {http.HandlerFunc(p.serveStyle), nil},
-	}
-	if p.mails {
-		p.urls.Forgot, p.urls.Reset = p.cfg.Prefix+"/forgot-password", p.cfg.Prefix+"/reset-password"
-		p.urls.Verify, p.urls.Email, p.urls.Undo = p.cfg.Prefix+"/verify-email", p.cfg.Prefix+"/account/email", p.cfg.Prefix+"/undo-email"
-		p.routes["/forgot-password"] = route{p.anybody(p.showForgot), p.anybody(p.forgot)}
-		p.routes["/reset-password"] = p.linked(p.resetLink(), p.anybody(p.showReset), p.anybody(p.reset))
-		p.routes["/verify-email"] = p.linked(p.verifyLink(), http.HandlerFunc(p.showVerify), http.HandlerFunc(p.verify))
-		p.routes["/account/email"] = p.linked(p.emailLink(), user(p.showEmail), http.HandlerFunc(p.email))
-		p.routes["/undo-email"] = p.linked(p.undoLink(), http.HandlerFunc(p.showUndo), http.HandlerFunc(p.undo))
-	}
-}
-
-// fresh is a guard for what must not be done by who has only found the browser.
-func (p *Pages) fresh(h http.HandlerFunc) http.Handler {
-	return p.core.RequireFresh(p.cfg.FreshFor)(h)
+	return nil
 }
 
 // Paths returns the paths of the pages, for a mux where other pages have the
@@ -213,39 +200,98 @@ func (p *Pages) Paths() []string {
 
 // ServeHTTP serves the pages.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
 	secure(w.Header(), p.hasToken(r))
-	route, ok := p.routes[name]
-	switch {
-	case !below || !ok:
-		p.fail(w, r, http.StatusNotFound)
-	case route.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		route.get.ServeHTTP(w, r)
-	case route.post != nil && r.Method == http.MethodPost:
-		p.withForm(route.post).ServeHTTP(w, r)
-	default:
-		w.Header().Set("Allow", route.allow())
-		p.fail(w, r, http.StatusMethodNotAllowed)
-	}
+	p.write(w, r, p.answer(w, r))
 }
 
-func (r route) allow() string {
+// answer finds the page, reads the form, and has the page answer. It uses w only to
+// limit the request's body.
+func (p *Pages) answer(w http.ResponseWriter, r *http.Request) answer {
+	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
+	route, ok := p.routes[name]
+	if !below || !ok {
+		return p.fail(http.StatusNotFound)
+	}
+	gets, posts := route.methods()
 	switch {
-	case r.post == nil:
+	case gets && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		return p.get(route, &request{Request: r})
+	case posts && r.Method == http.MethodPost:
+		if err := readForm(w, r); err != nil {
+			return p.badForm(err)
+		}
+		return p.post(route, &request{Request: r, typed: r.PostForm})
+	}
+	a := p.fail(http.StatusMethodNotAllowed)
+	a.header.Set("Allow", allow(gets, posts))
+	return a
+}
+
+func (p *Pages) get(route route, q *request) answer {
+	q.page = route.page
+	if route.linked != nil {
+		if p.hasToken(q.Request) {
+			return p.openLink(route.linked, q)
+		}
+		q.token = p.tokenOf(q.Request, route.linked.link)
+		if route.page == nil || q.token != "" && !q.URL.Query().Has("new") {
+			q.page = route.linked
+		}
+	}
+	if a, ok := p.admit(q); !ok {
+		return a
+	}
+	return q.page.get(q)
+}
+
+func (p *Pages) post(route route, q *request) answer {
+	q.page = route.page
+	if route.linked != nil {
+		// Forms are never sent to a URL with a token: if such a form is shown again,
+		// the token is in the address bar.
+		if p.hasToken(q.Request) {
+			return p.tokenFailed(route.linked, q, auth.ErrInvalidToken, false)
+		}
+		q.token = p.tokenOf(q.Request, route.linked.link)
+		if route.page == nil || !q.PostForm.Has("email") { // the form that asks for a link has this field
+			q.page = route.linked
+		}
+	}
+	if q.page.own && p.ofOther(q) {
+		return p.showOther(route, q)
+	}
+	if q.page.link == nil { // else useLink admits the request
+		if a, ok := p.admit(q); !ok {
+			return a
+		}
+	}
+	return q.page.post(q)
+}
+
+// methods returns whether the path answers GET and POST.
+func (t route) methods() (get, post bool) {
+	for _, page := range t.pages() {
+		get, post = get || page.get != nil, post || page.post != nil
+	}
+	return get, post
+}
+
+func allow(get, post bool) string {
+	switch {
+	case !post:
 		return "GET, HEAD"
-	case r.get == nil:
+	case !get:
 		return "POST"
 	}
 	return "GET, HEAD, POST"
 }
 
-// hasToken reports whether the request's URL may have a mailed token in it, also
-// one that a mail program has broken. The answer then has Referrer-Policy
-// no-referrer and no form, which could not be sent.
+// hasToken reports whether the request's URL may contain a mailed token, even one
+// that a mail program has broken. The answer then has Referrer-Policy no-referrer
+// and no form, because browsers would send the form with Origin: null.
 func (p *Pages) hasToken(r *http.Request) bool {
-	name := strings.TrimPrefix(r.URL.Path, p.cfg.Prefix)
-	_, ok := p.routes[name]
-	if ok && !slices.Contains([]string{"/reset-password", "/verify-email", "/account/email", "/undo-email"}, name) {
+	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.cfg.Prefix)]
+	if ok && route.linked == nil {
 		return false
 	}
 	parts := strings.FieldsFunc(r.URL.RawQuery, func(c rune) bool { return c == '&' || c == ';' })
@@ -265,63 +311,4 @@ func secure(h http.Header, hasToken bool) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/html; charset=utf-8")
-}
-
-// visitorsOnly is a guard for the login and the registration. Users who are
-// logged in already go on to where the login would have led, unless their form is
-// for another account.
-func (p *Pages) visitorsOnly(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch user, err := p.core.User(r.Context()); {
-		case errors.Is(err, auth.ErrNotLoggedIn):
-			next(w, r)
-		case err != nil:
-			p.error(w, r, err)
-		case namesAnother(r.PostForm, user):
-			p.showSwitch(w, r)
-		default:
-			p.takeNext(r).Redirect(w, p.cfg.Home)
-		}
-	})
-}
-
-// anybody is a guard for pages that visitors and users have. It answers only if
-// it cannot be told who makes the request.
-func (p *Pages) anybody(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := p.core.User(r.Context()); err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
-			p.error(w, r, err)
-			return
-		}
-		next(w, r)
-	})
-}
-
-// own is a guard for the forms of a page that change the user's account. If
-// another user opened the form than the one who is logged in now, it has show
-// answer for the latter.
-func (p *Pages) own(page string, show http.HandlerFunc, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := p.core.CheckForm(r.Context(), page, r.PostForm.Get("form_user")); errors.Is(err, auth.ErrOtherUser) {
-			show(w, r.WithContext(context.WithValue(r.Context(), otherUser{}, true)))
-			return
-		}
-		next.ServeHTTP(w, r) // which finds out about the other errors itself
-	})
-}
-
-// otherUser is the context's key that tells render that another user opened the
-// form.
-type otherUser struct{}
-
-// flash sends the client to another page, which shows the text, if there is
-// one.
-func (p *Pages) flash(w http.ResponseWriter, r *http.Request, category, text, target string) {
-	if text != "" {
-		if err := p.core.Flash(r.Context(), category, text); err != nil {
-			p.error(w, r, err)
-			return
-		}
-	}
-	auth.Next{}.Redirect(w, target)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"unicode/utf8"
@@ -12,7 +11,30 @@ import (
 	"github.com/go-login/auth"
 )
 
-func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
+func (p *Pages) registerPage() *page {
+	t := &p.texts
+	return &page{
+		name: "register", title: &t.RegisterTitle,
+		texts: []text{
+			must(&t.RegisterTitle, "Register"),
+			must(&t.RegisterButton, "Register"),
+			must(&t.ConfirmPassword, "Confirm Password"),
+			may(&t.Optional, "(optional)"),
+			may(&t.HaveAccount, "Already have an account?"),
+			may(&t.Registered, "Your account has been created! You can now log in."),
+			may(&t.RegisterMailed, "Check your email to finish your registration."),
+			must(&t.UsernameLength, "The username must have {min} to {max} characters."),
+			must(&t.UsernameInvalid, "The username must not have spaces, an @ or special characters."),
+			must(&t.UsernameTaken, "Username already taken. Please choose a different one."),
+			must(&t.NotText, "This has characters that are not text."),
+		},
+		path: "/register", url: &p.urls.Register,
+		who: visitors, once: true,
+		form: p.registerForm, get: p.show, post: p.register,
+	}
+}
+
+func (p *Pages) registerForm(q *request) *Form {
 	t := &p.texts
 	var fields []Field
 	if p.cfg.Username != Absent {
@@ -27,48 +49,40 @@ func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
 			field.Label += " " + t.Optional
 		}
 	}
-	f := newForm(p.urls.Register, t.RegisterButton, values, append(fields,
+	f := newForm(p.urls.Register, t.RegisterButton, q.typed, append(fields,
 		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)...)
-	f.Next, f.once = next.String(), "register"
+	f.Next = q.next().String()
 	return f
 }
 
-func (p *Pages) showRegister(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, "register", p.registerForm(nil, nextOf(r)))
-}
-
-func (p *Pages) register(w http.ResponseWriter, r *http.Request) {
+func (p *Pages) register(q *request) answer {
 	category, text := "info", p.texts.RegisterMailed
 	if !p.core.RequiresVerified() {
 		category, text = "success", p.texts.Registered
 	}
-	p.once(w, r, "register", category, text, p.registerOnce)
+	return p.doOnce(q, category, text, p.registerOnce)
 }
 
-func (p *Pages) registerOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
-	next := nextOf(r)
-	f := p.registerForm(r.PostForm, next)
-	if err := p.checkRegistration(r.Context(), f); err != nil {
-		p.error(w, r, err)
-		return "", false
+func (p *Pages) registerOnce(q *request) (a answer, done bool) {
+	f := p.registerForm(q)
+	if err := p.checkRegistration(q.Context(), f); err != nil {
+		return answer{err: err}, false
 	}
 	if p.cfg.CheckRegistration != nil {
-		f.refuseFields(p.cfg.CheckRegistration(r.Context(), maps.Clone(r.PostForm)))
+		f.refuseFields(p.cfg.CheckRegistration(q.Context(), maps.Clone(q.PostForm)))
 	}
 	if f.valid() {
-		err := p.create(r.Context(), p.registration(f))
+		err := p.create(q.Context(), p.registration(f))
 		if err == nil {
-			return next.AddTo(p.urls.Login), true
+			return answer{to: q.next().AddTo(p.urls.Login)}, true
 		}
-		if p.refuse(f, err); f.valid() { // then it is not the form's fault
-			p.error(w, r, err)
-			return "", false
+		if p.refuse(f, err); f.valid() { // then the error is about no field
+			return answer{err: err}, false
 		}
 	}
-	p.show(w, r, "register", f)
-	return "", false
+	return p.draw(q, f), false
 }
 
 // create makes the account. Where addresses are verified it succeeds whether there
