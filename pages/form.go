@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-login/auth"
 )
 
 // maxBody is the most that a form may be, in bytes.
@@ -168,7 +170,8 @@ func (f *Form) Wrong() []Field {
 
 // get returns what was posted as it is, and text without spaces around it,
 // which keyboards add.
-func (f *Form) get(name string) string  { return f.values.Get(name) }
+func (f *Form) get(name string) string { return f.values.Get(name) }
+
 func (f *Form) text(name string) string { return strings.TrimSpace(f.values.Get(name)) }
 
 // refuse notes what is wrong with a field, unless something is already. What is
@@ -219,5 +222,26 @@ func (f *Form) focus() {
 	first := max(0, slices.IndexFunc(f.Fields, func(field Field) bool { return field.ErrorID != "" }))
 	for i := range f.Fields {
 		f.Fields[i].Focus = i == first
+	}
+}
+
+// refuse notes what an error says about a form's fields, if it does.
+func (p *Pages) refuse(f *Form, err error) {
+	t := &p.texts
+	var password *auth.PasswordError
+	var fields FieldErrors
+	switch {
+	case errors.Is(err, auth.ErrInvalidUsername):
+		f.refuse("username", t.UsernameInvalid)
+	case errors.Is(err, auth.ErrUsernameTaken):
+		f.refuse("username", t.UsernameTaken)
+	case errors.Is(err, auth.ErrInvalidEmail):
+		f.refuse("email", t.EmailInvalid)
+	case errors.Is(err, auth.ErrEmailTaken):
+		f.refuse("email", t.EmailTaken)
+	case errors.As(err, &password):
+		f.refuse("password", t.password(password))
+	case errors.As(err, &fields):
+		f.refuseFields(fields)
 	}
 }

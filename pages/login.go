@@ -1,14 +1,10 @@
 package pages
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/go-login/auth"
-	"github.com/go-login/auth/internal/invisible"
 )
 
 func (p *Pages) loginPage() *page {
@@ -110,42 +106,4 @@ func (p *Pages) showSwitch(q *request) answer {
 	a.page.Status = http.StatusConflict
 	a.page.URLs.Login = q.next().AddTo(p.urls.Login) // which leads users who are logged in on to next
 	return a
-}
-
-// namesAnother reports whether a login or a registration is for another account
-// than the user's. It looks only at the names that were typed and at the user's
-// own, so the answer does not tell who has an account. A form without a name is
-// for no account.
-func namesAnother(form url.Values, user auth.User) bool {
-	for _, field := range []string{"login", "username", "email"} {
-		if name := strings.TrimSpace(form.Get(field)); name != "" && !isNameOf(user, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// isNameOf reports whether a name is the user's username or address. It does not
-// matter which of them people log in with: nobody else can have it.
-func isNameOf(user auth.User, name string) bool {
-	a, own := user.AuthAccount(), ""
-	if own = a.Username; strings.Contains(name, "@") {
-		own = a.Email
-	}
-	key := nameKey(strings.TrimSpace(name))
-	return own != "" && (key == nameKey(own) || key == nameKey(invisible.Strip(own)))
-}
-
-// nameKey is what tells names apart, also those that are older than the rules of
-// UsernameKey and EmailKey.
-func nameKey(name string) string {
-	a := auth.Account{Username: name}
-	if strings.Contains(name, "@") {
-		a = auth.Account{Email: name}
-	}
-	username, email, err := auth.AccountKeys(a)
-	if key := cmp.Or(username, email); err == nil && key != nil {
-		return *key
-	}
-	return strings.ToLower(name)
 }

@@ -268,24 +268,6 @@ func (p *Pages) post(route route, q *request) answer {
 	return q.page.post(q)
 }
 
-// methods returns whether the path answers GET and POST.
-func (t route) methods() (get, post bool) {
-	for _, page := range t.pages() {
-		get, post = get || page.get != nil, post || page.post != nil
-	}
-	return get, post
-}
-
-func allow(get, post bool) string {
-	switch {
-	case !post:
-		return "GET, HEAD"
-	case !get:
-		return "POST"
-	}
-	return "GET, HEAD, POST"
-}
-
 // hasToken reports whether the request's URL may contain a mailed token, even one
 // that a mail program has broken. The answer then has Referrer-Policy no-referrer
 // and no form, because browsers would send the form with Origin: null.

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"errors"
 
 	"github.com/go-login/auth"
@@ -69,6 +70,23 @@ func (p *Pages) checkCurrent(q *request, f *Form) error {
 	}
 	if !right {
 		f.refuse("current_password", p.texts.PasswordWrong)
+	}
+	return nil
+}
+
+// checkPasswords applies the policy to a new password, and compares it with its
+// repetition.
+// An error is a RateLimitError.
+func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
+	if password := f.get("password"); password != "" {
+		err := p.core.CheckNewPassword(ctx, password, a)
+		if errors.Is(err, auth.ErrRateLimited) {
+			return err
+		}
+		p.refuse(f, err)
+	}
+	if f.get("confirm_password") != f.get("password") {
+		f.refuse("confirm_password", p.texts.PasswordMismatch)
 	}
 	return nil
 }

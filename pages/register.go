@@ -2,7 +2,6 @@ package pages
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -117,23 +116,6 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	return p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
 }
 
-// checkPasswords applies the policy to a new password, and compares it with its
-// repetition.
-// An error is a RateLimitError.
-func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
-	if password := f.get("password"); password != "" {
-		err := p.core.CheckNewPassword(ctx, password, a)
-		if errors.Is(err, auth.ErrRateLimited) {
-			return err
-		}
-		p.refuse(f, err)
-	}
-	if f.get("confirm_password") != f.get("password") {
-		f.refuse("confirm_password", p.texts.PasswordMismatch)
-	}
-	return nil
-}
-
 // registration is what the form asks for, once it is in order.
 func (p *Pages) registration(f *Form) auth.Registration {
 	a := auth.Registration{Password: f.get("password"), Form: url.Values{}}
@@ -149,25 +131,4 @@ func (p *Pages) registration(f *Form) auth.Registration {
 		}
 	}
 	return a
-}
-
-// refuse notes what an error says about a form's fields, if it does.
-func (p *Pages) refuse(f *Form, err error) {
-	t := &p.texts
-	var password *auth.PasswordError
-	var fields FieldErrors
-	switch {
-	case errors.Is(err, auth.ErrInvalidUsername):
-		f.refuse("username", t.UsernameInvalid)
-	case errors.Is(err, auth.ErrUsernameTaken):
-		f.refuse("username", t.UsernameTaken)
-	case errors.Is(err, auth.ErrInvalidEmail):
-		f.refuse("email", t.EmailInvalid)
-	case errors.Is(err, auth.ErrEmailTaken):
-		f.refuse("email", t.EmailTaken)
-	case errors.As(err, &password):
-		f.refuse("password", t.password(password))
-	case errors.As(err, &fields):
-		f.refuseFields(fields)
-	}
 }

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,10 +99,4 @@ func (p Page) Named(text string, user auth.User) string { return named(text, use
 
 func named(text string, user auth.User) string {
 	return strings.ReplaceAll(text, "{user}", shown(loginOf(user)))
-}
-
-// loginOf is what a password manager knows a user by.
-func loginOf(user auth.User) string {
-	a := user.AuthAccount()
-	return cmp.Or(a.Username, a.Email)
 }

@@ -85,3 +85,21 @@ func (t route) pages() []*page {
 	}
 	return pages
 }
+
+// methods returns whether the path answers GET and POST.
+func (t route) methods() (get, post bool) {
+	for _, page := range t.pages() {
+		get, post = get || page.get != nil, post || page.post != nil
+	}
+	return get, post
+}
+
+func allow(get, post bool) string {
+	switch {
+	case !post:
+		return "GET, HEAD"
+	case !get:
+		return "POST"
+	}
+	return "GET, HEAD, POST"
+}
