@@ -143,3 +143,21 @@ func TestCloseFails(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseLeavesNothing: no record has a closed account's ID.
+func TestCloseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.user("susan", good)
+	id := s.account("susan").ID
+	s.client().post("/login", "login", "susan", "password", "wrong wrong")
+	if records, err := s.store.ListRecords(t.Context(), "attempts", id); err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	wantRedirect(t, c.post("/account/close", "current_password", good, "confirm", "y"), "/")
+	for _, kind := range []string{"attempts", "rate", "session", "remember", "reserved", "email-undo", "api-token", "rotated"} {
+		if records, err := s.store.ListRecords(t.Context(), kind, id); err != nil || len(records) > 0 {
+			t.Errorf("%s: %d are left, %v", kind, len(records), err)
+		}
+	}
+}

@@ -15,44 +15,6 @@ import (
 	"golang.org/x/net/html"
 )
 
-const (
-	firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
-	iPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
-)
-
-// userWith is a client with this user agent that has logged in. More fields of
-// the form may follow.
-func (s *site) userWith(agent, login string, fields ...string) *client {
-	s.t.Helper()
-	form := url.Values{"login": {login}, "password": {good}}
-	for i := 0; i < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	c := s.client()
-	wantRedirect(s.t, c.do(http.MethodPost, s.path("/login"), form.Encode(), "User-Agent", agent), "/")
-	return c
-}
-
-// mallory is a second user.
-func (s *site) mallory() *User {
-	s.t.Helper()
-	user, err := s.store.CreateUser(s.t.Context(), auth.Account{
-		Username: "mallory", Email: "mallory@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp 2"), Version: 1,
-	}, nil)
-	check(s.t, err)
-	return user
-}
-
-// logins returns susan's.
-func (s *site) logins() []auth.Login {
-	s.t.Helper()
-	user, err := s.store.FindUser(s.t.Context(), "susan")
-	check(s.t, err)
-	logins, err := s.manager.Logins(s.t.Context(), user.ID)
-	check(s.t, err)
-	return logins
-}
-
 // cards returns the list's elements.
 func cards(t *testing.T, r response) []*html.Node {
 	t.Helper()
@@ -237,30 +199,6 @@ func TestSessionsAnonymous(t *testing.T) {
 	}
 	if !user.loggedIn() {
 		t.Error("a login was ended")
-	}
-}
-
-// TestFreshFor: ending logins needs the password, and not too long ago.
-func TestFreshFor(t *testing.T) {
-	t.Parallel()
-	for _, fresh := range []time.Duration{0, time.Minute} {
-		s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.FreshFor = fresh })
-		if fresh == 0 {
-			fresh = 20 * time.Minute
-		}
-		c := s.user("susan", good)
-		end := func() response { return c.from("/account/sessions", "/account/sessions", "others", "1") }
-		s.advance(fresh)
-		wantRedirect(t, end(), "/account/sessions")
-		s.advance(time.Second)
-		for range 2 { // asking does not make it fresh
-			wantRedirect(t, end(), "/refresh?next=%2Faccount%2Fsessions")
-			wantStatus(t, c.get("/account/sessions"), 200)
-		}
-		wantRedirect(t, c.post("/account/sessions", "id", "x"), "/refresh")
-		wantRedirect(t, c.post("/refresh", "password", good), "/")
-		s.advance(fresh)
-		wantRedirect(t, end(), "/account/sessions")
 	}
 }
 
