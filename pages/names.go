@@ -9,10 +9,10 @@ import (
 	"github.com/go-login/auth/internal/invisible"
 )
 
-// namesAnother reports whether a login or a registration is for another account
-// than the user's. It looks only at the names that were typed and at the user's
-// own, so the answer does not tell who has an account. A form without a name is
-// for no account.
+// namesAnother reports whether the form of a login or a registration is for another
+// account than the user's. It compares what was typed only with the user's own names,
+// so the answer does not tell who has an account. A form without a name is for no
+// account.
 func namesAnother(form url.Values, user auth.User) bool {
 	for _, field := range []string{"login", "username", "email"} {
 		if name := strings.TrimSpace(form.Get(field)); name != "" && !isNameOf(user, name) {
@@ -22,8 +22,8 @@ func namesAnother(form url.Values, user auth.User) bool {
 	return false
 }
 
-// isNameOf reports whether a name is the user's username or address. It does not
-// matter which of them people log in with: nobody else can have it.
+// isNameOf reports whether a name is the user's username or address. It does not matter
+// which of the two users log in with: no other account can have either.
 func isNameOf(user auth.User, name string) bool {
 	a, own := user.AuthAccount(), ""
 	if own = a.Username; strings.Contains(name, "@") {
@@ -33,8 +33,9 @@ func isNameOf(user auth.User, name string) bool {
 	return own != "" && (key == nameKey(own) || key == nameKey(invisible.Strip(own)))
 }
 
-// nameKey is what tells names apart, also those that are older than the rules of
-// UsernameKey and EmailKey.
+// nameKey returns a key that is the same for two spellings of one name. Names in the
+// store may be older than the rules of auth.UsernameKey and auth.EmailKey; they have a
+// key, too.
 func nameKey(name string) string {
 	a := auth.Account{Username: name}
 	if strings.Contains(name, "@") {
@@ -47,7 +48,8 @@ func nameKey(name string) string {
 	return strings.ToLower(name)
 }
 
-// loginOf is what a password manager knows a user by.
+// loginOf returns the name that a password manager saves for the user: the username or,
+// if there is none, the address.
 func loginOf(user auth.User) string {
 	a := user.AuthAccount()
 	return cmp.Or(a.Username, a.Email)

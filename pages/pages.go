@@ -1,8 +1,7 @@
-// Package pages has the pages that an application with logins needs, ready
-// made: register, verify the address, log in and out, forgot and reset the
-// password, the account, a change of password or address, the browsers that one is
-// logged in with, the end of the account, and a form that asks for the password
-// once more.
+// Package pages provides the pages that an application with logins needs: register,
+// verify the address, log in and out, forgot and reset the password, the account,
+// change the password or the address, the list of logins, close the account, and
+// confirm the password once more.
 //
 //	p, err := pages.New(manager, pages.Config{Site: "Gophers"})
 //	…
@@ -15,9 +14,8 @@
 //
 //	mux.Handle("/auth/", p)
 //
-// The mux passes the whole path on; there must be no http.StripPrefix. An
-// application that has a page of its own in place of one of these puts it into
-// the mux under a more specific pattern.
+// The handler needs the whole path, so do not use http.StripPrefix. To replace one of
+// the pages by a page of your own, add yours to the mux under a more specific pattern.
 //
 // # Routes
 //
@@ -38,74 +36,88 @@
 //	GET POST /refresh           password, next
 //	GET      /auth.css
 //
-// HEAD is answered as GET is, and shows (that is, removes) no messages. Without
-// a Mailer in auth.Config the pages that mails lead to, and /forgot-password, are
-// not there.
+// HEAD is answered like GET, but keeps the flash messages for the next GET. Without a
+// Mailer in auth.Config, /forgot-password and the pages that mailed links open do not
+// exist.
 //
-// A form that is not in order is shown again, with 422 Unprocessable Content
-// and what was typed, but for passwords; so is a refused login. What succeeds is
-// answered with 303 See Other. Forms are sent as HTML forms are, urlencoded or as
-// multipart/form-data without files; any other body gets 415 Unsupported Media
-// Type. A body of more than 64 KiB gets 413, one that cannot be read 400; an address that has reached one of auth.Config's Limits 429,
-// with Retry-After. What is nobody's fault but ours goes to Manager.Error.
+// The answers to a form are:
 //
-// A user who is logged in already and opens /login or /register goes on to next.
-// If such a user submits one of these forms with the name of another account,
-// nothing is checked or counted: the answer is 409 Conflict and a page that says
-// who is logged in and offers to log out. /forgot-password and /reset-password
-// work for users who are logged in, too, and name the account.
+//   - 303 See Other if it succeeded.
+//   - 422 Unprocessable Content, and the form again with what was typed except for
+//     passwords, if a field is wrong or the login is refused.
+//   - 409 Conflict in the three cases below.
+//   - 415 Unsupported Media Type if the body is neither urlencoded nor
+//     multipart/form-data without files.
+//   - 413 if the body has more than 64 KiB, and 400 if it cannot be read.
+//   - 429 with Retry-After if the client's address has reached one of auth.Config's
+//     Limits.
 //
-// The forms that change an account or confirm a login have a hidden field,
-// form_user, which ties them to the user who opened them. If somebody else has
-// logged in since, in another tab, nothing happens: the answer is 409 Conflict,
-// says so, and has the form of the user who is logged in now. A form without the
-// field is accepted, so that programs can send the fields by hand. A template of
-// your own needs this line in each such form:
+// Errors that are not the client's fault go to Manager.Error.
+//
+// # Users who are logged in already
+//
+// If a user who is logged in opens /login or /register, the answer leads on to next.
+// If the user submits one of these forms with the name of another account, nothing is
+// checked or counted. The answer is 409 Conflict, and a page that says who is logged in
+// and offers to log out. /forgot-password and /reset-password work for users who are
+// logged in, too, and name the account.
+//
+// The forms that change an account or confirm a login have a hidden field, form_user.
+// It ties the form to the user who opened it. Suppose that, in another tab, another user
+// logs in before the form is sent. Then nothing changes: the answer is 409 Conflict,
+// and the page says so and has the form for the user who is logged in now. A form
+// without the field is accepted, so that programs can send the fields by hand. If you
+// write such a form in a template of your own, it needs this line:
 //
 //	<input type="hidden" name="form_user" value="{{.FormUser}}">
 //
-// A mailed link is /reset-password?token=…, or another of these pages: the token
-// moves to a cookie, for an hour (that of a reset for auth.Config's ResetLifetime),
-// and leaves the address bar at once, by a redirect; only the form's POST uses it.
-// The form's field proof says which token it is for. No page with a form has a
-// token in its URL, so every form can be sent with Referrer-Policy same-origin:
-// with no-referrer, browsers would send Origin: null, and those that do not send
-// Sec-Fetch-Site (Safari before 16.4) would get 403. A link that has worked already
-// says so.
+// # Mailed links
 //
-// If the user clicks twice, or goes back and sends a form again within 10 minutes,
-// the forms of /register and /reset-password, and those that verify an address or
-// confirm a new one, show the same page as the first time and do nothing. Their
-// field form_once is for that: see Core.FormOnce of package auth. If another process
-// is still at work on the first one, the answer is 409 Conflict. A client that sends
-// no such field is served as if it sent the form for the first time. A template of
-// your own in place of form.html needs the field, too:
+// A mailed link is /reset-password?token=…, or another of these pages. The token moves
+// to a cookie, and a redirect removes it from the address bar at once. The cookie lasts
+// an hour; that of a reset lasts for auth.Config's ResetLifetime. Only the form's POST
+// uses the token. The form's field proof says which token the form is for. If a link has
+// worked already, the page says so.
+//
+// No page with a form has a token in its URL, so every form can be sent with
+// Referrer-Policy same-origin. With no-referrer, browsers would send Origin: null, and
+// browsers that do not send Sec-Fetch-Site (Safari before 16.4) would get 403.
+//
+// With a token, /verify-email says whose address it would verify. Without one it sends
+// the link again. Manager.RequireVerified sends users there. With a token from the mail
+// to the new address, /account/email asks whether to use that address. Without one it
+// asks for the address. While the browser has a token, the pages without it are at
+// /verify-email?new and /account/email?new. The old address gets a link to /undo-email,
+// which changes the address back, logs this browser out, and leads to /reset-password.
+//
+// # Forms that are sent twice
+//
+// A user may click twice, or go back and send a form again. Within 10 minutes, the forms
+// of /register and /reset-password, and those that verify an address or confirm a new
+// one, then show the same page as the first time and do nothing. Their field form_once
+// is for that: see Core.FormOnce of package auth. If another process is still working on
+// the first one, the answer is 409 Conflict. A form without the field is served as if it
+// were sent for the first time. If you replace the template form.html, yours needs the
+// field, too:
 //
 //	{{with .Form.Once}}<input type="hidden" name="form_once" value="{{.}}">{{end}}
 //
-// /verify-email with a token says whose address it would verify. Without one it has
-// the link sent again, and is where Manager.RequireVerified sends people.
-// /account/email with a token, which went to the new address, asks whether to use
-// that; without one it asks for the address. Both are there without the token as
-// /verify-email?new and /account/email?new, too. The old address gets a link to
-// /undo-email, which changes it back, logs this browser out, and goes on to
-// /reset-password.
+// # Fresh logins
 //
-// /account/sessions lists a user's logins, and ends the one of that id or, if
-// others is not empty, all but the one that asks. That needs a login which is
-// fresh, as do a change of address and /account/close: see Config.FreshFor. The
-// last asks for the password in any case, if there is one. /refresh is where
-// RequireFresh sends who has not shown the password, or not lately. It leads back
-// to where the user was.
+// /account/sessions lists a user's logins. A POST ends the one with this id or, if
+// others is not empty, all except the one that asks. For that, for a change of address
+// and for /account/close, the login must be fresh: see Config.FreshFor. If the account
+// has a password, /account/close asks for it in any case. Manager.RequireFresh sends
+// users to /refresh if they have not shown the password, or not recently. From there
+// they go back to the page they came from.
 //
 // # Security
 //
-// The handler must be inside the manager's LoadAndSave; outside it all but the
-// stylesheet is 500, with a line in the log. The forms have no hidden CSRF
-// token: LoadAndSave refuses what a page of another site makes a browser send.
-// Every answer that the handler gives forbids framing, sniffing, foreign
-// content and scripts, and, except for the stylesheet, storing. There is no
-// JavaScript.
+// The handler must be inside the manager's LoadAndSave. Outside it, every answer except
+// the stylesheet is 500, with a line in the log. The forms have no hidden CSRF token:
+// LoadAndSave refuses unsafe requests that a page of another site has a browser send.
+// Every answer of the handler forbids framing, sniffing, foreign content and scripts,
+// and, except for the stylesheet, storing. There is no JavaScript.
 package pages
 
 import (
@@ -175,7 +187,7 @@ func (p *Pages) setRoutes() error {
 		}
 		*page.url = p.cfg.Prefix + page.path
 		if s := page.setting; s != nil && !leadsTo(s.url, *page.url) {
-			return fmt.Errorf("pages: %s is %s, but %s of auth.Config is %s", s.page, *page.url, s.name, s.url)
+			return fmt.Errorf("pages: %s is %s, but %s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
 		}
 		route := p.routes[page.path]
 		if page.link != nil {

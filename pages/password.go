@@ -75,8 +75,7 @@ func (p *Pages) checkCurrent(q *request, f *Form) error {
 }
 
 // checkPasswords applies the policy to a new password, and compares it with its
-// repetition.
-// An error is a RateLimitError.
+// repetition. If it returns an error, that is an auth.RateLimitError.
 func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
 	if password := f.get("password"); password != "" {
 		err := p.core.CheckNewPassword(ctx, password, a)

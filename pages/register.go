@@ -84,8 +84,8 @@ func (p *Pages) registerOnce(q *request) (a answer, done bool) {
 	return p.draw(q, f), false
 }
 
-// create makes the account. Where addresses are verified it succeeds whether there
-// is an account with this one already or not.
+// create makes the account. If addresses are verified and TellTaken is not set, it also
+// succeeds if an account has this address already.
 func (p *Pages) create(ctx context.Context, a auth.Registration) error {
 	if p.core.RequiresVerified() && !p.cfg.TellTaken {
 		return p.core.RegisterByMail(ctx, a, p.urls.Forgot)
@@ -94,7 +94,8 @@ func (p *Pages) create(ctx context.Context, a auth.Registration) error {
 	return err
 }
 
-// checkRegistration finds what is wrong with a form without asking the store.
+// checkRegistration checks the fields without asking the store. It returns an error only
+// if the client's address has reached a limit.
 func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	t := &p.texts
 	f.require(t.Required)
@@ -116,7 +117,7 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	return p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
 }
 
-// registration is what the form asks for, once it is in order.
+// registration returns what a valid form asks for.
 func (p *Pages) registration(f *Form) auth.Registration {
 	a := auth.Registration{Password: f.get("password"), Form: url.Values{}}
 	if f.Field("username") != nil {
@@ -125,7 +126,7 @@ func (p *Pages) registration(f *Form) auth.Registration {
 	if f.Field("email") != nil {
 		a.Email = f.text("email")
 	}
-	for _, field := range p.cfg.Fields { // and nothing else that was posted
+	for _, field := range p.cfg.Fields { // other fields that were posted are ignored
 		if values, ok := f.values[field.Name]; ok {
 			a.Form[field.Name] = slices.Clone(values)
 		}

@@ -10,37 +10,39 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Page is what templates get.
+// A Page is the data that a template is executed with.
 type Page struct {
-	Name    string // of the template, without .html: "login", "register", … (see Config.Templates)
+	Name    string // name of the template without .html: "login", "register", … (see Config.Templates)
 	Title   string
 	Site    string // Config.Site
 	Texts   Texts
 	URLs    URLs
-	User    auth.User // who is logged in, in the application's own type, or nil
+	User    auth.User // the user who is logged in, in the application's own type; or nil
 	Flashes []auth.Flash
 	Form    *Form        // nil on pages without one
 	Logins  []auth.Login // on the page "sessions"
-	Status  int          // of the answer
+	Status  int          // HTTP status of the answer
 
-	// On the pages "reset", "verify", "confirm" and "undo", which mailed links open:
-	// whose account it is about, and (not on "reset") the address that is to be
-	// verified, or that the account is to get.
+	// Subject and Address are set on the pages "reset", "verify", "confirm" and "undo",
+	// which mailed links open. Subject is the user whose account the link is for. Address
+	// is the address that is to be verified, or that the account is to get; "reset" has
+	// none.
 	Subject auth.User
 	Address string
 
-	// FormUser is the value of the hidden field form_user, which ties the page's
-	// forms to the user who is logged in, or empty. See Core.SealForm of package auth.
-	// The name of the form is that of the page, so a page of your own can check it:
+	// FormUser is the value of the hidden field form_user, which ties the page's forms
+	// to the user who is logged in. It is empty if no user is. See Core.SealForm of
+	// package auth. The name of the form is that of the page, so a page of your own can
+	// check it:
 	// Core.CheckForm(ctx, "account", r.PostFormValue("form_user")).
 	FormUser string
 
 	RequireVerified bool // as in auth.Config
 }
 
-// URLs are where links lead, as paths of this site. On pages that know where to
-// go after the login, Login and Register have it in their query. Forgot,
-// Reset, Verify, Email and Undo are empty if there are no such pages.
+// URLs are the pages' URLs, as paths of this site. On pages that know where the login
+// leads, Login and Register have it in their query. Without a Mailer, Forgot, Reset,
+// Verify, Email and Undo are empty, because these pages do not exist.
 type URLs struct {
 	Home, Stylesheet        string
 	Register, Login, Logout string
@@ -51,7 +53,7 @@ type URLs struct {
 	Close                   string
 }
 
-// newPage fills in what does not depend on the request.
+// newPage returns a Page with everything that does not depend on the request.
 func (p *Pages) newPage(entry *page, f *Form) Page {
 	page := Page{
 		Name: entry.name, Title: *entry.title, Site: p.cfg.Site, Texts: p.texts, URLs: p.urls, Form: f, Status: http.StatusOK,
@@ -73,25 +75,25 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page *Page) {
 		return
 	}
 	if p.hasToken(r) {
-		user = nil // for a user the layout has a form, the one that logs out
+		user = nil // for a user, the layout would have a form: the one that logs out
 	}
-	// Messages are for the page that the user is about to see.
+	// HEAD and error pages leave the messages to the page that the user will see next.
 	if page.User = user; r.Method != http.MethodHead && page.Name != "error" {
 		page.Flashes = append(p.core.Flashes(r.Context()), page.Flashes...)
 	}
 	if user != nil {
 		page.FormUser = p.core.SealForm(r.Context(), page.Name)
 	}
-	if page.Form != nil && p.named[page.Name].once { // now that it is known who is logged in
+	if page.Form != nil && p.named[page.Name].once { // after User, which a nonce depends on
 		page.Form.Once = p.core.FormNonce(r.Context(), page.Name)
 	}
 	var body bytes.Buffer
-	if err := p.templates[page.Name].Execute(&body, page); err != nil {
+	if err := p.templates[page.Name].Execute(&body, *page); err != nil {
 		p.core.Error(w, r, fmt.Errorf("pages: %w", err))
 		return
 	}
 	w.WriteHeader(page.Status)
-	_, _ = body.WriteTo(w) // an error means that the client has gone
+	_, _ = body.WriteTo(w) // an error means that the client has hung up
 }
 
 // Named returns a text with the user's name in place of {user}.

@@ -76,8 +76,8 @@ func (p *Pages) endSessions(q *request) answer {
 	return answer{err: err}
 }
 
-// Browser says what a Login's UserAgent is: a browser on a system, if both are
-// common ones, and else what the client says.
+// Browser names the browser and the system of a Login's UserAgent. If one of the two is
+// not a common one, it returns the UserAgent as it is.
 func (p Page) Browser(userAgent string) string {
 	if browser, system := browserOf(userAgent); browser != "" && system != "" {
 		return strings.NewReplacer("{browser}", browser, "{system}", system).Replace(p.Texts.Browser)
@@ -85,9 +85,9 @@ func (p Page) Browser(userAgent string) string {
 	return cmp.Or(strings.TrimSpace(userAgent), p.Texts.UnknownBrowser)
 }
 
-// browserOf finds the common names in a user agent. The first that it has
-// counts: Edge says that it is Chrome, too, Chrome that it is Safari, and Android
-// that it is Linux.
+// browserOf finds a common browser and a common system in a user agent. The order of the
+// lists matters: Edge also claims to be Chrome, Chrome to be Safari, and Android to be
+// Linux.
 func browserOf(userAgent string) (browser, system string) {
 	find := func(names ...string) string {
 		for i := 0; i < len(names); i += 2 {

@@ -17,7 +17,7 @@ import (
 //go:embed templates
 var embedded embed.FS
 
-// loadTemplates reads the templates, and executes each.
+// loadTemplates reads the stylesheet and the templates, and tries each template.
 func (p *Pages) loadTemplates() error {
 	if err := p.loadStyle(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (p *Pages) loadTemplates() error {
 	return nil
 }
 
-// loadTemplate returns the layout with the content of a page.
+// loadTemplate returns the layout with the page's template as its content.
 func (p *Pages) loadTemplate(layout *template.Template, page string) (*template.Template, error) {
 	name := page + ".html"
 	text, err := p.file(name)
@@ -70,15 +70,17 @@ func (p *Pages) loadTemplate(layout *template.Template, page string) (*template.
 	return t.Lookup("layout.html"), onlyDefines(content)
 }
 
-// onlyDefines returns an error if a file has text that no page shows.
+// onlyDefines returns an error if a template has text outside its definitions. No page
+// would show it.
 func onlyDefines(t *template.Template) error {
 	if t.Tree == nil || parse.IsEmptyTree(t.Tree.Root) {
 		return nil
 	}
-	return fmt.Errorf("pages: %s has text outside {{define}}…{{end}}, where nobody sees it", t.Name())
+	return fmt.Errorf("pages: %s has text outside {{define}}…{{end}}, which no page shows; move it inside", t.Name())
 }
 
-// file returns the application's file of that name, or else the embedded one.
+// file returns the text of the application's file of this name or, if it has none, of the
+// embedded one.
 func (p *Pages) file(name string) (string, error) {
 	if p.cfg.Templates != nil {
 		text, err := fs.ReadFile(p.cfg.Templates, name)
@@ -93,8 +95,8 @@ func (p *Pages) file(name string) (string, error) {
 	return string(text), err
 }
 
-// try executes a template for everybody who may see the page: with all that the page
-// can have, and with nothing.
+// try executes a page's template for a user and for a visitor, if they may see the page:
+// once with everything that the page can have, and once with nothing but the form.
 func (p *Pages) try(entry *page) error {
 	var sample auth.User = &auth.Account{ID: "1", Username: "susan", Email: "susan@example.com"}
 	if p.cfg.SampleUser != nil {
@@ -105,7 +107,7 @@ func (p *Pages) try(entry *page) error {
 			var body strings.Builder
 			err := p.templates[entry.name].Execute(&body, page)
 			if err != nil && p.cfg.SampleUser == nil && page.User != nil {
-				return fmt.Errorf("%w (the User was an auth.Account; Config.SampleUser can be another)", err)
+				return fmt.Errorf("%w (the User was an auth.Account; if the template needs your own type, set Config.SampleUser)", err)
 			} else if err != nil {
 				return err
 			}
@@ -114,7 +116,7 @@ func (p *Pages) try(entry *page) error {
 	return nil
 }
 
-// bare is a page with nothing but its form.
+// bare returns a page with nothing but its form.
 func (p *Pages) bare(entry *page, sample auth.User) Page {
 	q := &request{Request: &http.Request{URL: &url.URL{Path: "/", RawQuery: "next=/"}}, page: entry, user: sample}
 	if entry.link != nil {
@@ -123,7 +125,7 @@ func (p *Pages) bare(entry *page, sample auth.User) Page {
 	return *p.show(q).page
 }
 
-// full is a page with all that it can have.
+// full returns a page with everything that it can have.
 func (p *Pages) full(entry *page, sample auth.User) Page {
 	page := p.bare(entry, sample)
 	page.Status, page.Flashes, page.FormUser = http.StatusNotFound, []auth.Flash{{Category: "info", Text: "text"}}, "text"

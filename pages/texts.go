@@ -9,13 +9,12 @@ import (
 	"github.com/go-login/auth"
 )
 
-// None is the text that says nothing: as a message it is no message, as a link
-// no link. Where a text must be, in titles, buttons, labels and errors, New
-// refuses it.
+// None is the text for a message or a link that the pages do not show. Titles, buttons,
+// labels and errors must have a text: there New returns an error for None.
 const None = "-"
 
-// Texts are the words of the pages, as plain text. An empty one is the English
-// default, which stands beside it.
+// Texts are the words of the pages, as plain text. If a field is empty, the pages use
+// the English default in its comment.
 type Texts struct {
 	Lang string // en: the language of the pages, as in HTML's lang
 
@@ -53,7 +52,7 @@ type Texts struct {
 	SwitchButton   string // Log Out and Continue
 
 	// Labels of fields.
-	Login              string // Username or Email; or what Config.Identifiers of package auth leaves of it
+	Login              string // Username or Email; only one of the two if Identifiers of auth.Config allows only one
 	Username           string // Username
 	Email              string // Email
 	Password           string // Password
@@ -64,33 +63,33 @@ type Texts struct {
 	NewEmail           string // New Email
 	CloseConfirm       string // Close my account for good
 	RememberMe         string // Remember Me
-	Optional           string // (optional): after the label of a field that may stay empty; may be None
+	Optional           string // (optional): follows the label of a field that may stay empty; may be None
 
 	// The list of logins.
 	Browser         string // {browser} on {system}
-	UnknownBrowser  string // Unknown browser: for a client that does not say what it is
-	ThisBrowser     string // This browser: the one that shows the page
+	UnknownBrowser  string // Unknown browser: for a client that sends no User-Agent
+	ThisBrowser     string // This browser: marks the browser that shows the page
 	Address         string // IP Address
 	LastSeen        string // Last Seen
 	LoggedInSince   string // Logged In Since
 	RememberedUntil string // Remembered Until
-	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; they are in UTC
+	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; the times are in UTC
 	SessionsExplain string // These browsers are logged in to your account. Log out those that you do not know. May be None
 
-	// What is said of an address.
+	// The state of an address.
 	EmailVerified   string // verified
 	EmailUnverified string // not verified
 	VerifyExplain   string // If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.
 
-	// Who is logged in, on pages that may be about another account. {user} is the
-	// account's username or, if it has none, its address. LoggedInAs and ResetExplain
+	// Who is logged in, on pages that may be about another account. {user} stands for the
+	// account's username or, if it has none, for its address. LoggedInAs and ResetExplain
 	// may be None.
 	LoggedInAs    string // You are logged in as {user}.
 	ResetExplain  string // The new password is for the account {user}. It will be logged out in all browsers.
 	SwitchExplain string // You are logged in as {user}. To use another account, log out first.
 	OtherUser     string // You are now logged in as {user}. This form was opened by another account. Nothing was changed.
 
-	// Links, and what comes before them. These may be None.
+	// Links, and the texts beside them. These may be None.
 	Home           string // Home
 	HaveAccount    string // Already have an account?
 	LoginLink      string // Log In
@@ -107,11 +106,15 @@ type Texts struct {
 	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
 	StayLink       string // Stay logged in as {user}
 
-	// Messages on the next page, which may be None. Their categories are success
-	// (Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded, OthersEnded, Verified,
-	// EmailChanged, EmailUndone, Closed), info (LoggedOut, ResetSent, RegisterMailed,
-	// VerifySent, EmailSent, ResetUsed, VerifyUsed, EmailUsed, UndoUsed) and warning (InvalidToken; EmailTaken, too, if it is
-	// found out only after the link).
+	// Messages on the next page. These may be None. Each message has one of three
+	// categories:
+	//
+	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,
+	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed.
+	//   - info: LoggedOut, ResetSent, RegisterMailed, VerifySent, EmailSent, ResetUsed,
+	//     VerifyUsed, EmailUsed, UndoUsed.
+	//   - warning: InvalidToken; and EmailTaken, if an account gets the address between
+	//     the mail and the click on its link.
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
 	ResetSent       string // Check your email for instructions to reset your password.
@@ -133,16 +136,16 @@ type Texts struct {
 	EmailUsed       string // This link has already been used: your email address has been changed.
 	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
 
-	// LoginFailed is the one text for all logins that are refused. Another text for
-	// each reason would tell who has an account, so it must be true for all of them.
-	// By default it is: We could not log you in. Check both your username or email
-	// and your password. After several wrong tries, you may have to wait. (With
-	// RequireVerified of auth.Config:) If your account is new, first open the link
-	// that we mailed to you. (With a Mailer:) If that does not help, reset your
-	// password. "username or email" is what Identifiers of auth.Config leaves of it.
+	// LoginFailed is the text for every login that is refused. A text for each reason
+	// would tell who has an account, so this one must be true for all reasons. The
+	// default is: We could not log you in. Check both your username or email and your
+	// password. After several wrong tries, you may have to wait. (With RequireVerified of
+	// auth.Config:) If your account is new, first open the link that we mailed to you.
+	// (With a Mailer:) If that does not help, reset your password. If Identifiers of
+	// auth.Config allows only one of the two, "username or email" is only that one.
 	LoginFailed string
 
-	// What is wrong with a form, and with its fields.
+	// Errors of a form, and of its fields.
 	Problems         string // Please correct the following: (above the list)
 	Required         string // This field is required.
 	UsernameLength   string // The username must have {min} to {max} characters.
@@ -161,7 +164,7 @@ type Texts struct {
 	PasswordPersonal string // This password is a name that is easy to guess.
 	PasswordBreached string // This password has been in a data breach, so others may know it.
 
-	// Titles of pages about requests that cannot be served.
+	// Titles of error pages.
 	BadRequest       string // The form cannot be read
 	NotFound         string // Page not found
 	MethodNotAllowed string // This is not possible here
@@ -213,8 +216,7 @@ func (p *Pages) sharedTexts() []text {
 	}
 }
 
-// setTexts gives every text that is not set its default, and makes those that are None
-// empty.
+// setTexts gives every empty text its default, and makes every text that is None empty.
 func (p *Pages) setTexts() error {
 	texts := p.sharedTexts()
 	for _, page := range p.table {
@@ -245,8 +247,8 @@ func (t *Texts) nameOf(field *string) string {
 	return ""
 }
 
-// password says why a new password is refused. Config.PasswordCheck of package
-// auth has its own words.
+// password returns the text that says why a new password is refused. For a refusal by
+// PasswordCheck of auth.Config, that is the check's own error.
 func (t *Texts) password(err *auth.PasswordError) string {
 	switch err.Reason {
 	case auth.PasswordTooShort:
