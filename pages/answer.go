@@ -8,21 +8,21 @@ import (
 	"github.com/go-login/auth"
 )
 
-// An answer is what a page answers a request with. It has one of page, to, err and by.
+// An answer is what a handler returns. It has one of page, to, err and by.
 type answer struct {
 	page *Page // the page to show
 
-	to    string     // the path of this site to go to
-	flash auth.Flash // the message that is shown there; none if it has no text
+	to    string     // the path of this site to redirect to
+	flash auth.Flash // the message that the next page shows, if its text is not empty
 
-	err error        // what failed, if it is not something in the form
-	by  http.Handler // writes the answer itself
+	err error        // what failed, if it is not about a field of the form
+	by  http.Handler // writes the response in place of write
 
 	cookies []*http.Cookie
 	header  http.Header
 }
 
-// show shows the page of the request, with its form. It is the get of most pages.
+// show returns the page of the request, with its form. It is the get of most pages.
 func (p *Pages) show(q *request) answer {
 	if q.page.form == nil {
 		return p.draw(q, nil)
@@ -30,8 +30,8 @@ func (p *Pages) show(q *request) answer {
 	return p.draw(q, q.page.form(q))
 }
 
-// draw shows the page of the request with this form: with 422 if something in it is
-// wrong.
+// draw returns the page of the request with this form. The status is 422 if something in
+// the form is wrong.
 func (p *Pages) draw(q *request, f *Form) answer {
 	page := p.newPage(q.page, f)
 	page.Subject, page.Address = q.subject, q.address
@@ -41,17 +41,14 @@ func (p *Pages) draw(q *request, f *Form) answer {
 	return answer{page: &page}
 }
 
-// say leads to another page, which shows the text, if there is one.
+// say redirects to another page, which shows the text, unless it is empty.
 func say(category, text, to string) answer {
 	return answer{to: to, flash: auth.Flash{Category: category, Text: text}}
 }
 
-// write writes an answer. This is the one place where a page writes a response, so a
-// second form of the pages, such as JSON, would be a second write.
+// write writes an answer as the response. No handler writes one, so pages in another
+// format, such as JSON, need another renderer here and no other handlers.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, a answer) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)
 	}
@@ -60,13 +57,16 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, a answer) {
 			a = answer{err: err}
 		}
 	}
-	limited := (*auth.RateLimitError)(nil)
+	if limited := (*auth.RateLimitError)(nil); errors.As(a.err, &limited) {
+		a = p.fail(http.StatusTooManyRequests)
+		a.header.Set("Retry-After", strconv.Itoa(int(limited.RetryAfter.Seconds())))
+	}
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
 	switch {
 	case a.by != nil:
 		a.by.ServeHTTP(w, r)
-	case errors.As(a.err, &limited):
-		w.Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter.Seconds())))
-		p.render(w, r, p.fail(http.StatusTooManyRequests).page)
 	case a.err != nil:
 		p.core.Error(w, r, a.err)
 	case a.page != nil:

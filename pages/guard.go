@@ -12,18 +12,19 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A request is one to a page, with what was found out about it.
+// A request is an HTTP request for a page, with everything that the page's handlers need.
 type request struct {
 	*http.Request
 	page  *page
-	typed url.Values // what the page's form is filled in with; nil if it is shown for the first time
+	typed url.Values // what was typed into the page's form; nil if it is shown for the first time
 
-	// user is the user who is logged in, or nil. It is set where the page's who needs it.
+	// user is the user who is logged in, or nil. admit sets it if the page's who is
+	// users, freshUsers or visitorsAndUsers.
 	user auth.User
 
-	// token is the one in the cookie of the mailed link, or empty. Once the token was
-	// checked, subject is whose account it is for, and address the address that is to
-	// be verified or used.
+	// token is the token of the mailed link, from the cookie, or empty. After the token
+	// was checked, subject is the user whose account it is for, and address is the address
+	// that is to be verified or used.
 	token   string
 	subject auth.User
 	address string
@@ -36,7 +37,8 @@ func (q *request) with(ctx context.Context) *request {
 	return &other
 }
 
-// next returns the next of a request whose form has been read.
+// next returns where the user wants to go: the field next of the form, which has been
+// read, or else of the query.
 func (q *request) next() auth.Next {
 	if q.PostForm.Has("next") {
 		return auth.ParseNext(q.PostForm.Get("next"))
@@ -44,8 +46,8 @@ func (q *request) next() auth.Next {
 	return auth.ParseNext(q.URL.Query().Get("next"))
 }
 
-// admit reports whether the request may see the page, or send its form. If not, the
-// answer says so.
+// admit checks who makes the request. If that user or visitor may not see the page, or
+// not send its form, it returns the answer and false.
 func (p *Pages) admit(q *request) (refusal answer, ok bool) {
 	who := q.page.who
 	if who == users && q.page.freshPost && q.Method == http.MethodPost {
@@ -73,8 +75,8 @@ func (p *Pages) admitBoth(q *request) (refusal answer, ok bool) {
 	return answer{}, true
 }
 
-// admitVisitors sends users who are logged in to where the login would have led. If
-// they have sent the form of another account, it tells them so.
+// admitVisitors leads users who are logged in on to where the login would lead. If they
+// have sent a form with the name of another account, it shows them the page "switch".
 func (p *Pages) admitVisitors(q *request) (refusal answer, ok bool) {
 	switch user, err := p.core.User(q.Context()); {
 	case errors.Is(err, auth.ErrNotLoggedIn):
@@ -87,8 +89,8 @@ func (p *Pages) admitVisitors(q *request) (refusal answer, ok bool) {
 	return answer{to: p.takeNext(q)}, false
 }
 
-// admitUsers loads the user. err is what is wrong with the request besides, and
-// guard is the guard that would find it.
+// admitUsers loads the user, unless err says already why the request is refused. guard is
+// the guard of Core that refuses such a request.
 func (p *Pages) admitUsers(q *request, guard func(http.Handler) http.Handler, err error) (refusal answer, ok bool) {
 	if err == nil {
 		q.user, err = p.core.User(q.Context())
@@ -102,23 +104,23 @@ func (p *Pages) admitUsers(q *request, guard func(http.Handler) http.Handler, er
 	return p.deny(guard, err), false
 }
 
-// deny is the answer of a guard of Core. The guard writes it itself, because it also
-// emits the event auth.EventDenied.
+// deny returns the answer of a guard of Core that refuses the request. The guard writes
+// it, because it also emits auth.EventDenied.
 func (p *Pages) deny(guard func(http.Handler) http.Handler, err error) answer {
 	return answer{by: guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.core.Error(w, r, err) // if the guard has changed its mind
+		p.core.Error(w, r, err) // the guard let the request through this time
 	}))}
 }
 
-// ofOther reports whether another user opened the form than the one who is logged in
-// now. It ignores other errors, because admit finds them.
+// ofOther reports whether the form was opened by another user than the one who is logged
+// in now. It ignores other errors, because admit finds them.
 func (p *Pages) ofOther(q *request) bool {
 	return errors.Is(p.core.CheckForm(q.Context(), q.page.name, q.PostForm.Get("form_user")), auth.ErrOtherUser)
 }
 
-// showOther shows the page to the user who is logged in now, and says that nothing
-// was changed. A page that a mailed link opens is not shown, because the token belongs
-// to the other user; the path's other page is shown instead.
+// showOther answers a form that another user opened: it shows the page to the user who is
+// logged in now, and says that nothing was changed. If a mailed link opens the page, the
+// token is the other user's, so the path's other page is shown.
 func (p *Pages) showOther(route route, q *request) answer {
 	q.page, q.typed = route.page, nil
 	var err error
@@ -133,7 +135,8 @@ func (p *Pages) showOther(route route, q *request) answer {
 	return a
 }
 
-// takeNext returns where a login leads. The pages of visitors are no such place.
+// takeNext returns where a login leads: to next or, if that is empty or a page for
+// visitors, to Config.Home.
 func (p *Pages) takeNext(q *request) string {
 	next := p.core.TakeNext(q.Request).String()
 	target, err := url.Parse(next)

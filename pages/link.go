@@ -11,30 +11,32 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A link is how a page uses the token of the mailed link that opens it: /page?token=….
-// The token moves to a cookie, and a redirect removes it from the address bar at once.
-// Only the POST of the page's form uses it, because mail scanners and previews open
-// links as well.
+// A link describes a page that a mailed link opens: /page?token=…. The token moves to a
+// cookie, and a redirect removes it from the address bar at once. Only the POST of the
+// page's form uses the token: mail scanners and previews open links, too, so a GET must
+// not change anything.
 type link struct {
 	cookie string
 	kept   time.Duration // how long the cookie keeps the token; after that the link can be opened again
 	check  func(ctx context.Context, token string) (subject auth.User, address string, err error)
-	mine   bool // only the subject may see the page
+	mine   bool // only the user whose account the token is for may see the page
 
-	// use does what the form asks for. If it succeeds, its answer leads to another page.
+	// use does what the form asks for. Its answer leads to another page, or shows the form
+	// again if a field is wrong. done returns the message after a success; it runs before
+	// use.
 	use  func(*request) (answer, error)
-	done func(*request) string // what is said then; asked before use runs
+	done func(*request) string
 
-	used   *string // the text for a token that has worked already
-	failed *string // the URL to go to if the token is not accepted
+	used   *string // the message for a token that has worked already
+	failed *string // the URL to go to if the token is invalid
 }
 
 // keepToken is how long most tokens are kept: the user may have to log in first.
 const keepToken = time.Hour
 
-// openLink moves the token from the URL to the page's cookie. A token that is not
-// accepted does not replace the one in the cookie, because any page on the web can
-// have the browser open a link.
+// openLink moves the token from the URL to the page's cookie. An invalid token does not
+// replace the one in the cookie, because any page on the web can have the browser open a
+// link.
 func (p *Pages) openLink(page *page, q *request) answer {
 	token := q.URL.Query().Get("token")
 	if _, _, err := page.link.check(q.Context(), token); err != nil {
@@ -69,9 +71,9 @@ func (p *Pages) useLink(q *request) answer {
 	return a
 }
 
-// useToken uses the token in the cookie, and removes the cookie afterwards. Only here
-// it is checked who makes the request: if a form that was done is sent again, the
-// browser may have lost the first answer, and with it the cookie of the login.
+// useToken uses the token in the cookie, and then removes the cookie. It calls admit,
+// rather than post, because a form that was done may be sent again: the browser may have
+// lost the first answer, and with it the cookie of the login.
 func (p *Pages) useToken(q *request) (a answer, done bool) {
 	if a, ok := p.admit(q); !ok {
 		return a, false
@@ -83,17 +85,17 @@ func (p *Pages) useToken(q *request) (a answer, done bool) {
 	if err != nil {
 		return p.tokenFailed(q.page, q, err, true), false
 	}
-	if a.to == "" { // the form is shown again
+	if a.to == "" { // a field is wrong
 		return a, false
 	}
 	a.cookies = append(p.cookie(q.page.link, ""), a.cookies...)
 	return a, true
 }
 
-// tokenFailed leads away from a page whose token was not accepted. It says the same
-// whatever is wrong with the token. Only a token that has worked already gets a text
-// of its own: whoever has it received it by mail. fromCookie says that the token is
-// the one in the cookie, which is then removed, and not the one in the URL.
+// tokenFailed leads away from a page whose token was not accepted. The message is the same
+// whatever is wrong with the token, except for a token that has worked already: whoever
+// has that one received it by mail. If fromCookie is true, the token is the one in the
+// cookie, and the cookie is removed. Otherwise it is the one in the URL.
 func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) answer {
 	a := say("warning", p.texts.InvalidToken, *page.link.failed)
 	switch {
@@ -109,7 +111,7 @@ func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) 
 		if used {
 			a.flash = auth.Flash{Category: "info", Text: *page.link.used}
 		}
-	case errors.Is(err, auth.ErrEmailTaken): // since the mail was sent; the owner of the mailbox may learn it
+	case errors.Is(err, auth.ErrEmailTaken): // after the mail was sent; the owner of the mailbox may know that
 		a.flash.Text = p.texts.EmailTaken
 	default:
 		return answer{err: err}
@@ -120,7 +122,7 @@ func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) 
 	return a
 }
 
-// tokenOf returns the token in a link's cookie, or "".
+// tokenOf returns the token in a link's cookie, or "" without one.
 func (p *Pages) tokenOf(r *http.Request, link *link) string {
 	cookie, err := r.Cookie(p.core.Cookie(link.cookie).Name)
 	if err != nil {
@@ -129,8 +131,8 @@ func (p *Pages) tokenOf(r *http.Request, link *link) string {
 	return cookie.Value
 }
 
-// cookie returns a link's cookie with the token, or the cookie's removal if the token
-// is empty.
+// cookie returns a link's cookie with the token. If the token is empty, the cookie removes
+// the one that the browser has.
 func (p *Pages) cookie(link *link, token string) []*http.Cookie {
 	cookie := p.core.Cookie(link.cookie)
 	cookie.Value, cookie.MaxAge = token, int(link.kept.Seconds())
@@ -140,9 +142,9 @@ func (p *Pages) cookie(link *link, token string) []*http.Cookie {
 	return []*http.Cookie{&cookie}
 }
 
-// proofOf ties a form to its token. While the form is open, an attacker can have the
-// browser open another link, which replaces the cookie. The form must then not be used
-// for the account of that link.
+// proofOf returns the field proof, which ties a form to its token. Suppose that an attacker
+// has the browser open another link while the form is open. The link replaces the cookie,
+// but the form must not work for that link's account.
 func proofOf(token string) string {
 	sum := sha256.Sum256([]byte("form for " + token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

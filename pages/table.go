@@ -1,7 +1,7 @@
 package pages
 
-// table is the list of all pages. The routes, the URLs, the texts and the templates
-// follow from it.
+// allPages returns the table of pages. The routes, the URLs, the default texts and the
+// checks of settings and templates follow from it.
 func (p *Pages) allPages() []*page {
 	return []*page{
 		p.registerPage(),
@@ -26,50 +26,52 @@ func (p *Pages) allPages() []*page {
 }
 
 // A page is an entry of the table: everything that distinguishes one page from the
-// others. To add a page, write a file with its entry and its handlers, add the entry
-// to allPages, and write the template.
+// others. To add a page, write a file with its entry and its handlers, add the entry to
+// allPages, and write the template. TestDocs and TestDefaults tell what is then missing
+// in the documentation.
 type page struct {
-	name  string  // of the template, without .html, and of the form; empty for a path that shows no page
-	title *string // the field of Texts with the title
-	texts []text  // the fields of Texts that came with this page
+	name  string  // name of the template without .html, and of the form; empty if nothing is shown
+	title *string // the title, a field of Texts
+	texts []text  // the fields of Texts that belong to this page, and their defaults
 
-	path    string   // below Config.Prefix; empty for a page that is shown at other pages' paths
-	url     *string  // the field of URLs for path
+	path    string   // path below Config.Prefix; empty if the page is only shown at the paths of others
+	url     *string  // the page's URL, a field of URLs
 	mails   bool     // the page is served only if auth.Config has a Mailer
-	setting *setting // the setting of auth.Config that must be the page's URL, or nil
+	setting *setting // a setting of auth.Config that must be the page's URL, or nil
 
 	who       who  // who may see the page and send its form
-	freshPost bool // to send the form, the login must be fresh
-	own       bool // the form changes the account of the user who opened it: see Core.SealForm
-	once      bool // the form must not be done twice: see Core.FormOnce
+	freshPost bool // only freshUsers may send the form, though all users see it
+	own       bool // the form is tied to the user who opened it: see Core.SealForm
+	once      bool // the form is not done twice: see Core.FormOnce
 
-	form      func(*request) *Form         // the page's form, with what was typed; nil for a page without one
-	link      *link                        // how the page uses its token, if a mailed link opens it
-	get, post handler                      // nil if the page does not answer the method
-	refused   func(*request, error) answer // answers a request that who keeps out, in place of Core.Error; or nil
-	sample    func(*Page)                  // fills in what New tries the template with, besides form and link; or nil
+	form      func(*request) *Form         // returns the page's form; nil for a page without one
+	link      *link                        // set if a mailed link opens the page: how it uses the token
+	get, post handler                      // answer these methods; nil for a method that is not allowed
+	refused   func(*request, error) answer // answers users who may not see the page; nil for Core.Error
+	sample    func(*Page)                  // adds what else New tries the template with; or nil
 }
 
-// A handler answers a request that may see the page. It writes nothing itself.
+// A handler answers a request of somebody who may see the page. It does not write the
+// response itself.
 type handler func(*request) answer
 
-// A who says who may see a page. The zero value admits the fewest of those that most
-// pages need, so that a forgotten one does not open a page.
+// A who says who may see a page and send its form. The zero value is users, so a page
+// whose entry forgets to say it is not open to everybody.
 type who int
 
 const (
 	users            who = iota // users who are logged in
-	freshUsers                  // users whose login is not older than Config.FreshFor
-	visitors                    // only those who are not logged in; users go on to where the login leads
-	visitorsAndUsers            // both; if the user cannot be loaded, the request fails
-	anybody                     // both; the user is not loaded before the handler runs
+	freshUsers                  // users who have shown the password within Config.FreshFor
+	visitors                    // browsers that are not logged in; users go on to where the login leads
+	visitorsAndUsers            // both; the user is loaded first, and if that fails, so does the request
+	anybody                     // both; the handler runs without loading the user
 )
 
-// A setting is a URL of auth.Config.
+// A setting is one of auth.Config whose value is a URL.
 type setting struct {
-	name string // VerifyURL
+	name string // name of the field
 	url  string // its value
-	page string // what errors call the page
+	page string // the page, for error messages
 }
 
 // A route is what one path leads to: a page, a page that a mailed link opens, or
