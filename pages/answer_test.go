@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestLimits: an address that has had enough gets a page that says so, whatever
-// it asks for.
+// TestLimits: if a client's address has reached a limit, every page answers 429 and says
+// so.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(cfg *auth.Config, _ *pages.Config) {
@@ -68,7 +68,8 @@ func TestLimits(t *testing.T) {
 	wantRedirect(t, s.client().post("/forgot-password", "email", "susan@example.com"), "/login")
 }
 
-// TestStoreFails: what is our fault is a 5xx, and not the user's.
+// TestStoreFails: a failure of the store is answered with a 5xx and does not count
+// against the user.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

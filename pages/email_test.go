@@ -157,7 +157,7 @@ func TestEmail(t *testing.T) {
 	}
 }
 
-// TestEmailLoggedOut: the link is opened in a browser that is not logged in.
+// TestEmailLoggedOut: the user opens the link in a browser that is not logged in.
 func TestEmailLoggedOut(t *testing.T) {
 	t.Parallel()
 	for _, inCookie := range []bool{false, true} {
@@ -178,8 +178,8 @@ func TestEmailLoggedOut(t *testing.T) {
 	}
 }
 
-// TestEmailAsAnother: another user can do nothing with the link, and is told what
-// is told of any link that is no good.
+// TestEmailAsAnother: another user cannot use the link. The message is the same as for
+// any invalid token.
 func TestEmailAsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -203,8 +203,8 @@ func TestEmailAsAnother(t *testing.T) {
 	}
 }
 
-// TestEmailTwice has two changes under way, in two tabs: a form is for the address
-// that it shows.
+// TestEmailTwice: two changes are under way, in two tabs. A form is for the address that
+// it shows.
 func TestEmailTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -241,8 +241,8 @@ func TestEmailTwice(t *testing.T) {
 	}
 }
 
-// TestEmailFresh: who is only remembered is asked for the password before asking
-// for a change, and not after.
+// TestEmailFresh: a user who is only remembered is asked for the password before the
+// change, and not after it.
 func TestEmailFresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -261,7 +261,8 @@ func TestEmailFresh(t *testing.T) {
 	wantRedirect(t, c.press("/account/email"), "/account")
 }
 
-// TestEmailAlike: a change does not tell who has an account, nor in what state.
+// TestEmailAlike: a change of address does not tell who has an account, nor in what
+// state the account is.
 func TestEmailAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
@@ -293,7 +294,8 @@ func TestEmailAlike(t *testing.T) {
 	}
 }
 
-// TestEmailTaken: somebody else gets the address between the mail and the button.
+// TestEmailTaken: another account gets the address between the mail and the click on the
+// button.
 func TestEmailTaken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -313,8 +315,8 @@ func TestEmailTaken(t *testing.T) {
 	}
 }
 
-// TestEmailRecordsFail has every call of the record store fail in turn: the change
-// and the way back are made then, or can be made once more.
+// TestEmailRecordsFail: every call of the record store fails in turn. The change and its
+// undoing then succeed, or can be repeated.
 func TestEmailRecordsFail(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {

@@ -22,7 +22,7 @@ type posting struct {
 	leads  string   // where it leads if it is read
 }
 
-// postings are all forms that the pages take. Each makes a new site.
+// postings returns all forms of the pages. Each function makes a new site.
 func postings(t *testing.T) map[string]func() (*site, posting) {
 	open := func(of func(s *site) posting) func() (*site, posting) {
 		return func() (*site, posting) {
@@ -89,8 +89,8 @@ func postings(t *testing.T) map[string]func() (*site, posting) {
 	}
 }
 
-// inParts returns a form as multipart/form-data, with a file of that name if file is
-// not empty.
+// inParts returns a form as multipart/form-data. If file is not empty, the form has a
+// file of that name.
 func inParts(t *testing.T, fields []string, file string) (kind, body string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -116,8 +116,8 @@ func encoded(fields []string) string {
 	return form.Encode()
 }
 
-// TestContentTypes: every form is read as multipart/form-data, too. What is no form
-// is refused with 415, changes nothing, and is not taken for an empty form.
+// TestContentTypes: every form may be multipart/form-data. Any other body than a form
+// gets 415, changes nothing, and is not treated as an empty form.
 func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	for what, open := range postings(t) {
@@ -170,8 +170,8 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// TestMultipartLimits: a form in parts is as limited as another, and is kept in
-// memory.
+// TestMultipartLimits: a multipart form has the same limits as other forms, and is kept
+// in memory.
 func TestMultipartLimits(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -201,7 +201,7 @@ func TestMultipartLimits(t *testing.T) {
 	}
 }
 
-// TestNoBody: a form without fields needs no type.
+// TestNoBody: a form without fields needs no Content-Type.
 func TestNoBody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -215,7 +215,8 @@ func TestNoBody(t *testing.T) {
 	}
 }
 
-// TestQuery: credentials are not read from it, and it breaks nothing (F11).
+// TestQuery: the pages do not read credentials from the query, and no query breaks them
+// (F11).
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -263,7 +264,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// TestText: what is not text is a mistake in a field, or simply wrong.
+// TestText: bytes that are not text are an error of the field, or a wrong password.
 func TestText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) {

@@ -65,8 +65,8 @@ func TestLoggedInAlready(t *testing.T) { // S18 and S83, but for next
 	}
 }
 
-// TestLoggedInGoesOn: a user who is logged in and opens a page of visitors goes on
-// to next, if that is a page to go to, and else home.
+// TestLoggedInGoesOn: if a user who is logged in opens a page for visitors, the answer
+// leads to next, if that is a valid path, and otherwise home.
 func TestLoggedInGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"", "/auth"} {
@@ -98,8 +98,7 @@ func TestLoggedInGoesOn(t *testing.T) {
 	wantRedirect(t, c.send(c.get("/refresh?next=%2Faccount%2Fclose"), "password", good), "/account/close")
 }
 
-// TestLoggedInGoesOnByCookie: next may be in a cookie, which a HEAD leaves where it
-// is.
+// TestLoggedInGoesOnByCookie: next may be in a cookie. HEAD keeps the cookie.
 func TestLoggedInGoesOnByCookie(t *testing.T) {
 	t.Parallel()
 	for _, page := range []string{"/login", "/register"} {
@@ -117,7 +116,8 @@ func TestLoggedInGoesOnByCookie(t *testing.T) {
 	}
 }
 
-// TestHostileNext has the values of the mission's section 3.5, and some more.
+// TestHostileNext: no value of next leads to another site. The values are from the
+// mission's section 3.5, and more.
 func TestHostileNext(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -152,7 +152,7 @@ func TestHostileNext(t *testing.T) {
 	wantRedirect(t, s.client().post("/login", "login", "susan", "password", good, "next", "/%09/evil.com"), "/%09/evil.com")
 }
 
-// TestNextInCookie: nothing of where people go is in a URL or a form.
+// TestNextInCookie: with NextInCookie, neither a URL nor a form contains next.
 func TestNextInCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nextInCookie)
@@ -187,7 +187,7 @@ func TestNextInCookie(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/mine")
 }
 
-// TestFreshFor: ending logins needs the password, and not too long ago.
+// TestFreshFor: to end logins, a user must have shown the password within FreshFor.
 func TestFreshFor(t *testing.T) {
 	t.Parallel()
 	for _, fresh := range []time.Duration{0, time.Minute} {
@@ -211,7 +211,7 @@ func TestFreshFor(t *testing.T) {
 	}
 }
 
-// seal returns the field form_user of a page's forms, which must all have the same.
+// seal returns the field form_user, which must be the same in all forms of a page.
 func seal(t *testing.T, r response) string {
 	t.Helper()
 	var values []string
@@ -224,8 +224,8 @@ func seal(t *testing.T, r response) string {
 	return values[0]
 }
 
-// accountForms are the forms that change an account or confirm a login, with the
-// fields of one that succeeds.
+// accountForms are the forms that change an account or confirm a login, with fields with
+// which they succeed.
 var accountForms = map[string][]string{
 	"/account/password": {"current_password", good, "password", other, "confirm_password", other},
 	"/account/email":    {"email", "new@example.com"},
@@ -234,8 +234,8 @@ var accountForms = map[string][]string{
 	"/refresh":          {"password", good, "next", "/mine"},
 }
 
-// TestFormOfAnotherUser: susan opens a form, anna logs in in another tab, and the
-// form is submitted. Nothing changes, and the page says so.
+// TestFormOfAnotherUser: susan opens a form, anna logs in in another tab, and the form
+// is sent. Nothing changes, and the page says so.
 func TestFormOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	for page, fields := range accountForms {
@@ -279,8 +279,8 @@ func TestFormOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestFormSeals: a seal is good for its form and its user, always the same, and
-// tells nothing. A form without one is accepted.
+// TestFormSeals: a seal is valid for one form and one user, is always the same, and
+// reveals nothing. A form without a seal is accepted.
 func TestFormSeals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -323,8 +323,8 @@ func TestFormSeals(t *testing.T) {
 	wantRedirect(t, c.post("/account/close", "current_password", other, "confirm", "y", "form_user", seals["/account/close"]), "/")
 }
 
-// TestFormOfAnotherUserFirst: who has logged in since hears of that before being
-// asked for the password once more.
+// TestFormOfAnotherUserFirst: a user who has logged in since then learns that before
+// being asked for the password.
 func TestFormOfAnotherUserFirst(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -343,7 +343,7 @@ func TestFormOfAnotherUserFirst(t *testing.T) {
 	}
 }
 
-// TestFormOfAnotherUserConfirm: the form that confirms a new address.
+// TestFormOfAnotherUserConfirm: the same holds for the form that confirms a new address.
 func TestFormOfAnotherUserConfirm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

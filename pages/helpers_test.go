@@ -41,7 +41,7 @@ func (u *User) ReadForm(form url.Values) error {
 	return nil
 }
 
-// A store fails when it is told to.
+// A store fails when the test says so.
 type store struct {
 	*memstore.Store[User, *User]
 	mu    sync.Mutex
@@ -80,7 +80,7 @@ func (s *store) FindUser(ctx context.Context, key string) (*User, error) {
 	return s.Store.FindUser(ctx, key)
 }
 
-// A site is an application with the pages, served.
+// A site is an application with the pages, on a server.
 type site struct {
 	t       *testing.T
 	manager *auth.Manager[*User]
@@ -126,12 +126,12 @@ func (s *site) log() string {
 	return s.logs.String()
 }
 
-// good is a password that the policy accepts, and susan's.
+// good is a password that the policy accepts. It is susan's.
 const good = "staple battery horse"
 
-// newSite serves the pages with the user susan, susan@example.com, and the
-// application's own pages /mine, which is guarded, and /verified, which is for those
-// whose address is. change, if it is not nil, changes the configurations.
+// newSite serves the pages with the user susan, susan@example.com. The application has
+// two pages of its own: /mine needs a login, and /verified a verified address. If change
+// is not nil, it changes the configurations.
 func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -180,7 +180,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	return s
 }
 
-// hashOfGood is made once, since it takes long.
+// hashOfGood hashes good once, because that takes long.
 var hashOfGood = sync.OnceValue(func() auth.Secret {
 	hash, err := newManager(auth.Config{}).HashPassword(context.Background(), good)
 	if err != nil {
@@ -206,8 +206,8 @@ func (s *site) link(address string) string {
 	return s.mailed(auth.MailReset, address)
 }
 
-// mailed returns the link of the last mail, which must be of this kind and to this
-// address, as a path.
+// mailed returns the link of the last mail, as a path. The mail must be of this kind and
+// to this address.
 func (s *site) mailed(kind auth.MailKind, to string) string {
 	s.t.Helper()
 	s.mu.Lock()
@@ -223,8 +223,7 @@ func (s *site) mailed(kind auth.MailKind, to string) string {
 	return link
 }
 
-// kinds returns the kinds of the mails so far and whom they went to, and forgets
-// them.
+// kinds returns the kinds and the recipients of all mails since the last call.
 func (s *site) kinds() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,7 +235,7 @@ func (s *site) kinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-// account returns a user as they are stored.
+// account returns the stored account of a user.
 func (s *site) account(login string) auth.Account {
 	s.t.Helper()
 	user, err := s.store.Store.FindUser(s.t.Context(), login)
@@ -256,7 +255,7 @@ func verified(a *auth.Account) { a.EmailVerified = true }
 
 func disabled(a *auth.Account) { a.Disabled = true }
 
-// create makes a user with the password good.
+// create stores a user with the password good.
 func (s *site) create(name string, changes ...func(*auth.Account)) {
 	s.t.Helper()
 	a := auth.Account{Username: name, Email: name + "@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp of " + name), Version: 1}
@@ -267,7 +266,7 @@ func (s *site) create(name string, changes ...func(*auth.Account)) {
 	check(s.t, err)
 }
 
-// press opens a page and sends its form, with its hidden fields and these ones.
+// press opens a page and sends its form with its hidden fields and these ones.
 func (c *client) press(target string, fields ...string) response {
 	c.t.Helper()
 	page := c.get(target)
@@ -275,7 +274,7 @@ func (c *client) press(target string, fields ...string) response {
 	return c.send(page, fields...)
 }
 
-// send sends the form of a page.
+// send sends a page's form with its hidden fields and these ones.
 func (c *client) send(page response, fields ...string) response {
 	c.t.Helper()
 	form := only(c.t, only(c.t, parse(c.t, page), tag("main")), tag("form"))
@@ -285,7 +284,7 @@ func (c *client) send(page response, fields ...string) response {
 	return c.post(attr(form, "action"), fields...)
 }
 
-// path is that of a page.
+// path returns the URL of a page.
 func (s *site) path(page string) string {
 	return strings.TrimSuffix(s.manager.Core().LoginURL(), "/login") + page
 }
@@ -307,7 +306,7 @@ func (s *site) client() *client {
 	}}
 }
 
-// user is a client that has logged in.
+// user returns a client that has logged in.
 func (s *site) user(login, password string) *client {
 	s.t.Helper()
 	c := s.client()
@@ -315,7 +314,7 @@ func (s *site) user(login, password string) *client {
 	return c
 }
 
-// A response is one that has been read.
+// A response is an HTTP response whose body has been read.
 type response struct {
 	status   int
 	header   http.Header
@@ -377,8 +376,7 @@ func (c *client) loggedIn() bool {
 	}
 }
 
-// cookie returns the value of a cookie that the client has, by the end of its
-// name.
+// cookie returns the value of the client's cookie whose name ends in suffix.
 func (c *client) cookie(suffix string) string {
 	u, err := url.Parse(c.base)
 	check(c.t, err)
@@ -413,7 +411,7 @@ func check(t *testing.T, err error) {
 
 func TestMain(m *testing.M) { testapp.Main(m) }
 
-// wantHeaders checks what every answer but the stylesheet has.
+// wantHeaders checks the headers that every answer has, except the stylesheet.
 func wantHeaders(t *testing.T, what string, r response) {
 	t.Helper()
 	referrer := "same-origin"
@@ -438,11 +436,11 @@ func wantHeaders(t *testing.T, what string, r response) {
 	}
 }
 
-// The rows of the mission's section 3.2, document B.
-
+// emailOnly has users log in with their addresses only. Names such as S71 in the comments
+// of the tests are rows of the mission's section 3.2, document B.
 func emailOnly(a *auth.Config, _ *pages.Config) { a.Identifiers = auth.EmailOnly }
 
-// documentA makes the pages those of the mission's document A.
+// documentA configures the pages of the mission's document A.
 func documentA(a *auth.Config, c *pages.Config) {
 	a.Identifiers, a.Mailer = auth.UsernameOnly, nil
 	c.MinUsername, c.MaxUsername = 1, 64
@@ -518,10 +516,10 @@ func only(t *testing.T, n *html.Node, fits func(*html.Node) bool) *html.Node {
 	return found[0]
 }
 
-// A field is an input as a user finds it.
+// A field is an input as a user sees it.
 type field struct{ label, kind, autocomplete, value, err string }
 
-// fields returns the inputs of a page that have a name, but for hidden ones.
+// fields returns the inputs of a page that have a name, without the hidden ones.
 func fields(t *testing.T, r response) map[string]field {
 	t.Helper()
 	doc, found := parse(t, r), map[string]field{}
@@ -542,8 +540,7 @@ func fields(t *testing.T, r response) map[string]field {
 	return found
 }
 
-// wantErrors fails unless a form is shown again with these errors, and no
-// others, at their fields.
+// wantErrors fails unless a form is shown again with exactly these errors at its fields.
 func wantErrors(t *testing.T, r response, want map[string]string) {
 	t.Helper()
 	wantStatus(t, r, 422)
@@ -566,8 +563,7 @@ func message(t *testing.T, r response) (category, message string) {
 	return strings.TrimPrefix(attr(flash, "class"), "flash "), text(flash)
 }
 
-// accessible checks what a page owes those who do not see it, or have no
-// mouse.
+// accessible checks what users need who cannot see the page or have no mouse.
 func accessible(t *testing.T, r response) {
 	t.Helper()
 	doc := parse(t, r)
@@ -658,7 +654,7 @@ func button(t *testing.T, r response) string {
 	return text(only(t, main, tag("button")))
 }
 
-// user2 is user, for a site with another home.
+// user2 is user, for a site with another Home.
 func (s *site) user2(login, home string) *client {
 	s.t.Helper()
 	c := s.client()
@@ -666,7 +662,7 @@ func (s *site) user2(login, home string) *client {
 	return c
 }
 
-// attempts counts susan's records of wrong passwords.
+// attempts returns how many records of wrong passwords susan has.
 func (s *site) attempts() int {
 	s.t.Helper()
 	records, err := s.store.ListRecords(s.t.Context(), "attempts", s.account("susan").ID)
@@ -674,7 +670,7 @@ func (s *site) attempts() int {
 	return len(records)
 }
 
-// urlencoded is a form of names and values.
+// urlencoded encodes a form of names and values.
 func urlencoded(fields []string) string {
 	form := url.Values{}
 	for i := 0; i < len(fields); i += 2 {
@@ -683,8 +679,8 @@ func urlencoded(fields []string) string {
 	return form.Encode()
 }
 
-// safari15 sends a page's form as a browser does that does not send
-// Sec-Fetch-Site: whether its Origin is real depends on the page's policy.
+// safari15 sends a page's form as a browser does that does not send Sec-Fetch-Site. The
+// Referrer-Policy of the page decides whether its Origin is real.
 func (c *client) safari15(page response, fields ...string) response {
 	c.t.Helper()
 	origin := c.base
@@ -698,7 +694,7 @@ func (c *client) safari15(page response, fields ...string) response {
 	return c.do(http.MethodPost, attr(form, "action"), urlencoded(fields), "Origin", origin)
 }
 
-// from sends a form as the page at referer does.
+// from sends a form as a browser does on the page referer.
 func (c *client) from(referer, target string, fields ...string) response {
 	c.t.Helper()
 	form := url.Values{}
@@ -708,7 +704,7 @@ func (c *client) from(referer, target string, fields ...string) response {
 	return c.do(http.MethodPost, target, form.Encode(), "Referer", c.base+referer, "Origin", c.base)
 }
 
-// restart leaves the client the cookies that outlive a browser's session.
+// restart deletes the client's cookies, except those that outlive the browser's session.
 func (c *client) restart() {
 	c.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -727,8 +723,8 @@ func (c *client) restart() {
 	c.http.Jar = jar
 }
 
-// remembered is a client that has logged in and is remembered, and was then
-// started again.
+// remembered returns a client that has logged in with remember_me, and was then
+// restarted.
 func (s *site) remembered() *client {
 	s.t.Helper()
 	c := s.client()
@@ -738,14 +734,14 @@ func (s *site) remembered() *client {
 	return c
 }
 
-// records is a store that asks hook, if there is one, before it does anything.
+// records is a record store that calls hook, if it is set, before it does anything.
 type records struct {
 	*memstore.Records
 	mu   sync.Mutex
 	hook func(kind string) error
 }
 
-// hooked has the records in a store that can be hooked.
+// hooked has the application keep its records in r.
 func hooked(r *records) func(*auth.Config, *pages.Config) {
 	return func(a *auth.Config, _ *pages.Config) {
 		r.Records = memstore.NewRecords(memstore.WithClock(a.Now))
@@ -796,9 +792,9 @@ func (r *records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 	return r.Records.ListRecords(ctx, kind, userID)
 }
 
-// failing has the store fail at the first call, at the second, and so on, until
-// the request needs no more calls. Then it must succeed, and before it must be a
-// failure.
+// failing repeats a request while the first call of the store fails, then the second,
+// and so on, until the request needs no more calls. That last request must succeed, and
+// all others must be answered as failures.
 func failing(t *testing.T, store *records, request func() response, location string) {
 	t.Helper()
 	defer store.set(nil)
@@ -851,8 +847,8 @@ func (c *client) set(name, value string) {
 	c.http.Jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }
 
-// flashed fails unless the client sees this message next, at target, and no
-// other.
+// flashed fails unless the only message that the client sees next, at target, is this
+// one.
 func (c *client) flashed(target, want string) {
 	c.t.Helper()
 	if category, text := message(c.t, c.get(target)); category+": "+text != want {
@@ -860,7 +856,7 @@ func (c *client) flashed(target, want string) {
 	}
 }
 
-// linkCookie returns a cookie of the last answers that has this name at its end.
+// linkCookie returns the last cookie that the client received whose name ends in suffix.
 func (c *client) linkCookie(suffix string) *http.Cookie {
 	c.t.Helper()
 	for i := len(c.sent) - 1; i >= 0; i-- {
@@ -872,8 +868,7 @@ func (c *client) linkCookie(suffix string) *http.Cookie {
 	return nil
 }
 
-// wantMoved fails unless the link's token has moved to this cookie, and is
-// nowhere else.
+// wantMoved fails unless the link's token has moved to this cookie and is nowhere else.
 func (c *client) wantMoved(r response, page, suffix, token string) {
 	c.t.Helper()
 	wantRedirect(c.t, r, page)
@@ -914,8 +909,8 @@ const (
 	iPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
 )
 
-// userWith is a client with this user agent that has logged in. More fields of
-// the form may follow.
+// userWith returns a client with this user agent that has logged in. More fields of the
+// form may follow.
 func (s *site) userWith(agent, login string, fields ...string) *client {
 	s.t.Helper()
 	form := url.Values{"login": {login}, "password": {good}}
@@ -937,7 +932,7 @@ func (s *site) mallory() *User {
 	return user
 }
 
-// logins returns susan's.
+// logins returns susan's logins.
 func (s *site) logins() []auth.Login {
 	s.t.Helper()
 	user, err := s.store.FindUser(s.t.Context(), "susan")
@@ -947,8 +942,8 @@ func (s *site) logins() []auth.Login {
 	return logins
 }
 
-// stolen is susan's account after a thief has changed its address: the thief's
-// browser, and the link that susan got.
+// stolen has a thief change the address of susan's account. It returns the thief's
+// browser and the link that susan gets.
 func (s *site) stolen() (thief *client, undo string) {
 	s.t.Helper()
 	s.update("susan", verified)

@@ -13,8 +13,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestLinkTokens has what is no token, or a token of another purpose, for each of
-// the pages that mailed links open. All are answered alike.
+// TestLinkTokens: each page that a mailed link opens gets texts that are not tokens, and
+// tokens for another purpose. The answers are all the same.
 func TestLinkTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Limits = auth.Limits{Guesses: -1, Mails: -1} })
@@ -86,8 +86,9 @@ func TestLinkTokens(t *testing.T) {
 	}
 }
 
-// TestLinkPlanted: a link that another page has the browser open, in the middle of
-// one's own, is not what one's form is for; and one that is no good ends nothing.
+// TestLinkPlanted: in the middle of susan's own link, a page of an attacker has her
+// browser open another one. Her form does not work for that link, and an invalid link
+// changes nothing.
 func TestLinkPlanted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -143,8 +144,8 @@ func TestLinkPlanted(t *testing.T) {
 	wantRedirect(t, c.press("/undo-email"), "/reset-password")
 }
 
-// TestLinksFail: what is our fault is a 5xx, nothing is done, and the link is as
-// good as before.
+// TestLinksFail: a failure of the store is answered with a 5xx. Nothing is done, and the
+// link still works.
 func TestLinksFail(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -186,8 +187,8 @@ func TestLinksFail(t *testing.T) {
 	}
 }
 
-// TestBadTokens: all of them, and none, are answered alike (S107), but for one that
-// has worked: see TestUsedLinks.
+// TestBadTokens: invalid tokens and missing ones get the same answer (S107). Only a
+// token that has worked gets another one: see TestUsedLinks.
 func TestBadTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -252,8 +253,8 @@ func TestBadTokens(t *testing.T) {
 	s.user("susan", other)
 }
 
-// TestWrongTokens: forms with tokens that are none count as guesses, on every page
-// that a mailed link opens, and looking at them does not.
+// TestWrongTokens: on every page that a mailed link opens, sending the form with an
+// invalid token counts as a guess, and opening the page does not.
 func TestWrongTokens(t *testing.T) {
 	t.Parallel()
 	for _, page := range []string{"/reset-password", "/verify-email", "/undo-email", "/account/email"} {
@@ -279,8 +280,9 @@ func TestWrongTokens(t *testing.T) {
 	}
 }
 
-// TestUsedLinks: a mailed link that has worked says so, when it is opened and when
-// its form is sent; also in another browser, for whoever has it has the mailbox.
+// TestUsedLinks: if a mailed link has worked already, the page says so, both when the
+// link is opened and when its form is sent. It also says so in another browser: whoever
+// has the link has the mailbox.
 func TestUsedLinks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestSwitch: whoever is logged in and sends the login or the registration for
-// another account is told who is logged in, and can log out. Nothing is checked or
+// TestSwitch: a user who is logged in sends a login or a registration for another
+// account. The page says who is logged in and offers to log out. Nothing is checked or
 // counted, and the answer does not tell who has an account.
 func TestSwitch(t *testing.T) {
 	t.Parallel()
@@ -82,7 +82,7 @@ func TestSwitch(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "anna", "password", good), "/mine")
 }
 
-// TestLoginFailedText: one text for all logins that are refused, and true for each.
+// TestLoginFailedText: the text is the same for all refused logins, and true for each.
 func TestLoginFailedText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)
@@ -219,8 +219,8 @@ func TestLogin(t *testing.T) { // S80, S86, S88
 	s.user("susan@example.com", good)
 }
 
-// TestLocked: after five wrong passwords in a row the right one is refused as a
-// wrong one is, but not in the owner's browser.
+// TestLocked: after five wrong passwords in a row, the right one is refused like a wrong
+// one, except in the owner's browser.
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -240,8 +240,8 @@ func TestLocked(t *testing.T) {
 	wantRedirect(t, stranger.post("/login", "login", "susan", "password", good), "/")
 }
 
-// TestLoginUnverified: before the address is verified, the right password is
-// answered as a wrong one is (S128).
+// TestLoginUnverified: before the address is verified, the right password is answered
+// like a wrong one (S128).
 func TestLoginUnverified(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)

@@ -8,8 +8,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestOwnNameOfAnyKind: also a name that no new account could have is known as the
-// user's own.
+// TestOwnNameOfAnyKind: a user's own name is recognised even if no new account could
+// have it.
 func TestOwnNameOfAnyKind(t *testing.T) {
 	t.Parallel()
 	for _, own := range []struct{ name, typed string }{
@@ -37,8 +37,8 @@ func TestOwnNameOfAnyKind(t *testing.T) {
 	wantErrors(t, r, map[string]string{"email": "This is your email address already."})
 }
 
-// TestSameAccount: a login or a registration with a name of the user who is logged
-// in is no other account, whatever it is that people log in with.
+// TestSameAccount: a login or a registration with a name of the user who is logged in is
+// not for another account, whichever names Identifiers allows.
 func TestSameAccount(t *testing.T) {
 	t.Parallel()
 	for _, identifiers := range []auth.Identifiers{auth.UsernameOrEmail, auth.UsernameOnly, auth.EmailOnly} {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// A submission is a form that must not be done twice, as a browser has it open.
+// A submission is a form that is not done twice, as a browser has it open.
 type submission struct {
 	client *client
 	page   response // with the form
@@ -26,13 +26,13 @@ type submission struct {
 
 func (f submission) send() response { return f.client.send(f.page, f.fields...) }
 
-// in is the same form in another browser.
+// in returns the same form in another browser.
 func (f submission) in(c *client) submission {
 	f.client = c
 	return f
 }
 
-// submissions are all such forms. Each makes a new site.
+// submissions returns all such forms. Each function makes a new site.
 func submissions(t *testing.T) map[string]func() (*site, submission) {
 	open := func(change func(*auth.Config, *pages.Config), of func(s *site) submission) func() (*site, submission) {
 		return func() (*site, submission) {
@@ -99,7 +99,7 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 	}
 }
 
-// waiting returns the messages that wait for the client, as the home page shows
+// waiting returns the messages that the client has not seen, as the home page shows
 // them.
 func (c *client) waiting() string {
 	c.t.Helper()
@@ -108,7 +108,7 @@ func (c *client) waiting() string {
 	return strings.TrimSpace(r.body)
 }
 
-// copied is a browser with the same cookies.
+// copied returns another browser with the same cookies.
 func (c *client) copied(s *site) *client {
 	c.t.Helper()
 	base, err := url.Parse(c.base)
@@ -120,7 +120,7 @@ func (c *client) copied(s *site) *client {
 	return other
 }
 
-// effects are what a submission may have done.
+// effects are the possible effects of a submission.
 type effects struct {
 	mails    int
 	hashes   uint64
@@ -148,8 +148,8 @@ func (e effects) same(other effects) bool {
 	})
 }
 
-// TestSentTwice: whoever sends one of these forms twice sees the same page twice,
-// and the second time does nothing.
+// TestSentTwice: a user who sends one of these forms twice sees the same page twice, and
+// the second time does nothing.
 func TestSentTwice(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -186,8 +186,8 @@ func TestSentTwice(t *testing.T) {
 	}
 }
 
-// TestSentTwiceAtOnce: of requests at the same moment one does the work, and all are
-// answered alike.
+// TestSentTwiceAtOnce: of several requests at the same moment, one does the work. The
+// answers are all the same.
 func TestSentTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -220,8 +220,8 @@ func TestSentTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// TestSentAgain: what is not the repetition of a form that was done is an ordinary
-// submission.
+// TestSentAgain: a submission that does not repeat a form that was done is an ordinary
+// one.
 func TestSentAgain(t *testing.T) {
 	t.Parallel()
 	for what, send := range map[string]func(s *site, f submission) response{
@@ -272,8 +272,8 @@ func nonceOf(t *testing.T, page response) string {
 	return nonce
 }
 
-// TestSentInAnotherBrowser: a form that was shown to a browser that has a cookie of
-// a login or of an earlier one is only repeated in that browser.
+// TestSentInAnotherBrowser: if a form was shown to a browser that has the cookie of a
+// login, or of an earlier one, only that browser can repeat it.
 func TestSentInAnotherBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -348,8 +348,8 @@ func TestSentAgainAfterFailure(t *testing.T) {
 	}
 }
 
-// TestFormsWithNonce: these forms have one, and those that log in or confirm a login
-// have none.
+// TestFormsWithNonce: the forms that are not done twice have a nonce. The forms that log
+// in or confirm a login have none.
 func TestFormsWithNonce(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -371,8 +371,8 @@ func TestFormsWithNonce(t *testing.T) {
 	}
 }
 
-// TestSentToAnotherProcess: a form that another process is at work on is answered
-// with 409, and what to do, and is done once.
+// TestSentToAnotherProcess: if another process is working on the form, the answer is 409
+// and says what to do, and the form is done once.
 func TestSentToAnotherProcess(t *testing.T) {
 	t.Parallel()
 	var meanwhile func()

@@ -13,7 +13,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestHeaders asks for every route in every way, and for what is no route.
+// TestHeaders: every route, and a path that is none, has the security headers for every
+// method.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -58,8 +59,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestReferrerPolicy asks for all pages in all ways: no page with a form has
-// no-referrer, and no page at a URL with a token has another policy, or a form.
+// TestReferrerPolicy: no page with a form has no-referrer. Every page at a URL with a
+// token has no-referrer and no form.
 func TestReferrerPolicy(t *testing.T) {
 	t.Parallel()
 	for _, mails := range []bool{true, false} {
@@ -116,7 +117,8 @@ func TestReferrerPolicy(t *testing.T) {
 	}
 }
 
-// TestFormsWithoutSecFetchSite goes through all pages with such a browser.
+// TestFormsWithoutSecFetchSite: all forms work in a browser that does not send Sec-
+// Fetch-Site.
 func TestFormsWithoutSecFetchSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)
@@ -193,7 +195,7 @@ func TestMethods(t *testing.T) {
 	accessible(t, r)
 }
 
-// TestHead: neither it nor a page that is not there takes a message away.
+// TestHead: neither HEAD nor a page that does not exist removes a message.
 func TestHead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -204,7 +206,7 @@ func TestHead(t *testing.T) {
 	message(t, c.get("/login"))
 }
 
-// TestPrefix mounts the pages elsewhere; links follow (S82).
+// TestPrefix: the pages work under a prefix, and their links have it (S82).
 func TestPrefix(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"/account-area", "/a/b/"} {
@@ -251,7 +253,7 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
-// TestNoMailer: without one there are no pages that need mails.
+// TestNoMailer: without a Mailer there are no pages that need mails.
 func TestNoMailer(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Mailer = nil })
@@ -273,8 +275,8 @@ func TestNoMailer(t *testing.T) {
 	}
 }
 
-// TestCrossSite: there is no hidden token, and what a page of another site
-// sends does nothing all the same (S92).
+// TestCrossSite: the forms have no hidden token, and requests that a page of another
+// site sends still do nothing (S92).
 func TestCrossSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -307,7 +309,7 @@ func TestCrossSite(t *testing.T) {
 		"Origin", "null", "Sec-Fetch-Site", "same-origin"), "/login")
 }
 
-// TestCookies looks at all that are set, with an https BaseURL.
+// TestCookies: all cookies have the right attributes with an https BaseURL.
 func TestCookies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -374,7 +376,7 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-// TestOutside: without LoadAndSave nothing works, and the log says why.
+// TestOutside: outside LoadAndSave nothing works, and the log says why.
 func TestOutside(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

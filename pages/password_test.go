@@ -61,7 +61,7 @@ func TestPassword(t *testing.T) {
 	s.user("susan", other)
 }
 
-// leaks knows one password, and counts how often it is asked.
+// leaks knows one breached password, and counts how often it is asked.
 type leaks struct{ asked atomic.Int32 }
 
 const leaked = "hunter hunter 2"
@@ -71,8 +71,8 @@ func (l *leaks) Breached(_ context.Context, password string) (bool, error) {
 	return password == leaked, nil
 }
 
-// TestBreachedPassword: the forms say so, and ask once, though they check a
-// password and then have it checked again.
+// TestBreachedPassword: the forms say that a password is breached. They ask the service
+// once, although they check the password twice.
 func TestBreachedPassword(t *testing.T) {
 	t.Parallel()
 	const text = "This password has been in a data breach, so others may know it."
@@ -109,7 +109,7 @@ func TestBreachedPassword(t *testing.T) {
 	}
 }
 
-// A countingChecker counts what it is asked.
+// A countingChecker counts how often it is asked.
 type countingChecker struct{ asked atomic.Int64 }
 
 func (b *countingChecker) Breached(context.Context, string) (bool, error) {
@@ -117,8 +117,8 @@ func (b *countingChecker) Breached(context.Context, string) (bool, error) {
 	return false, nil
 }
 
-// TestBreachFlood: an address has the breach service asked no more often than it
-// may register.
+// TestBreachFlood: a client's address causes no more requests to the breach service than
+// it may make registrations.
 func TestBreachFlood(t *testing.T) {
 	t.Parallel()
 	b := &countingChecker{}

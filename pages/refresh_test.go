@@ -30,8 +30,8 @@ func TestRefreshForm(t *testing.T) {
 	}
 }
 
-// TestRefresh is the way of somebody who is remembered to a page that asks for
-// more.
+// TestRefresh: a user who is only remembered opens a page that needs a fresh login,
+// confirms the password, and gets there.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -80,7 +80,7 @@ func TestRefresh(t *testing.T) {
 	wantRedirect(t, c.post("/refresh", "password", good), "/") // nowhere to go: home
 }
 
-// TestRefreshAnonymous: who is not logged in logs in, and then goes where the
+// TestRefreshAnonymous: a browser that is not logged in logs in, and then goes where the
 // confirmation would have led.
 func TestRefreshAnonymous(t *testing.T) {
 	t.Parallel()
@@ -108,7 +108,7 @@ func TestRefreshAnonymous(t *testing.T) {
 	s.store.fail(nil)
 }
 
-// TestRefreshQuery: a password in the URL is none.
+// TestRefreshQuery: a password in the URL does not count.
 func TestRefreshQuery(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -167,8 +167,8 @@ func TestRefreshFails(t *testing.T) {
 	}
 }
 
-// TestRefreshLoader: what a request loader finds is never fresh, and nobody is
-// sent in a circle for it.
+// TestRefreshLoader: the user of a request loader never has a fresh login, and is not
+// redirected in a circle.
 func TestRefreshLoader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) {

@@ -161,7 +161,7 @@ func TestPresence(t *testing.T) {
 	wantRedirect(t, s.client().post("/register", "username", "anna", "password", good, "confirm_password", good), "/login")
 }
 
-// TestFields has fields of the application's own (S52).
+// TestFields: the form has fields of the application's own (S52).
 func TestFields(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
@@ -204,7 +204,8 @@ type massUser struct {
 	Admin bool
 }
 
-// what a form decoder such as gorilla/schema does
+// ReadForm sets every field that was posted, as a form decoder such as gorilla/schema
+// does.
 func (u *massUser) ReadForm(form url.Values) error {
 	u.City, u.Admin = form.Get("city"), form.Get("admin") != ""
 	return nil
@@ -228,8 +229,8 @@ func TestMassAssignment(t *testing.T) {
 	}
 }
 
-// TestRegisterRace: of many at once, one gets the name, and the others are
-// told (S50).
+// TestRegisterRace: of many registrations at once, one gets the name, and the others are
+// told that it is taken (S50).
 func TestRegisterRace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.HashMemory = 1 << 30 })
@@ -254,8 +255,8 @@ func TestRegisterRace(t *testing.T) {
 	}
 }
 
-// TestRegisterAlike: a registration does not tell who has an account, nor in what
-// state.
+// TestRegisterAlike: a registration does not tell who has an account, nor in what state
+// the account is.
 func TestRegisterAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
@@ -322,7 +323,7 @@ func TestRegisterAlike(t *testing.T) {
 	wantErrors(t, s.client().register("Susan"), map[string]string{"username": "Username already taken. Please choose a different one."})
 }
 
-// TestRegisterByAddressAlike is the same where there are no usernames.
+// TestRegisterByAddressAlike: the same holds if accounts have no usernames.
 func TestRegisterByAddressAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
@@ -343,8 +344,8 @@ func TestRegisterByAddressAlike(t *testing.T) {
 	authtest.Indistinguishable(t, app, probe("nobod@example.com"), probe("susan@example.com"))
 }
 
-// TestTellTaken: the form says that an address is taken, if that is wanted, or if
-// the next login would say it.
+// TestTellTaken: the form says that an address is taken if TellTaken is set, or if the
+// next login would show it.
 func TestTellTaken(t *testing.T) {
 	t.Parallel()
 	const taken = "Email already registered. Please use a different one."
@@ -374,9 +375,9 @@ func TestTellTaken(t *testing.T) {
 	}
 }
 
-// TestLimitsTellNothing: who registers with somebody's address does not see by
-// their own limits whether that has made an account, nor who guesses the password
-// of a disabled one that it is right.
+// TestLimitsTellNothing: an attacker who registers with a victim's address cannot tell
+// from the attacker's own limits whether that made an account. An attacker who guesses
+// the password of a disabled account cannot tell that it is right.
 func TestLimitsTellNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *auth.Config, _ *pages.Config) { c.RequireVerified, c.Limits.Guesses = true, 10 })
@@ -408,8 +409,8 @@ func TestLimitsTellNothing(t *testing.T) {
 	}
 }
 
-// TestStrangersMailbox: whoever registers with somebody's address cannot have it
-// mailed without end.
+// TestStrangersMailbox: an attacker who registers with a victim's address cannot have
+// the victim get mails without end.
 func TestStrangersMailbox(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

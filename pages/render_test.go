@@ -10,7 +10,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestXSS puts markup into every field that is shown again, and more.
+// TestXSS: no field that is shown again lets markup through.
 func TestXSS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
@@ -63,8 +63,8 @@ func TestXSS(t *testing.T) {
 	}
 }
 
-// TestBrokenTemplate: what fails with a user that New did not try is a whole
-// error, and not half a page.
+// TestBrokenTemplate: if a template fails for a user that New did not try, the answer is
+// a whole error page, not half a page.
 func TestBrokenTemplate(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) {

@@ -138,8 +138,8 @@ func TestReset(t *testing.T) { // S97, S106, S108–S110
 	}
 }
 
-// TestForgotLoggedIn: a user who is logged in and has forgotten the password finds
-// the way to another one.
+// TestForgotLoggedIn: a user who is logged in and has forgotten the password can reset
+// it.
 func TestForgotLoggedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -192,8 +192,8 @@ func TestForgotLoggedIn(t *testing.T) {
 	}
 }
 
-// TestResetAsAnother: the link is of another account than the one that is logged
-// in. The page says whose password it is, and the login goes on.
+// TestResetAsAnother: the link is for another account than the one that is logged in.
+// The page says whose password it is, and the login goes on.
 func TestResetAsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -229,7 +229,7 @@ func TestResetAsAnother(t *testing.T) {
 	}
 }
 
-// TestResetRace: of many at once, one wins, and its password works.
+// TestResetRace: of many resets at once, one succeeds, and its password works.
 func TestResetRace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -270,8 +270,9 @@ func TestResetRace(t *testing.T) {
 	s.user("susan", winner)
 }
 
-// The attacker's reset link, opened by a page of his in the middle of susan's
-// own reset, makes her set HIS password, and hers stays.
+// TestResetDiverted: in the middle of susan's own reset, an attacker's page has her
+// browser open the attacker's reset link. Her new password must not go to the attacker's
+// account.
 func TestResetDiverted(t *testing.T) {
 	s := newSite(t, nil)
 	_, err := s.store.CreateUser(t.Context(), auth.Account{Username: "mallory", Email: "mallory@example.com",

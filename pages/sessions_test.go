@@ -15,14 +15,14 @@ import (
 	"golang.org/x/net/html"
 )
 
-// cards returns the list's elements.
+// cards returns the elements of the list of logins.
 func cards(t *testing.T, r response) []*html.Node {
 	t.Helper()
 	wantStatus(t, r, 200)
 	return all(only(t, only(t, parse(t, r), tag("main")), tag("ul")), tag("li"))
 }
 
-// name is an element's accessible name, if it is made of other elements.
+// name returns the accessible name of an element, if other elements form it.
 func name(t *testing.T, doc, n *html.Node) string {
 	t.Helper()
 	var parts []string
@@ -126,7 +126,7 @@ func TestEndOthers(t *testing.T) {
 	wantRedirect(t, c.post("/account/sessions", "others", "1"), "/account/sessions") // none is no error
 }
 
-// TestEndSessionsOf: nobody ends, or learns of, another user's login.
+// TestEndSessionsOf: a user can neither end nor learn of another user's login.
 func TestEndSessionsOf(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -153,7 +153,7 @@ func TestEndSessionsOf(t *testing.T) {
 	}
 }
 
-// TestEndSessionsThis: the own login is logged out as by the button at the top.
+// TestEndSessionsThis: the user's own login is ended like by the button at the top.
 func TestEndSessionsThis(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Home = "/login" })
@@ -202,7 +202,7 @@ func TestSessionsAnonymous(t *testing.T) {
 	}
 }
 
-// TestSessionsXSS has user agents that are no browsers'.
+// TestSessionsXSS: no user agent lets markup through.
 func TestSessionsXSS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, c *pages.Config) { c.Texts.Browser = "<i>{browser}</i> on {system}" })
@@ -246,8 +246,7 @@ func TestSessionsXSS(t *testing.T) {
 	}
 }
 
-// TestSessionsSecrets: the page has nothing that opens anything, or names a
-// record.
+// TestSessionsSecrets: the page contains no secret and no key of a record.
 func TestSessionsSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -316,7 +315,7 @@ func TestSessionsFail(t *testing.T) {
 	wantStatus(t, c.post("/account/sessions", "others", "1"), 503)
 }
 
-// TestSessionsMany has more logins than anybody.
+// TestSessionsMany: the list works with very many logins.
 func TestSessionsMany(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.MaxSessions = -1 })
@@ -348,7 +347,7 @@ func TestSessionsMany(t *testing.T) {
 	}
 }
 
-// TestSessionsWithoutAddress: RemoteAddr that is no address is none.
+// TestSessionsWithoutAddress: if RemoteAddr is not an address, the list shows none.
 func TestSessionsWithoutAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

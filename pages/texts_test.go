@@ -44,8 +44,8 @@ func TestDocumentA(t *testing.T) {
 	}
 }
 
-// TestTexts: the example translates every text, and None leaves out those that
-// nothing depends on.
+// TestTexts: the example translates every text. The pages work without all texts that
+// may be None.
 func TestTexts(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("example_test.go")

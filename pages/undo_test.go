@@ -7,7 +7,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestUndo: the way back leads there whatever the thief does.
+// TestUndo: the user gets the address back, whatever the thief does.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -38,8 +38,8 @@ func TestUndo(t *testing.T) {
 	s.user("susan", "a third battery")
 }
 
-// TestUndoTaken: the application has given the old address to somebody else, by
-// statements of its own.
+// TestUndoTaken: the application has given the old address to another account, by its
+// own SQL statements.
 func TestUndoTaken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -69,8 +69,8 @@ func TestUndoExpired(t *testing.T) {
 	}
 }
 
-// TestUndoLoggedIn: whoever is logged in where the way back is taken is not in the
-// way of the new password.
+// TestUndoLoggedIn: another user who is logged in in the same browser does not prevent
+// the new password.
 func TestUndoLoggedIn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -104,7 +104,7 @@ func TestUndoLoggedIn(t *testing.T) {
 	}
 }
 
-// TestUndoDisabled: who is disabled stays so, and gets no token for a password.
+// TestUndoDisabled: a disabled account stays disabled, and gets no token for a reset.
 func TestUndoDisabled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

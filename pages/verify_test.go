@@ -14,7 +14,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestVerify is the way of a new account (S128).
+// TestVerify: a new account verifies its address (S128).
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)
@@ -86,8 +86,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyOnTheWay is the way of somebody who is logged in, and wants a page for
-// those whose address is verified.
+// TestVerifyOnTheWay: a user who is logged in opens a page that needs a verified
+// address, and verifies it.
 func TestVerifyOnTheWay(t *testing.T) {
 	t.Parallel()
 	for _, inCookie := range []bool{false, true} {
@@ -141,8 +141,8 @@ func TestVerifyOnTheWay(t *testing.T) {
 	wantRedirect(t, c.press("/verify-email?next=%2Fmine"), "/login?next=%2Fmine")
 }
 
-// TestVerifyElsewhere: what was there before the owner of the mailbox verified it
-// has ended, but for the login that verifies; and another user's goes on.
+// TestVerifyElsewhere: everything that existed before the owner of the mailbox verified
+// the address ends, except for the login that verifies it. Another user's login goes on.
 func TestVerifyElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -170,7 +170,7 @@ func TestVerifyElsewhere(t *testing.T) {
 	}
 }
 
-// TestVerifyExpired: the link is good for a day, and void when the address or a
+// TestVerifyExpired: the link works for a day. It does not work after the address or a
 // credential has changed.
 func TestVerifyExpired(t *testing.T) {
 	t.Parallel()
@@ -199,7 +199,7 @@ func TestVerifyExpired(t *testing.T) {
 	}
 }
 
-// TestVerifyRace: of many at once, one wins.
+// TestVerifyRace: of many verifications at once, one succeeds.
 func TestVerifyRace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Limits.Guesses = -1 })
@@ -229,7 +229,8 @@ func TestVerifyRace(t *testing.T) {
 	}
 }
 
-// TestResend: the answer does not tell who has an account, nor in what state.
+// TestResend: the answer does not tell who has an account, nor in what state the account
+// is.
 func TestResend(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
