@@ -1,9 +1,12 @@
 package pages_test
 
 import (
+	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -395,5 +398,55 @@ func TestFormOfOneLogin(t *testing.T) {
 	wantRedirect(t, c.post("/account/sessions", fields...), "/account/sessions")
 	if phone.loggedIn() {
 		t.Error("the login was not ended")
+	}
+}
+
+// TestDenied: each request that a page refuses is told to OnEvent, once.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var denied []error
+	s := newSite(t, func(a *auth.Config, _ *pages.Config) {
+		a.OnEvent = func(_ context.Context, e auth.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Kind == auth.EventDenied {
+				denied = append(denied, e.Err)
+			}
+		}
+	})
+	wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/account")
+	withToken := s.client()
+	wantRedirect(t, withToken.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
+	remembered := s.remembered()
+	for _, test := range []struct {
+		client *client
+		method string
+		path   string
+		want   error
+	}{
+		{s.client(), "GET", "/account", auth.ErrNotLoggedIn},
+		{s.client(), "GET", "/account/password", auth.ErrNotLoggedIn},
+		{s.client(), "POST", "/account/password", auth.ErrNotLoggedIn},
+		{s.client(), "GET", "/account/sessions", auth.ErrNotLoggedIn},
+		{s.client(), "GET", "/account/email", auth.ErrNotLoggedIn},
+		{withToken, "GET", "/account/email", auth.ErrNotLoggedIn},
+		{withToken, "POST", "/account/email", auth.ErrNotLoggedIn},
+		{remembered, "POST", "/account/sessions", auth.ErrNotFresh},
+		{remembered, "GET", "/account/email", auth.ErrNotFresh},
+		{remembered, "POST", "/account/close", auth.ErrNotFresh},
+		{remembered, "GET", "/account/password", nil},
+		{s.client(), "GET", "/refresh", nil}, // leads to the login page by itself
+		{s.client(), "GET", "/login", nil},
+	} {
+		mu.Lock()
+		denied = nil
+		mu.Unlock()
+		_ = test.client.do(test.method, test.path, "")
+		mu.Lock()
+		if test.want == nil && len(denied) > 0 || test.want != nil && (len(denied) != 1 || !errors.Is(denied[0], test.want)) {
+			t.Errorf("%s %s: the events are %v, want %v", test.method, test.path, denied, test.want)
+		}
+		mu.Unlock()
 	}
 }
