@@ -153,7 +153,7 @@ type Pages struct {
 // each template.
 func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
 	p := &Pages{core: manager.Core(), cfg: cfg, texts: cfg.Texts}
-	// Both calls only report what is missing.
+	// Both calls do nothing but report what is missing.
 	if _, err := p.core.CheckResetToken(context.Background(), ""); errors.Is(err, auth.ErrNoUserStore) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -216,8 +216,8 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.write(w, r, p.answer(w, r))
 }
 
-// answer finds the page, reads the form, and has the page answer. It uses w only to
-// limit the request's body.
+// answer finds the route, reads the form, and has a page of the route answer. It uses w
+// only to limit the request's body.
 func (p *Pages) answer(w http.ResponseWriter, r *http.Request) answer {
 	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
 	route, ok := p.routes[name]
@@ -239,6 +239,8 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request) answer {
 	return a
 }
 
+// get answers GET and HEAD. A mailed link first moves its token to a cookie. While the
+// browser has the token, it sees the page for the token, unless it asks for ?new.
 func (p *Pages) get(route route, q *request) answer {
 	q.page = route.page
 	if route.linked != nil {
@@ -256,6 +258,7 @@ func (p *Pages) get(route route, q *request) answer {
 	return q.page.get(q)
 }
 
+// post answers a form, whose fields are in PostForm.
 func (p *Pages) post(route route, q *request) answer {
 	q.page = route.page
 	if route.linked != nil {
