@@ -93,7 +93,7 @@ func TestNew(t *testing.T) {
 		test.auth.Secrets = [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}
 		manager, err := auth.New(memstore.New[User](), test.auth)
 		check(t, err)
-		_, err = pages.New(manager, test.config)
+		_, err = pages.New(manager.Core, test.config)
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%+v: %v", test.config, err)
@@ -106,7 +106,7 @@ func TestNew(t *testing.T) {
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 	})
 	check(t, err)
-	if _, err := pages.New(manager, pages.Config{}); err == nil {
+	if _, err := pages.New(manager.Core, pages.Config{}); err == nil {
 		t.Error("no error for a manager that can only load users")
 	}
 }

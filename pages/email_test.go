@@ -282,7 +282,7 @@ func TestEmailAlike(t *testing.T) {
 			}
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for name, mails := range map[string]int{"proof": 1, "unver": 1, "disab": 0} {
 		authtest.Indistinguishable(t, app, probe("no"+name[2:], 1), probe(name, mails))
 		if mails == 0 {

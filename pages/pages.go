@@ -3,7 +3,7 @@
 // change the password or the address, the list of logins, close the account, and
 // confirm the password once more.
 //
-//	p, err := pages.New(manager, pages.Config{Site: "Gophers"})
+//	p, err := pages.New(manager.Core, pages.Config{Site: "Gophers"})
 //	…
 //	for _, path := range p.Paths() {
 //		mux.Handle(path, p)
@@ -148,11 +148,14 @@ type Pages struct {
 	style     stylesheet
 }
 
-// New makes the pages of a manager. It returns an error if the Config contradicts
+// New makes the pages of a manager: pass manager.Core. It returns an error if the Config contradicts
 // itself or the manager's, and if a template cannot be read or executed. It executes
 // each template.
-func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
-	p := &Pages{core: manager.Core(), cfg: cfg, texts: cfg.Texts}
+func New(core *auth.Core, cfg Config) (*Pages, error) {
+	if core == nil {
+		return nil, errors.New("pages: no manager: pass manager.Core")
+	}
+	p := &Pages{core: core, cfg: cfg, texts: cfg.Texts}
 	// Both calls do nothing but report what is missing.
 	if _, err := p.core.CheckResetToken(context.Background(), ""); errors.Is(err, auth.ErrNoUserStore) {
 		return nil, fmt.Errorf("pages: %w", err)

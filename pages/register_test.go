@@ -215,7 +215,7 @@ func TestMassAssignment(t *testing.T) {
 	store := memstore.New[massUser]()
 	m, err := auth.New(store, auth.Config{BaseURL: "http://localhost:8080", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}})
 	check(t, err)
-	p, err := pages.New(m, pages.Config{Fields: []pages.Field{{Name: "city", Label: "City"}}})
+	p, err := pages.New(m.Core, pages.Config{Fields: []pages.Field{{Name: "city", Label: "City"}}})
 	check(t, err)
 	body := url.Values{"username": {"tom"}, "email": {"tom@example.com"}, "password": {good}, "confirm_password": {good}, "city": {"Bern"}, "admin": {"1"}}
 	r := httptest.NewRequest(http.MethodPost, "/register", strings.NewReader(body.Encode()))
@@ -296,7 +296,7 @@ func TestRegisterAlike(t *testing.T) {
 			c.Post("/register", url.Values{"username": {username + "y"}, "email": {address}, "password": {"short"}, "confirm_password": {"short"}})
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for _, test := range []struct {
 		name  string
 		mails int
@@ -340,7 +340,7 @@ func TestRegisterByAddressAlike(t *testing.T) {
 			}
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	authtest.Indistinguishable(t, app, probe("nobod@example.com"), probe("susan@example.com"))
 }
 

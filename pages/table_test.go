@@ -90,7 +90,7 @@ func TestTemplates(t *testing.T) {
 	}
 	for _, file := range files {
 		templates := fstest.MapFS{filepath.Base(file): {Mode: os.ModeDir}} // a directory cannot be read as a file
-		if _, err := pages.New(newManager(auth.Config{}), pages.Config{Templates: templates}); err == nil {
+		if _, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Templates: templates}); err == nil {
 			t.Errorf("%s is not read", file)
 		}
 	}

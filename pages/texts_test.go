@@ -85,7 +85,7 @@ func TestTexts(t *testing.T) {
 }
 
 func fails(t *testing.T, texts pages.Texts) bool {
-	_, err := pages.New(newManager(auth.Config{}), pages.Config{Texts: texts})
+	_, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Texts: texts})
 	if err != nil && !strings.HasSuffix(err.Error(), " cannot be None") {
 		t.Error(err)
 	}

@@ -264,7 +264,7 @@ func TestResend(t *testing.T) {
 			c.Post("/verify-email", url.Values{"email": {address + " "}, "next": {"/mine"}})
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for name, mails := range map[string]int{"susan": 2, "shown": 0, "disab": 0, "noneo": 2} {
 		authtest.Indistinguishable(t, app, probe("nobod", 0), probe(name, mails))
 	}
