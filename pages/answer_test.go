@@ -3,6 +3,7 @@ package pages_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// TestLimits: an address that has had enough gets a page that says so, whatever
-// it asks for.
+// TestLimits: if a client's address has reached a limit, every page answers 429 and says
+// so.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(cfg *auth.Config, _ *pages.Config) {
@@ -67,50 +68,28 @@ func TestLimits(t *testing.T) {
 	wantRedirect(t, s.client().post("/forgot-password", "email", "susan@example.com"), "/login")
 }
 
-// TestWrongTokens: forms with tokens that are none count as guesses, on every page
-// that a mailed link opens, and looking at them does not.
-func TestWrongTokens(t *testing.T) {
-	t.Parallel()
-	for _, page := range []string{"/reset-password", "/verify-email", "/undo-email", "/account/email"} {
-		s := newSite(t, func(cfg *auth.Config, _ *pages.Config) { cfg.Limits.Guesses = 3 })
-		c := s.user("susan", good)
-		if page == "/reset-password" { // which is for visitors
-			c = s.client()
-		}
-		for range 5 {
-			if r := c.get(page + "?token=x"); r.status != 303 {
-				t.Errorf("%s, looked at: %d", page, r.status)
-			}
-		}
-		for i := range 5 {
-			want := 303
-			if i >= 3 {
-				want = 429
-			}
-			if r := c.post(page, "password", good, "confirm_password", good); r.status != want {
-				t.Errorf("%s, form %d: %d, want %d", page, i+1, r.status, want)
-			}
-		}
-	}
-}
-
-// TestLocked: after five wrong passwords in a row the right one is refused as a
-// wrong one is, but not in the owner's browser.
-func TestLocked(t *testing.T) {
+// TestStoreFails: a failure of the store is answered with a 5xx and does not count
+// against the user.
+func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	owner := s.user("susan", good)
-	wantRedirect(t, owner.post("/logout"), "/")
-	stranger := s.client()
-	var wrong response
-	for range 5 {
-		wrong = stranger.post("/login", "login", "susan", "password", "wrong")
-		wantStatus(t, wrong, 422)
+	c := s.client()
+	wantRedirect(t, c.get(s.link("susan@example.com")), "/reset-password")
+	s.store.fail(errDisk)
+	for _, r := range []response{
+		c.post("/login", "login", "susan", "password", good),
+		c.post("/forgot-password", "email", "susan@example.com"),
+		c.get("/reset-password"),
+		c.post("/reset-password", "password", other, "confirm_password", other),
+	} {
+		wantStatus(t, r, 503)
+		if strings.Contains(r.body, "fire") {
+			t.Error("the answer says what is wrong")
+		}
 	}
-	if right := stranger.post("/login", "login", "susan", "password", good); right.status != 422 || right.body != wrong.body {
-		t.Errorf("the right password: %d\n%s", right.status, right.body)
+	s.store.fail(nil)
+	if !strings.Contains(s.log(), "the disk is on fire") {
+		t.Error("the log does not say what is wrong")
 	}
-	wantRedirect(t, owner.post("/login", "login", "susan", "password", good), "/")
-	s.advance(30 * time.Second)
-	wantRedirect(t, stranger.post("/login", "login", "susan", "password", good), "/")
+	wantRedirect(t, c.post("/reset-password", "password", other, "confirm_password", other), "/login")
 }
