@@ -1,7 +1,6 @@
-// Package passhash holds the budget that password hashes are computed under. A
-// process has one, whatever number of Managers it has: what runs out is the
-// machine's memory and its processors. The budget is the only global state of the
-// library.
+// Package passhash holds the budget under which password hashes are computed. A
+// process has one budget for all its Managers, because its memory and
+// processors are limited. The budget is the only global state of the library.
 package passhash
 
 import (
@@ -30,7 +29,7 @@ type Budget struct {
 	MaxWait  time.Duration // and for how long
 
 	mu      sync.Mutex
-	size    uint32 // KiB in all
+	size    uint32 // KiB in total
 	free    uint32 // KiB
 	running int
 	queue   []*waiter
@@ -47,18 +46,20 @@ var process = New(0)
 // Process returns the budget of this process.
 func Process() *Budget { return process }
 
-// New returns a budget of its own, for tests: of memory KiB, and with the limits of
-// the process's. The exported fields may be changed before its first use.
+// New returns a separate budget of memory KiB, for tests. It has the limits of
+// the process's budget. The exported fields may be changed before its first
+// use.
 func New(memory uint32) *Budget {
-	// Asked each time, since Go changes GOMAXPROCS with the limits of the process.
+	// Computed each time, because Go changes GOMAXPROCS with the limits of the
+	// process.
 	lanes := func() int { return LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
 	return &Budget{Lanes: lanes, MaxQueue: 64, MaxWait: MaxWait, size: memory, free: memory}
 }
 
-// LanesFor returns how many hashes may run at a time. One of Go's processors is
-// left to other requests: while all of them compute, only a monitor looks which
-// connections are ready, every 10 ms. More hashes than the machine has processors
-// would take more memory and no less time.
+// LanesFor returns how many hashes may run at once. One of Go's processors is
+// left to other requests: while all of them compute, only a monitor checks
+// which connections are ready, every 10 ms. More hashes than the machine has
+// processors would take more memory, but not less time.
 func LanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
 
 // Grow makes the budget at least memory KiB large.
@@ -72,10 +73,10 @@ func (b *Budget) Grow(memory uint32) {
 	}
 }
 
-// Acquire waits until there is memory and a lane for a hash. It returns ErrBusy if
-// the queue is full or the wait too long, or the context's error. Release must
-// follow when the hash is computed; a caller that goes away does not end it, and
-// frees nothing.
+// Acquire waits until there is memory and a lane for a hash. It returns ErrBusy
+// if the queue is full or the wait is too long, or the context's error. Call
+// Release after the hash is computed. If the client goes away meanwhile, the
+// hash still runs, so its memory stays taken.
 func (b *Budget) Acquire(ctx context.Context, memory uint32) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -105,8 +106,8 @@ func (b *Budget) Acquire(ctx context.Context, memory uint32) error {
 	}
 }
 
-// leave takes w out of the queue, and returns err. If w was admitted at the same
-// moment, it gives back what w has got.
+// leave takes w out of the queue, and returns err. If w was admitted at the
+// same moment, leave releases its memory and its lane.
 func (b *Budget) leave(w *waiter, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,11 +123,11 @@ func (b *Budget) leave(w *waiter, err error) error {
 			break
 		}
 	}
-	b.next() // what waited behind may be smaller
+	b.next() // the hashes behind w may be smaller
 	return err
 }
 
-// TryAcquire is Acquire for a hash that can be left out: it does not wait, and
+// TryAcquire is Acquire for a hash that can be skipped: it does not wait, and
 // reports whether there was memory and a lane at once.
 func (b *Budget) TryAcquire(memory uint32) bool {
 	b.mu.Lock()
@@ -134,27 +135,27 @@ func (b *Budget) TryAcquire(memory uint32) bool {
 	return len(b.queue) == 0 && b.admit(memory)
 }
 
-// Release gives back what Acquire has got.
+// Release gives back the memory and the lane that Acquire has taken.
 func (b *Budget) Release(memory uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.release(memory)
 }
 
-// Full reports whether there is no place in the queue.
+// Full reports whether the queue is full.
 func (b *Budget) Full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue) >= b.MaxQueue
 }
 
-// A State is what a budget is used for at one moment.
+// A State shows how much of a budget is in use at one moment.
 type State struct {
 	Size, Free       uint32 // KiB
 	Running, Waiting int    // hashes
 }
 
-// State returns what the budget is used for now.
+// State returns how much of the budget is in use now.
 func (b *Budget) State() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
