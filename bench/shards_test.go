@@ -20,7 +20,7 @@ import (
 // names. It is an example for docs/scaling.md, to be copied.
 type Shards []auth.RecordStore
 
-// of returns the shard for a name. It must be the same in every process.
+// of returns the shard of a name, which must be the same in every process.
 func (s Shards) of(kind, key string) auth.RecordStore {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, kind+"/"+key) // never fails
