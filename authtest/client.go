@@ -34,9 +34,9 @@ import (
 //
 // A Client is safe for use by many goroutines, except for its fields.
 type Client struct {
-	// UserAgent is the header of that name. RemoteAddr is the client's address
-	// and port, as in http.Request. To make requests from another client,
-	// change them between requests.
+	// UserAgent is the User-Agent header. RemoteAddr is the client's address
+	// and port, as in http.Request. To act as another client, change them
+	// between two requests.
 	UserAgent  string
 	RemoteAddr string
 

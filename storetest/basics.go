@@ -207,5 +207,5 @@ func basicVersion[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 	}
 	a.Version--
 	return wrongError("UpdateAccount", "with a stale Version changes nothing", fmt.Sprintf("UpdateAccount with the Version %d, while %d is stored,", a.Version, a.Version+1),
-		t.store.UpdateAccount(ctx, a), auth.ErrConflict, "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and count the rows")
+		t.store.UpdateAccount(ctx, a), auth.ErrConflict, "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and check that one row changed")
 }

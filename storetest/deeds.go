@@ -53,8 +53,8 @@ func doneIf(happened bool) outcome {
 	return undone
 }
 
-// judge checks what a deed has done that may have been broken off, and whether
-// its error is true.
+// judge checks the effect of a call that may have been broken off, and whether
+// the error it returned is true.
 func (d deed) judge(when string, err error) {
 	t := *d.test
 	t.Helper()

@@ -21,9 +21,8 @@
 // [TestUserStore] and [TestRecordStore] call open once for each subtest. It
 // returns an empty store and closes it with t.Cleanup. The store must take the
 // time only from clock: the suites set that clock instead of waiting. No two
-// subtests use the same names, so rows left by an earlier subtest break
-// nothing. They slow the suite down, however, and an empty store is what you
-// deploy.
+// subtests use the same names, so rows left by an earlier subtest break nothing.
+// They slow the suite down, however, and a real store starts empty.
 //
 // If a user store fails at the basics (it loses a field, or gives two users the
 // same name), TestUserStore reports the first fault and runs no other test.

@@ -13,7 +13,7 @@ import (
 )
 
 func (s recordSuite) updateRecord(t *testing.T) {
-	const compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE kind = ? AND key = ? AND version = ?, and count the rows"
+	const compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE kind = ? AND key = ? AND version = ?, and check that one row changed"
 
 	s.run(t, "replaces Data and Expires and counts the Version up", func(t *recordTest) {
 		r := t.record("key")
@@ -57,7 +57,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		}
 	})
 	s.run(t, "of a record that is gone creates nothing", func(t *recordTest) {
-		const mend = "UPDATE and count the rows; with INSERT OR REPLACE, or SET, a deleted record would come back"
+		const mend = "use UPDATE and check that one row changed; with INSERT OR REPLACE, or SET, a deleted record would come back"
 		r := t.record("never there")
 		fails(t.TB, "UpdateRecord of a record that never was", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
 		t.gone("after UpdateRecord of a record that never was", r, mend)

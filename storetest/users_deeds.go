@@ -198,7 +198,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 	}
 }
 
-// vacant checks that nobody has these names. An empty one is none.
+// vacant checks that no user has these names. An empty name is ignored.
 func (t *userTest[U]) vacant(after, username, email, mend string) {
 	t.Helper()
 	if username != "" {

@@ -51,7 +51,7 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 		again(t.TB, func(round int) {
 			a := t.create(t.account(fmt.Sprint("mike-", round)))
 			errs := race(t.Context(), racers, func(ctx context.Context, _ int) error { return d.DeleteUser(ctx, a.ID) })
-			const mend = "do not look the user up and then delete; DELETE and count the rows, or hold one lock over both steps"
+			const mend = "do not look the user up and then delete; use DELETE and check that one row changed, or hold one lock over both steps"
 			oneWins(t.TB, "DeleteUser by 50 racers", errs, auth.ErrUserNotFound, mend)
 			t.vacant("after the race", a.Username, a.Email, mend)
 		})

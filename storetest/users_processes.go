@@ -147,8 +147,8 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	})
 }
 
-// seenByAll checks that every process finds an account just like this, by every
-// way there is to it, or none, when it is asked once.
+// seenByAll checks, with one call to each process, that every process finds exactly
+// this account by its ID and by its names, or does not find it.
 func (t *userTest[U]) seenByAll(crew crew, clock *clock, when string, want auth.Account, there bool) {
 	t.Helper()
 	const mend = "after a call has returned, every other process must see its effect: do not cache what another process may change, and do not read from a replica"
@@ -174,7 +174,7 @@ func (t *userTest[U]) seenByAll(crew crew, clock *clock, when string, want auth.
 	}
 }
 
-// ofUsers makes a call.
+// ofUsers makes a call to a store of users.
 func ofUsers[U auth.User](ctx context.Context, c call, store auth.UserStore[U]) (a answer) {
 	var user U
 	var err error

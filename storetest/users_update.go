@@ -12,7 +12,7 @@ import (
 
 func (s userSuite[U]) updateAccount(t *testing.T) {
 	const (
-		compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and count the rows"
+		compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and check that one row changed"
 		atomic  = "change nothing if UpdateAccount returns an error"
 		rename  = "change the canonical forms together with the names"
 	)
@@ -147,7 +147,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		})
 	}
 	s.run(t, "of an unknown ID", func(t *userTest[U]) {
-		const mend = "UPDATE and count the rows; never insert"
+		const mend = "use UPDATE and check that one row changed; never insert"
 		t.create(t.account("somebody"))
 		for i, id := range t.unknownIDs() {
 			a := t.account(fmt.Sprint("unknown-", i))

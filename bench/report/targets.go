@@ -11,7 +11,7 @@ import (
 // to targets.
 type target struct {
 	name     string
-	what, of value // if of is empty, the figure is what itself
+	what, of value // the figure is what/of, or just what if of is empty
 	atMost   float64
 	atLeast  float64 // used instead of atMost if not zero
 }

@@ -53,7 +53,7 @@ func newApp(db *sql.DB, secret []byte, baseURL string) (*app, error) {
 	return a, nil
 }
 
-// secured sets headers that forbid browsers to do what the pages do not need.
+// secured sets headers that limit what a browser lets the pages do.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
