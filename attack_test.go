@@ -244,7 +244,7 @@ func TestResumeFlood(t *testing.T) {
 		d.Who()
 	}
 	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
-	t.Log(len(list), "records in", time.Since(start), "hashes", app.Core().PasswordHashes())
+	t.Log(len(list), "records in", time.Since(start), "hashes", app.Core.PasswordHashes())
 	if len(list) > 100 {
 		t.Error("sessions from one remember cookie:", len(list))
 	}
@@ -276,9 +276,9 @@ func TestNilArguments(t *testing.T) {
 		f()
 	}
 	try("LoginUser(nil option)", func() { _ = app.LoginUser(t.Context(), u, nil) })
-	try("Core.LoginUser(nil)", func() { _ = app.Core().LoginUser(t.Context(), nil) })
+	try("Core.LoginUser(nil)", func() { _ = app.Core.LoginUser(t.Context(), nil) })
 	try("LoginUser(nil)", func() { _ = app.LoginUser(t.Context(), nil) })
-	try("Core.SetPassword(nil)", func() { _ = app.Core().SetPassword(t.Context(), nil, "x") })
+	try("Core.SetPassword(nil)", func() { _ = app.Core.SetPassword(t.Context(), nil, "x") })
 }
 
 // callbacks that call back

@@ -16,20 +16,37 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/alexedwards/scs/v2"
+	"github.com/go-login/auth/internal/turns"
 )
 
-// Identifiers says what a user may type as the login.
-type Identifiers int
-
-// The identifiers.
-const (
-	UsernameOrEmail Identifiers = iota // the default
-	UsernameOnly
-	EmailOnly
-)
-
-// defaultLifetime is Config.Lifetime by default.
-const defaultLifetime = 24 * time.Hour
+// A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
+// below are the Manager's. Packages that build on auth, such as pages and authtest, take
+// a *Core: pass manager.Core. Its methods are safe for use by many goroutines.
+//
+// Methods that get a User return ErrUserNotFound for nil.
+type Core struct {
+	cfg      Config
+	baseURL  *url.URL
+	users    loader
+	store    storer         // nil if there is only a loader
+	omitted  []AccountField // that the user store does not keep
+	deletes  bool           // the user store is a UserDeleter
+	records  RecordStore
+	sessions RecordStore
+	cookies  cookies
+	origins  originCheck
+	secrets  *keyring
+	hasher   hasher
+	watches  watches
+	turns    turns.ByKey
+	instance string // random: no other Core has it
+	proxies  proxyWatch
+	clock    uint64 // names this Core's clock among those of other servers
+	upgrades upgrades
+	scs      *scs.SessionManager
+	scsKey   any // under which scs looks for its data in a context
+}
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
 // default.
@@ -89,6 +106,14 @@ type Config struct {
 	// verifies it, so there must be a Mailer. A login page that shows one text for
 	// ErrLoginRefused, as it should, had better say where to ask for the link again.
 	RequireVerified bool
+
+	// FactorURL is where Error sends browsers whose login owes a second factor
+	// (ErrFactorRequired): "login/verify" beside LoginURL by default, as with RefreshURL.
+	FactorURL string
+
+	// Factors are what users can show besides the password. A user who has enrolled in one
+	// of them cannot log in without showing one: see Factor.
+	Factors []Factor
 
 	// VerifyURL is the page that the link in a mail of kind MailVerify opens, and
 	// where the middleware RequireVerified sends browsers: "verify-email" beside
@@ -212,10 +237,10 @@ type Config struct {
 	// followed by digits: the application's and the organisation's names.
 	PasswordWords []string
 
-	// Breaches, if set, is asked whether a new password that the rules above
-	// accept has been in a data breach: a RangeClient asks Pwned Passwords. It has
-	// two seconds for it. If it gives no answer, the password passes, and there is
-	// an EventBreachCheckFailed.
+	// Breaches, if set, is asked whether a new password that the rules above accept
+	// was in a data breach. A pwned.Client asks Pwned Passwords. If there is no answer
+	// within two seconds, the password is accepted, and there is an
+	// EventBreachCheckFailed.
 	Breaches BreachChecker
 
 	// PasswordCheck, if set, has the last word on a new password. Its error's
@@ -270,6 +295,70 @@ type Config struct {
 	// Now is the clock: time.Now by default.
 	Now func() time.Time
 }
+
+// Identifiers says what a user may type as the login.
+type Identifiers int
+
+// The identifiers.
+const (
+	UsernameOrEmail Identifiers = iota // the default
+	UsernameOnly
+	EmailOnly
+)
+
+// Limits are how much may come from one address in an hour: an IPv4 address, or
+// the first 64 bits of an IPv6 address. What is more is refused with a
+// RateLimitError. Zero is the default, a negative number no limit. People behind
+// one address share them.
+type Limits struct {
+	// Guesses are wrong passwords and mailed tokens that are none: 100 by
+	// default. Logins that succeed do not count.
+	Guesses int
+
+	// Mails are requests to be sent a mail, for a forgotten password say,
+	// whether one was sent or not: 60 by default. Whatever it is, one mailbox
+	// gets no more than three mails of a kind in an hour, or in the time that
+	// their links are good for if that is less.
+	Mails int
+
+	// Registrations are accounts asked for: 100 by default.
+	Registrations int
+}
+
+// A Protection says what happens to a login, or a remembered device, whose requests
+// begin to come from another client than it was made by. Cookies that were copied
+// are used from elsewhere; but a browser changes its user agent when it is updated,
+// too. A login and its device are bound to the first user agent that they are seen
+// with, and to the next one by ConfirmLogin.
+type Protection int
+
+// The protections.
+const (
+	ProtectOff    Protection = iota // nothing happens
+	ProtectBasic                    // the login goes on, and is not fresh any more
+	ProtectStrong                   // the login ends, and with it what the browser is remembered as
+)
+
+// A BreachChecker knows passwords that were in a data breach. A pwned.Client is one.
+type BreachChecker interface {
+	// Breached reports whether the password was in a data breach. It must return when
+	// ctx is done, which is after two seconds at the latest. If it returns an error or
+	// panics, the password is accepted, and there is an EventBreachCheckFailed.
+	//
+	// The text of an error could contain the password. So the event has only the type
+	// of the error, unless a method PasswordFree() bool of the error returns true. The
+	// errors of pwned.Client have this method.
+	Breached(ctx context.Context, password string) (bool, error)
+}
+
+// A Flash is a message for the next page that the user sees.
+type Flash struct {
+	Category string // such as "info" or "danger"; for the page to style
+	Text     string // plain text: templates must escape it
+}
+
+// defaultLifetime is Config.Lifetime by default.
+const defaultLifetime = 24 * time.Hour
 
 // checkTimes refuses times of which one has no effect because of the other. They are as
 // the application has set them.
@@ -343,6 +432,9 @@ func (cfg *Config) setDefaults() error {
 			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
 		}
 	}
+	if err := checkFactors(cfg.Factors); err != nil {
+		return err
+	}
 	switch {
 	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
 		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
@@ -370,18 +462,30 @@ func (cfg *Config) setDefaults() error {
 	return nil
 }
 
+func (l *Limits) setDefaults() {
+	for limit, byDefault := range map[*int]int{&l.Guesses: 100, &l.Mails: 60, &l.Registrations: 100} {
+		if *limit == 0 {
+			*limit = byDefault
+		}
+	}
+}
+
 // setURLs checks where browsers are sent, and copies what the application might
 // change.
 func (cfg *Config) setURLs() error {
 	if cfg.RefreshURL == "" {
 		cfg.RefreshURL = cfg.besideLogin("refresh")
 	}
+	if cfg.FactorURL == "" {
+		cfg.FactorURL = cfg.besideLogin("login/verify")
+	}
 	if cfg.VerifyURL == "" {
 		cfg.VerifyURL = cfg.besideLogin("verify-email")
 	}
 	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
 	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
-	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
+	cfg.Factors = slices.Clone(cfg.Factors)
+	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "FactorURL": cfg.FactorURL, "VerifyURL": cfg.VerifyURL} {
 		if !isPage(page) {
 			return fmt.Errorf("auth: %s %q is neither a path of this site nor an absolute URL", setting, page)
 		}
@@ -467,4 +571,24 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
+}
+
+const (
+	// maxRemember is what browsers keep a cookie at most.
+	maxRemember = 400 * 24 * time.Hour
+)
+
+const (
+	touchAfter = time.Minute // how old "last seen" may be
+)
+
+// DefaultMessage is Config.Message by default.
+func DefaultMessage(_ *http.Request, reason error) Flash {
+	if errors.Is(reason, ErrNotFresh) {
+		return Flash{"info", "Please confirm your password to access this page."}
+	}
+	if errors.Is(reason, ErrUnverified) {
+		return Flash{"info", "Please verify your e-mail address to access this page."}
+	}
+	return Flash{"info", "Please log in to access this page."}
 }

@@ -244,7 +244,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 	mover.Login("mover")
 	m.changeEmail(t, mover, "moved@app.example")
 	ask := func(address string) string {
-		before := m.Core().PasswordHashes()
+		before := m.Core.PasswordHashes()
 		var err error
 		var calls []string
 		r := m.in(browser, func(ctx context.Context) {
@@ -256,7 +256,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 			calls = counted(m.hooked.made())
 		})
 		r.Header.Del("Date")
-		return fmt.Sprint(err, r.Status, r.Header, r.Text, calls, m.Core().PasswordHashes()-before)
+		return fmt.Sprint(err, r.Status, r.Header, r.Text, calls, m.Core.PasswordHashes()-before)
 	}
 	want := ask("free@app.example")
 	m.wantMails(t, "free", "new-address to free@app.example")

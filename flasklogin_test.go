@@ -991,7 +991,7 @@ func TestFlaskLoginClient(t *testing.T) {
 			"susan stale":            {auth.Fresh(false)},
 			"susan fresh remembered": {auth.Remember(true)},
 		} {
-			c := authtest.NewClient(t, app, app.Server.Config.Handler)
+			c := authtest.NewClient(t, app.Core, app.Server.Config.Handler)
 			if r := c.Get("/state"); r.Text != "nobody" {
 				t.Errorf("%q", r.Text)
 			}

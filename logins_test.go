@@ -988,7 +988,7 @@ func TestEndingCrossesRemember(t *testing.T) {
 			i := newInsider(app)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
-				BaseURL: app.Core().BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
+				BaseURL: app.Core.BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -939,7 +939,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 		if err := app.LoginUser(ctx, nil); err == nil {
 			t.Errorf("%s: LoginUser(nil) succeeded", name)
 		}
-		if app.Sessions() == nil || app.Core() == nil {
+		if app.Sessions() == nil || app.Core == nil {
 			t.Errorf("%s: Sessions, Core", name)
 		}
 		r := httptest.NewRequestWithContext(ctx, "GET", "/guarded", nil)

@@ -84,7 +84,7 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 			configure(c)
 		}
 	})
-	p, err := pages.New(app, pages.Config{})
+	p, err := pages.New(app.Core, pages.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +136,9 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 			for who, header := range map[string]http.Header{"a visitor": {}, "susan": cookieHeader(c.Cookies)} {
 				store.hook(nil, nil)
 				header.Set("X-HTTP-Method-Override", "POST")
-				before := app.Core().PasswordHashes()
+				before := app.Core.PasswordHashes()
 				w := direct(t, h, method, path+"?"+query.Encode(), header)
-				if wrote(store) || app.Core().PasswordHashes() != before || len(box.take()) > 0 || w.Code >= 500 {
+				if wrote(store) || app.Core.PasswordHashes() != before || len(box.take()) > 0 || w.Code >= 500 {
 					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.made())
 				}
 			}

@@ -52,7 +52,7 @@ func TestRegisterByMail(t *testing.T) {
 	}
 	mails := m.box.take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressTaken || mails[0].To != "Ann@app.example" || mails[0].Lifetime != 0 ||
-		mails[0].Link.Reveal() != m.Core().BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
+		mails[0].Link.Reveal() != m.Core.BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
 		t.Errorf("%+v", mails)
 	}
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventRegisterFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrEmailTaken) {
@@ -100,7 +100,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 			case "no text":
 				r.Username = "\xff"
 			}
-			before := m.Core().PasswordHashes()
+			before := m.Core.PasswordHashes()
 			m.hooked.hook(func(call string) error {
 				// A store may as well look for the address first.
 				if call == "CreateUser" && with == "a name that is taken" && !strings.HasPrefix(address, "free") {
@@ -111,7 +111,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 			var err error
 			res := m.in(m.Client(t), func(ctx context.Context) { err = m.RegisterByMail(ctx, r, "/forgot") })
 			res.Header.Del("Date")
-			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core().PasswordHashes()-before), len(m.hooked.made())
+			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core.PasswordHashes()-before), len(m.hooked.made())
 		}
 		want, wantCalls := ask("free@app.example")
 		m.box.take()
@@ -155,11 +155,11 @@ func TestRegisterByMailRefuses(t *testing.T) {
 		{Email: "a@app.example", Username: "ann", Password: resetTo, Form: map[string][]string{"name": {"refuse"}}},
 	} {
 		_, want := m.Register(t.Context(), r)
-		before := m.Core().PasswordHashes()
+		before := m.Core.PasswordHashes()
 		_, again := m.Register(t.Context(), r)
-		hashes := m.Core().PasswordHashes() - before
+		hashes := m.Core.PasswordHashes() - before
 		got := m.RegisterByMail(t.Context(), r, "/forgot")
-		if want == nil || got == nil || again.Error() != want.Error() || got.Error() != want.Error() || m.Core().PasswordHashes() != before+2*hashes {
+		if want == nil || got == nil || again.Error() != want.Error() || got.Error() != want.Error() || m.Core.PasswordHashes() != before+2*hashes {
 			t.Errorf("%+v: %v, and Register says %v", r, got, want)
 		}
 	}

@@ -721,7 +721,7 @@ func TestRememberClocksDiffer(t *testing.T) {
 		elsewhere := func(c *testapp.Client) *testapp.Client { // the same browser, at the other server
 			_, value := rememberCookie(t, c)
 			d := other.Client(t)
-			d.Cookies[other.Core().Cookie("remember").Name] = value
+			d.Cookies[other.Core.Cookie("remember").Name] = value
 			return d
 		}
 		c := remembered(t, app, "susan")

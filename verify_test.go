@@ -347,12 +347,12 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 		member(t, m.App, name, testapp.Password, do)
 	}
 	ask := func(address string) string {
-		before := m.Core().PasswordHashes()
+		before := m.Core.PasswordHashes()
 		m.hooked.hook(nil, nil)
 		var err error
 		r := m.in(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
 		r.Header.Del("Date")
-		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.made()), m.Core().PasswordHashes()-before)
+		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.made()), m.Core.PasswordHashes()-before)
 	}
 	want := ask("unverified@app.example")
 	m.wantMails(t, "unverified", "verify to unverified@app.example")
@@ -540,10 +540,10 @@ func TestRequireVerifiedGate(t *testing.T) {
 			}
 		}
 		c := m.Client(t)
-		before := m.Core().PasswordHashes()
+		before := m.Core.PasswordHashes()
 		r := c.Post("/login", "login", "susan", "password", testapp.Password)
-		if who := c.Who(); who != want || (r.StatusCode == http.StatusOK) == on || m.Core().PasswordHashes() != before+1 {
-			t.Errorf("on %v: the password: %s, %q, %d hashes", on, r.Status, who, m.Core().PasswordHashes()-before)
+		if who := c.Who(); who != want || (r.StatusCode == http.StatusOK) == on || m.Core.PasswordHashes() != before+1 {
+			t.Errorf("on %v: the password: %s, %q, %d hashes", on, r.Status, who, m.Core.PasswordHashes()-before)
 		}
 		if r := c.Post("/enter", "login", "susan"); (r.StatusCode == http.StatusOK) == on {
 			t.Errorf("on %v: LoginUser: %s", on, r.Status)
@@ -581,7 +581,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 	}
 	cfg.Mailer = &outbox{}
 	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-	if err != nil || !m.Core().RequiresVerified() || m.Core().VerifyURL() != "/verify-email" {
+	if err != nil || !m.Core.RequiresVerified() || m.Core.VerifyURL() != "/verify-email" {
 		t.Errorf("%v", err)
 	}
 	if _, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoUserStore) {
@@ -599,7 +599,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 		cfg := goodConfig()
 		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &outbox{}
 		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-		if err != nil || m.Core().VerifyURL() != c.want {
+		if err != nil || m.Core.VerifyURL() != c.want {
 			t.Errorf("%v: %v, %v", c, m, err)
 		}
 	}

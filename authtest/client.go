@@ -66,11 +66,13 @@ type Response struct {
 	flushed bool // whether the handler flushed it before it returned
 }
 
-// NewClient returns a browser without cookies. manager is the application's,
-// and handler is the whole application, inside the manager's LoadAndSave.
-func NewClient(t testing.TB, manager interface{ Core() *auth.Core }, handler http.Handler) *Client {
+// NewClient returns a browser without cookies. core is the manager's Core, and
+// handler is the whole application, inside the manager's LoadAndSave.
+func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	t.Helper()
-	core := manager.Core()
+	if core == nil {
+		t.Fatal("authtest: no manager: pass manager.Core")
+	}
 	base, err := url.Parse(core.BaseURL())
 	if err != nil {
 		t.Fatalf("authtest: %v", err)

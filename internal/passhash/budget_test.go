@@ -13,15 +13,14 @@ import (
 	"time"
 )
 
-// newBudget returns a budget in which a hash waits as long as its context
-// allows.
+// newBudget returns a budget in which a hash waits for as long as its context.
 func newBudget(memory uint32, lanes, maxQueue int) *Budget {
-	b := New(memory)
+	b := NewBudget(memory)
 	b.Lanes, b.MaxQueue, b.MaxWait = func() int { return lanes }, maxQueue, math.MaxInt64
 	return b
 }
 
-// A budgetTest starts hashes in order and records which of them run.
+// A budgetTest starts work in order and knows what runs.
 type budgetTest struct {
 	t *testing.T
 	l *Budget
@@ -33,7 +32,7 @@ type budgetTest struct {
 	cancel  map[string]context.CancelFunc
 }
 
-// newBudgetTest must be called in a synctest bubble.
+// newBudgetTest must be called in a bubble of synctest.
 func newBudgetTest(t *testing.T, memory uint32, count, maxQueue int) *budgetTest {
 	return &budgetTest{
 		t: t, l: newBudget(memory, count, maxQueue),
@@ -41,7 +40,7 @@ func newBudgetTest(t *testing.T, memory uint32, count, maxQueue int) *budgetTest
 	}
 }
 
-// start returns when the hash runs, waits or has failed.
+// start returns when the work runs, waits or has failed.
 func (bt *budgetTest) start(name string, memory uint32) {
 	ctx, cancel := context.WithCancel(context.Background())
 	finish := make(chan struct{})
@@ -75,13 +74,13 @@ func (bt *budgetTest) leave(name string) {
 	synctest.Wait()
 }
 
-// pass lets the bubble's clock run.
+// pass has the bubble's clock go on.
 func (bt *budgetTest) pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // takes no time in a bubble
+	time.Sleep(d) //nolint:forbidigo // it takes no time
 	synctest.Wait()
 }
 
-// want checks which hashes run, in the order of their names, and how many wait.
+// want checks what runs, in the order of the names, and how many wait.
 func (bt *budgetTest) want(running string, waiting int) {
 	bt.t.Helper()
 	bt.mu.Lock()
@@ -101,7 +100,7 @@ func (bt *budgetTest) wantError(name string, want error) {
 	}
 }
 
-// idle checks that all memory and lanes have been released.
+// idle checks that everything has been given back.
 func (bt *budgetTest) idle(memory uint32) {
 	bt.t.Helper()
 	bt.want("", 0)
@@ -182,7 +181,7 @@ func TestBudgetIsBusyAtOnce(t *testing.T) {
 		bt.wantError("d", ErrBusy)
 		bt.wantError("e", ErrBusy)
 		bt.want("a", 2)
-		bt.end("a") // the queue has room for one again
+		bt.end("a") // there is room for one again
 		bt.start("f", 10)
 		bt.start("g", 10)
 		bt.wantError("g", ErrBusy)
@@ -194,7 +193,7 @@ func TestBudgetIsBusyAtOnce(t *testing.T) {
 	})
 }
 
-// The number of lanes may change while some are taken.
+// There may be more lanes, and fewer, while some of them are taken.
 func TestLanesChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,9 +240,9 @@ func TestWaitersLeave(t *testing.T) {
 		bt.leave("c") // from the middle
 		bt.wantError("c", context.Canceled)
 		bt.want("a", 2)
-		bt.leave("a") // a is running, so this frees nothing
+		bt.leave("a") // it runs: this frees nothing
 		bt.want("a", 2)
-		bt.start("e", 10) // takes the place of c
+		bt.start("e", 10) // into the place that c left
 		bt.start("f", 10)
 		bt.wantError("f", ErrBusy)
 		bt.leave("e") // from the end
@@ -265,8 +264,8 @@ func TestWaitersLeave(t *testing.T) {
 	})
 }
 
-// Hashes behind a heavy one are admitted when that one gives up, and not
-// before. Otherwise the heavy one would wait for ever.
+// What waits behind a heavy one comes in when that one gives up, and not
+// before: else the heavy one would wait for ever.
 func TestHeavyWaiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -276,7 +275,7 @@ func TestHeavyWaiter(t *testing.T) {
 		for _, name := range []string{"l1", "l2", "l3"} {
 			bt.start(name, 10)
 		}
-		bt.want("a", 4) // the light ones would fit, but wait behind the heavy one
+		bt.want("a", 4) // the light ones would fit
 		bt.end("a")
 		bt.want("heavy l1 l2", 1)
 		bt.end("heavy")
@@ -319,7 +318,7 @@ func TestAdmittedWhileLeaving(t *testing.T) {
 			l.mu.Unlock()
 			runtime.Gosched()
 		}
-		l.mu.Lock() // so that the waiter cannot leave the queue before it is admitted
+		l.mu.Lock() // so that it cannot leave the queue before it is admitted
 		cancel()
 		for range 20 {
 			runtime.Gosched()
@@ -344,8 +343,8 @@ func TestAdmittedWhileLeaving(t *testing.T) {
 	}
 }
 
-// Many goroutines hash with all sizes, and some give up. The limits hold all
-// the time. In the end everything is free and no hash waits.
+// Many goroutines with all sizes of work, some of which give up: the limits are
+// kept all the time, and in the end everything is free and nobody waits.
 func TestBudgetUnderStress(t *testing.T) {
 	t.Parallel()
 	const memory, count, maxQueue, goroutines, rounds = 64, 5, 20, 60, 150
@@ -419,8 +418,7 @@ func TestBudgetUnderStress(t *testing.T) {
 	}
 }
 
-// One of Go's processors is left to other requests, and no more hashes run than
-// the machine has processors.
+// One of Go's processors is left to others, and no more hash than there are.
 func TestLanesFor(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ procs, cpus, want int }{
@@ -434,8 +432,8 @@ func TestLanesFor(t *testing.T) {
 	}
 }
 
-// A hash that has waited for MaxWait is refused, whatever its place, and those
-// behind it move up. A hash that came later waits as long.
+// Who has waited for MaxWait is sent away, whatever their place, and those behind
+// take it. Who came later waits for as long.
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -462,8 +460,7 @@ func TestWaitEnds(t *testing.T) {
 	})
 }
 
-// A hash that can be skipped takes a lane only if one is free and no hash
-// waits.
+// A hash that can be left out takes a lane only if one is free and nobody waits.
 func TestTryAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -481,7 +478,7 @@ func TestTryAcquire(t *testing.T) {
 		bt.l.Release(0)
 		try(1, false) // no memory
 		bt.start("a", 10)
-		try(0, false) // there is a lane, but another hash waits for memory
+		try(0, false) // there is a lane, but somebody waits for more
 		bt.want("", 1)
 		bt.l.Release(100)
 		synctest.Wait()
@@ -493,8 +490,8 @@ func TestTryAcquire(t *testing.T) {
 	})
 }
 
-// A budget is as large as the largest size asked for. Hashes that wait for
-// memory then get it.
+// A budget is as large as the largest that was asked for. Who waits for memory gets
+// it.
 func TestGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
