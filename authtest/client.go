@@ -71,7 +71,7 @@ type Response struct {
 func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	t.Helper()
 	if core == nil {
-		t.Fatal("authtest: no manager: pass manager.Core")
+		t.Fatal("authtest: NewClient: core is nil; pass manager.Core")
 	}
 	base, err := url.Parse(core.BaseURL())
 	if err != nil {
