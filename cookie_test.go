@@ -1,10 +1,12 @@
-package auth
+package auth_test
 
 import (
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-login/auth"
 )
 
 // FuzzCookieOf: of what could be a token of ours, we read nothing in a request's
@@ -21,7 +23,7 @@ func FuzzCookieOf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header, token string) {
 		r := &http.Request{Header: http.Header{"Cookie": {header}}}
-		got, ok := cookieOf(r, "auth")
+		got, ok := auth.CookieOf(r, "auth")
 		if known := r.CookiesNamed("auth"); ok && ours(got) && !slices.ContainsFunc(known, func(c *http.Cookie) bool { return c.Value == got }) {
 			t.Errorf("%q has %q, and net/http sees %v", header, got, known)
 		}
@@ -29,7 +31,7 @@ func FuzzCookieOf(f *testing.F) {
 			return
 		}
 		r.Header["Cookie"] = []string{header, "auth=" + token}
-		if got, _ := cookieOf(r, "auth"); got != token {
+		if got, _ := auth.CookieOf(r, "auth"); got != token {
 			t.Errorf("behind %q it is %q", header, got)
 		}
 	})

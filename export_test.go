@@ -26,3 +26,6 @@ func (c *Core) OwnBudget() { c.hasher.lanes = passhash.New(c.hasher.budget) }
 
 // Hashing returns the budget that a Manager hashes under.
 func (c *Core) Hashing() *passhash.Budget { return c.hasher.lanes }
+
+// CookieOf is cookieOf.
+var CookieOf = cookieOf
