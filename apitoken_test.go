@@ -832,3 +832,96 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// Nor may it make a token, which lives on for as long as it says.
+func TestHeldRequestMakesNoToken(t *testing.T) {
+	t.Parallel()
+	app, u := endedWhileHeld(t, func(ctx context.Context, app *insider, u *testapp.User) {
+		_, _, err := app.NewAPIToken(ctx, u, auth.APIToken{Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
+		if !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("NewAPIToken: %v", err)
+		}
+	})
+	if tokens, err := app.APITokens(t.Context(), u.ID); err != nil || len(tokens) > 0 {
+		t.Errorf("the thief has a token: %v, %v", tokens, err)
+	}
+}
+
+// A page for one scope does not open the others' for the rest of the request, as
+// where a batch is answered by several handlers.
+func TestScopeEndsWithItsHandler(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := app.Create(t, "susan", false)
+	token, _ := issue(t, app.App, u, "read")
+	app.Mux.HandleFunc("GET /batch", func(_ http.ResponseWriter, r *http.Request) {
+		codes := map[string]int{}
+		for _, path := range []string{"/guarded", "/read", "/guarded", "/write"} {
+			part := r.Clone(r.Context())
+			part.URL.Path = path
+			w := httptest.NewRecorder()
+			app.Mux.ServeHTTP(w, part)
+			codes[path] = w.Code
+		}
+		if codes["/guarded"] != http.StatusForbidden || codes["/read"] != http.StatusOK || codes["/write"] != http.StatusForbidden {
+			t.Errorf("%v", codes)
+		}
+		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrScope) {
+			t.Errorf("outside: %v", err)
+		}
+	})
+	app.status(t, "/batch", token)
+}
+
+// While a page for a scope is at work, what asks in another goroutine without
+// having asked for it is refused.
+func TestScopeIsNotShared(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := app.Create(t, "susan", false)
+	token, _ := issue(t, app.App, u, "read")
+	app.Mux.HandleFunc("GET /outer", func(w http.ResponseWriter, r *http.Request) {
+		app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
+			if _, err := app.User(inner.Context()); err != nil {
+				t.Errorf("inside: %v", err)
+			}
+			if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrScope) {
+				t.Errorf("beside: %v", err)
+			}
+		})).ServeHTTP(w, r)
+	})
+	if code := app.status(t, "/outer", token); code != http.StatusOK {
+		t.Error(code)
+	}
+}
+
+// A token makes no token that can do more than it can.
+func TestTokenMakesNoWiderToken(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := app.Create(t, "susan", false)
+	token, described := issue(t, app.App, u, "read", "tokens")
+	app.Mux.Handle("GET /tokens", app.RequireScope("tokens")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		u, err := app.User(r.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for name, c := range map[string]struct {
+			scopes []string
+			ok     bool
+		}{
+			"all":   {[]string{auth.ScopeAll}, false},
+			"wider": {[]string{"read", "write"}, false},
+			"same":  {[]string{"read"}, true},
+		} {
+			_, _, err := app.NewAPIToken(r.Context(), u, auth.APIToken{Scopes: c.scopes, Expires: described.Expires})
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, auth.ErrScope) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})))
+	if code := app.status(t, "/tokens", token); code != http.StatusOK {
+		t.Error(code)
+	}
+}

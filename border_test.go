@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
@@ -223,4 +224,27 @@ func TestFailureAfterALogin(t *testing.T) {
 	if slices.ContainsFunc(app.Events(), func(e auth.Event) bool { return e.Kind == auth.EventSessionEnded }) {
 		t.Error("a session was ended")
 	}
+}
+
+// a RecordStore that logs through a slog handler which asks who the user is.
+func TestStoreAsksUser(t *testing.T) {
+	app, st, _ := newTrap(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.HTTP.Timeout = 3 * time.Second
+	c.Login("susan")
+	st.hook = func(ctx context.Context, op, kind string) error { // as a slog handler with the user's name would
+		app.CurrentUser(ctx)
+		return nil
+	}
+	if who := c.Who(); who != "susan" {
+		t.Error("who:", who)
+	}
+	if r := c.Post("/put", "key", "k", "value", "v"); r.StatusCode != http.StatusOK {
+		t.Error("put: no answer")
+	}
+	if r := app.Client(t).Do("GET", "/", nil, nil); r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	st.hook = nil
 }

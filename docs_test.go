@@ -4,10 +4,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -401,5 +404,66 @@ func declare(names map[string]bool, spec ast.Spec) {
 				names[spec.Name.Name+"."+name.Name] = true
 			}
 		}
+	}
+}
+
+// sources parses what applications compile in: the files of the modules that are
+// no tests, tools or examples, by path.
+func sources(t *testing.T) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (slices.Contains([]string{"examples", "bench", "gen", "testdata", "testapp", "storetest"}, d.Name()) || strings.HasPrefix(name, ".g")):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		files[filepath.ToSlash(name)], err = parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		return err
+	})
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	return files
+}
+
+// imported are the paths that a file imports.
+func imported(file *ast.File) (paths []string) {
+	for _, i := range file.Imports {
+		if p, err := strconv.Unquote(i.Path.Value); err == nil {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// The library writes to the Logger that it was given, and to nothing else of the
+// process; its randomness is crypto/rand's, and it starts no programs.
+func TestWritesToItsLoggerOnly(t *testing.T) {
+	t.Parallel()
+	for name, file := range sources(t) {
+		for _, p := range imported(file) {
+			if slices.Contains([]string{"log", "math/rand", "math/rand/v2", "os/exec", "unsafe", "plugin"}, p) {
+				t.Errorf("%s imports %s", name, p)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			from, ok := selector.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			switch used := from.Name + "." + selector.Sel.Name; used {
+			case "os.Stdout", "os.Stderr", "fmt.Print", "fmt.Printf", "fmt.Println", "slog.Info", "slog.Warn", "slog.Error", "slog.Debug":
+				t.Errorf("%s uses %s", name, used)
+			}
+			return true
+		})
 	}
 }

@@ -340,3 +340,16 @@ func TestFlashCookieSize(t *testing.T) {
 		}
 	}
 }
+
+// A message in a request with a token sets no cookie, though nobody asks whose
+// it is.
+func TestTokenRequestKeepsNoMessage(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := app.Create(t, "susan", false)
+	token, _ := issue(t, app.App, u, "read")
+	app.Mux.HandleFunc("GET /flash", func(_ http.ResponseWriter, r *http.Request) {
+		_ = app.Flash(r.Context(), "info", "hello")
+	})
+	app.status(t, "/flash", token)
+}

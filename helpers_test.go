@@ -1,10 +1,20 @@
 package auth_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/pages"
 )
 
 // slow reports whether tests that take minutes run, too, as .ci/run has it.
@@ -32,5 +42,245 @@ func serve(t *testing.T, h http.Handler) func(method, target string) (status int
 			}
 		}
 		return res.StatusCode, w.Body.String()
+	}
+}
+
+// These tests are attacks that somebody made up who had not written the code,
+// and that worked.
+
+// A trapStore runs a function before each call of a record's verb, which fails
+// if the function does.
+type trapStore struct {
+	*memstore.Store[testapp.User, *testapp.User]
+	hook func(ctx context.Context, op, kind string) error
+}
+
+func (s *trapStore) call(ctx context.Context, op, kind string) error {
+	if s.hook != nil {
+		return s.hook(ctx, op, kind)
+	}
+	return nil
+}
+
+func (s *trapStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	if err := s.call(ctx, "insert", r.Kind); err != nil {
+		return err
+	}
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *trapStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := s.call(ctx, "get", kind); err != nil {
+		return auth.Record{}, err
+	}
+	return s.Store.GetRecord(ctx, kind, key)
+}
+
+func (s *trapStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	if err := s.call(ctx, "update", r.Kind); err != nil {
+		return err
+	}
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+func (s *trapStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := s.call(ctx, "take", kind); err != nil {
+		return auth.Record{}, err
+	}
+	return s.Store.TakeRecord(ctx, kind, key)
+}
+
+func newTrap(t *testing.T, configure func(*auth.Config)) (*testapp.App, *trapStore, *testapp.Clock) {
+	clock := testapp.NewClock()
+	st := &trapStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	return testapp.New(t, st, clock, configure), st, clock
+}
+
+// These tests are attacks, too, on logins that one can see and end, on fresh
+// ones, and on tokens.
+
+// endedWhileHeld runs f in a request whose user is known, and whose login has
+// been ended by another browser since.
+func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *insider, u *testapp.User)) (*insider, *testapp.User) {
+	t.Helper()
+	plain, _ := hookedApp(t, nil)
+	app := newInsider(plain)
+	u := member(t, plain, "susan", testapp.Password)
+	thief := app.Client(t)
+	thief.Login("susan")
+	app.Clock.Advance(time.Second)
+	owner := app.Client(t)
+	owner.Login("susan")
+	app.in(thief, func(ctx context.Context) {
+		user, err := app.User(ctx) // as a guard does before the body is read
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		app.in(owner, func(ctx context.Context) {
+			if err := app.EndOtherLogins(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		f(ctx, app, user)
+	})
+	if who := thief.Who(); who != "nobody" {
+		t.Errorf("the thief is %q", who)
+	}
+	return app, u
+}
+
+// pagesApp is an application with the ready-made pages, in which susan is a
+// member.
+func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *hookedStore, p *pages.Pages, box *outbox) {
+	t.Helper()
+	box = &outbox{}
+	app, store = hookedApp(t, func(c *auth.Config) {
+		c.Mailer = box
+		if configure != nil {
+			configure(c)
+		}
+	})
+	p, err := pages.New(app, pages.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app, store, p, box
+}
+
+// flaskApp serves testapp with the pages that these tests ask, and has the users
+// susan and mike.
+func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spyStore) {
+	t.Helper()
+	app, spy := newApp(t, configure)
+	app.Create(t, "susan", false)
+	app.Create(t, "mike", false)
+	app.Mux.HandleFunc("GET /state", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, flaskState(r.Context(), app))
+	})
+	app.Mux.Handle("/sensitive", app.RequireFresh(0)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "granted")
+	})))
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.ConfirmLogin(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	// as logs in as susan, with one option, and says what the request is then.
+	as := func(path string, option func(*http.Request) auth.LoginOption) {
+		app.Mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			u, err := app.Store.FindUser(r.Context(), "susan")
+			if err == nil {
+				err = app.LoginUser(r.Context(), u, option(r))
+			}
+			if err != nil {
+				app.Error(w, r, err)
+				return
+			}
+			_, _ = fmt.Fprint(w, flaskState(r.Context(), app))
+		})
+	}
+	as("/as/plain", func(*http.Request) auth.LoginOption { return nil })
+	as("/as/stale", func(*http.Request) auth.LoginOption { return auth.Fresh(false) })
+	as("/as/remembered", func(*http.Request) auth.LoginOption { return auth.Remember(true) })
+	as("/as/for", func(r *http.Request) auth.LoginOption {
+		d, err := time.ParseDuration(r.PostFormValue("for"))
+		if err != nil {
+			t.Error(err)
+		}
+		return auth.RememberFor(d)
+	})
+	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) {
+		for _, f := range app.Flashes(r.Context()) {
+			_, _ = fmt.Fprintf(w, "%s: %s\n", f.Category, f.Text)
+		}
+	})
+	app.Mux.HandleFunc("GET /next", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, app.TakeNext(r))
+	})
+	app.Events()
+	return app, spy
+}
+
+// flaskState says who makes a request, whether the login is fresh, and whether
+// it is remembered.
+func flaskState(ctx context.Context, app *testapp.App) string {
+	u, ok := app.CurrentUser(ctx)
+	if !ok {
+		return "nobody"
+	}
+	state := u.Username + " fresh"
+	if app.CheckFresh(ctx, 0) != nil {
+		state = u.Username + " stale"
+	}
+	if l, err := app.CurrentLogin(ctx); err != nil {
+		state += " " + err.Error()
+	} else if l.Remembered {
+		state += " remembered"
+	}
+	return state
+}
+
+// expectState asks who the application takes the browser for.
+func expectState(t *testing.T, c *testapp.Client, header http.Header, want string) {
+	t.Helper()
+	if r := c.Do(http.MethodGet, "/state", nil, header); r.Text != want {
+		t.Errorf("%s: %q, want %q", r.Status, r.Text, want)
+	}
+}
+
+func expectEvents(t *testing.T, app *testapp.App, want ...auth.EventKind) []auth.Event {
+	t.Helper()
+	events := app.Events()
+	if !slices.Equal(kinds(events), want) {
+		t.Errorf("events %v, want %v", kinds(events), want)
+	}
+	return events
+}
+
+// expectSent expects a redirect.
+func expectSent(t *testing.T, r *testapp.Response, want string) {
+	t.Helper()
+	if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != want {
+		t.Errorf("%s to %q, want %q", r.Status, got, want)
+	}
+}
+
+func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
+
+// flaskKeys configures a request loader that takes the user whose ID is in a
+// header, as flaskKey makes it.
+func flaskKeys(c *auth.Config) {
+	c.RequestLoaders = []auth.RequestLoader{{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "header"}, nil
+	}}}
+}
+
+func flaskKey(id string) http.Header { return http.Header{"X-User": {id}} }
+
+// The client for tests is what it says, under every protection.
+func TestFlaskLoginClient(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := flaskApp(t, protect(p))
+		u, err := app.Store.FindUser(t.Context(), "susan")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, options := range map[string][]auth.LoginOption{
+			"susan fresh":            nil,
+			"susan stale":            {auth.Fresh(false)},
+			"susan fresh remembered": {auth.Remember(true)},
+		} {
+			c := authtest.NewClient(t, app, app.Server.Config.Handler)
+			if r := c.Get("/state"); r.Text != "nobody" {
+				t.Errorf("%q", r.Text)
+			}
+			c.Login(u, options...)
+			for range 2 {
+				if r := c.Get("/state"); r.Text != want || len(r.Cookies()) > 0 {
+					t.Errorf("%q, want %q; cookies %v", r.Text, want, r.Cookies())
+				}
+			}
+		}
 	}
 }

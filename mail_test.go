@@ -189,3 +189,29 @@ func TestMailFailsLater(t *testing.T) {
 		t.Errorf("events %v", events)
 	}
 }
+
+// A panicBox is a Mailer that panics.
+type panicBox struct{}
+
+func (panicBox) Send(context.Context, auth.Mail) error { panic("no mail today") }
+
+// A Mailer that panics tells nobody whom it had a mail for.
+func TestMailerPanics(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = panicBox{} })
+	app.Create(t, "susan", false)
+	for _, address := range []string{"susan@app.example", "nobody@app.example"} {
+		if err := app.SendReset(t.Context(), address, "/reset"); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	failed := 0
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventMailFailed {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d events of a mail that failed", failed)
+	}
+}

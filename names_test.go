@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -581,5 +582,24 @@ func TestLocalDomains(t *testing.T) {
 				t.Errorf("%q, LocalDomains %t: %v", address, local, err)
 			}
 		}
+	}
+}
+
+// An old row with a name that the store would not take today logs in all the same,
+// and keeps its old hash.
+func TestOldNamesLogIn(t *testing.T) {
+	t.Parallel()
+	app, store := hookedApp(t, nil)
+	u := member(t, app, "susan", "", func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) })
+	store.hook(on("UpdateAccount", func() error { return auth.ErrInvalidUsername }), nil)
+	if r := app.Client(t).Post("/login", "login", "susan@app.example", "password", testapp.Password); r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	store.hook(nil, nil)
+	if now := stored(t, app, u.ID); now.Version != u.Version {
+		t.Error("the account was changed")
+	}
+	if n := count(app.Events(), auth.EventHashNotUpgraded, u.ID); n != 1 {
+		t.Errorf("%d events", n)
 	}
 }

@@ -457,3 +457,44 @@ func TestNextRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestFlaskNextInCookie(t *testing.T) {
+	for _, protection := range []auth.Protection{auth.ProtectOff, auth.ProtectStrong} {
+		app, _ := flaskApp(t, func(c *auth.Config) { c.NextInCookie, c.Protection = true, protection })
+		c := app.Client(t)
+		expectSent(t, c.Get("/guarded?a=1"), "/login")
+		c.Get("/who")
+		if r := c.Get("/next"); r.Text != "/guarded?a=1" {
+			t.Errorf("next %q", r.Text)
+		}
+		if r := c.Get("/next"); r.Text != "" {
+			t.Errorf("taken twice: %q", r.Text)
+		}
+		c.Post("/as/stale")
+		expectSent(t, c.Get("/sensitive"), "/refresh")
+		if r := c.Get("/next"); r.Text != "/sensitive" {
+			t.Errorf("next of the refresh page: %q", r.Text)
+		}
+	}
+}
+
+func TestFlaskLoginURLKeepsQuery(t *testing.T) {
+	next := auth.ParseNext("/protected?a=1&b=2")
+	for u, want := range map[string]string{
+		"/login":                  "/login?next=%2Fprotected%3Fa%3D1%26b%3D2",
+		"/login?affil=cgnu":       "/login?affil=cgnu&next=%2Fprotected%3Fa%3D1%26b%3D2",
+		"https://sso.example/log": "https://sso.example/log?next=%2Fprotected%3Fa%3D1%26b%3D2",
+	} {
+		if got := next.AddTo(u); got != want {
+			t.Errorf("%s: %q, want %q", u, got, want)
+		}
+	}
+}
+
+func TestFlaskLoginURLWithoutNext(t *testing.T) {
+	for _, text := range []string{"", "http://app.example/protected", "//evil.example/x"} {
+		if got := auth.ParseNext(text).AddTo("/foo"); got != "/foo" {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}

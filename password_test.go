@@ -15,9 +15,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alexedwards/argon2id"
-
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
@@ -1658,3 +1658,87 @@ func TestErrorPagesSayNothing(t *testing.T) {
 }
 
 var _ io.Writer = (*testapp.App)(nil)
+
+// SetPassword revives a void session.
+func TestSetPasswordRevives(t *testing.T) {
+	app, st, _ := newTrap(t, nil)
+	user := app.Create(t, "susan", true)
+	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for people who are not logged in
+		u, err := app.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+		if err == nil {
+			err = app.SetPassword(r.Context(), u, r.PostFormValue("new"))
+		}
+		if err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	c := app.Client(t)
+	c.Login("susan")
+	a := user.Clone()
+	a.Stamp = auth.NewSecret("all logins are over")
+	if err := st.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	r := c.Post("/expired-password", "login", "susan", "password", testapp.Password, "new", "another fine battery")
+	t.Log(r.Status)
+	if who := c.Who(); who != "nobody" {
+		t.Error("nobody logged in, but the browser is", who)
+	}
+}
+
+// A thief keeps a request open, with half of its body, and sends the rest after
+// the owner has ended the login. It must not change the password.
+func TestHeldRequestSetsNoPassword(t *testing.T) {
+	t.Parallel()
+	app, u := endedWhileHeld(t, func(ctx context.Context, app *insider, u *testapp.User) {
+		if err := app.SetPassword(ctx, u, "the thief's own one"); !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("SetPassword: %v", err)
+		}
+	})
+	if !opens(t, app.App, u.ID, testapp.Password) {
+		t.Error("the password is the thief's")
+	}
+}
+
+// These tests show promises that no other test shows.
+
+func TestPasswordsDoNotExpire(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	member(t, app, "susan", testapp.Password)
+	app.Clock.Advance(10 * 365 * 24 * time.Hour)
+	c := app.Client(t)
+	if r := c.Post("/login", "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK || c.Who() != "susan" {
+		t.Errorf("ten years later: %s %s", r.Status, r.Text)
+	}
+}
+
+// 64 characters of four bytes each are a password, and each of them counts.
+func TestLongPasswords(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	var runes []rune
+	for i := range 64 {
+		runes = append(runes, rune(0x20000+37*i)) // ideographs
+	}
+	password := string(runes)
+	if len(password) != 256 {
+		t.Fatal(len(password))
+	}
+	if _, err := app.Register(t.Context(), auth.Registration{Username: "susan", Password: password}); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		password string
+		ok       bool
+	}{
+		"itself":           {password, true},
+		"another last one": {string(append(slices.Clone(runes[:63]), 'x')), false},
+		"one less":         {string(runes[:63]), false},
+		"one more":         {password + "x", false},
+	} {
+		if _, err := app.Authenticate(t.Context(), "susan", c.password); (err == nil) != c.ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

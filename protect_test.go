@@ -762,3 +762,187 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 		t.Errorf("where it was before: %q", who)
 	}
 }
+
+// A login that could not be ended is nobody's in the events of that, either.
+func TestProtectedEventAsks(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	var st *trapStore
+	app, st, _ = newTrap(t, func(c *auth.Config) {
+		c.Protection = auth.ProtectStrong
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind != auth.EventProtected {
+				return
+			}
+			if u, err := app.User(ctx); err == nil {
+				t.Errorf("the thief is %s", u.Username)
+			}
+		}
+	})
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	st.hook = func(_ context.Context, op, _ string) error {
+		if op == "take" {
+			return errDown
+		}
+		return nil
+	}
+	if r := c.Do("GET", "/who", nil, http.Header{"User-Agent": {"thief/1"}}); r.StatusCode != http.StatusServiceUnavailable {
+		t.Error(r.Status)
+	}
+	st.hook = nil
+}
+
+// Two requests at first sight: only one of the clients is bound to.
+func TestBindAtFirstSightCrosses(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, protected(auth.ProtectBasic, false))
+	member(t, app.App, "susan", "")
+	owner := newRoamer(app.App).from("", home)
+	owner.enter(t, false)
+	thief := owner.from(chromium, home)
+	other := owner.from(firefox, home)
+	var raced atomic.Bool
+	app.store.hook(func(call string) error {
+		if call == "UpdateRecord" && raced.CompareAndSwap(false, true) {
+			other.who(t.Context())
+		}
+		return nil
+	}, nil)
+	if w := thief.do(t.Context(), "GET", "/fresh"); w.Code == http.StatusOK {
+		t.Errorf("bound to another client, and fresh: %d", w.Code)
+	}
+}
+
+// Session protection.
+
+func protect(p auth.Protection) func(*auth.Config) {
+	return func(c *auth.Config) { c.Protection = p }
+}
+
+func TestFlaskProtectionLetsTheOwnerThrough(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := flaskApp(t, protect(p))
+		c := app.Client(t)
+		c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
+		app.Events()
+		for range 3 {
+			expectState(t, c, agent("mine"), "susan fresh remembered")
+		}
+		expectEvents(t, app)
+	}
+}
+
+func TestFlaskProtectionBasic(t *testing.T) {
+	app, _ := flaskApp(t, protect(auth.ProtectBasic))
+	c := app.Client(t)
+	c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
+	app.Events()
+	expectState(t, c, agent("different"), "susan stale remembered")
+	expectEvents(t, app, auth.EventProtected)
+	expectState(t, c, agent("different"), "susan stale remembered")
+	expectState(t, c, agent("mine"), "susan stale remembered")
+	expectEvents(t, app) // told of once
+	c.Do(http.MethodPost, "/confirm", nil, agent("mine"))
+	expectState(t, c, agent("mine"), "susan fresh remembered")
+}
+
+func TestFlaskProtectionStrong(t *testing.T) {
+	app, _ := flaskApp(t, protect(auth.ProtectStrong))
+	c := app.Client(t)
+	c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
+	c.Do(http.MethodPost, "/put", url.Values{"key": {"foo"}, "value": {"bar"}}, agent("mine"))
+	app.Events()
+	if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("mine")); r.Text != "bar" {
+		t.Fatalf("the session's data: %q", r.Text)
+	}
+	expectState(t, c, agent("different"), "nobody")
+	expectEvents(t, app, auth.EventProtected)
+	expectState(t, c, agent("mine"), "nobody") // not even with what it is remembered as
+	if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("different")); r.Text != "" {
+		t.Errorf("the session's data is still there: %q", r.Text)
+	}
+}
+
+// A browser that comes back with the same user agent stays in. From another one, a
+// remember cookie is looked at like a session: Basic lets it in, where it is not
+// fresh anyway, and Strong ends it.
+func TestFlaskProtectionAfterRestart(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := flaskApp(t, protect(p))
+		c := app.Client(t)
+		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
+		c.Restart()
+		app.Events()
+		for range 4 {
+			expectState(t, c, agent("old"), "susan stale remembered")
+		}
+		expectEvents(t, app, auth.EventLogin)
+		c.Restart()
+		want, events := "susan stale remembered", []auth.EventKind{auth.EventProtected, auth.EventLogin}
+		if p == auth.ProtectStrong {
+			want, events = "nobody", events[:1]
+		}
+		for range 4 {
+			expectState(t, c, agent("new"), want)
+		}
+		expectEvents(t, app, events...)
+	}
+}
+
+// What a visitor has in the session does not cost a remembered login.
+func TestFlaskProtectionSparesVisitors(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := flaskApp(t, protect(p))
+		c := app.Client(t)
+		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
+		c.Restart()
+		for range 2 { // it asks nobody who it is
+			c.Do(http.MethodPost, "/put", url.Values{"key": {"foo"}, "value": {"bar"}}, agent("old"))
+		}
+		if len(c.Cookies) != 2 {
+			t.Fatalf("cookies %v", c.Cookies)
+		}
+		for range 3 {
+			expectState(t, c, agent("old"), "susan stale remembered")
+		}
+		if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("old")); r.Text != "bar" {
+			t.Errorf("the visitor's data: %q", r.Text)
+		}
+	}
+}
+
+func TestFlaskProtectionOfNobody(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, spy := flaskApp(t, protect(p))
+		c := app.Client(t)
+		spy.reset(0, false)
+		for _, path := range []string{"/", "/state"} {
+			for _, name := range []string{"one", "another"} {
+				if r := c.Do(http.MethodGet, path, nil, agent(name)); len(r.Cookies()) > 0 {
+					t.Errorf("%s: cookies %v", path, r.Cookies())
+				}
+			}
+		}
+		expectEvents(t, app)
+		if len(spy.Calls()) > 0 {
+			t.Errorf("calls %v", spy.Calls())
+		}
+	}
+}
+
+// What a client says of its own address is not believed.
+func TestFlaskForwardedForIsIgnored(t *testing.T) {
+	app, _ := flaskApp(t, func(c *auth.Config) { c.Protection, c.ProtectAddress = auth.ProtectStrong, true })
+	c := app.Client(t)
+	c.Do(http.MethodPost, "/as/plain", nil, http.Header{"X-Forwarded-For": {"10.1.1.1"}})
+	for _, from := range []string{"10.1.1.1", "10.1.1.1, 10.1.1.2", "192.0.2.7", ""} {
+		expectState(t, c, http.Header{"X-Forwarded-For": {from}}, "susan fresh")
+	}
+	for _, e := range app.Events() {
+		if e.Address != "127.0.0.1" {
+			t.Errorf("%+v", e)
+		}
+	}
+}

@@ -819,3 +819,16 @@ func FuzzResetToken(f *testing.F) {
 		}
 	})
 }
+
+// Nobody learns by SendReset of an account whose ID is too long for a token.
+func TestSendResetLongID(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = &outbox{} })
+	a := auth.Account{ID: strings.Repeat("x", 1025), Username: "long", Email: "long@app.example", Stamp: auth.NewSecret("stamp"), Version: 1}
+	if _, err := app.Store.CreateUser(t.Context(), a, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.SendReset(t.Context(), a.Email, "/reset"); err != nil {
+		t.Error(err)
+	}
+}

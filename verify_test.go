@@ -950,3 +950,15 @@ func TestMailedTokensCross(t *testing.T) {
 		}
 	}
 }
+
+// A link with a token does not go to a page without https.
+func TestVerifyURLIsHTTPS(t *testing.T) {
+	t.Parallel()
+	for page, good := range map[string]bool{"http://app.example/verify": false, "https://other.example/verify": true, "/verify": true} {
+		cfg := goodConfig()
+		cfg.VerifyURL = page
+		if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); (err == nil) != good {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+}

@@ -714,3 +714,23 @@ func TestWhileLoggedInSSE(t *testing.T) {
 		t.Errorf("%q, %v", text, lines.Err())
 	}
 }
+
+// A request that finds out that its login is gone while it writes its session
+// is not watched any more as if nothing had been.
+func TestWhileLoggedInAfterLoss(t *testing.T) {
+	t.Parallel()
+	endedWhileHeld(t, func(ctx context.Context, app *insider, _ *testapp.User) {
+		app.Sessions().Put(ctx, "k", "v")
+		if _, _, err := app.Sessions().Commit(ctx); err != nil {
+			t.Error(err)
+		}
+		watched, stop := app.WhileLoggedIn(ctx)
+		defer stop()
+		if watched.Err() == nil || !errors.Is(context.Cause(watched), auth.ErrLoggedOut) {
+			t.Errorf("it goes on: %v", context.Cause(watched))
+		}
+		if l, err := app.CurrentLogin(ctx); err == nil {
+			t.Errorf("the current login is %+v", l)
+		}
+	})
+}

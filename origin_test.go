@@ -2,12 +2,14 @@ package auth_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -467,5 +469,86 @@ func TestCrossOriginErrorPage(t *testing.T) {
 	})
 	if site.passes(t, "page", "POST", "app.example", http.Header{"Origin": {"null"}}) {
 		t.Error("passes")
+	}
+}
+
+// a refused cross-origin request, whose error page asks who the user is, uses up the remember cookie and replaces the login.
+func TestRefusedResumes(t *testing.T) {
+	var app *testapp.App
+	app, _, _ = newTrap(t, func(c *auth.Config) {
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			u, ok := app.CurrentUser(r.Context())
+			w.WriteHeader(status)
+			fmt.Fprint(w, ok, " ", u != nil)
+		}
+	})
+	user := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Post("/enter", "login", "susan", "remember", "y")
+	before := fmt.Sprint(c.Cookies)
+	evil := http.Header{"Sec-Fetch-Site": {"same-site"}, "Origin": {"https://evil.app.example"}}
+	for range 50 {
+		r := c.Do("POST", "/put", nil, evil)
+		if r.StatusCode != http.StatusForbidden {
+			t.Fatal(r.Status)
+		}
+	}
+	if after := fmt.Sprint(c.Cookies); after != before {
+		t.Error("a refused request changed the cookies:\n", before, "\n", after)
+	}
+	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
+	if len(list) != 1 {
+		t.Error("sessions of susan:", len(list))
+	}
+}
+
+// Who hears of a refused cross-origin request and asks who it was does not log
+// anybody in by it.
+func TestRefusedEventResumes(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	app, _ = newApp(t, func(c *auth.Config) {
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind == auth.EventCrossOrigin {
+				if u, err := app.User(ctx); err == nil || errors.Is(err, auth.ErrNotLoggedIn) {
+					t.Errorf("the refused request is %v's, %v", u, err)
+				}
+			}
+		}
+	})
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	r := c.Do("POST", "/put", url.Values{"key": {"k"}}, http.Header{"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"same-site"}})
+	if r.StatusCode != http.StatusForbidden || len(r.Header["Set-Cookie"]) > 0 {
+		t.Errorf("%s, and cookies %v", r.Status, r.Header["Set-Cookie"])
+	}
+}
+
+// No page of another origin is told that it may read an answer: the library
+// knows no CORS, also for the origins that it trusts.
+func TestNoCORS(t *testing.T) {
+	t.Parallel()
+	app, _, p, _ := pagesApp(t, func(c *auth.Config) { c.Origins = []string{"https://admin.example"} })
+	member(t, app, "susan", testapp.Password)
+	c := app.Client(t)
+	c.Login("susan")
+	app.Mux.Handle("/", p)
+	app.Mux.Handle("/mine", app.RequireLogin(http.HandlerFunc(hello)))
+	for _, path := range append(p.Paths(), "/mine", "/who", "/nowhere") {
+		for _, method := range []string{"GET", "POST", "OPTIONS"} {
+			for _, origin := range []string{"https://evil.example", "null", "https://admin.example"} {
+				header := cookieHeader(c.Cookies)
+				header.Set("Origin", origin)
+				header.Set("Access-Control-Request-Method", "POST")
+				header.Set("Access-Control-Request-Headers", "content-type")
+				w := direct(t, app.Server.Config.Handler, method, path+"?callback=x&jsonp=x", header)
+				for name := range w.Header() {
+					if strings.HasPrefix(name, "Access-Control-") {
+						t.Errorf("%s %s from %s: %s", method, path, origin, name)
+					}
+				}
+			}
+		}
 	}
 }
