@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
@@ -196,63 +195,5 @@ func TestUnlock(t *testing.T) {
 	m.hooked.hook(on("DeleteRecords", func() error { return errStore }), nil)
 	if err := m.Unlock(t.Context(), u.ID); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
-	}
-}
-
-// Where no mail can be sent, nobody can switch off a password for ever.
-func TestNoMailNoEnd(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
-	t.Parallel()
-	box := &outbox{}
-	for name, c := range map[string]struct {
-		configure func(*auth.Config)
-		account   func(*auth.Account)
-	}{
-		"no mailer":  {noLimits, func(*auth.Account) {}},
-		"no address": {func(c *auth.Config) { noLimits(c); c.Mailer = box }, func(a *auth.Account) { a.Email = "" }},
-	} {
-		app, _ := hookedApp(t, c.configure)
-		u := member(t, app, "susan", testapp.Password, c.account)
-		v := visitorAt(t, app, "192.0.2.1")
-		for range 130 {
-			if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
-				t.Fatal(status)
-			}
-			app.Clock.Advance(time.Hour)
-		}
-		events := app.Events()
-		if n := lookedAt(t, events); n != 130 || countOf(events, auth.EventPasswordDisabled) > 0 || len(box.take()) > 0 {
-			t.Errorf("%s: %d looked at, %v", name, n, kinds(events))
-		}
-		v.login("susan", "a wrong password")
-		app.Clock.Advance(time.Hour - time.Second)
-		if opens(t, app, u.ID, testapp.Password) || v.login("susan", testapp.Password) != http.StatusUnauthorized {
-			t.Errorf("%s: looked at before the hour is over", name)
-		}
-		app.Clock.Advance(time.Second)
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
-			t.Errorf("%s: an hour later: %d", name, status)
-		}
-	}
-
-	// With a mail it is disabled, and Unlock is a way back, too.
-	m := newMailApp(t, noLimits)
-	u := member(t, m.App, "susan", testapp.Password)
-	v := visitorAt(t, m.App, "192.0.2.1")
-	for range 100 {
-		v.login("susan", "a wrong password")
-		m.Clock.Advance(time.Hour)
-	}
-	m.Clock.Advance(1000 * time.Hour)
-	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("after a hundred: %d", status)
-	}
-	if err := m.Unlock(t.Context(), u.ID); err != nil {
-		t.Fatal(err)
-	}
-	if status := v.login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("after Unlock: %d", status)
 	}
 }

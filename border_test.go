@@ -12,12 +12,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
 
 // closedConnections are what drivers return when the database has closed a pooled
@@ -247,4 +249,160 @@ func TestStoreAsksUser(t *testing.T) {
 		t.Error(r.Status)
 	}
 	st.hook = nil
+}
+
+// A curiousStore asks the context for all sorts of keys, as tracing does.
+type curiousStore struct {
+	testapp.Store
+	asked int
+	mu    sync.Mutex
+}
+
+func (s *curiousStore) ask(ctx context.Context) {
+	for _, key := range []any{curiousKey{1, "x"}, "string", 1, new(int), [2]int{}, struct{}{}, http.ServerContextKey, http.LocalAddrContextKey, &s.mu} {
+		_ = ctx.Value(key)
+	}
+	_ = ctx.Value(nil)
+	_, _ = ctx.Deadline()
+	s.mu.Lock()
+	s.asked++
+	s.mu.Unlock()
+}
+
+func (s *curiousStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
+	s.ask(ctx)
+	return s.Store.LoadUser(ctx, id)
+}
+
+func (s *curiousStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.ask(ctx)
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *curiousStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	s.ask(ctx)
+	return s.Store.GetRecord(ctx, kind, key)
+}
+
+func (s *curiousStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	s.ask(ctx)
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+func (s *curiousStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	s.ask(ctx)
+	return s.Store.TakeRecord(ctx, kind, key)
+}
+
+type curiousKey struct{ a, b any }
+
+func TestStoreMayAskTheContext(t *testing.T) {
+	t.Parallel()
+	clock := testapp.NewClock()
+	store := &curiousStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	app := testapp.New(t, store, clock, nil)
+	app.Create(t, "susan", false)
+	finish(t, func() {
+		c := app.Client(t)
+		for _, path := range []string{"/put", "/renew", "/destroy", "/put"} {
+			c.Post(path, "key", "k", "value", "v")
+		}
+		c.Login("susan")
+		for _, path := range []string{"/put", "/renew", "/who", "/guarded", "/logout"} {
+			if r := c.Post(path, "key", "k", "value", path); r.StatusCode != http.StatusOK {
+				t.Errorf("%s: %s", path, r.Status)
+			}
+		}
+	})
+	if store.asked < 10 {
+		t.Errorf("asked %d times", store.asked)
+	}
+}
+
+// A store that fails at any step of any operation gives a 5xx or has done its
+// work, leaves nothing half-done, and the next request works.
+func TestStoreFails(t *testing.T) {
+	for _, op := range []struct {
+		name string
+		path string
+		form []string
+	}{
+		{"page", "/who", nil},
+		{"login", "/login", []string{"login", "susan", "password", testapp.Password}},
+		{"login of another", "/enter", []string{"login", "mike"}},
+		{"logout", "/logout", []string{}},
+		{"rotation", "/renew", []string{}},
+		{"destroy", "/destroy", []string{}},
+		{"write", "/put", []string{"key", "k", "value", "v"}},
+		{"password", "/password", []string{"password", "another good password"}},
+	} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after=%v", op.name, after), func(t *testing.T) {
+				t.Parallel()
+				for k := 1; ; k++ {
+					app, spy := newApp(t, nil)
+					u := app.Create(t, "susan", op.name == "login" || op.name == "password")
+					app.Create(t, "mike", false)
+					c := app.Client(t)
+					c.Login("susan")
+					before := c.Clone()
+					app.Clock.Advance(2 * time.Minute) // the touch is a step, too
+					spy.reset(k, after)
+					var r *testapp.Response
+					if op.form == nil {
+						r = c.Get(op.path)
+					} else {
+						r = c.Post(op.path, op.form...)
+					}
+					calls := spy.Calls()
+					spy.reset(0, false)
+					failed := r.StatusCode >= 500
+					if !failed && r.StatusCode != http.StatusOK {
+						t.Errorf("call %d (%v): %s", k, calls, r.Status)
+					}
+					if failed && len(r.Header["Set-Cookie"]) > 0 {
+						t.Errorf("call %d (%v): a failure set a cookie", k, calls)
+					}
+					if failed && !strings.Contains(app.Logs(), errDown.Error()) {
+						t.Errorf("call %d: the failure is not in the log", k)
+					}
+					// Now that the store is well: who is the browser?
+					who, old := c.Who(), before.Who()
+					if who != "susan" && who != "mike" && who != "nobody" || old != "susan" && old != "nobody" {
+						t.Errorf("call %d (%v): then %q, the old cookie %q", k, calls, who, old)
+					}
+					switch {
+					case op.name == "logout" && !failed && (who != "nobody" || old != "nobody"),
+						op.name == "destroy" && !failed && (who != "nobody" || old != "nobody"):
+						t.Errorf("call %d (%v): logged out, and %q, the old cookie %q", k, calls, who, old)
+					case op.name == "page" && who != "susan":
+						t.Errorf("call %d (%v): a page ended the login", k, calls)
+					case op.name == "password":
+						ok, err := app.CheckPassword(t.Context(), reload(t, app, u.ID), "another good password")
+						if err != nil || ok == failed && !after {
+							t.Errorf("call %d (%v): failed=%v, and the new password is set=%v, %v", k, calls, failed, ok, err)
+						}
+						if ok && old == "susan" {
+							t.Errorf("call %d (%v): the password is changed and the old token lives", k, calls)
+						}
+						if !ok && old != "susan" {
+							t.Errorf("call %d (%v): nothing is changed and the login is gone", k, calls)
+						}
+					}
+					// And can it log in?
+					again := app.Client(t)
+					again.Login("susan")
+					if again.Who() != "susan" {
+						t.Errorf("call %d: no login afterwards", k)
+					}
+					if len(calls) < k {
+						if k < 2 {
+							t.Error("nothing was called")
+						}
+						return // the operation has fewer steps
+					}
+				}
+			})
+		}
+	}
 }

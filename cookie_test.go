@@ -2,9 +2,11 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -263,5 +265,188 @@ func TestFlaskHostileCookies(t *testing.T) {
 			raw.Set("X-User", u.ID)
 			expectState(t, app.Client(t), raw, "mike stale")
 		}
+	}
+}
+
+func TestBaseURLDecidesTheCookie(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"https://app.example":       "__Host-session",
+		"https://app.example:8443/": "__Host-session",
+		"HTTPS://APP.EXAMPLE":       "__Host-session",
+		"http://localhost:8080":     "session-8080",
+		"http://LOCALHOST":          "session-80",
+		"http://[::1]:8081":         "session-8081",
+		"http://127.0.0.1":          "session-80",
+	} {
+		cfg := goodConfig()
+		cfg.BaseURL = base
+		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+		if err != nil {
+			t.Errorf("%s: %v", base, err)
+			continue
+		}
+		user := &testapp.User{Account: auth.Account{ID: "1"}}
+		rec := httptest.NewRecorder()
+		// What the request says about host and scheme does not matter.
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://evil.example:99/", nil)
+		r.Header.Set("X-Forwarded-Proto", "http")
+		r.Header.Set("X-Forwarded-Host", "evil.example")
+		m.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := m.LoginUser(r.Context(), user); err != nil {
+				t.Error(err)
+			}
+		})).ServeHTTP(rec, r)
+		cookies := rec.Result().Cookies()
+		if len(cookies) != 1 || cookies[0].Name != want || cookies[0].Secure != strings.HasPrefix(want, "__Host-") || cookies[0].Domain != "" {
+			t.Errorf("%s: %v", base, rec.Header()["Set-Cookie"])
+		}
+	}
+}
+
+func TestCookie(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://app.example":   "__Host-session-reset=x; Path=/; HttpOnly; Secure; SameSite=Lax",
+		"http://localhost:5000": "session-5000-reset=x; Path=/; HttpOnly; SameSite=Lax",
+	} {
+		app, _ := newApp(t, func(c *auth.Config) { c.BaseURL = base })
+		cookie := app.Core().Cookie("reset")
+		cookie.Value = "x"
+		if got := cookie.String(); got != want {
+			t.Errorf("%s: %s", base, got)
+		}
+	}
+}
+
+func TestCookieAttributes(t *testing.T) {
+	for _, tc := range []struct {
+		base, name string
+		secure     bool
+	}{
+		{"https://app.example", "__Host-session", true},
+		{"https://app.example:8443/", "__Host-session", true},
+		{"http://localhost:5000", "session-5000", false},
+		{"http://127.0.0.1", "session-80", false},
+	} {
+		app, _ := newApp(t, func(c *auth.Config) { c.BaseURL = tc.base })
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		check := func(r *testapp.Response) {
+			t.Helper()
+			cookies := r.Cookies()
+			if len(cookies) != 1 {
+				t.Fatalf("%s: %d cookies", tc.base, len(cookies))
+			}
+			got := cookies[0]
+			if got.Name != tc.name || got.Secure != tc.secure || !got.HttpOnly ||
+				got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.Domain != "" {
+				t.Errorf("%s: %v", tc.base, got)
+			}
+			if r.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: Cache-Control %q beside a cookie", tc.base, r.Header.Get("Cache-Control"))
+			}
+		}
+		r := c.Post("/enter", "login", "susan")
+		check(r)
+		if got := r.Cookies()[0]; got.MaxAge != 0 || !got.Expires.IsZero() || len(got.Value) < 43 {
+			t.Errorf("%s: the session cookie is persistent or short: %v", tc.base, got)
+		}
+		r = c.Post("/logout")
+		check(r)
+		if got := r.Cookies()[0]; got.MaxAge >= 0 || got.Value != "" {
+			t.Errorf("%s: the cookie is not deleted: %v", tc.base, got)
+		}
+	}
+}
+
+// A cookie must not get into a shared cache, whatever the page says of itself.
+func TestCookiesAreNotCached(t *testing.T) {
+	t.Parallel()
+	app, _ := faultyApp(t, nil)
+	u := app.Create(t, "susan", false)
+	app.Mux.HandleFunc("POST /cached", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=600") // as a middleware for assets does
+		if err := app.LoginUser(r.Context(), u); err != nil {
+			t.Error(err)
+		}
+	})
+	r := app.Client(t).Post("/cached")
+	if cache := r.Header.Get("Cache-Control"); len(r.Cookies()) == 0 || strings.Contains(cache, "public") {
+		t.Errorf("a session cookie goes out with Cache-Control %q", cache)
+	}
+}
+
+// Cookies that are no tokens are nobody's, cost no more than a lookup, and are
+// left alone.
+func TestGarbageCookies(t *testing.T) {
+	t.Parallel()
+	app := newDataApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+	visitor := app.Client(t)
+	app.do(t, visitor, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+	var session, token, visitorName, visitorToken string
+	for session, token = range c.Cookies {
+		break
+	}
+	for visitorName, visitorToken = range visitor.Cookies {
+		break
+	}
+	for name, header := range map[string]string{
+		"empty":           session + "=",
+		"short":           session + "=abc",
+		"invalid base64":  session + "=" + strings.Repeat("!", 43),
+		"other":           session + "=" + strings.Repeat("A", 43),
+		"42":              session + "=" + token[:42],
+		"44":              session + "=" + token + "A",
+		"padded":          session + "=" + token + "=",
+		"other last bits": session + "=" + token[:42] + string(token[42]+1),
+		"lower case":      session + "=" + strings.ToLower(token),
+		"long":            session + "=" + strings.Repeat("A", 900_000),
+		"many":            strings.Repeat(session+"=x; ", 2000),
+		"as visitor":      visitorName + "=" + token,
+		"visitor as user": session + "=" + visitorToken,
+		"other name":      session + "x=" + token,
+		"spaced":          session + " x=" + token,
+		"flash":           session + "-flash=" + token,
+		"the key":         session + "=" + strings.Repeat("%00", 15),
+		"junk":            ";;;=;=;" + session,
+	} {
+		for _, path := range []string{"/who", "/guarded", "/get?key=k"} {
+			w := direct(t, app.Server.Config.Handler, "GET", path, http.Header{"Cookie": {header}})
+			want := map[string]string{"/who": "nobody", "/guarded": "", "/get?key=k": ""}[path]
+			cookies := slices.DeleteFunc(w.Result().Cookies(), func(c *http.Cookie) bool { // a guard's message
+				return path == "/guarded" && c.Name == session+"-flash"
+			})
+			if w.Body.String() != want || len(cookies) > 0 || w.Code >= 400 {
+				t.Errorf("%s, %s: %d %q %v", name, path, w.Code, w.Body, w.Header()["Set-Cookie"])
+			}
+		}
+		// Writing makes a session of its own, under another token.
+		w := direct(t, app.Server.Config.Handler, "POST", "/renew", http.Header{"Cookie": {header}})
+		if w.Code != 200 {
+			t.Errorf("%s: renew: %d", name, w.Code)
+		}
+		app.f = func(ctx context.Context) { app.sessions.Put(ctx, "mine", "1") }
+		w = direct(t, app.Server.Config.Handler, "POST", "/do", http.Header{"Cookie": {header}})
+		for _, cookie := range w.Result().Cookies() {
+			if cookie.Value == token || cookie.Value == visitorToken || strings.Contains(header, cookie.Value) {
+				t.Errorf("%s: the client's token was adopted: %v", name, cookie)
+			}
+		}
+		if w.Code != 200 || len(w.Header()["Set-Cookie"]) != 1 {
+			t.Errorf("%s: put: %d %v", name, w.Code, w.Header()["Set-Cookie"])
+		}
+	}
+	if c.Who() != "susan" || c.Get("/get?key=mine").Text != "" || visitor.Get("/get?key=k").Text != "v" {
+		t.Errorf("afterwards: %s", c.Who())
+	}
+	// The server itself answers a header that is too large.
+	big := app.Client(t)
+	big.Cookies[session] = strings.Repeat("A", 2<<20)
+	if r := big.Get("/who"); r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("2 MiB: %s", r.Status)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -934,5 +935,83 @@ func TestLogLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A whole day of an application's leaves no password, hash, stamp or token in
+// its log or events.
+func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told []auth.Event
+	app, store := hookedApp(t, func(c *auth.Config) {
+		c.OnEvent = func(_ context.Context, e auth.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, e)
+		}
+	})
+	ctx := t.Context()
+	secrets := []string{"first-password-x1", "second-password-x2", "third-password-x3", "wrong-password-x4", "s-h-o", "old-password-x5"}
+	u, err := app.Register(ctx, auth.Registration{Username: "alice", Email: "alice@app.example", Password: secrets[0], Form: url.Values{"name": {"Al"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = app.Register(ctx, auth.Registration{Username: "alice", Password: secrets[1]})
+	_, _ = app.Register(ctx, auth.Registration{Username: "b", Password: secrets[4]})
+	old := member(t, app, "old", secrets[5])
+	broken := member(t, app, "broken", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("broken-hash-x6") })
+	secrets = append(secrets, "broken-hash-x6", old.Stamp.Reveal(), old.PasswordHash.Reveal(), broken.Stamp.Reveal(), u.Stamp.Reveal(), u.PasswordHash.Reveal())
+
+	browser := app.Client(t)
+	browser.Post("/login", "login", "alice", "password", secrets[3])
+	browser.Post("/login", "login", "nobody", "password", secrets[0])
+	browser.Post("/login", "login", "broken", "password", secrets[3])
+	browser.Post("/login", "login", secrets[0], "password", secrets[0]) // a password typed as the login
+	browser.Post("/login", "login", "old", "password", secrets[5])
+	browser.Post("/login", "login", "alice", "password", secrets[0])
+	browser.Post("/password", "password", secrets[4])
+	browser.Post("/password", "password", secrets[1])
+	token, err := app.ResetToken(ctx, stored(t, app, u.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets = append(secrets, token)
+	_, _ = app.ResetPassword(ctx, token[1:], secrets[2])
+	_, _ = app.ResetPassword(ctx, token, secrets[4])
+	for i := range 12 { // and a store that fails here and there
+		n := 0
+		store.hook(func(string) error {
+			if n++; n == i {
+				return errStore
+			}
+			return nil
+		}, nil)
+		browser.Post("/login", "login", "alice", "password", secrets[1])
+		_, _ = app.CheckResetToken(ctx, token)
+	}
+	store.hook(nil, nil)
+	if _, err := app.ResetPassword(ctx, token, secrets[2]); err != nil {
+		t.Error(err)
+	}
+	_, _ = app.ResetPassword(ctx, token, secrets[2])
+	browser.Post("/login", "login", "alice", "password", secrets[2])
+	browser.Post("/logout")
+	for _, c := range browser.Issued {
+		secrets = append(secrets, c.Value)
+	}
+	secrets = append(secrets, stored(t, app, u.ID).Stamp.Reveal(), stored(t, app, u.ID).PasswordHash.Reveal())
+
+	log := app.Logs()
+	for _, e := range told {
+		log += fmt.Sprintf("\n%+v %#v %v", e, e, e.Err)
+	}
+	if len(told) < 20 || len(browser.Issued) < 3 {
+		t.Fatalf("%d events, %d cookies", len(told), len(browser.Issued))
+	}
+	for _, s := range secrets {
+		if strings.Contains(log, s) || strings.Contains(log, url.QueryEscape(s)) {
+			t.Errorf("the log has %q in it", s)
+		}
 	}
 }

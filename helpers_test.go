@@ -2,11 +2,14 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -283,4 +286,248 @@ func TestFlaskLoginClient(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A faultyStore fails where it is told to.
+type faultyStore struct {
+	testapp.Store
+
+	mu     sync.Mutex
+	fail   func(verb, kind string) error
+	called []string
+}
+
+var errFaulty = errors.New("faulty store")
+
+func newFaultyStore(clock *testapp.Clock) *faultyStore {
+	return &faultyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+}
+
+// breakOn makes the named verbs fail; none makes the store whole again.
+func (s *faultyStore) breakOn(verbs ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = func(verb, _ string) error {
+		if slices.Contains(verbs, verb) {
+			return errFaulty
+		}
+		return nil
+	}
+}
+
+// calls returns the verbs that were called since the last time.
+func (s *faultyStore) calls() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	called := s.called
+	s.called = nil
+	return called
+}
+
+func (s *faultyStore) ask(verb, kind string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.called = append(s.called, verb)
+	if s.fail == nil {
+		return nil
+	}
+	return s.fail(verb, kind)
+}
+
+func (s *faultyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
+	if err := s.ask("LoadUser", ""); err != nil {
+		return nil, err
+	}
+	return s.Store.LoadUser(ctx, id)
+}
+
+func (s *faultyStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	if err := s.ask("InsertRecord", r.Kind); err != nil {
+		return err
+	}
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *faultyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := s.ask("GetRecord", kind); err != nil {
+		return auth.Record{}, err
+	}
+	return s.Store.GetRecord(ctx, kind, key)
+}
+
+func (s *faultyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	if err := s.ask("UpdateRecord", r.Kind); err != nil {
+		return err
+	}
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+func (s *faultyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := s.ask("TakeRecord", kind); err != nil {
+		return auth.Record{}, err
+	}
+	return s.Store.TakeRecord(ctx, kind, key)
+}
+
+func (s *faultyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	if err := s.ask("ListRecords", kind); err != nil {
+		return nil, err
+	}
+	return s.Store.ListRecords(ctx, kind, userID)
+}
+
+// faultyApp is an application on a store that can be made to fail.
+func faultyApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *faultyStore) {
+	t.Helper()
+	clock := testapp.NewClock()
+	store := newFaultyStore(clock)
+	return testapp.New(t, store, clock, configure), store
+}
+
+func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
+
+// direct sends a request to the application's handler without a network.
+func direct(t *testing.T, h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func cookieHeader(cookies map[string]string) http.Header {
+	var parts []string
+	for k, v := range cookies {
+		parts = append(parts, k+"="+v)
+	}
+	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
+}
+
+// errDown is what a store says that has failed.
+var errDown = errors.New("the store is down")
+
+// A spyStore counts the calls of each verb and fails when it is told to.
+type spyStore struct {
+	testapp.Store
+	mu     sync.Mutex
+	calls  []string
+	failAt int  // the number of the call that fails, from 1; 0: none
+	after  bool // it fails after the operation has happened
+}
+
+// record returns whether this call is to fail before and after the operation.
+func (s *spyStore) record(verb string) (before, after error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, verb)
+	if s.failAt == 0 || len(s.calls) != s.failAt {
+		return nil, nil
+	}
+	if s.after {
+		return nil, errDown
+	}
+	return errDown, nil
+}
+
+// reset forgets the calls and plans a failure.
+func (s *spyStore) reset(failAt int, after bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls, s.failAt, s.after = nil, failAt, after
+}
+
+func (s *spyStore) Calls() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *spyStore) writes() (n int) {
+	for _, c := range s.Calls() {
+		if !slices.Contains([]string{"load", "find", "get", "list"}, c) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *spyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
+	return spied(s, "load", func() (*testapp.User, error) { return s.Store.LoadUser(ctx, id) })
+}
+
+func (s *spyStore) FindUser(ctx context.Context, key string) (*testapp.User, error) {
+	return spied(s, "find", func() (*testapp.User, error) { return s.Store.FindUser(ctx, key) })
+}
+
+func (s *spyStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	return spiedErr(s, "update-account", func() error { return s.Store.UpdateAccount(ctx, a) })
+}
+
+func (s *spyStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	return spiedErr(s, "insert", func() error { return s.Store.InsertRecord(ctx, r) })
+}
+
+func (s *spyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	return spied(s, "get", func() (auth.Record, error) { return s.Store.GetRecord(ctx, kind, key) })
+}
+
+func (s *spyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	return spiedErr(s, "update", func() error { return s.Store.UpdateRecord(ctx, r) })
+}
+
+func (s *spyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	return spied(s, "take", func() (auth.Record, error) { return s.Store.TakeRecord(ctx, kind, key) })
+}
+
+func (s *spyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	return spied(s, "list", func() ([]auth.Record, error) { return s.Store.ListRecords(ctx, kind, userID) })
+}
+
+func (s *spyStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return spiedErr(s, "delete", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
+}
+
+func newSpy(clock *testapp.Clock) *spyStore {
+	return &spyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+}
+
+func spied[T any](s *spyStore, verb string, call func() (T, error)) (T, error) {
+	var zero T
+	before, after := s.record(verb)
+	if before != nil {
+		return zero, before
+	}
+	v, err := call()
+	if err == nil && after != nil {
+		return zero, after
+	}
+	return v, err
+}
+
+func spiedErr(s *spyStore, verb string, call func() error) error {
+	_, err := spied(s, verb, func() (struct{}, error) { return struct{}{}, call() })
+	return err
+}
+
+// newApp serves testapp on a store that can be watched.
+func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spyStore) {
+	t.Helper()
+	clock := testapp.NewClock()
+	spy := newSpy(clock)
+	return testapp.New(t, spy, clock, configure), spy
+}
+
+func reload(t *testing.T, app *testapp.App, id string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.LoadUser(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,5 +143,156 @@ func TestFlaskEmptyIDCannotLogIn(t *testing.T) {
 	})
 	if r := app.Client(t).Post("/empty"); len(r.Cookies()) > 0 {
 		t.Errorf("cookies %v", r.Cookies())
+	}
+}
+
+func TestLoginAndLogout(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", true)
+	c := app.Client(t)
+	if who := c.Who(); who != "nobody" {
+		t.Fatalf("before the login: %q", who)
+	}
+	if r := c.Post("/login", "login", "susan", "password", "wrong "+testapp.Password); r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("wrong password: %s", r.Status)
+	}
+	if len(c.Cookies) != 0 {
+		t.Errorf("a failed login set cookies: %v", c.Cookies)
+	}
+	for _, login := range []string{"susan", "SUSAN", "susan@app.example", "Susan@APP.example"} {
+		r := c.Post("/login", "login", login, "password", testapp.Password)
+		if r.StatusCode != http.StatusOK {
+			t.Fatalf("login as %s: %s", login, r.Status)
+		}
+		if who := c.Who(); who != "susan" {
+			t.Errorf("after the login as %s: %q", login, who)
+		}
+	}
+	if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
+		t.Errorf("logout: %s", r.Status)
+	}
+	for name := range c.Cookies {
+		if !strings.HasSuffix(name, "-browser") { // which is no login
+			t.Errorf("after the logout there are cookies: %v", c.Cookies)
+		}
+	}
+	for i, who := range c.Replay() {
+		if who != "nobody" {
+			t.Errorf("cookie %d replayed after the logout is %q", i, who)
+		}
+	}
+	if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
+		t.Errorf("a second logout: %s", r.Status)
+	}
+}
+
+// An event says how somebody authenticated if the library knows.
+func TestMethodOfLogin(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", true)
+	for path, want := range map[string]string{"/login": "password", "/enter": ""} {
+		app.Events()
+		if r := app.Client(t).Post(path, "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
+			t.Fatal(r.Status)
+		}
+		if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventLogin || events[0].Method != want {
+			t.Errorf("%s: %v, want a login by %q", path, events, want)
+		}
+	}
+}
+
+func TestLoginReplacesTheCookie(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	first := c.Clone()
+	c.Login("susan")
+	if who := first.Who(); who != "nobody" {
+		t.Errorf("the first login's cookie is %q after the second", who)
+	}
+	if who := c.Who(); who != "susan" {
+		t.Errorf("the second login's cookie is %q", who)
+	}
+}
+
+// A token chosen by somebody else is never adopted.
+func TestFixation(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	var name string
+	for name = range c.Cookies {
+		break
+	}
+	planted := strings.Repeat("A", 43)
+	victim := app.Client(t)
+	victim.Cookies[name] = planted
+	victim.Login("susan")
+	if victim.Cookies[name] == planted {
+		t.Error("the planted token was kept")
+	}
+	attacker := app.Client(t)
+	attacker.Cookies[name] = planted
+	if who := attacker.Who(); who != "nobody" {
+		t.Errorf("the planted token is %q", who)
+	}
+}
+
+// A session found void does not stop the same request from logging in.
+func TestLoginAfterVoidSession(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	app.Mux.HandleFunc("POST /page", func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := app.CurrentUser(r.Context()); ok {
+			t.Error("the void session is somebody's")
+		}
+		fresh, err := app.Store.LoadUser(r.Context(), u.ID)
+		if err == nil {
+			err = app.LoginUser(r.Context(), fresh)
+		}
+		if err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	c := app.Client(t)
+	c.Login("susan")
+	a := u.Clone()
+	a.Stamp = auth.NewSecret("new")
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Post("/page"); r.StatusCode != http.StatusOK || c.Who() != "susan" {
+		t.Errorf("%s, and %q", r.Status, c.Who())
+	}
+}
+
+// The gate: every entrance and every state of the account.
+func TestGate(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", true)
+	entrances := map[string]func(c *testapp.Client) int{
+		"password": func(c *testapp.Client) int {
+			return c.Post("/login", "login", "susan", "password", testapp.Password).StatusCode
+		},
+		"LoginUser": func(c *testapp.Client) int { return c.Post("/enter", "login", "susan").StatusCode },
+	}
+	for name, enter := range entrances {
+		c := app.Client(t)
+		if status := enter(c); status != http.StatusOK || c.Who() != "susan" {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	a := u.Clone()
+	a.Disabled = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	for name, enter := range entrances {
+		c := app.Client(t)
+		if status := enter(c); status != http.StatusUnauthorized || len(c.Cookies) > 0 || c.Who() != "nobody" {
+			t.Errorf("%s when disabled: %d, %v", name, status, c.Cookies)
+		}
 	}
 }

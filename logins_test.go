@@ -660,139 +660,6 @@ func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
 	return token
 }
 
-func TestLogoutEverywhere(t *testing.T) {
-	for _, by := range []string{"a browser of the user's", "an API token", "the admin"} {
-		t.Run(by, func(t *testing.T) {
-			plain, spy := newApp(t, withBearer)
-			app := newInsider(plain)
-			u, m := app.Create(t, "susan", false), app.Create(t, "mike", false)
-			mike, mikes := remembered(t, plain, "mike"), newToken(t, plain, m)
-			a, b, c := remembered(t, plain, "susan"), app.Client(t), remembered(t, plain, "susan")
-			b.Login("susan")
-			a.Restart()
-			a.Who()
-			c.Restart()
-			token := newToken(t, plain, u)
-			if who := bearer(plain, t, token); who != "susan" {
-				t.Fatal(who)
-			}
-			everywhere := func(ctx context.Context) {
-				if err := app.LogoutEverywhere(ctx, u); err != nil {
-					t.Error(err)
-				}
-				if _, err := app.User(ctx); err == nil {
-					t.Error("the request that did it is still somebody's")
-				}
-			}
-			app.Events()
-			switch by {
-			case "the admin":
-				everywhere(t.Context())
-			case "an API token":
-				app.Mux.HandleFunc("GET /everywhere", func(_ http.ResponseWriter, r *http.Request) {
-					if u, err := app.User(r.Context()); err != nil || u.Username != "susan" {
-						t.Errorf("the token is %v", err)
-					}
-					everywhere(r.Context())
-				})
-				app.Client(t).Do(http.MethodGet, "/everywhere", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-			default:
-				app.in(a, everywhere)
-				if len(a.Cookies) > 0 {
-					t.Errorf("its cookies: %v", a.Cookies)
-				}
-			}
-			if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLogoutEverywhere || e[0].UserID != u.ID {
-				t.Errorf("events %v", e)
-			}
-			gone(t, "everywhere", a, b, c)
-			if who := bearer(plain, t, token); who != "nobody" {
-				t.Errorf("the token is %q", who)
-			}
-			if l := logins(t, plain, u.ID); len(l) > 0 {
-				t.Errorf("left: %+v", l)
-			}
-			for _, kind := range []string{"session", "remember", "api-token"} {
-				if r, err := spy.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
-					t.Errorf("%d records of kind %s are left, %v", len(r), kind, err)
-				}
-			}
-			if who, program := mike.Who(), bearer(plain, t, mikes); who != "mike" || program != "mike" {
-				t.Errorf("mike is %q and %q", who, program)
-			}
-			b.Login("susan") // and again
-			if who := b.Who(); who != "susan" {
-				t.Error(who)
-			}
-		})
-	}
-	app, _ := newApp(t, nil)
-	u := app.Create(t, "susan", false)
-	deleteUser(t, app, u.ID)
-	if err := app.LogoutEverywhere(t.Context(), u); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("deleted: %v", err)
-	}
-	if err := app.LogoutEverywhere(t.Context(), nil); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nil: %v", err)
-	}
-}
-
-// An application with a loader has the same, but for the Stamp.
-func TestLogoutEverywhereWithLoader(t *testing.T) {
-	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
-	records := memstore.NewRecords()
-	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
-		return users[id], nil
-	}), auth.Config{
-		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Records: records, RequestLoaders: []auth.RequestLoader{auth.BearerLoader()},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
-		if err := manager.LoginUser(r.Context(), users["7"], auth.Remember(true)); err != nil {
-			manager.Error(w, r, err)
-		}
-	})
-	mux.HandleFunc("POST /everywhere", func(w http.ResponseWriter, r *http.Request) {
-		if err := manager.LogoutEverywhere(r.Context(), users["7"]); err != nil {
-			manager.Error(w, r, err)
-		}
-	})
-	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
-		if u, ok := manager.CurrentUser(r.Context()); ok {
-			_, _ = io.WriteString(w, u.Username)
-		}
-	})
-	handler := manager.LoadAndSave(mux)
-	a, b := serve(t, handler), serve(t, handler)
-	a("POST", "/enter")
-	b("POST", "/enter")
-	token, _, err := manager.NewAPIToken(t.Context(), users["7"], auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: time.Now().Add(time.Hour)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, _ := a("POST", "/everywhere"); status != http.StatusOK {
-		t.Error(status)
-	}
-	for i, browser := range []func(method, target string) (int, string){a, b} {
-		if _, who := browser("GET", "/who"); who != "" {
-			t.Errorf("browser %d is %q", i, who)
-		}
-	}
-	for _, kind := range []string{"session", "remember"} {
-		if r, err := records.ListRecords(t.Context(), kind, "7"); err != nil || len(r) > 0 {
-			t.Errorf("%d records of kind %s are left, %v", len(r), kind, err)
-		}
-	}
-	rec := direct(t, handler, http.MethodGet, "/who", http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-	if who := rec.Body.String(); who != "" {
-		t.Errorf("the API token is %q", who)
-	}
-}
-
 // A store that fails at any step of an ending gives an error, after which it
 // can be done again; or it is done, and nothing is left.
 func TestEndingStoreFails(t *testing.T) {
@@ -944,41 +811,6 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 	}
 }
 
-// In one tab the user logs in again and is remembered. A logout from another tab,
-// whose page is older, ends all of it, with each of the tokens that it may have.
-func TestLogoutFromAnOlderTab(t *testing.T) {
-	for _, first := range []string{"", "1"} {
-		for _, sends := range []string{"both", "session", "remember"} {
-			for _, renewal := range []string{"/enter", "/renew"} {
-				app, _ := newApp(t, nil)
-				u := app.Create(t, "susan", false)
-				c := app.Client(t)
-				c.Post("/enter", "login", "susan", "remember", first)
-				tab := c.Clone()
-				c.Post(renewal, "login", "susan", "remember", "1")
-				for name := range tab.Cookies {
-					if isRemember := strings.HasSuffix(name, "-remember"); sends == "session" && isRemember || sends == "remember" && !isRemember {
-						delete(tab.Cookies, name)
-					}
-				}
-				if len(tab.Cookies) == 0 {
-					continue // it was not remembered
-				}
-				if r := tab.Post("/logout"); r.StatusCode != http.StatusOK {
-					t.Fatal(r.Status)
-				}
-				what := fmt.Sprintf("remembered before %q, %s, logout with %s", first, renewal, sends)
-				gone(t, what, c)
-				for _, kind := range []string{"session", "remember"} {
-					if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
-						t.Errorf("%s: %d records of kind %s, %v", what, len(r), kind, err)
-					}
-				}
-			}
-		}
-	}
-}
-
 // While somebody ends a login, its browser logs in again and is remembered: at each
 // moment between the steps of the ending. Nothing of it is left.
 func TestEndingCrossesRemember(t *testing.T) {
@@ -1071,6 +903,572 @@ func TestFlaskConfirmNeedsLogin(t *testing.T) {
 		}
 		if r := c.Do(http.MethodPost, "/confirm", nil, flaskKey(u.ID)); r.StatusCode == http.StatusOK {
 			t.Error("a key was confirmed")
+		}
+	}
+}
+
+func TestConfirmLogin(t *testing.T) {
+	t.Parallel()
+	for _, remember := range []bool{false, true} {
+		app := newActApp(t, nil)
+		u := member(t, app.App, "susan", testapp.Password)
+		c := app.Client(t)
+		if remember {
+			app.login(t, c, u, auth.Remember(true))
+			c.Restart()
+		} else {
+			app.login(t, c, u, auth.Fresh(false))
+		}
+		c.Post("/put", "key", "k", "value", "kept")
+		before, old := app.current(t, c), c.Clone()
+		app.Clock.Advance(30 * time.Minute)
+		app.Events()
+		if err := app.confirm(t, c, testapp.Password); err != nil {
+			t.Fatal(err)
+		}
+		events := app.Events()
+		if len(events) != 1 || events[0].Kind != auth.EventConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
+			t.Errorf("events %+v", events)
+		}
+		if !app.isFresh(t, c) {
+			t.Error("not fresh")
+		}
+		_, a := sessionCookie(old)
+		_, b := sessionCookie(c)
+		if a == b || b == "" {
+			t.Error("the token is the old one")
+		}
+		if remember { // the cookie of the device is good for a minute more: it is the token that is asked here
+			for name := range old.Cookies {
+				if strings.HasSuffix(name, "-remember") {
+					delete(old.Cookies, name)
+				}
+			}
+		}
+		if r := c.Get("/get?key=k"); r.Text != "kept" {
+			t.Errorf("the session's data is %q", r.Text)
+		}
+		after := app.current(t, c)
+		wantMethods := []string{"password"}
+		if remember {
+			wantMethods = []string{"remember", "password"}
+		}
+		if after.ID != before.ID || !after.Created.Equal(before.Created) || !after.Expires.Equal(before.Expires) || after.Remembered != remember {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		if !slices.Equal(after.Methods, wantMethods) || !after.Authenticated.Equal(app.Clock.Now()) {
+			t.Errorf("methods %v at %v", after.Methods, after.Authenticated)
+		}
+		// Twice is not two methods.
+		if err := app.confirm(t, c, testapp.Password); err != nil {
+			t.Fatal(err)
+		}
+		if l := app.current(t, c); !slices.Equal(l.Methods, wantMethods) {
+			t.Errorf("methods %v", l.Methods)
+		}
+		app.Clock.Advance(time.Minute) // until when a request could be under way with it
+		if who := old.Who(); who != "nobody" {
+			t.Errorf("the old token is %q", who)
+		}
+		if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
+			t.Fatal(r.Status)
+		}
+		for i, who := range c.Replay() {
+			if who != "nobody" {
+				t.Errorf("after the logout cookie %d is %q", i, who)
+			}
+		}
+	}
+}
+
+// A login that is confirmed again and again ends when it was to end.
+func TestConfirmLoginDoesNotExtend(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
+	u := member(t, app.App, "susan", "")
+	c := app.Client(t)
+	app.login(t, c, u)
+	for range 6 {
+		app.Clock.Advance(9*time.Minute + 59*time.Second)
+		if err := app.confirm(t, c, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app.Clock.Advance(5 * time.Second)
+	if who := c.Who(); who != "susan" {
+		t.Errorf("a second before the end: %q", who)
+	}
+	app.Clock.Advance(time.Second)
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("at the end: %q", who)
+	}
+}
+
+// Only a password that was right in this request, and the user's own, is a
+// method.
+func TestConfirmLoginMethod(t *testing.T) {
+	t.Parallel()
+	app := newActApp(t, nil)
+	u := member(t, app.App, "susan", testapp.Password)
+	mike := member(t, app.App, "mike", testapp.Password)
+	for name, test := range map[string]struct {
+		check func(context.Context)
+		want  []string
+	}{
+		"nothing":        {func(context.Context) {}, []string{}},
+		"right":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, testapp.Password) }, []string{"password"}},
+		"wrong":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, "wrong password") }, []string{}},
+		"another user's": {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, mike, testapp.Password) }, []string{}},
+		"another's after": {func(ctx context.Context) {
+			_, _ = app.CheckPassword(ctx, u, testapp.Password)
+			_, _ = app.CheckPassword(ctx, mike, testapp.Password)
+		}, []string{}},
+		"by Authenticate":  {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "susan", testapp.Password) }, []string{"password"}},
+		"other's by login": {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "mike", testapp.Password) }, []string{}},
+	} {
+		c := app.Client(t)
+		app.login(t, c, u)
+		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+			test.check(r.Context())
+			if err := app.ConfirmLogin(r.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if l := app.current(t, c); !slices.Equal(l.Methods, test.want) {
+			t.Errorf("%s: methods %q, not %q", name, l.Methods, test.want)
+		}
+	}
+}
+
+func TestConfirmLoginRefuses(t *testing.T) {
+	t.Parallel()
+	key := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+	}}
+	app := newActApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
+	u := member(t, app.App, "susan", "")
+	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("outside: %v", err)
+	}
+	// Who is nobody cannot confirm, and nothing of it is left for a user whom a
+	// loader finds in the same browser.
+	c := app.Client(t)
+	c.Post("/put", "key", "k", "value", "a visitor's")
+	before := c.Clone()
+	app.store.hook(nil, nil)
+	if err := app.confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
+		t.Errorf("nobody: %v", err)
+	}
+	if calls := app.store.made(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
+		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
+	}
+	as := http.Header{"X-User": {u.ID}}
+	for _, browser := range []*testapp.Client{c, app.Client(t)} {
+		if r := browser.Do("GET", "/who", nil, as); r.Text != "susan" {
+			t.Errorf("%s %q", r.Status, r.Text)
+		}
+		if r := browser.Do("GET", "/fresh", nil, as); r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a loader's user is fresh: %s", r.Status)
+		}
+		app.act(browser, as, func(_ http.ResponseWriter, r *http.Request) {
+			if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+				t.Errorf("a loader's user: %v", err)
+			}
+			if err := app.CheckFresh(r.Context(), 0); !errors.Is(err, auth.ErrNotFresh) {
+				t.Errorf("a loader's user, after that: %v", err)
+			}
+		})
+	}
+	app.login(t, c, u, auth.Fresh(false))
+	old := c.Clone()
+	r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "text")
+		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrHeaderWritten) {
+			t.Errorf("after the header: %v", err)
+		}
+	})
+	if len(r.Header["Set-Cookie"]) > 0 || app.isFresh(t, old) {
+		t.Errorf("after the header: cookies %v", r.Header["Set-Cookie"])
+	}
+	// In a request that has logged out.
+	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		if err := app.LogoutUser(r.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+			t.Errorf("logged out: %v", err)
+		}
+	})
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("logged out: %q", who)
+	}
+}
+
+// A store that fails at any step of a confirmation gives an error, and no fresh
+// login without a cookie of it.
+func TestConfirmLoginStoreFails(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		for k := 1; ; k++ {
+			app := newActApp(t, nil)
+			u := member(t, app.App, "susan", "")
+			c := app.Client(t)
+			app.login(t, c, u, auth.Fresh(false))
+			old := c.Clone()
+			n := 0
+			fail := func(string) error {
+				if n++; n == k {
+					return errStore
+				}
+				return nil
+			}
+			if after {
+				app.store.hook(nil, fail)
+			} else {
+				app.store.hook(fail, nil)
+			}
+			var confirmed error
+			r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+				if confirmed = app.ConfirmLogin(r.Context()); confirmed != nil {
+					app.Error(w, r, confirmed)
+				}
+			})
+			app.store.hook(nil, nil)
+			failed := r.StatusCode >= 500
+			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
+				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
+			}
+			fresh := c.Get("/fresh").StatusCode
+			app.Clock.Advance(time.Minute) // until when a request could be under way with the old token
+			if !failed && (fresh != http.StatusOK || old.Who() != "nobody") {
+				t.Errorf("call %d, after=%v: %s, the old token is %q", k, after, r.Status, old.Who())
+			}
+			if n < k {
+				if k < 4 {
+					t.Errorf("only %d calls", n)
+				}
+				break
+			}
+		}
+	}
+}
+
+// Three confirmations at once leave one login, and none of them fails.
+func TestConfirmLoginCrossesItself(t *testing.T) {
+	t.Parallel()
+	app, _ := hookedApp(t, nil)
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.ConfirmLogin(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	u := member(t, app, "susan", "")
+	for i := range 30 {
+		c := app.Client(t)
+		c.Login("susan")
+		var wg sync.WaitGroup
+		tabs := []*testapp.Client{c.Clone(), c.Clone(), c.Clone()}
+		for _, tab := range tabs {
+			wg.Go(func() {
+				if r := tab.Post("/confirm"); r.StatusCode != http.StatusOK {
+					t.Errorf("round %d: %s %s", i, r.Status, r.Header.Get("Location"))
+				}
+			})
+		}
+		wg.Wait()
+		app.Clock.Advance(time.Minute)
+		if who := c.Who(); who != "nobody" {
+			t.Errorf("round %d: the old token is %q", i, who)
+		}
+		if records, err := app.Store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) != 1 {
+			t.Errorf("round %d: %d logins, %v", i, len(records), err)
+		}
+		if err := app.LogoutEverywhere(t.Context(), stored(t, app, u.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func atMost(n int) func(*auth.Config) {
+	return func(c *auth.Config) { c.MaxSessions = n }
+}
+
+// alive are the indices of the browsers that are the user.
+func alive(browsers []*testapp.Client, name string) (is []int) {
+	for i, c := range browsers {
+		if c.Clone().Who() == name {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+func TestMaxSessions(t *testing.T) {
+	for _, remember := range []bool{false, true} {
+		for _, still := range []bool{false, true} {
+			t.Run(fmt.Sprintf("remembered %v, clock stands still %v", remember, still), func(t *testing.T) {
+				app, _ := newApp(t, atMost(3))
+				u, _ := app.Create(t, "susan", false), app.Create(t, "mike", false)
+				mike := app.Client(t)
+				mike.Login("mike")
+				var browsers []*testapp.Client
+				for i := range 8 {
+					c := app.Client(t)
+					enterBy(t, c, "susan", "x/1", remember)
+					browsers = append(browsers, c)
+					for range 3 { // rotations, and logins in the same browser, are not more
+						c.Post("/renew")
+					}
+					enterBy(t, c, "susan", "x/1", remember)
+					if !still {
+						app.Clock.Advance(time.Second)
+					}
+					if got := alive(browsers, "susan"); len(got) != min(i+1, 3) || got[len(got)-1] != i || !still && got[0] != max(i-2, 0) {
+						t.Fatalf("after login %d these are alive: %v", i, got)
+					}
+					if l := logins(t, app, u.ID); len(l) != min(i+1, 3) {
+						t.Errorf("%d are listed", len(l))
+					}
+				}
+				if !still {
+					gone(t, "evicted", browsers[:5]...)
+				}
+				if r, err := app.Store.ListRecords(t.Context(), "remember", u.ID); err != nil || remember && len(r) != 3 || !remember && len(r) != 0 {
+					t.Errorf("%d devices, %v", len(r), err)
+				}
+				if who := mike.Who(); who != "mike" {
+					t.Errorf("mike is %q", who)
+				}
+				ended := 0
+				for _, e := range app.Events() {
+					if e.Kind == auth.EventSessionEnded {
+						ended++
+						if e.UserID != u.ID || !errors.Is(e.Err, auth.ErrLoggedOut) {
+							t.Errorf("event %+v", e)
+						}
+					}
+				}
+				if ended != 5 {
+					t.Errorf("%d events for 5 evictions", ended)
+				}
+			})
+		}
+	}
+}
+
+func TestMaxSessionsDefaultAndNone(t *testing.T) {
+	for limit, want := range map[int]int{0: 100, -1: 105, 1: 1} {
+		app, _ := newApp(t, atMost(limit))
+		u := app.Create(t, "susan", false)
+		var first, last *testapp.Client
+		for range 105 {
+			last = app.Client(t)
+			last.Login("susan")
+			if first == nil {
+				first = last
+			}
+			app.Clock.Advance(time.Second)
+		}
+		if l := logins(t, app, u.ID); len(l) != want {
+			t.Errorf("limit %d: %d logins", limit, len(l))
+		}
+		if who := last.Who(); who != "susan" {
+			t.Errorf("limit %d: the last is %q", limit, who)
+		}
+		if who := first.Who(); (who == "susan") != (limit < 0) {
+			t.Errorf("limit %d: the first is %q", limit, who)
+		}
+	}
+}
+
+// A browser that is restarted has one login still, and nobody has to go for it.
+func TestMaxSessionsCountsBrowsers(t *testing.T) {
+	app, _ := newApp(t, atMost(2))
+	app.Create(t, "susan", false)
+	desk := app.Client(t)
+	desk.Login("susan")
+	app.Clock.Advance(time.Minute)
+	phone := remembered(t, app, "susan")
+	for range 3 {
+		app.Clock.Advance(2 * time.Minute)
+		phone.Restart()
+		if who := phone.Who(); who != "susan" {
+			t.Fatalf("the phone is %q", who)
+		}
+		if who := desk.Who(); who != "susan" {
+			t.Fatalf("there are two browsers, and after a restart of the other one this one is %q", who)
+		}
+	}
+}
+
+// Tabs that were opened at once are one browser: the end of the older one's
+// login is not that of the younger one's.
+func TestMaxSessionsTabs(t *testing.T) {
+	app, _ := newApp(t, atMost(2))
+	app.Create(t, "susan", false)
+	phone := remembered(t, app, "susan")
+	app.Clock.Advance(time.Minute)
+	phone.Restart()
+	tab := phone.Clone()
+	phone.Who()
+	app.Clock.Advance(30 * time.Second)
+	if a, b := tab.Who(), phone.Who(); a != "susan" || b != "susan" {
+		t.Fatal(a, b)
+	}
+	app.Clock.Advance(time.Minute)
+	desk := app.Client(t)
+	desk.Login("susan")
+	if a, b := desk.Who(), tab.Who(); a != "susan" || b != "susan" {
+		t.Errorf("two browsers, of which the new one is %q, and the other one's younger tab %q", a, b)
+	}
+}
+
+// Logins at the same moment leave no more than there may be.
+func TestMaxSessionsParallel(t *testing.T) {
+	for _, remember := range []bool{false, true} {
+		for _, limit := range []int{5, 1} {
+			t.Run(fmt.Sprintf("remembered %v, limit %d", remember, limit), func(t *testing.T) {
+				t.Parallel()
+				app, _ := newApp(t, atMost(limit))
+				mikes := app.Create(t, "mike", false)
+				mike := remembered(t, app, "mike")
+				for round := range 20 {
+					name := fmt.Sprintf("susan%d", round)
+					u := app.Create(t, name, false)
+					browsers := make([]*testapp.Client, 20)
+					var wg sync.WaitGroup
+					for i := range browsers {
+						browsers[i] = app.Client(t)
+						wg.Go(func() {
+							fields := []string{"login", name}
+							if remember {
+								fields = append(fields, "remember", "1")
+							}
+							if r := browsers[i].Post("/enter", fields...); r.StatusCode != http.StatusOK {
+								t.Errorf("login %d: %s", i, r.Status)
+							}
+						})
+						if round%2 == 1 {
+							app.Clock.Advance(time.Millisecond)
+						}
+					}
+					wg.Wait()
+					least := 1
+					if limit == 1 {
+						least = 0 // two that both come last end each other
+					}
+					if got := alive(browsers, name); len(got) > limit || len(got) < least {
+						t.Errorf("round %d: %d are alive: %v", round, len(got), got)
+					} else if len(got) == 0 {
+						t.Logf("round %d: none is alive", round)
+					}
+					for _, c := range browsers {
+						c.Restart()
+					}
+					if remember {
+						if r, err := app.Store.ListRecords(t.Context(), "remember", u.ID); err != nil || len(r) > limit {
+							t.Errorf("round %d: %d devices, %v", round, len(r), err)
+						}
+					}
+					if got := alive(browsers, name); len(got) > limit || !remember && len(got) > 0 {
+						t.Errorf("round %d: after a restart %d are alive: %v", round, len(got), got)
+					}
+					// The next one is one more, and is in.
+					app.Clock.Advance(time.Second)
+					last := app.Client(t)
+					last.Login(name)
+					if who := last.Who(); who != name || len(logins(t, app, u.ID)) > limit {
+						t.Errorf("round %d: the next is %q, with %d", round, who, len(logins(t, app, u.ID)))
+					}
+				}
+				if who := mike.Who(); who != "mike" || len(logins(t, app, mikes.ID)) != 1 {
+					t.Errorf("mike is %q", who)
+				}
+			})
+		}
+	}
+}
+
+// Requests that are under way in an evicted login do not bring it back.
+func TestMaxSessionsRevivesNothing(t *testing.T) {
+	plain, _ := newApp(t, atMost(1))
+	app := newInsider(plain)
+	for round := range 30 {
+		name := fmt.Sprintf("susan%d", round)
+		u := app.Create(t, name, false)
+		old := remembered(t, plain, name)
+		app.Clock.Advance(2 * time.Minute)
+		tabs := make([]*testapp.Client, 4)
+		arrived := make(chan struct{}, len(tabs))
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range tabs {
+			tabs[i] = old.Clone()
+			wg.Go(func() {
+				app.in(tabs[i], func(ctx context.Context) {
+					_, err := app.User(ctx)
+					arrived <- struct{}{}
+					<-release
+					switch {
+					case err != nil:
+						return
+					case i == 0:
+						app.Sessions().Put(ctx, "n", "x")
+					case i == 1:
+						_ = app.Sessions().RenewToken(ctx)
+					case i == 2:
+						_ = app.ConfirmLogin(ctx)
+					}
+				})
+			})
+		}
+		for range tabs {
+			<-arrived
+		}
+		fresh := app.Client(t)
+		if round%2 == 0 {
+			fresh.Login(name)
+			close(release)
+		} else {
+			close(release)
+			fresh.Login(name)
+		}
+		wg.Wait()
+		gone(t, "evicted", append(tabs, old)...)
+		if who := fresh.Who(); who != name || len(logins(t, plain, u.ID)) != 1 {
+			t.Errorf("round %d: the new one is %q", round, who)
+		}
+	}
+}
+
+// A store that fails while the others are counted ends nothing that it should
+// not: the login is made, and the next one tries again.
+func TestMaxSessionsStoreFails(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for k := 1; ; k++ {
+			app, spy := newApp(t, atMost(2))
+			u := app.Create(t, "susan", false)
+			for range 2 {
+				remembered(t, app, "susan")
+				app.Clock.Advance(time.Second)
+			}
+			c := app.Client(t)
+			spy.reset(k, after)
+			r := c.Post("/enter", "login", "susan", "remember", "1")
+			calls := spy.Calls()
+			spy.reset(0, false)
+			if who := c.Who(); (who == "susan") != (r.StatusCode == http.StatusOK) {
+				t.Errorf("call %d (%v): %s, and %q", k, calls, r.Status, who)
+			}
+			app.Clock.Advance(time.Second)
+			last := remembered(t, app, "susan")
+			devices, err := spy.ListRecords(t.Context(), "remember", u.ID)
+			if l := logins(t, app, u.ID); last.Who() != "susan" || len(l) > 2 || err != nil || len(devices) > 2 {
+				t.Errorf("call %d (%v): then there are %d logins and %d devices", k, calls, len(l), len(devices))
+			}
+			if len(calls) < k {
+				break
+			}
 		}
 	}
 }

@@ -552,3 +552,44 @@ func TestNoCORS(t *testing.T) {
 		}
 	}
 }
+
+// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	app, store := faultyApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app.Create(t, "susan", false)
+	cors := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Origin") == "https://other.example" {
+				h := w.Header()
+				h.Set("Access-Control-Allow-Origin", "https://other.example")
+				h.Set("Access-Control-Allow-Credentials", "true")
+				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+					h.Set("Access-Control-Allow-Methods", "GET, POST")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
+	c := app.Client(t)
+	c.Login("susan")
+	store.calls()
+	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
+	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
+	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.calls()) > 0 {
+		t.Errorf("preflight: %s %v", r.Status, r.Header)
+	}
+	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})
+	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
+	}
+	// What is no preflight, or comes from elsewhere, meets the guard.
+	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
+		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
+			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -830,5 +831,124 @@ func TestSendResetLongID(t *testing.T) {
 	}
 	if err := app.SendReset(t.Context(), a.Email, "/reset"); err != nil {
 		t.Error(err)
+	}
+}
+
+// forgot is a page that asks for a reset.
+func forgot(app *testapp.App) {
+	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+}
+
+func TestSendReset(t *testing.T) {
+	box := &outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.BaseURL = box, "https://app.example" })
+	forgot(app)
+	u := app.Create(t, "susan", false)
+	a := u.Clone()
+	a.Email = "Susan@App.example" // mail goes to what is stored
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	form := url.Values{"email": {" susan@APP.EXAMPLE "}}
+	r := c.Do(http.MethodPost, "/forgot", form, http.Header{
+		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
+	})
+	mails := box.take()
+	if r.StatusCode != http.StatusOK || len(mails) != 1 {
+		t.Fatalf("%s, %d mails", r.Status, len(mails))
+	}
+	m := mails[0]
+	link, token, ok := strings.Cut(m.Link.Reveal(), "?token=")
+	if !ok || link != "https://app.example/reset" || m.To != "Susan@App.example" || m.Kind != auth.MailReset ||
+		m.User.AuthAccount().ID != u.ID || m.Lifetime != 30*time.Minute {
+		t.Errorf("%+v, link to %s", m, link)
+	}
+	if _, err := app.ResetPassword(t.Context(), token, "another good password"); err != nil {
+		t.Errorf("the mailed token: %v", err)
+	}
+	if strings.Contains(app.Logs(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// Whoever asks learns nothing: not from the answer, nor from the work that it
+// takes, nor from a mailer that fails.
+func TestSendResetTellsNothing(t *testing.T) {
+	box := &outbox{}
+	app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	forgot(app)
+	app.Create(t, "susan", false)
+	disabled := app.Create(t, "disabled", false)
+	a := disabled.Clone()
+	a.Disabled = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(address string) (answer string, calls []string) {
+		t.Helper()
+		spy.reset(0, false)
+		r := app.Client(t).Post("/forgot", "email", address)
+		r.Header.Del("Date")
+		var b strings.Builder
+		b.WriteString(r.Status)
+		if err := r.Header.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String() + r.Text, spy.Calls()
+	}
+	ask("warm-up@app.example") // the first of an hour begins the address's count
+	want, wantCalls := ask("susan@app.example")
+	if len(box.take()) != 1 {
+		t.Fatal("no mail to a known address")
+	}
+	for _, address := range []string{"nobody@app.example", "disabled@app.example"} {
+		if got, calls := ask(address); got != want || !slices.Equal(calls, wantCalls) || len(box.take()) != 0 {
+			t.Errorf("%s: %s after %v, want %s after %v", address, got, calls, want, wantCalls)
+		}
+	}
+	box.err = errDown
+	app.Events()
+	if got, _ := ask("susan@app.example"); got != want {
+		t.Errorf("with a mailer that fails: %s", got)
+	}
+	kinds := []auth.EventKind{}
+	for _, e := range app.Events() {
+		kinds = append(kinds, e.Kind)
+	}
+	if !slices.Equal(kinds, []auth.EventKind{auth.EventResetIssued, auth.EventMailFailed}) {
+		t.Errorf("events %v", kinds)
+	}
+}
+
+func TestSendResetErrors(t *testing.T) {
+	box := &outbox{}
+	app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	app.Create(t, "susan", false)
+	ctx := t.Context()
+	for _, address := range []string{"", "susan", "susan@localhost", "a@b.example,susan@app.example", "susan@app.example\r\nBcc: x@y.example", "<susan@app.example>"} {
+		if err := app.SendReset(ctx, address, "/reset"); !errors.Is(err, auth.ErrInvalidEmail) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	for _, page := range []string{"", "reset", "//evil.example", "https://evil.example/", `/\evil.example`, "/reset?x=1", "/reset#x"} {
+		if err := app.SendReset(ctx, "susan@app.example", page); err == nil {
+			t.Errorf("the page %q is taken", page)
+		}
+	}
+	spy.reset(1, false)
+	if err := app.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, errDown) {
+		t.Errorf("a store that fails: %v", err)
+	}
+	if mails := box.take(); len(mails) > 0 {
+		t.Errorf("%d mails", len(mails))
+	}
+	without, _ := newApp(t, nil)
+	if err := without.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, auth.ErrNoMailer) {
+		t.Errorf("without a mailer: %v", err)
 	}
 }
