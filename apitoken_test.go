@@ -20,46 +20,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// tokenApp has pages for scopes.
-func tokenApp(t *testing.T, configure func(*auth.Config)) *actApp {
-	t.Helper()
-	app := newActApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
-		if configure != nil {
-			configure(c)
-		}
-	})
-	whose := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, err := app.User(r.Context())
-		if current, ok := app.CurrentUser(r.Context()); err != nil || !ok || current.ID != u.ID {
-			t.Errorf("behind a guard: %v, %v", ok, err)
-			return
-		}
-		_, _ = w.Write([]byte(u.Username))
-	})
-	app.Mux.Handle("/read", app.RequireScope("read")(whose))
-	app.Mux.Handle("/write", app.RequireScope("write")(whose))
-	app.Mux.Handle("/all", app.RequireScope(auth.ScopeAll)(whose))
-	app.Mux.Handle("/none", app.RequireScope("")(whose))
-	app.Mux.Handle("/read/login", app.RequireScope("read")(app.RequireLogin(whose)))
-	app.Mux.Handle("/login/read", app.RequireLogin(app.RequireScope("read")(whose)))
-	app.Mux.Handle("/read/write", app.RequireScope("read")(app.RequireScope("write")(whose)))
-	app.Mux.Handle("/read/fresh", app.RequireScope("read")(app.RequireFresh(0)(whose)))
-	return app
-}
-
-// issue makes a token that is good for a day.
-func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
-	t.Helper()
-	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
-		Name: "a program", Scopes: scopes, Expires: app.Clock.Now().Add(24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret.Reveal(), token
-}
-
 func (a *actApp) status(t *testing.T, path, token string) int {
 	t.Helper()
 	r := a.Client(t).Do("GET", path, nil, bearerHeader(token))
@@ -67,29 +27,6 @@ func (a *actApp) status(t *testing.T, path, token string) int {
 		t.Errorf("%s: %s, cookies %v", path, r.Status, r.Header["Set-Cookie"])
 	}
 	return r.StatusCode
-}
-
-// A keepingStore keeps all that it was ever given to store.
-type keepingStore struct {
-	testapp.Store
-	mu   sync.Mutex
-	kept []auth.Record
-}
-
-func (s *keepingStore) keep(r auth.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kept = append(s.kept, r)
-}
-
-func (s *keepingStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.keep(r)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *keepingStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	s.keep(r)
-	return s.Store.UpdateRecord(ctx, r)
 }
 
 // Neither the store, nor the log, nor the events have the token.

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"net/http"
 	"strings"
@@ -17,21 +16,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// goodConfig is one that New accepts.
-func goodConfig() auth.Config {
-	return auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Logger:  slog.New(slog.DiscardHandler),
-	}
-}
-
-type memStore = memstore.Store[testapp.User, *testapp.User]
-
-func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
-	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
-}
 
 func TestConfig(t *testing.T) {
 	t.Parallel()

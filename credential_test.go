@@ -21,31 +21,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// byHeader finds the user whose ID is in the header X-User, as of method "key".
-func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
-		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
-	}}
-}
-
-func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
-	return func(c *auth.Config) { c.RequestLoaders = loaders }
-}
-
-func as(u *testapp.User) http.Header { return http.Header{"X-User": {u.ID}} }
-
-func basicHeader(login, password string) http.Header {
-	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
-}
-
-// wrote reports whether the store was asked to change anything since the last
-// hook.
-func wrote(s *hookedStore) bool {
-	return slices.ContainsFunc(s.made(), func(call string) bool {
-		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
-	})
-}
-
 func TestLoadersAreAskedInOrder(t *testing.T) {
 	t.Parallel()
 	type load = func() (auth.Grant, error)
@@ -1051,8 +1026,6 @@ func TestFlaskBasicCredentials(t *testing.T) {
 		}
 	}
 }
-
-func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 // A loader that finds no scopes lets nothing through; nil has no limits.
 func TestGrantWithoutScopes(t *testing.T) {

@@ -394,15 +394,6 @@ func TestEmailTokensCross(t *testing.T) {
 	}
 }
 
-func find(t *testing.T, app *testapp.App, name string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.FindUser(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
 // A failure at any call of ConfirmEmail leaves the old address and a good token, or
 // the new address and a way back that was mailed.
 func TestConfirmEmailIsAllOrNothing(t *testing.T) {

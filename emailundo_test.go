@@ -146,17 +146,6 @@ func TestOldAddressIsKept(t *testing.T) {
 	}
 }
 
-// A deletingStore can delete users, too.
-type deletingStore struct{ *hookedStore }
-
-func (s deletingStore) DeleteUser(ctx context.Context, id string) error {
-	d, ok := s.Store.(auth.UserDeleter)
-	if !ok {
-		return errors.New("no DeleteUser")
-	}
-	return s.do("DeleteUser", func() error { return d.DeleteUser(ctx, id) })
-}
-
 // Whatever the thief of an account changes, its owner gets it back.
 func TestUndoEmail(t *testing.T) {
 	t.Parallel()

@@ -28,14 +28,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func kinds(events []auth.Event) []auth.EventKind {
-	var k []auth.EventKind
-	for _, e := range events {
-		k = append(k, e.Kind)
-	}
-	return k
-}
-
 // Every flow tells what it did, about whom, and who asked.
 func TestEvents(t *testing.T) {
 	t.Parallel()
@@ -768,13 +760,6 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.c.Who()
 		w.store.hook(nil, nil)
 	},
-}
-
-// A leakyChecker tells what it has seen.
-type leakyChecker struct{}
-
-func (leakyChecker) Breached(_ context.Context, password string) (bool, error) {
-	return false, errors.New("no answer for " + password)
 }
 
 // Every kind of event happens, is told once where it should be, and has in it

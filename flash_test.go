@@ -45,15 +45,6 @@ func flash(c *testapp.Client, pairs ...string) *testapp.Response {
 	return c.Post("/flash", fields...)
 }
 
-func shown(t *testing.T, c *testapp.Client) []auth.Flash {
-	t.Helper()
-	var flashes []auth.Flash
-	if r := c.Get("/flashes"); r.StatusCode != http.StatusOK || json.Unmarshal([]byte(r.Text), &flashes) != nil {
-		t.Errorf("%s %s", r.Status, r.Text)
-	}
-	return flashes
-}
-
 func TestFlashIsShownOnce(t *testing.T) {
 	t.Parallel()
 	app, store := flashApp(t, nil)

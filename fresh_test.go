@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,92 +13,6 @@ import (
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 )
-
-// An actApp runs functions of the test in requests.
-type actApp struct {
-	*testapp.App
-	store *hookedStore
-	f     http.HandlerFunc
-}
-
-func newActApp(t *testing.T, configure func(*auth.Config)) *actApp {
-	t.Helper()
-	a := &actApp{}
-	a.App, a.store = hookedApp(t, configure)
-	a.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { a.f(w, r) })
-	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
-		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(hello)))
-	}
-	return a
-}
-
-func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
-
-// act runs f in a POST request of the client.
-func (a *actApp) act(c *testapp.Client, header http.Header, f http.HandlerFunc) *testapp.Response {
-	a.f = f
-	return c.Do(http.MethodPost, "/act", url.Values{}, header)
-}
-
-// login logs the client in, with the options.
-func (a *actApp) login(t *testing.T, c *testapp.Client, u *testapp.User, options ...auth.LoginOption) {
-	t.Helper()
-	r := a.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
-		if err := a.LoginUser(r.Context(), stored(t, a.App, u.ID), options...); err != nil {
-			a.Error(w, r, err)
-		}
-	})
-	if r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// confirm calls ConfirmLogin, with the password before if it is not empty.
-func (a *actApp) confirm(t *testing.T, c *testapp.Client, password string) (confirmed error) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		if u, ok := a.CurrentUser(r.Context()); ok && password != "" {
-			if right, err := a.CheckPassword(r.Context(), u, password); !right || err != nil {
-				t.Errorf("CheckPassword: %v, %v", right, err)
-			}
-		}
-		confirmed = a.ConfirmLogin(r.Context())
-	})
-	return confirmed
-}
-
-// current returns the login that the client has.
-func (a *actApp) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		var err error
-		if l, err = a.CurrentLogin(r.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-func (a *actApp) isFresh(t *testing.T, c *testapp.Client) bool {
-	t.Helper()
-	switch r := c.Get("/fresh"); {
-	case r.StatusCode == http.StatusOK && r.Text == "hello":
-		return true
-	case r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/refresh"):
-		t.Errorf("/fresh: %s to %q", r.Status, r.Header.Get("Location"))
-	}
-	return false
-}
-
-// sessionCookie returns the browser's session cookie.
-func sessionCookie(c *testapp.Client) (name, value string) {
-	for name, value := range c.Cookies {
-		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
-			return name, value
-		}
-	}
-	return "", ""
-}
 
 func TestRequireFresh(t *testing.T) {
 	t.Parallel()

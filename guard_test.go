@@ -145,11 +145,6 @@ func messageApp(t *testing.T, configure func(*auth.Config)) *actApp {
 	return app
 }
 
-var (
-	loginMessage   = auth.Flash{Category: "info", Text: "Please log in to access this page."}
-	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
-)
-
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, nil)

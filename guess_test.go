@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -79,115 +78,12 @@ func TestNoMailNoEnd(t *testing.T) {
 	}
 }
 
-// A visitor is a browser at an address, which sends requests without a network.
-type visitor struct {
-	app     *testapp.App
-	ctx     context.Context
-	address string // without a port
-	header  http.Header
-	cookies map[string]string
-}
-
-func visitorAt(t *testing.T, app *testapp.App, address string) *visitor {
-	return &visitor{app: app, ctx: t.Context(), address: address, header: http.Header{}, cookies: map[string]string{}}
-}
-
 // remote is the RemoteAddr of a client at an address.
 func remote(address string) string {
 	if strings.Contains(address, ":") {
 		return "[" + address + "]:1234"
 	}
 	return address + ":1234"
-}
-
-// post sends a form, of names and values, and takes the answer's cookies.
-func (v *visitor) post(path string, fields ...string) *httptest.ResponseRecorder {
-	form := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(v.ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
-	for name, values := range v.header {
-		r.Header[name] = values
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if r.RemoteAddr = v.address; strings.ContainsAny(v.address, ".:") {
-		r.RemoteAddr = remote(v.address)
-	}
-	for name, value := range v.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	w := httptest.NewRecorder()
-	v.app.Server.Config.Handler.ServeHTTP(w, r)
-	for _, c := range w.Result().Cookies() {
-		if c.MaxAge < 0 {
-			delete(v.cookies, c.Name)
-		} else {
-			v.cookies[c.Name] = c.Value
-		}
-	}
-	return w
-}
-
-// login tries a password, and returns the answer's status.
-func (v *visitor) login(login, password string) int {
-	return v.post("/login", "login", login, "password", password).Code
-}
-
-// told is all that an answer tells.
-func told(t *testing.T, w *httptest.ResponseRecorder) string {
-	t.Helper()
-	var b strings.Builder
-	_, _ = fmt.Fprintln(&b, w.Code)
-	header := w.Header().Clone()
-	header.Del("Date")
-	if err := header.Write(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.String() + "\n" + w.Body.String()
-}
-
-// count returns how many events are of a kind.
-func countOf(events []auth.Event, kind auth.EventKind) (n int) {
-	for _, e := range events {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// lookedAt returns how many of the passwords that were refused were looked at,
-// by what the log says.
-func lookedAt(t *testing.T, events []auth.Event) (n int) {
-	t.Helper()
-	for _, e := range events {
-		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
-			continue
-		}
-		switch {
-		case errors.Is(e.Err, auth.ErrInvalidCredentials):
-			n++
-		case !errors.Is(e.Err, auth.ErrLocked) && !errors.Is(e.Err, auth.ErrResetRequired) &&
-			!errors.Is(e.Err, auth.ErrRateLimited) && !errors.Is(e.Err, auth.ErrBusy):
-			t.Errorf("an event says %v", e.Err)
-		}
-	}
-	return n
-}
-
-// lock makes five wrong guesses.
-func lock(t *testing.T, v *visitor, login string) {
-	t.Helper()
-	for range 5 {
-		if status := v.login(login, "a wrong password"); status != http.StatusUnauthorized {
-			t.Fatalf("a wrong password of %s: %d", login, status)
-		}
-	}
-}
-
-func noLimits(c *auth.Config) {
-	c.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
 }
 
 // The schedule: five wrong passwords in a row are looked at, and then one after
@@ -331,22 +227,6 @@ func TestOneGuessAfterTheWait(t *testing.T) {
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after it: %d", status)
 	}
-}
-
-// processes are applications on one store, as several processes are.
-func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *hookedStore) {
-	t.Helper()
-	first, store := hookedApp(t, configure)
-	apps := []*testapp.App{first}
-	for range n - 1 {
-		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
-			if configure != nil {
-				configure(c)
-			}
-		}))
-	}
-	return apps, store
 }
 
 // Of 200 guesses at the same moment, five are looked at: in one process and in
@@ -670,18 +550,6 @@ func TestVerifiedAfterImpatience(t *testing.T) {
 	if status := v.login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
-}
-
-// bearerFor makes a token that is good for years.
-func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
-	t.Helper()
-	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
-		Name: "a program", Scopes: []string{"*"}, Expires: app.Clock.Now().Add(2 * 365 * 24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret.Reveal()
 }
 
 // A new password begins a new count, also if the store does not get to delete the
@@ -1313,26 +1181,6 @@ func TestClockJumps(t *testing.T) {
 	app.Clock.Advance(-59 * time.Second)
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("a minute back: %d", status)
-	}
-}
-
-// skewed returns apps on one store whose clocks differ from the first one's by so
-// much, and a function that lets time pass.
-func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
-	t.Helper()
-	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
-	for _, d := range append([]time.Duration{0}, differ...) {
-		clock := testapp.NewClock()
-		clock.Advance(d)
-		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
-			configure(c)
-		}))
-	}
-	return apps, func(d time.Duration) {
-		for _, app := range apps {
-			app.Clock.Advance(d)
-		}
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
-
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
@@ -55,15 +54,6 @@ func foreignHashes(t *testing.T) map[string]auth.Secret {
 // withHash is for member.
 func withHash(hash auth.Secret) func(*auth.Account) {
 	return func(a *auth.Account) { a.PasswordHash = hash }
-}
-
-func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
-	for _, e := range events {
-		if e.Kind == kind && e.UserID == id {
-			n++
-		}
-	}
-	return n
 }
 
 const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as hookedApp makes them

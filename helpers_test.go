@@ -1,20 +1,29 @@
 package auth_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth"
-	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
@@ -261,33 +270,6 @@ func flaskKeys(c *auth.Config) {
 
 func flaskKey(id string) http.Header { return http.Header{"X-User": {id}} }
 
-// The client for tests is what it says, under every protection.
-func TestFlaskLoginClient(t *testing.T) {
-	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := flaskApp(t, protect(p))
-		u, err := app.Store.FindUser(t.Context(), "susan")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for want, options := range map[string][]auth.LoginOption{
-			"susan fresh":            nil,
-			"susan stale":            {auth.Fresh(false)},
-			"susan fresh remembered": {auth.Remember(true)},
-		} {
-			c := authtest.NewClient(t, app, app.Server.Config.Handler)
-			if r := c.Get("/state"); r.Text != "nobody" {
-				t.Errorf("%q", r.Text)
-			}
-			c.Login(u, options...)
-			for range 2 {
-				if r := c.Get("/state"); r.Text != want || len(r.Cookies()) > 0 {
-					t.Errorf("%q, want %q; cookies %v", r.Text, want, r.Cookies())
-				}
-			}
-		}
-	}
-}
-
 // A faultyStore fails where it is told to.
 type faultyStore struct {
 	testapp.Store
@@ -530,4 +512,1183 @@ func reload(t *testing.T, app *testapp.App, id string) *testapp.User {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// issue makes a token that is good for a day.
+func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
+	t.Helper()
+	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: scopes, Expires: app.Clock.Now().Add(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal(), token
+}
+
+// A keepingStore keeps all that it was ever given to store.
+type keepingStore struct {
+	testapp.Store
+	mu   sync.Mutex
+	kept []auth.Record
+}
+
+func (s *keepingStore) keep(r auth.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = append(s.kept, r)
+}
+
+func (s *keepingStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.keep(r)
+	return s.Store.InsertRecord(ctx, r)
+}
+
+func (s *keepingStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	s.keep(r)
+	return s.Store.UpdateRecord(ctx, r)
+}
+
+// tokenApp has pages for scopes.
+func tokenApp(t *testing.T, configure func(*auth.Config)) *actApp {
+	t.Helper()
+	app := newActApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		if configure != nil {
+			configure(c)
+		}
+	})
+	whose := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := app.User(r.Context())
+		if current, ok := app.CurrentUser(r.Context()); err != nil || !ok || current.ID != u.ID {
+			t.Errorf("behind a guard: %v, %v", ok, err)
+			return
+		}
+		_, _ = w.Write([]byte(u.Username))
+	})
+	app.Mux.Handle("/read", app.RequireScope("read")(whose))
+	app.Mux.Handle("/write", app.RequireScope("write")(whose))
+	app.Mux.Handle("/all", app.RequireScope(auth.ScopeAll)(whose))
+	app.Mux.Handle("/none", app.RequireScope("")(whose))
+	app.Mux.Handle("/read/login", app.RequireScope("read")(app.RequireLogin(whose)))
+	app.Mux.Handle("/login/read", app.RequireLogin(app.RequireScope("read")(whose)))
+	app.Mux.Handle("/read/write", app.RequireScope("read")(app.RequireScope("write")(whose)))
+	app.Mux.Handle("/read/fresh", app.RequireScope("read")(app.RequireFresh(0)(whose)))
+	return app
+}
+
+// goodConfig is one that New accepts.
+func goodConfig() auth.Config {
+	return auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
+	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
+}
+
+type memStore = memstore.Store[testapp.User, *testapp.User]
+
+func as(u *testapp.User) http.Header { return http.Header{"X-User": {u.ID}} }
+
+func basicHeader(login, password string) http.Header {
+	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
+}
+
+func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+// byHeader finds the user whose ID is in the header X-User, as of method "key".
+func byHeader() auth.RequestLoader {
+	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
+	}}
+}
+
+func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
+	return func(c *auth.Config) { c.RequestLoaders = loaders }
+}
+
+// wrote reports whether the store was asked to change anything since the last
+// hook.
+func wrote(s *hookedStore) bool {
+	return slices.ContainsFunc(s.made(), func(call string) bool {
+		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
+	})
+}
+
+func find(t *testing.T, app *testapp.App, name string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.FindUser(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// A deletingStore can delete users, too.
+type deletingStore struct{ *hookedStore }
+
+func (s deletingStore) DeleteUser(ctx context.Context, id string) error {
+	d, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("no DeleteUser")
+	}
+	return s.do("DeleteUser", func() error { return d.DeleteUser(ctx, id) })
+}
+
+func kinds(events []auth.Event) []auth.EventKind {
+	var k []auth.EventKind
+	for _, e := range events {
+		k = append(k, e.Kind)
+	}
+	return k
+}
+
+// A leakyChecker tells what it has seen.
+type leakyChecker struct{}
+
+func (leakyChecker) Breached(_ context.Context, password string) (bool, error) {
+	return false, errors.New("no answer for " + password)
+}
+
+func shown(t *testing.T, c *testapp.Client) []auth.Flash {
+	t.Helper()
+	var flashes []auth.Flash
+	if r := c.Get("/flashes"); r.StatusCode != http.StatusOK || json.Unmarshal([]byte(r.Text), &flashes) != nil {
+		t.Errorf("%s %s", r.Status, r.Text)
+	}
+	return flashes
+}
+
+// An actApp runs functions of the test in requests.
+type actApp struct {
+	*testapp.App
+	store *hookedStore
+	f     http.HandlerFunc
+}
+
+// act runs f in a POST request of the client.
+func (a *actApp) act(c *testapp.Client, header http.Header, f http.HandlerFunc) *testapp.Response {
+	a.f = f
+	return c.Do(http.MethodPost, "/act", url.Values{}, header)
+}
+
+// login logs the client in, with the options.
+func (a *actApp) login(t *testing.T, c *testapp.Client, u *testapp.User, options ...auth.LoginOption) {
+	t.Helper()
+	r := a.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+		if err := a.LoginUser(r.Context(), stored(t, a.App, u.ID), options...); err != nil {
+			a.Error(w, r, err)
+		}
+	})
+	if r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+}
+
+// confirm calls ConfirmLogin, with the password before if it is not empty.
+func (a *actApp) confirm(t *testing.T, c *testapp.Client, password string) (confirmed error) {
+	t.Helper()
+	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		if u, ok := a.CurrentUser(r.Context()); ok && password != "" {
+			if right, err := a.CheckPassword(r.Context(), u, password); !right || err != nil {
+				t.Errorf("CheckPassword: %v, %v", right, err)
+			}
+		}
+		confirmed = a.ConfirmLogin(r.Context())
+	})
+	return confirmed
+}
+
+// current returns the login that the client has.
+func (a *actApp) current(t *testing.T, c *testapp.Client) (l auth.Login) {
+	t.Helper()
+	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		var err error
+		if l, err = a.CurrentLogin(r.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func (a *actApp) isFresh(t *testing.T, c *testapp.Client) bool {
+	t.Helper()
+	switch r := c.Get("/fresh"); {
+	case r.StatusCode == http.StatusOK && r.Text == "hello":
+		return true
+	case r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/refresh"):
+		t.Errorf("/fresh: %s to %q", r.Status, r.Header.Get("Location"))
+	}
+	return false
+}
+
+func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
+
+func newActApp(t *testing.T, configure func(*auth.Config)) *actApp {
+	t.Helper()
+	a := &actApp{}
+	a.App, a.store = hookedApp(t, configure)
+	a.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { a.f(w, r) })
+	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
+		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(hello)))
+	}
+	return a
+}
+
+// sessionCookie returns the browser's session cookie.
+func sessionCookie(c *testapp.Client) (name, value string) {
+	for name, value := range c.Cookies {
+		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+var (
+	loginMessage   = auth.Flash{Category: "info", Text: "Please log in to access this page."}
+	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
+)
+
+// bearerFor makes a token that is good for years.
+func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
+	t.Helper()
+	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: []string{"*"}, Expires: app.Clock.Now().Add(2 * 365 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal()
+}
+
+// count returns how many events are of a kind.
+func countOf(events []auth.Event, kind auth.EventKind) (n int) {
+	for _, e := range events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// lock makes five wrong guesses.
+func lock(t *testing.T, v *visitor, login string) {
+	t.Helper()
+	for range 5 {
+		if status := v.login(login, "a wrong password"); status != http.StatusUnauthorized {
+			t.Fatalf("a wrong password of %s: %d", login, status)
+		}
+	}
+}
+
+// lookedAt returns how many of the passwords that were refused were looked at,
+// by what the log says.
+func lookedAt(t *testing.T, events []auth.Event) (n int) {
+	t.Helper()
+	for _, e := range events {
+		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
+			continue
+		}
+		switch {
+		case errors.Is(e.Err, auth.ErrInvalidCredentials):
+			n++
+		case !errors.Is(e.Err, auth.ErrLocked) && !errors.Is(e.Err, auth.ErrResetRequired) &&
+			!errors.Is(e.Err, auth.ErrRateLimited) && !errors.Is(e.Err, auth.ErrBusy):
+			t.Errorf("an event says %v", e.Err)
+		}
+	}
+	return n
+}
+
+func noLimits(c *auth.Config) {
+	c.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
+}
+
+// processes are applications on one store, as several processes are.
+func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *hookedStore) {
+	t.Helper()
+	first, store := hookedApp(t, configure)
+	apps := []*testapp.App{first}
+	for range n - 1 {
+		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			if configure != nil {
+				configure(c)
+			}
+		}))
+	}
+	return apps, store
+}
+
+// skewed returns apps on one store whose clocks differ from the first one's by so
+// much, and a function that lets time pass.
+func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
+	t.Helper()
+	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
+	for _, d := range append([]time.Duration{0}, differ...) {
+		clock := testapp.NewClock()
+		clock.Advance(d)
+		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			configure(c)
+		}))
+	}
+	return apps, func(d time.Duration) {
+		for _, app := range apps {
+			app.Clock.Advance(d)
+		}
+	}
+}
+
+// told is all that an answer tells.
+func told(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var b strings.Builder
+	_, _ = fmt.Fprintln(&b, w.Code)
+	header := w.Header().Clone()
+	header.Del("Date")
+	if err := header.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String() + "\n" + w.Body.String()
+}
+
+// A visitor is a browser at an address, which sends requests without a network.
+type visitor struct {
+	app     *testapp.App
+	ctx     context.Context
+	address string // without a port
+	header  http.Header
+	cookies map[string]string
+}
+
+// post sends a form, of names and values, and takes the answer's cookies.
+func (v *visitor) post(path string, fields ...string) *httptest.ResponseRecorder {
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(v.ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+	for name, values := range v.header {
+		r.Header[name] = values
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if r.RemoteAddr = v.address; strings.ContainsAny(v.address, ".:") {
+		r.RemoteAddr = remote(v.address)
+	}
+	for name, value := range v.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	v.app.Server.Config.Handler.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(v.cookies, c.Name)
+		} else {
+			v.cookies[c.Name] = c.Value
+		}
+	}
+	return w
+}
+
+// login tries a password, and returns the answer's status.
+func (v *visitor) login(login, password string) int {
+	return v.post("/login", "login", login, "password", password).Code
+}
+
+func visitorAt(t *testing.T, app *testapp.App, address string) *visitor {
+	return &visitor{app: app, ctx: t.Context(), address: address, header: http.Header{}, cookies: map[string]string{}}
+}
+
+func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
+	for _, e := range events {
+		if e.Kind == kind && e.UserID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// bearer asks who it is with an API token.
+func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
+	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
+	if r.StatusCode != http.StatusOK {
+		return r.Status
+	}
+	return r.Text
+}
+
+// enterBy logs in with a user agent.
+func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
+	t.Helper()
+	form := url.Values{"login": {name}}
+	if remember {
+		form.Set("remember", "1")
+	}
+	if r := c.Do(http.MethodPost, "/enter", form, http.Header{"User-Agent": {agent}}); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+}
+
+// gone wants every cookie that the browsers ever had to be nobody's: what they
+// have now, each alone, and each with any of another name. The newest come first,
+// and remember cookies last: an old one is a theft, which ends all.
+func gone(t *testing.T, what string, browsers ...*testapp.Client) {
+	t.Helper()
+	for b, c := range browsers {
+		if who := c.Clone().Who(); who != "nobody" {
+			t.Errorf("%s: browser %d as it is is %q", what, b, who)
+		}
+		together := map[string][]string{}
+		for _, cookie := range slices.Backward(c.Issued) {
+			together[cookie.Name] = append(together[cookie.Name], cookie.Value)
+		}
+		for _, a := range pairs(together) {
+			d := c.Clone()
+			d.Cookies = a
+			if who := d.Who(); who != "nobody" {
+				t.Errorf("%s: browser %d with %d cookies is %q", what, b, len(a), who)
+			}
+		}
+	}
+}
+
+// An insider runs functions in requests of its application.
+type insider struct {
+	*testapp.App
+	mu   sync.Mutex
+	todo []func(context.Context)
+}
+
+// in runs f in a request of the browser's.
+func (i *insider) in(c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
+	i.mu.Lock()
+	n := len(i.todo)
+	i.todo = append(i.todo, f)
+	i.mu.Unlock()
+	return c.Post("/inside", "n", strconv.Itoa(n))
+}
+
+// current is the browser's CurrentLogin.
+func (i *insider) current(t *testing.T, c *testapp.Client) (l auth.Login) {
+	t.Helper()
+	var err error
+	i.in(c, func(ctx context.Context) { l, err = i.CurrentLogin(ctx) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// logins are the user's, as somebody sees them who is not one of them.
+func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
+	t.Helper()
+	l, err := app.Logins(t.Context(), userID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func newInsider(app *testapp.App) *insider {
+	i := &insider{App: app}
+	app.Mux.HandleFunc("POST /inside", func(_ http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.PostFormValue("n"))
+		if err != nil {
+			panic(err)
+		}
+		i.mu.Lock()
+		f := i.todo[n]
+		i.mu.Unlock()
+		f(r.Context())
+	})
+	return i
+}
+
+func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
+	t.Helper()
+	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
+		Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(365 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
+
+// An outbox takes mails, or refuses them: also for a client that does not wait.
+type outbox struct {
+	mu    sync.Mutex
+	mails []auth.Mail
+	err   error
+}
+
+func (o *outbox) Send(ctx context.Context, m auth.Mail) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := cmp.Or(o.err, ctx.Err()); err != nil {
+		return err
+	}
+	o.mails = append(o.mails, m)
+	return nil
+}
+
+func (o *outbox) take() []auth.Mail {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	mails := o.mails
+	o.mails = nil
+	return mails
+}
+
+// An oldTable is an application's table from before this library, with one user whose
+// names it found another rule for.
+type oldTable struct {
+	testapp.Store
+
+	mu   sync.Mutex
+	user testapp.User
+	keys []string
+}
+
+func (s *oldTable) get(found bool) (*testapp.User, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !found {
+		return nil, auth.ErrUserNotFound
+	}
+	u := s.user
+	u.Account = u.Clone()
+	return &u, nil
+}
+
+func (s *oldTable) LoadUser(_ context.Context, id string) (*testapp.User, error) {
+	return s.get(id == s.user.ID)
+}
+
+func (s *oldTable) FindUser(_ context.Context, key string) (*testapp.User, error) {
+	return s.get(slices.Contains(s.keys, key))
+}
+
+func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.Version != s.user.Version {
+		return auth.ErrConflict
+	}
+	a.Version++
+	s.user.Account = a.Clone()
+	return nil
+}
+
+// browserHost returns the host that a browser goes to from a page of an https
+// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
+// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
+// a special scheme \ is /.
+func browserHost(base, location string) string {
+	page, err := url.Parse(base)
+	if err != nil {
+		return "?"
+	}
+	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
+	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
+	if scheme, rest, ok := cutScheme(s); ok {
+		switch scheme {
+		case "http", "https", "ws", "wss", "ftp":
+		default:
+			return scheme + ":" // file, javascript, data, mailto: not a site
+		}
+		rest = slashes(rest)
+		if scheme == page.Scheme && !strings.HasPrefix(rest, "//") {
+			s = rest // a relative URL, by the state "special relative or authority"
+		} else {
+			return authority(strings.TrimLeft(rest, "/"))
+		}
+	}
+	s = slashes(s)
+	if strings.HasPrefix(s, "//") {
+		return authority(strings.TrimLeft(s, "/"))
+	}
+	return page.Host
+}
+
+// cookieNamed returns the browser's cookie whose name ends in that.
+func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
+	for name, value := range c.Cookies {
+		if strings.HasSuffix(name, suffix) {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
+func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
+	t.Helper()
+	app, store := hookedApp(t, func(c *auth.Config) {
+		c.NextInCookie = true
+		if configure != nil {
+			configure(c)
+		}
+	})
+	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, app.TakeNext(r))
+	})
+	for _, path := range []string{"/a", "/b", "/deep/{page...}"} {
+		app.Mux.Handle(path, app.RequireLogin(http.HandlerFunc(hello)))
+	}
+	return app, store
+}
+
+// cheapHash is a hash with parameters older than any, which takes no time.
+func cheapHash(password string) auth.Secret {
+	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
+	if err != nil {
+		panic(err)
+	}
+	return auth.NewSecret(hash)
+}
+
+func defaultHashes(c *auth.Config) { c.HashParams = nil }
+
+var errStore = errors.New("the store is on fire")
+
+// hookedApp is an application on a store with hooks. It makes hashes of the
+// least memory that is allowed, which under the race detector costs more than
+// the computation does; defaultHashes takes that back.
+func hookedApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
+	t.Helper()
+	clock := testapp.NewClock()
+	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	return testapp.New(t, store, clock, func(c *auth.Config) {
+		c.HashParams = hashParams(7168, 5, 1, 16, 32)
+		if configure != nil {
+			configure(c)
+		}
+	}), store
+}
+
+// A hookedStore tells of each call before it is made and after. An error of
+// before is the call's, which is then not made; an error of after, too.
+type hookedStore struct {
+	testapp.Store
+
+	mu            sync.Mutex
+	before, after func(call string) error
+	calls         []string
+}
+
+func (s *hookedStore) hook(before, after func(call string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after, s.calls = before, after, nil
+}
+
+// made returns the calls since the last hook.
+func (s *hookedStore) made() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *hookedStore) do(call string, f func() error) error {
+	s.mu.Lock()
+	s.calls = append(s.calls, call)
+	before, after := s.before, s.after
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(call); err != nil {
+			return err
+		}
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if after != nil {
+		return after(call)
+	}
+	return nil
+}
+
+func (s *hookedStore) LoadUser(ctx context.Context, id string) (u *testapp.User, err error) {
+	err = s.do("LoadUser", func() error { u, err = s.Store.LoadUser(ctx, id); return err })
+	return u, err
+}
+
+func (s *hookedStore) FindUser(ctx context.Context, key string) (u *testapp.User, err error) {
+	err = s.do("FindUser", func() error { u, err = s.Store.FindUser(ctx, key); return err })
+	return u, err
+}
+
+func (s *hookedStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (u *testapp.User, err error) {
+	err = s.do("CreateUser", func() error { u, err = s.Store.CreateUser(ctx, a, form); return err })
+	return u, err
+}
+
+func (s *hookedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
+	return s.do("UpdateAccount", func() error { return s.Store.UpdateAccount(ctx, a) })
+}
+
+func (s *hookedStore) InsertRecord(ctx context.Context, r auth.Record) error {
+	return s.do("InsertRecord", func() error { return s.Store.InsertRecord(ctx, r) })
+}
+
+func (s *hookedStore) GetRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
+	err = s.do("GetRecord", func() error { r, err = s.Store.GetRecord(ctx, kind, key); return err })
+	return r, err
+}
+
+func (s *hookedStore) UpdateRecord(ctx context.Context, r auth.Record) error {
+	return s.do("UpdateRecord", func() error { return s.Store.UpdateRecord(ctx, r) })
+}
+
+func (s *hookedStore) TakeRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
+	err = s.do("TakeRecord", func() error { r, err = s.Store.TakeRecord(ctx, kind, key); return err })
+	return r, err
+}
+
+func (s *hookedStore) ListRecords(ctx context.Context, kind, userID string) (rs []auth.Record, err error) {
+	err = s.do("ListRecords", func() error { rs, err = s.Store.ListRecords(ctx, kind, userID); return err })
+	return rs, err
+}
+
+func (s *hookedStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return s.do("DeleteRecords", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
+}
+
+// member saves an account with a cheap hash of the password, if it is not "".
+func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
+	t.Helper()
+	a := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
+	if password != "" {
+		a.PasswordHash = cheapHash(password)
+	}
+	for _, c := range change {
+		c(&a)
+	}
+	u, err := app.Store.CreateUser(t.Context(), a, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// on calls f at the first call of that name.
+func on(name string, f func() error) func(string) error {
+	var once sync.Once
+	return func(call string) (err error) {
+		if call == name {
+			once.Do(func() { err = f() })
+		}
+		return err
+	}
+}
+
+// opens reports whether it is the user's password, as saved.
+func opens(t *testing.T, app *testapp.App, id, password string) bool {
+	t.Helper()
+	ok, err := app.CheckPassword(t.Context(), stored(t, app, id), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+// postDirectly sends a form to the application without a network, as a browser with
+// cookies, and returns the cookies that it has then.
+func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	after := map[string]string{}
+	for name, value := range cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+		after[name] = value
+	}
+	rec := httptest.NewRecorder()
+	app.Server.Config.Handler.ServeHTTP(rec, r)
+	res := rec.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(after, c.Name)
+		} else {
+			after[c.Name] = c.Value
+		}
+	}
+	return after, res
+}
+
+// stored is the user as saved.
+func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.LoadUser(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// A roamer is a browser that may come from anywhere, as anything. It talks to
+// the application's handler without a network.
+type roamer struct {
+	app            *testapp.App
+	agent, address string // no agent: it sends none
+	cookies        map[string]string
+}
+
+// from returns a browser with the same cookies somewhere else.
+func (b *roamer) from(agent, address string) *roamer {
+	other := &roamer{b.app, agent, address, map[string]string{}}
+	for name, value := range b.cookies {
+		other.cookies[name] = value
+	}
+	return other
+}
+
+// restart leaves only the cookies that last.
+func (b *roamer) restart() {
+	for name := range b.cookies {
+		if !strings.HasSuffix(name, "-remember") {
+			delete(b.cookies, name)
+		}
+	}
+}
+
+func (b *roamer) do(ctx context.Context, method, target string, fields ...string) *httptest.ResponseRecorder {
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.RemoteAddr = b.address
+	if b.agent != "" {
+		r.Header.Set("User-Agent", b.agent)
+	}
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.app.Server.Config.Handler.ServeHTTP(w, r)
+	res := w.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		} else {
+			b.cookies[c.Name] = c.Value
+		}
+	}
+	return w
+}
+
+func (b *roamer) who(ctx context.Context) string { return b.do(ctx, "GET", "/who").Body.String() }
+
+// enter logs in as susan.
+func (b *roamer) enter(t *testing.T, remember bool) {
+	t.Helper()
+	fields := []string{"login", "susan"}
+	if remember {
+		fields = append(fields, "remember", "1")
+	}
+	if w := b.do(t.Context(), "POST", "/enter", fields...); w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+}
+
+func (b *roamer) fresh(ctx context.Context) bool {
+	return b.do(ctx, "GET", "/fresh").Code == http.StatusOK
+}
+
+func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
+	t.Helper()
+	for name, value := range c.Cookies {
+		if strings.HasSuffix(name, "-remember") {
+			return name, value
+		}
+	}
+	t.Fatal("no remember cookie")
+	return "", ""
+}
+
+// remembered returns a browser that is logged in and remembered.
+func remembered(t *testing.T, app *testapp.App, name string) *testapp.Client {
+	t.Helper()
+	c := app.Client(t)
+	if r := c.Post("/enter", "login", name, "remember", "1"); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	return c
+}
+
+// stolen is an application in which susan's remember cookie was copied: she has
+// used it since, her browser has shown that it has its successor, and old is a
+// browser that has the copy.
+func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
+	t.Helper()
+	owner = remembered(t, app, "susan")
+	owner.Restart()
+	old = owner.Clone()
+	app.Clock.Advance(2 * time.Minute)
+	for range 2 {
+		if who := owner.Who(); who != "susan" {
+			t.Fatal(who)
+		}
+	}
+	app.Clock.Advance(2 * time.Minute)
+	app.Events()
+	return owner, old
+}
+
+func deleteUser(t *testing.T, app *testapp.App, id string) {
+	t.Helper()
+	store := app.Store
+	switch wrapped := store.(type) {
+	case *hookedStore:
+		store = wrapped.Store
+	case *spyStore:
+		store = wrapped.Store
+	}
+	d, ok := store.(interface {
+		DeleteUser(ctx context.Context, id string) error
+	})
+	if !ok {
+		t.Fatal("the store cannot delete users")
+	}
+	if err := d.DeleteUser(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forgot is a page that asks for a reset.
+func forgot(app *testapp.App) {
+	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+}
+
+const resetTo = "zq8 vbx1 mn4" // a good new password
+
+func resetToken(t *testing.T, app *testapp.App, user *testapp.User) string {
+	t.Helper()
+	token, err := app.ResetToken(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// usable reports whether the token is good, which asking does not change.
+func usable(t *testing.T, app *testapp.App, token string) bool {
+	t.Helper()
+	u, err := app.CheckResetToken(t.Context(), token)
+	if err != nil && !errors.Is(err, auth.ErrInvalidToken) || (u == nil) != (err != nil) {
+		t.Errorf("%v, %v", u, err)
+	}
+	return err == nil
+}
+
+// Handlers of the log get the request's context, and may ask what they like.
+type askingHandler struct {
+	slog.Handler
+	ask func(context.Context)
+}
+
+func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.ask(ctx)
+	return h.Handler.Handle(ctx, r)
+}
+
+// finish fails the test if f hangs.
+func finish(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		stacks := make([]byte, 1<<20)
+		t.Fatalf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+func newDataApp(t *testing.T, configure func(*auth.Config)) *dataApp {
+	t.Helper()
+	a := &dataApp{}
+	a.App, a.store = faultyApp(t, configure)
+	a.sessions = a.Sessions()
+	a.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { a.f(r.Context()) })
+	return a
+}
+
+// registerOnce registers what these tests put; gob takes the same again.
+func registerOnce() { gob.Register(map[string]string{}) }
+
+// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
+type (
+	recordsOnly struct{ auth.RecordStore }
+	usersOnly   struct{ auth.UserStore[*testapp.User] }
+	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
+)
+
+// accountStates are the states that an account can be in, by the name of one that is.
+func accountStates() map[string]func(*auth.Account) {
+	return map[string]func(*auth.Account){
+		"unverified":       func(*auth.Account) {},
+		"verified":         verified,
+		"disabled":         func(a *auth.Account) { a.Disabled = true },
+		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
+		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
+	}
+}
+
+// counted makes the first count of an hour look like those that follow: which of
+// them it is depends on who has asked before, and not on the account.
+func counted(calls []string) []string {
+	calls = slices.Clone(calls)
+	for i, call := range calls {
+		if call == "UpdateRecord" {
+			calls[i] = "InsertRecord"
+		}
+	}
+	return calls
+}
+
+// failures are the ways in which a store, or a client, can fail at the k-th call.
+func failures() []string {
+	return []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"}
+}
+
+// labels say what mails are, sorted.
+func labels(mails []auth.Mail) []string {
+	all := []string{}
+	for _, m := range mails {
+		all = append(all, string(m.Kind)+" to "+m.To)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A mailApp is an application with a mailbox, on a store with hooks, in whose
+// requests things can be done.
+type mailApp struct {
+	*insider
+	hooked *hookedStore
+	box    *outbox
+}
+
+// token returns the token in the link of the one mail since the last time, which
+// must be of this kind and to this address.
+func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
+	t.Helper()
+	mails := m.box.take()
+	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
+		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
+	}
+	return tokenIn(t, mails[0])
+}
+
+// wantMails compares the mails since the last time.
+func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
+	t.Helper()
+	if got := labels(m.box.take()); !slices.Equal(got, append([]string{}, want...)) {
+		t.Errorf("%s: the mails are %q, want %q", what, got, want)
+	}
+}
+
+// verifyToken has a link mailed that verifies the user's address.
+func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
+	t.Helper()
+	m.box.take()
+	if err := m.SendVerification(t.Context(), u.Email); err != nil {
+		t.Fatal(err)
+	}
+	return m.token(t, auth.MailVerify, u.Email)
+}
+
+// failing arms the store, and returns the context to use and what is told of the
+// failure when all is over, which is empty if it came to none.
+func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx context.Context, end func() string) {
+	ctx, cancel := context.WithCancel(ctx)
+	var mu sync.Mutex
+	n, failed := 0, ""
+	at := func(call string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		if n < k || n > k && mode != "store is gone from then on" {
+			return nil
+		}
+		failed += call + " "
+		if mode == "client goes away" {
+			cancel()
+			return nil
+		}
+		return errStore
+	}
+	if mode == "call fails after it was made" {
+		m.hooked.hook(nil, at)
+	} else {
+		m.hooked.hook(at, nil)
+	}
+	return ctx, func() string {
+		cancel()
+		m.hooked.hook(nil, nil)
+		return failed
+	}
+}
+
+func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
+	t.Helper()
+	box := &outbox{}
+	app, hooked := hookedApp(t, func(c *auth.Config) {
+		c.Mailer = box
+		if configure != nil {
+			configure(c)
+		}
+	})
+	return &mailApp{newInsider(app), hooked, box}
+}
+
+func requireVerified(c *auth.Config) { c.RequireVerified = true }
+
+func tokenIn(t *testing.T, m auth.Mail) string {
+	t.Helper()
+	link, err := url.Parse(m.Link.Reveal())
+	if err != nil || link.Query().Get("token") == "" {
+		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
+	}
+	return link.Query().Get("token")
+}
+
+func verified(a *auth.Account) { a.EmailVerified = true }
+
+// change updates an account as an application may.
+func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
+	t.Helper()
+	a := reload(t, app, id).Clone()
+	do(&a)
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newStepApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *stepStore) {
+	clock := testapp.NewClock()
+	store := &stepStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	return testapp.New(t, store, clock, configure), store
 }

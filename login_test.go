@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
 )
 
@@ -293,6 +294,33 @@ func TestGate(t *testing.T) {
 		c := app.Client(t)
 		if status := enter(c); status != http.StatusUnauthorized || len(c.Cookies) > 0 || c.Who() != "nobody" {
 			t.Errorf("%s when disabled: %d, %v", name, status, c.Cookies)
+		}
+	}
+}
+
+// The client for tests is what it says, under every protection.
+func TestFlaskLoginClient(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := flaskApp(t, protect(p))
+		u, err := app.Store.FindUser(t.Context(), "susan")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, options := range map[string][]auth.LoginOption{
+			"susan fresh":            nil,
+			"susan stale":            {auth.Fresh(false)},
+			"susan fresh remembered": {auth.Remember(true)},
+		} {
+			c := authtest.NewClient(t, app, app.Server.Config.Handler)
+			if r := c.Get("/state"); r.Text != "nobody" {
+				t.Errorf("%q", r.Text)
+			}
+			c.Login(u, options...)
+			for range 2 {
+				if r := c.Get("/state"); r.Text != want || len(r.Cookies()) > 0 {
+					t.Errorf("%q, want %q; cookies %v", r.Text, want, r.Cookies())
+				}
+			}
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,93 +21,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// An insider runs functions in requests of its application.
-type insider struct {
-	*testapp.App
-	mu   sync.Mutex
-	todo []func(context.Context)
-}
-
-func newInsider(app *testapp.App) *insider {
-	i := &insider{App: app}
-	app.Mux.HandleFunc("POST /inside", func(_ http.ResponseWriter, r *http.Request) {
-		n, err := strconv.Atoi(r.PostFormValue("n"))
-		if err != nil {
-			panic(err)
-		}
-		i.mu.Lock()
-		f := i.todo[n]
-		i.mu.Unlock()
-		f(r.Context())
-	})
-	return i
-}
-
-// in runs f in a request of the browser's.
-func (i *insider) in(c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
-	i.mu.Lock()
-	n := len(i.todo)
-	i.todo = append(i.todo, f)
-	i.mu.Unlock()
-	return c.Post("/inside", "n", strconv.Itoa(n))
-}
-
-// current is the browser's CurrentLogin.
-func (i *insider) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	var err error
-	i.in(c, func(ctx context.Context) { l, err = i.CurrentLogin(ctx) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// logins are the user's, as somebody sees them who is not one of them.
-func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
-	t.Helper()
-	l, err := app.Logins(t.Context(), userID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// enterBy logs in with a user agent.
-func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
-	t.Helper()
-	form := url.Values{"login": {name}}
-	if remember {
-		form.Set("remember", "1")
-	}
-	if r := c.Do(http.MethodPost, "/enter", form, http.Header{"User-Agent": {agent}}); r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// gone wants every cookie that the browsers ever had to be nobody's: what they
-// have now, each alone, and each with any of another name. The newest come first,
-// and remember cookies last: an old one is a theft, which ends all.
-func gone(t *testing.T, what string, browsers ...*testapp.Client) {
-	t.Helper()
-	for b, c := range browsers {
-		if who := c.Clone().Who(); who != "nobody" {
-			t.Errorf("%s: browser %d as it is is %q", what, b, who)
-		}
-		together := map[string][]string{}
-		for _, cookie := range slices.Backward(c.Issued) {
-			together[cookie.Name] = append(together[cookie.Name], cookie.Value)
-		}
-		for _, a := range pairs(together) {
-			d := c.Clone()
-			d.Cookies = a
-			if who := d.Who(); who != "nobody" {
-				t.Errorf("%s: browser %d with %d cookies is %q", what, b, len(a), who)
-			}
-		}
-	}
-}
 
 // pairs has every way to send one, or none, of the values of each name.
 func pairs(values map[string][]string) []map[string]string {
@@ -636,28 +548,6 @@ func TestEndOtherLogins(t *testing.T) {
 			t.Errorf("a stranger: %v", err)
 		}
 	})
-}
-
-// bearer asks who it is with an API token.
-func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
-	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-	if r.StatusCode != http.StatusOK {
-		return r.Status
-	}
-	return r.Text
-}
-
-func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
-
-func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
-	t.Helper()
-	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
-		Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(365 * 24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
 }
 
 // A store that fails at any step of an ending gives an error, after which it

@@ -1,42 +1,15 @@
 package auth_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// An outbox takes mails, or refuses them: also for a client that does not wait.
-type outbox struct {
-	mu    sync.Mutex
-	mails []auth.Mail
-	err   error
-}
-
-func (o *outbox) Send(ctx context.Context, m auth.Mail) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := cmp.Or(o.err, ctx.Err()); err != nil {
-		return err
-	}
-	o.mails = append(o.mails, m)
-	return nil
-}
-
-func (o *outbox) take() []auth.Mail {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	mails := o.mails
-	o.mails = nil
-	return mails
-}
 
 // A mail that is given up later is an event as well.
 func TestMailFailsLater(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -407,46 +406,6 @@ func TestAccountKeys(t *testing.T) {
 			t.Errorf("%+v: %s, %s, %v", c, text(username), text(email), err)
 		}
 	}
-}
-
-// An oldTable is an application's table from before this library, with one user whose
-// names it found another rule for.
-type oldTable struct {
-	testapp.Store
-
-	mu   sync.Mutex
-	user testapp.User
-	keys []string
-}
-
-func (s *oldTable) get(found bool) (*testapp.User, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !found {
-		return nil, auth.ErrUserNotFound
-	}
-	u := s.user
-	u.Account = u.Clone()
-	return &u, nil
-}
-
-func (s *oldTable) LoadUser(_ context.Context, id string) (*testapp.User, error) {
-	return s.get(id == s.user.ID)
-}
-
-func (s *oldTable) FindUser(_ context.Context, key string) (*testapp.User, error) {
-	return s.get(slices.Contains(s.keys, key))
-}
-
-func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a.Version != s.user.Version {
-		return auth.ErrConflict
-	}
-	a.Version++
-	s.user.Account = a.Clone()
-	return nil
 }
 
 // Users who are in the table already are not locked out by what a new username or

@@ -16,37 +16,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// browserHost returns the host that a browser goes to from a page of an https
-// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
-// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
-// a special scheme \ is /.
-func browserHost(base, location string) string {
-	page, err := url.Parse(base)
-	if err != nil {
-		return "?"
-	}
-	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
-	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
-	if scheme, rest, ok := cutScheme(s); ok {
-		switch scheme {
-		case "http", "https", "ws", "wss", "ftp":
-		default:
-			return scheme + ":" // file, javascript, data, mailto: not a site
-		}
-		rest = slashes(rest)
-		if scheme == page.Scheme && !strings.HasPrefix(rest, "//") {
-			s = rest // a relative URL, by the state "special relative or authority"
-		} else {
-			return authority(strings.TrimLeft(rest, "/"))
-		}
-	}
-	s = slashes(s)
-	if strings.HasPrefix(s, "//") {
-		return authority(strings.TrimLeft(s, "/"))
-	}
-	return page.Host
-}
-
 func cutScheme(s string) (scheme, rest string, ok bool) {
 	for i, c := range s {
 		switch {
@@ -499,34 +468,6 @@ func TestFlaskLoginURLWithoutNext(t *testing.T) {
 			t.Errorf("%q: %q", text, got)
 		}
 	}
-}
-
-// nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
-func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
-	t.Helper()
-	app, store := hookedApp(t, func(c *auth.Config) {
-		c.NextInCookie = true
-		if configure != nil {
-			configure(c)
-		}
-	})
-	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprint(w, app.TakeNext(r))
-	})
-	for _, path := range []string{"/a", "/b", "/deep/{page...}"} {
-		app.Mux.Handle(path, app.RequireLogin(http.HandlerFunc(hello)))
-	}
-	return app, store
-}
-
-// cookieNamed returns the browser's cookie whose name ends in that.
-func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
-	for name, value := range c.Cookies {
-		if strings.HasSuffix(name, suffix) {
-			return name, value
-		}
-	}
-	return "", ""
 }
 
 func TestNextInCookie(t *testing.T) {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,175 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
-
-// cheapHash is a hash with parameters older than any, which takes no time.
-func cheapHash(password string) auth.Secret {
-	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
-	if err != nil {
-		panic(err)
-	}
-	return auth.NewSecret(hash)
-}
-
-var errStore = errors.New("the store is on fire")
-
-// A hookedStore tells of each call before it is made and after. An error of
-// before is the call's, which is then not made; an error of after, too.
-type hookedStore struct {
-	testapp.Store
-
-	mu            sync.Mutex
-	before, after func(call string) error
-	calls         []string
-}
-
-func (s *hookedStore) hook(before, after func(call string) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before, s.after, s.calls = before, after, nil
-}
-
-// made returns the calls since the last hook.
-func (s *hookedStore) made() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
-
-func (s *hookedStore) do(call string, f func() error) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	before, after := s.before, s.after
-	s.mu.Unlock()
-	if before != nil {
-		if err := before(call); err != nil {
-			return err
-		}
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	if after != nil {
-		return after(call)
-	}
-	return nil
-}
-
-func (s *hookedStore) LoadUser(ctx context.Context, id string) (u *testapp.User, err error) {
-	err = s.do("LoadUser", func() error { u, err = s.Store.LoadUser(ctx, id); return err })
-	return u, err
-}
-
-func (s *hookedStore) FindUser(ctx context.Context, key string) (u *testapp.User, err error) {
-	err = s.do("FindUser", func() error { u, err = s.Store.FindUser(ctx, key); return err })
-	return u, err
-}
-
-func (s *hookedStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (u *testapp.User, err error) {
-	err = s.do("CreateUser", func() error { u, err = s.Store.CreateUser(ctx, a, form); return err })
-	return u, err
-}
-
-func (s *hookedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	return s.do("UpdateAccount", func() error { return s.Store.UpdateAccount(ctx, a) })
-}
-
-func (s *hookedStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	return s.do("InsertRecord", func() error { return s.Store.InsertRecord(ctx, r) })
-}
-
-func (s *hookedStore) GetRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("GetRecord", func() error { r, err = s.Store.GetRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	return s.do("UpdateRecord", func() error { return s.Store.UpdateRecord(ctx, r) })
-}
-
-func (s *hookedStore) TakeRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("TakeRecord", func() error { r, err = s.Store.TakeRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) ListRecords(ctx context.Context, kind, userID string) (rs []auth.Record, err error) {
-	err = s.do("ListRecords", func() error { rs, err = s.Store.ListRecords(ctx, kind, userID); return err })
-	return rs, err
-}
-
-func (s *hookedStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return s.do("DeleteRecords", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
-}
-
-// on calls f at the first call of that name.
-func on(name string, f func() error) func(string) error {
-	var once sync.Once
-	return func(call string) (err error) {
-		if call == name {
-			once.Do(func() { err = f() })
-		}
-		return err
-	}
-}
-
-// hookedApp is an application on a store with hooks. It makes hashes of the
-// least memory that is allowed, which under the race detector costs more than
-// the computation does; defaultHashes takes that back.
-func hookedApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, store, clock, func(c *auth.Config) {
-		c.HashParams = hashParams(7168, 5, 1, 16, 32)
-		if configure != nil {
-			configure(c)
-		}
-	}), store
-}
-
-func defaultHashes(c *auth.Config) { c.HashParams = nil }
-
-// member saves an account with a cheap hash of the password, if it is not "".
-func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
-	t.Helper()
-	a := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
-	if password != "" {
-		a.PasswordHash = cheapHash(password)
-	}
-	for _, c := range change {
-		c(&a)
-	}
-	u, err := app.Store.CreateUser(t.Context(), a, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// stored is the user as saved.
-func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.LoadUser(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// opens reports whether it is the user's password, as saved.
-func opens(t *testing.T, app *testapp.App, id, password string) bool {
-	t.Helper()
-	ok, err := app.CheckPassword(t.Context(), stored(t, app, id), password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ok
-}
 
 func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
@@ -920,33 +752,6 @@ func TestLoginCancelledAtEachCall(t *testing.T) {
 			break
 		}
 	}
-}
-
-// postDirectly sends a form to the application without a network, as a browser with
-// cookies, and returns the cookies that it has then.
-func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	after := map[string]string{}
-	for name, value := range cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-		after[name] = value
-	}
-	rec := httptest.NewRecorder()
-	app.Server.Config.Handler.ServeHTTP(rec, r)
-	res := rec.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(after, c.Name)
-		} else {
-			after[c.Name] = c.Value
-		}
-	}
-	return after, res
 }
 
 func TestSetPasswordEndsOtherLogins(t *testing.T) {

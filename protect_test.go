@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,14 +15,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// A roamer is a browser that may come from anywhere, as anything. It talks to
-// the application's handler without a network.
-type roamer struct {
-	app            *testapp.App
-	agent, address string // no agent: it sends none
-	cookies        map[string]string
-}
-
 const (
 	home      = "192.0.2.7:4711"
 	firefox   = "Firefox/150"
@@ -33,69 +24,6 @@ const (
 
 func newRoamer(app *testapp.App) *roamer {
 	return &roamer{app, firefox, home, map[string]string{}}
-}
-
-// from returns a browser with the same cookies somewhere else.
-func (b *roamer) from(agent, address string) *roamer {
-	other := &roamer{b.app, agent, address, map[string]string{}}
-	for name, value := range b.cookies {
-		other.cookies[name] = value
-	}
-	return other
-}
-
-// restart leaves only the cookies that last.
-func (b *roamer) restart() {
-	for name := range b.cookies {
-		if !strings.HasSuffix(name, "-remember") {
-			delete(b.cookies, name)
-		}
-	}
-}
-
-func (b *roamer) do(ctx context.Context, method, target string, fields ...string) *httptest.ResponseRecorder {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.RemoteAddr = b.address
-	if b.agent != "" {
-		r.Header.Set("User-Agent", b.agent)
-	}
-	for name, value := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	w := httptest.NewRecorder()
-	b.app.Server.Config.Handler.ServeHTTP(w, r)
-	res := w.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		} else {
-			b.cookies[c.Name] = c.Value
-		}
-	}
-	return w
-}
-
-func (b *roamer) who(ctx context.Context) string { return b.do(ctx, "GET", "/who").Body.String() }
-
-// enter logs in as susan.
-func (b *roamer) enter(t *testing.T, remember bool) {
-	t.Helper()
-	fields := []string{"login", "susan"}
-	if remember {
-		fields = append(fields, "remember", "1")
-	}
-	if w := b.do(t.Context(), "POST", "/enter", fields...); w.Code != http.StatusOK {
-		t.Fatal(w.Code, w.Body)
-	}
-}
-
-func (b *roamer) fresh(ctx context.Context) bool {
-	return b.do(ctx, "GET", "/fresh").Code == http.StatusOK
 }
 
 func protected(mode auth.Protection, address bool) func(*auth.Config) {

@@ -18,27 +18,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// remembered returns a browser that is logged in and remembered.
-func remembered(t *testing.T, app *testapp.App, name string) *testapp.Client {
-	t.Helper()
-	c := app.Client(t)
-	if r := c.Post("/enter", "login", name, "remember", "1"); r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-	return c
-}
-
-func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
-	t.Helper()
-	for name, value := range c.Cookies {
-		if strings.HasSuffix(name, "-remember") {
-			return name, value
-		}
-	}
-	t.Fatal("no remember cookie")
-	return "", ""
-}
-
 func TestRemember(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -867,25 +846,6 @@ func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 	if who := copied.Who(); who != "nobody" {
 		t.Errorf("a copy of susan's cookie is %s", who)
 	}
-}
-
-// stolen is an application in which susan's remember cookie was copied: she has
-// used it since, her browser has shown that it has its successor, and old is a
-// browser that has the copy.
-func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
-	t.Helper()
-	owner = remembered(t, app, "susan")
-	owner.Restart()
-	old = owner.Clone()
-	app.Clock.Advance(2 * time.Minute)
-	for range 2 {
-		if who := owner.Who(); who != "susan" {
-			t.Fatal(who)
-		}
-	}
-	app.Clock.Advance(2 * time.Minute)
-	app.Events()
-	return owner, old
 }
 
 func TestTheftMail(t *testing.T) {

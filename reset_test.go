@@ -19,27 +19,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-const resetTo = "zq8 vbx1 mn4" // a good new password
-
-func resetToken(t *testing.T, app *testapp.App, user *testapp.User) string {
-	t.Helper()
-	token, err := app.ResetToken(t.Context(), user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// usable reports whether the token is good, which asking does not change.
-func usable(t *testing.T, app *testapp.App, token string) bool {
-	t.Helper()
-	u, err := app.CheckResetToken(t.Context(), token)
-	if err != nil && !errors.Is(err, auth.ErrInvalidToken) || (u == nil) != (err != nil) {
-		t.Errorf("%v, %v", u, err)
-	}
-	return err == nil
-}
-
 // refused checks that neither call takes the token, that they say no more than
 // that, and that nothing is written or hashed.
 func refused(t *testing.T, app *testapp.App, store *hookedStore, what, token string) {
@@ -500,26 +479,6 @@ func TestResetTokenIsBound(t *testing.T) {
 	}
 }
 
-func deleteUser(t *testing.T, app *testapp.App, id string) {
-	t.Helper()
-	store := app.Store
-	switch wrapped := store.(type) {
-	case *hookedStore:
-		store = wrapped.Store
-	case *spyStore:
-		store = wrapped.Store
-	}
-	d, ok := store.(interface {
-		DeleteUser(ctx context.Context, id string) error
-	})
-	if !ok {
-		t.Fatal("the store cannot delete users")
-	}
-	if err := d.DeleteUser(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What happens between a reset's look at the account and its change.
 func TestResetRaces(t *testing.T) {
 	t.Parallel()
@@ -832,15 +791,6 @@ func TestSendResetLongID(t *testing.T) {
 	if err := app.SendReset(t.Context(), a.Email, "/reset"); err != nil {
 		t.Error(err)
 	}
-}
-
-// forgot is a page that asks for a reset.
-func forgot(app *testapp.App) {
-	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
-			app.Error(w, r, err)
-		}
-	})
 }
 
 func TestSendReset(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -401,17 +400,6 @@ func TestErrorStatuses(t *testing.T) {
 	if !strings.Contains(app.Logs(), "secret detail") {
 		t.Error("the log does not say why")
 	}
-}
-
-// Handlers of the log get the request's context, and may ask what they like.
-type askingHandler struct {
-	slog.Handler
-	ask func(context.Context)
-}
-
-func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.ask(ctx)
-	return h.Handler.Handle(ctx, r)
 }
 
 // A slip of the application's is a 500, and not a connection that is cut.

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -370,37 +369,12 @@ func TestSessionDataDeadline(t *testing.T) {
 	})
 }
 
-// finish fails the test if f hangs.
-func finish(t *testing.T, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		stacks := make([]byte, 1<<20)
-		t.Fatalf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
-	}
-}
-
 // A dataApp runs a function of the test in a request.
 type dataApp struct {
 	*testapp.App
 	store    *faultyStore
 	sessions *auth.SessionData
 	f        func(ctx context.Context)
-}
-
-func newDataApp(t *testing.T, configure func(*auth.Config)) *dataApp {
-	t.Helper()
-	a := &dataApp{}
-	a.App, a.store = faultyApp(t, configure)
-	a.sessions = a.Sessions()
-	a.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { a.f(r.Context()) })
-	return a
 }
 
 // do runs f in a request of c, which must succeed.
@@ -971,9 +945,6 @@ func TestParallelWriters(t *testing.T) {
 		}
 	}
 }
-
-// registerOnce registers what these tests put; gob takes the same again.
-func registerOnce() { gob.Register(map[string]string{}) }
 
 // The same with a map in the session, which is encoded in another order each
 // time: a request that does not touch it must not undo what another one did.

@@ -16,13 +16,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
-type (
-	recordsOnly struct{ auth.RecordStore }
-	usersOnly   struct{ auth.UserStore[*testapp.User] }
-	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
-)
-
 func TestLoaderHasNoUserStore(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()

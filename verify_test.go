@@ -18,78 +18,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A mailApp is an application with a mailbox, on a store with hooks, in whose
-// requests things can be done.
-type mailApp struct {
-	*insider
-	hooked *hookedStore
-	box    *outbox
-}
-
-func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
-	t.Helper()
-	box := &outbox{}
-	app, hooked := hookedApp(t, func(c *auth.Config) {
-		c.Mailer = box
-		if configure != nil {
-			configure(c)
-		}
-	})
-	return &mailApp{newInsider(app), hooked, box}
-}
-
-func requireVerified(c *auth.Config) { c.RequireVerified = true }
-
-func verified(a *auth.Account) { a.EmailVerified = true }
-
-// token returns the token in the link of the one mail since the last time, which
-// must be of this kind and to this address.
-func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
-	t.Helper()
-	mails := m.box.take()
-	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
-		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
-	}
-	return tokenIn(t, mails[0])
-}
-
-func tokenIn(t *testing.T, m auth.Mail) string {
-	t.Helper()
-	link, err := url.Parse(m.Link.Reveal())
-	if err != nil || link.Query().Get("token") == "" {
-		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
-	}
-	return link.Query().Get("token")
-}
-
-// labels say what mails are, sorted.
-func labels(mails []auth.Mail) []string {
-	all := []string{}
-	for _, m := range mails {
-		all = append(all, string(m.Kind)+" to "+m.To)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// wantMails compares the mails since the last time.
-func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
-	t.Helper()
-	if got := labels(m.box.take()); !slices.Equal(got, append([]string{}, want...)) {
-		t.Errorf("%s: the mails are %q, want %q", what, got, want)
-	}
-}
-
-// verifyToken has a link mailed that verifies the user's address.
-func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
-	t.Helper()
-	m.box.take()
-	if err := m.SendVerification(t.Context(), u.Email); err != nil {
-		t.Fatal(err)
-	}
-	return m.token(t, auth.MailVerify, u.Email)
-}
-
 func TestVerifyEmail(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.BaseURL = "https://app.example" })
@@ -282,18 +210,6 @@ func TestVerifyParallelRedemptions(t *testing.T) {
 	}
 }
 
-// counted makes the first count of an hour look like those that follow: which of
-// them it is depends on who has asked before, and not on the account.
-func counted(calls []string) []string {
-	calls = slices.Clone(calls)
-	for i, call := range calls {
-		if call == "UpdateRecord" {
-			calls[i] = "InsertRecord"
-		}
-	}
-	return calls
-}
-
 // Whoever asks learns nothing: not from the answer, nor from the work that it
 // takes, nor from a mailer that fails.
 func TestSendVerificationTellsNothing(t *testing.T) {
@@ -343,17 +259,6 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	}
 }
 
-// accountStates are the states that an account can be in, by the name of one that is.
-func accountStates() map[string]func(*auth.Account) {
-	return map[string]func(*auth.Account){
-		"unverified":       func(*auth.Account) {},
-		"verified":         verified,
-		"disabled":         func(a *auth.Account) { a.Disabled = true },
-		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
-		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
-	}
-}
-
 func TestSendVerificationNeeds(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
@@ -385,43 +290,6 @@ func TestSendVerificationNeeds(t *testing.T) {
 	}
 	if _, err := loader.VerifyEmail(t.Context(), "x"); !errors.Is(err, auth.ErrNoUserStore) {
 		t.Error(err)
-	}
-}
-
-// failures are the ways in which a store, or a client, can fail at the k-th call.
-func failures() []string {
-	return []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"}
-}
-
-// failing arms the store, and returns the context to use and what is told of the
-// failure when all is over, which is empty if it came to none.
-func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx context.Context, end func() string) {
-	ctx, cancel := context.WithCancel(ctx)
-	var mu sync.Mutex
-	n, failed := 0, ""
-	at := func(call string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		n++
-		if n < k || n > k && mode != "store is gone from then on" {
-			return nil
-		}
-		failed += call + " "
-		if mode == "client goes away" {
-			cancel()
-			return nil
-		}
-		return errStore
-	}
-	if mode == "call fails after it was made" {
-		m.hooked.hook(nil, at)
-	} else {
-		m.hooked.hook(at, nil)
-	}
-	return ctx, func() string {
-		cancel()
-		m.hooked.hook(nil, nil)
-		return failed
 	}
 }
 

@@ -61,16 +61,6 @@ func (w *watcher) open(c *testapp.Client, header http.Header) context.Context {
 	return <-w.opened
 }
 
-// change updates an account as an application may.
-func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
-	t.Helper()
-	a := reload(t, app, id).Clone()
-	do(&a)
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What ends a login ends its requests, before it returns.
 func TestWhileLoggedIn(t *testing.T) {
 	type world struct {
@@ -452,12 +442,6 @@ func (s *stepStore) ListRecords(ctx context.Context, kind, userID string) ([]aut
 func (s *stepStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
 	s.call("delete", kind)
 	return s.Store.DeleteRecords(ctx, kind, userID, keep...)
-}
-
-func newStepApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *stepStore) {
-	clock := testapp.NewClock()
-	store := &stepStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, store, clock, configure), store
 }
 
 // A request that begins to watch while a rotation that the login's end makes
