@@ -32,9 +32,7 @@ func (a *actApp) status(t *testing.T, path, token string) int {
 // Neither the store, nor the log, nor the events have the token.
 func TestAPITokenIsNotStored(t *testing.T) {
 	t.Parallel()
-	clock := testapp.NewClock()
-	store := &keepingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	app := testapp.New(t, store, clock, loadedBy(auth.BearerLoader()))
+	app, store := newApp(t, loadedBy(auth.BearerLoader()))
 	u := app.Create(t, "susan", false)
 	token, described := issue(t, app, u, "*")
 	if len(token) != len("goauth_")+43 || !strings.HasPrefix(token, "goauth_") {
@@ -44,11 +42,12 @@ func TestAPITokenIsNotStored(t *testing.T) {
 		if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(token)); r.Text != "susan" {
 			t.Fatalf("%s %q", r.Status, r.Text)
 		}
-		clock.Advance(2 * time.Hour)
+		app.Clock.Advance(2 * time.Hour)
 	}
 	app.Client(t).Do("GET", "/who", nil, bearerHeader(token[:len(token)-1]+"_"))
 	all := fmt.Sprintf("%+v %+v", app.Events(), described) + app.Logs()
-	for _, r := range store.kept {
+	kept := store.Given()
+	for _, r := range kept {
 		all += fmt.Sprintf("%s %s %s %s ", r.Kind, r.Key, r.UserID, r.Data)
 	}
 	encoded, err := json.Marshal(described)
@@ -56,8 +55,8 @@ func TestAPITokenIsNotStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	all += string(encoded)
-	if len(store.kept) < 3 {
-		t.Errorf("%d records were stored", len(store.kept))
+	if len(kept) < 3 {
+		t.Errorf("%d records were stored", len(kept))
 	}
 	for n := 8; n+12 <= len(token); n++ {
 		if strings.Contains(all, token[n:n+12]) {
@@ -324,13 +323,13 @@ func TestAPITokenEnds(t *testing.T) {
 			}
 		},
 		"a change of password whose cleaning up fails": func(t *testing.T, app *actApp, u *testapp.User) {
-			app.store.hook(func(call string) error {
+			app.store.Hook(func(call string) error {
 				if call == "DeleteRecords" {
 					return errStore
 				}
 				return nil
 			}, nil)
-			defer app.store.hook(nil, nil)
+			defer app.store.Reset()
 			if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
 				t.Fatal(err)
 			}
@@ -417,7 +416,7 @@ func TestAPITokenUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		app.Clock.Advance(start.Add(step.at).Sub(app.Clock.Now()))
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		if got := app.status(t, "/read", token); got != http.StatusOK {
 			t.Fatal(got)
 		}
@@ -426,14 +425,14 @@ func TestAPITokenUsed(t *testing.T) {
 			t.Errorf("at %v: %+v, %v", step.at, list, err)
 		}
 		if changed := !before[0].Used.Equal(list[0].Used); changed != wrote(app.store) {
-			t.Errorf("at %v: calls %v", step.at, app.store.made())
+			t.Errorf("at %v: calls %v", step.at, app.store.Calls())
 		}
 	}
 	// A wrong one is not used.
-	app.store.hook(nil, nil)
+	app.store.Reset()
 	app.status(t, "/read", "goauth_"+strings.Repeat("A", 43))
 	if wrote(app.store) {
-		t.Errorf("calls %v", app.store.made())
+		t.Errorf("calls %v", app.store.Calls())
 	}
 	// Another request that writes it at the same moment is no failure, a store
 	// that fails is one, and a token that is revoked meanwhile is no good.
@@ -446,13 +445,13 @@ func TestAPITokenUsed(t *testing.T) {
 		"revoked":  {auth.ErrRecordNotFound, http.StatusUnauthorized},
 	} {
 		app.Clock.Advance(2 * time.Hour)
-		app.store.hook(on("UpdateRecord", func() error { return test.err }), nil)
+		app.store.Hook(on("UpdateRecord", func() error { return test.err }), nil)
 		if got := app.status(t, "/read", token); got != test.status {
 			t.Errorf("%s: %d", name, got)
 		}
 	}
 	for _, verb := range []string{"GetRecord", "LoadUser"} {
-		app.store.hook(on(verb, func() error { return errStore }), nil)
+		app.store.Hook(on(verb, func() error { return errStore }), nil)
 		if got := app.status(t, "/read", token); got != http.StatusServiceUnavailable {
 			t.Errorf("%s fails: %d", verb, got)
 		}
@@ -483,7 +482,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	with("no expiry", func(a *auth.APIToken) { a.Expires = time.Time{} })
 	with("it ends now", func(a *auth.APIToken) { a.Expires = app.Clock.Now() })
 	with("it has ended", func(a *auth.APIToken) { a.Expires = app.Clock.Now().Add(-time.Second) })
-	app.store.hook(nil, nil)
+	app.store.Reset()
 	app.Events()
 	for name, token := range bad {
 		secret, made, err := app.NewAPIToken(t.Context(), u, token)
@@ -501,8 +500,8 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	if _, _, err := app.NewAPIToken(t.Context(), disabled, good); !errors.Is(err, auth.ErrDisabled) {
 		t.Errorf("disabled: %v", err)
 	}
-	if slices.Contains(app.store.made(), "InsertRecord") || len(app.Events()) > 0 {
-		t.Errorf("something was stored: %v", app.store.made())
+	if slices.Contains(app.store.Calls(), "InsertRecord") || len(app.Events()) > 0 {
+		t.Errorf("something was stored: %v", app.store.Calls())
 	}
 	for name, change := range map[string]func(*auth.APIToken){
 		"the longest": func(a *auth.APIToken) {
@@ -524,7 +523,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
 	}
-	app.store.hook(on("InsertRecord", func() error { return errStore }), nil)
+	app.store.Hook(on("InsertRecord", func() error { return errStore }), nil)
 	if secret, _, err := app.NewAPIToken(t.Context(), u, good); !errors.Is(err, errStore) || !secret.IsZero() {
 		t.Errorf("a store that fails: %v", err)
 	}
@@ -554,11 +553,11 @@ func TestRevokeCrossesUse(t *testing.T) {
 	for i := range 30 {
 		token, described := issue(t, app.App, u, "*")
 		if i%2 == 0 { // while it writes its use
-			app.store.hook(on("UpdateRecord", func() error {
+			app.store.Hook(on("UpdateRecord", func() error {
 				return app.RevokeAPIToken(t.Context(), u.ID, described.ID)
 			}), nil)
 			app.status(t, "/guarded", token)
-			app.store.hook(nil, nil)
+			app.store.Reset()
 		} else {
 			var wg sync.WaitGroup
 			for range 4 {

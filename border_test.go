@@ -12,14 +12,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // closedConnections are what drivers return when the database has closed a pooled
@@ -40,7 +38,7 @@ var closedConnections = map[string]error{
 func TestReadsRunTwice(t *testing.T) {
 	t.Parallel()
 	for name, closed := range closedConnections {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", true)
 		c := app.Client(t)
 		c.Login("susan")
@@ -53,7 +51,7 @@ func TestReadsRunTwice(t *testing.T) {
 			"ListRecords": func() error { _, err := app.Logins(t.Context(), u.ID); return err },
 		} {
 			failures := 1
-			store.hook(func(call string) error {
+			store.Hook(func(call string) error {
 				if call == verb && failures > 0 {
 					failures--
 					return closed
@@ -78,17 +76,17 @@ func is(got, want string) error {
 // over; and a write never does.
 func TestWhatRunsOnce(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	calls := func(ctx context.Context, verb string, err error, run func(context.Context)) (n int) {
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			if call != verb {
 				return nil
 			}
 			n++
 			return err
 		}, nil)
-		defer store.hook(nil, nil)
+		defer store.Reset()
 		run(ctx)
 		return n
 	}
@@ -129,7 +127,7 @@ func TestWhatRunsOnce(t *testing.T) {
 // for anonymous visitors.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", true)
 	sessions := app.Sessions()
 	asks := map[string]func(ctx context.Context){
@@ -167,7 +165,7 @@ func TestOutage(t *testing.T) {
 	c.Login("susan")
 	for what := range asks {
 		for answer := range answers {
-			store.hook(func(string) error { return errStore }, nil)
+			store.Hook(func(string) error { return errStore }, nil)
 			before := strings.Count(app.Logs(), "request failed")
 			r := c.Get("/ask/" + what + "/" + answer)
 			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || r.Header.Get("Location") != "" ||
@@ -177,17 +175,17 @@ func TestOutage(t *testing.T) {
 			if n := strings.Count(app.Logs(), "request failed") - before; n != 1 {
 				t.Errorf("%s, %s: %d lines in the log", what, answer, n)
 			}
-			store.hook(nil, nil)
+			store.Reset()
 		}
 	}
-	store.hook(func(string) error { return errStore }, nil)
+	store.Hook(func(string) error { return errStore }, nil)
 	if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) > 0 {
 		t.Errorf("a public page: %s %q", r.Status, r.Text)
 	}
 	if r := c.Get("/message"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 {
 		t.Errorf("a message: %s %v", r.Status, r.Cookies())
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if who := c.Who(); who != "susan" {
 		t.Errorf("when the store is well: %s", who)
 	}
@@ -197,7 +195,7 @@ func TestOutage(t *testing.T) {
 // 503 of a later failure, and messages still wait.
 func TestFailureAfterALogin(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("/message", func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
 	app.Mux.HandleFunc("/messages", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
@@ -206,11 +204,11 @@ func TestFailureAfterALogin(t *testing.T) {
 		if err := app.LoginUser(r.Context(), u); err != nil {
 			t.Error(err)
 		}
-		store.hook(func(string) error { return errStore }, nil)
+		store.Hook(func(string) error { return errStore }, nil)
 		if _, err := app.Logins(r.Context(), u.ID); !errors.Is(err, errStore) {
 			t.Error(err)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 	})
 	c := app.Client(t)
 	c.Get("/message")
@@ -230,15 +228,15 @@ func TestFailureAfterALogin(t *testing.T) {
 
 // a RecordStore that logs through a slog handler which asks who the user is.
 func TestStoreAsksUser(t *testing.T) {
-	app, st, _ := newTrap(t, nil)
+	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.HTTP.Timeout = 3 * time.Second
 	c.Login("susan")
-	st.hook = func(ctx context.Context, op, kind string) error { // as a slog handler with the user's name would
+	st.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as a slog handler with the user's name would
 		app.CurrentUser(ctx)
 		return nil
-	}
+	}, nil)
 	if who := c.Who(); who != "susan" {
 		t.Error("who:", who)
 	}
@@ -248,60 +246,23 @@ func TestStoreAsksUser(t *testing.T) {
 	if r := app.Client(t).Do("GET", "/", nil, nil); r.StatusCode != http.StatusOK {
 		t.Error(r.Status)
 	}
-	st.hook = nil
-}
-
-// A curiousStore asks the context for all sorts of keys, as tracing does.
-type curiousStore struct {
-	testapp.Store
-	asked int
-	mu    sync.Mutex
-}
-
-func (s *curiousStore) ask(ctx context.Context) {
-	for _, key := range []any{curiousKey{1, "x"}, "string", 1, new(int), [2]int{}, struct{}{}, http.ServerContextKey, http.LocalAddrContextKey, &s.mu} {
-		_ = ctx.Value(key)
-	}
-	_ = ctx.Value(nil)
-	_, _ = ctx.Deadline()
-	s.mu.Lock()
-	s.asked++
-	s.mu.Unlock()
-}
-
-func (s *curiousStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	s.ask(ctx)
-	return s.Store.LoadUser(ctx, id)
-}
-
-func (s *curiousStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.ask(ctx)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *curiousStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.ask(ctx)
-	return s.Store.GetRecord(ctx, kind, key)
-}
-
-func (s *curiousStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	s.ask(ctx)
-	return s.Store.UpdateRecord(ctx, r)
-}
-
-func (s *curiousStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.ask(ctx)
-	return s.Store.TakeRecord(ctx, kind, key)
+	st.Reset()
 }
 
 type curiousKey struct{ a, b any }
 
 func TestStoreMayAskTheContext(t *testing.T) {
 	t.Parallel()
-	clock := testapp.NewClock()
-	store := &curiousStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	app := testapp.New(t, store, clock, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
+	store.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as tracing does
+		for _, key := range []any{curiousKey{1, "x"}, "string", 1, new(int), [2]int{}, struct{}{}, http.ServerContextKey, http.LocalAddrContextKey, store} {
+			_ = ctx.Value(key)
+		}
+		_ = ctx.Value(nil)
+		_, _ = ctx.Deadline()
+		return nil
+	}, nil)
 	finish(t, func() {
 		c := app.Client(t)
 		for _, path := range []string{"/put", "/renew", "/destroy", "/put"} {
@@ -314,8 +275,8 @@ func TestStoreMayAskTheContext(t *testing.T) {
 			}
 		}
 	})
-	if store.asked < 10 {
-		t.Errorf("asked %d times", store.asked)
+	if n := len(store.Calls()); n < 10 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
@@ -347,7 +308,7 @@ func TestStoreFails(t *testing.T) {
 					c.Login("susan")
 					before := c.Clone()
 					app.Clock.Advance(2 * time.Minute) // the touch is a step, too
-					spy.reset(k, after)
+					spy.FailAt(k, after)
 					var r *testapp.Response
 					if op.form == nil {
 						r = c.Get(op.path)
@@ -355,7 +316,7 @@ func TestStoreFails(t *testing.T) {
 						r = c.Post(op.path, op.form...)
 					}
 					calls := spy.Calls()
-					spy.reset(0, false)
+					spy.Reset()
 					failed := r.StatusCode >= 500
 					if !failed && r.StatusCode != http.StatusOK {
 						t.Errorf("call %d (%v): %s", k, calls, r.Status)
@@ -363,7 +324,7 @@ func TestStoreFails(t *testing.T) {
 					if failed && len(r.Header["Set-Cookie"]) > 0 {
 						t.Errorf("call %d (%v): a failure set a cookie", k, calls)
 					}
-					if failed && !strings.Contains(app.Logs(), errDown.Error()) {
+					if failed && !strings.Contains(app.Logs(), errStore.Error()) {
 						t.Errorf("call %d: the failure is not in the log", k)
 					}
 					// Now that the store is well: who is the browser?

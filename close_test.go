@@ -15,32 +15,11 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A kindStore notes which kinds of records a user has had.
-type kindStore struct {
-	auth.RecordStore
-	mu    sync.Mutex
-	kinds map[string]bool
-}
-
-func (s *kindStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.mu.Lock()
-	if s.kinds == nil {
-		s.kinds = map[string]bool{}
-	}
-	if r.UserID != "" {
-		s.kinds[r.Kind] = true
-	}
-	s.mu.Unlock()
-	return s.RecordStore.InsertRecord(ctx, r)
-}
-
 // left are the kinds of the records that there are of a user.
-func (s *kindStore) left(t *testing.T, userID string) (kinds []string) {
+func left(t *testing.T, s *testapp.Spy, userID string) (kinds []string) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for kind := range s.kinds {
-		list, err := s.ListRecords(t.Context(), kind, userID)
+	for _, kind := range s.Kinds() {
+		list, err := s.Store.ListRecords(t.Context(), kind, userID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +27,6 @@ func (s *kindStore) left(t *testing.T, userID string) (kinds []string) {
 			kinds = append(kinds, kind)
 		}
 	}
-	slices.Sort(kinds)
 	return kinds
 }
 
@@ -57,10 +35,10 @@ func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp
 	t.Helper()
 	box := &outbox{}
 	clock := testapp.NewClock()
-	hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	hooked := testapp.NewSpy(clock)
 	var store testapp.Store = hooked
 	if deletes {
-		store = deletingStore{hooked}
+		store = testapp.DeletingSpy{Spy: hooked}
 	}
 	app := testapp.New(t, store, clock, func(c *auth.Config) {
 		withBearer(c)
@@ -76,10 +54,9 @@ func TestCloseAccount(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{true, false} {
 		for _, by := range []string{"the user", "another login of the user's", "an administrator"} {
-			records, sessions := &kindStore{}, &kindStore{}
+			var records, sessions *testapp.Spy
 			m := closeApp(t, deletes, func(c *auth.Config) {
-				records.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
-				sessions.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
+				records, sessions = testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now))), testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now)))
 				c.Records, c.Sessions = records, sessions
 			})
 			u := member(t, m.App, "susan", testapp.Password, verified, func(a *auth.Account) { a.Roles = []string{"admin"} })
@@ -94,8 +71,8 @@ func TestCloseAccount(t *testing.T) {
 			u = stored(t, m.App, u.ID)
 			api, reset := newToken(t, m.App, u), resetToken(t, m.App, u)
 			pending := m.askEmail(t, browser, "newer@app.example")
-			if got := len(records.left(t, u.ID)) + len(sessions.left(t, u.ID)); got < 6 {
-				t.Fatalf("only %v, %v", records.left(t, u.ID), sessions.left(t, u.ID))
+			if got := len(left(t, records, u.ID)) + len(left(t, sessions, u.ID)); got < 6 {
+				t.Fatalf("only %v, %v", left(t, records, u.ID), left(t, sessions, u.ID))
 			}
 			var watched context.Context
 			closing := map[string]*testapp.Client{"the user": browser, "another login of the user's": device, "an administrator": mike}[by]
@@ -131,7 +108,7 @@ func TestCloseAccount(t *testing.T) {
 			if who := bearer(m.App, t, api); who != "nobody" {
 				t.Errorf("%s: the API token is %q", by, who)
 			}
-			if left := append(records.left(t, u.ID), sessions.left(t, u.ID)...); len(left) != 0 {
+			if left := append(left(t, records, u.ID), left(t, sessions, u.ID)...); len(left) != 0 {
 				t.Errorf("%s: records are left: %v", by, left)
 			}
 			_, _, one := m.CheckUndoToken(t.Context(), undo)

@@ -467,13 +467,13 @@ func TestLoginURLsConfig(t *testing.T) {
 	} {
 		cfg := goodConfig()
 		cfg.LoginURLs = map[string]string{"/good": "/login", area: page}
-		if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "LoginURLs") {
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "LoginURLs") {
 			t.Errorf("%q: %q: %v", area, page, err)
 		}
 	}
 	// What the application does to its map afterwards is nobody's business.
 	urls := map[string]string{"/guarded": "/here"}
-	app, _ := hookedApp(t, func(c *auth.Config) { c.LoginURLs = urls })
+	app, _ := newApp(t, func(c *auth.Config) { c.LoginURLs = urls })
 	urls["/guarded"] = "//evil.example"
 	if r := app.Client(t).Get("/guarded"); r.Header.Get("Location") != "/here?next=%2Fguarded" {
 		t.Errorf("to %q", r.Header.Get("Location"))

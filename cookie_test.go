@@ -75,7 +75,7 @@ func issuedCookies(t *testing.T, app *testapp.App) []*http.Cookie {
 // What is in a cookie says nothing of its user.
 func TestCookiesTellNothing(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, _ := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
 	u := member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan-0815" })
 	for _, cookie := range issuedCookies(t, app) {
 		raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
@@ -94,17 +94,16 @@ func TestCookiesTellNothing(t *testing.T) {
 // random.
 func TestNoCookieIsStored(t *testing.T) {
 	t.Parallel()
-	clock := testapp.NewClock()
-	store := &keepingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	app := testapp.New(t, store, clock, func(c *auth.Config) { c.NextInCookie = true })
+	app, store := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
 	app.Create(t, "susan", false)
 	cookies := issuedCookies(t, app)
 	var all strings.Builder
-	for _, r := range store.kept {
+	kept := store.Given()
+	for _, r := range kept {
 		fmt.Fprintf(&all, "%s %s %s %s\n", r.Kind, r.Key, r.UserID, r.Data)
 	}
-	if len(store.kept) < 6 {
-		t.Fatalf("%d records", len(store.kept))
+	if len(kept) < 6 {
+		t.Fatalf("%d records", len(kept))
 	}
 	for _, cookie := range cookies {
 		raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
@@ -123,7 +122,7 @@ func TestNoCookieIsStored(t *testing.T) {
 // A cookie counts by its exact name, and of two with one name the first.
 func TestCookieNameTricks(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, atAppExample)
+	app, _ := newApp(t, atAppExample)
 	member(t, app, "susan", "")
 	member(t, app, "mallory", "")
 	token := func(name string) string {
@@ -155,7 +154,7 @@ func TestCookieNameTricks(t *testing.T) {
 // Tokens are 256 random bits, also if many are made at once.
 func TestTokensAreRandom(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions = -1 })
+	app, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = -1 })
 	u := member(t, app, "susan", "")
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -362,7 +361,7 @@ func TestCookieAttributes(t *testing.T) {
 // A cookie must not get into a shared cache, whatever the page says of itself.
 func TestCookiesAreNotCached(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /cached", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=600") // as a middleware for assets does

@@ -4,7 +4,7 @@ import "testing"
 
 // option nil, nil user.
 func TestNilArguments(t *testing.T) {
-	app, _, _ := newTrap(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	try := func(name string, f func()) {
 		defer func() {

@@ -29,7 +29,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 	gone := func() (auth.Grant, error) { return auth.Grant{UserID: "gone"}, nil }
 	refused := func() (auth.Grant, error) { return auth.Grant{}, fmt.Errorf("%w: here", auth.ErrLoginRefused) }
 	both := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, auth.ErrInvalidCredentials }
-	failed := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, errDown }
+	failed := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, errStore }
 	busy := func() (auth.Grant, error) { return auth.Grant{}, auth.ErrBusy }
 	for name, test := range map[string]struct {
 		loaders []load
@@ -51,7 +51,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := 0
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				for i, load := range test.loaders {
 					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(core *auth.Core, r *http.Request) (auth.Grant, error) {
 						if i != asked || core == nil || r.URL.Path == "/" {
@@ -84,11 +84,11 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 func TestLoaderErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
-		errDown, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
+		errStore, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
 		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrScope, auth.ErrNotFresh,
 		auth.ErrAPITokenNotFound, auth.ErrInvalidEmail,
 	} {
-		app, _ := hookedApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 			return auth.Grant{}, fmt.Errorf("asking the directory: %w", failure)
 		}}))
 		for _, path := range []string{"/who", "/guarded"} {
@@ -108,16 +108,16 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 	fails := 1
 	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 		if fails--; fails >= 0 {
-			return auth.Grant{}, errDown
+			return auth.Grant{}, errStore
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}))
 	u := member(t, app.App, "susan", "")
 	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("at first: %v", err)
 		}
-		app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+		app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
 		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("the user store fails: %v", err)
 		}
@@ -192,7 +192,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 				c.Restart()
 			}
 			before := c.Clone()
-			app.store.hook(nil, nil)
+			app.store.Reset()
 			r := c.Do("GET", "/who", nil, test.header)
 			want := test.who
 			switch {
@@ -294,10 +294,10 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 				}
 				before := c.Clone()
 				app.Clock.Advance(2 * time.Minute) // a request that used the session would touch it
-				app.store.hook(nil, nil)
+				app.store.Reset()
 				r := app.act(c, header, action)
-				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || wrote(app.store) || slices.Contains(app.store.made(), "GetRecord") {
-					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.store.made())
+				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || wrote(app.store) || slices.Contains(app.store.Calls(), "GetRecord") {
+					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.store.Calls())
 				}
 				if r.StatusCode != http.StatusOK && r.StatusCode != http.StatusUnauthorized {
 					t.Errorf("%s, %s, remembered=%v: %s", name, kind, remembered, r.Status)
@@ -358,7 +358,7 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 	fails := true
 	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		if fails {
-			return auth.Grant{}, errDown
+			return auth.Grant{}, errStore
 		}
 		return auth.Grant{}, nil
 	}}))
@@ -372,12 +372,12 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 		"put":   func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "lost") },
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "x") },
 		"login": func(_ http.ResponseWriter, r *http.Request) {
-			if err := app.LoginUser(r.Context(), u); !errors.Is(err, errDown) {
+			if err := app.LoginUser(r.Context(), u); !errors.Is(err, errStore) {
 				t.Errorf("LoginUser: %v", err)
 			}
 		},
 		"logout": func(_ http.ResponseWriter, r *http.Request) {
-			if err := app.LogoutUser(r.Context()); !errors.Is(err, errDown) {
+			if err := app.LogoutUser(r.Context()); !errors.Is(err, errStore) {
 				t.Errorf("LogoutUser: %v", err)
 			}
 		},
@@ -455,7 +455,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	} {
 		for _, first := range []bool{true, false} { // who it is, before or after
 			c := app.Client(t)
-			app.store.hook(nil, nil)
+			app.store.Reset()
 			r := app.act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
 				if first {
 					_, _ = app.User(r.Context())
@@ -469,7 +469,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 				}
 			})
 			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || wrote(app.store) {
-				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.store.made())
+				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.store.Calls())
 			}
 			if r.StatusCode == http.StatusOK && (!strings.Contains(strings.Join(r.Header["Vary"], ","), "Authorization") || name != "logout" && name != "destroy" && r.Header.Get("Cache-Control") != "no-store") {
 				t.Errorf("%s: %v", name, r.Header)
@@ -480,9 +480,9 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	for name, f := range map[string]http.HandlerFunc{
 		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
 	} {
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		if r := app.act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || wrote(app.store) {
-			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.store.made())
+			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.store.Calls())
 		}
 	}
 	// A visitor's is kept, as ever.
@@ -514,7 +514,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 		"no stamp":      {auth.Grant{UserID: "susan's", Method: "key"}, nil},
 	} {
 		for _, second := range []bool{false, true} {
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return test.grant, nil }}}
 				if second {
 					c.RequestLoaders = append(c.RequestLoaders, byHeader())
@@ -661,7 +661,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 		if u := member(t, app.App, "susan", ""); known {
 			header = as(u)
 		}
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		app.act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup
 			for range 50 {
@@ -675,7 +675,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 			}
 			wg.Wait()
 		})
-		loads := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "LoadUser" })
+		loads := slices.DeleteFunc(app.store.Calls(), func(c string) bool { return c != "LoadUser" })
 		if asked.Load() != 1 || known && len(loads) != 1 {
 			t.Errorf("known=%v: asked %d times, loaded %d times", known, asked.Load(), len(loads))
 		}
@@ -769,7 +769,7 @@ func TestCurrentLoginOfLoader(t *testing.T) {
 
 func TestBasicLoader(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, loadedBy(auth.BasicLoader("test")))
+	app, store := newApp(t, loadedBy(auth.BasicLoader("test")))
 	u := app.Create(t, "susan", true)
 	dora := app.Create(t, "dora", true)
 	a := dora.Clone()
@@ -806,11 +806,11 @@ func TestBasicLoader(t *testing.T) {
 		"none":             {http.Header{}, "nobody", 0, "-"},
 	} {
 		app.Events()
-		store.hook(nil, nil)
+		store.Reset()
 		before := app.Core().PasswordHashes()
 		r := app.Client(t).Do("GET", "/who", nil, test.header)
 		if r.StatusCode != http.StatusOK || r.Text != test.who || len(r.Header["Set-Cookie"]) > 0 || test.hashes == 0 && wrote(store) {
-			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.made())
+			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.Calls())
 		}
 		if got := app.Core().PasswordHashes() - before; got != test.hashes {
 			t.Errorf("%s: %d hashes", name, got)
@@ -844,7 +844,7 @@ func TestBasicLoader(t *testing.T) {
 			t.Errorf("%d hashes", got)
 		}
 	}
-	store.hook(on("FindUser", func() error { return errStore }), nil)
+	store.Hook(on("FindUser", func() error { return errStore }), nil)
 	if r := app.Client(t).Do("GET", "/who", nil, basicHeader("susan", testapp.Password)); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
@@ -853,7 +853,7 @@ func TestBasicLoader(t *testing.T) {
 // Where hashes must wait too long, the answer is 503: not nobody, and not 401.
 func TestBasicLoaderBusy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.HashMemory = 7168 * 1024 // one at a time
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 	})
@@ -889,7 +889,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 // would ask for a password in a window of their own, are not.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
 	member(t, app, "susan", testapp.Password)
 	basic := `Basic realm="the", charset="UTF-8"`
 	for name, test := range map[string]struct {
@@ -931,7 +931,7 @@ func TestChallenges(t *testing.T) {
 		}
 	}
 	// Without loaders nobody is challenged, and Authorization says nothing.
-	plain, _ := hookedApp(t, nil)
+	plain, _ := newApp(t, nil)
 	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("without loaders: %s", r.Status)
 	}
@@ -941,12 +941,12 @@ func TestLoaderConfig(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.RequestLoaders = []auth.RequestLoader{byHeader(), {Challenge: "Bearer"}}
-	if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
+	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
 		t.Errorf("a loader without Load: %v", err)
 	}
 	// What the application does to its slice afterwards is nobody's business.
 	loaders := []auth.RequestLoader{byHeader()}
-	app, _ := hookedApp(t, loadedBy(loaders...))
+	app, _ := newApp(t, loadedBy(loaders...))
 	loaders[0].Load = nil
 	u := member(t, app, "susan", "")
 	if r := app.Client(t).Do("GET", "/who", nil, as(u)); r.Text != "susan" {
@@ -965,9 +965,9 @@ func TestFlaskRequestLoader(t *testing.T) {
 	c := app.Client(t)
 	expectState(t, c, nil, "nobody")
 	expectEvents(t, app)
-	spy.reset(0, false)
+	spy.Reset()
 	r := c.Do(http.MethodGet, "/state", nil, flaskKey(u.ID))
-	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.writes() > 0 {
+	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.Writes() > 0 {
 		t.Errorf("%q, cookies %v, calls %v", r.Text, r.Cookies(), spy.Calls())
 	}
 	expectState(t, c, nil, "nobody") // the next request is its own
@@ -993,9 +993,9 @@ func TestFlaskRequestLoaderKeepsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})))
-	spy.reset(0, false)
+	spy.Reset()
 	r := app.Client(t).Do(http.MethodPost, "/keep", nil, flaskKey(u.ID))
-	if r.StatusCode != http.StatusOK || len(r.Cookies()) > 0 || spy.writes() > 0 {
+	if r.StatusCode != http.StatusOK || len(r.Cookies()) > 0 || spy.Writes() > 0 {
 		t.Errorf("%s, cookies %v, calls %v", r.Status, r.Cookies(), spy.Calls())
 	}
 }

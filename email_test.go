@@ -213,7 +213,7 @@ func TestSendNewEmailNeeds(t *testing.T) {
 		}
 	})
 	m.wantMails(t, "still nothing")
-	without, _ := hookedApp(t, nil)
+	without, _ := newApp(t, nil)
 	if err := without.SendNewEmail(t.Context(), u, "new@app.example", "/e"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
 	}
@@ -250,9 +250,9 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 			if _, err := m.User(ctx); err != nil {
 				t.Error(err)
 			}
-			m.hooked.hook(nil, nil)
+			m.hooked.Reset()
 			err = m.SendNewEmail(ctx, u, address, "/e")
-			calls = counted(m.hooked.made())
+			calls = counted(m.hooked.Calls())
 		})
 		r.Header.Del("Date")
 		return fmt.Sprint(err, r.Status, r.Header, r.Text, calls, m.Core().PasswordHashes()-before)
@@ -279,7 +279,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 		t.Errorf("given up: %s, want %s", got, want)
 	}
 	m.wantMails(t, "given up")
-	m.box.err = errDown
+	m.box.err = errStore
 	if got := ask("free@app.example"); got != want {
 		t.Errorf("the mailer is down: %s, want %s", got, want)
 	}

@@ -70,7 +70,7 @@ func TestOldAddressIsKept(t *testing.T) {
 		mike.Login("mike")
 		mikes := stored(t, m.App, find(t, m.App, "mike").ID)
 		registration := auth.Registration{Username: "other", Email: "Susan@APP.example", Password: resetTo}
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		if _, err := m.Register(t.Context(), registration); !errors.Is(err, auth.ErrEmailTaken) {
 			t.Errorf("Register: %v", err)
 		}
@@ -81,7 +81,7 @@ func TestOldAddressIsKept(t *testing.T) {
 			t.Errorf("SendNewEmail: %v", err)
 		}
 		m.wantMails(t, "for a kept address")
-		if slices.Contains(m.hooked.made(), "CreateUser") {
+		if slices.Contains(m.hooked.Calls(), "CreateUser") {
 			t.Error("somebody had the address for a moment")
 		}
 		for _, name := range []string{"other", "another"} {
@@ -314,8 +314,8 @@ func TestUndoCrossesEnd(t *testing.T) {
 		m := newMailApp(t, nil)
 		u, browser := m.susan(t)
 		undo := m.changeEmail(t, browser, "new@app.example")
-		m.hooked.hook(on("UpdateAccount", func() error {
-			m.hooked.hook(nil, nil)
+		m.hooked.Hook(on("UpdateAccount", func() error {
+			m.hooked.Reset()
 			do(m, u)
 			return nil
 		}), nil)
@@ -333,7 +333,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 		owners := m.changeEmail(t, thief, "b@evil.example")
 		thiefs := m.changeEmail(t, thief, "c@evil.example")
 		n := 0
-		m.hooked.hook(func(string) error {
+		m.hooked.Hook(func(string) error {
 			if n++; n == k {
 				if _, err := m.UndoEmail(t.Context(), owners); err != nil {
 					t.Errorf("call %d: the owner: %v", k, err)
@@ -342,7 +342,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 			return nil
 		}, nil)
 		_, err := m.UndoEmail(t.Context(), thiefs)
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		if now := stored(t, m.App, u.ID); n >= k && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
@@ -371,14 +371,14 @@ func TestUndoParallelRedemptions(t *testing.T) {
 		before := stored(t, m.App, u.ID).Version
 		n := 0
 		second := auth.ErrInvalidToken
-		m.hooked.hook(func(string) error {
+		m.hooked.Hook(func(string) error {
 			if n++; n == k {
 				_, second = m.UndoEmail(t.Context(), undo)
 			}
 			return nil
 		}, nil)
 		_, first := m.UndoEmail(t.Context(), undo)
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		if (first == nil) == (second == nil) || first != nil && !errors.Is(first, auth.ErrInvalidToken) || second != nil && !errors.Is(second, auth.ErrInvalidToken) {
 			t.Errorf("at call %d: %v, %v", k, first, second)
 		}
@@ -475,7 +475,7 @@ func TestUndoCrossesChange(t *testing.T) {
 		undo := m.changeEmail(t, thief, "b@evil.example")
 		second := m.askEmail(t, thief, "c@evil.example")
 		n, thiefs := 0, ""
-		m.hooked.hook(func(string) error {
+		m.hooked.Hook(func(string) error {
 			if n++; n == k {
 				if _, err := m.confirm(thief, second); err == nil {
 					for _, mail := range m.box.take() {
@@ -488,7 +488,7 @@ func TestUndoCrossesChange(t *testing.T) {
 			return nil
 		}, nil)
 		_, err := m.UndoEmail(t.Context(), undo)
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		if now := stored(t, m.App, u.ID); err != nil || now.Email != u.Email {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
@@ -581,11 +581,11 @@ func TestUndoRanks(t *testing.T) {
 	again := m.changeEmail(t, browser, "e@app.example")
 	undo(b, "")
 	// One of two ways back to the same address; a failure spends neither.
-	m.hooked.hook(on("UpdateAccount", func() error { return errDown }), nil)
-	if _, err := m.UndoEmail(t.Context(), again); !errors.Is(err, errDown) {
+	m.hooked.Hook(on("UpdateAccount", func() error { return errStore }), nil)
+	if _, err := m.UndoEmail(t.Context(), again); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
-	m.hooked.hook(nil, nil)
+	m.hooked.Reset()
 	undo(again, "susan@app.example")
 	undo(a, "")
 	a = m.changeEmail(t, browser, "b@app.example")

@@ -31,7 +31,7 @@ import (
 // Every flow tells what it did, about whom, and who asked.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	susan := app.Create(t, "susan", true)
 	john := app.Create(t, "john", false)
 	c := app.Client(t)
@@ -217,16 +217,16 @@ func TestEvents(t *testing.T) {
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	store.breakOn("TakeRecord")
+	store.Fail("TakeRecord")
 	send("/who", nil, nil)
-	store.breakOn()
+	store.Reset()
 	expect("cleaning up fails", susan.ID, auth.EventSessionEnded, auth.EventStoreFailed)
 }
 
 // No event, no log and no answer has a secret in it.
 func TestEventsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	var secrets []string
 	susan := app.Create(t, "susan", true)
 	var token string
@@ -255,10 +255,10 @@ func TestEventsHaveNoSecrets(t *testing.T) {
 	post("/reset")
 	post("/login", "login", "susan", "password", "secret-password-2")
 	post("/flash")
-	store.breakOn("UpdateRecord", "InsertRecord", "TakeRecord", "GetRecord")
+	store.Fail("UpdateRecord", "InsertRecord", "TakeRecord", "GetRecord")
 	post("/put", "key", "k", "value", "secret-value-2")
 	post("/logout")
-	store.breakOn()
+	store.Reset()
 	post("/logout")
 	for _, cookie := range c.Issued {
 		secrets = append(secrets, cookie.Value)
@@ -300,7 +300,7 @@ func printable(text string) string {
 // A long or hostile User-Agent neither breaks a line of the log nor grows.
 func TestEventAgent(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
 	h := app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if err := app.LoginUser(r.Context(), susan); err != nil {
@@ -322,7 +322,7 @@ func TestEventAgent(t *testing.T) {
 
 func TestOnEventPanics(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(context.Context, auth.Event) { panic("OnEvent") }
 	})
 	app.Create(t, "susan", true)
@@ -372,7 +372,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 		}()
 	}
 	nested := 0
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.Logger = slog.New(askingHandler{slog.DiscardHandler, func(ctx context.Context) {
 			if nested++; nested%2 == 1 { // its own questions may be logged in turn
 				ask(ctx)
@@ -399,9 +399,9 @@ func TestEventHandlersMayAsk(t *testing.T) {
 			if who := c.Who(); who != "susan" {
 				t.Errorf("who: %s", who)
 			}
-			store.breakOn("UpdateRecord")
+			store.Fail("UpdateRecord")
 			c.Post("/put", "key", "k", "value", "w")
-			store.breakOn()
+			store.Reset()
 			c.Login("john")
 			c.Login("susan")
 			c.Post("/destroy")
@@ -415,9 +415,9 @@ func TestEventHandlersMayAsk(t *testing.T) {
 			if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 				t.Error(err)
 			}
-			store.breakOn("TakeRecord")
+			store.Fail("TakeRecord")
 			c.Who()
-			store.breakOn()
+			store.Reset()
 			c.Post("/logout")
 		}
 	})
@@ -430,7 +430,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 
 // what users typed, and passwords, in the log.
 func TestTypedInLogs(t *testing.T) {
-	app, _, _ := newTrap(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.PasswordCheck = func(_ context.Context, password string, _ auth.Account) error {
 			return fmt.Errorf("%q was found in a breach", password)
 		}
@@ -463,7 +463,7 @@ func TestCallbacks(t *testing.T) {
 		}
 		depth.Add(-1)
 	}
-	app, _, clock := newTrap(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(ctx context.Context, _ auth.Event) { back(ctx) }
 		c.Logger = slog.New(backHandler{slog.DiscardHandler, back})
 		c.PasswordCheck = func(ctx context.Context, _ string, _ auth.Account) error { back(ctx); return nil }
@@ -482,7 +482,7 @@ func TestCallbacks(t *testing.T) {
 	t.Log(c.Post("/password", "password", "another fine battery").Status)
 	t.Log(c.Post("/login", "login", "susan", "password", "wrong one").Status)
 	t.Log(c.Post("/renew").Status, c.Post("/put", "key", "x", "value", "y").Status)
-	clock.Advance(2 * time.Minute)
+	app.Clock.Advance(2 * time.Minute)
 	old.Restart()
 	t.Log(old.Who())
 	t.Log(c.Post("/destroy").Status, c.Post("/logout").Status)
@@ -500,9 +500,9 @@ func safe(ctx context.Context, app *testapp.App) context.Context {
 // terminal show something else.
 func TestLogsAreShortAndPlain(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
-	store.hook(func(string) error { return errors.New("the store is down") }, nil)
+	store.Hook(func(string) error { return errors.New("the store is down") }, nil)
 	c := app.Client(t)
 	c.Cookies[strings.TrimSuffix(app.Core().Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
 	r := c.Do(http.MethodGet, "/who?"+strings.Repeat("x", 20_000), nil, nil)
@@ -512,7 +512,7 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 	if logs := app.Logs(); len(logs) > 2000 {
 		t.Errorf("%d bytes were logged", len(logs))
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	app.Events()
 	app.Client(t).Do(http.MethodPost, "/login", url.Values{"login": {"susan"}, "password": {"wrong"}},
 		http.Header{"User-Agent": {"a\u202eb\u0085c\u200bd é"}})
@@ -527,7 +527,7 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 type eventWorld struct {
 	*insider
 	t       *testing.T
-	store   *hookedStore
+	store   *testapp.Spy
 	box     *outbox
 	u       *testapp.User
 	c       *testapp.Client
@@ -685,7 +685,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventHashNotUpgraded: func(w *eventWorld) {
 		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
-		w.store.hook(on("UpdateAccount", func() error { return errStore }), nil)
+		w.store.Hook(on("UpdateAccount", func() error { return errStore }), nil)
 		w.c.Post("/login", "login", "susan", "password", typed)
 	},
 	auth.EventHashUnusable: func(w *eventWorld) {
@@ -707,7 +707,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventMailFailed: func(w *eventWorld) {
 		w.forgot("susan@app.example")
-		w.box.err = errDown
+		w.box.err = errStore
 		w.forgot("susan@app.example")
 	},
 	auth.EventPasswordLocked: func(w *eventWorld) { w.guess(5) },
@@ -756,9 +756,9 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventStoreFailed: func(w *eventWorld) {
 		w.login()
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
-		w.store.hook(on("TakeRecord", func() error { return errStore }), nil)
+		w.store.Hook(on("TakeRecord", func() error { return errStore }), nil)
 		w.c.Who()
-		w.store.hook(nil, nil)
+		w.store.Reset()
 	},
 }
 
@@ -778,7 +778,7 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			}
 			t.Parallel()
 			w := &eventWorld{t: t, box: &outbox{}}
-			plain, store := hookedApp(t, func(c *auth.Config) {
+			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Protection, c.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 			})
@@ -885,7 +885,7 @@ func TestLogLines(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
 			n := 0
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				c.Logger = slog.New(handler(&log))
 				c.OnEvent = func(context.Context, auth.Event) { n++ }
 			})
@@ -929,7 +929,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var told []auth.Event
-	app, store := hookedApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(_ context.Context, e auth.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -966,7 +966,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	_, _ = app.ResetPassword(ctx, token, secrets[4])
 	for i := range 12 { // and a store that fails here and there
 		n := 0
-		store.hook(func(string) error {
+		store.Hook(func(string) error {
 			if n++; n == i {
 				return errStore
 			}
@@ -975,7 +975,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		browser.Post("/login", "login", "alice", "password", secrets[1])
 		_, _ = app.CheckResetToken(ctx, token)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if _, err := app.ResetPassword(ctx, token, secrets[2]); err != nil {
 		t.Error(err)
 	}

@@ -602,9 +602,9 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 // refuse the login.
 func TestHashUpgradeThatIsRefused(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "UpdateAccount" {
 			return errors.New("data too long for column 'pass'")
 		}

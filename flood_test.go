@@ -161,9 +161,9 @@ func TestFullQueueIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		var app *testapp.App
-		var store *hookedStore
+		var store *testapp.Spy
 		empty := func() {}
-		app, store = hookedApp(t, func(c *auth.Config) {
+		app, store = newApp(t, func(c *auth.Config) {
 			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
 			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
@@ -176,7 +176,7 @@ func TestFullQueueIsLogged(t *testing.T) {
 		})
 		fill := func() error { empty = fillQueue(t, app); return nil }
 		if late {
-			store.before = on("FindUser", fill)
+			store.Hook(on("FindUser", fill), nil)
 		} else {
 			_ = fill()
 		}
@@ -195,11 +195,11 @@ func TestFullQueueIsLogged(t *testing.T) {
 // it, no store is asked, and it does not wait, for somebody as for nobody.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, noLimits)
+	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	empty := fillQueue(t, app)
 	hashes := app.Core().PasswordHashes()
-	calls := len(store.made())
+	calls := len(store.Calls())
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
 			// Nothing that hashes could go on with is given back before this returns.
@@ -209,7 +209,7 @@ func TestFullQueue(t *testing.T) {
 			}
 		}
 	}
-	if made := store.made()[calls:]; len(made) > 0 {
+	if made := store.Calls()[calls:]; len(made) > 0 {
 		t.Errorf("calls of the store: %v", made)
 	}
 	if n := app.Core().PasswordHashes() - hashes; n != 0 || app.Core().HashesWaiting() != fullQueue {

@@ -116,15 +116,15 @@ func TestCheckFreshErrors(t *testing.T) {
 	if err := app.CheckFresh(t.Context(), 0); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
 	if err := check(c); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/fresh"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
-	app.store.hook(nil, nil)
+	app.store.Reset()
 	h := app.RequireFresh(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it ran") }))
 	if w := direct(t, h, "GET", "/", nil); w.Code != http.StatusInternalServerError {
 		t.Errorf("outside: %d", w.Code)
@@ -292,7 +292,7 @@ func TestRefreshURL(t *testing.T) {
 	} {
 		cfg := goodConfig()
 		cfg.LoginURL, cfg.RefreshURL = test.login, test.refresh
-		m, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg)
+		m, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
 		if err != nil || m.Core().RefreshURL() != test.want {
 			t.Errorf("%q, %q: %v", test.login, test.refresh, err)
 		}
@@ -300,7 +300,7 @@ func TestRefreshURL(t *testing.T) {
 	for _, bad := range []string{"refresh", "//evil.example", `/\evil`, "/a b", "/x#y", "javascript:x", "https:///x", "ftp://a.example/", "/%zz", "https://a.example/#x", "\n/"} {
 		cfg := goodConfig()
 		cfg.RefreshURL = bad
-		if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RefreshURL") {
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RefreshURL") {
 			t.Errorf("RefreshURL %q: %v", bad, err)
 		}
 	}

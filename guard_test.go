@@ -356,7 +356,7 @@ func TestRequireLogin(t *testing.T) {
 		{name: "htmx javascript", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"javascript:alert(1)"}}, status: 401, hx: "/login"},
 		{name: "htmx without page", path: "/part", header: http.Header{"Hx-Request": {"true"}}, status: 401, hx: "/login"},
 	} {
-		app, _ := faultyApp(t, func(c *auth.Config) { atAppExample(c); c.LoginURL = test.login })
+		app, _ := newApp(t, func(c *auth.Config) { atAppExample(c); c.LoginURL = test.login })
 		ran := false
 		h := app.LoadAndSave(app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })))
 		method := test.method
@@ -396,7 +396,7 @@ func TestRequireLogin(t *testing.T) {
 // the user.
 func TestGuardsGuardEveryMethod(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	ran := ""
 	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ran = r.Method
@@ -467,7 +467,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 
 func TestLoginURLs(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.LoginURLs = map[string]string{
 			"/admin": "/admin/login", "/admin/db/": "/db-login?x=1", "/shop/": "/shop/login", "/sso": "https://sso.example/in",
 		}
@@ -509,7 +509,7 @@ func TestLoginURLs(t *testing.T) {
 		t.Errorf("htmx: %q", r.Header.Get("HX-Redirect"))
 	}
 	// The whole site may be an area, too.
-	whole, _ := hookedApp(t, func(c *auth.Config) { c.LoginURLs = map[string]string{"/": "/in", "/guarded": "/here"} })
+	whole, _ := newApp(t, func(c *auth.Config) { c.LoginURLs = map[string]string{"/": "/in", "/guarded": "/here"} })
 	whole.Mux.Handle("/{any...}", whole.RequireLogin(http.HandlerFunc(hello)))
 	for path, want := range map[string]string{"/x": "/in", "/guarded": "/here"} {
 		if r := whole.Client(t).Get(path); !strings.HasPrefix(r.Header.Get("Location"), want+"?") {
@@ -523,7 +523,7 @@ func TestLoginURLsTwice(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.LoginURLs = map[string]string{"/admin": "/here", "/admin/": "/there"}
-	if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil {
+	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil {
 		t.Error("/admin and /admin/ have different pages")
 	}
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // Where no mail can be sent, nobody can switch off a password for ever.
@@ -34,7 +33,7 @@ func TestNoMailNoEnd(t *testing.T) {
 		"no mailer":  {noLimits, func(*auth.Account) {}},
 		"no address": {func(c *auth.Config) { noLimits(c); c.Mailer = box }, func(a *auth.Account) { a.Email = "" }},
 	} {
-		app, _ := hookedApp(t, c.configure)
+		app, _ := newApp(t, c.configure)
 		u := member(t, app, "susan", testapp.Password, c.account)
 		v := visitorAt(t, app, "192.0.2.1")
 		for range 130 {
@@ -108,16 +107,16 @@ func TestLockSchedule(t *testing.T) {
 	}
 	var results [2][]result
 	for i, login := range []string{"susan", "ghost"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		app.Create(t, "susan", true)
 		v := visitorAt(t, app, "192.0.2.1")
 		for n, s := range script {
 			app.Clock.Advance(s.advance)
 			app.Events()
-			store.hook(nil, nil)
+			store.Reset()
 			before := app.Core().PasswordHashes()
 			w := v.post("/login", "login", login, "password", "a wrong password")
-			results[i] = append(results[i], result{told(t, w), store.made(), app.Core().PasswordHashes() - before})
+			results[i] = append(results[i], result{told(t, w), store.Calls(), app.Core().PasswordHashes() - before})
 			if got := lookedAt(t, app.Events()); (got == 1) != s.looked {
 				t.Fatalf("%s: step %d (%+v): %d looked at", login, n, s, got)
 			}
@@ -144,15 +143,15 @@ func TestLockSchedule(t *testing.T) {
 // with one hash. Afterwards it is good, and the count begins anew.
 func TestLockedRefusesTheRightPassword(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	v := visitorAt(t, app, "192.0.2.1")
 	attempt := func(login, password string) (string, []string, uint64) {
 		t.Helper()
-		store.hook(nil, nil)
+		store.Reset()
 		before := app.Core().PasswordHashes()
 		w := v.post("/login", "login", login, "password", password)
-		return told(t, w), store.made(), app.Core().PasswordHashes() - before
+		return told(t, w), store.Calls(), app.Core().PasswordHashes() - before
 	}
 	unlocked, _, _ := attempt("susan", "a wrong password")
 	for range 4 {
@@ -202,7 +201,7 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 // When the wait is over, one password is looked at, however many come at once.
 func TestOneGuessAfterTheWait(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", true)
 	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
 	for _, wait := range []time.Duration{30 * time.Second, 60 * time.Second} {
@@ -240,7 +239,7 @@ func TestGuessesAtTheSameMoment(t *testing.T) {
 				t.Parallel()
 				apps, store := processes(t, n, noLimits)
 				member(t, apps[0], "susan", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("unusable") })
-				store.hook(nil, func(call string) error {
+				store.Hook(nil, func(call string) error {
 					if call == "GetRecord" { // let others read the same count
 						for range 20 {
 							runtime.Gosched()
@@ -330,7 +329,7 @@ func TestLoginsAtTheSameMoment(t *testing.T) {
 // there are names for it.
 func TestOneCounterForAnAccount(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Create(t, "mike", true)
 	names := []string{
@@ -498,7 +497,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 	}
 	t.Parallel()
 	box := &outbox{}
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Mailer = box
 	})
@@ -532,7 +531,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 func TestVerifiedAfterImpatience(t *testing.T) {
 	t.Parallel()
 	box := &outbox{}
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Mailer, c.RequireVerified = box, true })
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.RequireVerified = box, true })
 	app.Create(t, "susan", true)
 	if err := app.SendVerification(t.Context(), "susan@app.example"); err != nil {
 		t.Fatal(err)
@@ -556,10 +555,10 @@ func TestVerifiedAfterImpatience(t *testing.T) {
 // old one.
 func TestNewPasswordBeginsANewCount(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", true)
 	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "DeleteRecords" {
 			return errStore
 		}
@@ -568,7 +567,7 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 	if err := app.SetPassword(t.Context(), stored(t, app, u.ID), "another good password"); err != nil {
 		t.Fatal(err)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
 		t.Errorf("the new password: %d", status)
 	}
@@ -580,7 +579,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	app, store := hookedApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} })
+	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} })
 	member(t, app, "susan", testapp.Password)
 	v := visitorAt(t, app, "192.0.2.1")
 	for range 100 {
@@ -592,10 +591,10 @@ func TestDisabledTellsNothing(t *testing.T) {
 		app.Clock.Advance(wait)
 		var said []string
 		for _, login := range []string{"susan", "ghost"} {
-			store.hook(nil, nil)
+			store.Reset()
 			before := app.Core().PasswordHashes()
 			w := v.post("/login", "login", login, "password", testapp.Password)
-			said = append(said, fmt.Sprint(told(t, w), store.made(), app.Core().PasswordHashes()-before))
+			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.Core().PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
 			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
@@ -606,7 +605,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 // Where the count cannot be read, written or settled, nobody logs in.
 func TestCounterFails(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	warm := visitorAt(t, app, "192.0.2.1")
 	warm.login("susan", "a wrong password") // so that counters are updated, too
@@ -623,13 +622,13 @@ func TestCounterFails(t *testing.T) {
 				address = "192.0.2.77"
 			}
 			if after {
-				store.hook(nil, fails)
+				store.Hook(nil, fails)
 			} else {
-				store.hook(fails, nil)
+				store.Hook(fails, nil)
 			}
 			v := visitorAt(t, app, address)
 			w := v.post("/login", "login", "susan", "password", testapp.Password)
-			store.hook(nil, nil)
+			store.Reset()
 			if w.Code < 500 || len(v.cookies) > 0 || len(w.Header()["Set-Cookie"]) > 0 {
 				t.Errorf("%s fails: %d, cookies %v", call, w.Code, v.cookies)
 			}
@@ -649,10 +648,10 @@ func TestCounterFails(t *testing.T) {
 				member(t, app, "susan", testapp.Password)
 				visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
 				v := visitorAt(t, app, "192.0.2.1")
-				spy.reset(k, after)
+				spy.FailAt(k, after)
 				status := v.login("susan", password)
 				calls := spy.Calls()
-				spy.reset(0, false)
+				spy.Reset()
 				if status != want && status < 500 || status >= 500 && len(v.cookies) > 0 {
 					t.Errorf("call %d (%v) fails: %d, cookies %v", k, calls, status, v.cookies)
 				}
@@ -674,7 +673,7 @@ func TestCounterFails(t *testing.T) {
 // away before has not. What it leaves behind holds up nobody.
 func TestGuesserGoesAway(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 6 })
+	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 6 })
 	app.Create(t, "susan", true)
 	abort := func(password string, when func(cancel func())) {
 		t.Helper()
@@ -695,7 +694,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		abort("a wrong password", func(cancel func()) {
 			counted := make(chan struct{})
 			var once sync.Once
-			store.hook(nil, func(call string) error {
+			store.Hook(nil, func(call string) error {
 				if call == "InsertRecord" || call == "UpdateRecord" {
 					cancel()
 					once.Do(func() { close(counted) })
@@ -704,7 +703,7 @@ func TestGuesserGoesAway(t *testing.T) {
 			})
 			<-counted
 		})
-		store.hook(nil, nil)
+		store.Reset()
 		if n := app.Core().PasswordHashes() - before; n != 0 {
 			t.Fatalf("%d hashes", n)
 		}
@@ -748,12 +747,12 @@ func TestGuesserGoesAway(t *testing.T) {
 // A guess that is given up after the wait leaves the next one free, as it was.
 func TestGivenUpAfterTheWait(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
 	app.Clock.Advance(30 * time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
-	store.hook(nil, func(call string) error {
+	store.Hook(nil, func(call string) error {
 		if call == "UpdateRecord" {
 			cancel()
 		}
@@ -763,7 +762,7 @@ func TestGivenUpAfterTheWait(t *testing.T) {
 	v.ctx = ctx
 	app.Events()
 	v.login("susan", "a wrong password")
-	store.hook(nil, nil)
+	store.Reset()
 	if n := lookedAt(t, dropCancelled(app.Events())); n != 0 {
 		t.Errorf("%d looked at", n)
 	}
@@ -781,10 +780,10 @@ func dropCancelled(events []auth.Event) []auth.Event {
 // waits for them.
 func TestWaiterGoesAway(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
 	counting, resume := make(chan struct{}), make(chan struct{})
-	store.hook(on("InsertRecord", func() error { // of the first one, which has its address's turn
+	store.Hook(on("InsertRecord", func() error { // of the first one, which has its address's turn
 		close(counting)
 		<-resume
 		return nil
@@ -822,7 +821,7 @@ func TestWaiterGoesAway(t *testing.T) {
 // somebody and for nobody.
 func TestBusyIsNotCounted(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.HashMemory = 64 << 20
 		c.Limits.Guesses = 5
 	})
@@ -880,12 +879,12 @@ func TestBusyIsNotCounted(t *testing.T) {
 // that, and nothing is left of them.
 func TestTooManyWait(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, noLimits)
+	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	app.Create(t, "mike", true)
 	counting, resume := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "InsertRecord" && first.CompareAndSwap(false, true) {
 			close(counting)
 			<-resume
@@ -936,21 +935,24 @@ func TestStorePanics(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"GetRecord", "InsertRecord", "UpdateRecord", "TakeRecord"} {
 		for _, kind := range []string{"attempts", "rate"} {
-			clock := testapp.NewClock()
-			store := &panicStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-			app := testapp.New(t, store, clock, nil)
+			app, store := newApp(t, nil)
 			member(t, app, "susan", testapp.Password)
 			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
 			if call == "InsertRecord" {
-				clock.Advance(31 * 24 * time.Hour)
+				app.Clock.Advance(31 * 24 * time.Hour)
 			}
-			store.panics.Store(call + " " + kind)
+			store.HookCalls(func(_ context.Context, c testapp.Call) error {
+				if c.Method == call && c.Kind == kind {
+					panic("the store panics")
+				}
+				return nil
+			}, nil)
 			panicked := func() (p any) {
 				defer func() { p = recover() }()
 				visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password)
 				return nil
 			}()
-			store.panics.Store("")
+			store.Reset()
 			if panicked == nil && (call != "TakeRecord" || kind == "attempts") { // a rate is not always taken
 				t.Errorf("%s of %s: no panic", call, kind)
 			}
@@ -972,7 +974,7 @@ func TestListenerMayGuess(t *testing.T) {
 	var app *testapp.App
 	var u *testapp.User
 	asked := 0
-	app, _ = hookedApp(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(ctx context.Context, e auth.Event) {
 			if e.Kind != auth.EventPasswordLocked {
 				return
@@ -1010,7 +1012,7 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	leaves := auth.EventPasswordDisabled
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Mailer = box
 		c.OnEvent = func(_ context.Context, e auth.Event) {
@@ -1041,38 +1043,6 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	}
 }
 
-// A panicStore panics in the calls that it is told.
-type panicStore struct {
-	testapp.Store
-	panics atomic.Value // of string: the call and the kind
-}
-
-func (s *panicStore) call(call, kind string) {
-	if s.panics.Load() == call+" "+kind {
-		panic("the store panics")
-	}
-}
-
-func (s *panicStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.call("GetRecord", kind)
-	return s.Store.GetRecord(ctx, kind, key)
-}
-
-func (s *panicStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.call("InsertRecord", r.Kind)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *panicStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	s.call("UpdateRecord", r.Kind)
-	return s.Store.UpdateRecord(ctx, r)
-}
-
-func (s *panicStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.call("TakeRecord", kind)
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
 // A guess that is taken off a count takes no other along that another process
 // has counted at the same moment.
 func TestTakingOffTakesNoOther(t *testing.T) {
@@ -1084,7 +1054,7 @@ func TestTakingOffTakesNoOther(t *testing.T) {
 	for k, reached := 1, true; reached; k++ {
 		address, calls := fmt.Sprint("192.0.2.", k), 0
 		reached = false
-		store.hook(func(string) error {
+		store.Hook(func(string) error {
 			if calls++; calls == k {
 				reached = true
 				for i := range 3 {
@@ -1096,7 +1066,7 @@ func TestTakingOffTakesNoOther(t *testing.T) {
 		if status := visitorAt(t, apps[0], address).login("mallory", testapp.Password); status != http.StatusOK {
 			t.Errorf("call %d: Mallory's login: %d", k, status)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		v := visitorAt(t, apps[1], address)
 		if a, b := v.login("ghost", "a wrong password"), v.login("ghost", "a wrong password"); reached && (a != 401 || b != 429) {
 			t.Errorf("call %d: after three guesses, the fourth and the fifth: %d, %d", k, a, b)
@@ -1113,7 +1083,7 @@ func TestTakingOffTakesNoOther(t *testing.T) {
 		member(t, apps[0], login, testapp.Password)
 		ctx, cancel := context.WithCancel(t.Context())
 		reached = false
-		store.hook(func(string) error {
+		store.Hook(func(string) error {
 			if calls++; calls == k {
 				reached = true
 				cancel()
@@ -1127,7 +1097,7 @@ func TestTakingOffTakesNoOther(t *testing.T) {
 		v.ctx = ctx
 		v.login(login, "a wrong password")
 		cancel()
-		store.hook(nil, nil)
+		store.Reset()
 		for i := range 2 {
 			visitorAt(t, apps[1], fmt.Sprint("192.0.2.", i)).login(login, "a wrong password")
 		}
@@ -1142,7 +1112,7 @@ func TestTakingOffTakesNoOther(t *testing.T) {
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	for _, jump := range []time.Duration{-time.Hour, -48 * time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
-		app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 20 })
+		app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 20 })
 		member(t, app, "susan", testapp.Password)
 		v := visitorAt(t, app, "192.0.2.1")
 		lock(t, v, "susan")
@@ -1175,7 +1145,7 @@ func TestClockJumps(t *testing.T) {
 	}
 
 	// A clock that differs by less than a minute opens nothing.
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	member(t, app, "susan", testapp.Password)
 	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
 	app.Clock.Advance(-59 * time.Second)
@@ -1356,7 +1326,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	}
 	// A store that cannot settle the count: not yes.
 	app.Clock.Advance(time.Hour)
-	app.store.hook(func(call string) error {
+	app.store.Hook(func(call string) error {
 		if call == "TakeRecord" {
 			return errStore
 		}
@@ -1370,7 +1340,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 // Guesses by HTTP Basic are counted with all others, and refused alike.
 func TestBasicIsCounted(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 		c.Limits.Guesses = 10
 	})
@@ -1415,10 +1385,8 @@ func TestBasicIsCounted(t *testing.T) {
 // No event, no log and no record has what was typed.
 func TestGuessesAreNotTold(t *testing.T) {
 	t.Parallel()
-	clock := testapp.NewClock()
-	store := &keepingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
 	box := &outbox{}
-	app := testapp.New(t, store, clock, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.Limits, c.Mailer = auth.Limits{Guesses: 40, Mails: 6}, box
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 	})
@@ -1445,14 +1413,13 @@ func TestGuessesAreNotTold(t *testing.T) {
 			t.Errorf("%s: %s", where, text)
 		}
 	}
-	kept := 0
-	for _, r := range store.kept {
-		kept++
+	kept := store.Given()
+	for _, r := range kept {
 		if strings.Contains(fmt.Sprintf("%s %s %s", r.Kind, r.Key, r.Data), "canary") || strings.Contains(r.Key, "192.0.2") {
 			t.Errorf("a record: %+v", r)
 		}
 	}
-	if kept < 10 {
-		t.Errorf("%d records", kept)
+	if len(kept) < 10 {
+		t.Errorf("%d records", len(kept))
 	}
 }

@@ -57,65 +57,11 @@ func serve(t *testing.T, h http.Handler) func(method, target string) (status int
 	}
 }
 
-// These tests are attacks that somebody made up who had not written the code,
-// and that worked.
-
-// A trapStore runs a function before each call of a record's verb, which fails
-// if the function does.
-type trapStore struct {
-	*memstore.Store[testapp.User, *testapp.User]
-	hook func(ctx context.Context, op, kind string) error
-}
-
-func (s *trapStore) call(ctx context.Context, op, kind string) error {
-	if s.hook != nil {
-		return s.hook(ctx, op, kind)
-	}
-	return nil
-}
-
-func (s *trapStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	if err := s.call(ctx, "insert", r.Kind); err != nil {
-		return err
-	}
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *trapStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.call(ctx, "get", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.GetRecord(ctx, kind, key)
-}
-
-func (s *trapStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	if err := s.call(ctx, "update", r.Kind); err != nil {
-		return err
-	}
-	return s.Store.UpdateRecord(ctx, r)
-}
-
-func (s *trapStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.call(ctx, "take", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
-func newTrap(t *testing.T, configure func(*auth.Config)) (*testapp.App, *trapStore, *testapp.Clock) {
-	clock := testapp.NewClock()
-	st := &trapStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, st, clock, configure), st, clock
-}
-
-// These tests are attacks, too, on logins that one can see and end, on fresh
-// ones, and on tokens.
-
 // endedWhileHeld runs f in a request whose user is known, and whose login has
 // been ended by another browser since.
 func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *insider, u *testapp.User)) (*insider, *testapp.User) {
 	t.Helper()
-	plain, _ := hookedApp(t, nil)
+	plain, _ := newApp(t, nil)
 	app := newInsider(plain)
 	u := member(t, plain, "susan", testapp.Password)
 	thief := app.Client(t)
@@ -144,10 +90,10 @@ func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *insider, u *t
 
 // pagesApp is an application with the ready-made pages, in which susan is a
 // member.
-func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *hookedStore, p *pages.Pages, box *outbox) {
+func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *testapp.Spy, p *pages.Pages, box *outbox) {
 	t.Helper()
 	box = &outbox{}
-	app, store = hookedApp(t, func(c *auth.Config) {
+	app, store = newApp(t, func(c *auth.Config) {
 		c.Mailer = box
 		if configure != nil {
 			configure(c)
@@ -162,7 +108,7 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 
 // flaskApp serves testapp with the pages that these tests ask, and has the users
 // susan and mike.
-func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spyStore) {
+func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, spy := newApp(t, configure)
 	app.Create(t, "susan", false)
@@ -270,102 +216,6 @@ func flaskKeys(c *auth.Config) {
 
 func flaskKey(id string) http.Header { return http.Header{"X-User": {id}} }
 
-// A faultyStore fails where it is told to.
-type faultyStore struct {
-	testapp.Store
-
-	mu     sync.Mutex
-	fail   func(verb, kind string) error
-	called []string
-}
-
-var errFaulty = errors.New("faulty store")
-
-func newFaultyStore(clock *testapp.Clock) *faultyStore {
-	return &faultyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-}
-
-// breakOn makes the named verbs fail; none makes the store whole again.
-func (s *faultyStore) breakOn(verbs ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = func(verb, _ string) error {
-		if slices.Contains(verbs, verb) {
-			return errFaulty
-		}
-		return nil
-	}
-}
-
-// calls returns the verbs that were called since the last time.
-func (s *faultyStore) calls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	called := s.called
-	s.called = nil
-	return called
-}
-
-func (s *faultyStore) ask(verb, kind string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.called = append(s.called, verb)
-	if s.fail == nil {
-		return nil
-	}
-	return s.fail(verb, kind)
-}
-
-func (s *faultyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	if err := s.ask("LoadUser", ""); err != nil {
-		return nil, err
-	}
-	return s.Store.LoadUser(ctx, id)
-}
-
-func (s *faultyStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	if err := s.ask("InsertRecord", r.Kind); err != nil {
-		return err
-	}
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *faultyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.ask("GetRecord", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.GetRecord(ctx, kind, key)
-}
-
-func (s *faultyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	if err := s.ask("UpdateRecord", r.Kind); err != nil {
-		return err
-	}
-	return s.Store.UpdateRecord(ctx, r)
-}
-
-func (s *faultyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.ask("TakeRecord", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
-func (s *faultyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	if err := s.ask("ListRecords", kind); err != nil {
-		return nil, err
-	}
-	return s.Store.ListRecords(ctx, kind, userID)
-}
-
-// faultyApp is an application on a store that can be made to fail.
-func faultyApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *faultyStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	store := newFaultyStore(clock)
-	return testapp.New(t, store, clock, configure), store
-}
-
 func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
 
 // direct sends a request to the application's handler without a network.
@@ -391,120 +241,6 @@ func cookieHeader(cookies map[string]string) http.Header {
 	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
 }
 
-// errDown is what a store says that has failed.
-var errDown = errors.New("the store is down")
-
-// A spyStore counts the calls of each verb and fails when it is told to.
-type spyStore struct {
-	testapp.Store
-	mu     sync.Mutex
-	calls  []string
-	failAt int  // the number of the call that fails, from 1; 0: none
-	after  bool // it fails after the operation has happened
-}
-
-// record returns whether this call is to fail before and after the operation.
-func (s *spyStore) record(verb string) (before, after error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = append(s.calls, verb)
-	if s.failAt == 0 || len(s.calls) != s.failAt {
-		return nil, nil
-	}
-	if s.after {
-		return nil, errDown
-	}
-	return errDown, nil
-}
-
-// reset forgets the calls and plans a failure.
-func (s *spyStore) reset(failAt int, after bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls, s.failAt, s.after = nil, failAt, after
-}
-
-func (s *spyStore) Calls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
-
-func (s *spyStore) writes() (n int) {
-	for _, c := range s.Calls() {
-		if !slices.Contains([]string{"load", "find", "get", "list"}, c) {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *spyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	return spied(s, "load", func() (*testapp.User, error) { return s.Store.LoadUser(ctx, id) })
-}
-
-func (s *spyStore) FindUser(ctx context.Context, key string) (*testapp.User, error) {
-	return spied(s, "find", func() (*testapp.User, error) { return s.Store.FindUser(ctx, key) })
-}
-
-func (s *spyStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	return spiedErr(s, "update-account", func() error { return s.Store.UpdateAccount(ctx, a) })
-}
-
-func (s *spyStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	return spiedErr(s, "insert", func() error { return s.Store.InsertRecord(ctx, r) })
-}
-
-func (s *spyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	return spied(s, "get", func() (auth.Record, error) { return s.Store.GetRecord(ctx, kind, key) })
-}
-
-func (s *spyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	return spiedErr(s, "update", func() error { return s.Store.UpdateRecord(ctx, r) })
-}
-
-func (s *spyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	return spied(s, "take", func() (auth.Record, error) { return s.Store.TakeRecord(ctx, kind, key) })
-}
-
-func (s *spyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	return spied(s, "list", func() ([]auth.Record, error) { return s.Store.ListRecords(ctx, kind, userID) })
-}
-
-func (s *spyStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return spiedErr(s, "delete", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
-}
-
-func newSpy(clock *testapp.Clock) *spyStore {
-	return &spyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-}
-
-func spied[T any](s *spyStore, verb string, call func() (T, error)) (T, error) {
-	var zero T
-	before, after := s.record(verb)
-	if before != nil {
-		return zero, before
-	}
-	v, err := call()
-	if err == nil && after != nil {
-		return zero, after
-	}
-	return v, err
-}
-
-func spiedErr(s *spyStore, verb string, call func() error) error {
-	_, err := spied(s, verb, func() (struct{}, error) { return struct{}{}, call() })
-	return err
-}
-
-// newApp serves testapp on a store that can be watched.
-func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spyStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	spy := newSpy(clock)
-	return testapp.New(t, spy, clock, configure), spy
-}
-
 func reload(t *testing.T, app *testapp.App, id string) *testapp.User {
 	t.Helper()
 	u, err := app.Store.LoadUser(t.Context(), id)
@@ -524,29 +260,6 @@ func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (s
 		t.Fatal(err)
 	}
 	return secret.Reveal(), token
-}
-
-// A keepingStore keeps all that it was ever given to store.
-type keepingStore struct {
-	testapp.Store
-	mu   sync.Mutex
-	kept []auth.Record
-}
-
-func (s *keepingStore) keep(r auth.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kept = append(s.kept, r)
-}
-
-func (s *keepingStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.keep(r)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *keepingStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	s.keep(r)
-	return s.Store.UpdateRecord(ctx, r)
 }
 
 // tokenApp has pages for scopes.
@@ -613,8 +326,8 @@ func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
 
 // wrote reports whether the store was asked to change anything since the last
 // hook.
-func wrote(s *hookedStore) bool {
-	return slices.ContainsFunc(s.made(), func(call string) bool {
+func wrote(s *testapp.Spy) bool {
+	return slices.ContainsFunc(s.Calls(), func(call string) bool {
 		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
 	})
 }
@@ -626,17 +339,6 @@ func find(t *testing.T, app *testapp.App, name string) *testapp.User {
 		t.Fatal(err)
 	}
 	return u
-}
-
-// A deletingStore can delete users, too.
-type deletingStore struct{ *hookedStore }
-
-func (s deletingStore) DeleteUser(ctx context.Context, id string) error {
-	d, ok := s.Store.(auth.UserDeleter)
-	if !ok {
-		return errors.New("no DeleteUser")
-	}
-	return s.do("DeleteUser", func() error { return d.DeleteUser(ctx, id) })
 }
 
 func kinds(events []auth.Event) []auth.EventKind {
@@ -666,7 +368,7 @@ func shown(t *testing.T, c *testapp.Client) []auth.Flash {
 // An actApp runs functions of the test in requests.
 type actApp struct {
 	*testapp.App
-	store *hookedStore
+	store *testapp.Spy
 	f     http.HandlerFunc
 }
 
@@ -731,7 +433,7 @@ func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "h
 func newActApp(t *testing.T, configure func(*auth.Config)) *actApp {
 	t.Helper()
 	a := &actApp{}
-	a.App, a.store = hookedApp(t, configure)
+	a.App, a.store = newApp(t, configure)
 	a.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { a.f(w, r) })
 	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
 		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(hello)))
@@ -810,9 +512,9 @@ func noLimits(c *auth.Config) {
 }
 
 // processes are applications on one store, as several processes are.
-func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *hookedStore) {
+func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *testapp.Spy) {
 	t.Helper()
-	first, store := hookedApp(t, configure)
+	first, store := newApp(t, configure)
 	apps := []*testapp.App{first}
 	for range n - 1 {
 		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
@@ -1130,9 +832,9 @@ func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
 }
 
 // nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
-func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
+func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
-	app, store := hookedApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.NextInCookie = true
 		if configure != nil {
 			configure(c)
@@ -1158,109 +860,21 @@ func cheapHash(password string) auth.Secret {
 
 func defaultHashes(c *auth.Config) { c.HashParams = nil }
 
-var errStore = errors.New("the store is on fire")
+var errStore = testapp.ErrStore
 
-// hookedApp is an application on a store with hooks. It makes hashes of the
-// least memory that is allowed, which under the race detector costs more than
-// the computation does; defaultHashes takes that back.
-func hookedApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
+// newApp is an application on a store with hooks. It makes hashes of the least
+// memory that is allowed, which under the race detector costs more than the
+// computation does; defaultHashes takes that back.
+func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	store := testapp.NewSpy(clock)
 	return testapp.New(t, store, clock, func(c *auth.Config) {
 		c.HashParams = hashParams(7168, 5, 1, 16, 32)
 		if configure != nil {
 			configure(c)
 		}
 	}), store
-}
-
-// A hookedStore tells of each call before it is made and after. An error of
-// before is the call's, which is then not made; an error of after, too.
-type hookedStore struct {
-	testapp.Store
-
-	mu            sync.Mutex
-	before, after func(call string) error
-	calls         []string
-}
-
-func (s *hookedStore) hook(before, after func(call string) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before, s.after, s.calls = before, after, nil
-}
-
-// made returns the calls since the last hook.
-func (s *hookedStore) made() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
-
-func (s *hookedStore) do(call string, f func() error) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	before, after := s.before, s.after
-	s.mu.Unlock()
-	if before != nil {
-		if err := before(call); err != nil {
-			return err
-		}
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	if after != nil {
-		return after(call)
-	}
-	return nil
-}
-
-func (s *hookedStore) LoadUser(ctx context.Context, id string) (u *testapp.User, err error) {
-	err = s.do("LoadUser", func() error { u, err = s.Store.LoadUser(ctx, id); return err })
-	return u, err
-}
-
-func (s *hookedStore) FindUser(ctx context.Context, key string) (u *testapp.User, err error) {
-	err = s.do("FindUser", func() error { u, err = s.Store.FindUser(ctx, key); return err })
-	return u, err
-}
-
-func (s *hookedStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (u *testapp.User, err error) {
-	err = s.do("CreateUser", func() error { u, err = s.Store.CreateUser(ctx, a, form); return err })
-	return u, err
-}
-
-func (s *hookedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	return s.do("UpdateAccount", func() error { return s.Store.UpdateAccount(ctx, a) })
-}
-
-func (s *hookedStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	return s.do("InsertRecord", func() error { return s.Store.InsertRecord(ctx, r) })
-}
-
-func (s *hookedStore) GetRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("GetRecord", func() error { r, err = s.Store.GetRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	return s.do("UpdateRecord", func() error { return s.Store.UpdateRecord(ctx, r) })
-}
-
-func (s *hookedStore) TakeRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("TakeRecord", func() error { r, err = s.Store.TakeRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) ListRecords(ctx context.Context, kind, userID string) (rs []auth.Record, err error) {
-	err = s.do("ListRecords", func() error { rs, err = s.Store.ListRecords(ctx, kind, userID); return err })
-	return rs, err
-}
-
-func (s *hookedStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return s.do("DeleteRecords", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
 }
 
 // member saves an account with a cheap hash of the password, if it is not "".
@@ -1452,11 +1066,8 @@ func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
 func deleteUser(t *testing.T, app *testapp.App, id string) {
 	t.Helper()
 	store := app.Store
-	switch wrapped := store.(type) {
-	case *hookedStore:
-		store = wrapped.Store
-	case *spyStore:
-		store = wrapped.Store
+	if spy, ok := store.(*testapp.Spy); ok {
+		store = spy.Store
 	}
 	d, ok := store.(interface {
 		DeleteUser(ctx context.Context, id string) error
@@ -1529,7 +1140,7 @@ func finish(t *testing.T, f func()) {
 func newDataApp(t *testing.T, configure func(*auth.Config)) *dataApp {
 	t.Helper()
 	a := &dataApp{}
-	a.App, a.store = faultyApp(t, configure)
+	a.App, a.store = newApp(t, configure)
 	a.sessions = a.Sessions()
 	a.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { a.f(r.Context()) })
 	return a
@@ -1587,7 +1198,7 @@ func labels(mails []auth.Mail) []string {
 // requests things can be done.
 type mailApp struct {
 	*insider
-	hooked *hookedStore
+	hooked *testapp.Spy
 	box    *outbox
 }
 
@@ -1641,13 +1252,13 @@ func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx c
 		return errStore
 	}
 	if mode == "call fails after it was made" {
-		m.hooked.hook(nil, at)
+		m.hooked.Hook(nil, at)
 	} else {
-		m.hooked.hook(at, nil)
+		m.hooked.Hook(at, nil)
 	}
 	return ctx, func() string {
 		cancel()
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		return failed
 	}
 }
@@ -1655,7 +1266,7 @@ func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx c
 func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
 	t.Helper()
 	box := &outbox{}
-	app, hooked := hookedApp(t, func(c *auth.Config) {
+	app, hooked := newApp(t, func(c *auth.Config) {
 		c.Mailer = box
 		if configure != nil {
 			configure(c)
@@ -1685,10 +1296,4 @@ func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func newStepApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *stepStore) {
-	clock := testapp.NewClock()
-	store := &stepStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, store, clock, configure), store
 }

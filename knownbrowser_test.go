@@ -133,7 +133,7 @@ func findUser(t *testing.T, app *testapp.App, name string) *testapp.User {
 // others.
 func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	owner, other := knownTo(t, app, "192.0.2.1", "susan"), knownTo(t, app, "192.0.2.2", "susan")
 	stranger := visitorAt(t, app, "198.51.100.1")
@@ -193,7 +193,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 	}
 	t.Parallel()
 	box := &outbox{}
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Mailer = box
 	})
@@ -235,12 +235,12 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 // sender a stranger, and is no error.
 func TestUnknownBrowsers(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	app.Create(t, "mallory", true)
 	name, good := browserCookie(knownTo(t, app, "192.0.2.1", "susan").cookies)
 	_, mallorys := browserCookie(knownTo(t, app, "192.0.2.1", "mallory").cookies)
-	elsewhere, _ := hookedApp(t, func(c *auth.Config) {
+	elsewhere, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Secrets = [][]byte{[]byte("another secret of 32 random byte")}
 	})
@@ -298,7 +298,7 @@ func TestUnknownBrowsers(t *testing.T) {
 // same.
 func TestKnownBrowserWithoutStamps(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	for _, name := range []string{"susan", "mallory"} {
 		member(t, app, name, testapp.Password, func(a *auth.Account) { a.Stamp = auth.Secret{} })
 	}
@@ -319,7 +319,7 @@ func TestKnownBrowserWithoutStamps(t *testing.T) {
 // says about its cookies.
 func TestKnownBrowserExpires(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	v := knownTo(t, app, "192.0.2.1", "susan")
 	_, old := browserCookie(v.cookies)
@@ -347,7 +347,7 @@ func TestKnownBrowserExpires(t *testing.T) {
 // browsers.
 func TestKnownBrowserStaysOne(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	v := visitorAt(t, app, "192.0.2.1")
 	var copies []*visitor
@@ -448,7 +448,7 @@ func resets(app *testapp.App) {
 // on guessing, and lock the new password as soon as it is there.
 func TestResetIsAWayIn(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	resets(app)
 	u := app.Create(t, "susan", true)
 	stranger := visitorAt(t, app, "198.51.100.1")
@@ -500,7 +500,7 @@ func TestKnownBrowserAndLogoutEverywhere(t *testing.T) {
 // For the others it is unknown again.
 func TestTwoAccountsInABrowser(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	app.Create(t, "mike", true)
 	v := knownTo(t, app, "192.0.2.1", "susan")
@@ -593,7 +593,7 @@ func TestKnownBrowserSecretsRotate(t *testing.T) {
 // An ID that is too long for a cookie leaves the browser unknown, and is no error.
 func TestBrowserOfALongID(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	for length, want := range map[int]bool{1024: true, 1025: false, 4000: false} {
 		name := fmt.Sprint("user", length)
 		member(t, app, name, testapp.Password, func(a *auth.Account) { a.ID = strings.Repeat("i", length) })
@@ -617,18 +617,18 @@ func TestBrowserOfALongID(t *testing.T) {
 // browser known.
 func TestBrowserOfAFailedLogin(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, noLimits)
+	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	for k := 1; ; k++ {
 		calls := 0
-		store.hook(func(string) error {
+		store.Hook(func(string) error {
 			if calls++; calls == k {
 				return errStore
 			}
 			return nil
 		}, nil)
 		w := visitorAt(t, app, "192.0.2.1").post("/login", "login", "susan", "password", testapp.Password)
-		store.hook(nil, nil)
+		store.Reset()
 		if w.Code != http.StatusOK && setsBrowser(w) != nil {
 			t.Errorf("call %d fails: %s", k, told(t, w))
 		}

@@ -38,7 +38,7 @@ func TestAddressLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app, _ := hookedApp(t, limited)
+			app, _ := newApp(t, limited)
 			app.Create(t, "susan", true)
 			for i, login := range []string{"susan", "ghost", "other ghost"} {
 				if status := visitorAt(t, app, addresses[i]).login(login, "a wrong password"); status != http.StatusUnauthorized {
@@ -68,7 +68,7 @@ func TestAddressLimit(t *testing.T) {
 		})
 	}
 
-	app, _ := hookedApp(t, limited)
+	app, _ := newApp(t, limited)
 	app.Create(t, "susan", true)
 	for i := range limit {
 		visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("ghost", i), "a wrong password")
@@ -85,7 +85,7 @@ func TestAddressLimit(t *testing.T) {
 // it began, whatever is tried meanwhile.
 func TestAddressLimitEnds(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 2 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 2 })
 	app.Create(t, "susan", true)
 	v := visitorAt(t, app, "192.0.2.1")
 	v.login("ghost", "a wrong password")
@@ -113,7 +113,7 @@ func TestAddressLimitEnds(t *testing.T) {
 // Logins that succeed do not count, and do not reset what others have counted.
 func TestSuccessAndAddress(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
 	app.Create(t, "mallory", true)
 	for i := range 8 {
@@ -141,9 +141,9 @@ func TestSuccessAndAddress(t *testing.T) {
 // next one.
 func TestSuccessInTheNextWindow(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	member(t, app, "susan", testapp.Password)
-	store.hook(on("TakeRecord", func() error { // the password was right
+	store.Hook(on("TakeRecord", func() error { // the password was right
 		app.Clock.Advance(time.Hour)
 		for range 3 {
 			visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password")
@@ -153,7 +153,7 @@ func TestSuccessInTheNextWindow(t *testing.T) {
 	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the login: %d", status)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if status := visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
@@ -163,7 +163,7 @@ func TestSuccessInTheNextWindow(t *testing.T) {
 func TestNoAddressLimit(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]int{-1: http.StatusUnauthorized, math.MinInt: http.StatusUnauthorized, 0: http.StatusTooManyRequests} {
-		app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = limit })
+		app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = limit })
 		for i := range 101 {
 			member(t, app, fmt.Sprint("user", i), testapp.Password)
 			got := visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("user", i), "a wrong password")
@@ -178,7 +178,7 @@ func TestNoAddressLimit(t *testing.T) {
 func TestLimitsOfOthers(t *testing.T) {
 	t.Parallel()
 	box := &outbox{}
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.Limits, c.Mailer = auth.Limits{Guesses: 1, Mails: 2, Registrations: 3}, box
 	})
 	app.Create(t, "susan", true)
@@ -238,7 +238,7 @@ func TestLimitsOfOthers(t *testing.T) {
 // not.
 func TestWrongTokensCount(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	u := app.Create(t, "susan", true)
 	app.Mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := app.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password")); err != nil {
@@ -281,7 +281,7 @@ func TestLimitAnswers(t *testing.T) {
 	t.Parallel()
 	var pages []int
 	limited := func(c *auth.Config) { c.Limits.Guesses = 1 }
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		limited(c)
 		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
 			pages = append(pages, status)
@@ -306,7 +306,7 @@ func TestLimitAnswers(t *testing.T) {
 		t.Errorf("%s, pages %v", told(t, w), pages)
 	}
 
-	app, _ = hookedApp(t, limited)
+	app, _ = newApp(t, limited)
 	v = visitorAt(t, app, "192.0.2.1")
 	v.header.Set("Accept", "application/json")
 	v.login("ghost", "a wrong password")
@@ -328,15 +328,15 @@ func TestMailboxLimit(t *testing.T) {
 		t.Run(fmt.Sprint(lifetime), func(t *testing.T) {
 			t.Parallel()
 			box := &outbox{}
-			app, store := hookedApp(t, func(c *auth.Config) { c.Mailer, c.ResetLifetime = box, lifetime })
+			app, store := newApp(t, func(c *auth.Config) { c.Mailer, c.ResetLifetime = box, lifetime })
 			forgot(app)
 			app.Create(t, "susan", false)
 			var tokens []string
 			ask := func(address string) string {
 				t.Helper()
-				store.hook(nil, nil)
+				store.Reset()
 				w := visitorAt(t, app, "192.0.2.1").post("/forgot", "email", address)
-				return fmt.Sprint(told(t, w), store.made())
+				return fmt.Sprint(told(t, w), store.Calls())
 			}
 			mails := func() (n int) {
 				for _, m := range box.take() {
@@ -431,12 +431,12 @@ func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 func TestCounterNeverAgrees(t *testing.T) {
 	t.Parallel()
 	for call, conflict := range map[string]error{"UpdateRecord": auth.ErrConflict, "InsertRecord": auth.ErrRecordExists} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		app.Create(t, "susan", true)
 		if call == "UpdateRecord" {
 			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
 		}
-		store.hook(func(c string) error {
+		store.Hook(func(c string) error {
 			if c == call {
 				return conflict
 			}
@@ -446,7 +446,7 @@ func TestCounterNeverAgrees(t *testing.T) {
 		if status := v.login("susan", testapp.Password); status < 500 || len(v.cookies) > 0 {
 			t.Errorf("%s: %d", call, status)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if status := v.login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%s, afterwards: %d", call, status)
 		}

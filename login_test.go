@@ -17,7 +17,7 @@ import (
 func TestNobodyIsThereAtFirst(t *testing.T) {
 	t.Parallel()
 	app, store, p, _ := pagesApp(t, nil)
-	if calls := store.made(); len(calls) > 0 {
+	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("New asks the store: %v", calls)
 	}
 	h := app.LoadAndSave(p)
@@ -31,9 +31,9 @@ func TestNobodyIsThereAtFirst(t *testing.T) {
 			}
 		}
 	}
-	for _, call := range store.made() {
+	for _, call := range store.Calls() {
 		if call == "CreateUser" || call == "UpdateAccount" {
-			t.Errorf("calls %v", store.made())
+			t.Errorf("calls %v", store.Calls())
 		}
 	}
 }
@@ -50,7 +50,7 @@ func TestEveryWayIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := hookedApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+			plain, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
 			app := newInsider(plain)
 			u := member(t, plain, "susan", testapp.Password)
 			login, device := app.Client(t), remembered(t, plain, "susan")

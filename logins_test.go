@@ -155,7 +155,7 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 		"expired":                func(app *insider, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain, _ := hookedApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
+			plain, _ := newApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
 			app := newInsider(plain)
 			u := app.Create(t, "susan", false)
 			c := remembered(t, plain, "susan")
@@ -291,34 +291,34 @@ func TestLoginsErrors(t *testing.T) {
 	}
 
 	// It costs one list of each kind, and never more.
-	spy.reset(0, false)
+	spy.Reset()
 	logins(t, plain, u.ID)
-	if calls := spy.Calls(); !slices.Equal(calls, []string{"load", "list", "list"}) {
+	if calls := spy.Calls(); !slices.Equal(calls, []string{"LoadUser", "ListRecords", "ListRecords"}) {
 		t.Errorf("calls outside: %v", calls)
 	}
 	for k := 1; k <= 3; k++ {
-		spy.reset(k, false)
-		if l, err := app.Logins(t.Context(), u.ID); !errors.Is(err, errDown) || l != nil {
+		spy.FailAt(k, false)
+		if l, err := app.Logins(t.Context(), u.ID); !errors.Is(err, errStore) || l != nil {
 			t.Errorf("call %d fails: %v, %v", k, l, err)
 		}
 	}
-	spy.reset(0, false)
+	spy.Reset()
 	app.in(c, func(ctx context.Context) {
 		if _, err := app.Logins(ctx, u.ID); err != nil {
 			t.Error(err)
 		}
 	})
-	if calls := spy.Calls(); spy.writes() > 0 || len(calls) > 5 {
+	if calls := spy.Calls(); spy.Writes() > 0 || len(calls) > 5 {
 		t.Errorf("calls inside: %v", calls)
 	}
 	// Who cannot tell which login is the current one does not guess.
 	app.in(c, func(ctx context.Context) {
-		spy.reset(1, false)
-		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errDown) || l != nil {
+		spy.FailAt(1, false)
+		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errStore) || l != nil {
 			t.Errorf("inside: %v, %v", l, err)
 		}
 	})
-	spy.reset(0, false)
+	spy.Reset()
 	app.in(app.Client(t), func(ctx context.Context) {
 		if _, err := app.CurrentLogin(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("a stranger's CurrentLogin: %v", err)
@@ -331,14 +331,14 @@ func TestLoginsErrors(t *testing.T) {
 
 // A rotation that is under way is one login still.
 func TestLoginsDuringRotation(t *testing.T) {
-	app, trap, _ := newTrap(t, nil)
+	app, trap := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	id := logins(t, app, u.ID)[0].ID
 	looked := 0
-	trap.hook = func(_ context.Context, op, kind string) error {
-		if op == "take" && kind == "session" {
+	trap.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "TakeRecord" && call.Kind == "session" {
 			looked++
 			if records, err := trap.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) != 2 {
 				t.Errorf("%d records, %v: this is no rotation", len(records), err)
@@ -348,9 +348,9 @@ func TestLoginsDuringRotation(t *testing.T) {
 			}
 		}
 		return nil
-	}
+	}, nil)
 	c.Post("/renew")
-	trap.hook = nil
+	trap.Reset()
 	if l := logins(t, app, u.ID); looked == 0 || len(l) != 1 || l[0].ID != id {
 		t.Errorf("then: %+v", l)
 	}
@@ -437,7 +437,7 @@ func TestEndLoginNotFound(t *testing.T) {
 		t.Fatal(records, err)
 	}
 	_, cookie := rememberCookie(t, s)
-	spy.reset(0, false)
+	spy.Reset()
 	app.Events()
 	for _, try := range []struct{ user, id string }{
 		{susan.ID, mID}, {mike.ID, sID}, {"unknown", sID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, sID[1:]}, {susan.ID, sID + "x"},
@@ -455,7 +455,7 @@ func TestEndLoginNotFound(t *testing.T) {
 			}
 		}
 	}
-	if n := spy.writes(); n > 0 {
+	if n := spy.Writes(); n > 0 {
 		t.Errorf("%d writes", n)
 	}
 	if e := app.Events(); len(e) > 0 {
@@ -586,10 +586,10 @@ func TestEndingStoreFails(t *testing.T) {
 						if _, err := app.User(ctx); err != nil {
 							t.Error(err)
 						}
-						spy.reset(k, after)
+						spy.FailAt(k, after)
 						err = do(ctx)
 						calls = spy.Calls()
-						spy.reset(0, false)
+						spy.Reset()
 					})
 					want := http.StatusOK
 					if err != nil {
@@ -599,7 +599,7 @@ func TestEndingStoreFails(t *testing.T) {
 						t.Errorf("call %d: %s", k, r.Status)
 					}
 					if err != nil {
-						if !errors.Is(err, errDown) {
+						if !errors.Is(err, errStore) {
 							t.Errorf("call %d (%v): %v", k, calls, err)
 						}
 						// Again, from wherever it can be done.
@@ -706,7 +706,7 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 func TestEndingCrossesRemember(t *testing.T) {
 	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
 		for k := 1; ; k++ {
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			i := newInsider(app)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
@@ -720,7 +720,7 @@ func TestEndingCrossesRemember(t *testing.T) {
 			other.Login("susan")
 			id := i.current(t, other).ID
 			calls, crossed := 0, false
-			store.hook(func(string) error {
+			store.Hook(func(string) error {
 				if calls++; calls == k && !crossed {
 					crossed = true
 					i.in(other, func(ctx context.Context) {
@@ -741,7 +741,7 @@ func TestEndingCrossesRemember(t *testing.T) {
 			default:
 				err = loader.LogoutEverywhere(t.Context(), u)
 			}
-			store.hook(nil, nil)
+			store.Reset()
 			if err != nil {
 				t.Errorf("%s, at step %d: %v", how, k, err)
 			}
@@ -945,11 +945,11 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	c := app.Client(t)
 	c.Post("/put", "key", "k", "value", "a visitor's")
 	before := c.Clone()
-	app.store.hook(nil, nil)
+	app.store.Reset()
 	if err := app.confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("nobody: %v", err)
 	}
-	if calls := app.store.made(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
+	if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
 		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
 	}
 	as := http.Header{"X-User": {u.ID}}
@@ -1013,9 +1013,9 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 				return nil
 			}
 			if after {
-				app.store.hook(nil, fail)
+				app.store.Hook(nil, fail)
 			} else {
-				app.store.hook(fail, nil)
+				app.store.Hook(fail, nil)
 			}
 			var confirmed error
 			r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
@@ -1023,7 +1023,7 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 					app.Error(w, r, confirmed)
 				}
 			})
-			app.store.hook(nil, nil)
+			app.store.Reset()
 			failed := r.StatusCode >= 500
 			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
 				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
@@ -1046,7 +1046,7 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 // Three confirmations at once leave one login, and none of them fails.
 func TestConfirmLoginCrossesItself(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 		if err := app.ConfirmLogin(r.Context()); err != nil {
 			app.Error(w, r, err)
@@ -1343,10 +1343,10 @@ func TestMaxSessionsStoreFails(t *testing.T) {
 				app.Clock.Advance(time.Second)
 			}
 			c := app.Client(t)
-			spy.reset(k, after)
+			spy.FailAt(k, after)
 			r := c.Post("/enter", "login", "susan", "remember", "1")
 			calls := spy.Calls()
-			spy.reset(0, false)
+			spy.Reset()
 			if who := c.Who(); (who == "susan") != (r.StatusCode == http.StatusOK) {
 				t.Errorf("call %d (%v): %s, and %q", k, calls, r.Status, who)
 			}

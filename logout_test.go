@@ -19,7 +19,7 @@ import (
 
 // a store that panics in logout, and a recovering middleware inside LoadAndSave.
 func TestPanicLeavesLock(t *testing.T) {
-	app, st, _ := newTrap(t, nil)
+	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /recovered", func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -32,12 +32,12 @@ func TestPanicLeavesLock(t *testing.T) {
 	c := app.Client(t)
 	c.HTTP.Timeout = 3 * time.Second
 	c.Login("susan")
-	st.hook = func(_ context.Context, op, kind string) error {
-		if op == "take" {
+	st.Hook(func(call string) error {
+		if call == "TakeRecord" {
 			panic("driver bug")
 		}
 		return nil
-	}
+	}, nil)
 	if r := c.Post("/recovered"); r.StatusCode != http.StatusInternalServerError {
 		t.Error("no answer")
 	}
@@ -67,7 +67,7 @@ func TestFlaskLogoutForgetsRememberFor(t *testing.T) {
 // is anybody's.
 func TestLogoutCrossesConfirmLogin(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	type hold struct{ arrived, release chan struct{} }
 	var mu sync.Mutex
 	holds := map[string]hold{}
@@ -355,7 +355,7 @@ func TestReplay(t *testing.T) {
 		for _, remember := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, remembered %v", name, remember), func(t *testing.T) {
 				t.Parallel()
-				plain, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 3, auth.ProtectStrong })
+				plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 3, auth.ProtectStrong })
 				w := &world{insider: newInsider(plain), t: t, u: plain.Create(t, "susan", false)}
 				plain.Create(t, "mike", false)
 				w.c = plain.Client(t)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // A mail that is given up later is an event as well.
@@ -20,9 +19,9 @@ func TestMailFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	app.Events()
-	box.take()[0].Failed(errDown)
+	box.take()[0].Failed(errStore)
 	events := app.Events()
-	if len(events) != 1 || events[0].Kind != auth.EventMailFailed || events[0].UserID != u.ID || !errors.Is(events[0].Err, errDown) {
+	if len(events) != 1 || events[0].Kind != auth.EventMailFailed || events[0].UserID != u.ID || !errors.Is(events[0].Err, errStore) {
 		t.Errorf("events %v", events)
 	}
 }
@@ -56,12 +55,12 @@ func TestMailerPanics(t *testing.T) {
 // A hangingStore is one whose clients hang up while it changes an account: it does
 // so all the same, and says that it was stopped, if it was.
 type hangingStore struct {
-	*hookedStore
+	*testapp.Spy
 	hangUp func()
 }
 
 func (s *hangingStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	err := s.hookedStore.UpdateAccount(context.WithoutCancel(ctx), a)
+	err := s.Spy.UpdateAccount(context.WithoutCancel(ctx), a)
 	if s.hangUp != nil {
 		s.hangUp()
 	}
@@ -97,8 +96,8 @@ func TestOwnersAreTold(t *testing.T) {
 			}
 			box := &outbox{}
 			clock := testapp.NewClock()
-			hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-			store := &hangingStore{hookedStore: hooked}
+			hooked := testapp.NewSpy(clock)
+			store := &hangingStore{Spy: hooked}
 			m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) {
 				if c.HashParams = hashParams(7168, 5, 1, 16, 32); with != "no mailer" {
 					c.Mailer = box
@@ -110,7 +109,7 @@ func TestOwnersAreTold(t *testing.T) {
 				change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "" })
 				u = stored(t, m.App, u.ID)
 			case "a mailer that is down":
-				box.err = errDown
+				box.err = errStore
 			}
 			m.Events()
 			m.in(browser, func(ctx context.Context) {
@@ -138,8 +137,8 @@ func TestOwnersAreTold(t *testing.T) {
 	for _, undone := range []bool{false, true} {
 		box := &outbox{}
 		clock := testapp.NewClock()
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-		store := &hangingStore{hookedStore: hooked}
+		hooked := testapp.NewSpy(clock)
+		store := &hangingStore{Spy: hooked}
 		m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box })), hooked, box}
 		_, browser := m.susan(t)
 		token, want := m.askEmail(t, browser, "new@app.example"), "address-changed to susan@app.example"

@@ -503,11 +503,11 @@ func TestOldNamesTellNothing(t *testing.T) {
 			if i == 1 {
 				table.keys = []string{strings.ToLower(address)}
 			}
-			hooked := &hookedStore{Store: table}
+			hooked := testapp.SpyOn(table)
 			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
 			_, errLogin := app.Authenticate(t.Context(), address, "a wrong password")
 			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address, "/reset"), app.SendVerification(t.Context(), address))
-			calls[i] = hooked.made()
+			calls[i] = hooked.Calls()
 		}
 		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
 			t.Errorf("%+q: nobody's is %s %v, and somebody's %s %v", address, told[0], calls[0], told[1], calls[1])
@@ -548,13 +548,13 @@ func TestLocalDomains(t *testing.T) {
 // and keeps its old hash.
 func TestOldNamesLogIn(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := member(t, app, "susan", "", func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) })
-	store.hook(on("UpdateAccount", func() error { return auth.ErrInvalidUsername }), nil)
+	store.Hook(on("UpdateAccount", func() error { return auth.ErrInvalidUsername }), nil)
 	if r := app.Client(t).Post("/login", "login", "susan@app.example", "password", testapp.Password); r.StatusCode != http.StatusOK {
 		t.Error(r.Status)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if now := stored(t, app, u.ID); now.Version != u.Version {
 		t.Error("the account was changed")
 	}

@@ -225,7 +225,7 @@ func TestNextFrom(t *testing.T) {
 // Routers change a request on its way. URLs are made from what the browser sent.
 func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.LoginURLs = map[string]string{"/admin": "/admin-login", "/dashboard": "/wrong"}
 	})
@@ -280,7 +280,7 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 		t.Errorf("a POST that became a GET: to %q", got)
 	}
 	// The log has the same path.
-	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) }))
+	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) }))
 	direct(t, app.LoadAndSave(failing), "GET", "/admin/broken", nil)
 	if !strings.Contains(app.Logs(), "path=/admin/broken") {
 		t.Errorf("the log has another path: %s", app.Logs())
@@ -315,7 +315,7 @@ func (b *readBody) Close() error { return nil }
 // login page could leave a file. What comes after can read it.
 func TestNextReadsNoUpload(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, _ := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
 	var text bytes.Buffer
 	form := multipart.NewWriter(&text)
 	_ = form.WriteField("next", "/form")
@@ -397,7 +397,7 @@ func TestNextRedirect(t *testing.T) {
 // RequireLogin's redirect, through the login, back to the page.
 func TestNextRoundTrip(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.Handle("GET /deep/", app.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, r.RequestURI)
@@ -474,7 +474,7 @@ func TestNextInCookie(t *testing.T) {
 	t.Parallel()
 	app, store := nextApp(t, nil)
 	c := app.Client(t)
-	store.hook(nil, nil)
+	store.Reset()
 	r := c.Get("/deep/page?secret=1&x=%2F")
 	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s to %q", r.Status, r.Header.Get("Location"))
@@ -486,7 +486,7 @@ func TestNextInCookie(t *testing.T) {
 		}
 	}
 	if value == "" || strings.Contains(value, "deep") || strings.Contains(value, "secret") || wrote(store) {
-		t.Errorf("cookie %q, calls %v", value, store.made())
+		t.Errorf("cookie %q, calls %v", value, store.Calls())
 	}
 	copied := c.Clone()
 	c.Do(http.MethodHead, "/take", nil, nil) // takes nothing
@@ -706,7 +706,7 @@ func TestNextInCookieElsewhere(t *testing.T) {
 // Without the option, or too late, or outside, TakeNext is NextFrom.
 func TestTakeNextWithoutCookie(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.TakeNext(r)) })
 	c := app.Client(t)
 	if r := c.Get("/guarded"); r.Header.Get("Location") != "/login?next=%2Fguarded" {

@@ -202,7 +202,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 	t.Parallel()
 	for k := 1; k <= 4; k++ {
 		for _, late := range []bool{false, true} {
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			o := newOnce(t.Context(), app.Core())
 			calls := 0
 			fail := func(string) error {
@@ -212,12 +212,12 @@ func TestFormOnceStoreFails(t *testing.T) {
 				return nil
 			}
 			if late {
-				store.hook(nil, fail)
+				store.Hook(nil, fail)
 			} else {
-				store.hook(fail, nil)
+				store.Hook(fail, nil)
 			}
 			_, _, err := app.Core().FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
-			store.hook(nil, nil)
+			store.Reset()
 			if (err == nil) != (o.done.Load() == 1) {
 				t.Errorf("call %d, late %t: %v", k, late, err)
 			}
@@ -233,13 +233,11 @@ func TestFormOnceStoreFails(t *testing.T) {
 // even that two submissions have the same.
 func TestFormOnceKeepsNoFields(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
-	var inserted []auth.Record
-	recorder := &recordingStore{Store: store, insert: func(r auth.Record) { inserted = append(inserted, r) }}
-	app = testapp.New(t, recorder, app.Clock, nil)
+	app, store := newApp(t, nil)
 	for range 2 {
 		newOnce(t.Context(), app.Core()).again(t.Context(), t)
 	}
+	inserted := store.Given()
 	if len(inserted) != 2 || inserted[0].Kind != "form" || inserted[0].UserID != "" || !inserted[0].Expires.Equal(app.Clock.Now().Add(10*time.Minute)) {
 		t.Fatalf("%v", inserted)
 	}
@@ -251,16 +249,6 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 	if mac := func(r auth.Record) []byte { return r.Data[len(r.Data)-48-32 : len(r.Data)-48] }; bytes.Equal(mac(inserted[0]), mac(inserted[1])) {
 		t.Error("the same fields have the same hash")
 	}
-}
-
-type recordingStore struct {
-	testapp.Store
-	insert func(auth.Record)
-}
-
-func (s *recordingStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.insert(r)
-	return s.Store.InsertRecord(ctx, r)
 }
 
 // TestFormOnceIsBoundToTheBrowser: to its login, also after a rotation; else to its

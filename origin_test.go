@@ -23,7 +23,7 @@ import (
 // originSite is a handler behind LoadAndSave that counts what gets through.
 type originSite struct {
 	*testapp.App
-	store   *faultyStore
+	store   *testapp.Spy
 	handler http.Handler
 	ran     int
 }
@@ -31,7 +31,7 @@ type originSite struct {
 func newOriginSite(t *testing.T, configure func(*auth.Config)) *originSite {
 	t.Helper()
 	s := &originSite{}
-	s.App, s.store = faultyApp(t, configure)
+	s.App, s.store = newApp(t, configure)
 	s.handler = s.LoadAndSave(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.ran++ }))
 	return s
 }
@@ -44,7 +44,8 @@ func (s *originSite) passes(t *testing.T, name, method, host string, header http
 	h := header.Clone()
 	h.Set("Host", host)
 	w := direct(t, s.handler, method, "/", h)
-	calls, events := s.store.calls(), s.Events()
+	calls, events := s.store.Calls(), s.Events()
+	s.store.Reset()
 	if s.ran == before+1 {
 		if w.Code != http.StatusOK || len(events) > 0 {
 			t.Errorf("%s: %d, %v", name, w.Code, events)
@@ -277,7 +278,7 @@ func sendRaw(t *testing.T, server *httptest.Server, method, target string) int {
 func TestCrossOriginBypass(t *testing.T) {
 	t.Parallel()
 	patterns := []string{"POST /hook", "/any/{id}", "/tree/", "/exact/{$}", "hooks.example/"}
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = patterns
 	})
@@ -329,7 +330,7 @@ func TestCrossOriginBypass(t *testing.T) {
 // outside has left of it.
 func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = []string{"POST /api/hook"}
 	})
@@ -350,7 +351,7 @@ func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 // them a pattern must not open more than it says.
 func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = []string{"/any/{id}", "/tree/"}
 	})
@@ -382,7 +383,7 @@ func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 // somebody who is not.
 func TestCrossOriginChangesNothing(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Create(t, "attacker", true)
 	user := app.Client(t)
@@ -390,7 +391,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 	user.Post("/put", "key", "k", "value", "mine")
 	before := user.Clone()
 	app.Events()
-	store.calls()
+	store.Reset()
 	hashes := app.Core().PasswordHashes()
 	for _, header := range []http.Header{
 		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}},
@@ -429,7 +430,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	if calls := store.calls(); len(calls) > 0 {
+	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("refused requests called the store: %v", calls)
 	}
 	if n := app.Core().PasswordHashes() - hashes; n != 0 {
@@ -475,7 +476,7 @@ func TestCrossOriginErrorPage(t *testing.T) {
 // a refused cross-origin request, whose error page asks who the user is, uses up the remember cookie and replaces the login.
 func TestRefusedResumes(t *testing.T) {
 	var app *testapp.App
-	app, _, _ = newTrap(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			u, ok := app.CurrentUser(r.Context())
 			w.WriteHeader(status)
@@ -556,7 +557,7 @@ func TestNoCORS(t *testing.T) {
 // A preflight request has no cookies. A middleware outside LoadAndSave answers it.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app, store := newApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
 	app.Create(t, "susan", false)
 	cors := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -576,10 +577,10 @@ func TestPreflight(t *testing.T) {
 	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
 	c := app.Client(t)
 	c.Login("susan")
-	store.calls()
+	store.Reset()
 	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
 	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
-	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.calls()) > 0 {
+	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.Calls()) > 0 {
 		t.Errorf("preflight: %s %v", r.Status, r.Header)
 	}
 	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})

@@ -23,7 +23,7 @@ func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
 	accepted := errors.New("it came as far as PasswordCheck")
 	var seen string
-	app, store := hookedApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.PasswordWords = []string{"Graymatter", "Los Pollos 2", "", "ПолярныйЛис", "4711"}
 		c.PasswordCheck = func(_ context.Context, password string, a auth.Account) error {
 			seen = password
@@ -145,14 +145,14 @@ func TestPasswordPolicy(t *testing.T) {
 	if u := stored(t, app, user.ID); !u.PasswordHash.IsZero() || u.Version != 1 {
 		t.Errorf("the account was changed: %+v", u)
 	}
-	if calls := store.made(); slices.Contains(calls, "UpdateAccount") || strings.Count(strings.Join(calls, " "), "CreateUser") != 1 {
+	if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || strings.Count(strings.Join(calls, " "), "CreateUser") != 1 {
 		t.Errorf("the store was written to: %v", calls)
 	}
 }
 
 func TestPasswordMinimum(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.MinPassword = 15 })
+	app, _ := newApp(t, func(c *auth.Config) { c.MinPassword = 15 })
 	for _, c := range []struct {
 		password string
 		short    bool
@@ -169,7 +169,7 @@ func TestPasswordMinimum(t *testing.T) {
 // PasswordCheck gets a copy of the account, and may not change it.
 func TestPasswordCheckGetsACopy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.PasswordCheck = func(_ context.Context, _ string, a auth.Account) error {
 			if len(a.Roles) == 1 {
 				a.Roles[0] = "admin"
@@ -188,7 +188,7 @@ func TestPasswordCheckGetsACopy(t *testing.T) {
 
 func TestPasswordsAreExact(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	long := "  ä" + strings.Repeat("correct horse ", 15)[:194] + "x " // 200 bytes
 	if len(long) != 200 {
 		t.Fatal(len(long))
@@ -229,7 +229,7 @@ func TestPasswordsAreExact(t *testing.T) {
 // is asked.
 func TestLoginWithWhatIsNoPassword(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	member(t, app, "nopassword", "")
 	for what, password := range map[string]string{
@@ -243,13 +243,13 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 		"right and beyond": testapp.Password + "\x00" + strings.Repeat("x", 2000),
 	} {
 		for _, login := range []string{"alice", "alice@app.example", "nopassword", "nobody", "", "\x00", "\xff"} {
-			store.hook(nil, nil)
+			store.Reset()
 			before := app.Core().PasswordHashes()
 			user, err := app.Authenticate(t.Context(), login, password)
 			if user != nil || err == nil || err.Error() != auth.ErrInvalidCredentials.Error() || !errors.Is(err, auth.ErrInvalidCredentials) {
 				t.Errorf("%s, %q: %v, %v", what, login, user, err)
 			}
-			if calls := store.made(); len(calls) > 0 {
+			if calls := store.Calls(); len(calls) > 0 {
 				t.Errorf("%s, %q: the store was asked: %v", what, login, calls)
 			}
 			if n := app.Core().PasswordHashes() - before; n != 0 {
@@ -263,7 +263,7 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 // who does not know the password sees no difference.
 func TestEqualWork(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	hash, err := app.HashPassword(t.Context(), testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +335,7 @@ func TestEqualWork(t *testing.T) {
 // The memory that a stored hash asks for, and everything else in it, may be an
 // attacker's. Not parallel: it measures allocation.
 func TestHostileHashes(t *testing.T) {
-	app, _ := hookedApp(t, defaultHashes)
+	app, _ := newApp(t, defaultHashes)
 	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // salt of 16, key of 32
 	digest := strings.Repeat("0", 128)
 	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
@@ -435,7 +435,7 @@ func TestHostileHashes(t *testing.T) {
 
 func TestHashPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, defaultHashes)
+	app, _ := newApp(t, defaultHashes)
 	var hashes [2]string
 	for i := range hashes {
 		hash, err := app.HashPassword(t.Context(), "x") // no policy
@@ -473,18 +473,18 @@ func TestHashPassword(t *testing.T) {
 
 func TestHashIsUpgradedOnce(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, defaultHashes)
+	app, store := newApp(t, defaultHashes)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	browser := app.Client(t)
 	browser.Login("alice")
 
-	store.hook(nil, nil)
+	store.Reset()
 	for _, password := range []string{"wrong password", testapp.Password + " ", ""} {
 		if _, err := app.Authenticate(t.Context(), "alice", password); !errors.Is(err, auth.ErrInvalidCredentials) {
 			t.Errorf("%q: %v", password, err)
 		}
 	}
-	if calls := store.made(); slices.Contains(calls, "UpdateAccount") {
+	if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") {
 		t.Errorf("a login that failed wrote to the store: %v", calls)
 	}
 	if ok, err := app.CheckPassword(t.Context(), alice, testapp.Password); !ok || err != nil {
@@ -494,7 +494,7 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 		t.Error("CheckPassword changed the account")
 	}
 
-	store.hook(nil, nil)
+	store.Reset()
 	user, err := app.Authenticate(t.Context(), "alice", testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -508,12 +508,12 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 		t.Errorf("Authenticate returned the account as it was: version %d", user.Version)
 	}
 	for range 2 {
-		store.hook(nil, nil)
+		store.Reset()
 		before := app.Core().PasswordHashes()
 		if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 			t.Fatal(err)
 		}
-		if calls := store.made(); slices.Contains(calls, "UpdateAccount") || app.Core().PasswordHashes() != before+1 {
+		if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || app.Core().PasswordHashes() != before+1 {
 			t.Errorf("the hash was upgraded again: %v", calls)
 		}
 	}
@@ -534,8 +534,8 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 // What happens to the account while its hash is being upgraded.
 func TestHashUpgradeLosesRaces(t *testing.T) {
 	t.Parallel()
-	change := func(f func(*auth.Account)) func(*testing.T, *hookedStore, auth.Account) error {
-		return func(t *testing.T, s *hookedStore, a auth.Account) error {
+	change := func(f func(*auth.Account)) func(*testing.T, *testapp.Spy, auth.Account) error {
+		return func(t *testing.T, s *testapp.Spy, a auth.Account) error {
 			a = a.Clone()
 			f(&a)
 			return s.Store.UpdateAccount(t.Context(), a)
@@ -543,7 +543,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what  string
-		race  func(t *testing.T, s *hookedStore, a auth.Account) error
+		race  func(t *testing.T, s *testapp.Spy, a auth.Account) error
 		login bool   // Authenticate succeeds
 		who   string // and so does the session, in the end
 	}{
@@ -553,7 +553,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 			a.PasswordHash, a.Stamp = cheapHash("another password"), auth.NewSecret("another stamp")
 		}), true, "nobody"},
 		{"disabling", change(func(a *auth.Account) { a.Disabled, a.Stamp = true, auth.NewSecret("another stamp") }), true, "nobody"},
-		{"deletion", func(t *testing.T, s *hookedStore, a auth.Account) error {
+		{"deletion", func(t *testing.T, s *testapp.Spy, a auth.Account) error {
 			d, ok := s.Store.(interface {
 				DeleteUser(ctx context.Context, id string) error
 			})
@@ -566,7 +566,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 		for _, at := range []string{"before", "after"} {
 			t.Run(c.what+" "+at, func(t *testing.T) {
 				t.Parallel()
-				app, store := hookedApp(t, nil)
+				app, store := newApp(t, nil)
 				alice := member(t, app, "alice", testapp.Password)
 				var raced auth.Account
 				race := on("UpdateAccount", func() error {
@@ -583,9 +583,9 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 					return nil
 				})
 				if at == "before" {
-					store.hook(race, nil)
+					store.Hook(race, nil)
 				} else {
-					store.hook(nil, race)
+					store.Hook(nil, race)
 				}
 				browser := app.Client(t)
 				r := browser.Post("/login", "login", "alice", "password", testapp.Password)
@@ -617,7 +617,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 
 func TestParallelLoginsWithAnOldHash(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var wg sync.WaitGroup
 	for range 20 {
@@ -643,11 +643,11 @@ func TestParallelLoginsWithAnOldHash(t *testing.T) {
 func TestLoginFailsClosed(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		alice := member(t, app, "alice", testapp.Password)
 		browser := app.Client(t)
 		n, failed := 0, ""
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			if n++; n == k {
 				failed = call
 				return errStore
@@ -655,8 +655,8 @@ func TestLoginFailsClosed(t *testing.T) {
 			return nil
 		}, nil)
 		r := browser.Post("/login", "login", "alice", "password", testapp.Password)
-		calls := store.made()
-		store.hook(nil, nil)
+		calls := store.Calls()
+		store.Reset()
 		if failed == "" {
 			if r.StatusCode != http.StatusOK || k < 5 {
 				t.Errorf("%s after the calls %v", r.Status, calls)
@@ -692,23 +692,23 @@ func TestLoginFailsClosed(t *testing.T) {
 
 func TestAuthenticateErrors(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	for _, call := range []string{"FindUser", "LoadUser"} {
-		store.hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
+		store.Hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
 		u, err := app.Authenticate(t.Context(), "alice", testapp.Password)
 		if u != nil || !errors.Is(err, errStore) || errors.Is(err, auth.ErrLoginRefused) {
 			t.Errorf("%s: %v, %v", call, u, err)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 	}
 	// Wrapped sentinels are what they wrap.
-	store.hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
+	store.Hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
 	before := app.Core().PasswordHashes()
 	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core().PasswordHashes() != before+1 {
 		t.Errorf("wrapped ErrUserNotFound: %v", err)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before = app.Core().PasswordHashes()
@@ -726,11 +726,11 @@ func TestAuthenticateErrors(t *testing.T) {
 func TestLoginCancelledAtEachCall(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		alice := member(t, app, "alice", testapp.Password)
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		store.hook(func(string) error {
+		store.Hook(func(string) error {
 			if n++; n == k {
 				cancel()
 			}
@@ -738,7 +738,7 @@ func TestLoginCancelledAtEachCall(t *testing.T) {
 		}, nil)
 		cookies, _ := postDirectly(ctx, app, "/login", nil, "login", "alice", "password", testapp.Password)
 		cancel()
-		store.hook(nil, nil)
+		store.Reset()
 		browser := app.Client(t)
 		browser.Cookies = cookies
 		if !opens(t, app, alice.ID, testapp.Password) {
@@ -756,7 +756,7 @@ func TestLoginCancelledAtEachCall(t *testing.T) {
 
 func TestSetPasswordEndsOtherLogins(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	member(t, app, "bob", "")
 	own, other, bob, visitor := app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -818,7 +818,7 @@ func TestSetPasswordEndsOtherLogins(t *testing.T) {
 // In the request itself the user goes on as well, and is the changed one.
 func TestSetPasswordWithinTheRequest(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	app.Mux.HandleFunc("POST /twice", func(w http.ResponseWriter, r *http.Request) {
 		for i := range 2 {
@@ -856,14 +856,14 @@ func TestSetPasswordWithinTheRequest(t *testing.T) {
 
 func TestSetPasswordOutsideRequests(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	browser := app.Client(t)
 	browser.Login("alice")
 	const password = "zq8 vbx1 mn4"
 
 	// Another change of the account meanwhile is not undone.
-	store.hook(on("UpdateAccount", func() error {
+	store.Hook(on("UpdateAccount", func() error {
 		a := alice.Clone()
 		a.Roles, a.Email = []string{"admin"}, "new@app.example"
 		return store.Store.UpdateAccount(t.Context(), a)
@@ -905,7 +905,7 @@ func TestSetPasswordOutsideRequests(t *testing.T) {
 
 func TestParallelSetPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var wg sync.WaitGroup
 	var won []int
@@ -936,7 +936,7 @@ func TestParallelSetPassword(t *testing.T) {
 // logged in, and nobody else is.
 func TestParallelSetPasswordOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var browsers []*testapp.Client
 	for range 8 {
@@ -978,7 +978,7 @@ func TestSetPasswordIsAllOrNothing(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			for k := 1; ; k++ {
-				app, store := hookedApp(t, nil)
+				app, store := newApp(t, nil)
 				alice := member(t, app, "alice", testapp.Password)
 				own, other := app.Client(t), app.Client(t)
 				own.Login("alice")
@@ -1000,13 +1000,13 @@ func TestSetPasswordIsAllOrNothing(t *testing.T) {
 					return errStore
 				}
 				if mode == "call fails after it was made" {
-					store.hook(nil, at)
+					store.Hook(nil, at)
 				} else {
-					store.hook(at, nil)
+					store.Hook(at, nil)
 				}
 				cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
 				cancel()
-				store.hook(nil, nil)
+				store.Reset()
 				own.Cookies = cookies
 
 				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
@@ -1041,7 +1041,7 @@ func TestSetPasswordIsAllOrNothing(t *testing.T) {
 // told at once to come again.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
+	app, _ := newApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
 	// The first client that is told so sends all the others away.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -1110,7 +1110,7 @@ var _ io.Writer = (*testapp.App)(nil)
 
 // SetPassword revives a void session.
 func TestSetPasswordRevives(t *testing.T) {
-	app, st, _ := newTrap(t, nil)
+	app, st := newApp(t, nil)
 	user := app.Create(t, "susan", true)
 	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for people who are not logged in
 		u, err := app.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
@@ -1153,7 +1153,7 @@ func TestHeldRequestSetsNoPassword(t *testing.T) {
 
 func TestPasswordsDoNotExpire(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	member(t, app, "susan", testapp.Password)
 	app.Clock.Advance(10 * 365 * 24 * time.Hour)
 	c := app.Client(t)
@@ -1165,7 +1165,7 @@ func TestPasswordsDoNotExpire(t *testing.T) {
 // 64 characters of four bytes each are a password, and each of them counts.
 func TestLongPasswords(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	var runes []rune
 	for i := range 64 {
 		runes = append(runes, rune(0x20000+37*i)) // ideographs

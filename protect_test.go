@@ -182,13 +182,13 @@ func TestProtectBasicOnce(t *testing.T) {
 	thief := owner.from(chromium, home)
 	app.Events()
 	for i := range 5 {
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		w := thief.do(t.Context(), "GET", "/who")
 		want := []string{"GetRecord", "LoadUser"}
 		if i == 0 {
 			want = []string{"GetRecord", "UpdateRecord", "LoadUser"}
 		}
-		if calls := app.store.made(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
+		if calls := app.store.Calls(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("request %d: %q, calls %v, cookies %v", i, w.Body, calls, w.Header()["Set-Cookie"])
 		}
 	}
@@ -196,9 +196,9 @@ func TestProtectBasicOnce(t *testing.T) {
 	if len(events) != 1 {
 		t.Errorf("%d events", len(events))
 	}
-	app.store.hook(nil, nil)
-	if owner.fresh(t.Context()) || slices.Contains(app.store.made(), "UpdateRecord") {
-		t.Errorf("the owner's is fresh, or was written: %v", app.store.made())
+	app.store.Reset()
+	if owner.fresh(t.Context()) || slices.Contains(app.store.Calls(), "UpdateRecord") {
+		t.Errorf("the owner's is fresh, or was written: %v", app.store.Calls())
 	}
 	for _, path := range []string{"/renew", "/put"} {
 		if thief.do(t.Context(), "POST", path, "key", "a", "value", "b"); thief.fresh(t.Context()) {
@@ -403,14 +403,14 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 		if !b.fresh(t.Context()) {
 			t.Error("bound to nothing, and not fresh")
 		}
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		seen := b.from(firefox, home)
 		for i := range 3 {
 			if !seen.fresh(t.Context()) {
 				t.Errorf("mode %d, request %d: not fresh", mode, i)
 			}
 		}
-		writes := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "UpdateRecord" })
+		writes := slices.DeleteFunc(app.store.Calls(), func(c string) bool { return c != "UpdateRecord" })
 		if len(writes) != 1 {
 			t.Errorf("mode %d: %d writes", mode, len(writes))
 		}
@@ -460,7 +460,7 @@ func TestProtectConfig(t *testing.T) {
 	} {
 		cfg := goodConfig()
 		cfg.Protection, cfg.ProtectAddress = test.mode, test.address
-		_, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg)
+		_, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
 		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%d, %v: %v", test.mode, test.address, err)
 		}
@@ -488,13 +488,13 @@ func TestProtectStoreFails(t *testing.T) {
 						return nil
 					}
 					if after {
-						app.store.hook(nil, fail)
+						app.store.Hook(nil, fail)
 					} else {
-						app.store.hook(fail, nil)
+						app.store.Hook(fail, nil)
 					}
 					w := thief.do(t.Context(), "GET", "/fresh")
 					reached := n >= k
-					app.store.hook(nil, nil)
+					app.store.Reset()
 					if reached && w.Code != http.StatusServiceUnavailable {
 						t.Errorf("mode %d, call %d, after=%v: %d to %q", mode, k, after, w.Code, w.Header().Get("Location"))
 					}
@@ -541,7 +541,7 @@ func TestProtectConflicts(t *testing.T) {
 			}
 			app.Events()
 			var raced atomic.Bool
-			app.store.hook(func(call string) error {
+			app.store.Hook(func(call string) error {
 				if call == verb && raced.CompareAndSwap(false, true) {
 					race(t, owner)
 				}
@@ -695,8 +695,8 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 func TestProtectedEventAsks(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
-	var st *trapStore
-	app, st, _ = newTrap(t, func(c *auth.Config) {
+	var st *testapp.Spy
+	app, st = newApp(t, func(c *auth.Config) {
 		c.Protection = auth.ProtectStrong
 		c.OnEvent = func(ctx context.Context, e auth.Event) {
 			if e.Kind != auth.EventProtected {
@@ -710,16 +710,11 @@ func TestProtectedEventAsks(t *testing.T) {
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	st.hook = func(_ context.Context, op, _ string) error {
-		if op == "take" {
-			return errDown
-		}
-		return nil
-	}
+	st.Fail("TakeRecord")
 	if r := c.Do("GET", "/who", nil, http.Header{"User-Agent": {"thief/1"}}); r.StatusCode != http.StatusServiceUnavailable {
 		t.Error(r.Status)
 	}
-	st.hook = nil
+	st.Reset()
 }
 
 // Two requests at first sight: only one of the clients is bound to.
@@ -732,7 +727,7 @@ func TestBindAtFirstSightCrosses(t *testing.T) {
 	thief := owner.from(chromium, home)
 	other := owner.from(firefox, home)
 	var raced atomic.Bool
-	app.store.hook(func(call string) error {
+	app.store.Hook(func(call string) error {
 		if call == "UpdateRecord" && raced.CompareAndSwap(false, true) {
 			other.who(t.Context())
 		}
@@ -845,7 +840,7 @@ func TestFlaskProtectionOfNobody(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		app, spy := flaskApp(t, protect(p))
 		c := app.Client(t)
-		spy.reset(0, false)
+		spy.Reset()
 		for _, path := range []string{"/", "/state"} {
 			for _, name := range []string{"one", "another"} {
 				if r := c.Do(http.MethodGet, path, nil, agent(name)); len(r.Cookies()) > 0 {

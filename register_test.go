@@ -24,10 +24,10 @@ func TestRegisterCrossesChange(t *testing.T) {
 	for _, deletes := range []bool{false, true} {
 		box := &outbox{}
 		clock := testapp.NewClock()
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		hooked := testapp.NewSpy(clock)
 		var store testapp.Store = hooked
 		if deletes {
-			store = deletingStore{hooked}
+			store = testapp.DeletingSpy{Spy: hooked}
 		}
 		app := testapp.New(t, store, clock, func(c *auth.Config) {
 			c.HashParams, c.Mailer = hashParams(7168, 5, 1, 16, 32), box
@@ -36,13 +36,13 @@ func TestRegisterCrossesChange(t *testing.T) {
 		u, browser := m.susan(t)
 		token := m.askEmail(t, browser, "new@app.example")
 		undo := ""
-		hooked.hook(on("CreateUser", func() error { // the address was looked at
+		hooked.Hook(on("CreateUser", func() error { // the address was looked at
 			_, err := m.confirm(browser, token)
 			undo = m.token(t, auth.MailAddressChanged, u.Email)
 			return err
 		}), nil)
 		_, err := m.Register(t.Context(), auth.Registration{Username: "thief", Email: u.Email, Password: resetTo})
-		hooked.hook(nil, nil)
+		hooked.Reset()
 		if !errors.Is(err, auth.ErrEmailTaken) {
 			t.Errorf("%v", err)
 		}
@@ -63,7 +63,7 @@ func TestIdentifiers(t *testing.T) {
 	for _, mode := range []auth.Identifiers{auth.UsernameOrEmail, auth.UsernameOnly, auth.EmailOnly} {
 		t.Run(fmt.Sprint(mode), func(t *testing.T) {
 			t.Parallel()
-			app, store := hookedApp(t, func(c *auth.Config) { c.Identifiers = mode })
+			app, store := newApp(t, func(c *auth.Config) { c.Identifiers = mode })
 			hash, err := app.HashPassword(t.Context(), testapp.Password)
 			if err != nil {
 				t.Fatal(err)
@@ -86,7 +86,7 @@ func TestIdentifiers(t *testing.T) {
 				{"alice @app.example", false}, {"<alice@app.example>", false},
 				{"alice@app.example,nomail", false}, {"a*", false}, {"%", false},
 			} {
-				store.hook(nil, nil)
+				store.Reset()
 				before := app.Core().PasswordHashes()
 				u, err := app.Authenticate(t.Context(), c.login, testapp.Password)
 				if (err == nil) != c.want || err != nil && err.Error() != auth.ErrInvalidCredentials.Error() || err == nil && u == nil {
@@ -95,8 +95,8 @@ func TestIdentifiers(t *testing.T) {
 				if n := app.Core().PasswordHashes() - before; n != 1 {
 					t.Errorf("%q: %d hashes", c.login, n)
 				}
-				if strings.TrimSpace(c.login) == "" && slices.Contains(store.made(), "FindUser") {
-					t.Errorf("the store was asked for the empty login: %v", store.made())
+				if strings.TrimSpace(c.login) == "" && slices.Contains(store.Calls(), "FindUser") {
+					t.Errorf("the store was asked for the empty login: %v", store.Calls())
 				}
 			}
 			for _, c := range []struct {
@@ -127,7 +127,7 @@ func TestIdentifiers(t *testing.T) {
 
 func TestRegisterErrors(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", "")
 	ok := auth.Registration{Username: "bob", Email: "bob@app.example", Password: "zq8 vbx1 mn4"}
 	with := func(f func(*auth.Registration)) auth.Registration {
@@ -165,9 +165,9 @@ func TestRegisterErrors(t *testing.T) {
 		{"store says taken, wrapped", ok, fail("CreateUser", fmt.Errorf("unique: %w", auth.ErrUsernameTaken)), auth.ErrUsernameTaken},
 	} {
 		app.Events()
-		store.hook(c.before, nil)
+		store.Hook(c.before, nil)
 		u, err := app.Register(t.Context(), c.r)
-		store.hook(nil, nil)
+		store.Reset()
 		switch {
 		case u != nil || err == nil:
 			t.Errorf("%s: %v, %v", c.what, u, err)
@@ -250,7 +250,7 @@ func TestEmptyPasswords(t *testing.T) {
 // A form cannot set what is the library's.
 func TestRegisterAssignsNoPrivileges(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	form := url.Values{"name": {"Bob"}}
 	for _, field := range []string{"ID", "id", "Username", "Email", "EmailVerified", "email_verified", "Roles", "roles", "Disabled", "Stamp", "PasswordHash", "Version"} {
 		form.Set(field, "1")
@@ -276,7 +276,7 @@ func TestRegisterAssignsNoPrivileges(t *testing.T) {
 
 func TestParallelRegistrations(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for _, c := range []struct {
 		what string
 		of   func(i int) auth.Registration
@@ -341,7 +341,7 @@ func TestRegisterMails(t *testing.T) {
 	if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, "Ann@app.example")); err != nil {
 		t.Error(err)
 	}
-	m.box.err = errDown
+	m.box.err = errStore
 	m.Events()
 	if _, err := m.Register(t.Context(), auth.Registration{Username: "joe", Email: "joe@app.example", Password: resetTo}); err != nil {
 		t.Error(err)
@@ -442,7 +442,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 				r.Username = "\xff"
 			}
 			before := m.Core().PasswordHashes()
-			m.hooked.hook(func(call string) error {
+			m.hooked.Hook(func(call string) error {
 				// A store may as well look for the address first.
 				if call == "CreateUser" && with == "a name that is taken" && !strings.HasPrefix(address, "free") {
 					return auth.ErrEmailTaken
@@ -452,7 +452,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 			var err error
 			res := m.in(m.Client(t), func(ctx context.Context) { err = m.RegisterByMail(ctx, r, "/forgot") })
 			res.Header.Del("Date")
-			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core().PasswordHashes()-before), len(m.hooked.made())
+			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core().PasswordHashes()-before), len(m.hooked.Calls())
 		}
 		want, wantCalls := ask("free@app.example")
 		m.box.take()
@@ -469,7 +469,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 				t.Errorf("%s, %s: mailed %v", with, name, mailed)
 			}
 		}
-		m.box.err = errDown
+		m.box.err = errStore
 		for _, address := range []string{"free2@app.example", "verified@app.example"} {
 			if got, _ := ask(address); got != want {
 				t.Errorf("%s, %s, the mailer is down: %s, want %s", with, address, got, want)

@@ -40,7 +40,7 @@ func TestRemember(t *testing.T) {
 		c.Restart()
 		app.Clock.Advance(time.Hour)
 		_, before := rememberCookie(t, c)
-		spy.reset(0, false)
+		spy.Reset()
 		if r := c.Get("/"); len(r.Header["Set-Cookie"]) > 0 || len(spy.Calls()) > 0 {
 			t.Errorf("a page that does not ask who it is: %v", spy.Calls())
 		}
@@ -50,12 +50,12 @@ func TestRemember(t *testing.T) {
 		if _, after := rememberCookie(t, c); after == before {
 			t.Error("the cookie was not used up")
 		}
-		spy.reset(0, false)
-		if who := c.Who(); who != "susan" || spy.writes() != 2 { // that the browser has both cookies
+		spy.Reset()
+		if who := c.Who(); who != "susan" || spy.Writes() != 2 { // that the browser has both cookies
 			t.Errorf("the next page: %q, %v", who, spy.Calls())
 		}
-		spy.reset(0, false)
-		if who := c.Who(); who != "susan" || spy.writes() > 0 {
+		spy.Reset()
+		if who := c.Who(); who != "susan" || spy.Writes() > 0 {
 			t.Errorf("the page after that: %q, %v", who, spy.Calls())
 		}
 	}
@@ -183,25 +183,10 @@ func TestRememberTabs(t *testing.T) {
 	}
 }
 
-// hookStore runs a function before one of the calls of InsertRecord.
-type hookStore struct {
-	testapp.Store
-	beforeInsert func(auth.Record)
-}
-
-func (s *hookStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	if s.beforeInsert != nil {
-		s.beforeInsert(r)
-	}
-	return s.Store.InsertRecord(ctx, r)
-}
-
 // A logout that happens while a device is being resumed ends that login, too.
 func TestLogoutCrossesResume(t *testing.T) {
 	for _, used := range []bool{false, true} { // the cookie that is good, and the one before
-		clock := testapp.NewClock()
-		store := &hookStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-		app := testapp.New(t, store, clock, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		tab := c.Clone()
@@ -212,13 +197,16 @@ func TestLogoutCrossesResume(t *testing.T) {
 				t.Fatal(who)
 			}
 		}
-		store.beforeInsert = func(r auth.Record) {
-			store.beforeInsert = nil
-			if r.Kind != "session" {
-				t.Errorf("inserted a %s", r.Kind)
+		store.HookCalls(func(_ context.Context, call testapp.Call) error {
+			if call.Method == "InsertRecord" {
+				store.Reset()
+				if call.Kind != "session" {
+					t.Errorf("inserted a %s", call.Kind)
+				}
+				c.Post("/logout")
 			}
-			c.Post("/logout")
-		}
+			return nil
+		}, nil)
 		if who := tab.Who(); who != "nobody" {
 			t.Errorf("the tab is %q", who)
 		}
@@ -360,10 +348,10 @@ func TestRememberStoreFails(t *testing.T) {
 		app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		c.Restart()
-		spy.reset(k, false)
+		spy.FailAt(k, false)
 		r := c.Get("/who")
 		calls := len(spy.Calls())
-		spy.reset(0, false)
+		spy.Reset()
 		if calls < k {
 			if k < 4 {
 				t.Errorf("only %d calls", calls)
@@ -379,38 +367,23 @@ func TestRememberStoreFails(t *testing.T) {
 	}
 }
 
-// listStore runs a function before one call of ListRecords.
-type listStore struct {
-	testapp.Store
-	beforeList func()
-}
-
-func (s *listStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	if f := s.beforeList; f != nil {
-		s.beforeList = nil
-		f()
-	}
-	return s.Store.ListRecords(ctx, kind, userID)
-}
-
 // A device that is used ends the logins that it made for cookies before, and
 // not those of tabs that are opened at the same moment.
 func TestRememberEndsLostLogins(t *testing.T) {
-	clock := testapp.NewClock()
-	store := &listStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	app := testapp.New(t, store, clock, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	lost := remembered(t, app, "susan")
 	c := lost.Clone()
 	c.Restart()
 	tab := c.Clone()
-	clock.Advance(time.Minute)
-	store.beforeList = func() {
-		clock.Advance(time.Second)
+	app.Clock.Advance(time.Minute)
+	store.Hook(on("ListRecords", func() error {
+		app.Clock.Advance(time.Second)
 		if who := tab.Who(); who != "susan" {
 			t.Errorf("the other tab: %q", who)
 		}
-	}
+		return nil
+	}), nil)
 	if who := c.Who(); who != "susan" {
 		t.Errorf("the tab: %q", who)
 	}
@@ -435,11 +408,11 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /twice", func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("at first: %v", err)
 		}
-		spy.reset(1, false)
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+		spy.FailAt(1, false)
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("again: %v", err)
 		}
 		if u, err := app.User(r.Context()); err != nil || u.Username != "susan" {
@@ -448,7 +421,7 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	})
 	c := remembered(t, app, "susan")
 	c.Restart()
-	spy.reset(1, false)
+	spy.FailAt(1, false)
 	c.Get("/twice")
 }
 
@@ -729,14 +702,14 @@ func TestRememberClocksDiffer(t *testing.T) {
 // the next request notes it: a copy of the old cookie is then found.
 func TestRememberReceivedStoreFails(t *testing.T) {
 	for _, call := range []string{"GetRecord", "UpdateRecord"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		c.Restart()
 		thief := c.Clone()
 		c.Who()
 		n := 0
-		store.hook(func(name string) error {
+		store.Hook(func(name string) error {
 			if name != call {
 				return nil
 			}
@@ -748,7 +721,7 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 		if who := c.Who(); call == "GetRecord" && who != "susan" {
 			t.Errorf("%s fails: %q", call, who)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if n == 0 {
 			t.Fatalf("no %s", call)
 		}
@@ -765,22 +738,22 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 
 // An outage of the session store turns every remembered user who visits during it into a "theft".
 func TestOutageIsTheft(t *testing.T) {
-	app, st, clock := newTrap(t, nil)
+	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Post("/enter", "login", "susan", "remember", "y")
 	c.Restart()
-	st.hook = func(_ context.Context, op, kind string) error {
-		if op == "insert" && kind == "session" {
-			return errors.New("session store down")
+	st.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "InsertRecord" && call.Kind == "session" {
+			return errStore
 		}
 		return nil
-	}
+	}, nil)
 	if who := c.Who(); who != "503" {
 		t.Errorf("during the outage: %q", who)
 	}
-	st.hook = nil
-	clock.Advance(61 * time.Second)
+	st.Reset()
+	app.Clock.Advance(61 * time.Second)
 	app.Events()
 	who := c.Who()
 	for _, e := range app.Events() {
@@ -796,7 +769,7 @@ func TestOutageIsTheft(t *testing.T) {
 
 // sessions without end, without a hash.
 func TestResumeFlood(t *testing.T) {
-	app, _, _ := newTrap(t, nil)
+	app, _ := newApp(t, nil)
 	user := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Post("/enter", "login", "susan", "remember", "y")
@@ -819,7 +792,7 @@ func TestResumeFlood(t *testing.T) {
 // good.
 func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "susan", "")
 	member(t, app, "mike", "")
 	c := app.Client(t)
@@ -829,7 +802,7 @@ func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 	copied := c.Clone()
 	copied.Restart()
 	fails := true
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "TakeRecord" && fails {
 			fails = false
 			return errStore
@@ -839,7 +812,7 @@ func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusServiceUnavailable || c.Who() != "susan" {
 		t.Errorf("the store fails: %s, and it is %s", r.Status, c.Who())
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusOK || c.Who() != "mike" {
 		t.Errorf("%s, and it is %s", r.Status, c.Who())
 	}
@@ -928,7 +901,7 @@ func TestTheftWithoutMail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			box := &outbox{}
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				if with.mailer {
 					c.Mailer = box
 				}
@@ -971,10 +944,10 @@ func TestTheftStoreFails(t *testing.T) {
 			elsewhere := app.Client(t)
 			elsewhere.Login("susan")
 			owner, old := stolen(t, app)
-			spy.reset(k, after)
+			spy.FailAt(k, after)
 			r := old.Get("/who")
 			calls := spy.Calls()
-			spy.reset(0, false)
+			spy.Reset()
 			switch {
 			case r.StatusCode >= 500 && len(r.Header["Set-Cookie"]) > 0, r.StatusCode < 500 && r.Text != "nobody":
 				t.Errorf("call %d (%v): %s %q", k, calls, r.Status, r.Text)
@@ -994,7 +967,7 @@ func TestTheftStoreFails(t *testing.T) {
 				}
 			}
 			// An alarm that was noted, and the store's answer lost, is not raised again.
-			unknown := after && calls[len(calls)-1] == "update" && thefts == 0
+			unknown := after && calls[len(calls)-1] == "UpdateRecord" && thefts == 0
 			if n := len(box.take()); !unknown && (thefts != 1 || n != 1 && !failed) {
 				t.Errorf("call %d (%v), after=%v: %d events and %d mails", k, calls, after, thefts, n)
 			}
@@ -1016,13 +989,13 @@ func TestTheftStoreFails(t *testing.T) {
 func TestTheftCrossesResume(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		for k := 1; ; k++ {
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			owner, old := stolen(t, app)
 			newest := owner.Clone() // of the thief and the owner
 			newest.Restart()
 			calls, crossed, failing := 0, false, false
-			store.hook(func(call string) error {
+			store.Hook(func(call string) error {
 				if calls++; calls == k && !crossed {
 					crossed = true
 					defer func() { failing = fails }()
@@ -1037,7 +1010,7 @@ func TestTheftCrossesResume(t *testing.T) {
 				return nil
 			}, nil)
 			r := old.Get("/who")
-			store.hook(nil, nil)
+			store.Reset()
 			for range 2 { // what comes later with the same cookies finds the theft, or nothing
 				old.Clone().Who()
 			}
@@ -1352,11 +1325,11 @@ func TestFlaskDeletedUsersCookie(t *testing.T) {
 	if err := store.DeleteUser(t.Context(), u.ID); err != nil {
 		t.Fatal(err)
 	}
-	spy.reset(0, false)
+	spy.Reset()
 	if r := c.Get("/state"); r.Text != "nobody" || len(r.Cookies()) > 0 {
 		t.Errorf("%q, cookies %v", r.Text, r.Cookies())
 	}
-	if slices.Contains(spy.Calls(), "insert") {
+	if slices.Contains(spy.Calls(), "InsertRecord") {
 		t.Errorf("calls %v", spy.Calls())
 	}
 }

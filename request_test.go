@@ -28,7 +28,7 @@ import (
 
 // the personal page of a login that ends meanwhile is not no-store.
 func TestNoStoreLost(t *testing.T) {
-	app, _, _ := newTrap(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	app.Mux.Handle("GET /slow", app.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,12 +131,12 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 	for _, path := range p.Paths() {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 			for who, header := range map[string]http.Header{"a visitor": {}, "susan": cookieHeader(c.Cookies)} {
-				store.hook(nil, nil)
+				store.Reset()
 				header.Set("X-HTTP-Method-Override", "POST")
 				before := app.Core().PasswordHashes()
 				w := direct(t, h, method, path+"?"+query.Encode(), header)
 				if wrote(store) || app.Core().PasswordHashes() != before || len(box.take()) > 0 || w.Code >= 500 {
-					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.made())
+					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.Calls())
 				}
 			}
 		}
@@ -148,7 +148,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 
 func TestInformationalResponses(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /early", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
@@ -185,7 +185,7 @@ func TestInformationalResponses(t *testing.T) {
 
 func TestResponseControllerWorks(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	sessions := app.Sessions()
 	app.Mux.HandleFunc("/controller", func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -240,7 +240,7 @@ func TestResponseControllerWorks(t *testing.T) {
 
 func TestHijack(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	app.Mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
@@ -266,10 +266,10 @@ func TestHijack(t *testing.T) {
 		t.Errorf("Hijack committed %q", got)
 	}
 	// A commit that fails leaves the connection with us: an error page.
-	store.breakOn("UpdateRecord")
+	store.Fail("UpdateRecord")
 	app.Mux.HandleFunc("/hijack2", func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "k", "again")
-		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, errFaulty) {
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, errStore) {
 			t.Errorf("Hijack: %v", err)
 		}
 	})
@@ -293,7 +293,7 @@ func (w *readFromWriter) ReadFrom(src io.Reader) (int64, error) {
 
 func TestReadFrom(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
 	name := filepath.Join(t.TempDir(), "file.bin")
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -319,14 +319,14 @@ func TestReadFrom(t *testing.T) {
 			t.Errorf("%s: ReadFrom was called %d times, with %d cookies set", path, w.reads, w.cookies)
 		}
 	}
-	store.breakOn("InsertRecord")
+	store.Fail("InsertRecord")
 	for _, path := range []string{"/file", "/copy"} {
 		if r := app.Client(t).Get(path); r.StatusCode != http.StatusServiceUnavailable || len(r.Text) > 100 || len(r.Cookies()) > 0 {
 			t.Errorf("%s, commit fails: %s, %d bytes, cookies %v", path, r.Status, len(r.Text), r.Cookies())
 		}
 	}
 	// A part of a file.
-	store.breakOn()
+	store.Reset()
 	r := app.Client(t).Do(http.MethodGet, "/file", nil, http.Header{"Range": {"bytes=5-9"}})
 	if r.StatusCode != http.StatusPartialContent || r.Text != "56789" {
 		t.Errorf("range: %s %q", r.Status, r.Text)
@@ -372,7 +372,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{loader}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			parse(t, dir, r)
@@ -416,9 +416,9 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 		"parsed outside":         {handler: outside(app.LoadAndSave(asks))},
 		"parsed outside, panics": {handler: recovering(outside(app.LoadAndSave(parses)))},
 	} {
-		store.breakOn()
+		store.Reset()
 		if test.breaks {
-			store.breakOn("InsertRecord")
+			store.Fail("InsertRecord")
 		}
 		r := upload(t, http.MethodPost, "/x")
 		for k, v := range test.header {
@@ -442,7 +442,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 // server then closes the connection instead of reading the rest.
 func TestTooLargeClosesTheConnection(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	read := func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10))
 		return err
@@ -457,7 +457,7 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	other, _ := faultyApp(t, nil)
+	other, _ := newApp(t, nil)
 	nested := httptest.NewServer(other.LoadAndSave(app.LoadAndSave(app.Mux)))
 	t.Cleanup(nested.Close)
 	for _, base := range []string{app.Server.URL, nested.URL} {
@@ -486,7 +486,7 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 // in the copy, and what a mux finds inside is seen by who logs outside.
 func TestRequestIsSharedWithItsCopy(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
 	app.Mux.HandleFunc("POST /trailer/{id}", func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -526,7 +526,7 @@ func TestRequestIsSharedWithItsCopy(t *testing.T) {
 
 func TestEveryKindOfAnswerCommits(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	sessions := app.Sessions()
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter)
@@ -585,7 +585,7 @@ func recovering(next http.Handler) http.Handler {
 
 func TestPanics(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	var order []string
@@ -648,7 +648,7 @@ func TestPanics(t *testing.T) {
 // The server's own recovery: the connection is cut, the next one works.
 func TestPanicOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	c := app.Client(t)
@@ -668,16 +668,16 @@ func TestPanicOverHTTP(t *testing.T) {
 
 func TestWrappedTwice(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Server.Config.Handler = app.LoadAndSave(app.LoadAndSave(app.Mux))
 	c := app.Client(t)
 	c.Login("susan")
-	store.calls()
+	store.Reset()
 	if r := c.Post("/put", "key", "k", "value", "v"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 0 {
 		t.Errorf("%s %v", r.Status, r.Cookies())
 	}
-	if calls := store.calls(); !slices.Equal(calls, []string{"GetRecord", "UpdateRecord"}) {
+	if calls := store.Calls(); !slices.Equal(calls, []string{"GetRecord", "UpdateRecord"}) {
 		t.Errorf("a write is %v", calls)
 	}
 	if got := c.Get("/get?key=k").Text; got != "v" {
@@ -692,8 +692,8 @@ func TestWrappedTwice(t *testing.T) {
 // inner one's, as the documentation of Sessions says.
 func TestNestedManagers(t *testing.T) {
 	t.Parallel()
-	outer, _ := faultyApp(t, func(c *auth.Config) { c.CookieName = "outer" })
-	inner, _ := faultyApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
+	outer, _ := newApp(t, func(c *auth.Config) { c.CookieName = "outer" })
+	inner, _ := newApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
 	susan, john := outer.Create(t, "susan", false), inner.Create(t, "john", false)
 	outerData, innerData := outer.Sessions(), inner.Sessions()
 
@@ -792,7 +792,7 @@ func TestNestedManagers(t *testing.T) {
 
 func TestTooLate(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	errs := map[string]error{}
@@ -839,7 +839,7 @@ func TestTooLate(t *testing.T) {
 // A goroutine that lives longer than its request does no harm.
 func TestAfterTheRequest(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	over, done := make(chan struct{}), make(chan struct{})
@@ -874,7 +874,7 @@ func TestAfterTheRequest(t *testing.T) {
 // in one goroutine while the handler logs in in another.
 func TestTimeoutHandler(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	finished := make(chan struct{})
@@ -904,9 +904,9 @@ func TestTimeoutHandler(t *testing.T) {
 
 func TestOutsideLoadAndSave(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", true)
-	other, _ := faultyApp(t, nil)
+	other, _ := newApp(t, nil)
 	contexts := map[string]context.Context{"none": t.Context()}
 	other.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		contexts["another manager's"] = r.Context()
@@ -958,7 +958,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 			t.Errorf("%s: CheckPassword: %v %v", name, ok, err)
 		}
 		app.Error(httptest.NewRecorder(), r, auth.ErrNotLoggedIn)
-		app.Error(httptest.NewRecorder(), r, errFaulty)
+		app.Error(httptest.NewRecorder(), r, errStore)
 	}
 }
 
@@ -994,10 +994,10 @@ func TestCommitFails(t *testing.T) {
 	}
 	for _, page := range []bool{false, true} {
 		for _, who := range []string{"visitor", "user"} {
-			app, store := faultyApp(t, func(c *auth.Config) {
+			app, store := newApp(t, func(c *auth.Config) {
 				if page {
 					c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, err error) {
-						if !errors.Is(err, errFaulty) {
+						if !errors.Is(err, errStore) {
 							t.Errorf("ErrorPage got %v", err)
 						}
 						w.Header().Set("Content-Type", "text/x-page")
@@ -1031,7 +1031,7 @@ func TestCommitFails(t *testing.T) {
 			}
 			for name := range answers {
 				path := "/" + strings.ReplaceAll(name, " ", "-")
-				store.breakOn("InsertRecord", "UpdateRecord")
+				store.Fail("InsertRecord", "UpdateRecord")
 				r := c.Get(path)
 				h := r.Header
 				text := "Service Unavailable"
@@ -1049,11 +1049,11 @@ func TestCommitFails(t *testing.T) {
 						t.Errorf("%s, %s: the error page has %s: %s", who, name, gone, h[gone])
 					}
 				}
-				if !strings.Contains(app.Logs(), errFaulty.Error()) {
+				if !strings.Contains(app.Logs(), errStore.Error()) {
 					t.Errorf("%s, %s: not logged", who, name)
 				}
 				// The next request works, and nothing half done is left.
-				store.breakOn()
+				store.Reset()
 				if r := c.Get("/get?key=k"); r.StatusCode != http.StatusOK || r.Text != "" {
 					t.Errorf("%s, %s: afterwards %s %q", who, name, r.Status, r.Text)
 				}
@@ -1071,7 +1071,7 @@ func TestCommitFails(t *testing.T) {
 // Other headers that send a browser on, or say how long the page is good for.
 func TestCommitFailsDropsHeaders(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	headers := map[string]string{
 		"Hx-Redirect": "/in", "Hx-Location": "/in", "Hx-Push-Url": "/in", "Refresh": "0; url=/in",
 		"Expires": "Thu, 01 Dec 2094 16:00:00 GMT", "Content-Language": "de", "Content-Location": "/in",
@@ -1086,7 +1086,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 		w.Header().Set("Strict-Transport-Security", "max-age=1") // a middleware around it, for every answer
 		app.LoadAndSave(app.Mux).ServeHTTP(w, r)
 	})
-	store.breakOn("InsertRecord")
+	store.Fail("InsertRecord")
 	r := app.Client(t).Get("/login-page")
 	for k := range headers {
 		if v := r.Header.Get(k); v != "" {
@@ -1100,7 +1100,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 
 func TestStoreFailsAtTheRead(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	user, visitor := app.Client(t), app.Client(t)
 	user.Login("susan")
@@ -1109,7 +1109,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	for name := range user.Cookies {
 		stale.Cookies[name] = strings.Repeat("A", 43)
 	}
-	store.breakOn("GetRecord")
+	store.Fail("GetRecord")
 	for name, c := range map[string]*testapp.Client{"user": user, "visitor": visitor, "stale": stale} {
 		if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) != 0 {
 			t.Errorf("%s, a page that asks for nothing: %s %q %v", name, r.Status, r.Text, r.Header)
@@ -1131,25 +1131,25 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	if r := none.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("without a cookie: %s", r.Status)
 	}
-	store.breakOn()
+	store.Reset()
 	if user.Who() != "susan" || visitor.Get("/get?key=k").Text != "v" {
 		t.Errorf("whole again: %s, %s", user.Who(), visitor.Get("/get?key=k").Text)
 	}
 	// The user store.
-	store.breakOn("LoadUser")
+	store.Fail("LoadUser")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("guarded without users: %s %v", r.Status, r.Header)
 	}
 	if r := user.Get("/"); r.Text != "public" {
 		t.Errorf("a page that does not ask for the user: %s", r.Status)
 	}
-	store.breakOn()
+	store.Reset()
 	if user.Who() != "susan" {
 		t.Errorf("whole again: %s", user.Who())
 	}
 	// Last seen cannot be written.
 	app.Clock.Advance(5 * time.Minute)
-	store.breakOn("UpdateRecord")
+	store.Fail("UpdateRecord")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("touch fails: %s %s", r.Status, r.Text)
 	}
@@ -1157,7 +1157,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 
 func TestCancelledRequests(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -1226,7 +1226,7 @@ func TestCancelledRequests(t *testing.T) {
 // Raw request lines, which clients of net/http cannot send.
 func TestHostileRequestLines(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, atAppExample)
+	app, _ := newApp(t, atAppExample)
 	mux := http.NewServeMux()
 	mux.Handle("/", app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the guarded handler ran") })))
 	for name, h := range map[string]http.Handler{
@@ -1287,7 +1287,7 @@ func TestHostileRequestLines(t *testing.T) {
 
 func TestCaching(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
 	app.Mux.HandleFunc("POST /flash", func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
@@ -1295,7 +1295,7 @@ func TestCaching(t *testing.T) {
 		_, _ = app.CurrentUser(r.Context())
 		w.Header().Set("Cache-Control", "private, max-age=5")
 	})
-	app.Mux.HandleFunc("GET /error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) })
+	app.Mux.HandleFunc("GET /error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) })
 	app.Mux.Handle("GET /guarded-silent", app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	anonymous, user := app.Client(t), app.Client(t)
 	user.Login("susan")
@@ -1347,7 +1347,7 @@ func TestNothingForStrangers(t *testing.T) {
 		s.Put(r.Context(), "a", "1")
 		s.Remove(r.Context(), "a") // changed, and back
 	})
-	spy.reset(0, false)
+	spy.Reset()
 	c := app.Client(t)
 	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
 		r := c.Get(path)
@@ -1360,7 +1360,7 @@ func TestNothingForStrangers(t *testing.T) {
 	if r := c.Post("/logout"); len(r.Header["Set-Cookie"]) > 0 {
 		t.Error("a stranger's logout set a cookie")
 	}
-	if n := spy.writes(); n > 0 {
+	if n := spy.Writes(); n > 0 {
 		t.Errorf("%d writes for a stranger: %v", n, spy.Calls())
 	}
 	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // which are counted
@@ -1370,22 +1370,22 @@ func TestNothingForStrangers(t *testing.T) {
 	}
 
 	c.Login("susan")
-	spy.reset(0, false)
+	spy.Reset()
 	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
-		spy.reset(0, false)
+		spy.Reset()
 		if r := c.Get(path); len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("%s set a cookie for a user", path)
 		}
 		gets, loads := 0, 0
 		for _, call := range spy.Calls() {
 			switch call {
-			case "get":
+			case "GetRecord":
 				gets++
-			case "load":
+			case "LoadUser":
 				loads++
 			}
 		}
-		if gets != 1 || loads > 1 || spy.writes() != 0 {
+		if gets != 1 || loads > 1 || spy.Writes() != 0 {
 			t.Errorf("%s cost %v, want one get and at most one load", path, spy.Calls())
 		}
 	}

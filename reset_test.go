@@ -21,17 +21,17 @@ import (
 
 // refused checks that neither call takes the token, that they say no more than
 // that, and that nothing is written or hashed.
-func refused(t *testing.T, app *testapp.App, store *hookedStore, what, token string) {
+func refused(t *testing.T, app *testapp.App, store *testapp.Spy, what, token string) {
 	t.Helper()
 	before := app.Core().PasswordHashes()
-	store.hook(nil, nil)
+	store.Reset()
 	u, err := app.CheckResetToken(t.Context(), token)
 	u2, err2 := app.ResetPassword(t.Context(), token, resetTo)
 	if u != nil || u2 != nil || err == nil || err2 == nil ||
 		err.Error() != auth.ErrInvalidToken.Error() || err2.Error() != auth.ErrInvalidToken.Error() || !errors.Is(err2, auth.ErrInvalidToken) {
 		t.Errorf("%s: %v, %v; %v, %v", what, u, err, u2, err2)
 	}
-	for _, call := range store.made() {
+	for _, call := range store.Calls() {
 		if call != "LoadUser" {
 			t.Errorf("%s: the call %s", what, call)
 		}
@@ -43,7 +43,7 @@ func refused(t *testing.T, app *testapp.App, store *hookedStore, what, token str
 
 func TestResetToken(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	bob := member(t, app, "bob", testapp.Password)
 	own, other, stranger := app.Client(t), app.Client(t), app.Client(t)
@@ -52,9 +52,9 @@ func TestResetToken(t *testing.T) {
 	bobs := app.Client(t)
 	bobs.Login("bob")
 
-	store.hook(nil, nil)
+	store.Reset()
 	token := resetToken(t, app, alice)
-	if calls := store.made(); len(calls) > 0 {
+	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("making a token asked the store: %v", calls)
 	}
 	if strings.ContainsAny(token, "+/= \r\n.&?#%") || len(token) > 200 {
@@ -70,12 +70,12 @@ func TestResetToken(t *testing.T) {
 
 	// Looking changes nothing, however often.
 	for range 3 {
-		store.hook(nil, nil)
+		store.Reset()
 		u, err := app.CheckResetToken(t.Context(), token)
 		if err != nil || u.ID != alice.ID {
 			t.Fatal(u, err)
 		}
-		if calls := store.made(); !slices.Equal(calls, []string{"LoadUser"}) {
+		if calls := store.Calls(); !slices.Equal(calls, []string{"LoadUser"}) {
 			t.Errorf("CheckResetToken made the calls %v", calls)
 		}
 	}
@@ -84,14 +84,14 @@ func TestResetToken(t *testing.T) {
 	}
 
 	// A password that is refused leaves it as it was.
-	store.hook(nil, nil)
+	store.Reset()
 	for _, password := range []string{"", "short", "password1", "alice@app.example", "a\x00bcdefgh", "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", strings.Repeat("horse ", 200)} {
 		var policy *auth.PasswordError
 		if u, err := app.ResetPassword(t.Context(), token, password); u != nil || !errors.As(err, &policy) {
 			t.Errorf("%.20q: %v, %v", password, u, err)
 		}
 	}
-	if calls := store.made(); slices.ContainsFunc(calls, func(s string) bool { return s != "LoadUser" }) {
+	if calls := store.Calls(); slices.ContainsFunc(calls, func(s string) bool { return s != "LoadUser" }) {
 		t.Errorf("a refused password wrote: %v", calls)
 	}
 
@@ -128,7 +128,7 @@ func TestResetToken(t *testing.T) {
 
 func TestResetLogsNobodyIn(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
 		before, _ := app.CurrentUser(r.Context())
 		u, err := app.ResetPassword(r.Context(), r.PostFormValue("token"), resetTo)
@@ -179,7 +179,7 @@ func TestResetLogsNobodyIn(t *testing.T) {
 
 func TestResetTokenNeeds(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for what, c := range map[string]struct {
 		change func(*auth.Account)
 		want   error
@@ -202,7 +202,7 @@ func TestResetTokenNeeds(t *testing.T) {
 // Not one bit of a token may change, and nothing else is a token.
 func TestResetTokenForged(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -248,7 +248,7 @@ func TestResetTokenForged(t *testing.T) {
 // What was sealed for another purpose is no token, and a token is no cookie.
 func TestResetTokenPurpose(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	app.Mux.HandleFunc("POST /flash", func(w http.ResponseWriter, r *http.Request) {
 		if err := app.Flash(r.Context(), "info", r.PostFormValue("text")); err != nil {
@@ -276,10 +276,10 @@ func TestResetTokenPurpose(t *testing.T) {
 }
 
 // appsOn makes applications on one store, one for each list of secrets.
-func appsOn(t *testing.T, secrets ...[]string) (*hookedStore, []*testapp.App) {
+func appsOn(t *testing.T, secrets ...[]string) (*testapp.Spy, []*testapp.App) {
 	t.Helper()
 	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	store := testapp.NewSpy(clock)
 	var apps []*testapp.App
 	for _, list := range secrets {
 		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
@@ -318,7 +318,7 @@ func TestResetTokenSecrets(t *testing.T) {
 func TestResetTokenExpires(t *testing.T) {
 	t.Parallel()
 	for _, lifetime := range []time.Duration{0, time.Minute, 10 * time.Minute, 24 * time.Hour} {
-		app, store := hookedApp(t, func(c *auth.Config) { c.ResetLifetime = lifetime })
+		app, store := newApp(t, func(c *auth.Config) { c.ResetLifetime = lifetime })
 		if lifetime == 0 {
 			lifetime = 30 * time.Minute
 		}
@@ -346,7 +346,7 @@ func TestResetTokenExpires(t *testing.T) {
 // Of any number of redemptions, of any of the account's tokens, one succeeds.
 func TestResetParallelRedemptions(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	tokens := []string{resetToken(t, app, alice), resetToken(t, app, alice)} // two mails
 	var wg sync.WaitGroup
@@ -456,7 +456,7 @@ func TestResetTokenIsBound(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			alice := member(t, app, "alice", testapp.Password)
 			token := resetToken(t, app, alice)
 			c.change(t, app, alice)
@@ -498,11 +498,11 @@ func TestResetRaces(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			alice := member(t, app, "alice", testapp.Password)
 			token := resetToken(t, app, alice)
 			var raced auth.Account
-			store.hook(on("UpdateAccount", func() error {
+			store.Hook(on("UpdateAccount", func() error {
 				if c.change == nil {
 					deleteUser(t, app, alice.ID)
 					return nil
@@ -515,7 +515,7 @@ func TestResetRaces(t *testing.T) {
 				return nil
 			}), nil)
 			u, err := app.ResetPassword(t.Context(), token, resetTo)
-			store.hook(nil, nil)
+			store.Reset()
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u == nil) != (err != nil) {
 				t.Fatalf("%v, %v", u, err)
 			}
@@ -538,7 +538,7 @@ func TestResetRaces(t *testing.T) {
 // reset never fails, and the old password never comes back.
 func TestResetRacesUpgrades(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for i := range 3 {
 		name := fmt.Sprintf("user%d", i)
 		user := member(t, app, name, testapp.Password)
@@ -574,7 +574,7 @@ func TestResetRacesUpgrades(t *testing.T) {
 // A reset and a change of password, at the same time: one of them is made.
 func TestResetRacesSetPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for i := range 3 {
 		user := member(t, app, fmt.Sprintf("user%d", i), testapp.Password)
 		token := resetToken(t, app, user)
@@ -606,7 +606,7 @@ func TestResetIsAllOrNothing(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			for k := 1; ; k++ {
-				app, store := hookedApp(t, nil)
+				app, store := newApp(t, nil)
 				alice := member(t, app, "alice", testapp.Password)
 				browser := app.Client(t)
 				browser.Login("alice")
@@ -626,13 +626,13 @@ func TestResetIsAllOrNothing(t *testing.T) {
 					return errStore
 				}
 				if mode == "call fails after it was made" {
-					store.hook(nil, at)
+					store.Hook(nil, at)
 				} else {
-					store.hook(at, nil)
+					store.Hook(at, nil)
 				}
 				u, err := app.ResetPassword(ctx, token, resetTo)
 				cancel()
-				store.hook(nil, nil)
+				store.Reset()
 				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, resetTo)
 				good, who := usable(t, app, token), browser.Who()
 				what := fmt.Sprintf("call %d (%s): %v, %v; the old password opens %v, the new one %v, the token is good: %v, the browser is %s's",
@@ -659,11 +659,11 @@ func TestResetIsAllOrNothing(t *testing.T) {
 // Store errors are never taken for a bad token.
 func TestResetStoreFails(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	for _, err := range []error{errStore, context.DeadlineExceeded, fmt.Errorf("wrapped: %w", errStore)} {
-		store.hook(func(string) error { return err }, nil)
+		store.Hook(func(string) error { return err }, nil)
 		if u, got := app.CheckResetToken(t.Context(), token); u != nil || !errors.Is(got, err) || errors.Is(got, auth.ErrInvalidToken) {
 			t.Errorf("CheckResetToken: %v, %v", u, got)
 		}
@@ -672,12 +672,12 @@ func TestResetStoreFails(t *testing.T) {
 		}
 	}
 	// But what is wrapped is what it wraps.
-	store.hook(func(string) error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }, nil)
+	store.Hook(func(string) error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }, nil)
 	if _, err := app.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
 		t.Error(err)
 	}
 	// A store that never agrees ends in an error, not in a loop.
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "UpdateAccount" {
 			return auth.ErrConflict
 		}
@@ -686,7 +686,7 @@ func TestResetStoreFails(t *testing.T) {
 	if u, err := app.ResetPassword(t.Context(), token, resetTo); u != nil || !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("%v, %v", u, err)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if !usable(t, app, token) || !opens(t, app, alice.ID, testapp.Password) {
 		t.Error("something was changed")
 	}
@@ -695,7 +695,7 @@ func TestResetStoreFails(t *testing.T) {
 // The token is the account's by its ID, whatever bytes that has.
 func TestResetTokenOfOddIDs(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	tokens := map[string]string{}
 	for i, id := range []string{
 		"0", "\x00", "\x00\x00", "\xff\xfe", "a b", "ä", "../..", "%2e", "' OR 1=1 --", "a|b", "a,b", "\r\n", "1", "10", "-1",
@@ -728,7 +728,7 @@ func TestResetTokenOfOddIDs(t *testing.T) {
 
 func TestResetWhenBusyOrCancelled(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -841,7 +841,7 @@ func TestSendResetTellsNothing(t *testing.T) {
 	}
 	ask := func(address string) (answer string, calls []string) {
 		t.Helper()
-		spy.reset(0, false)
+		spy.Reset()
 		r := app.Client(t).Post("/forgot", "email", address)
 		r.Header.Del("Date")
 		var b strings.Builder
@@ -861,7 +861,7 @@ func TestSendResetTellsNothing(t *testing.T) {
 			t.Errorf("%s: %s after %v, want %s after %v", address, got, calls, want, wantCalls)
 		}
 	}
-	box.err = errDown
+	box.err = errStore
 	app.Events()
 	if got, _ := ask("susan@app.example"); got != want {
 		t.Errorf("with a mailer that fails: %s", got)
@@ -890,8 +890,8 @@ func TestSendResetErrors(t *testing.T) {
 			t.Errorf("the page %q is taken", page)
 		}
 	}
-	spy.reset(1, false)
-	if err := app.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, errDown) {
+	spy.FailAt(1, false)
+	if err := app.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}
 	if mails := box.take(); len(mails) > 0 {

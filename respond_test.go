@@ -113,7 +113,7 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var saw []error
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			_, err := app.User(r.Context())
 			saw = append(saw, err)
@@ -127,7 +127,7 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	app.Mux.HandleFunc("/fails", func(_ http.ResponseWriter, r *http.Request) {
 		app.Sessions().Put(r.Context(), "k", "v")
 	})
-	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) })
+	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) })
 	c := app.Client(t)
 	c.Login("susan")
 	// ask does not use Do, as a panic in ErrorPage cuts the connection.
@@ -152,9 +152,9 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 		t.Errorf("the page of an error in a handler sees %v", saw)
 	}
 	ask("cross-origin", "POST", "/error", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403)
-	store.breakOn("UpdateRecord")
+	store.Fail("UpdateRecord")
 	ask("commit", "GET", "/fails", nil, 503)
-	store.breakOn("GetRecord")
+	store.Fail("GetRecord")
 	ask("read", "GET", "/guarded", nil, 503)
 	if len(saw) != 1 || errors.Is(saw[0], auth.ErrNotLoggedIn) {
 		t.Errorf("with an unreadable session the page takes the user for nobody: %v", saw)
@@ -165,7 +165,7 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			app.Sessions().Put(r.Context(), "seen", "error page")
 			w.WriteHeader(status)
@@ -174,11 +174,11 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	store.breakOn("GetRecord")
+	store.Fail("GetRecord")
 	if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || len(r.Cookies()) > 0 {
 		t.Errorf("%s %v", r.Status, r.Cookies())
 	}
-	store.breakOn()
+	store.Reset()
 	if who := c.Who(); who != "susan" {
 		t.Errorf("afterwards %s", who)
 	}
@@ -207,11 +207,11 @@ func TestErrorPageWithLoaders(t *testing.T) {
 			t.Errorf("cross-origin: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
 		}
 		pages = 0
-		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
+		app.store.Hook(on("GetRecord", func() error { return errStore }), nil)
 		c := app.Client(t)
 		c.Cookies["session-"+app.Server.URL[strings.LastIndexByte(app.Server.URL, ':')+1:]] = strings.Repeat("A", 43)
 		r = c.Get("/who")
-		app.store.hook(nil, nil)
+		app.store.Reset()
 		if r.StatusCode != http.StatusServiceUnavailable || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("the store fails: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
 		}
@@ -222,7 +222,7 @@ func TestErrorPageWithLoaders(t *testing.T) {
 // as a whole, and the next is the page that the user is on.
 func TestScriptsLoadTheWholePage(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	var base string
 	page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the part") }
 	for path, guard := range map[string]func(http.Handler) http.Handler{
@@ -326,7 +326,7 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 // whole page, and whose HX-Redirect it does not look at.
 func TestHistoryIsRestoredAsAPage(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	for _, header := range []http.Header{
 		{"Hx-Request": {"true"}, "Hx-History-Restore-Request": {"true"}, "Hx-Current-Url": {app.Server.URL + "/guarded?a=1"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}},
 		{"Hx-History-Restore-Request": {"true"}, "Sec-Fetch-Dest": {"empty"}},
@@ -358,7 +358,7 @@ func TestScriptsWithNextInCookie(t *testing.T) {
 
 func TestErrorStatuses(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	for _, test := range []struct {
 		err    error
 		status int
@@ -405,7 +405,7 @@ func TestErrorStatuses(t *testing.T) {
 // A slip of the application's is a 500, and not a connection that is cut.
 func TestErrorOfNil(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	defer func() {
 		if p := recover(); p != nil {
 			t.Errorf("Error(nil) panics: %v", p)
@@ -421,9 +421,9 @@ func TestErrorOfNil(t *testing.T) {
 // No error page has in it what was typed.
 func TestErrorPagesSayNothing(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
-	store.hook(func(string) error { return fmt.Errorf("dial tcp 10.0.0.1: password=%s: %w", "dsn-password", errStore) }, nil)
+	store.Hook(func(string) error { return fmt.Errorf("dial tcp 10.0.0.1: password=%s: %w", "dsn-password", errStore) }, nil)
 	r := app.Client(t).Post("/login", "login", "alice", "password", "typed-password-x")
 	if r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "password") || strings.Contains(r.Text, "alice") || strings.Contains(r.Text, "10.0.0.1") {
 		t.Errorf("%s %s", r.Status, r.Text)

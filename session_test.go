@@ -194,11 +194,11 @@ func TestTouch(t *testing.T) {
 	writes := 0
 	for range 120 {
 		app.Clock.Advance(10 * time.Second)
-		spy.reset(0, false)
+		spy.Reset()
 		if r := c.Get("/who"); len(r.Header["Set-Cookie"]) > 0 {
 			t.Fatal("a touch set a cookie")
 		}
-		writes += spy.writes()
+		writes += spy.Writes()
 	}
 	if writes != 20 {
 		t.Errorf("%d writes in 20 minutes, want 20", writes)
@@ -267,9 +267,9 @@ func TestVoidSessions(t *testing.T) {
 const rotationWindow = time.Minute
 
 // rotatingApp has what a browser with several tabs asks for.
-func rotatingApp(t *testing.T, configure func(*auth.Config)) (*insider, *hookedStore) {
+func rotatingApp(t *testing.T, configure func(*auth.Config)) (*insider, *testapp.Spy) {
 	t.Helper()
-	app, store := hookedApp(t, configure)
+	app, store := newApp(t, configure)
 	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 		if err := app.ConfirmLogin(r.Context()); err != nil {
 			app.Error(w, r, err)
@@ -709,7 +709,7 @@ func TestPollCrossesChangeOfPassword(t *testing.T) {
 		c.Post("/enter", "login", "susan", "remember", remember)
 		tab := c.Clone()
 		var polled *testapp.Response
-		store.hook(nil, on("UpdateAccount", func() error {
+		store.Hook(nil, on("UpdateAccount", func() error {
 			polled = tab.Get("/guarded")
 			return nil
 		}))
@@ -718,7 +718,7 @@ func TestPollCrossesChangeOfPassword(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		store.hook(nil, nil)
+		store.Reset()
 		if polled == nil || polled.StatusCode != http.StatusUnauthorized || len(polled.Header["Set-Cookie"]) > 0 {
 			t.Errorf("the poll: %+v", polled)
 		}
@@ -740,7 +740,7 @@ func TestOldTokenStoreFails(t *testing.T) {
 		tab := c.Clone()
 		c.Post("/renew")
 		n := 0
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			if call == "GetRecord" {
 				if n++; n == k {
 					return errStore
@@ -751,7 +751,7 @@ func TestOldTokenStoreFails(t *testing.T) {
 		if r := tab.Get("/guarded"); r.StatusCode < 500 {
 			t.Errorf("read %d fails: %s", k, r.Status)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if tab.Who() != "susan" {
 			t.Errorf("afterwards: %q", tab.Who())
 		}
@@ -803,7 +803,7 @@ func TestLogoutWithReplacedToken(t *testing.T) {
 func TestRotationEndsWhileItMerges(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/renew", "/confirm", "/password"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 			if err := app.ConfirmLogin(r.Context()); err != nil {
@@ -814,7 +814,7 @@ func TestRotationEndsWhileItMerges(t *testing.T) {
 		c.Login("susan")
 		other := c.Clone()
 		begun, written, ended := false, false, false
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			switch {
 			case call == "TakeRecord" && !begun:
 				begun = true
@@ -827,7 +827,7 @@ func TestRotationEndsWhileItMerges(t *testing.T) {
 			return nil
 		}, nil)
 		r := c.Post(path, "password", "another good password")
-		store.hook(nil, nil)
+		store.Reset()
 		if !ended || r.StatusCode >= 500 {
 			t.Errorf("%s: ended %v, %s\n%s", path, ended, r.Status, app.Logs())
 		}

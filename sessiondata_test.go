@@ -131,7 +131,7 @@ func TestDataWrittenLate(t *testing.T) {
 func TestDataWrittenTooLate(t *testing.T) {
 	t.Parallel()
 	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		sessions := app.Sessions()
 		done := make(chan error, 1)
@@ -155,7 +155,7 @@ func TestDataWrittenTooLate(t *testing.T) {
 		c := app.Client(t)
 		c.Login("susan")
 		if why == "outage" {
-			store.hook(func(string) error { return errStore }, nil)
+			store.Hook(func(string) error { return errStore }, nil)
 		}
 		if r := c.Post("/late"); r.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", why, r.Status)
@@ -372,7 +372,7 @@ func TestSessionDataDeadline(t *testing.T) {
 // A dataApp runs a function of the test in a request.
 type dataApp struct {
 	*testapp.App
-	store    *faultyStore
+	store    *testapp.Spy
 	sessions *auth.SessionData
 	f        func(ctx context.Context)
 }
@@ -440,17 +440,18 @@ func TestSessionValues(t *testing.T) {
 		if n := len(r.Cookies()); (n == 1) != (who == "nobody") {
 			t.Errorf("%s: cookies %v", who, r.Cookies())
 		}
-		app.store.calls()
+		app.store.Reset()
 		if r := app.do(t, c, check); len(r.Cookies()) != 0 {
 			t.Errorf("%s: reading sets %v", who, r.Cookies())
 		}
-		if calls := app.store.calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+		if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
 			t.Errorf("%s: reading calls %v", who, calls)
 		}
+		app.store.Reset()
 		if r := app.do(t, c, put); len(r.Cookies()) != 0 {
 			t.Errorf("%s: the same again sets %v", who, r.Cookies())
 		}
-		if calls := app.store.calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+		if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
 			t.Errorf("%s: putting what is there calls %v", who, calls)
 		}
 		if keys := app.keys(t, other); len(keys) > 0 {

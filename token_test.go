@@ -66,11 +66,11 @@ func TestTokenUsed(t *testing.T) {
 	if err != nil || !used(t, m.App, verify) {
 		t.Errorf("%v, or it is not used", err)
 	}
-	m.hooked.hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
+	m.hooked.Hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
 	if was, err := m.Core().TokenUsed(t.Context(), verify); was || err == nil {
 		t.Errorf("%t, %v", was, err)
 	}
-	m.hooked.hook(nil, nil)
+	m.hooked.Reset()
 	if err := m.CloseAccount(t.Context(), anna); err != nil || used(t, m.App, verify) {
 		t.Errorf("%v, or it is kept after the account", err)
 	}
@@ -157,8 +157,8 @@ func TestMailedTokensCross(t *testing.T) {
 			} else {
 				token = m.askEmail(t, browser, "new@app.example")
 			}
-			m.hooked.hook(on("UpdateAccount", func() error {
-				m.hooked.hook(nil, nil)
+			m.hooked.Hook(on("UpdateAccount", func() error {
+				m.hooked.Reset()
 				c.do(t, m, u)
 				return nil
 			}), nil)

@@ -317,7 +317,7 @@ func TestLoader(t *testing.T) {
 	down := false
 	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
 		if down {
-			return nil, errDown
+			return nil, errStore
 		}
 		return users[id], nil // nil and no error for one that is not there
 	}), auth.Config{

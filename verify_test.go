@@ -168,10 +168,10 @@ func TestVerifyTokenIsBound(t *testing.T) {
 		u := member(t, m.App, "susan", testapp.Password)
 		token := m.verifyToken(t, u)
 		c.change(t, m, u)
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		_, checked := m.CheckVerifyToken(t.Context(), token)
 		if !c.good {
-			for _, call := range m.hooked.made() {
+			for _, call := range m.hooked.Calls() {
 				if call != "LoadUser" {
 					t.Errorf("%s: the call %s", what, call)
 				}
@@ -220,11 +220,11 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	}
 	ask := func(address string) string {
 		before := m.Core().PasswordHashes()
-		m.hooked.hook(nil, nil)
+		m.hooked.Reset()
 		var err error
 		r := m.in(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
 		r.Header.Del("Date")
-		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.made()), m.Core().PasswordHashes()-before)
+		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.Calls()), m.Core().PasswordHashes()-before)
 	}
 	want := ask("unverified@app.example")
 	m.wantMails(t, "unverified", "verify to unverified@app.example")
@@ -250,11 +250,11 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyRefused || e[0].Err == nil {
 		t.Errorf("unknown: %v", e)
 	}
-	m.box.err = errDown
+	m.box.err = errStore
 	if got := ask("unverified@app.example"); got != want {
 		t.Errorf("the mailer is down: %s, want %s", got, want)
 	}
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errDown) {
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errStore) {
 		t.Errorf("the mailer is down: %v", e)
 	}
 }
@@ -272,12 +272,12 @@ func TestSendVerificationNeeds(t *testing.T) {
 		t.Error(err)
 	}
 	m.wantMails(t, "an ID that is too long")
-	m.hooked.hook(func(string) error { return errDown }, nil)
-	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errDown) {
+	m.hooked.Hook(func(string) error { return errStore }, nil)
+	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
-	m.hooked.hook(nil, nil)
-	without, _ := hookedApp(t, nil)
+	m.hooked.Reset()
+	without, _ := newApp(t, nil)
 	if err := without.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
 	}
@@ -535,7 +535,7 @@ func TestRequireVerified(t *testing.T) {
 	if r := c.Get("/verified"); r.Text != "hello" {
 		t.Errorf("verified: %s", r.Status)
 	}
-	m.hooked.hook(on("LoadUser", func() error { return errDown }), nil)
+	m.hooked.Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/verified"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: %s", r.Status)
 	}

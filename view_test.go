@@ -94,10 +94,10 @@ func TestViewIsLazy(t *testing.T) {
 	c := app.Client(t)
 	app.login(t, c, u)
 	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
-	app.store.hook(nil, nil)
+	app.store.Reset()
 	r := c.Get("/view")
-	if r.Text != "&lt;Posts&gt;" || len(r.Header["Set-Cookie"]) > 0 || slices.Contains(app.store.made(), "LoadUser") || r.Header.Get("Vary") != "" {
-		t.Errorf("%q, calls %v, %v", r.Text, app.store.made(), r.Header)
+	if r.Text != "&lt;Posts&gt;" || len(r.Header["Set-Cookie"]) > 0 || slices.Contains(app.store.Calls(), "LoadUser") || r.Header.Get("Vary") != "" {
+		t.Errorf("%q, calls %v, %v", r.Text, app.store.Calls(), r.Header)
 	}
 	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 		v := app.View(r, nil)
@@ -121,7 +121,7 @@ func TestViewStoreFails(t *testing.T) {
 	u := member(t, app.App, "susan", "")
 	c := app.Client(t)
 	app.login(t, c, u)
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/view"); r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "Log in") {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
@@ -152,7 +152,7 @@ func TestViewStoreFailsWithAnyError(t *testing.T) {
 		u := member(t, app.App, "susan", "")
 		c := app.Client(t)
 		app.login(t, c, u)
-		app.store.hook(on("LoadUser", func() error { return fmt.Errorf("%w, %w", errStore, failure) }), nil)
+		app.store.Hook(on("LoadUser", func() error { return fmt.Errorf("%w, %w", errStore, failure) }), nil)
 		if r := c.Get("/view"); r.StatusCode == http.StatusOK {
 			t.Errorf("%v: %s %q", failure, r.Status, r.Text)
 		}
@@ -185,7 +185,7 @@ func TestViewOfTokens(t *testing.T) {
 	}
 	// A loader that fails is a failure of the page.
 	down, _ := viewApp(t, viewTemplate, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
-		return auth.Grant{}, errDown
+		return auth.Grant{}, errStore
 	}}))
 	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a loader that fails: %s", r.Status)
@@ -216,7 +216,7 @@ func TestViewOnErrorPages(t *testing.T) {
 		if r.StatusCode != http.StatusForbidden || r.Text != "Log in" {
 			t.Errorf("cross-origin: %s %q", r.Status, r.Text)
 		}
-		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
+		app.store.Hook(on("GetRecord", func() error { return errStore }), nil)
 		if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || r.Text != "no page" {
 			t.Errorf("the store fails: %s %q", r.Status, r.Text)
 		}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // A watcher is an application with requests that go on until the test ends, or
@@ -167,7 +166,7 @@ func TestWhileLoggedIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 2, auth.ProtectStrong })
+			plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 2, auth.ProtectStrong })
 			w := &world{watcher: newWatcher(t, plain), t: t, u: plain.Create(t, "susan", false)}
 			plain.Create(t, "mike", false)
 			if w.c = remembered(t, plain, "susan"); name != "eviction" {
@@ -203,7 +202,7 @@ func TestWhileLoggedIn(t *testing.T) {
 
 // What does not end the login does not end its requests.
 func TestWhileLoggedInGoesOn(t *testing.T) {
-	plain, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions = 3 })
+	plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = 3 })
 	w := newWatcher(t, plain)
 	u, m := plain.Create(t, "susan", false), plain.Create(t, "mike", false)
 	c, other, mike := plain.Client(t), remembered(t, plain, "susan"), remembered(t, plain, "mike")
@@ -291,13 +290,13 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	c.Login("susan")
 	for k := range 2 { // who it is, and whether that is still so
 		app.in(c, func(ctx context.Context) {
-			spy.reset(k+1, false)
+			spy.FailAt(k+1, false)
 			watched, stop := app.WhileLoggedIn(ctx)
 			defer stop()
-			if !errors.Is(context.Cause(watched), errDown) {
+			if !errors.Is(context.Cause(watched), errStore) {
 				t.Errorf("call %d fails: %v", k+1, context.Cause(watched))
 			}
-			spy.reset(0, false)
+			spy.Reset()
 			watched, stop = app.WhileLoggedIn(ctx)
 			defer stop()
 			if watched.Err() != nil {
@@ -340,7 +339,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 
 // A request by an API token ends with it.
 func TestWhileLoggedInByToken(t *testing.T) {
-	plain, _ := hookedApp(t, withBearer)
+	plain, _ := newApp(t, withBearer)
 	w := newWatcher(t, plain)
 	u := plain.Create(t, "susan", false)
 	for name, end := range map[string]func(id string){
@@ -412,42 +411,10 @@ func TestWhileLoggedInLifetime(t *testing.T) {
 	}
 }
 
-// A stepStore tells of each call of a record's verb before it is made.
-type stepStore struct {
-	testapp.Store
-	step atomic.Pointer[func(op, kind string)]
-}
-
-func (s *stepStore) call(op, kind string) {
-	if f := s.step.Load(); f != nil {
-		(*f)(op, kind)
-	}
-}
-
-func (s *stepStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.call("insert", r.Kind)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *stepStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.call("take", kind)
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
-func (s *stepStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	s.call("list", kind)
-	return s.Store.ListRecords(ctx, kind, userID)
-}
-
-func (s *stepStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	s.call("delete", kind)
-	return s.Store.DeleteRecords(ctx, kind, userID, keep...)
-}
-
 // A request that begins to watch while a rotation that the login's end makes
 // void is under way sees the rotation's record, and ends all the same.
 func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
-	plain, store := newStepApp(t, nil)
+	plain, store := newApp(t, nil)
 	app := newInsider(plain)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
@@ -472,31 +439,31 @@ func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 	inserted, goOn, rotated := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var stream context.Context
 	var takes, lists atomic.Int32
-	steps := func(op, kind string) {
+	store.HookCalls(func(_ context.Context, call testapp.Call) error {
 		switch {
-		case op == "take" && kind == "session" && takes.Add(1) == 1:
+		case call.Method == "TakeRecord" && call.Kind == "session" && takes.Add(1) == 1:
 			// The end has seen the old record. Now comes the rotation's.
 			wg.Go(func() {
 				defer close(rotated)
 				rotating.Post("/renew")
 			})
 			<-inserted
-		case op == "insert" && kind == "rotated":
+		case call.Method == "InsertRecord" && call.Kind == "rotated":
 			close(inserted)
 			<-goOn
-		case op == "list" && kind == "session" && takes.Load() == 1 && lists.Add(1) == 1:
+		case call.Method == "ListRecords" && call.Kind == "session" && takes.Load() == 1 && lists.Add(1) == 1:
 			// The old record is gone, and the end looks for others.
 			close(watch)
 			stream = <-watching
 			close(goOn)
 			<-rotated
 		}
-	}
-	store.step.Store(&steps)
+		return nil
+	}, nil)
 	if err := app.EndLogin(t.Context(), u.ID, id); err != nil {
 		t.Error(err)
 	}
-	store.step.Store(nil)
+	store.Reset()
 	wg.Wait()
 	gone(t, "ended", c, tab, rotating)
 	if stream == nil {
@@ -512,7 +479,7 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 	for _, how := range []string{"EndLogin", "LogoutEverywhere", "logout", "password"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := hookedApp(t, nil)
+			plain, _ := newApp(t, nil)
 			app := newInsider(plain)
 			for round := range 20 {
 				name := fmt.Sprintf("susan%d", round)
@@ -576,14 +543,14 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
 	for name, cookies := range map[string]bool{"cookie": true, "token": false} {
 		clock := testapp.NewClock()
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, withBearer)
 		u := app.Create(t, "susan", false)
 		app.Mux.HandleFunc("GET /late", func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := app.User(r.Context()); err != nil {
 				t.Error(err)
 			}
-			hooked.hook(func(call string) error {
+			hooked.Hook(func(call string) error {
 				if call == "DeleteRecords" {
 					return errStore
 				}
@@ -592,7 +559,7 @@ func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
 			if err := app.SetPassword(context.WithoutCancel(t.Context()), u, "another good password"); err != nil {
 				t.Error(err)
 			}
-			hooked.hook(nil, nil)
+			hooked.Reset()
 			ctx, stop := app.WhileLoggedIn(r.Context())
 			defer stop()
 			if ctx.Err() == nil {

@@ -35,14 +35,14 @@ func TestFlaskPagesThatDoNotAsk(t *testing.T) {
 	app, spy := flaskApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/remembered")
-	spy.reset(0, false)
+	spy.Reset()
 	c.Get("/")
-	if slices.Contains(spy.Calls(), "load") {
+	if slices.Contains(spy.Calls(), "LoadUser") {
 		t.Errorf("a page that does not ask loads the user: %v", spy.Calls())
 	}
-	spy.reset(0, false)
+	spy.Reset()
 	c.Get("/state") // asks three times
-	if n := strings.Count(strings.Join(spy.Calls(), " "), "load"); n != 1 {
+	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 1 {
 		t.Errorf("%d loads: %v", n, spy.Calls())
 	}
 }
@@ -136,13 +136,13 @@ func TestLoadUserOnce(t *testing.T) {
 		way = name
 		for _, path := range []string{"/ask", "/guards"} {
 			c, header := make()
-			spy.reset(0, false)
+			spy.Reset()
 			if r := c.Do(http.MethodGet, path, nil, header); r.StatusCode != http.StatusOK {
 				t.Errorf("%s %s: %s", name, path, r.Status)
 			}
 			loads := 0
 			for _, call := range spy.Calls() {
-				if call == "load" || call == "find" {
+				if call == "LoadUser" || call == "FindUser" {
 					loads++
 				}
 			}
@@ -155,28 +155,26 @@ func TestLoadUserOnce(t *testing.T) {
 
 // A tab that loses the race for a remember cookie loads the user once, too.
 func TestLoadUserOnceForTabs(t *testing.T) {
-	plain, store := newStepApp(t, nil)
-	spy := &spyStore{Store: store}
-	app := testapp.New(t, spy, plain.Clock, nil)
+	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
 	c.Restart()
 	other := c.Clone()
 	var crossed atomic.Bool
-	steps := func(op, kind string) {
-		if op == "insert" && kind == "session" && !crossed.Swap(true) {
+	spy.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "InsertRecord" && call.Kind == "session" && !crossed.Swap(true) {
 			if who := other.Who(); who != "susan" {
 				t.Errorf("the other tab is %q", who)
 			}
-			spy.reset(0, false)
+			spy.Reset()
 		}
-	}
-	store.step.Store(&steps)
+		return nil
+	}, nil)
 	if who := c.Who(); who != "susan" {
 		t.Error(who)
 	}
 	// One load was before.
-	if n := strings.Count(strings.Join(spy.Calls(), " "), "load"); n != 0 {
+	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 0 {
 		t.Errorf("%d more loads: %v", n, spy.Calls())
 	}
 }
@@ -184,7 +182,7 @@ func TestLoadUserOnceForTabs(t *testing.T) {
 // A loader that fails is a 503 and not nobody. A handler that asks again in the same
 // request gets the user, if the loader is well then; the answer stays 503.
 func TestLoadUserFails(t *testing.T) {
-	app, store := hookedApp(t, withBearer)
+	app, store := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /again", func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -209,7 +207,7 @@ func TestLoadUserFails(t *testing.T) {
 		if _, ok := app.CurrentUser(ctx); ok {
 			t.Error("CurrentUser knows somebody")
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if user, err := app.User(ctx); err != nil || user.ID != u.ID {
 			t.Errorf("when the store is well: %v", err)
 		}
@@ -222,7 +220,7 @@ func TestLoadUserFails(t *testing.T) {
 	}
 	for name, make := range known(t, app, u) {
 		c, header := make()
-		store.hook(fail, nil)
+		store.Hook(fail, nil)
 		for path, want := range map[string]int{"/who": 503, "/guarded": 503, "/": 200} {
 			r := c.Do(http.MethodGet, path, nil, header)
 			if r.StatusCode != want || want == 503 && len(r.Header["Set-Cookie"]) > 0 || strings.Contains(r.Text, "susan") {
@@ -232,7 +230,7 @@ func TestLoadUserFails(t *testing.T) {
 		if r := c.Do(http.MethodGet, "/again", nil, header); r.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", name, r.Status)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if r := c.Do(http.MethodGet, "/who", nil, header); r.Text != "susan" {
 			t.Errorf("%s: then %s %q", name, r.Status, r.Text)
 		}
@@ -242,7 +240,7 @@ func TestLoadUserFails(t *testing.T) {
 // Who is deleted is nobody, and what was stored for them is cleaned up as it is
 // found.
 func TestLoadUserDeleted(t *testing.T) {
-	app, store := hookedApp(t, withBearer)
+	app, store := newApp(t, withBearer)
 	for i, way := range []string{"session", "remembered", "bearer"} {
 		u := app.Create(t, "susan", false)
 		c, header := known(t, app, u)[way]()
@@ -304,11 +302,11 @@ func TestUserIsLoadedOnce(t *testing.T) {
 	})
 	c := app.Client(t)
 	c.Login("susan")
-	spy.reset(0, false)
+	spy.Reset()
 	if r := c.Get("/many"); r.Text != "0" {
 		t.Errorf("%s did not get the user", r.Text)
 	}
-	if calls := spy.Calls(); !slices.Equal(calls, []string{"get", "load"}) {
+	if calls := spy.Calls(); !slices.Equal(calls, []string{"GetRecord", "LoadUser"}) {
 		t.Errorf("calls %v", calls)
 	}
 }
