@@ -115,7 +115,7 @@ func TestDisableAndEnable(t *testing.T) {
 
 	// An administrator who disables their own account is logged out by it.
 	c.Login("susan")
-	m.in(c, func(ctx context.Context) {
+	m.In(c, func(ctx context.Context) {
 		if err := m.Disable(ctx, u.ID); err != nil {
 			t.Error(err)
 		}
@@ -138,14 +138,14 @@ func TestDisableWithAFailingStore(t *testing.T) {
 		c := m.Client(t)
 		c.Login("susan")
 		calls := 0
-		m.hooked.Hook(func(string) error {
+		m.Spy().Hook(func(string) error {
 			if calls++; calls == k {
 				return errStore
 			}
 			return nil
 		}, nil)
 		err := m.Disable(t.Context(), u.ID)
-		m.hooked.Reset()
+		m.Spy().Reset()
 		if disabled := stored(t, m.App, u.ID).Disabled; disabled == (err != nil) {
 			t.Errorf("call %d failed: %v, and disabled is %t", k, err, disabled)
 		} else if disabled {
@@ -192,7 +192,7 @@ func TestUnlock(t *testing.T) {
 	if err := m.Unlock(t.Context(), u.ID); err != nil {
 		t.Errorf("where there is nothing to unlock: %v", err)
 	}
-	m.hooked.Hook(on("DeleteRecords", func() error { return errStore }), nil)
+	m.Spy().Hook(on("DeleteRecords", func() error { return errStore }), nil)
 	if err := m.Unlock(t.Context(), u.ID); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}

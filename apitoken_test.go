@@ -20,7 +20,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func (a *actApp) status(t *testing.T, path, token string) int {
+func status(t *testing.T, a *testapp.App, path, token string) int {
 	t.Helper()
 	r := a.Client(t).Do("GET", path, nil, bearerHeader(token))
 	if len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Location") != "" {
@@ -78,12 +78,12 @@ func TestAPITokenIsNotStored(t *testing.T) {
 func TestAPITokenScopes(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	tokens := map[string]string{}
 	for name, scopes := range map[string][]string{
 		"read": {"read"}, "both": {"write", "read"}, "all": {"*"}, "all and one": {"other", "*"}, "other": {"READ", "rea", "readx", "read/write", "**"},
 	} {
-		tokens[name], _ = issue(t, app.App, u, scopes...)
+		tokens[name], _ = issue(t, app, u, scopes...)
 	}
 	for path, may := range map[string][]string{
 		"/read":       {"read", "both", "all", "all and one"},
@@ -101,7 +101,7 @@ func TestAPITokenScopes(t *testing.T) {
 			if slices.Contains(may, name) {
 				want = http.StatusOK
 			}
-			if got := app.status(t, path, token); got != want {
+			if got := status(t, app, path, token); got != want {
 				t.Errorf("%s with %s: %d", path, name, got)
 			}
 			events := app.Events()
@@ -116,7 +116,7 @@ func TestAPITokenScopes(t *testing.T) {
 		if r := c.Do("GET", path, nil, http.Header{"Accept": {"text/html"}}); r.StatusCode != http.StatusSeeOther {
 			t.Errorf("%s for nobody: %s", path, r.Status)
 		}
-		app.login(t, c, u)
+		app.Enter(t, c, u)
 		if r := c.Get(path); r.Text != "susan" {
 			t.Errorf("%s with a session: %s", path, r.Status)
 		}
@@ -127,12 +127,12 @@ func TestAPITokenScopes(t *testing.T) {
 	}
 	// No token is fresh: 401, and no page to go to.
 	for _, path := range []string{"/fresh", "/read/fresh"} {
-		if got := app.status(t, path, tokens["all"]); got != http.StatusUnauthorized {
+		if got := status(t, app, path, tokens["all"]); got != http.StatusUnauthorized {
 			t.Errorf("%s: %d", path, got)
 		}
 	}
 	// Where nothing guards, a limited token is nobody's.
-	app.act(app.Client(t), bearerHeader(tokens["read"]), func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(app.Client(t), bearerHeader(tokens["read"]), func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if _, ok := app.CurrentUser(ctx); ok {
 			t.Error("CurrentUser")
@@ -171,9 +171,9 @@ func TestAPITokenScopes(t *testing.T) {
 func TestAPITokenScopesDoNotLeak(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
-	token, _ := issue(t, app.App, u, "read")
-	app.act(app.Client(t), bearerHeader(token), func(_ http.ResponseWriter, r *http.Request) {
+	u := member(t, app, "susan", "")
+	token, _ := issue(t, app, u, "read")
+	app.Act(app.Client(t), bearerHeader(token), func(_ http.ResponseWriter, r *http.Request) {
 		ran := false
 		app.RequireScope("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })).ServeHTTP(httptest.NewRecorder(), r)
 		if _, err := app.User(r.Context()); ran || !errors.Is(err, auth.ErrScope) {
@@ -191,21 +191,21 @@ func TestAPITokenScopesDoNotLeak(t *testing.T) {
 func TestAPITokenExpires(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	end := app.Clock.Now().Add(48*time.Hour + 500*time.Millisecond)
 	secret, token, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Name: "n", Scopes: []string{"*"}, Expires: end})
 	if err != nil || !token.Expires.Equal(end) {
 		t.Fatal(err)
 	}
 	app.Clock.Advance(end.Sub(app.Clock.Now()) - time.Millisecond)
-	if got := app.status(t, "/guarded", secret.Reveal()); got != http.StatusOK {
+	if got := status(t, app, "/guarded", secret.Reveal()); got != http.StatusOK {
 		t.Errorf("before the end: %d", got)
 	}
 	if tokens, err := app.APITokens(t.Context(), u.ID); err != nil || len(tokens) != 1 || !tokens[0].Expires.Equal(end) {
 		t.Errorf("before the end: %+v, %v", tokens, err)
 	}
 	app.Clock.Advance(time.Millisecond)
-	if got := app.status(t, "/guarded", secret.Reveal()); got != http.StatusUnauthorized {
+	if got := status(t, app, "/guarded", secret.Reveal()); got != http.StatusUnauthorized {
 		t.Errorf("at the end: %d", got)
 	}
 	if tokens, err := app.APITokens(t.Context(), u.ID); err != nil || len(tokens) != 0 {
@@ -219,7 +219,7 @@ func TestAPITokenExpires(t *testing.T) {
 func TestAPITokensListAndRevoke(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	susan, mike := member(t, app.App, "susan", ""), member(t, app.App, "mike", "")
+	susan, mike := member(t, app, "susan", ""), member(t, app, "mike", "")
 	var secrets []string
 	var ids []string
 	for i := range 3 {
@@ -233,7 +233,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		secrets, ids = append(secrets, secret.Reveal()), append(ids, token.ID)
 		app.Clock.Advance(time.Second)
 	}
-	other, others := issue(t, app.App, mike, "*")
+	other, others := issue(t, app, mike, "*")
 	events := app.Events()
 	if len(events) != 4 || events[0].Kind != auth.EventAPITokenIssued || events[0].UserID != susan.ID {
 		t.Errorf("events %+v", events)
@@ -259,7 +259,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		t.Error("nobody's was revoked")
 	}
 	for i, token := range append(secrets, other) {
-		if got := app.status(t, "/read", token); got != http.StatusOK {
+		if got := status(t, app, "/read", token); got != http.StatusOK {
 			t.Errorf("token %d: %d", i, got)
 		}
 	}
@@ -278,7 +278,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		if i == 1 {
 			want = http.StatusUnauthorized
 		}
-		if got := app.status(t, "/read", token); got != want {
+		if got := status(t, app, "/read", token); got != want {
 			t.Errorf("token %d: %d", i, got)
 		}
 	}
@@ -295,20 +295,20 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 // What changes a credential ends every token that was made before.
 func TestAPITokenEnds(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*testing.T, *actApp, *testapp.User){
-		"a change of password outside": func(t *testing.T, app *actApp, u *testapp.User) {
+	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
+		"a change of password outside": func(t *testing.T, app *testapp.App, u *testapp.User) {
 			if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"a change of password in a session": func(t *testing.T, app *actApp, u *testapp.User) {
+		"a change of password in a session": func(t *testing.T, app *testapp.App, u *testapp.User) {
 			c := app.Client(t)
-			app.login(t, c, u)
+			app.Enter(t, c, u)
 			if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
 				t.Fatal(r.Status)
 			}
 		},
-		"a reset": func(t *testing.T, app *actApp, u *testapp.User) {
+		"a reset": func(t *testing.T, app *testapp.App, u *testapp.User) {
 			token, err := app.ResetToken(t.Context(), u)
 			if err == nil {
 				_, err = app.ResetPassword(t.Context(), token, "another good password")
@@ -317,51 +317,51 @@ func TestAPITokenEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"LogoutEverywhere": func(t *testing.T, app *actApp, u *testapp.User) {
+		"LogoutEverywhere": func(t *testing.T, app *testapp.App, u *testapp.User) {
 			if err := app.LogoutEverywhere(t.Context(), u); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"a change of password whose cleaning up fails": func(t *testing.T, app *actApp, u *testapp.User) {
-			app.store.Hook(func(call string) error {
+		"a change of password whose cleaning up fails": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			app.Spy().Hook(func(call string) error {
 				if call == "DeleteRecords" {
 					return errStore
 				}
 				return nil
 			}, nil)
-			defer app.store.Reset()
+			defer app.Spy().Reset()
 			if err := app.SetPassword(t.Context(), u, "another good password"); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"the application's own new stamp": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		"the application's own new stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
 		},
-		"disabled": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		"disabled": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Disabled = true })
 		},
-		"deleted": func(t *testing.T, app *actApp, u *testapp.User) { deleteUser(t, app.App, u.ID) },
+		"deleted": func(t *testing.T, app *testapp.App, u *testapp.User) { deleteUser(t, app, u.ID) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			app := tokenApp(t, nil)
-			u := member(t, app.App, "susan", "")
-			mike := member(t, app.App, "mike", "")
+			u := member(t, app, "susan", "")
+			mike := member(t, app, "mike", "")
 			var tokens []string
 			for _, scope := range []string{"*", "read"} {
-				token, _ := issue(t, app.App, u, scope)
+				token, _ := issue(t, app, u, scope)
 				tokens = append(tokens, token)
 			}
-			others, _ := issue(t, app.App, mike, "*")
-			end(t, app, stored(t, app.App, u.ID))
+			others, _ := issue(t, app, mike, "*")
+			end(t, app, stored(t, app, u.ID))
 			for _, token := range tokens {
 				for _, path := range []string{"/guarded", "/read"} {
-					if got := app.status(t, path, token); got != http.StatusUnauthorized {
+					if got := status(t, app, path, token); got != http.StatusUnauthorized {
 						t.Errorf("%s: %d", path, got)
 					}
 				}
 			}
-			if got := app.status(t, "/guarded", others); got != http.StatusOK {
+			if got := status(t, app, "/guarded", others); got != http.StatusOK {
 				t.Errorf("another user's: %d", got)
 			}
 			list, err := app.APITokens(t.Context(), u.ID)
@@ -371,8 +371,8 @@ func TestAPITokenEnds(t *testing.T) {
 			if err != nil || len(list) > 0 {
 				t.Errorf("listed: %+v, %v", list, err)
 			}
-			again, _ := issue(t, app.App, stored(t, app.App, u.ID), "*")
-			if got := app.status(t, "/guarded", again); got != http.StatusOK {
+			again, _ := issue(t, app, stored(t, app, u.ID), "*")
+			if got := status(t, app, "/guarded", again); got != http.StatusOK {
 				t.Errorf("one made afterwards: %d", got)
 			}
 		})
@@ -384,15 +384,15 @@ func TestAPITokenEnds(t *testing.T) {
 func TestAPITokenOfAccountWithoutStamp(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "", func(a *auth.Account) { a.Stamp = auth.Secret{} })
-	token, _ := issue(t, app.App, u, "*")
-	if got := app.status(t, "/guarded", token); got != http.StatusOK {
+	u := member(t, app, "susan", "", func(a *auth.Account) { a.Stamp = auth.Secret{} })
+	token, _ := issue(t, app, u, "*")
+	if got := status(t, app, "/guarded", token); got != http.StatusOK {
 		t.Errorf("at first: %d", got)
 	}
-	if err := app.LogoutEverywhere(t.Context(), stored(t, app.App, u.ID)); err != nil {
+	if err := app.LogoutEverywhere(t.Context(), stored(t, app, u.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if got := app.status(t, "/guarded", token); got != http.StatusUnauthorized {
+	if got := status(t, app, "/guarded", token); got != http.StatusUnauthorized {
 		t.Errorf("after LogoutEverywhere: %d", got)
 	}
 }
@@ -401,8 +401,8 @@ func TestAPITokenOfAccountWithoutStamp(t *testing.T) {
 func TestAPITokenUsed(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
-	token, _ := issue(t, app.App, u, "read")
+	u := member(t, app, "susan", "")
+	token, _ := issue(t, app, u, "read")
 	start := app.Clock.Now()
 	for _, step := range []struct {
 		at   time.Duration
@@ -416,23 +416,23 @@ func TestAPITokenUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		app.Clock.Advance(start.Add(step.at).Sub(app.Clock.Now()))
-		app.store.Reset()
-		if got := app.status(t, "/read", token); got != http.StatusOK {
+		app.Spy().Reset()
+		if got := status(t, app, "/read", token); got != http.StatusOK {
 			t.Fatal(got)
 		}
 		list, err := app.APITokens(t.Context(), u.ID)
 		if err != nil || len(list) != 1 || !list[0].Used.Equal(start.Add(step.used)) || !list[0].Expires.Equal(start.Add(24*time.Hour)) {
 			t.Errorf("at %v: %+v, %v", step.at, list, err)
 		}
-		if changed := !before[0].Used.Equal(list[0].Used); changed != wrote(app.store) {
-			t.Errorf("at %v: calls %v", step.at, app.store.Calls())
+		if changed := !before[0].Used.Equal(list[0].Used); changed != wrote(app.Spy()) {
+			t.Errorf("at %v: calls %v", step.at, app.Spy().Calls())
 		}
 	}
 	// A wrong one is not used.
-	app.store.Reset()
-	app.status(t, "/read", "goauth_"+strings.Repeat("A", 43))
-	if wrote(app.store) {
-		t.Errorf("calls %v", app.store.Calls())
+	app.Spy().Reset()
+	status(t, app, "/read", "goauth_"+strings.Repeat("A", 43))
+	if wrote(app.Spy()) {
+		t.Errorf("calls %v", app.Spy().Calls())
 	}
 	// Another request that writes it at the same moment is no failure, a store
 	// that fails is one, and a token that is revoked meanwhile is no good.
@@ -445,14 +445,14 @@ func TestAPITokenUsed(t *testing.T) {
 		"revoked":  {auth.ErrRecordNotFound, http.StatusUnauthorized},
 	} {
 		app.Clock.Advance(2 * time.Hour)
-		app.store.Hook(on("UpdateRecord", func() error { return test.err }), nil)
-		if got := app.status(t, "/read", token); got != test.status {
+		app.Spy().Hook(on("UpdateRecord", func() error { return test.err }), nil)
+		if got := status(t, app, "/read", token); got != test.status {
 			t.Errorf("%s: %d", name, got)
 		}
 	}
 	for _, verb := range []string{"GetRecord", "LoadUser"} {
-		app.store.Hook(on(verb, func() error { return errStore }), nil)
-		if got := app.status(t, "/read", token); got != http.StatusServiceUnavailable {
+		app.Spy().Hook(on(verb, func() error { return errStore }), nil)
+		if got := status(t, app, "/read", token); got != http.StatusServiceUnavailable {
 			t.Errorf("%s fails: %d", verb, got)
 		}
 	}
@@ -461,7 +461,7 @@ func TestAPITokenUsed(t *testing.T) {
 func TestNewAPITokenRefuses(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	good := auth.APIToken{Name: "n", Scopes: []string{"read"}, Expires: app.Clock.Now().Add(time.Hour)}
 	bad := map[string]auth.APIToken{}
 	with := func(name string, change func(*auth.APIToken)) {
@@ -482,7 +482,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	with("no expiry", func(a *auth.APIToken) { a.Expires = time.Time{} })
 	with("it ends now", func(a *auth.APIToken) { a.Expires = app.Clock.Now() })
 	with("it has ended", func(a *auth.APIToken) { a.Expires = app.Clock.Now().Add(-time.Second) })
-	app.store.Reset()
+	app.Spy().Reset()
 	app.Events()
 	for name, token := range bad {
 		secret, made, err := app.NewAPIToken(t.Context(), u, token)
@@ -496,12 +496,12 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	if _, _, err := app.Core().NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
-	disabled := member(t, app.App, "dora", "", func(a *auth.Account) { a.Disabled = true })
+	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })
 	if _, _, err := app.NewAPIToken(t.Context(), disabled, good); !errors.Is(err, auth.ErrDisabled) {
 		t.Errorf("disabled: %v", err)
 	}
-	if slices.Contains(app.store.Calls(), "InsertRecord") || len(app.Events()) > 0 {
-		t.Errorf("something was stored: %v", app.store.Calls())
+	if slices.Contains(app.Spy().Calls(), "InsertRecord") || len(app.Events()) > 0 {
+		t.Errorf("something was stored: %v", app.Spy().Calls())
 	}
 	for name, change := range map[string]func(*auth.APIToken){
 		"the longest": func(a *auth.APIToken) {
@@ -523,7 +523,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
 	}
-	app.store.Hook(on("InsertRecord", func() error { return errStore }), nil)
+	app.Spy().Hook(on("InsertRecord", func() error { return errStore }), nil)
 	if secret, _, err := app.NewAPIToken(t.Context(), u, good); !errors.Is(err, errStore) || !secret.IsZero() {
 		t.Errorf("a store that fails: %v", err)
 	}
@@ -533,7 +533,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 func TestAPITokenSharesNothing(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	scopes := []string{"read"}
 	_, made, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: scopes, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {
@@ -549,26 +549,26 @@ func TestAPITokenSharesNothing(t *testing.T) {
 func TestRevokeCrossesUse(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	for i := range 30 {
-		token, described := issue(t, app.App, u, "*")
+		token, described := issue(t, app, u, "*")
 		if i%2 == 0 { // while it writes its use
-			app.store.Hook(on("UpdateRecord", func() error {
+			app.Spy().Hook(on("UpdateRecord", func() error {
 				return app.RevokeAPIToken(t.Context(), u.ID, described.ID)
 			}), nil)
-			app.status(t, "/guarded", token)
-			app.store.Reset()
+			status(t, app, "/guarded", token)
+			app.Spy().Reset()
 		} else {
 			var wg sync.WaitGroup
 			for range 4 {
-				wg.Go(func() { app.status(t, "/guarded", token) })
+				wg.Go(func() { status(t, app, "/guarded", token) })
 			}
 			if err := app.RevokeAPIToken(t.Context(), u.ID, described.ID); err != nil {
 				t.Error(err)
 			}
 			wg.Wait()
 		}
-		if got := app.status(t, "/guarded", token); got != http.StatusUnauthorized {
+		if got := status(t, app, "/guarded", token); got != http.StatusUnauthorized {
 			t.Errorf("round %d: %d", i, got)
 		}
 	}
@@ -658,7 +658,7 @@ func FuzzAPITokenRecord(f *testing.F) {
 // Nor may it make a token, which lives on for as long as it says.
 func TestHeldRequestMakesNoToken(t *testing.T) {
 	t.Parallel()
-	app, u := endedWhileHeld(t, func(ctx context.Context, app *insider, u *testapp.User) {
+	app, u := endedWhileHeld(t, func(ctx context.Context, app *testapp.App, u *testapp.User) {
 		_, _, err := app.NewAPIToken(ctx, u, auth.APIToken{Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 		if !errors.Is(err, auth.ErrLoggedOut) {
 			t.Errorf("NewAPIToken: %v", err)
@@ -675,7 +675,7 @@ func TestScopeEndsWithItsHandler(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)
-	token, _ := issue(t, app.App, u, "read")
+	token, _ := issue(t, app, u, "read")
 	app.Mux.HandleFunc("GET /batch", func(_ http.ResponseWriter, r *http.Request) {
 		codes := map[string]int{}
 		for _, path := range []string{"/guarded", "/read", "/guarded", "/write"} {
@@ -692,7 +692,7 @@ func TestScopeEndsWithItsHandler(t *testing.T) {
 			t.Errorf("outside: %v", err)
 		}
 	})
-	app.status(t, "/batch", token)
+	status(t, app, "/batch", token)
 }
 
 // While a page for a scope is at work, what asks in another goroutine without
@@ -701,7 +701,7 @@ func TestScopeIsNotShared(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)
-	token, _ := issue(t, app.App, u, "read")
+	token, _ := issue(t, app, u, "read")
 	app.Mux.HandleFunc("GET /outer", func(w http.ResponseWriter, r *http.Request) {
 		app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
 			if _, err := app.User(inner.Context()); err != nil {
@@ -712,7 +712,7 @@ func TestScopeIsNotShared(t *testing.T) {
 			}
 		})).ServeHTTP(w, r)
 	})
-	if code := app.status(t, "/outer", token); code != http.StatusOK {
+	if code := status(t, app, "/outer", token); code != http.StatusOK {
 		t.Error(code)
 	}
 }
@@ -722,7 +722,7 @@ func TestTokenMakesNoWiderToken(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)
-	token, described := issue(t, app.App, u, "read", "tokens")
+	token, described := issue(t, app, u, "read", "tokens")
 	app.Mux.Handle("GET /tokens", app.RequireScope("tokens")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		u, err := app.User(r.Context())
 		if err != nil {
@@ -743,7 +743,7 @@ func TestTokenMakesNoWiderToken(t *testing.T) {
 			}
 		}
 	})))
-	if code := app.status(t, "/tokens", token); code != http.StatusOK {
+	if code := status(t, app, "/tokens", token); code != http.StatusOK {
 		t.Error(code)
 	}
 }

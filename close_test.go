@@ -33,7 +33,7 @@ func left(t *testing.T, s *testapp.Spy, userID string) (kinds []string) {
 // closeApp is an application on a store that can delete users, or cannot.
 func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp {
 	t.Helper()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	clock := testapp.NewClock()
 	hooked := testapp.NewSpy(clock)
 	var store testapp.Store = hooked
@@ -47,7 +47,7 @@ func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp
 			configure(c)
 		}
 	})
-	return &mailApp{newInsider(app), hooked, box}
+	return &mailApp{app, box}
 }
 
 func TestCloseAccount(t *testing.T) {
@@ -76,14 +76,14 @@ func TestCloseAccount(t *testing.T) {
 			}
 			var watched context.Context
 			closing := map[string]*testapp.Client{"the user": browser, "another login of the user's": device, "an administrator": mike}[by]
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				var stop context.CancelFunc
 				watched, stop = m.WhileLoggedIn(context.WithoutCancel(ctx))
 				t.Cleanup(stop)
 			})
-			m.box.take()
+			m.box.Take()
 			m.Events()
-			m.in(closing, func(ctx context.Context) {
+			m.In(closing, func(ctx context.Context) {
 				if err := m.CloseAccount(ctx, u); err != nil {
 					t.Errorf("%s: %v", by, err)
 				}
@@ -148,7 +148,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	t.Parallel()
 	m := closeApp(t, false, nil)
 	u, browser := m.susan(t)
-	m.in(browser, func(ctx context.Context) {
+	m.In(browser, func(ctx context.Context) {
 		_, _ = m.User(ctx)
 		for _, l := range logins(t, m.App, u.ID) {
 			_ = m.EndLogin(t.Context(), u.ID, l.ID)
@@ -165,7 +165,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	if err := m.SetPassword(t.Context(), u, resetTo); err != nil {
 		t.Fatal(err)
 	}
-	m.box.take()
+	m.box.Take()
 	m.Events()
 	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("another change was first: %v", err)
@@ -239,10 +239,10 @@ func TestCloseAccountFails(t *testing.T) {
 				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"admin"} })
 				u = stored(t, m.App, u.ID)
 				newToken(t, m.App, u)
-				m.box.take()
+				m.box.Take()
 				var err error
 				failed := ""
-				m.in(browser, func(ctx context.Context) {
+				m.In(browser, func(ctx context.Context) {
 					_, _ = m.User(ctx)
 					ctx, end := m.failing(ctx, mode, k)
 					err = m.CloseAccount(ctx, u)
@@ -274,7 +274,7 @@ func TestCloseAccountFails(t *testing.T) {
 						t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
 					}
 				}
-				mails := labels(m.box.take())
+				mails := labels(m.box.Take())
 				if want := []string{"closed to susan@app.example"}; !slices.Equal(mails, want) && (err == nil || loadErr == nil && now.Email != "") {
 					t.Errorf("%s: the mails are %v", what, mails)
 				}

@@ -164,7 +164,7 @@ func TestConfig(t *testing.T) {
 		{"a name that is not ASCII", func(c *auth.Config) { c.Name = "läden" }, false},
 		{"a name with a NUL", func(c *auth.Config) { c.Name = "sh\x00op" }, false},
 		{"a cookie with a prefix", func(c *auth.Config) { c.CookieName = "__Host-session" }, false},
-		{"a mailer that is nil", func(c *auth.Config) { var m *outbox; c.Mailer = m }, false},
+		{"a mailer that is nil", func(c *auth.Config) { var m *testapp.Outbox; c.Mailer = m }, false},
 		{"jwt.io's", secret("a-string-secret-at-least-256-bits-long"), false},
 		{"jwt.io's former", secret("your-256-bit-secret-your-256-bit-secret"), false},
 		{"FastAPI's", secret("changethis-changethis-changethis-changethis"), false},

@@ -379,13 +379,13 @@ func TestCookiesAreNotCached(t *testing.T) {
 // left alone.
 func TestGarbageCookies(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
 	visitor := app.Client(t)
-	app.do(t, visitor, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+	do(t, app, visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
 	var session, token, visitorName, visitorToken string
 	for session, token = range c.Cookies {
 		break
@@ -428,8 +428,11 @@ func TestGarbageCookies(t *testing.T) {
 		if w.Code != 200 {
 			t.Errorf("%s: renew: %d", name, w.Code)
 		}
-		app.f = func(ctx context.Context) { app.sessions.Put(ctx, "mine", "1") }
-		w = direct(t, app.Server.Config.Handler, "POST", "/do", http.Header{"Cookie": {header}})
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			app.Sessions().Put(ctx, "mine", "1")
+		})
+		w = direct(t, app.Server.Config.Handler, "POST", act, http.Header{"Cookie": {header}})
 		for _, cookie := range w.Result().Cookies() {
 			if cookie.Value == token || cookie.Value == visitorToken || strings.Contains(header, cookie.Value) {
 				t.Errorf("%s: the client's token was adopted: %v", name, cookie)

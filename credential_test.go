@@ -106,18 +106,18 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 func TestLoaderIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 		if fails--; fails >= 0 {
 			return auth.Grant{}, errStore
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("at first: %v", err)
 		}
-		app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
+		app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("the user store fails: %v", err)
 		}
@@ -137,15 +137,15 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 // as if it were not there.
 func TestCredentialsBeforeCookies(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
 	app.Mux.Handle("/data", app.RequireScope("data")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, _ := app.CurrentUser(r.Context())
 		_, _ = w.Write([]byte(u.Username))
 	})))
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", testapp.Password)
-	dora := member(t, app.App, "dora", testapp.Password, func(a *auth.Account) { a.Disabled = true })
-	token, _ := issue(t, app.App, mike, "data")
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", testapp.Password)
+	dora := member(t, app, "dora", testapp.Password, func(a *auth.Account) { a.Disabled = true })
+	token, _ := issue(t, app, mike, "data")
 	basic := func(text string) http.Header { return http.Header{"Authorization": {text}} }
 	good := base64.StdEncoding.EncodeToString([]byte("mike:" + testapp.Password))
 	for name, test := range map[string]struct {
@@ -187,12 +187,12 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	} {
 		for _, remembered := range []bool{false, true} {
 			c := app.Client(t)
-			app.login(t, c, susan, auth.Remember(true))
+			app.Enter(t, c, susan, auth.Remember(true))
 			if remembered {
 				c.Restart()
 			}
 			before := c.Clone()
-			app.store.Reset()
+			app.Spy().Reset()
 			r := c.Do("GET", "/who", nil, test.header)
 			want := test.who
 			switch {
@@ -236,12 +236,12 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 // has: its session, its data, its messages and its next.
 func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test"), byHeader()}
 		c.NextInCookie = true
 	})
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
 	sessions := app.Sessions()
 	actions := map[string]http.HandlerFunc{
 		"get": func(_ http.ResponseWriter, r *http.Request) {
@@ -281,7 +281,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 			for _, remembered := range []bool{false, true} {
 				c := app.Client(t)
 				c.Get("/guarded") // a message and a next wait
-				app.login(t, c, susan, auth.Remember(true))
+				app.Enter(t, c, susan, auth.Remember(true))
 				c.Post("/put", "key", "k", "value", "kept")
 				kept := "kept"
 				if remembered {
@@ -294,10 +294,10 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 				}
 				before := c.Clone()
 				app.Clock.Advance(2 * time.Minute) // a request that used the session would touch it
-				app.store.Reset()
-				r := app.act(c, header, action)
-				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || wrote(app.store) || slices.Contains(app.store.Calls(), "GetRecord") {
-					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.store.Calls())
+				app.Spy().Reset()
+				r := app.Act(c, header, action)
+				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || wrote(app.Spy()) || slices.Contains(app.Spy().Calls(), "GetRecord") {
+					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.Spy().Calls())
 				}
 				if r.StatusCode != http.StatusOK && r.StatusCode != http.StatusUnauthorized {
 					t.Errorf("%s, %s, remembered=%v: %s", name, kind, remembered, r.Status)
@@ -317,12 +317,12 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 // uses the session, also if a cookie came with it.
 func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(auth.BasicLoader("test")))
-	susan := member(t, app.App, "susan", "")
+	app, _ := newApp(t, loadedBy(auth.BasicLoader("test")))
+	susan := member(t, app, "susan", "")
 	app.Create(t, "mike", true)
 	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // gives the hash its final form
 	c := app.Client(t)
-	app.login(t, c, susan)
+	app.Enter(t, c, susan)
 	for name, test := range map[string]struct {
 		f      http.HandlerFunc
 		hashes uint64
@@ -340,7 +340,7 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	} {
 		for _, password := range []string{testapp.Password, "wrong password"} {
 			before := app.Core().PasswordHashes()
-			app.act(c, basicHeader("mike", password), test.f)
+			app.Act(c, basicHeader("mike", password), test.f)
 			if got := app.Core().PasswordHashes() - before; got != test.hashes {
 				t.Errorf("%s: %d hashes, want %d", name, got, test.hashes)
 			}
@@ -356,16 +356,16 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 func TestLoaderFailureIsNotNobody(t *testing.T) {
 	t.Parallel()
 	fails := true
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		if fails {
 			return auth.Grant{}, errStore
 		}
 		return auth.Grant{}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
 	fails = false
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	c.Post("/put", "key", "k", "value", "kept")
 	for name, f := range map[string]http.HandlerFunc{
 		"get":   func(_ http.ResponseWriter, r *http.Request) { _ = app.Sessions().GetString(r.Context(), "k") },
@@ -383,7 +383,7 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 		},
 	} {
 		fails = true
-		r := app.act(c, nil, f)
+		r := app.Act(c, nil, f)
 		fails = false
 		if r.StatusCode < 500 || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("%s: %s, cookies %v", name, r.Status, r.Header["Set-Cookie"])
@@ -397,23 +397,23 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 // A session that is found void does not stop the loaders either.
 func TestLoadersAfterVoidSession(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*testing.T, *actApp, *testapp.User){
-		"another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
+		"another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
 		},
-		"disabled": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		"disabled": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Disabled = true })
 		},
-		"deleted": func(t *testing.T, app *actApp, u *testapp.User) { deleteUser(t, app.App, u.ID) },
-		"a device whose account has another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		"deleted": func(t *testing.T, app *testapp.App, u *testapp.User) { deleteUser(t, app, u.ID) },
+		"a device whose account has another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
 		},
 	} {
-		app := newActApp(t, loadedBy(byHeader()))
-		susan := member(t, app.App, "susan", "")
-		mike := member(t, app.App, "mike", "")
+		app, _ := newApp(t, loadedBy(byHeader()))
+		susan := member(t, app, "susan", "")
+		mike := member(t, app, "mike", "")
 		c := app.Client(t)
-		app.login(t, c, susan, auth.Remember(true))
+		app.Enter(t, c, susan, auth.Remember(true))
 		if strings.HasPrefix(name, "a device") {
 			c.Restart()
 		}
@@ -428,11 +428,11 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 // is set and no record is made; and it is never fresh.
 func TestLoadedRequestKeepsNothing(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{byHeader()}
 		c.NextInCookie = true
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	sessions := app.Sessions()
 	for name, f := range map[string]http.HandlerFunc{
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") },
@@ -455,8 +455,8 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	} {
 		for _, first := range []bool{true, false} { // who it is, before or after
 			c := app.Client(t)
-			app.store.Reset()
-			r := app.act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
+			app.Spy().Reset()
+			r := app.Act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
 				if first {
 					_, _ = app.User(r.Context())
 				}
@@ -468,8 +468,8 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 					t.Errorf("%s: fresh", name)
 				}
 			})
-			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || wrote(app.store) {
-				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.store.Calls())
+			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || wrote(app.Spy()) {
+				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.Spy().Calls())
 			}
 			if r.StatusCode == http.StatusOK && (!strings.Contains(strings.Join(r.Header["Vary"], ","), "Authorization") || name != "logout" && name != "destroy" && r.Header.Get("Cache-Control") != "no-store") {
 				t.Errorf("%s: %v", name, r.Header)
@@ -480,9 +480,9 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	for name, f := range map[string]http.HandlerFunc{
 		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
 	} {
-		app.store.Reset()
-		if r := app.act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || wrote(app.store) {
-			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.store.Calls())
+		app.Spy().Reset()
+		if r := app.Act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || wrote(app.Spy()) {
+			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
 		}
 	}
 	// A visitor's is kept, as ever.
@@ -550,13 +550,13 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 func TestLoaderPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		calls.Add(1)
 		panic("boom")
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	finish(t, func() {
-		r := app.act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
+		r := app.Act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
 			ask := func() {
 				defer func() { _ = recover() }()
 				_, err := app.User(r.Context())
@@ -589,11 +589,11 @@ func TestLoaderPanics(t *testing.T) {
 func TestLoaderHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	var app *actApp
-	app = newActApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
+	var app *testapp.App
+	app, _ = newApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
 		asked.Add(1)
 		ctx := r.Context()
-		u := stored(t, app.App, r.Header.Get("X-User"))
+		u := stored(t, app, r.Header.Get("X-User"))
 		_, err1 := c.User(ctx)
 		_, err2 := c.CurrentLogin(ctx)
 		for i, err := range []error{
@@ -609,7 +609,7 @@ func TestLoaderHasNoSession(t *testing.T) {
 		}
 		return auth.Grant{UserID: u.ID}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	finish(t, func() {
 		if r := app.Client(t).Do("GET", "/guarded", nil, as(u)); r.Text != "susan" {
 			t.Errorf("%s %q", r.Status, r.Text)
@@ -623,9 +623,9 @@ func TestLoaderHasNoSession(t *testing.T) {
 // Who hears of an event of a loader's may ask who the user is.
 func TestLoaderEventsMayAsk(t *testing.T) {
 	t.Parallel()
-	var app *actApp
+	var app *testapp.App
 	var heard atomic.Int32
-	app = newActApp(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test"), byHeader()}
 		c.OnEvent = func(ctx context.Context, _ auth.Event) {
 			heard.Add(1)
@@ -635,8 +635,8 @@ func TestLoaderEventsMayAsk(t *testing.T) {
 			}
 		}
 	})
-	disabled := member(t, app.App, "dora", "", func(a *auth.Account) { a.Disabled = true })
-	member(t, app.App, "susan", testapp.Password)
+	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })
+	member(t, app, "susan", testapp.Password)
 	finish(t, func() {
 		for _, header := range []http.Header{as(disabled), basicHeader("susan", "wrong password"), {"Authorization": {"Bearer goauth_" + strings.Repeat("A", 43)}}} {
 			if r := app.Client(t).Do("GET", "/who", nil, header); r.Text != "nobody" {
@@ -653,16 +653,16 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
-		app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 			asked.Add(1)
 			return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 		}}))
 		header := http.Header{}
-		if u := member(t, app.App, "susan", ""); known {
+		if u := member(t, app, "susan", ""); known {
 			header = as(u)
 		}
-		app.store.Reset()
-		app.act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
+		app.Spy().Reset()
+		app.Act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup
 			for range 50 {
 				wg.Go(func() {
@@ -675,7 +675,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 			}
 			wg.Wait()
 		})
-		loads := slices.DeleteFunc(app.store.Calls(), func(c string) bool { return c != "LoadUser" })
+		loads := slices.DeleteFunc(app.Spy().Calls(), func(c string) bool { return c != "LoadUser" })
 		if asked.Load() != 1 || known && len(loads) != 1 {
 			t.Errorf("known=%v: asked %d times, loaded %d times", known, asked.Load(), len(loads))
 		}
@@ -685,12 +685,12 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 // A request of a loader's may log in: then it has a session like any other.
 func TestLoginInLoadedRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
+	app, _ := newApp(t, loadedBy(byHeader()))
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
 	for _, u := range []*testapp.User{susan, mike} {
 		c := app.Client(t)
-		app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := app.User(r.Context()); err != nil {
 				t.Error(err)
 			}
@@ -705,13 +705,13 @@ func TestLoginInLoadedRequest(t *testing.T) {
 			}
 			app.Sessions().Put(r.Context(), "k", "v")
 		})
-		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.isFresh(t, c) {
+		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.IsFresh(t, c) {
 			t.Errorf("then it is %q", c.Who())
 		}
 	}
 	// And may log out, which ends nothing but itself.
 	c := app.Client(t)
-	r := app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+	r := app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = app.User(r.Context())
 		if err := app.LogoutUser(r.Context()); err != nil {
 			t.Error(err)
@@ -724,7 +724,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 		t.Errorf("cookies %v", r.Header["Set-Cookie"])
 	}
 	// Before anybody was asked, too.
-	app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.LogoutUser(r.Context())
 		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("logged out at first: %v", err)
@@ -735,9 +735,9 @@ func TestLoginInLoadedRequest(t *testing.T) {
 // What ends all logins of a user ends that of the request.
 func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, loadedBy(byHeader()))
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
 		got, err := app.User(r.Context())
 		if err == nil {
 			err = app.LogoutEverywhere(r.Context(), got)
@@ -753,9 +753,9 @@ func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 
 func TestCurrentLoginOfLoader(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, loadedBy(byHeader()))
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
 		if err != nil || l.ID != "" || !l.Current || !l.Authenticated.IsZero() || !slices.Equal(l.Methods, []string{"key"}) || l.Address == "" {
 			t.Errorf("%+v, %v", l, err)
@@ -1039,7 +1039,7 @@ func TestGrantWithoutScopes(t *testing.T) {
 		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 			return auth.Grant{UserID: "susan's", Scopes: test.scopes}, nil
 		}}))
-		member(t, app.App, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
+		member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
 		for _, path := range []string{"/read", "/guarded"} {
 			if r := app.Client(t).Get(path); r.StatusCode != test.status {
 				t.Errorf("%s, %s: %s", name, path, r.Status)
@@ -1052,8 +1052,8 @@ func TestGrantWithoutScopes(t *testing.T) {
 func TestBearerHeader(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
-	u := member(t, app.App, "susan", "")
-	token, _ := issue(t, app.App, u, "*")
+	u := member(t, app, "susan", "")
+	token, _ := issue(t, app, u, "*")
 	for name, test := range map[string]struct {
 		header http.Header
 		path   string

@@ -20,8 +20,8 @@ import (
 // is mailed there.
 func (m *mailApp) askEmail(t *testing.T, c *testapp.Client, address string) string {
 	t.Helper()
-	m.box.take()
-	m.in(c, func(ctx context.Context) {
+	m.box.Take()
+	m.In(c, func(ctx context.Context) {
 		u, err := m.User(ctx)
 		if err == nil {
 			err = m.SendNewEmail(ctx, u, address, "/account/email")
@@ -35,7 +35,7 @@ func (m *mailApp) askEmail(t *testing.T, c *testapp.Client, address string) stri
 
 // confirm is ConfirmEmail in the browser.
 func (m *mailApp) confirm(c *testapp.Client, token string) (u *testapp.User, err error) {
-	m.in(c, func(ctx context.Context) { u, err = m.ConfirmEmail(ctx, token, "/account/email/undo") })
+	m.In(c, func(ctx context.Context) { u, err = m.ConfirmEmail(ctx, token, "/account/email/undo") })
 	return u, err
 }
 
@@ -47,7 +47,7 @@ func (m *mailApp) changeEmail(t *testing.T, c *testapp.Client, address string) s
 	if _, err := m.confirm(c, token); err != nil {
 		t.Fatalf("ConfirmEmail: %v", err)
 	}
-	mails := m.box.take()
+	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressChanged {
 		t.Fatalf("the mails are %v", labels(mails))
 	}
@@ -70,14 +70,14 @@ func TestChangeEmail(t *testing.T) {
 	other, device := m.Client(t), remembered(t, m.App, "susan")
 	other.Login("susan")
 	api, reset := newToken(t, m.App, u), resetToken(t, m.App, u)
-	m.box.take()
+	m.box.Take()
 	m.Events()
-	m.in(browser, func(ctx context.Context) {
+	m.In(browser, func(ctx context.Context) {
 		if err := m.SendNewEmail(ctx, u, " New@app.Example ", "/account/email"); err != nil {
 			t.Error(err)
 		}
 	})
-	mails := m.box.take()
+	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailNewAddress || mails[0].To != "New@app.Example" || mails[0].Lifetime != time.Hour ||
 		!strings.HasPrefix(mails[0].Link.Reveal(), "https://app.example/account/email?token=") {
 		t.Fatalf("%+v, link to %s", mails, mails[0].Link.Reveal())
@@ -97,7 +97,7 @@ func TestChangeEmail(t *testing.T) {
 	if err != nil || got.Email != "New@app.Example" || !got.EmailVerified || now.Email != got.Email || now.Stamp.Equal(u.Stamp) || !opens(t, m.App, u.ID, testapp.Password) {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	mails = m.box.take()
+	mails = m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressChanged || mails[0].To != u.Email || mails[0].Lifetime != 72*time.Hour ||
 		!strings.HasPrefix(mails[0].Link.Reveal(), "https://app.example/account/email/undo?token=") {
 		t.Fatalf("%+v", mails)
@@ -144,7 +144,7 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 		t.Errorf("outside: %v", err)
 	}
 	// A login that was ended while it held the request.
-	m.in(browser, func(ctx context.Context) {
+	m.In(browser, func(ctx context.Context) {
 		_, _ = m.User(ctx)
 		for _, l := range logins(t, m.App, u.ID) {
 			if err := m.EndLogin(t.Context(), u.ID, l.ID); err != nil {
@@ -157,7 +157,7 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 	})
 	for _, page := range []string{"", "undo", "//evil.example", "/undo?x=y", "https://evil.example/"} {
 		browser.Login("susan")
-		m.in(browser, func(ctx context.Context) {
+		m.In(browser, func(ctx context.Context) {
 			if _, err := m.ConfirmEmail(ctx, token, page); err == nil || errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("the page %q: %v", page, err)
 			}
@@ -203,7 +203,7 @@ func TestSendNewEmailNeeds(t *testing.T) {
 	// A login that was ended while it held the request.
 	browser := m.Client(t)
 	browser.Login("susan")
-	m.in(browser, func(ctx context.Context) {
+	m.In(browser, func(ctx context.Context) {
 		_, _ = m.User(ctx)
 		for _, l := range logins(t, m.App, u.ID) {
 			_ = m.EndLogin(t.Context(), u.ID, l.ID)
@@ -246,13 +246,13 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 		before := m.Core().PasswordHashes()
 		var err error
 		var calls []string
-		r := m.in(browser, func(ctx context.Context) {
+		r := m.In(browser, func(ctx context.Context) {
 			if _, err := m.User(ctx); err != nil {
 				t.Error(err)
 			}
-			m.hooked.Reset()
+			m.Spy().Reset()
 			err = m.SendNewEmail(ctx, u, address, "/e")
-			calls = counted(m.hooked.Calls())
+			calls = counted(m.Spy().Calls())
 		})
 		r.Header.Del("Date")
 		return fmt.Sprint(err, r.Status, r.Header, r.Text, calls, m.Core().PasswordHashes()-before)
@@ -265,7 +265,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 		if got := ask(strings.ToUpper(name) + "@app.example"); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
-		mails := m.box.take()
+		mails := m.box.Take()
 		if got := labels(mails); a.Disabled && len(got) != 0 || !a.Disabled && !slices.Equal(got, []string{"address-taken to " + name + "@app.example"}) {
 			t.Errorf("%s: %v", name, got)
 		}
@@ -279,7 +279,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 		t.Errorf("given up: %s, want %s", got, want)
 	}
 	m.wantMails(t, "given up")
-	m.box.err = errStore
+	m.box.Fail(errStore)
 	if got := ask("free@app.example"); got != want {
 		t.Errorf("the mailer is down: %s, want %s", got, want)
 	}
@@ -327,7 +327,7 @@ func TestEmailTokenIsBound(t *testing.T) {
 		if before != nil && !before.Disabled {
 			browser.Login("susan")
 		}
-		m.box.take()
+		m.box.Take()
 		_, err := m.confirm(browser, token)
 		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("%s: %v", what, err)
@@ -362,7 +362,7 @@ func TestEmailTokensCross(t *testing.T) {
 		}
 		wg.Wait()
 		tokens := map[string]string{}
-		for _, mail := range m.box.take() {
+		for _, mail := range m.box.Take() {
 			tokens[mail.To] = tokenIn(t, mail)
 		}
 		var won atomic.Int32
@@ -405,13 +405,13 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 			token := m.askEmail(t, browser, "new@app.example")
 			var err error
 			failed := ""
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				ctx, end := m.failing(ctx, mode, k)
 				_, err = m.ConfirmEmail(ctx, token, "/undo")
 				failed = end()
 			})
 			now := stored(t, m.App, u.ID)
-			mails := m.box.take()
+			mails := m.box.Take()
 			what := fmt.Sprintf("%s, call %d (%s): %v; it is %s, and the mails are %v", mode, k, failed, err, now.Email, labels(mails))
 			list, listErr := m.Store.ListRecords(t.Context(), "email-undo", u.ID)
 			if listErr != nil {

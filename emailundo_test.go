@@ -70,7 +70,7 @@ func TestOldAddressIsKept(t *testing.T) {
 		mike.Login("mike")
 		mikes := stored(t, m.App, find(t, m.App, "mike").ID)
 		registration := auth.Registration{Username: "other", Email: "Susan@APP.example", Password: resetTo}
-		m.hooked.Reset()
+		m.Spy().Reset()
 		if _, err := m.Register(t.Context(), registration); !errors.Is(err, auth.ErrEmailTaken) {
 			t.Errorf("Register: %v", err)
 		}
@@ -81,7 +81,7 @@ func TestOldAddressIsKept(t *testing.T) {
 			t.Errorf("SendNewEmail: %v", err)
 		}
 		m.wantMails(t, "for a kept address")
-		if slices.Contains(m.hooked.Calls(), "CreateUser") {
+		if slices.Contains(m.Spy().Calls(), "CreateUser") {
 			t.Error("somebody had the address for a moment")
 		}
 		for _, name := range []string{"other", "another"} {
@@ -191,10 +191,10 @@ func TestUndoEmail(t *testing.T) {
 		before := stored(t, m.App, u.ID)
 		pending, verify := "", resetToken(t, m.App, enabled(before))
 		if err := m.SendNewEmail(t.Context(), enabled(before), "pending@app.example", "/e"); err == nil {
-			mails := m.box.take()
+			mails := m.box.Take()
 			pending = tokenIn(t, mails[len(mails)-1])
 		}
-		m.box.take()
+		m.box.Take()
 		m.Events()
 		for range 2 {
 			if got, address, err := m.CheckUndoToken(t.Context(), undo); err != nil || got.ID != u.ID || address != u.Email {
@@ -204,7 +204,7 @@ func TestUndoEmail(t *testing.T) {
 		var got *testapp.User
 		var err error
 		owner := m.Client(t) // nobody
-		m.in(owner, func(ctx context.Context) { got, err = m.UndoEmail(ctx, undo) })
+		m.In(owner, func(ctx context.Context) { got, err = m.UndoEmail(ctx, undo) })
 		now := stored(t, m.App, u.ID)
 		if err != nil || got.Email != u.Email || now.Email != u.Email || !now.EmailVerified || !now.PasswordHash.IsZero() ||
 			now.Stamp.Equal(before.Stamp) || now.Disabled != before.Disabled || len(owner.Cookies) != 0 {
@@ -314,8 +314,8 @@ func TestUndoCrossesEnd(t *testing.T) {
 		m := newMailApp(t, nil)
 		u, browser := m.susan(t)
 		undo := m.changeEmail(t, browser, "new@app.example")
-		m.hooked.Hook(on("UpdateAccount", func() error {
-			m.hooked.Reset()
+		m.Spy().Hook(on("UpdateAccount", func() error {
+			m.Spy().Reset()
 			do(m, u)
 			return nil
 		}), nil)
@@ -333,7 +333,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 		owners := m.changeEmail(t, thief, "b@evil.example")
 		thiefs := m.changeEmail(t, thief, "c@evil.example")
 		n := 0
-		m.hooked.Hook(func(string) error {
+		m.Spy().Hook(func(string) error {
 			if n++; n == k {
 				if _, err := m.UndoEmail(t.Context(), owners); err != nil {
 					t.Errorf("call %d: the owner: %v", k, err)
@@ -342,7 +342,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 			return nil
 		}, nil)
 		_, err := m.UndoEmail(t.Context(), thiefs)
-		m.hooked.Reset()
+		m.Spy().Reset()
 		if now := stored(t, m.App, u.ID); n >= k && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
@@ -371,14 +371,14 @@ func TestUndoParallelRedemptions(t *testing.T) {
 		before := stored(t, m.App, u.ID).Version
 		n := 0
 		second := auth.ErrInvalidToken
-		m.hooked.Hook(func(string) error {
+		m.Spy().Hook(func(string) error {
 			if n++; n == k {
 				_, second = m.UndoEmail(t.Context(), undo)
 			}
 			return nil
 		}, nil)
 		_, first := m.UndoEmail(t.Context(), undo)
-		m.hooked.Reset()
+		m.Spy().Reset()
 		if (first == nil) == (second == nil) || first != nil && !errors.Is(first, auth.ErrInvalidToken) || second != nil && !errors.Is(second, auth.ErrInvalidToken) {
 			t.Errorf("at call %d: %v, %v", k, first, second)
 		}
@@ -475,10 +475,10 @@ func TestUndoCrossesChange(t *testing.T) {
 		undo := m.changeEmail(t, thief, "b@evil.example")
 		second := m.askEmail(t, thief, "c@evil.example")
 		n, thiefs := 0, ""
-		m.hooked.Hook(func(string) error {
+		m.Spy().Hook(func(string) error {
 			if n++; n == k {
 				if _, err := m.confirm(thief, second); err == nil {
-					for _, mail := range m.box.take() {
+					for _, mail := range m.box.Take() {
 						if mail.To == "b@evil.example" && mail.Kind == auth.MailAddressChanged {
 							thiefs = tokenIn(t, mail)
 						}
@@ -488,7 +488,7 @@ func TestUndoCrossesChange(t *testing.T) {
 			return nil
 		}, nil)
 		_, err := m.UndoEmail(t.Context(), undo)
-		m.hooked.Reset()
+		m.Spy().Reset()
 		if now := stored(t, m.App, u.ID); err != nil || now.Email != u.Email {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
@@ -531,7 +531,7 @@ func TestUndoRacesChange(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		for _, mail := range m.box.take() {
+		for _, mail := range m.box.Take() {
 			if mail.Kind == auth.MailAddressChanged {
 				if _, err := m.UndoEmail(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
 					t.Errorf("the thief goes back in turn: %v", err)
@@ -581,11 +581,11 @@ func TestUndoRanks(t *testing.T) {
 	again := m.changeEmail(t, browser, "e@app.example")
 	undo(b, "")
 	// One of two ways back to the same address; a failure spends neither.
-	m.hooked.Hook(on("UpdateAccount", func() error { return errStore }), nil)
+	m.Spy().Hook(on("UpdateAccount", func() error { return errStore }), nil)
 	if _, err := m.UndoEmail(t.Context(), again); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
-	m.hooked.Reset()
+	m.Spy().Reset()
 	undo(again, "susan@app.example")
 	undo(a, "")
 	a = m.changeEmail(t, browser, "b@app.example")
@@ -618,7 +618,7 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 		if as != "nobody" {
 			c.Login(as)
 		}
-		m.in(c, func(ctx context.Context) {
+		m.In(c, func(ctx context.Context) {
 			if _, err := m.UndoEmail(ctx, undo); err != nil {
 				t.Error(err)
 			}

@@ -525,10 +525,10 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 
 // An eventWorld is an application in which one kind of event is to happen.
 type eventWorld struct {
-	*insider
+	*testapp.App
 	t       *testing.T
 	store   *testapp.Spy
-	box     *outbox
+	box     *testapp.Outbox
 	u       *testapp.User
 	c       *testapp.Client
 	secrets []string // besides what the account and the browser have
@@ -567,7 +567,7 @@ func (w *eventWorld) verify() (token string) {
 }
 
 func (w *eventWorld) newEmail() (token string) {
-	w.in(w.c, func(ctx context.Context) {
+	w.In(w.c, func(ctx context.Context) {
 		u, _ := w.User(ctx)
 		if err := w.SendNewEmail(ctx, u, "new@app.example", "/account/email"); err != nil {
 			w.t.Error(err)
@@ -579,7 +579,7 @@ func (w *eventWorld) newEmail() (token string) {
 // confirmEmail returns the token of the way back, if there is one.
 func (w *eventWorld) confirmEmail() (undo string) {
 	token := w.newEmail()
-	w.in(w.c, func(ctx context.Context) {
+	w.In(w.c, func(ctx context.Context) {
 		if _, err := w.ConfirmEmail(ctx, token, "/undo-email"); err != nil {
 			w.t.Error(err)
 		}
@@ -590,7 +590,7 @@ func (w *eventWorld) confirmEmail() (undo string) {
 // mailed notes the links of the mails as secrets, and returns the last one's
 // token.
 func (w *eventWorld) mailed() (token string) {
-	for _, m := range w.box.take() {
+	for _, m := range w.box.Take() {
 		_, token, _ = strings.Cut(m.Link.Reveal(), "token=")
 		w.secrets = append(w.secrets, m.Link.Reveal(), token)
 	}
@@ -613,12 +613,12 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventConfirmed: func(w *eventWorld) {
 		w.login()
-		w.in(w.c, func(ctx context.Context) { _ = w.ConfirmLogin(ctx) })
+		w.In(w.c, func(ctx context.Context) { _ = w.ConfirmLogin(ctx) })
 	},
 	auth.EventLogout: func(w *eventWorld) { w.login(); w.c.Post("/logout") },
 	auth.EventLogoutEverywhere: func(w *eventWorld) {
 		w.login()
-		w.in(w.c, func(ctx context.Context) { _ = w.LogoutEverywhere(ctx, w.u) })
+		w.In(w.c, func(ctx context.Context) { _ = w.LogoutEverywhere(ctx, w.u) })
 	},
 	auth.EventSessionEnded: func(w *eventWorld) {
 		w.login()
@@ -677,7 +677,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventPasswordFailed:  func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed+"\x00") },
 	auth.EventCheckFailed: func(w *eventWorld) {
 		w.login()
-		w.in(w.c, func(ctx context.Context) { _, _ = w.CheckPassword(ctx, w.u, typed) })
+		w.In(w.c, func(ctx context.Context) { _, _ = w.CheckPassword(ctx, w.u, typed) })
 	},
 	auth.EventHashUpgraded: func(w *eventWorld) {
 		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
@@ -707,7 +707,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventMailFailed: func(w *eventWorld) {
 		w.forgot("susan@app.example")
-		w.box.err = errStore
+		w.box.Fail(errStore)
 		w.forgot("susan@app.example")
 	},
 	auth.EventPasswordLocked: func(w *eventWorld) { w.guess(5) },
@@ -715,7 +715,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.guess(100)
 	},
 	auth.EventRateLimited: func(w *eventWorld) {
-		w.in(w.c, func(ctx context.Context) {
+		w.In(w.c, func(ctx context.Context) {
 			for range 61 {
 				_ = w.SendReset(ctx, "nobody@app.example", "/reset")
 			}
@@ -777,12 +777,12 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 				t.Skip("too many hashes for the race detector")
 			}
 			t.Parallel()
-			w := &eventWorld{t: t, box: &outbox{}}
+			w := &eventWorld{t: t, box: &testapp.Outbox{}}
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Protection, c.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 			})
-			w.insider, w.store = newInsider(plain), store
+			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)
 			plain.Events()
 			provoke(w)

@@ -338,9 +338,9 @@ func TestTokenRequestKeepsNoMessage(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)
-	token, _ := issue(t, app.App, u, "read")
+	token, _ := issue(t, app, u, "read")
 	app.Mux.HandleFunc("GET /flash", func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.Flash(r.Context(), "info", "hello")
 	})
-	app.status(t, "/flash", token)
+	status(t, app, "/flash", token)
 }

@@ -17,42 +17,44 @@ import (
 func TestRequireFresh(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		login func(*testing.T, *actApp, *testapp.Client, *testapp.User)
+		login func(*testing.T, *testapp.App, *testapp.Client, *testapp.User)
 		fresh bool
 	}{
-		"password": {func(t *testing.T, _ *actApp, c *testapp.Client, _ *testapp.User) {
+		"password": {func(t *testing.T, _ *testapp.App, c *testapp.Client, _ *testapp.User) {
 			if r := c.Post("/login", "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
 				t.Fatal(r.Status)
 			}
 		}, true},
-		"LoginUser":   {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u) }, true},
-		"Fresh(true)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u, auth.Fresh(true)) }, true},
-		"Fresh(false)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
-		}, false},
-		"Fresh(false) and Remember": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false), auth.Remember(true))
-		}, false},
-		"the first login of a remembered device": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Remember(true))
+		"LoginUser": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) { a.Enter(t, c, u) }, true},
+		"Fresh(true)": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Fresh(true))
 		}, true},
-		"remembered": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Remember(true))
+		"Fresh(false)": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Fresh(false))
+		}, false},
+		"Fresh(false) and Remember": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Fresh(false), auth.Remember(true))
+		}, false},
+		"the first login of a remembered device": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Remember(true))
+		}, true},
+		"remembered": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		}, false},
-		"a stale login, and one with a password": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
-			a.login(t, c, u)
+		"a stale login, and one with a password": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Fresh(false))
+			a.Enter(t, c, u)
 		}, true},
-		"one with a password, and a stale one": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u)
-			a.login(t, c, u, auth.Fresh(false))
+		"one with a password, and a stale one": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u)
+			a.Enter(t, c, u, auth.Fresh(false))
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app := newActApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
-			u := member(t, app.App, "susan", testapp.Password)
+			app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
+			u := member(t, app, "susan", testapp.Password)
 			c := app.Client(t)
 			test.login(t, app, c, u)
 			if who := c.Who(); who != "susan" {
@@ -71,7 +73,7 @@ func TestRequireFresh(t *testing.T) {
 					}
 				}
 			}
-			if l := app.current(t, c); l.Authenticated.IsZero() == test.fresh {
+			if l := app.LoginOf(t, c); l.Authenticated.IsZero() == test.fresh {
 				t.Errorf("CurrentLogin says %v", l.Authenticated)
 			}
 		})
@@ -81,10 +83,10 @@ func TestRequireFresh(t *testing.T) {
 // No login is younger than nothing at all, whatever the clock says.
 func TestRequireFreshNegative(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	for _, back := range []time.Duration{0, time.Second, time.Hour} {
 		app.Clock.Advance(-back)
 		if r := c.Get("/never"); r.StatusCode != http.StatusSeeOther {
@@ -95,36 +97,36 @@ func TestRequireFreshNegative(t *testing.T) {
 
 func TestCheckFreshErrors(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	check := func(c *testapp.Client) (err error) {
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.CheckFresh(r.Context(), 0) })
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.CheckFresh(r.Context(), 0) })
 		return err
 	}
 	c := app.Client(t)
 	if err := check(c); !errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("nobody: %v", err)
 	}
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	if err := check(c); err != nil {
 		t.Errorf("fresh: %v", err)
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	if err := check(c); !errors.Is(err, auth.ErrNotFresh) || errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("stale: %v", err)
 	}
 	if err := app.CheckFresh(t.Context(), 0); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
+	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if err := check(c); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}
-	app.store.Hook(on("LoadUser", func() error { return errStore }), nil)
+	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/fresh"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
-	app.store.Reset()
+	app.Spy().Reset()
 	h := app.RequireFresh(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it ran") }))
 	if w := direct(t, h, "GET", "/", nil); w.Code != http.StatusInternalServerError {
 		t.Errorf("outside: %d", w.Code)
@@ -135,15 +137,15 @@ func TestCheckFreshErrors(t *testing.T) {
 func TestStaleStaysStale(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
-		app := newActApp(t, nil)
-		u := member(t, app.App, "susan", testapp.Password)
-		mike := member(t, app.App, "mike", "")
+		app, _ := newApp(t, nil)
+		u := member(t, app, "susan", testapp.Password)
+		mike := member(t, app, "mike", "")
 		c := app.Client(t)
 		if remember {
-			app.login(t, c, u, auth.Remember(true))
+			app.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Fresh(false))
 		}
 		for _, step := range []struct {
 			name string
@@ -154,14 +156,14 @@ func TestStaleStaysStale(t *testing.T) {
 			{"a write", func() *testapp.Response { return c.Post("/put", "key", "k", "value", "v") }},
 			{"a touch", func() *testapp.Response { app.Clock.Advance(2 * time.Minute); return c.Get("/who") }},
 			{"CheckPassword", func() *testapp.Response {
-				return app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+				return app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 					if ok, err := app.CheckPassword(r.Context(), u, testapp.Password); !ok || err != nil {
 						t.Errorf("%v, %v", ok, err)
 					}
 				})
 			}},
 			{"a wrong Authenticate", func() *testapp.Response {
-				return app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+				return app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 					_, _ = app.Authenticate(r.Context(), "susan", "wrong password")
 				})
 			}},
@@ -171,15 +173,15 @@ func TestStaleStaysStale(t *testing.T) {
 			if r := step.do(); r.StatusCode != http.StatusOK {
 				t.Errorf("%s: %s", step.name, r.Status)
 			}
-			if app.isFresh(t, c) {
+			if app.IsFresh(t, c) {
 				t.Errorf("remember=%v: %s made the login fresh", remember, step.name)
 			}
 			if who := c.Who(); who != "susan" {
 				t.Fatalf("after %s: %q", step.name, who)
 			}
 		}
-		app.login(t, c, mike)
-		if !app.isFresh(t, c) {
+		app.Enter(t, c, mike)
+		if !app.IsFresh(t, c) {
 			t.Error("another user's login is not fresh")
 		}
 	}
@@ -188,15 +190,15 @@ func TestStaleStaysStale(t *testing.T) {
 // A fresh login is as fresh after a change of password, and not more.
 func TestSetPasswordKeepsTheAge(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	app.Clock.Advance(4 * time.Minute)
 	if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
 		t.Fatal(r.Status)
 	}
-	if !app.isFresh(t, c) || c.Get("/fresh5").StatusCode != http.StatusOK {
+	if !app.IsFresh(t, c) || c.Get("/fresh5").StatusCode != http.StatusOK {
 		t.Error("not fresh after the change")
 	}
 	app.Clock.Advance(time.Minute + time.Second)
@@ -208,13 +210,13 @@ func TestSetPasswordKeepsTheAge(t *testing.T) {
 // What RequireFresh answers to each kind of client.
 func TestNotFreshAnswers(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
+	app, _ := newApp(t, nil)
 	own := app.Server.URL
 	host := strings.TrimPrefix(own, "http://")
 	port := host[strings.LastIndexByte(host, ':')+1:]
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	app.Events()
 	if r := c.Get("/fresh?a=1&b=%2F"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/refresh?next="+url.QueryEscape("/fresh?a=1&b=%2F") || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a browser: %s %v", r.Status, r.Header)
@@ -305,10 +307,10 @@ func TestRefreshURL(t *testing.T) {
 		}
 	}
 	// Where it is absolute, browsers go there.
-	app := newActApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	if r := c.Get("/fresh"); r.Header.Get("Location") != "https://sso.example/sudo?x=1&next=%2Ffresh" {
 		t.Errorf("%q", r.Header.Get("Location"))
 	}
@@ -317,12 +319,12 @@ func TestRefreshURL(t *testing.T) {
 // Goroutines of one request may ask, confirm and write at the same time.
 func TestFreshConcurrently(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	finish(t, func() {
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup
 			for range 10 {
 				wg.Go(func() {
@@ -337,7 +339,7 @@ func TestFreshConcurrently(t *testing.T) {
 			wg.Wait()
 		})
 	})
-	if !app.isFresh(t, c) || c.Get("/get?key=k").Text != "v" {
+	if !app.IsFresh(t, c) || c.Get("/get?key=k").Text != "v" {
 		t.Error("not fresh, or the data is lost")
 	}
 }
@@ -345,7 +347,7 @@ func TestFreshConcurrently(t *testing.T) {
 // An htmx client that is told nothing about its page gets no next.
 func TestNotFreshHTMXForeignPage(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
+	app, _ := newApp(t, nil)
 	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, auth.ErrNotFresh) }))
 	for _, page := range []string{"", "https://evil.example/x", app.Server.URL + ".evil/x", "/x"} {
 		w := httptest.NewRecorder()

@@ -136,9 +136,9 @@ func TestFlaskLoginURLByArea(t *testing.T) {
 }
 
 // messageApp has GET /flashes, which shows what waits.
-func messageApp(t *testing.T, configure func(*auth.Config)) *actApp {
+func messageApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
-	app := newActApp(t, configure)
+	app, _ := newApp(t, configure)
 	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(app.Flashes(r.Context()))
 	})
@@ -148,7 +148,7 @@ func messageApp(t *testing.T, configure func(*auth.Config)) *actApp {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	app.Mux.Handle("/scope", app.RequireScope("x")(http.HandlerFunc(hello)))
 	html, own := http.Header{"Accept": {"text/html"}}, app.Server.URL
 	for name, test := range map[string]struct {
@@ -183,7 +183,7 @@ func TestMessages(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Fresh(false))
 		}
 		test.send(c)
 		if got := shown(t, c); !slices.Equal(got, test.expect) {
@@ -204,7 +204,7 @@ func TestMessageHook(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var reasons []error
-	var app *actApp
+	var app *testapp.App
 	app = messageApp(t, func(c *auth.Config) {
 		c.Message = func(r *http.Request, reason error) auth.Flash {
 			mu.Lock()
@@ -224,7 +224,7 @@ func TestMessageHook(t *testing.T) {
 			return auth.DefaultMessage(r, reason)
 		}
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	for _, test := range []struct {
 		login          bool
 		path, language string
@@ -242,7 +242,7 @@ func TestMessageHook(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Fresh(false))
 		}
 		reasons = nil
 		c.Do("GET", test.path, nil, http.Header{"Accept-Language": {test.language}})
@@ -273,7 +273,7 @@ func TestMessageForAbsoluteURLs(t *testing.T) {
 		c.LoginURL, c.RefreshURL = "https://sso.example/login", "https://sso.example/sudo"
 		c.LoginURLs = map[string]string{"/fresh5": "/here"}
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
 	for path, want := range map[string][]auth.Flash{"/guarded": nil, "/fresh": nil, "/fresh5": {loginMessage}} {
 		c.Get(path)
@@ -281,7 +281,7 @@ func TestMessageForAbsoluteURLs(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	r := c.Get("/fresh")
 	if got := shown(t, c); len(got) > 0 || r.Header.Get("Location") != "https://sso.example/sudo?next=%2Ffresh" {
 		t.Errorf("%v to %q", got, r.Header.Get("Location"))
@@ -294,7 +294,7 @@ func TestMessageAmongOthers(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, nil)
 	c := app.Client(t)
-	app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+	app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 		_ = app.Flash(r.Context(), "danger", "first")
 		_ = app.Flash(r.Context(), "danger", loginMessage.Text) // of another category, it is another one
 		app.Error(w, r, auth.ErrNotLoggedIn)
@@ -473,7 +473,7 @@ func TestLoginURLs(t *testing.T) {
 		}
 	})
 	app.Mux.Handle("/{any...}", app.RequireLogin(http.HandlerFunc(hello)))
-	app.Mux.Handle("/fresh", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
+	app.Mux.Handle("/recent", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
 	for path, want := range map[string]string{
 		"/admin":             "/admin/login",
 		"/admin/":            "/admin/login",

@@ -25,7 +25,7 @@ func TestNoMailNoEnd(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	for name, c := range map[string]struct {
 		configure func(*auth.Config)
 		account   func(*auth.Account)
@@ -43,7 +43,7 @@ func TestNoMailNoEnd(t *testing.T) {
 			app.Clock.Advance(time.Hour)
 		}
 		events := app.Events()
-		if n := lookedAt(t, events); n != 130 || countOf(events, auth.EventPasswordDisabled) > 0 || len(box.take()) > 0 {
+		if n := lookedAt(t, events); n != 130 || countOf(events, auth.EventPasswordDisabled) > 0 || len(box.Take()) > 0 {
 			t.Errorf("%s: %d looked at, %v", name, n, kinds(events))
 		}
 		v.login("susan", "a wrong password")
@@ -378,12 +378,12 @@ func TestPasswordDisabled(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	for name, enable := range map[string]func(*testing.T, *actApp, *testapp.User, *testapp.Client, *outbox){
-		"a reset by mail": func(t *testing.T, app *actApp, u *testapp.User, _ *testapp.Client, box *outbox) {
+	for name, enable := range map[string]func(*testing.T, *testapp.App, *testapp.User, *testapp.Client, *testapp.Outbox){
+		"a reset by mail": func(t *testing.T, app *testapp.App, u *testapp.User, _ *testapp.Client, box *testapp.Outbox) {
 			if err := app.SendReset(t.Context(), u.Email, "/reset"); err != nil {
 				t.Fatal(err)
 			}
-			mails := box.take()
+			mails := box.Take()
 			if len(mails) != 1 || mails[0].Kind != auth.MailReset {
 				t.Fatalf("%d mails", len(mails))
 			}
@@ -392,37 +392,37 @@ func TestPasswordDisabled(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"the owner": func(t *testing.T, _ *actApp, _ *testapp.User, owner *testapp.Client, _ *outbox) {
+		"the owner": func(t *testing.T, _ *testapp.App, _ *testapp.User, owner *testapp.Client, _ *testapp.Outbox) {
 			if r := owner.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
 				t.Fatal(r.Status)
 			}
 		},
-		"the application": func(t *testing.T, app *actApp, u *testapp.User, _ *testapp.Client, _ *outbox) {
-			if err := app.SetPassword(t.Context(), stored(t, app.App, u.ID), "another good password"); err != nil {
+		"the application": func(t *testing.T, app *testapp.App, u *testapp.User, _ *testapp.Client, _ *testapp.Outbox) {
+			if err := app.SetPassword(t.Context(), stored(t, app, u.ID), "another good password"); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			box := &outbox{}
-			app := newActApp(t, func(c *auth.Config) {
+			box := &testapp.Outbox{}
+			app, _ := newApp(t, func(c *auth.Config) {
 				noLimits(c)
 				c.Mailer, c.Lifetime, c.IdleTimeout, c.RememberFor = box, 2*365*24*time.Hour, -1, 400*24*time.Hour
 				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 			})
-			u := member(t, app.App, "susan", testapp.Password)
+			u := member(t, app, "susan", testapp.Password)
 			owner, device := app.Client(t), app.Client(t)
 			owner.Login("susan")
 			if r := device.Post("/enter", "login", "susan", "remember", "y"); r.StatusCode != http.StatusOK {
 				t.Fatal(r.Status)
 			}
 			device.Restart()
-			token := bearerFor(t, app.App, u)
-			box.take() // which tells of the token
-			stamp := stored(t, app.App, u.ID).Stamp
+			token := bearerFor(t, app, u)
+			box.Take() // which tells of the token
+			stamp := stored(t, app, u.ID).Stamp
 
-			v := visitorAt(t, app.App, "192.0.2.1")
+			v := visitorAt(t, app, "192.0.2.1")
 			var first string
 			for i := range 100 {
 				w := v.post("/login", "login", "susan", "password", "a wrong password")
@@ -434,14 +434,14 @@ func TestPasswordDisabled(t *testing.T) {
 				}
 				if i == 98 {
 					events := app.Events()
-					if n := lookedAt(t, events); n != 99 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.take()) > 0 {
+					if n := lookedAt(t, events); n != 99 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.Take()) > 0 {
 						t.Fatalf("%d looked at, events %v", n, kinds(events))
 					}
 				}
 				app.Clock.Advance(time.Hour)
 			}
 			events := app.Events()
-			mails := box.take()
+			mails := box.Take()
 			if lookedAt(t, events) != 1 || countOf(events, auth.EventPasswordDisabled) != 1 || countOf(events, auth.EventPasswordLocked) != 0 {
 				t.Errorf("events %v", kinds(events))
 			}
@@ -455,11 +455,11 @@ func TestPasswordDisabled(t *testing.T) {
 					t.Errorf("the right password, %v later: %s", wait, got)
 				}
 			}
-			if events := app.Events(); lookedAt(t, events) != 0 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.take()) > 0 {
+			if events := app.Events(); lookedAt(t, events) != 0 || countOf(events, auth.EventPasswordDisabled) != 0 || len(box.Take()) > 0 {
 				t.Errorf("afterwards: %v", kinds(events))
 			}
 
-			if !stored(t, app.App, u.ID).Stamp.Equal(stamp) {
+			if !stored(t, app, u.ID).Stamp.Equal(stamp) {
 				t.Error("the Stamp is another")
 			}
 			if who := owner.Who(); who != "susan" {
@@ -473,12 +473,12 @@ func TestPasswordDisabled(t *testing.T) {
 			}
 
 			enable(t, app, u, owner, box)
-			if status := visitorAt(t, app.App, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+			if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password: %d", status)
 			}
 			lock(t, v, "susan") // the count is from zero
 			app.Clock.Advance(30 * time.Second)
-			if status := visitorAt(t, app.App, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+			if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password, after a wait: %d", status)
 			}
 			records, err := app.Store.ListRecords(t.Context(), "attempts", u.ID)
@@ -496,7 +496,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Mailer = box
@@ -514,7 +514,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 		}
 		app.Clock.Advance(time.Hour)
 	}
-	if mails := box.take(); len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
+	if mails := box.Take(); len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
 		t.Errorf("mails %+v", mails)
 	}
 	change(t, app, u.ID, func(a *auth.Account) { a.Disabled = false })
@@ -530,7 +530,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 // once it has.
 func TestVerifiedAfterImpatience(t *testing.T) {
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.RequireVerified = box, true })
 	app.Create(t, "susan", true)
 	if err := app.SendVerification(t.Context(), "susan@app.example"); err != nil {
@@ -542,7 +542,7 @@ func TestVerifiedAfterImpatience(t *testing.T) {
 			t.Fatal(status)
 		}
 	}
-	_, token, _ := strings.Cut(box.take()[0].Link.Reveal(), "token=")
+	_, token, _ := strings.Cut(box.Take()[0].Link.Reveal(), "token=")
 	if _, err := app.VerifyEmail(t.Context(), token); err != nil {
 		t.Fatal(err)
 	}
@@ -579,7 +579,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} })
+	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} })
 	member(t, app, "susan", testapp.Password)
 	v := visitorAt(t, app, "192.0.2.1")
 	for range 100 {
@@ -994,21 +994,11 @@ func TestListenerMayGuess(t *testing.T) {
 	}
 }
 
-// A strictBox takes no mail of a request that is over.
-type strictBox struct{ outbox }
-
-func (b *strictBox) Send(ctx context.Context, m auth.Mail) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return b.outbox.Send(ctx, m)
-}
-
 // A guesser who goes away does not keep the owner from being told, and who has
 // used up a mailbox's mails has had them sent.
 func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	t.Parallel()
-	box := &strictBox{}
+	box := &testapp.Outbox{}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	leaves := auth.EventPasswordDisabled
@@ -1029,7 +1019,7 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 		v.login("susan", "a wrong password")
 		app.Clock.Advance(time.Hour)
 	}
-	if mails := box.take(); ctx.Err() == nil || len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
+	if mails := box.Take(); ctx.Err() == nil || len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
 		t.Errorf("mails %+v", mails)
 	}
 	leaves = auth.EventResetIssued
@@ -1038,7 +1028,7 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 		v.post("/forgot", "email", "susan@app.example")
 		cancel()
 	}
-	if mails := box.take(); len(mails) != 3 {
+	if mails := box.Take(); len(mails) != 3 {
 		t.Errorf("%d mails", len(mails))
 	}
 }
@@ -1202,7 +1192,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
 	for _, differ := range [][]time.Duration{{2 * time.Minute}, {10 * year}, {3 * time.Hour, -3 * time.Hour, year}} {
-		apps, pass := skewed(t, func(c *auth.Config) { noLimits(c); c.Mailer = &outbox{} }, differ...)
+		apps, pass := skewed(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} }, differ...)
 		u := member(t, apps[0], "susan", testapp.Password)
 		looked := 0
 		for range 240 / len(apps) {
@@ -1267,18 +1257,18 @@ func TestClocksThatDifferWithoutAMail(t *testing.T) {
 // limits.
 func TestCheckPasswordIsCounted(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) { c.Limits.Guesses = 12 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 12 })
 	u := app.Create(t, "susan", true)
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	check := func(password string) (ok bool, err error) {
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			current, _ := app.CurrentUser(r.Context())
 			ok, err = app.CheckPassword(r.Context(), current, password)
 		})
 		return ok, err
 	}
-	client := visitorAt(t, app.App, "127.0.0.1")
+	client := visitorAt(t, app, "127.0.0.1")
 	for i := range 5 {
 		if i%2 == 0 {
 			client.login("susan@app.example", "a wrong password")
@@ -1326,13 +1316,13 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	}
 	// A store that cannot settle the count: not yes.
 	app.Clock.Advance(time.Hour)
-	app.store.Hook(func(call string) error {
+	app.Spy().Hook(func(call string) error {
 		if call == "TakeRecord" {
 			return errStore
 		}
 		return nil
 	}, nil)
-	if ok, err := app.CheckPassword(t.Context(), stored(t, app.App, u.ID), testapp.Password); ok || !errors.Is(err, errStore) {
+	if ok, err := app.CheckPassword(t.Context(), stored(t, app, u.ID), testapp.Password); ok || !errors.Is(err, errStore) {
 		t.Errorf("not settled: %v, %v", ok, err)
 	}
 }
@@ -1385,7 +1375,7 @@ func TestBasicIsCounted(t *testing.T) {
 // No event, no log and no record has what was typed.
 func TestGuessesAreNotTold(t *testing.T) {
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, store := newApp(t, func(c *auth.Config) {
 		c.Limits, c.Mailer = auth.Limits{Guesses: 40, Mails: 6}, box
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}

@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/gob"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -59,23 +57,22 @@ func serve(t *testing.T, h http.Handler) func(method, target string) (status int
 
 // endedWhileHeld runs f in a request whose user is known, and whose login has
 // been ended by another browser since.
-func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *insider, u *testapp.User)) (*insider, *testapp.User) {
+func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *testapp.App, u *testapp.User)) (*testapp.App, *testapp.User) {
 	t.Helper()
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
-	u := member(t, plain, "susan", testapp.Password)
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
 	thief := app.Client(t)
 	thief.Login("susan")
 	app.Clock.Advance(time.Second)
 	owner := app.Client(t)
 	owner.Login("susan")
-	app.in(thief, func(ctx context.Context) {
+	app.In(thief, func(ctx context.Context) {
 		user, err := app.User(ctx) // as a guard does before the body is read
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		app.in(owner, func(ctx context.Context) {
+		app.In(owner, func(ctx context.Context) {
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -90,9 +87,9 @@ func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *insider, u *t
 
 // pagesApp is an application with the ready-made pages, in which susan is a
 // member.
-func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *testapp.Spy, p *pages.Pages, box *outbox) {
+func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *testapp.Spy, p *pages.Pages, box *testapp.Outbox) {
 	t.Helper()
-	box = &outbox{}
+	box = &testapp.Outbox{}
 	app, store = newApp(t, func(c *auth.Config) {
 		c.Mailer = box
 		if configure != nil {
@@ -263,9 +260,9 @@ func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (s
 }
 
 // tokenApp has pages for scopes.
-func tokenApp(t *testing.T, configure func(*auth.Config)) *actApp {
+func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 		if configure != nil {
 			configure(c)
@@ -365,81 +362,7 @@ func shown(t *testing.T, c *testapp.Client) []auth.Flash {
 	return flashes
 }
 
-// An actApp runs functions of the test in requests.
-type actApp struct {
-	*testapp.App
-	store *testapp.Spy
-	f     http.HandlerFunc
-}
-
-// act runs f in a POST request of the client.
-func (a *actApp) act(c *testapp.Client, header http.Header, f http.HandlerFunc) *testapp.Response {
-	a.f = f
-	return c.Do(http.MethodPost, "/act", url.Values{}, header)
-}
-
-// login logs the client in, with the options.
-func (a *actApp) login(t *testing.T, c *testapp.Client, u *testapp.User, options ...auth.LoginOption) {
-	t.Helper()
-	r := a.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
-		if err := a.LoginUser(r.Context(), stored(t, a.App, u.ID), options...); err != nil {
-			a.Error(w, r, err)
-		}
-	})
-	if r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// confirm calls ConfirmLogin, with the password before if it is not empty.
-func (a *actApp) confirm(t *testing.T, c *testapp.Client, password string) (confirmed error) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		if u, ok := a.CurrentUser(r.Context()); ok && password != "" {
-			if right, err := a.CheckPassword(r.Context(), u, password); !right || err != nil {
-				t.Errorf("CheckPassword: %v, %v", right, err)
-			}
-		}
-		confirmed = a.ConfirmLogin(r.Context())
-	})
-	return confirmed
-}
-
-// current returns the login that the client has.
-func (a *actApp) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		var err error
-		if l, err = a.CurrentLogin(r.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-func (a *actApp) isFresh(t *testing.T, c *testapp.Client) bool {
-	t.Helper()
-	switch r := c.Get("/fresh"); {
-	case r.StatusCode == http.StatusOK && r.Text == "hello":
-		return true
-	case r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/refresh"):
-		t.Errorf("/fresh: %s to %q", r.Status, r.Header.Get("Location"))
-	}
-	return false
-}
-
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
-
-func newActApp(t *testing.T, configure func(*auth.Config)) *actApp {
-	t.Helper()
-	a := &actApp{}
-	a.App, a.store = newApp(t, configure)
-	a.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { a.f(w, r) })
-	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
-		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(hello)))
-	}
-	return a
-}
 
 // sessionCookie returns the browser's session cookie.
 func sessionCookie(c *testapp.Client) (name, value string) {
@@ -660,33 +583,6 @@ func gone(t *testing.T, what string, browsers ...*testapp.Client) {
 	}
 }
 
-// An insider runs functions in requests of its application.
-type insider struct {
-	*testapp.App
-	mu   sync.Mutex
-	todo []func(context.Context)
-}
-
-// in runs f in a request of the browser's.
-func (i *insider) in(c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
-	i.mu.Lock()
-	n := len(i.todo)
-	i.todo = append(i.todo, f)
-	i.mu.Unlock()
-	return c.Post("/inside", "n", strconv.Itoa(n))
-}
-
-// current is the browser's CurrentLogin.
-func (i *insider) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	var err error
-	i.in(c, func(ctx context.Context) { l, err = i.CurrentLogin(ctx) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 // logins are the user's, as somebody sees them who is not one of them.
 func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
 	t.Helper()
@@ -695,21 +591,6 @@ func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
 		t.Fatal(err)
 	}
 	return l
-}
-
-func newInsider(app *testapp.App) *insider {
-	i := &insider{App: app}
-	app.Mux.HandleFunc("POST /inside", func(_ http.ResponseWriter, r *http.Request) {
-		n, err := strconv.Atoi(r.PostFormValue("n"))
-		if err != nil {
-			panic(err)
-		}
-		i.mu.Lock()
-		f := i.todo[n]
-		i.mu.Unlock()
-		f(r.Context())
-	})
-	return i
 }
 
 func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
@@ -724,31 +605,6 @@ func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
 }
 
 func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
-
-// An outbox takes mails, or refuses them: also for a client that does not wait.
-type outbox struct {
-	mu    sync.Mutex
-	mails []auth.Mail
-	err   error
-}
-
-func (o *outbox) Send(ctx context.Context, m auth.Mail) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err := cmp.Or(o.err, ctx.Err()); err != nil {
-		return err
-	}
-	o.mails = append(o.mails, m)
-	return nil
-}
-
-func (o *outbox) take() []auth.Mail {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	mails := o.mails
-	o.mails = nil
-	return mails
-}
 
 // An oldTable is an application's table from before this library, with one user whose
 // names it found another rule for.
@@ -1137,15 +993,6 @@ func finish(t *testing.T, f func()) {
 	}
 }
 
-func newDataApp(t *testing.T, configure func(*auth.Config)) *dataApp {
-	t.Helper()
-	a := &dataApp{}
-	a.App, a.store = newApp(t, configure)
-	a.sessions = a.Sessions()
-	a.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { a.f(r.Context()) })
-	return a
-}
-
 // registerOnce registers what these tests put; gob takes the same again.
 func registerOnce() { gob.Register(map[string]string{}) }
 
@@ -1194,19 +1041,17 @@ func labels(mails []auth.Mail) []string {
 	return all
 }
 
-// A mailApp is an application with a mailbox, on a store with hooks, in whose
-// requests things can be done.
+// A mailApp is an application with a mailbox, on a store with hooks.
 type mailApp struct {
-	*insider
-	hooked *testapp.Spy
-	box    *outbox
+	*testapp.App
+	box *testapp.Outbox
 }
 
 // token returns the token in the link of the one mail since the last time, which
 // must be of this kind and to this address.
 func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
 	t.Helper()
-	mails := m.box.take()
+	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
 		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
 	}
@@ -1216,7 +1061,7 @@ func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
 // wantMails compares the mails since the last time.
 func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
 	t.Helper()
-	if got := labels(m.box.take()); !slices.Equal(got, append([]string{}, want...)) {
+	if got := labels(m.box.Take()); !slices.Equal(got, append([]string{}, want...)) {
 		t.Errorf("%s: the mails are %q, want %q", what, got, want)
 	}
 }
@@ -1224,7 +1069,7 @@ func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
 // verifyToken has a link mailed that verifies the user's address.
 func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
 	t.Helper()
-	m.box.take()
+	m.box.Take()
 	if err := m.SendVerification(t.Context(), u.Email); err != nil {
 		t.Fatal(err)
 	}
@@ -1252,27 +1097,27 @@ func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx c
 		return errStore
 	}
 	if mode == "call fails after it was made" {
-		m.hooked.Hook(nil, at)
+		m.Spy().Hook(nil, at)
 	} else {
-		m.hooked.Hook(at, nil)
+		m.Spy().Hook(at, nil)
 	}
 	return ctx, func() string {
 		cancel()
-		m.hooked.Reset()
+		m.Spy().Reset()
 		return failed
 	}
 }
 
 func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
 	t.Helper()
-	box := &outbox{}
-	app, hooked := newApp(t, func(c *auth.Config) {
+	box := &testapp.Outbox{}
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.Mailer = box
 		if configure != nil {
 			configure(c)
 		}
 	})
-	return &mailApp{newInsider(app), hooked, box}
+	return &mailApp{app, box}
 }
 
 func requireVerified(c *auth.Config) { c.RequireVerified = true }

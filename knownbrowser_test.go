@@ -58,14 +58,14 @@ func knownTo(t *testing.T, app *testapp.App, address, login string) *visitor {
 func TestBrowserCookie(t *testing.T) {
 	t.Parallel()
 	for base, name := range map[string]string{"https://app.example": "__Host-session-browser", "http://127.0.0.1:5000": "session-5000-browser"} {
-		app := newActApp(t, func(c *auth.Config) {
+		app, _ := newApp(t, func(c *auth.Config) {
 			c.BaseURL = base
 			c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test")}
 		})
 		u := app.Create(t, "susan", true)
 		app.Create(t, "dora", true)
-		change(t, app.App, findUser(t, app.App, "dora").ID, func(a *auth.Account) { a.Disabled = true })
-		v := visitorAt(t, app.App, "192.0.2.1")
+		change(t, app, findUser(t, app, "dora").ID, func(a *auth.Account) { a.Disabled = true })
+		v := visitorAt(t, app, "192.0.2.1")
 		w := v.post("/login", "login", "susan", "password", testapp.Password)
 		cookie := setsBrowser(w)
 		if cookie == nil {
@@ -90,21 +90,21 @@ func TestBrowserCookie(t *testing.T) {
 		}
 
 		for what, answer := range map[string]*httptest.ResponseRecorder{
-			"a wrong password":  visitorAt(t, app.App, "192.0.2.1").post("/login", "login", "susan", "password", "a wrong password"),
-			"nobody":            visitorAt(t, app.App, "192.0.2.1").post("/login", "login", "ghost", "password", testapp.Password),
-			"who is disabled":   visitorAt(t, app.App, "192.0.2.1").post("/login", "login", "dora", "password", testapp.Password),
-			"another way":       visitorAt(t, app.App, "192.0.2.1").post("/enter", "login", "susan", "remember", "y"),
+			"a wrong password":  visitorAt(t, app, "192.0.2.1").post("/login", "login", "susan", "password", "a wrong password"),
+			"nobody":            visitorAt(t, app, "192.0.2.1").post("/login", "login", "ghost", "password", testapp.Password),
+			"who is disabled":   visitorAt(t, app, "192.0.2.1").post("/login", "login", "dora", "password", testapp.Password),
+			"another way":       visitorAt(t, app, "192.0.2.1").post("/enter", "login", "susan", "remember", "y"),
 			"a page":            v.post("/who"),
 			"a logout":          v.post("/logout"),
 			"Basic":             direct(t, app.Server.Config.Handler, "GET", "/guarded", basicHeader("susan", testapp.Password)),
-			"an API token":      direct(t, app.Server.Config.Handler, "GET", "/guarded", bearerHeader(bearerFor(t, app.App, u))),
+			"an API token":      direct(t, app.Server.Config.Handler, "GET", "/guarded", bearerHeader(bearerFor(t, app, u))),
 			"a wrong one again": v.post("/login", "login", "susan", "password", "a wrong password"),
 		} {
 			if cookie := setsBrowser(answer); cookie != nil {
 				t.Errorf("%s: %s sets %v", base, what, cookie)
 			}
 		}
-		device := visitorAt(t, app.App, "192.0.2.1")
+		device := visitorAt(t, app, "192.0.2.1")
 		device.post("/enter", "login", "susan", "remember", "y")
 		for name := range device.cookies {
 			if !strings.HasSuffix(name, "-remember") {
@@ -192,7 +192,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 		t.Skip("too many hashes for the race detector")
 	}
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.Mailer = box
@@ -205,7 +205,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 			v.login("susan", "a wrong password")
 			app.Clock.Advance(time.Hour)
 		}
-		if mails := box.take(); len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
+		if mails := box.Take(); len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
 			t.Errorf("mails %+v", mails)
 		}
 	}
@@ -383,42 +383,42 @@ func TestKnownBrowserAndNewPassword(t *testing.T) {
 	t.Parallel()
 	const next = "another good password"
 	for name, test := range map[string]struct {
-		change func(*testing.T, *actApp, *testapp.User, *visitor)
+		change func(*testing.T, *testapp.App, *testapp.User, *visitor)
 		known  bool // the browser that makes the change
 	}{
-		"the owner": {func(t *testing.T, _ *actApp, _ *testapp.User, v *visitor) {
+		"the owner": {func(t *testing.T, _ *testapp.App, _ *testapp.User, v *visitor) {
 			if w := v.post("/password", "password", next); w.Code != http.StatusOK || setsBrowser(w) == nil {
 				t.Fatal(told(t, w))
 			}
 		}, true},
-		"a reset in the owner's browser": {func(t *testing.T, app *actApp, u *testapp.User, v *visitor) {
-			if w := v.post("/reset", "token", resetToken(t, app.App, stored(t, app.App, u.ID)), "password", next); w.Code != http.StatusOK || setsBrowser(w) == nil {
+		"a reset in the owner's browser": {func(t *testing.T, app *testapp.App, u *testapp.User, v *visitor) {
+			if w := v.post("/reset", "token", resetToken(t, app, stored(t, app, u.ID)), "password", next); w.Code != http.StatusOK || setsBrowser(w) == nil {
 				t.Fatal(told(t, w))
 			}
 		}, true},
-		"a reset elsewhere": {func(t *testing.T, app *actApp, u *testapp.User, _ *visitor) {
-			if _, err := app.ResetPassword(t.Context(), resetToken(t, app.App, stored(t, app.App, u.ID)), next); err != nil {
+		"a reset elsewhere": {func(t *testing.T, app *testapp.App, u *testapp.User, _ *visitor) {
+			if _, err := app.ResetPassword(t.Context(), resetToken(t, app, stored(t, app, u.ID)), next); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
-		"the application": {func(t *testing.T, app *actApp, u *testapp.User, _ *visitor) {
-			if err := app.SetPassword(t.Context(), stored(t, app.App, u.ID), next); err != nil {
+		"the application": {func(t *testing.T, app *testapp.App, u *testapp.User, _ *visitor) {
+			if err := app.SetPassword(t.Context(), stored(t, app, u.ID), next); err != nil {
 				t.Fatal(err)
 			}
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app := newActApp(t, noLimits)
-			resets(app.App)
+			app, _ := newApp(t, noLimits)
+			resets(app)
 			u := app.Create(t, "susan", true)
-			owner, other := visitorAt(t, app.App, "192.0.2.1"), knownTo(t, app.App, "192.0.2.2", "susan")
+			owner, other := visitorAt(t, app, "192.0.2.1"), knownTo(t, app, "192.0.2.2", "susan")
 			if status := owner.login("susan", testapp.Password); status != http.StatusOK {
 				t.Fatal(status)
 			}
 			cookie, before := browserCookie(owner.cookies)
 			test.change(t, app, u, owner)
-			lock(t, visitorAt(t, app.App, "198.51.100.1"), "susan")
+			lock(t, visitorAt(t, app, "198.51.100.1"), "susan")
 			want := map[bool]int{true: http.StatusOK, false: http.StatusUnauthorized}
 			if status := owner.login("susan", next); status != want[test.known] {
 				t.Errorf("the browser of the change: %d", status)
@@ -426,7 +426,7 @@ func TestKnownBrowserAndNewPassword(t *testing.T) {
 			if status := other.login("susan", next); status != http.StatusUnauthorized {
 				t.Errorf("another browser: %d", status)
 			}
-			replay := visitorAt(t, app.App, "192.0.2.1")
+			replay := visitorAt(t, app, "192.0.2.1")
 			replay.cookies[cookie] = before
 			if status := replay.login("susan", next); status != http.StatusUnauthorized {
 				t.Errorf("the cookie from before: %d", status)
@@ -478,19 +478,19 @@ func TestResetIsAWayIn(t *testing.T) {
 // Other changes of the Stamp make every browser unknown.
 func TestKnownBrowserAndLogoutEverywhere(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, noLimits)
+	app, _ := newApp(t, noLimits)
 	u := app.Create(t, "susan", true)
-	v := visitorAt(t, app.App, "192.0.2.1")
+	v := visitorAt(t, app, "192.0.2.1")
 	v.login("susan", testapp.Password)
-	app.f = func(w http.ResponseWriter, r *http.Request) {
-		if err := app.LogoutEverywhere(r.Context(), stored(t, app.App, u.ID)); err != nil {
+	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
+		if err := app.LogoutEverywhere(r.Context(), stored(t, app, u.ID)); err != nil {
 			app.Error(w, r, err)
 		}
-	}
-	if w := v.post("/act"); w.Code != http.StatusOK || setsBrowser(w) != nil {
+	})
+	if w := v.post(act); w.Code != http.StatusOK || setsBrowser(w) != nil {
 		t.Error(told(t, w))
 	}
-	lock(t, visitorAt(t, app.App, "198.51.100.1"), "susan")
+	lock(t, visitorAt(t, app, "198.51.100.1"), "susan")
 	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("%d", status)
 	}
@@ -531,14 +531,14 @@ func TestTwoAccountsInABrowser(t *testing.T) {
 // A known browser is asked for the password under its own count in every place.
 func TestKnownBrowserEverywhere(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 	})
 	app.Create(t, "susan", true)
-	owner := knownTo(t, app.App, "192.0.2.1", "susan")
+	owner := knownTo(t, app, "192.0.2.1", "susan")
 	name, value := browserCookie(owner.cookies)
-	lock(t, visitorAt(t, app.App, "198.51.100.1"), "susan")
+	lock(t, visitorAt(t, app, "198.51.100.1"), "susan")
 	basic := basicHeader("susan", testapp.Password)
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code == http.StatusOK {
 		t.Errorf("Basic of a stranger: %d", w.Code)
@@ -547,14 +547,14 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code != http.StatusOK {
 		t.Errorf("Basic of the owner: %d", w.Code)
 	}
-	u := findUser(t, app.App, "susan")
+	u := findUser(t, app, "susan")
 	for password, want := range map[string]bool{testapp.Password: true, "a wrong password": false} {
-		app.f = func(_ http.ResponseWriter, r *http.Request) {
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 			if ok, err := app.CheckPassword(r.Context(), u, password); ok != want || err != nil {
 				t.Errorf("CheckPassword: %v, %v", ok, err)
 			}
-		}
-		owner.post("/act")
+		})
+		owner.post(act)
 	}
 	if ok, err := app.CheckPassword(t.Context(), u, testapp.Password); ok || err != nil { // there is no browser
 		t.Errorf("CheckPassword outside a request: %v, %v", ok, err)

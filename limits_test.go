@@ -177,7 +177,7 @@ func TestNoAddressLimit(t *testing.T) {
 // Registrations and mails have limits of their own.
 func TestLimitsOfOthers(t *testing.T) {
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Limits, c.Mailer = auth.Limits{Guesses: 1, Mails: 2, Registrations: 3}, box
 	})
@@ -209,12 +209,12 @@ func TestLimitsOfOthers(t *testing.T) {
 			t.Errorf("%s: %d", address, w.Code)
 		}
 	}
-	box.take()
+	box.Take()
 	answers = nil
 	for _, address := range []string{"susan@app.example", "ghost@app.example", "other@app.example"} {
 		answers = append(answers, told(t, v.post("/forgot", "email", address)))
 	}
-	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") || len(box.take()) > 0 {
+	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") || len(box.Take()) > 0 {
 		t.Errorf("mails: %q", answers)
 	}
 	if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
@@ -327,7 +327,7 @@ func TestMailboxLimit(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(lifetime), func(t *testing.T) {
 			t.Parallel()
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, store := newApp(t, func(c *auth.Config) { c.Mailer, c.ResetLifetime = box, lifetime })
 			forgot(app)
 			app.Create(t, "susan", false)
@@ -339,7 +339,7 @@ func TestMailboxLimit(t *testing.T) {
 				return fmt.Sprint(told(t, w), store.Calls())
 			}
 			mails := func() (n int) {
-				for _, m := range box.take() {
+				for _, m := range box.Take() {
 					n++
 					_, token, _ := strings.Cut(m.Link.Reveal(), "?token=")
 					tokens = append(tokens, token)
@@ -393,7 +393,7 @@ func TestMailboxLimit(t *testing.T) {
 // However many ask at the same moment, for an account or for none.
 func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 	t.Parallel()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	apps, _ := processes(t, 2, func(c *auth.Config) { c.Mailer = box })
 	for _, app := range apps {
 		forgot(app)
@@ -411,7 +411,7 @@ func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if n := len(box.take()); n != 3 {
+	if n := len(box.Take()); n != 3 {
 		t.Errorf("%d mails", n)
 	}
 	refused := 0
@@ -581,7 +581,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
 	for _, differ := range []time.Duration{2 * time.Minute, 3 * time.Hour, 10 * year, -3 * time.Hour, -10 * year} {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		apps, pass := skewed(t, func(c *auth.Config) { c.Limits.Guesses, c.Mailer = 10, box }, differ)
 		u := member(t, apps[0], "susan", testapp.Password)
 		ghosts := 0
@@ -603,7 +603,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := len(box.take()); n > 2*3 {
+		if n := len(box.Take()); n > 2*3 {
 			t.Errorf("%v: %d mails to one mailbox", differ, n)
 		}
 		// The other server is gone, whatever it has left.
@@ -612,12 +612,12 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil {
 			t.Fatal(err)
 		}
-		box.take()
+		box.Take()
 		pass(time.Hour + time.Minute)
 		if status := v.login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v: an hour later: %d", differ, status)
 		}
-		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil || len(box.take()) != 1 {
+		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil || len(box.Take()) != 1 {
 			t.Errorf("%v: an hour later no mail: %v", differ, err)
 		}
 	}

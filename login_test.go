@@ -50,13 +50,12 @@ func TestEveryWayIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
-			app := newInsider(plain)
-			u := member(t, plain, "susan", testapp.Password)
-			login, device := app.Client(t), remembered(t, plain, "susan")
+			app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+			u := member(t, app, "susan", testapp.Password)
+			login, device := app.Client(t), remembered(t, app, "susan")
 			login.Login("susan")
 			device.Restart()
-			token, reset := newToken(t, plain, u), resetToken(t, plain, u)
+			token, reset := newToken(t, app, u), resetToken(t, app, u)
 			by := func(header http.Header) bool { return app.Client(t).Do("GET", "/who", nil, header).Text == "susan" }
 			ways := map[string]func() bool{
 				"a session":           func() bool { return login.Clone().Who() == "susan" },
@@ -68,7 +67,7 @@ func TestEveryWayIn(t *testing.T) {
 				},
 				"LoginUser, with the account as it was": func() bool {
 					c := app.Client(t)
-					app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u) })
+					app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u) })
 					return c.Who() == "susan"
 				},
 				"Basic":            func() bool { return by(basicHeader("susan", testapp.Password)) },
@@ -78,16 +77,16 @@ func TestEveryWayIn(t *testing.T) {
 					fresh, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 					return err == nil && by(bearerHeader(fresh.Reveal()))
 				},
-				"a reset link": func() bool { return usable(t, plain, reset) },
+				"a reset link": func() bool { return usable(t, app, reset) },
 			}
 			for way, in := range ways {
 				if !in() {
 					t.Errorf("%s is no way in at all", way)
 				}
 			}
-			u = stored(t, plain, u.ID) // logins may have upgraded the hash
-			reset = resetToken(t, plain, u)
-			shut(t, plain, u.ID)
+			u = stored(t, app, u.ID) // logins may have upgraded the hash
+			reset = resetToken(t, app, u)
+			shut(t, app, u.ID)
 			for way, in := range ways {
 				if in() {
 					t.Errorf("%s lets susan in", way)

@@ -40,10 +40,9 @@ func pairs(values map[string][]string) []map[string]string {
 }
 
 func TestLogins(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	start := app.Clock.Now()
-	u := member(t, plain, "susan", testapp.Password)
+	u := member(t, app, "susan", testapp.Password)
 	app.Create(t, "mike", false)
 
 	laptop, phone, tablet, mike := app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -92,12 +91,12 @@ func TestLogins(t *testing.T) {
 			ids[g.ID] = true
 		}
 	}
-	check("outside", logins(t, plain, u.ID), -1)
+	check("outside", logins(t, app, u.ID), -1)
 	for name, browser := range map[string]struct {
 		c       *testapp.Client
 		current int
 	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "a stranger": {app.Client(t), -1}} {
-		app.in(browser.c, func(ctx context.Context) {
+		app.In(browser.c, func(ctx context.Context) {
 			got, err := app.Logins(ctx, u.ID)
 			if err != nil {
 				t.Error(err)
@@ -108,7 +107,7 @@ func TestLogins(t *testing.T) {
 	// One that is resumed in the request that asks.
 	var got []auth.Login
 	var l auth.Login
-	app.in(tablet, func(ctx context.Context) {
+	app.In(tablet, func(ctx context.Context) {
 		var err1, err2 error
 		got, err1 = app.Logins(ctx, u.ID)
 		l, err2 = app.CurrentLogin(ctx)
@@ -129,12 +128,11 @@ func TestLogins(t *testing.T) {
 
 // A page and CurrentLogin say the same of a login.
 func TestCurrentLoginIsInTheList(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	for _, state := range []string{"at the login", "resumed"} {
-		l, list := app.current(t, c), logins(t, plain, u.ID)
+		l, list := app.LoginOf(t, c), logins(t, app, u.ID)
 		if len(list) != 1 {
 			t.Fatal(list)
 		}
@@ -150,23 +148,22 @@ func TestCurrentLoginIsInTheList(t *testing.T) {
 
 // A device that is forgotten while the login goes on is not remembered.
 func TestLoginsRememberedNoMore(t *testing.T) {
-	for name, end := range map[string]func(*insider, *testapp.Client){
-		"own change of password": func(_ *insider, c *testapp.Client) { c.Post("/password", "password", "another good password") },
-		"expired":                func(app *insider, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
+	for name, end := range map[string]func(*testapp.App, *testapp.Client){
+		"own change of password": func(_ *testapp.App, c *testapp.Client) { c.Post("/password", "password", "another good password") },
+		"expired":                func(app *testapp.App, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain, _ := newApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
-			app := newInsider(plain)
+			app, _ := newApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
 			u := app.Create(t, "susan", false)
-			c := remembered(t, plain, "susan")
+			c := remembered(t, app, "susan")
 			end(app, c)
 			if who := c.Who(); who != "susan" {
 				t.Fatal(who)
 			}
-			if l := logins(t, plain, u.ID); len(l) != 1 || l[0].Remembered {
+			if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered {
 				t.Errorf("it outlives nothing any more: %+v", l)
 			}
-			if err := app.EndLogin(t.Context(), u.ID, logins(t, plain, u.ID)[0].ID); err != nil {
+			if err := app.EndLogin(t.Context(), u.ID, logins(t, app, u.ID)[0].ID); err != nil {
 				t.Error(err)
 			}
 			gone(t, "EndLogin", c)
@@ -225,10 +222,9 @@ func TestLoginsLeaveOut(t *testing.T) {
 
 // What a page may show says nothing that opens anything.
 func TestLoginsHaveNoSecrets(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	other := app.Client(t)
 	other.Login("susan")
 	c.Restart()
@@ -252,7 +248,7 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	secrets = append(secrets, "stamp of susan")
-	text, err := json.Marshal([]any{logins(t, plain, u.ID), app.current(t, c)})
+	text, err := json.Marshal([]any{logins(t, app, u.ID), app.LoginOf(t, c)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +258,7 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	// And what it says is no cookie.
-	for _, l := range logins(t, plain, u.ID) {
+	for _, l := range logins(t, app, u.ID) {
 		for name := range c.Cookies {
 			alone := app.Client(t)
 			alone.Cookies[name] = l.ID
@@ -274,25 +270,24 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 }
 
 func TestLoginsErrors(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	for _, id := range []string{"", "unknown", "susan", "\x00", strings.Repeat("x", 5000)} {
 		if l, err := app.Logins(t.Context(), id); !errors.Is(err, auth.ErrUserNotFound) || l != nil {
 			t.Errorf("%.20q: %v, %v", id, l, err)
 		}
 	}
 	deleted := app.Create(t, "mike", false)
-	remembered(t, plain, "mike")
-	deleteUser(t, plain, deleted.ID)
+	remembered(t, app, "mike")
+	deleteUser(t, app, deleted.ID)
 	if _, err := app.Logins(t.Context(), deleted.ID); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("deleted: %v", err)
 	}
 
 	// It costs one list of each kind, and never more.
 	spy.Reset()
-	logins(t, plain, u.ID)
+	logins(t, app, u.ID)
 	if calls := spy.Calls(); !slices.Equal(calls, []string{"LoadUser", "ListRecords", "ListRecords"}) {
 		t.Errorf("calls outside: %v", calls)
 	}
@@ -303,7 +298,7 @@ func TestLoginsErrors(t *testing.T) {
 		}
 	}
 	spy.Reset()
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		if _, err := app.Logins(ctx, u.ID); err != nil {
 			t.Error(err)
 		}
@@ -312,14 +307,14 @@ func TestLoginsErrors(t *testing.T) {
 		t.Errorf("calls inside: %v", calls)
 	}
 	// Who cannot tell which login is the current one does not guess.
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		spy.FailAt(1, false)
 		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errStore) || l != nil {
 			t.Errorf("inside: %v, %v", l, err)
 		}
 	})
 	spy.Reset()
-	app.in(app.Client(t), func(ctx context.Context) {
+	app.In(app.Client(t), func(ctx context.Context) {
 		if _, err := app.CurrentLogin(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("a stranger's CurrentLogin: %v", err)
 		}
@@ -360,10 +355,9 @@ func TestEndLogin(t *testing.T) {
 	for _, remember := range []bool{false, true} {
 		for _, who := range []string{"itself", "another browser", "the admin", "nobody inside"} {
 			t.Run(fmt.Sprintf("by %s, remembered %v", who, remember), func(t *testing.T) {
-				plain, _ := newApp(t, nil)
-				app := newInsider(plain)
+				app, _ := newApp(t, nil)
 				u := app.Create(t, "susan", false)
-				other := remembered(t, plain, "susan")
+				other := remembered(t, app, "susan")
 				c := app.Client(t)
 				enterBy(t, c, "susan", "c/1", remember)
 				c.Post("/renew")
@@ -374,7 +368,7 @@ func TestEndLogin(t *testing.T) {
 						t.Fatal(who)
 					}
 				}
-				id := app.current(t, c).ID
+				id := app.LoginOf(t, c).ID
 				end := func(ctx context.Context) {
 					if err := app.EndLogin(ctx, u.ID, id); err != nil {
 						t.Error(err)
@@ -383,7 +377,7 @@ func TestEndLogin(t *testing.T) {
 				app.Events()
 				switch who {
 				case "itself":
-					app.in(c, func(ctx context.Context) {
+					app.In(c, func(ctx context.Context) {
 						end(ctx)
 						if _, err := app.User(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 							t.Errorf("then it is %v", err)
@@ -393,9 +387,9 @@ func TestEndLogin(t *testing.T) {
 						t.Errorf("its cookies: %v", c.Cookies)
 					}
 				case "another browser":
-					app.in(other, end)
+					app.In(other, end)
 				case "nobody inside":
-					app.in(app.Client(t), end)
+					app.In(app.Client(t), end)
 				default:
 					end(t.Context())
 				}
@@ -410,7 +404,7 @@ func TestEndLogin(t *testing.T) {
 				if who := other.Who(); who != "susan" {
 					t.Errorf("the other browser is %q", who)
 				}
-				if l := logins(t, plain, u.ID); len(l) != 1 {
+				if l := logins(t, app, u.ID); len(l) != 1 {
 					t.Errorf("left: %+v", l)
 				}
 				if err := app.EndLogin(t.Context(), u.ID, id); !errors.Is(err, auth.ErrLoginNotFound) {
@@ -427,11 +421,10 @@ func TestEndLogin(t *testing.T) {
 
 // Nobody ends another user's login, nor one that is not there.
 func TestEndLoginNotFound(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	susan, mike := app.Create(t, "susan", false), app.Create(t, "mike", false)
-	s, m := remembered(t, plain, "susan"), remembered(t, plain, "mike")
-	sID, mID := app.current(t, s).ID, app.current(t, m).ID
+	s, m := remembered(t, app, "susan"), remembered(t, app, "mike")
+	sID, mID := app.LoginOf(t, s).ID, app.LoginOf(t, m).ID
 	records, err := spy.ListRecords(t.Context(), "session", susan.ID)
 	if err != nil || len(records) != 1 {
 		t.Fatal(records, err)
@@ -448,7 +441,7 @@ func TestEndLoginNotFound(t *testing.T) {
 			if ctx == nil {
 				err = app.EndLogin(t.Context(), try.user, try.id)
 			} else {
-				app.in(ctx, func(ctx context.Context) { err = app.EndLogin(ctx, try.user, try.id) })
+				app.In(ctx, func(ctx context.Context) { err = app.EndLogin(ctx, try.user, try.id) })
 			}
 			if !errors.Is(err, auth.ErrLoginNotFound) {
 				t.Errorf("%s ends %q %.20q: %v", name, try.user, try.id, err)
@@ -466,7 +459,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	}
 	// Without a user there is nothing to end, and not everything.
 	for _, id := range []string{"", "x", sID} {
-		app.in(s, func(ctx context.Context) {
+		app.In(s, func(ctx context.Context) {
 			if err := app.EndLogin(ctx, "", id); err == nil {
 				t.Errorf("no user, %q: no error", id)
 			}
@@ -475,7 +468,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	if a, b := s.Who(), m.Who(); a != "susan" || b != "mike" {
 		t.Errorf("then they are %q and %q", a, b)
 	}
-	r := httpError(t, plain, auth.ErrLoginNotFound)
+	r := httpError(t, app, auth.ErrLoginNotFound)
 	if r != http.StatusNotFound {
 		t.Errorf("ErrLoginNotFound is answered %d", r)
 	}
@@ -489,12 +482,11 @@ func httpError(t *testing.T, app *testapp.App, err error) int {
 }
 
 func TestEndOtherLogins(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	u, _ := app.Create(t, "susan", false), app.Create(t, "mike", false)
-	mike := remembered(t, plain, "mike")
+	mike := remembered(t, app, "mike")
 	for _, remember := range []bool{false, true} {
-		c, a, b, lost := app.Client(t), app.Client(t), remembered(t, plain, "susan"), remembered(t, plain, "susan")
+		c, a, b, lost := app.Client(t), app.Client(t), remembered(t, app, "susan"), remembered(t, app, "susan")
 		enterBy(t, c, "susan", "c/1", remember)
 		a.Login("susan")
 		b.Restart()
@@ -505,7 +497,7 @@ func TestEndOtherLogins(t *testing.T) {
 			c.Who()
 		}
 		app.Events()
-		app.in(c, func(ctx context.Context) {
+		app.In(c, func(ctx context.Context) {
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -517,10 +509,10 @@ func TestEndOtherLogins(t *testing.T) {
 		if who := c.Who(); who != "susan" {
 			t.Errorf("this one is %q", who)
 		}
-		if l := logins(t, plain, u.ID); len(l) != 1 || l[0].Remembered != remember {
+		if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered != remember {
 			t.Errorf("left: %+v", l)
 		}
-		app.in(c, func(ctx context.Context) { // there are none
+		app.In(c, func(ctx context.Context) { // there are none
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -543,7 +535,7 @@ func TestEndOtherLogins(t *testing.T) {
 	if err := app.EndOtherLogins(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	app.in(app.Client(t), func(ctx context.Context) {
+	app.In(app.Client(t), func(ctx context.Context) {
 		if err := app.EndOtherLogins(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("a stranger: %v", err)
 		}
@@ -558,14 +550,13 @@ func TestEndingStoreFails(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, after=%v", op, after), func(t *testing.T) {
 				t.Parallel()
 				for k := 1; ; k++ {
-					plain, spy := newApp(t, withBearer)
-					app := newInsider(plain)
+					app, spy := newApp(t, withBearer)
 					u := app.Create(t, "susan", false)
-					c, other := remembered(t, plain, "susan"), remembered(t, plain, "susan")
+					c, other := remembered(t, app, "susan"), remembered(t, app, "susan")
 					other.Restart()
 					other.Who()
-					token := newToken(t, plain, u)
-					cID, otherID := app.current(t, c).ID, app.current(t, other).ID
+					token := newToken(t, app, u)
+					cID, otherID := app.LoginOf(t, c).ID, app.LoginOf(t, other).ID
 					do := func(ctx context.Context) error {
 						switch op {
 						case "own":
@@ -582,7 +573,7 @@ func TestEndingStoreFails(t *testing.T) {
 					var calls []string
 					before := c.Clone()
 					before.Issued = slices.Clone(c.Issued)
-					r := app.in(c, func(ctx context.Context) {
+					r := app.In(c, func(ctx context.Context) {
 						if _, err := app.User(ctx); err != nil {
 							t.Error(err)
 						}
@@ -605,9 +596,9 @@ func TestEndingStoreFails(t *testing.T) {
 						// Again, from wherever it can be done.
 						var again error
 						if c.Who() == "susan" {
-							app.in(c, func(ctx context.Context) { again = do(ctx) })
+							app.In(c, func(ctx context.Context) { again = do(ctx) })
 						} else {
-							again = app.LogoutEverywhere(t.Context(), reload(t, plain, u.ID))
+							again = app.LogoutEverywhere(t.Context(), reload(t, app, u.ID))
 							if op != "everywhere" && op != "own" {
 								t.Errorf("call %d (%v): the failure ended this login", k, calls)
 							}
@@ -626,7 +617,7 @@ func TestEndingStoreFails(t *testing.T) {
 						}
 					default:
 						gone(t, what, c, before, other)
-						if who := bearer(plain, t, token); who != "nobody" {
+						if who := bearer(app, t, token); who != "nobody" {
 							t.Errorf("%s: the token is %q", what, who)
 						}
 					}
@@ -646,11 +637,10 @@ func TestEndingStoreFails(t *testing.T) {
 // browser is restarted: EndLogin ends it by the ID that a page has shown before.
 func TestLoginKeepsItsID(t *testing.T) {
 	app, _ := newApp(t, nil)
-	i := newInsider(app)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	id := i.current(t, c).ID
+	id := app.LoginOf(t, c).ID
 	for what, next := range map[string]func(){
 		"remembered":         func() { c.Post("/enter", "login", "susan", "remember", "1") },
 		"renewed":            func() { c.Post("/renew") },
@@ -662,7 +652,7 @@ func TestLoginKeepsItsID(t *testing.T) {
 			c.Post("/enter", "login", "susan", "remember", "1")
 		}
 		next()
-		if got := i.current(t, c).ID; got != id {
+		if got := app.LoginOf(t, c).ID; got != id {
 			t.Errorf("%s: the ID was %s and is %s", what, id, got)
 		}
 		if l := logins(t, app, u.ID); len(l) != 1 || l[0].ID != id {
@@ -675,7 +665,7 @@ func TestLoginKeepsItsID(t *testing.T) {
 	gone(t, "EndLogin", c)
 	// Another login has another one.
 	c.Login("susan")
-	if got := i.current(t, c).ID; got == id {
+	if got := app.LoginOf(t, c).ID; got == id {
 		t.Error("a new login has the ID of one that has ended")
 	}
 }
@@ -707,7 +697,6 @@ func TestEndingCrossesRemember(t *testing.T) {
 	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
 		for k := 1; ; k++ {
 			app, store := newApp(t, nil)
-			i := newInsider(app)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
 				BaseURL: app.Core().BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
@@ -718,12 +707,12 @@ func TestEndingCrossesRemember(t *testing.T) {
 			owner, other := app.Client(t), app.Client(t)
 			owner.Login("susan")
 			other.Login("susan")
-			id := i.current(t, other).ID
+			id := app.LoginOf(t, other).ID
 			calls, crossed := 0, false
 			store.Hook(func(string) error {
 				if calls++; calls == k && !crossed {
 					crossed = true
-					i.in(other, func(ctx context.Context) {
+					app.In(other, func(ctx context.Context) {
 						if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
 							_ = app.LoginUser(ctx, u, auth.Remember(true))
 						}
@@ -735,7 +724,7 @@ func TestEndingCrossesRemember(t *testing.T) {
 			case "EndLogin":
 				err = app.EndLogin(t.Context(), u.ID, id)
 			case "EndOtherLogins":
-				i.in(owner, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+				app.In(owner, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
 			case "LogoutEverywhere":
 				err = app.LogoutEverywhere(t.Context(), u)
 			default:
@@ -800,27 +789,27 @@ func TestFlaskConfirmNeedsLogin(t *testing.T) {
 func TestConfirmLogin(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
-		app := newActApp(t, nil)
-		u := member(t, app.App, "susan", testapp.Password)
+		app, _ := newApp(t, nil)
+		u := member(t, app, "susan", testapp.Password)
 		c := app.Client(t)
 		if remember {
-			app.login(t, c, u, auth.Remember(true))
+			app.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Fresh(false))
 		}
 		c.Post("/put", "key", "k", "value", "kept")
-		before, old := app.current(t, c), c.Clone()
+		before, old := app.LoginOf(t, c), c.Clone()
 		app.Clock.Advance(30 * time.Minute)
 		app.Events()
-		if err := app.confirm(t, c, testapp.Password); err != nil {
+		if err := app.Confirm(t, c, testapp.Password); err != nil {
 			t.Fatal(err)
 		}
 		events := app.Events()
 		if len(events) != 1 || events[0].Kind != auth.EventConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
 			t.Errorf("events %+v", events)
 		}
-		if !app.isFresh(t, c) {
+		if !app.IsFresh(t, c) {
 			t.Error("not fresh")
 		}
 		_, a := sessionCookie(old)
@@ -838,7 +827,7 @@ func TestConfirmLogin(t *testing.T) {
 		if r := c.Get("/get?key=k"); r.Text != "kept" {
 			t.Errorf("the session's data is %q", r.Text)
 		}
-		after := app.current(t, c)
+		after := app.LoginOf(t, c)
 		wantMethods := []string{"password"}
 		if remember {
 			wantMethods = []string{"remember", "password"}
@@ -850,10 +839,10 @@ func TestConfirmLogin(t *testing.T) {
 			t.Errorf("methods %v at %v", after.Methods, after.Authenticated)
 		}
 		// Twice is not two methods.
-		if err := app.confirm(t, c, testapp.Password); err != nil {
+		if err := app.Confirm(t, c, testapp.Password); err != nil {
 			t.Fatal(err)
 		}
-		if l := app.current(t, c); !slices.Equal(l.Methods, wantMethods) {
+		if l := app.LoginOf(t, c); !slices.Equal(l.Methods, wantMethods) {
 			t.Errorf("methods %v", l.Methods)
 		}
 		app.Clock.Advance(time.Minute) // until when a request could be under way with it
@@ -874,13 +863,13 @@ func TestConfirmLogin(t *testing.T) {
 // A login that is confirmed again and again ends when it was to end.
 func TestConfirmLoginDoesNotExtend(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	for range 6 {
 		app.Clock.Advance(9*time.Minute + 59*time.Second)
-		if err := app.confirm(t, c, ""); err != nil {
+		if err := app.Confirm(t, c, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -898,9 +887,9 @@ func TestConfirmLoginDoesNotExtend(t *testing.T) {
 // method.
 func TestConfirmLoginMethod(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", testapp.Password)
-	mike := member(t, app.App, "mike", testapp.Password)
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
+	mike := member(t, app, "mike", testapp.Password)
 	for name, test := range map[string]struct {
 		check func(context.Context)
 		want  []string
@@ -917,14 +906,14 @@ func TestConfirmLoginMethod(t *testing.T) {
 		"other's by login": {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "mike", testapp.Password) }, []string{}},
 	} {
 		c := app.Client(t)
-		app.login(t, c, u)
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		app.Enter(t, c, u)
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			test.check(r.Context())
 			if err := app.ConfirmLogin(r.Context()); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
-		if l := app.current(t, c); !slices.Equal(l.Methods, test.want) {
+		if l := app.LoginOf(t, c); !slices.Equal(l.Methods, test.want) {
 			t.Errorf("%s: methods %q, not %q", name, l.Methods, test.want)
 		}
 	}
@@ -935,8 +924,8 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	key := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
-	app := newActApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
+	u := member(t, app, "susan", "")
 	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
@@ -945,11 +934,11 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	c := app.Client(t)
 	c.Post("/put", "key", "k", "value", "a visitor's")
 	before := c.Clone()
-	app.store.Reset()
-	if err := app.confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
+	app.Spy().Reset()
+	if err := app.Confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("nobody: %v", err)
 	}
-	if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
+	if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
 		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
 	}
 	as := http.Header{"X-User": {u.ID}}
@@ -960,7 +949,7 @@ func TestConfirmLoginRefuses(t *testing.T) {
 		if r := browser.Do("GET", "/fresh", nil, as); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("a loader's user is fresh: %s", r.Status)
 		}
-		app.act(browser, as, func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(browser, as, func(_ http.ResponseWriter, r *http.Request) {
 			if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
 				t.Errorf("a loader's user: %v", err)
 			}
@@ -969,19 +958,19 @@ func TestConfirmLoginRefuses(t *testing.T) {
 			}
 		})
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Fresh(false))
 	old := c.Clone()
-	r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+	r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "text")
 		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrHeaderWritten) {
 			t.Errorf("after the header: %v", err)
 		}
 	})
-	if len(r.Header["Set-Cookie"]) > 0 || app.isFresh(t, old) {
+	if len(r.Header["Set-Cookie"]) > 0 || app.IsFresh(t, old) {
 		t.Errorf("after the header: cookies %v", r.Header["Set-Cookie"])
 	}
 	// In a request that has logged out.
-	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 		if err := app.LogoutUser(r.Context()); err != nil {
 			t.Error(err)
 		}
@@ -1000,10 +989,10 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for k := 1; ; k++ {
-			app := newActApp(t, nil)
-			u := member(t, app.App, "susan", "")
+			app, _ := newApp(t, nil)
+			u := member(t, app, "susan", "")
 			c := app.Client(t)
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Fresh(false))
 			old := c.Clone()
 			n := 0
 			fail := func(string) error {
@@ -1013,17 +1002,17 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 				return nil
 			}
 			if after {
-				app.store.Hook(nil, fail)
+				app.Spy().Hook(nil, fail)
 			} else {
-				app.store.Hook(fail, nil)
+				app.Spy().Hook(fail, nil)
 			}
 			var confirmed error
-			r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+			r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 				if confirmed = app.ConfirmLogin(r.Context()); confirmed != nil {
 					app.Error(w, r, confirmed)
 				}
 			})
-			app.store.Reset()
+			app.Spy().Reset()
 			failed := r.StatusCode >= 500
 			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
 				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
@@ -1281,12 +1270,11 @@ func TestMaxSessionsParallel(t *testing.T) {
 
 // Requests that are under way in an evicted login do not bring it back.
 func TestMaxSessionsRevivesNothing(t *testing.T) {
-	plain, _ := newApp(t, atMost(1))
-	app := newInsider(plain)
+	app, _ := newApp(t, atMost(1))
 	for round := range 30 {
 		name := fmt.Sprintf("susan%d", round)
 		u := app.Create(t, name, false)
-		old := remembered(t, plain, name)
+		old := remembered(t, app, name)
 		app.Clock.Advance(2 * time.Minute)
 		tabs := make([]*testapp.Client, 4)
 		arrived := make(chan struct{}, len(tabs))
@@ -1295,7 +1283,7 @@ func TestMaxSessionsRevivesNothing(t *testing.T) {
 		for i := range tabs {
 			tabs[i] = old.Clone()
 			wg.Go(func() {
-				app.in(tabs[i], func(ctx context.Context) {
+				app.In(tabs[i], func(ctx context.Context) {
 					_, err := app.User(ctx)
 					arrived <- struct{}{}
 					<-release
@@ -1325,7 +1313,7 @@ func TestMaxSessionsRevivesNothing(t *testing.T) {
 		}
 		wg.Wait()
 		gone(t, "evicted", append(tabs, old)...)
-		if who := fresh.Who(); who != name || len(logins(t, plain, u.ID)) != 1 {
+		if who := fresh.Who(); who != name || len(logins(t, app, u.ID)) != 1 {
 			t.Errorf("round %d: the new one is %q", round, who)
 		}
 	}

@@ -126,17 +126,16 @@ func TestLogoutCrossesConfirmLogin(t *testing.T) {
 func TestLogoutEverywhere(t *testing.T) {
 	for _, by := range []string{"a browser of the user's", "an API token", "the admin"} {
 		t.Run(by, func(t *testing.T) {
-			plain, spy := newApp(t, withBearer)
-			app := newInsider(plain)
+			app, spy := newApp(t, withBearer)
 			u, m := app.Create(t, "susan", false), app.Create(t, "mike", false)
-			mike, mikes := remembered(t, plain, "mike"), newToken(t, plain, m)
-			a, b, c := remembered(t, plain, "susan"), app.Client(t), remembered(t, plain, "susan")
+			mike, mikes := remembered(t, app, "mike"), newToken(t, app, m)
+			a, b, c := remembered(t, app, "susan"), app.Client(t), remembered(t, app, "susan")
 			b.Login("susan")
 			a.Restart()
 			a.Who()
 			c.Restart()
-			token := newToken(t, plain, u)
-			if who := bearer(plain, t, token); who != "susan" {
+			token := newToken(t, app, u)
+			if who := bearer(app, t, token); who != "susan" {
 				t.Fatal(who)
 			}
 			everywhere := func(ctx context.Context) {
@@ -160,7 +159,7 @@ func TestLogoutEverywhere(t *testing.T) {
 				})
 				app.Client(t).Do(http.MethodGet, "/everywhere", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
 			default:
-				app.in(a, everywhere)
+				app.In(a, everywhere)
 				if len(a.Cookies) > 0 {
 					t.Errorf("its cookies: %v", a.Cookies)
 				}
@@ -169,10 +168,10 @@ func TestLogoutEverywhere(t *testing.T) {
 				t.Errorf("events %v", e)
 			}
 			gone(t, "everywhere", a, b, c)
-			if who := bearer(plain, t, token); who != "nobody" {
+			if who := bearer(app, t, token); who != "nobody" {
 				t.Errorf("the token is %q", who)
 			}
-			if l := logins(t, plain, u.ID); len(l) > 0 {
+			if l := logins(t, app, u.ID); len(l) > 0 {
 				t.Errorf("left: %+v", l)
 			}
 			for _, kind := range []string{"session", "remember", "api-token"} {
@@ -180,7 +179,7 @@ func TestLogoutEverywhere(t *testing.T) {
 					t.Errorf("%d records of kind %s are left, %v", len(r), kind, err)
 				}
 			}
-			if who, program := mike.Who(), bearer(plain, t, mikes); who != "mike" || program != "mike" {
+			if who, program := mike.Who(), bearer(app, t, mikes); who != "mike" || program != "mike" {
 				t.Errorf("mike is %q and %q", who, program)
 			}
 			b.Login("susan") // and again
@@ -295,7 +294,7 @@ func TestLogoutFromAnOlderTab(t *testing.T) {
 // login: alone, with any other, and all that it had at one time together.
 func TestReplay(t *testing.T) {
 	type world struct {
-		*insider
+		*testapp.App
 		t *testing.T
 		u *testapp.User
 		c *testapp.Client
@@ -326,12 +325,12 @@ func TestReplay(t *testing.T) {
 		},
 		"deleted":                func(w *world) { deleteUser(w.t, w.App, w.u.ID) },
 		"LogoutEverywhere":       func(w *world) { fail(w, w.LogoutEverywhere(w.t.Context(), w.u)) },
-		"EndLogin":               func(w *world) { fail(w, w.EndLogin(w.t.Context(), w.u.ID, w.current(w.t, w.c).ID)) },
+		"EndLogin":               func(w *world) { fail(w, w.EndLogin(w.t.Context(), w.u.ID, w.LoginOf(w.t, w.c).ID)) },
 		"everything has expired": func(w *world) { w.Clock.Advance(30 * 24 * time.Hour) },
 		"EndOtherLogins": func(w *world) {
 			other := w.Client(w.t)
 			other.Login("susan")
-			w.in(other, func(ctx context.Context) { fail(w, w.EndOtherLogins(ctx)) })
+			w.In(other, func(ctx context.Context) { fail(w, w.EndOtherLogins(ctx)) })
 			if who := other.Who(); who != "susan" {
 				w.t.Errorf("the other one is %q", who)
 			}
@@ -356,13 +355,13 @@ func TestReplay(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, remembered %v", name, remember), func(t *testing.T) {
 				t.Parallel()
 				plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 3, auth.ProtectStrong })
-				w := &world{insider: newInsider(plain), t: t, u: plain.Create(t, "susan", false)}
+				w := &world{App: plain, t: t, u: plain.Create(t, "susan", false)}
 				plain.Create(t, "mike", false)
 				w.c = plain.Client(t)
 				enterBy(t, w.c, "susan", "Go-http-client/1.1", remember)
 				w.c.Post("/put", "key", "k", "value", "v")
 				w.c.Post("/renew")
-				w.in(w.c, func(ctx context.Context) { fail(w, w.ConfirmLogin(ctx)) })
+				w.In(w.c, func(ctx context.Context) { fail(w, w.ConfirmLogin(ctx)) })
 				enterBy(t, w.c, "susan", "Go-http-client/1.1", remember)
 				if remember {
 					for range 2 {

@@ -12,14 +12,14 @@ import (
 
 // A mail that is given up later is an event as well.
 func TestMailFailsLater(t *testing.T) {
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	u := app.Create(t, "susan", false)
 	if err := app.SendReset(t.Context(), "susan@app.example", "/reset"); err != nil {
 		t.Fatal(err)
 	}
 	app.Events()
-	box.take()[0].Failed(errStore)
+	box.Take()[0].Failed(errStore)
 	events := app.Events()
 	if len(events) != 1 || events[0].Kind != auth.EventMailFailed || events[0].UserID != u.ID || !errors.Is(events[0].Err, errStore) {
 		t.Errorf("events %v", events)
@@ -94,25 +94,25 @@ func TestOwnersAreTold(t *testing.T) {
 			if what == "ResetPassword" && with == "no address" {
 				continue
 			}
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			clock := testapp.NewClock()
 			hooked := testapp.NewSpy(clock)
 			store := &hangingStore{Spy: hooked}
-			m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) {
+			m := &mailApp{testapp.New(t, store, clock, func(c *auth.Config) {
 				if c.HashParams = hashParams(7168, 5, 1, 16, 32); with != "no mailer" {
 					c.Mailer = box
 				}
-			})), hooked, box}
+			}), box}
 			u, browser := m.susan(t)
 			switch with {
 			case "no address":
 				change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "" })
 				u = stored(t, m.App, u.ID)
 			case "a mailer that is down":
-				box.err = errStore
+				box.Fail(errStore)
 			}
 			m.Events()
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
 				if with == "a client that hangs up" {
@@ -135,11 +135,11 @@ func TestOwnersAreTold(t *testing.T) {
 	}
 	// And of an address, both ways.
 	for _, undone := range []bool{false, true} {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		clock := testapp.NewClock()
 		hooked := testapp.NewSpy(clock)
 		store := &hangingStore{Spy: hooked}
-		m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box })), hooked, box}
+		m := &mailApp{testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box }), box}
 		_, browser := m.susan(t)
 		token, want := m.askEmail(t, browser, "new@app.example"), "address-changed to susan@app.example"
 		if undone {
@@ -148,7 +148,7 @@ func TestOwnersAreTold(t *testing.T) {
 			}
 			token, want = m.token(t, auth.MailAddressChanged, "susan@app.example"), "address-undone to new@app.example"
 		}
-		m.in(browser, func(ctx context.Context) {
+		m.In(browser, func(ctx context.Context) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			store.hangUp = cancel

@@ -428,7 +428,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		{username: "su\u200dsan", email: "susan@app.example", keys: []string{"su\u200dsan", "susan@app.example"}, logins: []string{"su\u200dsan", "susan@app.example"}},
 		{username: strings.Repeat("x", 65), email: "susan@app.example", keys: []string{strings.Repeat("x", 65), "susan@app.example"}, logins: []string{strings.Repeat("X", 65)}},
 	} {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		clock := testapp.NewClock()
 		table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), keys: c.keys}
 		table.user.Account = auth.Account{
@@ -446,7 +446,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		if err := app.SetPassword(t.Context(), stored(t, app, "7"), "another good password"); err != nil {
 			t.Errorf("%+q: SetPassword: %v", c.email, err)
 		}
-		box.take()
+		box.Take()
 		address := c.logins[len(c.logins)-1]
 		if !strings.Contains(address, "@") {
 			address = c.email
@@ -458,7 +458,7 @@ func TestOldNamesStillWork(t *testing.T) {
 			if err := send(); err != nil {
 				t.Errorf("%+q: %v", address, err)
 			}
-			mails := box.take()
+			mails := box.Take()
 			if len(mails) != 1 || mails[0].To != c.email {
 				t.Errorf("%+q: mails %v", address, labels(mails))
 				continue
@@ -497,7 +497,7 @@ func TestOldNamesTellNothing(t *testing.T) {
 		var calls [2][]string
 		var told [2]string
 		for i := range calls {
-			box, clock := &outbox{}, testapp.NewClock()
+			box, clock := &testapp.Outbox{}, testapp.NewClock()
 			table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
 			table.user.Account = auth.Account{ID: "7", Email: address, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password)}
 			if i == 1 {
@@ -521,7 +521,7 @@ func TestLocalDomains(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		m := newMailApp(t, func(c *auth.Config) { c.LocalDomains = local })
 		u, browser := m.susan(t)
-		m.box.take()
+		m.box.Take()
 		allowed := func(what string, err error) {
 			if local && err != nil || !local && !errors.Is(err, auth.ErrInvalidEmail) {
 				t.Errorf("%s, LocalDomains %t: %v", what, local, err)
@@ -532,8 +532,8 @@ func TestLocalDomains(t *testing.T) {
 		allowed("Register", err)
 		allowed("SendReset", m.SendReset(t.Context(), "admin@localhost", "/reset"))
 		allowed("SendVerification", m.SendVerification(t.Context(), "ADMIN@localhost"))
-		m.in(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
-		if n := len(m.box.take()); local && n != 3 || !local && n != 0 {
+		m.In(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
+		if n := len(m.box.Take()); local && n != 3 || !local && n != 0 {
 			t.Errorf("LocalDomains %t: %d mails", local, n)
 		}
 		for _, address := range []string{"admin@127", "admin@-", "admin@", "admin@[127.0.0.1]", "admin@localhost."} {

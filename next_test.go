@@ -685,7 +685,7 @@ func TestNextInCookieElsewhere(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, func(c *auth.Config) { c.LoginURL, c.RefreshURL = "https://sso.example/login?x=1", "/sudo" })
 	app.Create(t, "susan", false)
-	app.Mux.Handle("/fresh", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
+	app.Mux.Handle("/recent", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
 	c := app.Client(t)
 	if r := c.Get("/a"); r.Header.Get("Location") != "https://sso.example/login?x=1" {
 		t.Errorf("to %q", r.Header.Get("Location"))
@@ -695,10 +695,10 @@ func TestNextInCookieElsewhere(t *testing.T) {
 	}
 	c.Login("susan")
 	app.Clock.Advance(2 * time.Minute)
-	if r := c.Get("/fresh?x=1"); r.Header.Get("Location") != "/sudo" {
+	if r := c.Get("/recent?x=1"); r.Header.Get("Location") != "/sudo" {
 		t.Errorf("to %q", r.Header.Get("Location"))
 	}
-	if r := c.Post("/take"); r.Text != "/fresh?x=1" {
+	if r := c.Post("/take"); r.Text != "/recent?x=1" {
 		t.Errorf("%q", r.Text)
 	}
 }

@@ -256,7 +256,6 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	i := newInsider(app)
 	app.Create(t, "susan", true)
 	app.Create(t, "jacob", true)
 	none, login, otherLogin, jacob, visitor, known := app.Client(t), app.Client(t), app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -265,18 +264,18 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	known.Post("/logout")
 	otherLogin.Login("susan")
 	jacob.Login("jacob")
-	i.in(visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", 1) })
+	app.In(visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", 1) })
 	browsers := map[string]*testapp.Client{
 		"none": none, "login": login, "other login": otherLogin, "jacob": jacob, "visitor": visitor, "known": known,
 	}
 	again := func(o *once, c *testapp.Client) (repeats bool) {
 		t.Helper()
-		i.in(c, func(ctx context.Context) { repeats = o.again(ctx, t) })
+		app.In(c, func(ctx context.Context) { repeats = o.again(ctx, t) })
 		return repeats
 	}
 	for shown, browser := range browsers {
 		var o *once
-		i.in(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
+		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
 		if again(o, browser) || !again(o, browser) {
 			t.Errorf("%s: not repeated in the browser that it was shown in", shown)
 		}
@@ -287,9 +286,9 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 		}
 	}
 	var o *once
-	i.in(login, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
+	app.In(login, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
 	again(o, login)
-	i.in(login, func(ctx context.Context) {
+	app.In(login, func(ctx context.Context) {
 		if err := app.Sessions().RenewToken(ctx); err != nil {
 			t.Error(err)
 		}

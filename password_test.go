@@ -1139,12 +1139,12 @@ func TestSetPasswordRevives(t *testing.T) {
 // the owner has ended the login. It must not change the password.
 func TestHeldRequestSetsNoPassword(t *testing.T) {
 	t.Parallel()
-	app, u := endedWhileHeld(t, func(ctx context.Context, app *insider, u *testapp.User) {
+	app, u := endedWhileHeld(t, func(ctx context.Context, app *testapp.App, u *testapp.User) {
 		if err := app.SetPassword(ctx, u, "the thief's own one"); !errors.Is(err, auth.ErrLoggedOut) {
 			t.Errorf("SetPassword: %v", err)
 		}
 	})
-	if !opens(t, app.App, u.ID, testapp.Password) {
+	if !opens(t, app, u.ID, testapp.Password) {
 		t.Error("the password is the thief's")
 	}
 }

@@ -54,9 +54,9 @@ func TestProtection(t *testing.T) {
 				for name, to := range allChanges {
 					t.Run(fmt.Sprintf("%d address=%v remembered=%v %s", mode, address, remember, name), func(t *testing.T) {
 						t.Parallel()
-						app := newActApp(t, protected(mode, address))
-						u := member(t, app.App, "susan", "")
-						owner := newRoamer(app.App)
+						app, _ := newApp(t, protected(mode, address))
+						u := member(t, app, "susan", "")
+						owner := newRoamer(app)
 						owner.enter(t, remember)
 						if remember {
 							owner.restart()
@@ -123,9 +123,9 @@ func TestProtection(t *testing.T) {
 // The first 256 bytes of the agent count, as they are kept.
 func TestProtectLongAgent(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
+	b := newRoamer(app)
 	b.agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
 	b.enter(t, false)
 	for range 3 {
@@ -156,9 +156,9 @@ func TestProtectNetworks(t *testing.T) {
 		{"pipe", "192.0.2.7:1", true},
 		{"192.0.2.7:1", "192.0.2.7", false}, // no port: not an address that a server reports
 	} {
-		app := newActApp(t, protected(auth.ProtectStrong, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
+		app, _ := newApp(t, protected(auth.ProtectStrong, true))
+		member(t, app, "susan", "")
+		b := newRoamer(app)
 		b.address = test.at
 		b.enter(t, false)
 		want := "susan"
@@ -174,21 +174,21 @@ func TestProtectNetworks(t *testing.T) {
 // Basic protection marks a login once, and for good.
 func TestProtectBasicOnce(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectBasic, false))
-	member(t, app.App, "susan", "")
-	owner := newRoamer(app.App)
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	owner := newRoamer(app)
 	owner.enter(t, false)
 	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "kept")
 	thief := owner.from(chromium, home)
 	app.Events()
 	for i := range 5 {
-		app.store.Reset()
+		app.Spy().Reset()
 		w := thief.do(t.Context(), "GET", "/who")
 		want := []string{"GetRecord", "LoadUser"}
 		if i == 0 {
 			want = []string{"GetRecord", "UpdateRecord", "LoadUser"}
 		}
-		if calls := app.store.Calls(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
+		if calls := app.Spy().Calls(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("request %d: %q, calls %v, cookies %v", i, w.Body, calls, w.Header()["Set-Cookie"])
 		}
 	}
@@ -196,9 +196,9 @@ func TestProtectBasicOnce(t *testing.T) {
 	if len(events) != 1 {
 		t.Errorf("%d events", len(events))
 	}
-	app.store.Reset()
-	if owner.fresh(t.Context()) || slices.Contains(app.store.Calls(), "UpdateRecord") {
-		t.Errorf("the owner's is fresh, or was written: %v", app.store.Calls())
+	app.Spy().Reset()
+	if owner.fresh(t.Context()) || slices.Contains(app.Spy().Calls(), "UpdateRecord") {
+		t.Errorf("the owner's is fresh, or was written: %v", app.Spy().Calls())
 	}
 	for _, path := range []string{"/renew", "/put"} {
 		if thief.do(t.Context(), "POST", path, "key", "a", "value", "b"); thief.fresh(t.Context()) {
@@ -215,14 +215,14 @@ func TestProtectBasicOnce(t *testing.T) {
 func TestProtectConfirmBinds(t *testing.T) {
 	t.Parallel()
 	for _, address := range []bool{false, true} {
-		app := newActApp(t, protected(auth.ProtectBasic, address))
-		member(t, app.App, "susan", "")
-		app.f = func(w http.ResponseWriter, r *http.Request) {
+		app, _ := newApp(t, protected(auth.ProtectBasic, address))
+		member(t, app, "susan", "")
+		act := app.Page(func(w http.ResponseWriter, r *http.Request) {
 			if err := app.ConfirmLogin(r.Context()); err != nil {
 				app.Error(w, r, err)
 			}
-		}
-		b := newRoamer(app.App)
+		})
+		b := newRoamer(app)
 		b.enter(t, false)
 		updated := b.from(chromium, home)
 		if address {
@@ -231,7 +231,7 @@ func TestProtectConfirmBinds(t *testing.T) {
 		if updated.fresh(t.Context()) {
 			t.Fatal("fresh")
 		}
-		if w := updated.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK {
+		if w := updated.do(t.Context(), "POST", act); w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}
 		for range 2 {
@@ -249,27 +249,27 @@ func TestProtectConfirmBinds(t *testing.T) {
 // In the request that finds it, CurrentLogin and CheckFresh know already.
 func TestProtectBasicAtOnce(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectBasic, false))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	b := newRoamer(app)
 	b.enter(t, false)
-	app.f = func(_ http.ResponseWriter, r *http.Request) {
+	act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
 		if err != nil || !l.Authenticated.IsZero() || app.CheckFresh(r.Context(), 0) == nil {
 			t.Errorf("%+v, %v", l, err)
 		}
-	}
-	b.from(chromium, home).do(t.Context(), "POST", "/act")
+	})
+	b.from(chromium, home).do(t.Context(), "POST", act)
 }
 
 // Strong protection takes no cookie away, touches no other login, and lets the
 // same request log in.
 func TestProtectStrongRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
-	owner, phone, visitor := newRoamer(app.App), newRoamer(app.App), newRoamer(app.App)
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
+	owner, phone, visitor := newRoamer(app), newRoamer(app), newRoamer(app)
 	visitor.do(t.Context(), "POST", "/put", "key", "k", "value", "a visitor's")
 	phone.enter(t, true)
 	owner.enter(t, false)
@@ -278,7 +278,7 @@ func TestProtectStrongRequest(t *testing.T) {
 	for name, value := range visitor.cookies { // who has a visitor's cookie, too
 		thief.cookies[name] = value
 	}
-	app.f = func(w http.ResponseWriter, r *http.Request) {
+	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
 		if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
 			t.Errorf("the data of the session that was ended is there: %q", v)
 		}
@@ -288,8 +288,8 @@ func TestProtectStrongRequest(t *testing.T) {
 		if err := app.LoginUser(r.Context(), mike); err != nil {
 			t.Error(err)
 		}
-	}
-	if w := thief.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK || thief.who(t.Context()) != "mike" {
+	})
+	if w := thief.do(t.Context(), "POST", act); w.Code != http.StatusOK || thief.who(t.Context()) != "mike" {
 		t.Errorf("a login in that request: %d, then %q", w.Code, thief.who(t.Context()))
 	}
 	if w := owner.do(t.Context(), "GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
@@ -306,10 +306,10 @@ func TestProtectStrongRequest(t *testing.T) {
 // Guards send who is protected to the login page, as nobody.
 func TestProtectStrongGuards(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
 	for _, path := range []string{"/guarded", "/fresh"} {
-		b := newRoamer(app.App)
+		b := newRoamer(app)
 		b.enter(t, true)
 		w := b.from(chromium, home).do(t.Context(), "GET", path)
 		if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "/login") {
@@ -323,13 +323,13 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
 		grant := auth.Grant{}
-		app := newActApp(t, func(c *auth.Config) {
+		app, _ := newApp(t, func(c *auth.Config) {
 			c.Protection = auth.ProtectStrong
 			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return grant, nil }}}
 		})
-		member(t, app.App, "susan", "")
-		mike := member(t, app.App, "mike", "")
-		b := newRoamer(app.App)
+		member(t, app, "susan", "")
+		mike := member(t, app, "mike", "")
+		b := newRoamer(app)
 		b.enter(t, remember)
 		if who := b.who(t.Context()); who != "susan" {
 			t.Fatal(who)
@@ -350,9 +350,9 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 // one request).
 func TestProtectStrongRemembered(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, true))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
+	app, _ := newApp(t, protected(auth.ProtectStrong, true))
+	member(t, app, "susan", "")
+	b := newRoamer(app)
 	b.enter(t, true)
 	for range 3 {
 		b.restart()
@@ -370,9 +370,9 @@ func TestProtectStrongRemembered(t *testing.T) {
 func TestProtectIgnoresVisitors(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
+		app, _ := newApp(t, protected(mode, true))
+		member(t, app, "susan", "")
+		b := newRoamer(app)
 		b.do(t.Context(), "POST", "/put", "key", "k", "value", "v")
 		moved := b.from(chromium, elsewhere)
 		app.Clock.Advance(2 * time.Minute)
@@ -395,22 +395,22 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 func TestProtectBindsAtFirstSight(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
+		app, _ := newApp(t, protected(mode, true))
+		member(t, app, "susan", "")
+		b := newRoamer(app)
 		b.agent, b.address = "", "pipe"
 		b.enter(t, false)
 		if !b.fresh(t.Context()) {
 			t.Error("bound to nothing, and not fresh")
 		}
-		app.store.Reset()
+		app.Spy().Reset()
 		seen := b.from(firefox, home)
 		for i := range 3 {
 			if !seen.fresh(t.Context()) {
 				t.Errorf("mode %d, request %d: not fresh", mode, i)
 			}
 		}
-		writes := slices.DeleteFunc(app.store.Calls(), func(c string) bool { return c != "UpdateRecord" })
+		writes := slices.DeleteFunc(app.Spy().Calls(), func(c string) bool { return c != "UpdateRecord" })
 		if len(writes) != 1 {
 			t.Errorf("mode %d: %d writes", mode, len(writes))
 		}
@@ -430,11 +430,11 @@ func TestProtectSwitchedOn(t *testing.T) {
 	fixed := func(mode auth.Protection) func(*auth.Config) {
 		return func(c *auth.Config) { c.BaseURL, c.Protection = "http://localhost:1", mode }
 	}
-	off := newActApp(t, fixed(auth.ProtectOff))
-	member(t, off.App, "susan", "")
-	b := newRoamer(off.App)
+	off, _ := newApp(t, fixed(auth.ProtectOff))
+	member(t, off, "susan", "")
+	b := newRoamer(off)
 	b.enter(t, false)
-	b.app = testapp.New(t, off.store, off.Clock, fixed(auth.ProtectStrong))
+	b.app = testapp.New(t, off.Store, off.Clock, fixed(auth.ProtectStrong))
 	if who := b.who(t.Context()); who != "susan" {
 		t.Errorf("the same client: %q", who)
 	}
@@ -475,9 +475,9 @@ func TestProtectStoreFails(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			for _, remember := range []bool{false, true} {
 				for k := 1; ; k++ {
-					app := newActApp(t, protected(mode, false))
-					member(t, app.App, "susan", "")
-					owner := newRoamer(app.App)
+					app, _ := newApp(t, protected(mode, false))
+					member(t, app, "susan", "")
+					owner := newRoamer(app)
 					owner.enter(t, remember)
 					thief := owner.from(chromium, home)
 					n := 0
@@ -488,13 +488,13 @@ func TestProtectStoreFails(t *testing.T) {
 						return nil
 					}
 					if after {
-						app.store.Hook(nil, fail)
+						app.Spy().Hook(nil, fail)
 					} else {
-						app.store.Hook(fail, nil)
+						app.Spy().Hook(fail, nil)
 					}
 					w := thief.do(t.Context(), "GET", "/fresh")
 					reached := n >= k
-					app.store.Reset()
+					app.Spy().Reset()
 					if reached && w.Code != http.StatusServiceUnavailable {
 						t.Errorf("mode %d, call %d, after=%v: %d to %q", mode, k, after, w.Code, w.Header().Get("Location"))
 					}
@@ -530,9 +530,9 @@ func TestProtectConflicts(t *testing.T) {
 			"a logout":   func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/logout") },
 			"a rotation": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/renew") },
 		} {
-			app := newActApp(t, protected(mode, false))
-			member(t, app.App, "susan", "")
-			owner := newRoamer(app.App)
+			app, _ := newApp(t, protected(mode, false))
+			member(t, app, "susan", "")
+			owner := newRoamer(app)
 			owner.enter(t, false)
 			thief := owner.from(chromium, home)
 			verb := "UpdateRecord"
@@ -541,7 +541,7 @@ func TestProtectConflicts(t *testing.T) {
 			}
 			app.Events()
 			var raced atomic.Bool
-			app.store.Hook(func(call string) error {
+			app.Spy().Hook(func(call string) error {
 				if call == verb && raced.CompareAndSwap(false, true) {
 					race(t, owner)
 				}
@@ -582,10 +582,10 @@ func TestProtectConflicts(t *testing.T) {
 func TestProtectRaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, false))
-		member(t, app.App, "susan", "")
+		app, _ := newApp(t, protected(mode, false))
+		member(t, app, "susan", "")
 		for i := range 50 {
-			owner := newRoamer(app.App)
+			owner := newRoamer(app)
 			owner.enter(t, i%2 == 0)
 			thief := owner.from(chromium, home)
 			writing := owner.from(firefox, home)
@@ -625,9 +625,9 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 			for name, to := range allChanges {
 				t.Run(fmt.Sprintf("%d address=%v %s", mode, address, name), func(t *testing.T) {
 					t.Parallel()
-					app := newActApp(t, protected(mode, address))
-					u := member(t, app.App, "susan", "")
-					owner := newRoamer(app.App)
+					app, _ := newApp(t, protected(mode, address))
+					u := member(t, app, "susan", "")
+					owner := newRoamer(app)
 					owner.enter(t, true)
 					owner.restart()
 					app.Events()
@@ -664,7 +664,7 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 // restart there, and no longer where it was.
 func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	basic := testapp.New(t, app.Store, app.Clock, func(c *auth.Config) {
 		c.BaseURL, c.Protection = app.Core().BaseURL(), auth.ProtectBasic
 	})
@@ -673,7 +673,7 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 			basic.Error(w, r, err)
 		}
 	})
-	member(t, app.App, "susan", "")
+	member(t, app, "susan", "")
 	owner := newRoamer(basic)
 	owner.enter(t, true)
 	owner.agent = chromium // the browser was updated
@@ -681,7 +681,7 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 		t.Fatal(w.Code, w.Body)
 	}
 	owner.restart()
-	owner.app = app.App // which is strict
+	owner.app = app // which is strict
 	if who := owner.who(t.Context()); who != "susan" {
 		t.Errorf("after it was confirmed: %q", who)
 	}
@@ -720,14 +720,14 @@ func TestProtectedEventAsks(t *testing.T) {
 // Two requests at first sight: only one of the clients is bound to.
 func TestBindAtFirstSightCrosses(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectBasic, false))
-	member(t, app.App, "susan", "")
-	owner := newRoamer(app.App).from("", home)
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	owner := newRoamer(app).from("", home)
 	owner.enter(t, false)
 	thief := owner.from(chromium, home)
 	other := owner.from(firefox, home)
 	var raced atomic.Bool
-	app.store.Hook(func(call string) error {
+	app.Spy().Hook(func(call string) error {
 		if call == "UpdateRecord" && raced.CompareAndSwap(false, true) {
 			other.who(t.Context())
 		}

@@ -22,7 +22,7 @@ import (
 func TestRegisterCrossesChange(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{false, true} {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		clock := testapp.NewClock()
 		hooked := testapp.NewSpy(clock)
 		var store testapp.Store = hooked
@@ -32,7 +32,7 @@ func TestRegisterCrossesChange(t *testing.T) {
 		app := testapp.New(t, store, clock, func(c *auth.Config) {
 			c.HashParams, c.Mailer = hashParams(7168, 5, 1, 16, 32), box
 		})
-		m := &mailApp{newInsider(app), hooked, box}
+		m := &mailApp{app, box}
 		u, browser := m.susan(t)
 		token := m.askEmail(t, browser, "new@app.example")
 		undo := ""
@@ -341,7 +341,7 @@ func TestRegisterMails(t *testing.T) {
 	if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, "Ann@app.example")); err != nil {
 		t.Error(err)
 	}
-	m.box.err = errStore
+	m.box.Fail(errStore)
 	m.Events()
 	if _, err := m.Register(t.Context(), auth.Registration{Username: "joe", Email: "joe@app.example", Password: resetTo}); err != nil {
 		t.Error(err)
@@ -362,7 +362,7 @@ func TestRegisterByMail(t *testing.T) {
 	m.Events()
 	browser := m.Client(t)
 	var err error
-	r := m.in(browser, func(ctx context.Context) {
+	r := m.In(browser, func(ctx context.Context) {
 		err = m.RegisterByMail(ctx, auth.Registration{
 			Username: " ann ", Email: " Ann@app.example ", Password: resetTo, Form: map[string][]string{"name": {"Ann"}},
 		}, "/forgot")
@@ -391,7 +391,7 @@ func TestRegisterByMail(t *testing.T) {
 	if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "ann2", Email: "ANN@app.example", Password: resetTo}, "/forgot"); err != nil {
 		t.Error(err)
 	}
-	mails := m.box.take()
+	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressTaken || mails[0].To != "Ann@app.example" || mails[0].Lifetime != 0 ||
 		mails[0].Link.Reveal() != m.Core().BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
 		t.Errorf("%+v", mails)
@@ -408,7 +408,7 @@ func TestRegisterByMail(t *testing.T) {
 	if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "ann3", Email: "ann@app.example", Password: resetTo}, ""); err != nil {
 		t.Error(err)
 	}
-	if mails := m.box.take(); len(mails) != 1 || !mails[0].Link.IsZero() {
+	if mails := m.box.Take(); len(mails) != 1 || !mails[0].Link.IsZero() {
 		t.Errorf("without a page: %+v", mails)
 	}
 }
@@ -442,7 +442,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 				r.Username = "\xff"
 			}
 			before := m.Core().PasswordHashes()
-			m.hooked.Hook(func(call string) error {
+			m.Spy().Hook(func(call string) error {
 				// A store may as well look for the address first.
 				if call == "CreateUser" && with == "a name that is taken" && !strings.HasPrefix(address, "free") {
 					return auth.ErrEmailTaken
@@ -450,12 +450,12 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 				return nil
 			}, nil)
 			var err error
-			res := m.in(m.Client(t), func(ctx context.Context) { err = m.RegisterByMail(ctx, r, "/forgot") })
+			res := m.In(m.Client(t), func(ctx context.Context) { err = m.RegisterByMail(ctx, r, "/forgot") })
 			res.Header.Del("Date")
-			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core().PasswordHashes()-before), len(m.hooked.Calls())
+			return fmt.Sprint(err, res.Status, res.Header, res.Text, m.Core().PasswordHashes()-before), len(m.Spy().Calls())
 		}
 		want, wantCalls := ask("free@app.example")
-		m.box.take()
+		m.box.Take()
 		for name, do := range accountStates() {
 			var a auth.Account
 			do(&a)
@@ -465,11 +465,11 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 			if got != want || calls != wantCalls {
 				t.Errorf("%s, %s: %s after %d calls, want %s after %d", with, name, got, calls, want, wantCalls)
 			}
-			if mailed := len(m.box.take()) == 1; mailed != (!a.Disabled && strings.HasPrefix(want, "<nil>")) {
+			if mailed := len(m.box.Take()) == 1; mailed != (!a.Disabled && strings.HasPrefix(want, "<nil>")) {
 				t.Errorf("%s, %s: mailed %v", with, name, mailed)
 			}
 		}
-		m.box.err = errStore
+		m.box.Fail(errStore)
 		for _, address := range []string{"free2@app.example", "verified@app.example"} {
 			if got, _ := ask(address); got != want {
 				t.Errorf("%s, %s, the mailer is down: %s, want %s", with, address, got, want)
@@ -596,7 +596,7 @@ func TestRegisterByMailRace(t *testing.T) {
 			t.Errorf("%v", answers)
 		}
 		verify := 0
-		for _, mail := range m.box.take() {
+		for _, mail := range m.box.Take() {
 			if mail.Kind == auth.MailVerify {
 				verify++
 			}
@@ -625,7 +625,7 @@ func TestRegisterByMailIsAllOrNothing(t *testing.T) {
 				failed := end()
 				what := fmt.Sprintf("%s: %s, call %d (%s): %v", address, mode, k, failed, err)
 				_, found := m.Store.FindUser(t.Context(), "ann")
-				mails := labels(m.box.take())
+				mails := labels(m.box.Take())
 				sent := 1
 				if slices.Contains(kinds(m.Events()), auth.EventMailFailed) { // its count failed; it can be asked for again
 					sent = 0

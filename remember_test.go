@@ -497,7 +497,7 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 func TestRememberAnswerLost(t *testing.T) {
 	for _, how := range []string{"the client hangs up", "the handler panics", "http.TimeoutHandler answers", "the connection is hijacked"} {
 		t.Run(how, func(t *testing.T) {
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 			lose := lostAnswers(t, app)[how]
 			app.Create(t, "susan", false)
@@ -514,7 +514,7 @@ func TestRememberAnswerLost(t *testing.T) {
 					}
 				}
 			}
-			if n := thefts(app.Events()); n > 0 || len(box.take()) > 0 {
+			if n := thefts(app.Events()); n > 0 || len(box.Take()) > 0 {
 				t.Errorf("lost answers are %d thefts", n)
 			}
 		})
@@ -822,7 +822,7 @@ func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 }
 
 func TestTheftMail(t *testing.T) {
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	u := app.Create(t, "susan", false)
 	change(t, app, u.ID, func(a *auth.Account) { a.Email = "Susan@App.example" })
@@ -841,7 +841,7 @@ func TestTheftMail(t *testing.T) {
 	close(start)
 	wg.Wait()
 	gone(t, "theft", owner, old)
-	mails := box.take()
+	mails := box.Take()
 	if len(mails) != 1 {
 		t.Fatalf("%d mails", len(mails))
 	}
@@ -874,7 +874,7 @@ func TestTheftMail(t *testing.T) {
 	// Each device is a theft of its own.
 	_, old = stolen(t, app)
 	old.Who()
-	if n := len(box.take()); n != 1 {
+	if n := len(box.Take()); n != 1 {
 		t.Errorf("the next theft: %d mails", n)
 	}
 }
@@ -900,7 +900,7 @@ func TestTheftWithoutMail(t *testing.T) {
 		"a mailer that refuses": {mailer: true, refuses: true, events: []auth.EventKind{auth.EventRememberStolen, auth.EventMailFailed}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, _ := newApp(t, func(c *auth.Config) {
 				if with.mailer {
 					c.Mailer = box
@@ -909,7 +909,7 @@ func TestTheftWithoutMail(t *testing.T) {
 			u := app.Create(t, "susan", false)
 			owner, old := stolen(t, app)
 			if with.refuses {
-				box.err = errors.New("the queue is full")
+				box.Fail(errors.New("the queue is full"))
 			}
 			if with.change != nil {
 				with.change(t, app, u)
@@ -920,7 +920,7 @@ func TestTheftWithoutMail(t *testing.T) {
 			if got := kinds(app.Events()); !slices.Equal(got, with.events) {
 				t.Errorf("events %v", got)
 			}
-			if mails := box.take(); len(mails) > 0 {
+			if mails := box.Take(); len(mails) > 0 {
 				t.Errorf("%d mails", len(mails))
 			}
 			for _, kind := range []string{"session", "remember"} {
@@ -938,7 +938,7 @@ func TestTheftWithoutMail(t *testing.T) {
 func TestTheftStoreFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for k := 1; ; k++ {
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
 			app.Create(t, "susan", false)
 			elsewhere := app.Client(t)
@@ -968,7 +968,7 @@ func TestTheftStoreFails(t *testing.T) {
 			}
 			// An alarm that was noted, and the store's answer lost, is not raised again.
 			unknown := after && calls[len(calls)-1] == "UpdateRecord" && thefts == 0
-			if n := len(box.take()); !unknown && (thefts != 1 || n != 1 && !failed) {
+			if n := len(box.Take()); !unknown && (thefts != 1 || n != 1 && !failed) {
 				t.Errorf("call %d (%v), after=%v: %d events and %d mails", k, calls, after, thefts, n)
 			}
 			if who := elsewhere.Who(); who != "susan" {
@@ -1041,45 +1041,45 @@ func thefts(events []auth.Event) (n int) {
 
 // endings are the ways in which a thief who has the owner's cookie, and a session
 // made from it, can end what shows it.
-var endings = map[string]func(t *testing.T, i *insider, thief *testapp.Client, u *testapp.User){
-	"logout": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Post("/logout") },
-	"logout by the remember cookie alone": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) {
+var endings = map[string]func(t *testing.T, i *testapp.App, thief *testapp.Client, u *testapp.User){
+	"logout": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Post("/logout") },
+	"logout by the remember cookie alone": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) {
 		thief.Who()
 		thief.Restart()
 		thief.Post("/logout")
 	},
-	"scs's Destroy":        func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Post("/destroy") },
-	"a login as another":   func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Login("mallory") },
-	"a login as the owner": func(_ *testing.T, _ *insider, thief *testapp.Client, _ *testapp.User) { thief.Login("susan") },
-	"EndLogin": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
-		for _, l := range logins(t, i.App, u.ID) {
+	"scs's Destroy":        func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Post("/destroy") },
+	"a login as another":   func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Login("mallory") },
+	"a login as the owner": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Login("susan") },
+	"EndLogin": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		for _, l := range logins(t, i, u.ID) {
 			if err := i.EndLogin(t.Context(), u.ID, l.ID); err != nil {
 				t.Error(err)
 			}
 		}
 	},
-	"EndOtherLogins": func(t *testing.T, i *insider, _ *testapp.Client, _ *testapp.User) {
+	"EndOtherLogins": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
 		other := i.Client(t)
 		other.Login("susan")
-		i.in(other, func(ctx context.Context) {
+		i.In(other, func(ctx context.Context) {
 			if err := i.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
 		})
 	},
-	"LogoutEverywhere": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+	"LogoutEverywhere": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
 		if err := i.LogoutEverywhere(t.Context(), u); err != nil {
 			t.Error(err)
 		}
 	},
-	"SetPassword": func(t *testing.T, i *insider, thief *testapp.Client, u *testapp.User) {
-		i.in(thief, func(ctx context.Context) {
+	"SetPassword": func(t *testing.T, i *testapp.App, thief *testapp.Client, u *testapp.User) {
+		i.In(thief, func(ctx context.Context) {
 			if err := i.SetPassword(ctx, u, "another good password"); err != nil {
 				t.Error(err)
 			}
 		})
 	},
-	"ResetPassword": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+	"ResetPassword": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
 		token, err := i.ResetToken(t.Context(), u)
 		if err == nil {
 			_, err = i.ResetPassword(t.Context(), token, "another good password")
@@ -1088,19 +1088,19 @@ var endings = map[string]func(t *testing.T, i *insider, thief *testapp.Client, u
 			t.Error(err)
 		}
 	},
-	"Disable and Enable": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+	"Disable and Enable": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
 		if err := errors.Join(i.Disable(t.Context(), u.ID), i.Enable(t.Context(), u.ID)); err != nil {
 			t.Error(err)
 		}
 	},
-	"a Stamp that the application changes itself": func(t *testing.T, i *insider, _ *testapp.Client, u *testapp.User) {
+	"a Stamp that the application changes itself": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
 		a := u.Clone()
 		a.Stamp = auth.NewSecret("another stamp")
 		if err := i.Store.UpdateAccount(t.Context(), a); err != nil {
 			t.Error(err)
 		}
 	},
-	"MaxSessions": func(t *testing.T, i *insider, _ *testapp.Client, _ *testapp.User) {
+	"MaxSessions": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
 		for range 3 {
 			i.Clock.Advance(time.Minute)
 			i.Client(t).Login("susan")
@@ -1113,9 +1113,8 @@ var endings = map[string]func(t *testing.T, i *insider, thief *testapp.Client, u
 func TestTheftEvidenceStays(t *testing.T) {
 	for how, end := range endings {
 		t.Run(how, func(t *testing.T) {
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.MaxSessions = box, 3 })
-			i := newInsider(app)
 			u := app.Create(t, "susan", false)
 			app.Create(t, "mallory", false)
 			owner := remembered(t, app, "susan")
@@ -1128,8 +1127,8 @@ func TestTheftEvidenceStays(t *testing.T) {
 			}
 			newest := thief.Clone()
 			newest.Restart()
-			end(t, i, thief, u)
-			box.take()
+			end(t, app, thief, u)
+			box.Take()
 			app.Events()
 			if who := newest.Who(); who != "nobody" {
 				t.Errorf("the newest cookie: %q", who)
@@ -1143,7 +1142,7 @@ func TestTheftEvidenceStays(t *testing.T) {
 					t.Errorf("the owner: %q", who)
 				}
 			}
-			mails := box.take()
+			mails := box.Take()
 			if n := thefts(app.Events()); n != 1 || len(mails) != 1 || mails[0].Kind != auth.MailStolen {
 				t.Errorf("%d alarms, mails %v", n, mails)
 			}

@@ -56,21 +56,20 @@ func TestNoStoreLost(t *testing.T) {
 // for itself, and nothing is left.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	plain, _ := newApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 		c.Protection, c.MaxSessions, c.NextInCookie = auth.ProtectBasic, 3, true
 	})
-	app := newInsider(plain)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	scope := app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) }))
 	for round := range 15 {
-		c := remembered(t, plain, "susan")
+		c := remembered(t, app, "susan")
 		app.Clock.Advance(time.Minute)
 		if round%3 == 0 {
 			c.Restart()
 		}
-		app.in(c, func(ctx context.Context) {
+		app.In(c, func(ctx context.Context) {
 			request := func() *http.Request { return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil) }
 			var wg sync.WaitGroup
 			for _, f := range []func(){
@@ -82,7 +81,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				func() { sessions.Put(ctx, "k", "v"); _, _, _ = sessions.Commit(ctx) },
 				func() { _, _ = app.Logins(ctx, u.ID) },
 				func() { _ = app.EndOtherLogins(ctx) },
-				func() { _ = app.LoginUser(ctx, reload(t, plain, u.ID), auth.Remember(true)) },
+				func() { _ = app.LoginUser(ctx, reload(t, app, u.ID), auth.Remember(true)) },
 				func() {
 					if round%2 == 0 {
 						_ = app.LogoutUser(ctx)
@@ -109,7 +108,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	if err := app.LogoutEverywhere(t.Context(), u); err != nil {
 		t.Error(err)
 	}
-	if l := logins(t, plain, u.ID); len(l) > 0 {
+	if l := logins(t, app, u.ID); len(l) > 0 {
 		t.Error(l)
 	}
 }
@@ -135,7 +134,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 				header.Set("X-HTTP-Method-Override", "POST")
 				before := app.Core().PasswordHashes()
 				w := direct(t, h, method, path+"?"+query.Encode(), header)
-				if wrote(store) || app.Core().PasswordHashes() != before || len(box.take()) > 0 || w.Code >= 500 {
+				if wrote(store) || app.Core().PasswordHashes() != before || len(box.Take()) > 0 || w.Code >= 500 {
 					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.Calls())
 				}
 			}

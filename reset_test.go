@@ -783,7 +783,7 @@ func FuzzResetToken(f *testing.F) {
 // Nobody learns by SendReset of an account whose ID is too long for a token.
 func TestSendResetLongID(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = &outbox{} })
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} })
 	a := auth.Account{ID: strings.Repeat("x", 1025), Username: "long", Email: "long@app.example", Stamp: auth.NewSecret("stamp"), Version: 1}
 	if _, err := app.Store.CreateUser(t.Context(), a, nil); err != nil {
 		t.Fatal(err)
@@ -794,7 +794,7 @@ func TestSendResetLongID(t *testing.T) {
 }
 
 func TestSendReset(t *testing.T) {
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.BaseURL = box, "https://app.example" })
 	forgot(app)
 	u := app.Create(t, "susan", false)
@@ -808,7 +808,7 @@ func TestSendReset(t *testing.T) {
 	r := c.Do(http.MethodPost, "/forgot", form, http.Header{
 		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
 	})
-	mails := box.take()
+	mails := box.Take()
 	if r.StatusCode != http.StatusOK || len(mails) != 1 {
 		t.Fatalf("%s, %d mails", r.Status, len(mails))
 	}
@@ -829,7 +829,7 @@ func TestSendReset(t *testing.T) {
 // Whoever asks learns nothing: not from the answer, nor from the work that it
 // takes, nor from a mailer that fails.
 func TestSendResetTellsNothing(t *testing.T) {
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	forgot(app)
 	app.Create(t, "susan", false)
@@ -853,15 +853,15 @@ func TestSendResetTellsNothing(t *testing.T) {
 	}
 	ask("warm-up@app.example") // the first of an hour begins the address's count
 	want, wantCalls := ask("susan@app.example")
-	if len(box.take()) != 1 {
+	if len(box.Take()) != 1 {
 		t.Fatal("no mail to a known address")
 	}
 	for _, address := range []string{"nobody@app.example", "disabled@app.example"} {
-		if got, calls := ask(address); got != want || !slices.Equal(calls, wantCalls) || len(box.take()) != 0 {
+		if got, calls := ask(address); got != want || !slices.Equal(calls, wantCalls) || len(box.Take()) != 0 {
 			t.Errorf("%s: %s after %v, want %s after %v", address, got, calls, want, wantCalls)
 		}
 	}
-	box.err = errStore
+	box.Fail(errStore)
 	app.Events()
 	if got, _ := ask("susan@app.example"); got != want {
 		t.Errorf("with a mailer that fails: %s", got)
@@ -876,7 +876,7 @@ func TestSendResetTellsNothing(t *testing.T) {
 }
 
 func TestSendResetErrors(t *testing.T) {
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	app.Create(t, "susan", false)
 	ctx := t.Context()
@@ -894,7 +894,7 @@ func TestSendResetErrors(t *testing.T) {
 	if err := app.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}
-	if mails := box.take(); len(mails) > 0 {
+	if mails := box.Take(); len(mails) > 0 {
 		t.Errorf("%d mails", len(mails))
 	}
 	without, _ := newApp(t, nil)

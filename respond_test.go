@@ -188,9 +188,9 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 // and is shown once.
 func TestErrorPageWithLoaders(t *testing.T) {
 	t.Parallel()
-	var app *actApp
+	var app *testapp.App
 	pages := 0
-	app = newActApp(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{byHeader()}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			pages++
@@ -198,7 +198,7 @@ func TestErrorPageWithLoaders(t *testing.T) {
 			w.WriteHeader(status)
 		}
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	for _, header := range []http.Header{{}, as(u)} {
 		pages = 0
 		header.Set("Sec-Fetch-Site", "cross-site")
@@ -207,11 +207,11 @@ func TestErrorPageWithLoaders(t *testing.T) {
 			t.Errorf("cross-origin: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
 		}
 		pages = 0
-		app.store.Hook(on("GetRecord", func() error { return errStore }), nil)
+		app.Spy().Hook(on("GetRecord", func() error { return errStore }), nil)
 		c := app.Client(t)
 		c.Cookies["session-"+app.Server.URL[strings.LastIndexByte(app.Server.URL, ':')+1:]] = strings.Repeat("A", 43)
 		r = c.Get("/who")
-		app.store.Reset()
+		app.Spy().Reset()
 		if r.StatusCode != http.StatusServiceUnavailable || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("the store fails: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
 		}

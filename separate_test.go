@@ -31,7 +31,7 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *test
 	hash := cheapHash(testapp.Password)
 	var apps []*namedApp
 	for i, name := range names {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, func(c *auth.Config) {
 			withBearer(c)
@@ -41,7 +41,7 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *test
 		app.Mux.HandleFunc("POST /next", func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, app.TakeNext(r).String())
 		})
-		m := &mailApp{newInsider(app), hooked, box}
+		m := &mailApp{app, box}
 		user := member(t, app, []string{"susan", "john"}[i], "", verified, func(a *auth.Account) {
 			a.ID, a.Email, a.Stamp, a.PasswordHash = "7", "mail@app.example", auth.NewSecret("the same stamp"), hash
 		})
@@ -107,8 +107,8 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 		},
 		"a message": func(t *testing.T, one, other *namedApp) bool {
 			c, n := one.Client(t), 0
-			one.in(c, func(ctx context.Context) { _ = one.Flash(ctx, "info", "hello") })
-			other.in(other.browser(t, c, "-flash"), func(ctx context.Context) { n = len(other.Flashes(ctx)) })
+			one.In(c, func(ctx context.Context) { _ = one.Flash(ctx, "info", "hello") })
+			other.In(other.browser(t, c, "-flash"), func(ctx context.Context) { n = len(other.Flashes(ctx)) })
 			return n == 1
 		},
 		"the page for after the login": func(t *testing.T, one, other *namedApp) bool {
@@ -142,7 +142,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 				_ = one.SendReset(t.Context(), one.user.Email, "/reset")
 			}
 			_ = other.SendReset(t.Context(), other.user.Email, "/reset")
-			return len(other.box.take()) == 0
+			return len(other.box.Take()) == 0
 		},
 		"a reset token": func(t *testing.T, one, other *namedApp) bool {
 			token, err := one.ResetToken(t.Context(), one.user)

@@ -267,7 +267,7 @@ func TestVoidSessions(t *testing.T) {
 const rotationWindow = time.Minute
 
 // rotatingApp has what a browser with several tabs asks for.
-func rotatingApp(t *testing.T, configure func(*auth.Config)) (*insider, *testapp.Spy) {
+func rotatingApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, store := newApp(t, configure)
 	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
@@ -282,7 +282,7 @@ func rotatingApp(t *testing.T, configure func(*auth.Config)) (*insider, *testapp
 		}
 		_, _ = io.WriteString(w, "fresh")
 	})
-	return newInsider(app), store
+	return app, store
 }
 
 // setsSession reports whether an answer sets or deletes a cookie that logs in.
@@ -309,7 +309,7 @@ func TestOldTokenIsTheSameLogin(t *testing.T) {
 				c.Post("/enter", "login", "susan", "remember", remember)
 				c.Post("/put", "key", "cart", "value", "42 books")
 				var stream context.Context
-				app.in(c, func(ctx context.Context) { stream, _ = app.WhileLoggedIn(context.WithoutCancel(ctx)) })
+				app.In(c, func(ctx context.Context) { stream, _ = app.WhileLoggedIn(context.WithoutCancel(ctx)) })
 				app.Clock.Advance(2 * time.Second)
 				poll := c.Clone()
 				if r := c.Post("/" + how); r.StatusCode != http.StatusOK {
@@ -336,7 +336,7 @@ func TestOldTokenIsTheSameLogin(t *testing.T) {
 				if stream.Err() != nil {
 					t.Errorf("its stream has ended: %v", context.Cause(stream))
 				}
-				if l := logins(t, app.App, u.ID); len(l) != 1 {
+				if l := logins(t, app, u.ID); len(l) != 1 {
 					t.Errorf("logins %+v", l)
 				}
 			})
@@ -369,22 +369,22 @@ func TestOldTokenIsNoFresher(t *testing.T) {
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		if err := app.LoginUser(ctx, u, auth.Fresh(false)); err != nil {
 			t.Error(err)
 		}
 	})
-	poll, before := c.Clone(), app.current(t, c)
+	poll, before := c.Clone(), app.LoginOf(t, c)
 	c.Post("/confirm")
 	if got := poll.Get("/fresh").Text; got == "fresh" || c.Get("/fresh").Text != "fresh" {
 		t.Errorf("old token: %s, new one: %s", got, c.Get("/fresh").Text)
 	}
-	if l := app.current(t, poll); !l.Authenticated.IsZero() || len(l.Methods) != len(before.Methods) || l.ID != before.ID {
+	if l := app.LoginOf(t, poll); !l.Authenticated.IsZero() || len(l.Methods) != len(before.Methods) || l.ID != before.ID {
 		t.Errorf("before %+v, with the old token %+v", before, l)
 	}
 	// A change of credential through it does not make it fresher either.
-	app.in(poll, func(ctx context.Context) {
-		if err := app.SetPassword(ctx, stored(t, app.App, u.ID), "another good password"); err != nil {
+	app.In(poll, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, stored(t, app, u.ID), "another good password"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -401,7 +401,7 @@ func TestTwoTabsRotate(t *testing.T) {
 			app, _ := rotatingApp(t, nil)
 			u := app.Create(t, "susan", false)
 			c := app.Client(t)
-			app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+			app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
 			tab := c.Clone()
 			c.Post("/" + first)
 			if r := tab.Post("/" + second); r.StatusCode != http.StatusOK || setsSession(t, r) {
@@ -429,10 +429,10 @@ func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
-	app.in(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+	app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
 	tab := c.Clone()
 	c.Post("/renew")
-	app.in(tab, func(ctx context.Context) {
+	app.In(tab, func(ctx context.Context) {
 		if err := errors.Join(app.ConfirmLogin(ctx), app.CheckFresh(ctx, time.Minute)); err != nil {
 			t.Error(err)
 		}
@@ -474,21 +474,21 @@ func TestWritesCrossRotation(t *testing.T) {
 					write := func(ctx context.Context) { app.Sessions().Put(ctx, "more", "a pen") }
 					switch order {
 					case "read, rotated, written":
-						app.in(tab, func(ctx context.Context) {
+						app.In(tab, func(ctx context.Context) {
 							_, _ = app.User(ctx)
-							app.in(c, func(ctx context.Context) { _ = rotate(ctx) })
+							app.In(c, func(ctx context.Context) { _ = rotate(ctx) })
 							app.Clock.Advance(40 * time.Second) // it was here before
 							write(ctx)
 						})
 					case "read by the rotation, written, rotated":
-						app.in(c, func(ctx context.Context) {
+						app.In(c, func(ctx context.Context) {
 							_, _ = app.User(ctx)
-							app.in(tab, write)
+							app.In(tab, write)
 							_ = rotate(ctx)
 						})
 					default:
-						app.in(c, func(ctx context.Context) { _ = rotate(ctx) })
-						if r := app.in(tab, write); setsSession(t, r) {
+						app.In(c, func(ctx context.Context) { _ = rotate(ctx) })
+						if r := app.In(tab, write); setsSession(t, r) {
 							t.Errorf("a write with the old token sets %v", r.Header["Set-Cookie"])
 						}
 					}
@@ -531,13 +531,13 @@ func TestOldTokenDiesWithItsLogin(t *testing.T) {
 				case "destroy with the old token":
 					tab.Clone().Post("/destroy")
 				case "EndLogin":
-					err = app.EndLogin(t.Context(), u.ID, app.current(t, c).ID)
+					err = app.EndLogin(t.Context(), u.ID, app.LoginOf(t, c).ID)
 				case "EndOtherLogins":
-					app.in(other, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+					app.In(other, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
 				case "LogoutEverywhere":
 					err = app.LogoutEverywhere(t.Context(), u)
 				case "password elsewhere":
-					app.in(other, func(ctx context.Context) { err = app.SetPassword(ctx, u, "another good password") })
+					app.In(other, func(ctx context.Context) { err = app.SetPassword(ctx, u, "another good password") })
 				case "eviction":
 					app.Clock.Advance(time.Second)
 					app.Client(t).Login("susan")
@@ -604,7 +604,7 @@ func TestReplacedToken(t *testing.T) {
 	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmail"} {
 		for _, remember := range []string{"", "1"} {
 			t.Run(how+remember, func(t *testing.T) {
-				box := &outbox{}
+				box := &testapp.Outbox{}
 				var page error
 				app, _ := rotatingApp(t, func(c *auth.Config) { c.Mailer = box })
 				u := app.Create(t, "susan", true)
@@ -614,18 +614,18 @@ func TestReplacedToken(t *testing.T) {
 				older := c.Clone()
 				c.Post("/renew")
 				old := c.Clone()
-				app.in(c, func(ctx context.Context) {
+				app.In(c, func(ctx context.Context) {
 					var err error
 					switch how {
 					case "SetPassword":
 						err = app.SetPassword(ctx, u, "another good password")
 					case "VerifyEmail":
 						if err = app.SendVerification(ctx, u.Email); err == nil {
-							_, err = app.VerifyEmail(ctx, tokenIn(t, box.take()[0]))
+							_, err = app.VerifyEmail(ctx, tokenIn(t, box.Take()[0]))
 						}
 					case "ConfirmEmail":
 						if err = app.SendNewEmail(ctx, u, "new@app.example", "/confirm-email"); err == nil {
-							_, err = app.ConfirmEmail(ctx, tokenIn(t, box.take()[0]), "/undo")
+							_, err = app.ConfirmEmail(ctx, tokenIn(t, box.Take()[0]), "/undo")
 						}
 					}
 					if err != nil {
@@ -655,7 +655,7 @@ func TestReplacedToken(t *testing.T) {
 						t.Errorf("a page for everybody is shown to %q", tab.Who())
 					}
 				}
-				app.in(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
+				app.In(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
 				if !errors.Is(page, auth.ErrReplaced) || !errors.Is(page, auth.ErrNotLoggedIn) {
 					t.Errorf("User: %v", page)
 				}
@@ -689,7 +689,7 @@ func TestPasswordChangedElsewhere(t *testing.T) {
 	c, other := app.Client(t), app.Client(t)
 	c.Login("susan")
 	other.Login("susan")
-	app.in(other, func(ctx context.Context) {
+	app.In(other, func(ctx context.Context) {
 		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
 			t.Error(err)
 		}
@@ -713,7 +713,7 @@ func TestPollCrossesChangeOfPassword(t *testing.T) {
 			polled = tab.Get("/guarded")
 			return nil
 		}))
-		app.in(c, func(ctx context.Context) {
+		app.In(c, func(ctx context.Context) {
 			if err := app.SetPassword(ctx, u, "another good password"); err != nil {
 				t.Error(err)
 			}
@@ -788,7 +788,7 @@ func TestLogoutWithReplacedToken(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	tab := c.Clone()
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
 			t.Error(err)
 		}
@@ -839,7 +839,7 @@ func TestRotationEndsWhileItMerges(t *testing.T) {
 // nobody's or the same user's, and never an error.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan, john := app.Create(t, "susan", false), app.Create(t, "john", false)
 	a := john.Clone()
 	a.Stamp = susan.Stamp // so that it is not the Stamp that tells them apart
@@ -849,13 +849,13 @@ func TestDamagedRecords(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	registerOnce()
-	app.do(t, c, func(ctx context.Context) {
-		app.sessions.Put(ctx, "b", []byte{1, 2})
-		app.sessions.Put(ctx, "f", 1.5)
-		app.sessions.Put(ctx, "g", map[string]string{"a": "b"})
-		app.sessions.Put(ctx, "i", 300)
-		app.sessions.Put(ctx, "s", "text")
-		app.sessions.Put(ctx, "t", app.Clock.Now())
+	do(t, app, c, func(ctx context.Context) {
+		app.Sessions().Put(ctx, "b", []byte{1, 2})
+		app.Sessions().Put(ctx, "f", 1.5)
+		app.Sessions().Put(ctx, "g", map[string]string{"a": "b"})
+		app.Sessions().Put(ctx, "i", 300)
+		app.Sessions().Put(ctx, "s", "text")
+		app.Sessions().Put(ctx, "t", app.Clock.Now())
 	})
 	records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
 	if err != nil || len(records) != 1 {
@@ -869,9 +869,9 @@ func TestDamagedRecords(t *testing.T) {
 			app.Error(w, r, err)
 			return
 		}
-		_ = app.sessions.Keys(r.Context())
+		_ = app.Sessions().Keys(r.Context())
 		if r.Method == http.MethodPost {
-			app.sessions.Put(r.Context(), "new", "1")
+			app.Sessions().Put(r.Context(), "new", "1")
 		}
 		if u != nil {
 			_, _ = io.WriteString(w, u.Username)
@@ -941,17 +941,17 @@ func TestDamagedRecords(t *testing.T) {
 // written back.
 func TestDataIsForItsSessionOnly(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
-	r := app.do(t, c, func(ctx context.Context) {
-		_ = app.sessions.GetString(ctx, "k")
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+	r := do(t, app, c, func(ctx context.Context) {
+		_ = app.Sessions().GetString(ctx, "k")
 		if err := app.Store.DeleteRecords(ctx, "session", susan.ID); err != nil {
 			t.Error(err)
 		}
-		app.sessions.Put(ctx, "k", "w")
+		app.Sessions().Put(ctx, "k", "w")
 	})
 	if len(r.Cookies()) != 0 {
 		t.Errorf("cookies %v", r.Cookies())
@@ -961,7 +961,7 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 	}
 	// The user's data is not left to whoever comes after.
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "secret", "susan's") })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "secret", "susan's") })
 	u, err := app.Store.LoadUser(t.Context(), susan.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -971,16 +971,16 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	app.do(t, c, func(ctx context.Context) {
+	do(t, app, c, func(ctx context.Context) {
 		if _, ok := app.CurrentUser(ctx); ok {
 			t.Error("logged in")
 		}
-		if got := app.sessions.GetString(ctx, "secret"); got != "" {
+		if got := app.Sessions().GetString(ctx, "secret"); got != "" {
 			t.Errorf("a void session's data is %q", got)
 		}
-		app.sessions.Put(ctx, "other", "1")
+		app.Sessions().Put(ctx, "other", "1")
 	})
-	if got := app.keys(t, c); slices.Contains(got, "secret") {
+	if got := keys(t, app, c); slices.Contains(got, "secret") {
 		t.Errorf("afterwards %q", got)
 	}
 }

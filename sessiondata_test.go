@@ -173,13 +173,13 @@ func TestDataWrittenTooLate(t *testing.T) {
 // Each session has a name of its own, which is no key to anything.
 func TestSessionDataToken(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	seen := map[string]bool{}
 	names := func(c *testapp.Client) (name string) {
-		app.do(t, c, func(ctx context.Context) {
-			name = app.sessions.Token(ctx)
-			committed, expires, err := app.sessions.Commit(ctx)
+		do(t, app, c, func(ctx context.Context) {
+			name = app.Sessions().Token(ctx)
+			committed, expires, err := app.Sessions().Commit(ctx)
 			if err != nil || committed != name || expires.Before(app.Clock.Now()) {
 				t.Errorf("Commit: %q %v %v, Token: %q", committed, expires, err, name)
 			}
@@ -249,14 +249,14 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	registerMoody()
 	for _, mood := range []string{"fails when read", "panics when read", "panics at run time when read"} {
 		for _, key := range []string{"a first", "m in the middle", "z last"} {
-			app := newDataApp(t, nil)
+			app, _ := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			c := app.Client(t)
 			c.Login("susan")
-			app.do(t, c, func(ctx context.Context) {
-				app.sessions.Put(ctx, "b", "1")
-				app.sessions.Put(ctx, "n", moody{"fine"})
-				app.sessions.Put(ctx, key, moody{mood})
+			do(t, app, c, func(ctx context.Context) {
+				app.Sessions().Put(ctx, "b", "1")
+				app.Sessions().Put(ctx, "n", moody{"fine"})
+				app.Sessions().Put(ctx, key, moody{mood})
 			})
 			stored := func() bool {
 				records, err := app.Store.ListRecords(t.Context(), "session", u.ID)
@@ -266,7 +266,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 				return strings.Contains(string(records[0].Data), mood)
 			}
 			app.Events()
-			if keys := app.keys(t, c); !slices.Equal(keys, []string{"b", "n"}) || c.Who() != "susan" {
+			if keys := keys(t, app, c); !slices.Equal(keys, []string{"b", "n"}) || c.Who() != "susan" {
 				t.Errorf("%s, %s: the keys are %q", mood, key, keys)
 			}
 			events := app.Events()
@@ -278,13 +278,13 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 					t.Errorf("%s: %v", mood, e.Err)
 				}
 			}
-			app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "b", "2"); app.sessions.Remove(ctx, "n") })
-			app.do(t, c, func(ctx context.Context) { _ = app.sessions.RenewToken(ctx) })
-			if keys := app.keys(t, c); !slices.Equal(keys, []string{"b"}) || !stored() || c.Get("/get?key=b").Text != "2" {
+			do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "b", "2"); app.Sessions().Remove(ctx, "n") })
+			do(t, app, c, func(ctx context.Context) { _ = app.Sessions().RenewToken(ctx) })
+			if keys := keys(t, app, c); !slices.Equal(keys, []string{"b"}) || !stored() || c.Get("/get?key=b").Text != "2" {
 				t.Errorf("%s, %s: afterwards the keys are %q, and it is in the record: %v", mood, key, keys, stored())
 			}
-			app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, key, "mine now") })
-			if stored() || !slices.Contains(app.keys(t, c), key) {
+			do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, key, "mine now") })
+			if stored() || !slices.Contains(keys(t, app, c), key) {
 				t.Errorf("%s, %s: the key cannot be written", mood, key)
 			}
 		}
@@ -296,19 +296,21 @@ func TestValuesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	registerMoody()
 	for _, mood := range []string{"fails when written", "panics when written"} {
-		app := newDataApp(t, nil)
+		app, _ := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")
 		c.Post("/put", "key", "k", "value", "v")
-		app.f = func(ctx context.Context) {
-			app.sessions.Put(ctx, "k", "w")
-			app.sessions.Put(ctx, "the odd key", moody{mood})
-			if _, _, err := app.sessions.Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+
+			app.Sessions().Put(ctx, "k", "w")
+			app.Sessions().Put(ctx, "the odd key", moody{mood})
+			if _, _, err := app.Sessions().Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
 				t.Errorf("%s: Commit: %v", mood, err)
 			}
-		}
-		if r := c.Post("/do"); r.StatusCode != http.StatusInternalServerError {
+		})
+		if r := c.Post(act); r.StatusCode != http.StatusInternalServerError {
 			t.Errorf("%s: %s", mood, r.Status)
 		}
 		if logs := app.Logs(); !strings.Contains(logs, "the odd key") || strings.Contains(logs, "the secret") {
@@ -355,50 +357,42 @@ func TestNothingReadsTheCallStack(t *testing.T) {
 // Deadline is when the session ends, and not what scs thinks.
 func TestSessionDataDeadline(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, func(c *auth.Config) { c.IdleTimeout = 10 * time.Minute })
+	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = 10 * time.Minute })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	began := app.Clock.Now()
 	app.Clock.Advance(5 * time.Minute)
-	app.do(t, c, func(ctx context.Context) {
-		app.sessions.SetDeadline(ctx, began.Add(1000*time.Hour))
-		if got := app.sessions.Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
+	do(t, app, c, func(ctx context.Context) {
+		app.Sessions().SetDeadline(ctx, began.Add(1000*time.Hour))
+		if got := app.Sessions().Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
 			t.Errorf("the deadline is %v", got)
 		}
 	})
 }
 
-// A dataApp runs a function of the test in a request.
-type dataApp struct {
-	*testapp.App
-	store    *testapp.Spy
-	sessions *auth.SessionData
-	f        func(ctx context.Context)
-}
-
 // do runs f in a request of c, which must succeed.
-func (a *dataApp) do(t *testing.T, c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
+func do(t *testing.T, app *testapp.App, c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
 	t.Helper()
-	a.f = f
-	r := c.Post("/do")
+	r := app.In(c, f)
 	if r.StatusCode != http.StatusOK {
-		t.Errorf("%s %s\n%s", r.Status, r.Text, a.Logs())
+		t.Errorf("%s %s\n%s", r.Status, r.Text, app.Logs())
 	}
 	return r
 }
 
-func (a *dataApp) keys(t *testing.T, c *testapp.Client) (keys []string) {
+// keys are the keys of the values in the session.
+func keys(t *testing.T, app *testapp.App, c *testapp.Client) (keys []string) {
 	t.Helper()
-	a.do(t, c, func(ctx context.Context) { keys = a.sessions.Keys(ctx) })
+	do(t, app, c, func(ctx context.Context) { keys = app.Sessions().Keys(ctx) })
 	return keys
 }
 
 func TestSessionValues(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
-	s := app.sessions
+	s := app.Sessions()
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for _, who := range []string{"nobody", "susan"} {
 		c, other := app.Client(t), app.Client(t)
@@ -436,28 +430,28 @@ func TestSessionValues(t *testing.T) {
 				t.Errorf("%s: what is not there is", who)
 			}
 		}
-		r := app.do(t, c, func(ctx context.Context) { put(ctx); check(ctx) })
+		r := do(t, app, c, func(ctx context.Context) { put(ctx); check(ctx) })
 		if n := len(r.Cookies()); (n == 1) != (who == "nobody") {
 			t.Errorf("%s: cookies %v", who, r.Cookies())
 		}
-		app.store.Reset()
-		if r := app.do(t, c, check); len(r.Cookies()) != 0 {
+		app.Spy().Reset()
+		if r := do(t, app, c, check); len(r.Cookies()) != 0 {
 			t.Errorf("%s: reading sets %v", who, r.Cookies())
 		}
-		if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
 			t.Errorf("%s: reading calls %v", who, calls)
 		}
-		app.store.Reset()
-		if r := app.do(t, c, put); len(r.Cookies()) != 0 {
+		app.Spy().Reset()
+		if r := do(t, app, c, put); len(r.Cookies()) != 0 {
 			t.Errorf("%s: the same again sets %v", who, r.Cookies())
 		}
-		if calls := app.store.Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
 			t.Errorf("%s: putting what is there calls %v", who, calls)
 		}
-		if keys := app.keys(t, other); len(keys) > 0 {
+		if keys := keys(t, app, other); len(keys) > 0 {
 			t.Errorf("%s: another browser has %v", who, keys)
 		}
-		app.do(t, c, func(ctx context.Context) {
+		do(t, app, c, func(ctx context.Context) {
 			if s.PopString(ctx, "string") == "" || s.PopInt(ctx, "int") != -7 || !s.PopBool(ctx, "bool") || s.PopFloat(ctx, "float") != 1.5 ||
 				s.PopBytes(ctx, "bytes") == nil || !s.PopTime(ctx, "time").Equal(when) || s.Pop(ctx, "strings") == nil || s.Pop(ctx, "none") != nil {
 				t.Errorf("%s: Pop", who)
@@ -466,11 +460,11 @@ func TestSessionValues(t *testing.T) {
 			s.Remove(ctx, "none")
 			s.Remove(ctx, "")
 		})
-		if got := app.keys(t, c); !slices.Equal(got, []string{"int32", "int64", "nil"}) {
+		if got := keys(t, app, c); !slices.Equal(got, []string{"int32", "int64", "nil"}) {
 			t.Errorf("%s: after Pop and Remove %q", who, got)
 		}
-		app.do(t, c, func(ctx context.Context) { _ = s.Clear(ctx) })
-		if got := app.keys(t, c); len(got) != 0 || c.Who() != who {
+		do(t, app, c, func(ctx context.Context) { _ = s.Clear(ctx) })
+		if got := keys(t, app, c); len(got) != 0 || c.Who() != who {
 			t.Errorf("%s: after Clear %q, %s", who, got, c.Who())
 		}
 	}
@@ -480,8 +474,8 @@ func TestSessionValues(t *testing.T) {
 // simple model of them does, for a visitor and for somebody logged in.
 func TestSessionModel(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
-	s := app.sessions
+	app, _ := newApp(t, nil)
+	s := app.Sessions()
 	users := map[string]*testapp.User{"susan": app.Create(t, "susan", false), "john": app.Create(t, "john", false)}
 	type model struct {
 		user string
@@ -641,20 +635,20 @@ func TestSessionModel(t *testing.T) {
 // In the request that renews the token, the data is the application's alone.
 func TestKeysAfterRenewToken(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) {
-		app.sessions.Put(ctx, "k", "v")
-		if err := app.sessions.RenewToken(ctx); err != nil {
+	do(t, app, c, func(ctx context.Context) {
+		app.Sessions().Put(ctx, "k", "v")
+		if err := app.Sessions().RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
-		if keys := app.sessions.Keys(ctx); !slices.Equal(keys, []string{"k"}) {
+		if keys := app.Sessions().Keys(ctx); !slices.Equal(keys, []string{"k"}) {
 			t.Errorf("keys after RenewToken: %q", keys)
 		}
 	})
-	if keys := app.keys(t, c); !slices.Equal(keys, []string{"k"}) {
+	if keys := keys(t, app, c); !slices.Equal(keys, []string{"k"}) {
 		t.Errorf("keys in the next request: %q", keys)
 	}
 }
@@ -662,23 +656,23 @@ func TestKeysAfterRenewToken(t *testing.T) {
 func TestRenewTokenDoesNotExtend(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"nobody", "susan"} {
-		app := newDataApp(t, func(c *auth.Config) { c.IdleTimeout = -1; c.Lifetime = 24 * time.Hour })
+		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1; c.Lifetime = 24 * time.Hour })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		if who != "nobody" {
 			c.Login(who)
 		}
-		app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
 		for range 47 {
 			app.Clock.Advance(29 * time.Minute)
 			old := c.Clone()
-			r := app.do(t, c, func(ctx context.Context) {
-				app.sessions.Lifetime = 1000 * time.Hour
-				app.sessions.SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
-				if err := app.sessions.RenewToken(ctx); err != nil {
+			r := do(t, app, c, func(ctx context.Context) {
+				app.Sessions().Lifetime = 1000 * time.Hour
+				app.Sessions().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+				if err := app.Sessions().RenewToken(ctx); err != nil {
 					t.Error(err)
 				}
-				app.sessions.SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+				app.Sessions().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
 			})
 			if len(r.Cookies()) != 1 || c.Who() != who || c.Get("/get?key=k").Text != "v" {
 				t.Fatalf("%s: %v %s %s", who, r.Cookies(), c.Who(), c.Get("/get?key=k").Text)
@@ -701,7 +695,7 @@ func TestRenewTokenDoesNotExtend(t *testing.T) {
 
 func TestSessionsIsACopy(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	if a, b := app.Sessions(), app.Sessions(); a == b {
 		t.Error("Sessions returns the same manager twice")
@@ -713,7 +707,7 @@ func TestSessionsIsACopy(t *testing.T) {
 	mine.ErrorFunc = func(http.ResponseWriter, *http.Request, error) { t.Error("ErrorFunc") }
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) {
+	do(t, app, c, func(ctx context.Context) {
 		mine.Put(ctx, "k", "v")
 		mine.RememberMe(ctx, true)
 		mine.SetDeadline(ctx, time.Unix(0, 0))
@@ -727,14 +721,14 @@ func TestSessionsIsACopy(t *testing.T) {
 	if c.Who() != "susan" || c.Get("/get?key=k").Text != "v" {
 		t.Errorf("%s %q", c.Who(), c.Get("/get?key=k").Text)
 	}
-	if r := app.do(t, c, func(ctx context.Context) { _ = mine.RenewToken(ctx) }); len(r.Cookies()) != 1 || r.Cookies()[0].MaxAge != 0 || !strings.HasPrefix(r.Cookies()[0].Name, "session") {
+	if r := do(t, app, c, func(ctx context.Context) { _ = mine.RenewToken(ctx) }); len(r.Cookies()) != 1 || r.Cookies()[0].MaxAge != 0 || !strings.HasPrefix(r.Cookies()[0].Name, "session") {
 		t.Errorf("%v", r.Cookies())
 	}
 	if c.Who() != "susan" {
 		t.Errorf("who: %s", c.Who())
 	}
 	// Nothing of ours is in what an application can see of the session.
-	app.do(t, c, func(ctx context.Context) {
+	do(t, app, c, func(ctx context.Context) {
 		if keys := mine.Keys(ctx); !slices.Equal(keys, []string{"__rememberMe", "k"}) {
 			t.Errorf("keys %q", keys)
 		}
@@ -743,20 +737,20 @@ func TestSessionsIsACopy(t *testing.T) {
 
 func TestMergeSession(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Create(t, "john", false)
 	susan, john, visitor := app.Client(t), app.Client(t), app.Client(t)
 	susan.Login("susan")
 	john.Login("john")
 	for _, c := range []*testapp.Client{susan, john, visitor} {
-		app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "mine") })
+		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "mine") })
 	}
-	app.do(t, susan, func(ctx context.Context) { app.sessions.Put(ctx, "secret", "susan's") })
+	do(t, app, susan, func(ctx context.Context) { app.Sessions().Put(ctx, "secret", "susan's") })
 	for _, c := range []*testapp.Client{john, visitor} {
 		for _, cookie := range append(susan.Issued, visitor.Issued...) {
 			for _, hash := range []bool{false, true} {
-				app.do(t, c, func(ctx context.Context) {
+				do(t, app, c, func(ctx context.Context) {
 					m := app.Sessions()
 					m.HashTokenInStore = hash
 					if err := m.MergeSession(ctx, cookie.Value); !errors.Is(err, errors.ErrUnsupported) {
@@ -776,24 +770,24 @@ func TestMergeSession(t *testing.T) {
 
 func TestIterate(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	see := func(ctx context.Context) {
-		if err := app.sessions.Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
+		if err := app.Sessions().Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
 		}
 	}
-	app.do(t, c, see)
+	do(t, app, c, see)
 	see(t.Context())
 }
 
 func TestSCSMiddleware(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
-	s := app.sessions
+	s := app.Sessions()
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/login":
@@ -857,16 +851,16 @@ func TestSCSMiddleware(t *testing.T) {
 // Everything at once, in the goroutines of one request.
 func TestManyGoroutinesOfOneRequest(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	users := []*testapp.User{app.Create(t, "susan", false), app.Create(t, "john", false)}
-	s := app.sessions
+	s := app.Sessions()
 	finish(t, func() {
 		c := app.Client(t)
 		for round := range 30 {
 			if round%3 > 0 {
 				c.Login("susan")
 			}
-			app.do(t, c, func(ctx context.Context) {
+			do(t, app, c, func(ctx context.Context) {
 				var wg sync.WaitGroup
 				for i, f := range []func(i int){
 					func(int) { _ = s.RenewToken(ctx) },
@@ -909,7 +903,7 @@ func TestParallelWriters(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"nobody", "susan"} {
 		for _, n := range []int{2, 50} {
-			app := newDataApp(t, nil)
+			app, _ := newApp(t, nil)
 			app.Create(t, "susan", false)
 			c := app.Client(t)
 			if who != "nobody" {
@@ -919,9 +913,9 @@ func TestParallelWriters(t *testing.T) {
 			var arrived sync.WaitGroup
 			arrived.Add(n)
 			app.Mux.HandleFunc("POST /meet", func(_ http.ResponseWriter, r *http.Request) {
-				app.sessions.Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("key"))
+				app.Sessions().Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("key"))
 				if r.PostFormValue("key") == "key0" {
-					app.sessions.Remove(r.Context(), "first")
+					app.Sessions().Remove(r.Context(), "first")
 				}
 				arrived.Done()
 				arrived.Wait() // all have loaded the same session
@@ -936,7 +930,7 @@ func TestParallelWriters(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			keys := app.keys(t, c)
+			keys := keys(t, app, c)
 			if len(keys) != n || slices.Contains(keys, "first") {
 				t.Errorf("%s: of %d writers' keys there are %d", who, n, len(keys))
 			}
@@ -951,7 +945,7 @@ func TestParallelWriters(t *testing.T) {
 // time: a request that does not touch it must not undo what another one did.
 func TestParallelWritersAndAMap(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -963,18 +957,18 @@ func TestParallelWritersAndAMap(t *testing.T) {
 		return m
 	}
 	registerOnce()
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "cart", cart(20)) })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", cart(20)) })
 	other := c.Clone()
 	app.Mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
-		app.sessions.Put(r.Context(), "x", "1")
-		app.do(t, other, func(ctx context.Context) { app.sessions.Put(ctx, "cart", cart(30)) })
+		app.Sessions().Put(r.Context(), "x", "1")
+		do(t, app, other, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", cart(30)) })
 	})
 	if r := c.Post("/slow"); r.StatusCode != http.StatusOK {
 		t.Errorf("%s", r.Status)
 	}
-	app.do(t, c, func(ctx context.Context) {
-		if m, ok := app.sessions.Get(ctx, "cart").(map[string]string); !ok || len(m) != 30 || app.sessions.GetString(ctx, "x") != "1" {
-			t.Errorf("the cart has %d items, x is %q", len(m), app.sessions.GetString(ctx, "x"))
+	do(t, app, c, func(ctx context.Context) {
+		if m, ok := app.Sessions().Get(ctx, "cart").(map[string]string); !ok || len(m) != 30 || app.Sessions().GetString(ctx, "x") != "1" {
+			t.Errorf("the cart has %d items, x is %q", len(m), app.Sessions().GetString(ctx, "x"))
 		}
 	})
 }
@@ -982,19 +976,21 @@ func TestParallelWritersAndAMap(t *testing.T) {
 func TestUnregisteredType(t *testing.T) {
 	t.Parallel()
 	type unregistered struct{ Secret string }
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	for _, who := range []string{"nobody", "susan"} {
 		c := app.Client(t)
 		if who != "nobody" {
 			c.Login(who)
 		}
-		app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
-		app.f = func(ctx context.Context) {
-			app.sessions.Put(ctx, "k", "w")
-			app.sessions.Put(ctx, "the odd key", unregistered{"not for the log"})
-		}
-		if r := c.Post("/do"); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
+		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+
+			app.Sessions().Put(ctx, "k", "w")
+			app.Sessions().Put(ctx, "the odd key", unregistered{"not for the log"})
+		})
+		if r := c.Post(act); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
 			t.Errorf("%s: %s", who, r.Status)
 		}
 		if !strings.Contains(app.Logs(), "the odd key") || strings.Contains(app.Logs(), "not for the log") {
@@ -1009,11 +1005,11 @@ func TestUnregisteredType(t *testing.T) {
 // A value that a later version has written is kept, and the others work.
 func TestValuesOfALaterVersion(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
 	record := func() auth.Record {
 		records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
 		if err != nil || len(records) != 1 {
@@ -1028,22 +1024,22 @@ func TestValuesOfALaterVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	app.Events()
-	if got := app.keys(t, c); !slices.Equal(got, []string{"k"}) || c.Who() != "susan" {
+	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) || c.Who() != "susan" {
 		t.Errorf("%q %s", got, c.Who())
 	}
 	if k := kinds(app.Events()); !slices.Contains(k, auth.EventSessionDamaged) || slices.Contains(k, auth.EventSessionEnded) {
 		t.Errorf("events %v", k)
 	}
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "k", "w"); app.sessions.Put(ctx, "more", 1) })
-	app.do(t, c, func(ctx context.Context) { _ = app.sessions.RenewToken(ctx) })
-	app.do(t, c, func(ctx context.Context) { app.sessions.Remove(ctx, "more") })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "w"); app.Sessions().Put(ctx, "more", 1) })
+	do(t, app, c, func(ctx context.Context) { _ = app.Sessions().RenewToken(ctx) })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Remove(ctx, "more") })
 	if !bytes.HasSuffix(record().Data, []byte(future)) {
 		t.Errorf("the record is now %q", record().Data)
 	}
-	if got := app.keys(t, c); !slices.Equal(got, []string{"k"}) {
+	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) {
 		t.Errorf("%q", got)
 	}
-	app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "zz", "mine now") })
+	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "zz", "mine now") })
 	if c.Get("/get?key=zz").Text != "mine now" {
 		t.Error("the key cannot be written")
 	}
@@ -1052,11 +1048,11 @@ func TestValuesOfALaterVersion(t *testing.T) {
 // What JSON handlers do: nothing of the session is in what can be marshalled.
 func TestSessionsCannotBePrinted(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", true)
 	c := app.Client(t)
 	c.Login("susan")
-	app.do(t, c, func(ctx context.Context) {
+	do(t, app, c, func(ctx context.Context) {
 		u, _ := app.CurrentUser(ctx)
 		b, err := json.Marshal(u)
 		text := fmt.Sprintf("%s %+v %#v %v", b, u, u, *u)
@@ -1075,13 +1071,13 @@ func (m *SessionManager) RenewToken(ctx context.Context) error { return m.Destro
 // Destroy is a logout, whoever calls it.
 func TestDestroyByAWrapper(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	old := c.Clone()
-	app.do(t, c, func(ctx context.Context) {
-		if err := (&SessionManager{app.sessions}).RenewToken(ctx); err != nil {
+	do(t, app, c, func(ctx context.Context) {
+		if err := (&SessionManager{app.Sessions()}).RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
 	})

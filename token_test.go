@@ -66,11 +66,11 @@ func TestTokenUsed(t *testing.T) {
 	if err != nil || !used(t, m.App, verify) {
 		t.Errorf("%v, or it is not used", err)
 	}
-	m.hooked.Hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
+	m.Spy().Hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
 	if was, err := m.Core().TokenUsed(t.Context(), verify); was || err == nil {
 		t.Errorf("%t, %v", was, err)
 	}
-	m.hooked.Reset()
+	m.Spy().Reset()
 	if err := m.CloseAccount(t.Context(), anna); err != nil || used(t, m.App, verify) {
 		t.Errorf("%v, or it is kept after the account", err)
 	}
@@ -98,7 +98,7 @@ func TestMailedTokensPurpose(t *testing.T) {
 			}
 			before := stored(t, m.App, u.ID)
 			var err error
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				switch used {
 				case "verify":
 					_, err = m.VerifyEmail(ctx, token)
@@ -157,8 +157,8 @@ func TestMailedTokensCross(t *testing.T) {
 			} else {
 				token = m.askEmail(t, browser, "new@app.example")
 			}
-			m.hooked.Hook(on("UpdateAccount", func() error {
-				m.hooked.Reset()
+			m.Spy().Hook(on("UpdateAccount", func() error {
+				m.Spy().Reset()
 				c.do(t, m, u)
 				return nil
 			}), nil)
@@ -186,7 +186,7 @@ func TestMailedTokensCross(t *testing.T) {
 func FuzzMailedTokens(f *testing.F) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	cfg := goodConfig()
 	cfg.Now, cfg.Mailer = clock.Now, box
 	m, err := auth.New[*testapp.User](store, cfg)
@@ -205,7 +205,7 @@ func FuzzMailedTokens(f *testing.F) {
 		f.Fatal(err)
 	}
 	good := map[string]string{"reset": reset}
-	for _, mail := range box.take() {
+	for _, mail := range box.Take() {
 		_, good[string(mail.Kind)], _ = strings.Cut(mail.Link.Reveal(), "?token=")
 	}
 	for _, seed := range []string{"", "A", strings.Repeat("A", 43), strings.Repeat("A", 2048), strings.Repeat("A", 2049), "null", "0", "undefined", "\n", "\x00", "\xff", "%41", "?token=", "../"} {

@@ -31,7 +31,7 @@ func TestVerifyEmail(t *testing.T) {
 		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
 		"X-Forwarded-Prefix": {"/evil"}, "X-Original-Url": {"/evil"},
 	})
-	mails := m.box.take()
+	mails := m.box.Take()
 	if r.StatusCode != http.StatusOK || len(mails) != 1 {
 		t.Fatalf("%s, %d mails", r.Status, len(mails))
 	}
@@ -90,7 +90,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 		token := m.verifyToken(t, u)
 		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "a stranger": m.Client(t)}[by]
 		as := clicking.Who()
-		m.in(clicking, func(ctx context.Context) {
+		m.In(clicking, func(ctx context.Context) {
 			if got, err := m.VerifyEmail(ctx, token); err != nil || !got.EmailVerified {
 				t.Errorf("%s: %v, %v", by, got, err)
 			}
@@ -168,10 +168,10 @@ func TestVerifyTokenIsBound(t *testing.T) {
 		u := member(t, m.App, "susan", testapp.Password)
 		token := m.verifyToken(t, u)
 		c.change(t, m, u)
-		m.hooked.Reset()
+		m.Spy().Reset()
 		_, checked := m.CheckVerifyToken(t.Context(), token)
 		if !c.good {
-			for _, call := range m.hooked.Calls() {
+			for _, call := range m.Spy().Calls() {
 				if call != "LoadUser" {
 					t.Errorf("%s: the call %s", what, call)
 				}
@@ -220,11 +220,11 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	}
 	ask := func(address string) string {
 		before := m.Core().PasswordHashes()
-		m.hooked.Reset()
+		m.Spy().Reset()
 		var err error
-		r := m.in(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
+		r := m.In(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
 		r.Header.Del("Date")
-		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.Calls()), m.Core().PasswordHashes()-before)
+		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.Spy().Calls()), m.Core().PasswordHashes()-before)
 	}
 	want := ask("unverified@app.example")
 	m.wantMails(t, "unverified", "verify to unverified@app.example")
@@ -250,7 +250,7 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyRefused || e[0].Err == nil {
 		t.Errorf("unknown: %v", e)
 	}
-	m.box.err = errStore
+	m.box.Fail(errStore)
 	if got := ask("unverified@app.example"); got != want {
 		t.Errorf("the mailer is down: %s, want %s", got, want)
 	}
@@ -272,11 +272,11 @@ func TestSendVerificationNeeds(t *testing.T) {
 		t.Error(err)
 	}
 	m.wantMails(t, "an ID that is too long")
-	m.hooked.Hook(func(string) error { return errStore }, nil)
+	m.Spy().Hook(func(string) error { return errStore }, nil)
 	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
-	m.hooked.Reset()
+	m.Spy().Reset()
 	without, _ := newApp(t, nil)
 	if err := without.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
@@ -307,7 +307,7 @@ func TestVerifyIsAllOrNothing(t *testing.T) {
 			token := m.verifyToken(t, u)
 			var err error
 			failed := ""
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				ctx, end := m.failing(ctx, mode, k)
 				_, err = m.VerifyEmail(ctx, token)
 				failed = end()
@@ -403,7 +403,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoMailer) {
 		t.Errorf("without a Mailer: %v", err)
 	}
-	cfg.Mailer = &outbox{}
+	cfg.Mailer = &testapp.Outbox{}
 	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
 	if err != nil || !m.Core().RequiresVerified() || m.Core().VerifyURL() != "/verify-email" {
 		t.Errorf("%v", err)
@@ -421,7 +421,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 		{"/login", "https://www.example/verify", "https://www.example/verify"},
 	} {
 		cfg := goodConfig()
-		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &outbox{}
+		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &testapp.Outbox{}
 		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
 		if err != nil || m.Core().VerifyURL() != c.want {
 			t.Errorf("%v: %v, %v", c, m, err)
@@ -454,7 +454,7 @@ func TestVerifyLink(t *testing.T) {
 		if err := m.SendVerification(t.Context(), u.Email); err != nil {
 			t.Fatal(err)
 		}
-		mails := m.box.take()
+		mails := m.box.Take()
 		link := mails[0].Link.Reveal()
 		token, ok := strings.CutPrefix(link, want)
 		if !ok {
@@ -523,7 +523,7 @@ func TestRequireVerified(t *testing.T) {
 	}
 	check := func(want error) {
 		t.Helper()
-		m.in(c, func(ctx context.Context) {
+		m.In(c, func(ctx context.Context) {
 			if err := m.CheckVerified(ctx); !errors.Is(err, want) {
 				t.Errorf("CheckVerified: %v, want %v", err, want)
 			}
@@ -535,7 +535,7 @@ func TestRequireVerified(t *testing.T) {
 	if r := c.Get("/verified"); r.Text != "hello" {
 		t.Errorf("verified: %s", r.Status)
 	}
-	m.hooked.Hook(on("LoadUser", func() error { return errStore }), nil)
+	m.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/verified"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: %s", r.Status)
 	}
@@ -558,7 +558,7 @@ func TestPreHijacking(t *testing.T) {
 		browser, device := m.Client(t), remembered(t, m.App, "victim")
 		browser.Login("victim")
 		api := newToken(t, m.App, u)
-		m.box.take()
+		m.box.Take()
 		pending := m.askEmail(t, browser, "attacker@app.example")
 		verify := m.verifyToken(t, u)
 		if err := m.SendReset(t.Context(), u.Email, "/reset"); err != nil {
@@ -569,7 +569,7 @@ func TestPreHijacking(t *testing.T) {
 		case "verify":
 			_, err = m.VerifyEmail(t.Context(), verify)
 		case "verify, in the attacker's browser": // who has the mailbox is shown the attacker's screen
-			m.in(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
+			m.In(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
 		case "reset":
 			_, err = m.ResetPassword(t.Context(), resetToken(t, m.App, u), resetTo)
 		default:
@@ -600,7 +600,7 @@ func TestPreHijacking(t *testing.T) {
 		}
 		// The pending change, the other links: also for somebody who is logged in again.
 		browser.Login("victim")
-		m.in(browser, func(ctx context.Context) {
+		m.In(browser, func(ctx context.Context) {
 			if _, err := m.ConfirmEmail(ctx, pending, "/undo"); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("%s: the pending change: %v", by, err)
 			}

@@ -22,14 +22,14 @@ import (
 // A watcher is an application with requests that go on until the test ends, or
 // their login does.
 type watcher struct {
-	*insider
+	*testapp.App
 	opened  chan context.Context
 	release chan struct{}
 	wg      sync.WaitGroup
 }
 
 func newWatcher(t *testing.T, app *testapp.App) *watcher {
-	w := &watcher{insider: newInsider(app), opened: make(chan context.Context), release: make(chan struct{})}
+	w := &watcher{App: app, opened: make(chan context.Context), release: make(chan struct{})}
 	app.Mux.HandleFunc("GET /stream", func(_ http.ResponseWriter, r *http.Request) {
 		ctx, stop := app.WhileLoggedIn(r.Context())
 		defer stop()
@@ -83,28 +83,28 @@ func TestWhileLoggedIn(t *testing.T) {
 			ok(w, old.Post("/logout"))
 		},
 		"EndLogin by itself": func(w *world) {
-			id := w.current(w.t, w.c).ID
-			w.in(w.c, func(ctx context.Context) {
+			id := w.LoginOf(w.t, w.c).ID
+			w.In(w.c, func(ctx context.Context) {
 				if err := w.EndLogin(ctx, w.u.ID, id); err != nil {
 					w.t.Error(err)
 				}
 			})
 		},
 		"EndLogin": func(w *world) {
-			id := w.current(w.t, w.c).ID
-			w.in(w.other, func(ctx context.Context) {
+			id := w.LoginOf(w.t, w.c).ID
+			w.In(w.other, func(ctx context.Context) {
 				if err := w.EndLogin(ctx, w.u.ID, id); err != nil {
 					w.t.Error(err)
 				}
 			})
 		},
 		"EndLogin by the admin": func(w *world) {
-			if err := w.EndLogin(w.t.Context(), w.u.ID, w.current(w.t, w.c).ID); err != nil {
+			if err := w.EndLogin(w.t.Context(), w.u.ID, w.LoginOf(w.t, w.c).ID); err != nil {
 				w.t.Error(err)
 			}
 		},
 		"EndOtherLogins": func(w *world) {
-			w.in(w.other, func(ctx context.Context) {
+			w.In(w.other, func(ctx context.Context) {
 				if err := w.EndOtherLogins(ctx); err != nil {
 					w.t.Error(err)
 				}
@@ -116,7 +116,7 @@ func TestWhileLoggedIn(t *testing.T) {
 			}
 		},
 		"LogoutEverywhere by itself": func(w *world) {
-			w.in(w.c, func(ctx context.Context) {
+			w.In(w.c, func(ctx context.Context) {
 				if err := w.LogoutEverywhere(ctx, w.u); err != nil {
 					w.t.Error(err)
 				}
@@ -178,7 +178,7 @@ func TestWhileLoggedIn(t *testing.T) {
 			mike.Login("mike")
 			his := w.open(mike, nil)
 			streams := []context.Context{w.open(w.c, nil), w.open(w.c, nil)}
-			w.in(w.c, func(ctx context.Context) { // and where there is no handler of ours
+			w.In(w.c, func(ctx context.Context) { // and where there is no handler of ours
 				watched, _ := w.WhileLoggedIn(context.WithoutCancel(ctx))
 				streams = append(streams, watched)
 			})
@@ -232,7 +232,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 				t.Fatal(who)
 			}
 		}},
-		{"ConfirmLogin", func() { w.in(c, func(ctx context.Context) { fail(w.ConfirmLogin(ctx)) }) }},
+		{"ConfirmLogin", func() { w.In(c, func(ctx context.Context) { fail(w.ConfirmLogin(ctx)) }) }},
 		{"a write", func() { c.Post("/put", "key", "a", "value", "b") }},
 		{"time", func() {
 			for range 3 {
@@ -246,7 +246,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 		{"another user everywhere", func() { fail(w.LogoutEverywhere(t.Context(), m)) }},
 		{"another browser's logout", func() { other.Post("/logout") }},
 		{"more logins", func() { plain.Client(t).Login("susan") }},
-		{"EndOtherLogins", func() { w.in(c, func(ctx context.Context) { fail(w.EndOtherLogins(ctx)) }) }},
+		{"EndOtherLogins", func() { w.In(c, func(ctx context.Context) { fail(w.EndOtherLogins(ctx)) }) }},
 		{"EndLogin in vain", func() {
 			if err := w.EndLogin(t.Context(), u.ID, "x"); !errors.Is(err, auth.ErrLoginNotFound) {
 				t.Error(err)
@@ -271,15 +271,14 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 }
 
 func TestWhileLoggedInNobody(t *testing.T) {
-	plain, spy := newApp(t, withBearer)
-	app := newInsider(plain)
+	app, spy := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	ctx, stop := app.WhileLoggedIn(t.Context())
 	defer stop()
 	if !errors.Is(context.Cause(ctx), auth.ErrNoSession) || ctx.Err() == nil {
 		t.Errorf("outside: %v", context.Cause(ctx))
 	}
-	app.in(app.Client(t), func(ctx context.Context) {
+	app.In(app.Client(t), func(ctx context.Context) {
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
 		if !errors.Is(context.Cause(watched), auth.ErrNotLoggedIn) || errors.Is(context.Cause(watched), auth.ErrLoggedOut) || ctx.Err() != nil {
@@ -289,7 +288,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	for k := range 2 { // who it is, and whether that is still so
-		app.in(c, func(ctx context.Context) {
+		app.In(c, func(ctx context.Context) {
 			spy.FailAt(k+1, false)
 			watched, stop := app.WhileLoggedIn(ctx)
 			defer stop()
@@ -304,7 +303,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 			}
 		})
 	}
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		if err := app.LogoutUser(ctx); err != nil {
 			t.Error(err)
 		}
@@ -316,7 +315,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	})
 	// The application's own end is no logout.
 	c.Login("susan")
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
@@ -414,18 +413,17 @@ func TestWhileLoggedInLifetime(t *testing.T) {
 // A request that begins to watch while a rotation that the login's end makes
 // void is under way sees the rotation's record, and ends all the same.
 func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
-	plain, store := newApp(t, nil)
-	app := newInsider(plain)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	id := app.current(t, c).ID
+	id := app.LoginOf(t, c).ID
 
 	var wg sync.WaitGroup
 	loaded, watch, watching := make(chan struct{}), make(chan struct{}), make(chan context.Context)
 	tab, rotating := c.Clone(), c.Clone()
 	wg.Go(func() {
-		app.in(tab, func(ctx context.Context) {
+		app.In(tab, func(ctx context.Context) {
 			if _, err := app.User(ctx); err != nil {
 				t.Error(err)
 			}
@@ -479,14 +477,13 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 	for _, how := range []string{"EndLogin", "LogoutEverywhere", "logout", "password"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := newApp(t, nil)
-			app := newInsider(plain)
+			app, _ := newApp(t, nil)
 			for round := range 20 {
 				name := fmt.Sprintf("susan%d", round)
 				u := app.Create(t, name, false)
 				c := app.Client(t)
 				c.Login(name)
-				id := app.current(t, c).ID
+				id := app.LoginOf(t, c).ID
 				var wg sync.WaitGroup
 				var mu sync.Mutex
 				var streams []context.Context
@@ -494,7 +491,7 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 				for i := range 20 {
 					tab := c.Clone()
 					wg.Go(func() {
-						app.in(tab, func(ctx context.Context) {
+						app.In(tab, func(ctx context.Context) {
 							_, _ = app.User(ctx)
 							loaded <- struct{}{}
 							if i%5 == 0 {
@@ -670,7 +667,7 @@ func TestWhileLoggedInSSE(t *testing.T) {
 // is not watched any more as if nothing had been.
 func TestWhileLoggedInAfterLoss(t *testing.T) {
 	t.Parallel()
-	endedWhileHeld(t, func(ctx context.Context, app *insider, _ *testapp.User) {
+	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
 		app.Sessions().Put(ctx, "k", "v")
 		if _, _, err := app.Sessions().Commit(ctx); err != nil {
 			t.Error(err)
