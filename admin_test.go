@@ -132,19 +132,14 @@ func TestDisableAndEnable(t *testing.T) {
 // nothing alive in it.
 func TestDisableWithAFailingStore(t *testing.T) {
 	t.Parallel()
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u := member(t, m.App, "susan", testapp.Password)
 		c := m.Client(t)
 		c.Login("susan")
-		calls := 0
-		m.Spy().Hook(func(string) error {
-			if calls++; calls == k {
-				return errStore
-			}
-			return nil
-		}, nil)
+		m.Spy().FailAt(k, false)
 		err := m.Disable(t.Context(), u.ID)
+		calls := m.Spy().Calls()
 		m.Spy().Reset()
 		if disabled := stored(t, m.App, u.ID).Disabled; disabled == (err != nil) {
 			t.Errorf("call %d failed: %v, and disabled is %t", k, err, disabled)
@@ -153,10 +148,8 @@ func TestDisableWithAFailingStore(t *testing.T) {
 				t.Errorf("call %d failed: %v, %q", k, err, c.Who())
 			}
 		}
-		if calls < k {
-			return
-		}
-	}
+		return len(calls) >= k
+	})
 }
 
 // Unlock forgets what was counted against an account, in every browser.

@@ -300,7 +300,7 @@ func TestStoreFails(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after=%v", op.name, after), func(t *testing.T) {
 				t.Parallel()
-				for k := 1; ; k++ {
+				testapp.EachCall(t, 1, func(k int) bool {
 					app, spy := newApp(t, nil)
 					u := app.Create(t, "susan", op.name == "login" || op.name == "password")
 					app.Create(t, "mike", false)
@@ -356,13 +356,8 @@ func TestStoreFails(t *testing.T) {
 					if again.Who() != "susan" {
 						t.Errorf("call %d: no login afterwards", k)
 					}
-					if len(calls) < k {
-						if k < 2 {
-							t.Error("nothing was called")
-						}
-						return // the operation has fewer steps
-					}
-				}
+					return len(calls) >= k
+				})
 			})
 		}
 	}

@@ -231,8 +231,8 @@ func TestCloseAccountRace(t *testing.T) {
 func TestCloseAccountFails(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{true, false} {
-		for _, mode := range failures() {
-			for k := 1; ; k++ {
+		t.Run(fmt.Sprintf("deletes %v", deletes), func(t *testing.T) {
+			testapp.AllOrNothing(t, 5, func(t *testing.T, f *testapp.Fault) {
 				m := closeApp(t, deletes, nil)
 				_, browser := m.susan(t)
 				u := find(t, m.App, "susan")
@@ -241,50 +241,40 @@ func TestCloseAccountFails(t *testing.T) {
 				newToken(t, m.App, u)
 				m.box.Take()
 				var err error
-				failed := ""
 				m.In(browser, func(ctx context.Context) {
 					_, _ = m.User(ctx)
-					ctx, end := m.failing(ctx, mode, k)
-					err = m.CloseAccount(ctx, u)
-					failed = end()
+					err = f.During(ctx, m.Spy(), func(ctx context.Context) error { return m.CloseAccount(ctx, u) })
 				})
-				what := fmt.Sprintf("deletes %v, %s, call %d (%s): %v", deletes, mode, k, failed, err)
 				who := browser.Who()
 				now, loadErr := m.Store.LoadUser(t.Context(), u.ID)
 				switch {
 				case errors.Is(loadErr, auth.ErrUserNotFound), err == nil, now.Disabled:
 					if who != "nobody" || now != nil && (!now.PasswordHash.IsZero() || now.Stamp.Equal(u.Stamp) || len(now.Roles) != 0) {
-						t.Errorf("%s: closed, and it is %q: %+v", what, who, now)
+						t.Errorf("%s: closed, and it is %q: %+v", f, who, now)
 					}
 				case who != "susan" || !opens(t, m.App, u.ID, testapp.Password):
-					t.Errorf("%s: not closed, and it is %q", what, who)
+					t.Errorf("%s: not closed, and it is %q", f, who)
 				}
 				if err != nil && loadErr == nil {
 					if err := m.CloseAccount(t.Context(), now); err != nil {
-						t.Errorf("%s: once more: %v", what, err)
+						t.Errorf("%s: once more: %v", f, err)
 					}
 				}
 				for _, key := range []string{"susan", "susan@app.example"} {
 					if _, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
-						t.Errorf("%s: %s is somebody: %v", what, key, err)
+						t.Errorf("%s: %s is somebody: %v", f, key, err)
 					}
 				}
 				for _, kind := range []string{"session", "api-token"} {
 					if list, err := m.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(list) != 0 {
-						t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
+						t.Errorf("%s: %d records of kind %s, %v", f, len(list), kind, err)
 					}
 				}
 				mails := labels(m.box.Take())
 				if want := []string{"closed to susan@app.example"}; !slices.Equal(mails, want) && (err == nil || loadErr == nil && now.Email != "") {
-					t.Errorf("%s: the mails are %v", what, mails)
+					t.Errorf("%s: the mails are %v", f, mails)
 				}
-				if failed == "" {
-					if err != nil || k < 6 {
-						t.Error(what)
-					}
-					break
-				}
-			}
-		}
+			})
+		})
 	}
 }

@@ -398,56 +398,48 @@ func TestEmailTokensCross(t *testing.T) {
 // the new address and a way back that was mailed.
 func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range failures() {
-		for k := 1; ; k++ {
-			m := newMailApp(t, nil)
-			u, browser := m.susan(t)
-			token := m.askEmail(t, browser, "new@app.example")
-			var err error
-			failed := ""
-			m.In(browser, func(ctx context.Context) {
-				ctx, end := m.failing(ctx, mode, k)
-				_, err = m.ConfirmEmail(ctx, token, "/undo")
-				failed = end()
+	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
+		m := newMailApp(t, nil)
+		u, browser := m.susan(t)
+		token := m.askEmail(t, browser, "new@app.example")
+		var err error
+		m.In(browser, func(ctx context.Context) {
+			err = f.During(ctx, m.Spy(), func(ctx context.Context) error {
+				_, err := m.ConfirmEmail(ctx, token, "/undo")
+				return err
 			})
-			now := stored(t, m.App, u.ID)
-			mails := m.box.Take()
-			what := fmt.Sprintf("%s, call %d (%s): %v; it is %s, and the mails are %v", mode, k, failed, err, now.Email, labels(mails))
-			list, listErr := m.Store.ListRecords(t.Context(), "email-undo", u.ID)
-			if listErr != nil {
-				t.Fatal(listErr)
-			}
-			switch {
-			case now.Email == u.Email:
-				if err == nil || len(mails) != 0 || mode != "store is gone from then on" && len(list) != 0 {
-					t.Errorf("%s, and %d ways back", what, len(list))
-				}
-				browser.Login("susan")
-				if _, err := m.confirm(browser, token); err != nil {
-					t.Errorf("%s, and once more: %v", what, err)
-				}
-				if undo := m.token(t, auth.MailAddressChanged, u.Email); undo != "" {
-					if _, err := m.UndoEmail(t.Context(), undo); err != nil {
-						t.Errorf("%s, and back: %v", what, err)
-					}
-				}
-			case len(mails) == 0 && mode == "store is gone from then on" && err != nil:
-				// Not even what has become of it can be found out.
-			case len(mails) != 1 || len(list) != 1:
+		})
+		now := stored(t, m.App, u.ID)
+		mails := m.box.Take()
+		what := fmt.Sprintf("%s; it is %s, and the mails are %v", f, now.Email, labels(mails))
+		list, listErr := m.Store.ListRecords(t.Context(), "email-undo", u.ID)
+		if listErr != nil {
+			t.Fatal(listErr)
+		}
+		switch {
+		case now.Email == u.Email:
+			if err == nil || len(mails) != 0 || f.Mode != testapp.StoreGone && len(list) != 0 {
 				t.Errorf("%s, and %d ways back", what, len(list))
-			default:
-				if _, err := m.UndoEmail(t.Context(), tokenIn(t, mails[0])); err != nil {
+			}
+			browser.Login("susan")
+			if _, err := m.confirm(browser, token); err != nil {
+				t.Errorf("%s, and once more: %v", what, err)
+			}
+			if undo := m.token(t, auth.MailAddressChanged, u.Email); undo != "" {
+				if _, err := m.UndoEmail(t.Context(), undo); err != nil {
 					t.Errorf("%s, and back: %v", what, err)
 				}
 			}
-			if failed == "" {
-				if err != nil || k < 8 {
-					t.Error(what)
-				}
-				break
+		case len(mails) == 0 && f.Mode == testapp.StoreGone && err != nil:
+			// Not even what has become of it can be found out.
+		case len(mails) != 1 || len(list) != 1:
+			t.Errorf("%s, and %d ways back", what, len(list))
+		default:
+			if _, err := m.UndoEmail(t.Context(), tokenIn(t, mails[0])); err != nil {
+				t.Errorf("%s, and back: %v", what, err)
 			}
 		}
-	}
+	})
 }
 
 // A change of address does not need a browser: who comes with Basic may, and has no

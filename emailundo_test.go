@@ -327,29 +327,23 @@ func TestUndoCrossesEnd(t *testing.T) {
 		}
 	}
 	// The owner goes back while the thief does.
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u, thief := m.susan(t)
 		owners := m.changeEmail(t, thief, "b@evil.example")
 		thiefs := m.changeEmail(t, thief, "c@evil.example")
-		n := 0
-		m.Spy().Hook(func(string) error {
-			if n++; n == k {
-				if _, err := m.UndoEmail(t.Context(), owners); err != nil {
-					t.Errorf("call %d: the owner: %v", k, err)
-				}
+		crossed := m.Spy().At(k, func() {
+			if _, err := m.UndoEmail(t.Context(), owners); err != nil {
+				t.Errorf("call %d: the owner: %v", k, err)
 			}
-			return nil
-		}, nil)
+		})
 		_, err := m.UndoEmail(t.Context(), thiefs)
 		m.Spy().Reset()
-		if now := stored(t, m.App, u.ID); n >= k && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
+		if now := stored(t, m.App, u.ID); crossed() && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
-		if n < k {
-			break
-		}
-	}
+		return crossed()
+	})
 	// Who is back already is not told about it.
 	m := newMailApp(t, nil)
 	_, browser := m.susan(t)
@@ -364,19 +358,13 @@ func TestUndoCrossesEnd(t *testing.T) {
 func TestUndoParallelRedemptions(t *testing.T) {
 	t.Parallel()
 	// A second use at each step of the first.
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u, browser := m.susan(t)
 		undo := m.changeEmail(t, browser, "new@app.example")
 		before := stored(t, m.App, u.ID).Version
-		n := 0
 		second := auth.ErrInvalidToken
-		m.Spy().Hook(func(string) error {
-			if n++; n == k {
-				_, second = m.UndoEmail(t.Context(), undo)
-			}
-			return nil
-		}, nil)
+		crossed := m.Spy().At(k, func() { _, second = m.UndoEmail(t.Context(), undo) })
 		_, first := m.UndoEmail(t.Context(), undo)
 		m.Spy().Reset()
 		if (first == nil) == (second == nil) || first != nil && !errors.Is(first, auth.ErrInvalidToken) || second != nil && !errors.Is(second, auth.ErrInvalidToken) {
@@ -385,10 +373,8 @@ func TestUndoParallelRedemptions(t *testing.T) {
 		if now := stored(t, m.App, u.ID); now.Version != before+1 || now.Email != u.Email {
 			t.Errorf("at call %d: %+v", k, now)
 		}
-		if n < k {
-			break
-		}
-	}
+		return crossed()
+	})
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
 	undo := m.changeEmail(t, browser, "new@app.example")
@@ -469,24 +455,21 @@ func TestUndoChain(t *testing.T) {
 // of it.
 func TestUndoCrossesChange(t *testing.T) {
 	t.Parallel()
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 5, func(k int) bool {
 		m := newMailApp(t, nil)
 		u, thief := m.susan(t)
 		undo := m.changeEmail(t, thief, "b@evil.example")
 		second := m.askEmail(t, thief, "c@evil.example")
-		n, thiefs := 0, ""
-		m.Spy().Hook(func(string) error {
-			if n++; n == k {
-				if _, err := m.confirm(thief, second); err == nil {
-					for _, mail := range m.box.Take() {
-						if mail.To == "b@evil.example" && mail.Kind == auth.MailAddressChanged {
-							thiefs = tokenIn(t, mail)
-						}
+		thiefs := ""
+		crossed := m.Spy().At(k, func() {
+			if _, err := m.confirm(thief, second); err == nil {
+				for _, mail := range m.box.Take() {
+					if mail.To == "b@evil.example" && mail.Kind == auth.MailAddressChanged {
+						thiefs = tokenIn(t, mail)
 					}
 				}
 			}
-			return nil
-		}, nil)
+		})
 		_, err := m.UndoEmail(t.Context(), undo)
 		m.Spy().Reset()
 		if now := stored(t, m.App, u.ID); err != nil || now.Email != u.Email {
@@ -502,13 +485,8 @@ func TestUndoCrossesChange(t *testing.T) {
 				t.Errorf("call %d: the thief goes back later: %v", k, err)
 			}
 		}
-		if n < k {
-			if k < 6 {
-				t.Errorf("%d calls", n)
-			}
-			break
-		}
-	}
+		return crossed()
+	})
 }
 
 // The same at the same moment.
@@ -637,47 +615,40 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 // the store is gone, in a minute, unless it has done its work.
 func TestUndoEmailIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range failures() {
-		for k := 1; ; k++ {
-			m := newMailApp(t, nil)
-			u, thief := m.susan(t)
-			undo := m.changeEmail(t, thief, "b@evil.example")
-			thiefs := m.changeEmail(t, thief, "c@evil.example")
-			ctx, end := m.failing(t.Context(), mode, k)
+	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
+		m := newMailApp(t, nil)
+		u, thief := m.susan(t)
+		undo := m.changeEmail(t, thief, "b@evil.example")
+		thiefs := m.changeEmail(t, thief, "c@evil.example")
+		err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error {
 			_, err := m.UndoEmail(ctx, undo)
-			failed := end()
-			now := stored(t, m.App, u.ID)
-			what := fmt.Sprintf("%s, call %d (%s): %v; it is %s", mode, k, failed, err, now.Email)
-			if err == nil && now.Email != u.Email || errors.Is(err, auth.ErrInvalidToken) {
-				t.Error(what)
-			}
-			if err != nil {
-				if mode == "store is gone from then on" {
-					m.Clock.Advance(time.Minute)
-				}
-				if got, err := m.UndoEmail(t.Context(), undo); err != nil || got.Email != u.Email {
-					t.Errorf("%s, and once more: %v, %v", what, got, err)
-				}
-			} else if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("%s, and once more: %v", what, err)
-			}
-			if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("%s, and the thief: %v", what, err)
-			}
-			if now := stored(t, m.App, u.ID); now.Email != u.Email || !now.PasswordHash.IsZero() {
-				t.Errorf("%s, and then %s", what, now.Email)
-			}
-			if who := thief.Who(); who != "nobody" {
-				t.Errorf("%s, and the thief is %q", what, who)
-			}
-			if failed == "" {
-				if err != nil || k < 8 {
-					t.Error(what)
-				}
-				break
-			}
+			return err
+		})
+		now := stored(t, m.App, u.ID)
+		what := fmt.Sprintf("%s; it is %s", f, now.Email)
+		if err == nil && now.Email != u.Email || errors.Is(err, auth.ErrInvalidToken) {
+			t.Error(what)
 		}
-	}
+		if err != nil {
+			if f.Mode == testapp.StoreGone {
+				m.Clock.Advance(time.Minute)
+			}
+			if got, err := m.UndoEmail(t.Context(), undo); err != nil || got.Email != u.Email {
+				t.Errorf("%s, and once more: %v, %v", what, got, err)
+			}
+		} else if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s, and once more: %v", what, err)
+		}
+		if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s, and the thief: %v", what, err)
+		}
+		if now := stored(t, m.App, u.ID); now.Email != u.Email || !now.PasswordHash.IsZero() {
+			t.Errorf("%s, and then %s", what, now.Email)
+		}
+		if who := thief.Who(); who != "nobody" {
+			t.Errorf("%s, and the thief is %q", what, who)
+		}
+	})
 }
 
 // A damaged record, or one of another kind, is no way back.

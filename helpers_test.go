@@ -1026,11 +1026,6 @@ func counted(calls []string) []string {
 	return calls
 }
 
-// failures are the ways in which a store, or a client, can fail at the k-th call.
-func failures() []string {
-	return []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"}
-}
-
 // labels say what mails are, sorted.
 func labels(mails []auth.Mail) []string {
 	all := []string{}
@@ -1074,38 +1069,6 @@ func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
 		t.Fatal(err)
 	}
 	return m.token(t, auth.MailVerify, u.Email)
-}
-
-// failing arms the store, and returns the context to use and what is told of the
-// failure when all is over, which is empty if it came to none.
-func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx context.Context, end func() string) {
-	ctx, cancel := context.WithCancel(ctx)
-	var mu sync.Mutex
-	n, failed := 0, ""
-	at := func(call string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		n++
-		if n < k || n > k && mode != "store is gone from then on" {
-			return nil
-		}
-		failed += call + " "
-		if mode == "client goes away" {
-			cancel()
-			return nil
-		}
-		return errStore
-	}
-	if mode == "call fails after it was made" {
-		m.Spy().Hook(nil, at)
-	} else {
-		m.Spy().Hook(at, nil)
-	}
-	return ctx, func() string {
-		cancel()
-		m.Spy().Reset()
-		return failed
-	}
 }
 
 func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {

@@ -619,24 +619,17 @@ func TestBrowserOfAFailedLogin(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
-	for k := 1; ; k++ {
-		calls := 0
-		store.Hook(func(string) error {
-			if calls++; calls == k {
-				return errStore
-			}
-			return nil
-		}, nil)
+	testapp.EachCall(t, 1, func(k int) bool {
+		store.FailAt(k, false)
 		w := visitorAt(t, app, "192.0.2.1").post("/login", "login", "susan", "password", testapp.Password)
+		calls := store.Calls()
 		store.Reset()
 		if w.Code != http.StatusOK && setsBrowser(w) != nil {
 			t.Errorf("call %d fails: %s", k, told(t, w))
 		}
 		app.Clock.Advance(time.Hour)
-		if calls < k {
-			break
-		}
-	}
+		return len(calls) >= k
+	})
 	// Nor one that comes too late for a cookie, nor one without a request.
 	app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
 		u, err := app.Authenticate(r.Context(), "susan", testapp.Password)

@@ -549,7 +549,7 @@ func TestEndingStoreFails(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after=%v", op, after), func(t *testing.T) {
 				t.Parallel()
-				for k := 1; ; k++ {
+				testapp.EachCall(t, 2, func(k int) bool {
 					app, spy := newApp(t, withBearer)
 					u := app.Create(t, "susan", false)
 					c, other := remembered(t, app, "susan"), remembered(t, app, "susan")
@@ -621,13 +621,8 @@ func TestEndingStoreFails(t *testing.T) {
 							t.Errorf("%s: the token is %q", what, who)
 						}
 					}
-					if len(calls) < k {
-						if k < 3 {
-							t.Errorf("only %v", calls)
-						}
-						return
-					}
-				}
+					return len(calls) >= k
+				})
 			})
 		}
 	}
@@ -695,7 +690,7 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 // moment between the steps of the ending. Nothing of it is left.
 func TestEndingCrossesRemember(t *testing.T) {
 	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
-		for k := 1; ; k++ {
+		testapp.EachCall(t, 2, func(k int) bool {
 			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
@@ -708,18 +703,13 @@ func TestEndingCrossesRemember(t *testing.T) {
 			owner.Login("susan")
 			other.Login("susan")
 			id := app.LoginOf(t, other).ID
-			calls, crossed := 0, false
-			store.Hook(func(string) error {
-				if calls++; calls == k && !crossed {
-					crossed = true
-					app.In(other, func(ctx context.Context) {
-						if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
-							_ = app.LoginUser(ctx, u, auth.Remember(true))
-						}
-					})
-				}
-				return nil
-			}, nil)
+			crossed := store.At(k, func() {
+				app.In(other, func(ctx context.Context) {
+					if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
+						_ = app.LoginUser(ctx, u, auth.Remember(true))
+					}
+				})
+			})
 			switch how {
 			case "EndLogin":
 				err = app.EndLogin(t.Context(), u.ID, id)
@@ -735,13 +725,8 @@ func TestEndingCrossesRemember(t *testing.T) {
 				t.Errorf("%s, at step %d: %v", how, k, err)
 			}
 			gone(t, fmt.Sprintf("%s, at step %d", how, k), other)
-			if !crossed {
-				if k < 3 {
-					t.Errorf("%s has %d steps", how, k)
-				}
-				break
-			}
-		}
+			return crossed()
+		})
 	}
 }
 
@@ -988,30 +973,20 @@ func TestConfirmLoginRefuses(t *testing.T) {
 func TestConfirmLoginStoreFails(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
-		for k := 1; ; k++ {
+		testapp.EachCall(t, 3, func(k int) bool {
 			app, _ := newApp(t, nil)
 			u := member(t, app, "susan", "")
 			c := app.Client(t)
 			app.Enter(t, c, u, auth.Fresh(false))
 			old := c.Clone()
-			n := 0
-			fail := func(string) error {
-				if n++; n == k {
-					return errStore
-				}
-				return nil
-			}
-			if after {
-				app.Spy().Hook(nil, fail)
-			} else {
-				app.Spy().Hook(fail, nil)
-			}
+			app.Spy().FailAt(k, after)
 			var confirmed error
 			r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 				if confirmed = app.ConfirmLogin(r.Context()); confirmed != nil {
 					app.Error(w, r, confirmed)
 				}
 			})
+			calls := app.Spy().Calls()
 			app.Spy().Reset()
 			failed := r.StatusCode >= 500
 			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
@@ -1022,13 +997,8 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 			if !failed && (fresh != http.StatusOK || old.Who() != "nobody") {
 				t.Errorf("call %d, after=%v: %s, the old token is %q", k, after, r.Status, old.Who())
 			}
-			if n < k {
-				if k < 4 {
-					t.Errorf("only %d calls", n)
-				}
-				break
-			}
-		}
+			return len(calls) >= k
+		})
 	}
 }
 
@@ -1323,7 +1293,7 @@ func TestMaxSessionsRevivesNothing(t *testing.T) {
 // not: the login is made, and the next one tries again.
 func TestMaxSessionsStoreFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
-		for k := 1; ; k++ {
+		testapp.EachCall(t, 1, func(k int) bool {
 			app, spy := newApp(t, atMost(2))
 			u := app.Create(t, "susan", false)
 			for range 2 {
@@ -1344,9 +1314,7 @@ func TestMaxSessionsStoreFails(t *testing.T) {
 			if l := logins(t, app, u.ID); last.Who() != "susan" || len(l) > 2 || err != nil || len(devices) > 2 {
 				t.Errorf("call %d (%v): then there are %d logins and %d devices", k, calls, len(l), len(devices))
 			}
-			if len(calls) < k {
-				break
-			}
-		}
+			return len(calls) >= k
+		})
 	}
 }

@@ -725,17 +725,11 @@ func TestAuthenticateErrors(t *testing.T) {
 // A request that is cancelled while it is at work leaves nothing half done.
 func TestLoginCancelledAtEachCall(t *testing.T) {
 	t.Parallel()
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 1, func(k int) bool {
 		app, store := newApp(t, nil)
 		alice := member(t, app, "alice", testapp.Password)
 		ctx, cancel := context.WithCancel(t.Context())
-		n := 0
-		store.Hook(func(string) error {
-			if n++; n == k {
-				cancel()
-			}
-			return nil
-		}, nil)
+		reached := store.At(k, cancel)
 		cookies, _ := postDirectly(ctx, app, "/login", nil, "login", "alice", "password", testapp.Password)
 		cancel()
 		store.Reset()
@@ -748,10 +742,8 @@ func TestLoginCancelledAtEachCall(t *testing.T) {
 		if who := browser.Who(); err != nil || (who == "alice") != (len(rs) == 1) || len(rs) > 1 {
 			t.Errorf("call %d: the browser is %s's, and there are %d sessions, %v", k, who, len(rs), err)
 		}
-		if n < k {
-			break
-		}
-	}
+		return reached()
+	})
 }
 
 func TestSetPasswordEndsOtherLogins(t *testing.T) {
@@ -974,67 +966,36 @@ func TestParallelSetPasswordOverHTTP(t *testing.T) {
 func TestSetPasswordIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	const password = "zq8 vbx1 mn4"
-	for _, mode := range []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			for k := 1; ; k++ {
-				app, store := newApp(t, nil)
-				alice := member(t, app, "alice", testapp.Password)
-				own, other := app.Client(t), app.Client(t)
-				own.Login("alice")
-				other.Login("alice")
-				old := own.Clone()
+	testapp.AllOrNothing(t, 4, func(t *testing.T, f *testapp.Fault) {
+		app, store := newApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		own, other := app.Client(t), app.Client(t)
+		own.Login("alice")
+		other.Login("alice")
+		old := own.Clone()
 
-				ctx, cancel := context.WithCancel(t.Context())
-				n, failed := 0, ""
-				at := func(call string) error {
-					n++
-					if n < k || n > k && mode != "store is gone from then on" {
-						return nil
-					}
-					failed += call + " "
-					if mode == "client goes away" {
-						cancel()
-						return nil
-					}
-					return errStore
-				}
-				if mode == "call fails after it was made" {
-					store.Hook(nil, at)
-				} else {
-					store.Hook(at, nil)
-				}
-				cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
-				cancel()
-				store.Reset()
-				own.Cookies = cookies
-
-				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
-				ok := res.StatusCode == http.StatusOK
-				who := fmt.Sprint(own.Who(), " ", other.Who(), " ", old.Who())
-				what := fmt.Sprintf("call %d (%s) answers %d: the old password opens %v, the new one %v; own, other, old cookie: %s",
-					k, failed, res.StatusCode, isOld, isNew, who)
-				switch {
-				case isOld == isNew:
-					t.Error(what)
-				case isOld && (ok || who != "alice alice alice"):
-					t.Error(what)
-				case isNew && (other.Who() != "nobody" || old.Who() != "nobody"):
-					t.Error(what)
-				case isNew && ok && own.Who() != "alice":
-					t.Error(what)
-				case failed == "" && !ok:
-					t.Error(what)
-				}
-				if failed == "" {
-					if k < 5 {
-						t.Errorf("only %d calls", k)
-					}
-					break
-				}
+		err := f.During(t.Context(), store, func(ctx context.Context) error {
+			cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
+			own.Cookies = cookies
+			if res.StatusCode != http.StatusOK {
+				return errors.New(res.Status)
 			}
+			return nil
 		})
-	}
+		isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
+		who := fmt.Sprint(own.Who(), " ", other.Who(), " ", old.Who())
+		what := fmt.Sprintf("%s: the old password opens %v, the new one %v; own, other, old cookie: %s", f, isOld, isNew, who)
+		switch {
+		case isOld == isNew:
+			t.Error(what)
+		case isOld && (err == nil || who != "alice alice alice"):
+			t.Error(what)
+		case isNew && (other.Who() != "nobody" || old.Who() != "nobody"):
+			t.Error(what)
+		case isNew && err == nil && own.Who() != "alice":
+			t.Error(what)
+		}
+	})
 }
 
 // More attempts than the memory is for wait, and more than the queue is for are

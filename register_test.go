@@ -615,15 +615,12 @@ func TestRegisterByMailRace(t *testing.T) {
 func TestRegisterByMailIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"free@app.example", "susan@app.example"} {
-		for _, mode := range failures() {
-			for k := 1; ; k++ {
+		t.Run(address, func(t *testing.T) {
+			testapp.AllOrNothing(t, 1, func(t *testing.T, f *testapp.Fault) { // what a store does not find it cannot fail after
 				m := newMailApp(t, requireVerified)
 				m.susan(t)
 				r := auth.Registration{Username: "ann", Email: address, NoPassword: true} // without a hash it is faster
-				ctx, end := m.failing(t.Context(), mode, k)
-				err := m.RegisterByMail(ctx, r, "")
-				failed := end()
-				what := fmt.Sprintf("%s: %s, call %d (%s): %v", address, mode, k, failed, err)
+				err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error { return m.RegisterByMail(ctx, r, "") })
 				_, found := m.Store.FindUser(t.Context(), "ann")
 				mails := labels(m.box.Take())
 				sent := 1
@@ -633,15 +630,9 @@ func TestRegisterByMailIsAllOrNothing(t *testing.T) {
 				switch {
 				case errors.Is(err, auth.ErrEmailTaken), errors.Is(err, auth.ErrUsernameTaken),
 					err == nil && (found == nil) != (address == "free@app.example"), err == nil && len(mails) != sent, err != nil && len(mails) != 0:
-					t.Errorf("%s, found %v, mails %v", what, found, mails)
-				case err != nil && found == nil && mode != "call fails after it was made" && mode != "store is gone from then on":
-					t.Errorf("%s, and there is an account", what)
-				}
-				if failed == "" {
-					if err != nil || k < 2 { // what a store does not find it cannot fail after
-						t.Error(what)
-					}
-					break
+					t.Errorf("%s, found %v, mails %v", f, found, mails)
+				case err != nil && found == nil && f.Mode != testapp.CallFailsAfter && f.Mode != testapp.StoreGone:
+					t.Errorf("%s, and there is an account", f)
 				}
 				// It can be had all the same: by asking again, or by the link.
 				if found == nil && address == "free@app.example" {
@@ -649,12 +640,12 @@ func TestRegisterByMailIsAllOrNothing(t *testing.T) {
 						t.Error(err)
 					}
 					if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, address)); err != nil {
-						t.Errorf("%s, and then %v", what, err)
+						t.Errorf("%s, and then %v", f, err)
 					}
 				} else if r.Username = "ann2"; m.RegisterByMail(t.Context(), r, "") != nil {
-					t.Errorf("%s, and once more it fails", what)
+					t.Errorf("%s, and once more it fails", f)
 				}
-			}
-		}
+			})
+		})
 	}
 }

@@ -343,7 +343,7 @@ func TestRememberSecretsRotate(t *testing.T) {
 // A store that fails while a device is resumed gives a 5xx, and the cookie
 // works once it is well.
 func TestRememberStoreFails(t *testing.T) {
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 3, func(k int) bool {
 		app, spy := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
@@ -352,19 +352,14 @@ func TestRememberStoreFails(t *testing.T) {
 		r := c.Get("/who")
 		calls := len(spy.Calls())
 		spy.Reset()
-		if calls < k {
-			if k < 4 {
-				t.Errorf("only %d calls", calls)
-			}
-			return
-		}
 		if r.StatusCode < 500 && r.Text != "susan" { // who is in, tidied up or not
 			t.Errorf("call %d fails: %s %q", k, r.Status, r.Text)
 		}
 		if who := c.Who(); who != "susan" {
 			t.Errorf("after call %d failed: %q", k, who)
 		}
-	}
+		return calls >= k
+	})
 }
 
 // A device that is used ends the logins that it made for cookies before, and
@@ -937,7 +932,7 @@ func TestTheftWithoutMail(t *testing.T) {
 // ends everything, and its owner is told.
 func TestTheftStoreFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
-		for k := 1; ; k++ {
+		testapp.EachCall(t, 3, func(k int) bool {
 			box := &testapp.Outbox{}
 			app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
 			app.Create(t, "susan", false)
@@ -974,13 +969,8 @@ func TestTheftStoreFails(t *testing.T) {
 			if who := elsewhere.Who(); who != "susan" {
 				t.Errorf("call %d: another login is %q", k, who)
 			}
-			if len(calls) < k {
-				if k < 4 {
-					t.Errorf("only %v", calls)
-				}
-				break
-			}
-		}
+			return len(calls) >= k
+		})
 	}
 }
 
@@ -988,7 +978,7 @@ func TestTheftStoreFails(t *testing.T) {
 // of its steps, does not outlive it, also if the store fails afterwards.
 func TestTheftCrossesResume(t *testing.T) {
 	for _, fails := range []bool{false, true} {
-		for k := 1; ; k++ {
+		testapp.EachCall(t, 7, func(k int) bool {
 			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			owner, old := stolen(t, app)
@@ -1019,13 +1009,8 @@ func TestTheftCrossesResume(t *testing.T) {
 			if left, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(left) > 0 {
 				t.Errorf("%s: %d sessions are left", what, len(left))
 			}
-			if !crossed {
-				if k < 8 {
-					t.Errorf("a theft has %d steps", k)
-				}
-				break
-			}
-		}
+			return crossed
+		})
 	}
 }
 

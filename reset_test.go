@@ -602,58 +602,30 @@ func TestResetRacesSetPassword(t *testing.T) {
 // all of it or nothing, and in the second case the token good.
 func TestResetIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			for k := 1; ; k++ {
-				app, store := newApp(t, nil)
-				alice := member(t, app, "alice", testapp.Password)
-				browser := app.Client(t)
-				browser.Login("alice")
-				token := resetToken(t, app, alice)
-				ctx, cancel := context.WithCancel(t.Context())
-				n, failed := 0, ""
-				at := func(call string) error {
-					n++
-					if n < k || n > k && mode != "store is gone from then on" {
-						return nil
-					}
-					failed += call + " "
-					if mode == "client goes away" {
-						cancel()
-						return nil
-					}
-					return errStore
-				}
-				if mode == "call fails after it was made" {
-					store.Hook(nil, at)
-				} else {
-					store.Hook(at, nil)
-				}
-				u, err := app.ResetPassword(ctx, token, resetTo)
-				cancel()
-				store.Reset()
-				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, resetTo)
-				good, who := usable(t, app, token), browser.Who()
-				what := fmt.Sprintf("call %d (%s): %v, %v; the old password opens %v, the new one %v, the token is good: %v, the browser is %s's",
-					k, failed, u, err, isOld, isNew, good, who)
-				switch {
-				case isOld == isNew, errors.Is(err, auth.ErrInvalidToken), (u == nil) != (err != nil):
-					t.Error(what)
-				case isOld && (err == nil || !good || who != "alice"):
-					t.Error(what)
-				case isNew && (good || who != "nobody"):
-					t.Error(what)
-				}
-				if failed == "" {
-					if err != nil || k < 4 {
-						t.Error(what)
-					}
-					break
-				}
-			}
+	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
+		app, store := newApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		browser := app.Client(t)
+		browser.Login("alice")
+		token := resetToken(t, app, alice)
+		var u *testapp.User
+		err := f.During(t.Context(), store, func(ctx context.Context) (err error) {
+			u, err = app.ResetPassword(ctx, token, resetTo)
+			return err
 		})
-	}
+		isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, resetTo)
+		good, who := usable(t, app, token), browser.Who()
+		what := fmt.Sprintf("%s, %v; the old password opens %v, the new one %v, the token is good: %v, the browser is %s's",
+			f, u, isOld, isNew, good, who)
+		switch {
+		case isOld == isNew, errors.Is(err, auth.ErrInvalidToken), (u == nil) != (err != nil):
+			t.Error(what)
+		case isOld && (err == nil || !good || who != "alice"):
+			t.Error(what)
+		case isNew && (good || who != "nobody"):
+			t.Error(what)
+		}
+	})
 }
 
 // Store errors are never taken for a bad token.

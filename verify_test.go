@@ -297,41 +297,33 @@ func TestSendVerificationNeeds(t *testing.T) {
 // second case the token good.
 func TestVerifyIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range failures() {
-		for k := 1; ; k++ {
-			m := newMailApp(t, nil)
-			u := member(t, m.App, "susan", "")
-			browser, other := m.Client(t), m.Client(t)
-			browser.Login("susan")
-			other.Login("susan")
-			token := m.verifyToken(t, u)
-			var err error
-			failed := ""
-			m.In(browser, func(ctx context.Context) {
-				ctx, end := m.failing(ctx, mode, k)
-				_, err = m.VerifyEmail(ctx, token)
-				failed = end()
+	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
+		m := newMailApp(t, nil)
+		u := member(t, m.App, "susan", "")
+		browser, other := m.Client(t), m.Client(t)
+		browser.Login("susan")
+		other.Login("susan")
+		token := m.verifyToken(t, u)
+		var err error
+		m.In(browser, func(ctx context.Context) {
+			err = f.During(ctx, m.Spy(), func(ctx context.Context) error {
+				_, err := m.VerifyEmail(ctx, token)
+				return err
 			})
-			after := stored(t, m.App, u.ID)
-			what := fmt.Sprintf("%s, call %d (%s): %v; verified %v", mode, k, failed, err, after.EmailVerified)
-			who := other.Who()
-			switch {
-			case errors.Is(err, auth.ErrInvalidToken), err == nil && !after.EmailVerified:
-				t.Error(what)
-			case after.EmailVerified && who != "nobody", !after.EmailVerified && (who != "susan" || browser.Who() != "susan"):
-				t.Errorf("%s, and another login is %q", what, who)
-			}
-			if _, err := m.VerifyEmail(t.Context(), token); after.EmailVerified == (err == nil) {
-				t.Errorf("%s, and once more %v", what, err)
-			}
-			if failed == "" {
-				if err != nil || k < 4 {
-					t.Error(what)
-				}
-				break
-			}
+		})
+		after := stored(t, m.App, u.ID)
+		what := fmt.Sprintf("%s; verified %v", f, after.EmailVerified)
+		who := other.Who()
+		switch {
+		case errors.Is(err, auth.ErrInvalidToken), err == nil && !after.EmailVerified:
+			t.Error(what)
+		case after.EmailVerified && who != "nobody", !after.EmailVerified && (who != "susan" || browser.Who() != "susan"):
+			t.Errorf("%s, and another login is %q", what, who)
 		}
-	}
+		if _, err := m.VerifyEmail(t.Context(), token); after.EmailVerified == (err == nil) {
+			t.Errorf("%s, and once more %v", what, err)
+		}
+	})
 }
 
 // Every entrance refuses who is not verified, and none does without the setting.
