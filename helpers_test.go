@@ -1026,6 +1026,44 @@ func counted(calls []string) []string {
 	return calls
 }
 
+// alike asks about one account after the other. Whoever asks must learn the same each
+// time: from what is returned, from the answer, and from the work, which takes time.
+type alike struct {
+	app *testapp.App
+	by  *testapp.Client // who asks
+	ask func(ctx context.Context, about string) error
+
+	// work is what must be the same about the store's calls: by default which they
+	// are, in their order.
+	work func(calls []string) any
+
+	first string
+}
+
+func (a *alike) about(t *testing.T, what, account string) {
+	t.Helper()
+	if a.work == nil {
+		a.work = func(calls []string) any { return counted(calls) }
+	}
+	spy, hashes := a.app.Spy(), a.app.Core().PasswordHashes()
+	var err error
+	var calls []string
+	r := a.app.In(a.by, func(ctx context.Context) {
+		_, _ = a.app.User(ctx)
+		before := len(spy.Calls())
+		err = a.ask(ctx, account)
+		calls = spy.Calls()[before:]
+	})
+	r.Header.Del("Date")
+	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.Core().PasswordHashes()-hashes)
+	if a.first == "" {
+		a.first = learned
+	}
+	if learned != a.first {
+		t.Errorf("%s: %s, want %s", what, learned, a.first)
+	}
+}
+
 // labels say what mails are, sorted.
 func labels(mails []auth.Mail) []string {
 	all := []string{}

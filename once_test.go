@@ -237,7 +237,7 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 	for range 2 {
 		newOnce(t.Context(), app.Core()).again(t.Context(), t)
 	}
-	inserted := store.Given()
+	inserted := store.Given("InsertRecord")
 	if len(inserted) != 2 || inserted[0].Kind != "form" || inserted[0].UserID != "" || !inserted[0].Expires.Equal(app.Clock.Now().Add(10*time.Minute)) {
 		t.Fatalf("%v", inserted)
 	}

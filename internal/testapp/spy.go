@@ -99,11 +99,11 @@ func (s *Spy) made() []Call {
 	return slices.Clone(s.calls)
 }
 
-// Given returns the records that InsertRecord and UpdateRecord were given since the
-// last hook or Reset.
-func (s *Spy) Given() (records []auth.Record) {
+// Given returns the records that the methods were given since the last hook or Reset:
+// those of InsertRecord, UpdateRecord, or both.
+func (s *Spy) Given(methods ...string) (records []auth.Record) {
 	for _, c := range s.made() {
-		if c.Method == "InsertRecord" || c.Method == "UpdateRecord" {
+		if slices.Contains(methods, c.Method) {
 			records = append(records, c.Record)
 		}
 	}
