@@ -227,7 +227,7 @@ func TestFailureAfterALogin(t *testing.T) {
 }
 
 // a RecordStore that logs through a slog handler which asks who the user is.
-func TestStoreAsksUser(t *testing.T) {
+func TestStoreMayAskWhoTheUserIs(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)

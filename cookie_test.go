@@ -213,9 +213,9 @@ func TestTokensAreRandom(t *testing.T) {
 
 // A cookie is deleted with the attributes that it was set with, or browsers
 // keep it.
-func TestFlaskCookiesAreDeletedAsSet(t *testing.T) {
+func TestCookiesAreDeletedAsSet(t *testing.T) {
 	for _, base := range []string{"https://app.example", "http://localhost:5000"} {
-		app, _ := flaskApp(t, func(c *auth.Config) { c.BaseURL = base })
+		app, _ := stateApp(t, func(c *auth.Config) { c.BaseURL = base })
 		c := app.Client(t)
 		set := c.Post("/as/remembered").Cookies()
 		deleted := c.Post("/logout").Cookies()
@@ -233,10 +233,10 @@ func TestFlaskCookiesAreDeletedAsSet(t *testing.T) {
 }
 
 // Any bytes in a cookie are those of nobody.
-func TestFlaskHostileCookies(t *testing.T) {
-	app, _ := flaskApp(t, func(c *auth.Config) {
+func TestHostileCookiesAreNobodys(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) {
 		c.NextInCookie = true
-		flaskKeys(c)
+		loadedBy(byHeader())(c)
 	})
 	u, err := app.Store.FindUser(t.Context(), "mike")
 	if err != nil {
@@ -303,7 +303,7 @@ func TestBaseURLDecidesTheCookie(t *testing.T) {
 	}
 }
 
-func TestCookie(t *testing.T) {
+func TestCookieOfTheApplication(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://app.example":   "__Host-session-reset=x; Path=/; HttpOnly; Secure; SameSite=Lax",
 		"http://localhost:5000": "session-5000-reset=x; Path=/; HttpOnly; SameSite=Lax",

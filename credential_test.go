@@ -954,10 +954,8 @@ func TestLoaderConfig(t *testing.T) {
 	}
 }
 
-// Requests that bring credentials.
-
-func TestFlaskRequestLoader(t *testing.T) {
-	app, spy := flaskApp(t, flaskKeys)
+func TestRequestLoaderFindsTheUser(t *testing.T) {
+	app, spy := stateApp(t, loadedBy(byHeader()))
 	u, err := app.Store.FindUser(t.Context(), "mike")
 	if err != nil {
 		t.Fatal(err)
@@ -966,64 +964,16 @@ func TestFlaskRequestLoader(t *testing.T) {
 	expectState(t, c, nil, "nobody")
 	expectEvents(t, app)
 	spy.Reset()
-	r := c.Do(http.MethodGet, "/state", nil, flaskKey(u.ID))
+	r := c.Do(http.MethodGet, "/state", nil, asID(u.ID))
 	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.Writes() > 0 {
 		t.Errorf("%q, cookies %v, calls %v", r.Text, r.Cookies(), spy.Calls())
 	}
 	expectState(t, c, nil, "nobody") // the next request is its own
 
 	app.Events()
-	expectState(t, c, flaskKey("9000"), "nobody")
+	expectState(t, c, asID("9000"), "nobody")
 	if e := expectEvents(t, app, auth.EventLoginRefused); len(e) == 1 && !errors.Is(e[0].Err, auth.ErrUserNotFound) {
 		t.Errorf("%+v", e[0])
-	}
-}
-
-// A client that sends a key with each request gets no cookie, whatever the page
-// does.
-func TestFlaskRequestLoaderKeepsNothing(t *testing.T) {
-	app, spy := flaskApp(t, flaskKeys)
-	u, err := app.Store.FindUser(t.Context(), "mike")
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.Mux.Handle("POST /keep", app.RequireLogin(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		app.Sessions().Put(r.Context(), "a", "1")
-		if err := app.Flash(r.Context(), "info", "Hello."); err != nil {
-			t.Error(err)
-		}
-	})))
-	spy.Reset()
-	r := app.Client(t).Do(http.MethodPost, "/keep", nil, flaskKey(u.ID))
-	if r.StatusCode != http.StatusOK || len(r.Cookies()) > 0 || spy.Writes() > 0 {
-		t.Errorf("%s, cookies %v, calls %v", r.Status, r.Cookies(), spy.Calls())
-	}
-}
-
-// A key in the request has the last word, good or bad; without one it is who is
-// logged in.
-func TestFlaskRequestLoadersComeBeforeTheLogin(t *testing.T) {
-	app, _ := flaskApp(t, flaskKeys)
-	u, err := app.Store.FindUser(t.Context(), "mike")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := app.Client(t)
-	c.Post("/as/plain")
-	for id, want := range map[string]string{"": "susan fresh", u.ID: "mike stale", "9000": "nobody"} {
-		expectState(t, c, flaskKey(id), want)
-	}
-}
-
-func TestFlaskBasicCredentials(t *testing.T) {
-	app, _ := flaskApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")} })
-	app.Create(t, "anna", true)
-	for password, want := range map[string]string{testapp.Password: "anna stale", "a wrong password": "nobody"} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/state", nil)
-		r.SetBasicAuth("anna", password)
-		if got := app.Client(t).Do(http.MethodGet, "/state", nil, r.Header); got.Text != want || len(got.Cookies()) > 0 {
-			t.Errorf("%q, cookies %v", got.Text, got.Cookies())
-		}
 	}
 }
 

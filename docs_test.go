@@ -42,8 +42,13 @@ func TestFlaskLoginDocument(t *testing.T) {
 	}
 }
 
-// The check itself finds what is not there.
-func TestFlaskLoginDocumentCheck(t *testing.T) {
+// The checks themselves find what is not there.
+func TestDocumentChecks(t *testing.T) {
+	t.Run("flask-login.md", checkFlaskLogin)
+	t.Run("security.md", checkSecurity)
+}
+
+func checkFlaskLogin(t *testing.T) {
 	const text = "| a | `test_a` | `TestFlaskLoginDocument`, `ExampleNew`, `pages.TestLogin`, `Config.Lifetime`, `Manager.User` |\n" +
 		"| b | `test_b` | `TestNowhere`, `pages.TestFlaskLoginDocument`, `nowhere.TestConfig`, `Config.Nothing`, `Manager.Nothing` |\n" +
 		"| c | `test_c` |  |\n| D1 | d | later |\n| d | `test_d` | differs: why |\n"
@@ -142,8 +147,7 @@ func TestPathsAreListed(t *testing.T) {
 	}
 }
 
-// The check itself finds what is not there.
-func TestSecurityDocumentCheck(t *testing.T) {
+func checkSecurity(t *testing.T) {
 	const text = "## Promises\n| promise | test |\n|---|---|\n" +
 		"| a | `TestSecurityDocument`, `pages.TestLogin`, `examples/custom-store.TestRun`, `examples/e2e.TestBrowser`, `FuzzParseNext` |\n" +
 		"| b | `TestNowhere`, `pages.TestSecurityDocument`, `examples/nowhere.TestRun`, `FuzzNothing` |\n" +

@@ -17,7 +17,7 @@ import (
 
 // Ways back to addresses that an account had are ten at most, so that they do not
 // grow without end; the first ones stay good.
-func TestUndosAreFew(t *testing.T) {
+func TestUndosAreTenAtMost(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.Limits.Mails = -1 })
 	_, c := m.susan(t)
@@ -59,7 +59,7 @@ func TestNoUndoForUnverified(t *testing.T) {
 }
 
 // Nobody else gets an address that can be gone back to, until it cannot.
-func TestOldAddressIsKept(t *testing.T) {
+func TestOldAddressIsReserved(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"72 hours", "undone", "closed"} {
 		m := newMailApp(t, requireVerified)

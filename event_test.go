@@ -429,7 +429,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 }
 
 // what users typed, and passwords, in the log.
-func TestTypedInLogs(t *testing.T) {
+func TestRejectedPasswordIsNotLogged(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.PasswordCheck = func(_ context.Context, password string, _ auth.Account) error {
 			return fmt.Errorf("%q was found in a breach", password)
@@ -452,7 +452,7 @@ func (h backHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func TestCallbacks(t *testing.T) {
+func TestCallbacksMayUseTheRequest(t *testing.T) {
 	var app *testapp.App
 	var depth atomic.Int32
 	back := func(ctx context.Context) {

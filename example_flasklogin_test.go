@@ -10,10 +10,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// The tests in this file are what Flask-Login's own tests show, and what is
-// wrong in it, where no other test of ours shows it. docs/flask-login.md has the
-// whole list.
-
 // Person is the application's user type.
 type Person struct {
 	auth.Account

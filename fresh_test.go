@@ -134,7 +134,7 @@ func TestCheckFreshErrors(t *testing.T) {
 }
 
 // Nothing but showing who one is makes a stale login fresh.
-func TestStaleStaysStale(t *testing.T) {
+func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
 		app, _ := newApp(t, nil)
@@ -225,8 +225,11 @@ func TestNotFreshAnswers(t *testing.T) {
 	if len(events) != 1 || events[0].Kind != auth.EventDenied || events[0].UserID != u.ID || !errors.Is(events[0].Err, auth.ErrNotFresh) {
 		t.Errorf("events %+v", events)
 	}
+	if r := app.Client(t).Get("/fresh?a=1"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next="+url.QueryEscape("/fresh?a=1") {
+		t.Errorf("nobody: %s %v", r.Status, r.Header)
+	}
 	r := c.Do("GET", "/fresh", nil, http.Header{"Accept": {"application/json"}})
-	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || !strings.Contains(r.Text, `"error"`) {
+	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"error"`) {
 		t.Errorf("JSON: %s %q", r.Status, r.Text)
 	}
 	r = c.Do("GET", "/fresh", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {own + "/page?x=1"}})

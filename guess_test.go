@@ -528,7 +528,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 
 // Who could not wait for the mail that verifies their address is not locked out
 // once it has.
-func TestVerifiedAfterImpatience(t *testing.T) {
+func TestVerifyForgivesEarlierGuesses(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.RequireVerified = box, true })
@@ -1030,7 +1030,7 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 
 // A guess that is taken off a count takes no other along that another process
 // has counted at the same moment.
-func TestTakingOffTakesNoOther(t *testing.T) {
+func TestVoidGuessLeavesOtherCounts(t *testing.T) {
 	t.Parallel()
 	apps, store := processes(t, 2, func(c *auth.Config) { c.Limits.Guesses = 4 })
 	member(t, apps[0], "mallory", testapp.Password)

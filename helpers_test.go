@@ -103,15 +103,15 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 	return app, store, p, box
 }
 
-// flaskApp serves testapp with the pages that these tests ask, and has the users
+// stateApp serves testapp with the pages that these tests ask, and has the users
 // susan and mike.
-func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
+func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, spy := newApp(t, configure)
 	app.Create(t, "susan", false)
 	app.Create(t, "mike", false)
 	app.Mux.HandleFunc("GET /state", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprint(w, flaskState(r.Context(), app))
+		_, _ = fmt.Fprint(w, stateIn(r.Context(), app))
 	})
 	app.Mux.Handle("/sensitive", app.RequireFresh(0)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprint(w, "granted")
@@ -132,7 +132,7 @@ func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testap
 				app.Error(w, r, err)
 				return
 			}
-			_, _ = fmt.Fprint(w, flaskState(r.Context(), app))
+			_, _ = fmt.Fprint(w, stateIn(r.Context(), app))
 		})
 	}
 	as("/as/plain", func(*http.Request) auth.LoginOption { return nil })
@@ -157,9 +157,9 @@ func flaskApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testap
 	return app, spy
 }
 
-// flaskState says who makes a request, whether the login is fresh, and whether
+// stateIn says who makes a request, whether the login is fresh, and whether
 // it is remembered.
-func flaskState(ctx context.Context, app *testapp.App) string {
+func stateIn(ctx context.Context, app *testapp.App) string {
 	u, ok := app.CurrentUser(ctx)
 	if !ok {
 		return "nobody"
@@ -203,15 +203,8 @@ func expectSent(t *testing.T, r *testapp.Response, want string) {
 
 func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
 
-// flaskKeys configures a request loader that takes the user whose ID is in a
-// header, as flaskKey makes it.
-func flaskKeys(c *auth.Config) {
-	c.RequestLoaders = []auth.RequestLoader{{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
-		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "header"}, nil
-	}}}
-}
-
-func flaskKey(id string) http.Header { return http.Header{"X-User": {id}} }
+// asID are the credentials that byHeader finds the user with this ID by.
+func asID(id string) http.Header { return http.Header{"X-User": {id}} }
 
 func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
 
@@ -302,7 +295,7 @@ func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) 
 
 type memStore = memstore.Store[testapp.User, *testapp.User]
 
-func as(u *testapp.User) http.Header { return http.Header{"X-User": {u.ID}} }
+func as(u *testapp.User) http.Header { return asID(u.ID) }
 
 func basicHeader(login, password string) http.Header {
 	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}

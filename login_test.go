@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
-	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
 )
 
@@ -96,43 +95,10 @@ func TestEveryWayIn(t *testing.T) {
 	}
 }
 
-// Logging in and out.
-
-func TestFlaskLoginIsFresh(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	c := app.Client(t)
-	expectState(t, c, nil, "nobody")
-	if r := c.Post("/as/plain"); r.Text != "susan fresh" {
-		t.Errorf("in the request that logs in: %q", r.Text)
-	}
-	expectState(t, c, nil, "susan fresh")
-}
-
-func TestFlaskLoginNotFresh(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	c := app.Client(t)
-	if r := c.Post("/as/stale"); r.Text != "susan stale" {
-		t.Errorf("in the request that logs in: %q", r.Text)
-	}
-	expectState(t, c, nil, "susan stale")
-	expectSent(t, c.Get("/sensitive"), "/refresh?next=%2Fsensitive")
-}
-
-func TestFlaskLoginRemembered(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	c := app.Client(t)
-	if r := c.Post("/as/remembered"); r.Text != "susan fresh remembered" {
-		t.Errorf("in the request that logs in: %q", r.Text)
-	}
-	expectState(t, c, nil, "susan fresh remembered")
-	c.Restart()
-	expectState(t, c, nil, "susan stale remembered")
-}
-
 // An ID that is empty is no ID, and a login that fails is an error that cannot
 // be mistaken.
-func TestFlaskEmptyIDCannotLogIn(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestLoginNeedsAnID(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("POST /empty", func(_ http.ResponseWriter, r *http.Request) {
 		if err := app.LoginUser(r.Context(), &testapp.User{}); err == nil {
 			t.Error("no error")
@@ -269,7 +235,7 @@ func TestLoginAfterVoidSession(t *testing.T) {
 }
 
 // The gate: every entrance and every state of the account.
-func TestGate(t *testing.T) {
+func TestDisabledAccountsCannotEnter(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", true)
 	entrances := map[string]func(c *testapp.Client) int{
@@ -297,29 +263,29 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// The client for tests is what it says, under every protection.
-func TestFlaskLoginClient(t *testing.T) {
-	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := flaskApp(t, protect(p))
-		u, err := app.Store.FindUser(t.Context(), "susan")
-		if err != nil {
-			t.Fatal(err)
+// The options of a login hold in the request that makes it, and in the next ones,
+// which set no cookie.
+func TestLoginOptionsHoldAtOnce(t *testing.T) {
+	for path, want := range map[string]string{
+		"/as/plain": "susan fresh", "/as/stale": "susan stale", "/as/remembered": "susan fresh remembered",
+	} {
+		app, _ := stateApp(t, nil)
+		c := app.Client(t)
+		expectState(t, c, nil, "nobody")
+		if r := c.Post(path); r.Text != want {
+			t.Errorf("%s: in the request that logs in: %q", path, r.Text)
 		}
-		for want, options := range map[string][]auth.LoginOption{
-			"susan fresh":            nil,
-			"susan stale":            {auth.Fresh(false)},
-			"susan fresh remembered": {auth.Remember(true)},
-		} {
-			c := authtest.NewClient(t, app, app.Server.Config.Handler)
-			if r := c.Get("/state"); r.Text != "nobody" {
-				t.Errorf("%q", r.Text)
+		for range 2 {
+			if r := c.Get("/state"); r.Text != want || len(r.Cookies()) > 0 {
+				t.Errorf("%s: then %q, cookies %v", path, r.Text, r.Cookies())
 			}
-			c.Login(u, options...)
-			for range 2 {
-				if r := c.Get("/state"); r.Text != want || len(r.Cookies()) > 0 {
-					t.Errorf("%q, want %q; cookies %v", r.Text, want, r.Cookies())
-				}
-			}
+		}
+		if path == "/as/stale" {
+			expectSent(t, c.Get("/sensitive"), "/refresh?next=%2Fsensitive")
+		}
+		if path == "/as/remembered" {
+			c.Restart()
+			expectState(t, c, nil, "susan stale remembered")
 		}
 	}
 }

@@ -730,30 +730,10 @@ func TestEndingCrossesRemember(t *testing.T) {
 	}
 }
 
-// Confirming.
-
-func TestFlaskConfirmLogin(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	c := app.Client(t)
-	c.Post("/as/remembered")
-	c.Restart()
-	expectState(t, c, nil, "susan stale remembered")
-	app.Events()
-	before := c.Clone()
-	c.Post("/confirm")
-	expectEvents(t, app, auth.EventConfirmed)
-	expectState(t, c, nil, "susan fresh remembered")
-	for name, value := range before.Cookies {
-		if !strings.HasSuffix(name, "-remember") && c.Cookies[name] == value {
-			t.Error("the token is the same")
-		}
-	}
-}
-
 // Nobody cannot be confirmed, and a request with a key of its own gains nothing
 // by it.
-func TestFlaskConfirmNeedsLogin(t *testing.T) {
-	app, _ := flaskApp(t, flaskKeys)
+func TestConfirmLoginNeedsALogin(t *testing.T) {
+	app, _ := stateApp(t, loadedBy(byHeader()))
 	u, err := app.Store.FindUser(t.Context(), "susan")
 	if err != nil {
 		t.Fatal(err)
@@ -762,10 +742,10 @@ func TestFlaskConfirmNeedsLogin(t *testing.T) {
 	c.Post("/put", "key", "a", "value", "1") // a visitor's session
 	expectSent(t, c.Post("/confirm"), "/login")
 	for range 2 {
-		if r := c.Do(http.MethodGet, "/sensitive", nil, flaskKey(u.ID)); r.Text == "granted" {
+		if r := c.Do(http.MethodGet, "/sensitive", nil, asID(u.ID)); r.Text == "granted" {
 			t.Error("a key is fresh")
 		}
-		if r := c.Do(http.MethodPost, "/confirm", nil, flaskKey(u.ID)); r.StatusCode == http.StatusOK {
+		if r := c.Do(http.MethodPost, "/confirm", nil, asID(u.ID)); r.StatusCode == http.StatusOK {
 			t.Error("a key was confirmed")
 		}
 	}

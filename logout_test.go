@@ -18,7 +18,7 @@ import (
 )
 
 // a store that panics in logout, and a recovering middleware inside LoadAndSave.
-func TestPanicLeavesLock(t *testing.T) {
+func TestPanicInLogoutLeavesNoLock(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /recovered", func(w http.ResponseWriter, r *http.Request) {
@@ -43,16 +43,16 @@ func TestPanicLeavesLock(t *testing.T) {
 	}
 }
 
-func TestFlaskLogoutOfNobody(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestLogoutOfNobodyIsNoEvent(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	if r := app.Client(t).Post("/logout"); r.StatusCode != http.StatusOK {
 		t.Errorf("%s", r.Status)
 	}
 	expectEvents(t, app)
 }
 
-func TestFlaskLogoutForgetsRememberFor(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestLogoutForgetsADeviceWithADuration(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/for", "for", "7h")
 	copied := c.Clone()
@@ -292,7 +292,7 @@ func TestLogoutFromAnOlderTab(t *testing.T) {
 
 // Every cookie that a browser was ever given is nobody's after whatever ends its
 // login: alone, with any other, and all that it had at one time together.
-func TestReplay(t *testing.T) {
+func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 	type world struct {
 		*testapp.App
 		t *testing.T
@@ -383,7 +383,7 @@ func TestReplay(t *testing.T) {
 
 // Without remember me, what is idle or too old is nobody's; with it, the device
 // makes a new login and the old session stays dead.
-func TestReplayExpired(t *testing.T) {
+func TestExpiredCookiesAreNobodys(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"idle": time.Hour, "too old": 24 * time.Hour} {
 		for _, remember := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
@@ -424,7 +424,7 @@ func TestReplayExpired(t *testing.T) {
 
 // A remember cookie that has expired for the server is nobody's, also if the
 // browser keeps it, and however often it was used.
-func TestReplayRememberExpired(t *testing.T) {
+func TestExpiredRememberCookieIsNobodys(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.RememberFor = 48 * time.Hour })
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
@@ -440,7 +440,7 @@ func TestReplayRememberExpired(t *testing.T) {
 }
 
 // A replay that is a theft ends everything, whichever cookie comes first.
-func TestReplayTheft(t *testing.T) {
+func TestReplayedCookieIsATheft(t *testing.T) {
 	for first := range 3 {
 		app, _ := newApp(t, nil)
 		app.Create(t, "susan", false)

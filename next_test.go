@@ -429,9 +429,9 @@ func TestNextRoundTrip(t *testing.T) {
 	}
 }
 
-func TestFlaskNextInCookie(t *testing.T) {
+func TestNextInCookieUnderProtection(t *testing.T) {
 	for _, protection := range []auth.Protection{auth.ProtectOff, auth.ProtectStrong} {
-		app, _ := flaskApp(t, func(c *auth.Config) { c.NextInCookie, c.Protection = true, protection })
+		app, _ := stateApp(t, func(c *auth.Config) { c.NextInCookie, c.Protection = true, protection })
 		c := app.Client(t)
 		expectSent(t, c.Get("/guarded?a=1"), "/login")
 		c.Get("/who")
@@ -445,27 +445,6 @@ func TestFlaskNextInCookie(t *testing.T) {
 		expectSent(t, c.Get("/sensitive"), "/refresh")
 		if r := c.Get("/next"); r.Text != "/sensitive" {
 			t.Errorf("next of the refresh page: %q", r.Text)
-		}
-	}
-}
-
-func TestFlaskLoginURLKeepsQuery(t *testing.T) {
-	next := auth.ParseNext("/protected?a=1&b=2")
-	for u, want := range map[string]string{
-		"/login":                  "/login?next=%2Fprotected%3Fa%3D1%26b%3D2",
-		"/login?affil=cgnu":       "/login?affil=cgnu&next=%2Fprotected%3Fa%3D1%26b%3D2",
-		"https://sso.example/log": "https://sso.example/log?next=%2Fprotected%3Fa%3D1%26b%3D2",
-	} {
-		if got := next.AddTo(u); got != want {
-			t.Errorf("%s: %q, want %q", u, got, want)
-		}
-	}
-}
-
-func TestFlaskLoginURLWithoutNext(t *testing.T) {
-	for _, text := range []string{"", "http://app.example/protected", "//evil.example/x"} {
-		if got := auth.ParseNext(text).AddTo("/foo"); got != "/foo" {
-			t.Errorf("%q: %q", text, got)
 		}
 	}
 }
@@ -755,5 +734,21 @@ func TestNextInCookieSecretsRotate(t *testing.T) {
 	d.Cookies = c.Cookies
 	if r := d.Post("/take"); r.Text != "/a" {
 		t.Errorf("%q", r.Text)
+	}
+}
+
+// AddTo keeps what the URL has in its query, and leaves it alone without a next.
+func TestNextAddTo(t *testing.T) {
+	for _, test := range [][3]string{
+		{"/protected?a=1&b=2", "/login", "/login?next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"/protected?a=1&b=2", "/login?affil=cgnu", "/login?affil=cgnu&next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"/protected?a=1&b=2", "https://sso.example/log", "https://sso.example/log?next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"", "/foo", "/foo"},
+		{"http://app.example/protected", "/foo", "/foo"},
+		{"//evil.example/x", "/foo", "/foo"},
+	} {
+		if got := auth.ParseNext(test[0]).AddTo(test[1]); got != test[2] {
+			t.Errorf("%q added to %q: %q, want %q", test[0], test[1], got, test[2])
+		}
 	}
 }

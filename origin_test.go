@@ -474,7 +474,7 @@ func TestCrossOriginErrorPage(t *testing.T) {
 }
 
 // a refused cross-origin request, whose error page asks who the user is, uses up the remember cookie and replaces the login.
-func TestRefusedResumes(t *testing.T) {
+func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
@@ -505,7 +505,7 @@ func TestRefusedResumes(t *testing.T) {
 
 // Who hears of a refused cross-origin request and asks who it was does not log
 // anybody in by it.
-func TestRefusedEventResumes(t *testing.T) {
+func TestCrossOriginEventResumesNobody(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {

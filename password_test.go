@@ -1070,7 +1070,7 @@ func TestBusy(t *testing.T) {
 var _ io.Writer = (*testapp.App)(nil)
 
 // SetPassword revives a void session.
-func TestSetPasswordRevives(t *testing.T) {
+func TestSetPasswordRevivesNoVoidSession(t *testing.T) {
 	app, st := newApp(t, nil)
 	user := app.Create(t, "susan", true)
 	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for people who are not logged in
@@ -1109,8 +1109,6 @@ func TestHeldRequestSetsNoPassword(t *testing.T) {
 		t.Error("the password is the thief's")
 	}
 }
-
-// These tests show promises that no other test shows.
 
 func TestPasswordsDoNotExpire(t *testing.T) {
 	t.Parallel()

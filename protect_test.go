@@ -687,7 +687,7 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 }
 
 // A login that could not be ended is nobody's in the events of that, either.
-func TestProtectedEventAsks(t *testing.T) {
+func TestProtectedEventIsNobodys(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var st *testapp.Spy
@@ -713,7 +713,7 @@ func TestProtectedEventAsks(t *testing.T) {
 }
 
 // Two requests at first sight: only one of the clients is bound to.
-func TestBindAtFirstSightCrosses(t *testing.T) {
+func TestProtectBindsOneOfTwoAtFirstSight(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
 	member(t, app, "susan", "")
@@ -733,62 +733,16 @@ func TestBindAtFirstSightCrosses(t *testing.T) {
 	}
 }
 
-// Session protection.
-
 func protect(p auth.Protection) func(*auth.Config) {
 	return func(c *auth.Config) { c.Protection = p }
-}
-
-func TestFlaskProtectionLetsTheOwnerThrough(t *testing.T) {
-	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := flaskApp(t, protect(p))
-		c := app.Client(t)
-		c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
-		app.Events()
-		for range 3 {
-			expectState(t, c, agent("mine"), "susan fresh remembered")
-		}
-		expectEvents(t, app)
-	}
-}
-
-func TestFlaskProtectionBasic(t *testing.T) {
-	app, _ := flaskApp(t, protect(auth.ProtectBasic))
-	c := app.Client(t)
-	c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
-	app.Events()
-	expectState(t, c, agent("different"), "susan stale remembered")
-	expectEvents(t, app, auth.EventProtected)
-	expectState(t, c, agent("different"), "susan stale remembered")
-	expectState(t, c, agent("mine"), "susan stale remembered")
-	expectEvents(t, app) // told of once
-	c.Do(http.MethodPost, "/confirm", nil, agent("mine"))
-	expectState(t, c, agent("mine"), "susan fresh remembered")
-}
-
-func TestFlaskProtectionStrong(t *testing.T) {
-	app, _ := flaskApp(t, protect(auth.ProtectStrong))
-	c := app.Client(t)
-	c.Do(http.MethodPost, "/as/remembered", nil, agent("mine"))
-	c.Do(http.MethodPost, "/put", url.Values{"key": {"foo"}, "value": {"bar"}}, agent("mine"))
-	app.Events()
-	if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("mine")); r.Text != "bar" {
-		t.Fatalf("the session's data: %q", r.Text)
-	}
-	expectState(t, c, agent("different"), "nobody")
-	expectEvents(t, app, auth.EventProtected)
-	expectState(t, c, agent("mine"), "nobody") // not even with what it is remembered as
-	if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("different")); r.Text != "" {
-		t.Errorf("the session's data is still there: %q", r.Text)
-	}
 }
 
 // A browser that comes back with the same user agent stays in. From another one, a
 // remember cookie is looked at like a session: Basic lets it in, where it is not
 // fresh anyway, and Strong ends it.
-func TestFlaskProtectionAfterRestart(t *testing.T) {
+func TestProtectAfterRestart(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := flaskApp(t, protect(p))
+		app, _ := stateApp(t, protect(p))
 		c := app.Client(t)
 		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
 		c.Restart()
@@ -810,9 +764,9 @@ func TestFlaskProtectionAfterRestart(t *testing.T) {
 }
 
 // What a visitor has in the session does not cost a remembered login.
-func TestFlaskProtectionSparesVisitors(t *testing.T) {
+func TestProtectSparesARememberedVisitor(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := flaskApp(t, protect(p))
+		app, _ := stateApp(t, protect(p))
 		c := app.Client(t)
 		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
 		c.Restart()
@@ -831,9 +785,9 @@ func TestFlaskProtectionSparesVisitors(t *testing.T) {
 	}
 }
 
-func TestFlaskProtectionOfNobody(t *testing.T) {
+func TestProtectOfNobodyStoresNothing(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
-		app, spy := flaskApp(t, protect(p))
+		app, spy := stateApp(t, protect(p))
 		c := app.Client(t)
 		spy.Reset()
 		for _, path := range []string{"/", "/state"} {
@@ -851,8 +805,8 @@ func TestFlaskProtectionOfNobody(t *testing.T) {
 }
 
 // What a client says of its own address is not believed.
-func TestFlaskForwardedForIsIgnored(t *testing.T) {
-	app, _ := flaskApp(t, func(c *auth.Config) { c.Protection, c.ProtectAddress = auth.ProtectStrong, true })
+func TestForwardedForIsIgnored(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) { c.Protection, c.ProtectAddress = auth.ProtectStrong, true })
 	c := app.Client(t)
 	c.Do(http.MethodPost, "/as/plain", nil, http.Header{"X-Forwarded-For": {"10.1.1.1"}})
 	for _, from := range []string{"10.1.1.1", "10.1.1.1, 10.1.1.2", "192.0.2.7", ""} {

@@ -736,7 +736,7 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 }
 
 // An outage of the session store turns every remembered user who visits during it into a "theft".
-func TestOutageIsTheft(t *testing.T) {
+func TestOutageIsNoTheft(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
@@ -767,7 +767,7 @@ func TestOutageIsTheft(t *testing.T) {
 }
 
 // sessions without end, without a hash.
-func TestResumeFlood(t *testing.T) {
+func TestRememberCookieMakesFewSessions(t *testing.T) {
 	app, _ := newApp(t, nil)
 	user := app.Create(t, "susan", false)
 	c := app.Client(t)
@@ -1214,10 +1214,8 @@ func TestTheftNotByLogoutInFlight(t *testing.T) {
 	}
 }
 
-// Remember me.
-
-func TestFlaskRememberFor(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestRememberForIsAbsolute(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	r := c.Post("/as/for", "for", "7h")
 	lasts := slices.ContainsFunc(r.Cookies(), func(cookie *http.Cookie) bool {
@@ -1237,8 +1235,8 @@ func TestFlaskRememberFor(t *testing.T) {
 	expectState(t, kept, nil, "nobody")
 }
 
-func TestFlaskRememberForFromConfig(t *testing.T) {
-	app, _ := flaskApp(t, func(c *auth.Config) { c.CookieName, c.RememberFor = "mine", 48*time.Hour })
+func TestConfigRememberFor(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) { c.CookieName, c.RememberFor = "mine", 48*time.Hour })
 	c := app.Client(t)
 	for _, cookie := range c.Post("/as/remembered").Cookies() {
 		if !strings.HasPrefix(cookie.Name, "mine-") || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
@@ -1251,7 +1249,7 @@ func TestFlaskRememberForFromConfig(t *testing.T) {
 	rememberCookie(t, c)
 }
 
-func TestFlaskRememberForIsChecked(t *testing.T) {
+func TestRememberForIsChecked(t *testing.T) {
 	for _, d := range []time.Duration{-1, 30, time.Minute - 1, 400*24*time.Hour + 1} {
 		cfg := goodConfig()
 		cfg.RememberFor = d
@@ -1259,7 +1257,7 @@ func TestFlaskRememberForIsChecked(t *testing.T) {
 			t.Errorf("New took a RememberFor of %v", d)
 		}
 	}
-	app, _ := flaskApp(t, nil)
+	app, _ := stateApp(t, nil)
 	for _, d := range []string{"0s", "-1h"} {
 		if r := app.Client(t).Post("/as/for", "for", d); r.Text != "susan fresh" || len(r.Cookies()) != 1 {
 			t.Errorf("RememberFor %s: %q, %v", d, r.Text, r.Cookies())
@@ -1268,8 +1266,8 @@ func TestFlaskRememberForIsChecked(t *testing.T) {
 }
 
 // A duration is that of one login.
-func TestFlaskRememberForDoesNotStick(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestRememberForIsOfOneLogin(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/for", "for", "1h")
 	c.Post("/as/remembered")
@@ -1284,8 +1282,8 @@ func TestFlaskRememberForDoesNotStick(t *testing.T) {
 	expectState(t, c, nil, "nobody")
 }
 
-func TestFlaskResumeEvent(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestResumeIsALoginEvent(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/remembered")
 	c.Restart()
@@ -1297,8 +1295,8 @@ func TestFlaskResumeEvent(t *testing.T) {
 }
 
 // The cookie of an account that is gone leaves nothing behind.
-func TestFlaskDeletedUsersCookie(t *testing.T) {
-	app, spy := flaskApp(t, nil)
+func TestRememberCookieOfADeletedUser(t *testing.T) {
+	app, spy := stateApp(t, nil)
 	u, err := app.Store.FindUser(t.Context(), "susan")
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ import (
 )
 
 // the personal page of a login that ends meanwhile is not no-store.
-func TestNoStoreLost(t *testing.T) {
+func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	arrived, release := make(chan struct{}), make(chan struct{})

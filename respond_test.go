@@ -17,7 +17,7 @@ import (
 )
 
 // What no page can be shown for gets 401, and no message waits for a page.
-func TestNoPageForWhatIsNone(t *testing.T) {
+func TestOnlyPagesAreSentToTheLogin(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	for dest, status := range map[string]int{
@@ -39,8 +39,8 @@ func TestNoPageForWhatIsNone(t *testing.T) {
 
 // A page that is to answer in its own way asks itself, and a guard's 401 is
 // written by ErrorPage.
-func TestFlaskOwnAnswer(t *testing.T) {
-	app, _ := flaskApp(t, func(c *auth.Config) {
+func TestApplicationAnswersItself(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
 			w.WriteHeader(status)
 			_, _ = fmt.Fprint(w, "own: ", errors.Is(err, auth.ErrNotLoggedIn), errors.Is(err, auth.ErrNotFresh))
@@ -65,21 +65,8 @@ func TestFlaskOwnAnswer(t *testing.T) {
 	}
 }
 
-func TestFlaskUnauthorizedIs401ForPrograms(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	c := app.Client(t)
-	json := http.Header{"Accept": {"application/json"}}
-	if r := c.Do(http.MethodGet, "/guarded", nil, json); r.StatusCode != http.StatusUnauthorized || r.Header.Get("WWW-Authenticate") == "" {
-		t.Errorf("%s %v", r.Status, r.Header)
-	}
-	c.Post("/as/stale")
-	if r := c.Do(http.MethodGet, "/sensitive", nil, json); r.StatusCode != http.StatusUnauthorized || r.Header.Get("WWW-Authenticate") == "" {
-		t.Errorf("%s %v", r.Status, r.Header)
-	}
-}
-
-func TestFlaskNextIsNoPostOnlyPage(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestNextOfAPostIsTheFormsPage(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	expectSent(t, c.Post("/guarded"), "/login")
 	for referer, want := range map[string]string{
@@ -92,8 +79,8 @@ func TestFlaskNextIsNoPostOnlyPage(t *testing.T) {
 	}
 }
 
-func TestFlaskHostIsIgnored(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestRedirectsIgnoreTheHost(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	for _, path := range []string{"/guarded", "http://bad.example/guarded"} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		r.Host = "bad.example"

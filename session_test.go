@@ -101,7 +101,7 @@ func TestRequestOutlastsIdleLogin(t *testing.T) {
 	c.Post("/slow")
 }
 
-func TestLimits(t *testing.T) {
+func TestSessionLimits(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })
 		app.Create(t, "susan", false)
@@ -186,7 +186,7 @@ func TestLimits(t *testing.T) {
 }
 
 // "Last seen" is written at most once a minute, and without a cookie.
-func TestTouch(t *testing.T) {
+func TestLastSeenIsWrittenOnceAMinute(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)

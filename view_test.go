@@ -238,23 +238,3 @@ func TestViewType(t *testing.T) {
 }
 
 // Templates.
-
-func TestFlaskTemplateHasTheUser(t *testing.T) {
-	app, _ := flaskApp(t, nil)
-	page := template.Must(template.New("").Parse(`{{with .User}}Hi, {{.Username}}!{{else}}Log in{{end}} {{.Data}}`))
-	app.Mux.HandleFunc("GET /page", func(w http.ResponseWriter, r *http.Request) {
-		var b bytes.Buffer
-		if err := page.Execute(&b, app.View(r, "<data>")); err != nil {
-			t.Error(err)
-		}
-		_, _ = b.WriteTo(w)
-	})
-	c := app.Client(t)
-	if r := c.Get("/page"); r.Text != "Log in &lt;data&gt;" {
-		t.Errorf("%q", r.Text)
-	}
-	c.Post("/as/plain")
-	if r := c.Get("/page"); r.Text != "Hi, susan! &lt;data&gt;" {
-		t.Errorf("%q", r.Text)
-	}
-}

@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func TestFlaskNobodyIsZero(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestNobodyIsTheZeroUser(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("GET /nobody", func(_ http.ResponseWriter, r *http.Request) {
 		if u, ok := app.CurrentUser(r.Context()); ok || u != nil {
 			t.Errorf("%v, %v", u, ok)
@@ -29,10 +29,8 @@ func TestFlaskNobodyIsZero(t *testing.T) {
 	app.Client(t).Get("/nobody")
 }
 
-// Laziness.
-
-func TestFlaskPagesThatDoNotAsk(t *testing.T) {
-	app, spy := flaskApp(t, nil)
+func TestPagesThatDoNotAskLoadNoUser(t *testing.T) {
+	app, spy := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/remembered")
 	spy.Reset()
@@ -47,8 +45,8 @@ func TestFlaskPagesThatDoNotAsk(t *testing.T) {
 	}
 }
 
-func TestFlaskUnicodeID(t *testing.T) {
-	app, _ := flaskApp(t, nil)
+func TestUnicodeIDAndUsername(t *testing.T) {
+	app, _ := stateApp(t, nil)
 	const id = "佐藤|1"
 	account := auth.Account{ID: id, Username: "Müller", Stamp: auth.NewSecret("stamp"), Version: 1}
 	if _, err := app.Store.CreateUser(t.Context(), account, nil); err != nil {
