@@ -157,15 +157,15 @@ func TestUnlock(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	known, other := visitorAt(t, m.App, "192.0.2.1"), visitorAt(t, m.App, "192.0.2.2")
-	if status := known.login("susan", testapp.Password); status != http.StatusOK {
+	known, other := m.App.Visitor(t.Context(), "192.0.2.1"), m.App.Visitor(t.Context(), "192.0.2.2")
+	if status := known.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Fatal(status)
 	}
 	u = stored(t, m.App, u.ID)
 	for round := range 2 {
-		for _, v := range []*visitor{known, other} {
+		for _, v := range []*testapp.Visitor{known, other} {
 			lock(t, v, "susan")
-			if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+			if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 				t.Fatalf("a locked account is opened: %d", status)
 			}
 		}
@@ -176,8 +176,8 @@ func TestUnlock(t *testing.T) {
 		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventUnlocked || e[0].UserID != u.ID {
 			t.Errorf("events %v", e)
 		}
-		for i, v := range []*visitor{known, other} {
-			if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		for i, v := range []*testapp.Visitor{known, other} {
+			if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 				t.Errorf("round %d: browser %d after Unlock: %d", round, i, status)
 			}
 		}

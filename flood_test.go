@@ -180,10 +180,10 @@ func TestFullQueueIsLogged(t *testing.T) {
 		} else {
 			_ = fill()
 		}
-		v := visitorAt(t, app, "192.0.2.1")
-		v.header = basicHeader("susan", testapp.Password)
+		v := app.Visitor(t.Context(), "192.0.2.1")
+		v.Header = basicHeader("susan", testapp.Password)
 		finish(t, func() {
-			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+			if status := v.Login("susan", testapp.Password); status != http.StatusServiceUnavailable {
 				t.Errorf("late is %v: %d", late, status)
 			}
 		})
@@ -203,7 +203,7 @@ func TestFullQueue(t *testing.T) {
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
 			// Nothing that hashes could go on with is given back before this returns.
-			w := visitorAt(t, app, "192.0.2.1").post("/login", "login", login, "password", testapp.Password)
+			w := app.Visitor(t.Context(), "192.0.2.1").Post("/login", "login", login, "password", testapp.Password)
 			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
 				t.Errorf("%s: %d %v", login, w.Code, w.Header())
 			}
@@ -216,7 +216,7 @@ func TestFullQueue(t *testing.T) {
 		t.Errorf("%d hashes, %d wait", n, app.Core().HashesWaiting())
 	}
 	empty()
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("afterwards: %d", status)
 	}
 }

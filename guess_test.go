@@ -35,9 +35,9 @@ func TestNoMailNoEnd(t *testing.T) {
 	} {
 		app, _ := newApp(t, c.configure)
 		u := member(t, app, "susan", testapp.Password, c.account)
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		for range 130 {
-			if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
+			if status := v.Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 				t.Fatal(status)
 			}
 			app.Clock.Advance(time.Hour)
@@ -46,13 +46,13 @@ func TestNoMailNoEnd(t *testing.T) {
 		if n := lookedAt(t, events); n != 130 || countOf(events, auth.EventPasswordDisabled) > 0 || len(box.Take()) > 0 {
 			t.Errorf("%s: %d looked at, %v", name, n, kinds(events))
 		}
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 		app.Clock.Advance(time.Hour - time.Second)
-		if opens(t, app, u.ID, testapp.Password) || v.login("susan", testapp.Password) != http.StatusUnauthorized {
+		if opens(t, app, u.ID, testapp.Password) || v.Login("susan", testapp.Password) != http.StatusUnauthorized {
 			t.Errorf("%s: looked at before the hour is over", name)
 		}
 		app.Clock.Advance(time.Second)
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%s: an hour later: %d", name, status)
 		}
 	}
@@ -60,29 +60,21 @@ func TestNoMailNoEnd(t *testing.T) {
 	// With a mail it is disabled, and Unlock is a way back, too.
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	v := visitorAt(t, m.App, "192.0.2.1")
+	v := m.App.Visitor(t.Context(), "192.0.2.1")
 	for range 100 {
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 		m.Clock.Advance(time.Hour)
 	}
 	m.Clock.Advance(1000 * time.Hour)
-	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("after a hundred: %d", status)
 	}
 	if err := m.Unlock(t.Context(), u.ID); err != nil {
 		t.Fatal(err)
 	}
-	if status := v.login("susan", testapp.Password); status != http.StatusOK {
+	if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after Unlock: %d", status)
 	}
-}
-
-// remote is the RemoteAddr of a client at an address.
-func remote(address string) string {
-	if strings.Contains(address, ":") {
-		return "[" + address + "]:1234"
-	}
-	return address + ":1234"
 }
 
 // The schedule: five wrong passwords in a row are looked at, and then one after
@@ -109,13 +101,13 @@ func TestLockSchedule(t *testing.T) {
 	for i, login := range []string{"susan", "ghost"} {
 		app, store := newApp(t, nil)
 		app.Create(t, "susan", true)
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		for n, s := range script {
 			app.Clock.Advance(s.advance)
 			app.Events()
 			store.Reset()
 			before := app.Core().PasswordHashes()
-			w := v.post("/login", "login", login, "password", "a wrong password")
+			w := v.Post("/login", "login", login, "password", "a wrong password")
 			results[i] = append(results[i], result{told(t, w), store.Calls(), app.Core().PasswordHashes() - before})
 			if got := lookedAt(t, app.Events()); (got == 1) != s.looked {
 				t.Fatalf("%s: step %d (%+v): %d looked at", login, n, s, got)
@@ -145,20 +137,20 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	attempt := func(login, password string) (string, []string, uint64) {
 		t.Helper()
 		store.Reset()
 		before := app.Core().PasswordHashes()
-		w := v.post("/login", "login", login, "password", password)
+		w := v.Post("/login", "login", login, "password", password)
 		return told(t, w), store.Calls(), app.Core().PasswordHashes() - before
 	}
 	unlocked, _, _ := attempt("susan", "a wrong password")
 	for range 4 {
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 	}
 	for range 5 {
-		v.login("ghost", "a wrong password")
+		v.Login("ghost", "a wrong password")
 	}
 	wrong, wrongCalls, wrongHashes := attempt("susan", "a wrong password")
 	right, rightCalls, rightHashes := attempt("susan", testapp.Password)
@@ -172,28 +164,28 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	if wrongHashes != 1 || rightHashes != 1 || ghostHashes != 1 {
 		t.Errorf("hashes: wrong %d, right %d, nobody %d", wrongHashes, rightHashes, ghostHashes)
 	}
-	if len(v.cookies) > 0 {
-		t.Errorf("cookies %v", v.cookies)
+	if len(v.Cookies) > 0 {
+		t.Errorf("cookies %v", v.Cookies)
 	}
 
 	app.Clock.Advance(30*time.Second - time.Millisecond)
-	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("just before the wait is over: %d", status)
 	}
 	app.Clock.Advance(time.Millisecond)
 	// From here on in other browsers: the one that has logged in is known.
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Fatalf("after the wait: %d", status)
 	}
 	for range 4 {
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after four wrong ones: %d", status)
 	}
 	lock(t, v, "susan")
 	app.Clock.Advance(30 * time.Second) // not a minute
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after another wait: %d", status)
 	}
 }
@@ -203,14 +195,14 @@ func TestOneGuessAfterTheWait(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", true)
-	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
 	for _, wait := range []time.Duration{30 * time.Second, 60 * time.Second} {
 		app.Clock.Advance(wait)
 		app.Events()
 		var wg sync.WaitGroup
 		for i := range 10 {
-			v := visitorAt(t, app, fmt.Sprint("192.0.2.", i))
-			wg.Go(func() { v.login("susan", "a wrong password") })
+			v := app.Visitor(t.Context(), fmt.Sprint("192.0.2.", i))
+			wg.Go(func() { v.Login("susan", "a wrong password") })
 		}
 		wg.Wait()
 		events := app.Events()
@@ -219,11 +211,11 @@ func TestOneGuessAfterTheWait(t *testing.T) {
 		}
 	}
 	app.Clock.Advance(119 * time.Second)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("before the third wait is over: %d", status)
 	}
 	app.Clock.Advance(time.Second)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after it: %d", status)
 	}
 }
@@ -250,8 +242,8 @@ func TestGuessesAtTheSameMoment(t *testing.T) {
 				statuses := make([]int, 200)
 				var wg sync.WaitGroup
 				for i := range statuses {
-					v := visitorAt(t, apps[i%n], fmt.Sprint("192.0.2.", i))
-					wg.Go(func() { statuses[i] = v.login(login, "a wrong password") })
+					v := apps[i%n].Visitor(t.Context(), fmt.Sprint("192.0.2.", i))
+					wg.Go(func() { statuses[i] = v.Login(login, "a wrong password") })
 				}
 				wg.Wait()
 				looked, opened, locked := 0, 0, 0
@@ -284,13 +276,13 @@ func TestRightGuessAmongMany(t *testing.T) {
 	t.Parallel()
 	apps, _ := processes(t, 2, noLimits)
 	apps[0].Create(t, "susan", true)
-	lock(t, visitorAt(t, apps[0], "192.0.2.1"), "susan")
+	lock(t, apps[0].Visitor(t.Context(), "192.0.2.1"), "susan")
 	var in atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 40 {
-		v := visitorAt(t, apps[i%2], "192.0.2.1")
+		v := apps[i%2].Visitor(t.Context(), "192.0.2.1")
 		wg.Go(func() {
-			if v.login("susan", testapp.Password) == http.StatusOK {
+			if v.Login("susan", testapp.Password) == http.StatusOK {
 				in.Add(1)
 			}
 		})
@@ -312,9 +304,9 @@ func TestLoginsAtTheSameMoment(t *testing.T) {
 			for round := range 2 {
 				var wg sync.WaitGroup
 				for i := range 20 {
-					v := visitorAt(t, apps[i%n], "192.0.2.1")
+					v := apps[i%n].Visitor(t.Context(), "192.0.2.1")
 					wg.Go(func() {
-						if status := v.login("susan", testapp.Password); status != http.StatusOK {
+						if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 							t.Errorf("round %d, login %d: %d", round, i, status)
 						}
 					})
@@ -336,13 +328,13 @@ func TestOneCounterForAnAccount(t *testing.T) {
 		"susan", "SUSAN", " susan\t", "\uff53\uff55\uff53\uff41\uff4e", "susan@app.example", "Susan@App.Example", "susan@APP.EXAMPLE ", // "ｓｕｓａｎ"
 	}
 	for first := range names { // any five of them lock the rest
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		for i := range 5 {
-			v.login(names[(first+i)%len(names)], "a wrong password")
+			v.Login(names[(first+i)%len(names)], "a wrong password")
 		}
 		app.Events()
 		for _, name := range names {
-			if status := v.login(name, testapp.Password); status != http.StatusUnauthorized {
+			if status := v.Login(name, testapp.Password); status != http.StatusUnauthorized {
 				t.Errorf("%q, after others: %d", name, status)
 			}
 		}
@@ -350,21 +342,21 @@ func TestOneCounterForAnAccount(t *testing.T) {
 			t.Errorf("%d looked at", n)
 		}
 		app.Clock.Advance(30 * time.Second)
-		if status := v.login(names[first], testapp.Password); status != http.StatusOK {
+		if status := v.Login(names[first], testapp.Password); status != http.StatusOK {
 			t.Errorf("%q, after the wait: %d", names[first], status)
 		}
 		app.Clock.Advance(time.Hour) // for the address
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("mike", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("mike", testapp.Password); status != http.StatusOK {
 		t.Errorf("another account: %d", status)
 	}
 
-	lock(t, visitorAt(t, app, "192.0.2.2"), "ghost")
+	lock(t, app.Visitor(t.Context(), "192.0.2.2"), "ghost")
 	for login, want := range map[string]int{
 		"ghost": 0, "GHOST ": 0, "\uff47host": 0, "ghost2": 1, "ghost@app.example": 1, "gh ost": 1, "": 1,
 	} {
 		app.Events()
-		visitorAt(t, app, "192.0.2.2").login(login, "a wrong password")
+		app.Visitor(t.Context(), "192.0.2.2").Login(login, "a wrong password")
 		if n := lookedAt(t, app.Events()); n != want {
 			t.Errorf("%q: %d looked at", login, n)
 		}
@@ -422,10 +414,10 @@ func TestPasswordDisabled(t *testing.T) {
 			box.Take() // which tells of the token
 			stamp := stored(t, app, u.ID).Stamp
 
-			v := visitorAt(t, app, "192.0.2.1")
+			v := app.Visitor(t.Context(), "192.0.2.1")
 			var first string
 			for i := range 100 {
-				w := v.post("/login", "login", "susan", "password", "a wrong password")
+				w := v.Post("/login", "login", "susan", "password", "a wrong password")
 				if first == "" {
 					first = told(t, w)
 				}
@@ -451,7 +443,7 @@ func TestPasswordDisabled(t *testing.T) {
 			}
 			for _, wait := range []time.Duration{0, time.Hour, 24 * time.Hour, 31 * 24 * time.Hour, 300 * 24 * time.Hour} {
 				app.Clock.Advance(wait)
-				if got := told(t, v.post("/login", "login", "susan", "password", testapp.Password)); got != first {
+				if got := told(t, v.Post("/login", "login", "susan", "password", testapp.Password)); got != first {
 					t.Errorf("the right password, %v later: %s", wait, got)
 				}
 			}
@@ -473,12 +465,12 @@ func TestPasswordDisabled(t *testing.T) {
 			}
 
 			enable(t, app, u, owner, box)
-			if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+			if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password: %d", status)
 			}
 			lock(t, v, "susan") // the count is from zero
 			app.Clock.Advance(30 * time.Second)
-			if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+			if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password, after a wait: %d", status)
 			}
 			records, err := app.Store.ListRecords(t.Context(), "attempts", u.ID)
@@ -502,9 +494,9 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 		c.Mailer = box
 	})
 	u := member(t, app, "susan", testapp.Password, func(a *auth.Account) { a.Disabled = true })
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for i := range 100 {
-		if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+		if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 			t.Fatal(status)
 		}
 		events := app.Events()
@@ -521,7 +513,7 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 	if _, err := app.ResetPassword(t.Context(), resetToken(t, app, stored(t, app, u.ID)), "another good password"); err != nil {
 		t.Fatal(err)
 	}
-	if status := v.login("susan", "another good password"); status != http.StatusOK {
+	if status := v.Login("susan", "another good password"); status != http.StatusOK {
 		t.Errorf("after a reset: %d", status)
 	}
 }
@@ -536,9 +528,9 @@ func TestVerifyForgivesEarlierGuesses(t *testing.T) {
 	if err := app.SendVerification(t.Context(), "susan@app.example"); err != nil {
 		t.Fatal(err)
 	}
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for i := range 10 {
-		if status := v.login("susan", testapp.Password); status == http.StatusOK || i >= 5 && status != http.StatusUnauthorized {
+		if status := v.Login("susan", testapp.Password); status == http.StatusOK || i >= 5 && status != http.StatusUnauthorized {
 			t.Fatal(status)
 		}
 	}
@@ -546,7 +538,7 @@ func TestVerifyForgivesEarlierGuesses(t *testing.T) {
 	if _, err := app.VerifyEmail(t.Context(), token); err != nil {
 		t.Fatal(err)
 	}
-	if status := v.login("susan", testapp.Password); status != http.StatusOK {
+	if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
 }
@@ -557,7 +549,7 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", true)
-	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
 	store.Hook(func(call string) error {
 		if call == "DeleteRecords" {
 			return errStore
@@ -568,7 +560,7 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.Reset()
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", "another good password"); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "another good password"); status != http.StatusOK {
 		t.Errorf("the new password: %d", status)
 	}
 }
@@ -581,10 +573,10 @@ func TestDisabledTellsNothing(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} })
 	member(t, app, "susan", testapp.Password)
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for range 100 {
-		v.login("susan", "a wrong password")
-		v.login("ghost", "a wrong password")
+		v.Login("susan", "a wrong password")
+		v.Login("ghost", "a wrong password")
 		app.Clock.Advance(time.Hour)
 	}
 	for _, wait := range []time.Duration{0, time.Hour, 24 * time.Hour} {
@@ -593,7 +585,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 		for _, login := range []string{"susan", "ghost"} {
 			store.Reset()
 			before := app.Core().PasswordHashes()
-			w := v.post("/login", "login", login, "password", testapp.Password)
+			w := v.Post("/login", "login", login, "password", testapp.Password)
 			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.Core().PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
@@ -607,8 +599,8 @@ func TestCounterFails(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
-	warm := visitorAt(t, app, "192.0.2.1")
-	warm.login("susan", "a wrong password") // so that counters are updated, too
+	warm := app.Visitor(t.Context(), "192.0.2.1")
+	warm.Login("susan", "a wrong password") // so that counters are updated, too
 	for _, call := range []string{"GetRecord", "UpdateRecord", "TakeRecord", "InsertRecord"} {
 		for _, after := range []bool{false, true} { // then it has happened, and nobody knows
 			fails := func(c string) error {
@@ -626,16 +618,16 @@ func TestCounterFails(t *testing.T) {
 			} else {
 				store.Hook(fails, nil)
 			}
-			v := visitorAt(t, app, address)
-			w := v.post("/login", "login", "susan", "password", testapp.Password)
+			v := app.Visitor(t.Context(), address)
+			w := v.Post("/login", "login", "susan", "password", testapp.Password)
 			store.Reset()
-			if w.Code < 500 || len(v.cookies) > 0 || len(w.Header()["Set-Cookie"]) > 0 {
-				t.Errorf("%s fails: %d, cookies %v", call, w.Code, v.cookies)
+			if w.Code < 500 || len(v.Cookies) > 0 || len(w.Header()["Set-Cookie"]) > 0 {
+				t.Errorf("%s fails: %d, cookies %v", call, w.Code, v.Cookies)
 			}
 		}
 	}
 	app.Clock.Advance(time.Hour)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("afterwards: %d", status)
 	}
 
@@ -646,16 +638,16 @@ func TestCounterFails(t *testing.T) {
 			testapp.EachCall(t, 4, func(k int) bool {
 				app, spy := newApp(t, nil)
 				member(t, app, "susan", testapp.Password)
-				visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
-				v := visitorAt(t, app, "192.0.2.1")
+				app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
+				v := app.Visitor(t.Context(), "192.0.2.1")
 				spy.FailAt(k, after)
-				status := v.login("susan", password)
+				status := v.Login("susan", password)
 				calls := spy.Calls()
 				spy.Reset()
-				if status != want && status < 500 || status >= 500 && len(v.cookies) > 0 {
-					t.Errorf("call %d (%v) fails: %d, cookies %v", k, calls, status, v.cookies)
+				if status != want && status < 500 || status >= 500 && len(v.Cookies) > 0 {
+					t.Errorf("call %d (%v) fails: %d, cookies %v", k, calls, status, v.Cookies)
 				}
-				if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+				if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 					t.Errorf("after call %d (%v) had failed: %d", k, calls, status)
 				}
 				return len(calls) >= k
@@ -674,12 +666,12 @@ func TestGuesserGoesAway(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		v := visitorAt(t, app, "192.0.2.1")
-		v.ctx = ctx
+		v := app.Visitor(t.Context(), "192.0.2.1")
+		v.Ctx = ctx
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			v.login("susan", password)
+			v.Login("susan", password)
 		}()
 		when(cancel)
 		<-done
@@ -724,14 +716,14 @@ func TestGuesserGoesAway(t *testing.T) {
 	if events := app.Events(); countOf(events, auth.EventPasswordLocked) != 1 {
 		t.Errorf("the fifth: %v", kinds(events))
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("locked: %d", status)
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusTooManyRequests {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusTooManyRequests {
 		t.Errorf("the seventh from this address: %d", status)
 	}
 	app.Clock.Advance(time.Hour)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after the wait: %d", status)
 	}
 	if n := app.Core().TurnsTaken(); n != 0 {
@@ -744,7 +736,7 @@ func TestGivenUpAfterTheWait(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
-	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
 	app.Clock.Advance(30 * time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	store.Hook(nil, func(call string) error {
@@ -753,15 +745,15 @@ func TestGivenUpAfterTheWait(t *testing.T) {
 		}
 		return nil
 	})
-	v := visitorAt(t, app, "192.0.2.1")
-	v.ctx = ctx
+	v := app.Visitor(t.Context(), "192.0.2.1")
+	v.Ctx = ctx
 	app.Events()
-	v.login("susan", "a wrong password")
+	v.Login("susan", "a wrong password")
 	store.Reset()
 	if n := lookedAt(t, dropCancelled(app.Events())); n != 0 {
 		t.Errorf("%d looked at", n)
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the next one: %d", status)
 	}
 }
@@ -784,14 +776,14 @@ func TestWaiterGoesAway(t *testing.T) {
 		return nil
 	}), nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password") })
+	wg.Go(func() { app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password") })
 	<-counting
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 20 {
-		v := visitorAt(t, app, "192.0.2.1")
-		v.ctx = ctx
+		v := app.Visitor(t.Context(), "192.0.2.1")
+		v.Ctx = ctx
 		wg.Go(func() {
-			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+			if status := v.Login("susan", testapp.Password); status != http.StatusServiceUnavailable {
 				t.Errorf("who has gone: %d", status)
 			}
 		})
@@ -800,11 +792,11 @@ func TestWaiterGoesAway(t *testing.T) {
 	close(resume)
 	wg.Wait()
 	for i := range 2 {
-		if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusUnauthorized {
+		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 			t.Errorf("guess %d: %d", i+2, status)
 		}
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusTooManyRequests {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
 	if n := app.Core().TurnsTaken(); n != 0 {
@@ -846,7 +838,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 	busy := map[string]string{}
 	for range 10 {
 		for _, login := range []string{"susan", "ghost"} {
-			w := visitorAt(t, app, "192.0.2.1").post("/login", "login", login, "password", "a wrong password")
+			w := app.Visitor(t.Context(), "192.0.2.1").Post("/login", "login", login, "password", "a wrong password")
 			if busy[login] = told(t, w); w.Code != http.StatusServiceUnavailable {
 				t.Errorf("%s: %d", login, w.Code)
 			}
@@ -858,11 +850,11 @@ func TestBusyIsNotCounted(t *testing.T) {
 	cancel()
 	wg.Wait()
 	for i := range 4 {
-		if status := visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password"); status != http.StatusUnauthorized {
+		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 			t.Errorf("guess %d: %d", i+1, status)
 		}
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the right one: %d", status)
 	}
 	if n := app.Core().TurnsTaken(); n != 0 {
@@ -889,9 +881,9 @@ func TestTooManyWait(t *testing.T) {
 	var wg sync.WaitGroup
 	var in, busy atomic.Int32
 	login := func() {
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		wg.Go(func() {
-			switch w := v.post("/login", "login", "susan", "password", testapp.Password); w.Code {
+			switch w := v.Post("/login", "login", "susan", "password", testapp.Password); w.Code {
 			case http.StatusOK:
 				in.Add(1)
 			case http.StatusServiceUnavailable:
@@ -912,7 +904,7 @@ func TestTooManyWait(t *testing.T) {
 	for busy.Load() < 16 {
 		runtime.Gosched()
 	}
-	if status := visitorAt(t, app, "192.0.2.1").login("mike", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("mike", testapp.Password); status != http.StatusOK {
 		t.Errorf("another account meanwhile: %d", status)
 	}
 	close(resume)
@@ -932,7 +924,7 @@ func TestStorePanics(t *testing.T) {
 		for _, kind := range []string{"attempts", "rate"} {
 			app, store := newApp(t, nil)
 			member(t, app, "susan", testapp.Password)
-			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+			app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
 			if call == "InsertRecord" {
 				app.Clock.Advance(31 * 24 * time.Hour)
 			}
@@ -944,17 +936,17 @@ func TestStorePanics(t *testing.T) {
 			}, nil)
 			panicked := func() (p any) {
 				defer func() { p = recover() }()
-				visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password)
+				app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password)
 				return nil
 			}()
 			store.Reset()
 			if panicked == nil && (call != "TakeRecord" || kind == "attempts") { // a rate is not always taken
 				t.Errorf("%s of %s: no panic", call, kind)
 			}
-			v := visitorAt(t, app, "192.0.2.1")
+			v := app.Visitor(t.Context(), "192.0.2.1")
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			v.ctx = ctx
-			if status := v.login("susan", testapp.Password); status != http.StatusOK {
+			v.Ctx = ctx
+			if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 				t.Errorf("%s of %s, afterwards: %d", call, kind, status)
 			}
 			cancel()
@@ -983,7 +975,7 @@ func TestListenerMayGuess(t *testing.T) {
 		}
 	})
 	u = app.Create(t, "susan", true)
-	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
@@ -1008,10 +1000,10 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	})
 	forgot(app)
 	member(t, app, "susan", testapp.Password)
-	v := visitorAt(t, app, "192.0.2.1")
-	v.ctx = ctx
+	v := app.Visitor(t.Context(), "192.0.2.1")
+	v.Ctx = ctx
 	for range 100 {
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 		app.Clock.Advance(time.Hour)
 	}
 	if mails := box.Take(); ctx.Err() == nil || len(mails) != 1 || mails[0].Kind != auth.MailPasswordDisabled {
@@ -1019,8 +1011,8 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	}
 	leaves = auth.EventResetIssued
 	for range 3 {
-		v.ctx, cancel = context.WithCancel(t.Context())
-		v.post("/forgot", "email", "susan@app.example")
+		v.Ctx, cancel = context.WithCancel(t.Context())
+		v.Post("/forgot", "email", "susan@app.example")
 		cancel()
 	}
 	if mails := box.Take(); len(mails) != 3 {
@@ -1043,17 +1035,17 @@ func TestVoidGuessLeavesOtherCounts(t *testing.T) {
 			if calls++; calls == k {
 				reached = true
 				for i := range 3 {
-					visitorAt(t, apps[1], address).login(fmt.Sprint("ghost", k, i), "a wrong password")
+					apps[1].Visitor(t.Context(), address).Login(fmt.Sprint("ghost", k, i), "a wrong password")
 				}
 			}
 			return nil
 		}, nil)
-		if status := visitorAt(t, apps[0], address).login("mallory", testapp.Password); status != http.StatusOK {
+		if status := apps[0].Visitor(t.Context(), address).Login("mallory", testapp.Password); status != http.StatusOK {
 			t.Errorf("call %d: Mallory's login: %d", k, status)
 		}
 		store.Reset()
-		v := visitorAt(t, apps[1], address)
-		if a, b := v.login("ghost", "a wrong password"), v.login("ghost", "a wrong password"); reached && (a != 401 || b != 429) {
+		v := apps[1].Visitor(t.Context(), address)
+		if a, b := v.Login("ghost", "a wrong password"), v.Login("ghost", "a wrong password"); reached && (a != 401 || b != 429) {
 			t.Errorf("call %d: after three guesses, the fourth and the fifth: %d, %d", k, a, b)
 		}
 		apps[0].Clock.Advance(time.Hour)
@@ -1073,20 +1065,20 @@ func TestVoidGuessLeavesOtherCounts(t *testing.T) {
 				reached = true
 				cancel()
 				for i := range 3 {
-					visitorAt(t, apps[1], fmt.Sprint("192.0.2.", i)).login(login, "a wrong password")
+					apps[1].Visitor(t.Context(), fmt.Sprint("192.0.2.", i)).Login(login, "a wrong password")
 				}
 			}
 			return nil
 		}, nil)
-		v := visitorAt(t, apps[0], "198.51.100.1")
-		v.ctx = ctx
-		v.login(login, "a wrong password")
+		v := apps[0].Visitor(t.Context(), "198.51.100.1")
+		v.Ctx = ctx
+		v.Login(login, "a wrong password")
 		cancel()
 		store.Reset()
 		for i := range 2 {
-			visitorAt(t, apps[1], fmt.Sprint("192.0.2.", i)).login(login, "a wrong password")
+			apps[1].Visitor(t.Context(), fmt.Sprint("192.0.2.", i)).Login(login, "a wrong password")
 		}
-		if status := visitorAt(t, apps[0], "192.0.2.9").login(login, testapp.Password); reached && status != http.StatusUnauthorized {
+		if status := apps[0].Visitor(t.Context(), "192.0.2.9").Login(login, testapp.Password); reached && status != http.StatusUnauthorized {
 			t.Errorf("call %d: after five guesses: %d", k, status)
 		}
 		apps[0].Clock.Advance(time.Hour)
@@ -1099,32 +1091,32 @@ func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, -48 * time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
 		app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 20 })
 		member(t, app, "susan", testapp.Password)
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		lock(t, v, "susan")
 		app.Clock.Advance(jump)
 		app.Events()
-		v.login("susan", "a wrong password")
-		v.login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
+		v.Login("susan", "a wrong password")
 		if n := lookedAt(t, app.Events()); n > 1 && jump < 0 {
 			t.Errorf("%v: %d looked at", jump, n)
 		}
 		app.Clock.Advance(2 * time.Minute)
-		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v: %d", jump, status)
 		}
 		app.Clock.Advance(-jump)
-		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v and back: %d", jump, status)
 		}
 		// Nor an address, by more than the hour.
 		for i := range 25 {
-			v.login(fmt.Sprint("ghost", i), "a wrong password")
+			v.Login(fmt.Sprint("ghost", i), "a wrong password")
 		}
-		if status := v.login("susan", testapp.Password); status != http.StatusTooManyRequests {
+		if status := v.Login("susan", testapp.Password); status != http.StatusTooManyRequests {
 			t.Errorf("%v: %d", jump, status)
 		}
 		app.Clock.Advance(jump)
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v, and the address: %d", jump, status)
 		}
 	}
@@ -1132,9 +1124,9 @@ func TestClockJumps(t *testing.T) {
 	// A clock that differs by less than a minute opens nothing.
 	app, _ := newApp(t, nil)
 	member(t, app, "susan", testapp.Password)
-	lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
+	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
 	app.Clock.Advance(-59 * time.Second)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("a minute back: %d", status)
 	}
 }
@@ -1151,13 +1143,13 @@ func TestClocksThatDifferByAMinute(t *testing.T) {
 		for _, first := range []int{0, 1} {
 			apps, pass := skewed(t, noLimits, differ)
 			member(t, apps[0], "susan", testapp.Password)
-			visitors := []*visitor{visitorAt(t, apps[0], "192.0.2.1"), visitorAt(t, apps[1], "192.0.2.1")}
+			visitors := []*testapp.Visitor{apps[0].Visitor(t.Context(), "192.0.2.1"), apps[1].Visitor(t.Context(), "192.0.2.1")}
 			lock(t, visitors[first], "susan")
 			early := func() (n int) {
 				for range 2 {
 					for i, v := range visitors {
 						apps[i].Events()
-						v.login("susan", "a wrong password")
+						v.Login("susan", "a wrong password")
 						n += lookedAt(t, apps[i].Events())
 					}
 				}
@@ -1192,7 +1184,7 @@ func TestClocksThatDiffer(t *testing.T) {
 		looked := 0
 		for range 240 / len(apps) {
 			for _, app := range apps {
-				visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+				app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
 				looked += lookedAt(t, app.Events())
 			}
 			pass(20 * time.Minute)
@@ -1204,10 +1196,10 @@ func TestClocksThatDiffer(t *testing.T) {
 			if err := app.Unlock(t.Context(), u.ID); err != nil {
 				t.Fatal(err)
 			}
-			lock(t, visitorAt(t, app, "192.0.2.1"), "susan")
-			visitorAt(t, apps[0], "192.0.2.1").login("susan", "a wrong password")
+			lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
+			apps[0].Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
 			pass(5 * time.Minute)
-			if status := visitorAt(t, apps[0], "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+			if status := apps[0].Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 				t.Errorf("%v: locked by app %d, and five minutes later: %d", differ, i, status)
 			}
 		}
@@ -1226,7 +1218,7 @@ func TestClocksThatDifferWithoutAMail(t *testing.T) {
 	guess := func() (n int) {
 		for i := range 2 * len(apps) {
 			app := apps[i%len(apps)]
-			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+			app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
 			n += lookedAt(t, app.Events())
 		}
 		return n
@@ -1263,10 +1255,10 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 		})
 		return ok, err
 	}
-	client := visitorAt(t, app, "127.0.0.1")
+	client := app.Visitor(t.Context(), "127.0.0.1")
 	for i := range 5 {
 		if i%2 == 0 {
-			client.login("susan@app.example", "a wrong password")
+			client.Login("susan@app.example", "a wrong password")
 		} else if ok, err := check("a wrong password"); ok || err != nil {
 			t.Fatalf("%v, %v", ok, err)
 		}
@@ -1287,7 +1279,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	if who := c.Who(); who != "susan" {
 		t.Errorf("the login is %q", who)
 	}
-	if status := client.login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := client.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("a login while locked: %d", status)
 	}
 	app.Clock.Advance(30 * time.Second)
@@ -1333,14 +1325,14 @@ func TestBasicIsCounted(t *testing.T) {
 	basic := func(login, password string) *httptest.ResponseRecorder {
 		return direct(t, app.Server.Config.Handler, "GET", "/guarded", basicHeader(login, password)) // from 192.0.2.1
 	}
-	form := visitorAt(t, app, "192.0.2.1")
+	form := app.Visitor(t.Context(), "192.0.2.1")
 	first := told(t, basic("susan", "a wrong password"))
 	if !strings.HasPrefix(first, "401") {
 		t.Errorf("a wrong password: %s", first)
 	}
 	basic("susan@app.example", "a wrong password")
-	form.login("susan", "a wrong password")
-	form.login("susan", "a wrong password")
+	form.Login("susan", "a wrong password")
+	form.Login("susan", "a wrong password")
 	basic("SUSAN", "a wrong password")
 	before := app.Core().PasswordHashes()
 	for login, password := range map[string]string{"susan": testapp.Password, "susan@app.example": "a wrong password", "ghost": testapp.Password} {
@@ -1351,7 +1343,7 @@ func TestBasicIsCounted(t *testing.T) {
 	if n := app.Core().PasswordHashes() - before; n != 3 {
 		t.Errorf("%d hashes", n)
 	}
-	if status := form.login("susan", testapp.Password); status != http.StatusUnauthorized {
+	if status := form.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 		t.Errorf("the form: %d", status)
 	}
 	app.Clock.Advance(30 * time.Second)
@@ -1377,14 +1369,14 @@ func TestGuessesAreNotTold(t *testing.T) {
 	})
 	forgot(app)
 	member(t, app, "susan", testapp.Password)
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for i := range 25 {
 		login := []string{"susan", "canary-login", "canary-login@app.example", "canary login"}[i%4]
-		w := v.post("/login", "login", login, "password", fmt.Sprint("canary-password-", i))
+		w := v.Post("/login", "login", login, "password", fmt.Sprint("canary-password-", i))
 		if strings.Contains(told(t, w), "canary") {
 			t.Error(told(t, w))
 		}
-		v.post("/forgot", "email", "canary-address@app.example")
+		v.Post("/forgot", "email", "canary-address@app.example")
 		direct(t, app.Server.Config.Handler, "GET", "/who", basicHeader("canary-basic", "canary-password"))
 	}
 	events := app.Events()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -395,10 +396,10 @@ func countOf(events []auth.Event, kind auth.EventKind) (n int) {
 }
 
 // lock makes five wrong guesses.
-func lock(t *testing.T, v *visitor, login string) {
+func lock(t *testing.T, v *testapp.Visitor, login string) {
 	t.Helper()
 	for range 5 {
-		if status := v.login(login, "a wrong password"); status != http.StatusUnauthorized {
+		if status := v.Login(login, "a wrong password"); status != http.StatusUnauthorized {
 			t.Fatalf("a wrong password of %s: %d", login, status)
 		}
 	}
@@ -474,53 +475,6 @@ func told(t *testing.T, w *httptest.ResponseRecorder) string {
 		t.Fatal(err)
 	}
 	return b.String() + "\n" + w.Body.String()
-}
-
-// A visitor is a browser at an address, which sends requests without a network.
-type visitor struct {
-	app     *testapp.App
-	ctx     context.Context
-	address string // without a port
-	header  http.Header
-	cookies map[string]string
-}
-
-// post sends a form, of names and values, and takes the answer's cookies.
-func (v *visitor) post(path string, fields ...string) *httptest.ResponseRecorder {
-	form := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(v.ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
-	for name, values := range v.header {
-		r.Header[name] = values
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if r.RemoteAddr = v.address; strings.ContainsAny(v.address, ".:") {
-		r.RemoteAddr = remote(v.address)
-	}
-	for name, value := range v.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	w := httptest.NewRecorder()
-	v.app.Server.Config.Handler.ServeHTTP(w, r)
-	for _, c := range w.Result().Cookies() {
-		if c.MaxAge < 0 {
-			delete(v.cookies, c.Name)
-		} else {
-			v.cookies[c.Name] = c.Value
-		}
-	}
-	return w
-}
-
-// login tries a password, and returns the answer's status.
-func (v *visitor) login(login, password string) int {
-	return v.post("/login", "login", login, "password", password).Code
-}
-
-func visitorAt(t *testing.T, app *testapp.App, address string) *visitor {
-	return &visitor{app: app, ctx: t.Context(), address: address, header: http.Header{}, cookies: map[string]string{}}
 }
 
 func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
@@ -767,28 +721,10 @@ func opens(t *testing.T, app *testapp.App, id, password string) bool {
 // postDirectly sends a form to the application without a network, as a browser with
 // cookies, and returns the cookies that it has then.
 func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	after := map[string]string{}
-	for name, value := range cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-		after[name] = value
-	}
-	rec := httptest.NewRecorder()
-	app.Server.Config.Handler.ServeHTTP(rec, r)
-	res := rec.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(after, c.Name)
-		} else {
-			after[c.Name] = c.Value
-		}
-	}
-	return after, res
+	v := app.Visitor(ctx, "192.0.2.1")
+	maps.Copy(v.Cookies, cookies)
+	w := v.Post(path, fields...)
+	return v.Cookies, w.Result()
 }
 
 // stored is the user as saved.
@@ -801,75 +737,23 @@ func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
 	return u
 }
 
-// A roamer is a browser that may come from anywhere, as anything. It talks to
-// the application's handler without a network.
-type roamer struct {
-	app            *testapp.App
-	agent, address string // no agent: it sends none
-	cookies        map[string]string
+// roamer is a visitor from home with a browser that says what it is.
+func roamer(t *testing.T, app *testapp.App) *testapp.Visitor {
+	v := app.Visitor(t.Context(), home)
+	v.Agent = firefox
+	return v
 }
 
-// from returns a browser with the same cookies somewhere else.
-func (b *roamer) from(agent, address string) *roamer {
-	other := &roamer{b.app, agent, address, map[string]string{}}
-	for name, value := range b.cookies {
-		other.cookies[name] = value
-	}
-	return other
-}
-
-// restart leaves only the cookies that last.
-func (b *roamer) restart() {
-	for name := range b.cookies {
-		if !strings.HasSuffix(name, "-remember") {
-			delete(b.cookies, name)
-		}
-	}
-}
-
-func (b *roamer) do(ctx context.Context, method, target string, fields ...string) *httptest.ResponseRecorder {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.RemoteAddr = b.address
-	if b.agent != "" {
-		r.Header.Set("User-Agent", b.agent)
-	}
-	for name, value := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	w := httptest.NewRecorder()
-	b.app.Server.Config.Handler.ServeHTTP(w, r)
-	res := w.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		} else {
-			b.cookies[c.Name] = c.Value
-		}
-	}
-	return w
-}
-
-func (b *roamer) who(ctx context.Context) string { return b.do(ctx, "GET", "/who").Body.String() }
-
-// enter logs in as susan.
-func (b *roamer) enter(t *testing.T, remember bool) {
+// enter logs the visitor in as susan.
+func enter(t *testing.T, v *testapp.Visitor, remember bool) {
 	t.Helper()
 	fields := []string{"login", "susan"}
 	if remember {
 		fields = append(fields, "remember", "1")
 	}
-	if w := b.do(t.Context(), "POST", "/enter", fields...); w.Code != http.StatusOK {
+	if w := v.Post("/enter", fields...); w.Code != http.StatusOK {
 		t.Fatal(w.Code, w.Body)
 	}
-}
-
-func (b *roamer) fresh(ctx context.Context) bool {
-	return b.do(ctx, "GET", "/fresh").Code == http.StatusOK
 }
 
 func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {

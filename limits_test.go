@@ -41,17 +41,17 @@ func TestAddressLimit(t *testing.T) {
 			app, _ := newApp(t, limited)
 			app.Create(t, "susan", true)
 			for i, login := range []string{"susan", "ghost", "other ghost"} {
-				if status := visitorAt(t, app, addresses[i]).login(login, "a wrong password"); status != http.StatusUnauthorized {
+				if status := app.Visitor(t.Context(), addresses[i]).Login(login, "a wrong password"); status != http.StatusUnauthorized {
 					t.Errorf("guess %d: %d", i+1, status)
 				}
 			}
 			before := app.Core().PasswordHashes()
 			var answers []string
 			for _, login := range []string{"susan", "ghost", "susan@app.example", "no login"} {
-				v := visitorAt(t, app, addresses[3])
-				w := v.post("/login", "login", login, "password", testapp.Password)
+				v := app.Visitor(t.Context(), addresses[3])
+				w := v.Post("/login", "login", login, "password", testapp.Password)
 				answers = append(answers, told(t, w))
-				if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" || len(v.cookies) > 0 {
+				if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" || len(v.Cookies) > 0 {
 					t.Errorf("%s: %s", login, told(t, w))
 				}
 			}
@@ -71,11 +71,11 @@ func TestAddressLimit(t *testing.T) {
 	app, _ := newApp(t, limited)
 	app.Create(t, "susan", true)
 	for i := range limit {
-		visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("ghost", i), "a wrong password")
-		visitorAt(t, app, "2001:db8:1:2::1").login(fmt.Sprint("ghost", i), "a wrong password")
+		app.Visitor(t.Context(), "192.0.2.1").Login(fmt.Sprint("ghost", i), "a wrong password")
+		app.Visitor(t.Context(), "2001:db8:1:2::1").Login(fmt.Sprint("ghost", i), "a wrong password")
 	}
 	for _, other := range []string{"192.0.2.2", "2001:db8:1:3::1", "2001:db8:1:1:ffff:ffff:ffff:ffff"} {
-		if status := visitorAt(t, app, other).login("susan", testapp.Password); status != http.StatusOK {
+		if status := app.Visitor(t.Context(), other).Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("from %s: %d", other, status)
 		}
 	}
@@ -87,10 +87,10 @@ func TestAddressLimitEnds(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 2 })
 	app.Create(t, "susan", true)
-	v := visitorAt(t, app, "192.0.2.1")
-	v.login("ghost", "a wrong password")
+	v := app.Visitor(t.Context(), "192.0.2.1")
+	v.Login("ghost", "a wrong password")
 	app.Clock.Advance(10 * time.Minute)
-	v.login("ghost", "a wrong password")
+	v.Login("ghost", "a wrong password")
 	for _, step := range []struct {
 		advance time.Duration
 		want    string
@@ -99,13 +99,13 @@ func TestAddressLimitEnds(t *testing.T) {
 		{9 * time.Second, "60"}, {990 * time.Millisecond, "60"},
 	} {
 		app.Clock.Advance(step.advance)
-		w := v.post("/login", "login", "susan", "password", testapp.Password)
+		w := v.Post("/login", "login", "susan", "password", testapp.Password)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != step.want {
 			t.Errorf("%+v: %d, Retry-After %q", step, w.Code, w.Header().Get("Retry-After"))
 		}
 	}
 	app.Clock.Advance(10 * time.Millisecond)
-	if status := v.login("susan", testapp.Password); status != http.StatusOK {
+	if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after the window: %d", status)
 	}
 }
@@ -117,22 +117,22 @@ func TestSuccessAndAddress(t *testing.T) {
 	app.Create(t, "susan", true)
 	app.Create(t, "mallory", true)
 	for i := range 8 {
-		if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 			t.Fatalf("login %d: %d", i, status)
 		}
 	}
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for i := range 3 {
-		if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
+		if status := v.Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 			t.Fatalf("guess %d: %d", i, status)
 		}
 		if i < 2 { // with the third one Mallory's address has had enough
-			if status := visitorAt(t, app, "192.0.2.1").login("mallory", testapp.Password); status != http.StatusOK {
+			if status := app.Visitor(t.Context(), "192.0.2.1").Login("mallory", testapp.Password); status != http.StatusOK {
 				t.Fatalf("Mallory's login: %d", status)
 			}
 		}
 	}
-	if status := v.login("susan", "a wrong password"); status != http.StatusTooManyRequests {
+	if status := v.Login("susan", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
 }
@@ -146,15 +146,15 @@ func TestSuccessInTheNextWindow(t *testing.T) {
 	store.Hook(on("TakeRecord", func() error { // the password was right
 		app.Clock.Advance(time.Hour)
 		for range 3 {
-			visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password")
+			app.Visitor(t.Context(), "192.0.2.1").Login("ghost", "a wrong password")
 		}
 		return nil
 	}), nil)
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the login: %d", status)
 	}
 	store.Reset()
-	if status := visitorAt(t, app, "192.0.2.1").login("ghost", "a wrong password"); status != http.StatusTooManyRequests {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("ghost", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
 }
@@ -166,7 +166,7 @@ func TestNoAddressLimit(t *testing.T) {
 		app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = limit })
 		for i := range 101 {
 			member(t, app, fmt.Sprint("user", i), testapp.Password)
-			got := visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("user", i), "a wrong password")
+			got := app.Visitor(t.Context(), "192.0.2.1").Login(fmt.Sprint("user", i), "a wrong password")
 			if i < 100 && got != http.StatusUnauthorized || i == 100 && got != want {
 				t.Errorf("limit %d, guess %d: %d", limit, i+1, got)
 			}
@@ -188,15 +188,15 @@ func TestLimitsOfOthers(t *testing.T) {
 			app.Error(w, r, err)
 		}
 	})
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for i, name := range []string{"anna", "susan", "not a name"} {
-		if w := v.post("/register", "name", name); w.Code == http.StatusTooManyRequests {
+		if w := v.Post("/register", "name", name); w.Code == http.StatusTooManyRequests {
 			t.Errorf("registration %d: %d", i, w.Code)
 		}
 	}
 	var answers []string
 	for _, name := range []string{"bert", "susan", "not a name"} {
-		answers = append(answers, told(t, v.post("/register", "name", name)))
+		answers = append(answers, told(t, v.Post("/register", "name", name)))
 	}
 	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") {
 		t.Errorf("registrations: %q", answers)
@@ -205,27 +205,27 @@ func TestLimitsOfOthers(t *testing.T) {
 		t.Errorf("bert: %v", err)
 	}
 	for _, address := range []string{"susan@app.example", "ghost@app.example"} {
-		if w := v.post("/forgot", "email", address); w.Code != http.StatusOK {
+		if w := v.Post("/forgot", "email", address); w.Code != http.StatusOK {
 			t.Errorf("%s: %d", address, w.Code)
 		}
 	}
 	box.Take()
 	answers = nil
 	for _, address := range []string{"susan@app.example", "ghost@app.example", "other@app.example"} {
-		answers = append(answers, told(t, v.post("/forgot", "email", address)))
+		answers = append(answers, told(t, v.Post("/forgot", "email", address)))
 	}
 	if len(slices.Compact(answers)) != 1 || !strings.HasPrefix(answers[0], "429") || len(box.Take()) > 0 {
 		t.Errorf("mails: %q", answers)
 	}
-	if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
+	if status := v.Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 		t.Errorf("a guess: %d", status)
 	}
-	if status := v.login("susan", testapp.Password); status != http.StatusTooManyRequests {
+	if status := v.Login("susan", testapp.Password); status != http.StatusTooManyRequests {
 		t.Errorf("another one: %d", status)
 	}
-	other := visitorAt(t, app, "192.0.2.2")
-	if a, b, c := other.post("/register", "name", "bert").Code, other.post("/forgot", "email", "susan@app.example").Code,
-		other.login("susan", testapp.Password); a != 200 || b != 200 || c != 200 {
+	other := app.Visitor(t.Context(), "192.0.2.2")
+	if a, b, c := other.Post("/register", "name", "bert").Code, other.Post("/forgot", "email", "susan@app.example").Code,
+		other.Login("susan", testapp.Password); a != 200 || b != 200 || c != 200 {
 		t.Errorf("from another address: %d, %d, %d", a, b, c)
 	}
 	// Outside a request there is no address.
@@ -252,14 +252,14 @@ func TestWrongTokensCount(t *testing.T) {
 		}
 		return token
 	}
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	for range 5 {
-		if w := v.post("/reset", "token", token(), "password", "short"); w.Code != http.StatusUnprocessableEntity {
+		if w := v.Post("/reset", "token", token(), "password", "short"); w.Code != http.StatusUnprocessableEntity {
 			t.Fatalf("a good token: %d", w.Code)
 		}
 	}
 	old := token()
-	if w := v.post("/reset", "token", old, "password", "another good password"); w.Code != http.StatusOK {
+	if w := v.Post("/reset", "token", old, "password", "another good password"); w.Code != http.StatusOK {
 		t.Fatalf("a good token: %d", w.Code)
 	}
 	for i, wrong := range []string{"", old, token() + "x", "x"} {
@@ -267,11 +267,11 @@ func TestWrongTokensCount(t *testing.T) {
 		if i == 3 {
 			want = http.StatusTooManyRequests
 		}
-		if w := v.post("/reset", "token", wrong, "password", "another good password"); w.Code != want {
+		if w := v.Post("/reset", "token", wrong, "password", "another good password"); w.Code != want {
 			t.Errorf("wrong token %d: %d", i, w.Code)
 		}
 	}
-	if status := v.login("susan", "another good password"); status != http.StatusTooManyRequests {
+	if status := v.Login("susan", "another good password"); status != http.StatusTooManyRequests {
 		t.Errorf("a login then: %d", status)
 	}
 }
@@ -293,24 +293,24 @@ func TestLimitAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, "ours")
 		}
 	})
-	v := visitorAt(t, app, "192.0.2.1")
+	v := app.Visitor(t.Context(), "192.0.2.1")
 	app.Mux.HandleFunc("POST /guess", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := app.Authenticate(r.Context(), "ghost", "a wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) {
 			app.Error(w, r, err)
 		}
 	})
-	v.post("/guess")
-	w := v.post("/guess")
+	v.Post("/guess")
+	w := v.Post("/guess")
 	if w.Code != http.StatusTooManyRequests || w.Body.String() != "ours" || !slices.Equal(pages, []int{429}) ||
 		w.Header().Get("Retry-After") != "3600" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%s, pages %v", told(t, w), pages)
 	}
 
 	app, _ = newApp(t, limited)
-	v = visitorAt(t, app, "192.0.2.1")
-	v.header.Set("Accept", "application/json")
-	v.login("ghost", "a wrong password")
-	w = v.post("/login", "login", "ghost", "password", "a wrong password")
+	v = app.Visitor(t.Context(), "192.0.2.1")
+	v.Header.Set("Accept", "application/json")
+	v.Login("ghost", "a wrong password")
+	w = v.Post("/login", "login", "ghost", "password", "a wrong password")
 	var answer map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusTooManyRequests || answer["error"] == "" ||
 		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "3600" {
@@ -335,7 +335,7 @@ func TestMailboxLimit(t *testing.T) {
 			ask := func(address string) string {
 				t.Helper()
 				store.Reset()
-				w := visitorAt(t, app, "192.0.2.1").post("/forgot", "email", address)
+				w := app.Visitor(t.Context(), "192.0.2.1").Post("/forgot", "email", address)
 				return fmt.Sprint(told(t, w), store.Calls())
 			}
 			mails := func() (n int) {
@@ -402,9 +402,9 @@ func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 	for _, address := range []string{"susan@app.example", "ghost@app.example"} {
 		var wg sync.WaitGroup
 		for i := range 50 {
-			v := visitorAt(t, apps[i%2], fmt.Sprint("192.0.2.", i))
+			v := apps[i%2].Visitor(t.Context(), fmt.Sprint("192.0.2.", i))
 			wg.Go(func() {
-				if w := v.post("/forgot", "email", address); w.Code != http.StatusOK {
+				if w := v.Post("/forgot", "email", address); w.Code != http.StatusOK {
 					t.Errorf("%d", w.Code)
 				}
 			})
@@ -434,7 +434,7 @@ func TestCounterNeverAgrees(t *testing.T) {
 		app, store := newApp(t, nil)
 		app.Create(t, "susan", true)
 		if call == "UpdateRecord" {
-			visitorAt(t, app, "192.0.2.1").login("susan", "a wrong password")
+			app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password")
 		}
 		store.Hook(func(c string) error {
 			if c == call {
@@ -442,12 +442,12 @@ func TestCounterNeverAgrees(t *testing.T) {
 			}
 			return nil
 		}, nil)
-		v := visitorAt(t, app, "192.0.2.1")
-		if status := v.login("susan", testapp.Password); status < 500 || len(v.cookies) > 0 {
+		v := app.Visitor(t.Context(), "192.0.2.1")
+		if status := v.Login("susan", testapp.Password); status < 500 || len(v.Cookies) > 0 {
 			t.Errorf("%s: %d", call, status)
 		}
 		store.Reset()
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%s, afterwards: %d", call, status)
 		}
 	}
@@ -479,17 +479,17 @@ func TestDamagedCounters(t *testing.T) {
 		store := &countingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), data: data}
 		app := testapp.New(t, store, clock, nil)
 		member(t, app, "susan", testapp.Password)
-		v := visitorAt(t, app, "192.0.2.1")
+		v := app.Visitor(t.Context(), "192.0.2.1")
 		if name == "from the future" || name == "from the year 10000" { // by no clock of ours: the wait begins now
-			if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+			if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 				t.Errorf("%s, at first: %d", name, status)
 			}
 			continue // this store keeps no time for it to begin at
 		}
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%s: %d", name, status)
 		}
-		if status := v.login("ghost", testapp.Password); status != http.StatusUnauthorized {
+		if status := v.Login("ghost", testapp.Password); status != http.StatusUnauthorized {
 			t.Errorf("%s: %d for nobody", name, status)
 		}
 	}
@@ -590,7 +590,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 				ghosts++
 				app := apps[i%2]
 				app.Events()
-				visitorAt(t, app, "192.0.2.1").login(fmt.Sprint("ghost", ghosts), "a wrong password")
+				app.Visitor(t.Context(), "192.0.2.1").Login(fmt.Sprint("ghost", ghosts), "a wrong password")
 				looked += lookedAt(t, app.Events())
 			}
 			return looked
@@ -607,14 +607,14 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 			t.Errorf("%v: %d mails to one mailbox", differ, n)
 		}
 		// The other server is gone, whatever it has left.
-		v := visitorAt(t, apps[0], "192.0.2.1")
-		v.login("ghost", "a wrong password")
+		v := apps[0].Visitor(t.Context(), "192.0.2.1")
+		v.Login("ghost", "a wrong password")
 		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil {
 			t.Fatal(err)
 		}
 		box.Take()
 		pass(time.Hour + time.Minute)
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v: an hour later: %d", differ, status)
 		}
 		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil || len(box.Take()) != 1 {

@@ -22,10 +22,6 @@ const (
 	elsewhere = "198.51.100.9:4711"
 )
 
-func newRoamer(app *testapp.App) *roamer {
-	return &roamer{app, firefox, home, map[string]string{}}
-}
-
 func protected(mode auth.Protection, address bool) func(*auth.Config) {
 	return func(c *auth.Config) { c.Protection, c.ProtectAddress = mode, address }
 }
@@ -56,19 +52,19 @@ func TestProtection(t *testing.T) {
 						t.Parallel()
 						app, _ := newApp(t, protected(mode, address))
 						u := member(t, app, "susan", "")
-						owner := newRoamer(app)
-						owner.enter(t, remember)
+						owner := roamer(t, app)
+						enter(t, owner, remember)
 						if remember {
-							owner.restart()
+							owner.Restart()
 						}
-						if who := owner.who(t.Context()); who != "susan" || owner.fresh(t.Context()) == remember {
+						if who := owner.Who(); who != "susan" || owner.IsFresh() == remember {
 							t.Fatalf("the owner is %q", who)
 						}
 						app.Events()
 						moved := strings.Contains(name, "agent") || name == "both" ||
 							address && (name == "address" || name == "no address")
-						thief := owner.from(to.agent, to.address)
-						w := thief.do(t.Context(), "GET", "/who")
+						thief := owner.From(to.agent, to.address)
+						w := thief.Do("GET", "/who")
 						wantWho := "susan"
 						if moved && mode == auth.ProtectStrong {
 							wantWho = "nobody"
@@ -77,18 +73,18 @@ func TestProtection(t *testing.T) {
 							t.Errorf("it is %d %q, cookies %v", w.Code, w.Body, w.Header()["Set-Cookie"])
 						}
 						wantFresh := !remember && (!moved || mode == auth.ProtectOff)
-						if got := thief.fresh(t.Context()); got != wantFresh {
+						if got := thief.IsFresh(); got != wantFresh {
 							t.Errorf("there it is fresh=%v", got)
 						}
-						if got := owner.who(t.Context()); got != wantWho {
+						if got := owner.Who(); got != wantWho {
 							t.Errorf("the owner is %q", got)
 						}
-						if got := owner.fresh(t.Context()); got != wantFresh {
+						if got := owner.IsFresh(); got != wantFresh {
 							t.Errorf("for the owner it is fresh=%v", got)
 						}
 						if wantWho == "nobody" {
-							owner.restart()
-							if who := owner.who(t.Context()); who != "nobody" {
+							owner.Restart()
+							if who := owner.Who(); who != "nobody" {
 								t.Errorf("the remembered device lives: %q", who)
 							}
 							for _, kind := range []string{"session", "remember"} {
@@ -125,11 +121,11 @@ func TestProtectLongAgent(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	member(t, app, "susan", "")
-	b := newRoamer(app)
-	b.agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
-	b.enter(t, false)
+	b := roamer(t, app)
+	b.Agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
+	enter(t, b, false)
 	for range 3 {
-		if who := b.who(t.Context()); who != "susan" {
+		if who := b.Who(); who != "susan" {
 			t.Errorf("%q", who)
 		}
 	}
@@ -158,14 +154,14 @@ func TestProtectNetworks(t *testing.T) {
 	} {
 		app, _ := newApp(t, protected(auth.ProtectStrong, true))
 		member(t, app, "susan", "")
-		b := newRoamer(app)
-		b.address = test.at
-		b.enter(t, false)
+		b := roamer(t, app)
+		b.Address = test.at
+		enter(t, b, false)
 		want := "susan"
 		if !test.same {
 			want = "nobody"
 		}
-		if who := b.from(firefox, test.then).who(t.Context()); who != want {
+		if who := b.From(firefox, test.then).Who(); who != want {
 			t.Errorf("from %s to %s: %q", test.at, test.then, who)
 		}
 	}
@@ -176,14 +172,14 @@ func TestProtectBasicOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
 	member(t, app, "susan", "")
-	owner := newRoamer(app)
-	owner.enter(t, false)
-	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "kept")
-	thief := owner.from(chromium, home)
+	owner := roamer(t, app)
+	enter(t, owner, false)
+	owner.Do("POST", "/put", "key", "k", "value", "kept")
+	thief := owner.From(chromium, home)
 	app.Events()
 	for i := range 5 {
 		app.Spy().Reset()
-		w := thief.do(t.Context(), "GET", "/who")
+		w := thief.Do("GET", "/who")
 		want := []string{"GetRecord", "LoadUser"}
 		if i == 0 {
 			want = []string{"GetRecord", "UpdateRecord", "LoadUser"}
@@ -197,16 +193,16 @@ func TestProtectBasicOnce(t *testing.T) {
 		t.Errorf("%d events", len(events))
 	}
 	app.Spy().Reset()
-	if owner.fresh(t.Context()) || slices.Contains(app.Spy().Calls(), "UpdateRecord") {
+	if owner.IsFresh() || slices.Contains(app.Spy().Calls(), "UpdateRecord") {
 		t.Errorf("the owner's is fresh, or was written: %v", app.Spy().Calls())
 	}
 	for _, path := range []string{"/renew", "/put"} {
-		if thief.do(t.Context(), "POST", path, "key", "a", "value", "b"); thief.fresh(t.Context()) {
+		if thief.Do("POST", path, "key", "a", "value", "b"); thief.IsFresh() {
 			t.Errorf("fresh after %s", path)
 		}
 	}
-	owner.cookies = thief.cookies // whoever it is, it was rotated
-	if owner.fresh(t.Context()) || owner.do(t.Context(), "GET", "/get?key=k").Body.String() != "kept" {
+	owner.Cookies = thief.Cookies // whoever it is, it was rotated
+	if owner.IsFresh() || owner.Do("GET", "/get?key=k").Body.String() != "kept" {
 		t.Error("fresh for the owner, or its data is lost")
 	}
 }
@@ -222,25 +218,25 @@ func TestProtectConfirmBinds(t *testing.T) {
 				app.Error(w, r, err)
 			}
 		})
-		b := newRoamer(app)
-		b.enter(t, false)
-		updated := b.from(chromium, home)
+		b := roamer(t, app)
+		enter(t, b, false)
+		updated := b.From(chromium, home)
 		if address {
-			updated = b.from(firefox, elsewhere)
+			updated = b.From(firefox, elsewhere)
 		}
-		if updated.fresh(t.Context()) {
+		if updated.IsFresh() {
 			t.Fatal("fresh")
 		}
-		if w := updated.do(t.Context(), "POST", act); w.Code != http.StatusOK {
+		if w := updated.Do("POST", act); w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}
 		for range 2 {
-			if !updated.fresh(t.Context()) {
+			if !updated.IsFresh() {
 				t.Error("confirmed, and not fresh")
 			}
 		}
-		old := updated.from(firefox, home)
-		if old.fresh(t.Context()) || updated.fresh(t.Context()) {
+		old := updated.From(firefox, home)
+		if old.IsFresh() || updated.IsFresh() {
 			t.Error("where the login was bound before, it is fresh")
 		}
 	}
@@ -251,15 +247,15 @@ func TestProtectBasicAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
 	member(t, app, "susan", "")
-	b := newRoamer(app)
-	b.enter(t, false)
+	b := roamer(t, app)
+	enter(t, b, false)
 	act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
 		if err != nil || !l.Authenticated.IsZero() || app.CheckFresh(r.Context(), 0) == nil {
 			t.Errorf("%+v, %v", l, err)
 		}
 	})
-	b.from(chromium, home).do(t.Context(), "POST", act)
+	b.From(chromium, home).Do("POST", act)
 }
 
 // Strong protection takes no cookie away, touches no other login, and lets the
@@ -269,14 +265,14 @@ func TestProtectStrongRequest(t *testing.T) {
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	member(t, app, "susan", "")
 	mike := member(t, app, "mike", "")
-	owner, phone, visitor := newRoamer(app), newRoamer(app), newRoamer(app)
-	visitor.do(t.Context(), "POST", "/put", "key", "k", "value", "a visitor's")
-	phone.enter(t, true)
-	owner.enter(t, false)
-	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "susan's")
-	thief := owner.from(chromium, home)
-	for name, value := range visitor.cookies { // who has a visitor's cookie, too
-		thief.cookies[name] = value
+	owner, phone, visitor := roamer(t, app), roamer(t, app), roamer(t, app)
+	visitor.Do("POST", "/put", "key", "k", "value", "a visitor's")
+	enter(t, phone, true)
+	enter(t, owner, false)
+	owner.Do("POST", "/put", "key", "k", "value", "susan's")
+	thief := owner.From(chromium, home)
+	for name, value := range visitor.Cookies { // who has a visitor's cookie, too
+		thief.Cookies[name] = value
 	}
 	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
 		if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
@@ -289,16 +285,16 @@ func TestProtectStrongRequest(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if w := thief.do(t.Context(), "POST", act); w.Code != http.StatusOK || thief.who(t.Context()) != "mike" {
-		t.Errorf("a login in that request: %d, then %q", w.Code, thief.who(t.Context()))
+	if w := thief.Do("POST", act); w.Code != http.StatusOK || thief.Who() != "mike" {
+		t.Errorf("a login in that request: %d, then %q", w.Code, thief.Who())
 	}
-	if w := owner.do(t.Context(), "GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
+	if w := owner.Do("GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
 		t.Errorf("the owner is %q, cookies %v", w.Body, w.Header()["Set-Cookie"])
 	}
-	if who := phone.who(t.Context()); who != "susan" {
+	if who := phone.Who(); who != "susan" {
 		t.Errorf("another login of the user's is %q", who)
 	}
-	if w := visitor.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "a visitor's" {
+	if w := visitor.Do("GET", "/get?key=k"); w.Body.String() != "a visitor's" {
 		t.Errorf("the visitor's data is %q", w.Body)
 	}
 }
@@ -309,9 +305,9 @@ func TestProtectStrongGuards(t *testing.T) {
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	member(t, app, "susan", "")
 	for _, path := range []string{"/guarded", "/fresh"} {
-		b := newRoamer(app)
-		b.enter(t, true)
-		w := b.from(chromium, home).do(t.Context(), "GET", path)
+		b := roamer(t, app)
+		enter(t, b, true)
+		w := b.From(chromium, home).Do("GET", path)
 		if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "/login") {
 			t.Errorf("%s: %d to %q", path, w.Code, w.Header().Get("Location"))
 		}
@@ -329,18 +325,18 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 		})
 		member(t, app, "susan", "")
 		mike := member(t, app, "mike", "")
-		b := newRoamer(app)
-		b.enter(t, remember)
-		if who := b.who(t.Context()); who != "susan" {
+		b := roamer(t, app)
+		enter(t, b, remember)
+		if who := b.Who(); who != "susan" {
 			t.Fatal(who)
 		}
 		grant.UserID = mike.ID
-		w := b.from(chromium, home).do(t.Context(), "GET", "/who")
+		w := b.From(chromium, home).Do("GET", "/who")
 		if w.Body.String() != "mike" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("%q, cookies %v", w.Body, w.Header()["Set-Cookie"])
 		}
 		grant.UserID = ""
-		if who := b.who(t.Context()); who != "susan" {
+		if who := b.Who(); who != "susan" {
 			t.Errorf("afterwards the login is %q", who)
 		}
 	}
@@ -352,13 +348,13 @@ func TestProtectStrongRemembered(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, true))
 	member(t, app, "susan", "")
-	b := newRoamer(app)
-	b.enter(t, true)
+	b := roamer(t, app)
+	enter(t, b, true)
 	for range 3 {
-		b.restart()
+		b.Restart()
 		app.Clock.Advance(2 * time.Minute)
 		for i := range 5 {
-			if who := b.who(t.Context()); who != "susan" {
+			if who := b.Who(); who != "susan" {
 				t.Errorf("request %d: %q", i, who)
 			}
 			app.Clock.Advance(20 * time.Second)
@@ -372,16 +368,16 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := newApp(t, protected(mode, true))
 		member(t, app, "susan", "")
-		b := newRoamer(app)
-		b.do(t.Context(), "POST", "/put", "key", "k", "value", "v")
-		moved := b.from(chromium, elsewhere)
+		b := roamer(t, app)
+		b.Do("POST", "/put", "key", "k", "value", "v")
+		moved := b.From(chromium, elsewhere)
 		app.Clock.Advance(2 * time.Minute)
 		for range 2 {
-			if w := moved.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "v" {
+			if w := moved.Do("GET", "/get?key=k"); w.Body.String() != "v" {
 				t.Errorf("mode %d: the visitor's data is %q", mode, w.Body)
 			}
 		}
-		if moved.enter(t, false); moved.do(t.Context(), "GET", "/get?key=k").Body.String() != "v" {
+		if enter(t, moved, false); moved.Do("GET", "/get?key=k").Body.String() != "v" {
 			t.Errorf("mode %d: it is lost at the login", mode)
 		}
 		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
@@ -397,16 +393,16 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := newApp(t, protected(mode, true))
 		member(t, app, "susan", "")
-		b := newRoamer(app)
-		b.agent, b.address = "", "pipe"
-		b.enter(t, false)
-		if !b.fresh(t.Context()) {
+		b := roamer(t, app)
+		b.Agent, b.Address = "", "pipe"
+		enter(t, b, false)
+		if !b.IsFresh() {
 			t.Error("bound to nothing, and not fresh")
 		}
 		app.Spy().Reset()
-		seen := b.from(firefox, home)
+		seen := b.From(firefox, home)
 		for i := range 3 {
-			if !seen.fresh(t.Context()) {
+			if !seen.IsFresh() {
 				t.Errorf("mode %d, request %d: not fresh", mode, i)
 			}
 		}
@@ -417,7 +413,7 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
 			t.Errorf("mode %d: an event", mode)
 		}
-		if b.from(chromium, home).fresh(t.Context()) {
+		if b.From(chromium, home).IsFresh() {
 			t.Errorf("mode %d: fresh at another agent", mode)
 		}
 	}
@@ -432,13 +428,13 @@ func TestProtectSwitchedOn(t *testing.T) {
 	}
 	off, _ := newApp(t, fixed(auth.ProtectOff))
 	member(t, off, "susan", "")
-	b := newRoamer(off)
-	b.enter(t, false)
-	b.app = testapp.New(t, off.Store, off.Clock, fixed(auth.ProtectStrong))
-	if who := b.who(t.Context()); who != "susan" {
+	b := roamer(t, off)
+	enter(t, b, false)
+	b.App = testapp.New(t, off.Store, off.Clock, fixed(auth.ProtectStrong))
+	if who := b.Who(); who != "susan" {
 		t.Errorf("the same client: %q", who)
 	}
-	if who := b.from(chromium, home).who(t.Context()); who != "nobody" {
+	if who := b.From(chromium, home).Who(); who != "nobody" {
 		t.Errorf("another client: %q", who)
 	}
 }
@@ -477,9 +473,9 @@ func TestProtectStoreFails(t *testing.T) {
 				testapp.EachCall(t, 2, func(k int) bool {
 					app, _ := newApp(t, protected(mode, false))
 					member(t, app, "susan", "")
-					owner := newRoamer(app)
-					owner.enter(t, remember)
-					thief := owner.from(chromium, home)
+					owner := roamer(t, app)
+					enter(t, owner, remember)
+					thief := owner.From(chromium, home)
 					n := 0
 					fail := func(string) error {
 						if n++; n == k {
@@ -492,7 +488,7 @@ func TestProtectStoreFails(t *testing.T) {
 					} else {
 						app.Spy().Hook(fail, nil)
 					}
-					w := thief.do(t.Context(), "GET", "/fresh")
+					w := thief.Do("GET", "/fresh")
 					reached := n >= k
 					app.Spy().Reset()
 					if reached && w.Code != http.StatusServiceUnavailable {
@@ -501,8 +497,8 @@ func TestProtectStoreFails(t *testing.T) {
 					if w.Code == http.StatusOK || len(w.Header()["Set-Cookie"]) > 0 && w.Code >= 500 {
 						t.Errorf("mode %d, call %d, after=%v: %d, cookies %v", mode, k, after, w.Code, w.Header()["Set-Cookie"])
 					}
-					who := thief.who(t.Context())
-					if thief.fresh(t.Context()) || mode == auth.ProtectStrong && who != "nobody" || mode == auth.ProtectBasic && who != "susan" {
+					who := thief.Who()
+					if thief.IsFresh() || mode == auth.ProtectStrong && who != "nobody" || mode == auth.ProtectBasic && who != "susan" {
 						t.Errorf("mode %d, call %d, after=%v: then %q", mode, k, after, who)
 					}
 					return reached
@@ -516,20 +512,20 @@ func TestProtectStoreFails(t *testing.T) {
 func TestProtectConflicts(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		for name, race := range map[string]func(*testing.T, *roamer){
-			"a write": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/put", "key", "k", "value", "v") },
-			"a touch": func(t *testing.T, b *roamer) { b.app.Clock.Advance(2 * time.Minute); b.who(t.Context()) },
-			"another thief": func(t *testing.T, b *roamer) {
-				b.from("Curl/8", home).who(t.Context())
+		for name, race := range map[string]func(*testing.T, *testapp.Visitor){
+			"a write": func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/put", "key", "k", "value", "v") },
+			"a touch": func(t *testing.T, b *testapp.Visitor) { b.App.Clock.Advance(2 * time.Minute); b.Who() },
+			"another thief": func(t *testing.T, b *testapp.Visitor) {
+				b.From("Curl/8", home).Who()
 			},
-			"a logout":   func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/logout") },
-			"a rotation": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/renew") },
+			"a logout":   func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/logout") },
+			"a rotation": func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/renew") },
 		} {
 			app, _ := newApp(t, protected(mode, false))
 			member(t, app, "susan", "")
-			owner := newRoamer(app)
-			owner.enter(t, false)
-			thief := owner.from(chromium, home)
+			owner := roamer(t, app)
+			enter(t, owner, false)
+			thief := owner.From(chromium, home)
 			verb := "UpdateRecord"
 			if mode == auth.ProtectStrong {
 				verb = "ListRecords"
@@ -542,7 +538,7 @@ func TestProtectConflicts(t *testing.T) {
 				}
 				return nil
 			}, nil)
-			w := thief.do(t.Context(), "GET", "/fresh")
+			w := thief.Do("GET", "/fresh")
 			if !raced.Load() {
 				t.Fatalf("mode %d, %s: no race", mode, name)
 			}
@@ -559,14 +555,14 @@ func TestProtectConflicts(t *testing.T) {
 				t.Errorf("%s: %d events", name, stolen)
 			}
 			ended := name == "a rotation" || name == "a logout" // by which the thief's token is worthless
-			if mode == auth.ProtectBasic && !ended && (owner.who(t.Context()) != "susan" || owner.fresh(t.Context())) {
-				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.who(t.Context()), owner.fresh(t.Context()))
+			if mode == auth.ProtectBasic && !ended && (owner.Who() != "susan" || owner.IsFresh()) {
+				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.Who(), owner.IsFresh())
 			}
-			if thief.fresh(t.Context()) {
+			if thief.IsFresh() {
 				t.Errorf("mode %d, %s: then it is fresh", mode, name)
 			}
-			if mode == auth.ProtectStrong && owner.who(t.Context()) != "nobody" {
-				t.Errorf("%s: the owner is %q", name, owner.who(t.Context()))
+			if mode == auth.ProtectStrong && owner.Who() != "nobody" {
+				t.Errorf("%s: the owner is %q", name, owner.Who())
 			}
 		}
 	}
@@ -580,19 +576,19 @@ func TestProtectRaces(t *testing.T) {
 		app, _ := newApp(t, protected(mode, false))
 		member(t, app, "susan", "")
 		for i := range 50 {
-			owner := newRoamer(app)
-			owner.enter(t, i%2 == 0)
-			thief := owner.from(chromium, home)
-			writing := owner.from(firefox, home)
+			owner := roamer(t, app)
+			enter(t, owner, i%2 == 0)
+			thief := owner.From(chromium, home)
+			writing := owner.From(firefox, home)
 			if i%4 >= 2 {
 				app.Clock.Advance(2 * time.Minute)
 			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				writing.do(t.Context(), "POST", "/put", "key", "k", "value", fmt.Sprint(i))
+				writing.Do("POST", "/put", "key", "k", "value", fmt.Sprint(i))
 			}()
-			if thief.fresh(t.Context()) {
+			if thief.IsFresh() {
 				t.Errorf("mode %d, round %d: fresh for the thief", mode, i)
 			}
 			<-done
@@ -600,8 +596,8 @@ func TestProtectRaces(t *testing.T) {
 			if mode == auth.ProtectStrong {
 				want = "nobody"
 			}
-			if who := owner.who(t.Context()); who != want || owner.fresh(t.Context()) {
-				t.Errorf("mode %d, round %d: %q, fresh=%v", mode, i, who, owner.fresh(t.Context()))
+			if who := owner.Who(); who != want || owner.IsFresh() {
+				t.Errorf("mode %d, round %d: %q, fresh=%v", mode, i, who, owner.IsFresh())
 			}
 		}
 	}
@@ -622,9 +618,9 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 					t.Parallel()
 					app, _ := newApp(t, protected(mode, address))
 					u := member(t, app, "susan", "")
-					owner := newRoamer(app)
-					owner.enter(t, true)
-					owner.restart()
+					owner := roamer(t, app)
+					enter(t, owner, true)
+					owner.Restart()
 					app.Events()
 					moved := mode != auth.ProtectOff && (strings.Contains(name, "agent") || name == "both" ||
 						address && (name == "address" || name == "no address"))
@@ -635,9 +631,9 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 					case moved:
 						events = []auth.EventKind{auth.EventProtected, auth.EventLogin}
 					}
-					thief := owner.from(to.agent, to.address)
+					thief := owner.From(to.agent, to.address)
 					for range 3 {
-						if who := thief.who(t.Context()); who != want {
+						if who := thief.Who(); who != want {
 							t.Errorf("it is %q", who)
 						}
 					}
@@ -669,19 +665,19 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 		}
 	})
 	member(t, app, "susan", "")
-	owner := newRoamer(basic)
-	owner.enter(t, true)
-	owner.agent = chromium // the browser was updated
-	if w := owner.do(t.Context(), "POST", "/confirm"); w.Code != http.StatusOK {
+	owner := roamer(t, basic)
+	enter(t, owner, true)
+	owner.Agent = chromium // the browser was updated
+	if w := owner.Do("POST", "/confirm"); w.Code != http.StatusOK {
 		t.Fatal(w.Code, w.Body)
 	}
-	owner.restart()
-	owner.app = app // which is strict
-	if who := owner.who(t.Context()); who != "susan" {
+	owner.Restart()
+	owner.App = app // which is strict
+	if who := owner.Who(); who != "susan" {
 		t.Errorf("after it was confirmed: %q", who)
 	}
-	owner.restart()
-	if who := owner.from(firefox, home).who(t.Context()); who != "nobody" {
+	owner.Restart()
+	if who := owner.From(firefox, home).Who(); who != "nobody" {
 		t.Errorf("where it was before: %q", who)
 	}
 }
@@ -717,18 +713,18 @@ func TestProtectBindsOneOfTwoAtFirstSight(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
 	member(t, app, "susan", "")
-	owner := newRoamer(app).from("", home)
-	owner.enter(t, false)
-	thief := owner.from(chromium, home)
-	other := owner.from(firefox, home)
+	owner := roamer(t, app).From("", home)
+	enter(t, owner, false)
+	thief := owner.From(chromium, home)
+	other := owner.From(firefox, home)
 	var raced atomic.Bool
 	app.Spy().Hook(func(call string) error {
 		if call == "UpdateRecord" && raced.CompareAndSwap(false, true) {
-			other.who(t.Context())
+			other.Who()
 		}
 		return nil
 	}, nil)
-	if w := thief.do(t.Context(), "GET", "/fresh"); w.Code == http.StatusOK {
+	if w := thief.Do("GET", "/fresh"); w.Code == http.StatusOK {
 		t.Errorf("bound to another client, and fresh: %d", w.Code)
 	}
 }

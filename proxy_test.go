@@ -447,9 +447,10 @@ func TestProxySuspectedOnce(t *testing.T) {
 			}
 		}
 	})
-	c := &roamer{app, "agent", "10.0.0.1:1", map[string]string{}}
-	c.enter(t, false)
-	cookie := cookieHeader(c.cookies)
+	c := app.Visitor(t.Context(), "10.0.0.1:1")
+	c.Agent = "agent"
+	enter(t, c, false)
+	cookie := cookieHeader(c.Cookies)
 	const many = 200
 	finish(t, func() {
 		var wg sync.WaitGroup
