@@ -339,7 +339,7 @@ func TestStoreFails(t *testing.T) {
 					case op.name == "page" && who != "susan":
 						t.Errorf("call %d (%v): a page ended the login", k, calls)
 					case op.name == "password":
-						ok, err := app.CheckPassword(t.Context(), reload(t, app, u.ID), "another good password")
+						ok, err := app.CheckPassword(t.Context(), stored(t, app, u.ID), "another good password")
 						if err != nil || ok == failed && !after {
 							t.Errorf("call %d (%v): failed=%v, and the new password is set=%v, %v", k, calls, failed, ok, err)
 						}

@@ -441,17 +441,7 @@ func TestRejectedPasswordIsNotLogged(t *testing.T) {
 	}
 }
 
-// callbacks that call back
-type backHandler struct {
-	slog.Handler
-	f func(context.Context)
-}
-
-func (h backHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.f(ctx)
-	return h.Handler.Handle(ctx, r)
-}
-
+// Functions of the application that are called in a request may use the request.
 func TestCallbacksMayUseTheRequest(t *testing.T) {
 	var app *testapp.App
 	var depth atomic.Int32
@@ -465,7 +455,7 @@ func TestCallbacksMayUseTheRequest(t *testing.T) {
 	}
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(ctx context.Context, _ auth.Event) { back(ctx) }
-		c.Logger = slog.New(backHandler{slog.DiscardHandler, back})
+		c.Logger = slog.New(askingHandler{slog.DiscardHandler, back})
 		c.PasswordCheck = func(ctx context.Context, _ string, _ auth.Account) error { back(ctx); return nil }
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			back(r.Context())

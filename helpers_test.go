@@ -232,15 +232,6 @@ func cookieHeader(cookies map[string]string) http.Header {
 	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
 }
 
-func reload(t *testing.T, app *testapp.App, id string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.LoadUser(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
 // issue makes a token that is good for a day.
 func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
 	t.Helper()
@@ -315,14 +306,7 @@ func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
 	return func(c *auth.Config) { c.RequestLoaders = loaders }
 }
 
-// wrote reports whether the store was asked to change anything since the last
-// hook.
-func wrote(s *testapp.Spy) bool {
-	return slices.ContainsFunc(s.Calls(), func(call string) bool {
-		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
-	})
-}
-
+// find is the user with this username or address.
 func find(t *testing.T, app *testapp.App, name string) *testapp.User {
 	t.Helper()
 	u, err := app.Store.FindUser(t.Context(), name)
@@ -332,6 +316,7 @@ func find(t *testing.T, app *testapp.App, name string) *testapp.User {
 	return u
 }
 
+// kinds are the kinds of the events.
 func kinds(events []auth.Event) []auth.EventKind {
 	var k []auth.EventKind
 	for _, e := range events {
@@ -385,7 +370,7 @@ func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
 	return secret.Reveal()
 }
 
-// count returns how many events are of a kind.
+// countOf returns how many events are of a kind.
 func countOf(events []auth.Event, kind auth.EventKind) (n int) {
 	for _, e := range events {
 		if e.Kind == kind {
@@ -477,6 +462,7 @@ func told(t *testing.T, w *httptest.ResponseRecorder) string {
 	return b.String() + "\n" + w.Body.String()
 }
 
+// count returns how many events are of a kind and about a user.
 func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
 	for _, e := range events {
 		if e.Kind == kind && e.UserID == id {
@@ -1014,7 +1000,7 @@ func verified(a *auth.Account) { a.EmailVerified = true }
 // change updates an account as an application may.
 func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
 	t.Helper()
-	a := reload(t, app, id).Clone()
+	a := stored(t, app, id).Clone()
 	do(&a)
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func TestBrowserCookie(t *testing.T) {
 		})
 		u := app.Create(t, "susan", true)
 		app.Create(t, "dora", true)
-		change(t, app, findUser(t, app, "dora").ID, func(a *auth.Account) { a.Disabled = true })
+		change(t, app, find(t, app, "dora").ID, func(a *auth.Account) { a.Disabled = true })
 		v := app.Visitor(t.Context(), "192.0.2.1")
 		w := v.Post("/login", "login", "susan", "password", testapp.Password)
 		cookie := setsBrowser(w)
@@ -118,15 +118,6 @@ func TestBrowserCookie(t *testing.T) {
 			t.Errorf("%s: the cookies are %v", base, v.Cookies)
 		}
 	}
-}
-
-func findUser(t *testing.T, app *testapp.App, name string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.FindUser(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
 }
 
 // Strangers do not lock out the owner, nor does the owner's failing browser lock
@@ -547,7 +538,7 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code != http.StatusOK {
 		t.Errorf("Basic of the owner: %d", w.Code)
 	}
-	u := findUser(t, app, "susan")
+	u := find(t, app, "susan")
 	for password, want := range map[string]bool{testapp.Password: true, "a wrong password": false} {
 		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 			if ok, err := app.CheckPassword(r.Context(), u, password); ok != want || err != nil {

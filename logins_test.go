@@ -598,7 +598,7 @@ func TestEndingStoreFails(t *testing.T) {
 						if c.Who() == "susan" {
 							app.In(c, func(ctx context.Context) { again = do(ctx) })
 						} else {
-							again = app.LogoutEverywhere(t.Context(), reload(t, app, u.ID))
+							again = app.LogoutEverywhere(t.Context(), stored(t, app, u.ID))
 							if op != "everywhere" && op != "own" {
 								t.Errorf("call %d (%v): the failure ended this login", k, calls)
 							}

@@ -313,7 +313,7 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 			copied.Post("/logout")
 		},
 		"password": func(w *world) {
-			fail(w, w.SetPassword(w.t.Context(), reload(w.t, w.App, w.u.ID), "another good password"))
+			fail(w, w.SetPassword(w.t.Context(), stored(w.t, w.App, w.u.ID), "another good password"))
 		},
 		"reset": func(w *world) {
 			_, err := w.ResetPassword(w.t.Context(), resetToken(w.t, w.App, w.u), resetTo)

@@ -464,7 +464,7 @@ func TestNextInCookie(t *testing.T) {
 			t.Errorf("cookie %v", cookie)
 		}
 	}
-	if value == "" || strings.Contains(value, "deep") || strings.Contains(value, "secret") || wrote(store) {
+	if value == "" || strings.Contains(value, "deep") || strings.Contains(value, "secret") || store.Writes() > 0 {
 		t.Errorf("cookie %q, calls %v", value, store.Calls())
 	}
 	copied := c.Clone()

@@ -80,7 +80,7 @@ func TestRememberEnds(t *testing.T) {
 			c.Post("/logout")
 		},
 		"a change of password elsewhere": func(t *testing.T, app *testapp.App, _ *testapp.Client, u *testapp.User) {
-			if err := app.SetPassword(t.Context(), reload(t, app, u.ID), "another good password"); err != nil {
+			if err := app.SetPassword(t.Context(), stored(t, app, u.ID), "another good password"); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -1185,7 +1185,7 @@ func TestTheftEvidenceIsBounded(t *testing.T) {
 	if err != nil || len(records) != 100 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
-	if err := app.CloseAccount(t.Context(), reload(t, app, u.ID)); err != nil {
+	if err := app.CloseAccount(t.Context(), stored(t, app, u.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID); err != nil || len(records) > 0 {

@@ -164,7 +164,7 @@ func TestViewStoreFailsWithAnyError(t *testing.T) {
 // shown.
 func TestViewOfTokens(t *testing.T) {
 	t.Parallel()
-	app, failed := viewApp(t, viewTemplate, loadedBy(auth.BearerLoader()))
+	app, failed := viewApp(t, viewTemplate, withBearer)
 	u := member(t, app, "susan", "")
 	secret, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: []string{"read"}, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {

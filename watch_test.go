@@ -124,7 +124,7 @@ func TestWhileLoggedIn(t *testing.T) {
 		},
 		"password from another browser": func(w *world) { ok(w, w.other.Post("/password", "password", "another good password")) },
 		"password by the admin": func(w *world) {
-			if err := w.SetPassword(w.t.Context(), reload(w.t, w.App, w.u.ID), "another good password"); err != nil {
+			if err := w.SetPassword(w.t.Context(), stored(w.t, w.App, w.u.ID), "another good password"); err != nil {
 				w.t.Error(err)
 			}
 		},
@@ -353,13 +353,13 @@ func TestWhileLoggedInByToken(t *testing.T) {
 			}
 		},
 		"password": func(string) {
-			if err := w.SetPassword(t.Context(), reload(t, plain, u.ID), "another good password"); err != nil {
+			if err := w.SetPassword(t.Context(), stored(t, plain, u.ID), "another good password"); err != nil {
 				t.Error(err)
 			}
 		},
 	} {
 		made := func() (header http.Header, id string) {
-			token, info, err := plain.NewAPIToken(t.Context(), reload(t, plain, u.ID), auth.APIToken{Name: name, Scopes: []string{"*"}, Expires: plain.Clock.Now().Add(time.Hour)})
+			token, info, err := plain.NewAPIToken(t.Context(), stored(t, plain, u.ID), auth.APIToken{Name: name, Scopes: []string{"*"}, Expires: plain.Clock.Now().Add(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
