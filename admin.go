@@ -5,7 +5,14 @@ import (
 	"errors"
 )
 
-// Disable is Manager.Disable.
+// Disable disables an account, for an administrator: nobody can log in to it. Its
+// logins, remembered devices, API tokens and mailed links end, and they stay dead
+// when the account is enabled again, since it gets a new Stamp; the link that undoes
+// a change of address works then. It is no error if the account is disabled already.
+//
+// It returns ErrUserNotFound, ErrNoUserStore, or a failure of a store, after which
+// the account may be disabled; call it again. The user is not told: the application
+// knows the reason.
 func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	if err := c.setDisabled(ctx, userID, true); err != nil {
@@ -15,7 +22,9 @@ func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 	return nil
 }
 
-// Enable is Manager.Enable.
+// Enable enables a disabled account. It gets a new Stamp, so that nothing from
+// before works, also if the application itself has disabled it. For an account that
+// is not disabled it does nothing. The errors are those of Disable.
 func (c *Core) Enable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	err := c.setDisabled(ctx, userID, false)
@@ -44,10 +53,10 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	stamp := NewSecret(newToken())
-	_, err := c.updateAccount(inner, userID, func(a *Account) error {
+	_, err := c.updateAccount(detached, userID, func(a *Account) error {
 		if !disabled && !a.Disabled {
 			return errEnabled
 		}
@@ -56,25 +65,28 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	})
 	if err != nil {
 		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(inner, userID); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
+		if user, failed := c.store.load(detached, userID); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
 			return err
 		}
 	}
 	if s := c.stateOf(ctx); s != nil {
 		s.revoked(userID)
 	}
-	c.endSessions(inner, userID)
+	c.endSessions(detached, userID)
 	return nil
 }
 
-// Unlock is Manager.Unlock.
+// Unlock forgets the wrong passwords of an account, for an administrator: those in
+// browsers that the user has logged in with before as well. The next attempt is
+// looked at, also if the password was disabled by a hundred of them. Limits of
+// addresses stay (Config.Limits). It returns ErrUserNotFound, or a failure of a
+// store.
 func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
-	inner := c.inner(ctx)
-	if _, err := c.users.load(inner, userID); err != nil {
+	if _, err := c.users.load(ctx, userID); err != nil {
 		return err
 	}
-	if err := c.records.DeleteRecords(inner, kindAttempts, userID); err != nil {
+	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
 		return err
 	}
 	c.event(ctx, Event{Kind: EventUnlocked, UserID: userID})

@@ -12,13 +12,7 @@ import (
 	"unicode"
 )
 
-// This file is about API tokens, which programs send in a header. The store has
-// their hashes. Like everything that opens an account they are bound to its
-// Stamp: a change of password ends them.
 const (
-	kindAPIToken   = "api-token"
-	methodAPIToken = "token"
-
 	// apiTokenPrefix lets people, and programs that look for leaked secrets,
 	// tell what it is.
 	apiTokenPrefix = "goauth_"
@@ -28,13 +22,6 @@ const (
 	maxScopes     = 50
 	maxScope      = 100 // bytes
 )
-
-// ErrAPITokenNotFound says that the user has no API token with this ID.
-var ErrAPITokenNotFound = errors.New("auth: no such API token")
-
-// ErrInvalidAPIToken says that an API token cannot have this name, these scopes or
-// this expiry.
-var ErrInvalidAPIToken = errors.New("auth: not a description of an API token")
 
 // An APIToken describes a token of a user's for programs.
 type APIToken struct {
@@ -72,14 +59,18 @@ func decodeAPIToken(record Record) (apiToken, bool) {
 	return t, r.ok && r.rest == ""
 }
 
-// NewAPIToken is Manager.NewAPIToken.
+// NewAPIToken makes a token that BearerLoader takes for the user. t has its Name,
+// Scopes and Expires, which must all be in order (else ErrInvalidAPIToken), and
+// comes back complete. The
+// token itself is not stored: show it once. It ends with the account's Stamp, as
+// by a change of password.
 func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret, _ APIToken, failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return Secret{}, APIToken{}, ErrUserNotFound
 	}
 	a, now := user.AuthAccount(), c.cfg.Now()
-	if err := c.pass(a); err != nil {
+	if err := c.passAccount(ctx, user); err != nil {
 		return Secret{}, APIToken{}, err
 	}
 	switch {
@@ -103,7 +94,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
-	if err := c.records.InsertRecord(c.inner(ctx), made.record); err != nil {
+	if err := c.records.InsertRecord(ctx, made.record); err != nil {
 		return Secret{}, APIToken{}, err
 	}
 	c.event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
@@ -128,10 +119,9 @@ func isScope(s string) bool {
 	return s != "" && len(s) <= maxScope
 }
 
-// APITokens is Manager.APITokens.
+// APITokens lists a user's API tokens, the newest first.
 func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, failing error) {
 	defer c.met(ctx, &failing)
-	ctx = c.inner(ctx)
 	user, err := c.users.load(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -155,21 +145,21 @@ func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, fail
 	return tokens, nil
 }
 
-// RevokeAPIToken is Manager.RevokeAPIToken.
+// RevokeAPIToken ends one of a user's API tokens, or returns
+// ErrAPITokenNotFound.
 func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	if userID == "" {
 		return ErrAPITokenNotFound
 	}
-	inner := c.inner(ctx)
-	records, err := c.records.ListRecords(inner, kindAPIToken, userID)
+	records, err := c.records.ListRecords(ctx, kindAPIToken, userID)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
 		return ErrAPITokenNotFound
 	}
-	if err := take(inner, c.records, kindAPIToken, id); err != nil {
+	if err := take(ctx, c.records, kindAPIToken, id); err != nil {
 		return err
 	}
 	c.watches.endOne(userID, id)

@@ -1,151 +1,58 @@
-// Package auth gives a net/http application logins: sessions that end when
-// they are ended, passwords, guarded pages, and the current user in the type
-// of the application's own.
+// Package auth gives a net/http application logins: sessions that end when they are
+// ended, passwords, guarded pages, and the current user in the application's own type.
 //
-// A [Manager] is made by [New] from a [UserStore], which finds and saves users,
-// and a [Config]. Its LoadAndSave wraps the whole application; inside,
+// [New] makes a [Manager] from a [UserStore], which finds and saves your users, and a
+// [Config]. The Manager's LoadAndSave wraps the whole application. Inside it,
 //
 //	user, ok := manager.CurrentUser(r.Context())
 //
-// says who makes the request. A Manager is safe for use by many goroutines, and a
-// process may have several: all they share is the memory that password hashing
-// takes (Config.HashMemory) and, where they are given the same, stores (Config.Name). Its methods, by what they
-// are for:
+// returns the user who makes the request.
 //
-//   - who it is: CurrentUser, User, CurrentLogin
-//   - guards: RequireLogin, RequireFresh, RequireVerified, RequireScope; CheckFresh, CheckVerified, CheckScope
-//   - logging in and out: Authenticate, LoginUser, ConfirmLogin, LogoutUser, TakeNext
-//   - logins elsewhere: Logins, EndLogin, EndOtherLogins, LogoutEverywhere, WhileLoggedIn
-//   - accounts: Register, RegisterByMail, CloseAccount
-//   - for administrators: Disable, Enable, Unlock
-//   - passwords: SetPassword, CheckPassword, SendReset, ResetPassword, WrapHash
-//   - addresses: CheckNewEmail, SendVerification, VerifyEmail; SendNewEmail, ConfirmEmail, UndoEmail
-//   - programs: NewAPIToken, APITokens, RevokeAPIToken, and Config.RequestLoaders
-//   - pages: Sessions, Flash, Flashes, View, Error
+// The methods of a Manager are those of its [Core], which documents them. A dozen that
+// return a user are repeated on Manager with your type. By task:
 //
-// Everything the library itself must remember is a [Record] in a
-// [RecordStore]. Packages memstore and sqlstore implement both interfaces, and
-// package storetest checks an implementation of one's own.
+//   - The request: [Core.LoadAndSave], [Core.Error].
+//   - Who it is: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
+//   - Guards: [Core.RequireLogin], [Core.RequireFresh], [Core.RequireVerified],
+//     [Core.RequireScope]; in a handler, [Core.CheckFresh], [Core.CheckVerified],
+//     [Core.CheckScope].
+//   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],
+//     [Core.LogoutUser], [Core.TakeNext].
+//   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
+//     [Core.LogoutEverywhere], [Core.WhileLoggedIn].
+//   - Accounts: [Core.Register], [Core.RegisterByMail], [Core.CloseAccount].
+//   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock].
+//   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.CheckNewPassword],
+//     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
+//   - E-mail addresses: [Core.CheckNewEmail], [Core.SendVerification],
+//     [Core.VerifyEmail], [Core.SendNewEmail], [Core.ConfirmEmail], [Core.UndoEmail].
+//   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
+//     Config.RequestLoaders.
+//   - Pages: [Core.Sessions], [Core.Flash], [Core.Flashes], [Manager.View],
+//     [Core.FormOnce], [Core.SealForm].
+//
+// A process may have several Managers. All they share is the memory budget for password
+// hashing (Config.HashMemory) and, if you give them the same ones, their stores (see
+// Config.Name).
+//
+// The library keeps everything it must remember in [Record] values in a [RecordStore].
+// Packages memstore and sqlstore implement both interfaces. Package storetest checks an
+// implementation of your own.
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
+	"reflect"
 	"slices"
-	"time"
-
-	"github.com/alexedwards/scs/v2"
-	"github.com/go-login/auth/internal/passhash"
 )
 
-// What a login page must tell apart. A page that is written with these three
-// questions stays right when later features refuse logins for reasons of their
-// own:
-//
-//   - errors.Is(err, ErrLoginRefused): show the form again, with one text for
-//     all reasons, since a reason tells a stranger about the account.
-//   - errors.Is(err, ErrFactorRequired): go to the page for the second factor.
-//   - anything else: Manager.Error(w, r, err), which answers 503 to ErrBusy and to
-//     a store that fails, and 500 to a mistake in the program.
-var (
-	// ErrLoginRefused is wrapped by all the errors that say "not you" or "not
-	// now".
-	ErrLoginRefused = errors.New("auth: login refused")
-
-	ErrInvalidCredentials = fmt.Errorf("%w: wrong login or password", ErrLoginRefused)
-
-	// ErrDisabled and ErrUnverified say so only to who has shown the password.
-	ErrDisabled   = fmt.Errorf("%w: the account is disabled", ErrLoginRefused)
-	ErrUnverified = fmt.Errorf("%w: the address is not verified", ErrLoginRefused)
-
-	// ErrLocked and ErrResetRequired are for events: Authenticate says
-	// ErrInvalidCredentials, since the password is not looked at.
-	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
-	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
-
-	// ErrFactorRequired says that the password was right and a second factor
-	// is still to be shown.
-	ErrFactorRequired = errors.New("auth: a second factor is required")
-
-	// ErrBusy says that more passwords wait to be hashed than the process's memory
-	// budget and its short queue take, or that one has waited for some seconds (503
-	// with Retry-After).
-	ErrBusy = passhash.ErrBusy
-)
-
-// Other errors.
-var (
-	// ErrNotLoggedIn says that nobody is logged in.
-	ErrNotLoggedIn = errors.New("auth: not logged in")
-
-	// ErrLoggedOut says that the login was ended while the request was at work.
-	ErrLoggedOut = fmt.Errorf("%w: the login has been ended", ErrNotLoggedIn)
-
-	// ErrReplaced says that another request of this browser has just changed the
-	// user's password, or another credential, and with it the session's token: this
-	// request was sent with the old one. The browser is logged in and has the new one
-	// by now, so the same request can be made again. It wraps ErrLoggedOut, and so
-	// ErrNotLoggedIn: ask for it first. Manager.Error answers it with 401 and a page to
-	// try again from, and sends nobody to the login page.
-	ErrReplaced = fmt.Errorf("%w: the session's token was replaced with a credential; try again", ErrLoggedOut)
-
-	// ErrNoSession says that the context is not one of a request inside
-	// LoadAndSave.
-	ErrNoSession = errors.New("auth: not inside LoadAndSave")
-
-	// ErrHeaderWritten says that it is too late to set a cookie.
-	ErrHeaderWritten = errors.New("auth: the response's header has been written")
-
-	// ErrInvalidToken says that a mailed token is damaged, forged, expired,
-	// used or made void, or another user's. Which of them it is must stay unknown,
-	// except that Core.TokenUsed knows a token that has worked.
-	ErrInvalidToken = errors.New("auth: invalid or expired token")
-
-	// ErrHashUnusable says that a stored password hash is malformed, of an
-	// unknown kind or beyond the limits. It opens for no password.
-	ErrHashUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
-
-	// ErrCrossOrigin says that a request that may change something came from
-	// a page of another site.
-	ErrCrossOrigin = errors.New("auth: cross-origin request refused")
-
-	// ErrNoUserStore says that the Manager was made by NewLoader, which can
-	// only load users.
-	ErrNoUserStore = errors.New("auth: this manager has a UserLoader, not a UserStore")
-)
-
-// Core is the engine behind a Manager, free of the user's type. Packages that
-// build on this one take an interface{ Core() *Core }; applications use the
-// Manager.
-type Core struct {
-	cfg      Config
-	baseURL  *url.URL
-	users    loader
-	store    storer         // nil if there is only a loader
-	omitted  []AccountField // that the user store does not keep
-	deletes  bool           // the user store is a UserDeleter
-	records  RecordStore
-	sessions RecordStore
-	cookies  cookies
-	origins  originCheck
-	secrets  *keyring
-	hasher   *hasher
-	watches  watches
-	turns    turns
-	instance string // random: no other Core has it
-	proxies  proxyWatch
-	clock    uint64 // names this Core's clock among those of other servers
-	upgrades upgrades
-	scs      *scs.SessionManager
-	scsKey   any // under which scs looks for its data in a context
-}
-
-// A Manager is an application's logins, with its own user type U.
+// A Manager is an application's logins. It has all methods of [Core], which is the
+// manual, and those below, which return the user in the application's own type U. A
+// Manager is safe for use by many goroutines.
 type Manager[U User] struct {
-	core   *Core
-	absent func(U) bool
+	*Core
 }
 
 // New makes a Manager with all features. It returns an error for every
@@ -171,7 +78,7 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	}
 	core.omitted = omitted
 	_, core.deletes = store.(UserDeleter)
-	return &Manager[U]{core, absent[U]()}, nil
+	return &Manager[U]{core}, nil
 }
 
 // NewLoader makes a Manager for an application that checks passwords itself:
@@ -191,11 +98,11 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager[U]{core, absent[U]()}, nil
+	return &Manager[U]{core}, nil
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, users: users, store: store, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
+	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}
@@ -210,7 +117,11 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.Sessions is a nil pointer")
 	}
-	c.records, c.sessions = &border{c.records}, &border{c.sessions}
+	c.records, c.sessions = &recordBorder{c, c.records}, &recordBorder{c, c.sessions}
+	c.users = &loaderBorder{c, users}
+	if store != nil {
+		c.store = &userBorder{loaderBorder{c, store}, store}
+	}
 	if err := c.cfg.setDefaults(); err != nil {
 		return nil, err
 	}
@@ -243,36 +154,83 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	return c, nil
 }
 
-// Identifiers returns Config.Identifiers.
-func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
+// CurrentUser returns the user who makes the request. It returns false if nobody is
+// logged in, and if a store has failed. In the second case the answer is 503, whatever
+// the handler writes, unless the header is written already: the page for anonymous
+// visitors never goes out by mistake.
+func (m *Manager[U]) CurrentUser(ctx context.Context) (U, bool) {
+	u, err := m.User(ctx)
+	return u, err == nil
+}
 
-// BaseURL returns Config.BaseURL as browsers write an origin: in lower case, and
-// without the scheme's own port.
-func (c *Core) BaseURL() string { return c.baseURL.String() }
+// User is [Core.User] with the user as a U.
+func (m *Manager[U]) User(ctx context.Context) (U, error) {
+	return typed[U](m.Core.User(ctx))
+}
 
-// LoginURL returns Config.LoginURL.
-func (c *Core) LoginURL() string { return c.cfg.LoginURL }
+// Authenticate is [Core.Authenticate] with the user as a U.
+func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (U, error) {
+	return typed[U](m.Core.Authenticate(ctx, login, password))
+}
 
-// RefreshURL returns Config.RefreshURL.
-func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
+// Register is [Core.Register] with the user as a U.
+func (m *Manager[U]) Register(ctx context.Context, r Registration) (U, error) {
+	return typed[U](m.Core.Register(ctx, r))
+}
 
-// VerifyURL returns Config.VerifyURL.
-func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
+// CheckVerifyToken is [Core.CheckVerifyToken] with the user as a U.
+func (m *Manager[U]) CheckVerifyToken(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.CheckVerifyToken(ctx, token))
+}
 
-// RequiresVerified returns Config.RequireVerified.
-func (c *Core) RequiresVerified() bool { return c.cfg.RequireVerified }
+// VerifyEmail is [Core.VerifyEmail] with the user as a U.
+func (m *Manager[U]) VerifyEmail(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.VerifyEmail(ctx, token))
+}
 
-// ResetLifetime returns Config.ResetLifetime.
-func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
+// CheckEmailToken is [Core.CheckEmailToken] with the user as a U.
+func (m *Manager[U]) CheckEmailToken(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckEmailToken(ctx, token)
+	user, err = typed[U](u, err)
+	return user, address, err
+}
 
-// Cookie returns a cookie with the name that belongs to this application and
-// the attributes that all its cookies have, to be given a value and set:
-// http.SetCookie(w, &c). For what must not be stored, such as a token on its
-// way through a redirect. The library's own are visitor, flash, next, remember and
-// browser.
-func (c *Core) Cookie(name string) http.Cookie {
-	return http.Cookie{
-		Name: c.cookies.session + "-" + name, Path: "/",
-		Secure: c.cookies.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+// ConfirmEmail is [Core.ConfirmEmail] with the user as a U.
+func (m *Manager[U]) ConfirmEmail(ctx context.Context, token, undoPage string) (U, error) {
+	return typed[U](m.Core.ConfirmEmail(ctx, token, undoPage))
+}
+
+// CheckUndoToken is [Core.CheckUndoToken] with the user as a U.
+func (m *Manager[U]) CheckUndoToken(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckUndoToken(ctx, token)
+	user, err = typed[U](u, err)
+	return user, address, err
+}
+
+// UndoEmail is [Core.UndoEmail] with the user as a U.
+func (m *Manager[U]) UndoEmail(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.UndoEmail(ctx, token))
+}
+
+// CheckResetToken is [Core.CheckResetToken] with the user as a U.
+func (m *Manager[U]) CheckResetToken(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.CheckResetToken(ctx, token))
+}
+
+// ResetPassword is [Core.ResetPassword] with the user as a U.
+func (m *Manager[U]) ResetPassword(ctx context.Context, token, password string) (U, error) {
+	return typed[U](m.Core.ResetPassword(ctx, token, password))
+}
+
+// typed returns a user in the application's own type.
+func typed[U User](user User, err error) (U, error) {
+	if err != nil {
+		var none U
+		return none, err
 	}
+	u, ok := user.(U)
+	if !ok {
+		return u, fmt.Errorf("auth: the user is a %T, not a %v", user, reflect.TypeFor[U]())
+	}
+	return u, nil
 }

@@ -7,44 +7,95 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
+	"net/url"
 	"slices"
 )
 
-// This file is the border between the library and the application's stores.
-// Every call of a store passes it once: typedLoader and typedStore (manager.go)
-// for users, and border for records. Two things happen here. A read that found
-// its connection closed runs a second time. An error that store.go does not name
-// becomes a failure.
+// This file is the border between the library and the application's stores. Every
+// call of a store passes it once, and three things happen there:
+//
+//   - The store gets a context without the request's session (Core.hide).
+//   - A read that found its connection closed runs a second time.
+//   - An error that store.go does not name becomes a failure.
 
-// A border is a RecordStore as the library calls it.
-type border struct{ store RecordStore }
-
-func (b *border) InsertRecord(ctx context.Context, r Record) error {
-	return failed(b.store.InsertRecord(ctx, r), ErrRecordExists)
+// A recordBorder is a RecordStore as the library calls it.
+type recordBorder struct {
+	core  *Core
+	store RecordStore
 }
 
-func (b *border) GetRecord(ctx context.Context, kind, key string) (Record, error) {
+func (b *recordBorder) InsertRecord(ctx context.Context, r Record) error {
+	return failed(b.store.InsertRecord(b.core.hide(ctx), r), ErrRecordExists)
+}
+
+func (b *recordBorder) GetRecord(ctx context.Context, kind, key string) (Record, error) {
+	ctx = b.core.hide(ctx)
 	r, err := read(ctx, func() (Record, error) { return b.store.GetRecord(ctx, kind, key) })
 	return r, failed(err, ErrRecordNotFound)
 }
 
-func (b *border) UpdateRecord(ctx context.Context, r Record) error {
-	return failed(b.store.UpdateRecord(ctx, r), ErrConflict, ErrRecordNotFound)
+func (b *recordBorder) UpdateRecord(ctx context.Context, r Record) error {
+	return failed(b.store.UpdateRecord(b.core.hide(ctx), r), ErrConflict, ErrRecordNotFound)
 }
 
-func (b *border) TakeRecord(ctx context.Context, kind, key string) (Record, error) {
-	r, err := b.store.TakeRecord(ctx, kind, key)
+func (b *recordBorder) TakeRecord(ctx context.Context, kind, key string) (Record, error) {
+	r, err := b.store.TakeRecord(b.core.hide(ctx), kind, key)
 	return r, failed(err, ErrRecordNotFound)
 }
 
-func (b *border) ListRecords(ctx context.Context, kind, userID string) ([]Record, error) {
+func (b *recordBorder) ListRecords(ctx context.Context, kind, userID string) ([]Record, error) {
+	ctx = b.core.hide(ctx)
 	r, err := read(ctx, func() ([]Record, error) { return b.store.ListRecords(ctx, kind, userID) })
 	return r, failed(err)
 }
 
-func (b *border) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return failed(b.store.DeleteRecords(ctx, kind, userID, keep...))
+func (b *recordBorder) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
+	return failed(b.store.DeleteRecords(b.core.hide(ctx), kind, userID, keep...))
+}
+
+// A loaderBorder is a UserLoader as the library calls it.
+type loaderBorder struct {
+	core  *Core
+	users loader
+}
+
+func (b *loaderBorder) load(ctx context.Context, id string) (User, error) {
+	ctx = b.core.hide(ctx)
+	user, err := read(ctx, func() (User, error) { return b.users.load(ctx, id) })
+	return user, failed(err, ErrUserNotFound)
+}
+
+// A userBorder is a UserStore as the library calls it.
+type userBorder struct {
+	loaderBorder
+	store storer
+}
+
+func (b *userBorder) find(ctx context.Context, key string) (User, error) {
+	ctx = b.core.hide(ctx)
+	user, err := read(ctx, func() (User, error) { return b.store.find(ctx, key) })
+	return user, failed(err, ErrUserNotFound)
+}
+
+// create passes on errors that store.go does not name: the application's form (see
+// FormReader) may have made them. Only a lost connection is a failure for sure.
+func (b *userBorder) create(ctx context.Context, a Account, form url.Values) (User, error) {
+	ctx = b.core.hide(ctx)
+	user, err := b.store.create(ctx, a, form)
+	if err != nil && (isClosed(err) || ctx.Err() != nil) {
+		return nil, hidden(err)
+	}
+	return user, err
+}
+
+func (b *userBorder) update(ctx context.Context, a Account) error {
+	return failed(b.store.update(b.core.hide(ctx), a), ErrConflict, ErrUserNotFound,
+		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
+}
+
+func (b *userBorder) remove(ctx context.Context, id string) (deleted bool, err error) {
+	deleted, err = b.store.remove(b.core.hide(ctx), id)
+	return deleted, failed(err, ErrUserNotFound)
 }
 
 // read calls a method of a store that changes nothing. If the connection turned
@@ -81,31 +132,6 @@ func isClosed(err error) bool {
 	return isReset(err)
 }
 
-// A failure is an error of the application's own code (a store, a request
-// loader) that the library cannot work with. It is answered 503, since the next
-// request may find the store working; see broken for the exception. It hides the
-// errors of ours that err may wrap: a store that returns ErrNotLoggedIn has
-// failed, and says nothing about the user.
-type failure struct{ err error }
-
-func (f failure) Error() string { return f.err.Error() }
-
-// Is hides our own errors that are no failures. ErrRateLimited and ErrBusy stay
-// visible: the client is to come back later.
-func (f failure) Is(target error) bool {
-	status := statusOf(target)
-	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
-}
-
-// As does, too.
-func (f failure) As(target any) bool {
-	switch target.(type) {
-	case **PasswordError, **http.MaxBytesError:
-		return false
-	}
-	return errors.As(f.err, target)
-}
-
 // failed returns an error of a store as the library goes on with it: nil and the
 // errors that its method may return as they are, every other one as a failure.
 func failed(err error, named ...error) error {
@@ -114,18 +140,3 @@ func failed(err error, named ...error) error {
 	}
 	return hidden(err)
 }
-
-// hidden returns err as a failure, which it may be already.
-func hidden(err error) error {
-	if f := (failure{}); errors.As(err, &f) {
-		return err
-	}
-	return failure{err}
-}
-
-// A broken is the error of a store that does not keep to its interface. It is a
-// mistake in the program, which no later request finds mended: it is answered
-// 500.
-type broken string
-
-func (b broken) Error() string { return string(b) }

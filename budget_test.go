@@ -94,7 +94,7 @@ func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see abo
 		t.Errorf("%d were told to come again, and %d waited", busy.Load(), left.Load())
 	}
 	for i, m := range managers {
-		if n := m.Core().PasswordHashes(); n != 0 {
+		if n := m.Core.PasswordHashes(); n != 0 {
 			t.Errorf("manager %d: %d hashes", i, n)
 		}
 	}
@@ -135,7 +135,7 @@ func TestQueueEnds(t *testing.T) {
 	for _, accounts := range []int{1, 12} {
 		synctest.Test(t, func(t *testing.T) {
 			m, store := budgetManager(t, nil)
-			m.Core().OwnBudget()
+			m.Core.OwnBudget()
 			for i := range accounts {
 				account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("s"), Version: 1}
 				if _, err := store.CreateUser(t.Context(), account, nil); err != nil {
@@ -159,7 +159,7 @@ func TestQueueEnds(t *testing.T) {
 				handler.ServeHTTP(w, r)
 				return w
 			}
-			release, err := m.Core().HoldHashing(t.Context())
+			release, err := m.Core.HoldHashing(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,8 +181,8 @@ func TestQueueEnds(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if n := m.Core().PasswordHashes(); n != 0 || m.Core().HashesWaiting() != 0 || m.Core().TurnsTaken() != 0 {
-				t.Errorf("%d hashes; %d wait, %d turns are taken", n, m.Core().HashesWaiting(), m.Core().TurnsTaken())
+			if n := m.Core.PasswordHashes(); n != 0 || m.Core.HashesWaiting() != 0 || m.Core.TurnsTaken() != 0 {
+				t.Errorf("%d hashes; %d wait, %d turns are taken", n, m.Core.HashesWaiting(), m.Core.TurnsTaken())
 			}
 			release()
 			if w := login(0); w.Code != http.StatusOK {
@@ -201,13 +201,13 @@ func TestUpgradeDoesNotWait(t *testing.T) {
 		m, store := budgetManager(t, func(c *auth.Config) {
 			c.OnEvent = func(_ context.Context, e auth.Event) { kinds = append(kinds, e.Kind) }
 		})
-		m.Core().OwnBudget()
+		m.Core.OwnBudget()
 		old := cheapHash(testapp.Password)
 		u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: old, Stamp: auth.NewSecret("s"), Version: 1}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		budget := m.Core().Hashing()
+		budget := m.Core.Hashing()
 		asked, usual := 0, budget.Lanes
 		for _, busy := range []bool{true, false} {
 			asked, kinds = 0, nil

@@ -1,16 +1,23 @@
 package auth
 
-import (
-	"context"
-	"crypto/rand"
-	"errors"
-	"strings"
-)
+import "context"
 
-// CloseAccount is Manager.CloseAccount.
+// CloseAccount ends an account for good: nobody can log in to it any more, what it
+// was logged in by and all the library has stored of it is deleted, and the user is
+// deleted, if the store is a UserDeleter. Else the account stays, disabled, with
+// a random username if it had one and without an address; what the application keeps
+// beside the account is its own to delete. The address that it had is told. The
+// caller must have seen that it is the user who asks, by CheckPassword or
+// CheckFresh.
+//
+// If the store is no UserDeleter and leaves out Disabled (see FieldOmitter), it
+// changes nothing and returns an error. It returns ErrConflict if another change
+// of a credential came first, ErrLoggedOut if the login that asks has been ended,
+// ErrUserNotFound, or a failure of a store. After a failure the account may be disabled already; to go
+// on, load the user and call it again.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
@@ -41,11 +48,11 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
 	// First nobody can use it any more, so that a failure later on leaves a dead
 	// account, and not a living one without its records.
-	_, err = c.updateAccount(inner, id, func(a *Account) error {
+	_, err = c.updateAccount(detached, id, func(a *Account) error {
 		if !a.Stamp.Equal(stamp) {
 			return ErrConflict
 		}
@@ -59,38 +66,8 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if s := c.stateOf(ctx); s != nil {
 		s.revoked(id)
 	}
-	if err := c.deleteRecords(inner, id); err != nil {
+	if err := c.deleteRecords(detached, id); err != nil {
 		return "", err
 	}
-	return address, c.erase(inner, id)
-}
-
-// deleteRecords deletes all that is remembered of a user: every kind of record
-// that has a UserID is here, or in deleteSessions.
-func (c *Core) deleteRecords(ctx context.Context, userID string) error {
-	return errors.Join(
-		c.deleteSessions(ctx, userID),
-		c.sessions.DeleteRecords(ctx, kindRotated, userID),
-		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
-		c.records.DeleteRecords(ctx, kindAttempts, userID),
-		c.records.DeleteRecords(ctx, kindUndo, userID),
-		c.records.DeleteRecords(ctx, kindUsed, userID),
-		c.records.DeleteRecords(ctx, kindReserved, userID))
-}
-
-// erase deletes an account, or, if the store does not, leaves nothing of it but
-// its ID.
-func (c *Core) erase(ctx context.Context, id string) error {
-	if deleted, err := c.store.remove(ctx, id); deleted || err != nil {
-		return err
-	}
-	_, err := c.updateAccount(ctx, id, func(a *Account) error {
-		name := ""
-		if a.Username != "" {
-			name = "closed-" + strings.ToLower(rand.Text())
-		}
-		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(newToken()), Disabled: true, Version: a.Version}
-		return nil
-	})
-	return err
+	return address, c.erase(detached, id)
 }

@@ -16,20 +16,36 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/alexedwards/scs/v2"
 )
 
-// Identifiers says what a user may type as the login.
-type Identifiers int
-
-// The identifiers.
-const (
-	UsernameOrEmail Identifiers = iota // the default
-	UsernameOnly
-	EmailOnly
-)
-
-// defaultLifetime is Config.Lifetime by default.
-const defaultLifetime = 24 * time.Hour
+// A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
+// below are the Manager's. Packages that build on auth, such as pages and authtest, take
+// a *Core: pass manager.Core. Its methods are safe for use by many goroutines.
+//
+// Methods that get a User return ErrUserNotFound for nil.
+type Core struct {
+	cfg      Config
+	baseURL  *url.URL
+	users    loader
+	store    storer         // nil if there is only a loader
+	omitted  []AccountField // that the user store does not keep
+	deletes  bool           // the user store is a UserDeleter
+	records  RecordStore
+	sessions RecordStore
+	cookies  cookies
+	origins  originCheck
+	secrets  *keyring
+	hasher   *hasher
+	watches  watches
+	turns    turns
+	instance string // random: no other Core has it
+	proxies  proxyWatch
+	clock    uint64 // names this Core's clock among those of other servers
+	upgrades upgrades
+	scs      *scs.SessionManager
+	scsKey   any // under which scs looks for its data in a context
+}
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
 // default.
@@ -271,6 +287,69 @@ type Config struct {
 	Now func() time.Time
 }
 
+// Identifiers says what a user may type as the login.
+type Identifiers int
+
+// The identifiers.
+const (
+	UsernameOrEmail Identifiers = iota // the default
+	UsernameOnly
+	EmailOnly
+)
+
+// Limits are how much may come from one address in an hour: an IPv4 address, or
+// the first 64 bits of an IPv6 address. What is more is refused with a
+// RateLimitError. Zero is the default, a negative number no limit. People behind
+// one address share them.
+type Limits struct {
+	// Guesses are wrong passwords and mailed tokens that are none: 100 by
+	// default. Logins that succeed do not count.
+	Guesses int
+
+	// Mails are requests to be sent a mail, for a forgotten password say,
+	// whether one was sent or not: 60 by default. Whatever it is, one mailbox
+	// gets no more than three mails of a kind in an hour, or in the time that
+	// their links are good for if that is less.
+	Mails int
+
+	// Registrations are accounts asked for: 100 by default.
+	Registrations int
+}
+
+// A Protection says what happens to a login, or a remembered device, whose requests
+// begin to come from another client than it was made by. Cookies that were copied
+// are used from elsewhere; but a browser changes its user agent when it is updated,
+// too. A login and its device are bound to the first user agent that they are seen
+// with, and to the next one by ConfirmLogin.
+type Protection int
+
+// The protections.
+const (
+	ProtectOff    Protection = iota // nothing happens
+	ProtectBasic                    // the login goes on, and is not fresh any more
+	ProtectStrong                   // the login ends, and with it what the browser is remembered as
+)
+
+// A BreachChecker knows passwords that have been in a data breach. RangeClient
+// is one.
+type BreachChecker interface {
+	// Breached reports whether the password is known. It must return when ctx is
+	// done, which is after two seconds at the latest. If it returns an error, or
+	// panics, the password is taken for unknown. Since it has seen the password,
+	// what its errors say goes nowhere, except for those of RangeClient: the event
+	// has their type.
+	Breached(ctx context.Context, password string) (bool, error)
+}
+
+// A Flash is a message for the next page that the user sees.
+type Flash struct {
+	Category string // such as "info" or "danger"; for the page to style
+	Text     string // plain text: templates must escape it
+}
+
+// defaultLifetime is Config.Lifetime by default.
+const defaultLifetime = 24 * time.Hour
+
 // checkTimes refuses times of which one has no effect because of the other. They are as
 // the application has set them.
 func (cfg *Config) checkTimes() error {
@@ -370,6 +449,14 @@ func (cfg *Config) setDefaults() error {
 	return nil
 }
 
+func (l *Limits) setDefaults() {
+	for limit, byDefault := range map[*int]int{&l.Guesses: 100, &l.Mails: 60, &l.Registrations: 100} {
+		if *limit == 0 {
+			*limit = byDefault
+		}
+	}
+}
+
 // setURLs checks where browsers are sent, and copies what the application might
 // change.
 func (cfg *Config) setURLs() error {
@@ -467,4 +554,24 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
+}
+
+const (
+	// maxRemember is what browsers keep a cookie at most.
+	maxRemember = 400 * 24 * time.Hour
+)
+
+const (
+	touchAfter = time.Minute // how old "last seen" may be
+)
+
+// DefaultMessage is Config.Message by default.
+func DefaultMessage(_ *http.Request, reason error) Flash {
+	if errors.Is(reason, ErrNotFresh) {
+		return Flash{"info", "Please confirm your password to access this page."}
+	}
+	if errors.Is(reason, ErrUnverified) {
+		return Flash{"info", "Please verify your e-mail address to access this page."}
+	}
+	return Flash{"info", "Please log in to access this page."}
 }

@@ -10,32 +10,29 @@ import (
 	"time"
 )
 
-// This file is about changing the address of an account. Whoever has the mailbox
-// has the account, so the new address is proved before it applies, and the old one
-// can take the change back.
+// CheckNewEmail returns nil for an address that an account may get, or
+// ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
+// domains without a dot. It is for forms that show everything that is wrong at once.
+// Whether the address is free it does not say.
+func (c *Core) CheckNewEmail(address string) error {
+	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
+	return err
+}
+
+// SendNewEmail asks to change the user's address: it mails a link to the new one,
+// to page, a path of this site without a query, with a token in the query, which
+// is good for an hour and for as long as no credential changes. Nothing changes
+// before ConfirmEmail. The caller must have seen that it is the user who asks, by
+// CheckPassword or CheckFresh: whoever has the mailbox has the account.
 //
-// The proof is a mailed token: nothing is stored, and so nothing is pending. The
-// way back is a record, which is good whatever else the one who made the change
-// does to the account. It knows which addresses the account had before, as far as
-// they can be gone back to themselves: they rank above it. Else somebody who
-// changes an address twice could take the owner's return back in turn.
-const (
-	kindUndo = "email-undo"
-
-	emailLifetime = time.Hour      // of the link to the new address
-	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
-
-	// undoBusy is how long a use of an undo link may be under way, before it is
-	// taken for one that has died.
-	undoBusy = time.Minute
-
-	maxUndos = 10 // open at the same time, for one account
-)
-
-// SendNewEmail is Manager.SendNewEmail.
+// For an address that somebody else has it returns nil, too, and does the same
+// work; its owner is told. Errors are ErrInvalidEmail, also for the address that
+// the account has, ErrDisabled, ErrLoggedOut if the login has been ended
+// meanwhile, ErrNoMailer, ErrNoUserStore, a RateLimitError, a page that is not a
+// plain path, and those of a store that has failed.
 func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
@@ -101,7 +98,8 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	return nil, nil
 }
 
-// CheckEmailToken is Manager.CheckEmailToken.
+// CheckEmailToken returns the user whose address ConfirmEmail would change, and
+// the new one, or ErrInvalidToken, and changes nothing.
 func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
@@ -111,7 +109,15 @@ func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, ad
 	return user, t.address, nil
 }
 
-// ConfirmEmail is Manager.ConfirmEmail.
+// ConfirmEmail gives the account the address that the token proves, which is
+// verified then, and ends the user's logins, except that the one which makes this
+// request goes on. It must be a login of the same user: ErrNotLoggedIn if there is
+// none, ErrInvalidToken for another's. ErrEmailTaken says that somebody else has
+// the address by now.
+//
+// The old address, if it was verified, is told, and gets a link to undoPage, a path
+// of this site without a query, with a token in the query, which UndoEmail takes
+// for 72 hours. For as long nobody else can get the old address.
 func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.confirmEmail(ctx, token, undoPage)
@@ -143,7 +149,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 	if err := c.stillIn(ctx); err != nil {
 		return nil, t.userID, err
 	}
-	kept, err := c.keptFor(c.inner(ctx), reservedEmail(t.address))
+	kept, err := c.keptFor(ctx, reservedEmail(t.address))
 	if err != nil {
 		return nil, t.userID, err
 	}
@@ -176,6 +182,17 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 	}
 	return c.reloaded(ctx, user), t.userID, nil
 }
+
+const (
+	emailLifetime = time.Hour      // of the link to the new address
+	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
+
+	// undoBusy is how long a use of an undo link may be under way, before it is
+	// taken for one that has died.
+	undoBusy = time.Minute
+
+	maxUndos = 10 // open at the same time, for one account
+)
 
 // An undo is the record of a way back, read.
 type undo struct {
@@ -228,7 +245,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
 		return "", nil
 	}
-	ctx, cancel := detach(c.inner(ctx))
+	ctx, cancel := detach(ctx)
 	defer cancel()
 	// Ways back that this address ranks above have ended: it has been gone back to.
 	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
@@ -268,38 +285,14 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	return token, nil
 }
 
-// reserveEmail keeps an account's address for it.
-func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
-	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
-	for range maxConflicts {
-		err := c.records.InsertRecord(ctx, r)
-		if !errors.Is(err, ErrRecordExists) {
-			return err
-		}
-		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
-		switch {
-		case errors.Is(err, ErrRecordNotFound):
-			continue
-		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
-			return err
-		}
-		old.Expires = expires
-		err = c.records.UpdateRecord(ctx, old)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-	}
-	return ErrConflict
-}
-
 // dropUndo takes a way back away that leads nowhere.
 func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	if token == "" {
 		return
 	}
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := take(inner, c.records, kindUndo, tokenKey(token)); err != nil {
+	if err := take(detached, c.records, kindUndo, tokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }
@@ -319,134 +312,4 @@ func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error
 		}
 	}
 	return nil
-}
-
-// CheckUndoToken is Manager.CheckUndoToken.
-func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
-	defer c.met(ctx, &err)
-	user, u, err := c.checkUndo(ctx, token)
-	return user, u.address, err
-}
-
-func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) {
-	if c.store == nil {
-		return nil, undo{}, ErrNoUserStore
-	}
-	if len(token) != tokenLength {
-		return nil, undo{}, ErrInvalidToken
-	}
-	record, err := c.records.GetRecord(ctx, kindUndo, tokenKey(token))
-	if errors.Is(err, ErrRecordNotFound) {
-		return nil, undo{}, ErrInvalidToken
-	} else if err != nil {
-		return nil, undo{}, err
-	}
-	u, ok := decodeUndo(record)
-	now := c.cfg.Now()
-	busy := now.Sub(u.busy).Abs() < undoBusy
-	if !ok || busy || !now.Before(record.Expires.Add(-undoBusy)) {
-		return nil, undo{}, ErrInvalidToken
-	}
-	user, err := c.store.load(ctx, record.UserID)
-	if errors.Is(err, ErrUserNotFound) || err == nil && !u.fits(user.AuthAccount()) {
-		return nil, undo{}, ErrInvalidToken
-	} else if err != nil {
-		return nil, undo{}, err
-	}
-	return user, u, nil
-}
-
-// fits reports whether an account can go back: not from an address that ranks
-// above, nor if it has been closed and has none.
-func (u undo) fits(a *Account) bool {
-	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
-}
-
-// UndoEmail is Manager.UndoEmail.
-func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
-	defer c.met(ctx, &failing)
-	user, id, err := c.undoEmail(ctx, token)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventEmailUndone, UserID: id})
-	return user, nil
-}
-
-func (c *Core) undoEmail(ctx context.Context, token string) (user User, id string, err error) {
-	user, u, err := c.checkUndo(ctx, token)
-	if err != nil {
-		return nil, "", err
-	}
-	id = user.AuthAccount().ID
-	if err := ctx.Err(); err != nil {
-		return nil, id, err
-	}
-	inner, cancel := detach(c.inner(ctx))
-	defer cancel()
-	// The record stays until the account is changed, so that another change of the
-	// address that is under way sees what ranks above it. Of those who use it at
-	// the same moment one goes on.
-	u.busy = c.cfg.Now()
-	u.encode()
-	switch err := c.records.UpdateRecord(inner, u.record); {
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrRecordNotFound):
-		return nil, id, ErrInvalidToken
-	case err != nil:
-		c.freeUndo(ctx, u) // it may have been stored all the same
-		return nil, id, err
-	}
-	u.record.Version++
-	before, err := c.goBack(inner, u)
-	if err != nil {
-		c.freeUndo(ctx, u)
-		return nil, id, err
-	}
-	c.spend(ctx, id, token, u.record.Expires.Add(-undoBusy))
-	c.endSessions(inner, id)
-	c.forgetGuesses(inner, id)
-	// Now, and not before: so it finds those, too, that were made meanwhile.
-	if err := c.endUndos(inner, id, emailKey(u.address), true); err != nil { // they lead nowhere already
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
-	}
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(id)
-	}
-	if emailKey(before.AuthAccount().Email) != emailKey(u.address) {
-		c.notify(ctx, MailAddressUndone, before, before.AuthAccount().Email)
-	}
-	return c.reloaded(inner, user), id, nil
-}
-
-// goBack gives an account the address that it had. Whoever has changed it may know
-// the password.
-func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
-	stamp := NewSecret(newToken())
-	before, err = c.updateAccount(ctx, u.record.UserID, func(a *Account) error {
-		if !u.fits(a) {
-			return ErrInvalidToken
-		}
-		a.Email, a.EmailVerified, a.PasswordHash, a.Stamp = u.address, true, Secret{}, stamp
-		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
-	}
-	return before, err
-}
-
-// freeUndo makes a way back good again whose use has failed.
-func (c *Core) freeUndo(ctx context.Context, u undo) {
-	inner, cancel := detach(c.inner(ctx))
-	defer cancel()
-	record, err := c.records.GetRecord(inner, kindUndo, u.record.Key)
-	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
-		now.busy = time.Time{}
-		now.encode()
-		err = c.records.UpdateRecord(inner, now.record)
-	}
-	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
-	}
 }

@@ -1,12 +1,6 @@
 package auth
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"time"
-)
+import "time"
 
 // An EventKind says what happened.
 type EventKind string
@@ -74,43 +68,4 @@ type Event struct {
 	UserAgent string // what the client says that it is, at most 256 bytes
 	Method    string // how the user authenticated: "password" (by Authenticate or CheckPassword, in this request), "remember", "token", or "" if the application knows
 	Err       error  // why, for what failed
-}
-
-// event tells the log and Config.OnEvent.
-func (c *Core) event(ctx context.Context, e Event) {
-	e.Time = c.cfg.Now()
-	var refused *PasswordError
-	if errors.As(e.Err, &refused) { // without what PasswordCheck says: it has seen the password
-		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
-	}
-	if s := c.clientOf(ctx); s != nil {
-		e.Address, e.UserAgent = s.address(), s.agent()
-	}
-	attrs := make([]slog.Attr, 0, 6)
-	attrs = append(attrs, slog.String("event", string(e.Kind)))
-	for _, a := range []slog.Attr{
-		slog.String("user", e.UserID), slog.String("address", e.Address),
-		slog.String("agent", e.UserAgent), slog.String("method", e.Method),
-	} {
-		if a.Value.String() != "" {
-			attrs = append(attrs, a)
-		}
-	}
-	level := slog.LevelInfo
-	if e.Err != nil {
-		if e.Kind != EventDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // which every link to a guarded page brings
-			level = slog.LevelWarn
-		}
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
-	}
-	c.cfg.Logger.LogAttrs(ctx, level, "auth", attrs...)
-	if c.cfg.OnEvent == nil {
-		return
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			c.cfg.Logger.ErrorContext(ctx, "auth: OnEvent panicked", slog.String("event", string(e.Kind)), slog.String("panic", fmt.Sprint(p)))
-		}
-	}()
-	c.cfg.OnEvent(ctx, e)
 }

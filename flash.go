@@ -5,14 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
-
-// A Flash is a message for the next page that the user sees.
-type Flash struct {
-	Category string // such as "info" or "danger"; for the page to style
-	Text     string // plain text: templates must escape it
-}
 
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
 // record.
@@ -23,7 +16,11 @@ const (
 	maxFlashes    = 2800 // of all that wait, so that the cookie stays under 4 KiB
 )
 
-// Flash is Manager.Flash.
+// Flash keeps a message for the next page that shows Flashes, whoever made the
+// request. A message that
+// waits already is not added again. Categories are cut to 64 bytes and texts to
+// 512; of more than fit into a cookie, at least four, the oldest go. It returns
+// ErrNoSession or ErrHeaderWritten.
 func (c *Core) Flash(ctx context.Context, category, text string) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -47,7 +44,15 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 	return nil
 }
 
-// Flashes is Manager.Flashes.
+// Flashes returns the messages that wait to be shown, and removes them. Outside
+// LoadAndSave, and when it is too late to remove them, there are none.
+//
+// A request that no person made (a prefetch or prerendering, an image, an icon, a
+// script's GET that does not ask for a page, HEAD) gets the messages and does not
+// remove them. The browser may throw the page away, and then nobody has seen them;
+// or it may show the page later, and then they belong on it. In the second case the
+// next page shows them again: better twice than never. What a script asks for by
+// POST, through htmx, or as a page (Turbo, Inertia) counts as a person's request.
 func (c *Core) Flashes(ctx context.Context) []Flash {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -100,15 +105,4 @@ func appendFlashes(b []byte, flashes []Flash) []byte {
 		b = appendText(appendText(b, f.Category), f.Text)
 	}
 	return b
-}
-
-// cut returns the first n bytes of s, whole code points only.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

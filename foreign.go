@@ -110,7 +110,8 @@ func decode(c coding, text string) ([]byte, bool) {
 
 type hexCoding struct{}
 
-func (hexCoding) EncodeToString(b []byte) string           { return hex.EncodeToString(b) }
+func (hexCoding) EncodeToString(b []byte) string { return hex.EncodeToString(b) }
+
 func (hexCoding) DecodeString(text string) ([]byte, error) { return hex.DecodeString(text) }
 
 // number reads a decimal number as programs write it: no sign, no zeros in front.

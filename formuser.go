@@ -3,12 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 )
-
-// ErrOtherUser says that a form was opened by another user than the one who is
-// logged in now. Core.Error answers it with 409 Conflict.
-var ErrOtherUser = errors.New("auth: another user opened this form")
 
 // SealForm returns the value of a hidden field that ties a form to the user who
 // is logged in. The field protects against this order of events: a user opens a

@@ -67,11 +67,11 @@ func TestLoginWithForeignHashes(t *testing.T) {
 		browser.Login("alice")
 		store.Reset()
 		app.Events()
-		before := app.Core().PasswordHashes()
+		before := app.Core.PasswordHashes()
 		if r := browser.Clone().Post("/login", "login", "alice", "password", testapp.Password+" "); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s, wrong password: %s", name, r.Status)
 		}
-		if n := app.Core().PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
+		if n := app.Core.PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
 			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.Calls())
 		}
 		for i := range 2 {
@@ -287,7 +287,7 @@ func TestWrapATable(t *testing.T) {
 func TestWrapHashErrors(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	before := app.Core().PasswordHashes()
+	before := app.Core.PasswordHashes()
 	for _, text := range []string{"!", "password", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "$2b$31$" + strings.Repeat(".", 53), "$argon2id$", strings.Repeat("$", 1<<20)} {
 		if hash, err := app.WrapHash(t.Context(), auth.NewSecret(text)); !errors.Is(err, auth.ErrHashUnusable) || !hash.IsZero() || strings.Contains(err.Error(), "password\"") {
 			t.Errorf("%.40q: %v", text, err)
@@ -298,7 +298,7 @@ func TestWrapHashErrors(t *testing.T) {
 	if hash, err := app.WrapHash(ctx, cheapHash("x")); !errors.Is(err, context.Canceled) || !hash.IsZero() {
 		t.Errorf("cancelled: %v", err)
 	}
-	if n := app.Core().PasswordHashes() - before; n != 0 {
+	if n := app.Core.PasswordHashes() - before; n != 0 {
 		t.Errorf("%d hashes were computed", n)
 	}
 }
@@ -346,11 +346,11 @@ func TestPeppers(t *testing.T) {
 			for _, p := range lists[to] {
 				known, same = known || p.ID == id, same || p.ID == id && string(p.Key) == key
 			}
-			before := app.Core().PasswordHashes()
+			before := app.Core.PasswordHashes()
 			if r := app.Client(t).Post("/login", "login", "alice", "password", "wrong password"); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s, wrong password: %s", name, r.Status)
 			}
-			if n := app.Core().PasswordHashes() - before; n != 1 {
+			if n := app.Core.PasswordHashes() - before; n != 1 {
 				t.Errorf("%s, wrong password: %d hashes", name, n)
 			}
 			browser := app.Client(t)

@@ -97,7 +97,7 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 			configure(c)
 		}
 	})
-	p, err := pages.New(app, pages.Config{})
+	p, err := pages.New(app.Core, pages.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -908,7 +908,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 	if a.work == nil {
 		a.work = func(calls []string) any { return counted(calls) }
 	}
-	spy, hashes := a.app.Spy(), a.app.Core().PasswordHashes()
+	spy, hashes := a.app.Spy(), a.app.Core.PasswordHashes()
 	var err error
 	var calls []string
 	r := a.app.In(a.by, func(ctx context.Context) {
@@ -918,7 +918,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 		calls = spy.Calls()[before:]
 	})
 	r.Header.Del("Date")
-	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.Core().PasswordHashes()-hashes)
+	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.Core.PasswordHashes()-hashes)
 	if a.first == "" {
 		a.first = learned
 	}

@@ -5,112 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
-// A MailKind says what a mail is about.
-type MailKind string
-
-// The kinds of mails.
-const (
-	MailReset        MailKind = "reset"         // a link that sets a new password
-	MailVerify       MailKind = "verify"        // a link that verifies the address
-	MailNewAddress   MailKind = "new-address"   // a link that confirms it, to the address that an account is to get
-	MailAddressTaken MailKind = "address-taken" // somebody wanted this address for an account; a link to a page for a forgotten password, or none
-
-	// To the owner, of what has been done to the account. But for the first
-	// there is no link.
-	MailAddressChanged   MailKind = "address-changed"   // to the old address: a link that changes it back
-	MailAddressUndone    MailKind = "address-undone"    // to the address that the account had: it was changed back
-	MailPasswordChanged  MailKind = "password-changed"  // or reset
-	MailPasswordDisabled MailKind = "password-disabled" // after too many wrong ones: it must be reset
-	MailAPIToken         MailKind = "api-token"         // one was made
-	MailClosed           MailKind = "closed"            // the account was closed
-	MailStolen           MailKind = "remember-stolen"   // somebody had a copy of a remember cookie
-)
-
-// A Mail is something to tell a user. What it says, and how it looks, is the
-// Mailer's affair.
-type Mail struct {
-	Kind     MailKind
-	To       string        // an address as it is stored, or, of an address that an account is to get, as it was typed
-	User     User          // whose account it is
-	Link     Secret        // the page to open, an absolute URL; empty if there is none
-	Lifetime time.Duration // of the link
-
-	// Failed is to be called if Send took the mail and it turns out later that
-	// it will not be sent: it makes that an event. It may be nil.
-	Failed func(err error)
-}
-
-// A Mailer sends mails. Package authmail has one for SMTP, and one that prints.
-//
-// Send is called while a request is answered, and only for addresses that have
-// an account: it must put the mail into a queue and return, for how long it
-// takes would tell strangers who has an account. Its error goes to the log and
-// never into the answer.
-type Mailer interface {
-	Send(ctx context.Context, m Mail) error
-}
-
-// ErrNoMailer says that Config.Mailer is not set.
-var ErrNoMailer = errors.New("auth: no mailer")
-
-var errMailboxFull = errors.New("auth: the mailbox has had enough mails of this kind for now")
-
-// SendReset is Manager.SendReset.
-func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
-	defer c.met(ctx, &failing)
+// mailable returns why no token can be mailed to the account, or nil.
+func mailable(a *Account) error {
 	switch {
-	case c.store == nil:
-		return ErrNoUserStore
-	case c.cfg.Mailer == nil:
-		return ErrNoMailer
-	}
-	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
-		return err
-	}
-	if err := checkPath(page); err != nil {
-		return err
-	}
-	keys := loginKeys(strings.TrimSpace(address))
-	if len(keys) == 0 || !strings.Contains(address, "@") {
+	case a.ID == "" || len(a.ID) > maxTokenID:
+		return errNoToken
+	case a.Disabled:
+		return ErrDisabled
+	case a.Email == "":
 		return ErrInvalidEmail
 	}
-	if err := c.allowMails(ctx); err != nil {
-		return err
-	}
-	key := keys[0]
-	user, err := c.findByKey(ctx, keys...)
-	if err != nil && !errors.Is(err, ErrUserNotFound) {
-		return err
-	}
-	if user == nil && c.isLocal(key) {
-		return ErrInvalidEmail
-	}
-	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
-	if err != nil {
-		return err
-	}
-	if full {
-		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: errMailboxFull})
-		return nil
-	}
-	if user == nil || user.AuthAccount().Disabled {
-		_ = c.sealReset(&Account{ID: key}) // the work that a token is
-		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: ErrUserNotFound})
-		return nil
-	}
-	token, err := c.ResetToken(ctx, user)
-	if err != nil { // which is nobody's business
-		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
-		return nil
-	}
-	m := Mail{
-		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
-		Link: c.link(page, token),
-	}
-	c.deliver(ctx, m)
 	return nil
 }
 
@@ -150,7 +56,7 @@ func (c *Core) notify(ctx context.Context, kind MailKind, user User, address str
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	if !user.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
-		full, err := c.mailboxFull(c.inner(ctx), kind, mailboxOf(nil, emailKey(address)))
+		full, err := c.mailboxFull(ctx, kind, mailboxOf(nil, emailKey(address)))
 		if err == nil && full {
 			err = errMailboxFull
 		}
@@ -193,9 +99,11 @@ func (c *Core) mail(ctx context.Context, m Mail) (err error) {
 	return c.cfg.Mailer.Send(context.WithoutCancel(ctx), m) // that the client waits for the answer is no condition
 }
 
-func idOf(user User) string {
-	if user == nil {
-		return ""
+// mailFailed makes an event of the failure of a mail.
+func (c *Core) mailFailed(ctx context.Context, user User, err error) {
+	if err != nil {
+		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
 	}
-	return user.AuthAccount().ID
 }
+
+var errMailboxFull = errors.New("auth: the mailbox has had enough mails of this kind for now")

@@ -1,13 +1,10 @@
 package auth
 
 import (
-	"context"
-	"encoding/binary"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // maxNext is the longest Next, in bytes.
@@ -54,112 +51,6 @@ func NextFrom(r *http.Request) Next {
 	return ParseNext(r.URL.Query().Get("next"))
 }
 
-// TakeNext is Manager.TakeNext.
-func (c *Core) TakeNext(r *http.Request) Next {
-	next := NextFrom(r)
-	s := c.stateOf(r.Context())
-	if s == nil {
-		return next
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	cookie, has := s.sent(c.cookies.next)
-	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
-		return next
-	}
-	if byPerson(s.request) {
-		s.deleteCookie(c.cookies.next)
-	}
-	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
-		until := reader{rest: string(sealed), ok: true}
-		if expires := time.UnixMilli(until.varint()); c.cfg.Now().Before(expires) {
-			next = ParseNext(until.rest)
-		}
-	}
-	return next
-}
-
-// nextLifetime is how long the cookie with a next is good: for a registration
-// that waits for a mail, and not for the next day.
-const nextLifetime = time.Hour
-
-// keepNext has the next put into the cookie.
-func (c *Core) keepNext(ctx context.Context, next Next) {
-	if s := c.stateOf(ctx); s != nil {
-		s.op.Lock()
-		defer s.op.Unlock()
-		if s.next = next; next.IsZero() {
-			s.deleteCookie(c.cookies.next)
-		}
-	}
-}
-
-// sealNext returns the cookie's value. The caller holds op.
-func (s *state) sealNext() string {
-	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(nextLifetime).UnixMilli())
-	return s.core.secrets.seal(purposeNext, append(until, s.next.target...))
-}
-
-// asSent returns a request as LoadAndSave got it, or the request itself outside:
-// what is inside may have changed the method and the URL.
-func (c *Core) asSent(r *http.Request) *http.Request {
-	if s := c.requestOf(r.Context()); s != nil {
-		return s.request
-	}
-	return r
-}
-
-// targetOf returns the URL that the client asked for, whatever a router
-// (http.StripPrefix) has made of r.URL since.
-func (c *Core) targetOf(r *http.Request) *url.URL {
-	if s := c.requestOf(r.Context()); s != nil {
-		return s.target()
-	}
-	return targetOf(r, r.URL)
-}
-
-func (s *state) target() *url.URL { return targetOf(s.request, s.url) }
-
-// targetOf reads a request's RequestURI as the server did. Without one, and for
-// CONNECT, which asks for no page, the URL is otherwise.
-func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
-	if r.RequestURI == "" {
-		return otherwise
-	}
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && r.Method != http.MethodConnect {
-		return u
-	}
-	return r.URL
-}
-
-// nextOf returns the page at target, so that a request for it can be made again:
-// the zero value for a method that may change something.
-func nextOf(method string, target *url.URL) Next {
-	if method != http.MethodGet && method != http.MethodHead {
-		return Next{}
-	}
-	page := target.EscapedPath()
-	if target.RawQuery != "" || target.ForceQuery {
-		page += "?" + escapeQuery(target.RawQuery)
-	}
-	return ParseNext(page)
-}
-
-// escapeQuery escapes the bytes that a server accepts in a query and ParseNext
-// does not.
-func escapeQuery(query string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c >= 0x7f || c == '\\' {
-			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
 // IsZero reports whether n leads nowhere.
 func (n Next) IsZero() bool { return n.target == "" }
 
@@ -196,4 +87,44 @@ func (n Next) Redirect(w http.ResponseWriter, fallback string) {
 func redirect(w http.ResponseWriter, target string) {
 	w.Header().Set("Location", target)
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// nextOf returns the page at target, so that a request for it can be made again:
+// the zero value for a method that may change something.
+func nextOf(method string, target *url.URL) Next {
+	if method != http.MethodGet && method != http.MethodHead {
+		return Next{}
+	}
+	page := target.EscapedPath()
+	if target.RawQuery != "" || target.ForceQuery {
+		page += "?" + escapeQuery(target.RawQuery)
+	}
+	return ParseNext(page)
+}
+
+// targetOf reads a request's RequestURI as the server did. Without one, and for
+// CONNECT, which asks for no page, the URL is otherwise.
+func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
+	if r.RequestURI == "" {
+		return otherwise
+	}
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && r.Method != http.MethodConnect {
+		return u
+	}
+	return r.URL
+}
+
+// escapeQuery escapes the bytes that a server accepts in a query and ParseNext
+// does not.
+func escapeQuery(query string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

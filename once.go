@@ -8,29 +8,7 @@ import (
 	"time"
 )
 
-// This file is about forms that a browser sends twice: the user clicks twice, or
-// goes back and sends the form again. Such a form carries a nonce, which is sealed
-// and has in it
-//
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
-//	marks    48 bytes: which browser the form was shown in
-//	form     the rest: its name
-//
-// The first submission stores a record under the nonce's hash:
-//
-//	version  1 byte
-//	worker   text (see formatVersion): the Core that is at work; empty once it is done
-//	claimed  varint: when the work began, in Unix milliseconds
-//	mac      text: a keyed hash of the fields
-//	marks    48 bytes: what the browser is known by after the work
-//	outcome  the rest: what the work came to
-//
-// The nonce itself goes into the mac and is not stored. So nobody can test guesses
-// of a password against the record, not even with Config.Secrets.
 const (
-	kindForm = "form"
-
 	nonceVersion = 1
 	nonceHeader  = 1 + 8 + 3*markLength
 	nonceFor     = 10 * time.Minute
@@ -39,10 +17,6 @@ const (
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
 	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
 )
-
-// ErrFormBusy says that another process is still at work on the same submission of
-// a form: see FormOnce (409).
-var ErrFormBusy = errors.New("auth: this form is being processed by another request")
 
 // FormNonce returns a nonce for FormOnce, to be put into a hidden field of the form
 // with this name. It is good for 10 minutes, for this form, and in this browser if
@@ -138,7 +112,7 @@ func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submis
 	if shown.fit(now) {
 		return c.claimForm(ctx, s)
 	}
-	record, err := c.records.GetRecord(c.inner(ctx), kindForm, s.record.Key)
+	record, err := c.records.GetRecord(ctx, kindForm, s.record.Key)
 	if unlessNotFound(err) != nil {
 		return nil, err
 	}
@@ -152,7 +126,7 @@ func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submis
 // one already it returns that, unless nobody is at work on it any more: its process
 // has died, or it is this one, which holds the turn, and could not free the claim.
 func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission, err error) {
-	ctx, cancel := detach(c.inner(ctx))
+	ctx, cancel := detach(ctx)
 	defer cancel()
 	s.worker, s.claimed = c.instance, c.cfg.Now()
 	s.encode()
@@ -186,15 +160,15 @@ func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission,
 func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context) (string, error)) (outcome string, err error) {
 	done := false
 	defer func() {
-		inner, cancel := detach(c.inner(ctx))
+		detached, cancel := detach(ctx)
 		defer cancel()
 		var failed error
 		if done {
 			s.worker, s.marks, s.outcome = "", c.marks(ctx), outcome
 			s.encode()
-			failed = unlessNotFound(c.records.UpdateRecord(inner, s.record)) // it may have expired
+			failed = unlessNotFound(c.records.UpdateRecord(detached, s.record)) // it may have expired
 		} else {
-			failed = take(inner, c.records, kindForm, s.record.Key)
+			failed = take(detached, c.records, kindForm, s.record.Key)
 		}
 		if failed != nil { // for a minute other processes take the form to be busy
 			c.event(ctx, Event{Kind: EventStoreFailed, Err: failed})

@@ -56,7 +56,7 @@ func TestFormOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	ctx := t.Context()
-	o := newOnce(ctx, app.Core())
+	o := newOnce(ctx, app.Core)
 	if o.again(ctx, t) || !o.again(ctx, t) || !o.again(ctx, t) {
 		t.Error("the first is to be done, and no other")
 	}
@@ -71,7 +71,7 @@ func TestFormOnce(t *testing.T) {
 		"swapped fields":  o.repeats(ctx, t, "form", o.nonce, swapped),
 		"another form":    o.repeats(ctx, t, "forms", o.nonce, someFields()),
 		"no form":         o.repeats(ctx, t, "", o.nonce, someFields()),
-		"another nonce":   o.repeats(ctx, t, "form", app.Core().FormNonce(ctx, "form"), someFields()),
+		"another nonce":   o.repeats(ctx, t, "form", app.Core.FormNonce(ctx, "form"), someFields()),
 		"no nonce":        o.repeats(ctx, t, "form", "", someFields()),
 		"garbage":         o.repeats(ctx, t, "form", "garbage", someFields()),
 		"a long text":     o.repeats(ctx, t, "form", strings.Repeat("A", 10_000), someFields()),
@@ -99,22 +99,22 @@ func TestFormOnceFails(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	ctx := t.Context()
-	o := newOnce(ctx, app.Core())
+	o := newOnce(ctx, app.Core)
 	refused := errors.New("refused")
 	for range 2 {
-		_, repeated, err := app.Core().FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { return "/no", refused })
+		_, repeated, err := app.Core.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { return "/no", refused })
 		if repeated || !errors.Is(err, refused) {
 			t.Errorf("%t, %v", repeated, err)
 		}
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _, _ = app.Core().FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { panic("no") })
+		_, _, _ = app.Core.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { panic("no") })
 	}()
 	if o.again(ctx, t) || !o.again(ctx, t) {
 		t.Error("it cannot be sent again")
 	}
-	if app.Core().TurnsTaken() != 0 {
+	if app.Core.TurnsTaken() != 0 {
 		t.Error("a turn is still taken")
 	}
 }
@@ -124,7 +124,7 @@ func TestFormOnceFails(t *testing.T) {
 func TestFormOnceAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	o := newOnce(t.Context(), app.Core())
+	o := newOnce(t.Context(), app.Core)
 	var sending sync.WaitGroup
 	for range 30 {
 		sending.Go(func() { o.again(t.Context(), t) })
@@ -141,7 +141,7 @@ func TestFormOnceInAnotherProcess(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
-	one, two := testapp.New(t, store, clock, nil).Core(), testapp.New(t, store, clock, nil).Core()
+	one, two := testapp.New(t, store, clock, nil).Core, testapp.New(t, store, clock, nil).Core
 	ctx, refused := t.Context(), errors.New("refused")
 	busy := func(o *once, nonce string) {
 		t.Helper()
@@ -182,8 +182,8 @@ func TestFormOnceHangsUp(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
-	o := newOnce(ctx, app.Core())
-	_, _, err := app.Core().FormOnce(ctx, "form", o.nonce, someFields(), func(ctx context.Context) (string, error) {
+	o := newOnce(ctx, app.Core)
+	_, _, err := app.Core.FormOnce(ctx, "form", o.nonce, someFields(), func(ctx context.Context) (string, error) {
 		hangUp()
 		deadline, ok := ctx.Deadline()
 		if ctx.Err() != nil || !ok || time.Until(deadline) > 30*time.Second {
@@ -203,7 +203,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 	for k := 1; k <= 4; k++ {
 		for _, late := range []bool{false, true} {
 			app, store := newApp(t, nil)
-			o := newOnce(t.Context(), app.Core())
+			o := newOnce(t.Context(), app.Core)
 			calls := 0
 			fail := func(string) error {
 				if calls++; calls == k {
@@ -216,7 +216,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 			} else {
 				store.Hook(fail, nil)
 			}
-			_, _, err := app.Core().FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
+			_, _, err := app.Core.FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
 			store.Reset()
 			if (err == nil) != (o.done.Load() == 1) {
 				t.Errorf("call %d, late %t: %v", k, late, err)
@@ -235,7 +235,7 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	for range 2 {
-		newOnce(t.Context(), app.Core()).again(t.Context(), t)
+		newOnce(t.Context(), app.Core).again(t.Context(), t)
 	}
 	inserted := store.Given("InsertRecord")
 	if len(inserted) != 2 || inserted[0].Kind != "form" || inserted[0].UserID != "" || !inserted[0].Expires.Equal(app.Clock.Now().Add(10*time.Minute)) {
@@ -275,7 +275,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	}
 	for shown, browser := range browsers {
 		var o *once
-		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
+		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 		if again(o, browser) || !again(o, browser) {
 			t.Errorf("%s: not repeated in the browser that it was shown in", shown)
 		}
@@ -286,7 +286,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 		}
 	}
 	var o *once
-	app.In(login, func(ctx context.Context) { o = newOnce(ctx, app.Core()) })
+	app.In(login, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 	again(o, login)
 	app.In(login, func(ctx context.Context) {
 		if err := app.Sessions().RenewToken(ctx); err != nil {

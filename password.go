@@ -4,69 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-login/auth/internal/blocklist"
 )
 
-// Limits of passwords: the least number of code points (NIST SP 800-63B-4,
-// section 3.1.1.2, for a password that is not the only factor; the same text
-// asks for at most 64 or more) and the most bytes that are looked at.
-const (
-	minPassword = 8
-	maxPassword = 1024
-)
-
-// A PasswordReason says why the policy refuses a password.
-type PasswordReason string
-
-// The reasons.
-const (
-	PasswordTooShort PasswordReason = "too-short" // fewer code points than Config.MinPassword
-	PasswordTooLong  PasswordReason = "too-long"  // more than 1,024 bytes
-	PasswordNotText  PasswordReason = "not-text"  // invalid UTF-8, or a NUL in it
-	PasswordCommon   PasswordReason = "common"    // on the list of common passwords, or a simple pattern
-	PasswordPersonal PasswordReason = "personal"  // the user's own name or address, or one of Config.PasswordWords
-	PasswordBreached PasswordReason = "breached"  // known from a data breach, says Config.Breaches
-	PasswordRejected PasswordReason = "rejected"  // by Config.PasswordCheck, whose error is wrapped
-)
-
-// A PasswordError says why a new password was refused. Its text is fit for the
-// user to read.
-type PasswordError struct {
-	Reason PasswordReason
-	Min    int   // for PasswordTooShort: the least number of characters
-	Err    error // for PasswordRejected
-}
-
-func (e *PasswordError) Error() string {
-	switch e.Reason {
-	case PasswordTooShort:
-		return fmt.Sprintf("the password must have at least %d characters", e.Min)
-	case PasswordTooLong:
-		return fmt.Sprintf("the password must have at most %d bytes", maxPassword)
-	case PasswordNotText:
-		return "the password has characters that are not text"
-	case PasswordCommon:
-		return "the password is one that many people use, and the first that is tried"
-	case PasswordPersonal:
-		return "the password is a name that is easy to guess"
-	case PasswordBreached:
-		return "the password has been in a data breach, so others may know it"
-	}
-	if e.Err != nil {
-		return e.Err.Error()
-	}
-	return "the password is refused"
-}
-
-func (e *PasswordError) Unwrap() error { return e.Err }
-
-// CheckNewPassword is Manager.CheckNewPassword.
+// CheckNewPassword applies the policy to a password that an account might get,
+// for forms that show everything that is wrong at once: length in code points,
+// no rules of composition, and the whole password (never parts of it) compared
+// with what others try first and, by Config.Breaches, with what has been in a
+// data breach. It returns nil or a PasswordError. Register, SetPassword and
+// ResetPassword apply it in any case; Breaches is asked once for all of them in a
+// request.
 func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account) error {
 	switch {
 	case len(password) > maxPassword:
@@ -126,11 +76,18 @@ func isCommon(password string) bool {
 	return false
 }
 
-// isText reports whether s is valid UTF-8 without NUL, which stores and other
-// libraries would cut it at.
-func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
-
-// Authenticate is Manager.Authenticate.
+// Authenticate returns the user with this login (a username or an address, see
+// Config.Identifiers) and password. It does not log the user in: LoginUser
+// does. Its errors wrap ErrLoginRefused, or are ErrBusy, a RateLimitError, or a
+// failure of the store. Whatever the state of the account, it computes one hash,
+// but none for a RateLimitError.
+//
+// After five wrong passwords in a row none is looked at for 30 seconds, and after
+// each further one for twice as long as before, up to an hour; the error is
+// ErrInvalidCredentials all the same. After the hundredth none is until the
+// account has a new password, or Unlock is called; if no mail can be sent (there is
+// no Mailer, or the account has no address), one is looked at in each hour. Browsers that the user has logged in with before,
+// by password, have counts of their own.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	c.sawLogin(c.requestOf(ctx))
@@ -148,6 +105,14 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 		s.op.Unlock()
 	}
 	return user, nil
+}
+
+// sawLogin tells, once, if the first logins all came from one address that is
+// nobody's on the internet, where https is for. The caller holds no lock.
+func (c *Core) sawLogin(s *state) {
+	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client()) {
+		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
+	}
 }
 
 // authenticate returns the ID of the account that was tried, too.
@@ -181,63 +146,13 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if !result.ok {
 		return nil, id, reason
 	}
-	if err := c.pass(user.AuthAccount()); err != nil {
+	if err := c.passAccount(ctx, user); err != nil {
 		return nil, id, err // for those who do not go on to LoginUser
 	}
 	if result.outdated {
 		user, err = c.upgradeHash(ctx, user, password)
 	}
 	return user, id, err
-}
-
-// findByLogin returns the canonical form of the login, too. What cannot be a
-// login is ErrUserNotFound, and stays as it is.
-func (c *Core) findByLogin(ctx context.Context, login string) (user User, key string, err error) {
-	login = strings.TrimSpace(login) // which keyboards add
-	isEmail := strings.Contains(login, "@")
-	if isEmail && c.cfg.Identifiers == UsernameOnly || !isEmail && c.cfg.Identifiers == EmailOnly {
-		return nil, login, ErrUserNotFound
-	}
-	keys := loginKeys(login)
-	if len(keys) == 0 {
-		return nil, login, ErrUserNotFound
-	}
-	user, err = c.findByKey(ctx, keys...)
-	return user, keys[0], err
-}
-
-// findByKey finds a user by a canonical username or address. Of several keys (see
-// loginKeys) all are asked for, so that the work is the same for every account.
-func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
-	var found User
-	for _, key := range keys {
-		user, err := c.store.find(ctx, key)
-		switch {
-		case errors.Is(err, ErrUserNotFound):
-			continue
-		case err != nil:
-			return nil, err
-		}
-		// A store that compares more loosely than the canonical form does (by a
-		// collation that takes é for e, say) would log people in as somebody else.
-		name := user.AuthAccount().Username
-		if strings.Contains(key, "@") {
-			name = user.AuthAccount().Email
-		}
-		if len(keys) > 1 && len(loginKeys(name)) == 1 {
-			continue // what was typed is no name of today, and this user's is
-		}
-		if !slices.Contains(loginKeys(name), key) {
-			return nil, errors.New("auth: FindUser returned a user whose name has another canonical form than the key it was asked for: compare the columns of UsernameKey and EmailKey byte by byte (see storetest.TestUserStore)")
-		}
-		if found == nil {
-			found = user
-		}
-	}
-	if found == nil {
-		return nil, ErrUserNotFound
-	}
-	return found, nil
 }
 
 // upgradeHash replaces a hash that would be made otherwise now, while the
@@ -255,17 +170,17 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	} else if err != nil {
 		return nil, err
 	}
-	inner, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
+	detached, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
 	defer cancel()
 	next := old.Clone()
 	next.PasswordHash = hash
-	switch err = c.store.update(inner, next); {
+	switch err = c.store.update(detached, next); {
 	case errors.Is(err, ErrConflict):
 		return user, nil
 	case errors.Is(err, ErrUserNotFound):
 		return nil, ErrInvalidCredentials
 	}
-	stored, failed := c.store.load(inner, old.ID)
+	stored, failed := c.store.load(detached, old.ID)
 	switch {
 	case errors.Is(failed, ErrUserNotFound), failed == nil && !stored.AuthAccount().Stamp.Equal(old.Stamp):
 		return nil, ErrInvalidCredentials // deleted, or changed, this very moment
@@ -276,7 +191,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 		return stored, nil // somebody else's change came after ours
 	}
 	// The new hash is not there, or was cut, or cannot be read: the old one is good.
-	user, why := c.restoreHash(inner, user, stored, next, errors.Join(err, failed))
+	user, why := c.restoreHash(detached, user, stored, next, errors.Join(err, failed))
 	c.upgrades.failed(old.ID, c.cfg.Now())
 	c.event(ctx, Event{Kind: EventHashNotUpgraded, UserID: old.ID, Err: why})
 	return user, failed
@@ -314,37 +229,10 @@ func (c *Core) restoreHash(ctx context.Context, user, stored User, next Account,
 		errors.Join(reason, err, failed))
 }
 
-// upgrades are the accounts whose hash could not be upgraded. Each costs a hash
-// and up to four calls of the store, so it is tried once in upgradeAgain for each account
-// and process.
-type upgrades struct {
-	mu    sync.Mutex
-	after map[string]time.Time // by account ID: when it is tried again
-}
-
-const (
-	upgradeAgain = time.Hour
-	maxUpgrades  = 10_000 // accounts that are kept; with more, all are tried again
-)
-
-// due reports whether an upgrade may be tried.
-func (u *upgrades) due(id string, now time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return !now.Before(u.after[id])
-}
-
-// failed keeps an account from being tried again for a while.
-func (u *upgrades) failed(id string, now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.after == nil || len(u.after) >= maxUpgrades {
-		u.after = map[string]time.Time{}
-	}
-	u.after[id] = now.Add(upgradeAgain)
-}
-
-// HashPassword is Manager.HashPassword.
+// HashPassword returns the hash of a password, for accounts that are made
+// outside Register. It applies no policy, but refuses (PasswordError) what could
+// never log in: no password at all, one of over 1,024 bytes, invalid UTF-8, a
+// NUL. It may return ErrBusy.
 func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error) {
 	switch {
 	case password == "" || !isText(password):
@@ -355,15 +243,38 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 	return c.hasher.hash(ctx, password)
 }
 
-// WrapHash is Manager.WrapHash.
+// WrapHash returns Argon2id(old), as it were: a hash of the digest in a hash, made
+// like those of new passwords, and with the same pepper. It needs no password, so
+// that a whole table of hashes from elsewhere can be made as hard to guess as new
+// ones on the day it is taken over. The result has the old scheme, its parameters
+// and its salt in it, and not its digest. It is verified at the cost of both, and
+// replaced when its user logs in. Old backups still have what was there.
+//
+// A hash that is wrapped or peppered already, an Argon2id hash that is no weaker
+// than new ones (if these get no pepper), and the empty hash of an account without
+// a password are returned as they are. So a program that goes through a table can
+// be run again. It must save by compare-and-set, since users log in meanwhile.
+//
+// The result has up to 400 bytes. A column that is too narrow cuts it (MySQL does,
+// without strict mode), and no password opens it then: check the width of the
+// column first, and read each row back before you commit.
+//
+// It returns ErrHashUnusable for what could not be verified anyway, ErrBusy, or
+// the context's error.
 func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
 	return c.hasher.wrap(ctx, old)
 }
 
-// CheckPassword is Manager.CheckPassword.
+// CheckPassword reports whether it is the user's password. It logs nobody in; a
+// page that asks for the current password again uses it. Wrong ones count as
+// those of Authenticate do, and the right one is not, either, while none is
+// looked at. The error is ErrBusy, a RateLimitError, the context's or the store's.
 func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_ bool, failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil || password == "" || len(password) > maxPassword || !isText(password) {
+	if isAbsent(user) {
+		return false, ErrUserNotFound
+	}
+	if password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
 	if err := c.needs("CheckPassword", FieldPasswordHash); err != nil {
@@ -387,10 +298,14 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 // one, and counts as one even if it takes more.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
 
-// SetPassword is Manager.SetPassword.
+// SetPassword gives the user a new password, which must satisfy the policy
+// (PasswordError), and ends the user's logins, except that the one which makes
+// this request goes on with a new token. It returns ErrConflict if another
+// change of password came first, ErrBusy, ErrUserNotFound for an account that is
+// gone, or a failure of the store, and has then changed nothing.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
 	defer c.met(ctx, &failing)
-	if user == nil {
+	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
@@ -430,116 +345,4 @@ func (c *Core) setPassword(ctx context.Context, user User, password string) (bef
 		a.PasswordHash = hash
 		return nil
 	})
-}
-
-// restamp changes an account by compare-and-set, as change says, and gives it a
-// new Stamp. That ends its logins, but for the one that makes the request, if that
-// was made with the old Stamp. It returns the account as it was before.
-func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*Account) error) (before Account, err error) {
-	if err := ctx.Err(); err != nil {
-		return before, err
-	}
-	// Without the session, which is locked meanwhile. And who hangs up now must
-	// not keep the owner from being told.
-	inner, cancel := detach(c.inner(ctx))
-	defer cancel()
-	stamp := NewSecret(newToken())
-	update := func() error {
-		var after Account
-		_, err := c.updateAccount(inner, id, func(a *Account) error {
-			before = a.Clone()
-			err := change(a)
-			a.Stamp = stamp
-			after = a.Clone()
-			return err
-		})
-		var lost *lostError
-		if err == nil || errors.As(err, &lost) {
-			return err
-		}
-		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(inner, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
-			return c.checkUpdate(inner, before, after)
-		}
-		return err
-	}
-	if s := c.stateOf(ctx); s != nil {
-		err = s.changeStamp(id, old, stamp, update)
-	} else if err = update(); err == nil {
-		c.endSessions(ctx, id)
-	}
-	return before, err
-}
-
-// maxConflicts is how often a compare-and-set is tried again. Each failure
-// means that somebody else's succeeded, so that it is reached only by a store
-// that is wrong.
-const maxConflicts = 200
-
-// updateAccount changes an account by compare-and-set: it loads it, lets change
-// say what to do or refuse, and begins again if it lost to another change.
-func (c *Core) updateAccount(ctx context.Context, id string, change func(*Account) error) (User, error) {
-	for range maxConflicts {
-		user, err := c.store.load(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		a := user.AuthAccount().Clone()
-		if err := change(&a); err != nil {
-			return nil, err
-		}
-		switch err := c.store.update(ctx, a); {
-		case err == nil:
-			return user, c.checkUpdate(ctx, *user.AuthAccount(), a)
-		case !errors.Is(err, ErrConflict):
-			return nil, err
-		}
-	}
-	return nil, ErrConflict
-}
-
-// checkUpdate reads an account back after an UpdateAccount that succeeded. If the
-// store has lost something of it, such as the end of a hash, it puts the old
-// account back, and returns an error. If the account cannot be read, or has been
-// changed again, there is nothing to compare with, and the update counts as done.
-func (c *Core) checkUpdate(ctx context.Context, old, given Account) error {
-	user, err := c.store.load(ctx, given.ID)
-	given.Version++
-	if err != nil || user.AuthAccount().Version > given.Version {
-		return nil
-	}
-	stored := *user.AuthAccount()
-	lost := c.lost("LoadUser, after UpdateAccount, returned a user", given, stored, false)
-	if lost == nil {
-		return nil
-	}
-	old.Version = stored.Version
-	if err := c.store.update(ctx, old); err != nil {
-		return fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
-	}
-	return lost
-}
-
-// endSessions deletes a user's sessions and remembered devices after a change
-// of Stamp. They are dead
-// already; a failure leaves only records that nobody can use.
-func (c *Core) endSessions(ctx context.Context, userID string) {
-	if err := c.deleteSessions(ctx, userID); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
-	}
-}
-
-// deleteSessions deletes what a user is logged in by. Requests that are under way
-// end with it, those of the session that is kept, too: they came with its old
-// token, and who else has that is not known.
-func (c *Core) deleteSessions(ctx context.Context, userID string, keep ...string) error {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	_, err := c.takeDevices(ctx, userID, func(header) bool { return true }) // which leave tombstones
-	err = errors.Join(err,
-		c.records.DeleteRecords(ctx, kindRemember, userID), // those that came meanwhile, or could not be taken
-		c.records.DeleteRecords(ctx, kindAPIToken, userID),
-		c.sessions.DeleteRecords(ctx, kindSession, userID, keep...))
-	c.watches.end(userID, func(string) bool { return true })
-	return err
 }

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 )
 
 // What is read of X-Forwarded-For, from its end: this many hops, of this many
@@ -16,16 +14,6 @@ import (
 const (
 	maxHops = 32
 	maxHop  = 128
-)
-
-// suspiciousLogins is how many logins from one private address make a proxy of
-// it.
-const suspiciousLogins = 100
-
-// Why a proxy is suspected.
-var (
-	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.TrustedProxies, and is ignored")
-	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.TrustedProxies, or is there and sends no X-Forwarded-For")
 )
 
 // proxyPrefixes returns TrustedProxies as addresses are compared with them:
@@ -45,45 +33,6 @@ func proxyPrefixes(proxies []netip.Prefix) ([]netip.Prefix, error) {
 		proxies[i] = p.Masked()
 	}
 	return proxies, nil
-}
-
-func (c *Core) trustsProxy(a netip.Addr) bool {
-	return slices.ContainsFunc(c.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// peer is who has sent us a request, and whether that is a trusted proxy. Who
-// comes through a Unix socket is on this machine and has no address.
-func (c *Core) peer(from string) (a netip.Addr, trusted bool) {
-	if from == "" || from[0] == '@' || from[0] == '/' {
-		return netip.Addr{}, len(c.cfg.TrustedProxies) > 0
-	}
-	ap, err := netip.ParseAddrPort(from)
-	a = ap.Addr().Unmap().WithZone("")
-	return a, err == nil && c.trustsProxy(a)
-}
-
-// clientAddress is where a request comes from that a peer has sent us with these
-// lines of X-Forwarded-For, or the zero Addr: see Config.TrustedProxies.
-func (c *Core) clientAddress(from string, lines []string) netip.Addr {
-	client, trusted := c.peer(from)
-	if !trusted {
-		return client
-	}
-	hops := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest, more := lines[i], true; more; hops++ {
-			var hop string
-			rest, hop, more = cutHop(rest)
-			a, ok := parseAddress(strings.Trim(hop, " \t"))
-			if !ok || hops == maxHops {
-				return client
-			}
-			if client = a; !c.trustsProxy(a) {
-				return client
-			}
-		}
-	}
-	return client
 }
 
 // cutHop cuts the last hop off a line, and reports whether there are more. One
@@ -136,52 +85,21 @@ func limitPrefix(address string) string {
 	return p.String()
 }
 
-// A proxyWatch looks for proxies that Config.TrustedProxies does not have.
-type proxyWatch struct {
-	forwarded atomic.Bool // X-Forwarded-For has been told of
-
-	mu     sync.Mutex
-	from   netip.Addr // where all logins came from
-	logins int        // how many
-	done   bool       // no more is to be found out
+// network is what the addresses of a client's network have in common, or the
+// zero value.
+func network(address string) netip.Prefix {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits) // the bits are in range
+	return p
 }
 
-// suspectForwarded notes, once, that X-Forwarded-For came from somebody who is
-// not to be believed.
-func (s *state) suspectForwarded() {
-	told := &s.core.proxies.forwarded
-	if len(s.forwarded) == 0 || told.Load() {
-		return
-	}
-	if _, trusted := s.core.peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
-		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
-	}
-}
-
-// sawLogin tells, once, if the first logins all came from one address that is
-// nobody's on the internet, where https is for. The caller holds no lock.
-func (c *Core) sawLogin(s *state) {
-	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client()) {
-		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
-	}
-}
-
-// suspects counts a login, and reports whether it is the one that makes a proxy
-// of the address.
-func (w *proxyWatch) suspects(a netip.Addr) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done {
-		return false
-	}
-	if w.logins == 0 {
-		w.from = a
-	}
-	if public := a.IsValid() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast(); public || a != w.from {
-		w.done = true
-		return false
-	}
-	w.logins++
-	w.done = w.logins == suspiciousLogins
-	return w.done
-}
+var (
+	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.TrustedProxies, or is there and sends no X-Forwarded-For")
+)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // A Registration is what a registration form asks for. Spaces around names and
@@ -41,7 +40,9 @@ type Registration struct {
 
 var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
 
-// Register is Manager.Register.
+// Register creates an account. See Registration for the errors. With
+// Config.RequireVerified, which lets nobody in before that, it mails the link that
+// verifies the address; else SendVerification does, when the application wants it.
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.register(ctx, r)
@@ -70,12 +71,6 @@ func (c *Core) register(ctx context.Context, r Registration) (User, error) {
 		return nil, ErrEmailTaken
 	}
 	return c.createAccount(ctx, a, r.Form)
-}
-
-// CheckNewEmail is Manager.CheckNewEmail.
-func (c *Core) CheckNewEmail(address string) error {
-	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
-	return err
 }
 
 // newAccount checks a registration and hashes its password. Whether the names are
@@ -156,9 +151,9 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 	if err == nil {
 		return user, nil
 	}
-	inner, cancel := detach(ctx)
+	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := c.erase(inner, id); err != nil {
+	if err := c.erase(detached, id); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
 	}
 	return nil, err
@@ -188,14 +183,14 @@ func (c *Core) checkCreated(ctx context.Context, created User, given Account) er
 // is that of the new account, the error names the row. Only this account has its
 // Stamp and its PasswordHash: by one of them the row is known.
 func (c *Core) withdraw(ctx context.Context, a Account, why error) error {
-	inner, cancel := detach(ctx)
+	detached, cancel := detach(ctx)
 	defer cancel()
-	row := c.rowOf(inner, a)
+	row := c.rowOf(detached, a)
 	if row.ID == "" {
 		return fmt.Errorf("%w; a row that CreateUser has saved may be left in the users' table, with the ID %.100q", why, a.ID)
 	}
 	if row.Stamp.Equal(a.Stamp) || !row.PasswordHash.IsZero() && row.PasswordHash.Equal(a.PasswordHash) {
-		deleted, err := c.store.remove(inner, row.ID)
+		deleted, err := c.store.remove(detached, row.ID)
 		if deleted {
 			return why
 		}
@@ -221,7 +216,20 @@ func (c *Core) rowOf(ctx context.Context, a Account) Account {
 	return *user.AuthAccount()
 }
 
-// RegisterByMail is Manager.RegisterByMail.
+// RegisterByMail is Register for an application that does not tell strangers who
+// has an account: it returns nil whether the address is free or not, and the
+// answer should be the same text, "check your mail". If it is free, the account is
+// created and gets the link that verifies the address. If it is taken, nothing is
+// created, and its owner is told, with a link to forgotPage, a path of this site
+// without a query, or none if that is empty. It does the same work for both.
+//
+// The errors are those of Register, but for ErrEmailTaken. A username that is
+// taken cannot be hidden; what is found out is that, and nothing of the address:
+// a username that was asked for with an address that is taken is kept from everybody
+// for 30 days. It is an error without Config.RequireVerified.
+//
+// What can still tell: the store, if it refuses a registration for reasons of its
+// own only after it has looked at the names (see UserStore.CreateUser).
 func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) (failing error) {
 	defer c.met(ctx, &failing)
 	user, owner, err := c.registerByMail(ctx, r, forgotPage)
@@ -285,119 +293,4 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 	}
 	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // the work of reading a new account back
 	return nil, owner, c.reserveUsername(ctx, a.Username)
-}
-
-// sendTaken mails the owner of an address, if there is one, that somebody wanted
-// it.
-func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage string) error {
-	key := emailKey(strings.TrimSpace(address))
-	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
-	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
-	if err != nil || full || owner == nil || owner.AuthAccount().Disabled {
-		return err
-	}
-	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
-	if forgotPage != "" {
-		m.Link = NewSecret(c.baseURL.String() + forgotPage)
-	}
-	return c.mail(ctx, m)
-}
-
-// mailFailed makes an event of the failure of a mail.
-func (c *Core) mailFailed(ctx context.Context, user User, err error) {
-	if err != nil {
-		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
-	}
-}
-
-// A reserved record keeps a name for its user, or, without one, from everybody:
-//
-//   - the address that an account has given up, for as long as it can be undone;
-//   - a username that was asked for together with an address that was taken, so
-//     that who asks for it again does not learn that there was no account made.
-const (
-	kindReserved       = "reserved"
-	usernameReservedIn = 30 * 24 * time.Hour
-)
-
-// nobody is who a name is kept for if it is for no user.
-const nobody = "nobody"
-
-// reservedUsername and reservedEmail are the keys of reserved records, or empty
-// for no name.
-func reservedUsername(username string) string {
-	key := usernameKey(username)
-	if key == "" {
-		return ""
-	}
-	return tokenKey("username\x00" + key)
-}
-
-func reservedEmail(address string) string {
-	key := emailKey(address)
-	if key == "" {
-		return ""
-	}
-	return tokenKey("email\x00" + key)
-}
-
-// keptFor returns the ID of the user that a name is kept for, or nobody, or
-// nothing if it is not.
-func (c *Core) keptFor(ctx context.Context, key string) (userID string, err error) {
-	if key == "" {
-		return "", nil
-	}
-	record, err := c.records.GetRecord(ctx, kindReserved, key)
-	switch {
-	case errors.Is(err, ErrRecordNotFound):
-		return "", nil
-	case err != nil:
-		return "", err
-	case record.UserID == "":
-		return nobody, nil
-	}
-	return record.UserID, nil
-}
-
-// checkUsername returns ErrUsernameTaken for a username that is kept or, if that
-// is to be looked up, somebody's.
-func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
-	if username == "" {
-		return nil
-	}
-	kept, err := c.keptFor(ctx, reservedUsername(username))
-	if err != nil {
-		return err
-	}
-	if kept != "" {
-		return ErrUsernameTaken
-	}
-	if !look {
-		return nil
-	}
-	switch _, err := c.findByKey(ctx, usernameKey(username)); {
-	case err == nil:
-		return ErrUsernameTaken
-	case errors.Is(err, ErrUserNotFound):
-		return nil
-	default:
-		return err
-	}
-}
-
-// reserveUsername keeps a username from everybody. Without one it stores
-// something all the same, which is the work that an account is.
-func (c *Core) reserveUsername(ctx context.Context, username string) error {
-	r := Record{
-		Kind: kindReserved, Key: reservedUsername(username),
-		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
-	}
-	if username == "" {
-		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
-	}
-	err := c.records.InsertRecord(ctx, r)
-	if errors.Is(err, ErrRecordExists) { // since it was looked at
-		return ErrUsernameTaken
-	}
-	return err
 }

@@ -3,15 +3,86 @@ package auth
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
-// ResetToken is Manager.ResetToken.
+// SendReset mails a reset token to the account with this address, if there is
+// one that is not disabled: as the query's token in a link to page, a path of
+// this site without a query ("/reset-password") under Config.BaseURL. It goes to the address
+// that is stored, not to the one that was typed.
+//
+// It returns nil whether there is an account or not, and whether the mail could
+// be sent or not, and does the same work for both; the answer should be the
+// same text. It sends nothing, and returns nil, if the address has been sent three
+// within ResetLifetime, or within an hour if that is less. Errors are
+// ErrInvalidEmail for what is no address, a RateLimitError, ErrNoMailer,
+// ErrNoUserStore, a page that is not a plain path, and those of a store that has
+// failed.
+func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
+	defer c.met(ctx, &failing)
+	switch {
+	case c.store == nil:
+		return ErrNoUserStore
+	case c.cfg.Mailer == nil:
+		return ErrNoMailer
+	}
+	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
+		return err
+	}
+	if err := checkPath(page); err != nil {
+		return err
+	}
+	keys := loginKeys(strings.TrimSpace(address))
+	if len(keys) == 0 || !strings.Contains(address, "@") {
+		return ErrInvalidEmail
+	}
+	if err := c.allowMails(ctx); err != nil {
+		return err
+	}
+	key := keys[0]
+	user, err := c.findByKey(ctx, keys...)
+	if err != nil && !errors.Is(err, ErrUserNotFound) {
+		return err
+	}
+	if user == nil && c.isLocal(key) {
+		return ErrInvalidEmail
+	}
+	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
+	if err != nil {
+		return err
+	}
+	if full {
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: errMailboxFull})
+		return nil
+	}
+	if user == nil || user.AuthAccount().Disabled {
+		_ = c.sealReset(&Account{ID: key}) // the work that a token is
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: ErrUserNotFound})
+		return nil
+	}
+	token, err := c.ResetToken(ctx, user)
+	if err != nil { // which is nobody's business
+		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
+		return nil
+	}
+	m := Mail{
+		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
+		Link: c.link(page, token),
+	}
+	c.deliver(ctx, m)
+	return nil
+}
+
+// ResetToken returns a token that sets a new password for the user once, to be
+// mailed to the account's address. See ResetPassword. It returns ErrDisabled for
+// who is disabled, ErrInvalidEmail where there is no address, and an error for
+// an ID of over 1,024 bytes.
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
 		return "", ErrNoUserStore
-	case user == nil:
+	case isAbsent(user):
 		return "", ErrUserNotFound
 	}
 	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
@@ -29,14 +100,23 @@ func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
 }
 
-// CheckResetToken is Manager.CheckResetToken.
+// CheckResetToken returns the user whose reset token this is, or
+// ErrInvalidToken, and changes nothing. It is for the page that the link opens.
 func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeReset, token)
 	return user, err
 }
 
-// ResetPassword is Manager.ResetPassword.
+// ResetPassword sets a new password by a reset token. Of any number of calls
+// with an account's tokens one succeeds; the others, and every token that is
+// older than the account's last change of password, are ErrInvalidToken. A
+// password that the policy refuses (PasswordError), and ErrBusy, leave the token
+// as it was. Tokens that are none count as wrong passwords do (RateLimitError). It ends all the user's logins and logs nobody in.
+//
+// An older token that was not used stays valid until one is used, the password
+// or the address changes, or it expires: asking for a second mail does not
+// make the first one void.
 func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.resetPassword(ctx, token, password)
@@ -93,13 +173,4 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	}
 	c.notify(ctx, MailPasswordChanged, user, user.AuthAccount().Email)
 	return c.reloaded(ctx, user), t.userID, nil
-}
-
-// reloaded returns the user as they are after a change, or as they were before if
-// they cannot be loaded: the change is made all the same.
-func (c *Core) reloaded(ctx context.Context, user User) User {
-	if changed, err := c.store.load(ctx, user.AuthAccount().ID); err == nil {
-		return changed
-	}
-	return user
 }

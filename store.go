@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"slices"
 	"time"
@@ -289,20 +288,3 @@ func checkStores(stores ...any) error {
 	}
 	return nil
 }
-
-// What stores say. They may wrap these errors; the library asks with
-// errors.Is. Every other error of a store means that the store has failed.
-var (
-	ErrUserNotFound   = errors.New("auth: no such user")
-	ErrUsernameTaken  = errors.New("auth: the username is taken")
-	ErrEmailTaken     = errors.New("auth: the address is taken")
-	ErrConflict       = errors.New("auth: changed by somebody else meanwhile")
-	ErrRecordNotFound = errors.New("auth: no such record")
-	ErrRecordExists   = errors.New("auth: the record exists already")
-	ErrInvalidRecord  = errors.New("auth: a record needs a kind and a key, and a list a user")
-
-	// ErrInvalidUsername and ErrInvalidEmail are also those of UsernameKey and
-	// EmailKey.
-	ErrInvalidUsername = errors.New("auth: not a username")
-	ErrInvalidEmail    = errors.New("auth: not an e-mail address")
-)

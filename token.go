@@ -96,16 +96,12 @@ func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, m
 	return user, t, err
 }
 
-// A used record remembers a mailed token that has worked, until it would have
-// expired. Its key is the token's hash.
-const kindUsed = "used"
-
 // spend remembers that a token of the user's has worked. A failure is an event: the
 // link is then answered as any that is void.
 func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
-	inner, cancel := detach(c.inner(ctx))
+	detached, cancel := detach(ctx)
 	defer cancel()
-	err := c.records.InsertRecord(inner, Record{
+	err := c.records.InsertRecord(detached, Record{
 		Kind: kindUsed, Key: tokenKey(token), UserID: userID, Version: randomVersion(), Expires: expires,
 	})
 	if err != nil {
@@ -123,7 +119,7 @@ func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing 
 	if token == "" || len(token) > maxMailedToken {
 		return false, nil
 	}
-	_, err := c.records.GetRecord(c.inner(ctx), kindUsed, tokenKey(token))
+	_, err := c.records.GetRecord(ctx, kindUsed, tokenKey(token))
 	return err == nil, unlessNotFound(err)
 }
 
@@ -141,16 +137,3 @@ func (c *Core) refuseToken(ctx context.Context, err error) error {
 
 // errNoToken is for accounts that tokens cannot be made for.
 var errNoToken = errors.New("auth: a user without an ID, or with one of over 1,024 bytes, has no mailed tokens")
-
-// mailable returns why no token can be mailed to the account, or nil.
-func mailable(a *Account) error {
-	switch {
-	case a.ID == "" || len(a.ID) > maxTokenID:
-		return errNoToken
-	case a.Disabled:
-		return ErrDisabled
-	case a.Email == "":
-		return ErrInvalidEmail
-	}
-	return nil
-}

@@ -1,20 +1,17 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"strings"
-	"time"
 )
 
-// verifyLifetime is how long a link that verifies an address is good for: the
-// longest that NIST SP 800-63B-4 lets a mailed code be (section 4.2.1.2), since
-// people register today and read mail tomorrow.
-const verifyLifetime = 24 * time.Hour
-
-// SendVerification is Manager.SendVerification.
+// SendVerification mails a link that verifies its address to the account with this
+// address, if there is one that is not disabled and not verified yet: to
+// Config.VerifyURL, with a token in the query, and good for 24 hours. Like
+// SendReset it returns nil whatever becomes of it, and does the same work; errors
+// are ErrInvalidEmail, ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of
+// a store that has failed.
 func (c *Core) SendVerification(ctx context.Context, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	switch {
@@ -81,14 +78,25 @@ func (c *Core) sendVerify(ctx context.Context, user User) error {
 	})
 }
 
-// CheckVerifyToken is Manager.CheckVerifyToken.
+// CheckVerifyToken returns the user whose address VerifyEmail would verify, or
+// ErrInvalidToken, and changes nothing. It is for the page that the link opens,
+// which must wait for a POST: programs that read mail open links.
 func (c *Core) CheckVerifyToken(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeVerify, token)
 	return user, err
 }
 
-// VerifyEmail is Manager.VerifyEmail.
+// VerifyEmail takes the account's address for verified, by a token that
+// SendVerification or Register has mailed. A token works once, and no longer when
+// a credential or the address has changed; of any number of calls one succeeds, and
+// the others return ErrInvalidToken.
+//
+// What was made before ends: logins, remembered devices, API tokens, other mailed
+// links. Somebody else may have registered the address and waited for its owner.
+// The login that makes the request, if it is the account's, goes on. Nobody is
+// logged in by it, and the password is as it was registered: who did not register
+// is told by the mail to leave the link alone, and gets the account by a reset.
 func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, id, err := c.verifyEmail(ctx, token)
@@ -124,18 +132,4 @@ func (c *Core) verifyEmail(ctx context.Context, token string) (user User, id str
 	c.spend(ctx, t.userID, token, t.expires)
 	c.forgetGuesses(ctx, t.userID) // the right password counted, too, until now
 	return c.reloaded(ctx, user), t.userID, nil
-}
-
-// RequireVerified is Manager.RequireVerified.
-func (c *Core) RequireVerified(next http.Handler) http.Handler {
-	return c.guard(next, c.Error, c.CheckVerified)
-}
-
-// CheckVerified is Manager.CheckVerified.
-func (c *Core) CheckVerified(ctx context.Context) error {
-	user, err := c.User(ctx)
-	if err == nil && !user.AuthAccount().EmailVerified {
-		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
-	}
-	return err
 }

@@ -6,7 +6,7 @@
 //	func TestProfile(t *testing.T) {
 //		clock := authtest.NewClock(time.Time{}) // goes into auth.Config.Now
 //		manager, handler := newApplication(clock.Now)
-//		client := authtest.NewClient(t, manager, handler)
+//		client := authtest.NewClient(t, manager.Core, handler)
 //		client.Login(susan)
 //		if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {
 //			t.Errorf("%s: %s", r.Status, r.Text)

@@ -66,12 +66,14 @@ type Response struct {
 	flushed bool // before the handler was done
 }
 
-// NewClient returns a browser that has never been here. manager is the
-// application's, and handler the whole application, which is inside the manager's
+// NewClient returns a browser that has never been here. core is the manager's
+// Core, and handler the whole application, which is inside the manager's
 // LoadAndSave.
-func NewClient(t testing.TB, manager interface{ Core() *auth.Core }, handler http.Handler) *Client {
+func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	t.Helper()
-	core := manager.Core()
+	if core == nil {
+		t.Fatal("authtest: no manager: pass manager.Core")
+	}
 	base, err := url.Parse(core.BaseURL())
 	if err != nil {
 		t.Fatalf("authtest: %v", err)

@@ -44,7 +44,7 @@ func TestClientAtBaseURLs(t *testing.T) {
 					t.Errorf("there is a cookie %s", cookie.Name)
 				}
 			}
-			own := s.Core().BaseURL()
+			own := s.Core.BaseURL()
 			_, host, _ := strings.Cut(own, "://")
 			want(t, c.Post("/echo", nil), http.StatusOK, fmt.Sprintf("%s %s %t", host, own, secure))
 			want(t, c.Get(own+"/who?a=b"), http.StatusOK, "susan")
@@ -126,7 +126,7 @@ func TestLoginFreshOrNot(t *testing.T) {
 	want(t, stale.Get("/guarded"), http.StatusOK, "susan")
 	r := stale.Get("/fresh")
 	want(t, r, http.StatusSeeOther, "")
-	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.Core().RefreshURL()) {
+	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.Core.RefreshURL()) {
 		t.Errorf("a stale login is sent to %s", to)
 	}
 }
@@ -176,7 +176,7 @@ func TestLoginFailsWithTheStore(t *testing.T) {
 	check(t, err)
 	susan, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("susan's stamp")}, nil)
 	check(t, err)
-	wantFatal(t, func(t testing.TB) { authtest.NewClient(t, manager, handler).Login(susan) }, "Login of susan", errBroken.Error())
+	wantFatal(t, func(t testing.TB) { authtest.NewClient(t, manager.Core, handler).Login(susan) }, "Login of susan", errBroken.Error())
 
 	s := newSite(t, func(cfg *auth.Config) { cfg.Sessions = brokenSessions{memstore.NewRecords()} })
 	joe := s.create(t, "joe", "")
@@ -345,7 +345,7 @@ func TestRequests(t *testing.T) {
 	s := newSite(t, nil)
 	var seen *http.Request
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r })
-	c := authtest.NewClient(t, s, handler)
+	c := authtest.NewClient(t, s.Core, handler)
 
 	c.Get("/a%2Fb?c=d#e")
 	if seen.RequestURI != "/a%2Fb?c=d" || seen.URL.String() != seen.RequestURI || seen.URL.Path != "/a/b" || seen.Host != "app.example" || seen.Body == nil {

@@ -29,7 +29,7 @@ func newApplication(store auth.UserStore[*User], cfg auth.Config) (*auth.Manager
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := pages.New(manager, pages.Config{})
+	p, err := pages.New(manager.Core, pages.Config{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func testApplication(t *testing.T) {
 	}
 
 	// A stranger is sent to the login page, and comes back with a login.
-	client := authtest.NewClient(t, manager, handler)
+	client := authtest.NewClient(t, manager.Core, handler)
 	if r := client.Follow(client.Get("/profile")); !strings.Contains(r.Text, "Please log in") {
 		t.Errorf("a stranger gets %s: %s", r.Status, r.Text)
 	}
@@ -98,7 +98,7 @@ func testApplication(t *testing.T) {
 			c.Post("/login", url.Values{"login": {name}, "password": {"a wrong one"}})
 		}}
 	}
-	app := authtest.App{Manager: manager, Handler: handler, Mailbox: mailbox}
+	app := authtest.App{Core: manager.Core, Handler: handler, Mailbox: mailbox}
 	authtest.Indistinguishable(t, app, login("susan"), login("jacob"))
 }
 

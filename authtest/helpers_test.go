@@ -54,7 +54,7 @@ func newSite(t *testing.T, change func(*auth.Config)) *site {
 	var err error
 	s.Manager, err = auth.New(s.store, cfg)
 	check(t, err)
-	p, err := pages.New(s, pages.Config{})
+	p, err := pages.New(s.Core, pages.Config{})
 	check(t, err)
 	for _, path := range p.Paths() {
 		s.mux.Handle(path, p)
@@ -106,12 +106,12 @@ func (s *site) disable(t *testing.T, name string) {
 }
 
 func (s *site) client(t testing.TB) *authtest.Client {
-	return authtest.NewClient(t, s, s.handler)
+	return authtest.NewClient(t, s.Core, s.handler)
 }
 
 // app is what Indistinguishable gets.
 func (s *site) app() authtest.App {
-	return authtest.App{Manager: s, Handler: s.handler, Mailbox: s.mailbox}
+	return authtest.App{Core: s.Core, Handler: s.handler, Mailbox: s.mailbox}
 }
 
 func check(t testing.TB, err error) {

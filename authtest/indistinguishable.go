@@ -18,7 +18,7 @@ import (
 
 // An App is what Indistinguishable looks at.
 type App struct {
-	Manager interface{ Core() *auth.Core }
+	Core    *auth.Core
 	Handler http.Handler // the whole application, inside the manager's LoadAndSave
 	Mailbox *Mailbox     // the manager's Mailer; nil if the application sends no mails
 
@@ -121,7 +121,7 @@ type answer struct {
 // run runs a probe.
 func (app App) run(t testing.TB, p Probe) observation {
 	t.Helper()
-	core := app.Manager.Core()
+	core := app.Core
 	session := strings.TrimSuffix(core.Cookie("x").Name, "-x")
 	v := view{
 		hide: newHider(p.Hide), random: app.Random, session: session,
@@ -130,7 +130,7 @@ func (app App) run(t testing.TB, p Probe) observation {
 
 	var mu sync.Mutex
 	var got []*Response
-	c := NewClient(t, app.Manager, app.Handler)
+	c := NewClient(t, app.Core, app.Handler)
 	c.log = func(r *Response) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -322,7 +322,7 @@ func TestCookies(t *testing.T) {
 	cfg.BaseURL = "https://app.example"
 	manager, err := auth.New(s.store, cfg)
 	check(t, err)
-	p, err := pages.New(manager, pages.Config{SampleUser: &User{}})
+	p, err := pages.New(manager.Core, pages.Config{SampleUser: &User{}})
 	check(t, err)
 	handler := manager.LoadAndSave(p)
 	jar, names := map[string]*http.Cookie{}, map[string]bool{}

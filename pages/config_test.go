@@ -239,7 +239,7 @@ func TestNew(t *testing.T) {
 		test.auth.Secrets = [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}
 		manager, err := auth.New(memstore.New[User](), test.auth)
 		check(t, err)
-		_, err = pages.New(manager, test.config)
+		_, err = pages.New(manager.Core, test.config)
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%+v: %v", test.config, err)
@@ -252,7 +252,7 @@ func TestNew(t *testing.T) {
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 	})
 	check(t, err)
-	if _, err := pages.New(manager, pages.Config{}); err == nil {
+	if _, err := pages.New(manager.Core, pages.Config{}); err == nil {
 		t.Error("no error for a manager that can only load users")
 	}
 }
@@ -313,7 +313,7 @@ func TestTexts(t *testing.T) {
 }
 
 func fails(t *testing.T, texts pages.Texts) bool {
-	_, err := pages.New(newManager(auth.Config{}), pages.Config{Texts: texts})
+	_, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Texts: texts})
 	if err != nil && !strings.HasSuffix(err.Error(), " cannot be None") {
 		t.Error(err)
 	}

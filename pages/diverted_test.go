@@ -60,7 +60,7 @@ func TestMassAssignment(t *testing.T) {
 	store := memstore.New[massUser]()
 	m, err := auth.New(store, auth.Config{BaseURL: "http://localhost:8080", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}})
 	check(t, err)
-	p, err := pages.New(m, pages.Config{Fields: []pages.Field{{Name: "city", Label: "City"}}})
+	p, err := pages.New(m.Core, pages.Config{Fields: []pages.Field{{Name: "city", Label: "City"}}})
 	check(t, err)
 	body := url.Values{"username": {"tom"}, "email": {"tom@example.com"}, "password": {good}, "confirm_password": {good}, "city": {"Bern"}, "admin": {"1"}}
 	r := httptest.NewRequest(http.MethodPost, "/register", strings.NewReader(body.Encode()))

@@ -281,7 +281,7 @@ func TestEmailAlike(t *testing.T) {
 			}
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for name, mails := range map[string]int{"proof": 1, "unver": 1, "disab": 0} {
 		authtest.Indistinguishable(t, app, probe("no"+name[2:], 1), probe(name, mails))
 		if mails == 0 {
@@ -415,7 +415,7 @@ func TestUndoLoggedIn(t *testing.T) {
 	wantRedirect(t, s.user("anna", good).get("/login"), "/") // only this browser's login has ended
 	// A link that is no good ends nothing.
 	c = s.user("anna", good)
-	c.set(s.manager.Core().Cookie("undo").Name, "garbage")
+	c.set(s.manager.Core.Cookie("undo").Name, "garbage")
 	wantRedirect(t, c.post("/undo-email"), "/forgot-password")
 	if !c.loggedIn() {
 		t.Error("logged out for nothing")

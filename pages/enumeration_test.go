@@ -38,11 +38,11 @@ func newCrowd(t *testing.T, requireVerified bool) *crowd {
 		Limits:          auth.Limits{Guesses: -1, Mails: -1, Registrations: -1},
 	})
 	check(t, err)
-	p, err := pages.New(manager, pages.Config{})
+	p, err := pages.New(manager.Core, pages.Config{})
 	check(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/", p)
-	c.app = authtest.App{Manager: manager, Handler: manager.LoadAndSave(mux), Mailbox: c.mailbox}
+	c.app = authtest.App{Core: manager.Core, Handler: manager.LoadAndSave(mux), Mailbox: c.mailbox}
 	c.manager = manager
 	return c
 }

@@ -17,7 +17,7 @@ import (
 // An application under a prefix: its own pages, and these.
 func Example() {
 	manager := newManager(auth.Config{LoginURL: "/auth/login"})
-	p, err := pages.New(manager, pages.Config{Prefix: "/auth", Site: "Gophers"})
+	p, err := pages.New(manager.Core, pages.Config{Prefix: "/auth", Site: "Gophers"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func ExampleTexts() {
 		TooMany:  "Zu viele Versuche. Bitte später noch einmal",
 	}
 	manager := newManager(auth.Config{})
-	p, err := pages.New(manager, pages.Config{Texts: german})
+	p, err := pages.New(manager.Core, pages.Config{Texts: german})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func ExampleConfig_templates() {
 {{end}}`)},
 	}
 	manager := newManager(auth.Config{})
-	p, err := pages.New(manager, pages.Config{Templates: templates, SampleUser: &User{}})
+	p, err := pages.New(manager.Core, pages.Config{Templates: templates, SampleUser: &User{}})
 	if err != nil {
 		log.Fatal(err)
 	}

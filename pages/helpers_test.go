@@ -144,7 +144,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	var err error
 	s.manager, err = auth.New(s.store, authConfig)
 	check(t, err)
-	s.pages, err = pages.New(s.manager, config)
+	s.pages, err = pages.New(s.manager.Core, config)
 	check(t, err)
 
 	mux := http.NewServeMux()
@@ -283,7 +283,7 @@ func (c *client) send(page response, fields ...string) response {
 
 // path is that of a page.
 func (s *site) path(page string) string {
-	return strings.TrimSuffix(s.manager.Core().LoginURL(), "/login") + page
+	return strings.TrimSuffix(s.manager.Core.LoginURL(), "/login") + page
 }
 
 // A client is a browser that does not follow redirects by itself.

@@ -77,7 +77,7 @@ func TestSwitch(t *testing.T) {
 	s := newSite(t, nil)
 	s.create("anna")
 	c := s.user("susan", good)
-	hashes, before := s.manager.Core().PasswordHashes(), len(c.sent)
+	hashes, before := s.manager.Core.PasswordHashes(), len(c.sent)
 	bodies := map[string]bool{}
 	for _, form := range [][]string{
 		{"login", "anna", "password", good}, {"login", "anna@example.com", "password", "wrong"}, {"login", "nobody", "password", good},
@@ -100,7 +100,7 @@ func TestSwitch(t *testing.T) {
 	} {
 		wantStatus(t, c.post("/register", form...), 409)
 	}
-	if s.manager.Core().PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login-failed") || s.attempts() > 0 {
+	if s.manager.Core.PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login-failed") || s.attempts() > 0 {
 		t.Error("something was done")
 	}
 	if c.get("/mine").body != "susan" {
@@ -179,14 +179,14 @@ func TestSameAccount(t *testing.T) {
 			login = "susan@example.com"
 		}
 		c := s.user(login, good)
-		hashes := s.manager.Core().PasswordHashes()
+		hashes := s.manager.Core.PasswordHashes()
 		for _, name := range []string{"susan", " SUSAN ", "ｓｕｓａｎ", "susan@example.com", "Susan@EXAMPLE.com\t", "", "  "} {
 			for _, password := range []string{good, "wrong", ""} {
 				wantRedirect(t, c.post("/login", "login", name, "password", password, "next", "/mine"), "/mine")
 			}
 		}
 		wantRedirect(t, c.post("/register", "username", "Susan", "email", "SUSAN@example.com", "password", "x", "next", "/mine"), "/mine")
-		if s.manager.Core().PasswordHashes() != hashes || s.attempts() > 0 {
+		if s.manager.Core.PasswordHashes() != hashes || s.attempts() > 0 {
 			t.Error("a password was checked, or counted")
 		}
 	}

@@ -129,7 +129,7 @@ type effects struct {
 
 func (s *site) effects() effects {
 	s.t.Helper()
-	e := effects{hashes: s.manager.Core().PasswordHashes()}
+	e := effects{hashes: s.manager.Core.PasswordHashes()}
 	s.mu.Lock()
 	e.mails = len(s.mails)
 	s.mu.Unlock()
@@ -459,7 +459,7 @@ func TestSentToAnotherProcess(t *testing.T) {
 	})
 	second, err := auth.New(s.store, config(s))
 	check(t, err)
-	p, err := pages.New(second, pages.Config{})
+	p, err := pages.New(second.Core, pages.Config{})
 	check(t, err)
 	handler := second.LoadAndSave(p)
 	c := s.client()

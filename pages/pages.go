@@ -4,7 +4,7 @@
 // logged in with, the end of the account, and a form that asks for the password
 // once more.
 //
-//	p, err := pages.New(manager, pages.Config{Site: "Gophers"})
+//	p, err := pages.New(manager.Core, pages.Config{Site: "Gophers"})
 //	…
 //	for _, path := range p.Paths() {
 //		mux.Handle(path, p)
@@ -138,8 +138,11 @@ type route struct{ get, post http.Handler }
 // New makes the pages of a manager. It returns an error for a Config that
 // contradicts itself or the manager's, and for templates that cannot be read or
 // executed; it executes each of them.
-func New(manager interface{ Core() *auth.Core }, cfg Config) (*Pages, error) {
-	p := &Pages{core: manager.Core(), cfg: cfg}
+func New(core *auth.Core, cfg Config) (*Pages, error) {
+	if core == nil {
+		return nil, errors.New("pages: no manager: pass manager.Core")
+	}
+	p := &Pages{core: core, cfg: cfg}
 	// Neither call does anything but say what is missing.
 	if _, err := p.core.CheckResetToken(context.Background(), ""); errors.Is(err, auth.ErrNoUserStore) {
 		return nil, fmt.Errorf("pages: %w", err)

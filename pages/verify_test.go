@@ -330,7 +330,7 @@ func TestResend(t *testing.T) {
 			c.Post("/verify-email", url.Values{"email": {address + " "}, "next": {"/mine"}})
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for name, mails := range map[string]int{"susan": 2, "shown": 0, "disab": 0, "noneo": 2} {
 		authtest.Indistinguishable(t, app, probe("nobod", 0), probe(name, mails))
 	}
@@ -389,7 +389,7 @@ func TestRegisterAlike(t *testing.T) {
 			c.Post("/register", url.Values{"username": {username + "y"}, "email": {address}, "password": {"short"}, "confirm_password": {"short"}})
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	for _, test := range []struct {
 		name  string
 		mails int
@@ -433,7 +433,7 @@ func TestRegisterByAddressAlike(t *testing.T) {
 			}
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler, Mailbox: mailbox}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler, Mailbox: mailbox}
 	authtest.Indistinguishable(t, app, probe("nobod@example.com"), probe("susan@example.com"))
 }
 
@@ -481,7 +481,7 @@ func TestLoginUnverified(t *testing.T) {
 			}
 		}}
 	}
-	app := authtest.App{Manager: s.manager, Handler: s.handler}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler}
 	wrong := strings.Repeat("x", len(good))
 	authtest.Indistinguishable(t, app, probe("nobod", good), probe("susan", good))
 	authtest.Indistinguishable(t, app, probe("nobod", wrong), probe("susan", wrong))
@@ -523,7 +523,7 @@ func TestLinkTokens(t *testing.T) {
 		"/verify-email":   {"verify", "/verify-email", s.client()},
 		"/account/email":  {"email", "/account/email", susan},
 	} {
-		c, right, name := test.client, tokens[page], s.manager.Core().Cookie(test.cookie).Name
+		c, right, name := test.client, tokens[page], s.manager.Core.Cookie(test.cookie).Name
 		if len(right) < 16 {
 			t.Fatalf("no link to %s in %v", page, tokens)
 		}

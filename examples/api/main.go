@@ -51,7 +51,7 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager, pages.Config{Site: "Notes", Home: "/account", Templates: templates})
+	ready, err := pages.New(manager.Core, pages.Config{Site: "Notes", Home: "/account", Templates: templates})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 // that brings a token is never fresh.
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure
-	if err := a.manager.Core().CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
+	if err := a.manager.Core.CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
 		a.manager.Error(w, r, err) // another user opened the form
 		return
 	}

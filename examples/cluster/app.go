@@ -66,7 +66,7 @@ func newApp(db *sql.DB, client *redis.Client, s settings) (http.Handler, error) 
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager, pages.Config{Site: "Cluster"})
+	ready, err := pages.New(manager.Core, pages.Config{Site: "Cluster"})
 	if err != nil {
 		return nil, err
 	}

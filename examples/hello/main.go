@@ -31,7 +31,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ready, err := pages.New(manager, pages.Config{}) // register, log in and out, reset the password …
+	ready, err := pages.New(manager.Core, pages.Config{}) // register, log in and out, reset the password …
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func newApp(db *sql.DB, cfg auth.Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager, pages.Config{Site: "Quickstart", Templates: templates}) // which has a layout.html
+	ready, err := pages.New(manager.Core, pages.Config{Site: "Quickstart", Templates: templates}) // which has a layout.html
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	}
 	// In the tests of package auth each application hashes under a budget of its own
 	// (export_test.go has the method): they run in parallel, and some fill the queue.
-	if core, ok := any(manager.Core()).(interface{ OwnHashing() }); ok {
+	if core, ok := any(manager.Core).(interface{ OwnHashing() }); ok {
 		core.OwnHashing()
 	}
 	a.Manager = manager

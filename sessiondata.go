@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -33,7 +32,10 @@ type SessionData struct {
 // errData is wrapped by what scs can do with a session and this package cannot.
 var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 
-// Sessions is Manager.Sessions.
+// Sessions returns the application's own data in the session: see SessionData. It is
+// the data of the session's cookie; whether the login is still good is for User to say.
+// Where the LoadAndSave of two managers are one inside the other, the data is the inner
+// one's. Each call returns a value of its own, whose fields have no effect on others.
 func (c *Core) Sessions() *SessionData {
 	d := &struct {
 		SessionData
@@ -233,110 +235,6 @@ func (p *keyProbe) Value(key any) any {
 	return nil
 }
 
-// scs returns scs's own state, and makes it from the record at first use.
-func (s *state) scs() any {
-	s.settle(true)
-	if s.failed != nil { // scs's getters cannot say so
-		s.meet(s.failed)
-	}
-	s.values.Lock()
-	defer s.values.Unlock()
-	if s.scsReady {
-		return s.scsData
-	}
-	s.scsReady = true
-	var failed []error
-	s.given, failed = decodeValues(s.loaded)
-	var unread []change
-	for _, err := range failed {
-		s.note(Event{Kind: EventSessionDamaged, Err: err})
-		if damaged := (*valueError)(nil); errors.As(err, &damaged) {
-			unread = append(unread, change{key: damaged.key})
-		}
-	}
-	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
-		s.loaded = apply(s.loaded, unread)
-	}
-	m := *s.core.scs
-	m.Store, m.Codec = givenStore{}, givenCodec{s}
-	ctx, err := m.Load(context.Background(), "given") // where no other manager has anything
-	if err == nil {
-		s.scsData = ctx.Value(s.core.scsKey)
-	}
-	return s.scsData
-}
-
-// clearValues forgets the application's data.
-func (s *state) clearValues() {
-	s.values.Lock()
-	s.loaded = ""
-	ready := s.scsReady
-	s.values.Unlock()
-	if ready {
-		_ = s.core.scs.Clear(&s.ctx) // returns nil always
-	}
-}
-
-// save stores what the application changed in its data.
-func (s *state) save(ctx context.Context, encoded string) error {
-	s.values.Lock()
-	loaded := s.loaded
-	s.values.Unlock()
-	changes := diff(loaded, encoded)
-	if len(changes) == 0 {
-		return nil
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	if err := s.write(ctx, changes); err != nil {
-		return err
-	}
-	s.values.Lock()
-	s.loaded = encoded
-	s.values.Unlock()
-	return nil
-}
-
-// saveLate stores what the application has changed in its data since the header was
-// written.
-func (s *state) saveLate() {
-	if !s.writer.started || s.writer.failed != nil || !s.dirty.Load() {
-		return
-	}
-	if err := s.saveValues(); err != nil {
-		s.core.cfg.Logger.LogAttrs(&s.ctx, slog.LevelError, "auth: session data that was written after the response's header is lost; write it before, or log in first",
-			slog.String("path", cut(s.request.URL.Path, 200)), slog.Any("error", err))
-	}
-	s.emit()
-}
-
-// write makes changes in the session's record, or in a new visitor's. If the
-// record is gone, so is what they were for. The caller holds op.
-func (s *state) write(ctx context.Context, changes []change) error {
-	switch {
-	case s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
-		return nil
-	case s.replaced:
-		return ErrReplaced
-	case s.failed != nil:
-		return s.failed
-	case s.ended && s.committed:
-		return ErrLoggedOut
-	case s.ended:
-		return nil
-	case s.cur == nil && s.committed:
-		return ErrHeaderWritten
-	case s.cur == nil:
-		now := s.core.cfg.Now()
-		return s.replace(header{created: now, seen: now}, apply("", changes), tokenVoid, nil)
-	}
-	err := s.update(ctx, func(x *session) { x.values = apply(x.values, changes) })
-	if err != nil && s.cur == nil && !s.replaced && !s.committed {
-		return nil // the session has been ended
-	}
-	return err
-}
-
 // destroy ends the session, and the login if it is one. scs holds its lock.
 func (s *state) destroy() error {
 	s.op.Lock()
@@ -345,7 +243,7 @@ func (s *state) destroy() error {
 		return err
 	}
 	if s.cur != nil { // a visitor's
-		ctx, cancel := detach(&s.inner)
+		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.key); err != nil {
 			return err
@@ -353,9 +251,9 @@ func (s *state) destroy() error {
 		s.cur = nil
 		s.deleteCookie(s.core.cookies.visitor)
 	}
-	s.values.Lock()
+	s.valuing.Lock()
 	s.loaded = ""
-	s.values.Unlock()
+	s.valuing.Unlock()
 	if s.committed {
 		return ErrHeaderWritten
 	}
@@ -366,10 +264,13 @@ func (s *state) destroy() error {
 // is nothing to merge in and nothing to iterate over.
 type scsStore struct{ core *Core }
 
-func (scsStore) Delete(string) error                    { return ErrNoSession }
-func (scsStore) Find(string) ([]byte, bool, error)      { return nil, false, ErrNoSession }
+func (scsStore) Delete(string) error { return ErrNoSession }
+
+func (scsStore) Find(string) ([]byte, bool, error) { return nil, false, ErrNoSession }
+
 func (scsStore) Commit(string, []byte, time.Time) error { return ErrNoSession }
-func (scsStore) All() (map[string][]byte, error)        { return map[string][]byte{}, nil }
+
+func (scsStore) All() (map[string][]byte, error) { return map[string][]byte{}, nil }
 
 func (t scsStore) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
 	if t.core.stateOf(ctx) == nil {
@@ -384,7 +285,7 @@ func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ tim
 	if s == nil {
 		return ErrNoSession
 	}
-	return s.save(t.core.inner(ctx), string(encoded))
+	return s.save(ctx, string(encoded))
 }
 
 // DeleteCtx is called by Destroy, which is a logout. scs holds its lock.
@@ -407,20 +308,4 @@ func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
 
 func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
 	return time.Time{}, map[string]any{}, nil
-}
-
-// givenStore and givenCodec hand scs a request's values.
-type givenStore struct{}
-
-func (givenStore) Delete(string) error                    { return nil }
-func (givenStore) Find(string) ([]byte, bool, error)      { return nil, true, nil }
-func (givenStore) Commit(string, []byte, time.Time) error { return nil }
-
-type givenCodec struct{ state *state }
-
-func (givenCodec) Encode(time.Time, map[string]any) ([]byte, error) { return nil, nil }
-
-func (g givenCodec) Decode([]byte) (time.Time, map[string]any, error) {
-	deadline := g.state.core.cfg.Now().Add(g.state.core.cfg.Lifetime)
-	return deadline, g.state.given, nil
 }

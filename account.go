@@ -1,0 +1,310 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// findByLogin returns the canonical form of the login, too. What cannot be a
+// login is ErrUserNotFound, and stays as it is.
+func (c *Core) findByLogin(ctx context.Context, login string) (user User, key string, err error) {
+	login = strings.TrimSpace(login) // which keyboards add
+	isEmail := strings.Contains(login, "@")
+	if isEmail && c.cfg.Identifiers == UsernameOnly || !isEmail && c.cfg.Identifiers == EmailOnly {
+		return nil, login, ErrUserNotFound
+	}
+	keys := loginKeys(login)
+	if len(keys) == 0 {
+		return nil, login, ErrUserNotFound
+	}
+	user, err = c.findByKey(ctx, keys...)
+	return user, keys[0], err
+}
+
+// findByKey finds a user by a canonical username or address. Of several keys (see
+// loginKeys) all are asked for, so that the work is the same for every account.
+func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
+	var found User
+	for _, key := range keys {
+		user, err := c.store.find(ctx, key)
+		switch {
+		case errors.Is(err, ErrUserNotFound):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		// A store that compares more loosely than the canonical form does (by a
+		// collation that takes é for e, say) would log people in as somebody else.
+		name := user.AuthAccount().Username
+		if strings.Contains(key, "@") {
+			name = user.AuthAccount().Email
+		}
+		if len(keys) > 1 && len(loginKeys(name)) == 1 {
+			continue // what was typed is no name of today, and this user's is
+		}
+		if !slices.Contains(loginKeys(name), key) {
+			return nil, errors.New("auth: FindUser returned a user whose name has another canonical form than the key it was asked for: compare the columns of UsernameKey and EmailKey byte by byte (see storetest.TestUserStore)")
+		}
+		if found == nil {
+			found = user
+		}
+	}
+	if found == nil {
+		return nil, ErrUserNotFound
+	}
+	return found, nil
+}
+
+// updateAccount changes an account by compare-and-set: it loads it, lets change
+// say what to do or refuse, and begins again if it lost to another change.
+func (c *Core) updateAccount(ctx context.Context, id string, change func(*Account) error) (User, error) {
+	for range maxConflicts {
+		user, err := c.store.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		a := user.AuthAccount().Clone()
+		if err := change(&a); err != nil {
+			return nil, err
+		}
+		switch err := c.store.update(ctx, a); {
+		case err == nil:
+			return user, c.checkUpdate(ctx, *user.AuthAccount(), a)
+		case !errors.Is(err, ErrConflict):
+			return nil, err
+		}
+	}
+	return nil, ErrConflict
+}
+
+// checkUpdate reads an account back after an UpdateAccount that succeeded. If the
+// store has lost something of it, such as the end of a hash, it puts the old
+// account back, and returns an error. If the account cannot be read, or has been
+// changed again, there is nothing to compare with, and the update counts as done.
+func (c *Core) checkUpdate(ctx context.Context, old, given Account) error {
+	user, err := c.store.load(ctx, given.ID)
+	given.Version++
+	if err != nil || user.AuthAccount().Version > given.Version {
+		return nil
+	}
+	stored := *user.AuthAccount()
+	lost := c.lost("LoadUser, after UpdateAccount, returned a user", given, stored, false)
+	if lost == nil {
+		return nil
+	}
+	old.Version = stored.Version
+	if err := c.store.update(ctx, old); err != nil {
+		return fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
+	}
+	return lost
+}
+
+// restamp changes an account by compare-and-set, as change says, and gives it a
+// new Stamp. That ends its logins, but for the one that makes the request, if that
+// was made with the old Stamp. It returns the account as it was before.
+func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*Account) error) (before Account, err error) {
+	if err := ctx.Err(); err != nil {
+		return before, err
+	}
+	// Without the session, which is locked meanwhile. And who hangs up now must
+	// not keep the owner from being told.
+	detached, cancel := detach(ctx)
+	defer cancel()
+	stamp := NewSecret(newToken())
+	update := func() error {
+		var after Account
+		_, err := c.updateAccount(detached, id, func(a *Account) error {
+			before = a.Clone()
+			err := change(a)
+			a.Stamp = stamp
+			after = a.Clone()
+			return err
+		})
+		var lost *lostError
+		if err == nil || errors.As(err, &lost) {
+			return err
+		}
+		// A store that fails may have made the change all the same.
+		if user, failed := c.store.load(detached, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
+			return c.checkUpdate(detached, before, after)
+		}
+		return err
+	}
+	if s := c.stateOf(ctx); s != nil {
+		err = s.changeStamp(id, old, stamp, update)
+	} else if err = update(); err == nil {
+		c.endSessions(ctx, id)
+	}
+	return before, err
+}
+
+// reloaded returns the user as they are after a change, or as they were before if
+// they cannot be loaded: the change is made all the same.
+func (c *Core) reloaded(ctx context.Context, user User) User {
+	if changed, err := c.store.load(ctx, user.AuthAccount().ID); err == nil {
+		return changed
+	}
+	return user
+}
+
+// erase deletes an account, or, if the store does not, leaves nothing of it but
+// its ID.
+func (c *Core) erase(ctx context.Context, id string) error {
+	if deleted, err := c.store.remove(ctx, id); deleted || err != nil {
+		return err
+	}
+	_, err := c.updateAccount(ctx, id, func(a *Account) error {
+		name := ""
+		if a.Username != "" {
+			name = "closed-" + strings.ToLower(rand.Text())
+		}
+		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(newToken()), Disabled: true, Version: a.Version}
+		return nil
+	})
+	return err
+}
+
+// deleteRecords deletes all that is remembered of a user: every kind of record
+// that has a UserID is here, or in deleteSessions.
+func (c *Core) deleteRecords(ctx context.Context, userID string) error {
+	return errors.Join(
+		c.deleteSessions(ctx, userID),
+		c.sessions.DeleteRecords(ctx, kindRotated, userID),
+		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
+		c.records.DeleteRecords(ctx, kindAttempts, userID),
+		c.records.DeleteRecords(ctx, kindUndo, userID),
+		c.records.DeleteRecords(ctx, kindUsed, userID),
+		c.records.DeleteRecords(ctx, kindReserved, userID))
+}
+
+// nobody is who a name is kept for if it is for no user.
+const nobody = "nobody"
+
+// reservedUsername and reservedEmail are the keys of reserved records, or empty
+// for no name.
+func reservedUsername(username string) string {
+	key := usernameKey(username)
+	if key == "" {
+		return ""
+	}
+	return tokenKey("username\x00" + key)
+}
+
+func reservedEmail(address string) string {
+	key := emailKey(address)
+	if key == "" {
+		return ""
+	}
+	return tokenKey("email\x00" + key)
+}
+
+// keptFor returns the ID of the user that a name is kept for, or nobody, or
+// nothing if it is not.
+func (c *Core) keptFor(ctx context.Context, key string) (userID string, err error) {
+	if key == "" {
+		return "", nil
+	}
+	record, err := c.records.GetRecord(ctx, kindReserved, key)
+	switch {
+	case errors.Is(err, ErrRecordNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	case record.UserID == "":
+		return nobody, nil
+	}
+	return record.UserID, nil
+}
+
+// checkUsername returns ErrUsernameTaken for a username that is kept or, if that
+// is to be looked up, somebody's.
+func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
+	if username == "" {
+		return nil
+	}
+	kept, err := c.keptFor(ctx, reservedUsername(username))
+	if err != nil {
+		return err
+	}
+	if kept != "" {
+		return ErrUsernameTaken
+	}
+	if !look {
+		return nil
+	}
+	switch _, err := c.findByKey(ctx, usernameKey(username)); {
+	case err == nil:
+		return ErrUsernameTaken
+	case errors.Is(err, ErrUserNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// reserveUsername keeps a username from everybody. Without one it stores
+// something all the same, which is the work that an account is.
+func (c *Core) reserveUsername(ctx context.Context, username string) error {
+	r := Record{
+		Kind: kindReserved, Key: reservedUsername(username),
+		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
+	}
+	if username == "" {
+		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
+	}
+	err := c.records.InsertRecord(ctx, r)
+	if errors.Is(err, ErrRecordExists) { // since it was looked at
+		return ErrUsernameTaken
+	}
+	return err
+}
+
+// reserveEmail keeps an account's address for it.
+func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
+	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
+	for range maxConflicts {
+		err := c.records.InsertRecord(ctx, r)
+		if !errors.Is(err, ErrRecordExists) {
+			return err
+		}
+		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
+		switch {
+		case errors.Is(err, ErrRecordNotFound):
+			continue
+		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
+			return err
+		}
+		old.Expires = expires
+		err = c.records.UpdateRecord(ctx, old)
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// sendTaken mails the owner of an address, if there is one, that somebody wanted
+// it.
+func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage string) error {
+	key := emailKey(strings.TrimSpace(address))
+	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
+	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
+	if err != nil || full || owner == nil || owner.AuthAccount().Disabled {
+		return err
+	}
+	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
+	if forgotPage != "" {
+		m.Link = NewSecret(c.baseURL.String() + forgotPage)
+	}
+	return c.mail(ctx, m)
+}
+
+// verifyLifetime is how long a link that verifies an address is good for: the
+// longest that NIST SP 800-63B-4 lets a mailed code be (section 4.2.1.2), since
+// people register today and read mail tomorrow.
+const verifyLifetime = 24 * time.Hour

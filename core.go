@@ -1,0 +1,148 @@
+package auth
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Identifiers returns Config.Identifiers.
+func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
+
+// BaseURL returns Config.BaseURL as browsers write an origin: in lower case, and
+// without the scheme's own port.
+func (c *Core) BaseURL() string { return c.baseURL.String() }
+
+// LoginURL returns Config.LoginURL.
+func (c *Core) LoginURL() string { return c.cfg.LoginURL }
+
+// RefreshURL returns Config.RefreshURL.
+func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
+
+// VerifyURL returns Config.VerifyURL.
+func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
+
+// RequiresVerified returns Config.RequireVerified.
+func (c *Core) RequiresVerified() bool { return c.cfg.RequireVerified }
+
+// ResetLifetime returns Config.ResetLifetime.
+func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
+
+// cookies are the names of the cookies, and the attributes they all have.
+type cookies struct {
+	session, visitor, flash, next, remember, browser string
+	secure                                           bool
+}
+
+// watches are the requests of this process that want to know when their login
+// ends.
+type watches struct {
+	mu     sync.Mutex
+	byUser map[string]map[*watch]bool
+}
+
+type watch struct {
+	loginID string
+	cancel  context.CancelCauseFunc
+}
+
+func (w *watches) add(userID string, one *watch) (remove func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.byUser == nil {
+		w.byUser = map[string]map[*watch]bool{}
+	}
+	if w.byUser[userID] == nil {
+		w.byUser[userID] = map[*watch]bool{}
+	}
+	w.byUser[userID][one] = true
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if delete(w.byUser[userID], one); len(w.byUser[userID]) == 0 {
+			delete(w.byUser, userID)
+		}
+	}
+}
+
+// end tells those whose login has ended.
+func (w *watches) end(userID string, ended func(loginID string) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for one := range w.byUser[userID] {
+		if ended(one.loginID) {
+			one.cancel(ErrLoggedOut)
+		}
+	}
+}
+
+// endOne is end for one login.
+func (w *watches) endOne(userID, loginID string) {
+	w.end(userID, func(id string) bool { return id == loginID })
+}
+
+// A proxyWatch looks for proxies that Config.TrustedProxies does not have.
+type proxyWatch struct {
+	forwarded atomic.Bool // X-Forwarded-For has been told of
+
+	mu     sync.Mutex
+	from   netip.Addr // where all logins came from
+	logins int        // how many
+	done   bool       // no more is to be found out
+}
+
+// suspects counts a login, and reports whether it is the one that makes a proxy
+// of the address.
+func (w *proxyWatch) suspects(a netip.Addr) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done {
+		return false
+	}
+	if w.logins == 0 {
+		w.from = a
+	}
+	if public := a.IsValid() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast(); public || a != w.from {
+		w.done = true
+		return false
+	}
+	w.logins++
+	w.done = w.logins == suspiciousLogins
+	return w.done
+}
+
+// suspiciousLogins is how many logins from one private address make a proxy of
+// it.
+const suspiciousLogins = 100
+
+// upgrades are the accounts whose hash could not be upgraded. Each costs a hash
+// and up to four calls of the store, so it is tried once in upgradeAgain for each account
+// and process.
+type upgrades struct {
+	mu    sync.Mutex
+	after map[string]time.Time // by account ID: when it is tried again
+}
+
+const (
+	upgradeAgain = time.Hour
+	maxUpgrades  = 10_000 // accounts that are kept; with more, all are tried again
+)
+
+// due reports whether an upgrade may be tried.
+func (u *upgrades) due(id string, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !now.Before(u.after[id])
+}
+
+// failed keeps an account from being tried again for a while.
+func (u *upgrades) failed(id string, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.after == nil || len(u.after) >= maxUpgrades {
+		u.after = map[string]time.Time{}
+	}
+	u.after[id] = now.Add(upgradeAgain)
+}

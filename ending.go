@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// endLogin ends the login that a session's or a device's header is of.
+func (c *Core) endLogin(ctx context.Context, h header) (found bool, err error) {
+	id := loginHandle(h)
+	return c.endWhere(ctx, h.userID, func(other header) bool { return loginHandle(other) == id })
+}
+
+// endWhere ends some of a user's logins: their remembered devices and their
+// sessions, until there are none. It reports whether there were any.
+//
+// Devices go first: who makes a session from one counts it as used after the
+// session is stored, so that it finds the device gone, or its session is found
+// here. A rotation that was under way may have inserted another session; if it
+// inserts one later, it finds that the one it replaces is gone.
+func (c *Core) endWhere(ctx context.Context, userID string, which func(header) bool) (found bool, err error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	for range maxConflicts {
+		devices, err := c.takeDevices(ctx, userID, which)
+		if err != nil {
+			return found, err
+		}
+		sessions, err := c.takeSessions(ctx, userID, which, nil)
+		switch {
+		case err != nil:
+			return found, err
+		case !devices && !sessions:
+			return found, nil
+		}
+		found = true
+	}
+	return found, errKeepsComing
+}
+
+var errKeepsComing = errors.New("auth: the login's records keep coming back")
+
+// continueAs ends sessions that have gone on as another one of the same login: a
+// logout that was sent with their token still ends that.
+func (c *Core) continueAs(ctx context.Context, userID string, which func(header) bool) error {
+	for range maxConflicts {
+		found, err := c.takeSessions(ctx, userID, which, c.leaveRotated)
+		if err != nil || !found {
+			return err
+		}
+	}
+	return errKeepsComing
+}
+
+// takeDevices is one pass over a user's remembered devices.
+func (c *Core) takeDevices(ctx context.Context, userID string, which func(header) bool) (found bool, err error) {
+	records, err := c.records.ListRecords(ctx, kindRemember, userID)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range records {
+		d, ok := decodeDevice(r)
+		if !ok {
+			d.record = r
+		}
+		if which(d.header()) {
+			found = true
+			if err := c.endDevice(ctx, r); err != nil {
+				return found, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// takeSessions is one pass over a user's sessions. before, if it is not nil, runs
+// before each is taken.
+func (c *Core) takeSessions(ctx context.Context, userID string, which func(header) bool, before func(context.Context, string, header) error) (found bool, err error) {
+	records, err := c.sessions.ListRecords(ctx, kindSession, userID)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range records {
+		var h header
+		if _, ok := h.decode(string(r.Data)); !ok || !which(h) {
+			continue
+		}
+		found = true
+		if before != nil {
+			if err := before(ctx, r.Key, h); err != nil {
+				return found, err
+			}
+		}
+		if err := take(ctx, c.sessions, kindSession, r.Key); err != nil {
+			return found, err
+		}
+		c.watches.endOne(userID, h.loginID)
+	}
+	return found, nil
+}
+
+// endDevice ends a remembered device, and leaves a tombstone. That is stored first,
+// so that no request finds neither of the two.
+func (c *Core) endDevice(ctx context.Context, record Record) error {
+	if err := c.bury(ctx, record); err != nil {
+		return err
+	}
+	last, err := c.records.TakeRecord(ctx, kindRemember, record.Key)
+	if err != nil || bytes.Equal(last.Data, record.Data) {
+		return unlessNotFound(err)
+	}
+	return c.bury(ctx, last) // it was used meanwhile
+}
+
+// bury stores a device's tombstone, and deletes the user's oldest ones. It is kept
+// until the device would have expired; if no cookie of it has been used up, only for
+// a logout that was sent with its cookie.
+func (c *Core) bury(ctx context.Context, record Record) error {
+	record.Kind, record.Version = kindRememberEnded, randomVersion()
+	if d, ok := decodeDevice(record); !ok || d.counter == 0 {
+		record.Expires = earlier(record.Expires, c.cfg.Now().Add(rotatedFor))
+	}
+	err := c.records.InsertRecord(ctx, record)
+	for range maxConflicts {
+		if !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrConflict) {
+			break
+		}
+		// It has one: of an attempt that failed, or of a request that ends it, too.
+		var other Record
+		if other, err = c.records.GetRecord(ctx, record.Kind, record.Key); err == nil {
+			if d, ok := decodeDevice(other); ok && d.spare == alarmRaised {
+				return nil
+			}
+			record.Version = other.Version
+			err = c.records.UpdateRecord(ctx, record)
+		}
+	}
+	if unlessNotFound(err) != nil {
+		return err
+	}
+	ended, err := c.records.ListRecords(ctx, kindRememberEnded, record.UserID)
+	if err != nil || len(ended) <= maxEnded {
+		return err
+	}
+	newestFirst(ended, record.Key, func(r Record) (string, time.Time) { return r.Key, r.Expires })
+	for _, r := range ended[maxEnded:] {
+		if err := take(ctx, c.records, kindRememberEnded, r.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveRotated stores, for a short while, which login a session with this key was
+// of, for a logout that is sent with its token.
+func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
+	now := c.cfg.Now()
+	r := rotation{effect: tokenVoid, at: now, header: h}
+	err := c.sessions.InsertRecord(ctx, Record{
+		Kind: kindRotated, Key: key, UserID: h.userID, Data: r.encode(),
+		Version: randomVersion(), Expires: now.Add(rotatedFor),
+	})
+	if errors.Is(err, ErrRecordExists) {
+		return nil
+	}
+	return err
+}
+
+// forget ends devices, with all the logins made from them: those that browsers
+// have lost in a restart are still good for anybody who copied their cookies. The
+// logins keep are spared.
+func (s *state) forget(devices []header, keep ...string) error {
+	for _, d := range devices {
+		_, err := s.core.endWhere(&s.ctx, d.userID, func(h header) bool {
+			return h.device == d.device && !slices.Contains(keep, h.loginID)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// An attempt is somebody who is about to be let in. It is all that a gate looks at.
+type attempt struct {
+	user    User
+	methods methods // what has been shown for it
+	device  *device // the remembered device that the login is made from; nil: none
+
+	remember time.Duration // how long to remember the browser; 0: not, negative: Config.RememberFor
+	stale    bool          // the login does not count as one in which the user has just shown who they are
+}
+
+// A gate lets an attempt pass, or returns the reason why not.
+type gate func(ctx context.Context, a *attempt) error
+
+// passAccount asks the account gates. They hold for every credential: logins,
+// remembered devices, HTTP Basic, API tokens. A new condition on accounts goes here.
+func (c *Core) passAccount(ctx context.Context, user User) error {
+	return pass(ctx, &attempt{user: user}, gateDisabled, c.gateUnverified)
+}
+
+// passLogin asks the login gates: those of the account, and then what only a login
+// owes. They hold where a session is made, or made fresh. A new condition on logins
+// goes here.
+func (c *Core) passLogin(ctx context.Context, a *attempt) error {
+	if err := c.passAccount(ctx, a.user); err != nil {
+		return err
+	}
+	return pass(ctx, a, c.gateFactor)
+}
+
+// pass asks gates in their order. A session that is made after they have let an
+// attempt pass gets the Stamp of the account that they saw. If that is no longer the
+// stored one, the session is void.
+func pass(ctx context.Context, a *attempt, gates ...gate) error {
+	if a.user.AuthAccount().ID == "" {
+		return errors.New("auth: a user without an ID cannot log in")
+	}
+	for _, gate := range gates {
+		if err := gate(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func gateDisabled(_ context.Context, a *attempt) error {
+	if a.user.AuthAccount().Disabled {
+		return ErrDisabled
+	}
+	return nil
+}
+
+func (c *Core) gateUnverified(_ context.Context, a *attempt) error {
+	if c.cfg.RequireVerified && !a.user.AuthAccount().EmailVerified {
+		return ErrUnverified
+	}
+	return nil
+}
+
+// gateFactor is open until there are factors.
+func (c *Core) gateFactor(context.Context, *attempt) error { return nil }

@@ -1,0 +1,292 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// stateOf returns nil outside LoadAndSave. It settles whose the request is, so
+// that its session is known.
+func (c *Core) stateOf(ctx context.Context) *state {
+	s := c.requestOf(ctx)
+	if s != nil {
+		s.settle(false)
+	}
+	return s
+}
+
+// settle is identify for callers that cannot return its error. The request is then
+// answered by the error, unless somebody who asks again is told, or has better luck;
+// after final nobody asks again.
+func (s *state) settle(final bool) {
+	if s.identified.Load() {
+		return
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if s.identified.Load() {
+		return
+	}
+	err := s.identify()
+	if err == nil {
+		return
+	}
+	s.op.Lock()
+	s.failed, s.ended, s.unread = err, true, true
+	s.op.Unlock()
+	if final {
+		s.identified.Store(true)
+	}
+}
+
+// identify finds out whether the request has credentials that a request loader
+// knows, and reads its session if it has none. The caller holds loading, and emits.
+// After an error the loaders are asked again by whoever asks next.
+func (s *state) identify() error {
+	if s.identified.Load() {
+		return s.failed
+	}
+	done := false
+	defer func() {
+		if !done { // a loader panicked: the request is nobody's
+			s.op.Lock()
+			s.own = true
+			s.op.Unlock()
+			s.identified.Store(true)
+		}
+	}()
+	own, err := s.askLoaders()
+	done = true
+	if err != nil {
+		return hidden(err)
+	}
+	if !own {
+		if err := s.load(); err != nil {
+			s.fail(hidden(err))
+			return s.failed
+		}
+	}
+	s.op.Lock()
+	if s.failed != nil { // the loaders', before
+		s.failed, s.ended, s.unread = nil, false, false
+	}
+	s.op.Unlock()
+	s.identified.Store(true)
+	return nil
+}
+
+// askLoaders asks for the user of the request's own credentials, and reports
+// whether it has some: the first loader that knows them has the last word. The
+// caller holds loading.
+func (s *state) askLoaders() (own bool, err error) {
+	c := s.core
+	if !s.mayBeOwn() {
+		return false, nil
+	}
+	r, sent := s.request.WithContext(&s.inner), *s.target()
+	r.URL = &sent // a router may have changed the other
+	defer handBack(r, s.request)
+	for _, loader := range c.cfg.RequestLoaders {
+		grant, err := loader.Load(c, r)
+		switch {
+		case errors.Is(err, ErrLoginRefused):
+			s.refuseGrant(EventLoginFailed, grant, err, loader.scheme == schemeBasic)
+			return true, nil
+		case err == nil && grant.UserID == "":
+			continue
+		case err != nil:
+			return false, err
+		}
+		user, err := c.users.load(&s.ctx, grant.UserID)
+		switch {
+		case err == nil:
+			if err = c.passAccount(&s.ctx, user); err == nil && (grant.bound || !grant.Stamp.IsZero()) {
+				err = invalid(grant.Stamp.Reveal(), user)
+			}
+		case !errors.Is(err, ErrUserNotFound):
+			return false, err
+		}
+		if err != nil {
+			s.refuseGrant(EventLoginRefused, grant, err, false)
+			return true, nil
+		}
+		grant.Scopes = slices.Clone(grant.Scopes)
+		s.op.Lock()
+		s.own, s.user, s.grant = true, user, &grant
+		s.op.Unlock()
+		return true, nil
+	}
+	return false, nil
+}
+
+// refuseGrant notes that the request has brought credentials that are no good, so
+// that it is nobody's.
+func (s *state) refuseGrant(kind EventKind, g Grant, err error, told bool) {
+	if !told {
+		s.note(Event{Kind: kind, UserID: g.UserID, Method: g.Method, Err: err})
+	}
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.own = true
+}
+
+// load reads the session of the request's cookies. The caller emits.
+func (s *state) load() error {
+	if len(s.request.Header["Cookie"]) == 0 {
+		return nil
+	}
+	now := s.arrived // a request loader may have put this off
+	for _, c := range [...]struct{ cookie, kind string }{
+		{s.core.cookies.session, kindSession},
+		{s.core.cookies.visitor, kindVisitor},
+	} {
+		key := s.sentKey(c.cookie)
+		if key == "" {
+			continue
+		}
+		found, err := s.fetch(&s.ctx, c.kind, key, now)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			found, s.replaced, err = s.successor(&s.ctx, c.kind, key, rotationGrace, now)
+			if err != nil || s.replaced {
+				return err
+			}
+		}
+		if found == nil {
+			continue
+		}
+		s.cur = found
+		err = s.review(now)
+		if s.cur != nil {
+			s.loaded = s.cur.values
+		}
+		return err
+	}
+	return nil
+}
+
+// review brings the session that a request came with up to date: when it was
+// seen, by whom, and that the browser has received its remember cookie.
+func (s *state) review(now time.Time) error {
+	received := s.cur.header.unseen && s.received(&s.cur.header)
+	for range maxConflicts {
+		h := s.cur.header
+		changed, stale, bind := now.Sub(h.seen) >= touchAfter, false, false
+		if changed = changed && !s.isPassive(); changed {
+			h.seen = now
+		}
+		if h.unseen && received {
+			h.unseen, changed = false, true
+		}
+		if s.cur.isLogin() {
+			var same bool
+			same, bind = s.bound(&h.address, &h.agent)
+			if !same && s.cur.before != nil { // confirmed from another client since, perhaps
+				before, rebind := *s.cur.before, false
+				same, rebind = s.bound(&before.address, &before.agent)
+				same = same && !rebind
+			}
+			if !same && s.core.cfg.Protection == ProtectStrong {
+				return s.endProtected()
+			}
+			s.suspect = !same
+			if stale = s.suspect && !h.authenticated.IsZero(); stale {
+				h.authenticated = time.Time{}
+			}
+			changed = changed || bind || stale
+		}
+		if !changed {
+			return nil
+		}
+		next := *s.cur
+		next.header = h
+		switch err := s.core.sessions.UpdateRecord(&s.ctx, s.core.recordOf(&next)); {
+		case err == nil:
+			next.version++
+			s.cur = &next
+			if stale {
+				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})
+			}
+			return nil
+		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
+			return err
+		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // somebody has touched or written it
+			return nil
+		}
+		if err := s.reread(&s.ctx); err != nil || s.cur == nil {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// bound compares the client that a login or a device is bound to with the one that
+// uses it. It binds one that was bound to nothing, and reports whether it did.
+func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
+	if s.core.cfg.Protection == ProtectOff {
+		return true, false
+	}
+	same = true
+	if *boundAgent != "" && *boundAgent == s.request.UserAgent() { // the same to the letter: needs no cleaning
+		same = true
+	} else if agent := s.agent(); *boundAgent == "" && agent != "" {
+		*boundAgent, bind = agent, true
+	} else {
+		same = *boundAgent == agent
+	}
+	if !s.core.cfg.ProtectAddress {
+		return same, bind
+	}
+	if address := s.address(); *boundAddress == "" && address != "" {
+		*boundAddress, bind = address, true
+	} else {
+		same = same && network(*boundAddress) == network(address)
+	}
+	return same, bind
+}
+
+// isPassive reports whether the request does not put off IdleTimeout.
+func (s *state) isPassive() bool {
+	return s.core.cfg.NoActivity != nil && s.core.cfg.NoActivity(s.request)
+}
+
+// endProtected ends a login that is used from another client. The request goes
+// on as nobody's; its cookie is left, as that of any void session.
+func (s *state) endProtected() error {
+	cur := s.cur
+	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
+	ctx, cancel := detach(&s.ctx)
+	defer cancel()
+	if _, err := s.core.endLogin(ctx, cur.header); err != nil {
+		return err
+	}
+	s.cur = nil
+	return nil
+}
+
+// errProtected is why a login was ended, or made stale.
+var errProtected = errors.New("the login is used from another client")
+
+// Why a proxy is suspected.
+var (
+	errForwarded = errors.New("X-Forwarded-For came from an address that is not in Config.TrustedProxies, and is ignored")
+)
+
+// A scopeKey is for the scope that a guard has asked for, in the context of what
+// is behind it: it opens nothing beside it.
+type scopeKey struct{ core *Core }
+
+// outOfScope reports whether the request's token is not for what it asks.
+func (s *state) outOfScope(ctx context.Context) bool {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.scoped || s.grant.covers(ScopeAll) {
+		return false
+	}
+	scope, asked := ctx.Value(scopeKey{s.core}).(string)
+	return !asked || !s.grant.covers(scope)
+}

@@ -1,0 +1,235 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// rotate gives the session a new token. If another request has just done so, the
+// browser has that one.
+func (s *state) rotate() error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.replaced:
+		return ErrReplaced
+	case s.cur == nil || s.grant != nil: // whose cookies go nowhere
+		return nil
+	case s.committed:
+		return ErrHeaderWritten
+	case s.cur.before != nil:
+		return nil
+	}
+	id := s.cur.header.userID
+	switch err := s.replace(s.cur.header, s.cur.values, tokenRotated, nil); {
+	case errors.Is(err, errRotated):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.note(Event{Kind: EventRotated, UserID: id})
+	return nil
+}
+
+// replace makes a new record, with a new token, the request's session, and
+// deletes the old one: in this order. If the old one is found to be gone, the
+// login has been ended, and the new record goes too; the other order would let
+// a login that is being ended live on in a record that its end did not see.
+//
+// If another request has rotated the old token, the record that it made is what is
+// replaced here; a rotation is not needed then, and returns errRotated.
+//
+// between, if not nil, runs after the new record is stored and before the old one is
+// taken. If it fails, nothing has happened. If it succeeds, replace returns no other
+// error than that of gone. The caller holds op.
+func (s *state) replace(h header, values string, effect oldToken, between func() error) error {
+	ctx, cancel := detach(&s.ctx)
+	defer cancel()
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	c, done := s.core, false
+	for range maxConflicts {
+		old, token := s.cur, newToken()
+		next := &session{key: tokenKey(token), version: randomVersion(), header: h, values: values}
+		marked := false
+		err := c.sessions.InsertRecord(ctx, c.recordOf(next))
+		if err == nil {
+			marked, err = s.mark(ctx, old, next, effect)
+		}
+		if err == nil && between != nil && !done {
+			err = between()
+			done = err == nil
+		}
+		var taken Record
+		if err == nil && old != nil {
+			taken, err = s.takeOld(ctx, old, done)
+		}
+		if err == nil {
+			if s.become(ctx, next, old, taken); s.cur == nil { // the login was ended meanwhile
+				s.unwatch(ctx, h)
+				s.user = nil
+				return s.gone()
+			}
+			s.sendToken(next.kind(), token)
+			return nil
+		}
+		s.drop(ctx, next) // it may have been stored all the same
+		switch gone := errors.Is(err, errGone); {
+		case marked && !gone:
+			s.unmark(ctx, old)
+		case marked && effect == tokenReplaced: // nothing was: but a logout with the old token counts
+			s.unmark(ctx, old)
+			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
+				s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+			}
+		}
+		if errors.Is(err, errGone) { // which another request may have rotated
+			var found *session
+			if found, s.replaced, err = s.successor(ctx, old.kind(), old.key, rotatedFor, c.cfg.Now()); found != nil {
+				s.cur, err = found, errRotated
+			}
+			err = cmp.Or(err, errGone)
+		}
+		switch {
+		case errors.Is(err, errRotated) && effect != tokenRotated:
+			if h.userID == s.cur.header.userID {
+				values = s.cur.values
+			}
+		case errors.Is(err, errGone), done:
+			if old.isLogin() {
+				s.unwatch(ctx, old.header)
+			}
+			s.lose()
+			s.user = nil
+			return s.gone()
+		default:
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// errRotated says that another request has rotated the token, and that the session
+// is now the one which that has made.
+var errRotated = errors.New("auth: another request has rotated the token")
+
+// errGone says that there is no record any more that could be replaced.
+var errGone = errors.New("auth: the session is gone")
+
+// mark leaves a rotation under the key of the old session's token, if that goes on as
+// the next one. It reports whether it has, or may have.
+func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (marked bool, err error) {
+	c := s.core
+	if old == nil || !sameLogin(&old.header, &next.header) {
+		return false, nil
+	}
+	now := c.cfg.Now()
+	r := rotation{effect, now, next.key, old.header}
+	err = c.sessions.InsertRecord(ctx, Record{
+		Kind: kindRotated, Key: old.key, UserID: old.header.userID, Data: r.encode(),
+		Version: randomVersion(), Expires: now.Add(rotatedFor),
+	})
+	if !errors.Is(err, ErrRecordExists) {
+		return true, err
+	}
+	// Another request was first. It has taken the old record, is about to, or has
+	// failed.
+	if effect == tokenVoid {
+		return false, nil
+	}
+	found, replaced, err := s.successor(ctx, old.kind(), old.key, rotatedFor, now)
+	switch {
+	case err != nil:
+		return false, err
+	case found != nil:
+		s.cur = found
+		return false, errRotated
+	case replaced && effect == tokenRotated:
+		return false, errGone
+	}
+	return false, nil
+}
+
+func (s *state) unmark(ctx context.Context, old *session) {
+	if err := take(ctx, s.core.sessions, kindRotated, old.key); err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+	}
+}
+
+// takeOld takes the record that is replaced. If it is gone, it returns errGone; what a
+// visitor had may be gone.
+func (s *state) takeOld(ctx context.Context, old *session, done bool) (Record, error) {
+	taken, err := s.core.sessions.TakeRecord(ctx, old.kind(), old.key)
+	switch {
+	case errors.Is(err, ErrRecordNotFound) && old.isLogin():
+		return taken, errGone
+	case unlessNotFound(err) != nil && !done:
+		if old.isLogin() { // it may have been taken all the same
+			s.unwatch(ctx, old.header)
+		}
+		return taken, err
+	}
+	return taken, nil
+}
+
+// become makes next the request's session, with what other requests have written to
+// the old record since this request read it.
+func (s *state) become(ctx context.Context, next, old *session, taken Record) {
+	s.cur = next
+	if old == nil || taken.Version == old.version || len(taken.Data) == 0 || old.isLogin() && old.header.userID != next.header.userID {
+		return
+	}
+	var h header
+	values, ok := h.decode(string(taken.Data))
+	if !ok {
+		return
+	}
+	changes := diff(old.values, values)
+	stale := h.authenticated.IsZero() && next.header.authenticated.Equal(old.header.authenticated)
+	err := s.update(ctx, func(x *session) {
+		x.values, x.header.seen = apply(x.values, changes), later(x.header.seen, h.seen)
+		if stale {
+			x.header.authenticated = time.Time{}
+		}
+	})
+	if err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: next.header.userID, Err: err})
+	}
+}
+
+// sendToken sets the cookie of a new session.
+func (s *state) sendToken(kind, token string) {
+	names := &s.core.cookies
+	if kind == kindVisitor {
+		s.setCookie(names.visitor, token, time.Time{})
+		return
+	}
+	s.setCookie(names.session, token, time.Time{})
+	s.deleteCookie(names.visitor)
+}
+
+// unwatch tells those who watch a login that it has ended, if it has. The
+// record that a rotation makes void may have been seen as a sign of life, and by
+// who ended the login it was not.
+func (s *state) unwatch(ctx context.Context, h header) {
+	if lives, err := s.core.lives(ctx, h); err != nil || !lives {
+		s.core.watches.endOne(h.userID, h.loginID)
+	}
+}
+
+// lives reports whether a login has a record still: this one, or one that it was
+// rotated to.
+func (c *Core) lives(ctx context.Context, h header) (bool, error) {
+	records, err := c.sessions.ListRecords(ctx, kindSession, h.userID)
+	return slices.ContainsFunc(records, func(r Record) bool {
+		var other header
+		_, ok := other.decode(string(r.Data))
+		return ok && other.userID == r.UserID && other.loginID == h.loginID && c.cfg.Now().Before(c.expires(&other))
+	}), err
+}

@@ -1,0 +1,77 @@
+package auth
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// cut returns the first n bytes of s, whole code points only.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// isText reports whether s is valid UTF-8 without NUL, which stores and other
+// libraries would cut it at.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// maxSkew is how much the clocks of servers may differ. A login that is younger
+// than that was made before a clock was put back, and nobody knows how long ago.
+const maxSkew = time.Minute
+
+// methodPassword is how somebody authenticated.
+const methodPassword = "password"
+
+const (
+	methodRemember = "remember"
+	methodAPIToken = "token"
+)
+
+// newestFirst sorts by time, but for the one that is kept, which comes first.
+func newestFirst[T any](items []T, keep string, of func(T) (string, time.Time)) {
+	slices.SortFunc(items, func(a, b T) int {
+		idA, timeA := of(a)
+		idB, timeB := of(b)
+		if (idA == keep) != (idB == keep) {
+			if idA == keep {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(timeB.Compare(timeA), cmp.Compare(idA, idB))
+	})
+}
+
+// isNil reports whether v is nil, or a nil pointer or function.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
+}
