@@ -20,15 +20,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func status(t *testing.T, a *testapp.App, path, token string) int {
-	t.Helper()
-	r := a.Client(t).Do("GET", path, nil, bearerHeader(token))
-	if len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Location") != "" {
-		t.Errorf("%s: %s, cookies %v", path, r.Status, r.Header["Set-Cookie"])
-	}
-	return r.StatusCode
-}
-
 // Neither the store, nor the log, nor the events have the token.
 func TestAPITokenIsNotStored(t *testing.T) {
 	t.Parallel()

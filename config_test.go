@@ -479,3 +479,10 @@ func TestLoginURLsConfig(t *testing.T) {
 		t.Errorf("to %q", r.Header.Get("Location"))
 	}
 }
+
+// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
+type (
+	recordsOnly struct{ auth.RecordStore }
+	usersOnly   struct{ auth.UserStore[*testapp.User] }
+	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
+)

@@ -31,59 +31,156 @@ import (
 // slow reports whether tests that take minutes run, too, as .ci/run has it.
 func slow() bool { return os.Getenv("GOLOGIN_SLOW") != "" }
 
-// serve returns a function that sends requests to a handler, as one browser
-// over https does.
-func serve(t *testing.T, h http.Handler) func(method, target string) (status int, text string) {
+// finish fails the test if f hangs.
+func finish(t *testing.T, f func()) {
 	t.Helper()
-	cookies := map[string]string{}
-	return func(method, target string) (int, string) {
-		r := httptest.NewRequestWithContext(t.Context(), method, "https://app.example"+target, nil)
-		for name, value := range cookies {
-			r.AddCookie(&http.Cookie{Name: name, Value: value})
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		res := w.Result()
-		defer func() { _ = res.Body.Close() }()
-		for _, c := range res.Cookies() {
-			if c.MaxAge < 0 {
-				delete(cookies, c.Name)
-			} else {
-				cookies[c.Name] = c.Value
-			}
-		}
-		return res.StatusCode, w.Body.String()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		stacks := make([]byte, 1<<20)
+		t.Fatalf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
 	}
 }
 
-// endedWhileHeld runs f in a request whose user is known, and whose login has
-// been ended by another browser since.
-func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *testapp.App, u *testapp.User)) (*testapp.App, *testapp.User) {
-	t.Helper()
-	app, _ := newApp(t, nil)
-	u := member(t, app, "susan", testapp.Password)
-	thief := app.Client(t)
-	thief.Login("susan")
-	app.Clock.Advance(time.Second)
-	owner := app.Client(t)
-	owner.Login("susan")
-	app.In(thief, func(ctx context.Context) {
-		user, err := app.User(ctx) // as a guard does before the body is read
-		if err != nil {
-			t.Error(err)
-			return
+// registerOnce registers what these tests put; gob takes the same again.
+func registerOnce() { gob.Register(map[string]string{}) }
+
+// errStore is what a store says that is made to fail.
+var errStore = testapp.ErrStore
+
+// on calls f at the first call of that name.
+func on(name string, f func() error) func(string) error {
+	var once sync.Once
+	return func(call string) (err error) {
+		if call == name {
+			once.Do(func() { err = f() })
 		}
-		app.In(owner, func(ctx context.Context) {
-			if err := app.EndOtherLogins(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-		f(ctx, app, user)
-	})
-	if who := thief.Who(); who != "nobody" {
-		t.Errorf("the thief is %q", who)
+		return err
 	}
-	return app, u
+}
+
+// memStore is the store in memory with the users of testapp.
+type memStore = memstore.Store[testapp.User, *testapp.User]
+
+// Configurations.
+
+// goodConfig is one that New accepts.
+func goodConfig() auth.Config {
+	return auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+}
+
+// hashParams are parameters of Argon2id.
+func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
+	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
+}
+
+// defaultHashes takes back the cheap hashes of newApp.
+func defaultHashes(c *auth.Config) { c.HashParams = nil }
+
+// noLimits switches all rate limits off.
+func noLimits(c *auth.Config) {
+	c.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
+}
+
+// atAppExample gives the application an address with https.
+func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
+
+// requireVerified lets in only users whose e-mail address is verified.
+func requireVerified(c *auth.Config) { c.RequireVerified = true }
+
+// loadedBy configures request loaders.
+func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
+	return func(c *auth.Config) { c.RequestLoaders = loaders }
+}
+
+// withBearer accepts API tokens.
+func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
+
+// byHeader finds the user whose ID is in the header X-User, as of method "key".
+func byHeader() auth.RequestLoader {
+	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
+	}}
+}
+
+// A leakyChecker tells what it has seen.
+type leakyChecker struct{}
+
+func (leakyChecker) Breached(_ context.Context, password string) (bool, error) {
+	return false, errors.New("no answer for " + password)
+}
+
+// An askingHandler is a handler of the log that uses the request's context.
+type askingHandler struct {
+	slog.Handler
+	ask func(context.Context)
+}
+
+func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.ask(ctx)
+	return h.Handler.Handle(ctx, r)
+}
+
+// Applications.
+
+// newApp is an application on a store with hooks. It makes hashes of the least
+// memory that is allowed, which under the race detector costs more than the
+// computation does; defaultHashes takes that back.
+func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
+	t.Helper()
+	clock := testapp.NewClock()
+	store := testapp.NewSpy(clock)
+	return testapp.New(t, store, clock, func(c *auth.Config) {
+		c.HashParams = hashParams(7168, 5, 1, 16, 32)
+		if configure != nil {
+			configure(c)
+		}
+	}), store
+}
+
+// processes are applications on one store, as several processes are.
+func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *testapp.Spy) {
+	t.Helper()
+	first, store := newApp(t, configure)
+	apps := []*testapp.App{first}
+	for range n - 1 {
+		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			if configure != nil {
+				configure(c)
+			}
+		}))
+	}
+	return apps, store
+}
+
+// skewed returns apps on one store whose clocks differ from the first one's by so
+// much, and a function that lets time pass.
+func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
+	t.Helper()
+	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
+	for _, d := range append([]time.Duration{0}, differ...) {
+		clock := testapp.NewClock()
+		clock.Advance(d)
+		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+			configure(c)
+		}))
+	}
+	return apps, func(d time.Duration) {
+		for _, app := range apps {
+			app.Clock.Advance(d)
+		}
+	}
 }
 
 // pagesApp is an application with the ready-made pages, in which susan is a
@@ -104,8 +201,36 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 	return app, store, p, box
 }
 
-// stateApp serves testapp with the pages that these tests ask, and has the users
-// susan and mike.
+// tokenApp has pages for scopes.
+func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
+	t.Helper()
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		if configure != nil {
+			configure(c)
+		}
+	})
+	whose := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := app.User(r.Context())
+		if current, ok := app.CurrentUser(r.Context()); err != nil || !ok || current.ID != u.ID {
+			t.Errorf("behind a guard: %v, %v", ok, err)
+			return
+		}
+		_, _ = w.Write([]byte(u.Username))
+	})
+	app.Mux.Handle("/read", app.RequireScope("read")(whose))
+	app.Mux.Handle("/write", app.RequireScope("write")(whose))
+	app.Mux.Handle("/all", app.RequireScope(auth.ScopeAll)(whose))
+	app.Mux.Handle("/none", app.RequireScope("")(whose))
+	app.Mux.Handle("/read/login", app.RequireScope("read")(app.RequireLogin(whose)))
+	app.Mux.Handle("/login/read", app.RequireLogin(app.RequireScope("read")(whose)))
+	app.Mux.Handle("/read/write", app.RequireScope("read")(app.RequireScope("write")(whose)))
+	app.Mux.Handle("/read/fresh", app.RequireScope("read")(app.RequireFresh(0)(whose)))
+	return app
+}
+
+// stateApp has the users susan and mike, the page /state, which says what the request
+// is, and pages that log susan in with one option each.
 func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, spy := newApp(t, configure)
@@ -177,367 +302,83 @@ func stateIn(ctx context.Context, app *testapp.App) string {
 	return state
 }
 
-// expectState asks who the application takes the browser for.
-func expectState(t *testing.T, c *testapp.Client, header http.Header, want string) {
+// nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
+func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
-	if r := c.Do(http.MethodGet, "/state", nil, header); r.Text != want {
-		t.Errorf("%s: %q, want %q", r.Status, r.Text, want)
-	}
-}
-
-func expectEvents(t *testing.T, app *testapp.App, want ...auth.EventKind) []auth.Event {
-	t.Helper()
-	events := app.Events()
-	if !slices.Equal(kinds(events), want) {
-		t.Errorf("events %v, want %v", kinds(events), want)
-	}
-	return events
-}
-
-// expectSent expects a redirect.
-func expectSent(t *testing.T, r *testapp.Response, want string) {
-	t.Helper()
-	if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != want {
-		t.Errorf("%s to %q, want %q", r.Status, got, want)
-	}
-}
-
-func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
-
-// asID are the credentials that byHeader finds the user with this ID by.
-func asID(id string) http.Header { return http.Header{"X-User": {id}} }
-
-func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
-
-// direct sends a request to the application's handler without a network.
-func direct(t *testing.T, h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
-	for k, v := range header {
-		r.Header[k] = v
-	}
-	if host := r.Header.Get("Host"); host != "" {
-		r.Host = host
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
-
-func cookieHeader(cookies map[string]string) http.Header {
-	var parts []string
-	for k, v := range cookies {
-		parts = append(parts, k+"="+v)
-	}
-	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
-}
-
-// issue makes a token that is good for a day.
-func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
-	t.Helper()
-	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
-		Name: "a program", Scopes: scopes, Expires: app.Clock.Now().Add(24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret.Reveal(), token
-}
-
-// tokenApp has pages for scopes.
-func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
-	t.Helper()
-	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+	app, store := newApp(t, func(c *auth.Config) {
+		c.NextInCookie = true
 		if configure != nil {
 			configure(c)
 		}
 	})
-	whose := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, err := app.User(r.Context())
-		if current, ok := app.CurrentUser(r.Context()); err != nil || !ok || current.ID != u.ID {
-			t.Errorf("behind a guard: %v, %v", ok, err)
-			return
-		}
-		_, _ = w.Write([]byte(u.Username))
+	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, app.TakeNext(r))
 	})
-	app.Mux.Handle("/read", app.RequireScope("read")(whose))
-	app.Mux.Handle("/write", app.RequireScope("write")(whose))
-	app.Mux.Handle("/all", app.RequireScope(auth.ScopeAll)(whose))
-	app.Mux.Handle("/none", app.RequireScope("")(whose))
-	app.Mux.Handle("/read/login", app.RequireScope("read")(app.RequireLogin(whose)))
-	app.Mux.Handle("/login/read", app.RequireLogin(app.RequireScope("read")(whose)))
-	app.Mux.Handle("/read/write", app.RequireScope("read")(app.RequireScope("write")(whose)))
-	app.Mux.Handle("/read/fresh", app.RequireScope("read")(app.RequireFresh(0)(whose)))
-	return app
-}
-
-// goodConfig is one that New accepts.
-func goodConfig() auth.Config {
-	return auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Logger:  slog.New(slog.DiscardHandler),
+	for _, path := range []string{"/a", "/b", "/deep/{page...}"} {
+		app.Mux.Handle(path, app.RequireLogin(http.HandlerFunc(hello)))
 	}
+	return app, store
 }
 
-func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
-	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
+// forgot is a page that asks for a reset.
+func forgot(app *testapp.App) {
+	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
+			app.Error(w, r, err)
+		}
+	})
 }
 
-type memStore = memstore.Store[testapp.User, *testapp.User]
-
-func as(u *testapp.User) http.Header { return asID(u.ID) }
-
-func basicHeader(login, password string) http.Header {
-	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
-}
-
-func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
-
-// byHeader finds the user whose ID is in the header X-User, as of method "key".
-func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
-		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
-	}}
-}
-
-func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
-	return func(c *auth.Config) { c.RequestLoaders = loaders }
-}
-
-// find is the user with this username or address.
-func find(t *testing.T, app *testapp.App, name string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.FindUser(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// kinds are the kinds of the events.
-func kinds(events []auth.Event) []auth.EventKind {
-	var k []auth.EventKind
-	for _, e := range events {
-		k = append(k, e.Kind)
-	}
-	return k
-}
-
-// A leakyChecker tells what it has seen.
-type leakyChecker struct{}
-
-func (leakyChecker) Breached(_ context.Context, password string) (bool, error) {
-	return false, errors.New("no answer for " + password)
-}
-
-func shown(t *testing.T, c *testapp.Client) []auth.Flash {
-	t.Helper()
-	var flashes []auth.Flash
-	if r := c.Get("/flashes"); r.StatusCode != http.StatusOK || json.Unmarshal([]byte(r.Text), &flashes) != nil {
-		t.Errorf("%s %s", r.Status, r.Text)
-	}
-	return flashes
-}
-
+// hello is a page that answers "hello".
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
 
-// sessionCookie returns the browser's session cookie.
-func sessionCookie(c *testapp.Client) (name, value string) {
-	for name, value := range c.Cookies {
-		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
-			return name, value
-		}
-	}
-	return "", ""
+// A mailApp is an application with a mailbox, on a store with hooks.
+type mailApp struct {
+	*testapp.App
+	box *testapp.Outbox
 }
 
-var (
-	loginMessage   = auth.Flash{Category: "info", Text: "Please log in to access this page."}
-	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
-)
-
-// bearerFor makes a token that is good for years.
-func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
+// newMailApp is an application with a mailbox.
+func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
 	t.Helper()
-	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
-		Name: "a program", Scopes: []string{"*"}, Expires: app.Clock.Now().Add(2 * 365 * 24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret.Reveal()
-}
-
-// countOf returns how many events are of a kind.
-func countOf(events []auth.Event, kind auth.EventKind) (n int) {
-	for _, e := range events {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// lock makes five wrong guesses.
-func lock(t *testing.T, v *testapp.Visitor, login string) {
-	t.Helper()
-	for range 5 {
-		if status := v.Login(login, "a wrong password"); status != http.StatusUnauthorized {
-			t.Fatalf("a wrong password of %s: %d", login, status)
-		}
-	}
-}
-
-// lookedAt returns how many of the passwords that were refused were looked at,
-// by what the log says.
-func lookedAt(t *testing.T, events []auth.Event) (n int) {
-	t.Helper()
-	for _, e := range events {
-		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
-			continue
-		}
-		switch {
-		case errors.Is(e.Err, auth.ErrInvalidCredentials):
-			n++
-		case !errors.Is(e.Err, auth.ErrLocked) && !errors.Is(e.Err, auth.ErrResetRequired) &&
-			!errors.Is(e.Err, auth.ErrRateLimited) && !errors.Is(e.Err, auth.ErrBusy):
-			t.Errorf("an event says %v", e.Err)
-		}
-	}
-	return n
-}
-
-func noLimits(c *auth.Config) {
-	c.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
-}
-
-// processes are applications on one store, as several processes are.
-func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *testapp.Spy) {
-	t.Helper()
-	first, store := newApp(t, configure)
-	apps := []*testapp.App{first}
-	for range n - 1 {
-		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
-			if configure != nil {
-				configure(c)
-			}
-		}))
-	}
-	return apps, store
-}
-
-// skewed returns apps on one store whose clocks differ from the first one's by so
-// much, and a function that lets time pass.
-func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
-	t.Helper()
-	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
-	for _, d := range append([]time.Duration{0}, differ...) {
-		clock := testapp.NewClock()
-		clock.Advance(d)
-		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
+	box := &testapp.Outbox{}
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.Mailer = box
+		if configure != nil {
 			configure(c)
-		}))
-	}
-	return apps, func(d time.Duration) {
-		for _, app := range apps {
-			app.Clock.Advance(d)
 		}
-	}
-}
-
-// told is all that an answer tells.
-func told(t *testing.T, w *httptest.ResponseRecorder) string {
-	t.Helper()
-	var b strings.Builder
-	_, _ = fmt.Fprintln(&b, w.Code)
-	header := w.Header().Clone()
-	header.Del("Date")
-	if err := header.Write(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.String() + "\n" + w.Body.String()
-}
-
-// count returns how many events are of a kind and about a user.
-func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
-	for _, e := range events {
-		if e.Kind == kind && e.UserID == id {
-			n++
-		}
-	}
-	return n
-}
-
-// bearer asks who it is with an API token.
-func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
-	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-	if r.StatusCode != http.StatusOK {
-		return r.Status
-	}
-	return r.Text
-}
-
-// enterBy logs in with a user agent.
-func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
-	t.Helper()
-	form := url.Values{"login": {name}}
-	if remember {
-		form.Set("remember", "1")
-	}
-	if r := c.Do(http.MethodPost, "/enter", form, http.Header{"User-Agent": {agent}}); r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// gone wants every cookie that the browsers ever had to be nobody's: what they
-// have now, each alone, and each with any of another name. The newest come first,
-// and remember cookies last: an old one is a theft, which ends all.
-func gone(t *testing.T, what string, browsers ...*testapp.Client) {
-	t.Helper()
-	for b, c := range browsers {
-		if who := c.Clone().Who(); who != "nobody" {
-			t.Errorf("%s: browser %d as it is is %q", what, b, who)
-		}
-		together := map[string][]string{}
-		for _, cookie := range slices.Backward(c.Issued) {
-			together[cookie.Name] = append(together[cookie.Name], cookie.Value)
-		}
-		for _, a := range pairs(together) {
-			d := c.Clone()
-			d.Cookies = a
-			if who := d.Who(); who != "nobody" {
-				t.Errorf("%s: browser %d with %d cookies is %q", what, b, len(a), who)
-			}
-		}
-	}
-}
-
-// logins are the user's, as somebody sees them who is not one of them.
-func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
-	t.Helper()
-	l, err := app.Logins(t.Context(), userID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
-	t.Helper()
-	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
-		Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(365 * 24 * time.Hour),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return &mailApp{app, box}
 }
 
-func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
+// token returns the token in the link of the one mail since the last time, which
+// must be of this kind and to this address.
+func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
+	t.Helper()
+	mails := m.box.Take()
+	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
+		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
+	}
+	return tokenIn(t, mails[0])
+}
+
+// wantMails compares the mails since the last time.
+func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
+	t.Helper()
+	if got := labels(m.box.Take()); !slices.Equal(got, append([]string{}, want...)) {
+		t.Errorf("%s: the mails are %q, want %q", what, got, want)
+	}
+}
+
+// verifyToken has a link mailed that verifies the user's address.
+func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
+	t.Helper()
+	m.box.Take()
+	if err := m.SendVerification(t.Context(), u.Email); err != nil {
+		t.Fatal(err)
+	}
+	return m.token(t, auth.MailVerify, u.Email)
+}
 
 // An oldTable is an application's table from before this library, with one user whose
 // names it found another rule for.
@@ -579,92 +420,7 @@ func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
 	return nil
 }
 
-// browserHost returns the host that a browser goes to from a page of an https
-// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
-// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
-// a special scheme \ is /.
-func browserHost(base, location string) string {
-	page, err := url.Parse(base)
-	if err != nil {
-		return "?"
-	}
-	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
-	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
-	if scheme, rest, ok := cutScheme(s); ok {
-		switch scheme {
-		case "http", "https", "ws", "wss", "ftp":
-		default:
-			return scheme + ":" // file, javascript, data, mailto: not a site
-		}
-		rest = slashes(rest)
-		if scheme == page.Scheme && !strings.HasPrefix(rest, "//") {
-			s = rest // a relative URL, by the state "special relative or authority"
-		} else {
-			return authority(strings.TrimLeft(rest, "/"))
-		}
-	}
-	s = slashes(s)
-	if strings.HasPrefix(s, "//") {
-		return authority(strings.TrimLeft(s, "/"))
-	}
-	return page.Host
-}
-
-// cookieNamed returns the browser's cookie whose name ends in that.
-func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
-	for name, value := range c.Cookies {
-		if strings.HasSuffix(name, suffix) {
-			return name, value
-		}
-	}
-	return "", ""
-}
-
-// nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
-func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
-	t.Helper()
-	app, store := newApp(t, func(c *auth.Config) {
-		c.NextInCookie = true
-		if configure != nil {
-			configure(c)
-		}
-	})
-	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprint(w, app.TakeNext(r))
-	})
-	for _, path := range []string{"/a", "/b", "/deep/{page...}"} {
-		app.Mux.Handle(path, app.RequireLogin(http.HandlerFunc(hello)))
-	}
-	return app, store
-}
-
-// cheapHash is a hash with parameters older than any, which takes no time.
-func cheapHash(password string) auth.Secret {
-	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
-	if err != nil {
-		panic(err)
-	}
-	return auth.NewSecret(hash)
-}
-
-func defaultHashes(c *auth.Config) { c.HashParams = nil }
-
-var errStore = testapp.ErrStore
-
-// newApp is an application on a store with hooks. It makes hashes of the least
-// memory that is allowed, which under the race detector costs more than the
-// computation does; defaultHashes takes that back.
-func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
-	t.Helper()
-	clock := testapp.NewClock()
-	store := testapp.NewSpy(clock)
-	return testapp.New(t, store, clock, func(c *auth.Config) {
-		c.HashParams = hashParams(7168, 5, 1, 16, 32)
-		if configure != nil {
-			configure(c)
-		}
-	}), store
-}
+// Accounts.
 
 // member saves an account with a cheap hash of the password, if it is not "".
 func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
@@ -683,14 +439,74 @@ func member(t *testing.T, app *testapp.App, name, password string, change ...fun
 	return u
 }
 
-// on calls f at the first call of that name.
-func on(name string, f func() error) func(string) error {
-	var once sync.Once
-	return func(call string) (err error) {
-		if call == name {
-			once.Do(func() { err = f() })
-		}
-		return err
+// cheapHash is a hash with parameters older than any, which takes no time.
+func cheapHash(password string) auth.Secret {
+	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
+	if err != nil {
+		panic(err)
+	}
+	return auth.NewSecret(hash)
+}
+
+// verified makes an account one whose e-mail address is verified.
+func verified(a *auth.Account) { a.EmailVerified = true }
+
+// accountStates are the states that an account can be in, by the name of one that is.
+func accountStates() map[string]func(*auth.Account) {
+	return map[string]func(*auth.Account){
+		"unverified":       func(*auth.Account) {},
+		"verified":         verified,
+		"disabled":         func(a *auth.Account) { a.Disabled = true },
+		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
+		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
+	}
+}
+
+// find is the user with this username or address.
+func find(t *testing.T, app *testapp.App, name string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.FindUser(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// stored is the user as saved.
+func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
+	t.Helper()
+	u, err := app.Store.LoadUser(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// change updates an account as an application may.
+func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
+	t.Helper()
+	a := stored(t, app, id).Clone()
+	do(&a)
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteUser deletes a user, if the store can.
+func deleteUser(t *testing.T, app *testapp.App, id string) {
+	t.Helper()
+	store := app.Store
+	if spy, ok := store.(*testapp.Spy); ok {
+		store = spy.Store
+	}
+	d, ok := store.(interface {
+		DeleteUser(ctx context.Context, id string) error
+	})
+	if !ok {
+		t.Fatal("the store cannot delete users")
+	}
+	if err := d.DeleteUser(t.Context(), id); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -704,6 +520,50 @@ func opens(t *testing.T, app *testapp.App, id, password string) bool {
 	return ok
 }
 
+const resetTo = "zq8 vbx1 mn4" // a good new password
+
+// Requests and browsers.
+
+// direct sends a request to the application's handler without a network.
+func direct(t *testing.T, h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// serve returns a function that sends requests to a handler, as one browser
+// over https does.
+func serve(t *testing.T, h http.Handler) func(method, target string) (status int, text string) {
+	t.Helper()
+	cookies := map[string]string{}
+	return func(method, target string) (int, string) {
+		r := httptest.NewRequestWithContext(t.Context(), method, "https://app.example"+target, nil)
+		for name, value := range cookies {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		res := w.Result()
+		defer func() { _ = res.Body.Close() }()
+		for _, c := range res.Cookies() {
+			if c.MaxAge < 0 {
+				delete(cookies, c.Name)
+			} else {
+				cookies[c.Name] = c.Value
+			}
+		}
+		return res.StatusCode, w.Body.String()
+	}
+}
+
 // postDirectly sends a form to the application without a network, as a browser with
 // cookies, and returns the cookies that it has then.
 func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
@@ -713,21 +573,75 @@ func postDirectly(ctx context.Context, app *testapp.App, path string, cookies ma
 	return v.Cookies, w.Result()
 }
 
-// stored is the user as saved.
-func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.LoadUser(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
+// cookieHeader has cookies, by name.
+func cookieHeader(cookies map[string]string) http.Header {
+	var parts []string
+	for k, v := range cookies {
+		parts = append(parts, k+"="+v)
 	}
-	return u
+	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
 }
 
-// roamer is a visitor from home with a browser that says what it is.
-func roamer(t *testing.T, app *testapp.App) *testapp.Visitor {
-	v := app.Visitor(t.Context(), home)
-	v.Agent = firefox
-	return v
+// cookieNamed returns the browser's cookie whose name ends in that.
+func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
+	for name, value := range c.Cookies {
+		if strings.HasSuffix(name, suffix) {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// rememberCookie is the cookie by which the browser is remembered, which it must have.
+func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
+	t.Helper()
+	for name, value := range c.Cookies {
+		if strings.HasSuffix(name, "-remember") {
+			return name, value
+		}
+	}
+	t.Fatal("no remember cookie")
+	return "", ""
+}
+
+// asID are the credentials that byHeader finds the user with this ID by.
+func asID(id string) http.Header { return http.Header{"X-User": {id}} }
+
+// as are the credentials that byHeader finds the user by.
+func as(u *testapp.User) http.Header { return asID(u.ID) }
+
+// basicHeader are credentials by HTTP Basic.
+func basicHeader(login, password string) http.Header {
+	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
+}
+
+// bearerHeader has an API token.
+func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+func status(t *testing.T, a *testapp.App, path, token string) int {
+	t.Helper()
+	r := a.Client(t).Do("GET", path, nil, bearerHeader(token))
+	if len(r.Header["Set-Cookie"]) > 0 || r.Header.Get("Location") != "" {
+		t.Errorf("%s: %s, cookies %v", path, r.Status, r.Header["Set-Cookie"])
+	}
+	return r.StatusCode
+}
+
+// do runs f in a request of c, which must succeed.
+func do(t *testing.T, app *testapp.App, c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
+	t.Helper()
+	r := app.In(c, f)
+	if r.StatusCode != http.StatusOK {
+		t.Errorf("%s %s\n%s", r.Status, r.Text, app.Logs())
+	}
+	return r
+}
+
+// keys are the keys of the values in the session.
+func keys(t *testing.T, app *testapp.App, c *testapp.Client) (keys []string) {
+	t.Helper()
+	do(t, app, c, func(ctx context.Context) { keys = app.Sessions().Keys(ctx) })
+	return keys
 }
 
 // enter logs the visitor in as susan.
@@ -742,15 +656,16 @@ func enter(t *testing.T, v *testapp.Visitor, remember bool) {
 	}
 }
 
-func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
+// enterBy logs in with a user agent.
+func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
 	t.Helper()
-	for name, value := range c.Cookies {
-		if strings.HasSuffix(name, "-remember") {
-			return name, value
-		}
+	form := url.Values{"login": {name}}
+	if remember {
+		form.Set("remember", "1")
 	}
-	t.Fatal("no remember cookie")
-	return "", ""
+	if r := c.Do(http.MethodPost, "/enter", form, http.Header{"User-Agent": {agent}}); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
 }
 
 // remembered returns a browser that is logged in and remembered.
@@ -782,34 +697,205 @@ func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
 	return owner, old
 }
 
-func deleteUser(t *testing.T, app *testapp.App, id string) {
+// lock makes five wrong guesses.
+func lock(t *testing.T, v *testapp.Visitor, login string) {
 	t.Helper()
-	store := app.Store
-	if spy, ok := store.(*testapp.Spy); ok {
-		store = spy.Store
+	for range 5 {
+		if status := v.Login(login, "a wrong password"); status != http.StatusUnauthorized {
+			t.Fatalf("a wrong password of %s: %d", login, status)
+		}
 	}
-	d, ok := store.(interface {
-		DeleteUser(ctx context.Context, id string) error
+}
+
+// endedWhileHeld runs f in a request whose user is known, and whose login has
+// been ended by another browser since.
+func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *testapp.App, u *testapp.User)) (*testapp.App, *testapp.User) {
+	t.Helper()
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
+	thief := app.Client(t)
+	thief.Login("susan")
+	app.Clock.Advance(time.Second)
+	owner := app.Client(t)
+	owner.Login("susan")
+	app.In(thief, func(ctx context.Context) {
+		user, err := app.User(ctx) // as a guard does before the body is read
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		app.In(owner, func(ctx context.Context) {
+			if err := app.EndOtherLogins(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		f(ctx, app, user)
 	})
-	if !ok {
-		t.Fatal("the store cannot delete users")
+	if who := thief.Who(); who != "nobody" {
+		t.Errorf("the thief is %q", who)
 	}
-	if err := d.DeleteUser(t.Context(), id); err != nil {
+	return app, u
+}
+
+// browserHost returns the host that a browser goes to from a page of an https
+// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
+// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
+// a special scheme \ is /.
+func browserHost(base, location string) string {
+	page, err := url.Parse(base)
+	if err != nil {
+		return "?"
+	}
+	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
+	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
+	if scheme, rest, ok := cutScheme(s); ok {
+		switch scheme {
+		case "http", "https", "ws", "wss", "ftp":
+		default:
+			return scheme + ":" // file, javascript, data, mailto: not a site
+		}
+		rest = slashes(rest)
+		if scheme == page.Scheme && !strings.HasPrefix(rest, "//") {
+			s = rest // a relative URL, by the state "special relative or authority"
+		} else {
+			return authority(strings.TrimLeft(rest, "/"))
+		}
+	}
+	s = slashes(s)
+	if strings.HasPrefix(s, "//") {
+		return authority(strings.TrimLeft(s, "/"))
+	}
+	return page.Host
+}
+
+func cutScheme(s string) (scheme, rest string, ok bool) {
+	for i, c := range s {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		case i > 0 && (c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'):
+		case i > 0 && c == ':':
+			return strings.ToLower(s[:i]), s[i+1:], true
+		default:
+			return "", s, false
+		}
+	}
+	return "", s, false
+}
+
+// slashes makes / of \ up to the query.
+func slashes(s string) string {
+	end := strings.IndexAny(s, "?#")
+	if end < 0 {
+		end = len(s)
+	}
+	return strings.ReplaceAll(s[:end], `\`, "/") + s[end:]
+}
+
+func authority(s string) string {
+	if end := strings.IndexAny(s, "/?#"); end >= 0 {
+		s = s[:end]
+	}
+	return s[strings.LastIndex(s, "@")+1:]
+}
+
+// Logins and tokens.
+
+// logins are the user's, as somebody sees them who is not one of them.
+func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
+	t.Helper()
+	l, err := app.Logins(t.Context(), userID)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return l
 }
 
-// forgot is a page that asks for a reset.
-func forgot(app *testapp.App) {
-	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
-			app.Error(w, r, err)
+// gone wants every cookie that the browsers ever had to be nobody's: what they
+// have now, each alone, and each with any of another name. The newest come first,
+// and remember cookies last: an old one is a theft, which ends all.
+func gone(t *testing.T, what string, browsers ...*testapp.Client) {
+	t.Helper()
+	for b, c := range browsers {
+		if who := c.Clone().Who(); who != "nobody" {
+			t.Errorf("%s: browser %d as it is is %q", what, b, who)
 		}
-	})
+		together := map[string][]string{}
+		for _, cookie := range slices.Backward(c.Issued) {
+			together[cookie.Name] = append(together[cookie.Name], cookie.Value)
+		}
+		for _, a := range pairs(together) {
+			d := c.Clone()
+			d.Cookies = a
+			if who := d.Who(); who != "nobody" {
+				t.Errorf("%s: browser %d with %d cookies is %q", what, b, len(a), who)
+			}
+		}
+	}
 }
 
-const resetTo = "zq8 vbx1 mn4" // a good new password
+// pairs has every way to send one, or none, of the values of each name.
+func pairs(values map[string][]string) []map[string]string {
+	all := []map[string]string{{}}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, one := range slices.Clone(all) {
+			for _, value := range values[name] {
+				with := map[string]string{name: value}
+				for k, v := range one {
+					with[k] = v
+				}
+				all = append(all, with)
+			}
+		}
+	}
+	return all
+}
 
+// newToken makes an API token with all scopes.
+func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
+	t.Helper()
+	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
+		Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(365 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// issue makes a token that is good for a day.
+func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
+	t.Helper()
+	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: scopes, Expires: app.Clock.Now().Add(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal(), token
+}
+
+// bearerFor makes a token that is good for years.
+func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
+	t.Helper()
+	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
+		Name: "a program", Scopes: []string{"*"}, Expires: app.Clock.Now().Add(2 * 365 * 24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.Reveal()
+}
+
+// bearer asks who it is with an API token.
+func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
+	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
+	if r.StatusCode != http.StatusOK {
+		return r.Status
+	}
+	return r.Text
+}
+
+// resetToken makes a token that resets the password.
 func resetToken(t *testing.T, app *testapp.App, user *testapp.User) string {
 	t.Helper()
 	token, err := app.ResetToken(t.Context(), user)
@@ -829,52 +915,128 @@ func usable(t *testing.T, app *testapp.App, token string) bool {
 	return err == nil
 }
 
-// Handlers of the log get the request's context, and may ask what they like.
-type askingHandler struct {
-	slog.Handler
-	ask func(context.Context)
-}
-
-func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.ask(ctx)
-	return h.Handler.Handle(ctx, r)
-}
-
-// finish fails the test if f hangs.
-func finish(t *testing.T, f func()) {
+// tokenIn is the token in the link of a mail.
+func tokenIn(t *testing.T, m auth.Mail) string {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		stacks := make([]byte, 1<<20)
-		t.Fatalf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
+	link, err := url.Parse(m.Link.Reveal())
+	if err != nil || link.Query().Get("token") == "" {
+		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
+	}
+	return link.Query().Get("token")
+}
+
+// What is expected.
+
+// expectState asks who the application takes the browser for.
+func expectState(t *testing.T, c *testapp.Client, header http.Header, want string) {
+	t.Helper()
+	if r := c.Do(http.MethodGet, "/state", nil, header); r.Text != want {
+		t.Errorf("%s: %q, want %q", r.Status, r.Text, want)
 	}
 }
 
-// registerOnce registers what these tests put; gob takes the same again.
-func registerOnce() { gob.Register(map[string]string{}) }
+// expectEvents compares the events since the last time, and returns them.
+func expectEvents(t *testing.T, app *testapp.App, want ...auth.EventKind) []auth.Event {
+	t.Helper()
+	events := app.Events()
+	if !slices.Equal(kinds(events), want) {
+		t.Errorf("events %v, want %v", kinds(events), want)
+	}
+	return events
+}
 
-// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
-type (
-	recordsOnly struct{ auth.RecordStore }
-	usersOnly   struct{ auth.UserStore[*testapp.User] }
-	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
+// expectSent expects a redirect.
+func expectSent(t *testing.T, r *testapp.Response, want string) {
+	t.Helper()
+	if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != want {
+		t.Errorf("%s to %q, want %q", r.Status, got, want)
+	}
+}
+
+// kinds are the kinds of the events.
+func kinds(events []auth.Event) []auth.EventKind {
+	var k []auth.EventKind
+	for _, e := range events {
+		k = append(k, e.Kind)
+	}
+	return k
+}
+
+// count returns how many events are of a kind and about a user.
+func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
+	for _, e := range events {
+		if e.Kind == kind && e.UserID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// countOf returns how many events are of a kind.
+func countOf(events []auth.Event, kind auth.EventKind) (n int) {
+	for _, e := range events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// lookedAt returns how many of the passwords that were refused were looked at,
+// by what the log says.
+func lookedAt(t *testing.T, events []auth.Event) (n int) {
+	t.Helper()
+	for _, e := range events {
+		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
+			continue
+		}
+		switch {
+		case errors.Is(e.Err, auth.ErrInvalidCredentials):
+			n++
+		case !errors.Is(e.Err, auth.ErrLocked) && !errors.Is(e.Err, auth.ErrResetRequired) &&
+			!errors.Is(e.Err, auth.ErrRateLimited) && !errors.Is(e.Err, auth.ErrBusy):
+			t.Errorf("an event says %v", e.Err)
+		}
+	}
+	return n
+}
+
+// labels say what mails are, sorted.
+func labels(mails []auth.Mail) []string {
+	all := []string{}
+	for _, m := range mails {
+		all = append(all, string(m.Kind)+" to "+m.To)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// shown are the messages that the page /flashes shows.
+func shown(t *testing.T, c *testapp.Client) []auth.Flash {
+	t.Helper()
+	var flashes []auth.Flash
+	if r := c.Get("/flashes"); r.StatusCode != http.StatusOK || json.Unmarshal([]byte(r.Text), &flashes) != nil {
+		t.Errorf("%s %s", r.Status, r.Text)
+	}
+	return flashes
+}
+
+var (
+	loginMessage   = auth.Flash{Category: "info", Text: "Please log in to access this page."}
+	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
 )
 
-// accountStates are the states that an account can be in, by the name of one that is.
-func accountStates() map[string]func(*auth.Account) {
-	return map[string]func(*auth.Account){
-		"unverified":       func(*auth.Account) {},
-		"verified":         verified,
-		"disabled":         func(a *auth.Account) { a.Disabled = true },
-		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
-		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
+// told is all that an answer tells.
+func told(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var b strings.Builder
+	_, _ = fmt.Fprintln(&b, w.Code)
+	header := w.Header().Clone()
+	header.Del("Date")
+	if err := header.Write(&b); err != nil {
+		t.Fatal(err)
 	}
+	return b.String() + "\n" + w.Body.String()
 }
 
 // counted makes the first count of an hour look like those that follow: which of
@@ -924,85 +1086,5 @@ func (a *alike) about(t *testing.T, what, account string) {
 	}
 	if learned != a.first {
 		t.Errorf("%s: %s, want %s", what, learned, a.first)
-	}
-}
-
-// labels say what mails are, sorted.
-func labels(mails []auth.Mail) []string {
-	all := []string{}
-	for _, m := range mails {
-		all = append(all, string(m.Kind)+" to "+m.To)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// A mailApp is an application with a mailbox, on a store with hooks.
-type mailApp struct {
-	*testapp.App
-	box *testapp.Outbox
-}
-
-// token returns the token in the link of the one mail since the last time, which
-// must be of this kind and to this address.
-func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
-	t.Helper()
-	mails := m.box.Take()
-	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
-		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
-	}
-	return tokenIn(t, mails[0])
-}
-
-// wantMails compares the mails since the last time.
-func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
-	t.Helper()
-	if got := labels(m.box.Take()); !slices.Equal(got, append([]string{}, want...)) {
-		t.Errorf("%s: the mails are %q, want %q", what, got, want)
-	}
-}
-
-// verifyToken has a link mailed that verifies the user's address.
-func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
-	t.Helper()
-	m.box.Take()
-	if err := m.SendVerification(t.Context(), u.Email); err != nil {
-		t.Fatal(err)
-	}
-	return m.token(t, auth.MailVerify, u.Email)
-}
-
-func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
-	t.Helper()
-	box := &testapp.Outbox{}
-	app, _ := newApp(t, func(c *auth.Config) {
-		c.Mailer = box
-		if configure != nil {
-			configure(c)
-		}
-	})
-	return &mailApp{app, box}
-}
-
-func requireVerified(c *auth.Config) { c.RequireVerified = true }
-
-func tokenIn(t *testing.T, m auth.Mail) string {
-	t.Helper()
-	link, err := url.Parse(m.Link.Reveal())
-	if err != nil || link.Query().Get("token") == "" {
-		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
-	}
-	return link.Query().Get("token")
-}
-
-func verified(a *auth.Account) { a.EmailVerified = true }
-
-// change updates an account as an application may.
-func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
-	t.Helper()
-	a := stored(t, app, id).Clone()
-	do(&a)
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
 	}
 }

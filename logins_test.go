@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,23 +20,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// pairs has every way to send one, or none, of the values of each name.
-func pairs(values map[string][]string) []map[string]string {
-	all := []map[string]string{{}}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		for _, one := range slices.Clone(all) {
-			for _, value := range values[name] {
-				with := map[string]string{name: value}
-				for k, v := range one {
-					with[k] = v
-				}
-				all = append(all, with)
-			}
-		}
-	}
-	return all
-}
 
 func TestLogins(t *testing.T) {
 	app, _ := newApp(t, nil)
@@ -1297,4 +1279,14 @@ func TestMaxSessionsStoreFails(t *testing.T) {
 			return len(calls) >= k
 		})
 	}
+}
+
+// sessionCookie returns the browser's session cookie.
+func sessionCookie(c *testapp.Client) (name, value string) {
+	for name, value := range c.Cookies {
+		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
+			return name, value
+		}
+	}
+	return "", ""
 }

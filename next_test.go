@@ -16,36 +16,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func cutScheme(s string) (scheme, rest string, ok bool) {
-	for i, c := range s {
-		switch {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
-		case i > 0 && (c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'):
-		case i > 0 && c == ':':
-			return strings.ToLower(s[:i]), s[i+1:], true
-		default:
-			return "", s, false
-		}
-	}
-	return "", s, false
-}
-
-// slashes makes / of \ up to the query.
-func slashes(s string) string {
-	end := strings.IndexAny(s, "?#")
-	if end < 0 {
-		end = len(s)
-	}
-	return strings.ReplaceAll(s[:end], `\`, "/") + s[end:]
-}
-
-func authority(s string) string {
-	if end := strings.IndexAny(s, "/?#"); end >= 0 {
-		s = s[:end]
-	}
-	return s[strings.LastIndex(s, "@")+1:]
-}
-
 // The measure itself must see what it is there to see.
 func TestBrowserHost(t *testing.T) {
 	t.Parallel()

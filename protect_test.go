@@ -814,3 +814,12 @@ func TestForwardedForIsIgnored(t *testing.T) {
 		}
 	}
 }
+
+func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
+
+// roamer is a visitor from home with a browser that says what it is.
+func roamer(t *testing.T, app *testapp.App) *testapp.Visitor {
+	v := app.Visitor(t.Context(), home)
+	v.Agent = firefox
+	return v
+}

@@ -371,23 +371,6 @@ func TestSessionDataDeadline(t *testing.T) {
 	})
 }
 
-// do runs f in a request of c, which must succeed.
-func do(t *testing.T, app *testapp.App, c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
-	t.Helper()
-	r := app.In(c, f)
-	if r.StatusCode != http.StatusOK {
-		t.Errorf("%s %s\n%s", r.Status, r.Text, app.Logs())
-	}
-	return r
-}
-
-// keys are the keys of the values in the session.
-func keys(t *testing.T, app *testapp.App, c *testapp.Client) (keys []string) {
-	t.Helper()
-	do(t, app, c, func(ctx context.Context) { keys = app.Sessions().Keys(ctx) })
-	return keys
-}
-
 func TestSessionValues(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)

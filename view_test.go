@@ -236,5 +236,3 @@ func TestViewType(t *testing.T) {
 		}
 	})
 }
-
-// Templates.
