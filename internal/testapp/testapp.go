@@ -1,5 +1,13 @@
 // Package testapp is a small application on package auth, for tests over HTTP:
 // of the library itself, and of each store.
+//
+//   - App is the application. Act, In and Page run functions of a test in its requests.
+//   - Client is a browser over the network, Visitor one without a network that can come
+//     from any address.
+//   - Spy is a store that counts its calls, lets them fail, and runs functions of a test
+//     around them. EachCall and AllOrNothing go through all calls of an operation.
+//   - Outbox takes the mails. The Clock stands still.
+//   - Races and RememberedRaces let requests cross, on any store.
 package testapp
 
 import (
