@@ -15,21 +15,25 @@ import (
 type Visitor struct {
 	App     *App
 	Ctx     context.Context //nolint:containedctx // of its requests
-	Address string          // where it comes from, with a port or without
+	Address string          // where it comes from, as in http.Request.RemoteAddr
 	Agent   string          // its User-Agent; if it is empty, it sends none
 	Header  http.Header     // sent with each request
 	Cookies map[string]string
 }
 
-// Visitor returns a browser at an address that has never been here.
+// Visitor returns a browser at an address that has never been here. An IP address gets
+// a port.
 func (a *App) Visitor(ctx context.Context, address string) *Visitor {
+	if ip, err := netip.ParseAddr(address); err == nil {
+		address = netip.AddrPortFrom(ip, 1234).String()
+	}
 	return &Visitor{App: a, Ctx: ctx, Address: address, Header: http.Header{}, Cookies: map[string]string{}}
 }
 
-// From returns a browser with the same cookies somewhere else.
+// From returns a browser with the same cookies somewhere else: at this Address.
 func (v *Visitor) From(agent, address string) *Visitor {
-	other := v.App.Visitor(v.Ctx, address)
-	other.Agent = agent
+	other := v.App.Visitor(v.Ctx, "")
+	other.Agent, other.Address = agent, address
 	maps.Copy(other.Cookies, v.Cookies)
 	return other
 }
@@ -52,9 +56,6 @@ func (v *Visitor) Do(method, target string, fields ...string) *httptest.Response
 		r.Header.Set("User-Agent", v.Agent)
 	}
 	r.RemoteAddr = v.Address
-	if ip, err := netip.ParseAddr(v.Address); err == nil {
-		r.RemoteAddr = netip.AddrPortFrom(ip, 1234).String()
-	}
 	for name, value := range v.Cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
