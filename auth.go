@@ -136,7 +136,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.origins, err = newOriginCheck(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
 		return nil, err
 	}
-	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL} {
+	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL, c.cfg.FactorURL} {
 		if c.origins.opens(c.baseURL, page) {
 			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
 		}

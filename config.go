@@ -106,6 +106,14 @@ type Config struct {
 	// ErrLoginRefused, as it should, had better say where to ask for the link again.
 	RequireVerified bool
 
+	// FactorURL is where Error sends browsers whose login owes a second factor
+	// (ErrFactorRequired): "login/verify" beside LoginURL by default, as with RefreshURL.
+	FactorURL string
+
+	// Factors are what users can show besides the password. A user who has enrolled in one
+	// of them cannot log in without showing one: see Factor.
+	Factors []Factor
+
 	// VerifyURL is the page that the link in a mail of kind MailVerify opens, and
 	// where the middleware RequireVerified sends browsers: "verify-email" beside
 	// LoginURL by default, as with RefreshURL.
@@ -422,6 +430,9 @@ func (cfg *Config) setDefaults() error {
 			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
 		}
 	}
+	if err := checkFactors(cfg.Factors); err != nil {
+		return err
+	}
 	switch {
 	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
 		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
@@ -463,12 +474,16 @@ func (cfg *Config) setURLs() error {
 	if cfg.RefreshURL == "" {
 		cfg.RefreshURL = cfg.besideLogin("refresh")
 	}
+	if cfg.FactorURL == "" {
+		cfg.FactorURL = cfg.besideLogin("login/verify")
+	}
 	if cfg.VerifyURL == "" {
 		cfg.VerifyURL = cfg.besideLogin("verify-email")
 	}
 	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
 	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
-	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
+	cfg.Factors = slices.Clone(cfg.Factors)
+	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "FactorURL": cfg.FactorURL, "VerifyURL": cfg.VerifyURL} {
 		if !isPage(page) {
 			return fmt.Errorf("auth: %s %q is neither a path of this site nor an absolute URL", setting, page)
 		}

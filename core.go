@@ -21,6 +21,9 @@ func (c *Core) LoginURL() string { return c.cfg.LoginURL }
 // RefreshURL returns Config.RefreshURL.
 func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
 
+// FactorURL returns Config.FactorURL.
+func (c *Core) FactorURL() string { return c.cfg.FactorURL }
+
 // VerifyURL returns Config.VerifyURL.
 func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
 
@@ -32,8 +35,8 @@ func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash, next, remember, browser string
-	secure                                           bool
+	session, visitor, flash, next, remember, browser, pending string
+	secure                                                    bool
 }
 
 // watches are the requests of this process that want to know when their login

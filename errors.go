@@ -35,9 +35,18 @@ var (
 	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
-	// ErrFactorRequired says that the password was right and a second factor
-	// is still to be shown.
+	// ErrFactorRequired says that the first factor was right and a second one is owed.
+	// The login waits for ContinueLogin; Manager.Error sends the browser to the page
+	// that asks for it, Config.FactorURL.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
+
+	// ErrWrongFactor says that an answer to a factor is wrong (see ContinueLogin).
+	ErrWrongFactor = fmt.Errorf("%w: wrong answer to the second factor", ErrLoginRefused)
+
+	// ErrNoPending says that no login of this browser waits for a second factor: none
+	// was begun, its 5 minutes are over, or it has brought five answers. The user
+	// begins again at the login page.
+	ErrNoPending = fmt.Errorf("%w: no login waits for a second factor; log in again", ErrNotLoggedIn)
 
 	// ErrBusy says that more passwords wait to be hashed than the process's memory
 	// budget and its short queue take, or that one has waited for some seconds (503

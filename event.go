@@ -10,6 +10,7 @@ const (
 	EventLogin            EventKind = "login"             // somebody logged in
 	EventLoginFailed      EventKind = "login-failed"      // Authenticate said no, or could not say
 	EventLoginRefused     EventKind = "login-refused"     // a gate refused, or the login could not be stored
+	EventLoginPending     EventKind = "login-pending"     // a login waits for a second factor
 	EventConfirmed        EventKind = "login-confirmed"   // ConfirmLogin made a login fresh
 	EventLogout           EventKind = "logout"            // a user ended a login
 	EventLogoutEverywhere EventKind = "logout-everywhere" // LogoutEverywhere ended all logins of a user

@@ -20,7 +20,7 @@ type loginOptions struct {
 // By says how the user was authenticated, if it was not by Authenticate or
 // CheckPassword: "oauth:google", say. It becomes one of [Login].Methods, with the
 // time, and the Method of the events. A method has 1 to 64 letters, digits, colons, dots,
-// hyphens and underscores; "remember" and "api-token" are the library's own. LoginUser
+// hyphens and underscores; "remember" and "token" are the library's own. LoginUser
 // returns an error for others. Several are given by several options.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
@@ -112,6 +112,9 @@ func (s *state) enter(a *attempt) error {
 	stranger, err := false, s.core.passLogin(&s.ctx, a)
 	if err == nil {
 		stranger, err = s.login(a)
+	}
+	if errors.Is(err, ErrFactorRequired) && a.device == nil {
+		return s.wait(a, "")
 	}
 	if err != nil {
 		if !errors.Is(err, ErrConflict) { // after which the caller begins again

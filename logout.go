@@ -66,7 +66,7 @@ func (s *state) end() error {
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
 	s.deviceTried = true
-	return nil
+	return s.dropPending(&s.ctx)
 }
 
 // named returns the logins that the request's cookies name, with living tokens or
@@ -181,6 +181,9 @@ func (c *Core) deleteSessions(ctx context.Context, userID string, keep ...string
 		c.records.DeleteRecords(ctx, kindRemember, userID), // those that came meanwhile, or could not be taken
 		c.records.DeleteRecords(ctx, kindAPIToken, userID),
 		c.sessions.DeleteRecords(ctx, kindSession, userID, keep...))
+	if len(c.cfg.Factors) > 0 {
+		err = errors.Join(err, c.sessions.DeleteRecords(ctx, kindPending, userID))
+	}
 	c.watches.end(userID, func(string) bool { return true })
 	return err
 }

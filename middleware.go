@@ -233,7 +233,7 @@ func (s *state) commit(h http.Header) error {
 	if s.own && !s.cur.isLogin() { // a client that sends its credentials with each request keeps nothing
 		s.cookie = nil
 	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending} {
 		if set, ok := s.cookie[name]; ok {
 			names.write(h, name, set, s.core.cfg.Now())
 		}

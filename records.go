@@ -18,6 +18,9 @@ const (
 	kindRotated = "rotated"
 )
 
+// A pending record is a login that owes a second factor: see pending.go.
+const kindPending = "pending"
+
 // This file is about remembered logins: a cookie that outlives the browser's
 // session makes a new login when the old one is gone. It names a device by a
 // random selector, and has a counter: each use is answered with a new cookie,

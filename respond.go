@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,9 +18,9 @@ import (
 
 // Error answers a request that cannot be served because of err.
 //
-// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with,
-// send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
-// a message, and with the page it wanted in the query as next (or in a cookie: see
+// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with, and
+// ErrFactorRequired send a browser to Config.LoginURL, RefreshURL, VerifyURL or FactorURL
+// by 303 See Other, with a message, and with the page it wanted in the query as next (or in a cookie: see
 // Config.NextInCookie). That is the page it asked for, or, for a request that
 // may change something, the page of this site that the request came from. A request
 // that no person made (see Flashes) gets no message and puts nothing in the cookie.
@@ -63,6 +64,8 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var page string
 	switch {
+	case errors.Is(err, ErrFactorRequired):
+		page = c.cfg.FactorURL
 	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.loginURL(c.targetOf(r).Path)
@@ -92,6 +95,9 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 		next := nextOf(sent.Method, c.targetOf(r))
 		if isUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
+		}
+		if page == c.cfg.FactorURL { // from a login form, which has the page that the user wanted
+			next = cmp.Or(NextFrom(r), next)
 		}
 		redirect(w, c.send(r, page, next, err))
 	}
@@ -160,7 +166,7 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 func (c *Core) isOurPage(next Next) bool {
 	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
 	wanted := path(next.String())
-	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.VerifyURL) {
+	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.FactorURL) || wanted == path(c.cfg.VerifyURL) {
 		return true
 	}
 	for _, page := range c.cfg.LoginURLs {

@@ -78,6 +78,7 @@ type sessionState struct {
 	replaced  bool     // the token was replaced with a credential: see ErrReplaced
 	failed    error    // why the session cannot be read
 	suspect   bool     // the login is used from another client: see Config.Protection
+	suspended string   // the key of the pending record that this request has made
 }
 
 // A jar holds the cookies that the answer will set. Once the header is written it is
