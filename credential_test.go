@@ -18,32 +18,8 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
-
-// byHeader finds the user whose ID is in the header X-User, as of method "key".
-func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
-		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
-	}}
-}
-
-func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
-	return func(c *auth.Config) { c.RequestLoaders = loaders }
-}
-
-func as(u *testapp.User) http.Header { return http.Header{"X-User": {u.ID}} }
-
-func basicHeader(login, password string) http.Header {
-	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
-}
-
-// wrote reports whether the store was asked to change anything since the last
-// hook.
-func wrote(s *hookedStore) bool {
-	return slices.ContainsFunc(s.made(), func(call string) bool {
-		return !slices.Contains([]string{"LoadUser", "FindUser", "GetRecord", "ListRecords"}, call)
-	})
-}
 
 func TestLoadersAreAskedInOrder(t *testing.T) {
 	t.Parallel()
@@ -53,7 +29,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 	gone := func() (auth.Grant, error) { return auth.Grant{UserID: "gone"}, nil }
 	refused := func() (auth.Grant, error) { return auth.Grant{}, fmt.Errorf("%w: here", auth.ErrLoginRefused) }
 	both := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, auth.ErrInvalidCredentials }
-	failed := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, errDown }
+	failed := func() (auth.Grant, error) { return auth.Grant{UserID: "susan's"}, errStore }
 	busy := func() (auth.Grant, error) { return auth.Grant{}, auth.ErrBusy }
 	for name, test := range map[string]struct {
 		loaders []load
@@ -75,7 +51,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := 0
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				for i, load := range test.loaders {
 					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(core *auth.Core, r *http.Request) (auth.Grant, error) {
 						if i != asked || core == nil || r.URL.Path == "/" {
@@ -108,11 +84,11 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 func TestLoaderErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
-		errDown, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
+		errStore, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
 		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrScope, auth.ErrNotFresh,
 		auth.ErrAPITokenNotFound, auth.ErrInvalidEmail,
 	} {
-		app, _ := hookedApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 			return auth.Grant{}, fmt.Errorf("asking the directory: %w", failure)
 		}}))
 		for _, path := range []string{"/who", "/guarded"} {
@@ -130,18 +106,18 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 func TestLoaderIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 		if fails--; fails >= 0 {
-			return auth.Grant{}, errDown
+			return auth.Grant{}, errStore
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("at first: %v", err)
 		}
-		app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+		app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("the user store fails: %v", err)
 		}
@@ -161,15 +137,15 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 // as if it were not there.
 func TestCredentialsBeforeCookies(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
 	app.Mux.Handle("/data", app.RequireScope("data")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, _ := app.CurrentUser(r.Context())
 		_, _ = w.Write([]byte(u.Username))
 	})))
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", testapp.Password)
-	dora := member(t, app.App, "dora", testapp.Password, func(a *auth.Account) { a.Disabled = true })
-	token, _ := issue(t, app.App, mike, "data")
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", testapp.Password)
+	dora := member(t, app, "dora", testapp.Password, func(a *auth.Account) { a.Disabled = true })
+	token, _ := issue(t, app, mike, "data")
 	basic := func(text string) http.Header { return http.Header{"Authorization": {text}} }
 	good := base64.StdEncoding.EncodeToString([]byte("mike:" + testapp.Password))
 	for name, test := range map[string]struct {
@@ -211,12 +187,12 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	} {
 		for _, remembered := range []bool{false, true} {
 			c := app.Client(t)
-			app.login(t, c, susan, auth.Remember(true))
+			app.Enter(t, c, susan, auth.Remember(true))
 			if remembered {
 				c.Restart()
 			}
 			before := c.Clone()
-			app.store.hook(nil, nil)
+			app.Spy().Reset()
 			r := c.Do("GET", "/who", nil, test.header)
 			want := test.who
 			switch {
@@ -260,12 +236,12 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 // has: its session, its data, its messages and its next.
 func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test"), byHeader()}
 		c.NextInCookie = true
 	})
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
 	sessions := app.Sessions()
 	actions := map[string]http.HandlerFunc{
 		"get": func(_ http.ResponseWriter, r *http.Request) {
@@ -305,7 +281,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 			for _, remembered := range []bool{false, true} {
 				c := app.Client(t)
 				c.Get("/guarded") // a message and a next wait
-				app.login(t, c, susan, auth.Remember(true))
+				app.Enter(t, c, susan, auth.Remember(true))
 				c.Post("/put", "key", "k", "value", "kept")
 				kept := "kept"
 				if remembered {
@@ -318,10 +294,10 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 				}
 				before := c.Clone()
 				app.Clock.Advance(2 * time.Minute) // a request that used the session would touch it
-				app.store.hook(nil, nil)
-				r := app.act(c, header, action)
-				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || wrote(app.store) || slices.Contains(app.store.made(), "GetRecord") {
-					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.store.made())
+				app.Spy().Reset()
+				r := app.Act(c, header, action)
+				if len(r.Header["Set-Cookie"]) > 0 || !maps.Equal(before.Cookies, c.Cookies) || app.Spy().Writes() > 0 || slices.Contains(app.Spy().Calls(), "GetRecord") {
+					t.Errorf("%s, %s, remembered=%v: cookies %v, calls %v", name, kind, remembered, r.Header["Set-Cookie"], app.Spy().Calls())
 				}
 				if r.StatusCode != http.StatusOK && r.StatusCode != http.StatusUnauthorized {
 					t.Errorf("%s, %s, remembered=%v: %s", name, kind, remembered, r.Status)
@@ -341,12 +317,12 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 // uses the session, also if a cookie came with it.
 func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(auth.BasicLoader("test")))
-	susan := member(t, app.App, "susan", "")
+	app, _ := newApp(t, loadedBy(auth.BasicLoader("test")))
+	susan := member(t, app, "susan", "")
 	app.Create(t, "mike", true)
 	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // gives the hash its final form
 	c := app.Client(t)
-	app.login(t, c, susan)
+	app.Enter(t, c, susan)
 	for name, test := range map[string]struct {
 		f      http.HandlerFunc
 		hashes uint64
@@ -364,7 +340,7 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	} {
 		for _, password := range []string{testapp.Password, "wrong password"} {
 			before := app.Core.PasswordHashes()
-			app.act(c, basicHeader("mike", password), test.f)
+			app.Act(c, basicHeader("mike", password), test.f)
 			if got := app.Core.PasswordHashes() - before; got != test.hashes {
 				t.Errorf("%s: %d hashes, want %d", name, got, test.hashes)
 			}
@@ -380,34 +356,34 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 func TestLoaderFailureIsNotNobody(t *testing.T) {
 	t.Parallel()
 	fails := true
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		if fails {
-			return auth.Grant{}, errDown
+			return auth.Grant{}, errStore
 		}
 		return auth.Grant{}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
 	fails = false
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	c.Post("/put", "key", "k", "value", "kept")
 	for name, f := range map[string]http.HandlerFunc{
 		"get":   func(_ http.ResponseWriter, r *http.Request) { _ = app.Sessions().GetString(r.Context(), "k") },
 		"put":   func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "lost") },
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "x") },
 		"login": func(_ http.ResponseWriter, r *http.Request) {
-			if err := app.LoginUser(r.Context(), u); !errors.Is(err, errDown) {
+			if err := app.LoginUser(r.Context(), u); !errors.Is(err, errStore) {
 				t.Errorf("LoginUser: %v", err)
 			}
 		},
 		"logout": func(_ http.ResponseWriter, r *http.Request) {
-			if err := app.LogoutUser(r.Context()); !errors.Is(err, errDown) {
+			if err := app.LogoutUser(r.Context()); !errors.Is(err, errStore) {
 				t.Errorf("LogoutUser: %v", err)
 			}
 		},
 	} {
 		fails = true
-		r := app.act(c, nil, f)
+		r := app.Act(c, nil, f)
 		fails = false
 		if r.StatusCode < 500 || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("%s: %s, cookies %v", name, r.Status, r.Header["Set-Cookie"])
@@ -421,23 +397,23 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 // A session that is found void does not stop the loaders either.
 func TestLoadersAfterVoidSession(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*testing.T, *actApp, *testapp.User){
-		"another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
+		"another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
 		},
-		"disabled": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		"disabled": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Disabled = true })
 		},
-		"deleted": func(t *testing.T, app *actApp, u *testapp.User) { deleteUser(t, app.App, u.ID) },
-		"a device whose account has another stamp": func(t *testing.T, app *actApp, u *testapp.User) {
-			change(t, app.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+		"deleted": func(t *testing.T, app *testapp.App, u *testapp.User) { deleteUser(t, app, u.ID) },
+		"a device whose account has another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
 		},
 	} {
-		app := newActApp(t, loadedBy(byHeader()))
-		susan := member(t, app.App, "susan", "")
-		mike := member(t, app.App, "mike", "")
+		app, _ := newApp(t, loadedBy(byHeader()))
+		susan := member(t, app, "susan", "")
+		mike := member(t, app, "mike", "")
 		c := app.Client(t)
-		app.login(t, c, susan, auth.Remember(true))
+		app.Enter(t, c, susan, auth.Remember(true))
 		if strings.HasPrefix(name, "a device") {
 			c.Restart()
 		}
@@ -452,11 +428,11 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 // is set and no record is made; and it is never fresh.
 func TestLoadedRequestKeepsNothing(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{byHeader()}
 		c.NextInCookie = true
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	sessions := app.Sessions()
 	for name, f := range map[string]http.HandlerFunc{
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") },
@@ -479,8 +455,8 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	} {
 		for _, first := range []bool{true, false} { // who it is, before or after
 			c := app.Client(t)
-			app.store.hook(nil, nil)
-			r := app.act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
+			app.Spy().Reset()
+			r := app.Act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
 				if first {
 					_, _ = app.User(r.Context())
 				}
@@ -492,8 +468,8 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 					t.Errorf("%s: fresh", name)
 				}
 			})
-			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || wrote(app.store) {
-				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.store.made())
+			if len(r.Header["Set-Cookie"]) > 0 || len(c.Cookies) > 0 || app.Spy().Writes() > 0 {
+				t.Errorf("%s, first=%v: cookies %v, calls %v", name, first, r.Header["Set-Cookie"], app.Spy().Calls())
 			}
 			if r.StatusCode == http.StatusOK && (!strings.Contains(strings.Join(r.Header["Vary"], ","), "Authorization") || name != "logout" && name != "destroy" && r.Header.Get("Cache-Control") != "no-store") {
 				t.Errorf("%s: %v", name, r.Header)
@@ -504,9 +480,9 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	for name, f := range map[string]http.HandlerFunc{
 		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
 	} {
-		app.store.hook(nil, nil)
-		if r := app.act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || wrote(app.store) {
-			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.store.made())
+		app.Spy().Reset()
+		if r := app.Act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || app.Spy().Writes() > 0 {
+			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
 		}
 	}
 	// A visitor's is kept, as ever.
@@ -538,7 +514,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 		"no stamp":      {auth.Grant{UserID: "susan's", Method: "key"}, nil},
 	} {
 		for _, second := range []bool{false, true} {
-			app, _ := hookedApp(t, func(c *auth.Config) {
+			app, _ := newApp(t, func(c *auth.Config) {
 				c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return test.grant, nil }}}
 				if second {
 					c.RequestLoaders = append(c.RequestLoaders, byHeader())
@@ -574,13 +550,13 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 func TestLoaderPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
 		calls.Add(1)
 		panic("boom")
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	finish(t, func() {
-		r := app.act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
+		r := app.Act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
 			ask := func() {
 				defer func() { _ = recover() }()
 				_, err := app.User(r.Context())
@@ -613,11 +589,11 @@ func TestLoaderPanics(t *testing.T) {
 func TestLoaderHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	var app *actApp
-	app = newActApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
+	var app *testapp.App
+	app, _ = newApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
 		asked.Add(1)
 		ctx := r.Context()
-		u := stored(t, app.App, r.Header.Get("X-User"))
+		u := stored(t, app, r.Header.Get("X-User"))
 		_, err1 := c.User(ctx)
 		_, err2 := c.CurrentLogin(ctx)
 		for i, err := range []error{
@@ -633,7 +609,7 @@ func TestLoaderHasNoSession(t *testing.T) {
 		}
 		return auth.Grant{UserID: u.ID}, nil
 	}}))
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	finish(t, func() {
 		if r := app.Client(t).Do("GET", "/guarded", nil, as(u)); r.Text != "susan" {
 			t.Errorf("%s %q", r.Status, r.Text)
@@ -647,9 +623,9 @@ func TestLoaderHasNoSession(t *testing.T) {
 // Who hears of an event of a loader's may ask who the user is.
 func TestLoaderEventsMayAsk(t *testing.T) {
 	t.Parallel()
-	var app *actApp
+	var app *testapp.App
 	var heard atomic.Int32
-	app = newActApp(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test"), byHeader()}
 		c.OnEvent = func(ctx context.Context, _ auth.Event) {
 			heard.Add(1)
@@ -659,8 +635,8 @@ func TestLoaderEventsMayAsk(t *testing.T) {
 			}
 		}
 	})
-	disabled := member(t, app.App, "dora", "", func(a *auth.Account) { a.Disabled = true })
-	member(t, app.App, "susan", testapp.Password)
+	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })
+	member(t, app, "susan", testapp.Password)
 	finish(t, func() {
 		for _, header := range []http.Header{as(disabled), basicHeader("susan", "wrong password"), {"Authorization": {"Bearer goauth_" + strings.Repeat("A", 43)}}} {
 			if r := app.Client(t).Do("GET", "/who", nil, header); r.Text != "nobody" {
@@ -677,16 +653,16 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
-		app := newActApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
 			asked.Add(1)
 			return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 		}}))
 		header := http.Header{}
-		if u := member(t, app.App, "susan", ""); known {
+		if u := member(t, app, "susan", ""); known {
 			header = as(u)
 		}
-		app.store.hook(nil, nil)
-		app.act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
+		app.Spy().Reset()
+		app.Act(app.Client(t), header, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup
 			for range 50 {
 				wg.Go(func() {
@@ -699,7 +675,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 			}
 			wg.Wait()
 		})
-		loads := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "LoadUser" })
+		loads := slices.DeleteFunc(app.Spy().Calls(), func(c string) bool { return c != "LoadUser" })
 		if asked.Load() != 1 || known && len(loads) != 1 {
 			t.Errorf("known=%v: asked %d times, loaded %d times", known, asked.Load(), len(loads))
 		}
@@ -709,12 +685,12 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 // A request of a loader's may log in: then it has a session like any other.
 func TestLoginInLoadedRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	susan := member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
+	app, _ := newApp(t, loadedBy(byHeader()))
+	susan := member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
 	for _, u := range []*testapp.User{susan, mike} {
 		c := app.Client(t)
-		app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := app.User(r.Context()); err != nil {
 				t.Error(err)
 			}
@@ -729,13 +705,13 @@ func TestLoginInLoadedRequest(t *testing.T) {
 			}
 			app.Sessions().Put(r.Context(), "k", "v")
 		})
-		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.isFresh(t, c) {
+		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.IsFresh(t, c) {
 			t.Errorf("then it is %q", c.Who())
 		}
 	}
 	// And may log out, which ends nothing but itself.
 	c := app.Client(t)
-	r := app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+	r := app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = app.User(r.Context())
 		if err := app.LogoutUser(r.Context()); err != nil {
 			t.Error(err)
@@ -748,7 +724,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 		t.Errorf("cookies %v", r.Header["Set-Cookie"])
 	}
 	// Before anybody was asked, too.
-	app.act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.LogoutUser(r.Context())
 		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("logged out at first: %v", err)
@@ -759,9 +735,9 @@ func TestLoginInLoadedRequest(t *testing.T) {
 // What ends all logins of a user ends that of the request.
 func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, loadedBy(byHeader()))
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
 		got, err := app.User(r.Context())
 		if err == nil {
 			err = app.LogoutEverywhere(r.Context(), got)
@@ -777,9 +753,9 @@ func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 
 func TestCurrentLoginOfLoader(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, loadedBy(byHeader()))
-	u := member(t, app.App, "susan", "")
-	app.act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, loadedBy(byHeader()))
+	u := member(t, app, "susan", "")
+	app.Act(app.Client(t), as(u), func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
 		if err != nil || l.ID != "" || !l.Current || !l.Authenticated.IsZero() || !slices.Equal(l.Methods, []string{"key"}) || l.Address == "" {
 			t.Errorf("%+v, %v", l, err)
@@ -793,7 +769,7 @@ func TestCurrentLoginOfLoader(t *testing.T) {
 
 func TestBasicLoader(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, loadedBy(auth.BasicLoader("test")))
+	app, store := newApp(t, loadedBy(auth.BasicLoader("test")))
 	u := app.Create(t, "susan", true)
 	dora := app.Create(t, "dora", true)
 	a := dora.Clone()
@@ -830,11 +806,11 @@ func TestBasicLoader(t *testing.T) {
 		"none":             {http.Header{}, "nobody", 0, "-"},
 	} {
 		app.Events()
-		store.hook(nil, nil)
+		store.Reset()
 		before := app.Core.PasswordHashes()
 		r := app.Client(t).Do("GET", "/who", nil, test.header)
-		if r.StatusCode != http.StatusOK || r.Text != test.who || len(r.Header["Set-Cookie"]) > 0 || test.hashes == 0 && wrote(store) {
-			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.made())
+		if r.StatusCode != http.StatusOK || r.Text != test.who || len(r.Header["Set-Cookie"]) > 0 || test.hashes == 0 && store.Writes() > 0 {
+			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.Calls())
 		}
 		if got := app.Core.PasswordHashes() - before; got != test.hashes {
 			t.Errorf("%s: %d hashes", name, got)
@@ -868,7 +844,7 @@ func TestBasicLoader(t *testing.T) {
 			t.Errorf("%d hashes", got)
 		}
 	}
-	store.hook(on("FindUser", func() error { return errStore }), nil)
+	store.Hook(on("FindUser", func() error { return errStore }), nil)
 	if r := app.Client(t).Do("GET", "/who", nil, basicHeader("susan", testapp.Password)); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
@@ -877,7 +853,7 @@ func TestBasicLoader(t *testing.T) {
 // Where hashes must wait too long, the answer is 503: not nobody, and not 401.
 func TestBasicLoaderBusy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.HashMemory = 7168 * 1024 // one at a time
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 	})
@@ -913,7 +889,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 // would ask for a password in a window of their own, are not.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
 	member(t, app, "susan", testapp.Password)
 	basic := `Basic realm="the", charset="UTF-8"`
 	for name, test := range map[string]struct {
@@ -955,7 +931,7 @@ func TestChallenges(t *testing.T) {
 		}
 	}
 	// Without loaders nobody is challenged, and Authorization says nothing.
-	plain, _ := hookedApp(t, nil)
+	plain, _ := newApp(t, nil)
 	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("without loaders: %s", r.Status)
 	}
@@ -965,12 +941,12 @@ func TestLoaderConfig(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.RequestLoaders = []auth.RequestLoader{byHeader(), {Challenge: "Bearer"}}
-	if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
+	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
 		t.Errorf("a loader without Load: %v", err)
 	}
 	// What the application does to its slice afterwards is nobody's business.
 	loaders := []auth.RequestLoader{byHeader()}
-	app, _ := hookedApp(t, loadedBy(loaders...))
+	app, _ := newApp(t, loadedBy(loaders...))
 	loaders[0].Load = nil
 	u := member(t, app, "susan", "")
 	if r := app.Client(t).Do("GET", "/who", nil, as(u)); r.Text != "susan" {
@@ -978,36 +954,137 @@ func TestLoaderConfig(t *testing.T) {
 	}
 }
 
-// The page of a request that failed may write into the session, to no effect,
-// and is shown once.
-func TestErrorPageWithLoaders(t *testing.T) {
+func TestRequestLoaderFindsTheUser(t *testing.T) {
+	app, spy := stateApp(t, loadedBy(byHeader()))
+	u, err := app.Store.FindUser(t.Context(), "mike")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	expectState(t, c, nil, "nobody")
+	expectEvents(t, app)
+	spy.Reset()
+	r := c.Do(http.MethodGet, "/state", nil, asID(u.ID))
+	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.Writes() > 0 {
+		t.Errorf("%q, cookies %v, calls %v", r.Text, r.Cookies(), spy.Calls())
+	}
+	expectState(t, c, nil, "nobody") // the next request is its own
+
+	app.Events()
+	expectState(t, c, asID("9000"), "nobody")
+	if e := expectEvents(t, app, auth.EventLoginRefused); len(e) == 1 && !errors.Is(e[0].Err, auth.ErrUserNotFound) {
+		t.Errorf("%+v", e[0])
+	}
+}
+
+// A loader that finds no scopes lets nothing through; nil has no limits.
+func TestGrantWithoutScopes(t *testing.T) {
 	t.Parallel()
-	var app *actApp
-	pages := 0
-	app = newActApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{byHeader()}
-		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
-			pages++
-			app.Sessions().Put(r.Context(), "k", "v")
-			w.WriteHeader(status)
-		}
-	})
-	u := member(t, app.App, "susan", "")
-	for _, header := range []http.Header{{}, as(u)} {
-		pages = 0
-		header.Set("Sec-Fetch-Site", "cross-site")
-		r := app.Client(t).Do("POST", "/act", nil, header)
-		if r.StatusCode != http.StatusForbidden || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
-			t.Errorf("cross-origin: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
-		}
-		pages = 0
-		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
-		c := app.Client(t)
-		c.Cookies["session-"+app.Server.URL[strings.LastIndexByte(app.Server.URL, ':')+1:]] = strings.Repeat("A", 43)
-		r = c.Get("/who")
-		app.store.hook(nil, nil)
-		if r.StatusCode != http.StatusServiceUnavailable || pages != 1 || len(r.Header["Set-Cookie"]) > 0 {
-			t.Errorf("the store fails: %s, %d pages, cookies %v", r.Status, pages, r.Header["Set-Cookie"])
+	for name, test := range map[string]struct {
+		scopes []string
+		status int
+	}{
+		"nil": {nil, http.StatusOK}, "empty": {[]string{}, http.StatusForbidden}, "a blank": {[]string{""}, http.StatusForbidden},
+	} {
+		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+			return auth.Grant{UserID: "susan's", Scopes: test.scopes}, nil
+		}}))
+		member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
+		for _, path := range []string{"/read", "/guarded"} {
+			if r := app.Client(t).Get(path); r.StatusCode != test.status {
+				t.Errorf("%s, %s: %s", name, path, r.Status)
+			}
 		}
 	}
+}
+
+// Only the header's one form is a token.
+func TestBearerHeader(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := member(t, app, "susan", "")
+	token, _ := issue(t, app, u, "*")
+	for name, test := range map[string]struct {
+		header http.Header
+		path   string
+		status int
+	}{
+		"right":               {bearerHeader(token), "/who", 200},
+		"lower case":          {http.Header{"Authorization": {"bearer " + token}}, "/who", 200},
+		"two spaces":          {http.Header{"Authorization": {"Bearer  " + token}}, "/who", 200},
+		"a tab":               {http.Header{"Authorization": {"Bearer\t" + token}}, "/who", 401},
+		"no space":            {http.Header{"Authorization": {"Bearer" + token}}, "/who", 401},
+		"no scheme":           {http.Header{"Authorization": {token}}, "/who", 401},
+		"another scheme":      {http.Header{"Authorization": {"Token " + token}}, "/who", 401},
+		"Basic":               {basicHeader(token, ""), "/who", 401},
+		"without the prefix":  {bearerHeader(token[len("goauth_"):]), "/who", 401},
+		"the prefix in caps":  {bearerHeader("GOAUTH_" + token[len("goauth_"):]), "/who", 401},
+		"short":               {bearerHeader(token[:len(token)-1]), "/who", 401},
+		"long":                {bearerHeader(token + "A"), "/who", 401},
+		"padded":              {bearerHeader(token + "="), "/who", 401},
+		"a comma":             {bearerHeader(token + ", Basic x"), "/who", 401},
+		"a parameter":         {http.Header{"Authorization": {`Bearer token="` + token + `"`}}, "/who", 401},
+		"the second of two":   {http.Header{"Authorization": {"Basic x", "Bearer " + token}}, "/who", 401},
+		"in a cookie":         {http.Header{"Cookie": {"Authorization=" + token}}, "/who", 401},
+		"in the query":        {http.Header{}, "/who?access_token=" + token, 401},
+		"another header":      {http.Header{"X-Authorization": {"Bearer " + token}}, "/who", 401},
+		"another one's last":  {bearerHeader(token[:len(token)-1] + string([]byte{token[len(token)-1] ^ 1})), "/who", 401},
+		"enormous":            {bearerHeader(strings.Repeat("A", 100_000)), "/who", 401},
+		"only the prefix":     {bearerHeader("goauth_"), "/who", 401},
+		"nothing":             {http.Header{"Authorization": {"Bearer "}}, "/who", 401},
+		"a token of newlines": {bearerHeader("goauth_" + strings.Repeat("%0A", 14) + "A"), "/who", 401},
+	} {
+		r := app.Client(t).Do("GET", test.path, nil, test.header)
+		if who := r.Text; r.StatusCode != http.StatusOK || (who == "susan") != (test.status == 200) {
+			t.Errorf("%s: %s %q", name, r.Status, r.Text)
+		}
+	}
+}
+
+// No header but the one with a token, or with a password, makes a request
+// somebody's; none is a 5xx.
+func FuzzAuthorization(f *testing.F) {
+	clock := testapp.NewClock()
+	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
+	cfg := goodConfig()
+	cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test")}
+	cfg.Now = clock.Now
+	cfg.Limits.Guesses = -1 // or 429 is the answer to all from the hundred-first on
+	cfg.HashParams = hashParams(7168, 5, 1, 16, 32)
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	u, err := store.CreateUser(f.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("s"), Version: 1}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	secret, _, err := m.NewAPIToken(f.Context(), u, auth.APIToken{Scopes: []string{"*"}, Expires: clock.Now().Add(time.Hour)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	token := secret.Reveal()
+	h := m.LoadAndSave(m.RequireLogin(http.HandlerFunc(hello)))
+	for _, seed := range []string{
+		"", " ", "Bearer", "Bearer ", "bearer " + token[:len(token)-1], "Bearer " + token + " ", "Bearer goauth_" + strings.Repeat("A", 43),
+		"Bearer goauth_" + strings.Repeat("\xff", 43), "Basic", "Basic Og==", "Basic OnA=", "basic c3VzYW46", "Basic c3VzYW46eA==",
+		"Basic " + strings.Repeat("A", 4000), "Digest a=b", "Bearer a, Basic b", "\x00", "Bearer\x00goauth_", "Basic c3VzYW5AYXBwLmV4YW1wbGU6AA==",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if strings.Contains(header, token) {
+			return
+		}
+		if w := direct(t, h, "GET", "/", bearerHeader(token)); w.Code != http.StatusOK {
+			t.Fatal(w.Code)
+		}
+		w := direct(t, h, "GET", "/", http.Header{"Authorization": {header}})
+		if header == "" && w.Code == http.StatusSeeOther {
+			return
+		}
+		if w.Code != http.StatusUnauthorized || len(w.Header()["Set-Cookie"]) > 0 || len(w.Header()["Www-Authenticate"]) != 3 {
+			t.Errorf("%q: %d %v", header, w.Code, w.Header())
+		}
+	})
 }

@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"io"
-	"log/slog"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -27,133 +24,130 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
-// A faultyStore fails where it is told to.
-type faultyStore struct {
-	testapp.Store
-
-	mu     sync.Mutex
-	fail   func(verb, kind string) error
-	called []string
+// the personal page of a login that ends meanwhile is not no-store.
+func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	app.Mux.Handle("GET /slow", app.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, _ := app.CurrentUser(r.Context())
+		app.Sessions().Put(r.Context(), "n", "x")
+		close(arrived)
+		<-release
+		fmt.Fprint(w, "private: ", u.Email)
+	})))
+	c := app.Client(t)
+	c.Login("susan")
+	other := c.Clone()
+	got := make(chan *testapp.Response)
+	go func() { got <- c.Get("/slow") }()
+	<-arrived
+	other.Post("/logout")
+	close(release)
+	r := <-got
+	if r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s: Cache-Control %q, Vary %q", r.Text, r.Header.Get("Cache-Control"), r.Header.Get("Vary"))
+	}
 }
 
-var errFaulty = errors.New("faulty store")
-
-func newFaultyStore(clock *testapp.Clock) *faultyStore {
-	return &faultyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-}
-
-// breakOn makes the named verbs fail; none makes the store whole again.
-func (s *faultyStore) breakOn(verbs ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = func(verb, _ string) error {
-		if slices.Contains(verbs, verb) {
-			return errFaulty
+// Everything at once, in one request, under the race detector: nothing waits
+// for itself, and nothing is left.
+func TestEverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		c.Protection, c.MaxSessions, c.NextInCookie = auth.ProtectBasic, 3, true
+	})
+	u := app.Create(t, "susan", false)
+	sessions := app.Sessions()
+	scope := app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) }))
+	for round := range 15 {
+		c := remembered(t, app, "susan")
+		app.Clock.Advance(time.Minute)
+		if round%3 == 0 {
+			c.Restart()
 		}
-		return nil
+		app.In(c, func(ctx context.Context) {
+			request := func() *http.Request { return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil) }
+			var wg sync.WaitGroup
+			for _, f := range []func(){
+				func() { _, _ = app.User(ctx) },
+				func() { _, _ = app.CurrentLogin(ctx) },
+				func() { _ = app.CheckFresh(ctx, time.Minute) },
+				func() { _ = app.ConfirmLogin(ctx) },
+				func() { _ = sessions.RenewToken(ctx) },
+				func() { sessions.Put(ctx, "k", "v"); _, _, _ = sessions.Commit(ctx) },
+				func() { _, _ = app.Logins(ctx, u.ID) },
+				func() { _ = app.EndOtherLogins(ctx) },
+				func() { _ = app.LoginUser(ctx, stored(t, app, u.ID), auth.Remember(true)) },
+				func() {
+					if round%2 == 0 {
+						_ = app.LogoutUser(ctx)
+					} else {
+						_ = sessions.Destroy(ctx)
+					}
+				},
+				func() { _, stop := app.WhileLoggedIn(ctx); defer stop() },
+				func() { scope.ServeHTTP(httptest.NewRecorder(), request()) },
+				func() { app.Error(httptest.NewRecorder(), request(), auth.ErrNotFresh) },
+				func() { _ = app.TakeNext(request()); _ = app.Flash(ctx, "", "x"); _ = app.Flashes(ctx) },
+				func() {
+					if round%5 == 4 {
+						_ = app.LogoutEverywhere(ctx, u)
+					}
+				},
+			} {
+				wg.Go(f)
+				wg.Go(f)
+			}
+			wg.Wait()
+		})
+	}
+	if err := app.LogoutEverywhere(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+	if l := logins(t, app, u.ID); len(l) > 0 {
+		t.Error(l)
 	}
 }
 
-// calls returns the verbs that were called since the last time.
-func (s *faultyStore) calls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	called := s.called
-	s.called = nil
-	return called
-}
-
-func (s *faultyStore) ask(verb, kind string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.called = append(s.called, verb)
-	if s.fail == nil {
-		return nil
+// Whatever is in the query, a request with a safe method does nothing.
+func TestSafeMethodsChangeNothing(t *testing.T) {
+	t.Parallel()
+	app, store, p, box := pagesApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
+	h := app.LoadAndSave(p)
+	c, other := app.Client(t), app.Client(t)
+	c.Login("susan")
+	other.Login("susan")
+	query := url.Values{
+		"login": {"susan"}, "email": {"susan@app.example"}, "username": {"new"}, "id": {logins(t, app, u.ID)[1].ID}, "others": {"1"},
+		"current_password": {testapp.Password}, "password": {resetTo}, "confirm_password": {resetTo}, "remember_me": {"y"},
+		"token": {resetToken(t, app, u)}, "_method": {"POST"},
 	}
-	return s.fail(verb, kind)
-}
-
-func (s *faultyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	if err := s.ask("LoadUser", ""); err != nil {
-		return nil, err
+	for _, path := range p.Paths() {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+			for who, header := range map[string]http.Header{"a visitor": {}, "susan": cookieHeader(c.Cookies)} {
+				store.Reset()
+				header.Set("X-HTTP-Method-Override", "POST")
+				before := app.Core.PasswordHashes()
+				w := direct(t, h, method, path+"?"+query.Encode(), header)
+				if store.Writes() > 0 || app.Core.PasswordHashes() != before || len(box.Take()) > 0 || w.Code >= 500 {
+					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.Calls())
+				}
+			}
+		}
 	}
-	return s.Store.LoadUser(ctx, id)
-}
-
-func (s *faultyStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	if err := s.ask("InsertRecord", r.Kind); err != nil {
-		return err
+	if c.Who() != "susan" || other.Who() != "susan" || !opens(t, app, u.ID, testapp.Password) {
+		t.Error("something was changed")
 	}
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *faultyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.ask("GetRecord", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.GetRecord(ctx, kind, key)
-}
-
-func (s *faultyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	if err := s.ask("UpdateRecord", r.Kind); err != nil {
-		return err
-	}
-	return s.Store.UpdateRecord(ctx, r)
-}
-
-func (s *faultyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := s.ask("TakeRecord", kind); err != nil {
-		return auth.Record{}, err
-	}
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
-func (s *faultyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	if err := s.ask("ListRecords", kind); err != nil {
-		return nil, err
-	}
-	return s.Store.ListRecords(ctx, kind, userID)
-}
-
-// faultyApp is an application on a store that can be made to fail.
-func faultyApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *faultyStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	store := newFaultyStore(clock)
-	return testapp.New(t, store, clock, configure), store
-}
-
-func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
-
-// direct sends a request to the application's handler without a network.
-func direct(t *testing.T, h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
-	for k, v := range header {
-		r.Header[k] = v
-	}
-	if host := r.Header.Get("Host"); host != "" {
-		r.Host = host
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
-
-func cookieHeader(cookies map[string]string) http.Header {
-	var parts []string
-	for k, v := range cookies {
-		parts = append(parts, k+"="+v)
-	}
-	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
 }
 
 func TestInformationalResponses(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /early", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
@@ -190,7 +184,7 @@ func TestInformationalResponses(t *testing.T) {
 
 func TestResponseControllerWorks(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	sessions := app.Sessions()
 	app.Mux.HandleFunc("/controller", func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -245,7 +239,7 @@ func TestResponseControllerWorks(t *testing.T) {
 
 func TestHijack(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	app.Mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
@@ -271,10 +265,10 @@ func TestHijack(t *testing.T) {
 		t.Errorf("Hijack committed %q", got)
 	}
 	// A commit that fails leaves the connection with us: an error page.
-	store.breakOn("UpdateRecord")
+	store.Fail("UpdateRecord")
 	app.Mux.HandleFunc("/hijack2", func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "k", "again")
-		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, errFaulty) {
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, errStore) {
 			t.Errorf("Hijack: %v", err)
 		}
 	})
@@ -298,7 +292,7 @@ func (w *readFromWriter) ReadFrom(src io.Reader) (int64, error) {
 
 func TestReadFrom(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	content := bytes.Repeat([]byte("0123456789"), 50_000)
 	name := filepath.Join(t.TempDir(), "file.bin")
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -324,14 +318,14 @@ func TestReadFrom(t *testing.T) {
 			t.Errorf("%s: ReadFrom was called %d times, with %d cookies set", path, w.reads, w.cookies)
 		}
 	}
-	store.breakOn("InsertRecord")
+	store.Fail("InsertRecord")
 	for _, path := range []string{"/file", "/copy"} {
 		if r := app.Client(t).Get(path); r.StatusCode != http.StatusServiceUnavailable || len(r.Text) > 100 || len(r.Cookies()) > 0 {
 			t.Errorf("%s, commit fails: %s, %d bytes, cookies %v", path, r.Status, len(r.Text), r.Cookies())
 		}
 	}
 	// A part of a file.
-	store.breakOn()
+	store.Reset()
 	r := app.Client(t).Do(http.MethodGet, "/file", nil, http.Header{"Range": {"bytes=5-9"}})
 	if r.StatusCode != http.StatusPartialContent || r.Text != "56789" {
 		t.Errorf("range: %s %q", r.Status, r.Text)
@@ -377,7 +371,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.RequestLoaders = []auth.RequestLoader{loader}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			parse(t, dir, r)
@@ -421,9 +415,9 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 		"parsed outside":         {handler: outside(app.LoadAndSave(asks))},
 		"parsed outside, panics": {handler: recovering(outside(app.LoadAndSave(parses)))},
 	} {
-		store.breakOn()
+		store.Reset()
 		if test.breaks {
-			store.breakOn("InsertRecord")
+			store.Fail("InsertRecord")
 		}
 		r := upload(t, http.MethodPost, "/x")
 		for k, v := range test.header {
@@ -447,7 +441,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 // server then closes the connection instead of reading the rest.
 func TestTooLargeClosesTheConnection(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	read := func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10))
 		return err
@@ -462,7 +456,7 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	other, _ := faultyApp(t, nil)
+	other, _ := newApp(t, nil)
 	nested := httptest.NewServer(other.LoadAndSave(app.LoadAndSave(app.Mux)))
 	t.Cleanup(nested.Close)
 	for _, base := range []string{app.Server.URL, nested.URL} {
@@ -491,7 +485,7 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 // in the copy, and what a mux finds inside is seen by who logs outside.
 func TestRequestIsSharedWithItsCopy(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
 	app.Mux.HandleFunc("POST /trailer/{id}", func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -531,7 +525,7 @@ func TestRequestIsSharedWithItsCopy(t *testing.T) {
 
 func TestEveryKindOfAnswerCommits(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	sessions := app.Sessions()
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter)
@@ -590,7 +584,7 @@ func recovering(next http.Handler) http.Handler {
 
 func TestPanics(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	var order []string
@@ -653,7 +647,7 @@ func TestPanics(t *testing.T) {
 // The server's own recovery: the connection is cut, the next one works.
 func TestPanicOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	c := app.Client(t)
@@ -673,16 +667,16 @@ func TestPanicOverHTTP(t *testing.T) {
 
 func TestWrappedTwice(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Server.Config.Handler = app.LoadAndSave(app.LoadAndSave(app.Mux))
 	c := app.Client(t)
 	c.Login("susan")
-	store.calls()
+	store.Reset()
 	if r := c.Post("/put", "key", "k", "value", "v"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 0 {
 		t.Errorf("%s %v", r.Status, r.Cookies())
 	}
-	if calls := store.calls(); !slices.Equal(calls, []string{"GetRecord", "UpdateRecord"}) {
+	if calls := store.Calls(); !slices.Equal(calls, []string{"GetRecord", "UpdateRecord"}) {
 		t.Errorf("a write is %v", calls)
 	}
 	if got := c.Get("/get?key=k").Text; got != "v" {
@@ -697,8 +691,8 @@ func TestWrappedTwice(t *testing.T) {
 // inner one's, as the documentation of Sessions says.
 func TestNestedManagers(t *testing.T) {
 	t.Parallel()
-	outer, _ := faultyApp(t, func(c *auth.Config) { c.CookieName = "outer" })
-	inner, _ := faultyApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
+	outer, _ := newApp(t, func(c *auth.Config) { c.CookieName = "outer" })
+	inner, _ := newApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
 	susan, john := outer.Create(t, "susan", false), inner.Create(t, "john", false)
 	outerData, innerData := outer.Sessions(), inner.Sessions()
 
@@ -797,7 +791,7 @@ func TestNestedManagers(t *testing.T) {
 
 func TestTooLate(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	errs := map[string]error{}
@@ -844,7 +838,7 @@ func TestTooLate(t *testing.T) {
 // A goroutine that lives longer than its request does no harm.
 func TestAfterTheRequest(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	over, done := make(chan struct{}), make(chan struct{})
@@ -879,7 +873,7 @@ func TestAfterTheRequest(t *testing.T) {
 // in one goroutine while the handler logs in in another.
 func TestTimeoutHandler(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	sessions := app.Sessions()
 	finished := make(chan struct{})
@@ -909,9 +903,9 @@ func TestTimeoutHandler(t *testing.T) {
 
 func TestOutsideLoadAndSave(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", true)
-	other, _ := faultyApp(t, nil)
+	other, _ := newApp(t, nil)
 	contexts := map[string]context.Context{"none": t.Context()}
 	other.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		contexts["another manager's"] = r.Context()
@@ -963,7 +957,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 			t.Errorf("%s: CheckPassword: %v %v", name, ok, err)
 		}
 		app.Error(httptest.NewRecorder(), r, auth.ErrNotLoggedIn)
-		app.Error(httptest.NewRecorder(), r, errFaulty)
+		app.Error(httptest.NewRecorder(), r, errStore)
 	}
 }
 
@@ -999,10 +993,10 @@ func TestCommitFails(t *testing.T) {
 	}
 	for _, page := range []bool{false, true} {
 		for _, who := range []string{"visitor", "user"} {
-			app, store := faultyApp(t, func(c *auth.Config) {
+			app, store := newApp(t, func(c *auth.Config) {
 				if page {
 					c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, err error) {
-						if !errors.Is(err, errFaulty) {
+						if !errors.Is(err, errStore) {
 							t.Errorf("ErrorPage got %v", err)
 						}
 						w.Header().Set("Content-Type", "text/x-page")
@@ -1036,7 +1030,7 @@ func TestCommitFails(t *testing.T) {
 			}
 			for name := range answers {
 				path := "/" + strings.ReplaceAll(name, " ", "-")
-				store.breakOn("InsertRecord", "UpdateRecord")
+				store.Fail("InsertRecord", "UpdateRecord")
 				r := c.Get(path)
 				h := r.Header
 				text := "Service Unavailable"
@@ -1054,11 +1048,11 @@ func TestCommitFails(t *testing.T) {
 						t.Errorf("%s, %s: the error page has %s: %s", who, name, gone, h[gone])
 					}
 				}
-				if !strings.Contains(app.Logs(), errFaulty.Error()) {
+				if !strings.Contains(app.Logs(), errStore.Error()) {
 					t.Errorf("%s, %s: not logged", who, name)
 				}
 				// The next request works, and nothing half done is left.
-				store.breakOn()
+				store.Reset()
 				if r := c.Get("/get?key=k"); r.StatusCode != http.StatusOK || r.Text != "" {
 					t.Errorf("%s, %s: afterwards %s %q", who, name, r.Status, r.Text)
 				}
@@ -1076,7 +1070,7 @@ func TestCommitFails(t *testing.T) {
 // Other headers that send a browser on, or say how long the page is good for.
 func TestCommitFailsDropsHeaders(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	headers := map[string]string{
 		"Hx-Redirect": "/in", "Hx-Location": "/in", "Hx-Push-Url": "/in", "Refresh": "0; url=/in",
 		"Expires": "Thu, 01 Dec 2094 16:00:00 GMT", "Content-Language": "de", "Content-Location": "/in",
@@ -1091,7 +1085,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 		w.Header().Set("Strict-Transport-Security", "max-age=1") // a middleware around it, for every answer
 		app.LoadAndSave(app.Mux).ServeHTTP(w, r)
 	})
-	store.breakOn("InsertRecord")
+	store.Fail("InsertRecord")
 	r := app.Client(t).Get("/login-page")
 	for k := range headers {
 		if v := r.Header.Get(k); v != "" {
@@ -1103,86 +1097,9 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 	}
 }
 
-// An ErrorPage shows the site's layout, which asks who is logged in, for the
-// flashes and for session data. It must be able to, whatever failed.
-func TestErrorPageUsesTheSession(t *testing.T) {
-	t.Parallel()
-	var app *testapp.App
-	var saw []error
-	app, store := faultyApp(t, func(c *auth.Config) {
-		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
-			_, err := app.User(r.Context())
-			saw = append(saw, err)
-			_ = app.Flashes(r.Context())
-			_ = app.Sessions().GetString(r.Context(), "theme")
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, "page")
-		}
-	})
-	app.Create(t, "susan", false)
-	app.Mux.HandleFunc("/fails", func(_ http.ResponseWriter, r *http.Request) {
-		app.Sessions().Put(r.Context(), "k", "v")
-	})
-	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) })
-	c := app.Client(t)
-	c.Login("susan")
-	// ask does not use Do, as a panic in ErrorPage cuts the connection.
-	ask := func(name, method, path string, header http.Header, status int) {
-		t.Helper()
-		h := cookieHeader(c.Cookies)
-		for k, v := range header {
-			h[k] = v
-		}
-		saw = nil
-		defer func() {
-			if p := recover(); p != nil {
-				t.Errorf("%s: ErrorPage panicked: %v", name, p)
-			}
-		}()
-		if w := direct(t, app.Server.Config.Handler, method, path, h); w.Code != status || w.Body.String() != "page" {
-			t.Errorf("%s: %d %q", name, w.Code, w.Body)
-		}
-	}
-	ask("Error", "GET", "/error", nil, 500)
-	if len(saw) != 1 || saw[0] != nil {
-		t.Errorf("the page of an error in a handler sees %v", saw)
-	}
-	ask("cross-origin", "POST", "/error", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403)
-	store.breakOn("UpdateRecord")
-	ask("commit", "GET", "/fails", nil, 503)
-	store.breakOn("GetRecord")
-	ask("read", "GET", "/guarded", nil, 503)
-	if len(saw) != 1 || errors.Is(saw[0], auth.ErrNotLoggedIn) {
-		t.Errorf("with an unreadable session the page takes the user for nobody: %v", saw)
-	}
-}
-
-// A page for a request whose session could not be read must not make a session.
-func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
-	t.Parallel()
-	var app *testapp.App
-	app, store := faultyApp(t, func(c *auth.Config) {
-		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
-			app.Sessions().Put(r.Context(), "seen", "error page")
-			w.WriteHeader(status)
-		}
-	})
-	app.Create(t, "susan", false)
-	c := app.Client(t)
-	c.Login("susan")
-	store.breakOn("GetRecord")
-	if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || len(r.Cookies()) > 0 {
-		t.Errorf("%s %v", r.Status, r.Cookies())
-	}
-	store.breakOn()
-	if who := c.Who(); who != "susan" {
-		t.Errorf("afterwards %s", who)
-	}
-}
-
 func TestStoreFailsAtTheRead(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	user, visitor := app.Client(t), app.Client(t)
 	user.Login("susan")
@@ -1191,7 +1108,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	for name := range user.Cookies {
 		stale.Cookies[name] = strings.Repeat("A", 43)
 	}
-	store.breakOn("GetRecord")
+	store.Fail("GetRecord")
 	for name, c := range map[string]*testapp.Client{"user": user, "visitor": visitor, "stale": stale} {
 		if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) != 0 {
 			t.Errorf("%s, a page that asks for nothing: %s %q %v", name, r.Status, r.Text, r.Header)
@@ -1213,25 +1130,25 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	if r := none.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("without a cookie: %s", r.Status)
 	}
-	store.breakOn()
+	store.Reset()
 	if user.Who() != "susan" || visitor.Get("/get?key=k").Text != "v" {
 		t.Errorf("whole again: %s, %s", user.Who(), visitor.Get("/get?key=k").Text)
 	}
 	// The user store.
-	store.breakOn("LoadUser")
+	store.Fail("LoadUser")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("guarded without users: %s %v", r.Status, r.Header)
 	}
 	if r := user.Get("/"); r.Text != "public" {
 		t.Errorf("a page that does not ask for the user: %s", r.Status)
 	}
-	store.breakOn()
+	store.Reset()
 	if user.Who() != "susan" {
 		t.Errorf("whole again: %s", user.Who())
 	}
 	// Last seen cannot be written.
 	app.Clock.Advance(5 * time.Minute)
-	store.breakOn("UpdateRecord")
+	store.Fail("UpdateRecord")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("touch fails: %s %s", r.Status, r.Text)
 	}
@@ -1239,7 +1156,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 
 func TestCancelledRequests(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -1305,339 +1222,10 @@ func TestCancelledRequests(t *testing.T) {
 	}
 }
 
-func TestRequireLogin(t *testing.T) {
-	t.Parallel()
-	long := "/" + strings.Repeat("a", 2100)
-	for _, test := range []struct {
-		name, method, path string
-		login              string
-		header             http.Header
-		status             int
-		location, hx       string
-		json               bool
-	}{
-		{name: "browser", path: "/index?a=1", status: 303, location: "/login?next=%2Findex%3Fa%3D1"},
-		{name: "HEAD", method: "HEAD", path: "/index?a=1", status: 303, location: "/login?next=%2Findex%3Fa%3D1"},
-		{name: "POST", method: "POST", path: "/index?a=1", status: 303, location: "/login"},
-		{name: "PUT", method: "PUT", path: "/index", status: 303, location: "/login"},
-		{name: "escaped path", path: "/a%20b%2Fc%5Cd/%C3%A9", status: 303, location: "/login?next=%2Fa%2520b%252Fc%255Cd%2F%25C3%25A9"},
-		{name: "odd query", path: "/x?q=%20&r=a+b&s=%26%3D&t", status: 303, location: "/login?next=%2Fx%3Fq%3D%2520%26r%3Da%2Bb%26s%3D%2526%253D%26t"},
-		{name: "empty query", path: "/x?", status: 303, location: "/login?next=%2Fx%3F"},
-		{name: "next of its own", path: "/x?next=//evil.example", status: 303, location: "/login?next=%2Fx%3Fnext%3D%2F%2Fevil.example"},
-		{name: "too long", path: long, status: 303, location: "/login"},
-		{name: "login with a query", login: "/in?lang=de", path: "/x", status: 303, location: "/in?lang=de&next=%2Fx"},
-		{name: "absolute login", login: "https://sso.example/in", path: "/x?a=1", status: 303, location: "https://sso.example/in?next=%2Fx%3Fa%3D1"},
-		{name: "referer is not used", method: "POST", path: "/x", header: http.Header{"Referer": {"https://evil.example/"}}, status: 303, location: "/login"},
-		{name: "html first", path: "/x", header: http.Header{"Accept": {"text/html,application/json"}}, status: 303, location: "/login?next=%2Fx"},
-		{name: "any", path: "/x", header: http.Header{"Accept": {"*/*"}}, status: 303, location: "/login?next=%2Fx"},
-		{name: "JSON", path: "/x", header: http.Header{"Accept": {"application/json"}}, status: 401, json: true},
-		{name: "JSON of a kind", path: "/x", header: http.Header{"Accept": {"application/vnd.api+json"}}, status: 401, json: true},
-		{name: "JSON sent", method: "POST", path: "/x", header: http.Header{"Content-Type": {"application/json"}}, status: 401, json: true},
-		{name: "fetch", path: "/x", header: http.Header{"Sec-Fetch-Dest": {"empty"}, "Accept": {"*/*"}}, status: 401, json: true},
-		{name: "htmx", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example/page?a=1"}}, status: 401, hx: "/login?next=%2Fpage%3Fa%3D1"},
-		{name: "htmx POST", method: "POST", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example/page"}}, status: 401, hx: "/login?next=%2Fpage"},
-		{name: "htmx root", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example"}}, status: 401, hx: "/login?next=%2F"},
-		{name: "htmx foreign", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://evil.example/page"}}, status: 401, hx: "/login"},
-		{name: "htmx look-alike", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example.evil.example/page"}}, status: 401, hx: "/login"},
-		{name: "htmx userinfo", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example@evil.example/page"}}, status: 401, hx: "/login"},
-		{name: "htmx slashes", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"https://app.example//evil.example/"}}, status: 401, hx: "/login"},
-		{name: "htmx backslash", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {`https://app.example/\evil.example/`}}, status: 401, hx: "/login?next=%2F%255Cevil.example%2F"},
-		{name: "htmx other scheme", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"http://app.example/page"}}, status: 401, hx: "/login"},
-		{name: "htmx javascript", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"javascript:alert(1)"}}, status: 401, hx: "/login"},
-		{name: "htmx without page", path: "/part", header: http.Header{"Hx-Request": {"true"}}, status: 401, hx: "/login"},
-	} {
-		app, _ := faultyApp(t, func(c *auth.Config) { atAppExample(c); c.LoginURL = test.login })
-		ran := false
-		h := app.LoadAndSave(app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })))
-		method := test.method
-		if method == "" {
-			method = "GET"
-		}
-		w := direct(t, h, method, test.path, test.header)
-		head := w.Header()
-		if ran || w.Code != test.status || head.Get("Location") != test.location || head.Get("HX-Redirect") != test.hx {
-			t.Errorf("%s: %d, Location %q, HX-Redirect %q", test.name, w.Code, head.Get("Location"), head.Get("HX-Redirect"))
-		}
-		if head.Get("Cache-Control") != "no-store" || head.Get("Vary") != "Cookie" {
-			t.Errorf("%s: %v", test.name, head)
-		}
-		// A browser that is sent to a page of this site finds a message there.
-		told := strings.HasPrefix(test.location+test.hx, "/") && method != "HEAD" // of which nobody sees the answer
-		if cookies := w.Result().Cookies(); len(cookies) > 1 || (len(cookies) == 1) != told || told && !strings.HasSuffix(cookies[0].Name, "-flash") {
-			t.Errorf("%s: cookies %v", test.name, cookies)
-		}
-		if w.Code == 401 && head.Get("WWW-Authenticate") == "" {
-			t.Errorf("%s: no challenge", test.name)
-		}
-		var answer map[string]string
-		if test.json && (json.Unmarshal(w.Body.Bytes(), &answer) != nil || answer["error"] == "" || head.Get("Content-Type") != "application/json") {
-			t.Errorf("%s: %s", test.name, w.Body)
-		}
-		// The page comes back exactly.
-		if u, err := url.Parse(test.location); err != nil {
-			t.Error(err)
-		} else if next := u.Query().Get("next"); next != "" && next != test.path {
-			t.Errorf("%s: next is %q of %q", test.name, next, test.path)
-		}
-	}
-}
-
-// Libraries that load parts of a page by a script are told to load the login page
-// as a whole, and the next is the page that the user is on.
-func TestScriptsLoadTheWholePage(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	var base string
-	page := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the part") }
-	for path, guard := range map[string]func(http.Handler) http.Handler{
-		"/part": app.RequireLogin, "/part/fresh": app.RequireFresh(0), "/part/verified": app.RequireVerified, "/part/scope": app.RequireScope("read"),
-	} {
-		app.Mux.Handle(path, guard(http.HandlerFunc(page)))
-	}
-	base = app.Server.URL
-	// What their scripts send.
-	turbo := http.Header{"Turbo-Frame": {"cart"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}}
-	stream := turbo.Clone()
-	stream.Set("Accept", "text/vnd.turbo-stream.html, text/html, application/xhtml+xml")
-	inertia := http.Header{"X-Inertia": {"true"}, "X-Inertia-Version": {"1"}, "X-Requested-With": {"XMLHttpRequest"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}}
-	partial := inertia.Clone()
-	partial.Set("X-Inertia-Partial-Component", "Users")
-	partial.Set("Accept", "application/json")
-	boosted := http.Header{"Hx-Request": {"true"}, "Hx-Boosted": {"true"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}
-	// target is where the answer leads the whole page.
-	target := func(name string, r *testapp.Response) string {
-		h := r.Header
-		switch {
-		case h.Get("HX-Redirect") != "":
-			return h.Get("HX-Redirect")
-		case h.Get("X-Inertia-Location") != "" && r.StatusCode == http.StatusConflict:
-			return h.Get("X-Inertia-Location")
-		case strings.Contains(r.Text, `<meta name="turbo-visit-control" content="reload">`) && r.StatusCode >= 400:
-			_, text, _ := strings.Cut(r.Text, `<meta http-equiv="refresh" content="0; url=`)
-			text, _, ok := strings.Cut(text, `">`)
-			if ok {
-				return html.UnescapeString(text)
-			}
-		}
-		t.Errorf("%s: the answer leads nowhere: %s %v %s", name, r.Status, h, r.Text)
-		return ""
-	}
-	for name, kind := range map[string]struct{ header http.Header }{
-		"Turbo": {turbo}, "Turbo streams": {stream}, "Inertia": {inertia}, "Inertia, partial": {partial}, "hx-boost": {boosted},
-	} {
-		for from, next := range map[string]string{
-			base + "/page?a=1&b=%2F":        "?next=" + url.QueryEscape("/page?a=1&b=%2F"),
-			base + "/page":                  "?next=%2Fpage",
-			base:                            "?next=%2F",
-			base + "/login?next=%2Fpage":    "?next=%2Fpage",
-			"":                              "",
-			"https://evil.example/page":     "",
-			base + "//evil.example/":        "",
-			base + "@evil.example/":         "",
-			base + ".evil.example/page":     "",
-			"javascript:alert(1)":           "",
-			base + "/\"><script>alert(1)</": "",
-		} {
-			for _, method := range []string{"GET", "POST", "DELETE"} {
-				header := kind.header.Clone()
-				if from != "" {
-					header.Set("Referer", from)
-					header.Set("Hx-Current-Url", from)
-				}
-				c := app.Client(t)
-				r := c.Do(method, "/part?x=1", nil, header)
-				got := target(name, r)
-				if strings.Contains(from, "script>") { // it is a path, escaped
-					u, err := url.Parse(got)
-					if err != nil || u.Path != "/login" || strings.Contains(r.Text, "<script") || strings.ContainsAny(u.Query().Get("next"), `"<>`) {
-						t.Errorf("%s from %q: %q\n%s", name, from, got, r.Text)
-					}
-				} else if got != "/login"+next {
-					t.Errorf("%s, %s from %q: leads to %q", name, method, from, got)
-				}
-				if r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" || strings.Contains(r.Text, "part") {
-					t.Errorf("%s, %s: %s %v %s", name, method, r.Status, r.Header, r.Text)
-				}
-				if _, flash := cookieNamed(c, "-flash"); flash == "" {
-					t.Errorf("%s, %s: no message waits for the login page", name, method)
-				}
-			}
-		}
-	}
-	// The other guards do the same.
-	app.Create(t, "susan", false)
-	login := app.Client(t)
-	login.Post("/enter", "login", "susan", "remember", "yes")
-	login.Restart()
-	for path, want := range map[string]string{"/part/fresh": "/refresh?next=%2Fpage", "/part/verified": "/verify-email?next=%2Fpage", "/part/scope": "/login?next=%2Fpage"} {
-		for name, header := range map[string]http.Header{"Turbo": turbo, "Inertia": inertia, "hx-boost": boosted} {
-			h := header.Clone()
-			h.Set("Referer", base+"/page")
-			h.Set("Hx-Current-Url", base+"/page")
-			c := login
-			if path == "/part/scope" {
-				c = app.Client(t)
-				h.Set("Accept", "text/html")
-			}
-			if got := target(name+" "+path, c.Do("GET", path, nil, h)); got != want {
-				t.Errorf("%s, %s: leads to %q", name, path, got)
-			}
-		}
-	}
-}
-
-// htmx restores a page from the history with a request whose answer it shows as the
-// whole page, and whose HX-Redirect it does not look at.
-func TestHistoryIsRestoredAsAPage(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	for _, header := range []http.Header{
-		{"Hx-Request": {"true"}, "Hx-History-Restore-Request": {"true"}, "Hx-Current-Url": {app.Server.URL + "/guarded?a=1"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}},
-		{"Hx-History-Restore-Request": {"true"}, "Sec-Fetch-Dest": {"empty"}},
-	} {
-		r := app.Client(t).Do("GET", "/guarded?a=1", nil, header)
-		if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next=%2Fguarded%3Fa%3D1" || r.Header.Get("HX-Redirect") != "" {
-			t.Errorf("%v: %s %v", header, r.Status, r.Header)
-		}
-	}
-}
-
-// With NextInCookie the URL of the page stays out of what the script is sent to.
-func TestScriptsWithNextInCookie(t *testing.T) {
-	t.Parallel()
-	app, _ := nextApp(t, nil)
-	for name, header := range map[string]http.Header{"Turbo": {"Turbo-Frame": {"cart"}}, "Inertia": {"X-Inertia": {"true"}}, "htmx": {"Hx-Request": {"true"}}} {
-		header.Set("Referer", app.Server.URL+"/page?secret=1")
-		header.Set("Hx-Current-Url", app.Server.URL+"/page?secret=1")
-		c := app.Client(t)
-		r := c.Do("GET", "/a", nil, header)
-		if strings.Contains(fmt.Sprint(r.Header, r.Text), "secret") {
-			t.Errorf("%s: %v %s", name, r.Header, r.Text)
-		}
-		if r := c.Post("/take"); r.Text != "/page?secret=1" {
-			t.Errorf("%s: next is %q", name, r.Text)
-		}
-	}
-}
-
-// No method passes a guard: OPTIONS, too, would run the handler with nobody as
-// the user.
-func TestGuardsGuardEveryMethod(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	ran := ""
-	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ran = r.Method
-		_, _ = io.WriteString(w, "the data")
-	})
-	guards := map[string]func(http.Handler) http.Handler{
-		"login": app.RequireLogin, "fresh": app.RequireFresh(0), "verified": app.RequireVerified, "scope": app.RequireScope("read"),
-		"login and fresh": func(h http.Handler) http.Handler { return app.RequireLogin(app.RequireFresh(0)(h)) },
-	}
-	methods := []string{
-		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY",
-		"options", "Options", "OPTIONSX", "MADE-UP", "!", "",
-	}
-	headers := map[string]http.Header{
-		"plain":     {},
-		"a browser": {"Accept": {"text/html"}},
-		"JSON":      {"Accept": {"application/json"}},
-		"preflight": {"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"}},
-		"override":  {"X-Http-Method-Override": {"OPTIONS"}, "X-Method-Override": {"OPTIONS"}},
-	}
-	for name, guard := range guards {
-		h := app.LoadAndSave(guard(data))
-		for _, method := range methods {
-			for kind, header := range headers {
-				if kind == "preflight" && method != "OPTIONS" {
-					continue // which is another site's request
-				}
-				ran = ""
-				app.Events()
-				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
-				r.Method, r.Header = method, header.Clone()
-				w := httptest.NewRecorder()
-				h.ServeHTTP(w, r)
-				if ran != "" || w.Code != http.StatusSeeOther && w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "data") {
-					t.Errorf("%s, %q, %s: %d %q, and the handler ran with %q", name, method, kind, w.Code, w.Body, ran)
-				}
-				if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventDenied {
-					t.Errorf("%s, %q, %s: events %+v", name, method, kind, events)
-				}
-			}
-		}
-	}
-	// Who is logged in gets through with each of them.
-	u := app.Create(t, "susan", false)
-	a := u.Clone()
-	a.EmailVerified = true
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	c := app.Client(t)
-	c.Login("susan")
-	for name, guard := range guards {
-		for _, method := range methods {
-			if method == "" {
-				continue // which net/http's server takes for none
-			}
-			ran = ""
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
-			r.Method, r.Header = method, cookieHeader(c.Cookies)
-			w := httptest.NewRecorder()
-			app.LoadAndSave(guard(data)).ServeHTTP(w, r)
-			if ran != method || w.Code != http.StatusOK {
-				t.Errorf("%s, %s, logged in: %d, and the handler ran with %q", name, method, w.Code, ran)
-			}
-		}
-	}
-}
-
-// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
-func TestPreflight(t *testing.T) {
-	t.Parallel()
-	app, store := faultyApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
-	app.Create(t, "susan", false)
-	cors := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Origin") == "https://other.example" {
-				h := w.Header()
-				h.Set("Access-Control-Allow-Origin", "https://other.example")
-				h.Set("Access-Control-Allow-Credentials", "true")
-				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-					h.Set("Access-Control-Allow-Methods", "GET, POST")
-					w.WriteHeader(http.StatusNoContent)
-					return
-				}
-			}
-			next.ServeHTTP(w, r)
-		})
-	}
-	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
-	c := app.Client(t)
-	c.Login("susan")
-	store.calls()
-	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
-	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
-	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.calls()) > 0 {
-		t.Errorf("preflight: %s %v", r.Status, r.Header)
-	}
-	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})
-	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
-		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
-	}
-	// What is no preflight, or comes from elsewhere, meets the guard.
-	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
-		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
-			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)
-		}
-	}
-}
-
 // Raw request lines, which clients of net/http cannot send.
 func TestHostileRequestLines(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, atAppExample)
+	app, _ := newApp(t, atAppExample)
 	mux := http.NewServeMux()
 	mux.Handle("/", app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the guarded handler ran") })))
 	for name, h := range map[string]http.Handler{
@@ -1698,7 +1286,7 @@ func TestHostileRequestLines(t *testing.T) {
 
 func TestCaching(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
 	app.Mux.HandleFunc("POST /flash", func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
@@ -1706,7 +1294,7 @@ func TestCaching(t *testing.T) {
 		_, _ = app.CurrentUser(r.Context())
 		w.Header().Set("Cache-Control", "private, max-age=5")
 	})
-	app.Mux.HandleFunc("GET /error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) })
+	app.Mux.HandleFunc("GET /error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) })
 	app.Mux.Handle("GET /guarded-silent", app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	anonymous, user := app.Client(t), app.Client(t)
 	user.Login("susan")
@@ -1748,92 +1336,56 @@ func TestCaching(t *testing.T) {
 	}
 }
 
-// A cookie must not get into a shared cache, whatever the page says of itself.
-func TestCookiesAreNotCached(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	u := app.Create(t, "susan", false)
-	app.Mux.HandleFunc("POST /cached", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=600") // as a middleware for assets does
-		if err := app.LoginUser(r.Context(), u); err != nil {
-			t.Error(err)
-		}
+// What leaves no record and sets no cookie: strangers, refusals, failures, and
+// requests that change nothing.
+func TestNothingForStrangers(t *testing.T) {
+	app, spy := newApp(t, nil)
+	app.Create(t, "susan", true)
+	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {
+		s := app.Sessions()
+		s.Put(r.Context(), "a", "1")
+		s.Remove(r.Context(), "a") // changed, and back
 	})
-	r := app.Client(t).Post("/cached")
-	if cache := r.Header.Get("Cache-Control"); len(r.Cookies()) == 0 || strings.Contains(cache, "public") {
-		t.Errorf("a session cookie goes out with Cache-Control %q", cache)
-	}
-}
-
-func TestErrorStatuses(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	for _, test := range []struct {
-		err    error
-		status int
-		retry  bool
-	}{
-		{auth.ErrInvalidCredentials, 401, false},
-		{fmt.Errorf("x: %w", auth.ErrDisabled), 401, false},
-		{auth.ErrCrossOrigin, 403, false},
-		{fmt.Errorf("x: %w", &http.MaxBytesError{Limit: 1}), 413, false},
-		{auth.ErrBusy, 503, true},
-		{context.Canceled, 503, true},
-		{context.DeadlineExceeded, 503, true},
-		{auth.ErrNoSession, 500, false},
-		{auth.ErrHeaderWritten, 500, false},
-		{auth.ErrUserNotFound, 404, false},
-		{errors.New("secret detail"), 500, false},
-		{auth.ErrLoggedOut, 303, false},
-	} {
-		for _, accept := range []string{"text/html", "application/json"} {
-			w := httptest.NewRecorder()
-			r := httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil)
-			r.Header.Set("Accept", accept)
-			app.Error(w, r, test.err)
-			status := test.status
-			if status == 303 && accept != "text/html" {
-				status = 401
-			}
-			if w.Code != status || (w.Header().Get("Retry-After") != "") != test.retry || w.Header().Get("Cache-Control") != "no-store" {
-				t.Errorf("%v: %d %v", test.err, w.Code, w.Header())
-			}
-			if strings.Contains(w.Body.String(), "secret detail") || strings.Contains(w.Body.String(), "auth:") {
-				t.Errorf("%v: the body says why: %s", test.err, w.Body)
-			}
-			if status != 303 && w.Header().Get("X-Content-Type-Options") != "nosniff" {
-				t.Errorf("%v: %v", test.err, w.Header())
+	spy.Reset()
+	c := app.Client(t)
+	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
+		r := c.Get(path)
+		for _, cookie := range r.Cookies() { // a guard's message is no record
+			if path != "/guarded" || !strings.HasSuffix(cookie.Name, "-flash") {
+				t.Errorf("%s set the cookie %s", path, cookie.Name)
 			}
 		}
 	}
-	if !strings.Contains(app.Logs(), "secret detail") {
-		t.Error("the log does not say why")
+	if r := c.Post("/logout"); len(r.Header["Set-Cookie"]) > 0 {
+		t.Error("a stranger's logout set a cookie")
 	}
-}
-
-// Handlers of the log get the request's context, and may ask what they like.
-type askingHandler struct {
-	slog.Handler
-	ask func(context.Context)
-}
-
-func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.ask(ctx)
-	return h.Handler.Handle(ctx, r)
-}
-
-// A slip of the application's is a 500, and not a connection that is cut.
-func TestErrorOfNil(t *testing.T) {
-	t.Parallel()
-	app, _ := faultyApp(t, nil)
-	defer func() {
-		if p := recover(); p != nil {
-			t.Errorf("Error(nil) panics: %v", p)
+	if n := spy.Writes(); n > 0 {
+		t.Errorf("%d writes for a stranger: %v", n, spy.Calls())
+	}
+	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // which are counted
+		if r := c.Post("/login", "login", login, "password", "a wrong password"); len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("a failed login as %s set a cookie", login)
 		}
-	}()
-	w := httptest.NewRecorder()
-	app.Error(w, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil), nil)
-	if w.Code != http.StatusInternalServerError {
-		t.Errorf("%d", w.Code)
+	}
+
+	c.Login("susan")
+	spy.Reset()
+	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
+		spy.Reset()
+		if r := c.Get(path); len(r.Header["Set-Cookie"]) > 0 {
+			t.Errorf("%s set a cookie for a user", path)
+		}
+		gets, loads := 0, 0
+		for _, call := range spy.Calls() {
+			switch call {
+			case "GetRecord":
+				gets++
+			case "LoadUser":
+				loads++
+			}
+		}
+		if gets != 1 || loads > 1 || spy.Writes() != 0 {
+			t.Errorf("%s cost %v, want one get and at most one load", path, spy.Calls())
+		}
 	}
 }

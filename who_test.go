@@ -16,6 +16,59 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
+func TestNobodyIsTheZeroUser(t *testing.T) {
+	app, _ := stateApp(t, nil)
+	app.Mux.HandleFunc("GET /nobody", func(_ http.ResponseWriter, r *http.Request) {
+		if u, ok := app.CurrentUser(r.Context()); ok || u != nil {
+			t.Errorf("%v, %v", u, ok)
+		}
+		if u, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) || u != nil {
+			t.Errorf("%v, %v", u, err)
+		}
+	})
+	app.Client(t).Get("/nobody")
+}
+
+func TestPagesThatDoNotAskLoadNoUser(t *testing.T) {
+	app, spy := stateApp(t, nil)
+	c := app.Client(t)
+	c.Post("/as/remembered")
+	spy.Reset()
+	c.Get("/")
+	if slices.Contains(spy.Calls(), "LoadUser") {
+		t.Errorf("a page that does not ask loads the user: %v", spy.Calls())
+	}
+	spy.Reset()
+	c.Get("/state") // asks three times
+	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 1 {
+		t.Errorf("%d loads: %v", n, spy.Calls())
+	}
+}
+
+func TestUnicodeIDAndUsername(t *testing.T) {
+	app, _ := stateApp(t, nil)
+	const id = "佐藤|1"
+	account := auth.Account{ID: id, Username: "Müller", Stamp: auth.NewSecret("stamp"), Version: 1}
+	if _, err := app.Store.CreateUser(t.Context(), account, nil); err != nil {
+		t.Fatal(err)
+	}
+	key, err := auth.UsernameKey("Müller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Mux.HandleFunc("GET /id", func(w http.ResponseWriter, r *http.Request) {
+		if u, ok := app.CurrentUser(r.Context()); ok {
+			_, _ = fmt.Fprint(w, u.ID, " ", u.Username)
+		}
+	})
+	c := app.Client(t)
+	c.Post("/enter", "login", key, "remember", "1")
+	c.Restart()
+	if r := c.Get("/id"); r.Text != id+" Müller" {
+		t.Errorf("%q", r.Text)
+	}
+}
+
 // known are three ways for a request to be susan's.
 func known(t *testing.T, app *testapp.App, u *testapp.User) map[string]func() (*testapp.Client, http.Header) {
 	t.Helper()
@@ -81,13 +134,13 @@ func TestLoadUserOnce(t *testing.T) {
 		way = name
 		for _, path := range []string{"/ask", "/guards"} {
 			c, header := make()
-			spy.reset(0, false)
+			spy.Reset()
 			if r := c.Do(http.MethodGet, path, nil, header); r.StatusCode != http.StatusOK {
 				t.Errorf("%s %s: %s", name, path, r.Status)
 			}
 			loads := 0
 			for _, call := range spy.Calls() {
-				if call == "load" || call == "find" {
+				if call == "LoadUser" || call == "FindUser" {
 					loads++
 				}
 			}
@@ -100,28 +153,26 @@ func TestLoadUserOnce(t *testing.T) {
 
 // A tab that loses the race for a remember cookie loads the user once, too.
 func TestLoadUserOnceForTabs(t *testing.T) {
-	plain, store := newStepApp(t, nil)
-	spy := &spyStore{Store: store}
-	app := testapp.New(t, spy, plain.Clock, nil)
+	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
 	c.Restart()
 	other := c.Clone()
 	var crossed atomic.Bool
-	steps := func(op, kind string) {
-		if op == "insert" && kind == "session" && !crossed.Swap(true) {
+	spy.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "InsertRecord" && call.Kind == "session" && !crossed.Swap(true) {
 			if who := other.Who(); who != "susan" {
 				t.Errorf("the other tab is %q", who)
 			}
-			spy.reset(0, false)
+			spy.Reset()
 		}
-	}
-	store.step.Store(&steps)
+		return nil
+	}, nil)
 	if who := c.Who(); who != "susan" {
 		t.Error(who)
 	}
 	// One load was before.
-	if n := strings.Count(strings.Join(spy.Calls(), " "), "load"); n != 0 {
+	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 0 {
 		t.Errorf("%d more loads: %v", n, spy.Calls())
 	}
 }
@@ -129,7 +180,7 @@ func TestLoadUserOnceForTabs(t *testing.T) {
 // A loader that fails is a 503 and not nobody. A handler that asks again in the same
 // request gets the user, if the loader is well then; the answer stays 503.
 func TestLoadUserFails(t *testing.T) {
-	app, store := hookedApp(t, withBearer)
+	app, store := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /again", func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -154,7 +205,7 @@ func TestLoadUserFails(t *testing.T) {
 		if _, ok := app.CurrentUser(ctx); ok {
 			t.Error("CurrentUser knows somebody")
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if user, err := app.User(ctx); err != nil || user.ID != u.ID {
 			t.Errorf("when the store is well: %v", err)
 		}
@@ -167,7 +218,7 @@ func TestLoadUserFails(t *testing.T) {
 	}
 	for name, make := range known(t, app, u) {
 		c, header := make()
-		store.hook(fail, nil)
+		store.Hook(fail, nil)
 		for path, want := range map[string]int{"/who": 503, "/guarded": 503, "/": 200} {
 			r := c.Do(http.MethodGet, path, nil, header)
 			if r.StatusCode != want || want == 503 && len(r.Header["Set-Cookie"]) > 0 || strings.Contains(r.Text, "susan") {
@@ -177,7 +228,7 @@ func TestLoadUserFails(t *testing.T) {
 		if r := c.Do(http.MethodGet, "/again", nil, header); r.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s", name, r.Status)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if r := c.Do(http.MethodGet, "/who", nil, header); r.Text != "susan" {
 			t.Errorf("%s: then %s %q", name, r.Status, r.Text)
 		}
@@ -187,7 +238,7 @@ func TestLoadUserFails(t *testing.T) {
 // Who is deleted is nobody, and what was stored for them is cleaned up as it is
 // found.
 func TestLoadUserDeleted(t *testing.T) {
-	app, store := hookedApp(t, withBearer)
+	app, store := newApp(t, withBearer)
 	for i, way := range []string{"session", "remembered", "bearer"} {
 		u := app.Create(t, "susan", false)
 		c, header := known(t, app, u)[way]()
@@ -227,5 +278,67 @@ func TestLoadUserDeleted(t *testing.T) {
 		if way == "session" && !slices.Contains(kinds(app.Events()), auth.EventSessionEnded) {
 			t.Error("no event")
 		}
+	}
+}
+
+// At most one LoadUser for a request, however many goroutines ask.
+func TestUserIsLoadedOnce(t *testing.T) {
+	app, spy := newApp(t, nil)
+	app.Create(t, "susan", false)
+	app.Mux.HandleFunc("GET /many", func(w http.ResponseWriter, r *http.Request) {
+		var wg sync.WaitGroup
+		var wrong atomic.Int32
+		for range 50 {
+			wg.Go(func() {
+				if u, ok := app.CurrentUser(r.Context()); !ok || u.Username != "susan" {
+					wrong.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		_, _ = fmt.Fprint(w, wrong.Load())
+	})
+	c := app.Client(t)
+	c.Login("susan")
+	spy.Reset()
+	if r := c.Get("/many"); r.Text != "0" {
+		t.Errorf("%s did not get the user", r.Text)
+	}
+	if calls := spy.Calls(); !slices.Equal(calls, []string{"GetRecord", "LoadUser"}) {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+// The user is looked up afresh by every request, and the login is effective in
+// the request that makes it.
+func TestCurrentUserIsCurrent(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	app.Mux.HandleFunc("POST /both", func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		_, before := app.CurrentUser(ctx)
+		user, err := app.Store.LoadUser(ctx, u.ID)
+		if err == nil {
+			err = app.LoginUser(ctx, user)
+		}
+		_, during := app.CurrentUser(ctx)
+		if err == nil {
+			err = app.LogoutUser(ctx)
+		}
+		_, after := app.CurrentUser(ctx)
+		_, _ = fmt.Fprint(w, before, during, after, err)
+	})
+	c := app.Client(t)
+	if r := c.Post("/both"); r.Text != "false true false <nil>" || len(c.Cookies) > 0 {
+		t.Errorf("%q, cookies %v", r.Text, c.Cookies)
+	}
+	c.Login("susan")
+	a := u.Clone()
+	a.Username = "susanne"
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if who := c.Who(); who != "susanne" {
+		t.Errorf("renamed, and %q", who)
 	}
 }

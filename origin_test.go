@@ -2,12 +2,14 @@ package auth_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ import (
 // originSite is a handler behind LoadAndSave that counts what gets through.
 type originSite struct {
 	*testapp.App
-	store   *faultyStore
+	store   *testapp.Spy
 	handler http.Handler
 	ran     int
 }
@@ -29,7 +31,7 @@ type originSite struct {
 func newOriginSite(t *testing.T, configure func(*auth.Config)) *originSite {
 	t.Helper()
 	s := &originSite{}
-	s.App, s.store = faultyApp(t, configure)
+	s.App, s.store = newApp(t, configure)
 	s.handler = s.LoadAndSave(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.ran++ }))
 	return s
 }
@@ -42,7 +44,8 @@ func (s *originSite) passes(t *testing.T, name, method, host string, header http
 	h := header.Clone()
 	h.Set("Host", host)
 	w := direct(t, s.handler, method, "/", h)
-	calls, events := s.store.calls(), s.Events()
+	calls, events := s.store.Calls(), s.Events()
+	s.store.Reset()
 	if s.ran == before+1 {
 		if w.Code != http.StatusOK || len(events) > 0 {
 			t.Errorf("%s: %d, %v", name, w.Code, events)
@@ -268,7 +271,7 @@ func sendRaw(t *testing.T, server *httptest.Server, method, target string) int {
 func TestCrossOriginBypass(t *testing.T) {
 	t.Parallel()
 	patterns := []string{"POST /hook", "/any/{id}", "/tree/", "/exact/{$}", "hooks.example/"}
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = patterns
 	})
@@ -320,7 +323,7 @@ func TestCrossOriginBypass(t *testing.T) {
 // outside has left of it.
 func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = []string{"POST /api/hook"}
 	})
@@ -341,7 +344,7 @@ func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 // them a pattern must not open more than it says.
 func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.CrossOriginBypass = []string{"/any/{id}", "/tree/"}
 	})
@@ -373,7 +376,7 @@ func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 // somebody who is not.
 func TestCrossOriginChangesNothing(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Create(t, "attacker", true)
 	user := app.Client(t)
@@ -381,7 +384,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 	user.Post("/put", "key", "k", "value", "mine")
 	before := user.Clone()
 	app.Events()
-	store.calls()
+	store.Reset()
 	hashes := app.Core.PasswordHashes()
 	for _, header := range []http.Header{
 		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}},
@@ -420,7 +423,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	if calls := store.calls(); len(calls) > 0 {
+	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("refused requests called the store: %v", calls)
 	}
 	if n := app.Core.PasswordHashes() - hashes; n != 0 {
@@ -460,5 +463,127 @@ func TestCrossOriginErrorPage(t *testing.T) {
 	})
 	if site.passes(t, "page", "POST", "app.example", http.Header{"Origin": {"null"}}) {
 		t.Error("passes")
+	}
+}
+
+// a refused cross-origin request, whose error page asks who the user is, uses up the remember cookie and replaces the login.
+func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
+	var app *testapp.App
+	app, _ = newApp(t, func(c *auth.Config) {
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			u, ok := app.CurrentUser(r.Context())
+			w.WriteHeader(status)
+			fmt.Fprint(w, ok, " ", u != nil)
+		}
+	})
+	user := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Post("/enter", "login", "susan", "remember", "y")
+	before := fmt.Sprint(c.Cookies)
+	evil := http.Header{"Sec-Fetch-Site": {"same-site"}, "Origin": {"https://evil.app.example"}}
+	for range 50 {
+		r := c.Do("POST", "/put", nil, evil)
+		if r.StatusCode != http.StatusForbidden {
+			t.Fatal(r.Status)
+		}
+	}
+	if after := fmt.Sprint(c.Cookies); after != before {
+		t.Error("a refused request changed the cookies:\n", before, "\n", after)
+	}
+	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
+	if len(list) != 1 {
+		t.Error("sessions of susan:", len(list))
+	}
+}
+
+// Who hears of a refused cross-origin request and asks who it was does not log
+// anybody in by it.
+func TestCrossOriginEventResumesNobody(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	app, _ = newApp(t, func(c *auth.Config) {
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind == auth.EventCrossOrigin {
+				if u, err := app.User(ctx); err == nil || errors.Is(err, auth.ErrNotLoggedIn) {
+					t.Errorf("the refused request is %v's, %v", u, err)
+				}
+			}
+		}
+	})
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	r := c.Do("POST", "/put", url.Values{"key": {"k"}}, http.Header{"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"same-site"}})
+	if r.StatusCode != http.StatusForbidden || len(r.Header["Set-Cookie"]) > 0 {
+		t.Errorf("%s, and cookies %v", r.Status, r.Header["Set-Cookie"])
+	}
+}
+
+// No page of another origin is told that it may read an answer: the library
+// knows no CORS, also for the origins that it trusts.
+func TestNoCORS(t *testing.T) {
+	t.Parallel()
+	app, _, p, _ := pagesApp(t, func(c *auth.Config) { c.Origins = []string{"https://admin.example"} })
+	member(t, app, "susan", testapp.Password)
+	c := app.Client(t)
+	c.Login("susan")
+	app.Mux.Handle("/", p)
+	app.Mux.Handle("/mine", app.RequireLogin(http.HandlerFunc(hello)))
+	for _, path := range append(p.Paths(), "/mine", "/who", "/nowhere") {
+		for _, method := range []string{"GET", "POST", "OPTIONS"} {
+			for _, origin := range []string{"https://evil.example", "null", "https://admin.example"} {
+				header := cookieHeader(c.Cookies)
+				header.Set("Origin", origin)
+				header.Set("Access-Control-Request-Method", "POST")
+				header.Set("Access-Control-Request-Headers", "content-type")
+				w := direct(t, app.Server.Config.Handler, method, path+"?callback=x&jsonp=x", header)
+				for name := range w.Header() {
+					if strings.HasPrefix(name, "Access-Control-") {
+						t.Errorf("%s %s from %s: %s", method, path, origin, name)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app.Create(t, "susan", false)
+	cors := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Origin") == "https://other.example" {
+				h := w.Header()
+				h.Set("Access-Control-Allow-Origin", "https://other.example")
+				h.Set("Access-Control-Allow-Credentials", "true")
+				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+					h.Set("Access-Control-Allow-Methods", "GET, POST")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	app.Server.Config.Handler = cors(app.LoadAndSave(app.Mux))
+	c := app.Client(t)
+	c.Login("susan")
+	store.Reset()
+	preflight := http.Header{"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"}}
+	r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, preflight)
+	if r.StatusCode != http.StatusNoContent || r.Header.Get("Access-Control-Allow-Methods") == "" || len(r.Header["Set-Cookie"]) > 0 || len(store.Calls()) > 0 {
+		t.Errorf("preflight: %s %v", r.Status, r.Header)
+	}
+	r = c.Do(http.MethodPost, "/guarded", nil, http.Header{"Origin": {"https://other.example"}})
+	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
+	}
+	// What is no preflight, or comes from elsewhere, meets the guard.
+	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
+		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
+			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)
+		}
 	}
 }
