@@ -104,9 +104,9 @@ func TestReadsChangeNothing(t *testing.T) {
 		c.Login("susan")
 		for range 5 {
 			app.Clock.Advance(10 * time.Second)
-			spy.reset(0, false)
+			spy.Reset()
 			r := c.Get("/who")
-			if calls := spy.Calls(); r.Text != "susan" || !slices.Equal(calls, []string{"get", "load"}) || len(r.Cookies()) > 0 {
+			if calls := spy.Calls(); r.Text != "susan" || !slices.Equal(calls, []string{"GetRecord", "LoadUser"}) || len(r.Cookies()) > 0 {
 				t.Errorf("with an idle timeout of %v: %q, the calls %v, the cookies %v", idle, r.Text, calls, r.Cookies())
 			}
 		}

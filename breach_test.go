@@ -121,7 +121,7 @@ func TestBreachedPassword(t *testing.T) {
 	t.Parallel()
 	checks := &checker{check: isLeaked}
 	var checked int
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.Breaches = checks
 		c.PasswordCheck = func(context.Context, string, auth.Account) error { checked++; return nil }
 	})
@@ -195,7 +195,7 @@ func TestBreachCheckFailsOpen(t *testing.T) {
 			return password[len(password):][0] == 'x', nil
 		}, nil},
 	} {
-		app, _ := faultyApp(t, func(cfg *auth.Config) { cfg.Breaches = &checker{check: c.check} })
+		app, _ := newApp(t, func(cfg *auth.Config) { cfg.Breaches = &checker{check: c.check} })
 		susan := app.Create(t, "susan", false)
 		for name, enter := range entrances(t, t.Context(), app, susan, leaked) {
 			app.Events()
@@ -258,7 +258,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.Breaches = &checker{check: func(ctx context.Context, _ string) (bool, error) {
 			cancel()
 			<-ctx.Done()
@@ -274,7 +274,7 @@ func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
 func TestBreachCheckOncePerRequest(t *testing.T) {
 	t.Parallel()
 	checks := &checker{}
-	app, _ := faultyApp(t, func(c *auth.Config) { c.Breaches = checks })
+	app, _ := newApp(t, func(c *auth.Config) { c.Breaches = checks })
 	var do func(ctx context.Context)
 	app.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { do(r.Context()) })
 	c := app.Client(t)
@@ -375,7 +375,7 @@ func TestBreachedPasswordOverHTTP(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
 	t.Cleanup(server.Close)
 	client := &pwned.Client{URL: server.URL + "/range", HTTP: server.Client()}
-	app, _ := faultyApp(t, func(c *auth.Config) { c.Breaches = client })
+	app, _ := newApp(t, func(c *auth.Config) { c.Breaches = client })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")

@@ -34,3 +34,6 @@ func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
 
 // HashesWaiting is how many hashes are in the queue.
 func (c *Core) HashesWaiting() int { return c.hasher.Budget.State().Waiting }
+
+// CookieOf is cookieOf.
+var CookieOf = cookieOf

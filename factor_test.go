@@ -69,8 +69,7 @@ func newFactorApp(t *testing.T) *factorApp {
 	t.Helper()
 	f := &codes{enrolled: map[string]bool{}, good: map[string]string{}}
 	app := &factorApp{factor: f}
-	clock := testapp.NewClock()
-	app.App = testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, func(cfg *auth.Config) {
+	app.App, _ = newApp(t, func(cfg *auth.Config) {
 		cfg.Factors = []auth.Factor{f}
 		cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
 	})

@@ -64,33 +64,24 @@ func withHash(hash auth.Secret) func(*auth.Account) {
 	return func(a *auth.Account) { a.PasswordHash = hash }
 }
 
-func count(events []auth.Event, kind auth.EventKind, id string) (n int) {
-	for _, e := range events {
-		if e.Kind == kind && e.UserID == id {
-			n++
-		}
-	}
-	return n
-}
-
-const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as hookedApp makes them
+const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as newApp makes them
 
 // Who comes with a hash from elsewhere logs in as ever, and has one of ours then.
 func TestLoginWithForeignHashes(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	for name, hash := range foreignHashes(t) {
 		user := member(t, app, "alice", "", withHash(hash))
 		browser := app.Client(t)
 		browser.Login("alice")
-		store.hook(nil, nil)
+		store.Reset()
 		app.Events()
 		before := app.Core.PasswordHashes()
 		if r := browser.Clone().Post("/login", "login", "alice", "password", testapp.Password+" "); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s, wrong password: %s", name, r.Status)
 		}
-		if n := app.Core.PasswordHashes() - before; n != 1 || slices.Contains(store.made(), "UpdateAccount") {
-			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.made())
+		if n := app.Core.PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
+			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.Calls())
 		}
 		for i := range 2 {
 			other := app.Client(t)
@@ -119,7 +110,7 @@ func TestLongPasswordsOfBcrypt(t *testing.T) {
 	t.Parallel()
 	const same = "73 bytes 012345678901234567890123456789012345678901234567890123456789abc"
 	for _, name := range []string{"bcrypt", "bcrypt_sha256"} {
-		app, _ := hookedApp(t, nil)
+		app, _ := newApp(t, nil)
 		user := member(t, app, "alice", "", withHash(longHash(t, name)))
 		login := func(password string) int {
 			return app.Client(t).Post("/login", "login", "alice", "password", password).StatusCode
@@ -171,10 +162,10 @@ func longHash(t *testing.T, scheme string) auth.Secret {
 func TestForeignHashLosesRaces(t *testing.T) {
 	t.Parallel()
 	for name, hash := range foreignHashes(t) {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		user := member(t, app, "alice", "", withHash(hash))
 		another := cheapHash("another password")
-		store.hook(on("UpdateAccount", func() error {
+		store.Hook(on("UpdateAccount", func() error {
 			a := user.Clone()
 			a.PasswordHash = another
 			return store.Store.UpdateAccount(t.Context(), a)
@@ -194,7 +185,7 @@ func TestForeignHashLosesRaces(t *testing.T) {
 
 func TestParallelLoginsWithAForeignHash(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for name, hash := range foreignHashes(t) {
 		if !slices.Contains([]string{"scrypt of werkzeug", "$2y of php", "$argon2i of others"}, name) {
 			continue
@@ -229,7 +220,7 @@ func TestParallelLoginsWithAForeignHash(t *testing.T) {
 func TestWrapATable(t *testing.T) {
 	t.Parallel()
 	for _, peppers := range [][]auth.Pepper{nil, {pepper2026}} {
-		app, store := hookedApp(t, func(c *auth.Config) { c.Peppers = peppers })
+		app, store := newApp(t, func(c *auth.Config) { c.Peppers = peppers })
 		hashes := foreignHashes(t)
 		if peppers != nil {
 			maps.DeleteFunc(hashes, func(name string, _ auth.Secret) bool { return !strings.HasSuffix(name, "of werkzeug") })
@@ -304,7 +295,7 @@ func TestWrapATable(t *testing.T) {
 
 func TestWrapHashErrors(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	before := app.Core.PasswordHashes()
 	for _, text := range []string{"!", "password", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "$2b$31$" + strings.Repeat(".", 53), "$argon2id$", strings.Repeat("$", 1<<20)} {
 		if hash, err := app.WrapHash(t.Context(), auth.NewSecret(text)); !errors.Is(err, auth.ErrHashUnusable) || !hash.IsZero() || strings.Contains(err.Error(), "password\"") {
@@ -331,7 +322,7 @@ var (
 func TestPeppers(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	store := testapp.NewSpy(clock)
 	lists := map[string][]auth.Pepper{
 		"none": nil, "2025": {pepper2025}, "2026": {pepper2026}, "both": {pepper2026, pepper2025}, "back": {pepper2025, pepper2026}, "forged": {forged2026},
 	}
@@ -413,8 +404,8 @@ func TestPeppers(t *testing.T) {
 // them by what docs/passwords.md says.
 func TestFormatOfHashes(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
-	plain, _ := hookedApp(t, nil)
+	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	plain, _ := newApp(t, nil)
 	encode := base64.RawStdEncoding.EncodeToString
 	mac := func(text string) string {
 		h := hmac.New(sha256.New, pepper2026.Key)
@@ -454,7 +445,7 @@ func TestEveryNewHashIsPeppered(t *testing.T) {
 	t.Parallel()
 	key := slices.Clone(pepper2026.Key)
 	list := []auth.Pepper{{ID: "2026", Key: key}}
-	app, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = list })
+	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = list })
 	clear(key)
 	list[0].ID = "2027"
 	check := func(what, id, password string) {
@@ -482,7 +473,7 @@ func TestEveryNewHashIsPeppered(t *testing.T) {
 	}
 	check("Authenticate", bob.ID, testapp.Password)
 	// The same key, from the configuration of another process.
-	other, _ := hookedApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	other, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
 	if ok, err := other.CheckPassword(t.Context(), stored(t, app, bob.ID), testapp.Password); !ok || err != nil {
 		t.Error(ok, err)
 	}

@@ -31,7 +31,7 @@ func prefixes(list ...string) []netip.Prefix {
 // behind is an application behind proxies, with the user susan.
 func behind(t *testing.T, proxies []netip.Prefix, change ...func(*auth.Config)) *testapp.App {
 	t.Helper()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.TrustedProxies = proxies
 		for _, f := range change {
@@ -144,7 +144,7 @@ func TestClientAddressOtherHeaders(t *testing.T) {
 // Over connections, as a proxy makes them.
 func TestClientAddressOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) { c.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
+	app, _ := newApp(t, func(c *auth.Config) { c.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
 	app.Create(t, "susan", false)
 	socket, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -311,9 +311,10 @@ func TestProxySuspectedOnce(t *testing.T) {
 			}
 		}
 	})
-	c := &roamer{app, "agent", "10.0.0.1:1", map[string]string{}}
-	c.enter(t, false)
-	cookie := cookieHeader(c.cookies)
+	c := app.Visitor(t.Context(), "10.0.0.1:1")
+	c.Agent = "agent"
+	enter(t, c, false)
+	cookie := cookieHeader(c.Cookies)
 	const many = 200
 	finish(t, func() {
 		var wg sync.WaitGroup
