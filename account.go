@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // findByLogin returns the canonical form of the login, too. What cannot be a
@@ -115,7 +117,7 @@ func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*
 	// not keep the owner from being told.
 	detached, cancel := detach(ctx)
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	update := func() error {
 		var after Account
 		_, err := c.updateAccount(detached, id, func(a *Account) error {
@@ -163,7 +165,7 @@ func (c *Core) erase(ctx context.Context, id string) error {
 		if a.Username != "" {
 			name = "closed-" + strings.ToLower(rand.Text())
 		}
-		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(newToken()), Disabled: true, Version: a.Version}
+		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(keyring.NewToken()), Disabled: true, Version: a.Version}
 		return nil
 	})
 	return err
@@ -192,7 +194,7 @@ func reservedUsername(username string) string {
 	if key == "" {
 		return ""
 	}
-	return tokenKey("username\x00" + key)
+	return keyring.TokenKey("username\x00" + key)
 }
 
 func reservedEmail(address string) string {
@@ -200,7 +202,7 @@ func reservedEmail(address string) string {
 	if key == "" {
 		return ""
 	}
-	return tokenKey("email\x00" + key)
+	return keyring.TokenKey("email\x00" + key)
 }
 
 // keptFor returns the ID of the user that a name is kept for, or nobody, or
@@ -252,10 +254,10 @@ func (c *Core) checkUsername(ctx context.Context, username string, look bool) er
 func (c *Core) reserveUsername(ctx context.Context, username string) error {
 	r := Record{
 		Kind: kindReserved, Key: reservedUsername(username),
-		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
+		Version: keyring.RandomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
 	}
 	if username == "" {
-		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
+		r.Key, r.Expires = keyring.NewToken(), c.cfg.Now().Add(time.Minute)
 	}
 	err := c.records.InsertRecord(ctx, r)
 	if errors.Is(err, ErrRecordExists) { // since it was looked at
@@ -266,7 +268,7 @@ func (c *Core) reserveUsername(ctx context.Context, username string) error {
 
 // reserveEmail keeps an account's address for it.
 func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
-	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: randomVersion(), Expires: expires}
+	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: keyring.RandomVersion(), Expires: expires}
 	for range maxConflicts {
 		err := c.records.InsertRecord(ctx, r)
 		if !errors.Is(err, ErrRecordExists) {

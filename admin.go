@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // Disable disables an account, for an administrator: nobody can log in to it. Its
@@ -55,7 +57,7 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 	}
 	detached, cancel := detach(ctx)
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	_, err := c.updateAccount(detached, userID, func(a *Account) error {
 		if !disabled && !a.Disabled {
 			return errEnabled

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
@@ -41,22 +44,22 @@ type apiToken struct {
 }
 
 func (t *apiToken) encode() {
-	b := appendText(appendText([]byte{formatVersion}, t.stamp), t.Name)
-	b = appendText(b, strings.Join(t.Scopes, " "))
+	b := wire.AppendText(wire.AppendText([]byte{formatVersion}, t.stamp), t.Name)
+	b = wire.AppendText(b, strings.Join(t.Scopes, " "))
 	b = binary.AppendVarint(binary.AppendVarint(b, t.Created.UnixMilli()), t.Used.UnixMilli())
 	t.record.Data = b
 }
 
 func decodeAPIToken(record Record) (apiToken, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return apiToken{}, false
 	}
-	t := apiToken{record: record, stamp: r.text()}
+	t := apiToken{record: record, stamp: r.Text()}
 	t.ID, t.Expires = record.Key, record.Expires
-	t.Name, t.Scopes = r.text(), append([]string{}, strings.Fields(r.text())...) // never nil, which has no limits
-	t.Created, t.Used = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
-	return t, r.ok && r.rest == ""
+	t.Name, t.Scopes = r.Text(), append([]string{}, strings.Fields(r.Text())...) // never nil, which has no limits
+	t.Created, t.Used = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
+	return t, r.OK() && r.Rest() == ""
 }
 
 // NewAPIToken makes a token that BearerLoader takes for the user. t has its Name,
@@ -87,10 +90,10 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	if err := c.stillIn(ctx); err != nil {
 		return Secret{}, APIToken{}, err
 	}
-	token := apiTokenPrefix + newToken()
+	token := apiTokenPrefix + keyring.NewToken()
 	made := apiToken{
-		APIToken: APIToken{ID: tokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
-		record:   Record{Kind: kindAPIToken, Key: tokenKey(token), UserID: a.ID, Version: randomVersion(), Expires: t.Expires},
+		APIToken: APIToken{ID: keyring.TokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
+		record:   Record{Kind: kindAPIToken, Key: keyring.TokenKey(token), UserID: a.ID, Version: keyring.RandomVersion(), Expires: t.Expires},
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
@@ -183,11 +186,11 @@ func loadBearer(c *Core, r *http.Request) (Grant, error) {
 		return Grant{}, nil
 	}
 	wrong := Grant{Method: methodAPIToken}
-	if !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+tokenLength {
+	if !strings.HasPrefix(token, apiTokenPrefix) || len(token) != len(apiTokenPrefix)+keyring.TokenLength {
 		return wrong, ErrInvalidCredentials
 	}
 	ctx := r.Context()
-	record, err := c.records.GetRecord(ctx, kindAPIToken, tokenKey(token))
+	record, err := c.records.GetRecord(ctx, kindAPIToken, keyring.TokenKey(token))
 	if unlessNotFound(err) != nil {
 		return Grant{}, err
 	}

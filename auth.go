@@ -46,6 +46,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/origin"
 )
 
 // A Manager is an application's logins. It has all methods of [Core], which is the
@@ -102,7 +105,7 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.Sessions, instance: newToken(), clock: uint64(randomVersion())}
+	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.Sessions, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
 	}
@@ -133,15 +136,15 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.cookies, err = newCookies(c.baseURL, c.cfg.CookieName); err != nil {
 		return nil, err
 	}
-	if c.origins, err = newOriginCheck(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
+	if c.origins, err = origin.New(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
 		return nil, err
 	}
 	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL, c.cfg.FactorURL} {
-		if c.origins.opens(c.baseURL, page) {
+		if c.origins.Exempts(c.baseURL, page) {
 			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
 		}
 	}
-	if c.secrets, err = newKeyring(cfg.Secrets, cfg.Name); err != nil {
+	if c.secrets, err = keyring.New(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {

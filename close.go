@@ -1,6 +1,10 @@
 package auth
 
-import "context"
+import (
+	"context"
+
+	"github.com/go-login/auth/internal/keyring"
+)
 
 // CloseAccount ends an account for good: nobody can log in to it any more, what it
 // was logged in by and all the library has stored of it is deleted, and the user is
@@ -57,7 +61,7 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 			return ErrConflict
 		}
 		address = a.Email
-		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(newToken()), nil
+		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(keyring.NewToken()), nil
 		return nil
 	})
 	if err != nil {

@@ -17,6 +17,11 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/origin"
+	"github.com/go-login/auth/internal/turns"
 )
 
 // A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
@@ -34,11 +39,11 @@ type Core struct {
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
-	origins  originCheck
-	secrets  *keyring
-	hasher   *hasher
+	origins  origin.Check
+	secrets  *keyring.Keyring
+	hasher   hasher
 	watches  watches
-	turns    turns
+	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
@@ -236,10 +241,10 @@ type Config struct {
 	// followed by digits: the application's and the organisation's names.
 	PasswordWords []string
 
-	// Breaches, if set, is asked whether a new password that the rules above
-	// accept has been in a data breach: a RangeClient asks Pwned Passwords. It has
-	// two seconds for it. If it gives no answer, the password passes, and there is
-	// an EventBreachCheckFailed.
+	// Breaches, if set, is asked whether a new password that the rules above accept
+	// was in a data breach. A pwned.Client asks Pwned Passwords. If there is no answer
+	// within two seconds, the password is accepted, and there is an
+	// EventBreachCheckFailed.
 	Breaches BreachChecker
 
 	// PasswordCheck, if set, has the last word on a new password. Its error's
@@ -338,14 +343,15 @@ const (
 	ProtectStrong                   // the login ends, and with it what the browser is remembered as
 )
 
-// A BreachChecker knows passwords that have been in a data breach. RangeClient
-// is one.
+// A BreachChecker knows passwords that were in a data breach. A pwned.Client is one.
 type BreachChecker interface {
-	// Breached reports whether the password is known. It must return when ctx is
-	// done, which is after two seconds at the latest. If it returns an error, or
-	// panics, the password is taken for unknown. Since it has seen the password,
-	// what its errors say goes nowhere, except for those of RangeClient: the event
-	// has their type.
+	// Breached reports whether the password was in a data breach. It must return when
+	// ctx is done, which is after two seconds at the latest. If it returns an error or
+	// panics, the password is accepted, and there is an EventBreachCheckFailed.
+	//
+	// The text of an error could contain the password. So the event has only the type
+	// of the error, unless a method PasswordFree() bool of the error returns true. The
+	// errors of pwned.Client have this method.
 	Breached(ctx context.Context, password string) (bool, error)
 }
 
@@ -420,7 +426,7 @@ func (cfg *Config) setDefaults() error {
 	if err := cfg.setURLs(); err != nil {
 		return err
 	}
-	proxies, err := proxyPrefixes(cfg.TrustedProxies)
+	proxies, err := clientip.NewProxies(cfg.TrustedProxies)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // CheckNewEmail returns nil for an address that an account may get, or
@@ -184,6 +187,7 @@ func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user U
 }
 
 const (
+	purposeEmail  = "email"        // seals the link to the new address
 	emailLifetime = time.Hour      // of the link to the new address
 	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
 
@@ -203,24 +207,24 @@ type undo struct {
 }
 
 func (u *undo) encode() {
-	b := appendText([]byte{formatVersion}, u.address)
+	b := wire.AppendText([]byte{formatVersion}, u.address)
 	b = binary.AppendVarint(b, u.busy.UnixMilli())
 	for _, key := range u.older {
-		b = appendText(b, key)
+		b = wire.AppendText(b, key)
 	}
 	u.record.Data = b
 }
 
 func decodeUndo(record Record) (undo, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return undo{}, false
 	}
-	u := undo{record: record, address: r.text(), busy: time.UnixMilli(r.varint())}
-	for r.ok && r.rest != "" {
-		u.older = append(u.older, r.text())
+	u := undo{record: record, address: r.Text(), busy: time.UnixMilli(r.Varint())}
+	for r.OK() && r.Rest() != "" {
+		u.older = append(u.older, r.Text())
 	}
-	return u, r.ok
+	return u, r.OK()
 }
 
 // undos returns a user's ways back.
@@ -268,11 +272,11 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 			u.older = append(u.older, key)
 		}
 	}
-	token = newToken()
+	token = keyring.NewToken()
 	expires := c.cfg.Now().Add(undoLifetime)
 	u.record = Record{
-		Kind: kindUndo, Key: tokenKey(token), UserID: a.ID,
-		Version: randomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
+		Kind: kindUndo, Key: keyring.TokenKey(token), UserID: a.ID,
+		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
 	}
 	u.encode()
 	if err := c.reserveEmail(ctx, a, expires); err != nil {
@@ -292,7 +296,7 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	}
 	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := take(detached, c.records, kindUndo, tokenKey(token)); err != nil {
+	if err := take(detached, c.records, kindUndo, keyring.TokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

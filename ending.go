@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // endLogin ends the login that a session's or a device's header is of.
@@ -119,7 +121,7 @@ func (c *Core) endDevice(ctx context.Context, record Record) error {
 // until the device would have expired; if no cookie of it has been used up, only for
 // a logout that was sent with its cookie.
 func (c *Core) bury(ctx context.Context, record Record) error {
-	record.Kind, record.Version = kindRememberEnded, randomVersion()
+	record.Kind, record.Version = kindRememberEnded, keyring.RandomVersion()
 	if d, ok := decodeDevice(record); !ok || d.counter == 0 {
 		record.Expires = earlier(record.Expires, c.cfg.Now().Add(rotatedFor))
 	}
@@ -161,7 +163,7 @@ func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
 	r := rotation{effect: tokenVoid, at: now, header: h}
 	err := c.sessions.InsertRecord(ctx, Record{
 		Kind: kindRotated, Key: key, UserID: h.userID, Data: r.encode(),
-		Version: randomVersion(), Expires: now.Add(rotatedFor),
+		Version: keyring.RandomVersion(), Expires: now.Add(rotatedFor),
 	})
 	if errors.Is(err, ErrRecordExists) {
 		return nil

@@ -84,7 +84,7 @@ var (
 
 	// ErrHashUnusable says that a stored password hash is malformed, of an
 	// unknown kind or beyond the limits. It opens for no password.
-	ErrHashUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
+	ErrHashUnusable = passhash.ErrUnusable
 
 	// ErrCrossOrigin says that a request that may change something came from
 	// a page of another site.
@@ -290,7 +290,14 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// A breachError is an error that is known to have nothing of a password in it.
+// A passwordFree error is an error of a BreachChecker that says whether its text is free of
+// the password. Its text is logged if PasswordFree returns true.
+type passwordFree interface {
+	error
+	PasswordFree() bool
+}
+
+// A breachError is an error of our own whose text contains no part of a password.
 type breachError string
 
 func (e breachError) Error() string { return string(e) }

@@ -3,33 +3,35 @@ package auth
 import (
 	"context"
 	"time"
+
+	"github.com/go-login/auth/internal/passhash"
 )
 
 // tryPassword looks whether a password is the user's, under the limits. It
 // computes one hash, also for nobody and for who has no more guesses. reason says
 // why it is not, for the log only; err is what guess returns.
-func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result verification, reason, err error) {
+func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result passhash.Verification, reason, err error) {
 	g, err := c.guess(ctx, user, login)
 	if err != nil {
-		return verification{}, nil, err
+		return passhash.Verification{}, nil, err
 	}
 	defer g.leave() // also if something panics
 	var hash Secret // stays empty where there is nothing to look at: the hasher then does the same work for nothing
 	if user != nil && g.err == nil {
 		hash = user.AuthAccount().PasswordHash
 	}
-	result, err = c.hasher.verify(ctx, hash, password)
+	result, err = c.hasher.Verify(ctx, hash, password)
 	switch {
 	case err != nil:
 		g.void()
-	case result.ok && login != "" && c.passAccount(ctx, user) != nil:
+	case result.OK && login != "" && c.passAccount(ctx, user) != nil:
 		// Who is let in nowhere is answered as for a wrong one, and so it counts as
 		// one: else who has registered somebody's address would see by their own
 		// limits whether that has made an account.
 		_ = g.wrong(user)
-	case result.ok:
+	case result.OK:
 		if err = g.right(); err != nil {
-			result = verification{}
+			result = passhash.Verification{}
 		}
 	default:
 		reason = g.wrong(user)
@@ -67,7 +69,7 @@ func (c *Core) guess(ctx context.Context, user User, login string) (*guess, erro
 	// One at a time within a process: else more than five who log in to one
 	// account at the same moment, with the right password, would be taken for
 	// guesses.
-	if g.leave, err = c.turns.take(ctx, g.key); err == nil {
+	if g.leave, err = c.takeTurn(ctx, g.key); err == nil {
 		err = g.reserve()
 	}
 	if err != nil {
@@ -84,11 +86,15 @@ func (c *Core) canReset(user User) bool {
 	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
+// purposeLogin signs what was typed as a login and is no account's, for the key of
+// its counter.
+const purposeLogin = "login"
+
 // attemptsKey is what attempts are counted under. A new password begins a new
 // count, and so does a better hash of the same one, which it gets once.
 func (c *Core) attemptsKey(ctx context.Context, user User, login string) string {
 	if user == nil {
-		return counterKey("login", string(c.secrets.sign(purposeLogin, []byte(login))))
+		return counterKey("login", string(c.secrets.Sign(purposeLogin, []byte(login))))
 	}
 	a := user.AuthAccount()
 	if browser := c.knownBrowser(ctx, user); browser != "" {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A LoginOption changes what LoginUser does.
@@ -147,7 +149,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	a, now := in.user.AuthAccount(), s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
+		userID: a.ID, loginID: keyring.NewToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}

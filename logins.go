@@ -6,6 +6,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // Logins lists the browsers in which a user is logged in or remembered: the one
@@ -129,7 +131,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	}
 	id := user.AuthAccount().ID
 	if c.store != nil {
-		stamp := NewSecret(newToken())
+		stamp := NewSecret(keyring.NewToken())
 		_, err := c.updateAccount(ctx, id, func(a *Account) error {
 			a.Stamp = stamp
 			return nil

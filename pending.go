@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // A login that owes a second factor is a pending record with a cookie of its own, and
@@ -53,22 +56,22 @@ type pending struct {
 }
 
 func (p *pending) encode() {
-	b := appendText([]byte{pendingVersion}, p.stamp)
-	b = appendText(appendText(b, string(p.methods)), p.loginID)
+	b := wire.AppendText([]byte{pendingVersion}, p.stamp)
+	b = wire.AppendText(wire.AppendText(b, string(p.methods)), p.loginID)
 	b = append(binary.AppendVarint(b, int64(p.remember)), flag(p.stale))
-	b = appendText(binary.AppendUvarint(b, p.tries), p.factor)
-	p.record.Data = appendText(b, string(p.private))
+	b = wire.AppendText(binary.AppendUvarint(b, p.tries), p.factor)
+	p.record.Data = wire.AppendText(b, string(p.private))
 }
 
 func decodePending(record Record) (*pending, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != pendingVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != pendingVersion {
 		return nil, false
 	}
-	p := &pending{record: record, stamp: r.text(), methods: methods(r.text()), loginID: r.text()}
-	p.remember, p.stale = time.Duration(r.varint()), r.byte() == 1
-	p.tries, p.factor, p.private = r.uvarint(), r.text(), []byte(r.text())
-	return p, r.ok
+	p := &pending{record: record, stamp: r.Text(), methods: methods(r.Text()), loginID: r.Text()}
+	p.remember, p.stale = time.Duration(r.Varint()), r.Byte() == 1
+	p.tries, p.factor, p.private = r.Uvarint(), r.Text(), []byte(r.Text())
+	return p, r.OK()
 }
 
 // wait has an attempt wait for the factor that it owes. It returns ErrFactorRequired, or
@@ -86,11 +89,11 @@ func (s *state) wait(a *attempt, loginID string) error {
 func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	token, account, now := newToken(), a.user.AuthAccount(), s.core.cfg.Now()
+	token, account, now := keyring.NewToken(), a.user.AuthAccount(), s.core.cfg.Now()
 	p := pending{
 		record: Record{
-			Kind: kindPending, Key: tokenKey(token), UserID: account.ID,
-			Version: randomVersion(), Expires: now.Add(pendingLifetime),
+			Kind: kindPending, Key: keyring.TokenKey(token), UserID: account.ID,
+			Version: keyring.RandomVersion(), Expires: now.Add(pendingLifetime),
 		},
 		stamp: account.Stamp.Reveal(), methods: a.methods, loginID: loginID, remember: a.remember, stale: a.stale,
 	}
@@ -110,7 +113,7 @@ func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
 		return err
 	}
 	s.setCookie(s.core.cookies.pending, token, p.record.Expires)
-	s.suspended = tokenKey(token)
+	s.suspended = keyring.TokenKey(token)
 	return nil
 }
 

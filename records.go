@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// formatVersion is the first version of every record's format.
+const formatVersion = 1
+
 // The kinds of session records. A visitor's session holds an application's
 // data for somebody who is not logged in; it has a cookie of its own, so that
 // writing it can never displace a login that a parallel request has made.
@@ -84,15 +87,13 @@ const kindUsed = "used"
 // goes back and sends the form again. Such a form carries a nonce, which is sealed
 // and has in it
 //
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
 //	marks    48 bytes: which browser the form was shown in
 //	form     the rest: its name
 //
 // The first submission stores a record under the nonce's hash:
 //
 //	version  1 byte
-//	worker   text (see formatVersion): the Core that is at work; empty once it is done
+//	worker   text (see internal/wire): the Core that is at work; empty once it is done
 //	claimed  varint: when the work began, in Unix milliseconds
 //	mac      text: a keyed hash of the fields
 //	marks    48 bytes: what the browser is known by after the work

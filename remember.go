@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // resume logs in by the remember cookie, if there is one that is good. Else
@@ -14,7 +17,7 @@ func (s *state) resume() error {
 		return nil
 	}
 	c := s.core
-	key := tokenKey(string(selector))
+	key := keyring.TokenKey(string(selector))
 	var user User
 	for range maxConflicts {
 		record, err := c.records.GetRecord(&s.ctx, kindRemember, key)
@@ -27,7 +30,7 @@ func (s *state) resume() error {
 		now := c.cfg.Now()
 		switch {
 		case !ok || counter > d.counter:
-			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: errDamaged})
+			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: wire.ErrDamaged})
 			return nil
 		case s.reused(d, counter, now):
 			if err := s.endStolen(d); !errors.Is(err, ErrConflict) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // SendReset mails a reset token to the account with this address, if there is
@@ -96,6 +98,8 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	return c.sealReset(a), nil
 }
 
+const purposeReset = "reset"
+
 func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
 }
@@ -139,13 +143,13 @@ func (c *Core) resetPassword(ctx context.Context, token, password string) (user 
 	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
 		return nil, t.userID, err
 	}
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.Hash(ctx, password)
 	if err != nil {
 		return nil, t.userID, err
 	}
 	ctx, cancel := detach(ctx) // who hangs up now must not keep the owner from being told
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	// What else may change an account meanwhile is tried against again, as long
 	// as the token still fits it; a second reset no longer does.
 	user, err = c.updateAccount(ctx, t.userID, func(a *Account) error {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // Error answers a request that cannot be served because of err.
@@ -93,7 +95,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		sent := c.asSent(r)
 		next := nextOf(sent.Method, c.targetOf(r))
-		if isUnsafe(sent.Method) {
+		if origin.IsUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
 		if page == c.cfg.FactorURL { // from a login form, which has the page that the user wanted
@@ -217,7 +219,7 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 // nextOfPage is the path and query of a page's URL, if it is one of ours.
 func (c *Core) nextOfPage(page string) Next {
 	u, err := url.Parse(page)
-	if err != nil || !c.origins.own[u.Scheme+"://"+u.Host] {
+	if err != nil || !c.origins.Owns(u.Scheme+"://"+u.Host) {
 		return Next{}
 	}
 	return ParseNext(u.RequestURI())
@@ -309,7 +311,7 @@ func setErrorHeaders(h http.Header) {
 // for, or back to the form that was sent.
 func (c *Core) tryAgain(r *http.Request) string {
 	target := "" // the page itself
-	if isUnsafe(r.Method) {
+	if origin.IsUnsafe(r.Method) {
 		target = c.nextOfPage(r.Header.Get("Referer")).String()
 		if target == "" {
 			return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. Go back and try again.\n"

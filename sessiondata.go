@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // This file is about the application's data in a session: between the record,
@@ -110,7 +113,7 @@ func (d *SessionData) Token(ctx context.Context) string {
 	if s.cur == nil {
 		return ""
 	}
-	return tokenKey("session data " + s.cur.key)
+	return keyring.TokenKey("session data " + s.cur.key)
 }
 
 // Deadline returns when the session ends if no other request is made. For one that is not
@@ -303,7 +306,7 @@ func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
 type scsCodec struct{}
 
 func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	return encodeValues(values)
+	return wire.EncodeValues(values)
 }
 
 func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {

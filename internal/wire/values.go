@@ -1,4 +1,4 @@
-package auth
+package wire
 
 import (
 	"bytes"
@@ -14,8 +14,13 @@ import (
 	"time"
 )
 
-// encodeValues encodes the application's values, in the order of their keys.
-func encodeValues(values map[string]any) ([]byte, error) {
+// EncodeValues encodes a session's values, in the order of their keys:
+//
+//	values = entry …
+//	entry  = text (the key) text (the value, whose first byte is its type)
+//
+// It fails if a value's type is one that gob cannot encode.
+func EncodeValues(values map[string]any) ([]byte, error) {
 	keys := slices.AppendSeq(make([]string, 0, len(values)), maps.Keys(values))
 	slices.Sort(keys)
 	var b, value []byte
@@ -24,20 +29,20 @@ func encodeValues(values map[string]any) ([]byte, error) {
 		if value, err = appendValue(value[:0], values[key]); err != nil {
 			return nil, fmt.Errorf("auth: the session value %q cannot be stored: %w", key, err)
 		}
-		b = appendText(appendText(b, key), value)
+		b = AppendText(AppendText(b, key), value)
 	}
 	return b, nil
 }
 
-// decodeValues is the reverse. Values that cannot be read, such as those of a
-// type that is no longer registered with gob, are left out and returned as
-// errors.
-func decodeValues(encoded string) (values map[string]any, failed []error) {
+// DecodeValues decodes what EncodeValues has encoded. Values that cannot be read,
+// such as those of a type that is no longer registered with gob, are left out.
+// There is a *[ValueError] for each of them.
+func DecodeValues(encoded string) (values map[string]any, failed []error) {
 	values = map[string]any{}
 	for e := readEntries(encoded); e.more; e.next() {
 		v, err := decodeValue(e.value)
 		if err != nil {
-			failed = append(failed, &valueError{e.key, err})
+			failed = append(failed, &ValueError{e.key, err})
 			continue
 		}
 		values[e.key] = v
@@ -45,17 +50,53 @@ func decodeValues(encoded string) (values map[string]any, failed []error) {
 	return values, failed
 }
 
-// A valueError says which value cannot be read.
-type valueError struct {
-	key string
-	err error
+// A ValueError says which value cannot be read.
+type ValueError struct {
+	Key string
+	Err error
 }
 
-func (e *valueError) Error() string {
-	return fmt.Sprintf("auth: the session value %q cannot be read: %v", e.key, e.err)
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("auth: the session value %q cannot be read: %v", e.Key, e.Err)
 }
 
-func (e *valueError) Unwrap() error { return e.err }
+func (e *ValueError) Unwrap() error { return e.Err }
+
+// An entryReader goes through encoded values. key and value are those of the entry
+// that it is at, while more is true.
+type entryReader struct {
+	Reader
+	key, value string
+	more       bool
+}
+
+func readEntries(encoded string) entryReader {
+	e := entryReader{Reader: Reader{rest: encoded, ok: true}}
+	e.next()
+	return e
+}
+
+// next goes on to the next entry. Keys come in their order, each once, and no value
+// is empty; what is otherwise is not ok.
+func (e *entryReader) next() {
+	before, first := e.key, !e.more
+	if e.more = e.ok && e.rest != ""; !e.more {
+		return
+	}
+	e.key, e.value = e.Text(), e.Text()
+	e.ok = e.ok && e.value != "" && (first || before < e.key)
+	e.more = e.ok
+}
+
+// ValidValues reports whether encoded has the form of encoded values: whole entries
+// in the order of their keys. It decodes no value.
+func ValidValues(encoded string) bool {
+	e := readEntries(encoded)
+	for e.more {
+		e.next()
+	}
+	return e.ok
+}
 
 // The first byte of a value.
 const (
@@ -124,6 +165,32 @@ func appendValue(b []byte, value any) ([]byte, error) {
 	}
 }
 
+// A time among the values keeps its nanoseconds and its distance from UTC, but
+// not its zone's name: seconds since 1970, nanoseconds, seconds east of UTC. It
+// is not what MarshalBinary writes, which has no form for some zones.
+func appendTime(b []byte, t time.Time) []byte {
+	_, offset := t.Zone()
+	b = binary.AppendVarint(b, t.Unix())
+	b = binary.AppendUvarint(b, uint64(t.Nanosecond()))
+	return binary.AppendVarint(b, int64(offset))
+}
+
+func (r *Reader) time() time.Time {
+	t, nanoseconds, offset := r.Varint(), r.Uvarint(), r.Varint()
+	if nanoseconds >= 1e9 || offset != int64(int32(offset)) {
+		r.ok = false
+		return time.Time{}
+	}
+	if offset == 0 {
+		return time.Unix(t, int64(nanoseconds)).UTC()
+	}
+	local := time.Unix(t, int64(nanoseconds))
+	if _, o := local.Zone(); int64(o) == offset {
+		return local
+	}
+	return local.In(time.FixedZone("", int(offset)))
+}
+
 // errPanicked is what a type's own encoder or decoder has done. What it said may be a
 // part of the value, and is not for a log.
 var errPanicked = errors.New("its type's encoder or decoder panicked")
@@ -140,8 +207,8 @@ func appendGob(b []byte, value any) (_ []byte, err error) {
 }
 
 func decodeValue(encoded string) (any, error) {
-	r := reader{rest: encoded, ok: true}
-	kind := r.byte()
+	r := Reader{rest: encoded, ok: true}
+	kind := r.Byte()
 	rest := r.rest
 	var value any
 	switch kind {
@@ -157,41 +224,41 @@ func decodeValue(encoded string) (any, error) {
 		value = r.time()
 	case typeFloat64:
 		if len(rest) != 8 {
-			return nil, errDamaged
+			return nil, ErrDamaged
 		}
 		return math.Float64frombits(binary.LittleEndian.Uint64([]byte(rest))), nil
 	case typeInt:
-		value = int(r.varint())
+		value = int(r.Varint())
 	case typeInt32:
-		value = int32(r.varint())
+		value = int32(r.Varint())
 	case typeInt64:
-		value = r.varint()
+		value = r.Varint()
 	case typeUint:
-		value = uint(r.uvarint())
+		value = uint(r.Uvarint())
 	case typeUint32:
-		value = uint32(r.uvarint())
+		value = uint32(r.Uvarint())
 	case typeUint64:
-		value = r.uvarint()
+		value = r.Uvarint()
 	case typeInt8:
-		value = int8(r.varint())
+		value = int8(r.Varint())
 	case typeInt16:
-		value = int16(r.varint())
+		value = int16(r.Varint())
 	case typeUint8:
-		value = uint8(r.uvarint())
+		value = uint8(r.Uvarint())
 	case typeUint16:
-		value = uint16(r.uvarint())
+		value = uint16(r.Uvarint())
 	case typeFloat32:
 		if len(rest) != 4 {
-			return nil, errDamaged
+			return nil, ErrDamaged
 		}
 		return math.Float32frombits(binary.LittleEndian.Uint32([]byte(rest))), nil
 	case typeGob:
 		return decodeGob(rest)
 	default:
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	if !r.ok || r.rest != "" {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
 	return value, nil
 }
@@ -206,24 +273,25 @@ func decodeGob(encoded string) (value any, err error) {
 	return value, err
 }
 
-// A change is what a request did to one key. An empty value deletes it.
-type change struct{ key, value string }
+// A Change gives a key another encoded value. An empty Value deletes the key.
+type Change struct{ Key, Value string }
 
-// diff returns what makes newer of older, both encoded, in the order of the keys.
-func diff(older, newer string) []change {
-	var changes []change
+// Diff returns the changes that turn older into newer, both encoded, in the order
+// of their keys.
+func Diff(older, newer string) []Change {
+	var changes []Change
 	was, is := readEntries(older), readEntries(newer)
 	for was.more || is.more {
 		switch {
 		case !is.more || was.more && was.key < is.key:
-			changes = append(changes, change{key: was.key})
+			changes = append(changes, Change{Key: was.key})
 			was.next()
 		case !was.more || is.key < was.key:
-			changes = append(changes, change{is.key, is.value})
+			changes = append(changes, Change{is.key, is.value})
 			is.next()
 		default:
 			if !unchanged(was.value, is.value) {
-				changes = append(changes, change{is.key, is.value})
+				changes = append(changes, Change{is.key, is.value})
 			}
 			was.next()
 			is.next()
@@ -244,25 +312,25 @@ func unchanged(a, b string) bool {
 	return err1 == nil && err2 == nil && reflect.DeepEqual(x, y)
 }
 
-// apply returns encoded values with the changes made, which are in the order of
-// their keys.
-func apply(encoded string, changes []change) string {
+// Apply returns encoded values with the changes made. The changes must be in the
+// order of their keys, as Diff returns them.
+func Apply(encoded string, changes []Change) string {
 	size := len(encoded)
 	for _, c := range changes {
-		size += len(c.key) + len(c.value) + 2*binary.MaxVarintLen64
+		size += len(c.Key) + len(c.Value) + 2*binary.MaxVarintLen64
 	}
 	b := make([]byte, 0, size)
-	add := func(key, value string) { b = appendText(appendText(b, key), value) }
+	add := func(key, value string) { b = AppendText(AppendText(b, key), value) }
 	is := readEntries(encoded)
 	for _, c := range changes {
-		for ; is.more && is.key < c.key; is.next() {
+		for ; is.more && is.key < c.Key; is.next() {
 			add(is.key, is.value)
 		}
-		if is.more && is.key == c.key {
+		if is.more && is.key == c.Key {
 			is.next()
 		}
-		if c.value != "" {
-			add(c.key, c.value)
+		if c.Value != "" {
+			add(c.Key, c.Value)
 		}
 	}
 	for ; is.more; is.next() {

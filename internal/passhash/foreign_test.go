@@ -1,8 +1,7 @@
-package auth
+package passhash
 
-// These tests are inside the package because the parameters of real hashes make
-// them slow: a digest is computed without the work that makes up the rest of an
-// attempt. How users log in with such hashes is in hashes_test.go.
+// These tests compute digests without the rest of the work that Verify adds: with it they
+// would be slow. The hash_test.go of package auth tests logins with such hashes.
 
 import (
 	"bytes"
@@ -19,7 +18,6 @@ import (
 	"testing"
 
 	"github.com/alexedwards/argon2id"
-	"github.com/go-login/auth/internal/passhash"
 	reference "golang.org/x/crypto/bcrypt"
 )
 
@@ -56,10 +54,10 @@ func vectors(t testing.TB) []vector {
 	return all
 }
 
-// testPassword is that of the most hashes.
+// testPassword is the password of most vectors.
 const testPassword = "correct horse battery"
 
-// opens is verify without the rest of the work.
+// opens is Verify without the rest of the work.
 func (r recipe) opens(password string) bool {
 	return subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
 }
@@ -146,7 +144,7 @@ func TestBcrypt(t *testing.T) {
 }
 
 // mustOpen returns the digest of "password" by a hash's recipe.
-func (h *hasher) mustOpen(t *testing.T, text string) []byte {
+func (h *Hasher) mustOpen(t *testing.T, text string) []byte {
 	t.Helper()
 	r, err := h.parse(text)
 	if err != nil {
@@ -371,7 +369,7 @@ func TestForeignBounds(t *testing.T) {
 	} {
 		h := testHasher(t, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")})
 		r, err := h.parse(c.hash)
-		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrHashUnusable) {
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrUnusable) {
 			t.Errorf("%s: %q: %v", c.what, c.hash, err)
 		}
 		if err == nil && (r.memory > 65536 || r.work > 3_200_000) {
@@ -385,15 +383,15 @@ func TestForeignBounds(t *testing.T) {
 func TestEqualWorkOfAllSchemes(t *testing.T) {
 	t.Parallel()
 	pepper := Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}
-	for _, h := range []*hasher{
+	for _, h := range []*Hasher{
 		testHasherWith(t, 7168, 5, 1, pepper), testHasherWith(t, 9216, 4, 4),
 	} {
 		whole := argon2Work(h.params.Memory, h.params.Iterations, h.params.Parallelism)
 		work := func(text, password string, want bool) uint64 {
 			t.Helper()
 			hashes, before := h.computed.Load(), h.worked.Load()
-			v, err := h.verify(t.Context(), NewSecret(text), password)
-			if err != nil || v.ok != want {
+			v, err := h.Verify(t.Context(), text, password)
+			if err != nil || v.OK != want {
 				t.Errorf("%q: %+v, %v", text, v, err)
 			}
 			if n := h.computed.Load() - hashes; n != 1 {
@@ -408,7 +406,7 @@ func TestEqualWorkOfAllSchemes(t *testing.T) {
 				t.Errorf("%q costs %d, a new hash %d", text, n, whole)
 			}
 		}
-		current, err := h.hash(t.Context(), "x")
+		current, err := h.Hash(t.Context(), "x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -417,9 +415,9 @@ func TestEqualWorkOfAllSchemes(t *testing.T) {
 		equal("$argon2id$v=19$m=4194304,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", false)
 		equal("$2b$31$"+strings.Repeat(".", 53), "x", false)
 		equal("scrypt:1048576:32:16$s$"+strings.Repeat("0", 128), "x", false)
-		equal(strings.Replace(current.Reveal(), "$pepper=2026", "", 1)+"$pepper=gone", "x", false)
-		equal(current.Reveal(), "x", true)
-		equal(current.Reveal(), "y", false)
+		equal(strings.Replace(current, "$pepper=2026", "", 1)+"$pepper=gone", "x", false)
+		equal(current, "x", true)
+		equal(current, "y", false)
 		for _, p := range []argon2id.Params{
 			{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16},
 			{Memory: 19455, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16},
@@ -458,13 +456,13 @@ func TestEqualWorkOfAllSchemes(t *testing.T) {
 	}
 }
 
-func testHasherWith(t *testing.T, memory, passes uint32, lanes uint8, peppers ...Pepper) *hasher {
+func testHasherWith(t *testing.T, memory, passes uint32, lanes uint8, peppers ...Pepper) *Hasher {
 	t.Helper()
-	h, err := newHasher(&argon2id.Params{Memory: memory, Iterations: passes, Parallelism: lanes, SaltLength: 16, KeyLength: 32}, 64<<20, peppers, slog.New(slog.DiscardHandler))
+	h, err := NewHasher(argon2id.Params{Memory: memory, Iterations: passes, Parallelism: lanes, SaltLength: 16, KeyLength: 32}, 64<<20, peppers, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.lanes = passhash.New(h.budget)
+	h.Budget = NewBudget(h.memory)
 	return h
 }
 
@@ -477,7 +475,7 @@ func TestRestOfWork(t *testing.T) {
 			t.Errorf("%d lanes: %d", lanes+1, n)
 		}
 	}
-	for _, h := range []*hasher{testHasher(t, 64<<20), testHasherWith(t, 7168, 5, 1), testHasherWith(t, 19456, 2, 4), testHasherWith(t, 65536, 32, 16)} {
+	for _, h := range []*Hasher{testHasher(t, 64<<20), testHasherWith(t, 7168, 5, 1), testHasherWith(t, 19456, 2, 4), testHasherWith(t, 65536, 32, 16)} {
 		p := h.params
 		whole := argon2Work(p.Memory, p.Iterations, p.Parallelism)
 		for _, work := range []uint64{0, 1, 7, 8, 9, 100, whole / 3, whole / 2, whole/2 + 1, whole - 100, whole - 9, whole - 8, whole - 1, whole, whole + 1, 1 << 40, 1<<64 - 1} {
@@ -497,7 +495,7 @@ func TestRestOfWork(t *testing.T) {
 func TestForeignMemoryCounts(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
-	h.lanes.Lanes = func() int { return 2 } // whatever the machine has
+	h.Budget.Lanes = func() int { return 2 } // whatever the machine has
 	b64 := func(n int) string { return encode(make([]byte, n)) }
 	for text, memory := range map[string]uint32{
 		"scrypt:16384:8:1$s$" + strings.Repeat("0", 128):                                                16384,
@@ -509,30 +507,30 @@ func TestForeignMemoryCounts(t *testing.T) {
 		"$argon2id$v=19$m=19456,t=2,p=1$" + b64(16) + "$" + b64(32) + "$wrapped=64:scrypt:32768:8:1$s$": 32768,
 	} {
 		for free, admitted := range map[uint32]bool{memory: true, memory - 1: false} {
-			taken := h.budget - free
-			if err := h.lanes.Acquire(t.Context(), taken); err != nil {
+			taken := h.memory - free
+			if err := h.Budget.Acquire(t.Context(), taken); err != nil {
 				t.Fatal(err)
 			}
 			before := h.computed.Load()
 			done := make(chan error, 1)
 			go func() {
-				_, err := h.verify(t.Context(), NewSecret(text), "x")
+				_, err := h.Verify(t.Context(), text, "x")
 				done <- err
 			}()
 			for queued := false; !queued && h.computed.Load() == before; {
-				queued = h.lanes.State().Waiting == 1
+				queued = h.Budget.State().Waiting == 1
 				runtime.Gosched()
 			}
 			if got := h.computed.Load() > before; got != admitted {
 				t.Errorf("%q, with %d KiB free: computed %v", text, free, got)
 			}
-			h.lanes.Release(taken)
+			h.Budget.Release(taken)
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if s := h.lanes.State(); s.Free != 65536 || s.Waiting > 0 {
+	if s := h.Budget.State(); s.Free != 65536 || s.Waiting > 0 {
 		t.Errorf("%d KiB are free", s.Free)
 	}
 }
@@ -554,21 +552,21 @@ func TestWrap(t *testing.T) {
 			continue
 		}
 		seen[s.prefix+h.pepper] = true
-		wrapped, err := h.wrap(t.Context(), NewSecret(v.Hash))
+		wrapped, err := h.Wrap(t.Context(), v.Hash)
 		if err != nil {
 			t.Errorf("%q: %v", v.Hash, err)
 			continue
 		}
-		text := wrapped.Reveal()
+		text := wrapped
 		if !strings.HasSuffix(text, fmt.Sprintf("$wrapped=%d:%s", len(digest), head)) || strings.Contains(text, v.Hash[len(head):]) ||
 			strings.Contains(text, encode(digest)) || len(text) > 400 || strings.Contains(text, "$pepper=2026$") != (h == hot) {
 			t.Errorf("%q is wrapped as %q", v.Hash, text)
 		}
-		if got, err := h.verify(t.Context(), wrapped, v.Password); err != nil || !got.ok || !got.outdated || got.unusable != nil {
+		if got, err := h.Verify(t.Context(), wrapped, v.Password); err != nil || !got.OK || !got.Outdated || got.Unusable != nil {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
-		if again, err := h.wrap(t.Context(), wrapped); err != nil || !again.Equal(wrapped) {
-			t.Errorf("wrapped again: %q, %v", again.Reveal(), err)
+		if again, err := h.Wrap(t.Context(), wrapped); err != nil || again != wrapped {
+			t.Errorf("wrapped again: %q, %v", again, err)
 		}
 		// Neither another password nor what is hashed opens it, nor does the
 		// password open the part that looks like one of ours.
@@ -597,12 +595,12 @@ func TestWhatIsWrapped(t *testing.T) {
 	hot := testHasher(t, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")})
 	old := testHasher(t, 64<<20, Pepper{"2025", []byte("aaBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")})
 	both := testHasher(t, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Pepper{"2025", []byte("aaBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")})
-	made := func(h *hasher) string {
-		text, err := h.hash(t.Context(), "x")
+	made := func(h *Hasher) string {
+		text, err := h.Hash(t.Context(), "x")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return text.Reveal()
+		return text
 	}
 	argon := func(memory, passes uint32) string {
 		text, err := argon2id.CreateHash("x", &argon2id.Params{Memory: memory, Iterations: passes, Parallelism: 1, SaltLength: 16, KeyLength: 32})
@@ -613,7 +611,7 @@ func TestWhatIsWrapped(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what    string
-		h       *hasher
+		h       *Hasher
 		text    string
 		wrapped bool
 		err     error
@@ -630,21 +628,21 @@ func TestWhatIsWrapped(t *testing.T) {
 		{"a stronger one, for a pepper", hot, argon(19456, 3), true, nil},
 		{"a peppered one", hot, made(hot), false, nil},
 		{"one with the old pepper", both, made(old), false, nil},
-		{"one whose pepper is gone", hot, made(old), false, ErrHashUnusable},
-		{"no hash", plain, "!", false, ErrHashUnusable},
-		{"one beyond the limits", plain, "pbkdf2:sha256:3000001$s$" + strings.Repeat("0", 64), false, ErrHashUnusable},
+		{"one whose pepper is gone", hot, made(old), false, ErrUnusable},
+		{"no hash", plain, "!", false, ErrUnusable},
+		{"one beyond the limits", plain, "pbkdf2:sha256:3000001$s$" + strings.Repeat("0", 64), false, ErrUnusable},
 	} {
-		got, err := c.h.wrap(t.Context(), NewSecret(c.text))
-		if !errors.Is(err, c.err) || err != nil && !got.IsZero() {
+		got, err := c.h.Wrap(t.Context(), c.text)
+		if !errors.Is(err, c.err) || err != nil && got != "" {
 			t.Errorf("%s: %v", c.what, err)
 		}
 		if err != nil {
 			continue
 		}
-		if wrapped := got.Reveal() != c.text; wrapped != c.wrapped {
-			t.Errorf("%s: %q becomes %q", c.what, c.text, got.Reveal())
+		if wrapped := got != c.text; wrapped != c.wrapped {
+			t.Errorf("%s: %q becomes %q", c.what, c.text, got)
 		}
-		if v, err := c.h.verify(t.Context(), got, "x"); c.text != "" && (err != nil || !v.ok) {
+		if v, err := c.h.Verify(t.Context(), got, "x"); c.text != "" && (err != nil || !v.OK) {
 			t.Errorf("%s: %+v, %v", c.what, v, err)
 		}
 	}

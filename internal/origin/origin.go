@@ -1,4 +1,6 @@
-package auth
+// Package origin refuses requests that a page of another site has made a browser
+// send (cross-site request forgery).
+package origin
 
 import (
 	"fmt"
@@ -8,17 +10,23 @@ import (
 	"strings"
 )
 
-// An originCheck refuses requests that a page of another site has made the
-// browser send.
-type originCheck struct {
+// A Check knows from which origins requests may come that change something, and
+// which requests it does not look at.
+type Check struct {
 	own        map[string]bool // the application's origins
-	trusted    map[string]bool // these and Config.Origins
+	trusted    map[string]bool // these and the other origins that are trusted
 	protection *http.CrossOriginProtection
 	bypass     *http.ServeMux
 }
 
-func newOriginCheck(base *url.URL, origins, bypass []string) (originCheck, error) {
-	o := originCheck{
+// New returns the Check of an application at base, which has a scheme and a host as
+// browsers write them. If base is http on a loopback address, all names of the
+// loopback are the application's own.
+//
+// origins are other origins that are trusted, as browsers write them. bypass are
+// patterns of http.ServeMux: requests that match one of them are not checked.
+func New(base *url.URL, origins, bypass []string) (Check, error) {
+	o := Check{
 		own: map[string]bool{}, trusted: map[string]bool{},
 		protection: http.NewCrossOriginProtection(), bypass: http.NewServeMux(),
 	}
@@ -80,20 +88,26 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 	return nil
 }
 
-// opens reports whether a form on a page of ours may come from anywhere.
-func (o originCheck) opens(base *url.URL, page string) bool {
+// Owns reports whether origin is one of the application's own, without those that
+// New was given in origins.
+func (o Check) Owns(origin string) bool { return o.own[origin] }
+
+// Exempts reports whether a POST to a page of the application is not checked. The
+// page is a path, or a URL that is relative to base.
+func (o Check) Exempts(base *url.URL, page string) bool {
 	u, err := base.Parse(page)
 	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, Host: u.Host}, u)
 }
 
-// isUnsafe reports whether a request with this method may change something.
-func isUnsafe(method string) bool {
+// IsUnsafe reports whether a request with this method may change something.
+func IsUnsafe(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// allows reports whether a request for target that may change something passes
-// the cross-origin check.
-func (o originCheck) allows(r *http.Request, target *url.URL) bool {
+// Allows reports whether a request for target that may change something passes the
+// cross-origin check. target is the URL that the client asked for, whatever a router
+// has made of the request's URL since.
+func (o Check) Allows(r *http.Request, target *url.URL) bool {
 	if o.bypasses(r, target) {
 		return true
 	}
@@ -107,10 +121,10 @@ func (o originCheck) allows(r *http.Request, target *url.URL) bool {
 	return r.Header.Get("Sec-Fetch-Site") != "" || origin == "" || o.trusted[origin]
 }
 
-// bypasses reports whether the request matches one of CrossOriginBypass. A path
+// bypasses reports whether the request matches one of the bypass patterns. A path
 // that another router could read in another way (an escaped slash, a dot
 // segment) matches none.
-func (o originCheck) bypasses(r *http.Request, target *url.URL) bool {
+func (o Check) bypasses(r *http.Request, target *url.URL) bool {
 	if p := target.Path; target.RawPath != "" || strings.TrimSuffix(p, "/") != strings.TrimSuffix(path.Clean(p), "/") {
 		return false
 	}

@@ -1,7 +1,6 @@
-package auth
+package wire
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/gob"
 	"fmt"
@@ -79,11 +78,11 @@ func TestValuesRoundTrip(t *testing.T) {
 		"nested": codecOuter{Inner: codecInner{"n", map[string]int{"a": 1}}, List: []codecInner{{Name: "l"}}, Ptr: &codecInner{Name: "p"}, When: time.Unix(1, 2).UTC(), Shape: codecColor(7)},
 		"color":  codecColor(3), "": "empty key", "\x00\xff": "odd key", strings.Repeat("k", 300): "long key", "anys": []any{1, "x", false},
 	}
-	encoded, err := encodeValues(values)
+	encoded, err := EncodeValues(values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoded, failed := decodeValues(string(encoded))
+	decoded, failed := DecodeValues(string(encoded))
 	if len(failed) > 0 {
 		t.Error(failed)
 	}
@@ -98,7 +97,7 @@ func TestValuesRoundTrip(t *testing.T) {
 	if len(decoded) != len(values) {
 		t.Errorf("%d values became %d", len(values), len(decoded))
 	}
-	if b, err := encodeValues(nil); len(b) != 0 || err != nil {
+	if b, err := EncodeValues(nil); len(b) != 0 || err != nil {
 		t.Errorf("no values are %q, %v", b, err)
 	}
 }
@@ -109,7 +108,7 @@ func TestUnstorableValues(t *testing.T) {
 		"unregistered": codecUnregistered{1}, "function": func() {}, "channel": make(chan int), "nil pointer": (*codecUnregistered)(nil),
 		"empty struct": struct{}{}, "error": fmt.Errorf("x"),
 	} {
-		b, err := encodeValues(map[string]any{"a": 1, "the key": value})
+		b, err := EncodeValues(map[string]any{"a": 1, "the key": value})
 		if err == nil || !strings.Contains(err.Error(), `"the key"`) || b != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -122,12 +121,12 @@ func TestTimesWithOddZones(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []int{-75, -60, -61, -119, 59, -30, -120, 14 * 3600, -12*3600 - 30, 40000 * 60} {
 		want := time.Date(1840, 1, 1, 0, 0, 0, 0, time.FixedZone("odd", offset))
-		b, err := encodeValues(map[string]any{"t": want})
+		b, err := EncodeValues(map[string]any{"t": want})
 		if err != nil {
 			t.Errorf("offset %d: %v", offset, err)
 			continue
 		}
-		values, failed := decodeValues(string(b))
+		values, failed := DecodeValues(string(b))
 		if got, ok := values["t"].(time.Time); !ok || !got.Equal(want) || len(failed) > 0 {
 			t.Errorf("offset %d: %v became %v (%v)", offset, want, values["t"], failed)
 		}
@@ -137,87 +136,23 @@ func TestTimesWithOddZones(t *testing.T) {
 // A value that this version cannot read does not take the others with it.
 func TestUnknownValues(t *testing.T) {
 	t.Parallel()
-	good, err := encodeValues(map[string]any{"a": 1, "z": "last"})
+	good, err := EncodeValues(map[string]any{"a": 1, "z": "last"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"\xff", "\x50future", "\x00", "\x00garbage", "\x01x", "\x02x", "\x06", "\x06\xff", "\x07short", "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x08", "\x0dx\x80"} {
-		encoded := apply(string(good), []change{{"m", bad}})
-		values, failed := decodeValues(encoded)
+		encoded := Apply(string(good), []Change{{"m", bad}})
+		values, failed := DecodeValues(encoded)
 		if len(failed) != 1 || !strings.Contains(failed[0].Error(), `"m"`) || !reflect.DeepEqual(values, map[string]any{"a": 1, "z": "last"}) {
 			t.Errorf("%q: %v, %v", bad, values, failed)
 		}
 	}
 }
 
-func TestHeaderRoundTrip(t *testing.T) {
-	t.Parallel()
-	at := time.UnixMilli
-	for _, h := range []header{
-		{created: at(1), seen: at(2), authenticated: at(3)},
-		{userID: "u", loginID: "l", stamp: "s", methods: "a b", address: "::1", agent: "x\x00y\xff", created: at(-1), seen: at(0), authenticated: at(math.MaxInt64 / 2)},
-		{userID: strings.Repeat("u", 5000), created: at(1), seen: at(1), authenticated: at(1)},
-	} {
-		for _, values := range []string{"", string(appendText(appendText(nil, "k"), "\x01"))} {
-			data := string(h.encode("")) + values
-			var got header
-			rest, ok := got.decode(data)
-			if !ok || rest != values || string(got.encode("")) != data[:len(data)-len(values)] || got.userID != h.userID || !got.seen.Equal(h.seen) {
-				t.Errorf("%v became %v, %q, %v", h, got, rest, ok)
-			}
-		}
-	}
-}
-
-// Nothing that is cut short or is another application's is a session.
-func TestForeignData(t *testing.T) {
-	t.Parallel()
-	registerCodecTypes()
-	var scsGob bytes.Buffer // as scs's own codec writes it
-	if err := gob.NewEncoder(&scsGob).Encode(&struct {
-		Deadline time.Time
-		Values   map[string]any
-	}{time.Now(), map[string]any{"userID": "1"}}); err != nil {
-		t.Fatal(err)
-	}
-	foreign := []string{"", "\x00", "\x01", "\x02", "{}", `{"user":"1"}`, "null", scsGob.String(), strings.Repeat("\x00", 100), strings.Repeat("\xff", 100), "\x01" + strings.Repeat("\x80", 100), strings.Repeat("\x01", 7)}
-	for _, data := range foreign {
-		var h header
-		if _, ok := h.decode(data); ok && h.userID != "" {
-			t.Errorf("%.20q is a session of %q", data, h.userID)
-		}
-	}
-	h := header{userID: "user", loginID: "login", stamp: "stamp", methods: "password", address: "192.0.2.1", agent: "agent", created: time.UnixMilli(1e12), seen: time.UnixMilli(1e12), authenticated: time.UnixMilli(1e12)}
-	values, err := encodeValues(map[string]any{"k": "v", "n": 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	head := h.encode("")
-	data := string(head) + string(values)
-	for n := range data {
-		if rest, ok := new(header).decode(data[:n]); ok && (n < len(head) || len(entries(rest)) > 1) {
-			t.Errorf("cut to %d of %d bytes it is a session", n, len(data))
-		}
-	}
-	// Nor are values that we would not write: out of order, twice, or empty.
-	for name, keys := range map[string][]string{"order": {"b", "a"}, "twice": {"a", "a"}, "empty keys": {"", ""}} {
-		bad := string(head)
-		for _, key := range keys {
-			bad += string(appendText(appendText(nil, key), "\x01"))
-		}
-		if _, ok := new(header).decode(bad); ok {
-			t.Errorf("%s: it is a session", name)
-		}
-	}
-	if _, ok := new(header).decode(string(head) + string(appendText(appendText(nil, "a"), ""))); ok {
-		t.Error("with an empty value it is a session")
-	}
-}
-
 func TestDiffAndApply(t *testing.T) {
 	t.Parallel()
 	encode := func(m map[string]any) string {
-		b, err := encodeValues(m)
+		b, err := EncodeValues(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,20 +160,20 @@ func TestDiffAndApply(t *testing.T) {
 	}
 	older := encode(map[string]any{"a": 1, "b": 2, "c": nil, "": ""})
 	newer := encode(map[string]any{"a": 1, "b": 3, "d": "", "c": ""})
-	changes := diff(older, newer)
+	changes := Diff(older, newer)
 	if len(changes) != 4 {
 		t.Errorf("changes: %q", changes)
 	}
-	if got := apply(older, changes); got != newer {
+	if got := Apply(older, changes); got != newer {
 		t.Errorf("%q, want %q", got, newer)
 	}
-	if got := diff(newer, newer); len(got) != 0 {
+	if got := Diff(newer, newer); len(got) != 0 {
 		t.Errorf("nothing changed: %q", got)
 	}
 	// What another request did to other keys survives.
 	theirs := encode(map[string]any{"a": 1, "b": 2, "c": nil, "": "", "theirs": true})
 	want := encode(map[string]any{"a": 1, "b": 3, "d": "", "c": "", "theirs": true})
-	if got := apply(theirs, changes); got != want {
+	if got := Apply(theirs, changes); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -252,31 +187,31 @@ func TestUnchangedMapIsNoChange(t *testing.T) {
 	for i := range 30 {
 		m[fmt.Sprint("key", i)] = i
 	}
-	older, err := encodeValues(map[string]any{"map": m})
+	older, err := EncodeValues(map[string]any{"map": m})
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, failed := decodeValues(string(older))
+	values, failed := DecodeValues(string(older))
 	if len(failed) > 0 {
 		t.Fatal(failed)
 	}
 	values["other"] = 1
-	newer, err := encodeValues(values)
+	newer, err := EncodeValues(values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range diff(string(older), string(newer)) {
-		if c.key != "other" {
-			t.Errorf("the value %q, which was not touched, counts as changed", c.key)
+	for _, c := range Diff(string(older), string(newer)) {
+		if c.Key != "other" {
+			t.Errorf("the value %q, which was not touched, counts as changed", c.Key)
 		}
 	}
 	values["map"] = maps.Clone(m)
 	delete(m, "key7")
 	values["map"] = m
-	if newer, err = encodeValues(values); err != nil {
+	if newer, err = EncodeValues(values); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(diff(string(older), string(newer))); n != 2 {
+	if n := len(Diff(string(older), string(newer))); n != 2 {
 		t.Errorf("%d changes where the map was changed", n)
 	}
 }
@@ -288,18 +223,18 @@ func TestValueFromGobIsNoChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	older := apply("", []change{{"small", string(small)}})
-	values, failed := decodeValues(older)
+	older := Apply("", []Change{{"small", string(small)}})
+	values, failed := DecodeValues(older)
 	values["other"] = 1
-	newer, err := encodeValues(values)
+	newer, err := EncodeValues(values)
 	if err != nil || len(failed) > 0 {
 		t.Fatal(err, failed)
 	}
-	if changes := diff(older, string(newer)); len(changes) != 1 || changes[0].key != "other" {
+	if changes := Diff(older, string(newer)); len(changes) != 1 || changes[0].Key != "other" {
 		t.Errorf("changes: %q", changes)
 	}
 	values["small"] = int8(8)
-	if newer, err = encodeValues(values); err != nil || len(diff(older, string(newer))) != 2 {
+	if newer, err = EncodeValues(values); err != nil || len(Diff(older, string(newer))) != 2 {
 		t.Errorf("another value is no change (%v)", err)
 	}
 }
@@ -313,7 +248,7 @@ func seedValues(f *testing.F) []string {
 		{"g": map[string]int{"x": 1}, "h": int8(1), "i": []string{"a"}}, {"u": uint64(math.MaxUint64), "i": int64(math.MinInt64)},
 		{"t": time.Date(1840, 1, 1, 0, 0, 0, 0, time.FixedZone("", -17762))},
 	} {
-		b, err := encodeValues(m)
+		b, err := EncodeValues(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -327,15 +262,15 @@ func FuzzDecodeValues(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, encoded string) {
-		values, _ := decodeValues(encoded)
-		again, err := encodeValues(values)
+		values, _ := DecodeValues(encoded)
+		again, err := EncodeValues(values)
 		if err != nil {
 			t.Fatalf("what was read of %q cannot be written: %v", encoded, err)
 		}
 		if len(again) > 4*len(encoded)+1024 {
 			t.Errorf("%d bytes became %d", len(encoded), len(again))
 		}
-		stable, failed := decodeValues(string(again))
+		stable, failed := DecodeValues(string(again))
 		if len(failed) > 0 || len(stable) != len(values) {
 			t.Fatalf("%q, read and written, cannot be read: %v", encoded, failed)
 		}
@@ -343,38 +278,6 @@ func FuzzDecodeValues(f *testing.F) {
 			if a, err := appendValue(nil, value); err == nil && len(a) > 0 && a[0] != typeGob && !equalValues(value, stable[key]) {
 				t.Errorf("%q: %#v became %#v", key, value, stable[key])
 			}
-		}
-	})
-}
-
-func FuzzDecodeSession(f *testing.F) {
-	for _, h := range []header{
-		{created: time.UnixMilli(1e12), seen: time.UnixMilli(1e12)},
-		{userID: "user", loginID: "login", stamp: "stamp", methods: "password", address: "192.0.2.1", agent: "agent", created: time.UnixMilli(1), seen: time.UnixMilli(2)},
-	} {
-		for _, values := range seedValues(f) {
-			f.Add(string(h.encode("")) + values)
-		}
-	}
-	f.Add("")
-	f.Add("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
-	f.Fuzz(func(t *testing.T, data string) {
-		var h, h2 header
-		values, ok := h.decode(data)
-		if !ok {
-			return
-		}
-		if !strings.HasSuffix(data, values) {
-			t.Errorf("the values %q are not from %q", values, data)
-		}
-		again := string(h.encode("")) + values
-		values2, ok := h2.decode(again)
-		if !ok || values2 != values || string(h2.encode("")) != string(h.encode("")) {
-			t.Errorf("%q, read and written, is %q", data, again)
-		}
-		// What is checked for form can be taken apart and put together.
-		if applied := apply(values, nil); !maps.Equal(entries(applied), entries(values)) {
-			t.Errorf("%q became %q", values, applied)
 		}
 	})
 }
@@ -387,7 +290,7 @@ func FuzzDiffApply(f *testing.F) {
 		f.Add(seed, seeds[(i+1)%len(seeds)], seeds[(i+2)%len(seeds)])
 	}
 	f.Fuzz(func(t *testing.T, older, newer, theirs string) {
-		older, newer, theirs = apply(older, nil), apply(newer, nil), apply(theirs, nil) // as they are in records
+		older, newer, theirs = Apply(older, nil), Apply(newer, nil), Apply(theirs, nil) // as they are in records
 		was, is, want := entries(older), entries(newer), entries(theirs)
 		for key := range was {
 			if is[key] == "" {
@@ -399,15 +302,15 @@ func FuzzDiffApply(f *testing.F) {
 				want[key] = value
 			}
 		}
-		changes := diff(older, newer)
-		got := apply(theirs, changes)
+		changes := Diff(older, newer)
+		got := Apply(theirs, changes)
 		if !maps.Equal(entries(got), want) {
-			t.Errorf("apply(%q, diff(%q, %q)) is %q", theirs, older, newer, got)
+			t.Errorf("Apply(%q, Diff(%q, %q)) is %q", theirs, older, newer, got)
 		}
-		if len(diff(newer, newer)) > 0 || apply(newer, nil) != newer {
+		if len(Diff(newer, newer)) > 0 || Apply(newer, nil) != newer {
 			t.Errorf("%q differs from itself", newer)
 		}
-		if again := apply(got, changes); again != got {
+		if again := Apply(got, changes); again != got {
 			t.Errorf("changes made twice are %q", again)
 		}
 	})
@@ -426,7 +329,7 @@ func entries(encoded string) map[string]string {
 // of its own.
 func TestSizesOfValues(t *testing.T) {
 	t.Parallel()
-	document, err := os.ReadFile(filepath.Join("docs", "sessions.md"))
+	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "sessions.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package auth
+package passhash
 
 import (
 	"crypto/pbkdf2"
@@ -15,9 +15,9 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Bounds of the parameters of hashes from elsewhere. At the bounds a hash takes
-// about as long as the dearest Argon2id that fits in 64 MiB: a second or two. Of
-// scrypt, the memory (N·r/8 KiB) is bounded by Config.HashMemory, too.
+// Bounds of the parameters of hashes that other frameworks made. At the bounds, a hash
+// takes about as long as the most expensive Argon2id that fits in 64 MiB: a second or
+// two. The memory of scrypt (N·r/8 KiB) is also bounded by Config.HashMemory.
 const (
 	maxPBKDF2Iterations = 3_000_000
 	minBcryptCost       = 4
@@ -28,32 +28,37 @@ const (
 	maxScryptNRP        = 1 << 22
 )
 
-// What schemes cost is estimated in the unit of argon2Work, from what BenchmarkWork
-// measures on an idle Intel Xeon of 2.6 GHz with the SHA extensions, where a new
-// hash (m=19456, t=2) takes 20 ms: 17 ms for 100,000 iterations of PBKDF2 with
-// SHA-1, 14 with SHA-256 and 43 with SHA-512, 13 ms for bcrypt at cost 8, 34 ms for
-// scrypt with N=16384, r=8, p=1. The estimates are a little lower, since it is the
-// attempt that ends too soon which tells of an old hash. Where there are no SHA
-// extensions PBKDF2 takes up to four times as long.
+// Estimates of what the schemes cost, in the unit of argon2Work. BenchmarkWork measured
+// them on an idle Intel Xeon of 2.6 GHz with the SHA extensions, where a new hash
+// (m=19456, t=2) takes 20 ms:
+//
+//   - PBKDF2, 100,000 iterations: 17 ms with SHA-1, 14 ms with SHA-256, 43 ms with SHA-512
+//   - bcrypt, cost 8: 13 ms
+//   - scrypt, N=16384, r=8, p=1: 34 ms
+//
+// The estimates are a little lower than the measurements. An attempt that ends too early
+// tells an attacker that the hash is an old one; an attempt that ends a little late does
+// not. Without SHA extensions PBKDF2 takes up to four times as long.
 const (
-	pbkdf2SHA1Work   = 30 // of 100 iterations
-	pbkdf2SHA256Work = 26
-	pbkdf2SHA512Work = 80
-	bcryptWork       = 96 // of cost 0; each step of the cost doubles it
-	scryptWork       = 40 // of 100 N·r·p
+	pbkdf2SHA1Work   = 30 // for 100 iterations
+	pbkdf2SHA256Work = 26 // for 100 iterations
+	pbkdf2SHA512Work = 80 // for 100 iterations
+	bcryptWork       = 96 // for cost 0; each step of the cost doubles it
+	scryptWork       = 40 // for N·r·p = 100
 )
 
-// A scheme is a way in which others write password hashes. Each ends in the
-// digest; what is before it is the head.
+// A scheme is a text format of password hashes. A hash ends with its digest; the text
+// before the digest is the head.
 type scheme struct {
 	prefix string
 	digest coding
-	// parse reads a head. It returns false for one that is not written as its
-	// makers write it, or beyond the bounds, or not of a digest of size bytes.
+	// parse reads a head. It returns false if the head is not spelled as the libraries
+	// that make it spell it, if a parameter is out of bounds, or if a digest of size bytes
+	// does not belong to it.
 	parse func(head string, size int) (recipe, bool)
 }
 
-// schemes are all that are read, ours too.
+// schemes are all formats that can be verified, with that of new hashes as the first.
 var schemes = []scheme{
 	{argon2idPrefix, base64.RawStdEncoding, parseArgon2},
 	{"$argon2i$", base64.RawStdEncoding, parseArgon2},
@@ -81,28 +86,28 @@ func schemeOf(text string) (scheme, bool) {
 	return scheme{}, false
 }
 
-// split takes the digest off a hash.
+// split divides a hash into its head and its digest.
 func split(text string) (s scheme, head string, digest []byte, ok bool) {
 	s, ok = schemeOf(text)
 	if !ok {
 		return s, "", nil, false
 	}
 	n := strings.LastIndexByte(text, '$') + 1
-	if s.digest == bcryptCoding { // which has nothing in between
+	if s.digest == bcryptCoding { // no separator between salt and digest
 		n = max(n, len(text)-bcryptCoding.EncodedLen(bcryptDigest))
 	}
 	digest, ok = decode(s.digest, text[n:])
 	return s, text[:n], digest, ok
 }
 
-// A coding is a way to write bytes as text.
+// A coding writes bytes as text.
 type coding interface {
 	EncodeToString(b []byte) string
 	DecodeString(text string) ([]byte, error)
 }
 
-// decode accepts only what EncodeToString would write. (Base64 skips the ends of
-// lines, and bits that stand for nothing.)
+// decode accepts only the spelling that EncodeToString writes. Package base64 alone would
+// also accept line ends and trailing bits that encode nothing.
 func decode(c coding, text string) ([]byte, bool) {
 	b, err := c.DecodeString(text)
 	return b, err == nil && c.EncodeToString(b) == text
@@ -114,7 +119,7 @@ func (hexCoding) EncodeToString(b []byte) string { return hex.EncodeToString(b) 
 
 func (hexCoding) DecodeString(text string) ([]byte, error) { return hex.DecodeString(text) }
 
-// number reads a decimal number as programs write it: no sign, no zeros in front.
+// number reads a decimal number from least to most, without sign and leading zeros.
 func number(text string, least, most uint64) (uint64, bool) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	return n, err == nil && strconv.FormatUint(n, 10) == text && n >= least && n <= most
@@ -159,14 +164,14 @@ func pbkdf2Recipe(name, iterations, salt string, size int) (recipe, bool) {
 	return recipe{
 		work: n * work / 100,
 		derive: func(password string) []byte {
-			digest, _ := pbkdf2.Key(sum, password, []byte(salt), int(n), size) // fails only where FIPS 140 is enforced
+			digest, _ := pbkdf2.Key(sum, password, []byte(salt), int(n), size) // fails only if FIPS 140 is enforced
 			return digest
 		},
 	}, true
 }
 
-// isForeignSalt is for salts that are text and may be as short as somebody
-// wanted: it is too late to ask for better ones.
+// isForeignSalt checks the salt of a hash that another framework made. Such a salt is
+// text, and short ones are accepted: the hash exists, so a longer salt cannot be asked for.
 func isForeignSalt(salt string) bool { return salt != "" && len(salt) <= maxSaltOrKey }
 
 // parseWerkzeugScrypt reads scrypt:32768:8:1$salt$.
@@ -199,7 +204,7 @@ func scryptRecipe(textN, textR, textP, salt string, size int) (recipe, bool) {
 		memory: uint32((n*r + 7) / 8), // 128 bytes each
 		work:   n * r * p * scryptWork / 100,
 		derive: func(password string) []byte {
-			digest, _ := scrypt.Key([]byte(password), []byte(salt), int(n), int(r), int(p), size) // its conditions are those above
+			digest, _ := scrypt.Key([]byte(password), []byte(salt), int(n), int(r), int(p), size) // fails only for parameters that the checks above refuse
 			return digest
 		},
 	}, true
@@ -214,8 +219,9 @@ func parseDjangoArgon2(head string, size int) (recipe, bool) {
 	return parseArgon2(head, size)
 }
 
-// parseDjangoBcrypt reads bcrypt_sha256$$2b$12$ and a salt, or the same without
-// SHA-256, which lets bcrypt see all of a long password.
+// parseDjangoBcrypt reads bcrypt_sha256$$2b$12$ and a salt, or bcrypt$$2b$12$ and a salt.
+// bcrypt alone ignores the bytes of a password after the 72nd. With SHA-256 before it, the
+// whole password counts.
 func parseDjangoBcrypt(head string, size int) (recipe, bool) {
 	name, head, _ := strings.Cut(head, "$")
 	r, ok := parseBcrypt(head, size)
@@ -231,14 +237,14 @@ func parseDjangoBcrypt(head string, size int) (recipe, bool) {
 const (
 	bcryptSalt     = 16 // bytes
 	bcryptDigest   = 23
-	bcryptPassword = 72 // what there is of a password beyond them is not looked at
+	bcryptPassword = 72 // further bytes of a password are ignored
 )
 
-// bcryptCoding is how bcrypt writes bytes.
+// bcryptCoding is the base64 of bcrypt.
 var bcryptCoding = base64.NewEncoding("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").WithPadding(base64.NoPadding)
 
-// parseBcrypt reads $2b$12$ and a salt of 22 characters. The letters a, b and y
-// name bugs of others that are mended.
+// parseBcrypt reads $2b$12$ and a salt of 22 characters. The letters a, b and y stand for
+// versions of other libraries, of which some had bugs. They all name the same function.
 func parseBcrypt(head string, size int) (recipe, bool) {
 	if len(head) != len("$2b$12$")+bcryptCoding.EncodedLen(bcryptSalt) || size != bcryptDigest ||
 		head[:2] != "$2" || strings.IndexByte("aby", head[2]) < 0 || head[3] != '$' || head[6] != '$' {
@@ -248,7 +254,8 @@ func parseBcrypt(head string, size int) (recipe, bool) {
 	if err != nil || cost < minBcryptCost || cost > maxBcryptCost {
 		return recipe{}, false
 	}
-	// Its last character has bits that some libraries did not leave at zero.
+	// The last character has four bits that encode nothing. Some libraries set them, so
+	// decode would be too strict.
 	salt, err := bcryptCoding.DecodeString(head[7:])
 	if err != nil || len(salt) != bcryptSalt {
 		return recipe{}, false
@@ -259,10 +266,11 @@ func parseBcrypt(head string, size int) (recipe, bool) {
 	}, true
 }
 
-// bcrypt returns the digest. (Package bcrypt can make one only with a salt of
-// its own choice, and so cannot tell what is in a wrapped hash.)
+// bcrypt returns the digest of a password and a salt. The function of the same name in
+// golang.org/x/crypto is no help: it chooses the salt itself, and so cannot compute the
+// digest inside a wrapped hash.
 func bcrypt(password string, salt []byte, cost uint) []byte {
-	// C strings: the NUL at the end is part of the key, if there is room.
+	// The key is a C string: the NUL at its end is part of it, if there is room.
 	key := append([]byte(password), 0)
 	key = key[:min(len(key), bcryptPassword)]
 	c, err := blowfish.NewSaltedCipher(key, salt)
