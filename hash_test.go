@@ -64,7 +64,7 @@ func withHash(hash auth.Secret) func(*auth.Account) {
 	return func(a *auth.Account) { a.PasswordHash = hash }
 }
 
-const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as newApp makes them
+const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as hookedApp makes them
 
 // Who comes with a hash from elsewhere logs in as ever, and has one of ours then.
 func TestLoginWithForeignHashes(t *testing.T) {
