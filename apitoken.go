@@ -181,12 +181,11 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 // The loader recognises every request with this scheme. A malformed token counts as
 // a wrong one.
 func BearerLoader() RequestLoader {
-	return RequestLoader{Load: loadBearer, Challenge: schemeBearer, scheme: schemeBearer}
+	return RequestLoader{Challenge: schemeBearer, scheme: schemeBearer}
 }
 
-const schemeBearer = "Bearer"
-
-func loadBearer(c *Core, r *http.Request) (Grant, error) {
+// loadBearer is the Load of BearerLoader.
+func (c *Core) loadBearer(r *http.Request) (Grant, error) {
 	token, found := credentials(r, schemeBearer)
 	if !found {
 		return Grant{}, nil

@@ -58,6 +58,12 @@ func (c *Core) Feature(name string) (*Feature, error) {
 	return &Feature{c, name, kindFeature, name + "/"}, nil
 }
 
+// A FactorBinder is a Factor that keeps something, such as secrets and counters.
+// Optional. New calls Bind once, with the feature of the factor's name.
+type FactorBinder interface {
+	Bind(f *Feature) error
+}
+
 // features are the names of features that were claimed.
 type features struct {
 	mu     sync.Mutex

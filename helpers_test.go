@@ -107,7 +107,7 @@ func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.B
 
 // byHeader finds the user whose ID is in the header X-User, as of method "key".
 func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	return auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
 	}}
 }

@@ -868,7 +868,7 @@ func TestConfirmLoginMethod(t *testing.T) {
 
 func TestConfirmLoginRefuses(t *testing.T) {
 	t.Parallel()
-	key := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	key := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
 	app, _ := newApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
