@@ -62,128 +62,89 @@ func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 	return found, nil
 }
 
-// updateAccount changes an account by compare-and-set: it loads it, lets change
-// say what to do or refuse, and begins again if it lost to another change.
-func (c *Core) updateAccount(ctx context.Context, id string, change func(*Account) error) (User, error) {
+// updateAccount changes an account by compare-and-set: it loads the account, lets
+// change say what to do or refuse, and saves it with a new Stamp. If it lost to another
+// change, it begins again. It returns the user as they were before, and as they are now.
+//
+// A store that says it failed may have made the change all the same. Only this change
+// has the Stamp, so updateAccount finds that out.
+func (c *Core) updateAccount(ctx context.Context, id string, stamp Secret, change func(*Account) error) (before, after User, err error) {
+	var given Account // what was saved last
 	for range maxConflicts {
 		user, err := c.store.load(ctx, id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		a := user.AuthAccount().Clone()
-		if err := change(&a); err != nil {
-			return nil, err
+		if user.AuthAccount().Stamp.Equal(stamp) { // ErrConflict was wrong
+			after, err = c.checkUpdate(ctx, before, given)
+			return before, after, err
 		}
-		switch err := c.store.update(ctx, a); {
-		case err == nil:
-			return user, c.checkUpdate(ctx, *user.AuthAccount(), a)
-		case !errors.Is(err, ErrConflict):
-			return nil, err
+		before, given = user, user.AuthAccount().Clone()
+		if err := change(&given); err != nil {
+			return nil, nil, err
 		}
+		given.Stamp = stamp
+		switch err := c.store.update(ctx, given); {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			if user, failed := c.store.load(ctx, id); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
+				return nil, nil, err
+			}
+		}
+		after, err = c.checkUpdate(ctx, before, given)
+		return before, after, err
 	}
-	return nil, ErrConflict
+	return nil, nil, ErrConflict
 }
 
-// checkUpdate reads an account back after an UpdateAccount that succeeded. If the
-// store has lost something of it, such as the end of a hash, it puts the old
-// account back, and returns an error. If the account cannot be read, or has been
+// checkUpdate reads an account back after an UpdateAccount that succeeded, and returns
+// its user. If the store has lost something of it, such as the end of a hash, it puts the
+// old account back, and returns an error. If the account cannot be read, or has been
 // changed again, there is nothing to compare with, and the update counts as done.
-func (c *Core) checkUpdate(ctx context.Context, old, given Account) error {
-	user, err := c.store.load(ctx, given.ID)
-	given.Version++
-	if err != nil || user.AuthAccount().Version > given.Version {
-		return nil
+func (c *Core) checkUpdate(ctx context.Context, before User, given Account) (after User, err error) {
+	after, err = c.store.load(ctx, given.ID)
+	if err != nil {
+		return before, nil
 	}
-	stored := *user.AuthAccount()
+	given.Version++
+	stored := *after.AuthAccount()
+	if stored.Version > given.Version {
+		return after, nil
+	}
 	lost := c.lost("LoadUser, after UpdateAccount, returned a user", given, stored, false)
 	if lost == nil {
-		return nil
+		return after, nil
 	}
+	old := before.AuthAccount().Clone()
 	old.Version = stored.Version
 	if err := c.store.update(ctx, old); err != nil {
-		return fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
+		return nil, fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
 	}
-	return lost
-}
-
-// restamp changes an account by compare-and-set, as change says, and gives it a
-// new Stamp. That ends its logins, but for the one that makes the request, if that
-// was made with the old Stamp. It returns the account as it was before.
-func (c *Core) restamp(ctx context.Context, id string, old Secret, change func(*Account) error) (before Account, err error) {
-	if err := ctx.Err(); err != nil {
-		return before, err
-	}
-	// Without the session, which is locked meanwhile. And who hangs up now must
-	// not keep the owner from being told.
-	detached, cancel := detach(ctx)
-	defer cancel()
-	stamp := NewSecret(keyring.NewToken())
-	update := func() error {
-		var after Account
-		_, err := c.updateAccount(detached, id, func(a *Account) error {
-			before = a.Clone()
-			err := change(a)
-			a.Stamp = stamp
-			after = a.Clone()
-			return err
-		})
-		var lost *lostError
-		if err == nil || errors.As(err, &lost) {
-			return err
-		}
-		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(detached, id); failed == nil && user.AuthAccount().Stamp.Equal(stamp) {
-			return c.checkUpdate(detached, before, after)
-		}
-		return err
-	}
-	if s := c.stateOf(ctx); s != nil {
-		err = s.changeStamp(id, old, stamp, update)
-	} else if err = update(); err == nil {
-		c.endSessions(ctx, id)
-	}
-	return before, err
-}
-
-// reloaded returns the user as they are after a change, or as they were before if
-// they cannot be loaded: the change is made all the same.
-func (c *Core) reloaded(ctx context.Context, user User) User {
-	if changed, err := c.store.load(ctx, user.AuthAccount().ID); err == nil {
-		return changed
-	}
-	return user
+	return nil, lost
 }
 
 // erase deletes an account, or, if the store does not, leaves nothing of it but
-// its ID.
+// its ID. A store that says it failed may have deleted the account all the same.
 func (c *Core) erase(ctx context.Context, id string) error {
-	if deleted, err := c.store.remove(ctx, id); deleted || err != nil {
+	deleted, err := c.store.remove(ctx, id)
+	if err != nil {
+		if _, gone := c.store.load(ctx, id); errors.Is(gone, ErrUserNotFound) {
+			return nil
+		}
+	}
+	if deleted || err != nil {
 		return err
 	}
-	_, err := c.updateAccount(ctx, id, func(a *Account) error {
+	_, _, err = c.updateAccount(ctx, id, NewSecret(keyring.NewToken()), func(a *Account) error {
 		name := ""
 		if a.Username != "" {
 			name = "closed-" + strings.ToLower(rand.Text())
 		}
-		*a = Account{ID: a.ID, Username: name, Stamp: NewSecret(keyring.NewToken()), Disabled: true, Version: a.Version}
+		*a = Account{ID: a.ID, Username: name, Disabled: true, Version: a.Version}
 		return nil
 	})
 	return err
-}
-
-// deleteRecords deletes all that is remembered of a user: every kind of record
-// that has a UserID is here, or in deleteSessions.
-func (c *Core) deleteRecords(ctx context.Context, userID string) error {
-	return errors.Join(
-		c.deleteSessions(ctx, userID),
-		c.sessions.DeleteRecords(ctx, kindRotated, userID),
-		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
-		c.records.DeleteRecords(ctx, kindAttempts, userID),
-		c.records.DeleteRecords(ctx, kindFeatureAttempts, userID),
-		c.records.DeleteRecords(ctx, kindFeature, userID),
-		c.records.DeleteRecords(ctx, kindUndo, userID),
-		c.records.DeleteRecords(ctx, kindUsed, userID),
-		c.records.DeleteRecords(ctx, kindReserved, userID))
 }
 
 // nobody is who a name is kept for if it is for no user.
@@ -270,26 +231,13 @@ func (c *Core) reserveUsername(ctx context.Context, username string) error {
 
 // reserveEmail keeps an account's address for it.
 func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
-	r := Record{Kind: kindReserved, Key: reservedEmail(a.Email), UserID: a.ID, Version: keyring.RandomVersion(), Expires: expires}
-	for range maxConflicts {
-		err := c.records.InsertRecord(ctx, r)
-		if !errors.Is(err, ErrRecordExists) {
-			return err
+	return changeRecord(ctx, c.records, kindReserved, reservedEmail(a.Email), func(r *Record, found bool) error {
+		if found && r.UserID != a.ID { // whoever has given it to this account has kept nothing
+			return errUnchanged
 		}
-		old, err := c.records.GetRecord(ctx, r.Kind, r.Key)
-		switch {
-		case errors.Is(err, ErrRecordNotFound):
-			continue
-		case err != nil || old.UserID != a.ID: // whoever has given it to this account has kept nothing
-			return err
-		}
-		old.Expires = expires
-		err = c.records.UpdateRecord(ctx, old)
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordNotFound) {
-			return err
-		}
-	}
-	return ErrConflict
+		r.UserID, r.Expires = a.ID, expires
+		return nil
+	})
 }
 
 // sendTaken mails the owner of an address, if there is one, that somebody wanted

@@ -3,8 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-
-	"github.com/go-login/auth/internal/keyring"
 )
 
 // Disable disables an account, for an administrator: nobody can log in to it. Its
@@ -17,11 +15,9 @@ import (
 // knows the reason.
 func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
-	if err := c.setDisabled(ctx, userID, true); err != nil {
-		return err
-	}
-	c.event(ctx, Event{Kind: EventDisabled, UserID: userID})
-	return nil
+	x, err := c.planDisabled(userID, true)
+	_, err = c.changeCredential(ctx, x, err)
+	return err
 }
 
 // Enable enables a disabled account. It gets a new Stamp, so that nothing from
@@ -29,53 +25,35 @@ func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 // is not disabled it does nothing. The errors are those of Disable.
 func (c *Core) Enable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
-	err := c.setDisabled(ctx, userID, false)
+	x, err := c.planDisabled(userID, false)
+	_, err = c.changeCredential(ctx, x, err)
 	if errors.Is(err, errEnabled) {
 		return nil
-	} else if err != nil {
-		return err
 	}
-	c.event(ctx, Event{Kind: EventEnabled, UserID: userID})
-	return nil
+	return err
 }
 
 // errEnabled says that there is nothing to do.
 var errEnabled = errors.New("auth: the account is not disabled")
 
-// setDisabled disables or enables an account. Both change the Stamp: what somebody
-// was logged in by before must not come back, also if the application itself has
-// disabled the account.
-func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) error {
+// planDisabled plans what Disable and Enable change. What somebody was logged in by
+// before must not come back, also if the application itself has disabled the account.
+func (c *Core) planDisabled(userID string, disabled bool) (*credentialChange, error) {
+	x := &credentialChange{userID: userID, own: ownEnds, done: EventEnabled}
+	if disabled {
+		x.done = EventDisabled
+	}
 	if c.store == nil {
-		return ErrNoUserStore
+		return x, ErrNoUserStore
 	}
-	if err := c.needs("Disable and Enable", FieldDisabled); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	detached, cancel := detach(ctx)
-	defer cancel()
-	stamp := NewSecret(keyring.NewToken())
-	_, err := c.updateAccount(detached, userID, func(a *Account) error {
+	x.apply = func(a *Account) error {
 		if !disabled && !a.Disabled {
 			return errEnabled
 		}
-		a.Disabled, a.Stamp = disabled, stamp
+		a.Disabled = disabled
 		return nil
-	})
-	if err != nil {
-		// A store that fails may have made the change all the same.
-		if user, failed := c.store.load(detached, userID); failed != nil || !user.AuthAccount().Stamp.Equal(stamp) {
-			return err
-		}
 	}
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(userID)
-	}
-	c.endSessions(detached, userID)
-	return nil
+	return x, c.needs("Disable and Enable", FieldDisabled)
 }
 
 // Unlock forgets the wrong passwords of an account, for an administrator: those in

@@ -15,6 +15,10 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// This file is about API tokens, which programs send in a header. The store has
+// their hashes. Like everything that opens an account they are bound to its
+// Stamp: a change of password ends them.
+
 // newAPITokens returns the share of the Core in which API tokens are stored. It has a
 // kind of its own, because every change of a credential ends them.
 func newAPITokens(c *Core) *Feature {

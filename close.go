@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-
-	"github.com/go-login/auth/internal/keyring"
 )
 
 // CloseAccount ends an account for good: nobody can log in to it any more, what it
@@ -24,58 +22,40 @@ func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	if isAbsent(user) {
 		return ErrUserNotFound
 	}
-	id := user.AuthAccount().ID
-	address, err := c.closeAccount(ctx, user.AuthAccount())
-	if err != nil {
-		c.event(ctx, Event{Kind: EventCloseFailed, UserID: id, Err: err})
-		return err
-	}
-	c.event(ctx, Event{Kind: EventClosed, UserID: id})
-	c.notify(ctx, MailClosed, user, address)
-	return nil
+	x, err := c.planClose(ctx, user.AuthAccount().Clone())
+	_, err = c.changeCredential(ctx, x, err)
+	return err
 }
 
-// closeAccount returns the address that the account had.
-func (c *Core) closeAccount(ctx context.Context, given *Account) (address string, err error) {
+// planClose plans what CloseAccount changes. First nobody can use the account any more,
+// so that a failure later on leaves a dead account, and not a living one without its
+// records. Then the records are deleted, and the account last.
+func (c *Core) planClose(ctx context.Context, account Account) (*credentialChange, error) {
+	x := &credentialChange{
+		userID: account.ID, own: ownEnds, closes: true, mail: Mail{Kind: MailClosed},
+		done: EventClosed, failed: EventCloseFailed,
+	}
 	if c.store == nil {
-		return "", ErrNoUserStore
+		return x, ErrNoUserStore
 	}
 	if !c.deletes {
 		if err := c.needs("CloseAccount, with a user store that is no UserDeleter,", FieldDisabled); err != nil {
-			return "", err
+			return x, err
 		}
 	}
-	id, stamp := given.ID, given.Stamp
-	if err := c.stillIn(ctx); err != nil {
-		return "", err
-	}
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	detached, cancel := detach(ctx)
-	defer cancel()
-	// First nobody can use it any more, so that a failure later on leaves a dead
-	// account, and not a living one without its records.
-	_, err = c.updateAccount(detached, id, func(a *Account) error {
-		if !a.Stamp.Equal(stamp) {
+	x.apply = func(a *Account) error {
+		if !a.Stamp.Equal(account.Stamp) {
 			return ErrConflict
 		}
-		address = a.Email
-		a.Disabled, a.PasswordHash, a.Stamp, a.Roles = true, Secret{}, NewSecret(keyring.NewToken()), nil
+		a.Disabled, a.PasswordHash, a.Roles = true, Secret{}, nil
 		return nil
-	})
-	if err != nil {
-		return "", err
 	}
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(id)
+	x.finish = func(ctx context.Context) error {
+		if err := c.erase(ctx, account.ID); err != nil {
+			return err
+		}
+		c.forgetFeatures(ctx, account.ID)
+		return nil
 	}
-	if err := c.deleteRecords(detached, id); err != nil {
-		return "", err
-	}
-	if err := c.erase(detached, id); err != nil {
-		return "", err
-	}
-	c.forgetFeatures(detached, id)
-	return address, nil
+	return x, c.stillIn(ctx)
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -59,7 +60,7 @@ type device struct {
 
 // header is what a device has of a login, for those who look for either.
 func (d *device) header() header {
-	return header{userID: d.record.UserID, device: d.record.Key, family: d.family}
+	return header{userID: d.record.UserID, device: d.record.Key, family: d.family, stamp: d.stamp}
 }
 
 // A device's record begins with its version. What a later version adds comes at
@@ -173,26 +174,17 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 func (s *state) received(login *header) bool {
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
-	for range maxConflicts {
-		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
-		if err == nil {
-			d, ok := decodeDevice(record)
-			if !ok || d.counter != login.counter || !d.seen.IsZero() {
-				return true
-			}
-			d.seen = s.core.cfg.Now()
-			d.encode()
-			err = s.core.records.UpdateRecord(ctx, d.record)
+	_, err := s.core.changeDevice(ctx, kindRemember, login.device, func(d *device) error {
+		if d.counter != login.counter || !d.seen.IsZero() {
+			return errUnchanged
 		}
-		switch {
-		case err == nil, errors.Is(err, ErrRecordNotFound):
-			return true
-		case !errors.Is(err, ErrConflict):
-			s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
-			return false
-		}
+		d.seen = s.core.cfg.Now()
+		return nil
+	})
+	if err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
 	}
-	return false
+	return err == nil
 }
 
 // rebind binds the device of a login to the request's client: its user has shown
@@ -203,25 +195,35 @@ func (s *state) rebind(login *header) {
 	}
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
-	for range maxConflicts {
-		record, err := s.core.records.GetRecord(ctx, kindRemember, login.device)
-		if err == nil {
-			d, ok := decodeDevice(record)
-			if !ok || d.address == login.address && d.agent == login.agent {
-				return
-			}
-			d.address, d.agent = login.address, login.agent
-			d.encode()
-			err = s.core.records.UpdateRecord(ctx, d.record)
+	_, err := s.core.changeDevice(ctx, kindRemember, login.device, func(d *device) error {
+		if d.address == login.address && d.agent == login.agent {
+			return errUnchanged
 		}
-		switch {
-		case err == nil, errors.Is(err, ErrRecordNotFound):
-			return
-		case !errors.Is(err, ErrConflict):
-			s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
-			return
-		}
+		d.address, d.agent = login.address, login.agent
+		return nil
+	})
+	if err != nil {
+		s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
 	}
+}
+
+// changeDevice changes a device, or its tombstone, by compare-and-set (see changeRecord),
+// and reports whether it has. One that is gone or damaged stays as it is.
+func (c *Core) changeDevice(ctx context.Context, kind, key string, do func(*device) error) (changed bool, err error) {
+	err = changeRecord(ctx, c.records, kind, key, func(r *Record, _ bool) error {
+		changed = false
+		d, ok := decodeDevice(*r)
+		if !ok {
+			return errUnchanged
+		}
+		if err := do(&d); err != nil {
+			return err
+		}
+		d.encode()
+		*r, changed = d.record, true
+		return nil
+	})
+	return changed && err == nil, err
 }
 
 // useUp counts the device's cookie as used, and returns ErrLoggedOut if the

@@ -13,6 +13,16 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// This file is about changing the address of an account. Whoever has the mailbox
+// has the account, so the new address is proved before it applies, and the old one
+// can take the change back.
+//
+// The proof is a mailed token: nothing is stored, and so nothing is pending. The
+// way back is a record, which is good whatever else the one who made the change
+// does to the account. It knows which addresses the account had before, as far as
+// they can be gone back to themselves: they rank above it. Else somebody who
+// changes an address twice could take the owner's return back in turn.
+
 // CheckNewEmail returns nil for an address that an account may get, or
 // ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
 // domains without a dot. It is for forms that show everything that is wrong at once.
@@ -123,67 +133,56 @@ func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, ad
 // for 72 hours. For as long nobody else can get the old address.
 func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	user, id, err := c.confirmEmail(ctx, token, undoPage)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventEmailChanged, UserID: id})
-	return user, nil
+	x, err := c.planEmail(ctx, token, undoPage)
+	return c.changeCredential(ctx, x, err)
 }
 
-func (c *Core) confirmEmail(ctx context.Context, token, undoPage string) (user User, id string, err error) {
+// planEmail plans what ConfirmEmail changes, and stores the way back.
+func (c *Core) planEmail(ctx context.Context, token, undoPage string) (*credentialChange, error) {
+	x := &credentialChange{own: ownGoesOn, done: EventEmailChanged, failed: EventEmailFailed}
 	if err := checkPath(undoPage); err != nil {
-		return nil, "", err
+		return x, err
 	}
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
 	if err != nil {
-		return nil, "", err
+		return x, err
 	}
+	x.userID, x.stamp, x.token, x.expires = t.userID, user.AuthAccount().Stamp, token, t.expires
 	// Only for the user who asked: else anybody could have their own account get
 	// the address of somebody who does not look where a link leads.
 	current, err := c.User(ctx)
 	if err != nil {
-		return nil, t.userID, err
+		return x, err
 	}
 	if current.AuthAccount().ID != t.userID {
-		return nil, t.userID, ErrInvalidToken
+		return x, ErrInvalidToken
 	}
 	if err := c.stillIn(ctx); err != nil {
-		return nil, t.userID, err
+		return x, err
 	}
 	kept, err := c.keptFor(ctx, reservedEmail(t.address))
 	if err != nil {
-		return nil, t.userID, err
+		return x, err
 	}
 	if kept != "" && kept != t.userID {
-		return nil, t.userID, ErrEmailTaken
+		return x, ErrEmailTaken
 	}
 	undo, err := c.prepareUndo(ctx, user.AuthAccount())
 	if err != nil {
-		return nil, t.userID, err
+		return x, err
 	}
-	before, err := c.restamp(ctx, t.userID, user.AuthAccount().Stamp, func(a *Account) error {
+	if undo != "" {
+		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(undoPage, undo)}
+	}
+	x.abandon = func() { c.dropUndo(ctx, t.userID, undo) }
+	x.apply = func(a *Account) error {
 		if !t.fits(a) {
 			return ErrInvalidToken
 		}
 		a.Email, a.EmailVerified = t.address, true
 		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
 	}
-	if err != nil {
-		c.dropUndo(ctx, t.userID, undo)
-		return nil, t.userID, err
-	}
-	c.spend(ctx, t.userID, token, t.expires)
-	if undo != "" {
-		c.deliver(ctx, Mail{
-			Kind: MailAddressChanged, To: before.Email, User: user, Lifetime: undoLifetime, Link: c.link(undoPage, undo),
-		})
-	}
-	return c.reloaded(ctx, user), t.userID, nil
+	return x, nil
 }
 
 const (

@@ -64,88 +64,68 @@ func (u undo) fits(a *Account) bool {
 // failed.
 func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	user, id, err := c.undoEmail(ctx, token)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventEmailUndone, UserID: id})
-	return user, nil
+	x, err := c.planUndo(ctx, token)
+	return c.changeCredential(ctx, x, err)
 }
 
-func (c *Core) undoEmail(ctx context.Context, token string) (user User, id string, err error) {
+// planUndo plans what UndoEmail changes, and marks the way back as being used. Of those
+// who use it at the same moment one goes on. The record stays until the account is
+// changed, so that another change of the address that is under way sees what ranks above
+// it.
+func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, error) {
+	x := &credentialChange{own: ownEnds, forgets: true, done: EventEmailUndone, failed: EventEmailFailed}
 	user, u, err := c.checkUndo(ctx, token)
 	if err != nil {
-		return nil, "", err
+		return x, err
 	}
-	id = user.AuthAccount().ID
+	x.userID, x.token, x.expires = user.AuthAccount().ID, token, u.record.Expires.Add(-undoBusy)
 	if err := ctx.Err(); err != nil {
-		return nil, id, err
+		return x, err
 	}
 	detached, cancel := detach(ctx)
 	defer cancel()
-	// The record stays until the account is changed, so that another change of the
-	// address that is under way sees what ranks above it. Of those who use it at
-	// the same moment one goes on.
 	u.busy = c.cfg.Now()
 	u.encode()
 	switch err := c.records.UpdateRecord(detached, u.record); {
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrRecordNotFound):
-		return nil, id, ErrInvalidToken
+		return x, ErrInvalidToken
 	case err != nil:
 		c.freeUndo(ctx, u) // it may have been stored all the same
-		return nil, id, err
+		return x, err
 	}
 	u.record.Version++
-	before, err := c.goBack(detached, u)
-	if err != nil {
-		c.freeUndo(ctx, u)
-		return nil, id, err
-	}
-	c.spend(ctx, id, token, u.record.Expires.Add(-undoBusy))
-	c.endSessions(detached, id)
-	c.forgetGuesses(detached, id)
-	// Now, and not before: so it finds those, too, that were made meanwhile.
-	if err := c.endUndos(detached, id, emailKey(u.address), true); err != nil { // they lead nowhere already
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
-	}
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(id)
-	}
-	if emailKey(before.AuthAccount().Email) != emailKey(u.address) {
-		c.notify(ctx, MailAddressUndone, before, before.AuthAccount().Email)
-	}
-	return c.reloaded(detached, user), id, nil
-}
-
-// goBack gives an account the address that it had. Whoever has changed it may know
-// the password.
-func (c *Core) goBack(ctx context.Context, u undo) (before User, err error) {
-	stamp := NewSecret(keyring.NewToken())
-	before, err = c.updateAccount(ctx, u.record.UserID, func(a *Account) error {
+	x.abandon = func() { c.freeUndo(ctx, u) }
+	// Whoever has changed the address may know the password.
+	x.apply = func(a *Account) error {
 		if !u.fits(a) {
 			return ErrInvalidToken
 		}
-		a.Email, a.EmailVerified, a.PasswordHash, a.Stamp = u.address, true, Secret{}, stamp
+		if x.mail.Kind = ""; emailKey(a.Email) != emailKey(u.address) {
+			x.mail.Kind = MailAddressUndone
+		}
+		a.Email, a.EmailVerified, a.PasswordHash = u.address, true, Secret{}
 		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
 	}
-	return before, err
+	// Afterwards, and not before: so it finds those ways back, too, that were made meanwhile.
+	x.finish = func(ctx context.Context) error { return c.endUndos(ctx, x.userID, emailKey(u.address), true) }
+	return x, nil
 }
 
 // freeUndo makes a way back good again whose use has failed.
 func (c *Core) freeUndo(ctx context.Context, u undo) {
 	detached, cancel := detach(ctx)
 	defer cancel()
-	record, err := c.records.GetRecord(detached, kindUndo, u.record.Key)
-	if now, ok := decodeUndo(record); err == nil && ok && now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
+	err := changeRecord(detached, c.records, kindUndo, u.record.Key, func(r *Record, _ bool) error {
+		now, ok := decodeUndo(*r)
+		if !ok || !now.busy.Equal(time.UnixMilli(u.busy.UnixMilli())) {
+			return errUnchanged
+		}
 		now.busy = time.Time{}
 		now.encode()
-		err = c.records.UpdateRecord(detached, now.record)
-	}
-	if unlessNotFound(err) != nil { // it is good again by itself, in a minute
+		*r = now.record
+		return nil
+	})
+	if err != nil { // it is good again by itself, in a minute
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
 	}
 }

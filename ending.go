@@ -121,26 +121,18 @@ func (c *Core) endDevice(ctx context.Context, record Record) error {
 // until the device would have expired; if no cookie of it has been used up, only for
 // a logout that was sent with its cookie.
 func (c *Core) bury(ctx context.Context, record Record) error {
-	record.Kind, record.Version = kindRememberEnded, keyring.RandomVersion()
 	if d, ok := decodeDevice(record); !ok || d.counter == 0 {
 		record.Expires = earlier(record.Expires, c.cfg.Now().Add(rotatedFor))
 	}
-	err := c.records.InsertRecord(ctx, record)
-	for range maxConflicts {
-		if !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrConflict) {
-			break
+	err := changeRecord(ctx, c.records, kindRememberEnded, record.Key, func(r *Record, found bool) error {
+		// It may have one: of an attempt that failed, or of a request that ends it, too.
+		if d, ok := decodeDevice(*r); found && ok && d.spare == alarmRaised {
+			return errUnchanged
 		}
-		// It has one: of an attempt that failed, or of a request that ends it, too.
-		var other Record
-		if other, err = c.records.GetRecord(ctx, record.Kind, record.Key); err == nil {
-			if d, ok := decodeDevice(other); ok && d.spare == alarmRaised {
-				return nil
-			}
-			record.Version = other.Version
-			err = c.records.UpdateRecord(ctx, record)
-		}
-	}
-	if unlessNotFound(err) != nil {
+		r.UserID, r.Data, r.Expires = record.UserID, record.Data, record.Expires
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	ended, err := c.records.ListRecords(ctx, kindRememberEnded, record.UserID)

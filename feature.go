@@ -49,7 +49,7 @@ func (c *Core) Feature(name string) (*Feature, error) {
 		return nil, fmt.Errorf("auth: Feature %q of a nil Core: pass manager.Core", name)
 	case name == "" || len(name) > maxFeatureName || strings.Trim(name, allowed) != "":
 		return nil, fmt.Errorf("auth: Feature %q: a name has 1 to %d letters, digits, dots, dashes and colons", name, maxFeatureName)
-	case slices.Contains(ownKinds(), name):
+	case slices.ContainsFunc(recordKinds(), func(k recordKind) bool { return k.name == name }):
 		return nil, fmt.Errorf("auth: Feature %q: the library uses this name itself", name)
 	}
 	if !c.features.claim(name) {
@@ -92,14 +92,6 @@ const (
 	kindFeature         = "feature"
 	kindFeatureAttempts = "feature-attempts"
 )
-
-// ownKinds are the kinds of records that the library itself stores.
-func ownKinds() []string {
-	return []string{
-		kindSession, kindVisitor, kindRotated, kindPending, kindRemember, kindRememberEnded, kindAPIToken, kindAttempts,
-		kindRate, kindUsed, kindForm, kindUndo, kindReserved, kindFeature, kindFeatureAttempts,
-	}
-}
 
 // Insert stores a record of the feature, or returns ErrRecordExists if it has one with
 // this key already. It uses the record's Key, UserID, Data and Expires.

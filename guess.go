@@ -125,11 +125,11 @@ func (g *guess) reserve() error {
 		switch {
 		case n.count >= maxAttempts && g.final && g.userID != "":
 			g.err = ErrResetRequired
-			return errRefused
+			return errUnchanged
 		case n.count >= maxAttempts && g.final, passed < wait(n.count):
 			g.err = ErrLocked
 			if n.isLike(&g.before) {
-				return errRefused
+				return errUnchanged
 			}
 			return nil // this clock has begun to wait
 		}
@@ -210,12 +210,4 @@ func (g *guess) wrong(user User) error {
 		c.notify(g.ctx, MailPasswordDisabled, user, user.AuthAccount().Email)
 	}
 	return ErrInvalidCredentials
-}
-
-// forgetGuesses deletes the counts of guesses at a password that has been
-// replaced. They count no more; a failure leaves records that nobody needs.
-func (c *Core) forgetGuesses(ctx context.Context, userID string) {
-	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
-	}
 }

@@ -6,13 +6,26 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-login/auth/internal/clientip"
-	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
+
+// This file is about guessing. An attempt is counted before its hash is
+// computed, in the record store and by compare-and-set, so that of any number
+// of guesses at the same time no more are looked at than are allowed; what the
+// hash then shows settles the count. Three things are counted:
+//
+//   - wrong passwords in a row, for each account and for what is no account:
+//     attempts
+//   - the same for each browser that the account's owner has logged in with
+//     before (see browser.go), so that a stranger's failures do not lock the
+//     owner out
+//   - what a client's address does in an hour: a rate
+//
+// A count of attempts is no credential and never changes the account: logins
+// that exist go on.
 
 const (
 	freeAttempts = 5                // wrong passwords in a row that are followed by no wait
@@ -122,62 +135,39 @@ func counterKey(kind, what string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// updateCounter changes a counter by compare-and-set. change begins with a
+// updateCounter changes a counter by compare-and-set. do begins with a
 // count of zero if there is none, and may refuse; what it makes zero expires at
 // once (TakeRecord would take along what others have counted since it was read).
 // What is counted is counted also if the client has gone.
-func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, change func(*counter) error) (counter, error) {
+func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, do func(*counter) error) (n counter, err error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	var before Record // what the last try read
-	unchanged := 0    // how many tries in a row read the same
-	for try := range maxConflicts {
-		record, err := c.records.GetRecord(ctx, kind, key)
-		if unlessNotFound(err) != nil {
-			return counter{}, err
+	err = changeRecord(ctx, c.records, kind, key, func(r *Record, found bool) error {
+		if !found {
+			r.UserID = userID
 		}
-		missing := err != nil
-		if try > 0 && record.Key == before.Key && record.Version == before.Version {
-			unchanged++
-		} else {
-			unchanged = 0
+		var ok bool
+		if n, ok = decodeCounter(*r); !ok {
+			n = counter{record: *r} // there is none, or it is damaged: it begins again
 		}
-		before = record
-		n, ok := decodeCounter(record)
-		switch {
-		case missing:
-			n = counter{record: Record{Kind: kind, Key: key, UserID: userID, Version: keyring.RandomVersion()}}
-		case !ok:
-			n = counter{record: record} // damaged: it begins again
-		}
-		if err := change(&n); err != nil {
-			return n, err
+		if err := do(&n); err != nil {
+			return err
 		}
 		if n.count == 0 {
 			n.record.Expires = c.cfg.Now()
 		}
-		switch n.encode(); {
-		case missing && n.count == 0:
-			return n, nil
-		case missing:
-			err = c.records.InsertRecord(ctx, n.record)
-		default:
-			err = c.records.UpdateRecord(ctx, n.record)
+		n.encode()
+		*r = n.record
+		if !found && n.count == 0 {
+			return errUnchanged
 		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrRecordNotFound) {
-			return n, err
-		}
+		return nil
+	})
+	if errors.Is(err, ErrConflict) {
+		return counter{}, ErrBusy // with so many others: ErrConflict would be the client's fault
 	}
-	if unchanged == maxConflicts-1 {
-		return counter{}, fmt.Errorf("auth: the record store contradicts itself: GetRecord returned the same for a record of the kind %q "+
-			"%d times, and each time InsertRecord or UpdateRecord said that somebody had changed it: check the store with "+
-			"storetest.TestRecordStore", kind, maxConflicts)
-	}
-	return counter{}, ErrBusy // with so many others: ErrConflict would be the client's fault
+	return n, err
 }
-
-// errRefused ends updateCounter without a change.
-var errRefused = errors.New("auth: refused")
 
 // count adds one to what the client's address has done within the hour, or
 // returns a RateLimitError. forget takes it off again. Outside a request there is
@@ -233,7 +223,7 @@ func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Dur
 		}
 		if n.count >= uint64(limit) {
 			if left = window - passed; n.isLike(&before) {
-				return errRefused
+				return errUnchanged
 			}
 			return nil // this clock has begun to wait
 		}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-
-	"github.com/go-login/auth/internal/keyring"
 )
 
 // Logins lists the browsers in which a user is logged in or remembered: the one
@@ -129,32 +127,12 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	if isAbsent(user) {
 		return ErrUserNotFound
 	}
-	id := user.AuthAccount().ID
+	x := &credentialChange{userID: user.AuthAccount().ID, own: ownEnds, done: EventLogoutEverywhere}
 	if c.store != nil {
-		stamp := NewSecret(keyring.NewToken())
-		_, err := c.updateAccount(ctx, id, func(a *Account) error {
-			a.Stamp = stamp
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+		x.apply = func(*Account) error { return nil } // the new Stamp is all
 	}
-	_, err := c.endWhere(ctx, id, func(header) bool { return true })
-	err = errors.Join(err, c.records.DeleteRecords(ctx, kindAPIToken, id))
-	if c.store != nil && err != nil { // they are dead already
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
-	c.watches.end(id, func(string) bool { return true })
-	c.event(ctx, Event{Kind: EventLogoutEverywhere, UserID: id})
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(id)
-	}
-	return nil
+	_, err := c.changeCredential(ctx, x, nil)
+	return err
 }
 
 // ConfirmLogin makes the login fresh, with a new token, for a user who has just

@@ -52,22 +52,27 @@ func (c *Core) link(page, token string) Secret {
 // notify tells the owner of an account what has become of it, also if who has done
 // it goes away. There is no second time: a failure is an event, and nothing else.
 func (c *Core) notify(ctx context.Context, kind MailKind, user User, address string) {
-	if c.cfg.Mailer == nil || address == "" {
+	c.tell(ctx, Mail{Kind: kind, To: address, User: user})
+}
+
+// tell is notify for a mail that may have a link.
+func (c *Core) tell(ctx context.Context, m Mail) {
+	if c.cfg.Mailer == nil || m.To == "" {
 		return
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	if !user.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
-		full, err := c.mailboxFull(ctx, kind, mailboxOf(nil, emailKey(address)))
+	if !m.User.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
+		full, err := c.mailboxFull(ctx, m.Kind, mailboxOf(nil, emailKey(m.To)))
 		if err == nil && full {
 			err = errMailboxFull
 		}
 		if err != nil {
-			c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})
+			c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(m.User), Err: err})
 			return
 		}
 	}
-	c.deliver(ctx, Mail{Kind: kind, To: address, User: user})
+	c.deliver(ctx, m)
 }
 
 // deliver hands a mail to the Mailer. A failure is an event.

@@ -11,6 +11,25 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// This file is about forms that a browser sends twice: the user clicks twice, or
+// goes back and sends the form again. Such a form carries a nonce, which is sealed
+// and has in it
+//
+//	marks    48 bytes: which browser the form was shown in
+//	form     the rest: its name
+//
+// The first submission stores a record under the nonce's hash:
+//
+//	version  1 byte
+//	worker   text (see internal/wire): the Core that is at work; empty once it is done
+//	claimed  varint: when the work began, in Unix milliseconds
+//	mac      text: a keyed hash of the fields
+//	marks    48 bytes: what the browser is known by after the work
+//	outcome  the rest: what the work came to
+//
+// The nonce itself goes into the mac and is not stored. So nobody can test guesses
+// of a password against the record, not even with Config.Secrets.
+
 const (
 	purposeNonce  = "form nonce"
 	purposeFields = "form fields" // signs the fields of a form

@@ -308,41 +308,36 @@ func (c *Core) SetPassword(ctx context.Context, user User, password string) (fai
 	if isAbsent(user) {
 		return ErrUserNotFound
 	}
-	id := user.AuthAccount().ID
-	before, err := c.setPassword(ctx, user, password)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventPasswordFailed, UserID: id, Err: err})
-		return err
-	}
-	c.forgetGuesses(ctx, id)
-	c.event(ctx, Event{Kind: EventPasswordChanged, UserID: id})
-	c.notify(ctx, MailPasswordChanged, user, before.Email)
-	return nil
+	x, err := c.planPassword(ctx, user.AuthAccount().Clone(), password)
+	_, err = c.changeCredential(ctx, x, err)
+	return err
 }
 
-func (c *Core) setPassword(ctx context.Context, user User, password string) (before Account, err error) {
+// planPassword plans what SetPassword changes.
+func (c *Core) planPassword(ctx context.Context, account Account, password string) (*credentialChange, error) {
+	x := &credentialChange{
+		userID: account.ID, own: ownGoesOn, stamp: account.Stamp, forgets: true, mail: Mail{Kind: MailPasswordChanged},
+		done: EventPasswordChanged, failed: EventPasswordFailed,
+	}
 	if c.store == nil {
-		return before, ErrNoUserStore
+		return x, ErrNoUserStore
 	}
 	if err := c.needs("SetPassword", FieldPasswordHash); err != nil {
-		return before, err
+		return x, err
 	}
-	account := user.AuthAccount().Clone()
 	if err := c.CheckNewPassword(ctx, password, account); err != nil {
-		return before, err
+		return x, err
 	}
 	hash, err := c.hasher.Hash(ctx, password)
 	if err != nil {
-		return before, err
+		return x, err
 	}
-	if err := c.stillIn(ctx); err != nil {
-		return before, err
-	}
-	return c.restamp(ctx, account.ID, account.Stamp, func(a *Account) error {
+	x.apply = func(a *Account) error {
 		if !a.Stamp.Equal(account.Stamp) {
 			return ErrConflict // another credential was changed first
 		}
 		a.PasswordHash = hash
 		return nil
-	})
+	}
+	return x, c.stillIn(ctx)
 }

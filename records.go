@@ -3,7 +3,10 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // formatVersion is the first version of every record's format.
@@ -24,53 +27,18 @@ const (
 // A pending record is a login that owes a second factor: see pending.go.
 const kindPending = "pending"
 
-// This file is about remembered logins: a cookie that outlives the browser's
-// session makes a new login when the old one is gone. It names a device by a
-// random selector, and has a counter: each use is answered with a new cookie,
-// whose counter is one higher. The cookie is
-//
-//	selector  16 bytes, random
-//	counter   4 bytes
-//	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
-//
-// and the record, under the selector's hash, has the counter of the newest one.
-// So nothing in the store makes a cookie, and the same successor can be made again
-// for a second tab, or for a browser that never got the first answer.
-//
-// An answer can be lost. So a cookie stays good, for maxSpare uses, until a
-// request shows that the browser has its successor: it sends that, or the session
-// that came with it. A cookie that comes after that is a copy. Whether the owner
-// or a thief sent it cannot be told, so the device and its logins end, and the
-// owner gets a mail.
-//
-// A device that is ended leaves a tombstone: its record, under another kind. A
-// thief who logs out cannot hide that the owner's cookie was used before.
+// Remembered devices (remember.go), and the tombstones of those that have ended.
 const (
 	kindRemember      = "remember"
 	kindRememberEnded = "remember-ended"
 )
 
-// This file is about API tokens, which programs send in a header. The store has
-// their hashes. Like everything that opens an account they are bound to its
-// Stamp: a change of password ends them.
+// API tokens (apitoken.go).
 const (
 	kindAPIToken = "api-token"
 )
 
-// This file is about guessing. An attempt is counted before its hash is
-// computed, in the record store and by compare-and-set, so that of any number
-// of guesses at the same time no more are looked at than are allowed; what the
-// hash then shows settles the count. Three things are counted:
-//
-//   - wrong passwords in a row, for each account and for what is no account:
-//     attempts
-//   - the same for each browser that the account's owner has logged in with
-//     before (see browser.go), so that a stranger's failures do not lock the
-//     owner out
-//   - what a client's address does in an hour: a rate
-//
-// A count of attempts is no credential and never changes the account: logins
-// that exist go on.
+// Counters (limits.go): attempts at an account, and what an address does in an hour.
 const (
 	kindAttempts = "attempts"
 )
@@ -83,37 +51,12 @@ const (
 // expired. Its key is the token's hash.
 const kindUsed = "used"
 
-// This file is about forms that a browser sends twice: the user clicks twice, or
-// goes back and sends the form again. Such a form carries a nonce, which is sealed
-// and has in it
-//
-//	marks    48 bytes: which browser the form was shown in
-//	form     the rest: its name
-//
-// The first submission stores a record under the nonce's hash:
-//
-//	version  1 byte
-//	worker   text (see internal/wire): the Core that is at work; empty once it is done
-//	claimed  varint: when the work began, in Unix milliseconds
-//	mac      text: a keyed hash of the fields
-//	marks    48 bytes: what the browser is known by after the work
-//	outcome  the rest: what the work came to
-//
-// The nonce itself goes into the mac and is not stored. So nobody can test guesses
-// of a password against the record, not even with Config.Secrets.
+// Forms that were submitted (once.go).
 const (
 	kindForm = "form"
 )
 
-// This file is about changing the address of an account. Whoever has the mailbox
-// has the account, so the new address is proved before it applies, and the old one
-// can take the change back.
-//
-// The proof is a mailed token: nothing is stored, and so nothing is pending. The
-// way back is a record, which is good whatever else the one who made the change
-// does to the account. It knows which addresses the account had before, as far as
-// they can be gone back to themselves: they rank above it. Else somebody who
-// changes an address twice could take the owner's return back in turn.
+// The way back from a change of address (emailundo.go).
 const (
 	kindUndo = "email-undo"
 )
@@ -131,6 +74,47 @@ const (
 	usernameReservedIn = 30 * 24 * time.Hour
 )
 
+// A recordKind says what becomes of a kind of records.
+type recordKind struct {
+	name     string
+	volatile bool // they are in Config.Sessions, and not in Config.Records
+	ends     ending
+}
+
+// An ending says which changes of an account (see changeCredential) end the user's
+// records of a kind.
+type ending int
+
+const (
+	never        ending = iota // they belong to no account
+	atClose                    // when the account is closed
+	atForgetting               // then, and by a change that forgets wrong passwords
+	atChange                   // by every change
+)
+
+// recordKinds returns every kind of record that the library stores, in the order in
+// which changeCredential ends them. Sessions come first, and devices second; see
+// endRecords.
+func recordKinds() []recordKind {
+	return []recordKind{
+		{kindSession, true, atChange},
+		{kindPending, true, atChange}, // if there are factors
+		{kindRemember, false, atChange},
+		{kindAPIToken, false, atChange},
+		{kindAttempts, false, atForgetting},
+		{kindRotated, true, atClose},        // a request with a token of before must learn that it was replaced
+		{kindRememberEnded, false, atClose}, // the evidence of a theft stays
+		{kindUndo, false, atClose},          // the owner's way back, whatever a thief changes
+		{kindReserved, false, atClose},      // the address of that way
+		{kindUsed, false, atClose},
+		{kindFeature, false, atClose}, // it outlives a change of the password
+		{kindFeatureAttempts, false, atClose},
+		{kindVisitor, true, never},
+		{kindRate, false, never},
+		{kindForm, false, never},
+	}
+}
+
 // take deletes a record that may be gone already.
 func take(ctx context.Context, store RecordStore, kind, key string) error {
 	_, err := store.TakeRecord(ctx, kind, key)
@@ -144,7 +128,64 @@ func unlessNotFound(err error) error {
 	return err
 }
 
+// changeRecord changes a record by compare-and-set: it reads the record, lets do change
+// it, and writes it. If another request has changed the record meanwhile, changeRecord
+// begins again, so do may run several times. If there is no record, do gets a new one, with
+// found false, and changeRecord inserts it. If do returns errUnchanged, nothing is written,
+// and changeRecord returns no error. Every other error of do ends the change.
+//
+// The error is ErrConflict if other requests were first, maxConflicts times in a row. If
+// the record was the same each time, the store is wrong, and the error says so.
+func changeRecord(ctx context.Context, store RecordStore, kind, key string, do func(r *Record, found bool) error) error {
+	var before Record // what the last try read
+	unchanged := 0    // how many tries in a row have read the same
+	for try := range maxConflicts {
+		r, err := store.GetRecord(ctx, kind, key)
+		if unlessNotFound(err) != nil {
+			return err
+		}
+		found := err == nil
+		if try > 0 && r.Key == before.Key && r.Version == before.Version {
+			unchanged++
+		} else {
+			unchanged = 1
+		}
+		if before = r; !found {
+			r = Record{Kind: kind, Key: key, Version: keyring.RandomVersion()}
+		}
+		switch err := do(&r, found); {
+		case errors.Is(err, errUnchanged):
+			return nil
+		case err != nil:
+			return err
+		}
+		if found {
+			err = store.UpdateRecord(ctx, r)
+		} else {
+			err = store.InsertRecord(ctx, r)
+		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrRecordExists) && !errors.Is(err, ErrRecordNotFound) {
+			return err
+		}
+	}
+	if unchanged == maxConflicts {
+		return fmt.Errorf("auth: the record store contradicts itself: GetRecord returned the same for a record of the kind %q "+
+			"%d times, and each time InsertRecord or UpdateRecord said that somebody had changed it: check the store with "+
+			"storetest.TestRecordStore", kind, maxConflicts)
+	}
+	return ErrConflict
+}
+
+// errUnchanged ends changeRecord, which then writes nothing.
+var errUnchanged = errors.New("auth: nothing is to be changed")
+
 // maxConflicts is how often a compare-and-set is tried again. Each failure
 // means that somebody else's succeeded, so that it is reached only by a store
-// that is wrong.
+// that is wrong. Then the error is ErrConflict. Counters and forms say ErrBusy and
+// ErrFormBusy instead, because ErrConflict would blame the client.
+//
+// Loops beside changeRecord have reasons of their own: updateAccount changes an account,
+// and no record; state.update, review and replace follow a session that other requests
+// rotate; claimForm inserts first, because nearly every form is new; resume, endWhere and
+// continueAs look again at what another request may have made.
 const maxConflicts = 200

@@ -9,6 +9,28 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// This file is about remembered logins: a cookie that outlives the browser's
+// session makes a new login when the old one is gone. It names a device by a
+// random selector, and has a counter: each use is answered with a new cookie,
+// whose counter is one higher. The cookie is
+//
+//	selector  16 bytes, random
+//	counter   4 bytes
+//	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
+//
+// and the record, under the selector's hash, has the counter of the newest one.
+// So nothing in the store makes a cookie, and the same successor can be made again
+// for a second tab, or for a browser that never got the first answer.
+//
+// An answer can be lost. So a cookie stays good, for maxSpare uses, until a
+// request shows that the browser has its successor: it sends that, or the session
+// that came with it. A cookie that comes after that is a copy. Whether the owner
+// or a thief sent it cannot be told, so the device and its logins end, and the
+// owner gets a mail.
+//
+// A device that is ended leaves a tombstone: its record, under another kind. A
+// thief who logs out cannot hide that the owner's cookie was used before.
+
 // resume logs in by the remember cookie, if there is one that is good. Else
 // the request stays anonymous. An error is the store's.
 func (s *state) resume() error {
@@ -172,26 +194,18 @@ func (s *state) endStolen(d device) error {
 
 // alarm raises the alarm for a device that has ended, unless another request has.
 func (s *state) alarm(ctx context.Context, key string) error {
-	for range maxConflicts {
-		record, err := s.core.records.GetRecord(ctx, kindRememberEnded, key)
-		if err != nil {
-			return unlessNotFound(err)
+	userID := ""
+	raised, err := s.core.changeDevice(ctx, kindRememberEnded, key, func(d *device) error {
+		if d.spare == alarmRaised {
+			return errUnchanged
 		}
-		d, ok := decodeDevice(record)
-		if !ok || d.spare == alarmRaised {
-			return nil
-		}
-		d.spare = alarmRaised
-		d.encode()
-		switch err := s.core.records.UpdateRecord(ctx, d.record); {
-		case err == nil:
-			s.stolen(ctx, record.UserID)
-			return nil
-		case !errors.Is(err, ErrConflict):
-			return unlessNotFound(err)
-		}
+		userID, d.spare = d.record.UserID, alarmRaised
+		return nil
+	})
+	if raised {
+		s.stolen(ctx, userID)
 	}
-	return ErrConflict
+	return err
 }
 
 // stolen tells of a theft: by an event, and by a mail to the owner of the account.

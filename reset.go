@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-
-	"github.com/go-login/auth/internal/keyring"
 )
 
 // SendReset mails a reset token to the account with this address, if there is
@@ -123,58 +121,37 @@ func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, faili
 // make the first one void.
 func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	user, id, err := c.resetPassword(ctx, token, password)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventResetFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventResetDone, UserID: id})
-	return user, nil
+	x, err := c.planReset(ctx, token, password)
+	return c.changeCredential(ctx, x, err)
 }
 
-func (c *Core) resetPassword(ctx context.Context, token, password string) (user User, id string, err error) {
+// planReset plans what ResetPassword changes.
+func (c *Core) planReset(ctx context.Context, token, password string) (*credentialChange, error) {
+	x := &credentialChange{
+		own: ownKnown, forgets: true, mail: Mail{Kind: MailPasswordChanged},
+		done: EventResetDone, failed: EventResetFailed,
+	}
 	if err := c.needs("ResetPassword", FieldPasswordHash); err != nil {
-		return nil, "", err
+		return x, err
 	}
 	user, t, err := c.checkToken(ctx, purposeReset, token)
 	if err != nil {
-		return nil, "", err
+		return x, err
 	}
+	x.userID, x.token, x.expires = t.userID, token, t.expires
 	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
-		return nil, t.userID, err
+		return x, err
 	}
 	hash, err := c.hasher.Hash(ctx, password)
-	if err != nil {
-		return nil, t.userID, err
-	}
-	ctx, cancel := detach(ctx) // who hangs up now must not keep the owner from being told
-	defer cancel()
-	stamp := NewSecret(keyring.NewToken())
 	// What else may change an account meanwhile is tried against again, as long
 	// as the token still fits it; a second reset no longer does.
-	user, err = c.updateAccount(ctx, t.userID, func(a *Account) error {
+	x.apply = func(a *Account) error {
 		if !t.fits(a) {
 			return ErrInvalidToken
 		}
-		a.PasswordHash, a.Stamp = hash, stamp
+		a.PasswordHash = hash
 		a.EmailVerified = true // the token came through the mailbox
 		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
 	}
-	if err != nil {
-		return nil, t.userID, err
-	}
-	c.spend(ctx, t.userID, token, t.expires)
-	c.endSessions(ctx, t.userID)
-	c.forgetGuesses(ctx, t.userID)
-	if s := c.stateOf(ctx); s != nil {
-		s.revoked(t.userID)
-		s.op.Lock()
-		s.knowBrowser(t.userID, stamp)
-		s.op.Unlock()
-	}
-	c.notify(ctx, MailPasswordChanged, user, user.AuthAccount().Email)
-	return c.reloaded(ctx, user), t.userID, nil
+	return x, err
 }

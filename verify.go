@@ -99,37 +99,28 @@ func (c *Core) CheckVerifyToken(ctx context.Context, token string) (_ User, fail
 // is told by the mail to leave the link alone, and gets the account by a reset.
 func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	user, id, err := c.verifyEmail(ctx, token)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventVerifyFailed, UserID: id, Err: err})
-		return nil, c.refuseToken(ctx, err)
-	}
-	c.event(ctx, Event{Kind: EventVerified, UserID: id})
-	return user, nil
+	x, err := c.planVerify(ctx, token)
+	return c.changeCredential(ctx, x, err)
 }
 
-func (c *Core) verifyEmail(ctx context.Context, token string) (user User, id string, err error) {
+// planVerify plans what VerifyEmail changes. Until then the right password was counted
+// as a wrong one, too, so the count is forgotten.
+func (c *Core) planVerify(ctx context.Context, token string) (*credentialChange, error) {
+	x := &credentialChange{own: ownGoesOn, forgets: true, done: EventVerified, failed: EventVerifyFailed}
 	if err := c.needs("VerifyEmail", FieldEmailVerified); err != nil {
-		return nil, "", err
+		return x, err
 	}
 	user, t, err := c.checkToken(ctx, purposeVerify, token)
 	if err != nil {
-		return nil, "", err
+		return x, err
 	}
-	_, err = c.restamp(ctx, t.userID, user.AuthAccount().Stamp, func(a *Account) error {
+	x.userID, x.stamp, x.token, x.expires = t.userID, user.AuthAccount().Stamp, token, t.expires
+	x.apply = func(a *Account) error {
 		if !t.fits(a) {
 			return ErrInvalidToken
 		}
 		a.EmailVerified = true
 		return nil
-	})
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrInvalidToken
 	}
-	if err != nil {
-		return nil, t.userID, err
-	}
-	c.spend(ctx, t.userID, token, t.expires)
-	c.forgetGuesses(ctx, t.userID) // the right password counted, too, until now
-	return c.reloaded(ctx, user), t.userID, nil
+	return x, nil
 }

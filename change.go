@@ -1,0 +1,238 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+)
+
+// This file is the one way out: changeCredential changes the credentials, the address
+// and the state of an account, and nothing else in the library does. A crash between
+// two of its steps leaves nothing open: a session, a device, an API token and a mailed
+// token name the Stamp that the account had when they were made, and the first step
+// replaces it.
+
+// A credentialChange says what one exported method changes, and what follows from it.
+type credentialChange struct {
+	userID string
+
+	// apply changes the account, or returns why not. It may run several times. It is nil
+	// with NewLoader, whose application keeps the Stamp itself: no account changes then,
+	// and what the change ends must be deleted before it counts as made.
+	apply func(*Account) error
+
+	abandon func()                      // if not nil, takes back what was prepared; runs if the account has not changed
+	finish  func(context.Context) error // if not nil, runs after the records of before are deleted
+
+	own     ownLogin
+	stamp   Secret    // for ownGoesOn: the Stamp of the logins that may go on
+	forgets bool      // the wrong passwords of the account are forgotten
+	closes  bool      // all that is stored about the user is deleted, or the change has failed
+	token   string    // the mailed token that asks for the change, or ""
+	expires time.Time // when token expires
+
+	mail         Mail      // what the owner is told at the address of before; nothing if Kind is ""
+	done, failed EventKind // failed is "" if a failure is no event
+}
+
+// An ownLogin says what happens to the login that makes the request, if it is one of
+// the account's.
+type ownLogin int
+
+const (
+	ownEnds   ownLogin = iota
+	ownGoesOn          // with a new token and the new Stamp
+	ownKnown           // it ends, but the browser is known: the user has just proved that they have the mailbox
+)
+
+// changeCredential makes a change of an account, in these steps:
+//
+//  1. The account changes by compare-and-set, and gets a new Stamp.
+//  2. The login that makes the request goes on or ends.
+//  3. The records of what has ended are deleted, and the wrong passwords forgotten if
+//     the change says so (recordKinds has the list).
+//  4. What the change itself has left to do is done, and its token is marked as used.
+//  5. The owner gets a mail.
+//  6. An event tells of it.
+//
+// After step 1 the change is made, whatever fails: a failure is an event. Only a change
+// that closes the account, or has no account to change, fails in steps 3 and 4 too.
+//
+// refused is why there is nothing to do; the change then fails with it. changeCredential
+// returns the user as they are after the change, if they could be loaded, or as they
+// were before.
+func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refused error) (User, error) {
+	var before, after User
+	err := refused
+	if err == nil {
+		before, after, err = c.carryOut(ctx, x)
+	}
+	if err != nil {
+		if x.failed != "" {
+			c.event(ctx, Event{Kind: x.failed, UserID: x.userID, Err: err})
+		}
+		return nil, c.refuseToken(ctx, err)
+	}
+	if x.token != "" {
+		c.spend(ctx, x.userID, x.token, x.expires)
+	}
+	if x.mail.Kind != "" {
+		x.mail.User, x.mail.To = before, before.AuthAccount().Email
+		c.tell(ctx, x.mail)
+	}
+	c.event(ctx, Event{Kind: x.done, UserID: x.userID})
+	return after, nil
+}
+
+// carryOut is changeCredential up to the point where nothing can fail any more. From
+// the moment it begins, it goes on if the client hangs up: else the owner would not be
+// told.
+func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after User, err error) {
+	detached, cancel := detach(ctx)
+	defer cancel()
+	stamp := NewSecret(keyring.NewToken())
+	changed := false
+	update := func() (err error) {
+		if x.apply != nil {
+			before, after, err = c.updateAccount(detached, x.userID, stamp, x.apply)
+		}
+		changed = err == nil
+		return err
+	}
+	var left error
+	end := func(keep ...string) { left = c.endRecords(ctx, x, stamp, keep...) }
+	s := c.stateOf(ctx)
+	switch err = ctx.Err(); {
+	case err != nil:
+	case s != nil && x.own == ownGoesOn:
+		err = s.goOn(x, stamp, update, end)
+	default:
+		if err = update(); err == nil {
+			if s != nil {
+				s.revoked(x.userID)
+			}
+			end()
+		}
+	}
+	if !changed {
+		if x.abandon != nil {
+			x.abandon()
+		}
+		if x.token != "" && errors.Is(err, ErrUserNotFound) {
+			err = ErrInvalidToken
+		}
+		return nil, nil, err
+	}
+	must := x.closes || x.apply == nil
+	if x.finish != nil && (left == nil || !must) {
+		left = errors.Join(left, x.finish(detached))
+	}
+	if left != nil && must {
+		return nil, nil, left
+	}
+	if left != nil { // what is left opens nothing
+		c.event(ctx, Event{Kind: EventStoreFailed, UserID: x.userID, Err: left})
+	}
+	if s != nil && x.own == ownKnown {
+		s.op.Lock()
+		s.knowBrowser(x.userID, stamp)
+		s.op.Unlock()
+	}
+	return before, after, nil
+}
+
+// goOn makes a change, and lets the login that makes the request go on under a new
+// token, if it is one of the account's and was made with the Stamp of before. Its new
+// record is stored before the change, so that a store which fails then has changed
+// nothing.
+//
+// end deletes the records of before, except the session with the key keep.
+func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end func(keep ...string)) error {
+	defer s.emit()
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() || s.cur.header.userID != x.userID || !x.stamp.Equal(NewSecret(s.cur.header.stamp)) || s.committed {
+		err := update()
+		if err == nil {
+			end()
+		}
+		return err
+	}
+	h := *s.cur.shown()
+	h.stamp = stamp.Reveal()
+	h.device, h.counter, h.unseen = "", 0, false // the device ends
+	made := false
+	err := s.replace(h, s.cur.values, tokenReplaced, func() error {
+		err := update()
+		made = err == nil
+		return err
+	})
+	switch {
+	case !made:
+		return err
+	case err != nil || !s.cur.isLogin(): // the login was ended at the same moment
+		end()
+		return nil
+	}
+	s.user = nil // it has changed
+	if _, known, binding := s.browser(); known == x.userID && subtle.ConstantTimeCompare(binding, stampBinding(x.stamp)) == 1 {
+		s.knowBrowser(x.userID, stamp)
+	}
+	end(s.cur.key)
+	s.deleteCookie(s.core.cookies.remember)
+	return nil
+}
+
+// revoked notes that the user's logins have been ended, of which the request's
+// may be one.
+func (s *state) revoked(userID string) {
+	s.op.Lock()
+	own := s.cur.isLogin() && s.cur.header.userID == userID
+	if own {
+		s.cur = nil
+		s.deleteCookie(s.core.cookies.session)
+		s.deleteCookie(s.core.cookies.remember)
+	}
+	if own || s.grant != nil && s.grant.UserID == userID {
+		s.user, s.deviceTried = nil, true
+	}
+	s.op.Unlock()
+	if own {
+		s.clearValues()
+	}
+}
+
+// endRecords deletes the records that a change ends, except the session with the key
+// keep, which goes on with the new Stamp. Requests that are under way end, those of that
+// session too: they came with its old token, and an attacker may have the same token.
+func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret, keep ...string) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	var failed error
+	for _, k := range recordKinds() {
+		if !x.ends(k) || k.name == kindPending && len(c.cfg.Factors) == 0 { // without factors there are none
+			continue
+		}
+		if k.name == kindRemember {
+			// Devices are taken one by one, because each leaves a tombstone. This also ends
+			// sessions that a rotation or a device has made since the sessions were deleted.
+			_, err := c.endWhere(ctx, x.userID, func(h header) bool { return h.stamp != stamp.Reveal() })
+			failed = errors.Join(failed, err)
+		}
+		store := c.records
+		if k.volatile {
+			store = c.sessions
+		}
+		failed = errors.Join(failed, store.DeleteRecords(ctx, k.name, x.userID, keep...))
+	}
+	c.watches.end(x.userID, func(string) bool { return true })
+	return failed
+}
+
+// ends reports whether the change ends a user's records of this kind.
+func (x *credentialChange) ends(k recordKind) bool {
+	return k.ends == atChange || k.ends == atForgetting && x.forgets || k.ends != never && x.closes
+}
