@@ -65,7 +65,7 @@ func TestAllocations(t *testing.T) {
 		visits := 0
 		writes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			visits++
-			manager.Sessions().Put(r.Context(), "visits", visits)
+			manager.SessionData().Put(r.Context(), "visits", visits)
 			_, _ = w.Write(page)
 		})
 		for _, c := range []struct {

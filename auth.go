@@ -29,7 +29,7 @@
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.RequestLoaders.
 //   - Packages that add something to logins: [Core.Feature].
-//   - Pages: [Core.Sessions], [Core.Flash], [Core.Flashes], [Manager.View],
+//   - Pages: [Core.SessionData], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
 // A process may have several Managers. All they share is the memory budget for password

@@ -129,7 +129,7 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", true)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	asks := map[string]func(ctx context.Context){
 		"CurrentUser":    func(ctx context.Context) { _, _ = app.CurrentUser(ctx) },
 		"CurrentLogin":   func(ctx context.Context) { _, _ = app.CurrentLogin(ctx) },

@@ -383,9 +383,9 @@ func TestGarbageCookies(t *testing.T) {
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 	visitor := app.Client(t)
-	do(t, app, visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+	do(t, app, visitor, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 	var session, token, visitorName, visitorToken string
 	for session, token = range c.Cookies {
 		break
@@ -430,7 +430,7 @@ func TestGarbageCookies(t *testing.T) {
 		}
 		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
-			app.Sessions().Put(ctx, "mine", "1")
+			app.SessionData().Put(ctx, "mine", "1")
 		})
 		w = direct(t, app.Server.Config.Handler, "POST", act, http.Header{"Cookie": {header}})
 		for _, cookie := range w.Result().Cookies() {

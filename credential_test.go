@@ -242,7 +242,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	})
 	susan := member(t, app, "susan", "")
 	mike := member(t, app, "mike", "")
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	actions := map[string]http.HandlerFunc{
 		"get": func(_ http.ResponseWriter, r *http.Request) {
 			if got := sessions.GetString(r.Context(), "k"); got != "" {
@@ -329,10 +329,10 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	}{
 		"nothing": {func(http.ResponseWriter, *http.Request) {}, 0},
 		"user":    {func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) }, 1},
-		"data":    {func(_ http.ResponseWriter, r *http.Request) { _ = app.Sessions().GetString(r.Context(), "k") }, 1},
+		"data":    {func(_ http.ResponseWriter, r *http.Request) { _ = app.SessionData().GetString(r.Context(), "k") }, 1},
 		"flash":   {func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "x") }, 1},
 		"all": {func(_ http.ResponseWriter, r *http.Request) {
-			app.Sessions().Put(r.Context(), "k", "v")
+			app.SessionData().Put(r.Context(), "k", "v")
 			_ = app.Flashes(r.Context())
 			_, _ = app.User(r.Context())
 			_ = app.LogoutUser(r.Context())
@@ -368,8 +368,8 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 	app.Enter(t, c, u)
 	c.Post("/put", "key", "k", "value", "kept")
 	for name, f := range map[string]http.HandlerFunc{
-		"get":   func(_ http.ResponseWriter, r *http.Request) { _ = app.Sessions().GetString(r.Context(), "k") },
-		"put":   func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "lost") },
+		"get":   func(_ http.ResponseWriter, r *http.Request) { _ = app.SessionData().GetString(r.Context(), "k") },
+		"put":   func(_ http.ResponseWriter, r *http.Request) { app.SessionData().Put(r.Context(), "k", "lost") },
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "x") },
 		"login": func(_ http.ResponseWriter, r *http.Request) {
 			if err := app.LoginUser(r.Context(), u); !errors.Is(err, errStore) {
@@ -433,7 +433,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 		c.NextInCookie = true
 	})
 	u := member(t, app, "susan", "")
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	for name, f := range map[string]http.HandlerFunc{
 		"flash": func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") },
 		"put":   func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
@@ -671,7 +671,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 					}
 				})
 				wg.Go(func() { _ = app.CheckFresh(r.Context(), 0) })
-				wg.Go(func() { app.Sessions().Put(r.Context(), "k", "v") })
+				wg.Go(func() { app.SessionData().Put(r.Context(), "k", "v") })
 			}
 			wg.Wait()
 		})
@@ -703,7 +703,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 			if err := app.CheckFresh(r.Context(), 0); err != nil {
 				t.Errorf("after the login: %v", err)
 			}
-			app.Sessions().Put(r.Context(), "k", "v")
+			app.SessionData().Put(r.Context(), "k", "v")
 		})
 		if c.Who() != u.Username || c.Get("/get?key=k").Text != "v" || !app.IsFresh(t, c) {
 			t.Errorf("then it is %q", c.Who())

@@ -367,8 +367,8 @@ func TestEventHandlersMayAsk(t *testing.T) {
 		_ = app.Flashes(ctx)
 		func() {
 			defer func() { _ = recover() }() // scs panics outside a session
-			_ = app.Sessions().GetString(ctx, "k")
-			_ = app.Sessions().Keys(ctx)
+			_ = app.SessionData().GetString(ctx, "k")
+			_ = app.SessionData().Keys(ctx)
 		}()
 	}
 	nested := 0
@@ -448,7 +448,7 @@ func TestCallbacksMayUseTheRequest(t *testing.T) {
 	back := func(ctx context.Context) {
 		if depth.Add(1) < 4 && app != nil {
 			app.CurrentUser(ctx)
-			app.Sessions().GetString(safe(ctx, app), "x")
+			app.SessionData().GetString(safe(ctx, app), "x")
 			_ = app.Flash(ctx, "a", "b")
 		}
 		depth.Add(-1)
@@ -480,7 +480,7 @@ func TestCallbacksMayUseTheRequest(t *testing.T) {
 
 func safe(ctx context.Context, app *testapp.App) context.Context {
 	if _, err := app.User(ctx); errors.Is(err, auth.ErrNoSession) {
-		c2, _ := app.Sessions().Load(context.Background(), "")
+		c2, _ := app.SessionData().Load(context.Background(), "")
 		return c2
 	}
 	return ctx

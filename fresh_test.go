@@ -333,7 +333,7 @@ func TestFreshConcurrently(t *testing.T) {
 					}
 				})
 				wg.Go(func() { _ = app.CheckFresh(r.Context(), time.Minute) })
-				wg.Go(func() { app.Sessions().Put(r.Context(), "k", "v") })
+				wg.Go(func() { app.SessionData().Put(r.Context(), "k", "v") })
 				wg.Go(func() { _, _ = app.CurrentLogin(r.Context()) })
 			}
 			wg.Wait()

@@ -640,7 +640,7 @@ func do(t *testing.T, app *testapp.App, c *testapp.Client, f func(ctx context.Co
 // keys are the keys of the values in the session.
 func keys(t *testing.T, app *testapp.App, c *testapp.Client) (keys []string) {
 	t.Helper()
-	do(t, app, c, func(ctx context.Context) { keys = app.Sessions().Keys(ctx) })
+	do(t, app, c, func(ctx context.Context) { keys = app.SessionData().Keys(ctx) })
 	return keys
 }
 

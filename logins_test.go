@@ -1223,9 +1223,9 @@ func TestMaxSessionsRevivesNothing(t *testing.T) {
 					case err != nil:
 						return
 					case i == 0:
-						app.Sessions().Put(ctx, "n", "x")
+						app.SessionData().Put(ctx, "n", "x")
 					case i == 1:
-						_ = app.Sessions().RenewToken(ctx)
+						_ = app.SessionData().RenewToken(ctx)
 					case i == 2:
 						_ = app.ConfirmLogin(ctx)
 					}

@@ -264,7 +264,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	known.Post("/logout")
 	otherLogin.Login("susan")
 	jacob.Login("jacob")
-	app.In(visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", 1) })
+	app.In(visitor, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", 1) })
 	browsers := map[string]*testapp.Client{
 		"none": none, "login": login, "other login": otherLogin, "jacob": jacob, "visitor": visitor, "known": known,
 	}
@@ -289,7 +289,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	app.In(login, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 	again(o, login)
 	app.In(login, func(ctx context.Context) {
-		if err := app.Sessions().RenewToken(ctx); err != nil {
+		if err := app.SessionData().RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
 	})

@@ -275,7 +275,7 @@ func TestProtectStrongRequest(t *testing.T) {
 		thief.Cookies[name] = value
 	}
 	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
-		if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
+		if v := app.SessionData().GetString(r.Context(), "k"); v != "" {
 			t.Errorf("the data of the session that was ended is there: %q", v)
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {

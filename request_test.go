@@ -33,7 +33,7 @@ func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	app.Mux.Handle("GET /slow", app.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, _ := app.CurrentUser(r.Context())
-		app.Sessions().Put(r.Context(), "n", "x")
+		app.SessionData().Put(r.Context(), "n", "x")
 		close(arrived)
 		<-release
 		fmt.Fprint(w, "private: ", u.Email)
@@ -61,7 +61,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		c.Protection, c.MaxSessions, c.NextInCookie = auth.ProtectBasic, 3, true
 	})
 	u := app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	scope := app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = app.User(r.Context()) }))
 	for round := range 15 {
 		c := remembered(t, app, "susan")
@@ -185,7 +185,7 @@ func TestInformationalResponses(t *testing.T) {
 func TestResponseControllerWorks(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	app.Mux.HandleFunc("/controller", func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		for name, err := range map[string]error{
@@ -241,7 +241,7 @@ func TestHijack(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	app.Mux.HandleFunc("/hijack", func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "k", "hijacked")
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -298,7 +298,7 @@ func TestReadFrom(t *testing.T) {
 	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	app.Mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "k", "v")
 		http.ServeFile(w, r, name)
@@ -410,7 +410,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 		"a panic below a scope":  {handler: app.LoadAndSave(app.RequireScope("read")(panics)), header: http.Header{"X-User": {u.ID}}},
 		"a loader":               {handler: app.LoadAndSave(asks), header: http.Header{"X-Form": {"1"}}},
 		"an error page":          {handler: app.LoadAndSave(parses), header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
-		"a commit that fails":    {handler: app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { app.Sessions().Put(r.Context(), "k", "v") })), breaks: true},
+		"a commit that fails":    {handler: app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { app.SessionData().Put(r.Context(), "k", "v") })), breaks: true},
 		"below StripPrefix":      {handler: http.StripPrefix("/x", app.LoadAndSave(parses))},
 		"parsed outside":         {handler: outside(app.LoadAndSave(asks))},
 		"parsed outside, panics": {handler: recovering(outside(app.LoadAndSave(parses)))},
@@ -526,7 +526,7 @@ func TestRequestIsSharedWithItsCopy(t *testing.T) {
 func TestEveryKindOfAnswerCommits(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter)
 		status int
@@ -586,7 +586,7 @@ func TestPanics(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	var order []string
 	mux := http.NewServeMux()
 	for _, name := range []string{"put", "login", "renew", "destroy", "written"} {
@@ -694,7 +694,7 @@ func TestNestedManagers(t *testing.T) {
 	outer, _ := newApp(t, func(c *auth.Config) { c.CookieName = "outer" })
 	inner, _ := newApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
 	susan, john := outer.Create(t, "susan", false), inner.Create(t, "john", false)
-	outerData, innerData := outer.Sessions(), inner.Sessions()
+	outerData, innerData := outer.SessionData(), inner.SessionData()
 
 	step := func(f func(http.ResponseWriter, *http.Request)) http.Handler {
 		return outer.LoadAndSave(inner.LoadAndSave(http.HandlerFunc(f)))
@@ -793,7 +793,7 @@ func TestTooLate(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	errs := map[string]error{}
 	app.Mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -840,7 +840,7 @@ func TestAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	over, done := make(chan struct{}), make(chan struct{})
 	app.Mux.HandleFunc("/leave", func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -875,7 +875,7 @@ func TestTimeoutHandler(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	finished := make(chan struct{})
 	app.Mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		defer close(finished)
@@ -933,7 +933,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 		if err := app.LoginUser(ctx, nil); err == nil {
 			t.Errorf("%s: LoginUser(nil) succeeded", name)
 		}
-		if app.Sessions() == nil || app.Core == nil {
+		if app.SessionData() == nil || app.Core == nil {
 			t.Errorf("%s: Sessions, Core", name)
 		}
 		r := httptest.NewRequestWithContext(ctx, "GET", "/guarded", nil)
@@ -1006,7 +1006,7 @@ func TestCommitFails(t *testing.T) {
 				}
 			})
 			app.Create(t, "susan", false)
-			sessions := app.Sessions()
+			sessions := app.SessionData()
 			for name, answer := range answers {
 				app.Mux.HandleFunc("/"+strings.ReplaceAll(name, " ", "-"), func(w http.ResponseWriter, r *http.Request) {
 					sessions.Put(r.Context(), "k", "v")
@@ -1076,7 +1076,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 		"Expires": "Thu, 01 Dec 2094 16:00:00 GMT", "Content-Language": "de", "Content-Location": "/in",
 	}
 	app.Mux.HandleFunc("/login-page", func(w http.ResponseWriter, r *http.Request) {
-		app.Sessions().Put(r.Context(), "k", "v")
+		app.SessionData().Put(r.Context(), "k", "v")
 		for k, v := range headers {
 			w.Header().Set(k, v)
 		}
@@ -1195,7 +1195,7 @@ func TestCancelledRequests(t *testing.T) {
 	}
 	// What was done before is finished.
 	w := run(cookies, func(ctx context.Context) error {
-		app.Sessions().Put(ctx, "k", "v")
+		app.SessionData().Put(ctx, "k", "v")
 		cancel()
 		return nil
 	})
@@ -1342,7 +1342,7 @@ func TestNothingForStrangers(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {
-		s := app.Sessions()
+		s := app.SessionData()
 		s.Put(r.Context(), "a", "1")
 		s.Remove(r.Context(), "a") // changed, and back
 	})

@@ -135,7 +135,7 @@ func TestResetLogsNobodyIn(t *testing.T) {
 		if after, ok := app.CurrentUser(r.Context()); ok != (before != nil && before.ID != u.ID) {
 			t.Errorf("in the request that reset the password %v is logged in", after)
 		}
-		if text := app.Sessions().GetString(r.Context(), "k"); text != "" && before != nil && before.ID == u.ID {
+		if text := app.SessionData().GetString(r.Context(), "k"); text != "" && before != nil && before.ID == u.ID {
 			t.Errorf("the login has ended, and its data is still there: %q", text)
 		}
 		if err == nil && r.PostFormValue("login") != "" {

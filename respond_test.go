@@ -105,14 +105,14 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 			_, err := app.User(r.Context())
 			saw = append(saw, err)
 			_ = app.Flashes(r.Context())
-			_ = app.Sessions().GetString(r.Context(), "theme")
+			_ = app.SessionData().GetString(r.Context(), "theme")
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "page")
 		}
 	})
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("/fails", func(_ http.ResponseWriter, r *http.Request) {
-		app.Sessions().Put(r.Context(), "k", "v")
+		app.SessionData().Put(r.Context(), "k", "v")
 	})
 	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) })
 	c := app.Client(t)
@@ -154,7 +154,7 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	var app *testapp.App
 	app, store := newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
-			app.Sessions().Put(r.Context(), "seen", "error page")
+			app.SessionData().Put(r.Context(), "seen", "error page")
 			w.WriteHeader(status)
 		}
 	})
@@ -181,7 +181,7 @@ func TestErrorPageWithLoaders(t *testing.T) {
 		c.RequestLoaders = []auth.RequestLoader{byHeader()}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			pages++
-			app.Sessions().Put(r.Context(), "k", "v")
+			app.SessionData().Put(r.Context(), "k", "v")
 			w.WriteHeader(status)
 		}
 	})

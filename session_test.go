@@ -460,7 +460,7 @@ func TestWritesCrossRotation(t *testing.T) {
 					rotate := func(ctx context.Context) (err error) {
 						switch how {
 						case "renew":
-							err = app.Sessions().RenewToken(ctx)
+							err = app.SessionData().RenewToken(ctx)
 						case "confirm":
 							err = app.ConfirmLogin(ctx)
 						case "password":
@@ -471,7 +471,7 @@ func TestWritesCrossRotation(t *testing.T) {
 						}
 						return err
 					}
-					write := func(ctx context.Context) { app.Sessions().Put(ctx, "more", "a pen") }
+					write := func(ctx context.Context) { app.SessionData().Put(ctx, "more", "a pen") }
 					switch order {
 					case "read, rotated, written":
 						app.In(tab, func(ctx context.Context) {
@@ -850,12 +850,12 @@ func TestDamagedRecords(t *testing.T) {
 	c.Login("susan")
 	registerOnce()
 	do(t, app, c, func(ctx context.Context) {
-		app.Sessions().Put(ctx, "b", []byte{1, 2})
-		app.Sessions().Put(ctx, "f", 1.5)
-		app.Sessions().Put(ctx, "g", map[string]string{"a": "b"})
-		app.Sessions().Put(ctx, "i", 300)
-		app.Sessions().Put(ctx, "s", "text")
-		app.Sessions().Put(ctx, "t", app.Clock.Now())
+		app.SessionData().Put(ctx, "b", []byte{1, 2})
+		app.SessionData().Put(ctx, "f", 1.5)
+		app.SessionData().Put(ctx, "g", map[string]string{"a": "b"})
+		app.SessionData().Put(ctx, "i", 300)
+		app.SessionData().Put(ctx, "s", "text")
+		app.SessionData().Put(ctx, "t", app.Clock.Now())
 	})
 	records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
 	if err != nil || len(records) != 1 {
@@ -869,9 +869,9 @@ func TestDamagedRecords(t *testing.T) {
 			app.Error(w, r, err)
 			return
 		}
-		_ = app.Sessions().Keys(r.Context())
+		_ = app.SessionData().Keys(r.Context())
 		if r.Method == http.MethodPost {
-			app.Sessions().Put(r.Context(), "new", "1")
+			app.SessionData().Put(r.Context(), "new", "1")
 		}
 		if u != nil {
 			_, _ = io.WriteString(w, u.Username)
@@ -945,13 +945,13 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 	susan := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 	r := do(t, app, c, func(ctx context.Context) {
-		_ = app.Sessions().GetString(ctx, "k")
+		_ = app.SessionData().GetString(ctx, "k")
 		if err := app.Store.DeleteRecords(ctx, "session", susan.ID); err != nil {
 			t.Error(err)
 		}
-		app.Sessions().Put(ctx, "k", "w")
+		app.SessionData().Put(ctx, "k", "w")
 	})
 	if len(r.Cookies()) != 0 {
 		t.Errorf("cookies %v", r.Cookies())
@@ -961,7 +961,7 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 	}
 	// The user's data is not left to whoever comes after.
 	c.Login("susan")
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "secret", "susan's") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "secret", "susan's") })
 	u, err := app.Store.LoadUser(t.Context(), susan.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -975,10 +975,10 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 		if _, ok := app.CurrentUser(ctx); ok {
 			t.Error("logged in")
 		}
-		if got := app.Sessions().GetString(ctx, "secret"); got != "" {
+		if got := app.SessionData().GetString(ctx, "secret"); got != "" {
 			t.Errorf("a void session's data is %q", got)
 		}
-		app.Sessions().Put(ctx, "other", "1")
+		app.SessionData().Put(ctx, "other", "1")
 	})
 	if got := keys(t, app, c); slices.Contains(got, "secret") {
 		t.Errorf("afterwards %q", got)

@@ -35,11 +35,11 @@ type SessionData struct {
 // errData is wrapped by what scs can do with a session and this package cannot.
 var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 
-// Sessions returns the application's own data in the session: see SessionData. It is
+// SessionData returns the application's own data in the session: see SessionData. It is
 // the data of the session's cookie; whether the login is still good is for User to say.
 // Where the LoadAndSave of two managers are one inside the other, the data is the inner
 // one's. Each call returns a value of its own, whose fields have no effect on others.
-func (c *Core) Sessions() *SessionData {
+func (c *Core) SessionData() *SessionData {
 	d := &struct {
 		SessionData
 		manager scs.SessionManager

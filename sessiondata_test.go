@@ -67,7 +67,7 @@ func TestDataWrittenLate(t *testing.T) {
 			for _, who := range []string{"susan", "a visitor", "nobody"} {
 				app, _ := newApp(t, nil)
 				app.Create(t, "susan", false)
-				sessions := app.Sessions()
+				sessions := app.SessionData()
 				done := make(chan struct{})
 				inner := app.Server.Config.Handler
 				app.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func TestDataWrittenTooLate(t *testing.T) {
 	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
 		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
-		sessions := app.Sessions()
+		sessions := app.SessionData()
 		done := make(chan error, 1)
 		app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
@@ -178,8 +178,8 @@ func TestSessionDataToken(t *testing.T) {
 	seen := map[string]bool{}
 	names := func(c *testapp.Client) (name string) {
 		do(t, app, c, func(ctx context.Context) {
-			name = app.Sessions().Token(ctx)
-			committed, expires, err := app.Sessions().Commit(ctx)
+			name = app.SessionData().Token(ctx)
+			committed, expires, err := app.SessionData().Commit(ctx)
 			if err != nil || committed != name || expires.Before(app.Clock.Now()) {
 				t.Errorf("Commit: %q %v %v, Token: %q", committed, expires, err, name)
 			}
@@ -254,9 +254,9 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 			c := app.Client(t)
 			c.Login("susan")
 			do(t, app, c, func(ctx context.Context) {
-				app.Sessions().Put(ctx, "b", "1")
-				app.Sessions().Put(ctx, "n", moody{"fine"})
-				app.Sessions().Put(ctx, key, moody{mood})
+				app.SessionData().Put(ctx, "b", "1")
+				app.SessionData().Put(ctx, "n", moody{"fine"})
+				app.SessionData().Put(ctx, key, moody{mood})
 			})
 			stored := func() bool {
 				records, err := app.Store.ListRecords(t.Context(), "session", u.ID)
@@ -278,12 +278,12 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 					t.Errorf("%s: %v", mood, e.Err)
 				}
 			}
-			do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "b", "2"); app.Sessions().Remove(ctx, "n") })
-			do(t, app, c, func(ctx context.Context) { _ = app.Sessions().RenewToken(ctx) })
+			do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "b", "2"); app.SessionData().Remove(ctx, "n") })
+			do(t, app, c, func(ctx context.Context) { _ = app.SessionData().RenewToken(ctx) })
 			if keys := keys(t, app, c); !slices.Equal(keys, []string{"b"}) || !stored() || c.Get("/get?key=b").Text != "2" {
 				t.Errorf("%s, %s: afterwards the keys are %q, and it is in the record: %v", mood, key, keys, stored())
 			}
-			do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, key, "mine now") })
+			do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, key, "mine now") })
 			if stored() || !slices.Contains(keys(t, app, c), key) {
 				t.Errorf("%s, %s: the key cannot be written", mood, key)
 			}
@@ -304,9 +304,9 @@ func TestValuesThatCannotBeWritten(t *testing.T) {
 		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
 
-			app.Sessions().Put(ctx, "k", "w")
-			app.Sessions().Put(ctx, "the odd key", moody{mood})
-			if _, _, err := app.Sessions().Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
+			app.SessionData().Put(ctx, "k", "w")
+			app.SessionData().Put(ctx, "the odd key", moody{mood})
+			if _, _, err := app.SessionData().Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
 				t.Errorf("%s: Commit: %v", mood, err)
 			}
 		})
@@ -364,8 +364,8 @@ func TestSessionDataDeadline(t *testing.T) {
 	began := app.Clock.Now()
 	app.Clock.Advance(5 * time.Minute)
 	do(t, app, c, func(ctx context.Context) {
-		app.Sessions().SetDeadline(ctx, began.Add(1000*time.Hour))
-		if got := app.Sessions().Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
+		app.SessionData().SetDeadline(ctx, began.Add(1000*time.Hour))
+		if got := app.SessionData().Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
 			t.Errorf("the deadline is %v", got)
 		}
 	})
@@ -375,7 +375,7 @@ func TestSessionValues(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
-	s := app.Sessions()
+	s := app.SessionData()
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for _, who := range []string{"nobody", "susan"} {
 		c, other := app.Client(t), app.Client(t)
@@ -458,7 +458,7 @@ func TestSessionValues(t *testing.T) {
 func TestSessionModel(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	s := app.Sessions()
+	s := app.SessionData()
 	users := map[string]*testapp.User{"susan": app.Create(t, "susan", false), "john": app.Create(t, "john", false)}
 	type model struct {
 		user string
@@ -623,11 +623,11 @@ func TestKeysAfterRenewToken(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	do(t, app, c, func(ctx context.Context) {
-		app.Sessions().Put(ctx, "k", "v")
-		if err := app.Sessions().RenewToken(ctx); err != nil {
+		app.SessionData().Put(ctx, "k", "v")
+		if err := app.SessionData().RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
-		if keys := app.Sessions().Keys(ctx); !slices.Equal(keys, []string{"k"}) {
+		if keys := app.SessionData().Keys(ctx); !slices.Equal(keys, []string{"k"}) {
 			t.Errorf("keys after RenewToken: %q", keys)
 		}
 	})
@@ -645,17 +645,17 @@ func TestRenewTokenDoesNotExtend(t *testing.T) {
 		if who != "nobody" {
 			c.Login(who)
 		}
-		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 		for range 47 {
 			app.Clock.Advance(29 * time.Minute)
 			old := c.Clone()
 			r := do(t, app, c, func(ctx context.Context) {
-				app.Sessions().Lifetime = 1000 * time.Hour
-				app.Sessions().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
-				if err := app.Sessions().RenewToken(ctx); err != nil {
+				app.SessionData().Lifetime = 1000 * time.Hour
+				app.SessionData().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+				if err := app.SessionData().RenewToken(ctx); err != nil {
 					t.Error(err)
 				}
-				app.Sessions().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+				app.SessionData().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
 			})
 			if len(r.Cookies()) != 1 || c.Who() != who || c.Get("/get?key=k").Text != "v" {
 				t.Fatalf("%s: %v %s %s", who, r.Cookies(), c.Who(), c.Get("/get?key=k").Text)
@@ -680,10 +680,10 @@ func TestSessionsIsACopy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
-	if a, b := app.Sessions(), app.Sessions(); a == b {
+	if a, b := app.SessionData(), app.SessionData(); a == b {
 		t.Error("Sessions returns the same manager twice")
 	}
-	mine := app.Sessions()
+	mine := app.SessionData()
 	mine.Lifetime, mine.IdleTimeout = time.Nanosecond, time.Nanosecond
 	mine.HashTokenInStore = true
 	mine.Cookie.Name, mine.Cookie.Persist = "mine", true
@@ -727,14 +727,14 @@ func TestMergeSession(t *testing.T) {
 	susan.Login("susan")
 	john.Login("john")
 	for _, c := range []*testapp.Client{susan, john, visitor} {
-		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "mine") })
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "mine") })
 	}
-	do(t, app, susan, func(ctx context.Context) { app.Sessions().Put(ctx, "secret", "susan's") })
+	do(t, app, susan, func(ctx context.Context) { app.SessionData().Put(ctx, "secret", "susan's") })
 	for _, c := range []*testapp.Client{john, visitor} {
 		for _, cookie := range append(susan.Issued, visitor.Issued...) {
 			for _, hash := range []bool{false, true} {
 				do(t, app, c, func(ctx context.Context) {
-					m := app.Sessions()
+					m := app.SessionData()
 					m.HashTokenInStore = hash
 					if err := m.MergeSession(ctx, cookie.Value); !errors.Is(err, errors.ErrUnsupported) {
 						t.Error(err)
@@ -758,7 +758,7 @@ func TestIterate(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	see := func(ctx context.Context) {
-		if err := app.Sessions().Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
+		if err := app.SessionData().Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
 		}
 	}
@@ -770,7 +770,7 @@ func TestSCSMiddleware(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
-	s := app.Sessions()
+	s := app.SessionData()
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/login":
@@ -836,7 +836,7 @@ func TestManyGoroutinesOfOneRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	users := []*testapp.User{app.Create(t, "susan", false), app.Create(t, "john", false)}
-	s := app.Sessions()
+	s := app.SessionData()
 	finish(t, func() {
 		c := app.Client(t)
 		for round := range 30 {
@@ -896,9 +896,9 @@ func TestParallelWriters(t *testing.T) {
 			var arrived sync.WaitGroup
 			arrived.Add(n)
 			app.Mux.HandleFunc("POST /meet", func(_ http.ResponseWriter, r *http.Request) {
-				app.Sessions().Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("key"))
+				app.SessionData().Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("key"))
 				if r.PostFormValue("key") == "key0" {
-					app.Sessions().Remove(r.Context(), "first")
+					app.SessionData().Remove(r.Context(), "first")
 				}
 				arrived.Done()
 				arrived.Wait() // all have loaded the same session
@@ -940,18 +940,18 @@ func TestParallelWritersAndAMap(t *testing.T) {
 		return m
 	}
 	registerOnce()
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", cart(20)) })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", cart(20)) })
 	other := c.Clone()
 	app.Mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
-		app.Sessions().Put(r.Context(), "x", "1")
-		do(t, app, other, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", cart(30)) })
+		app.SessionData().Put(r.Context(), "x", "1")
+		do(t, app, other, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", cart(30)) })
 	})
 	if r := c.Post("/slow"); r.StatusCode != http.StatusOK {
 		t.Errorf("%s", r.Status)
 	}
 	do(t, app, c, func(ctx context.Context) {
-		if m, ok := app.Sessions().Get(ctx, "cart").(map[string]string); !ok || len(m) != 30 || app.Sessions().GetString(ctx, "x") != "1" {
-			t.Errorf("the cart has %d items, x is %q", len(m), app.Sessions().GetString(ctx, "x"))
+		if m, ok := app.SessionData().Get(ctx, "cart").(map[string]string); !ok || len(m) != 30 || app.SessionData().GetString(ctx, "x") != "1" {
+			t.Errorf("the cart has %d items, x is %q", len(m), app.SessionData().GetString(ctx, "x"))
 		}
 	})
 }
@@ -966,12 +966,12 @@ func TestUnregisteredType(t *testing.T) {
 		if who != "nobody" {
 			c.Login(who)
 		}
-		do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
 
-			app.Sessions().Put(ctx, "k", "w")
-			app.Sessions().Put(ctx, "the odd key", unregistered{"not for the log"})
+			app.SessionData().Put(ctx, "k", "w")
+			app.SessionData().Put(ctx, "the odd key", unregistered{"not for the log"})
 		})
 		if r := c.Post(act); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
 			t.Errorf("%s: %s", who, r.Status)
@@ -992,7 +992,7 @@ func TestValuesOfALaterVersion(t *testing.T) {
 	susan := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
 	record := func() auth.Record {
 		records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
 		if err != nil || len(records) != 1 {
@@ -1013,16 +1013,16 @@ func TestValuesOfALaterVersion(t *testing.T) {
 	if k := kinds(app.Events()); !slices.Contains(k, auth.EventSessionDamaged) || slices.Contains(k, auth.EventSessionEnded) {
 		t.Errorf("events %v", k)
 	}
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "k", "w"); app.Sessions().Put(ctx, "more", 1) })
-	do(t, app, c, func(ctx context.Context) { _ = app.Sessions().RenewToken(ctx) })
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Remove(ctx, "more") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "w"); app.SessionData().Put(ctx, "more", 1) })
+	do(t, app, c, func(ctx context.Context) { _ = app.SessionData().RenewToken(ctx) })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Remove(ctx, "more") })
 	if !bytes.HasSuffix(record().Data, []byte(future)) {
 		t.Errorf("the record is now %q", record().Data)
 	}
 	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) {
 		t.Errorf("%q", got)
 	}
-	do(t, app, c, func(ctx context.Context) { app.Sessions().Put(ctx, "zz", "mine now") })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "zz", "mine now") })
 	if c.Get("/get?key=zz").Text != "mine now" {
 		t.Error("the key cannot be written")
 	}
@@ -1060,7 +1060,7 @@ func TestDestroyByAWrapper(t *testing.T) {
 	c.Login("susan")
 	old := c.Clone()
 	do(t, app, c, func(ctx context.Context) {
-		if err := (&SessionManager{app.Sessions()}).RenewToken(ctx); err != nil {
+		if err := (&SessionManager{app.SessionData()}).RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
 	})

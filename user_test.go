@@ -273,11 +273,11 @@ func TestLoaderMayAsk(t *testing.T) {
 		}
 		_ = m.Flash(ctx, "a", "b")
 		_ = m.Flashes(ctx)
-		tenants = append(tenants, m.Sessions().GetString(ctx, "tenant"))
-		m.Sessions().Put(ctx, "loaded", "yes")
-		_ = m.Sessions().RenewToken(ctx)
-		_ = m.Sessions().Destroy(ctx)
-		_, _, _ = m.Sessions().Commit(ctx)
+		tenants = append(tenants, m.SessionData().GetString(ctx, "tenant"))
+		m.SessionData().Put(ctx, "loaded", "yes")
+		_ = m.SessionData().RenewToken(ctx)
+		_ = m.SessionData().Destroy(ctx)
+		_, _, _ = m.SessionData().Commit(ctx)
 		return store.LoadUser(ctx, id)
 	}), auth.Config{BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Records: store})
 	if err != nil {
@@ -287,7 +287,7 @@ func TestLoaderMayAsk(t *testing.T) {
 		ask := serve(t, m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/login":
-				m.Sessions().Put(r.Context(), "tenant", "acme")
+				m.SessionData().Put(r.Context(), "tenant", "acme")
 				if err := m.LoginUser(r.Context(), u); err != nil {
 					t.Error(err)
 				}

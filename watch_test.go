@@ -495,7 +495,7 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 							_, _ = app.User(ctx)
 							loaded <- struct{}{}
 							if i%5 == 0 {
-								_ = app.Sessions().RenewToken(ctx)
+								_ = app.SessionData().RenewToken(ctx)
 							}
 							watched, _ := app.WhileLoggedIn(context.WithoutCancel(ctx))
 							mu.Lock()
@@ -668,8 +668,8 @@ func TestWhileLoggedInSSE(t *testing.T) {
 func TestWhileLoggedInAfterLoss(t *testing.T) {
 	t.Parallel()
 	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
-		app.Sessions().Put(ctx, "k", "v")
-		if _, _, err := app.Sessions().Commit(ctx); err != nil {
+		app.SessionData().Put(ctx, "k", "v")
+		if _, _, err := app.SessionData().Commit(ctx); err != nil {
 			t.Error(err)
 		}
 		watched, stop := app.WhileLoggedIn(ctx)

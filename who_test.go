@@ -259,7 +259,7 @@ func TestLoadUserDeleted(t *testing.T) {
 			}
 			close(start)
 			wg.Wait()
-			if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
+			if v := app.SessionData().GetString(r.Context(), "k"); v != "" {
 				t.Errorf("%s: the data is still there: %q", way, v)
 			}
 		})

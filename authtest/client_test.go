@@ -452,7 +452,7 @@ func TestClientForManyGoroutines(t *testing.T) {
 	s := newSite(t, nil)
 	susan := s.create(t, "susan", "")
 	s.mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
-		s.Sessions().Put(r.Context(), r.FormValue("n"), true)
+		s.SessionData().Put(r.Context(), r.FormValue("n"), true)
 		http.SetCookie(w, &http.Cookie{Name: "n" + r.FormValue("n"), Value: "1", Path: "/"})
 	})
 	c := s.client(t)

@@ -211,10 +211,10 @@ func TestLeaks(t *testing.T) {
 func TestLaterLeaks(t *testing.T) {
 	s := newSite(t, nil)
 	s.mux.HandleFunc("POST /probe", func(w http.ResponseWriter, r *http.Request) {
-		s.Sessions().Put(r.Context(), "name", r.FormValue("name"))
+		s.SessionData().Put(r.Context(), "name", r.FormValue("name"))
 	})
 	s.mux.HandleFunc("GET /later", func(w http.ResponseWriter, r *http.Request) {
-		if s.Sessions().GetString(r.Context(), "name") == "susan" {
+		if s.SessionData().GetString(r.Context(), "name") == "susan" {
 			_, _ = io.WriteString(w, "known")
 		}
 	})

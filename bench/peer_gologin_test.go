@@ -69,7 +69,7 @@ func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 		Logger:      slog.New(slog.DiscardHandler),
 	})
 	check(tb, err)
-	sessions := manager.Sessions()
+	sessions := manager.SessionData()
 	return newSite(parts{
 		around: manager.LoadAndSave,
 		who: func(r *http.Request) string {

@@ -153,7 +153,7 @@ func (a *App) Events() []auth.Event {
 
 // routes are the application's pages. Those that change something take POST.
 func (a *App) routes() {
-	sessions := a.Sessions()
+	sessions := a.SessionData()
 	a.Mux.HandleFunc("/test", a.act)
 	a.freshPages()
 	a.Mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
