@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // findByLogin returns the canonical form of the login, too. What cannot be a
@@ -134,7 +136,7 @@ func (c *Core) erase(ctx context.Context, id string) error {
 	if deleted || err != nil {
 		return err
 	}
-	_, _, err = c.updateAccount(ctx, id, NewSecret(newToken()), func(a *Account) error {
+	_, _, err = c.updateAccount(ctx, id, NewSecret(keyring.NewToken()), func(a *Account) error {
 		name := ""
 		if a.Username != "" {
 			name = "closed-" + strings.ToLower(rand.Text())
@@ -155,7 +157,7 @@ func reservedUsername(username string) string {
 	if key == "" {
 		return ""
 	}
-	return tokenKey("username\x00" + key)
+	return keyring.TokenKey("username\x00" + key)
 }
 
 func reservedEmail(address string) string {
@@ -163,7 +165,7 @@ func reservedEmail(address string) string {
 	if key == "" {
 		return ""
 	}
-	return tokenKey("email\x00" + key)
+	return keyring.TokenKey("email\x00" + key)
 }
 
 // keptFor returns the ID of the user that a name is kept for, or nobody, or
@@ -215,10 +217,10 @@ func (c *Core) checkUsername(ctx context.Context, username string, look bool) er
 func (c *Core) reserveUsername(ctx context.Context, username string) error {
 	r := Record{
 		Kind: kindReserved, Key: reservedUsername(username),
-		Version: randomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
+		Version: keyring.RandomVersion(), Expires: c.cfg.Now().Add(usernameReservedIn),
 	}
 	if username == "" {
-		r.Key, r.Expires = newToken(), c.cfg.Now().Add(time.Minute)
+		r.Key, r.Expires = keyring.NewToken(), c.cfg.Now().Add(time.Minute)
 	}
 	err := c.records.InsertRecord(ctx, r)
 	if errors.Is(err, ErrRecordExists) { // since it was looked at

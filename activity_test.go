@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 )
 
 // activityApp counts everything as activity but /poll, which answers when the login ends.
-func activityApp(t *testing.T, configure func(*auth.Config)) *insider {
+func activityApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.IdleTimeout = 10 * time.Minute
@@ -28,7 +29,7 @@ func activityApp(t *testing.T, configure func(*auth.Config)) *insider {
 		}
 		_, _ = io.WriteString(w, l.IdleExpires.Sub(app.Clock.Now()).String())
 	})
-	return newInsider(app)
+	return app
 }
 
 // A page that polls is told how long its login still lasts, and does not keep it alive.
@@ -78,8 +79,8 @@ func TestIdleExpires(t *testing.T) {
 		c.Login("susan")
 		app.Clock.Advance(before)
 		c.Who() // which touches the session, to the minute
-		end := app.current(t, c).IdleExpires
-		if all := logins(t, app.App, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(end) || all[0].IdleExpires.After(all[0].Expires) {
+		end := app.LoginOf(t, c).IdleExpires
+		if all := logins(t, app, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(end) || all[0].IdleExpires.After(all[0].Expires) {
 			t.Errorf("after %v: CurrentLogin says %v, Logins %+v", before, end, all)
 		}
 		app.Clock.Advance(end.Sub(app.Clock.Now()) - time.Millisecond)
@@ -98,20 +99,20 @@ func TestIdleExpiresOfRemembered(t *testing.T) {
 	t.Parallel()
 	app := activityApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, app.App, "susan")
-	l := app.current(t, c)
+	c := remembered(t, app, "susan")
+	l := app.LoginOf(t, c)
 	if !l.Remembered || !l.IdleExpires.Equal(l.Expires) || l.IdleExpires.Before(app.Clock.Now().Add(29*24*time.Hour)) {
 		t.Errorf("%+v", l)
 	}
-	if all := logins(t, app.App, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(l.IdleExpires) {
+	if all := logins(t, app, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(l.IdleExpires) {
 		t.Errorf("%+v", all)
 	}
 	// What was rotated ends with the login that it has become.
 	visitor := app.Client(t)
 	visitor.Login("susan")
 	tab := visitor.Clone()
-	app.in(visitor, func(ctx context.Context) { _ = app.ConfirmLogin(ctx) })
-	if a, b := app.current(t, tab), app.current(t, visitor); !a.IdleExpires.Equal(b.IdleExpires) {
+	app.In(visitor, func(ctx context.Context) { _ = app.ConfirmLogin(ctx) })
+	if a, b := app.LoginOf(t, tab), app.LoginOf(t, visitor); !a.IdleExpires.Equal(b.IdleExpires) {
 		t.Errorf("with the old token %v, with the new one %v", a.IdleExpires, b.IdleExpires)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
@@ -116,7 +115,7 @@ func TestDisableAndEnable(t *testing.T) {
 
 	// An administrator who disables their own account is logged out by it.
 	c.Login("susan")
-	m.in(c, func(ctx context.Context) {
+	m.In(c, func(ctx context.Context) {
 		if err := m.Disable(ctx, u.ID); err != nil {
 			t.Error(err)
 		}
@@ -133,20 +132,15 @@ func TestDisableAndEnable(t *testing.T) {
 // nothing alive in it.
 func TestDisableWithAFailingStore(t *testing.T) {
 	t.Parallel()
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u := member(t, m.App, "susan", testapp.Password)
 		c := m.Client(t)
 		c.Login("susan")
-		calls := 0
-		m.hooked.hook(func(string) error {
-			if calls++; calls == k {
-				return errStore
-			}
-			return nil
-		}, nil)
+		m.Spy().FailAt(k, false)
 		err := m.Disable(t.Context(), u.ID)
-		m.hooked.hook(nil, nil)
+		calls := m.Spy().Calls()
+		m.Spy().Reset()
 		if disabled := stored(t, m.App, u.ID).Disabled; disabled == (err != nil) {
 			t.Errorf("call %d failed: %v, and disabled is %t", k, err, disabled)
 		} else if disabled {
@@ -154,10 +148,8 @@ func TestDisableWithAFailingStore(t *testing.T) {
 				t.Errorf("call %d failed: %v, %q", k, err, c.Who())
 			}
 		}
-		if calls < k {
-			return
-		}
-	}
+		return len(calls) >= k
+	})
 }
 
 // Unlock forgets what was counted against an account, in every browser.
@@ -165,15 +157,15 @@ func TestUnlock(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	known, other := visitorAt(t, m.App, "192.0.2.1"), visitorAt(t, m.App, "192.0.2.2")
-	if status := known.login("susan", testapp.Password); status != http.StatusOK {
+	known, other := m.App.Visitor(t.Context(), "192.0.2.1"), m.App.Visitor(t.Context(), "192.0.2.2")
+	if status := known.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Fatal(status)
 	}
 	u = stored(t, m.App, u.ID)
 	for round := range 2 {
-		for _, v := range []*visitor{known, other} {
+		for _, v := range []*testapp.Visitor{known, other} {
 			lock(t, v, "susan")
-			if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
+			if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 				t.Fatalf("a locked account is opened: %d", status)
 			}
 		}
@@ -184,8 +176,8 @@ func TestUnlock(t *testing.T) {
 		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventUnlocked || e[0].UserID != u.ID {
 			t.Errorf("events %v", e)
 		}
-		for i, v := range []*visitor{known, other} {
-			if status := v.login("susan", testapp.Password); status != http.StatusOK {
+		for i, v := range []*testapp.Visitor{known, other} {
+			if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 				t.Errorf("round %d: browser %d after Unlock: %d", round, i, status)
 			}
 		}
@@ -193,66 +185,8 @@ func TestUnlock(t *testing.T) {
 	if err := m.Unlock(t.Context(), u.ID); err != nil {
 		t.Errorf("where there is nothing to unlock: %v", err)
 	}
-	m.hooked.hook(on("DeleteRecords", func() error { return errStore }), nil)
+	m.Spy().Hook(on("DeleteRecords", func() error { return errStore }), nil)
 	if err := m.Unlock(t.Context(), u.ID); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
-	}
-}
-
-// Where no mail can be sent, nobody can switch off a password for ever.
-func TestNoMailNoEnd(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
-	t.Parallel()
-	box := &outbox{}
-	for name, c := range map[string]struct {
-		configure func(*auth.Config)
-		account   func(*auth.Account)
-	}{
-		"no mailer":  {noLimits, func(*auth.Account) {}},
-		"no address": {func(c *auth.Config) { noLimits(c); c.Mailer = box }, func(a *auth.Account) { a.Email = "" }},
-	} {
-		app, _ := hookedApp(t, c.configure)
-		u := member(t, app, "susan", testapp.Password, c.account)
-		v := visitorAt(t, app, "192.0.2.1")
-		for range 130 {
-			if status := v.login("susan", "a wrong password"); status != http.StatusUnauthorized {
-				t.Fatal(status)
-			}
-			app.Clock.Advance(time.Hour)
-		}
-		events := app.Events()
-		if n := lookedAt(t, events); n != 130 || countOf(events, auth.EventPasswordDisabled) > 0 || len(box.take()) > 0 {
-			t.Errorf("%s: %d looked at, %v", name, n, kinds(events))
-		}
-		v.login("susan", "a wrong password")
-		app.Clock.Advance(time.Hour - time.Second)
-		if opens(t, app, u.ID, testapp.Password) || v.login("susan", testapp.Password) != http.StatusUnauthorized {
-			t.Errorf("%s: looked at before the hour is over", name)
-		}
-		app.Clock.Advance(time.Second)
-		if status := v.login("susan", testapp.Password); status != http.StatusOK {
-			t.Errorf("%s: an hour later: %d", name, status)
-		}
-	}
-
-	// With a mail it is disabled, and Unlock is a way back, too.
-	m := newMailApp(t, noLimits)
-	u := member(t, m.App, "susan", testapp.Password)
-	v := visitorAt(t, m.App, "192.0.2.1")
-	for range 100 {
-		v.login("susan", "a wrong password")
-		m.Clock.Advance(time.Hour)
-	}
-	m.Clock.Advance(1000 * time.Hour)
-	if status := v.login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("after a hundred: %d", status)
-	}
-	if err := m.Unlock(t.Context(), u.ID); err != nil {
-		t.Fatal(err)
-	}
-	if status := v.login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("after Unlock: %d", status)
 	}
 }

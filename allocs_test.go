@@ -65,7 +65,7 @@ func TestAllocations(t *testing.T) {
 		visits := 0
 		writes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			visits++
-			manager.Sessions().Put(r.Context(), "visits", visits)
+			manager.SessionData().Put(r.Context(), "visits", visits)
 			_, _ = w.Write(page)
 		})
 		for _, c := range []struct {
@@ -104,9 +104,9 @@ func TestReadsChangeNothing(t *testing.T) {
 		c.Login("susan")
 		for range 5 {
 			app.Clock.Advance(10 * time.Second)
-			spy.reset(0, false)
+			spy.Reset()
 			r := c.Get("/who")
-			if calls := spy.Calls(); r.Text != "susan" || !slices.Equal(calls, []string{"get", "load"}) || len(r.Cookies()) > 0 {
+			if calls := spy.Calls(); r.Text != "susan" || !slices.Equal(calls, []string{"GetRecord", "LoadUser"}) || len(r.Cookies()) > 0 {
 				t.Errorf("with an idle timeout of %v: %q, the calls %v, the cookies %v", idle, r.Text, calls, r.Cookies())
 			}
 		}

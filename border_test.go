@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
@@ -37,7 +38,7 @@ var closedConnections = map[string]error{
 func TestReadsRunTwice(t *testing.T) {
 	t.Parallel()
 	for name, closed := range closedConnections {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", true)
 		c := app.Client(t)
 		c.Login("susan")
@@ -50,7 +51,7 @@ func TestReadsRunTwice(t *testing.T) {
 			"ListRecords": func() error { _, err := app.Logins(t.Context(), u.ID); return err },
 		} {
 			failures := 1
-			store.hook(func(call string) error {
+			store.Hook(func(call string) error {
 				if call == verb && failures > 0 {
 					failures--
 					return closed
@@ -75,17 +76,17 @@ func is(got, want string) error {
 // over; and a write never does.
 func TestWhatRunsOnce(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	calls := func(ctx context.Context, verb string, err error, run func(context.Context)) (n int) {
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			if call != verb {
 				return nil
 			}
 			n++
 			return err
 		}, nil)
-		defer store.hook(nil, nil)
+		defer store.Reset()
 		run(ctx)
 		return n
 	}
@@ -126,9 +127,9 @@ func TestWhatRunsOnce(t *testing.T) {
 // for anonymous visitors.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", true)
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	asks := map[string]func(ctx context.Context){
 		"CurrentUser":    func(ctx context.Context) { _, _ = app.CurrentUser(ctx) },
 		"CurrentLogin":   func(ctx context.Context) { _, _ = app.CurrentLogin(ctx) },
@@ -164,7 +165,7 @@ func TestOutage(t *testing.T) {
 	c.Login("susan")
 	for what := range asks {
 		for answer := range answers {
-			store.hook(func(string) error { return errStore }, nil)
+			store.Hook(func(string) error { return errStore }, nil)
 			before := strings.Count(app.Logs(), "request failed")
 			r := c.Get("/ask/" + what + "/" + answer)
 			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || r.Header.Get("Location") != "" ||
@@ -174,17 +175,17 @@ func TestOutage(t *testing.T) {
 			if n := strings.Count(app.Logs(), "request failed") - before; n != 1 {
 				t.Errorf("%s, %s: %d lines in the log", what, answer, n)
 			}
-			store.hook(nil, nil)
+			store.Reset()
 		}
 	}
-	store.hook(func(string) error { return errStore }, nil)
+	store.Hook(func(string) error { return errStore }, nil)
 	if r := c.Get("/"); r.StatusCode != http.StatusOK || r.Text != "public" || len(r.Cookies()) > 0 {
 		t.Errorf("a public page: %s %q", r.Status, r.Text)
 	}
 	if r := c.Get("/message"); r.StatusCode != http.StatusOK || len(r.Cookies()) != 1 {
 		t.Errorf("a message: %s %v", r.Status, r.Cookies())
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if who := c.Who(); who != "susan" {
 		t.Errorf("when the store is well: %s", who)
 	}
@@ -194,7 +195,7 @@ func TestOutage(t *testing.T) {
 // 503 of a later failure, and messages still wait.
 func TestFailureAfterALogin(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("/message", func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
 	app.Mux.HandleFunc("/messages", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
@@ -203,11 +204,11 @@ func TestFailureAfterALogin(t *testing.T) {
 		if err := app.LoginUser(r.Context(), u); err != nil {
 			t.Error(err)
 		}
-		store.hook(func(string) error { return errStore }, nil)
+		store.Hook(func(string) error { return errStore }, nil)
 		if _, err := app.Logins(r.Context(), u.ID); !errors.Is(err, errStore) {
 			t.Error(err)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 	})
 	c := app.Client(t)
 	c.Get("/message")
@@ -222,5 +223,142 @@ func TestFailureAfterALogin(t *testing.T) {
 	}
 	if slices.ContainsFunc(app.Events(), func(e auth.Event) bool { return e.Kind == auth.EventSessionEnded }) {
 		t.Error("a session was ended")
+	}
+}
+
+// a RecordStore that logs through a slog handler which asks who the user is.
+func TestStoreMayAskWhoTheUserIs(t *testing.T) {
+	app, st := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.HTTP.Timeout = 3 * time.Second
+	c.Login("susan")
+	st.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as a slog handler with the user's name would
+		app.CurrentUser(ctx)
+		return nil
+	}, nil)
+	if who := c.Who(); who != "susan" {
+		t.Error("who:", who)
+	}
+	if r := c.Post("/put", "key", "k", "value", "v"); r.StatusCode != http.StatusOK {
+		t.Error("put: no answer")
+	}
+	if r := app.Client(t).Do("GET", "/", nil, nil); r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	st.Reset()
+}
+
+type curiousKey struct{ a, b any }
+
+func TestStoreMayAskTheContext(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	app.Create(t, "susan", false)
+	store.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as tracing does
+		for _, key := range []any{curiousKey{1, "x"}, "string", 1, new(int), [2]int{}, struct{}{}, http.ServerContextKey, http.LocalAddrContextKey, store} {
+			_ = ctx.Value(key)
+		}
+		_ = ctx.Value(nil)
+		_, _ = ctx.Deadline()
+		return nil
+	}, nil)
+	finish(t, func() {
+		c := app.Client(t)
+		for _, path := range []string{"/put", "/renew", "/destroy", "/put"} {
+			c.Post(path, "key", "k", "value", "v")
+		}
+		c.Login("susan")
+		for _, path := range []string{"/put", "/renew", "/who", "/guarded", "/logout"} {
+			if r := c.Post(path, "key", "k", "value", path); r.StatusCode != http.StatusOK {
+				t.Errorf("%s: %s", path, r.Status)
+			}
+		}
+	})
+	if n := len(store.Calls()); n < 10 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// A store that fails at any step of any operation gives a 5xx or has done its
+// work, leaves nothing half-done, and the next request works.
+func TestStoreFails(t *testing.T) {
+	for _, op := range []struct {
+		name string
+		path string
+		form []string
+	}{
+		{"page", "/who", nil},
+		{"login", "/login", []string{"login", "susan", "password", testapp.Password}},
+		{"login of another", "/enter", []string{"login", "mike"}},
+		{"logout", "/logout", []string{}},
+		{"rotation", "/renew", []string{}},
+		{"destroy", "/destroy", []string{}},
+		{"write", "/put", []string{"key", "k", "value", "v"}},
+		{"password", "/password", []string{"password", "another good password"}},
+	} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after=%v", op.name, after), func(t *testing.T) {
+				t.Parallel()
+				testapp.EachCall(t, 1, func(k int) bool {
+					app, spy := newApp(t, nil)
+					u := app.Create(t, "susan", op.name == "login" || op.name == "password")
+					app.Create(t, "mike", false)
+					c := app.Client(t)
+					c.Login("susan")
+					before := c.Clone()
+					app.Clock.Advance(2 * time.Minute) // the touch is a step, too
+					spy.FailAt(k, after)
+					var r *testapp.Response
+					if op.form == nil {
+						r = c.Get(op.path)
+					} else {
+						r = c.Post(op.path, op.form...)
+					}
+					calls := spy.Calls()
+					spy.Reset()
+					failed := r.StatusCode >= 500
+					if !failed && r.StatusCode != http.StatusOK {
+						t.Errorf("call %d (%v): %s", k, calls, r.Status)
+					}
+					if failed && len(r.Header["Set-Cookie"]) > 0 {
+						t.Errorf("call %d (%v): a failure set a cookie", k, calls)
+					}
+					if failed && !strings.Contains(app.Logs(), errStore.Error()) {
+						t.Errorf("call %d: the failure is not in the log", k)
+					}
+					// Now that the store is well: who is the browser?
+					who, old := c.Who(), before.Who()
+					if who != "susan" && who != "mike" && who != "nobody" || old != "susan" && old != "nobody" {
+						t.Errorf("call %d (%v): then %q, the old cookie %q", k, calls, who, old)
+					}
+					switch {
+					case op.name == "logout" && !failed && (who != "nobody" || old != "nobody"),
+						op.name == "destroy" && !failed && (who != "nobody" || old != "nobody"):
+						t.Errorf("call %d (%v): logged out, and %q, the old cookie %q", k, calls, who, old)
+					case op.name == "page" && who != "susan":
+						t.Errorf("call %d (%v): a page ended the login", k, calls)
+					case op.name == "password":
+						ok, err := app.CheckPassword(t.Context(), stored(t, app, u.ID), "another good password")
+						if err != nil || ok == failed && !after {
+							t.Errorf("call %d (%v): failed=%v, and the new password is set=%v, %v", k, calls, failed, ok, err)
+						}
+						if ok && old == "susan" {
+							t.Errorf("call %d (%v): the password is changed and the old token lives", k, calls)
+						}
+						if !ok && old != "susan" {
+							t.Errorf("call %d (%v): nothing is changed and the login is gone", k, calls)
+						}
+					}
+					// And can it log in?
+					again := app.Client(t)
+					again.Login("susan")
+					if again.Who() != "susan" {
+						t.Errorf("call %d: no login afterwards", k)
+					}
+					return len(calls) >= k
+				})
+			})
+		}
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// breachTimeout is how long somebody who waits for a form is to wait for a
-// BreachChecker.
+// breachTimeout is how long a BreachChecker may delay the answer to a form.
 const breachTimeout = 2 * time.Second
 
-// isBreached asks Config.Breaches, once in a request: a form has its password
-// checked before Register does so again. No answer means no.
+// isBreached asks Config.Breaches about a password. It asks once in a request: a form may
+// call CheckNewPassword before Register checks the same password again. If the checker
+// fails, the answer is no.
 func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, error) {
 	if c.cfg.Breaches == nil {
 		return false, nil
@@ -41,7 +41,8 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	return breached, nil
 }
 
-// askBreaches returns false with an error, and errors that can be logged.
+// askBreaches asks Config.Breaches within breachTimeout. With an error it returns false.
+// The text of the error can be logged: it contains no part of the password.
 func (c *Core) askBreaches(ctx context.Context, password string) (breached bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, breachTimeout)
 	defer cancel()
@@ -51,12 +52,12 @@ func (c *Core) askBreaches(ctx context.Context, password string) (breached bool,
 		}
 	}()
 	breached, err = c.cfg.Breaches.Breached(ctx, password)
-	var ours breachError
+	var safe passwordFree
 	switch {
 	case err == nil:
 		return breached, nil
-	case errors.As(err, &ours):
-		return false, ours
+	case errors.As(err, &safe) && safe.PasswordFree():
+		return false, safe
 	case errors.Is(err, context.DeadlineExceeded):
 		return false, context.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

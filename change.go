@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // This file is the one way out: changeCredential changes the credentials, the address
@@ -91,7 +93,7 @@ func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refuse
 func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after User, err error) {
 	detached, cancel := detach(ctx)
 	defer cancel()
-	stamp := NewSecret(newToken())
+	stamp := NewSecret(keyring.NewToken())
 	changed := false
 	update := func() (err error) {
 		if x.apply != nil {
@@ -211,7 +213,7 @@ func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret
 	defer cancel()
 	var failed error
 	for _, k := range recordKinds() {
-		if !x.ends(k) {
+		if !x.ends(k) || k.name == kindPending && len(c.cfg.Factors) == 0 { // without factors there are none
 			continue
 		}
 		if k.name == kindRemember {

@@ -146,7 +146,7 @@ func newExitWorld(t *testing.T, name string) *exitWorld {
 		change(t, w.App, u.ID, x.last)
 	}
 	w.user = stored(t, w.App, u.ID)
-	w.box.take()
+	w.box.Take()
 	w.Events()
 	return w
 }
@@ -218,14 +218,14 @@ func TestExits(t *testing.T) {
 			w.Events()
 			var watched context.Context
 			if !w.user.Disabled {
-				w.in(w.other, func(ctx context.Context) {
+				w.In(w.other, func(ctx context.Context) {
 					var stop context.CancelFunc
 					watched, stop = w.WhileLoggedIn(context.WithoutCancel(ctx))
 					t.Cleanup(stop)
 				})
 			}
 			var err error
-			w.in(w.own, func(ctx context.Context) {
+			w.In(w.own, func(ctx context.Context) {
 				err = w.change(ctx)
 				if u, who := w.User(ctx); w.goesOn != (who == nil) || who == nil && u.Stamp.Equal(w.user.Stamp) {
 					t.Errorf("in the same request it is %v, %v", u, who)
@@ -283,31 +283,23 @@ func TestExits(t *testing.T) {
 func TestExitsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name := range exits() {
-		for _, mode := range failures() {
-			t.Run(name+", "+mode, func(t *testing.T) {
-				t.Parallel()
-				for k := 1; tryExit(t, name, mode, k); k++ {
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testapp.AllOrNothing(t, 4, func(t *testing.T, f *testapp.Fault) { tryExit(t, name, f) })
+		})
 	}
 }
 
-// tryExit has the k-th call of an exit fail. It reports whether there was one.
-func tryExit(t *testing.T, name, mode string, k int) (more bool) {
+// tryExit has a call of an exit fail.
+func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	t.Helper()
 	w := newExitWorld(t, name)
 	var err error
-	failed := ""
-	w.in(w.own, func(ctx context.Context) {
-		ctx, end := w.failing(ctx, mode, k)
-		err = w.change(ctx)
-		failed = end()
-	})
-	mails, events := labels(w.box.take()), kinds(w.Events())
+	w.In(w.own, func(ctx context.Context) { err = f.During(ctx, w.Spy(), w.change) })
+	mails, events := labels(w.box.Take()), kinds(w.Events())
 	now := w.now(t)
 	made := !now.Stamp.Equal(w.user.Stamp)
-	what := fmt.Sprintf("call %d (%s): %v; the mails are %v, the events %v", k, failed, err, mails, events)
+	what := fmt.Sprintf("%s; the mails are %v, the events %v", f, mails, events)
 	count := func(kind auth.EventKind) (n int) {
 		for _, e := range events {
 			if e == kind {
@@ -328,7 +320,7 @@ func tryExit(t *testing.T, name, mode string, k int) (more bool) {
 			t.Errorf("%s: nothing is made, and the logins are %q and %q", what, own, other)
 		}
 	}
-	if err != nil && mode == "call fails after it was made" && (failed == "UpdateAccount " || failed == "DeleteUser ") {
+	if failed := f.String(); err != nil && f.Mode == testapp.CallFailsAfter && (strings.Contains(failed, "(UpdateAccount)") || strings.Contains(failed, "(DeleteUser)")) {
 		t.Errorf("%s: the store has done it, and the caller learns that it failed", what)
 	}
 	switch {
@@ -352,10 +344,6 @@ func tryExit(t *testing.T, name, mode string, k int) (more bool) {
 		count(w.done) != 1, w.failed != "" && count(w.failed) != 0:
 		t.Error(what)
 	}
-	if failed == "" && (err != nil || k < 5) {
-		t.Errorf("only %d calls: %s", k-1, what)
-	}
-	return failed != "" && !t.Failed()
 }
 
 // TestNoOtherExit: only changeCredential gives an account a new Stamp, the methods that

@@ -1,6 +1,8 @@
 package auth
 
-import "context"
+import (
+	"context"
+)
 
 // CloseAccount ends an account for good: nobody can log in to it any more, what it
 // was logged in by and all the library has stored of it is deleted, and the user is
@@ -48,6 +50,12 @@ func (c *Core) planClose(ctx context.Context, account Account) (*credentialChang
 		a.Disabled, a.PasswordHash, a.Roles = true, Secret{}, nil
 		return nil
 	}
-	x.finish = func(ctx context.Context) error { return c.erase(ctx, account.ID) }
+	x.finish = func(ctx context.Context) error {
+		if err := c.erase(ctx, account.ID); err != nil {
+			return err
+		}
+		c.forgetFeatures(ctx, account.ID)
+		return nil
+	}
 	return x, c.stillIn(ctx)
 }

@@ -15,32 +15,11 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A kindStore notes which kinds of records a user has had.
-type kindStore struct {
-	auth.RecordStore
-	mu    sync.Mutex
-	kinds map[string]bool
-}
-
-func (s *kindStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.mu.Lock()
-	if s.kinds == nil {
-		s.kinds = map[string]bool{}
-	}
-	if r.UserID != "" {
-		s.kinds[r.Kind] = true
-	}
-	s.mu.Unlock()
-	return s.RecordStore.InsertRecord(ctx, r)
-}
-
 // left are the kinds of the records that there are of a user.
-func (s *kindStore) left(t *testing.T, userID string) (kinds []string) {
+func left(t *testing.T, s *testapp.Spy, userID string) (kinds []string) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for kind := range s.kinds {
-		list, err := s.ListRecords(t.Context(), kind, userID)
+	for _, kind := range s.Kinds() {
+		list, err := s.Store.ListRecords(t.Context(), kind, userID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,19 +27,18 @@ func (s *kindStore) left(t *testing.T, userID string) (kinds []string) {
 			kinds = append(kinds, kind)
 		}
 	}
-	slices.Sort(kinds)
 	return kinds
 }
 
 // closeApp is an application on a store that can delete users, or cannot.
 func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp {
 	t.Helper()
-	box := &outbox{}
+	box := &testapp.Outbox{}
 	clock := testapp.NewClock()
-	hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	hooked := testapp.NewSpy(clock)
 	var store testapp.Store = hooked
 	if deletes {
-		store = deletingStore{hooked}
+		store = testapp.DeletingSpy{Spy: hooked}
 	}
 	app := testapp.New(t, store, clock, func(c *auth.Config) {
 		withBearer(c)
@@ -69,17 +47,16 @@ func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp
 			configure(c)
 		}
 	})
-	return &mailApp{newInsider(app), hooked, box}
+	return &mailApp{app, box}
 }
 
 func TestCloseAccount(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{true, false} {
 		for _, by := range []string{"the user", "another login of the user's", "an administrator"} {
-			records, sessions := &kindStore{}, &kindStore{}
+			var records, sessions *testapp.Spy
 			m := closeApp(t, deletes, func(c *auth.Config) {
-				records.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
-				sessions.RecordStore = memstore.NewRecords(memstore.WithClock(c.Now))
+				records, sessions = testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now))), testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now)))
 				c.Records, c.Sessions = records, sessions
 			})
 			u := member(t, m.App, "susan", testapp.Password, verified, func(a *auth.Account) { a.Roles = []string{"admin"} })
@@ -94,19 +71,19 @@ func TestCloseAccount(t *testing.T) {
 			u = stored(t, m.App, u.ID)
 			api, reset := newToken(t, m.App, u), resetToken(t, m.App, u)
 			pending := m.askEmail(t, browser, "newer@app.example")
-			if got := len(records.left(t, u.ID)) + len(sessions.left(t, u.ID)); got < 6 {
-				t.Fatalf("only %v, %v", records.left(t, u.ID), sessions.left(t, u.ID))
+			if got := len(left(t, records, u.ID)) + len(left(t, sessions, u.ID)); got < 6 {
+				t.Fatalf("only %v, %v", left(t, records, u.ID), left(t, sessions, u.ID))
 			}
 			var watched context.Context
 			closing := map[string]*testapp.Client{"the user": browser, "another login of the user's": device, "an administrator": mike}[by]
-			m.in(browser, func(ctx context.Context) {
+			m.In(browser, func(ctx context.Context) {
 				var stop context.CancelFunc
 				watched, stop = m.WhileLoggedIn(context.WithoutCancel(ctx))
 				t.Cleanup(stop)
 			})
-			m.box.take()
+			m.box.Take()
 			m.Events()
-			m.in(closing, func(ctx context.Context) {
+			m.In(closing, func(ctx context.Context) {
 				if err := m.CloseAccount(ctx, u); err != nil {
 					t.Errorf("%s: %v", by, err)
 				}
@@ -131,7 +108,7 @@ func TestCloseAccount(t *testing.T) {
 			if who := bearer(m.App, t, api); who != "nobody" {
 				t.Errorf("%s: the API token is %q", by, who)
 			}
-			if left := append(records.left(t, u.ID), sessions.left(t, u.ID)...); len(left) != 0 {
+			if left := append(left(t, records, u.ID), left(t, sessions, u.ID)...); len(left) != 0 {
 				t.Errorf("%s: records are left: %v", by, left)
 			}
 			_, _, one := m.CheckUndoToken(t.Context(), undo)
@@ -171,7 +148,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	t.Parallel()
 	m := closeApp(t, false, nil)
 	u, browser := m.susan(t)
-	m.in(browser, func(ctx context.Context) {
+	m.In(browser, func(ctx context.Context) {
 		_, _ = m.User(ctx)
 		for _, l := range logins(t, m.App, u.ID) {
 			_ = m.EndLogin(t.Context(), u.ID, l.ID)
@@ -188,7 +165,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	if err := m.SetPassword(t.Context(), u, resetTo); err != nil {
 		t.Fatal(err)
 	}
-	m.box.take()
+	m.box.Take()
 	m.Events()
 	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("another change was first: %v", err)
@@ -254,175 +231,50 @@ func TestCloseAccountRace(t *testing.T) {
 func TestCloseAccountFails(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{true, false} {
-		for _, mode := range failures() {
-			for k := 1; ; k++ {
+		t.Run(fmt.Sprintf("deletes %v", deletes), func(t *testing.T) {
+			testapp.AllOrNothing(t, 5, func(t *testing.T, f *testapp.Fault) {
 				m := closeApp(t, deletes, nil)
 				_, browser := m.susan(t)
 				u := find(t, m.App, "susan")
 				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"admin"} })
 				u = stored(t, m.App, u.ID)
 				newToken(t, m.App, u)
-				m.box.take()
+				m.box.Take()
 				var err error
-				failed := ""
-				m.in(browser, func(ctx context.Context) {
+				m.In(browser, func(ctx context.Context) {
 					_, _ = m.User(ctx)
-					ctx, end := m.failing(ctx, mode, k)
-					err = m.CloseAccount(ctx, u)
-					failed = end()
+					err = f.During(ctx, m.Spy(), func(ctx context.Context) error { return m.CloseAccount(ctx, u) })
 				})
-				what := fmt.Sprintf("deletes %v, %s, call %d (%s): %v", deletes, mode, k, failed, err)
 				who := browser.Who()
 				now, loadErr := m.Store.LoadUser(t.Context(), u.ID)
 				switch {
 				case errors.Is(loadErr, auth.ErrUserNotFound), err == nil, now.Disabled:
 					if who != "nobody" || now != nil && (!now.PasswordHash.IsZero() || now.Stamp.Equal(u.Stamp) || len(now.Roles) != 0) {
-						t.Errorf("%s: closed, and it is %q: %+v", what, who, now)
+						t.Errorf("%s: closed, and it is %q: %+v", f, who, now)
 					}
 				case who != "susan" || !opens(t, m.App, u.ID, testapp.Password):
-					t.Errorf("%s: not closed, and it is %q", what, who)
+					t.Errorf("%s: not closed, and it is %q", f, who)
 				}
 				if err != nil && loadErr == nil {
 					if err := m.CloseAccount(t.Context(), now); err != nil {
-						t.Errorf("%s: once more: %v", what, err)
+						t.Errorf("%s: once more: %v", f, err)
 					}
 				}
 				for _, key := range []string{"susan", "susan@app.example"} {
 					if _, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
-						t.Errorf("%s: %s is somebody: %v", what, key, err)
+						t.Errorf("%s: %s is somebody: %v", f, key, err)
 					}
 				}
 				for _, kind := range []string{"session", "api-token"} {
 					if list, err := m.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(list) != 0 {
-						t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
+						t.Errorf("%s: %d records of kind %s, %v", f, len(list), kind, err)
 					}
 				}
-				mails := labels(m.box.take())
+				mails := labels(m.box.Take())
 				if want := []string{"closed to susan@app.example"}; !slices.Equal(mails, want) && (err == nil || loadErr == nil && now.Email != "") {
-					t.Errorf("%s: the mails are %v", what, mails)
+					t.Errorf("%s: the mails are %v", f, mails)
 				}
-				if failed == "" {
-					if err != nil || k < 6 {
-						t.Error(what)
-					}
-					break
-				}
-			}
-		}
-	}
-}
-
-// A hangingStore is one whose clients hang up while it changes an account: it does
-// so all the same, and says that it was stopped, if it was.
-type hangingStore struct {
-	*hookedStore
-	hangUp func()
-}
-
-func (s *hangingStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	err := s.hookedStore.UpdateAccount(context.WithoutCancel(ctx), a)
-	if s.hangUp != nil {
-		s.hangUp()
-	}
-	return errors.Join(err, ctx.Err())
-}
-
-// Every change of a credential is told to the owner, at the address that the
-// account had; whether that can be sent changes nothing, nor whether the client waits
-// for it.
-func TestOwnersAreTold(t *testing.T) {
-	t.Parallel()
-	for what, c := range map[string]struct {
-		do   func(ctx context.Context, m *mailApp, u *testapp.User) error
-		want string
-	}{
-		"SetPassword": {func(ctx context.Context, m *mailApp, u *testapp.User) error { return m.SetPassword(ctx, u, resetTo) }, "password-changed"},
-		"ResetPassword": {func(ctx context.Context, m *mailApp, u *testapp.User) error {
-			token, err := m.ResetToken(ctx, u)
-			if err == nil {
-				_, err = m.ResetPassword(ctx, token, resetTo)
-			}
-			return err
-		}, "password-changed"},
-		"NewAPIToken": {func(ctx context.Context, m *mailApp, u *testapp.User) error {
-			_, _, err := m.NewAPIToken(ctx, u, auth.APIToken{Scopes: []string{"*"}, Expires: m.Clock.Now().AddDate(1, 0, 0)})
-			return err
-		}, "api-token"},
-		"CloseAccount": {func(ctx context.Context, m *mailApp, u *testapp.User) error { return m.CloseAccount(ctx, u) }, "closed"},
-	} {
-		for _, with := range []string{"a mailer", "a mailer that is down", "no mailer", "no address", "a client that hangs up"} {
-			if what == "ResetPassword" && with == "no address" {
-				continue
-			}
-			box := &outbox{}
-			clock := testapp.NewClock()
-			hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-			store := &hangingStore{hookedStore: hooked}
-			m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) {
-				if c.HashParams = hashParams(7168, 5, 1, 16, 32); with != "no mailer" {
-					c.Mailer = box
-				}
-			})), hooked, box}
-			u, browser := m.susan(t)
-			switch with {
-			case "no address":
-				change(t, m.App, u.ID, func(a *auth.Account) { a.Email = "" })
-				u = stored(t, m.App, u.ID)
-			case "a mailer that is down":
-				box.err = errDown
-			}
-			m.Events()
-			m.in(browser, func(ctx context.Context) {
-				ctx, cancel := context.WithCancel(ctx)
-				defer cancel()
-				if with == "a client that hangs up" {
-					store.hangUp = cancel
-				}
-				if err := c.do(ctx, m, u); err != nil {
-					t.Errorf("%s with %s: %v", what, with, err)
-				}
-				store.hangUp = nil
 			})
-			var want []string
-			if with == "a mailer" || with == "a client that hangs up" {
-				want = append(want, c.want+" to susan@app.example")
-			}
-			m.wantMails(t, what+" with "+with, want...)
-			if failed := slices.Contains(kinds(m.Events()), auth.EventMailFailed); failed != (with == "a mailer that is down") {
-				t.Errorf("%s with %s: failed %v", what, with, failed)
-			}
-		}
-	}
-	// And of an address, both ways.
-	for _, undone := range []bool{false, true} {
-		box := &outbox{}
-		clock := testapp.NewClock()
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-		store := &hangingStore{hookedStore: hooked}
-		m := &mailApp{newInsider(testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box })), hooked, box}
-		_, browser := m.susan(t)
-		token, want := m.askEmail(t, browser, "new@app.example"), "address-changed to susan@app.example"
-		if undone {
-			if _, err := m.confirm(browser, token); err != nil {
-				t.Fatal(err)
-			}
-			token, want = m.token(t, auth.MailAddressChanged, "susan@app.example"), "address-undone to new@app.example"
-		}
-		m.in(browser, func(ctx context.Context) {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			store.hangUp = cancel
-			var err error
-			if undone {
-				_, err = m.UndoEmail(ctx, token)
-			} else {
-				_, err = m.ConfirmEmail(ctx, token, "/undo")
-			}
-			if err != nil {
-				t.Errorf("undone %v: %v", undone, err)
-			}
-			store.hangUp = nil
 		})
-		m.wantMails(t, "an address", want)
 	}
 }

@@ -17,6 +17,11 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/origin"
+	"github.com/go-login/auth/internal/turns"
 )
 
 // A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
@@ -34,15 +39,19 @@ type Core struct {
 	records  RecordStore
 	sessions RecordStore
 	cookies  cookies
-	origins  originCheck
-	secrets  *keyring
-	hasher   *hasher
+	origins  origin.Check
+	secrets  *keyring.Keyring
+	hasher   hasher
 	watches  watches
-	turns    turns
+	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
 	upgrades upgrades
+	features features
+	tokens   *Feature                             // the API tokens
+	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
+	factors  map[string]*Feature                  // of Config.Factors, by name
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -105,6 +114,14 @@ type Config struct {
 	// verifies it, so there must be a Mailer. A login page that shows one text for
 	// ErrLoginRefused, as it should, had better say where to ask for the link again.
 	RequireVerified bool
+
+	// FactorURL is where Error sends browsers whose login owes a second factor
+	// (ErrFactorRequired): "login/verify" beside LoginURL by default, as with RefreshURL.
+	FactorURL string
+
+	// Factors are what users can show besides the password. A user who has enrolled in one
+	// of them cannot log in without showing one: see Factor.
+	Factors []Factor
 
 	// VerifyURL is the page that the link in a mail of kind MailVerify opens, and
 	// where the middleware RequireVerified sends browsers: "verify-email" beside
@@ -228,10 +245,10 @@ type Config struct {
 	// followed by digits: the application's and the organisation's names.
 	PasswordWords []string
 
-	// Breaches, if set, is asked whether a new password that the rules above
-	// accept has been in a data breach: a RangeClient asks Pwned Passwords. It has
-	// two seconds for it. If it gives no answer, the password passes, and there is
-	// an EventBreachCheckFailed.
+	// Breaches, if set, is asked whether a new password that the rules above accept
+	// was in a data breach. A pwned.Client asks Pwned Passwords. If there is no answer
+	// within two seconds, the password is accepted, and there is an
+	// EventBreachCheckFailed.
 	Breaches BreachChecker
 
 	// PasswordCheck, if set, has the last word on a new password. Its error's
@@ -330,14 +347,15 @@ const (
 	ProtectStrong                   // the login ends, and with it what the browser is remembered as
 )
 
-// A BreachChecker knows passwords that have been in a data breach. RangeClient
-// is one.
+// A BreachChecker knows passwords that were in a data breach. A pwned.Client is one.
 type BreachChecker interface {
-	// Breached reports whether the password is known. It must return when ctx is
-	// done, which is after two seconds at the latest. If it returns an error, or
-	// panics, the password is taken for unknown. Since it has seen the password,
-	// what its errors say goes nowhere, except for those of RangeClient: the event
-	// has their type.
+	// Breached reports whether the password was in a data breach. It must return when
+	// ctx is done, which is after two seconds at the latest. If it returns an error or
+	// panics, the password is accepted, and there is an EventBreachCheckFailed.
+	//
+	// The text of an error could contain the password. So the event has only the type
+	// of the error, unless a method PasswordFree() bool of the error returns true. The
+	// errors of pwned.Client have this method.
 	Breached(ctx context.Context, password string) (bool, error)
 }
 
@@ -412,15 +430,18 @@ func (cfg *Config) setDefaults() error {
 	if err := cfg.setURLs(); err != nil {
 		return err
 	}
-	proxies, err := proxyPrefixes(cfg.TrustedProxies)
+	proxies, err := clientip.NewProxies(cfg.TrustedProxies)
 	if err != nil {
 		return err
 	}
 	cfg.TrustedProxies = proxies
 	for i, loader := range cfg.RequestLoaders {
-		if loader.Load == nil {
+		if loader.Load == nil && loader.scheme == "" {
 			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
 		}
+	}
+	if err := checkFactors(cfg.Factors); err != nil {
+		return err
 	}
 	switch {
 	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
@@ -463,12 +484,16 @@ func (cfg *Config) setURLs() error {
 	if cfg.RefreshURL == "" {
 		cfg.RefreshURL = cfg.besideLogin("refresh")
 	}
+	if cfg.FactorURL == "" {
+		cfg.FactorURL = cfg.besideLogin("login/verify")
+	}
 	if cfg.VerifyURL == "" {
 		cfg.VerifyURL = cfg.besideLogin("verify-email")
 	}
 	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
 	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
-	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "VerifyURL": cfg.VerifyURL} {
+	cfg.Factors = slices.Clone(cfg.Factors)
+	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "FactorURL": cfg.FactorURL, "VerifyURL": cfg.VerifyURL} {
 		if !isPage(page) {
 			return fmt.Errorf("auth: %s %q is neither a path of this site nor an absolute URL", setting, page)
 		}

@@ -1,42 +1,21 @@
 package auth_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alexedwards/argon2id"
-
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// goodConfig is one that New accepts.
-func goodConfig() auth.Config {
-	return auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Logger:  slog.New(slog.DiscardHandler),
-	}
-}
-
-type memStore = memstore.Store[testapp.User, *testapp.User]
-
-func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
-	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
-}
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
@@ -185,7 +164,7 @@ func TestConfig(t *testing.T) {
 		{"a name that is not ASCII", func(c *auth.Config) { c.Name = "läden" }, false},
 		{"a name with a NUL", func(c *auth.Config) { c.Name = "sh\x00op" }, false},
 		{"a cookie with a prefix", func(c *auth.Config) { c.CookieName = "__Host-session" }, false},
-		{"a mailer that is nil", func(c *auth.Config) { var m *outbox; c.Mailer = m }, false},
+		{"a mailer that is nil", func(c *auth.Config) { var m *testapp.Outbox; c.Mailer = m }, false},
 		{"jwt.io's", secret("a-string-secret-at-least-256-bits-long"), false},
 		{"jwt.io's former", secret("your-256-bit-secret-your-256-bit-secret"), false},
 		{"FastAPI's", secret("changethis-changethis-changethis-changethis"), false},
@@ -346,13 +325,6 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
-type (
-	recordsOnly struct{ auth.RecordStore }
-	usersOnly   struct{ auth.UserStore[*testapp.User] }
-	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
-)
-
 func TestConfigStores(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
@@ -442,276 +414,6 @@ func TestDefaultHashParams(t *testing.T) {
 	}
 }
 
-func TestLoaderHasNoUserStore(t *testing.T) {
-	t.Parallel()
-	store := memstore.New[testapp.User]()
-	user, err := store.CreateUser(t.Context(), auth.Account{Username: "alice", Email: "alice@x.example", Stamp: auth.NewSecret("s")}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := auth.New[*testapp.User](store, goodConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := full.ResetToken(t.Context(), user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := auth.NewLoader[*testapp.User](store, goodConfig()) // it is a UserStore, too, but was not asked for as one
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
-	const password = "correct horse"
-	for name, call := range map[string]func() error{
-		"Authenticate":              func() error { _, err := m.Authenticate(ctx, "alice", password); return err },
-		"Authenticate with nothing": func() error { _, err := m.Authenticate(ctx, "", ""); return err },
-		"Register": func() error {
-			_, err := m.Register(ctx, auth.Registration{Username: "bob", Password: password})
-			return err
-		},
-		"Register with nothing":   func() error { _, err := m.Register(ctx, auth.Registration{}); return err },
-		"SetPassword":             func() error { return m.SetPassword(ctx, user, password) },
-		"SetPassword to nothing":  func() error { return m.SetPassword(ctx, user, "") },
-		"ResetToken":              func() error { _, err := m.ResetToken(ctx, user); return err },
-		"CheckResetToken":         func() error { _, err := m.CheckResetToken(ctx, token); return err },
-		"CheckResetToken of none": func() error { _, err := m.CheckResetToken(ctx, ""); return err },
-		"ResetPassword":           func() error { _, err := m.ResetPassword(ctx, token, password); return err },
-		"ResetPassword by none":   func() error { _, err := m.ResetPassword(ctx, "", ""); return err },
-	} {
-		if err := call(); !errors.Is(err, auth.ErrNoUserStore) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := m.HashPassword(ctx, password); err != nil {
-		t.Errorf("HashPassword: %v", err)
-	}
-	if ok, err := m.CheckPassword(ctx, user, password); ok || err != nil {
-		t.Errorf("CheckPassword: %v, %v", ok, err)
-	}
-	handler := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.LoginUser(r.Context(), user); err != nil {
-			t.Errorf("LoginUser: %v", err)
-		}
-		if u, ok := m.CurrentUser(r.Context()); !ok || u.Username != "alice" {
-			t.Errorf("CurrentUser: %v, %v", u, ok)
-		}
-		_, _ = io.WriteString(w, "ok")
-	}))
-	rec := httptest.NewRecorder()
-	handler.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, http.MethodGet, "https://app.example/", nil))
-	if rec.Code != http.StatusOK || len(rec.Result().Cookies()) != 1 {
-		t.Errorf("%d %s, %v", rec.Code, rec.Body, rec.Result().Cookies())
-	}
-}
-
-func TestNilUser(t *testing.T) {
-	t.Parallel()
-	store := memstore.New[testapp.User]()
-	m, err := auth.New[*testapp.User](store, goodConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	nilUsers(t, m, nil)
-	// The user type may be an interface, and what is nil in it a pointer.
-	i, err := auth.New[auth.User](anyUsers{store}, goodConfig())
-	if err == nil {
-		nilUsers(t, i, nil)
-		nilUsers[auth.User](t, i, (*testapp.User)(nil))
-	}
-	type value struct{ *auth.Account }
-	v, err := auth.NewLoader(auth.LoaderFunc[value](func(context.Context, string) (value, error) { return value{}, nil }), configWith(store))
-	if err != nil {
-		t.Fatal(err)
-	}
-	nilUsers(t, v, value{})
-}
-
-func configWith(records auth.RecordStore) auth.Config {
-	cfg := goodConfig()
-	cfg.Records = records
-	return cfg
-}
-
-func nilUsers[U auth.User](t *testing.T, m *auth.Manager[U], none U) {
-	t.Helper()
-	ctx := t.Context()
-	for name, call := range map[string]func() error{
-		"LoginUser":     func() error { return m.LoginUser(ctx, none) },
-		"SetPassword":   func() error { return m.SetPassword(ctx, none, "correct horse") },
-		"CheckPassword": func() error { _, err := m.CheckPassword(ctx, none, "correct horse"); return err },
-		"ResetToken":    func() error { _, err := m.ResetToken(ctx, none); return err },
-	} {
-		func() {
-			defer func() {
-				if p := recover(); p != nil {
-					t.Errorf("%T %s: panic: %v", none, name, p)
-				}
-			}()
-			if err := call(); !errors.Is(err, auth.ErrUserNotFound) {
-				t.Errorf("%T %s: %v", none, name, err)
-			}
-		}()
-	}
-}
-
-// anyUsers is a store of users of an interface type.
-type anyUsers struct{ *memStore }
-
-func (s anyUsers) LoadUser(ctx context.Context, id string) (auth.User, error) {
-	return s.memStore.LoadUser(ctx, id) // on error a nil *User in an interface
-}
-
-func (s anyUsers) FindUser(ctx context.Context, key string) (auth.User, error) {
-	return s.memStore.FindUser(ctx, key)
-}
-
-func (s anyUsers) CreateUser(ctx context.Context, a auth.Account, form url.Values) (auth.User, error) {
-	return s.memStore.CreateUser(ctx, a, form)
-}
-
-// A wrongStore answers with users that it was not asked for.
-type wrongStore struct {
-	*memStore
-	load, find, create func() (*testapp.User, error)
-}
-
-func (s *wrongStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	if s.load != nil {
-		return s.load()
-	}
-	return s.memStore.LoadUser(ctx, id)
-}
-
-func (s *wrongStore) FindUser(ctx context.Context, key string) (*testapp.User, error) {
-	if s.find != nil {
-		return s.find()
-	}
-	return s.memStore.FindUser(ctx, key)
-}
-
-func (s *wrongStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*testapp.User, error) {
-	if s.create != nil {
-		if _, err := s.memStore.CreateUser(ctx, a, form); err != nil {
-			return nil, err
-		}
-		return s.create()
-	}
-	return s.memStore.CreateUser(ctx, a, form)
-}
-
-// A store that answers with nobody, with somebody else, or with somebody who
-// has no ID logs nobody in, and never panics.
-func TestStoresThatAnswerWrongly(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"nobody", "another", "without an ID"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			clock := testapp.NewClock()
-			store := &wrongStore{memStore: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-			app := testapp.New(t, store, clock, nil)
-			alice, err := store.CreateUser(t.Context(), auth.Account{
-				Username: "alice", Email: "alice@app.example", PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("a"), Version: 1,
-			}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			token, err := app.ResetToken(t.Context(), alice)
-			if err != nil {
-				t.Fatal(err)
-			}
-			mallory := app.Create(t, "mallory", true)
-			answer := func() (*testapp.User, error) {
-				switch name {
-				case "nobody":
-					return nil, nil
-				case "another":
-					u, err := store.memStore.LoadUser(t.Context(), mallory.ID)
-					if u != nil { // not even the Stamp tells them apart
-						u.Stamp = alice.Stamp
-						if store.load != nil {
-							u.Email = alice.Email
-						}
-					}
-					return u, err
-				}
-				u, err := store.memStore.LoadUser(t.Context(), mallory.ID)
-				u.ID, u.Username, u.Email = "", "alice", "alice@app.example"
-				return u, err
-			}
-			browser := app.Client(t)
-			browser.Login("alice")
-
-			store.find = answer
-			for _, login := range []string{"alice", "alice@app.example", "nobody"} {
-				if u, err := app.Authenticate(t.Context(), login, testapp.Password); err == nil {
-					t.Errorf("FindUser: %s logged in as %s", login, u.Username)
-				}
-			}
-			store.find = nil
-
-			store.load = answer
-			if who := browser.Who(); who != "nobody" && who != "500" && who != "503" {
-				t.Errorf("LoadUser: the session is %s's", who)
-			}
-			if u, err := app.CheckResetToken(t.Context(), token); err == nil {
-				t.Errorf("LoadUser: the reset token is %s's", u.Username)
-			}
-			if u, err := app.ResetPassword(t.Context(), token, "another good password"); err == nil {
-				t.Errorf("LoadUser: a reset of %s's password", u.Username)
-			}
-			if err := app.SetPassword(t.Context(), alice, "another good password"); err == nil {
-				t.Error("LoadUser: the password was set")
-			}
-			store.load = nil
-			if a, err := store.LoadUser(t.Context(), alice.ID); err != nil || a.Version != 1 {
-				t.Errorf("the account was changed: %+v, %v", a, err)
-			}
-
-			store.create = answer
-			if u, err := app.Register(t.Context(), auth.Registration{Username: "bob" + strings.Repeat("b", len(name)), NoPassword: true}); err == nil {
-				t.Errorf("CreateUser: registered as %s", u.Username)
-			}
-		})
-	}
-}
-
-func TestBaseURLDecidesTheCookie(t *testing.T) {
-	t.Parallel()
-	for base, want := range map[string]string{
-		"https://app.example":       "__Host-session",
-		"https://app.example:8443/": "__Host-session",
-		"HTTPS://APP.EXAMPLE":       "__Host-session",
-		"http://localhost:8080":     "session-8080",
-		"http://LOCALHOST":          "session-80",
-		"http://[::1]:8081":         "session-8081",
-		"http://127.0.0.1":          "session-80",
-	} {
-		cfg := goodConfig()
-		cfg.BaseURL = base
-		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-		if err != nil {
-			t.Errorf("%s: %v", base, err)
-			continue
-		}
-		user := &testapp.User{Account: auth.Account{ID: "1"}}
-		rec := httptest.NewRecorder()
-		// What the request says about host and scheme does not matter.
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://evil.example:99/", nil)
-		r.Header.Set("X-Forwarded-Proto", "http")
-		r.Header.Set("X-Forwarded-Host", "evil.example")
-		m.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if err := m.LoginUser(r.Context(), user); err != nil {
-				t.Error(err)
-			}
-		})).ServeHTTP(rec, r)
-		cookies := rec.Result().Cookies()
-		if len(cookies) != 1 || cookies[0].Name != want || cookies[0].Secure != strings.HasPrefix(want, "__Host-") || cookies[0].Domain != "" {
-			t.Errorf("%s: %v", base, rec.Header()["Set-Cookie"])
-		}
-	}
-}
-
 func TestConfigErrorsDoNotPanic(t *testing.T) {
 	t.Parallel()
 	// Anything that somebody may have in an environment variable.
@@ -742,3 +444,45 @@ func TestConfigErrorsDoNotPanic(t *testing.T) {
 		}
 	}
 }
+
+func TestLoginURLsConfig(t *testing.T) {
+	t.Parallel()
+	for area, page := range map[string]string{
+		"":                     "/login",
+		"admin":                "/login",
+		"//admin":              "/login",
+		"https://app.example/": "/login",
+		"/admin?x":             "/login",
+		"/admin#x":             "/login",
+		"/ad min":              "/login",
+		`/\admin`:              "/login",
+		"/ä":                   "/login",
+		"/%zz":                 "/login",
+		"/a":                   "",
+		"/b":                   "login",
+		"/c":                   "//evil.example",
+		"/d":                   "/login#x",
+		"/e":                   "javascript:alert(1)",
+		"/f":                   `/\evil.example`,
+	} {
+		cfg := goodConfig()
+		cfg.LoginURLs = map[string]string{"/good": "/login", area: page}
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "LoginURLs") {
+			t.Errorf("%q: %q: %v", area, page, err)
+		}
+	}
+	// What the application does to its map afterwards is nobody's business.
+	urls := map[string]string{"/guarded": "/here"}
+	app, _ := newApp(t, func(c *auth.Config) { c.LoginURLs = urls })
+	urls["/guarded"] = "//evil.example"
+	if r := app.Client(t).Get("/guarded"); r.Header.Get("Location") != "/here?next=%2Fguarded" {
+		t.Errorf("to %q", r.Header.Get("Location"))
+	}
+}
+
+// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
+type (
+	recordsOnly struct{ auth.RecordStore }
+	usersOnly   struct{ auth.UserStore[*testapp.User] }
+	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
+)

@@ -27,8 +27,8 @@ func (s *state) deleteCookie(name string) {
 // Cookie returns a cookie with the name that belongs to this application and
 // the attributes that all its cookies have, to be given a value and set:
 // http.SetCookie(w, &c). For what must not be stored, such as a token on its
-// way through a redirect. The library's own are visitor, flash, next, remember and
-// browser.
+// way through a redirect. The library's own are visitor, flash, next, remember, browser
+// and pending.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",
@@ -53,7 +53,7 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 		}
 		name += "-" + port
 	}
-	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", base.Scheme == "https"}, nil
+	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending", base.Scheme == "https"}, nil
 }
 
 // write sets a cookie, or deletes it with the attributes it was set with.

@@ -2,10 +2,11 @@ package auth
 
 import (
 	"context"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-login/auth/internal/clientip"
 )
 
 // Identifiers returns Config.Identifiers.
@@ -21,6 +22,9 @@ func (c *Core) LoginURL() string { return c.cfg.LoginURL }
 // RefreshURL returns Config.RefreshURL.
 func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
 
+// FactorURL returns Config.FactorURL.
+func (c *Core) FactorURL() string { return c.cfg.FactorURL }
+
 // VerifyURL returns Config.VerifyURL.
 func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
 
@@ -32,8 +36,8 @@ func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash, next, remember, browser string
-	secure                                           bool
+	session, visitor, flash, next, remember, browser, pending string
+	secure                                                    bool
 }
 
 // watches are the requests of this process that want to know when their login
@@ -86,36 +90,8 @@ func (w *watches) endOne(userID, loginID string) {
 // A proxyWatch looks for proxies that Config.TrustedProxies does not have.
 type proxyWatch struct {
 	forwarded atomic.Bool // X-Forwarded-For has been told of
-
-	mu     sync.Mutex
-	from   netip.Addr // where all logins came from
-	logins int        // how many
-	done   bool       // no more is to be found out
+	clientip.Watch
 }
-
-// suspects counts a login, and reports whether it is the one that makes a proxy
-// of the address.
-func (w *proxyWatch) suspects(a netip.Addr) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done {
-		return false
-	}
-	if w.logins == 0 {
-		w.from = a
-	}
-	if public := a.IsValid() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast(); public || a != w.from {
-		w.done = true
-		return false
-	}
-	w.logins++
-	w.done = w.logins == suspiciousLogins
-	return w.done
-}
-
-// suspiciousLogins is how many logins from one private address make a proxy of
-// it.
-const suspiciousLogins = 100
 
 // upgrades are the accounts whose hash could not be upgraded. Each costs a hash
 // and up to four calls of the store, so it is tried once in upgradeAgain for each account

@@ -8,9 +8,14 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 const (
+	purposeRemember = "remember" // signs the cookie
+
 	selectorSize = 16
 	rememberSize = selectorSize + 4 + 32
 
@@ -63,38 +68,38 @@ func (d *device) header() header {
 const deviceVersion = 2
 
 func (d *device) encode() {
-	b := appendText([]byte{deviceVersion}, d.stamp)
+	b := wire.AppendText([]byte{deviceVersion}, d.stamp)
 	b = binary.AppendUvarint(binary.AppendUvarint(b, d.counter), d.spare)
 	b = binary.AppendVarint(b, d.rotated.UnixMilli())
 	b = binary.AppendVarint(b, d.created.UnixMilli())
-	b = appendText(appendText(appendText(b, d.address), d.agent), d.family)
+	b = wire.AppendText(wire.AppendText(wire.AppendText(b, d.address), d.agent), d.family)
 	seen := int64(0)
 	if !d.seen.IsZero() {
 		seen = d.seen.UnixMicro()
 	}
-	d.record.Data = appendText(binary.AppendVarint(b, seen), string(d.methods))
+	d.record.Data = wire.AppendText(binary.AppendVarint(b, seen), string(d.methods))
 }
 
 func decodeDevice(record Record) (device, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	version := r.byte()
+	r := wire.NewReader(string(record.Data))
+	version := r.Byte()
 	if version != formatVersion && version != deviceVersion {
 		return device{}, false
 	}
-	d := device{record: record, stamp: r.text(), counter: r.uvarint(), spare: r.uvarint()}
-	d.rotated, d.created = time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
-	d.address, d.agent = r.text(), r.text()
+	d := device{record: record, stamp: r.Text(), counter: r.Uvarint(), spare: r.Uvarint()}
+	d.rotated, d.created = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
+	d.address, d.agent = r.Text(), r.Text()
 	if version == formatVersion {
-		return d, r.ok && r.rest == ""
+		return d, r.OK() && r.Rest() == ""
 	}
-	d.family = r.text()
-	if seen := r.varint(); seen != 0 {
+	d.family = r.Text()
+	if seen := r.Varint(); seen != 0 {
 		d.seen = time.UnixMicro(seen)
 	}
-	if r.ok && r.rest != "" { // else it is older than the methods
-		d.methods = methods(r.text())
+	if r.OK() && r.Rest() != "" { // else it is older than the methods
+		d.methods = methods(r.Text())
 	}
-	return d, r.ok
+	return d, r.OK()
 }
 
 // insertDevice stores a new device for the account and the login with this header. A
@@ -108,8 +113,8 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration, h header) (*dev
 	now := s.core.cfg.Now()
 	d := &device{
 		record: Record{
-			Kind: kindRemember, Key: tokenKey(string(selector[:])), UserID: a.ID,
-			Version: randomVersion(), Expires: now.Add(lifetime),
+			Kind: kindRemember, Key: keyring.TokenKey(string(selector[:])), UserID: a.ID,
+			Version: keyring.RandomVersion(), Expires: now.Add(lifetime),
 		},
 		stamp: a.Stamp.Reveal(), rotated: now, created: now, address: s.address(), agent: s.agent(), family: h.family, methods: h.methods,
 		cookie: s.core.rememberCookie(selector[:], 0),
@@ -146,7 +151,7 @@ func (s *state) rememberAs(d *device) {
 
 func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 	b := binary.BigEndian.AppendUint32(slices.Clone(selector), uint32(counter))
-	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.sign(purposeRemember, b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.Sign(purposeRemember, b)...))
 }
 
 // remembered reads the request's cookie. ok says that it is one of ours.
@@ -157,7 +162,7 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 		return nil, 0, false
 	}
 	signed, mac := b[:selectorSize+4], b[selectorSize+4:]
-	if !s.core.secrets.verify(purposeRemember, signed, mac) {
+	if !s.core.secrets.Verify(purposeRemember, signed, mac) {
 		return nil, 0, false
 	}
 	return b[:selectorSize], uint64(binary.BigEndian.Uint32(b[selectorSize:])), true
@@ -244,7 +249,7 @@ func (s *state) cookieDevice() (*device, error) {
 		return nil, nil
 	}
 	for _, kind := range [...]string{kindRemember, kindRememberEnded} {
-		record, err := s.core.records.GetRecord(&s.ctx, kind, tokenKey(string(selector)))
+		record, err := s.core.records.GetRecord(&s.ctx, kind, keyring.TokenKey(string(selector)))
 		if err == nil {
 			d, _ := decodeDevice(record)
 			d.record = record

@@ -4,10 +4,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -39,8 +42,13 @@ func TestFlaskLoginDocument(t *testing.T) {
 	}
 }
 
-// The check itself finds what is not there.
-func TestFlaskLoginDocumentCheck(t *testing.T) {
+// The checks themselves find what is not there.
+func TestDocumentChecks(t *testing.T) {
+	t.Run("flask-login.md", checkFlaskLogin)
+	t.Run("security.md", checkSecurity)
+}
+
+func checkFlaskLogin(t *testing.T) {
 	const text = "| a | `test_a` | `TestFlaskLoginDocument`, `ExampleNew`, `pages.TestLogin`, `Config.Lifetime`, `Manager.User` |\n" +
 		"| b | `test_b` | `TestNowhere`, `pages.TestFlaskLoginDocument`, `nowhere.TestConfig`, `Config.Nothing`, `Manager.Nothing` |\n" +
 		"| c | `test_c` |  |\n| D1 | d | later |\n| d | `test_d` | differs: why |\n"
@@ -139,23 +147,22 @@ func TestPathsAreListed(t *testing.T) {
 	}
 }
 
-// The check itself finds what is not there.
-func TestSecurityDocumentCheck(t *testing.T) {
+func checkSecurity(t *testing.T) {
 	const text = "## Promises\n| promise | test |\n|---|---|\n" +
 		"| a | `TestSecurityDocument`, `pages.TestLogin`, `examples/custom-store.TestRun`, `examples/e2e.TestBrowser`, `FuzzParseNext` |\n" +
 		"| b | `TestNowhere`, `pages.TestSecurityDocument`, `examples/nowhere.TestRun`, `FuzzNothing` |\n" +
 		"| c |  |\n| d | later |\n| e | no test: why |\n" +
 		"## OWASP ASVS\n| no. | level | about | state | how | test |\n|---|---|---|---|---|---|\n" +
 		"| 1.1.1 | 1 | a | met | `Config.Lifetime`, `ParseNext`, `pages.Config`, `pages.Config.FreshFor`, `Next.Redirect` | no test: why |\n" +
-		"| 1.1.2 | 1 | b | met | `Config.Nothing`, `Nothing`, `pages.Nothing`, `pages.Config.Nothing` | |\n" +
-		"| 1.1.3 | 1 | c | option | `UserStore.FindUser`, `Account.ID`, `EventLogin` | later |\n" +
+		"| 1.1.2 | 1 | b | met | `Config.Nothing`, `Nothing`, `pages.Nothing`, `pages.Config.Nothing`, `Manager.Nothing` | |\n" +
+		"| 1.1.3 | 1 | c | option | `UserStore.FindUser`, `Account.ID`, `EventLogin`, `Manager.SetPassword` | later |\n" +
 		"| 1.1.4 | 1 | d | application | | |\n| 1.1.5 | 1 | e | not yet | | |\n| 1.1.6 | 1 | f | maybe | | `TestSecurityDocument` |\n"
 	missing, err := missingTests(text, ".")
 	if got := strings.Join(missing, " "); err != nil || got != "TestNowhere pages.TestSecurityDocument examples/nowhere.TestRun FuzzNothing" {
 		t.Errorf("missing tests %q, %v", got, err)
 	}
 	missing, err = missingExported(text, ".")
-	if got := strings.Join(missing, " "); err != nil || got != "Config.Nothing Nothing pages.Nothing pages.Config.Nothing" {
+	if got := strings.Join(missing, " "); err != nil || got != "Config.Nothing Nothing pages.Nothing pages.Config.Nothing Manager.Nothing" {
 		t.Errorf("missing names %q, %v", got, err)
 	}
 	var rows []string
@@ -328,7 +335,7 @@ func missingExported(text, root string) ([]string, error) {
 }
 
 // exportedIn returns what the files of a directory declare outside functions, and
-// fields and methods as Type.Name.
+// fields and methods as Type.Name, also those of embedded types.
 func exportedIn(dir string) (map[string]bool, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -354,7 +361,30 @@ func exportedIn(dir string) (map[string]bool, error) {
 			}
 		}
 	}
+	promote(names)
 	return names, nil
+}
+
+// embeds is between the names of a type and one that it embeds.
+const embeds = " embeds "
+
+// promote adds the fields and methods of embedded types to the types that embed them.
+func promote(names map[string]bool) {
+	var promoted []string
+	for name := range names {
+		outer, inner, ok := strings.Cut(name, embeds)
+		if !ok {
+			continue
+		}
+		for other := range names {
+			if member, ok := strings.CutPrefix(other, inner+"."); ok {
+				promoted = append(promoted, outer+"."+member)
+			}
+		}
+	}
+	for _, name := range promoted {
+		names[name] = true
+	}
 }
 
 // receiver returns a method's type and a dot, or nothing for a function.
@@ -400,6 +430,74 @@ func declare(names map[string]bool, spec ast.Spec) {
 			for _, name := range field.Names {
 				names[spec.Name.Name+"."+name.Name] = true
 			}
+			of := field.Type
+			if pointer, ok := of.(*ast.StarExpr); ok {
+				of = pointer.X
+			}
+			if embedded, ok := of.(*ast.Ident); ok && len(field.Names) == 0 {
+				names[spec.Name.Name+embeds+embedded.Name] = true
+			}
 		}
+	}
+}
+
+// sources parses what applications compile in: the files of the modules that are
+// no tests, tools or examples, by path.
+func sources(t *testing.T) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (slices.Contains([]string{"examples", "bench", "gen", "testdata", "testapp", "storetest"}, d.Name()) || strings.HasPrefix(name, ".g")):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		files[filepath.ToSlash(name)], err = parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		return err
+	})
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	return files
+}
+
+// imported are the paths that a file imports.
+func imported(file *ast.File) (paths []string) {
+	for _, i := range file.Imports {
+		if p, err := strconv.Unquote(i.Path.Value); err == nil {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// The library writes to the Logger that it was given, and to nothing else of the
+// process; its randomness is crypto/rand's, and it starts no programs.
+func TestWritesToItsLoggerOnly(t *testing.T) {
+	t.Parallel()
+	for name, file := range sources(t) {
+		for _, p := range imported(file) {
+			if slices.Contains([]string{"log", "math/rand", "math/rand/v2", "os/exec", "unsafe", "plugin"}, p) {
+				t.Errorf("%s imports %s", name, p)
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			from, ok := selector.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			switch used := from.Name + "." + selector.Sel.Name; used {
+			case "os.Stdout", "os.Stderr", "fmt.Print", "fmt.Printf", "fmt.Println", "slog.Info", "slog.Warn", "slog.Error", "slog.Debug":
+				t.Errorf("%s uses %s", name, used)
+			}
+			return true
+		})
 	}
 }

@@ -8,7 +8,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
+
+// This file is about changing the address of an account. Whoever has the mailbox
+// has the account, so the new address is proved before it applies, and the old one
+// can take the change back.
+//
+// The proof is a mailed token: nothing is stored, and so nothing is pending. The
+// way back is a record, which is good whatever else the one who made the change
+// does to the account. It knows which addresses the account had before, as far as
+// they can be gone back to themselves: they rank above it. Else somebody who
+// changes an address twice could take the owner's return back in turn.
 
 // CheckNewEmail returns nil for an address that an account may get, or
 // ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
@@ -173,6 +186,7 @@ func (c *Core) planEmail(ctx context.Context, token, undoPage string) (*credenti
 }
 
 const (
+	purposeEmail  = "email"        // seals the link to the new address
 	emailLifetime = time.Hour      // of the link to the new address
 	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
 
@@ -192,24 +206,24 @@ type undo struct {
 }
 
 func (u *undo) encode() {
-	b := appendText([]byte{formatVersion}, u.address)
+	b := wire.AppendText([]byte{formatVersion}, u.address)
 	b = binary.AppendVarint(b, u.busy.UnixMilli())
 	for _, key := range u.older {
-		b = appendText(b, key)
+		b = wire.AppendText(b, key)
 	}
 	u.record.Data = b
 }
 
 func decodeUndo(record Record) (undo, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return undo{}, false
 	}
-	u := undo{record: record, address: r.text(), busy: time.UnixMilli(r.varint())}
-	for r.ok && r.rest != "" {
-		u.older = append(u.older, r.text())
+	u := undo{record: record, address: r.Text(), busy: time.UnixMilli(r.Varint())}
+	for r.OK() && r.Rest() != "" {
+		u.older = append(u.older, r.Text())
 	}
-	return u, r.ok
+	return u, r.OK()
 }
 
 // undos returns a user's ways back.
@@ -257,11 +271,11 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 			u.older = append(u.older, key)
 		}
 	}
-	token = newToken()
+	token = keyring.NewToken()
 	expires := c.cfg.Now().Add(undoLifetime)
 	u.record = Record{
-		Kind: kindUndo, Key: tokenKey(token), UserID: a.ID,
-		Version: randomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
+		Kind: kindUndo, Key: keyring.TokenKey(token), UserID: a.ID,
+		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
 	}
 	u.encode()
 	if err := c.reserveEmail(ctx, a, expires); err != nil {
@@ -281,7 +295,7 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	}
 	detached, cancel := detach(ctx)
 	defer cancel()
-	if err := take(detached, c.records, kindUndo, tokenKey(token)); err != nil {
+	if err := take(detached, c.records, kindUndo, keyring.TokenKey(token)); err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
 	}
 }

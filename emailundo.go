@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // CheckUndoToken returns the user whose address UndoEmail would change back, and
@@ -19,10 +21,10 @@ func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) 
 	if c.store == nil {
 		return nil, undo{}, ErrNoUserStore
 	}
-	if len(token) != tokenLength {
+	if len(token) != keyring.TokenLength {
 		return nil, undo{}, ErrInvalidToken
 	}
-	record, err := c.records.GetRecord(ctx, kindUndo, tokenKey(token))
+	record, err := c.records.GetRecord(ctx, kindUndo, keyring.TokenKey(token))
 	if errors.Is(err, ErrRecordNotFound) {
 		return nil, undo{}, ErrInvalidToken
 	} else if err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // endLogin ends the login that a session's or a device's header is of.
@@ -153,7 +155,7 @@ func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
 	r := rotation{effect: tokenVoid, at: now, header: h}
 	err := c.sessions.InsertRecord(ctx, Record{
 		Kind: kindRotated, Key: key, UserID: h.userID, Data: r.encode(),
-		Version: randomVersion(), Expires: now.Add(rotatedFor),
+		Version: keyring.RandomVersion(), Expires: now.Add(rotatedFor),
 	})
 	if errors.Is(err, ErrRecordExists) {
 		return nil

@@ -35,9 +35,18 @@ var (
 	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
-	// ErrFactorRequired says that the password was right and a second factor
-	// is still to be shown.
+	// ErrFactorRequired says that the first factor was right and a second one is owed.
+	// The login waits for ContinueLogin; Manager.Error sends the browser to the page
+	// that asks for it, Config.FactorURL.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
+
+	// ErrWrongFactor says that an answer to a factor is wrong (see ContinueLogin).
+	ErrWrongFactor = fmt.Errorf("%w: wrong answer to the second factor", ErrLoginRefused)
+
+	// ErrNoPending says that no login of this browser waits for a second factor: none
+	// was begun, its 5 minutes are over, or it has brought five answers. The user
+	// begins again at the login page.
+	ErrNoPending = fmt.Errorf("%w: no login waits for a second factor; log in again", ErrNotLoggedIn)
 
 	// ErrBusy says that more passwords wait to be hashed than the process's memory
 	// budget and its short queue take, or that one has waited for some seconds (503
@@ -75,7 +84,7 @@ var (
 
 	// ErrHashUnusable says that a stored password hash is malformed, of an
 	// unknown kind or beyond the limits. It opens for no password.
-	ErrHashUnusable = errors.New("auth: the stored hash is malformed, of an unknown kind or beyond the limits")
+	ErrHashUnusable = passhash.ErrUnusable
 
 	// ErrCrossOrigin says that a request that may change something came from
 	// a page of another site.
@@ -96,6 +105,10 @@ var ErrNotFresh = errors.New("auth: the login is not fresh")
 
 // ErrScope says that the request's token is not for this.
 var ErrScope = errors.New("auth: the token's scopes do not have this in them")
+
+// ErrForbidden says that a rule of the application's own ([Manager.Where]) does not let
+// the user do this.
+var ErrForbidden = errors.New("auth: the user may not do this")
 
 // This file is about logins that one can see and end: one's own, in other
 // browsers, and those that are too many.
@@ -256,7 +269,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope):
+	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope), errors.Is(err, ErrForbidden):
 		return http.StatusForbidden
 	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
 		return http.StatusNotFound
@@ -281,7 +294,14 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// A breachError is an error that is known to have nothing of a password in it.
+// A passwordFree error is an error of a BreachChecker that says whether its text is free of
+// the password. Its text is logged if PasswordFree returns true.
+type passwordFree interface {
+	error
+	PasswordFree() bool
+}
+
+// A breachError is an error of our own whose text contains no part of a password.
 type breachError string
 
 func (e breachError) Error() string { return string(e) }

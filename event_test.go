@@ -1,36 +1,37 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
-
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func kinds(events []auth.Event) []auth.EventKind {
-	var k []auth.EventKind
-	for _, e := range events {
-		k = append(k, e.Kind)
-	}
-	return k
-}
-
 // Every flow tells what it did, about whom, and who asked.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	susan := app.Create(t, "susan", true)
 	john := app.Create(t, "john", false)
 	c := app.Client(t)
@@ -216,16 +217,16 @@ func TestEvents(t *testing.T) {
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	store.breakOn("TakeRecord")
+	store.Fail("TakeRecord")
 	send("/who", nil, nil)
-	store.breakOn()
+	store.Reset()
 	expect("cleaning up fails", susan.ID, auth.EventSessionEnded, auth.EventStoreFailed)
 }
 
 // No event, no log and no answer has a secret in it.
 func TestEventsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
-	app, store := faultyApp(t, nil)
+	app, store := newApp(t, nil)
 	var secrets []string
 	susan := app.Create(t, "susan", true)
 	var token string
@@ -254,10 +255,10 @@ func TestEventsHaveNoSecrets(t *testing.T) {
 	post("/reset")
 	post("/login", "login", "susan", "password", "secret-password-2")
 	post("/flash")
-	store.breakOn("UpdateRecord", "InsertRecord", "TakeRecord", "GetRecord")
+	store.Fail("UpdateRecord", "InsertRecord", "TakeRecord", "GetRecord")
 	post("/put", "key", "k", "value", "secret-value-2")
 	post("/logout")
-	store.breakOn()
+	store.Reset()
 	post("/logout")
 	for _, cookie := range c.Issued {
 		secrets = append(secrets, cookie.Value)
@@ -299,7 +300,7 @@ func printable(text string) string {
 // A long or hostile User-Agent neither breaks a line of the log nor grows.
 func TestEventAgent(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
 	h := app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if err := app.LoginUser(r.Context(), susan); err != nil {
@@ -321,7 +322,7 @@ func TestEventAgent(t *testing.T) {
 
 func TestOnEventPanics(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(context.Context, auth.Event) { panic("OnEvent") }
 	})
 	app.Create(t, "susan", true)
@@ -366,12 +367,12 @@ func TestEventHandlersMayAsk(t *testing.T) {
 		_ = app.Flashes(ctx)
 		func() {
 			defer func() { _ = recover() }() // scs panics outside a session
-			_ = app.Sessions().GetString(ctx, "k")
-			_ = app.Sessions().Keys(ctx)
+			_ = app.SessionData().GetString(ctx, "k")
+			_ = app.SessionData().Keys(ctx)
 		}()
 	}
 	nested := 0
-	app, store := faultyApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.Logger = slog.New(askingHandler{slog.DiscardHandler, func(ctx context.Context) {
 			if nested++; nested%2 == 1 { // its own questions may be logged in turn
 				ask(ctx)
@@ -398,9 +399,9 @@ func TestEventHandlersMayAsk(t *testing.T) {
 			if who := c.Who(); who != "susan" {
 				t.Errorf("who: %s", who)
 			}
-			store.breakOn("UpdateRecord")
+			store.Fail("UpdateRecord")
 			c.Post("/put", "key", "k", "value", "w")
-			store.breakOn()
+			store.Reset()
 			c.Login("john")
 			c.Login("susan")
 			c.Post("/destroy")
@@ -414,15 +415,595 @@ func TestEventHandlersMayAsk(t *testing.T) {
 			if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 				t.Error(err)
 			}
-			store.breakOn("TakeRecord")
+			store.Fail("TakeRecord")
 			c.Who()
-			store.breakOn()
+			store.Reset()
 			c.Post("/logout")
 		}
 	})
 	for _, kind := range []auth.EventKind{auth.EventLogin, auth.EventLoginFailed, auth.EventLogout, auth.EventRotated, auth.EventPasswordChanged, auth.EventPasswordFailed, auth.EventCrossOrigin, auth.EventSessionEnded, auth.EventStoreFailed} {
 		if asked[kind] == 0 {
 			t.Errorf("no event %s", kind)
+		}
+	}
+}
+
+// what users typed, and passwords, in the log.
+func TestRejectedPasswordIsNotLogged(t *testing.T) {
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.PasswordCheck = func(_ context.Context, password string, _ auth.Account) error {
+			return fmt.Errorf("%q was found in a breach", password)
+		}
+	})
+	_, _ = app.Register(t.Context(), auth.Registration{Username: "tom", Password: "purple monkey 77"})
+	if strings.Contains(app.Logs(), "purple monkey") {
+		t.Error(app.Logs())
+	}
+}
+
+// Functions of the application that are called in a request may use the request.
+func TestCallbacksMayUseTheRequest(t *testing.T) {
+	var app *testapp.App
+	var depth atomic.Int32
+	back := func(ctx context.Context) {
+		if depth.Add(1) < 4 && app != nil {
+			app.CurrentUser(ctx)
+			app.SessionData().GetString(safe(ctx, app), "x")
+			_ = app.Flash(ctx, "a", "b")
+		}
+		depth.Add(-1)
+	}
+	app, _ = newApp(t, func(c *auth.Config) {
+		c.OnEvent = func(ctx context.Context, _ auth.Event) { back(ctx) }
+		c.Logger = slog.New(askingHandler{slog.DiscardHandler, back})
+		c.PasswordCheck = func(ctx context.Context, _ string, _ auth.Account) error { back(ctx); return nil }
+		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
+			back(r.Context())
+			w.WriteHeader(status)
+		}
+	})
+	app.Create(t, "susan", true)
+	c := app.Client(t)
+	c.HTTP.Timeout = 5 * time.Second
+	c.Post("/enter", "login", "susan", "remember", "y")
+	old := c.Clone()
+	c.Restart()
+	t.Log(c.Who())
+	t.Log(c.Post("/password", "password", "another fine battery").Status)
+	t.Log(c.Post("/login", "login", "susan", "password", "wrong one").Status)
+	t.Log(c.Post("/renew").Status, c.Post("/put", "key", "x", "value", "y").Status)
+	app.Clock.Advance(2 * time.Minute)
+	old.Restart()
+	t.Log(old.Who())
+	t.Log(c.Post("/destroy").Status, c.Post("/logout").Status)
+}
+
+func safe(ctx context.Context, app *testapp.App) context.Context {
+	if _, err := app.User(ctx); errors.Is(err, auth.ErrNoSession) {
+		c2, _ := app.SessionData().Load(context.Background(), "")
+		return c2
+	}
+	return ctx
+}
+
+// What a client says goes into the log in small pieces, and without what makes a
+// terminal show something else.
+func TestLogsAreShortAndPlain(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	app.Create(t, "susan", false)
+	store.Hook(func(string) error { return errors.New("the store is down") }, nil)
+	c := app.Client(t)
+	c.Cookies[strings.TrimSuffix(app.Core.Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
+	r := c.Do(http.MethodGet, "/who?"+strings.Repeat("x", 20_000), nil, nil)
+	if r.StatusCode != http.StatusServiceUnavailable {
+		t.Fatal(r.Status)
+	}
+	if logs := app.Logs(); len(logs) > 2000 {
+		t.Errorf("%d bytes were logged", len(logs))
+	}
+	store.Reset()
+	app.Events()
+	app.Client(t).Do(http.MethodPost, "/login", url.Values{"login": {"susan"}, "password": {"wrong"}},
+		http.Header{"User-Agent": {"a\u202eb\u0085c\u200bd é"}})
+	for _, e := range app.Events() {
+		if e.UserAgent != "abcd é" {
+			t.Errorf("%s: %q", e.Kind, e.UserAgent)
+		}
+	}
+}
+
+// An eventWorld is an application in which one kind of event is to happen.
+type eventWorld struct {
+	*testapp.App
+	t       *testing.T
+	store   *testapp.Spy
+	box     *testapp.Outbox
+	u       *testapp.User
+	c       *testapp.Client
+	secrets []string // besides what the account and the browser have
+	moved   bool     // the clock has been
+}
+
+func (w *eventWorld) login() {
+	w.c.Post("/login", "login", "susan", "password", testapp.Password)
+}
+
+func (w *eventWorld) change(do func(*auth.Account)) { change(w.t, w.App, w.u.ID, do) }
+
+func (w *eventWorld) forgot(address string) {
+	if err := w.SendReset(w.t.Context(), address, "/reset"); err != nil {
+		w.t.Error(err)
+	}
+	w.mailed()
+}
+
+// guess tries wrong passwords, as soon as each is looked at.
+func (w *eventWorld) guess(n int) {
+	for i := range n {
+		if i >= 5 {
+			w.Clock.Advance(time.Hour)
+		}
+		_, _ = w.Authenticate(w.t.Context(), "susan", typed)
+	}
+	w.moved = n > 5
+}
+
+func (w *eventWorld) verify() (token string) {
+	if err := w.SendVerification(w.t.Context(), "susan@app.example"); err != nil {
+		w.t.Error(err)
+	}
+	return w.mailed()
+}
+
+func (w *eventWorld) newEmail() (token string) {
+	w.In(w.c, func(ctx context.Context) {
+		u, _ := w.User(ctx)
+		if err := w.SendNewEmail(ctx, u, "new@app.example", "/account/email"); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return w.mailed()
+}
+
+// confirmEmail returns the token of the way back, if there is one.
+func (w *eventWorld) confirmEmail() (undo string) {
+	token := w.newEmail()
+	w.In(w.c, func(ctx context.Context) {
+		if _, err := w.ConfirmEmail(ctx, token, "/undo-email"); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return w.mailed()
+}
+
+// mailed notes the links of the mails as secrets, and returns the last one's
+// token.
+func (w *eventWorld) mailed() (token string) {
+	for _, m := range w.box.Take() {
+		_, token, _ = strings.Cut(m.Link.Reveal(), "token=")
+		w.secrets = append(w.secrets, m.Link.Reveal(), token)
+	}
+	return token
+}
+
+// typed is what users type that is nobody's business, in the tests of events.
+const typed = "canary sentence 4711"
+
+// tryCodes tries so many wrong secrets of a Feature.
+func (w *eventWorld) tryCodes(attempts int) {
+	w.moved = true
+	f, err := w.Feature("codes")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for range attempts {
+		if ok, err := f.Count(w.t.Context(), w.u.ID, func() (bool, error) { return false, nil }); ok || err != nil {
+			w.t.Error(ok, err)
+		}
+		w.Clock.Advance(time.Hour)
+	}
+}
+
+// provocations has a way to each kind of event.
+var provocations = map[auth.EventKind]func(w *eventWorld){
+	auth.EventLogin: func(w *eventWorld) { w.login() },
+	auth.EventLoginFailed: func(w *eventWorld) {
+		w.secrets = append(w.secrets, "canary-login")
+		w.c.Post("/login", "login", "canary-login", "password", typed)
+	},
+	auth.EventLoginRefused: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.Disabled = true })
+		w.c.Post("/enter", "login", "susan")
+	},
+	auth.EventConfirmed: func(w *eventWorld) {
+		w.login()
+		w.In(w.c, func(ctx context.Context) { _ = w.ConfirmLogin(ctx) })
+	},
+	auth.EventLogout: func(w *eventWorld) { w.login(); w.c.Post("/logout") },
+	auth.EventLogoutEverywhere: func(w *eventWorld) {
+		w.login()
+		w.In(w.c, func(ctx context.Context) { _ = w.LogoutEverywhere(ctx, w.u) })
+	},
+	auth.EventSessionEnded: func(w *eventWorld) {
+		w.login()
+		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
+		w.c.Who()
+	},
+	auth.EventProtected: func(w *eventWorld) {
+		w.login()
+		w.c.Do("GET", "/who", nil, http.Header{"User-Agent": {"another/1"}})
+	},
+	auth.EventDenied:   func(w *eventWorld) { w.c.Get("/guarded?token=" + url.QueryEscape(typed)) },
+	auth.EventDisabled: func(w *eventWorld) { _ = w.Disable(w.t.Context(), w.u.ID) },
+	auth.EventEnabled: func(w *eventWorld) {
+		_ = w.Disable(w.t.Context(), w.u.ID)
+		_ = w.Enable(w.t.Context(), w.u.ID)
+	},
+	auth.EventUnlocked: func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
+	auth.EventAPITokenIssued: func(w *eventWorld) {
+		w.secrets = append(w.secrets, newToken(w.t, w.App, w.u).Reveal())
+	},
+	auth.EventAPITokenRevoked: func(w *eventWorld) {
+		token, described, err := w.NewAPIToken(w.t.Context(), w.u, auth.APIToken{Name: typed, Scopes: []string{"x"}, Expires: w.Clock.Now().Add(time.Hour)})
+		if err == nil {
+			err = w.RevokeAPIToken(w.t.Context(), w.u.ID, described.ID)
+		}
+		if err != nil {
+			w.t.Error(err)
+		}
+		w.secrets = append(w.secrets, token.Reveal())
+	},
+	auth.EventSecretLocked:   func(w *eventWorld) { w.tryCodes(5) },
+	auth.EventSecretDisabled: func(w *eventWorld) { w.tryCodes(100) },
+	auth.EventSessionDamaged: func(w *eventWorld) {
+		w.login()
+		records, err := w.Store.ListRecords(w.t.Context(), "session", w.u.ID)
+		if err != nil || len(records) != 1 {
+			w.t.Fatal(records, err)
+		}
+		records[0].Data = []byte(typed)
+		if err := w.Store.UpdateRecord(w.t.Context(), records[0]); err != nil {
+			w.t.Fatal(err)
+		}
+		w.c.Who()
+	},
+	auth.EventRotated: func(w *eventWorld) { w.login(); w.c.Post("/put", "key", typed, "value", typed); w.c.Post("/renew") },
+	auth.EventRememberStolen: func(w *eventWorld) {
+		owner, old := stolen(w.t, w.App)
+		old.Who()
+		w.c.Issued = owner.Issued
+	},
+	auth.EventRegistered: func(w *eventWorld) {
+		_, _ = w.Register(w.t.Context(), auth.Registration{Username: "anna", Password: typed, Form: url.Values{"name": {typed}}})
+	},
+	auth.EventRegisterFailed: func(w *eventWorld) {
+		_, _ = w.Register(w.t.Context(), auth.Registration{Username: typed, Password: typed})
+	},
+	auth.EventPasswordChanged: func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed) },
+	auth.EventPasswordFailed:  func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed+"\x00") },
+	auth.EventCheckFailed: func(w *eventWorld) {
+		w.login()
+		w.In(w.c, func(ctx context.Context) { _, _ = w.CheckPassword(ctx, w.u, typed) })
+	},
+	auth.EventHashUpgraded: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
+		w.c.Post("/login", "login", "susan", "password", typed)
+	},
+	auth.EventHashNotUpgraded: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.PasswordHash = cheapHash(typed) })
+		w.store.Hook(on("UpdateAccount", func() error { return errStore }), nil)
+		w.c.Post("/login", "login", "susan", "password", typed)
+	},
+	auth.EventHashUnusable: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.PasswordHash = auth.NewSecret("$" + typed) })
+		w.login()
+	},
+	auth.EventResetIssued: func(w *eventWorld) { w.forgot("susan@app.example") },
+	auth.EventResetRefused: func(w *eventWorld) {
+		w.secrets = append(w.secrets, "nobody@app.example")
+		w.forgot("nobody@app.example")
+	},
+	auth.EventResetDone: func(w *eventWorld) {
+		token := resetToken(w.t, w.App, w.u)
+		_, _ = w.ResetPassword(w.t.Context(), token, typed)
+		w.secrets = append(w.secrets, token)
+	},
+	auth.EventResetFailed: func(w *eventWorld) {
+		_, _ = w.ResetPassword(w.t.Context(), typed, typed)
+	},
+	auth.EventMailFailed: func(w *eventWorld) {
+		w.forgot("susan@app.example")
+		w.box.Fail(errStore)
+		w.forgot("susan@app.example")
+	},
+	auth.EventPasswordLocked: func(w *eventWorld) { w.guess(5) },
+	auth.EventPasswordDisabled: func(w *eventWorld) {
+		w.guess(100)
+	},
+	auth.EventRateLimited: func(w *eventWorld) {
+		w.In(w.c, func(ctx context.Context) {
+			for range 61 {
+				_ = w.SendReset(ctx, "nobody@app.example", "/reset")
+			}
+		})
+	},
+	auth.EventBreachCheckFailed: func(w *eventWorld) {
+		_, _ = w.Register(w.t.Context(), auth.Registration{Username: "anna", Password: typed})
+	},
+	auth.EventProxySuspected: func(w *eventWorld) {
+		w.c.Do("GET", "/who", nil, http.Header{"X-Forwarded-For": {typed}})
+	},
+	auth.EventVerifyIssued: func(w *eventWorld) { w.verify() },
+	auth.EventVerifyRefused: func(w *eventWorld) {
+		_ = w.SendVerification(w.t.Context(), "nobody@app.example")
+		w.secrets = append(w.secrets, "nobody@app.example")
+	},
+	auth.EventVerified: func(w *eventWorld) {
+		_, _ = w.VerifyEmail(w.t.Context(), w.verify())
+	},
+	auth.EventVerifyFailed: func(w *eventWorld) { _, _ = w.VerifyEmail(w.t.Context(), typed) },
+	auth.EventEmailAsked:   func(w *eventWorld) { w.login(); w.newEmail() },
+	auth.EventEmailChanged: func(w *eventWorld) { w.login(); w.confirmEmail() },
+	auth.EventEmailUndone: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.EmailVerified = true })
+		w.login()
+		_, _ = w.UndoEmail(w.t.Context(), w.confirmEmail())
+	},
+	auth.EventEmailFailed: func(w *eventWorld) { _, _ = w.UndoEmail(w.t.Context(), typed) },
+	auth.EventClosed:      func(w *eventWorld) { _ = w.CloseAccount(w.t.Context(), w.u) },
+	auth.EventCloseFailed: func(w *eventWorld) {
+		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
+		_ = w.CloseAccount(w.t.Context(), w.u)
+	},
+	auth.EventCrossOrigin: func(w *eventWorld) {
+		w.login()
+		w.c.Do("POST", "/put?password="+url.QueryEscape(typed), url.Values{"key": {typed}}, http.Header{"Origin": {"https://evil.example"}, "Referer": {"https://evil.example/" + typed}})
+	},
+	auth.EventStoreFailed: func(w *eventWorld) {
+		w.login()
+		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
+		w.store.Hook(on("TakeRecord", func() error { return errStore }), nil)
+		w.c.Who()
+		w.store.Reset()
+	},
+}
+
+// Every kind of event happens, is told once where it should be, and has in it
+// and in its log record no password, hash, Stamp, token or cookie.
+func TestEveryEventHasNoSecret(t *testing.T) {
+	t.Parallel()
+	for kind := range eventKinds(t) {
+		provoke, ok := provocations[kind]
+		if !ok {
+			t.Errorf("provocations has none of %s", kind)
+			continue
+		}
+		t.Run(string(kind), func(t *testing.T) {
+			if underRace && kind == auth.EventPasswordDisabled {
+				t.Skip("too many hashes for the race detector")
+			}
+			t.Parallel()
+			w := &eventWorld{t: t, box: &testapp.Outbox{}}
+			plain, store := newApp(t, func(c *auth.Config) {
+				c.Mailer, c.Protection, c.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
+				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+			})
+			w.App, w.store = plain, store
+			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)
+			plain.Events()
+			provoke(w)
+			events := plain.Events()
+			n := 0
+			for _, e := range events {
+				if e.Kind == kind {
+					n++
+				}
+				if !e.Time.Equal(plain.Clock.Now()) && kind != auth.EventRememberStolen && !w.moved || len(e.UserAgent) > 256 {
+					t.Errorf("%+v", e)
+				}
+			}
+			if n != 1 {
+				t.Errorf("it happened %d times: %v", n, kinds(events))
+			}
+			secrets := append(slices.Clone(w.secrets), typed, strings.ReplaceAll(typed, " ", "+"), testapp.Password, w.u.PasswordHash.Reveal(), w.u.Stamp.Reveal())
+			if u, err := plain.Store.LoadUser(t.Context(), w.u.ID); err == nil {
+				secrets = append(secrets, u.PasswordHash.Reveal(), u.Stamp.Reveal())
+			}
+			for _, cookie := range w.c.Issued {
+				secrets = append(secrets, cookie.Value)
+			}
+			text := plain.Logs() + fmt.Sprintf("%+v %#v", events, events)
+			for _, e := range events {
+				text += fmt.Sprintf("%v %+v", e.Err, e.Err)
+			}
+			for _, secret := range secrets {
+				if secret != "" && strings.Contains(text, secret) {
+					t.Errorf("%q is in %s", secret, text)
+				}
+			}
+		})
+	}
+	for kind := range provocations {
+		if _, ok := eventKinds(t)[kind]; !ok {
+			t.Errorf("there is no %s", kind)
+		}
+	}
+}
+
+// eventKinds are the constants of event.go, with what is said of them.
+func eventKinds(t *testing.T) map[auth.EventKind]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[auth.EventKind]string{}
+	for _, d := range file.Decls {
+		constants, ok := d.(*ast.GenDecl)
+		if !ok || constants.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range constants.Specs {
+			value, ok := spec.(*ast.ValueSpec)
+			if !ok || len(value.Values) != 1 {
+				continue
+			}
+			if text, ok := value.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
+				kind, err := strconv.Unquote(text.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				kinds[auth.EventKind(kind)] = value.Comment.Text() + value.Doc.Text()
+			}
+		}
+	}
+	return kinds
+}
+
+// Every kind of event says what it is about.
+func TestEventsAreDocumented(t *testing.T) {
+	t.Parallel()
+	kinds := eventKinds(t)
+	if len(kinds) < 20 {
+		t.Errorf("%d kinds", len(kinds))
+	}
+	for kind, comment := range kinds {
+		if len(comment) < 10 {
+			t.Errorf("%s: %q", kind, comment)
+		}
+	}
+}
+
+// Whatever a client sends, an event is one line of the log, in which a text
+// cannot pass for a field.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	hostile := []string{
+		"a\nlevel=INFO msg=auth event=login user=1", "a\r\nb", "a\x1b[2Jb", "a\u2028b\u2029c", "a\u0085b", "a\x00b", "\xff\xfe",
+		`a" event="login`, `{"event":"login"}`, strings.Repeat("x", 5000),
+	}
+	quoted := regexp.MustCompile(`"(?:\\.|[^"\\])*"`)
+	for name, handler := range map[string]func(*bytes.Buffer) slog.Handler{
+		"text": func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+		"JSON": func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			n := 0
+			app, _ := newApp(t, func(c *auth.Config) {
+				c.Logger = slog.New(handler(&log))
+				c.OnEvent = func(context.Context, auth.Event) { n++ }
+			})
+			member(t, app, "susan", "")
+			for _, text := range hostile {
+				header := http.Header{
+					"User-Agent": {text}, "Origin": {text}, "Sec-Fetch-Site": {text}, "Referer": {text}, "X-Forwarded-For": {text},
+					"Accept": {text}, "Authorization": {text}, "Cookie": {"session=" + text},
+				}
+				direct(t, app.Server.Config.Handler, "POST", "/login", header) // refused
+				direct(t, app.Server.Config.Handler, "GET", "/guarded?next="+url.QueryEscape(text), header)
+				_, _ = app.Authenticate(t.Context(), text, text)
+				_, _ = app.Register(t.Context(), auth.Registration{Username: text, Email: text, Password: text})
+				_ = app.SendReset(t.Context(), text, "/reset")
+			}
+			lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+			if n < 4*len(hostile) || len(lines) != n {
+				t.Errorf("%d events are %d lines", n, len(lines))
+			}
+			for _, line := range lines {
+				if len(line) > 2000 || strings.ContainsFunc(line, func(r rune) bool { // JSON escapes no more than it must
+					return r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || name == "text" && !unicode.IsPrint(r)
+				}) {
+					t.Errorf("%d bytes: %.300q", len(line), line)
+				}
+				var record struct{ Event string }
+				if name == "JSON" && json.Unmarshal([]byte(line), &record) != nil || record.Event == "login" {
+					t.Errorf("%.300q", line)
+				}
+				if fields := quoted.ReplaceAllString(line, ""); strings.Contains(fields, "=login ") || name == "text" && strings.Count(fields, " event=") != 1 {
+					t.Errorf("%.300q", line)
+				}
+			}
+		})
+	}
+}
+
+// A whole day of an application's leaves no password, hash, stamp or token in
+// its log or events.
+func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told []auth.Event
+	app, store := newApp(t, func(c *auth.Config) {
+		c.OnEvent = func(_ context.Context, e auth.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, e)
+		}
+	})
+	ctx := t.Context()
+	secrets := []string{"first-password-x1", "second-password-x2", "third-password-x3", "wrong-password-x4", "s-h-o", "old-password-x5"}
+	u, err := app.Register(ctx, auth.Registration{Username: "alice", Email: "alice@app.example", Password: secrets[0], Form: url.Values{"name": {"Al"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = app.Register(ctx, auth.Registration{Username: "alice", Password: secrets[1]})
+	_, _ = app.Register(ctx, auth.Registration{Username: "b", Password: secrets[4]})
+	old := member(t, app, "old", secrets[5])
+	broken := member(t, app, "broken", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("broken-hash-x6") })
+	secrets = append(secrets, "broken-hash-x6", old.Stamp.Reveal(), old.PasswordHash.Reveal(), broken.Stamp.Reveal(), u.Stamp.Reveal(), u.PasswordHash.Reveal())
+
+	browser := app.Client(t)
+	browser.Post("/login", "login", "alice", "password", secrets[3])
+	browser.Post("/login", "login", "nobody", "password", secrets[0])
+	browser.Post("/login", "login", "broken", "password", secrets[3])
+	browser.Post("/login", "login", secrets[0], "password", secrets[0]) // a password typed as the login
+	browser.Post("/login", "login", "old", "password", secrets[5])
+	browser.Post("/login", "login", "alice", "password", secrets[0])
+	browser.Post("/password", "password", secrets[4])
+	browser.Post("/password", "password", secrets[1])
+	token, err := app.ResetToken(ctx, stored(t, app, u.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets = append(secrets, token)
+	_, _ = app.ResetPassword(ctx, token[1:], secrets[2])
+	_, _ = app.ResetPassword(ctx, token, secrets[4])
+	for i := range 12 { // and a store that fails here and there
+		n := 0
+		store.Hook(func(string) error {
+			if n++; n == i {
+				return errStore
+			}
+			return nil
+		}, nil)
+		browser.Post("/login", "login", "alice", "password", secrets[1])
+		_, _ = app.CheckResetToken(ctx, token)
+	}
+	store.Reset()
+	if _, err := app.ResetPassword(ctx, token, secrets[2]); err != nil {
+		t.Error(err)
+	}
+	_, _ = app.ResetPassword(ctx, token, secrets[2])
+	browser.Post("/login", "login", "alice", "password", secrets[2])
+	browser.Post("/logout")
+	for _, c := range browser.Issued {
+		secrets = append(secrets, c.Value)
+	}
+	secrets = append(secrets, stored(t, app, u.ID).Stamp.Reveal(), stored(t, app, u.ID).PasswordHash.Reveal())
+
+	log := app.Logs()
+	for _, e := range told {
+		log += fmt.Sprintf("\n%+v %#v %v", e, e, e.Err)
+	}
+	if len(told) < 20 || len(browser.Issued) < 3 {
+		t.Fatalf("%d events, %d cookies", len(told), len(browser.Issued))
+	}
+	for _, s := range secrets {
+		if strings.Contains(log, s) || strings.Contains(log, url.QueryEscape(s)) {
+			t.Errorf("the log has %q in it", s)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 func ExampleManager_Sessions() {
 	manager := exampleManager()
-	sessions := manager.Sessions()
+	sessions := manager.SessionData()
 	count := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		visits := sessions.GetInt(r.Context(), "visits") + 1
 		sessions.Put(r.Context(), "visits", visits)

@@ -1,28 +1,39 @@
 package auth
 
 import (
+	"context"
 	"time"
 
 	"github.com/go-login/auth/internal/passhash"
 )
 
 // TurnsTaken returns for how many counters somebody has a turn, or waits for one.
-func (c *Core) TurnsTaken() int {
-	c.turns.mu.Lock()
-	defer c.turns.mu.Unlock()
-	return len(c.turns.taken)
-}
+func (c *Core) TurnsTaken() int { return c.turns.Len() }
 
 // OwnHashing gives a Manager a budget of its own, so that tests that run at the same
 // time do not wait for each other. Nobody is sent away because the machine is slow.
 // See testapp.New.
 func (c *Core) OwnHashing() {
 	c.OwnBudget()
-	c.hasher.lanes.MaxWait, c.turns.maxWait = 10*time.Minute, 10*time.Minute
+	c.hasher.Budget.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
 }
 
 // OwnBudget gives a Manager a budget of its own, with the limits of the process's.
-func (c *Core) OwnBudget() { c.hasher.lanes = passhash.New(c.hasher.budget) }
+func (c *Core) OwnBudget() { c.hasher.Budget = passhash.NewBudget(uint32(c.cfg.HashMemory / 1024)) }
 
 // Hashing returns the budget that a Manager hashes under.
-func (c *Core) Hashing() *passhash.Budget { return c.hasher.lanes }
+func (c *Core) Hashing() *passhash.Budget { return c.hasher.Budget }
+
+// HoldHashing takes all the memory that hashes have, for tests outside.
+func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
+	lanes := c.hasher.Budget
+	size := lanes.State().Size
+	err = lanes.Acquire(ctx, size)
+	return func() { lanes.Release(size) }, err
+}
+
+// HashesWaiting is how many hashes are in the queue.
+func (c *Core) HashesWaiting() int { return c.hasher.Budget.State().Waiting }
+
+// CookieOf is cookieOf.
+var CookieOf = cookieOf

@@ -368,14 +368,14 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 		{auth.FieldUsername, nil, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, "Config.Identifiers: UsernameOnly needs Account.Username"},
-		{auth.FieldUsername, func(c *auth.Config) { requireVerified(c); c.Mailer = &outbox{} }, ""},
+		{auth.FieldUsername, func(c *auth.Config) { requireVerified(c); c.Mailer = &testapp.Outbox{} }, ""},
 		{auth.FieldEmail, nil, ""},
 		{auth.FieldEmail, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, ""},
 		{auth.FieldEmail, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, "Config.Identifiers: EmailOnly needs Account.Email"},
-		{auth.FieldEmail, func(c *auth.Config) { c.Mailer = &outbox{} }, "Config.Mailer needs Account.Email"},
+		{auth.FieldEmail, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} }, "Config.Mailer needs Account.Email"},
 		{auth.FieldEmail, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
 		{auth.FieldEmail, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
-		{auth.FieldEmailVerified, func(c *auth.Config) { c.Mailer = &outbox{} }, ""},
+		{auth.FieldEmailVerified, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} }, ""},
 		{auth.FieldEmailVerified, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
 		{auth.FieldEmailVerified, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
 		{auth.FieldPasswordHash, nil, ""},
@@ -512,7 +512,7 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 	} {
 		app := testapp.New(t, partial(c.field), testapp.NewClock(), func(cfg *auth.Config) {
 			if c.field != auth.FieldEmail {
-				cfg.Mailer = &outbox{}
+				cfg.Mailer = &testapp.Outbox{}
 			}
 		})
 		u := member(t, app, "alice", "")
@@ -602,9 +602,9 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 // refuse the login.
 func TestHashUpgradeThatIsRefused(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "UpdateAccount" {
 			return errors.New("data too long for column 'pass'")
 		}

@@ -2,14 +2,16 @@ package auth
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // Flashes travel in a sealed cookie, so that a message to a stranger costs no
 // record.
 const (
+	purposeFlash  = "flash"
 	flashLifetime = 5 * time.Minute
 	maxCategory   = 64
 	maxFlash      = 512
@@ -77,16 +79,13 @@ func (s *state) flashes() []Flash {
 	}
 	s.flashRead = true
 	cookie, _ := s.sent(s.core.cookies.flash)
-	content, ok := s.core.secrets.open(purposeFlash, cookie)
+	content, _, ok := s.core.secrets.Open(purposeFlash, cookie, s.core.cfg.Now())
 	if !ok {
 		return nil
 	}
-	r := reader{rest: string(content), ok: true}
-	if until := time.UnixMilli(r.varint()); !s.core.cfg.Now().Before(until) {
-		return nil
-	}
-	for r.ok && r.rest != "" {
-		s.flash = append(s.flash, Flash{r.text(), r.text()})
+	r := wire.NewReader(string(content))
+	for r.OK() && r.Rest() != "" {
+		s.flash = append(s.flash, Flash{r.Text(), r.Text()})
 	}
 	return s.flash
 }
@@ -96,13 +95,12 @@ func (s *state) sealFlashes() string {
 	if len(s.flash) == 0 {
 		return ""
 	}
-	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(flashLifetime).UnixMilli())
-	return s.core.secrets.seal(purposeFlash, appendFlashes(until, s.flash))
+	return s.core.secrets.Seal(purposeFlash, appendFlashes(nil, s.flash), s.core.cfg.Now().Add(flashLifetime))
 }
 
 func appendFlashes(b []byte, flashes []Flash) []byte {
 	for _, f := range flashes {
-		b = appendText(appendText(b, f.Category), f.Text)
+		b = wire.AppendText(wire.AppendText(b, f.Category), f.Text)
 	}
 	return b
 }

@@ -17,9 +17,9 @@ import (
 
 // flashApp has POST /flash, which adds a message for each field, and GET
 // /flashes, which shows them as JSON.
-func flashApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *faultyStore) {
+func flashApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
-	app, store := faultyApp(t, configure)
+	app, store := newApp(t, configure)
 	app.Mux.HandleFunc("POST /flash", func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
 			t.Error(err)
@@ -45,15 +45,6 @@ func flash(c *testapp.Client, pairs ...string) *testapp.Response {
 	return c.Post("/flash", fields...)
 }
 
-func shown(t *testing.T, c *testapp.Client) []auth.Flash {
-	t.Helper()
-	var flashes []auth.Flash
-	if r := c.Get("/flashes"); r.StatusCode != http.StatusOK || json.Unmarshal([]byte(r.Text), &flashes) != nil {
-		t.Errorf("%s %s", r.Status, r.Text)
-	}
-	return flashes
-}
-
 func TestFlashIsShownOnce(t *testing.T) {
 	t.Parallel()
 	app, store := flashApp(t, nil)
@@ -63,7 +54,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 		if who == "user" {
 			c.Login("susan")
 		}
-		store.calls()
+		store.Reset()
 		if r := flash(c, "info", "Hello <b>", "danger", "", "", "No category"); len(r.Cookies()) != 1 || !strings.HasSuffix(r.Cookies()[0].Name, "-flash") {
 			t.Errorf("%s: %v", who, r.Cookies())
 		} else if v := r.Cookies()[0]; v.MaxAge != 0 || !v.HttpOnly || v.Path != "/" || v.SameSite != http.SameSiteLaxMode || strings.Contains(v.Value, "Hello") {
@@ -88,7 +79,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 		if got := shown(t, old); len(got) != 4 { // nothing is stored, so a copied cookie works
 			t.Errorf("%s: a copy of the cookie: %q", who, got)
 		}
-		if slices.ContainsFunc(store.calls(), func(verb string) bool { return verb != "GetRecord" }) {
+		if slices.ContainsFunc(store.Calls(), func(verb string) bool { return verb != "GetRecord" }) {
 			t.Errorf("%s: flashes wrote to the store", who)
 		}
 	}
@@ -339,4 +330,17 @@ func TestFlashCookieSize(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A message in a request with a token sets no cookie, though nobody asks whose
+// it is.
+func TestTokenRequestKeepsNoMessage(t *testing.T) {
+	t.Parallel()
+	app := tokenApp(t, nil)
+	u := app.Create(t, "susan", false)
+	token, _ := issue(t, app, u, "read")
+	app.Mux.HandleFunc("GET /flash", func(_ http.ResponseWriter, r *http.Request) {
+		_ = app.Flash(r.Context(), "info", "hello")
+	})
+	status(t, app, "/flash", token)
 }

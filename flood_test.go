@@ -161,9 +161,9 @@ func TestFullQueueIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		var app *testapp.App
-		var store *hookedStore
+		var store *testapp.Spy
 		empty := func() {}
-		app, store = hookedApp(t, func(c *auth.Config) {
+		app, store = newApp(t, func(c *auth.Config) {
 			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
 			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
@@ -176,14 +176,14 @@ func TestFullQueueIsLogged(t *testing.T) {
 		})
 		fill := func() error { empty = fillQueue(t, app); return nil }
 		if late {
-			store.before = on("FindUser", fill)
+			store.Hook(on("FindUser", fill), nil)
 		} else {
 			_ = fill()
 		}
-		v := visitorAt(t, app, "192.0.2.1")
-		v.header = basicHeader("susan", testapp.Password)
+		v := app.Visitor(t.Context(), "192.0.2.1")
+		v.Header = basicHeader("susan", testapp.Password)
 		finish(t, func() {
-			if status := v.login("susan", testapp.Password); status != http.StatusServiceUnavailable {
+			if status := v.Login("susan", testapp.Password); status != http.StatusServiceUnavailable {
 				t.Errorf("late is %v: %d", late, status)
 			}
 		})
@@ -195,28 +195,28 @@ func TestFullQueueIsLogged(t *testing.T) {
 // it, no store is asked, and it does not wait, for somebody as for nobody.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, noLimits)
+	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	empty := fillQueue(t, app)
 	hashes := app.Core.PasswordHashes()
-	calls := len(store.made())
+	calls := len(store.Calls())
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
 			// Nothing that hashes could go on with is given back before this returns.
-			w := visitorAt(t, app, "192.0.2.1").post("/login", "login", login, "password", testapp.Password)
+			w := app.Visitor(t.Context(), "192.0.2.1").Post("/login", "login", login, "password", testapp.Password)
 			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
 				t.Errorf("%s: %d %v", login, w.Code, w.Header())
 			}
 		}
 	}
-	if made := store.made()[calls:]; len(made) > 0 {
+	if made := store.Calls()[calls:]; len(made) > 0 {
 		t.Errorf("calls of the store: %v", made)
 	}
 	if n := app.Core.PasswordHashes() - hashes; n != 0 || app.Core.HashesWaiting() != fullQueue {
 		t.Errorf("%d hashes, %d wait", n, app.Core.HashesWaiting())
 	}
 	empty()
-	if status := visitorAt(t, app, "192.0.2.1").login("susan", testapp.Password); status != http.StatusOK {
+	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("afterwards: %d", status)
 	}
 }

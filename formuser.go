@@ -3,7 +3,12 @@ package auth
 import (
 	"context"
 	"encoding/base64"
+
+	"github.com/go-login/auth/internal/wire"
 )
+
+// purposeForm signs whose form it is.
+const purposeForm = "form"
 
 // SealForm returns the value of a hidden field that ties a form to the user who
 // is logged in. The field protects against this order of events: a user opens a
@@ -19,7 +24,7 @@ func (c *Core) SealForm(ctx context.Context, form string) string {
 	if err != nil {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString(c.secrets.sign(purposeForm, formOf(form, user)))
+	return base64.RawURLEncoding.EncodeToString(c.secrets.Sign(purposeForm, formOf(form, user)))
 }
 
 // CheckForm returns ErrOtherUser if seal, the value that the form was sent with,
@@ -35,7 +40,7 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 		return err
 	}
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(seal)
-	if err != nil || !c.secrets.verify(purposeForm, formOf(form, user), mac) {
+	if err != nil || !c.secrets.Verify(purposeForm, formOf(form, user), mac) {
 		return ErrOtherUser
 	}
 	return nil
@@ -43,5 +48,5 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 
 // formOf is what the seal of a user's form is a hash of.
 func formOf(form string, user User) []byte {
-	return appendText(appendText(nil, form), user.AuthAccount().ID)
+	return wire.AppendText(wire.AppendText(nil, form), user.AuthAccount().ID)
 }

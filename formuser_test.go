@@ -110,7 +110,7 @@ func TestFormUserSecretsRotate(t *testing.T) {
 // TestFormUserFails: a store that fails is neither a match nor another user.
 func TestFormUserFails(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	var seal string
 	var failed error
@@ -122,12 +122,12 @@ func TestFormUserFails(t *testing.T) {
 	c.Login("susan")
 	c.Get("/seal")
 	ours := seal
-	store.hook(on("LoadUser", func() error { return errStore }), nil)
+	store.Hook(on("LoadUser", func() error { return errStore }), nil)
 	c.Post("/check", "seal", ours)
 	if !errors.Is(failed, errStore) {
 		t.Errorf("the error is %v", failed)
 	}
-	store.hook(on("LoadUser", func() error { return errStore }), nil)
+	store.Hook(on("LoadUser", func() error { return errStore }), nil)
 	c.Get("/seal")
 	if seal != "" {
 		t.Errorf("the seal is %q", seal)

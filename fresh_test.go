@@ -1,14 +1,10 @@
 package auth_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,131 +14,44 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// An actApp runs functions of the test in requests.
-type actApp struct {
-	*testapp.App
-	store *hookedStore
-	f     http.HandlerFunc
-}
-
-func newActApp(t *testing.T, configure func(*auth.Config)) *actApp {
-	t.Helper()
-	a := &actApp{}
-	a.App, a.store = hookedApp(t, configure)
-	a.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { a.f(w, r) })
-	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
-		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(hello)))
-	}
-	return a
-}
-
-func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
-
-// act runs f in a POST request of the client.
-func (a *actApp) act(c *testapp.Client, header http.Header, f http.HandlerFunc) *testapp.Response {
-	a.f = f
-	return c.Do(http.MethodPost, "/act", url.Values{}, header)
-}
-
-// login logs the client in, with the options.
-func (a *actApp) login(t *testing.T, c *testapp.Client, u *testapp.User, options ...auth.LoginOption) {
-	t.Helper()
-	r := a.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
-		if err := a.LoginUser(r.Context(), stored(t, a.App, u.ID), options...); err != nil {
-			a.Error(w, r, err)
-		}
-	})
-	if r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// confirm calls ConfirmLogin, with the password before if it is not empty.
-func (a *actApp) confirm(t *testing.T, c *testapp.Client, password string) (confirmed error) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		if u, ok := a.CurrentUser(r.Context()); ok && password != "" {
-			if right, err := a.CheckPassword(r.Context(), u, password); !right || err != nil {
-				t.Errorf("CheckPassword: %v, %v", right, err)
-			}
-		}
-		confirmed = a.ConfirmLogin(r.Context())
-	})
-	return confirmed
-}
-
-// current returns the login that the client has.
-func (a *actApp) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	a.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		var err error
-		if l, err = a.CurrentLogin(r.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-func (a *actApp) isFresh(t *testing.T, c *testapp.Client) bool {
-	t.Helper()
-	switch r := c.Get("/fresh"); {
-	case r.StatusCode == http.StatusOK && r.Text == "hello":
-		return true
-	case r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/refresh"):
-		t.Errorf("/fresh: %s to %q", r.Status, r.Header.Get("Location"))
-	}
-	return false
-}
-
-// sessionCookie returns the browser's session cookie.
-func sessionCookie(c *testapp.Client) (name, value string) {
-	for name, value := range c.Cookies {
-		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
-			return name, value
-		}
-	}
-	return "", ""
-}
-
 func TestRequireFresh(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		login func(*testing.T, *actApp, *testapp.Client, *testapp.User)
+		login func(*testing.T, *testapp.App, *testapp.Client, *testapp.User)
 		fresh bool
 	}{
-		"password": {func(t *testing.T, _ *actApp, c *testapp.Client, _ *testapp.User) {
+		"password": {func(t *testing.T, _ *testapp.App, c *testapp.Client, _ *testapp.User) {
 			if r := c.Post("/login", "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
 				t.Fatal(r.Status)
 			}
 		}, true},
-		"LoginUser":   {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u) }, true},
-		"Fresh(true)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) { a.login(t, c, u, auth.Fresh(true)) }, true},
-		"Fresh(false)": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
+		"LoginUser": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) { a.Enter(t, c, u) }, true},
+		"Stale()": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Stale())
 		}, false},
-		"Fresh(false) and Remember": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false), auth.Remember(true))
+		"Stale() and Remember": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Stale(), auth.Remember(true))
 		}, false},
-		"the first login of a remembered device": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Remember(true))
+		"the first login of a remembered device": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Remember(true))
 		}, true},
-		"remembered": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Remember(true))
+		"remembered": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		}, false},
-		"a stale login, and one with a password": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u, auth.Fresh(false))
-			a.login(t, c, u)
+		"a stale login, and one with a password": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Stale())
+			a.Enter(t, c, u)
 		}, true},
-		"one with a password, and a stale one": {func(t *testing.T, a *actApp, c *testapp.Client, u *testapp.User) {
-			a.login(t, c, u)
-			a.login(t, c, u, auth.Fresh(false))
+		"one with a password, and a stale one": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u)
+			a.Enter(t, c, u, auth.Stale())
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app := newActApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
-			u := member(t, app.App, "susan", testapp.Password)
+			app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
+			u := member(t, app, "susan", testapp.Password)
 			c := app.Client(t)
 			test.login(t, app, c, u)
 			if who := c.Who(); who != "susan" {
@@ -161,7 +70,7 @@ func TestRequireFresh(t *testing.T) {
 					}
 				}
 			}
-			if l := app.current(t, c); l.Authenticated.IsZero() == test.fresh {
+			if l := app.LoginOf(t, c); l.Authenticated.IsZero() == test.fresh {
 				t.Errorf("CurrentLogin says %v", l.Authenticated)
 			}
 		})
@@ -171,10 +80,10 @@ func TestRequireFresh(t *testing.T) {
 // No login is younger than nothing at all, whatever the clock says.
 func TestRequireFreshNegative(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	for _, back := range []time.Duration{0, time.Second, time.Hour} {
 		app.Clock.Advance(-back)
 		if r := c.Get("/never"); r.StatusCode != http.StatusSeeOther {
@@ -185,36 +94,36 @@ func TestRequireFreshNegative(t *testing.T) {
 
 func TestCheckFreshErrors(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	check := func(c *testapp.Client) (err error) {
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.CheckFresh(r.Context(), 0) })
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.CheckFresh(r.Context(), 0) })
 		return err
 	}
 	c := app.Client(t)
 	if err := check(c); !errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("nobody: %v", err)
 	}
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	if err := check(c); err != nil {
 		t.Errorf("fresh: %v", err)
 	}
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	if err := check(c); !errors.Is(err, auth.ErrNotFresh) || errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("stale: %v", err)
 	}
 	if err := app.CheckFresh(t.Context(), 0); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if err := check(c); !errors.Is(err, errStore) {
 		t.Errorf("a store that fails: %v", err)
 	}
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/fresh"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a store that fails: %s", r.Status)
 	}
-	app.store.hook(nil, nil)
+	app.Spy().Reset()
 	h := app.RequireFresh(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it ran") }))
 	if w := direct(t, h, "GET", "/", nil); w.Code != http.StatusInternalServerError {
 		t.Errorf("outside: %d", w.Code)
@@ -222,18 +131,18 @@ func TestCheckFreshErrors(t *testing.T) {
 }
 
 // Nothing but showing who one is makes a stale login fresh.
-func TestStaleStaysStale(t *testing.T) {
+func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
-		app := newActApp(t, nil)
-		u := member(t, app.App, "susan", testapp.Password)
-		mike := member(t, app.App, "mike", "")
+		app, _ := newApp(t, nil)
+		u := member(t, app, "susan", testapp.Password)
+		mike := member(t, app, "mike", "")
 		c := app.Client(t)
 		if remember {
-			app.login(t, c, u, auth.Remember(true))
+			app.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.login(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 		}
 		for _, step := range []struct {
 			name string
@@ -244,14 +153,14 @@ func TestStaleStaysStale(t *testing.T) {
 			{"a write", func() *testapp.Response { return c.Post("/put", "key", "k", "value", "v") }},
 			{"a touch", func() *testapp.Response { app.Clock.Advance(2 * time.Minute); return c.Get("/who") }},
 			{"CheckPassword", func() *testapp.Response {
-				return app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+				return app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 					if ok, err := app.CheckPassword(r.Context(), u, testapp.Password); !ok || err != nil {
 						t.Errorf("%v, %v", ok, err)
 					}
 				})
 			}},
 			{"a wrong Authenticate", func() *testapp.Response {
-				return app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+				return app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 					_, _ = app.Authenticate(r.Context(), "susan", "wrong password")
 				})
 			}},
@@ -261,15 +170,15 @@ func TestStaleStaysStale(t *testing.T) {
 			if r := step.do(); r.StatusCode != http.StatusOK {
 				t.Errorf("%s: %s", step.name, r.Status)
 			}
-			if app.isFresh(t, c) {
+			if app.IsFresh(t, c) {
 				t.Errorf("remember=%v: %s made the login fresh", remember, step.name)
 			}
 			if who := c.Who(); who != "susan" {
 				t.Fatalf("after %s: %q", step.name, who)
 			}
 		}
-		app.login(t, c, mike)
-		if !app.isFresh(t, c) {
+		app.Enter(t, c, mike)
+		if !app.IsFresh(t, c) {
 			t.Error("another user's login is not fresh")
 		}
 	}
@@ -278,15 +187,15 @@ func TestStaleStaysStale(t *testing.T) {
 // A fresh login is as fresh after a change of password, and not more.
 func TestSetPasswordKeepsTheAge(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	app.Clock.Advance(4 * time.Minute)
 	if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK {
 		t.Fatal(r.Status)
 	}
-	if !app.isFresh(t, c) || c.Get("/fresh5").StatusCode != http.StatusOK {
+	if !app.IsFresh(t, c) || c.Get("/fresh5").StatusCode != http.StatusOK {
 		t.Error("not fresh after the change")
 	}
 	app.Clock.Advance(time.Minute + time.Second)
@@ -295,358 +204,16 @@ func TestSetPasswordKeepsTheAge(t *testing.T) {
 	}
 }
 
-func TestConfirmLogin(t *testing.T) {
-	t.Parallel()
-	for _, remember := range []bool{false, true} {
-		app := newActApp(t, nil)
-		u := member(t, app.App, "susan", testapp.Password)
-		c := app.Client(t)
-		if remember {
-			app.login(t, c, u, auth.Remember(true))
-			c.Restart()
-		} else {
-			app.login(t, c, u, auth.Fresh(false))
-		}
-		c.Post("/put", "key", "k", "value", "kept")
-		before, old := app.current(t, c), c.Clone()
-		app.Clock.Advance(30 * time.Minute)
-		app.Events()
-		if err := app.confirm(t, c, testapp.Password); err != nil {
-			t.Fatal(err)
-		}
-		events := app.Events()
-		if len(events) != 1 || events[0].Kind != auth.EventConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
-			t.Errorf("events %+v", events)
-		}
-		if !app.isFresh(t, c) {
-			t.Error("not fresh")
-		}
-		_, a := sessionCookie(old)
-		_, b := sessionCookie(c)
-		if a == b || b == "" {
-			t.Error("the token is the old one")
-		}
-		if remember { // the cookie of the device is good for a minute more: it is the token that is asked here
-			for name := range old.Cookies {
-				if strings.HasSuffix(name, "-remember") {
-					delete(old.Cookies, name)
-				}
-			}
-		}
-		if r := c.Get("/get?key=k"); r.Text != "kept" {
-			t.Errorf("the session's data is %q", r.Text)
-		}
-		after := app.current(t, c)
-		wantMethods := []string{"password"}
-		if remember {
-			wantMethods = []string{"remember", "password"}
-		}
-		if after.ID != before.ID || !after.Created.Equal(before.Created) || !after.Expires.Equal(before.Expires) || after.Remembered != remember {
-			t.Errorf("before %+v, after %+v", before, after)
-		}
-		if !slices.Equal(after.Methods, wantMethods) || !after.Authenticated.Equal(app.Clock.Now()) {
-			t.Errorf("methods %v at %v", after.Methods, after.Authenticated)
-		}
-		// Twice is not two methods.
-		if err := app.confirm(t, c, testapp.Password); err != nil {
-			t.Fatal(err)
-		}
-		if l := app.current(t, c); !slices.Equal(l.Methods, wantMethods) {
-			t.Errorf("methods %v", l.Methods)
-		}
-		app.Clock.Advance(time.Minute) // until when a request could be under way with it
-		if who := old.Who(); who != "nobody" {
-			t.Errorf("the old token is %q", who)
-		}
-		if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
-			t.Fatal(r.Status)
-		}
-		for i, who := range c.Replay() {
-			if who != "nobody" {
-				t.Errorf("after the logout cookie %d is %q", i, who)
-			}
-		}
-	}
-}
-
-// A login that is confirmed again and again ends when it was to end.
-func TestConfirmLoginDoesNotExtend(t *testing.T) {
-	t.Parallel()
-	app := newActApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
-	u := member(t, app.App, "susan", "")
-	c := app.Client(t)
-	app.login(t, c, u)
-	for range 6 {
-		app.Clock.Advance(9*time.Minute + 59*time.Second)
-		if err := app.confirm(t, c, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	app.Clock.Advance(5 * time.Second)
-	if who := c.Who(); who != "susan" {
-		t.Errorf("a second before the end: %q", who)
-	}
-	app.Clock.Advance(time.Second)
-	if who := c.Who(); who != "nobody" {
-		t.Errorf("at the end: %q", who)
-	}
-}
-
-// Only a password that was right in this request, and the user's own, is a
-// method.
-func TestConfirmLoginMethod(t *testing.T) {
-	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", testapp.Password)
-	mike := member(t, app.App, "mike", testapp.Password)
-	for name, test := range map[string]struct {
-		check func(context.Context)
-		want  []string
-	}{
-		"nothing":        {func(context.Context) {}, []string{}},
-		"right":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, testapp.Password) }, []string{"password"}},
-		"wrong":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, "wrong password") }, []string{}},
-		"another user's": {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, mike, testapp.Password) }, []string{}},
-		"another's after": {func(ctx context.Context) {
-			_, _ = app.CheckPassword(ctx, u, testapp.Password)
-			_, _ = app.CheckPassword(ctx, mike, testapp.Password)
-		}, []string{}},
-		"by Authenticate":  {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "susan", testapp.Password) }, []string{"password"}},
-		"other's by login": {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "mike", testapp.Password) }, []string{}},
-	} {
-		c := app.Client(t)
-		app.login(t, c, u)
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-			test.check(r.Context())
-			if err := app.ConfirmLogin(r.Context()); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		})
-		if l := app.current(t, c); !slices.Equal(l.Methods, test.want) {
-			t.Errorf("%s: methods %q, not %q", name, l.Methods, test.want)
-		}
-	}
-}
-
-func TestConfirmLoginRefuses(t *testing.T) {
-	t.Parallel()
-	key := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
-		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
-	}}
-	app := newActApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
-	u := member(t, app.App, "susan", "")
-	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
-		t.Errorf("outside: %v", err)
-	}
-	// Who is nobody cannot confirm, and nothing of it is left for a user whom a
-	// loader finds in the same browser.
-	c := app.Client(t)
-	c.Post("/put", "key", "k", "value", "a visitor's")
-	before := c.Clone()
-	app.store.hook(nil, nil)
-	if err := app.confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
-	}
-	if calls := app.store.made(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
-		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
-	}
-	as := http.Header{"X-User": {u.ID}}
-	for _, browser := range []*testapp.Client{c, app.Client(t)} {
-		if r := browser.Do("GET", "/who", nil, as); r.Text != "susan" {
-			t.Errorf("%s %q", r.Status, r.Text)
-		}
-		if r := browser.Do("GET", "/fresh", nil, as); r.StatusCode != http.StatusUnauthorized {
-			t.Errorf("a loader's user is fresh: %s", r.Status)
-		}
-		app.act(browser, as, func(_ http.ResponseWriter, r *http.Request) {
-			if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
-				t.Errorf("a loader's user: %v", err)
-			}
-			if err := app.CheckFresh(r.Context(), 0); !errors.Is(err, auth.ErrNotFresh) {
-				t.Errorf("a loader's user, after that: %v", err)
-			}
-		})
-	}
-	app.login(t, c, u, auth.Fresh(false))
-	old := c.Clone()
-	r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "text")
-		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrHeaderWritten) {
-			t.Errorf("after the header: %v", err)
-		}
-	})
-	if len(r.Header["Set-Cookie"]) > 0 || app.isFresh(t, old) {
-		t.Errorf("after the header: cookies %v", r.Header["Set-Cookie"])
-	}
-	// In a request that has logged out.
-	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
-		if err := app.LogoutUser(r.Context()); err != nil {
-			t.Error(err)
-		}
-		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
-			t.Errorf("logged out: %v", err)
-		}
-	})
-	if who := c.Who(); who != "nobody" {
-		t.Errorf("logged out: %q", who)
-	}
-}
-
-// A store that fails at any step of a confirmation gives an error, and no fresh
-// login without a cookie of it.
-func TestConfirmLoginStoreFails(t *testing.T) {
-	t.Parallel()
-	for _, after := range []bool{false, true} {
-		for k := 1; ; k++ {
-			app := newActApp(t, nil)
-			u := member(t, app.App, "susan", "")
-			c := app.Client(t)
-			app.login(t, c, u, auth.Fresh(false))
-			old := c.Clone()
-			n := 0
-			fail := func(string) error {
-				if n++; n == k {
-					return errStore
-				}
-				return nil
-			}
-			if after {
-				app.store.hook(nil, fail)
-			} else {
-				app.store.hook(fail, nil)
-			}
-			var confirmed error
-			r := app.act(c, nil, func(w http.ResponseWriter, r *http.Request) {
-				if confirmed = app.ConfirmLogin(r.Context()); confirmed != nil {
-					app.Error(w, r, confirmed)
-				}
-			})
-			app.store.hook(nil, nil)
-			failed := r.StatusCode >= 500
-			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
-				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
-			}
-			fresh := c.Get("/fresh").StatusCode
-			app.Clock.Advance(time.Minute) // until when a request could be under way with the old token
-			if !failed && (fresh != http.StatusOK || old.Who() != "nobody") {
-				t.Errorf("call %d, after=%v: %s, the old token is %q", k, after, r.Status, old.Who())
-			}
-			if n < k {
-				if k < 4 {
-					t.Errorf("only %d calls", n)
-				}
-				break
-			}
-		}
-	}
-}
-
-// A logout that crosses a confirmation ends the login: no cookie, old or new,
-// is anybody's.
-func TestLogoutCrossesConfirmLogin(t *testing.T) {
-	t.Parallel()
-	app, _ := hookedApp(t, nil)
-	type hold struct{ arrived, release chan struct{} }
-	var mu sync.Mutex
-	holds := map[string]hold{}
-	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
-		u, err := app.User(r.Context())
-		if err == nil {
-			mu.Lock()
-			h, held := holds[u.Username]
-			mu.Unlock()
-			if held {
-				close(h.arrived)
-				<-h.release
-			}
-			err = app.ConfirmLogin(r.Context())
-		}
-		if err != nil {
-			app.Error(w, r, err)
-		}
-	})
-	for i := range 100 {
-		name := fmt.Sprintf("user%d", i)
-		u := member(t, app, name, "")
-		c := app.Client(t)
-		c.Login(name)
-		confirming, leaving := c.Clone(), c.Clone()
-		h := hold{make(chan struct{}), make(chan struct{})}
-		if i%2 == 0 {
-			mu.Lock()
-			holds[name] = h
-			mu.Unlock()
-		}
-		var wg sync.WaitGroup
-		var confirmed *testapp.Response
-		wg.Go(func() { confirmed = confirming.Post("/confirm") })
-		if i%2 == 0 {
-			<-h.arrived
-		}
-		left := leaving.Post("/logout")
-		close(h.release)
-		wg.Wait()
-		if left.StatusCode != http.StatusOK || confirmed.StatusCode >= 500 {
-			t.Errorf("round %d: %s and %s", i, left.Status, confirmed.Status)
-		}
-		c.Issued = append(append(c.Issued, confirming.Issued...), leaving.Issued...)
-		for j, who := range c.Replay() {
-			if who != "nobody" {
-				t.Errorf("round %d: cookie %d is %q", i, j, who)
-			}
-		}
-		if records, err := app.Store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) > 0 {
-			t.Errorf("round %d: %d records are left, %v", i, len(records), err)
-		}
-	}
-}
-
-// Three confirmations at once leave one login, and none of them fails.
-func TestConfirmLoginCrossesItself(t *testing.T) {
-	t.Parallel()
-	app, _ := hookedApp(t, nil)
-	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.ConfirmLogin(r.Context()); err != nil {
-			app.Error(w, r, err)
-		}
-	})
-	u := member(t, app, "susan", "")
-	for i := range 30 {
-		c := app.Client(t)
-		c.Login("susan")
-		var wg sync.WaitGroup
-		tabs := []*testapp.Client{c.Clone(), c.Clone(), c.Clone()}
-		for _, tab := range tabs {
-			wg.Go(func() {
-				if r := tab.Post("/confirm"); r.StatusCode != http.StatusOK {
-					t.Errorf("round %d: %s %s", i, r.Status, r.Header.Get("Location"))
-				}
-			})
-		}
-		wg.Wait()
-		app.Clock.Advance(time.Minute)
-		if who := c.Who(); who != "nobody" {
-			t.Errorf("round %d: the old token is %q", i, who)
-		}
-		if records, err := app.Store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) != 1 {
-			t.Errorf("round %d: %d logins, %v", i, len(records), err)
-		}
-		if err := app.LogoutEverywhere(t.Context(), stored(t, app, u.ID)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // What RequireFresh answers to each kind of client.
 func TestNotFreshAnswers(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
+	app, _ := newApp(t, nil)
 	own := app.Server.URL
 	host := strings.TrimPrefix(own, "http://")
 	port := host[strings.LastIndexByte(host, ':')+1:]
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	app.Events()
 	if r := c.Get("/fresh?a=1&b=%2F"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/refresh?next="+url.QueryEscape("/fresh?a=1&b=%2F") || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a browser: %s %v", r.Status, r.Header)
@@ -655,8 +222,11 @@ func TestNotFreshAnswers(t *testing.T) {
 	if len(events) != 1 || events[0].Kind != auth.EventDenied || events[0].UserID != u.ID || !errors.Is(events[0].Err, auth.ErrNotFresh) {
 		t.Errorf("events %+v", events)
 	}
+	if r := app.Client(t).Get("/fresh?a=1"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next="+url.QueryEscape("/fresh?a=1") {
+		t.Errorf("nobody: %s %v", r.Status, r.Header)
+	}
 	r := c.Do("GET", "/fresh", nil, http.Header{"Accept": {"application/json"}})
-	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || !strings.Contains(r.Text, `"error"`) {
+	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"error"`) {
 		t.Errorf("JSON: %s %q", r.Status, r.Text)
 	}
 	r = c.Do("GET", "/fresh", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {own + "/page?x=1"}})
@@ -724,7 +294,7 @@ func TestRefreshURL(t *testing.T) {
 	} {
 		cfg := goodConfig()
 		cfg.LoginURL, cfg.RefreshURL = test.login, test.refresh
-		m, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg)
+		m, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
 		if err != nil || m.Core.RefreshURL() != test.want {
 			t.Errorf("%q, %q: %v", test.login, test.refresh, err)
 		}
@@ -732,15 +302,15 @@ func TestRefreshURL(t *testing.T) {
 	for _, bad := range []string{"refresh", "//evil.example", `/\evil`, "/a b", "/x#y", "javascript:x", "https:///x", "ftp://a.example/", "/%zz", "https://a.example/#x", "\n/"} {
 		cfg := goodConfig()
 		cfg.RefreshURL = bad
-		if _, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RefreshURL") {
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RefreshURL") {
 			t.Errorf("RefreshURL %q: %v", bad, err)
 		}
 	}
 	// Where it is absolute, browsers go there.
-	app := newActApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	if r := c.Get("/fresh"); r.Header.Get("Location") != "https://sso.example/sudo?x=1&next=%2Ffresh" {
 		t.Errorf("%q", r.Header.Get("Location"))
 	}
@@ -749,12 +319,12 @@ func TestRefreshURL(t *testing.T) {
 // Goroutines of one request may ask, confirm and write at the same time.
 func TestFreshConcurrently(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	u := member(t, app.App, "susan", "")
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	finish(t, func() {
-		app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup
 			for range 10 {
 				wg.Go(func() {
@@ -763,13 +333,13 @@ func TestFreshConcurrently(t *testing.T) {
 					}
 				})
 				wg.Go(func() { _ = app.CheckFresh(r.Context(), time.Minute) })
-				wg.Go(func() { app.Sessions().Put(r.Context(), "k", "v") })
+				wg.Go(func() { app.SessionData().Put(r.Context(), "k", "v") })
 				wg.Go(func() { _, _ = app.CurrentLogin(r.Context()) })
 			}
 			wg.Wait()
 		})
 	})
-	if !app.isFresh(t, c) || c.Get("/get?key=k").Text != "v" {
+	if !app.IsFresh(t, c) || c.Get("/get?key=k").Text != "v" {
 		t.Error("not fresh, or the data is lost")
 	}
 }
@@ -777,7 +347,7 @@ func TestFreshConcurrently(t *testing.T) {
 // An htmx client that is told nothing about its page gets no next.
 func TestNotFreshHTMXForeignPage(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
+	app, _ := newApp(t, nil)
 	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, auth.ErrNotFresh) }))
 	for _, page := range []string{"", "https://evil.example/x", app.Server.URL + ".evil/x", "/x"} {
 		w := httptest.NewRecorder()

@@ -63,6 +63,3 @@ func (c *Core) gateUnverified(_ context.Context, a *attempt) error {
 	}
 	return nil
 }
-
-// gateFactor is open until there are factors.
-func (c *Core) gateFactor(context.Context, *attempt) error { return nil }

@@ -3,33 +3,35 @@ package auth
 import (
 	"context"
 	"time"
+
+	"github.com/go-login/auth/internal/passhash"
 )
 
 // tryPassword looks whether a password is the user's, under the limits. It
 // computes one hash, also for nobody and for who has no more guesses. reason says
 // why it is not, for the log only; err is what guess returns.
-func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result verification, reason, err error) {
+func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result passhash.Verification, reason, err error) {
 	g, err := c.guess(ctx, user, login)
 	if err != nil {
-		return verification{}, nil, err
+		return passhash.Verification{}, nil, err
 	}
 	defer g.leave() // also if something panics
 	var hash Secret // stays empty where there is nothing to look at: the hasher then does the same work for nothing
 	if user != nil && g.err == nil {
 		hash = user.AuthAccount().PasswordHash
 	}
-	result, err = c.hasher.verify(ctx, hash, password)
+	result, err = c.hasher.Verify(ctx, hash, password)
 	switch {
 	case err != nil:
 		g.void()
-	case result.ok && login != "" && c.passAccount(ctx, user) != nil:
+	case result.OK && login != "" && c.passAccount(ctx, user) != nil:
 		// Who is let in nowhere is answered as for a wrong one, and so it counts as
 		// one: else who has registered somebody's address would see by their own
 		// limits whether that has made an account.
 		_ = g.wrong(user)
-	case result.ok:
+	case result.OK:
 		if err = g.right(); err != nil {
-			result = verification{}
+			result = passhash.Verification{}
 		}
 	default:
 		reason = g.wrong(user)
@@ -37,16 +39,18 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	return result, reason, err
 }
 
-// A guess is a password that somebody says is an account's. It has been counted,
+// A guess is a secret that somebody says is an account's: its password, or that of a
+// Feature. It has been counted,
 // unless err says why it is not to be looked at. Exactly one of right, wrong and
 // void must follow, and leave.
 type guess struct {
 	core    *Core
 	ctx     context.Context
-	key     string
-	userID  string
+	kind    string       // of the counter
+	key     string       // likewise
+	userID  string       // whose secret it is
 	err     error        // ErrLocked or ErrResetRequired
-	final   bool         // the hundredth attempt disables the password: a reset is possible
+	final   bool         // the hundredth attempt disables the password or the feature's secret for ever
 	count   uint64       // of this attempt
 	before  counter      // as the counter was before it
 	counted counter      // and after it
@@ -58,23 +62,27 @@ type guess struct {
 // which counts alike. The error is ErrBusy, a RateLimitError, the context's or
 // the store's.
 func (c *Core) guess(ctx context.Context, user User, login string) (*guess, error) {
-	forget, err := c.count(ctx, "guesses", c.cfg.Limits.Guesses)
+	g := &guess{core: c, ctx: ctx, kind: kindAttempts, key: c.attemptsKey(ctx, user, login), userID: idOf(user), final: c.canReset(user)}
+	return g, g.begin()
+}
+
+// begin counts the attempt, also for the client's address.
+func (g *guess) begin() error {
+	forget, err := g.core.count(g.ctx, "guesses", g.core.cfg.Limits.Guesses)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g := &guess{core: c, ctx: ctx, userID: idOf(user), forget: forget, final: c.canReset(user)}
-	g.key = c.attemptsKey(ctx, user, login)
+	g.forget = forget
 	// One at a time within a process: else more than five who log in to one
 	// account at the same moment, with the right password, would be taken for
 	// guesses.
-	if g.leave, err = c.turns.take(ctx, g.key); err == nil {
+	if g.leave, err = g.core.takeTurn(g.ctx, g.key); err == nil {
 		err = g.reserve()
 	}
 	if err != nil {
 		_ = forget() // err says more
-		return nil, err
 	}
-	return g, nil
+	return err
 }
 
 // canReset reports whether the user can get a new password by mail. Where nobody
@@ -84,11 +92,15 @@ func (c *Core) canReset(user User) bool {
 	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
+// purposeLogin signs what was typed as a login and is no account's, for the key of
+// its counter.
+const purposeLogin = "login"
+
 // attemptsKey is what attempts are counted under. A new password begins a new
 // count, and so does a better hash of the same one, which it gets once.
 func (c *Core) attemptsKey(ctx context.Context, user User, login string) string {
 	if user == nil {
-		return counterKey("login", string(c.secrets.sign(purposeLogin, []byte(login))))
+		return counterKey("login", string(c.secrets.Sign(purposeLogin, []byte(login))))
 	}
 	a := user.AuthAccount()
 	if browser := c.knownBrowser(ctx, user); browser != "" {
@@ -107,7 +119,7 @@ func (g *guess) reserve() error {
 		}
 	}()
 	now, clock := g.core.cfg.Now(), g.core.clock
-	_, err := g.core.updateCounter(g.ctx, kindAttempts, g.key, g.userID, func(n *counter) error {
+	_, err := g.core.updateCounter(g.ctx, g.kind, g.key, g.userID, func(n *counter) error {
 		g.err, g.before = nil, *n
 		passed := n.passed(now, clock)
 		switch {
@@ -148,7 +160,7 @@ func (g *guess) keep(n *counter) {
 func (g *guess) right() error {
 	ctx, cancel := detach(g.ctx)
 	defer cancel()
-	if err := take(ctx, g.core.records, kindAttempts, g.key); err != nil {
+	if err := take(ctx, g.core.records, g.kind, g.key); err != nil {
 		return err
 	}
 	return g.forget()
@@ -168,7 +180,7 @@ func (g *guess) void() {
 
 // uncount takes the attempt off the count.
 func (g *guess) uncount() error {
-	_, err := g.core.updateCounter(g.ctx, kindAttempts, g.key, g.userID, func(n *counter) error {
+	_, err := g.core.updateCounter(g.ctx, g.kind, g.key, g.userID, func(n *counter) error {
 		if n.count == 0 {
 			return nil
 		}

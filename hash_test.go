@@ -1,220 +1,693 @@
-package auth
-
-// These tests are inside the package because nobody outside can hold a lane:
-// what is seen there is in password_test.go.
+package auth_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/passhash"
+	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
 
-func testHasher(t testing.TB, budget int64, peppers ...Pepper) *hasher {
+// foreignHashes are hashes of testapp.Password that other libraries have made, one
+// of each scheme.
+func foreignHashes(t *testing.T) map[string]auth.Secret {
 	t.Helper()
-	params := DefaultHashParams()
-	h, err := newHasher(&params, budget, peppers, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.lanes = passhash.New(h.budget)
-	return h
-}
-
-// HoldHashing takes all the memory that hashes have, for tests outside.
-func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
-	lanes := c.hasher.lanes
-	size := lanes.State().Size
-	err = lanes.Acquire(ctx, size)
-	return func() { lanes.Release(size) }, err
-}
-
-// HashesWaiting is how many hashes are in the queue.
-func (c *Core) HashesWaiting() int { return c.hasher.lanes.State().Waiting }
-
-func TestHashAdvice(t *testing.T) {
-	t.Parallel()
-	const m, budget = 19456, 65536
-	for _, test := range []struct {
-		procs, cpus int
-		want        string
-	}{
-		{1, 1, ""}, {3, 1, ""},
-		{2, 2, "GOMAXPROCS=4"}, {3, 2, ""}, {4, 2, ""},
-		{3, 3, "GOMAXPROCS=5"}, {4, 4, "GOMAXPROCS=6 Config.HashMemory=79691776"}, {6, 4, "Config.HashMemory=79691776"},
-		{2, 64, ""}, {4, 64, ""}, {8, 64, "Config.HashMemory=139460608"}, // limited from outside
-	} {
-		if got := hashAdvice(test.procs, test.cpus, m, budget); got != test.want {
-			t.Errorf("%d of %d: %q, want %q", test.procs, test.cpus, got, test.want)
-		}
-	}
-}
-
-// The first time that a hash is refused, the log has what would help, and never
-// again.
-func TestBusyIsLoggedOnce(t *testing.T) {
-	t.Parallel()
-	var log strings.Builder
-	params := DefaultHashParams()
-	h, err := newHasher(&params, 19456<<10, nil, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.lanes = passhash.New(h.budget)
-	h.lanes.MaxQueue = 0
-	if err := h.begin(t.Context(), params.Memory); err != nil || log.Len() > 0 {
-		t.Fatalf("%v\n%s", err, log.String())
-	}
-	for range 3 {
-		if _, err := h.hash(t.Context(), "x"); !errors.Is(err, ErrBusy) {
-			t.Errorf("hash: %v", err)
-		}
-		if _, err := h.verify(t.Context(), Secret{}, "x"); !errors.Is(err, ErrBusy) {
-			t.Errorf("verify: %v", err)
-		}
-		if err := h.full(); !errors.Is(err, ErrBusy) {
-			t.Errorf("full: %v", err)
-		}
-	}
-	want := 1
-	if hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), params.Memory, h.budget) == "" {
-		want = 0
-	}
-	if n := strings.Count(log.String(), "level=WARN msg=\"auth: too many passwords wait to be hashed\" all_processors_hash_with="); n != want ||
-		strings.Count(log.String(), "\n") != want {
-		t.Errorf("%d times, want %d:\n%s", n, want, log.String())
-	}
-	if n := h.computed.Load(); n != 0 {
-		t.Errorf("%d hashes", n)
-	}
-}
-
-// The hasher's lanes are those of its configuration.
-func TestHasherLanes(t *testing.T) {
-	t.Parallel()
-	h := testHasher(t, 64<<20)
-	if n, size := h.lanes.Lanes(), h.lanes.State().Size; size != 65536 || n != passhash.LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) || h.lanes.MaxQueue < 1 || h.lanes.MaxQueue > 256 {
-		t.Errorf("%d KiB, %d lanes, queue of %d", size, n, h.lanes.MaxQueue)
-	}
-	// A hash takes its lane and gives it back, also one that cannot be computed.
-	for _, stored := range []string{"", "broken", "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"} {
-		if _, err := h.verify(t.Context(), NewSecret(stored), "x"); err != nil {
-			t.Error(err)
-		}
-	}
-	if s := h.lanes.State(); s.Free != 65536 || s.Running != 0 {
-		t.Errorf("afterwards %d KiB are free and %d lanes are taken", s.Free, s.Running)
-	}
-	// While all lanes are taken, hashing waits, and a context ends the wait.
-	if err := h.lanes.Acquire(t.Context(), 65536); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	failed := make(chan error, 2)
-	go func() { _, err := h.hash(ctx, "x"); failed <- err }()
-	go func() { _, err := h.verify(ctx, Secret{}, "x"); failed <- err }()
-	before := h.computed.Load()
-	for h.lanes.State().Waiting < 2 {
-		runtime.Gosched()
-	}
-	cancel()
-	for range 2 {
-		if err := <-failed; !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	}
-	if h.computed.Load() != before {
-		t.Error("a hash was computed without a lane")
-	}
-	h.lanes.Release(65536)
-}
-
-// The dummy costs what a new hash costs, and no password opens it.
-func TestDummyHash(t *testing.T) {
-	t.Parallel()
-	h, other := testHasher(t, 64<<20), testHasher(t, 64<<20)
-	if r, err := h.parse(h.dummy); err != nil || r.params != h.params || !r.current {
-		t.Errorf("%+v, %v", r, err)
-	}
-	if h.dummy == other.dummy {
-		t.Error("two managers have the same dummy")
-	}
-	for _, stored := range []Secret{{}, NewSecret("broken")} {
-		if v, err := h.verify(t.Context(), stored, ""); v.ok || v.outdated || err != nil || (v.unusable != nil) != !stored.IsZero() {
-			t.Errorf("%q: %+v, %v", stored.Reveal(), v, err)
-		}
-	}
-}
-
-// Which hashes are replaced at the next login.
-func TestOutdatedHashes(t *testing.T) {
-	t.Parallel()
-	h := testHasher(t, 64<<20)
-	for _, p := range []argon2id.Params{
-		{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32},
-		{Memory: 19456, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32},
-		{Memory: 19456, Iterations: 2, Parallelism: 2, SaltLength: 16, KeyLength: 32},
-		{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 8, KeyLength: 16},
-		h.params,
-	} {
-		text, err := argon2id.CreateHash("right", &p)
+	hashes := map[string]auth.Secret{}
+	for _, name := range []string{"werkzeug", "django", "php", "others"} {
+		text, err := os.ReadFile("internal/passhash/testdata/hashes/" + name + ".jsonl")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := h.verify(t.Context(), NewSecret(text), "right"); err != nil || !v.ok || v.unusable != nil || v.outdated != (p != h.params) {
-			t.Errorf("%+v: %+v, %v", p, v, err)
+		for line := range strings.Lines(string(text)) {
+			var v struct{ By, Password, Hash string }
+			if err := json.Unmarshal([]byte(line), &v); err != nil {
+				t.Fatal(err)
+			}
+			scheme := v.Hash[:strings.IndexAny(v.Hash[1:], ":$")+1]
+			if v.Password == testapp.Password && !strings.HasSuffix(v.By, ", default") {
+				hashes[scheme+" of "+name] = auth.NewSecret(v.Hash)
+			}
 		}
-		if v, err := h.verify(t.Context(), NewSecret(text), "wrong"); err != nil || v.ok || v.unusable != nil || v.outdated {
-			t.Errorf("%+v, wrong password: %+v, %v", p, v, err)
+	}
+	if len(hashes) < 15 {
+		t.Fatalf("%d hashes", len(hashes))
+	}
+	return hashes
+}
+
+// withHash is for member.
+func withHash(hash auth.Secret) func(*auth.Account) {
+	return func(a *auth.Account) { a.PasswordHash = hash }
+}
+
+const newHashes = "$argon2id$v=19$m=7168,t=5,p=1$" // as hookedApp makes them
+
+// Who comes with a hash from elsewhere logs in as ever, and has one of ours then.
+func TestLoginWithForeignHashes(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	for name, hash := range foreignHashes(t) {
+		user := member(t, app, "alice", "", withHash(hash))
+		browser := app.Client(t)
+		browser.Login("alice")
+		store.Reset()
+		app.Events()
+		before := app.Core.PasswordHashes()
+		if r := browser.Clone().Post("/login", "login", "alice", "password", testapp.Password+" "); r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s, wrong password: %s", name, r.Status)
+		}
+		if n := app.Core.PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
+			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.Calls())
+		}
+		for i := range 2 {
+			other := app.Client(t)
+			if r := other.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK || other.Who() != "alice" {
+				t.Errorf("%s: %s", name, r.Status)
+			}
+			u := stored(t, app, user.ID)
+			if u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), newHashes) || strings.Count(u.PasswordHash.Reveal(), "$") != 5 || !u.Stamp.Equal(user.Stamp) {
+				t.Errorf("%s, login %d: version %d, %q", name, i, u.Version, u.PasswordHash.Reveal())
+			}
+		}
+		events := app.Events()
+		if n := count(events, auth.EventHashUpgraded, user.ID); n != 1 || count(events, auth.EventHashUnusable, user.ID) != 0 {
+			t.Errorf("%s: upgraded %d times: %v", name, n, kinds(events))
+		}
+		if who := browser.Who(); who != "alice" {
+			t.Errorf("%s: the upgrade ended a session: %s", name, who)
+		}
+		deleteUser(t, app, user.ID)
+	}
+}
+
+// Of a password that is longer than 72 bytes bcrypt has looked at 72 only, and so
+// do we. What is typed when the hash is replaced is the password from then on.
+func TestLongPasswordsOfBcrypt(t *testing.T) {
+	t.Parallel()
+	const same = "73 bytes 012345678901234567890123456789012345678901234567890123456789abc"
+	for _, name := range []string{"bcrypt", "bcrypt_sha256"} {
+		app, _ := newApp(t, nil)
+		user := member(t, app, "alice", "", withHash(longHash(t, name)))
+		login := func(password string) int {
+			return app.Client(t).Post("/login", "login", "alice", "password", password).StatusCode
+		}
+		for _, wrong := range []string{same[:71], same[:71] + "~", same[:71] + "~d"} {
+			if login(wrong) != http.StatusUnauthorized {
+				t.Errorf("%s: %q opens", name, wrong)
+			}
+		}
+		if name == "bcrypt_sha256" { // which has seen it all
+			exact := login(same+"~") == http.StatusUnauthorized && login(same) == http.StatusUnauthorized
+			app.Clock.Advance(time.Minute) // these were five
+			if !exact || login(same+"d") != http.StatusOK {
+				t.Errorf("%s is not exact", name)
+			}
+			continue
+		}
+		if ok := opens(t, app, user.ID, same) && opens(t, app, user.ID, same+strings.Repeat("~", 900)); !ok {
+			t.Errorf("%s looks at more than 72 bytes", name)
+		}
+		if login(same+"e") != http.StatusOK || login(same+"d") != http.StatusUnauthorized || login(same) != http.StatusUnauthorized || login(same+"e") != http.StatusOK {
+			t.Errorf("%s: what was typed is not the password", name)
 		}
 	}
 }
 
-// A stored hash that is accepted is one that can be computed within the limits,
-// and wrapped. What costs little is computed; TestHostileHashes does the rest.
-func FuzzStoredHash(f *testing.F) {
-	h := testHasher(f, 64<<20, Pepper{"2026", []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")})
-	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	for _, seed := range []string{
-		"", "$$$$$", h.dummy, "$argon2id$v=19$m=8,t=1,p=1$" + tag, "$argon2id$v=19$m=19456,t=0,p=1$" + tag,
-		"$argon2id$v=19$m=19456,t=2,p=0$" + tag, "$argon2id$v=19$m=4294967295,t=2,p=1$" + tag, "$argon2id$v=19$m=8,t=1,p=1$$",
-		"$argon2id$v=19$m=+8,t=1,p=1,x$" + tag, "$argon2i$v=19$m=8,t=1,p=1$" + tag,
-		"$argon2id$v=19$m=8,t=1,p=1$" + tag + "$pepper=2026$wrapped=32:pbkdf2:sha256:1$salt$",
-		"$argon2id$v=19$m=8,t=1,p=1$" + tag + "$wrapped=23:$2b$04$......................",
-	} {
-		f.Add(seed)
+// longHash returns a hash of the password of 73 bytes.
+func longHash(t *testing.T, scheme string) auth.Secret {
+	t.Helper()
+	text, err := os.ReadFile("internal/passhash/testdata/hashes/django.jsonl")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, v := range vectors(f) {
-		if v.Password == "x" {
-			f.Add(v.Hash)
+	for line := range strings.Lines(string(text)) {
+		var v struct{ Password, Hash string }
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(v.Hash, scheme+"$") && len(v.Password) == 73 {
+			return auth.NewSecret(v.Hash)
 		}
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		r, err := h.parse(text)
+	t.Fatal(scheme)
+	return auth.Secret{}
+}
+
+// A login that loses the upgrade of a foreign hash to another change is a login,
+// and undoes nothing.
+func TestForeignHashLosesRaces(t *testing.T) {
+	t.Parallel()
+	for name, hash := range foreignHashes(t) {
+		app, store := newApp(t, nil)
+		user := member(t, app, "alice", "", withHash(hash))
+		another := cheapHash("another password")
+		store.Hook(on("UpdateAccount", func() error {
+			a := user.Clone()
+			a.PasswordHash = another
+			return store.Store.UpdateAccount(t.Context(), a)
+		}), nil)
+		browser := app.Client(t)
+		if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", name, r.Status)
+		}
+		if u := stored(t, app, user.ID); u.Version != 2 || !u.PasswordHash.Equal(another) {
+			t.Errorf("%s: version %d", name, u.Version)
+		}
+		if n := count(app.Events(), auth.EventHashUpgraded, user.ID); n != 0 {
+			t.Errorf("%s: %d upgrades", name, n)
+		}
+	}
+}
+
+func TestParallelLoginsWithAForeignHash(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	for name, hash := range foreignHashes(t) {
+		if !slices.Contains([]string{"scrypt of werkzeug", "$2y of php", "$argon2i of others"}, name) {
+			continue
+		}
+		user := member(t, app, "alice", "", withHash(hash))
+		app.Events()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				browser := app.Client(t)
+				if r := browser.Post("/login", "login", "alice", "password", testapp.Password); r.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s %s", name, r.Status, r.Text)
+				}
+				if who := browser.Who(); who != "alice" {
+					t.Errorf("%s: %s", name, who)
+				}
+			})
+		}
+		wg.Wait()
+		if u := stored(t, app, user.ID); u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), newHashes) || !opens(t, app, user.ID, testapp.Password) {
+			t.Errorf("%s: version %d, %q", name, u.Version, u.PasswordHash.Reveal())
+		}
+		if n := count(app.Events(), auth.EventHashUpgraded, user.ID); n != 1 {
+			t.Errorf("%s: %d upgrades", name, n)
+		}
+		deleteUser(t, app, user.ID)
+	}
+}
+
+// A table is wrapped while its users log in: afterwards every hash is Argon2id,
+// and everybody's password is what it was.
+func TestWrapATable(t *testing.T) {
+	t.Parallel()
+	for _, peppers := range [][]auth.Pepper{nil, {pepper2026}} {
+		app, store := newApp(t, func(c *auth.Config) { c.Peppers = peppers })
+		hashes := foreignHashes(t)
+		if peppers != nil {
+			maps.DeleteFunc(hashes, func(name string, _ auth.Secret) bool { return !strings.HasSuffix(name, "of werkzeug") })
+		}
+		hashes["nobody"], hashes["weak"] = auth.Secret{}, cheapHash(testapp.Password)
+		users := map[string]*testapp.User{}
+		for name, hash := range hashes {
+			login := strings.NewReplacer("$", "", " ", "-", "_", "-").Replace(name)
+			users[login] = member(t, app, login, "", withHash(hash))
+		}
+		wrap := func(id string, meanwhile func()) error {
+			a := stored(t, app, id).Clone()
+			wrapped, err := app.WrapHash(t.Context(), a.PasswordHash)
+			if err != nil {
+				return err
+			}
+			if wrapped.Equal(a.PasswordHash) {
+				return nil
+			}
+			a.PasswordHash = wrapped
+			meanwhile()
+			return store.UpdateAccount(t.Context(), a)
+		}
+		// One of them logs in at that very moment.
+		racer := users["scrypt-of-werkzeug"]
+		if err := wrap(racer.ID, func() {
+			if _, err := app.Authenticate(t.Context(), racer.Username, testapp.Password); err != nil {
+				t.Error(err)
+			}
+		}); !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("wrapping over an upgrade: %v", err)
+		}
+		for range 2 { // the second time changes nothing
+			for login, u := range users {
+				if err := wrap(u.ID, func() {}); err != nil {
+					t.Errorf("%s: %v", login, err)
+				}
+			}
+		}
+		for login, u := range users {
+			now := stored(t, app, u.ID)
+			hash := now.PasswordHash.Reveal()
+			if login == "nobody" {
+				if hash != "" || now.Version != 1 {
+					t.Errorf("%s has version %d, %q", login, now.Version, hash)
+				}
+				continue
+			}
+			old := u.PasswordHash.Reveal()
+			if !strings.HasPrefix(hash, newHashes) || now.Version != 2 || !now.Stamp.Equal(u.Stamp) || strings.Contains(hash, old[len(old)-20:]) ||
+				strings.Contains(hash, "$wrapped=") == (u == racer) || strings.Contains(hash, "$pepper=2026") != (peppers != nil) {
+				t.Errorf("%s has version %d, %q", login, now.Version, hash)
+			}
+			for _, wrong := range []string{"wrong password", old, hash, old[len(old)-20:]} {
+				if r := app.Client(t).Post("/login", "login", login, "password", wrong); r.StatusCode != http.StatusUnauthorized {
+					t.Errorf("%s, %q: %s", login, wrong, r.Status)
+				}
+				if peppers != nil {
+					break
+				}
+			}
+			browser := app.Client(t)
+			if r := browser.Post("/login", "login", login, "password", testapp.Password); r.StatusCode != http.StatusOK || browser.Who() != login {
+				t.Errorf("%s: %s", login, r.Status)
+			}
+			if hash := stored(t, app, u.ID).PasswordHash.Reveal(); strings.Contains(hash, "$wrapped=") || !strings.HasPrefix(hash, newHashes) {
+				t.Errorf("%s, after the login: %q", login, hash)
+			}
+		}
+	}
+}
+
+func TestWrapHashErrors(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	before := app.Core.PasswordHashes()
+	for _, text := range []string{"!", "password", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "$2b$31$" + strings.Repeat(".", 53), "$argon2id$", strings.Repeat("$", 1<<20)} {
+		if hash, err := app.WrapHash(t.Context(), auth.NewSecret(text)); !errors.Is(err, auth.ErrHashUnusable) || !hash.IsZero() || strings.Contains(err.Error(), "password\"") {
+			t.Errorf("%.40q: %v", text, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if hash, err := app.WrapHash(ctx, cheapHash("x")); !errors.Is(err, context.Canceled) || !hash.IsZero() {
+		t.Errorf("cancelled: %v", err)
+	}
+	if n := app.Core.PasswordHashes() - before; n != 0 {
+		t.Errorf("%d hashes were computed", n)
+	}
+}
+
+var (
+	pepper2025 = auth.Pepper{ID: "2025", Key: []byte("ppBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+	pepper2026 = auth.Pepper{ID: "2026", Key: []byte("qqBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+	forged2026 = auth.Pepper{ID: "2026", Key: []byte("rrBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
+)
+
+// A hash opens where its pepper is, and becomes one with the first pepper there.
+func TestPeppers(t *testing.T) {
+	t.Parallel()
+	clock := testapp.NewClock()
+	store := testapp.NewSpy(clock)
+	lists := map[string][]auth.Pepper{
+		"none": nil, "2025": {pepper2025}, "2026": {pepper2026}, "both": {pepper2026, pepper2025}, "back": {pepper2025, pepper2026}, "forged": {forged2026},
+	}
+	apps := map[string]*testapp.App{}
+	for name, list := range lists {
+		apps[name] = testapp.New(t, store, clock, func(c *auth.Config) {
+			c.HashParams, c.Peppers = hashParams(7168, 5, 1, 16, 32), list
+		})
+	}
+	first := func(name string) (id string, key string) {
+		if len(lists[name]) == 0 {
+			return "", ""
+		}
+		return lists[name][0].ID, string(lists[name][0].Key)
+	}
+	for from, made := range apps {
+		id, key := first(from)
+		hash, err := made.HashPassword(t.Context(), testapp.Password)
 		if err != nil {
-			if !errors.Is(err, ErrHashUnusable) || r.derive != nil || len(err.Error()) > 200 {
-				t.Errorf("%q is refused with %+v, %v", text, r, err)
+			t.Fatal(err)
+		}
+		if _, after, _ := strings.Cut(hash.Reveal(), "$pepper="); after != id || strings.Contains(hash.Reveal(), "$pepper=") != (id != "") {
+			t.Errorf("%s: %q", from, hash.Reveal())
+		}
+		for to, app := range apps {
+			name := from + " to " + to
+			user := member(t, app, "alice", "", withHash(hash))
+			app.Events()
+			known, same := id == "", id == ""
+			for _, p := range lists[to] {
+				known, same = known || p.ID == id, same || p.ID == id && string(p.Key) == key
 			}
-			return
+			before := app.Core.PasswordHashes()
+			if r := app.Client(t).Post("/login", "login", "alice", "password", "wrong password"); r.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%s, wrong password: %s", name, r.Status)
+			}
+			if n := app.Core.PasswordHashes() - before; n != 1 {
+				t.Errorf("%s, wrong password: %d hashes", name, n)
+			}
+			browser := app.Client(t)
+			r := browser.Post("/login", "login", "alice", "password", testapp.Password)
+			if ok := r.StatusCode == http.StatusOK && browser.Who() == "alice"; ok != same {
+				t.Errorf("%s: %s", name, r.Status)
+			}
+			events := app.Events()
+			unusable := 0
+			if !known {
+				unusable = 2
+			}
+			if n := count(events, auth.EventHashUnusable, user.ID); n != unusable {
+				t.Errorf("%s: unusable %d times, want %d", name, n, unusable)
+			}
+			for _, e := range events {
+				if e.Kind == auth.EventHashUnusable && (!errors.Is(e.Err, auth.ErrHashUnusable) || !strings.Contains(e.Err.Error(), `"`+id+`"`)) {
+					t.Errorf("%s: %v", name, e.Err)
+				}
+			}
+			now := stored(t, app, user.ID).PasswordHash
+			if current, _ := first(to); same && current != id {
+				if !strings.HasSuffix(now.Reveal(), "$pepper="+current) || count(events, auth.EventHashUpgraded, user.ID) != 1 || !opens(t, app, user.ID, testapp.Password) {
+					t.Errorf("%s: not upgraded: %q", name, now.Reveal())
+				}
+			} else if !now.Equal(hash) {
+				t.Errorf("%s: changed: %q", name, now.Reveal())
+			}
+			deleteUser(t, app, user.ID)
 		}
-		// Twice 2^22, for a wrapped one.
-		if len(text) > maxHashText || r.memory > h.budget || r.work > 1<<23 || len(r.digest) < minKey || len(r.digest) > maxSaltOrKey {
-			t.Fatalf("%q is accepted with %+v", text, r)
-		}
-		if _, head, digest, _ := split(text); !r.layered {
-			wrapped := fmt.Sprintf("%s$wrapped=%d:%s", h.dummy, len(digest), head)
-			if w, err := h.parse(wrapped); err != nil || !w.layered || w.work != r.work+argon2Work(h.params.Memory, h.params.Iterations, 1) {
-				t.Errorf("%q is refused: %v", wrapped, err)
+	}
+	for name, app := range apps {
+		for _, p := range lists[name] {
+			if strings.Contains(app.Logs(), string(p.Key)) {
+				t.Errorf("%s: the key is in the log", name)
 			}
 		}
-		if r.work <= 1024 && r.memory <= 1024 && r.opens("no such password") {
-			t.Errorf("%q is open", text)
+	}
+}
+
+// How hashes are stored is no secret of ours: whoever wants to leave can compute
+// them by what docs/passwords.md says.
+func TestFormatOfHashes(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	plain, _ := newApp(t, nil)
+	encode := base64.RawStdEncoding.EncodeToString
+	mac := func(text string) string {
+		h := hmac.New(sha256.New, pepper2026.Key)
+		h.Write([]byte(text))
+		return encode(h.Sum(nil))
+	}
+	old, err := pbkdf2.Key(sha256.New, testapp.Password, []byte("salt"), 1000, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldText := auth.NewSecret("pbkdf2:sha256:1000$salt$" + hex.EncodeToString(old))
+	for _, c := range []struct {
+		what   string
+		make   func() (auth.Secret, error)
+		text   string // what Argon2id is of
+		suffix string
+	}{
+		{"plain", func() (auth.Secret, error) { return plain.HashPassword(t.Context(), testapp.Password) }, testapp.Password, ""},
+		{"peppered", func() (auth.Secret, error) { return app.HashPassword(t.Context(), testapp.Password) }, mac(testapp.Password), "$pepper=2026"},
+		{"wrapped", func() (auth.Secret, error) { return plain.WrapHash(t.Context(), oldText) }, encode(old), "$wrapped=32:pbkdf2:sha256:1000$salt$"},
+		{"both", func() (auth.Secret, error) { return app.WrapHash(t.Context(), oldText) }, mac(encode(old)), "$pepper=2026$wrapped=32:pbkdf2:sha256:1000$salt$"},
+	} {
+		hash, err := c.make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		phc, ok := strings.CutSuffix(hash.Reveal(), c.suffix)
+		if match, err := argon2id.ComparePasswordAndHash(c.text, phc); !ok || !match || err != nil {
+			t.Errorf("%s: %q: %v", c.what, hash.Reveal(), err)
+		}
+	}
+}
+
+// Every way to a new hash peppers it, and what the application does to its
+// Config afterwards changes nothing.
+func TestEveryNewHashIsPeppered(t *testing.T) {
+	t.Parallel()
+	key := slices.Clone(pepper2026.Key)
+	list := []auth.Pepper{{ID: "2026", Key: key}}
+	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = list })
+	clear(key)
+	list[0].ID = "2027"
+	check := func(what, id, password string) {
+		t.Helper()
+		if hash := stored(t, app, id).PasswordHash.Reveal(); !strings.HasSuffix(hash, "$pepper=2026") || !opens(t, app, id, password) {
+			t.Errorf("%s: %q", what, hash)
+		}
+	}
+	user, err := app.Register(t.Context(), auth.Registration{Username: "alice", Email: "alice@app.example", Password: testapp.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("Register", user.ID, testapp.Password)
+	if err := app.SetPassword(t.Context(), user, "another password of hers"); err != nil {
+		t.Fatal(err)
+	}
+	check("SetPassword", user.ID, "another password of hers")
+	if _, err := app.ResetPassword(t.Context(), resetToken(t, app, stored(t, app, user.ID)), "a third password of hers"); err != nil {
+		t.Fatal(err)
+	}
+	check("ResetPassword", user.ID, "a third password of hers")
+	bob := member(t, app, "bob", testapp.Password)
+	if _, err := app.Authenticate(t.Context(), "bob", testapp.Password); err != nil {
+		t.Fatal(err)
+	}
+	check("Authenticate", bob.ID, testapp.Password)
+	// The same key, from the configuration of another process.
+	other, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	if ok, err := other.CheckPassword(t.Context(), stored(t, app, bob.ID), testapp.Password); !ok || err != nil {
+		t.Error(ok, err)
+	}
+}
+
+// budgetManager returns a Manager that is not served on a network, so that it can
+// be used in a bubble of synctest.
+func budgetManager(t *testing.T, configure func(*auth.Config)) (*auth.Manager[*testapp.User], *memstore.Store[testapp.User, *testapp.User]) {
+	t.Helper()
+	cfg := auth.Config{
+		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	if configure != nil {
+		configure(&cfg)
+	}
+	store := memstore.New[testapp.User]()
+	m, err := auth.New(store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, store
+}
+
+// However many Managers a process has, no more hashes are computed at a time and
+// wait than for one: while one hash takes the whole budget, 200 wrong logins at
+// forty Managers compute none, 64 wait, and the rest is told at once to come again.
+// It is not parallel: it takes the budget of the whole process.
+func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see above
+	const logins = 200
+	budget := passhash.Process()
+	size := max(budget.State().Size, 96<<10)
+	managers := make([]*auth.Manager[*testapp.User], 40)
+	for i := range managers {
+		managers[i], _ = budgetManager(t, func(c *auth.Config) {
+			if i == 20 {
+				c.HashMemory = 96 << 20 // the largest is everybody's
+			}
+		})
+	}
+	idle := passhash.State{Size: size, Free: size}
+	if got := budget.State(); got != idle {
+		t.Errorf("%+v, want %+v", got, idle)
+	}
+	if err := budget.Acquire(t.Context(), size); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	var busy, left atomic.Int32
+	for i := range logins {
+		wg.Go(func() {
+			_, err := managers[i%len(managers)].Authenticate(ctx, fmt.Sprint("ghost", i), "a wrong password")
+			switch {
+			case errors.Is(err, auth.ErrBusy):
+				busy.Add(1)
+			case errors.Is(err, context.Canceled):
+				left.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	for int(busy.Load())+budget.State().Waiting < logins {
+		runtime.Gosched()
+	}
+	want := passhash.State{Size: size, Running: 1, Waiting: budget.MaxQueue}
+	if got := budget.State(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	cancel()
+	wg.Wait()
+	if queue := budget.MaxQueue; int(busy.Load()) != logins-queue || int(left.Load()) != queue {
+		t.Errorf("%d were told to come again, and %d waited", busy.Load(), left.Load())
+	}
+	for i, m := range managers {
+		if n := m.Core.PasswordHashes(); n != 0 {
+			t.Errorf("manager %d: %d hashes", i, n)
+		}
+	}
+	budget.Release(size)
+	if _, err := managers[0].Authenticate(t.Context(), "ghost", "a wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) {
+		t.Errorf("afterwards: %v", err)
+	}
+	if got := budget.State(); got != idle {
+		t.Errorf("afterwards %+v, want %+v", got, idle)
+	}
+}
+
+// A stored hash that needs more than its Manager's HashMemory is not verified, even
+// if the process's budget is larger.
+func TestHashMemoryOfOneManager(t *testing.T) {
+	t.Parallel()
+	_, _ = budgetManager(t, func(c *auth.Config) { c.HashMemory = 96 << 20 })
+	small, store := budgetManager(t, nil)
+	hash := auth.NewSecret("$argon2id$v=19$m=65537,t=1,p=1$" + strings.Repeat("A", 22) + "$" + strings.Repeat("A", 43))
+	u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: hash, Stamp: auth.NewSecret("s"), Version: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := small.CheckPassword(t.Context(), u, "x"); ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if _, err := small.WrapHash(t.Context(), hash); !errors.Is(err, auth.ErrHashUnusable) {
+		t.Errorf("WrapHash: %v", err)
+	}
+}
+
+// While the hash before it takes for ever, a login waits for five seconds and is
+// then told to come again: so it is answered before a server's WriteTimeout cuts the
+// connection. Logins to one account wait for each other, too, and none of them
+// longer than twice that. What was not looked at is not counted.
+func TestQueueEnds(t *testing.T) {
+	t.Parallel()
+	for _, accounts := range []int{1, 12} {
+		synctest.Test(t, func(t *testing.T) {
+			m, store := budgetManager(t, nil)
+			m.Core.OwnBudget()
+			for i := range accounts {
+				account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("s"), Version: 1}
+				if _, err := store.CreateUser(t.Context(), account, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			handler := m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				u, err := m.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+				if err == nil {
+					err = m.LoginUser(r.Context(), u)
+				}
+				if err != nil {
+					m.Error(w, r, err)
+				}
+			}))
+			login := func(i int) *httptest.ResponseRecorder {
+				form := url.Values{"login": {fmt.Sprint("user", i%accounts)}, "password": {testapp.Password}}
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/login", strings.NewReader(form.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, r)
+				return w
+			}
+			release, err := m.Core.HoldHashing(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			var wg sync.WaitGroup
+			for i := range 12 {
+				wg.Go(func() {
+					w := login(i)
+					if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+						t.Errorf("%d %v", w.Code, w.Header())
+					}
+					longest := 5 * time.Second
+					if accounts == 1 {
+						longest *= 2
+					}
+					if waited := time.Since(begun); waited < 5*time.Second || waited > longest {
+						t.Errorf("%d accounts: answered after %v", accounts, waited)
+					}
+				})
+			}
+			wg.Wait()
+			if n := m.Core.PasswordHashes(); n != 0 || m.Core.HashesWaiting() != 0 || m.Core.TurnsTaken() != 0 {
+				t.Errorf("%d hashes; %d wait, %d turns are taken", n, m.Core.HashesWaiting(), m.Core.TurnsTaken())
+			}
+			release()
+			if w := login(0); w.Code != http.StatusOK {
+				t.Errorf("afterwards: %d", w.Code)
+			}
+		})
+	}
+}
+
+// A login whose hash is to be upgraded does not wait for that: if no lane is free at
+// once, the hash stays, and the next login upgrades it.
+func TestUpgradeDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var kinds []auth.EventKind
+		m, store := budgetManager(t, func(c *auth.Config) {
+			c.OnEvent = func(_ context.Context, e auth.Event) { kinds = append(kinds, e.Kind) }
+		})
+		m.Core.OwnBudget()
+		old := cheapHash(testapp.Password)
+		u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: old, Stamp: auth.NewSecret("s"), Version: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		budget := m.Core.Hashing()
+		asked, usual := 0, budget.Lanes
+		for _, busy := range []bool{true, false} {
+			asked, kinds = 0, nil
+			budget.Lanes = func() int {
+				if asked++; busy && asked > 1 { // somebody has taken the lane of the verification
+					return 0
+				}
+				return usual()
+			}
+			begun := time.Now()
+			if _, err := m.Authenticate(t.Context(), "susan", testapp.Password); err != nil {
+				t.Fatal(err)
+			}
+			if waited := time.Since(begun); waited != 0 || asked != 2 {
+				t.Errorf("waited for %v; asked for %d lanes", waited, asked)
+			}
+			stored, err := store.LoadUser(t.Context(), u.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept := stored.PasswordHash.Equal(old); kept != busy || len(kinds) != map[bool]int{true: 0, false: 1}[busy] {
+				t.Errorf("busy is %v: the old hash is kept: %v; events %v", busy, kept, kinds)
+			}
 		}
 	})
 }

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // A session is a session record, read.
@@ -86,53 +89,50 @@ const (
 func (h *header) encode(values string) []byte {
 	texts := [...]string{h.userID, h.loginID, h.stamp, string(h.methods), h.address, h.agent, h.device}
 	times := [...]time.Time{h.authenticated, h.created, h.seen}
-	size := 2 + headerLength + (len(times)+1)*binary.MaxVarintLen64 + binary.MaxVarintLen16 + len(h.family) + len(values)
+	size := 2 + wire.BlockPrefix + (len(times)+1)*binary.MaxVarintLen64 + binary.MaxVarintLen16 + len(h.family) + len(values)
 	for _, s := range texts {
 		size += binary.MaxVarintLen16 + len(s)
 	}
 	b := append(make([]byte, 0, size), headerVersion, 0, 0, 0, 0)
 	start := len(b)
 	for _, s := range texts {
-		b = appendText(b, s)
+		b = wire.AppendText(b, s)
 	}
 	for _, t := range times {
 		b = binary.AppendVarint(b, t.UnixMilli())
 	}
-	b = appendText(b, h.family)
+	b = wire.AppendText(b, h.family)
 	b = append(binary.AppendUvarint(b, h.counter), flag(h.unseen))
-	binary.BigEndian.PutUint32(b[start-headerLength:], uint32(len(b)-start))
+	binary.BigEndian.PutUint32(b[start-wire.BlockPrefix:], uint32(len(b)-start))
 	return append(b, values...)
 }
 
 // decode reads the header of a record's data, and returns the encoded values,
 // which it checks for form and does not decode.
 func (h *header) decode(data string) (values string, ok bool) {
-	r := reader{rest: data, ok: true}
-	switch r.byte() {
+	r := wire.NewReader(data)
+	ok = true
+	switch r.Byte() {
 	case formatVersion:
-		h.decodeLogin(&r)
-		values = r.rest
+		h.decodeLogin(r)
+		values = r.Rest()
 	case headerVersion:
-		inner := reader{rest: r.block(), ok: true}
-		h.decodeLogin(&inner)
-		h.family, h.counter, h.unseen = inner.text(), inner.uvarint(), inner.byte() == 1
-		r.ok = r.ok && inner.ok
-		values = r.rest
+		inner := wire.NewReader(r.Block())
+		h.decodeLogin(inner)
+		h.family, h.counter, h.unseen = inner.Text(), inner.Uvarint(), inner.Byte() == 1
+		ok = inner.OK()
+		values = r.Rest()
 	default:
 		return "", false
 	}
-	entries := readEntries(values)
-	for entries.more {
-		entries.next()
-	}
-	return values, r.ok && entries.ok
+	return values, ok && r.OK() && wire.ValidValues(values)
 }
 
 // decodeLogin reads what all versions begin with.
-func (h *header) decodeLogin(r *reader) {
-	h.userID, h.loginID, h.stamp, h.methods = r.text(), r.text(), r.text(), methods(r.text())
-	h.address, h.agent, h.device = r.text(), r.text(), r.text()
-	h.authenticated, h.created, h.seen = time.UnixMilli(r.varint()), time.UnixMilli(r.varint()), time.UnixMilli(r.varint())
+func (h *header) decodeLogin(r *wire.Reader) {
+	h.userID, h.loginID, h.stamp, h.methods = r.Text(), r.Text(), r.Text(), methods(r.Text())
+	h.address, h.agent, h.device = r.Text(), r.Text(), r.Text()
+	h.authenticated, h.created, h.seen = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
 }
 
 func flag(on bool) byte {
@@ -155,13 +155,13 @@ func loginHandle(h header) string {
 	case h.family != "":
 		return h.family
 	case h.device != "": // a record of version 1
-		return tokenKey("device " + h.device)[:22]
+		return keyring.TokenKey("device " + h.device)[:22]
 	}
-	return tokenKey("login " + h.loginID)[:22]
+	return keyring.TokenKey("login " + h.loginID)[:22]
 }
 
 // newHandle returns a new login's ID: what else the store has is not for pages.
-func newHandle() string { return newToken()[:22] }
+func newHandle() string { return keyring.NewToken()[:22] }
 
 // A rotation is the record that stays, for rotatedFor, under the key of a token that
 // was replaced by a new one of the same login: a request may have been sent with
@@ -208,17 +208,17 @@ const (
 
 func (r *rotation) encode() []byte {
 	b := binary.AppendVarint([]byte{rotationVersion, byte(r.effect)}, r.at.UnixMilli())
-	return append(appendText(b, r.next), r.header.encode("")...)
+	return append(wire.AppendText(b, r.next), r.header.encode("")...)
 }
 
 func decodeRotation(record Record) (rotation, bool) {
-	in := reader{rest: string(record.Data), ok: true}
-	if in.byte() != rotationVersion {
+	in := wire.NewReader(string(record.Data))
+	if in.Byte() != rotationVersion {
 		return rotation{}, false
 	}
-	r := rotation{effect: oldToken(in.byte()), at: time.UnixMilli(in.varint()), next: in.text()}
-	_, ok := r.header.decode(in.rest)
-	return r, ok && in.ok && r.header.userID == record.UserID
+	r := rotation{effect: oldToken(in.Byte()), at: time.UnixMilli(in.Varint()), next: in.Text()}
+	_, ok := r.header.decode(in.Rest())
+	return r, ok && in.OK() && r.header.userID == record.UserID
 }
 
 // invalid says why something that was made with this stamp is not the user's

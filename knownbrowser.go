@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -15,17 +15,15 @@ import (
 // it has a counter of wrong passwords of its own. Strangers who guess an account's
 // password then cannot lock its owner out, and who is locked out in a browser that
 // is not known gets in by a reset, however fast they go on guessing. The cookie
-// proves nothing else, and is sealed:
+// proves nothing else. It is sealed, and has in it
 //
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
 //	browser  16 bytes, random
 //	binding  32 bytes: SHA-256 of the account's Stamp
 //	ID       the rest: the account's
 const (
-	browserVersion = 1
+	purposeBrowser = "browser"
 	browserID      = 16
-	browserHeader  = 1 + 8 + browserID + sha256.Size
+	browserHeader  = browserID + sha256.Size
 	browserFor     = 180 * 24 * time.Hour
 	maxBrowserText = 2048
 )
@@ -57,14 +55,11 @@ func (s *state) browser() (browser []byte, userID string, binding []byte) {
 	if cookie == "" || len(cookie) > maxBrowserText {
 		return nil, "", nil
 	}
-	data, ok := s.core.secrets.open(purposeBrowser, cookie)
-	if !ok || len(data) <= browserHeader || data[0] != browserVersion {
+	data, _, ok := s.core.secrets.Open(purposeBrowser, cookie, s.core.cfg.Now())
+	if !ok || len(data) <= browserHeader {
 		return nil, "", nil
 	}
-	if expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:]))); !s.core.cfg.Now().Before(expires) {
-		return nil, "", nil
-	}
-	return data[9 : 9+browserID], string(data[browserHeader:]), data[9+browserID : browserHeader]
+	return data[:browserID], string(data[browserHeader:]), data[browserID:browserHeader]
 }
 
 // knowBrowser has the browser known as one that the account's owner uses. What it
@@ -76,9 +71,8 @@ func (s *state) knowBrowser(userID string, stamp Secret) {
 		_, _ = rand.Read(browser) // never fails
 	}
 	until := s.core.cfg.Now().Add(browserFor)
-	data := binary.BigEndian.AppendUint64([]byte{browserVersion}, uint64(until.UnixMilli()))
-	data = append(append(append(data, browser...), stampBinding(stamp)...), userID...)
+	data := slices.Concat(browser, stampBinding(stamp), []byte(userID))
 	if len(userID) <= maxTokenID { // else it does not fit into a cookie
-		s.setCookie(s.core.cookies.browser, s.core.secrets.seal(purposeBrowser, data), until)
+		s.setCookie(s.core.cookies.browser, s.core.secrets.Seal(purposeBrowser, data, until), until)
 	}
 }

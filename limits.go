@@ -7,7 +7,25 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/wire"
 )
+
+// This file is about guessing. An attempt is counted before its hash is
+// computed, in the record store and by compare-and-set, so that of any number
+// of guesses at the same time no more are looked at than are allowed; what the
+// hash then shows settles the count. Three things are counted:
+//
+//   - wrong passwords in a row, for each account and for what is no account:
+//     attempts
+//   - the same for each browser that the account's owner has logged in with
+//     before (see browser.go), so that a stranger's failures do not lock the
+//     owner out
+//   - what a client's address does in an hour: a rate
+//
+// A count of attempts is no credential and never changes the account: logins
+// that exist go on.
 
 const (
 	freeAttempts = 5                // wrong passwords in a row that are followed by no wait
@@ -54,16 +72,16 @@ func (n *counter) encode() {
 }
 
 func decodeCounter(record Record) (counter, bool) {
-	r := reader{rest: string(record.Data), ok: true}
-	version := r.byte()
+	r := wire.NewReader(string(record.Data))
+	version := r.Byte()
 	if version != formatVersion && version != countersVersion {
 		return counter{}, false
 	}
-	n := counter{record: record, count: r.uvarint(), since: time.UnixMilli(r.varint())}
+	n := counter{record: record, count: r.Uvarint(), since: time.UnixMilli(r.Varint())}
 	if version == countersVersion {
-		n.clock, n.behind, n.behindClock = r.uvarint(), time.UnixMilli(r.varint()), r.uvarint()
+		n.clock, n.behind, n.behindClock = r.Uvarint(), time.UnixMilli(r.Varint()), r.Uvarint()
 	}
-	return n, r.ok && r.rest == ""
+	return n, r.OK() && r.Rest() == ""
 }
 
 // isAhead reports whether since was set by a clock that is far ahead of now.
@@ -113,7 +131,7 @@ func wait(count uint64) time.Duration {
 // counterKey is the key of a counter's record. What is counted may be what
 // somebody typed, so it is hashed.
 func counterKey(kind, what string) string {
-	sum := sha256.Sum256(appendText(appendText(nil, kind), what))
+	sum := sha256.Sum256(wire.AppendText(wire.AppendText(nil, kind), what))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
@@ -159,7 +177,7 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 	if client == nil || limit < 0 {
 		return func() error { return nil }, nil
 	}
-	key := counterKey(what, limitPrefix(client.address()))
+	key := counterKey(what, clientip.LimitPrefix(client.address()))
 	began, left, err := c.addTo(ctx, key, limit, rateWindow)
 	switch {
 	case err != nil:
@@ -183,7 +201,7 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 // addTo adds one to a rate, and returns when its window began. If that has come
 // to its limit, left is what is left of the window.
 func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Duration) (began time.Time, left time.Duration, err error) {
-	leave, err := c.turns.take(ctx, key)
+	leave, err := c.takeTurn(ctx, key)
 	if err != nil {
 		return time.Time{}, 0, err
 	}

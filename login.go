@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A LoginOption changes what LoginUser does.
@@ -20,7 +22,7 @@ type loginOptions struct {
 // By says how the user was authenticated, if it was not by Authenticate or
 // CheckPassword: "oauth:google", say. It becomes one of [Login].Methods, with the
 // time, and the Method of the events. A method has 1 to 64 letters, digits, colons, dots,
-// hyphens and underscores; "remember" and "api-token" are the library's own. LoginUser
+// hyphens and underscores; "remember" and "token" are the library's own. LoginUser
 // returns an error for others. Several are given by several options.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
@@ -50,11 +52,11 @@ func RememberFor(d time.Duration) LoginOption {
 	return func(o *loginOptions) { o.remember = min(max(d, 0), maxRemember) }
 }
 
-// Fresh says whether the login counts as one in which the user has just shown
-// who they are, as it does without this option. An application that logs in who
-// has not, by a link or another site, says Fresh(false).
-func Fresh(on bool) LoginOption {
-	return func(o *loginOptions) { o.stale = !on }
+// Stale makes a login that is not fresh: RequireFresh asks the user to show who they
+// are. Use it if you log in a user who has not just done so, because they came from
+// another site or by a link for example.
+func Stale() LoginOption {
+	return func(o *loginOptions) { o.stale = true }
 }
 
 // LoginUser logs the user in: it passes the gates, rotates the session token,
@@ -70,14 +72,14 @@ func Fresh(on bool) LoginOption {
 // browser had was ended at the same moment.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
+	if isAbsent(user) {
+		return ErrUserNotFound
+	}
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
 	}
 	defer s.emit()
-	if isAbsent(user) {
-		return ErrUserNotFound
-	}
 	var o loginOptions
 	for _, option := range options {
 		if option != nil {
@@ -113,6 +115,9 @@ func (s *state) enter(a *attempt) error {
 	if err == nil {
 		stranger, err = s.login(a)
 	}
+	if errors.Is(err, ErrFactorRequired) && a.device == nil {
+		return s.wait(a, "")
+	}
 	if err != nil {
 		if !errors.Is(err, ErrConflict) { // after which the caller begins again
 			s.note(Event{Kind: EventLoginRefused, UserID: id, Method: method, Err: err})
@@ -144,7 +149,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	a, now := in.user.AuthAccount(), s.core.cfg.Now()
 	h := header{
-		userID: a.ID, loginID: newToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
+		userID: a.ID, loginID: keyring.NewToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
 		address: s.address(), agent: s.agent(),
 		authenticated: now, created: now, seen: now,
 	}

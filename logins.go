@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 )
@@ -137,7 +138,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 // ConfirmLogin makes the login fresh, with a new token, for a user who has just
 // shown who they are: after CheckPassword said yes. Limits of the login's length
 // are not extended. It returns ErrNotLoggedIn if there is no login, and the
-// errors of LoginUser.
+// errors of LoginUser: ErrFactorRequired too, after which ContinueLogin confirms.
 func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.User(ctx)
@@ -146,8 +147,21 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	}
 	s := c.stateOf(ctx)
 	defer s.emit()
-	shown := s.shownMethods(idOf(user))
-	if err := c.passLogin(ctx, &attempt{user: user, methods: shown}); err != nil {
+	return s.confirm(ctx, &attempt{user: user, methods: s.shownMethods(idOf(user))})
+}
+
+// confirm makes the request's login fresh by an attempt of its user, if the gates let
+// it pass.
+func (s *state) confirm(ctx context.Context, a *attempt) error {
+	c, shown := s.core, a.methods
+	if err := c.passLogin(ctx, a); errors.Is(err, ErrFactorRequired) {
+		s.op.Lock()
+		cur := s.cur
+		s.op.Unlock()
+		if cur.isLogin() {
+			return s.wait(a, cur.header.loginID)
+		}
+	} else if err != nil {
 		return err
 	}
 	s.op.Lock()
@@ -155,7 +169,7 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	switch {
 	case s.loggedOut, s.replaced:
 		return s.gone()
-	case !s.cur.isLogin(): // a request loader's
+	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a request loader's
 		return ErrNotLoggedIn
 	case s.committed:
 		return ErrHeaderWritten
@@ -166,6 +180,7 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 			h.methods = h.methods.add(method, c.cfg.Now())
 		}
 	}
+	var err error
 	if s.cur.before == nil {
 		h := s.cur.header
 		confirm(&h)
@@ -189,6 +204,6 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	}
 	s.suspect = false
 	s.rebind(&s.cur.header)
-	s.note(Event{Kind: EventConfirmed, UserID: user.AuthAccount().ID, Method: shown.String()})
+	s.note(Event{Kind: EventConfirmed, UserID: idOf(a.user), Method: shown.String()})
 	return nil
 }

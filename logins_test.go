@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,115 +21,10 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// An insider runs functions in requests of its application.
-type insider struct {
-	*testapp.App
-	mu   sync.Mutex
-	todo []func(context.Context)
-}
-
-func newInsider(app *testapp.App) *insider {
-	i := &insider{App: app}
-	app.Mux.HandleFunc("POST /inside", func(_ http.ResponseWriter, r *http.Request) {
-		n, err := strconv.Atoi(r.PostFormValue("n"))
-		if err != nil {
-			panic(err)
-		}
-		i.mu.Lock()
-		f := i.todo[n]
-		i.mu.Unlock()
-		f(r.Context())
-	})
-	return i
-}
-
-// in runs f in a request of the browser's.
-func (i *insider) in(c *testapp.Client, f func(ctx context.Context)) *testapp.Response {
-	i.mu.Lock()
-	n := len(i.todo)
-	i.todo = append(i.todo, f)
-	i.mu.Unlock()
-	return c.Post("/inside", "n", strconv.Itoa(n))
-}
-
-// current is the browser's CurrentLogin.
-func (i *insider) current(t *testing.T, c *testapp.Client) (l auth.Login) {
-	t.Helper()
-	var err error
-	i.in(c, func(ctx context.Context) { l, err = i.CurrentLogin(ctx) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// logins are the user's, as somebody sees them who is not one of them.
-func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
-	t.Helper()
-	l, err := app.Logins(t.Context(), userID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// enterBy logs in with a user agent.
-func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
-	t.Helper()
-	form := url.Values{"login": {name}}
-	if remember {
-		form.Set("remember", "1")
-	}
-	if r := c.Do(http.MethodPost, "/enter", form, http.Header{"User-Agent": {agent}}); r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-}
-
-// gone wants every cookie that the browsers ever had to be nobody's: what they
-// have now, each alone, and each with any of another name. The newest come first,
-// and remember cookies last: an old one is a theft, which ends all.
-func gone(t *testing.T, what string, browsers ...*testapp.Client) {
-	t.Helper()
-	for b, c := range browsers {
-		if who := c.Clone().Who(); who != "nobody" {
-			t.Errorf("%s: browser %d as it is is %q", what, b, who)
-		}
-		together := map[string][]string{}
-		for _, cookie := range slices.Backward(c.Issued) {
-			together[cookie.Name] = append(together[cookie.Name], cookie.Value)
-		}
-		for _, a := range pairs(together) {
-			d := c.Clone()
-			d.Cookies = a
-			if who := d.Who(); who != "nobody" {
-				t.Errorf("%s: browser %d with %d cookies is %q", what, b, len(a), who)
-			}
-		}
-	}
-}
-
-// pairs has every way to send one, or none, of the values of each name.
-func pairs(values map[string][]string) []map[string]string {
-	all := []map[string]string{{}}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		for _, one := range slices.Clone(all) {
-			for _, value := range values[name] {
-				with := map[string]string{name: value}
-				for k, v := range one {
-					with[k] = v
-				}
-				all = append(all, with)
-			}
-		}
-	}
-	return all
-}
-
 func TestLogins(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	start := app.Clock.Now()
-	u := member(t, plain, "susan", testapp.Password)
+	u := member(t, app, "susan", testapp.Password)
 	app.Create(t, "mike", false)
 
 	laptop, phone, tablet, mike := app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -180,12 +73,12 @@ func TestLogins(t *testing.T) {
 			ids[g.ID] = true
 		}
 	}
-	check("outside", logins(t, plain, u.ID), -1)
+	check("outside", logins(t, app, u.ID), -1)
 	for name, browser := range map[string]struct {
 		c       *testapp.Client
 		current int
 	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "a stranger": {app.Client(t), -1}} {
-		app.in(browser.c, func(ctx context.Context) {
+		app.In(browser.c, func(ctx context.Context) {
 			got, err := app.Logins(ctx, u.ID)
 			if err != nil {
 				t.Error(err)
@@ -196,7 +89,7 @@ func TestLogins(t *testing.T) {
 	// One that is resumed in the request that asks.
 	var got []auth.Login
 	var l auth.Login
-	app.in(tablet, func(ctx context.Context) {
+	app.In(tablet, func(ctx context.Context) {
 		var err1, err2 error
 		got, err1 = app.Logins(ctx, u.ID)
 		l, err2 = app.CurrentLogin(ctx)
@@ -217,12 +110,11 @@ func TestLogins(t *testing.T) {
 
 // A page and CurrentLogin say the same of a login.
 func TestCurrentLoginIsInTheList(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	for _, state := range []string{"at the login", "resumed"} {
-		l, list := app.current(t, c), logins(t, plain, u.ID)
+		l, list := app.LoginOf(t, c), logins(t, app, u.ID)
 		if len(list) != 1 {
 			t.Fatal(list)
 		}
@@ -238,23 +130,22 @@ func TestCurrentLoginIsInTheList(t *testing.T) {
 
 // A device that is forgotten while the login goes on is not remembered.
 func TestLoginsRememberedNoMore(t *testing.T) {
-	for name, end := range map[string]func(*insider, *testapp.Client){
-		"own change of password": func(_ *insider, c *testapp.Client) { c.Post("/password", "password", "another good password") },
-		"expired":                func(app *insider, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
+	for name, end := range map[string]func(*testapp.App, *testapp.Client){
+		"own change of password": func(_ *testapp.App, c *testapp.Client) { c.Post("/password", "password", "another good password") },
+		"expired":                func(app *testapp.App, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain, _ := hookedApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
-			app := newInsider(plain)
+			app, _ := newApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
 			u := app.Create(t, "susan", false)
-			c := remembered(t, plain, "susan")
+			c := remembered(t, app, "susan")
 			end(app, c)
 			if who := c.Who(); who != "susan" {
 				t.Fatal(who)
 			}
-			if l := logins(t, plain, u.ID); len(l) != 1 || l[0].Remembered {
+			if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered {
 				t.Errorf("it outlives nothing any more: %+v", l)
 			}
-			if err := app.EndLogin(t.Context(), u.ID, logins(t, plain, u.ID)[0].ID); err != nil {
+			if err := app.EndLogin(t.Context(), u.ID, logins(t, app, u.ID)[0].ID); err != nil {
 				t.Error(err)
 			}
 			gone(t, "EndLogin", c)
@@ -313,10 +204,9 @@ func TestLoginsLeaveOut(t *testing.T) {
 
 // What a page may show says nothing that opens anything.
 func TestLoginsHaveNoSecrets(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	other := app.Client(t)
 	other.Login("susan")
 	c.Restart()
@@ -340,7 +230,7 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	secrets = append(secrets, "stamp of susan")
-	text, err := json.Marshal([]any{logins(t, plain, u.ID), app.current(t, c)})
+	text, err := json.Marshal([]any{logins(t, app, u.ID), app.LoginOf(t, c)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +240,7 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	// And what it says is no cookie.
-	for _, l := range logins(t, plain, u.ID) {
+	for _, l := range logins(t, app, u.ID) {
 		for name := range c.Cookies {
 			alone := app.Client(t)
 			alone.Cookies[name] = l.ID
@@ -362,52 +252,51 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 }
 
 func TestLoginsErrors(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	u := app.Create(t, "susan", false)
-	c := remembered(t, plain, "susan")
+	c := remembered(t, app, "susan")
 	for _, id := range []string{"", "unknown", "susan", "\x00", strings.Repeat("x", 5000)} {
 		if l, err := app.Logins(t.Context(), id); !errors.Is(err, auth.ErrUserNotFound) || l != nil {
 			t.Errorf("%.20q: %v, %v", id, l, err)
 		}
 	}
 	deleted := app.Create(t, "mike", false)
-	remembered(t, plain, "mike")
-	deleteUser(t, plain, deleted.ID)
+	remembered(t, app, "mike")
+	deleteUser(t, app, deleted.ID)
 	if _, err := app.Logins(t.Context(), deleted.ID); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("deleted: %v", err)
 	}
 
 	// It costs one list of each kind, and never more.
-	spy.reset(0, false)
-	logins(t, plain, u.ID)
-	if calls := spy.Calls(); !slices.Equal(calls, []string{"load", "list", "list"}) {
+	spy.Reset()
+	logins(t, app, u.ID)
+	if calls := spy.Calls(); !slices.Equal(calls, []string{"LoadUser", "ListRecords", "ListRecords"}) {
 		t.Errorf("calls outside: %v", calls)
 	}
 	for k := 1; k <= 3; k++ {
-		spy.reset(k, false)
-		if l, err := app.Logins(t.Context(), u.ID); !errors.Is(err, errDown) || l != nil {
+		spy.FailAt(k, false)
+		if l, err := app.Logins(t.Context(), u.ID); !errors.Is(err, errStore) || l != nil {
 			t.Errorf("call %d fails: %v, %v", k, l, err)
 		}
 	}
-	spy.reset(0, false)
-	app.in(c, func(ctx context.Context) {
+	spy.Reset()
+	app.In(c, func(ctx context.Context) {
 		if _, err := app.Logins(ctx, u.ID); err != nil {
 			t.Error(err)
 		}
 	})
-	if calls := spy.Calls(); spy.writes() > 0 || len(calls) > 5 {
+	if calls := spy.Calls(); spy.Writes() > 0 || len(calls) > 5 {
 		t.Errorf("calls inside: %v", calls)
 	}
 	// Who cannot tell which login is the current one does not guess.
-	app.in(c, func(ctx context.Context) {
-		spy.reset(1, false)
-		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errDown) || l != nil {
+	app.In(c, func(ctx context.Context) {
+		spy.FailAt(1, false)
+		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errStore) || l != nil {
 			t.Errorf("inside: %v, %v", l, err)
 		}
 	})
-	spy.reset(0, false)
-	app.in(app.Client(t), func(ctx context.Context) {
+	spy.Reset()
+	app.In(app.Client(t), func(ctx context.Context) {
 		if _, err := app.CurrentLogin(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("a stranger's CurrentLogin: %v", err)
 		}
@@ -419,14 +308,14 @@ func TestLoginsErrors(t *testing.T) {
 
 // A rotation that is under way is one login still.
 func TestLoginsDuringRotation(t *testing.T) {
-	app, trap, _ := newTrap(t, nil)
+	app, trap := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	id := logins(t, app, u.ID)[0].ID
 	looked := 0
-	trap.hook = func(_ context.Context, op, kind string) error {
-		if op == "take" && kind == "session" {
+	trap.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "TakeRecord" && call.Kind == "session" {
 			looked++
 			if records, err := trap.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) != 2 {
 				t.Errorf("%d records, %v: this is no rotation", len(records), err)
@@ -436,9 +325,9 @@ func TestLoginsDuringRotation(t *testing.T) {
 			}
 		}
 		return nil
-	}
+	}, nil)
 	c.Post("/renew")
-	trap.hook = nil
+	trap.Reset()
 	if l := logins(t, app, u.ID); looked == 0 || len(l) != 1 || l[0].ID != id {
 		t.Errorf("then: %+v", l)
 	}
@@ -448,10 +337,9 @@ func TestEndLogin(t *testing.T) {
 	for _, remember := range []bool{false, true} {
 		for _, who := range []string{"itself", "another browser", "the admin", "nobody inside"} {
 			t.Run(fmt.Sprintf("by %s, remembered %v", who, remember), func(t *testing.T) {
-				plain, _ := newApp(t, nil)
-				app := newInsider(plain)
+				app, _ := newApp(t, nil)
 				u := app.Create(t, "susan", false)
-				other := remembered(t, plain, "susan")
+				other := remembered(t, app, "susan")
 				c := app.Client(t)
 				enterBy(t, c, "susan", "c/1", remember)
 				c.Post("/renew")
@@ -462,7 +350,7 @@ func TestEndLogin(t *testing.T) {
 						t.Fatal(who)
 					}
 				}
-				id := app.current(t, c).ID
+				id := app.LoginOf(t, c).ID
 				end := func(ctx context.Context) {
 					if err := app.EndLogin(ctx, u.ID, id); err != nil {
 						t.Error(err)
@@ -471,7 +359,7 @@ func TestEndLogin(t *testing.T) {
 				app.Events()
 				switch who {
 				case "itself":
-					app.in(c, func(ctx context.Context) {
+					app.In(c, func(ctx context.Context) {
 						end(ctx)
 						if _, err := app.User(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 							t.Errorf("then it is %v", err)
@@ -481,9 +369,9 @@ func TestEndLogin(t *testing.T) {
 						t.Errorf("its cookies: %v", c.Cookies)
 					}
 				case "another browser":
-					app.in(other, end)
+					app.In(other, end)
 				case "nobody inside":
-					app.in(app.Client(t), end)
+					app.In(app.Client(t), end)
 				default:
 					end(t.Context())
 				}
@@ -498,7 +386,7 @@ func TestEndLogin(t *testing.T) {
 				if who := other.Who(); who != "susan" {
 					t.Errorf("the other browser is %q", who)
 				}
-				if l := logins(t, plain, u.ID); len(l) != 1 {
+				if l := logins(t, app, u.ID); len(l) != 1 {
 					t.Errorf("left: %+v", l)
 				}
 				if err := app.EndLogin(t.Context(), u.ID, id); !errors.Is(err, auth.ErrLoginNotFound) {
@@ -515,17 +403,16 @@ func TestEndLogin(t *testing.T) {
 
 // Nobody ends another user's login, nor one that is not there.
 func TestEndLoginNotFound(t *testing.T) {
-	plain, spy := newApp(t, nil)
-	app := newInsider(plain)
+	app, spy := newApp(t, nil)
 	susan, mike := app.Create(t, "susan", false), app.Create(t, "mike", false)
-	s, m := remembered(t, plain, "susan"), remembered(t, plain, "mike")
-	sID, mID := app.current(t, s).ID, app.current(t, m).ID
+	s, m := remembered(t, app, "susan"), remembered(t, app, "mike")
+	sID, mID := app.LoginOf(t, s).ID, app.LoginOf(t, m).ID
 	records, err := spy.ListRecords(t.Context(), "session", susan.ID)
 	if err != nil || len(records) != 1 {
 		t.Fatal(records, err)
 	}
 	_, cookie := rememberCookie(t, s)
-	spy.reset(0, false)
+	spy.Reset()
 	app.Events()
 	for _, try := range []struct{ user, id string }{
 		{susan.ID, mID}, {mike.ID, sID}, {"unknown", sID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, sID[1:]}, {susan.ID, sID + "x"},
@@ -536,14 +423,14 @@ func TestEndLoginNotFound(t *testing.T) {
 			if ctx == nil {
 				err = app.EndLogin(t.Context(), try.user, try.id)
 			} else {
-				app.in(ctx, func(ctx context.Context) { err = app.EndLogin(ctx, try.user, try.id) })
+				app.In(ctx, func(ctx context.Context) { err = app.EndLogin(ctx, try.user, try.id) })
 			}
 			if !errors.Is(err, auth.ErrLoginNotFound) {
 				t.Errorf("%s ends %q %.20q: %v", name, try.user, try.id, err)
 			}
 		}
 	}
-	if n := spy.writes(); n > 0 {
+	if n := spy.Writes(); n > 0 {
 		t.Errorf("%d writes", n)
 	}
 	if e := app.Events(); len(e) > 0 {
@@ -554,7 +441,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	}
 	// Without a user there is nothing to end, and not everything.
 	for _, id := range []string{"", "x", sID} {
-		app.in(s, func(ctx context.Context) {
+		app.In(s, func(ctx context.Context) {
 			if err := app.EndLogin(ctx, "", id); err == nil {
 				t.Errorf("no user, %q: no error", id)
 			}
@@ -563,7 +450,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	if a, b := s.Who(), m.Who(); a != "susan" || b != "mike" {
 		t.Errorf("then they are %q and %q", a, b)
 	}
-	r := httpError(t, plain, auth.ErrLoginNotFound)
+	r := httpError(t, app, auth.ErrLoginNotFound)
 	if r != http.StatusNotFound {
 		t.Errorf("ErrLoginNotFound is answered %d", r)
 	}
@@ -577,12 +464,11 @@ func httpError(t *testing.T, app *testapp.App, err error) int {
 }
 
 func TestEndOtherLogins(t *testing.T) {
-	plain, _ := newApp(t, nil)
-	app := newInsider(plain)
+	app, _ := newApp(t, nil)
 	u, _ := app.Create(t, "susan", false), app.Create(t, "mike", false)
-	mike := remembered(t, plain, "mike")
+	mike := remembered(t, app, "mike")
 	for _, remember := range []bool{false, true} {
-		c, a, b, lost := app.Client(t), app.Client(t), remembered(t, plain, "susan"), remembered(t, plain, "susan")
+		c, a, b, lost := app.Client(t), app.Client(t), remembered(t, app, "susan"), remembered(t, app, "susan")
 		enterBy(t, c, "susan", "c/1", remember)
 		a.Login("susan")
 		b.Restart()
@@ -593,7 +479,7 @@ func TestEndOtherLogins(t *testing.T) {
 			c.Who()
 		}
 		app.Events()
-		app.in(c, func(ctx context.Context) {
+		app.In(c, func(ctx context.Context) {
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -605,10 +491,10 @@ func TestEndOtherLogins(t *testing.T) {
 		if who := c.Who(); who != "susan" {
 			t.Errorf("this one is %q", who)
 		}
-		if l := logins(t, plain, u.ID); len(l) != 1 || l[0].Remembered != remember {
+		if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered != remember {
 			t.Errorf("left: %+v", l)
 		}
-		app.in(c, func(ctx context.Context) { // there are none
+		app.In(c, func(ctx context.Context) { // there are none
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -631,166 +517,11 @@ func TestEndOtherLogins(t *testing.T) {
 	if err := app.EndOtherLogins(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	app.in(app.Client(t), func(ctx context.Context) {
+	app.In(app.Client(t), func(ctx context.Context) {
 		if err := app.EndOtherLogins(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
 			t.Errorf("a stranger: %v", err)
 		}
 	})
-}
-
-// bearer asks who it is with an API token.
-func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
-	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-	if r.StatusCode != http.StatusOK {
-		return r.Status
-	}
-	return r.Text
-}
-
-func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
-
-func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
-	t.Helper()
-	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
-		Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(365 * 24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-func TestLogoutEverywhere(t *testing.T) {
-	for _, by := range []string{"a browser of the user's", "an API token", "the admin"} {
-		t.Run(by, func(t *testing.T) {
-			plain, spy := newApp(t, withBearer)
-			app := newInsider(plain)
-			u, m := app.Create(t, "susan", false), app.Create(t, "mike", false)
-			mike, mikes := remembered(t, plain, "mike"), newToken(t, plain, m)
-			a, b, c := remembered(t, plain, "susan"), app.Client(t), remembered(t, plain, "susan")
-			b.Login("susan")
-			a.Restart()
-			a.Who()
-			c.Restart()
-			token := newToken(t, plain, u)
-			if who := bearer(plain, t, token); who != "susan" {
-				t.Fatal(who)
-			}
-			everywhere := func(ctx context.Context) {
-				if err := app.LogoutEverywhere(ctx, u); err != nil {
-					t.Error(err)
-				}
-				if _, err := app.User(ctx); err == nil {
-					t.Error("the request that did it is still somebody's")
-				}
-			}
-			app.Events()
-			switch by {
-			case "the admin":
-				everywhere(t.Context())
-			case "an API token":
-				app.Mux.HandleFunc("GET /everywhere", func(_ http.ResponseWriter, r *http.Request) {
-					if u, err := app.User(r.Context()); err != nil || u.Username != "susan" {
-						t.Errorf("the token is %v", err)
-					}
-					everywhere(r.Context())
-				})
-				app.Client(t).Do(http.MethodGet, "/everywhere", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-			default:
-				app.in(a, everywhere)
-				if len(a.Cookies) > 0 {
-					t.Errorf("its cookies: %v", a.Cookies)
-				}
-			}
-			if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLogoutEverywhere || e[0].UserID != u.ID {
-				t.Errorf("events %v", e)
-			}
-			gone(t, "everywhere", a, b, c)
-			if who := bearer(plain, t, token); who != "nobody" {
-				t.Errorf("the token is %q", who)
-			}
-			if l := logins(t, plain, u.ID); len(l) > 0 {
-				t.Errorf("left: %+v", l)
-			}
-			for _, kind := range []string{"session", "remember", "api-token"} {
-				if r, err := spy.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
-					t.Errorf("%d records of kind %s are left, %v", len(r), kind, err)
-				}
-			}
-			if who, program := mike.Who(), bearer(plain, t, mikes); who != "mike" || program != "mike" {
-				t.Errorf("mike is %q and %q", who, program)
-			}
-			b.Login("susan") // and again
-			if who := b.Who(); who != "susan" {
-				t.Error(who)
-			}
-		})
-	}
-	app, _ := newApp(t, nil)
-	u := app.Create(t, "susan", false)
-	deleteUser(t, app, u.ID)
-	if err := app.LogoutEverywhere(t.Context(), u); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("deleted: %v", err)
-	}
-	if err := app.LogoutEverywhere(t.Context(), nil); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nil: %v", err)
-	}
-}
-
-// An application with a loader has the same, but for the Stamp.
-func TestLogoutEverywhereWithLoader(t *testing.T) {
-	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
-	records := memstore.NewRecords()
-	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
-		return users[id], nil
-	}), auth.Config{
-		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Records: records, RequestLoaders: []auth.RequestLoader{auth.BearerLoader()},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
-		if err := manager.LoginUser(r.Context(), users["7"], auth.Remember(true)); err != nil {
-			manager.Error(w, r, err)
-		}
-	})
-	mux.HandleFunc("POST /everywhere", func(w http.ResponseWriter, r *http.Request) {
-		if err := manager.LogoutEverywhere(r.Context(), users["7"]); err != nil {
-			manager.Error(w, r, err)
-		}
-	})
-	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
-		if u, ok := manager.CurrentUser(r.Context()); ok {
-			_, _ = io.WriteString(w, u.Username)
-		}
-	})
-	handler := manager.LoadAndSave(mux)
-	a, b := serve(t, handler), serve(t, handler)
-	a("POST", "/enter")
-	b("POST", "/enter")
-	token, _, err := manager.NewAPIToken(t.Context(), users["7"], auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: time.Now().Add(time.Hour)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status, _ := a("POST", "/everywhere"); status != http.StatusOK {
-		t.Error(status)
-	}
-	for i, browser := range []func(method, target string) (int, string){a, b} {
-		if _, who := browser("GET", "/who"); who != "" {
-			t.Errorf("browser %d is %q", i, who)
-		}
-	}
-	for _, kind := range []string{"session", "remember"} {
-		if r, err := records.ListRecords(t.Context(), kind, "7"); err != nil || len(r) > 0 {
-			t.Errorf("%d records of kind %s are left, %v", len(r), kind, err)
-		}
-	}
-	rec := direct(t, handler, http.MethodGet, "/who", http.Header{"Authorization": {"Bearer " + token.Reveal()}})
-	if who := rec.Body.String(); who != "" {
-		t.Errorf("the API token is %q", who)
-	}
 }
 
 // A store that fails at any step of an ending gives an error, after which it
@@ -800,15 +531,14 @@ func TestEndingStoreFails(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after=%v", op, after), func(t *testing.T) {
 				t.Parallel()
-				for k := 1; ; k++ {
-					plain, spy := newApp(t, withBearer)
-					app := newInsider(plain)
+				testapp.EachCall(t, 2, func(k int) bool {
+					app, spy := newApp(t, withBearer)
 					u := app.Create(t, "susan", false)
-					c, other := remembered(t, plain, "susan"), remembered(t, plain, "susan")
+					c, other := remembered(t, app, "susan"), remembered(t, app, "susan")
 					other.Restart()
 					other.Who()
-					token := newToken(t, plain, u)
-					cID, otherID := app.current(t, c).ID, app.current(t, other).ID
+					token := newToken(t, app, u)
+					cID, otherID := app.LoginOf(t, c).ID, app.LoginOf(t, other).ID
 					do := func(ctx context.Context) error {
 						switch op {
 						case "own":
@@ -825,14 +555,14 @@ func TestEndingStoreFails(t *testing.T) {
 					var calls []string
 					before := c.Clone()
 					before.Issued = slices.Clone(c.Issued)
-					r := app.in(c, func(ctx context.Context) {
+					r := app.In(c, func(ctx context.Context) {
 						if _, err := app.User(ctx); err != nil {
 							t.Error(err)
 						}
-						spy.reset(k, after)
+						spy.FailAt(k, after)
 						err = do(ctx)
 						calls = spy.Calls()
-						spy.reset(0, false)
+						spy.Reset()
 					})
 					want := http.StatusOK
 					if err != nil {
@@ -842,15 +572,15 @@ func TestEndingStoreFails(t *testing.T) {
 						t.Errorf("call %d: %s", k, r.Status)
 					}
 					if err != nil {
-						if !errors.Is(err, errDown) {
+						if !errors.Is(err, errStore) {
 							t.Errorf("call %d (%v): %v", k, calls, err)
 						}
 						// Again, from wherever it can be done.
 						var again error
 						if c.Who() == "susan" {
-							app.in(c, func(ctx context.Context) { again = do(ctx) })
+							app.In(c, func(ctx context.Context) { again = do(ctx) })
 						} else {
-							again = app.LogoutEverywhere(t.Context(), reload(t, plain, u.ID))
+							again = app.LogoutEverywhere(t.Context(), stored(t, app, u.ID))
 							if op != "everywhere" && op != "own" {
 								t.Errorf("call %d (%v): the failure ended this login", k, calls)
 							}
@@ -869,17 +599,12 @@ func TestEndingStoreFails(t *testing.T) {
 						}
 					default:
 						gone(t, what, c, before, other)
-						if who := bearer(plain, t, token); who != "nobody" {
+						if who := bearer(app, t, token); who != "nobody" {
 							t.Errorf("%s: the token is %q", what, who)
 						}
 					}
-					if len(calls) < k {
-						if k < 3 {
-							t.Errorf("only %v", calls)
-						}
-						return
-					}
-				}
+					return len(calls) >= k
+				})
 			})
 		}
 	}
@@ -889,11 +614,10 @@ func TestEndingStoreFails(t *testing.T) {
 // browser is restarted: EndLogin ends it by the ID that a page has shown before.
 func TestLoginKeepsItsID(t *testing.T) {
 	app, _ := newApp(t, nil)
-	i := newInsider(app)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	id := i.current(t, c).ID
+	id := app.LoginOf(t, c).ID
 	for what, next := range map[string]func(){
 		"remembered":         func() { c.Post("/enter", "login", "susan", "remember", "1") },
 		"renewed":            func() { c.Post("/renew") },
@@ -905,7 +629,7 @@ func TestLoginKeepsItsID(t *testing.T) {
 			c.Post("/enter", "login", "susan", "remember", "1")
 		}
 		next()
-		if got := i.current(t, c).ID; got != id {
+		if got := app.LoginOf(t, c).ID; got != id {
 			t.Errorf("%s: the ID was %s and is %s", what, id, got)
 		}
 		if l := logins(t, app, u.ID); len(l) != 1 || l[0].ID != id {
@@ -918,7 +642,7 @@ func TestLoginKeepsItsID(t *testing.T) {
 	gone(t, "EndLogin", c)
 	// Another login has another one.
 	c.Login("susan")
-	if got := i.current(t, c).ID; got == id {
+	if got := app.LoginOf(t, c).ID; got == id {
 		t.Error("a new login has the ID of one that has ended")
 	}
 }
@@ -944,48 +668,12 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 	}
 }
 
-// In one tab the user logs in again and is remembered. A logout from another tab,
-// whose page is older, ends all of it, with each of the tokens that it may have.
-func TestLogoutFromAnOlderTab(t *testing.T) {
-	for _, first := range []string{"", "1"} {
-		for _, sends := range []string{"both", "session", "remember"} {
-			for _, renewal := range []string{"/enter", "/renew"} {
-				app, _ := newApp(t, nil)
-				u := app.Create(t, "susan", false)
-				c := app.Client(t)
-				c.Post("/enter", "login", "susan", "remember", first)
-				tab := c.Clone()
-				c.Post(renewal, "login", "susan", "remember", "1")
-				for name := range tab.Cookies {
-					if isRemember := strings.HasSuffix(name, "-remember"); sends == "session" && isRemember || sends == "remember" && !isRemember {
-						delete(tab.Cookies, name)
-					}
-				}
-				if len(tab.Cookies) == 0 {
-					continue // it was not remembered
-				}
-				if r := tab.Post("/logout"); r.StatusCode != http.StatusOK {
-					t.Fatal(r.Status)
-				}
-				what := fmt.Sprintf("remembered before %q, %s, logout with %s", first, renewal, sends)
-				gone(t, what, c)
-				for _, kind := range []string{"session", "remember"} {
-					if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
-						t.Errorf("%s: %d records of kind %s, %v", what, len(r), kind, err)
-					}
-				}
-			}
-		}
-	}
-}
-
 // While somebody ends a login, its browser logs in again and is remembered: at each
 // moment between the steps of the ending. Nothing of it is left.
 func TestEndingCrossesRemember(t *testing.T) {
 	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
-		for k := 1; ; k++ {
-			app, store := hookedApp(t, nil)
-			i := newInsider(app)
+		testapp.EachCall(t, 2, func(k int) bool {
+			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
 				BaseURL: app.Core.BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
@@ -996,40 +684,609 @@ func TestEndingCrossesRemember(t *testing.T) {
 			owner, other := app.Client(t), app.Client(t)
 			owner.Login("susan")
 			other.Login("susan")
-			id := i.current(t, other).ID
-			calls, crossed := 0, false
-			store.hook(func(string) error {
-				if calls++; calls == k && !crossed {
-					crossed = true
-					i.in(other, func(ctx context.Context) {
-						if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
-							_ = app.LoginUser(ctx, u, auth.Remember(true))
-						}
-					})
-				}
-				return nil
-			}, nil)
+			id := app.LoginOf(t, other).ID
+			crossed := store.At(k, func() {
+				app.In(other, func(ctx context.Context) {
+					if u, ok := app.CurrentUser(ctx); ok { // its login has not been ended yet
+						_ = app.LoginUser(ctx, u, auth.Remember(true))
+					}
+				})
+			})
 			switch how {
 			case "EndLogin":
 				err = app.EndLogin(t.Context(), u.ID, id)
 			case "EndOtherLogins":
-				i.in(owner, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+				app.In(owner, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
 			case "LogoutEverywhere":
 				err = app.LogoutEverywhere(t.Context(), u)
 			default:
 				err = loader.LogoutEverywhere(t.Context(), u)
 			}
-			store.hook(nil, nil)
+			store.Reset()
 			if err != nil {
 				t.Errorf("%s, at step %d: %v", how, k, err)
 			}
 			gone(t, fmt.Sprintf("%s, at step %d", how, k), other)
-			if !crossed {
-				if k < 3 {
-					t.Errorf("%s has %d steps", how, k)
+			return crossed()
+		})
+	}
+}
+
+// Nobody cannot be confirmed, and a request with a key of its own gains nothing
+// by it.
+func TestConfirmLoginNeedsALogin(t *testing.T) {
+	app, _ := stateApp(t, loadedBy(byHeader()))
+	u, err := app.Store.FindUser(t.Context(), "susan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	c.Post("/put", "key", "a", "value", "1") // a visitor's session
+	expectSent(t, c.Post("/confirm"), "/login")
+	for range 2 {
+		if r := c.Do(http.MethodGet, "/sensitive", nil, asID(u.ID)); r.Text == "granted" {
+			t.Error("a key is fresh")
+		}
+		if r := c.Do(http.MethodPost, "/confirm", nil, asID(u.ID)); r.StatusCode == http.StatusOK {
+			t.Error("a key was confirmed")
+		}
+	}
+}
+
+func TestConfirmLogin(t *testing.T) {
+	t.Parallel()
+	for _, remember := range []bool{false, true} {
+		app, _ := newApp(t, nil)
+		u := member(t, app, "susan", testapp.Password)
+		c := app.Client(t)
+		if remember {
+			app.Enter(t, c, u, auth.Remember(true))
+			c.Restart()
+		} else {
+			app.Enter(t, c, u, auth.Stale())
+		}
+		c.Post("/put", "key", "k", "value", "kept")
+		before, old := app.LoginOf(t, c), c.Clone()
+		app.Clock.Advance(30 * time.Minute)
+		app.Events()
+		if err := app.Confirm(t, c, testapp.Password); err != nil {
+			t.Fatal(err)
+		}
+		events := app.Events()
+		if len(events) != 1 || events[0].Kind != auth.EventConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
+			t.Errorf("events %+v", events)
+		}
+		if !app.IsFresh(t, c) {
+			t.Error("not fresh")
+		}
+		_, a := sessionCookie(old)
+		_, b := sessionCookie(c)
+		if a == b || b == "" {
+			t.Error("the token is the old one")
+		}
+		if remember { // the cookie of the device is good for a minute more: it is the token that is asked here
+			for name := range old.Cookies {
+				if strings.HasSuffix(name, "-remember") {
+					delete(old.Cookies, name)
 				}
-				break
+			}
+		}
+		if r := c.Get("/get?key=k"); r.Text != "kept" {
+			t.Errorf("the session's data is %q", r.Text)
+		}
+		after := app.LoginOf(t, c)
+		wantMethods := []string{"password"}
+		if remember {
+			wantMethods = []string{"remember", "password"}
+		}
+		if after.ID != before.ID || !after.Created.Equal(before.Created) || !after.Expires.Equal(before.Expires) || after.Remembered != remember {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		if !slices.Equal(after.Methods, wantMethods) || !after.Authenticated.Equal(app.Clock.Now()) {
+			t.Errorf("methods %v at %v", after.Methods, after.Authenticated)
+		}
+		// Twice is not two methods.
+		if err := app.Confirm(t, c, testapp.Password); err != nil {
+			t.Fatal(err)
+		}
+		if l := app.LoginOf(t, c); !slices.Equal(l.Methods, wantMethods) {
+			t.Errorf("methods %v", l.Methods)
+		}
+		app.Clock.Advance(time.Minute) // until when a request could be under way with it
+		if who := old.Who(); who != "nobody" {
+			t.Errorf("the old token is %q", who)
+		}
+		if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
+			t.Fatal(r.Status)
+		}
+		for i, who := range c.Replay() {
+			if who != "nobody" {
+				t.Errorf("after the logout cookie %d is %q", i, who)
 			}
 		}
 	}
+}
+
+// A login that is confirmed again and again ends when it was to end.
+func TestConfirmLoginDoesNotExtend(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
+	u := member(t, app, "susan", "")
+	c := app.Client(t)
+	app.Enter(t, c, u)
+	for range 6 {
+		app.Clock.Advance(9*time.Minute + 59*time.Second)
+		if err := app.Confirm(t, c, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app.Clock.Advance(5 * time.Second)
+	if who := c.Who(); who != "susan" {
+		t.Errorf("a second before the end: %q", who)
+	}
+	app.Clock.Advance(time.Second)
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("at the end: %q", who)
+	}
+}
+
+// Only a password that was right in this request, and the user's own, is a
+// method.
+func TestConfirmLoginMethod(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
+	mike := member(t, app, "mike", testapp.Password)
+	for name, test := range map[string]struct {
+		check func(context.Context)
+		want  []string
+	}{
+		"nothing":        {func(context.Context) {}, []string{}},
+		"right":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, testapp.Password) }, []string{"password"}},
+		"wrong":          {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, u, "wrong password") }, []string{}},
+		"another user's": {func(ctx context.Context) { _, _ = app.CheckPassword(ctx, mike, testapp.Password) }, []string{}},
+		"another's after": {func(ctx context.Context) {
+			_, _ = app.CheckPassword(ctx, u, testapp.Password)
+			_, _ = app.CheckPassword(ctx, mike, testapp.Password)
+		}, []string{}},
+		"by Authenticate":  {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "susan", testapp.Password) }, []string{"password"}},
+		"other's by login": {func(ctx context.Context) { _, _ = app.Authenticate(ctx, "mike", testapp.Password) }, []string{}},
+	} {
+		c := app.Client(t)
+		app.Enter(t, c, u)
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+			test.check(r.Context())
+			if err := app.ConfirmLogin(r.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if l := app.LoginOf(t, c); !slices.Equal(l.Methods, test.want) {
+			t.Errorf("%s: methods %q, not %q", name, l.Methods, test.want)
+		}
+	}
+}
+
+func TestConfirmLoginRefuses(t *testing.T) {
+	t.Parallel()
+	key := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
+	}}
+	app, _ := newApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
+	u := member(t, app, "susan", "")
+	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("outside: %v", err)
+	}
+	// Who is nobody cannot confirm, and nothing of it is left for a user whom a
+	// loader finds in the same browser.
+	c := app.Client(t)
+	c.Post("/put", "key", "k", "value", "a visitor's")
+	before := c.Clone()
+	app.Spy().Reset()
+	if err := app.Confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
+		t.Errorf("nobody: %v", err)
+	}
+	if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
+		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
+	}
+	as := http.Header{"X-User": {u.ID}}
+	for _, browser := range []*testapp.Client{c, app.Client(t)} {
+		if r := browser.Do("GET", "/who", nil, as); r.Text != "susan" {
+			t.Errorf("%s %q", r.Status, r.Text)
+		}
+		if r := browser.Do("GET", "/fresh", nil, as); r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a loader's user is fresh: %s", r.Status)
+		}
+		app.Act(browser, as, func(_ http.ResponseWriter, r *http.Request) {
+			if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+				t.Errorf("a loader's user: %v", err)
+			}
+			if err := app.CheckFresh(r.Context(), 0); !errors.Is(err, auth.ErrNotFresh) {
+				t.Errorf("a loader's user, after that: %v", err)
+			}
+		})
+	}
+	app.Enter(t, c, u, auth.Stale())
+	old := c.Clone()
+	r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "text")
+		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrHeaderWritten) {
+			t.Errorf("after the header: %v", err)
+		}
+	})
+	if len(r.Header["Set-Cookie"]) > 0 || app.IsFresh(t, old) {
+		t.Errorf("after the header: cookies %v", r.Header["Set-Cookie"])
+	}
+	// In a request that has logged out.
+	app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+		if err := app.LogoutUser(r.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
+			t.Errorf("logged out: %v", err)
+		}
+	})
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("logged out: %q", who)
+	}
+}
+
+// A store that fails at any step of a confirmation gives an error, and no fresh
+// login without a cookie of it.
+func TestConfirmLoginStoreFails(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		testapp.EachCall(t, 3, func(k int) bool {
+			app, _ := newApp(t, nil)
+			u := member(t, app, "susan", "")
+			c := app.Client(t)
+			app.Enter(t, c, u, auth.Stale())
+			old := c.Clone()
+			app.Spy().FailAt(k, after)
+			var confirmed error
+			r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+				if confirmed = app.ConfirmLogin(r.Context()); confirmed != nil {
+					app.Error(w, r, confirmed)
+				}
+			})
+			calls := app.Spy().Calls()
+			app.Spy().Reset()
+			failed := r.StatusCode >= 500
+			if failed && (len(r.Header["Set-Cookie"]) > 0 || old.Get("/fresh").StatusCode != http.StatusSeeOther) {
+				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
+			}
+			fresh := c.Get("/fresh").StatusCode
+			app.Clock.Advance(time.Minute) // until when a request could be under way with the old token
+			if !failed && (fresh != http.StatusOK || old.Who() != "nobody") {
+				t.Errorf("call %d, after=%v: %s, the old token is %q", k, after, r.Status, old.Who())
+			}
+			return len(calls) >= k
+		})
+	}
+}
+
+// Three confirmations at once leave one login, and none of them fails.
+func TestConfirmLoginCrossesItself(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.ConfirmLogin(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	})
+	u := member(t, app, "susan", "")
+	for i := range 30 {
+		c := app.Client(t)
+		c.Login("susan")
+		var wg sync.WaitGroup
+		tabs := []*testapp.Client{c.Clone(), c.Clone(), c.Clone()}
+		for _, tab := range tabs {
+			wg.Go(func() {
+				if r := tab.Post("/confirm"); r.StatusCode != http.StatusOK {
+					t.Errorf("round %d: %s %s", i, r.Status, r.Header.Get("Location"))
+				}
+			})
+		}
+		wg.Wait()
+		app.Clock.Advance(time.Minute)
+		if who := c.Who(); who != "nobody" {
+			t.Errorf("round %d: the old token is %q", i, who)
+		}
+		if records, err := app.Store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) != 1 {
+			t.Errorf("round %d: %d logins, %v", i, len(records), err)
+		}
+		if err := app.LogoutEverywhere(t.Context(), stored(t, app, u.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func atMost(n int) func(*auth.Config) {
+	return func(c *auth.Config) { c.MaxSessions = n }
+}
+
+// alive are the indices of the browsers that are the user.
+func alive(browsers []*testapp.Client, name string) (is []int) {
+	for i, c := range browsers {
+		if c.Clone().Who() == name {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+func TestMaxSessions(t *testing.T) {
+	for _, remember := range []bool{false, true} {
+		for _, still := range []bool{false, true} {
+			t.Run(fmt.Sprintf("remembered %v, clock stands still %v", remember, still), func(t *testing.T) {
+				app, _ := newApp(t, atMost(3))
+				u, _ := app.Create(t, "susan", false), app.Create(t, "mike", false)
+				mike := app.Client(t)
+				mike.Login("mike")
+				var browsers []*testapp.Client
+				for i := range 8 {
+					c := app.Client(t)
+					enterBy(t, c, "susan", "x/1", remember)
+					browsers = append(browsers, c)
+					for range 3 { // rotations, and logins in the same browser, are not more
+						c.Post("/renew")
+					}
+					enterBy(t, c, "susan", "x/1", remember)
+					if !still {
+						app.Clock.Advance(time.Second)
+					}
+					if got := alive(browsers, "susan"); len(got) != min(i+1, 3) || got[len(got)-1] != i || !still && got[0] != max(i-2, 0) {
+						t.Fatalf("after login %d these are alive: %v", i, got)
+					}
+					if l := logins(t, app, u.ID); len(l) != min(i+1, 3) {
+						t.Errorf("%d are listed", len(l))
+					}
+				}
+				if !still {
+					gone(t, "evicted", browsers[:5]...)
+				}
+				if r, err := app.Store.ListRecords(t.Context(), "remember", u.ID); err != nil || remember && len(r) != 3 || !remember && len(r) != 0 {
+					t.Errorf("%d devices, %v", len(r), err)
+				}
+				if who := mike.Who(); who != "mike" {
+					t.Errorf("mike is %q", who)
+				}
+				ended := 0
+				for _, e := range app.Events() {
+					if e.Kind == auth.EventSessionEnded {
+						ended++
+						if e.UserID != u.ID || !errors.Is(e.Err, auth.ErrLoggedOut) {
+							t.Errorf("event %+v", e)
+						}
+					}
+				}
+				if ended != 5 {
+					t.Errorf("%d events for 5 evictions", ended)
+				}
+			})
+		}
+	}
+}
+
+func TestMaxSessionsDefaultAndNone(t *testing.T) {
+	for limit, want := range map[int]int{0: 100, -1: 105, 1: 1} {
+		app, _ := newApp(t, atMost(limit))
+		u := app.Create(t, "susan", false)
+		var first, last *testapp.Client
+		for range 105 {
+			last = app.Client(t)
+			last.Login("susan")
+			if first == nil {
+				first = last
+			}
+			app.Clock.Advance(time.Second)
+		}
+		if l := logins(t, app, u.ID); len(l) != want {
+			t.Errorf("limit %d: %d logins", limit, len(l))
+		}
+		if who := last.Who(); who != "susan" {
+			t.Errorf("limit %d: the last is %q", limit, who)
+		}
+		if who := first.Who(); (who == "susan") != (limit < 0) {
+			t.Errorf("limit %d: the first is %q", limit, who)
+		}
+	}
+}
+
+// A browser that is restarted has one login still, and nobody has to go for it.
+func TestMaxSessionsCountsBrowsers(t *testing.T) {
+	app, _ := newApp(t, atMost(2))
+	app.Create(t, "susan", false)
+	desk := app.Client(t)
+	desk.Login("susan")
+	app.Clock.Advance(time.Minute)
+	phone := remembered(t, app, "susan")
+	for range 3 {
+		app.Clock.Advance(2 * time.Minute)
+		phone.Restart()
+		if who := phone.Who(); who != "susan" {
+			t.Fatalf("the phone is %q", who)
+		}
+		if who := desk.Who(); who != "susan" {
+			t.Fatalf("there are two browsers, and after a restart of the other one this one is %q", who)
+		}
+	}
+}
+
+// Tabs that were opened at once are one browser: the end of the older one's
+// login is not that of the younger one's.
+func TestMaxSessionsTabs(t *testing.T) {
+	app, _ := newApp(t, atMost(2))
+	app.Create(t, "susan", false)
+	phone := remembered(t, app, "susan")
+	app.Clock.Advance(time.Minute)
+	phone.Restart()
+	tab := phone.Clone()
+	phone.Who()
+	app.Clock.Advance(30 * time.Second)
+	if a, b := tab.Who(), phone.Who(); a != "susan" || b != "susan" {
+		t.Fatal(a, b)
+	}
+	app.Clock.Advance(time.Minute)
+	desk := app.Client(t)
+	desk.Login("susan")
+	if a, b := desk.Who(), tab.Who(); a != "susan" || b != "susan" {
+		t.Errorf("two browsers, of which the new one is %q, and the other one's younger tab %q", a, b)
+	}
+}
+
+// Logins at the same moment leave no more than there may be.
+func TestMaxSessionsParallel(t *testing.T) {
+	for _, remember := range []bool{false, true} {
+		for _, limit := range []int{5, 1} {
+			t.Run(fmt.Sprintf("remembered %v, limit %d", remember, limit), func(t *testing.T) {
+				t.Parallel()
+				app, _ := newApp(t, atMost(limit))
+				mikes := app.Create(t, "mike", false)
+				mike := remembered(t, app, "mike")
+				for round := range 20 {
+					name := fmt.Sprintf("susan%d", round)
+					u := app.Create(t, name, false)
+					browsers := make([]*testapp.Client, 20)
+					var wg sync.WaitGroup
+					for i := range browsers {
+						browsers[i] = app.Client(t)
+						wg.Go(func() {
+							fields := []string{"login", name}
+							if remember {
+								fields = append(fields, "remember", "1")
+							}
+							if r := browsers[i].Post("/enter", fields...); r.StatusCode != http.StatusOK {
+								t.Errorf("login %d: %s", i, r.Status)
+							}
+						})
+						if round%2 == 1 {
+							app.Clock.Advance(time.Millisecond)
+						}
+					}
+					wg.Wait()
+					least := 1
+					if limit == 1 {
+						least = 0 // two that both come last end each other
+					}
+					if got := alive(browsers, name); len(got) > limit || len(got) < least {
+						t.Errorf("round %d: %d are alive: %v", round, len(got), got)
+					} else if len(got) == 0 {
+						t.Logf("round %d: none is alive", round)
+					}
+					for _, c := range browsers {
+						c.Restart()
+					}
+					if remember {
+						if r, err := app.Store.ListRecords(t.Context(), "remember", u.ID); err != nil || len(r) > limit {
+							t.Errorf("round %d: %d devices, %v", round, len(r), err)
+						}
+					}
+					if got := alive(browsers, name); len(got) > limit || !remember && len(got) > 0 {
+						t.Errorf("round %d: after a restart %d are alive: %v", round, len(got), got)
+					}
+					// The next one is one more, and is in.
+					app.Clock.Advance(time.Second)
+					last := app.Client(t)
+					last.Login(name)
+					if who := last.Who(); who != name || len(logins(t, app, u.ID)) > limit {
+						t.Errorf("round %d: the next is %q, with %d", round, who, len(logins(t, app, u.ID)))
+					}
+				}
+				if who := mike.Who(); who != "mike" || len(logins(t, app, mikes.ID)) != 1 {
+					t.Errorf("mike is %q", who)
+				}
+			})
+		}
+	}
+}
+
+// Requests that are under way in an evicted login do not bring it back.
+func TestMaxSessionsRevivesNothing(t *testing.T) {
+	app, _ := newApp(t, atMost(1))
+	for round := range 30 {
+		name := fmt.Sprintf("susan%d", round)
+		u := app.Create(t, name, false)
+		old := remembered(t, app, name)
+		app.Clock.Advance(2 * time.Minute)
+		tabs := make([]*testapp.Client, 4)
+		arrived := make(chan struct{}, len(tabs))
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range tabs {
+			tabs[i] = old.Clone()
+			wg.Go(func() {
+				app.In(tabs[i], func(ctx context.Context) {
+					_, err := app.User(ctx)
+					arrived <- struct{}{}
+					<-release
+					switch {
+					case err != nil:
+						return
+					case i == 0:
+						app.SessionData().Put(ctx, "n", "x")
+					case i == 1:
+						_ = app.SessionData().RenewToken(ctx)
+					case i == 2:
+						_ = app.ConfirmLogin(ctx)
+					}
+				})
+			})
+		}
+		for range tabs {
+			<-arrived
+		}
+		fresh := app.Client(t)
+		if round%2 == 0 {
+			fresh.Login(name)
+			close(release)
+		} else {
+			close(release)
+			fresh.Login(name)
+		}
+		wg.Wait()
+		gone(t, "evicted", append(tabs, old)...)
+		if who := fresh.Who(); who != name || len(logins(t, app, u.ID)) != 1 {
+			t.Errorf("round %d: the new one is %q", round, who)
+		}
+	}
+}
+
+// A store that fails while the others are counted ends nothing that it should
+// not: the login is made, and the next one tries again.
+func TestMaxSessionsStoreFails(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		testapp.EachCall(t, 1, func(k int) bool {
+			app, spy := newApp(t, atMost(2))
+			u := app.Create(t, "susan", false)
+			for range 2 {
+				remembered(t, app, "susan")
+				app.Clock.Advance(time.Second)
+			}
+			c := app.Client(t)
+			spy.FailAt(k, after)
+			r := c.Post("/enter", "login", "susan", "remember", "1")
+			calls := spy.Calls()
+			spy.Reset()
+			if who := c.Who(); (who == "susan") != (r.StatusCode == http.StatusOK) {
+				t.Errorf("call %d (%v): %s, and %q", k, calls, r.Status, who)
+			}
+			app.Clock.Advance(time.Second)
+			last := remembered(t, app, "susan")
+			devices, err := spy.ListRecords(t.Context(), "remember", u.ID)
+			if l := logins(t, app, u.ID); last.Who() != "susan" || len(l) > 2 || err != nil || len(devices) > 2 {
+				t.Errorf("call %d (%v): then there are %d logins and %d devices", k, calls, len(l), len(devices))
+			}
+			return len(calls) >= k
+		})
+	}
+}
+
+// sessionCookie returns the browser's session cookie.
+func sessionCookie(c *testapp.Client) (name, value string) {
+	for name, value := range c.Cookies {
+		if !strings.HasSuffix(name, "-remember") && !strings.HasSuffix(name, "-flash") && !strings.HasSuffix(name, "-visitor") {
+			return name, value
+		}
+	}
+	return "", ""
 }

@@ -64,7 +64,7 @@ func (s *state) end() error {
 	s.deleteCookie(s.core.cookies.session)
 	s.deleteCookie(s.core.cookies.remember)
 	s.deviceTried = true
-	return nil
+	return s.dropPending(&s.ctx)
 }
 
 // named returns the logins that the request's cookies name, with living tokens or

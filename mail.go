@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // mailable returns why no token can be mailed to the account, or nil.
@@ -84,7 +86,7 @@ func (c *Core) deliver(ctx context.Context, m Mail) {
 // it is the same work, the address of nobody.
 func mailboxOf(user User, key string) string {
 	if user == nil {
-		return tokenKey("mailbox\x00" + key)
+		return keyring.TokenKey("mailbox\x00" + key)
 	}
 	return user.AuthAccount().ID
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/origin"
 )
 
 // LoadAndSave wraps the whole application. It refuses cross-origin requests
@@ -40,7 +43,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		}
 		rw, r := &s.writer, s.served
 		defer handBack(r, sent)
-		if isUnsafe(sent.Method) && !c.origins.allows(sent, s.target()) {
+		if origin.IsUnsafe(sent.Method) && !c.origins.Allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			s.fail(err) // for whoever asks who it is
@@ -91,7 +94,7 @@ func (s *state) suspectForwarded() {
 	if len(s.forwarded) == 0 || told.Load() {
 		return
 	}
-	if _, trusted := s.core.peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
+	if _, trusted := clientip.Proxies(s.core.cfg.TrustedProxies).Peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
 		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
 	}
 }
@@ -233,7 +236,7 @@ func (s *state) commit(h http.Header) error {
 	if s.own && !s.cur.isLogin() { // a client that sends its credentials with each request keeps nothing
 		s.cookie = nil
 	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser} {
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending} {
 		if set, ok := s.cookie[name]; ok {
 			names.write(h, name, set, s.core.cfg.Now())
 		}

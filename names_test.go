@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -408,46 +408,6 @@ func TestAccountKeys(t *testing.T) {
 	}
 }
 
-// An oldTable is an application's table from before this library, with one user whose
-// names it found another rule for.
-type oldTable struct {
-	testapp.Store
-
-	mu   sync.Mutex
-	user testapp.User
-	keys []string
-}
-
-func (s *oldTable) get(found bool) (*testapp.User, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !found {
-		return nil, auth.ErrUserNotFound
-	}
-	u := s.user
-	u.Account = u.Clone()
-	return &u, nil
-}
-
-func (s *oldTable) LoadUser(_ context.Context, id string) (*testapp.User, error) {
-	return s.get(id == s.user.ID)
-}
-
-func (s *oldTable) FindUser(_ context.Context, key string) (*testapp.User, error) {
-	return s.get(slices.Contains(s.keys, key))
-}
-
-func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a.Version != s.user.Version {
-		return auth.ErrConflict
-	}
-	a.Version++
-	s.user.Account = a.Clone()
-	return nil
-}
-
 // Users who are in the table already are not locked out by what a new username or
 // address must be: they log in, and mails reach them.
 func TestOldNamesStillWork(t *testing.T) {
@@ -468,7 +428,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		{username: "su\u200dsan", email: "susan@app.example", keys: []string{"su\u200dsan", "susan@app.example"}, logins: []string{"su\u200dsan", "susan@app.example"}},
 		{username: strings.Repeat("x", 65), email: "susan@app.example", keys: []string{strings.Repeat("x", 65), "susan@app.example"}, logins: []string{strings.Repeat("X", 65)}},
 	} {
-		box := &outbox{}
+		box := &testapp.Outbox{}
 		clock := testapp.NewClock()
 		table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now)), keys: c.keys}
 		table.user.Account = auth.Account{
@@ -486,7 +446,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		if err := app.SetPassword(t.Context(), stored(t, app, "7"), "another good password"); err != nil {
 			t.Errorf("%+q: SetPassword: %v", c.email, err)
 		}
-		box.take()
+		box.Take()
 		address := c.logins[len(c.logins)-1]
 		if !strings.Contains(address, "@") {
 			address = c.email
@@ -498,7 +458,7 @@ func TestOldNamesStillWork(t *testing.T) {
 			if err := send(); err != nil {
 				t.Errorf("%+q: %v", address, err)
 			}
-			mails := box.take()
+			mails := box.Take()
 			if len(mails) != 1 || mails[0].To != c.email {
 				t.Errorf("%+q: mails %v", address, labels(mails))
 				continue
@@ -537,17 +497,17 @@ func TestOldNamesTellNothing(t *testing.T) {
 		var calls [2][]string
 		var told [2]string
 		for i := range calls {
-			box, clock := &outbox{}, testapp.NewClock()
+			box, clock := &testapp.Outbox{}, testapp.NewClock()
 			table := &oldTable{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
 			table.user.Account = auth.Account{ID: "7", Email: address, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password)}
 			if i == 1 {
 				table.keys = []string{strings.ToLower(address)}
 			}
-			hooked := &hookedStore{Store: table}
+			hooked := testapp.SpyOn(table)
 			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
 			_, errLogin := app.Authenticate(t.Context(), address, "a wrong password")
 			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address, "/reset"), app.SendVerification(t.Context(), address))
-			calls[i] = hooked.made()
+			calls[i] = hooked.Calls()
 		}
 		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
 			t.Errorf("%+q: nobody's is %s %v, and somebody's %s %v", address, told[0], calls[0], told[1], calls[1])
@@ -561,7 +521,7 @@ func TestLocalDomains(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		m := newMailApp(t, func(c *auth.Config) { c.LocalDomains = local })
 		u, browser := m.susan(t)
-		m.box.take()
+		m.box.Take()
 		allowed := func(what string, err error) {
 			if local && err != nil || !local && !errors.Is(err, auth.ErrInvalidEmail) {
 				t.Errorf("%s, LocalDomains %t: %v", what, local, err)
@@ -572,8 +532,8 @@ func TestLocalDomains(t *testing.T) {
 		allowed("Register", err)
 		allowed("SendReset", m.SendReset(t.Context(), "admin@localhost", "/reset"))
 		allowed("SendVerification", m.SendVerification(t.Context(), "ADMIN@localhost"))
-		m.in(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
-		if n := len(m.box.take()); local && n != 3 || !local && n != 0 {
+		m.In(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
+		if n := len(m.box.Take()); local && n != 3 || !local && n != 0 {
 			t.Errorf("LocalDomains %t: %d mails", local, n)
 		}
 		for _, address := range []string{"admin@127", "admin@-", "admin@", "admin@[127.0.0.1]", "admin@localhost."} {
@@ -581,5 +541,24 @@ func TestLocalDomains(t *testing.T) {
 				t.Errorf("%q, LocalDomains %t: %v", address, local, err)
 			}
 		}
+	}
+}
+
+// An old row with a name that the store would not take today logs in all the same,
+// and keeps its old hash.
+func TestOldNamesLogIn(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	u := member(t, app, "susan", "", func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) })
+	store.Hook(on("UpdateAccount", func() error { return auth.ErrInvalidUsername }), nil)
+	if r := app.Client(t).Post("/login", "login", "susan@app.example", "password", testapp.Password); r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	store.Reset()
+	if now := stored(t, app, u.ID); now.Version != u.Version {
+		t.Error("the account was changed")
+	}
+	if n := count(app.Events(), auth.EventHashNotUpgraded, u.ID); n != 1 {
+		t.Errorf("%d events", n)
 	}
 }

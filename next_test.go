@@ -10,70 +10,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 )
-
-// browserHost returns the host that a browser goes to from a page of an https
-// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
-// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
-// a special scheme \ is /.
-func browserHost(base, location string) string {
-	page, err := url.Parse(base)
-	if err != nil {
-		return "?"
-	}
-	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
-	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
-	if scheme, rest, ok := cutScheme(s); ok {
-		switch scheme {
-		case "http", "https", "ws", "wss", "ftp":
-		default:
-			return scheme + ":" // file, javascript, data, mailto: not a site
-		}
-		rest = slashes(rest)
-		if scheme == page.Scheme && !strings.HasPrefix(rest, "//") {
-			s = rest // a relative URL, by the state "special relative or authority"
-		} else {
-			return authority(strings.TrimLeft(rest, "/"))
-		}
-	}
-	s = slashes(s)
-	if strings.HasPrefix(s, "//") {
-		return authority(strings.TrimLeft(s, "/"))
-	}
-	return page.Host
-}
-
-func cutScheme(s string) (scheme, rest string, ok bool) {
-	for i, c := range s {
-		switch {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
-		case i > 0 && (c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'):
-		case i > 0 && c == ':':
-			return strings.ToLower(s[:i]), s[i+1:], true
-		default:
-			return "", s, false
-		}
-	}
-	return "", s, false
-}
-
-// slashes makes / of \ up to the query.
-func slashes(s string) string {
-	end := strings.IndexAny(s, "?#")
-	if end < 0 {
-		end = len(s)
-	}
-	return strings.ReplaceAll(s[:end], `\`, "/") + s[end:]
-}
-
-func authority(s string) string {
-	if end := strings.IndexAny(s, "/?#"); end >= 0 {
-		s = s[:end]
-	}
-	return s[strings.LastIndex(s, "@")+1:]
-}
 
 // The measure itself must see what it is there to see.
 func TestBrowserHost(t *testing.T) {
@@ -254,7 +195,7 @@ func TestNextFrom(t *testing.T) {
 // Routers change a request on its way. URLs are made from what the browser sent.
 func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
 		c.LoginURLs = map[string]string{"/admin": "/admin-login", "/dashboard": "/wrong"}
 	})
@@ -309,7 +250,7 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 		t.Errorf("a POST that became a GET: to %q", got)
 	}
 	// The log has the same path.
-	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errFaulty) }))
+	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) }))
 	direct(t, app.LoadAndSave(failing), "GET", "/admin/broken", nil)
 	if !strings.Contains(app.Logs(), "path=/admin/broken") {
 		t.Errorf("the log has another path: %s", app.Logs())
@@ -344,7 +285,7 @@ func (b *readBody) Close() error { return nil }
 // login page could leave a file. What comes after can read it.
 func TestNextReadsNoUpload(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, _ := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
 	var text bytes.Buffer
 	form := multipart.NewWriter(&text)
 	_ = form.WriteField("next", "/form")
@@ -426,7 +367,7 @@ func TestNextRedirect(t *testing.T) {
 // RequireLogin's redirect, through the login, back to the page.
 func TestNextRoundTrip(t *testing.T) {
 	t.Parallel()
-	app, _ := faultyApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.Handle("GET /deep/", app.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, r.RequestURI)
@@ -454,6 +395,330 @@ func TestNextRoundTrip(t *testing.T) {
 		}
 		if r := c.Get(location); r.Text != page {
 			t.Errorf("%s: the page sees %q", page, r.Text)
+		}
+	}
+}
+
+func TestNextInCookieUnderProtection(t *testing.T) {
+	for _, protection := range []auth.Protection{auth.ProtectOff, auth.ProtectStrong} {
+		app, _ := stateApp(t, func(c *auth.Config) { c.NextInCookie, c.Protection = true, protection })
+		c := app.Client(t)
+		expectSent(t, c.Get("/guarded?a=1"), "/login")
+		c.Get("/who")
+		if r := c.Get("/next"); r.Text != "/guarded?a=1" {
+			t.Errorf("next %q", r.Text)
+		}
+		if r := c.Get("/next"); r.Text != "" {
+			t.Errorf("taken twice: %q", r.Text)
+		}
+		c.Post("/as/stale")
+		expectSent(t, c.Get("/sensitive"), "/refresh")
+		if r := c.Get("/next"); r.Text != "/sensitive" {
+			t.Errorf("next of the refresh page: %q", r.Text)
+		}
+	}
+}
+
+func TestNextInCookie(t *testing.T) {
+	t.Parallel()
+	app, store := nextApp(t, nil)
+	c := app.Client(t)
+	store.Reset()
+	r := c.Get("/deep/page?secret=1&x=%2F")
+	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login" || r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s to %q", r.Status, r.Header.Get("Location"))
+	}
+	name, value := cookieNamed(c, "-next")
+	for _, cookie := range r.Cookies() {
+		if cookie.Name == name && (!cookie.HttpOnly || cookie.MaxAge != 0 || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode) {
+			t.Errorf("cookie %v", cookie)
+		}
+	}
+	if value == "" || strings.Contains(value, "deep") || strings.Contains(value, "secret") || store.Writes() > 0 {
+		t.Errorf("cookie %q, calls %v", value, store.Calls())
+	}
+	copied := c.Clone()
+	c.Do(http.MethodHead, "/take", nil, nil) // takes nothing
+	r = c.Post("/take")
+	if r.Text != "/deep/page?secret=1&x=%2F" {
+		t.Errorf("taken: %q", r.Text)
+	}
+	if _, value := cookieNamed(c, "-next"); value != "" {
+		t.Error("the cookie is still there")
+	}
+	if r := c.Post("/take"); r.Text != "" || len(r.Header["Set-Cookie"]) > 0 {
+		t.Errorf("taken twice: %q, cookies %v", r.Text, r.Header["Set-Cookie"])
+	}
+	// It is good for an hour.
+	app.Clock.Advance(time.Hour - time.Millisecond)
+	if r := copied.Clone().Post("/take"); r.Text != "/deep/page?secret=1&x=%2F" {
+		t.Errorf("before the hour is over: %q", r.Text)
+	}
+	app.Clock.Advance(time.Millisecond)
+	if r := copied.Post("/take"); r.Text != "" || len(copied.Cookies) > 1 {
+		t.Errorf("an hour later: %q, cookies %v", r.Text, copied.Cookies)
+	}
+}
+
+func TestNextInCookieIsSecure(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, atAppExample)
+	w := direct(t, app.Server.Config.Handler, "GET", "https://app.example/a", nil)
+	found := false
+	for _, c := range w.Result().Cookies() {
+		if c.Name == "__Host-session-next" {
+			found = c.Secure && c.HttpOnly && c.Path == "/" && c.Domain == ""
+		}
+	}
+	if !found {
+		t.Errorf("cookies %v", w.Header()["Set-Cookie"])
+	}
+}
+
+// A login page that nobody asks from leaves the cookie alone; a failed attempt
+// that does not take it, too.
+func TestNextInCookieWaits(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	app.Create(t, "susan", true)
+	c := app.Client(t)
+	c.Get("/a")
+	c.Get("/")
+	c.Post("/login", "login", "susan", "password", "wrong password")
+	c.Post("/login", "login", "susan", "password", testapp.Password)
+	if r := c.Post("/take"); r.Text != "/a" {
+		t.Errorf("%q", r.Text)
+	}
+}
+
+// What is no cookie of ours is nothing, and goes.
+func TestNextInCookieForged(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	susan := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Get("/a")
+	name, good := cookieNamed(c, "-next")
+	flashName, flashValue := cookieNamed(c, "-flash")
+	if flashValue == "" {
+		t.Fatal("no flash cookie")
+	}
+	reset, err := app.ResetToken(t.Context(), susan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, _ := nextApp(t, func(c *auth.Config) { c.Secrets = [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo")} })
+	fc := foreign.Client(t)
+	fc.Get("/a")
+	_, otherSecret := cookieNamed(fc, "-next")
+	for what, value := range map[string]string{
+		"a flash": flashValue, "a reset token": reset, "another secret's": otherSecret, "a path": "/a", "nothing": "", "garbage": "x!",
+		"cut": good[:len(good)-1], "longer": good + "A", "padded": good + "=", "long": strings.Repeat("A", 3800), "another bit": "A" + good[1:],
+	} {
+		if value == good {
+			continue
+		}
+		alone := app.Client(t)
+		alone.Cookies[name] = value
+		if r := alone.Post("/take"); r.StatusCode != http.StatusOK || r.Text != "" {
+			t.Errorf("%s: %s %q", what, r.Status, r.Text)
+		}
+		if len(alone.Cookies) > 0 {
+			t.Errorf("%s: the cookie is still there", what)
+		}
+		if r := alone.Post("/take", "next", "/form"); r.Text != "/form" {
+			t.Errorf("%s: with a form %q", what, r.Text)
+		}
+	}
+	// And a next is no flash.
+	alone := app.Client(t)
+	alone.Cookies[flashName] = good
+	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
+	if r := alone.Get("/flashes"); r.Text != "[]" {
+		t.Errorf("a next is a flash: %q", r.Text)
+	}
+}
+
+// Of two tabs the last one counts, and a page that says itself where to go
+// comes before both.
+func TestNextInCookieTabs(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	c := app.Client(t)
+	c.Get("/a")
+	c.Get("/b")
+	if r := c.Post("/take"); r.Text != "/b" {
+		t.Errorf("the last one: %q", r.Text)
+	}
+	for _, test := range []struct{ path, form, want string }{
+		{"/take", "/form", "/form"},
+		{"/take?next=/query", "", "/query"},
+		{"/take?next=/query", "/form", "/form"},
+		{"/take", "https://evil.example/", "/a"},
+		{"/take", "//evil.example", "/a"},
+		{"/take?next=//evil.example", "", "/a"},
+		{"/take", `/\evil.example`, "/a"},
+	} {
+		c.Get("/a")
+		var fields []string
+		if test.form != "" {
+			fields = []string{"next", test.form}
+		}
+		if r := c.Post(test.path, fields...); r.Text != test.want {
+			t.Errorf("%s with %q: %q", test.path, test.form, r.Text)
+		}
+		if _, value := cookieNamed(c, "-next"); value != "" {
+			t.Errorf("%s with %q: the cookie is still there", test.path, test.form)
+		}
+	}
+}
+
+// A refusal that has no page to go back to takes away that of an earlier one.
+func TestNextInCookieIsReplaced(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	own := app.Server.URL
+	for name, refuse := range map[string]struct {
+		do   func(*testapp.Client) *testapp.Response
+		want string
+	}{
+		"POST from nowhere": {func(c *testapp.Client) *testapp.Response { return c.Post("/b") }, ""},
+		"POST from elsewhere": {func(c *testapp.Client) *testapp.Response {
+			return c.Do("POST", "/b", url.Values{}, http.Header{"Referer": {"https://evil.example/x"}})
+		}, ""},
+		"POST from a page": {func(c *testapp.Client) *testapp.Response {
+			return c.Do("POST", "/b", url.Values{}, http.Header{"Referer": {own + "/form?x=1"}})
+		}, "/form?x=1"},
+		"htmx from nowhere": {func(c *testapp.Client) *testapp.Response {
+			return c.Do("GET", "/b", nil, http.Header{"Hx-Request": {"true"}})
+		}, ""},
+		"htmx from a page": {func(c *testapp.Client) *testapp.Response {
+			return c.Do("GET", "/b", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {own + "/page"}})
+		}, "/page"},
+		"a page that is too long": {func(c *testapp.Client) *testapp.Response { return c.Get("/deep/" + strings.Repeat("x", 2043)) }, ""},
+		"JSON, which goes nowhere": {func(c *testapp.Client) *testapp.Response {
+			return c.Do("GET", "/b", nil, http.Header{"Accept": {"application/json"}})
+		}, "/a"},
+	} {
+		c := app.Client(t)
+		c.Get("/a")
+		r := refuse.do(c)
+		if target := r.Header.Get("Location") + r.Header.Get("HX-Redirect"); target != "/login" && !strings.HasPrefix(name, "JSON") {
+			t.Errorf("%s: %s to %q", name, r.Status, target)
+		}
+		if r := c.Post("/take"); r.Text != refuse.want {
+			t.Errorf("%s: then %q", name, r.Text)
+		}
+	}
+}
+
+// The longest next makes a cookie that browsers keep.
+func TestNextInCookieSize(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, nil)
+	c := app.Client(t)
+	page := "/deep/" + strings.Repeat("x", 2042)
+	r := c.Get(page)
+	for _, cookie := range r.Header["Set-Cookie"] {
+		if len(cookie) > 4096 {
+			t.Errorf("a cookie of %d bytes", len(cookie))
+		}
+	}
+	if r := c.Post("/take"); r.Text != page {
+		t.Errorf("%d bytes", len(r.Text))
+	}
+}
+
+// It is of use for RequireFresh, and for a login page on another site, as well.
+func TestNextInCookieElsewhere(t *testing.T) {
+	t.Parallel()
+	app, _ := nextApp(t, func(c *auth.Config) { c.LoginURL, c.RefreshURL = "https://sso.example/login?x=1", "/sudo" })
+	app.Create(t, "susan", false)
+	app.Mux.Handle("/recent", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
+	c := app.Client(t)
+	if r := c.Get("/a"); r.Header.Get("Location") != "https://sso.example/login?x=1" {
+		t.Errorf("to %q", r.Header.Get("Location"))
+	}
+	if r := c.Post("/take"); r.Text != "/a" {
+		t.Errorf("%q", r.Text)
+	}
+	c.Login("susan")
+	app.Clock.Advance(2 * time.Minute)
+	if r := c.Get("/recent?x=1"); r.Header.Get("Location") != "/sudo" {
+		t.Errorf("to %q", r.Header.Get("Location"))
+	}
+	if r := c.Post("/take"); r.Text != "/recent?x=1" {
+		t.Errorf("%q", r.Text)
+	}
+}
+
+// Without the option, or too late, or outside, TakeNext is NextFrom.
+func TestTakeNextWithoutCookie(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Mux.HandleFunc("/take", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.TakeNext(r)) })
+	c := app.Client(t)
+	if r := c.Get("/guarded"); r.Header.Get("Location") != "/login?next=%2Fguarded" {
+		t.Errorf("to %q", r.Header.Get("Location"))
+	}
+	if name, _ := cookieNamed(c, "-next"); name != "" {
+		t.Error("a cookie")
+	}
+	if r := c.Post("/take?next=/q", "next", "/f"); r.Text != "/f" {
+		t.Errorf("%q", r.Text)
+	}
+	late, _ := nextApp(t, nil)
+	late.Mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("text "))
+		_, _ = fmt.Fprint(w, late.TakeNext(r))
+	})
+	c = late.Client(t)
+	c.Get("/a")
+	if r := c.Post("/late"); r.Text != "text" {
+		t.Errorf("too late: %q", r.Text)
+	}
+	if r := c.Post("/take"); r.Text != "/a" {
+		t.Errorf("then: %q", r.Text)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/x?next=/q", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next := late.TakeNext(r); next.String() != "/q" {
+		t.Errorf("outside: %q", next)
+	}
+}
+
+// The next cookie outlives a rotation of the secrets.
+func TestNextInCookieSecretsRotate(t *testing.T) {
+	t.Parallel()
+	old, fresh := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"), []byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo")
+	at := func(secrets ...[]byte) func(*auth.Config) {
+		return func(c *auth.Config) { c.BaseURL, c.Secrets = "http://localhost:1", secrets }
+	}
+	first, _ := nextApp(t, at(old))
+	second, _ := nextApp(t, at(fresh, old))
+	c := first.Client(t)
+	c.Get("/a")
+	d := second.Client(t)
+	d.Cookies = c.Cookies
+	if r := d.Post("/take"); r.Text != "/a" {
+		t.Errorf("%q", r.Text)
+	}
+}
+
+// AddTo keeps what the URL has in its query, and leaves it alone without a next.
+func TestNextAddTo(t *testing.T) {
+	for _, test := range [][3]string{
+		{"/protected?a=1&b=2", "/login", "/login?next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"/protected?a=1&b=2", "/login?affil=cgnu", "/login?affil=cgnu&next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"/protected?a=1&b=2", "https://sso.example/log", "https://sso.example/log?next=%2Fprotected%3Fa%3D1%26b%3D2"},
+		{"", "/foo", "/foo"},
+		{"http://app.example/protected", "/foo", "/foo"},
+		{"//evil.example/x", "/foo", "/foo"},
+	} {
+		if got := auth.ParseNext(test[0]).AddTo(test[1]); got != test[2] {
+			t.Errorf("%q added to %q: %q, want %q", test[0], test[1], got, test[2])
 		}
 	}
 }

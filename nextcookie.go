@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/binary"
 	"net/http"
 	"time"
 )
@@ -26,11 +25,8 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	if byPerson(s.request) {
 		s.deleteCookie(c.cookies.next)
 	}
-	if sealed, ok := c.secrets.open(purposeNext, cookie); ok && next.IsZero() {
-		until := reader{rest: string(sealed), ok: true}
-		if expires := time.UnixMilli(until.varint()); c.cfg.Now().Before(expires) {
-			next = ParseNext(until.rest)
-		}
+	if target, _, ok := c.secrets.Open(purposeNext, cookie, c.cfg.Now()); ok && next.IsZero() {
+		next = ParseNext(string(target))
 	}
 	return next
 }
@@ -38,6 +34,8 @@ func (c *Core) TakeNext(r *http.Request) Next {
 // nextLifetime is how long the cookie with a next is good: for a registration
 // that waits for a mail, and not for the next day.
 const nextLifetime = time.Hour
+
+const purposeNext = "next"
 
 // keepNext has the next put into the cookie.
 func (c *Core) keepNext(ctx context.Context, next Next) {
@@ -52,6 +50,5 @@ func (c *Core) keepNext(ctx context.Context, next Next) {
 
 // sealNext returns the cookie's value. The caller holds op.
 func (s *state) sealNext() string {
-	until := binary.AppendVarint(nil, s.core.cfg.Now().Add(nextLifetime).UnixMilli())
-	return s.core.secrets.seal(purposeNext, append(until, s.next.target...))
+	return s.core.secrets.Seal(purposeNext, []byte(s.next.target), s.core.cfg.Now().Add(nextLifetime))
 }

@@ -6,13 +6,37 @@ import (
 	"errors"
 	"net/url"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
+// This file is about forms that a browser sends twice: the user clicks twice, or
+// goes back and sends the form again. Such a form carries a nonce, which is sealed
+// and has in it
+//
+//	marks    48 bytes: which browser the form was shown in
+//	form     the rest: its name
+//
+// The first submission stores a record under the nonce's hash:
+//
+//	version  1 byte
+//	worker   text (see internal/wire): the Core that is at work; empty once it is done
+//	claimed  varint: when the work began, in Unix milliseconds
+//	mac      text: a keyed hash of the fields
+//	marks    48 bytes: what the browser is known by after the work
+//	outcome  the rest: what the work came to
+//
+// The nonce itself goes into the mac and is not stored. So nobody can test guesses
+// of a password against the record, not even with Config.Secrets.
+
 const (
-	nonceVersion = 1
-	nonceHeader  = 1 + 8 + 3*markLength
-	nonceFor     = 10 * time.Minute
-	maxNonce     = 1024 // of text
+	purposeNonce  = "form nonce"
+	purposeFields = "form fields" // signs the fields of a form
+
+	nonceHeader = 3 * markLength
+	nonceFor    = 10 * time.Minute
+	maxNonce    = 1024 // of text
 
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
 	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
@@ -23,8 +47,8 @@ const (
 // the browser has a cookie of a session or is known by an earlier login. The page
 // must not be cached: every form that is shown needs a nonce of its own.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
-	data := binary.BigEndian.AppendUint64([]byte{nonceVersion}, uint64(c.cfg.Now().Add(nonceFor).UnixMilli()))
-	return c.secrets.seal(purposeNonce, append(c.marks(ctx).appendTo(data), form...))
+	until := c.cfg.Now().Add(nonceFor)
+	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(nil), form...), until)
 }
 
 // FormOnce runs do for a submission of a form, but not for its repetition: if do
@@ -51,21 +75,21 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 		outcome, err = do(ctx)
 		return outcome, false, err
 	}
-	s := submission{record: Record{Kind: kindForm, Key: tokenKey(nonce), Version: randomVersion(), Expires: expires}}
-	leave, err := c.turns.take(ctx, s.record.Key)
+	s := submission{record: Record{Kind: kindForm, Key: keyring.TokenKey(nonce), Version: keyring.RandomVersion(), Expires: expires}}
+	leave, err := c.takeTurn(ctx, s.record.Key)
 	if err != nil {
 		return "", false, err
 	}
 	defer leave()
-	signed := append(appendText(nil, nonce), fields.Encode()...)
-	s.mac = c.secrets.sign(purposeFields, signed)
+	signed := append(wire.AppendText(nil, nonce), fields.Encode()...)
+	s.mac = c.secrets.Sign(purposeFields, signed)
 	switch first, err := c.firstOf(ctx, &s, shown); {
 	case err != nil:
 		return "", false, err
 	case first == nil:
 		outcome, err = c.doForm(ctx, s, do)
 		return outcome, false, err
-	case !c.secrets.verify(purposeFields, signed, first.mac):
+	case !c.secrets.Verify(purposeFields, signed, first.mac):
 		outcome, err = do(ctx)
 		return outcome, false, err
 	case first.worker == "":
@@ -85,22 +109,22 @@ type submission struct {
 }
 
 func (s *submission) encode() {
-	b := binary.AppendVarint(appendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
-	s.record.Data = append(s.marks.appendTo(appendText(b, s.mac)), s.outcome...)
+	b := binary.AppendVarint(wire.AppendText([]byte{formatVersion}, s.worker), s.claimed.UnixMilli())
+	s.record.Data = append(s.marks.appendTo(wire.AppendText(b, s.mac)), s.outcome...)
 }
 
 // decodeSubmission returns a submission with a mac that fits nothing if the record
 // is damaged.
 func decodeSubmission(record Record) submission {
-	r := reader{rest: string(record.Data), ok: true}
-	if r.byte() != formatVersion {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != formatVersion {
 		return submission{record: record}
 	}
-	s := submission{record: record, worker: r.text(), claimed: time.UnixMilli(r.varint()), mac: []byte(r.text())}
-	if !r.ok || len(r.rest) < len(s.marks)*markLength {
+	s := submission{record: record, worker: r.Text(), claimed: time.UnixMilli(r.Varint()), mac: []byte(r.Text())}
+	if !r.OK() || len(r.Rest()) < len(s.marks)*markLength {
 		return submission{record: record}
 	}
-	s.outcome = s.marks.read(r.rest)
+	s.outcome = s.marks.read(r.Rest())
 	return s
 }
 
@@ -187,13 +211,12 @@ func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, go
 	if nonce == "" || len(nonce) > maxNonce {
 		return shown, expires, false
 	}
-	data, ok := c.secrets.open(purposeNonce, nonce)
-	if !ok || len(data) < nonceHeader || data[0] != nonceVersion || string(data[nonceHeader:]) != form {
+	data, expires, ok := c.secrets.Open(purposeNonce, nonce, c.cfg.Now())
+	if !ok || len(data) < nonceHeader || string(data[nonceHeader:]) != form {
 		return shown, expires, false
 	}
-	expires = time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
-	shown.read(string(data[9:]))
-	return shown, expires, c.cfg.Now().Before(expires)
+	shown.read(string(data))
+	return shown, expires, true
 }
 
 // marks name a browser by what it has of ours: its login, its visitor's session,
@@ -230,18 +253,18 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	s.varies = true
 	switch {
 	case s.cur.isLogin():
-		copy(m[0][:], tokenKey(s.cur.header.loginID))
+		copy(m[0][:], keyring.TokenKey(s.cur.header.loginID))
 	case s.cur != nil:
 		copy(m[1][:], s.cur.key)
 	}
 	browser, _, _ := s.browser()
 	if set, ok := s.cookie[c.cookies.browser]; ok {
-		if data, ok := c.secrets.open(purposeBrowser, set.value); ok {
-			browser = data[9 : 9+browserID]
+		if data, _, ok := c.secrets.Open(purposeBrowser, set.value, c.cfg.Now()); ok {
+			browser = data[:browserID]
 		}
 	}
 	if browser != nil {
-		copy(m[2][:], tokenKey(string(browser)))
+		copy(m[2][:], keyring.TokenKey(string(browser)))
 	}
 	return m
 }

@@ -202,7 +202,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 	t.Parallel()
 	for k := 1; k <= 4; k++ {
 		for _, late := range []bool{false, true} {
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			o := newOnce(t.Context(), app.Core)
 			calls := 0
 			fail := func(string) error {
@@ -212,12 +212,12 @@ func TestFormOnceStoreFails(t *testing.T) {
 				return nil
 			}
 			if late {
-				store.hook(nil, fail)
+				store.Hook(nil, fail)
 			} else {
-				store.hook(fail, nil)
+				store.Hook(fail, nil)
 			}
 			_, _, err := app.Core.FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
-			store.hook(nil, nil)
+			store.Reset()
 			if (err == nil) != (o.done.Load() == 1) {
 				t.Errorf("call %d, late %t: %v", k, late, err)
 			}
@@ -233,13 +233,11 @@ func TestFormOnceStoreFails(t *testing.T) {
 // even that two submissions have the same.
 func TestFormOnceKeepsNoFields(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
-	var inserted []auth.Record
-	recorder := &recordingStore{Store: store, insert: func(r auth.Record) { inserted = append(inserted, r) }}
-	app = testapp.New(t, recorder, app.Clock, nil)
+	app, store := newApp(t, nil)
 	for range 2 {
 		newOnce(t.Context(), app.Core).again(t.Context(), t)
 	}
+	inserted := store.Given("InsertRecord")
 	if len(inserted) != 2 || inserted[0].Kind != "form" || inserted[0].UserID != "" || !inserted[0].Expires.Equal(app.Clock.Now().Add(10*time.Minute)) {
 		t.Fatalf("%v", inserted)
 	}
@@ -253,22 +251,11 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 	}
 }
 
-type recordingStore struct {
-	testapp.Store
-	insert func(auth.Record)
-}
-
-func (s *recordingStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.insert(r)
-	return s.Store.InsertRecord(ctx, r)
-}
-
 // TestFormOnceIsBoundToTheBrowser: to its login, also after a rotation; else to its
 // session; else to what it is known by.
 func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	i := newInsider(app)
 	app.Create(t, "susan", true)
 	app.Create(t, "jacob", true)
 	none, login, otherLogin, jacob, visitor, known := app.Client(t), app.Client(t), app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -277,18 +264,18 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	known.Post("/logout")
 	otherLogin.Login("susan")
 	jacob.Login("jacob")
-	i.in(visitor, func(ctx context.Context) { app.Sessions().Put(ctx, "cart", 1) })
+	app.In(visitor, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", 1) })
 	browsers := map[string]*testapp.Client{
 		"none": none, "login": login, "other login": otherLogin, "jacob": jacob, "visitor": visitor, "known": known,
 	}
 	again := func(o *once, c *testapp.Client) (repeats bool) {
 		t.Helper()
-		i.in(c, func(ctx context.Context) { repeats = o.again(ctx, t) })
+		app.In(c, func(ctx context.Context) { repeats = o.again(ctx, t) })
 		return repeats
 	}
 	for shown, browser := range browsers {
 		var o *once
-		i.in(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
+		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 		if again(o, browser) || !again(o, browser) {
 			t.Errorf("%s: not repeated in the browser that it was shown in", shown)
 		}
@@ -299,10 +286,10 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 		}
 	}
 	var o *once
-	i.in(login, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
+	app.In(login, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 	again(o, login)
-	i.in(login, func(ctx context.Context) {
-		if err := app.Sessions().RenewToken(ctx); err != nil {
+	app.In(login, func(ctx context.Context) {
+		if err := app.SessionData().RenewToken(ctx); err != nil {
 			t.Error(err)
 		}
 	})

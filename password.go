@@ -110,7 +110,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 // sawLogin tells, once, if the first logins all came from one address that is
 // nobody's on the internet, where https is for. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
-	if s != nil && c.baseURL.Scheme == "https" && c.proxies.suspects(s.client()) {
+	if s != nil && c.baseURL.Scheme == "https" && c.proxies.Suspects(s.client()) {
 		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }
@@ -128,7 +128,7 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return nil, "", ErrInvalidCredentials
 	}
-	if err := c.hasher.full(); err != nil { // before the stores have any work
+	if err := c.hasher.Ready(); err != nil { // before the stores have any work
 		return nil, "", err
 	}
 	user, key, err := c.findByLogin(ctx, login)
@@ -140,16 +140,16 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	switch {
 	case err != nil:
 		return nil, id, err
-	case result.unusable != nil:
-		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: result.unusable})
+	case result.Unusable != nil:
+		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: result.Unusable})
 	}
-	if !result.ok {
+	if !result.OK {
 		return nil, id, reason
 	}
 	if err := c.passAccount(ctx, user); err != nil {
 		return nil, id, err // for those who do not go on to LoginUser
 	}
-	if result.outdated {
+	if result.Outdated {
 		user, err = c.upgradeHash(ctx, user, password)
 	}
 	return user, id, err
@@ -164,7 +164,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	if !c.upgrades.due(old.ID, c.cfg.Now()) {
 		return user, nil
 	}
-	hash, err := c.hasher.hashAtOnce(password)
+	hash, err := c.hasher.TryHash(password)
 	if errors.Is(err, ErrBusy) {
 		return user, nil
 	} else if err != nil {
@@ -240,7 +240,7 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 	case len(password) > maxPassword:
 		return Secret{}, &PasswordError{Reason: PasswordTooLong}
 	}
-	return c.hasher.hash(ctx, password)
+	return c.hasher.Hash(ctx, password)
 }
 
 // WrapHash returns Argon2id(old), as it were: a hash of the digest in a hash, made
@@ -262,7 +262,7 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 // It returns ErrHashUnusable for what could not be verified anyway, ErrBusy, or
 // the context's error.
 func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
-	return c.hasher.wrap(ctx, old)
+	return c.hasher.Wrap(ctx, old)
 }
 
 // CheckPassword reports whether it is the user's password. It logs nobody in; a
@@ -281,7 +281,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 		return false, err
 	}
 	result, reason, err := c.tryPassword(ctx, user, "", password)
-	if s := c.requestOf(ctx); result.ok && s != nil {
+	if s := c.requestOf(ctx); result.OK && s != nil {
 		s.op.Lock()
 		s.proved = user.AuthAccount().ID
 		s.op.Unlock()
@@ -289,14 +289,14 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	if reason != nil {
 		c.event(ctx, Event{Kind: EventCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: reason})
 	}
-	return result.ok, err
+	return result.OK, err
 }
 
 // PasswordHashes returns how many password hashes have been made or compared
 // with since the Manager was made: for metrics, and for tests that show that two
 // requests did the same work. Each comparison takes at least the work of making
 // one, and counts as one even if it takes more.
-func (c *Core) PasswordHashes() uint64 { return c.hasher.computed.Load() }
+func (c *Core) PasswordHashes() uint64 { return c.hasher.Computed() }
 
 // SetPassword gives the user a new password, which must satisfy the policy
 // (PasswordError), and ends the user's logins, except that the one which makes
@@ -328,7 +328,7 @@ func (c *Core) planPassword(ctx context.Context, account Account, password strin
 	if err := c.CheckNewPassword(ctx, password, account); err != nil {
 		return x, err
 	}
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.Hash(ctx, password)
 	if err != nil {
 		return x, err
 	}

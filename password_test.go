@@ -7,191 +7,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/alexedwards/argon2id"
+	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
-
-// cheapHash is a hash with parameters older than any, which takes no time.
-func cheapHash(password string) auth.Secret {
-	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
-	if err != nil {
-		panic(err)
-	}
-	return auth.NewSecret(hash)
-}
-
-var errStore = errors.New("the store is on fire")
-
-// A hookedStore tells of each call before it is made and after. An error of
-// before is the call's, which is then not made; an error of after, too.
-type hookedStore struct {
-	testapp.Store
-
-	mu            sync.Mutex
-	before, after func(call string) error
-	calls         []string
-}
-
-func (s *hookedStore) hook(before, after func(call string) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.before, s.after, s.calls = before, after, nil
-}
-
-// made returns the calls since the last hook.
-func (s *hookedStore) made() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
-
-func (s *hookedStore) do(call string, f func() error) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, call)
-	before, after := s.before, s.after
-	s.mu.Unlock()
-	if before != nil {
-		if err := before(call); err != nil {
-			return err
-		}
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	if after != nil {
-		return after(call)
-	}
-	return nil
-}
-
-func (s *hookedStore) LoadUser(ctx context.Context, id string) (u *testapp.User, err error) {
-	err = s.do("LoadUser", func() error { u, err = s.Store.LoadUser(ctx, id); return err })
-	return u, err
-}
-
-func (s *hookedStore) FindUser(ctx context.Context, key string) (u *testapp.User, err error) {
-	err = s.do("FindUser", func() error { u, err = s.Store.FindUser(ctx, key); return err })
-	return u, err
-}
-
-func (s *hookedStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (u *testapp.User, err error) {
-	err = s.do("CreateUser", func() error { u, err = s.Store.CreateUser(ctx, a, form); return err })
-	return u, err
-}
-
-func (s *hookedStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	return s.do("UpdateAccount", func() error { return s.Store.UpdateAccount(ctx, a) })
-}
-
-func (s *hookedStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	return s.do("InsertRecord", func() error { return s.Store.InsertRecord(ctx, r) })
-}
-
-func (s *hookedStore) GetRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("GetRecord", func() error { r, err = s.Store.GetRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	return s.do("UpdateRecord", func() error { return s.Store.UpdateRecord(ctx, r) })
-}
-
-func (s *hookedStore) TakeRecord(ctx context.Context, kind, key string) (r auth.Record, err error) {
-	err = s.do("TakeRecord", func() error { r, err = s.Store.TakeRecord(ctx, kind, key); return err })
-	return r, err
-}
-
-func (s *hookedStore) ListRecords(ctx context.Context, kind, userID string) (rs []auth.Record, err error) {
-	err = s.do("ListRecords", func() error { rs, err = s.Store.ListRecords(ctx, kind, userID); return err })
-	return rs, err
-}
-
-func (s *hookedStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return s.do("DeleteRecords", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
-}
-
-// on calls f at the first call of that name.
-func on(name string, f func() error) func(string) error {
-	var once sync.Once
-	return func(call string) (err error) {
-		if call == name {
-			once.Do(func() { err = f() })
-		}
-		return err
-	}
-}
-
-// hookedApp is an application on a store with hooks. It makes hashes of the
-// least memory that is allowed, which under the race detector costs more than
-// the computation does; defaultHashes takes that back.
-func hookedApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *hookedStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, store, clock, func(c *auth.Config) {
-		c.HashParams = hashParams(7168, 5, 1, 16, 32)
-		if configure != nil {
-			configure(c)
-		}
-	}), store
-}
-
-func defaultHashes(c *auth.Config) { c.HashParams = nil }
-
-// member saves an account with a cheap hash of the password, if it is not "".
-func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
-	t.Helper()
-	a := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
-	if password != "" {
-		a.PasswordHash = cheapHash(password)
-	}
-	for _, c := range change {
-		c(&a)
-	}
-	u, err := app.Store.CreateUser(t.Context(), a, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// stored is the user as saved.
-func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.LoadUser(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// opens reports whether it is the user's password, as saved.
-func opens(t *testing.T, app *testapp.App, id, password string) bool {
-	t.Helper()
-	ok, err := app.CheckPassword(t.Context(), stored(t, app, id), password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ok
-}
 
 func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
 	accepted := errors.New("it came as far as PasswordCheck")
 	var seen string
-	app, store := hookedApp(t, func(c *auth.Config) {
+	app, store := newApp(t, func(c *auth.Config) {
 		c.PasswordWords = []string{"Graymatter", "Los Pollos 2", "", "ПолярныйЛис", "4711"}
 		c.PasswordCheck = func(_ context.Context, password string, a auth.Account) error {
 			seen = password
@@ -313,14 +145,14 @@ func TestPasswordPolicy(t *testing.T) {
 	if u := stored(t, app, user.ID); !u.PasswordHash.IsZero() || u.Version != 1 {
 		t.Errorf("the account was changed: %+v", u)
 	}
-	if calls := store.made(); slices.Contains(calls, "UpdateAccount") || strings.Count(strings.Join(calls, " "), "CreateUser") != 1 {
+	if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || strings.Count(strings.Join(calls, " "), "CreateUser") != 1 {
 		t.Errorf("the store was written to: %v", calls)
 	}
 }
 
 func TestPasswordMinimum(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.MinPassword = 15 })
+	app, _ := newApp(t, func(c *auth.Config) { c.MinPassword = 15 })
 	for _, c := range []struct {
 		password string
 		short    bool
@@ -337,7 +169,7 @@ func TestPasswordMinimum(t *testing.T) {
 // PasswordCheck gets a copy of the account, and may not change it.
 func TestPasswordCheckGetsACopy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) {
+	app, _ := newApp(t, func(c *auth.Config) {
 		c.PasswordCheck = func(_ context.Context, _ string, a auth.Account) error {
 			if len(a.Roles) == 1 {
 				a.Roles[0] = "admin"
@@ -356,7 +188,7 @@ func TestPasswordCheckGetsACopy(t *testing.T) {
 
 func TestPasswordsAreExact(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	long := "  ä" + strings.Repeat("correct horse ", 15)[:194] + "x " // 200 bytes
 	if len(long) != 200 {
 		t.Fatal(len(long))
@@ -397,7 +229,7 @@ func TestPasswordsAreExact(t *testing.T) {
 // is asked.
 func TestLoginWithWhatIsNoPassword(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	member(t, app, "nopassword", "")
 	for what, password := range map[string]string{
@@ -411,13 +243,13 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 		"right and beyond": testapp.Password + "\x00" + strings.Repeat("x", 2000),
 	} {
 		for _, login := range []string{"alice", "alice@app.example", "nopassword", "nobody", "", "\x00", "\xff"} {
-			store.hook(nil, nil)
+			store.Reset()
 			before := app.Core.PasswordHashes()
 			user, err := app.Authenticate(t.Context(), login, password)
 			if user != nil || err == nil || err.Error() != auth.ErrInvalidCredentials.Error() || !errors.Is(err, auth.ErrInvalidCredentials) {
 				t.Errorf("%s, %q: %v, %v", what, login, user, err)
 			}
-			if calls := store.made(); len(calls) > 0 {
+			if calls := store.Calls(); len(calls) > 0 {
 				t.Errorf("%s, %q: the store was asked: %v", what, login, calls)
 			}
 			if n := app.Core.PasswordHashes() - before; n != 0 {
@@ -431,7 +263,7 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 // who does not know the password sees no difference.
 func TestEqualWork(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	hash, err := app.HashPassword(t.Context(), testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -503,7 +335,7 @@ func TestEqualWork(t *testing.T) {
 // The memory that a stored hash asks for, and everything else in it, may be an
 // attacker's. Not parallel: it measures allocation.
 func TestHostileHashes(t *testing.T) {
-	app, _ := hookedApp(t, defaultHashes)
+	app, _ := newApp(t, defaultHashes)
 	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // salt of 16, key of 32
 	digest := strings.Repeat("0", 128)
 	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
@@ -603,7 +435,7 @@ func TestHostileHashes(t *testing.T) {
 
 func TestHashPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, defaultHashes)
+	app, _ := newApp(t, defaultHashes)
 	var hashes [2]string
 	for i := range hashes {
 		hash, err := app.HashPassword(t.Context(), "x") // no policy
@@ -641,18 +473,18 @@ func TestHashPassword(t *testing.T) {
 
 func TestHashIsUpgradedOnce(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, defaultHashes)
+	app, store := newApp(t, defaultHashes)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	browser := app.Client(t)
 	browser.Login("alice")
 
-	store.hook(nil, nil)
+	store.Reset()
 	for _, password := range []string{"wrong password", testapp.Password + " ", ""} {
 		if _, err := app.Authenticate(t.Context(), "alice", password); !errors.Is(err, auth.ErrInvalidCredentials) {
 			t.Errorf("%q: %v", password, err)
 		}
 	}
-	if calls := store.made(); slices.Contains(calls, "UpdateAccount") {
+	if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") {
 		t.Errorf("a login that failed wrote to the store: %v", calls)
 	}
 	if ok, err := app.CheckPassword(t.Context(), alice, testapp.Password); !ok || err != nil {
@@ -662,7 +494,7 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 		t.Error("CheckPassword changed the account")
 	}
 
-	store.hook(nil, nil)
+	store.Reset()
 	user, err := app.Authenticate(t.Context(), "alice", testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -676,12 +508,12 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 		t.Errorf("Authenticate returned the account as it was: version %d", user.Version)
 	}
 	for range 2 {
-		store.hook(nil, nil)
+		store.Reset()
 		before := app.Core.PasswordHashes()
 		if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 			t.Fatal(err)
 		}
-		if calls := store.made(); slices.Contains(calls, "UpdateAccount") || app.Core.PasswordHashes() != before+1 {
+		if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || app.Core.PasswordHashes() != before+1 {
 			t.Errorf("the hash was upgraded again: %v", calls)
 		}
 	}
@@ -702,8 +534,8 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 // What happens to the account while its hash is being upgraded.
 func TestHashUpgradeLosesRaces(t *testing.T) {
 	t.Parallel()
-	change := func(f func(*auth.Account)) func(*testing.T, *hookedStore, auth.Account) error {
-		return func(t *testing.T, s *hookedStore, a auth.Account) error {
+	change := func(f func(*auth.Account)) func(*testing.T, *testapp.Spy, auth.Account) error {
+		return func(t *testing.T, s *testapp.Spy, a auth.Account) error {
 			a = a.Clone()
 			f(&a)
 			return s.Store.UpdateAccount(t.Context(), a)
@@ -711,7 +543,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what  string
-		race  func(t *testing.T, s *hookedStore, a auth.Account) error
+		race  func(t *testing.T, s *testapp.Spy, a auth.Account) error
 		login bool   // Authenticate succeeds
 		who   string // and so does the session, in the end
 	}{
@@ -721,7 +553,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 			a.PasswordHash, a.Stamp = cheapHash("another password"), auth.NewSecret("another stamp")
 		}), true, "nobody"},
 		{"disabling", change(func(a *auth.Account) { a.Disabled, a.Stamp = true, auth.NewSecret("another stamp") }), true, "nobody"},
-		{"deletion", func(t *testing.T, s *hookedStore, a auth.Account) error {
+		{"deletion", func(t *testing.T, s *testapp.Spy, a auth.Account) error {
 			d, ok := s.Store.(interface {
 				DeleteUser(ctx context.Context, id string) error
 			})
@@ -734,7 +566,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 		for _, at := range []string{"before", "after"} {
 			t.Run(c.what+" "+at, func(t *testing.T) {
 				t.Parallel()
-				app, store := hookedApp(t, nil)
+				app, store := newApp(t, nil)
 				alice := member(t, app, "alice", testapp.Password)
 				var raced auth.Account
 				race := on("UpdateAccount", func() error {
@@ -751,9 +583,9 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 					return nil
 				})
 				if at == "before" {
-					store.hook(race, nil)
+					store.Hook(race, nil)
 				} else {
-					store.hook(nil, race)
+					store.Hook(nil, race)
 				}
 				browser := app.Client(t)
 				r := browser.Post("/login", "login", "alice", "password", testapp.Password)
@@ -785,7 +617,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 
 func TestParallelLoginsWithAnOldHash(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var wg sync.WaitGroup
 	for range 20 {
@@ -811,11 +643,11 @@ func TestParallelLoginsWithAnOldHash(t *testing.T) {
 func TestLoginFailsClosed(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		alice := member(t, app, "alice", testapp.Password)
 		browser := app.Client(t)
 		n, failed := 0, ""
-		store.hook(func(call string) error {
+		store.Hook(func(call string) error {
 			if n++; n == k {
 				failed = call
 				return errStore
@@ -823,8 +655,8 @@ func TestLoginFailsClosed(t *testing.T) {
 			return nil
 		}, nil)
 		r := browser.Post("/login", "login", "alice", "password", testapp.Password)
-		calls := store.made()
-		store.hook(nil, nil)
+		calls := store.Calls()
+		store.Reset()
 		if failed == "" {
 			if r.StatusCode != http.StatusOK || k < 5 {
 				t.Errorf("%s after the calls %v", r.Status, calls)
@@ -860,23 +692,23 @@ func TestLoginFailsClosed(t *testing.T) {
 
 func TestAuthenticateErrors(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	for _, call := range []string{"FindUser", "LoadUser"} {
-		store.hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
+		store.Hook(on(call, func() error { return fmt.Errorf("wrapped: %w", errStore) }), nil)
 		u, err := app.Authenticate(t.Context(), "alice", testapp.Password)
 		if u != nil || !errors.Is(err, errStore) || errors.Is(err, auth.ErrLoginRefused) {
 			t.Errorf("%s: %v, %v", call, u, err)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 	}
 	// Wrapped sentinels are what they wrap.
-	store.hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
+	store.Hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
 	before := app.Core.PasswordHashes()
 	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core.PasswordHashes() != before+1 {
 		t.Errorf("wrapped ErrUserNotFound: %v", err)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before = app.Core.PasswordHashes()
@@ -893,20 +725,14 @@ func TestAuthenticateErrors(t *testing.T) {
 // A request that is cancelled while it is at work leaves nothing half done.
 func TestLoginCancelledAtEachCall(t *testing.T) {
 	t.Parallel()
-	for k := 1; ; k++ {
-		app, store := hookedApp(t, nil)
+	testapp.EachCall(t, 1, func(k int) bool {
+		app, store := newApp(t, nil)
 		alice := member(t, app, "alice", testapp.Password)
 		ctx, cancel := context.WithCancel(t.Context())
-		n := 0
-		store.hook(func(string) error {
-			if n++; n == k {
-				cancel()
-			}
-			return nil
-		}, nil)
+		reached := store.At(k, cancel)
 		cookies, _ := postDirectly(ctx, app, "/login", nil, "login", "alice", "password", testapp.Password)
 		cancel()
-		store.hook(nil, nil)
+		store.Reset()
 		browser := app.Client(t)
 		browser.Cookies = cookies
 		if !opens(t, app, alice.ID, testapp.Password) {
@@ -916,308 +742,13 @@ func TestLoginCancelledAtEachCall(t *testing.T) {
 		if who := browser.Who(); err != nil || (who == "alice") != (len(rs) == 1) || len(rs) > 1 {
 			t.Errorf("call %d: the browser is %s's, and there are %d sessions, %v", k, who, len(rs), err)
 		}
-		if n < k {
-			break
-		}
-	}
-}
-
-// postDirectly sends a form to the application without a network, as a browser with
-// cookies, and returns the cookies that it has then.
-func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	after := map[string]string{}
-	for name, value := range cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-		after[name] = value
-	}
-	rec := httptest.NewRecorder()
-	app.Server.Config.Handler.ServeHTTP(rec, r)
-	res := rec.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(after, c.Name)
-		} else {
-			after[c.Name] = c.Value
-		}
-	}
-	return after, res
-}
-
-func TestIdentifiers(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []auth.Identifiers{auth.UsernameOrEmail, auth.UsernameOnly, auth.EmailOnly} {
-		t.Run(fmt.Sprint(mode), func(t *testing.T) {
-			t.Parallel()
-			app, store := hookedApp(t, func(c *auth.Config) { c.Identifiers = mode })
-			hash, err := app.HashPassword(t.Context(), testapp.Password)
-			if err != nil {
-				t.Fatal(err)
-			}
-			current := func(a *auth.Account) { a.PasswordHash = hash }
-			member(t, app, "Alice", "", current)
-			member(t, app, "nomail", "", current, func(a *auth.Account) { a.Email = "" })
-			member(t, app, "noname", "", current, func(a *auth.Account) { a.Username = "" })
-			username, email := mode != auth.EmailOnly, mode != auth.UsernameOnly
-			for _, c := range []struct {
-				login string
-				want  bool
-			}{
-				{"Alice", username}, {"alice", username}, {"ALICE", username}, {"ａlice", username},
-				{"Alice@app.example", email}, {"alice@APP.EXAMPLE", email},
-				{"nomail", username}, {"noname@app.example", email},
-				{"noname", false}, {"nomail@app.example", false},
-				{" alice", username}, {"alice\t\n", username}, {"\u00a0alice@app.example ", email},
-				{"", false}, {"  ", false}, {"@", false}, {"al ice", false}, {"alice@", false}, {"alice\x00", false}, {"alice\u200b", false},
-				{"alice @app.example", false}, {"<alice@app.example>", false},
-				{"alice@app.example,nomail", false}, {"a*", false}, {"%", false},
-			} {
-				store.hook(nil, nil)
-				before := app.Core.PasswordHashes()
-				u, err := app.Authenticate(t.Context(), c.login, testapp.Password)
-				if (err == nil) != c.want || err != nil && err.Error() != auth.ErrInvalidCredentials.Error() || err == nil && u == nil {
-					t.Errorf("%q: %v, %v", c.login, u, err)
-				}
-				if n := app.Core.PasswordHashes() - before; n != 1 {
-					t.Errorf("%q: %d hashes", c.login, n)
-				}
-				if strings.TrimSpace(c.login) == "" && slices.Contains(store.made(), "FindUser") {
-					t.Errorf("the store was asked for the empty login: %v", store.made())
-				}
-			}
-			for _, c := range []struct {
-				what            string
-				username, email string
-				want            error
-			}{
-				{"both", "bob", "bob@app.example", nil},
-				{"username alone", "carol", "", map[bool]error{true: auth.ErrInvalidEmail}[mode == auth.EmailOnly]},
-				{"address alone", "", "dave@app.example", map[bool]error{true: auth.ErrInvalidUsername}[mode == auth.UsernameOnly]},
-				{"neither", "", "", map[bool]error{true: auth.ErrInvalidEmail, false: auth.ErrInvalidUsername}[mode == auth.EmailOnly]},
-				{"bad username", "e e", "erin@app.example", auth.ErrInvalidUsername},
-				{"bad address", "erin", "erin@", auth.ErrInvalidEmail},
-				{"address as username", "alice@app.example", "erin@app.example", auth.ErrInvalidUsername},
-				{"username as address", "erin", "alice", auth.ErrInvalidEmail},
-			} {
-				u, err := app.Register(t.Context(), auth.Registration{Username: c.username, Email: c.email, NoPassword: true})
-				if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u != nil) != (err == nil) {
-					// With neither, either error may be the one.
-					if c.what != "neither" || !errors.Is(err, auth.ErrInvalidUsername) && !errors.Is(err, auth.ErrInvalidEmail) {
-						t.Errorf("%s: %v, want %v", c.what, err, c.want)
-					}
-				}
-			}
-		})
-	}
-}
-
-func TestRegisterErrors(t *testing.T) {
-	t.Parallel()
-	app, store := hookedApp(t, nil)
-	member(t, app, "alice", "")
-	ok := auth.Registration{Username: "bob", Email: "bob@app.example", Password: "zq8 vbx1 mn4"}
-	with := func(f func(*auth.Registration)) auth.Registration {
-		r := ok
-		f(&r)
-		return r
-	}
-	fail := func(call string, err error) func(string) error { return on(call, func() error { return err }) }
-	var policy *auth.PasswordError
-	for _, c := range []struct {
-		what   string
-		r      auth.Registration
-		before func(string) error
-		is     error // nil: a PasswordError
-	}{
-		{"nothing", auth.Registration{}, nil, auth.ErrInvalidUsername},
-		{"spaces", auth.Registration{Username: " ", Email: "\t"}, nil, auth.ErrInvalidUsername},
-		{"a password only", auth.Registration{Password: ok.Password}, nil, auth.ErrInvalidUsername},
-		{"bad username", with(func(r *auth.Registration) { r.Username = "b ob" }), nil, auth.ErrInvalidUsername},
-		{"NUL in the username", with(func(r *auth.Registration) { r.Username = "b\x00ob" }), nil, auth.ErrInvalidUsername},
-		{"bad address", with(func(r *auth.Registration) { r.Email = "bob@localhost" }), nil, auth.ErrInvalidEmail},
-		{"address with a header", with(func(r *auth.Registration) { r.Email = "bob@app.example\r\nBcc: e@e.example" }), nil, auth.ErrInvalidEmail},
-		{"two addresses", with(func(r *auth.Registration) { r.Email = "bob@app.example,e@e.example" }), nil, auth.ErrInvalidEmail},
-		{"no password", with(func(r *auth.Registration) { r.Password = "" }), nil, nil},
-		{"short password", with(func(r *auth.Registration) { r.Password = "x" }), nil, nil},
-		{"common password", with(func(r *auth.Registration) { r.Password = "password1" }), nil, nil},
-		{"username taken", with(func(r *auth.Registration) { r.Username = "alice" }), nil, auth.ErrUsernameTaken},
-		{"username taken in upper case", with(func(r *auth.Registration) { r.Username = "ALICE" }), nil, auth.ErrUsernameTaken},
-		{"username taken in full width", with(func(r *auth.Registration) { r.Username = "ａlice" }), nil, auth.ErrUsernameTaken},
-		{"address taken", with(func(r *auth.Registration) { r.Email = "alice@app.example" }), nil, auth.ErrEmailTaken},
-		{"address taken in upper case", with(func(r *auth.Registration) { r.Email = "Alice@APP.example" }), nil, auth.ErrEmailTaken},
-		{"form refused", with(func(r *auth.Registration) { r.Form = url.Values{"name": {"refuse"}} }), nil, testapp.ErrRefused},
-		{"store failed", ok, fail("CreateUser", errStore), errStore},
-		{"store out of time", ok, fail("CreateUser", context.DeadlineExceeded), context.DeadlineExceeded},
-		{"store says taken, wrapped", ok, fail("CreateUser", fmt.Errorf("unique: %w", auth.ErrUsernameTaken)), auth.ErrUsernameTaken},
-	} {
-		app.Events()
-		store.hook(c.before, nil)
-		u, err := app.Register(t.Context(), c.r)
-		store.hook(nil, nil)
-		switch {
-		case u != nil || err == nil:
-			t.Errorf("%s: %v, %v", c.what, u, err)
-		case c.is != nil && !errors.Is(err, c.is), c.is == nil && !errors.As(err, &policy):
-			t.Errorf("%s: %v, want %v", c.what, err, c.is)
-		}
-		for _, key := range []string{"bob", "bob@app.example"} {
-			if _, err := app.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
-				t.Errorf("%s: %s was saved: %v", c.what, key, err)
-			}
-		}
-		events := app.Events()
-		if len(events) != 1 || events[0].Kind != auth.EventRegisterFailed || events[0].Err == nil {
-			t.Errorf("%s: events %+v", c.what, events)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := app.Register(ctx, ok); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	// All of it was bob's fault, not his name's. Spaces around it are not his.
-	u, err := app.Register(t.Context(), with(func(r *auth.Registration) { r.Username, r.Email = " bob\t", "\nbob@app.example " }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u.Username != "bob" || u.Email != "bob@app.example" || u.EmailVerified || u.Disabled || len(u.Roles) > 0 || u.Stamp.IsZero() || u.ID == "" || !opens(t, app, u.ID, ok.Password) {
-		t.Errorf("%+v", u.Account)
-	}
-}
-
-// Only NoPassword makes an account without a password: an empty one would block
-// somebody's address.
-func TestEmptyPasswords(t *testing.T) {
-	t.Parallel()
-	m := newMailApp(t, requireVerified)
-	u := member(t, m.App, "susan", testapp.Password)
-	token, err := m.ResetToken(t.Context(), u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	anna := auth.Registration{Username: "anna", Email: "anna@app.example"}
-	for name, try := range map[string]func() error{
-		"Register":         func() error { _, err := m.Register(t.Context(), anna); return err },
-		"RegisterByMail":   func() error { return m.RegisterByMail(t.Context(), anna, "") },
-		"SetPassword":      func() error { return m.SetPassword(t.Context(), u, "") },
-		"ResetPassword":    func() error { _, err := m.ResetPassword(t.Context(), token, ""); return err },
-		"HashPassword":     func() error { _, err := m.HashPassword(t.Context(), ""); return err },
-		"CheckNewPassword": func() error { return m.CheckNewPassword(t.Context(), "", auth.Account{}) },
-	} {
-		var refused *auth.PasswordError
-		if err := try(); !errors.As(err, &refused) {
-			t.Errorf("%s: %v, want a PasswordError", name, err)
-		}
-	}
-	if !opens(t, m.App, u.ID, testapp.Password) {
-		t.Error("an empty password replaced one")
-	}
-	if _, err := m.Store.FindUser(t.Context(), "anna@app.example"); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("an empty password made an account: %v", err)
-	}
-
-	both := anna
-	both.Password, both.NoPassword = testapp.Password, true
-	if _, err := m.Register(t.Context(), both); err == nil {
-		t.Error("Register took a password that it was told not to expect")
-	}
-	if err := m.RegisterByMail(t.Context(), both, ""); err == nil {
-		t.Error("RegisterByMail took a password that it was told not to expect")
-	}
-	anna.NoPassword = true
-	if err := m.RegisterByMail(t.Context(), anna, ""); err != nil {
-		t.Fatal(err)
-	}
-	if u := find(t, m.App, "anna"); !u.PasswordHash.IsZero() {
-		t.Error("NoPassword made a hash")
-	}
-}
-
-// A form cannot set what is the library's.
-func TestRegisterAssignsNoPrivileges(t *testing.T) {
-	t.Parallel()
-	app, _ := hookedApp(t, nil)
-	form := url.Values{"name": {"Bob"}}
-	for _, field := range []string{"ID", "id", "Username", "Email", "EmailVerified", "email_verified", "Roles", "roles", "Disabled", "Stamp", "PasswordHash", "Version"} {
-		form.Set(field, "1")
-	}
-	var stamps []string
-	for _, name := range []string{"bob", "carol"} {
-		u, err := app.Register(t.Context(), auth.Registration{Username: name, Form: form, NoPassword: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if u.Name != "Bob" || u.Username != name || u.Email != "" || u.ID == "1" || u.EmailVerified || u.Disabled || len(u.Roles) > 0 ||
-			u.Stamp.Reveal() == "1" || len(u.Stamp.Reveal()) < 32 || !u.PasswordHash.IsZero() || slices.Contains(stamps, u.Stamp.Reveal()) {
-			t.Errorf("%+v", u)
-		}
-		stamps = append(stamps, u.Stamp.Reveal())
-		for _, password := range []string{"", " ", "1", "password1"} {
-			if _, err := app.Authenticate(t.Context(), name, password); !errors.Is(err, auth.ErrInvalidCredentials) {
-				t.Errorf("no password opens it, but %q does: %v", password, err)
-			}
-		}
-	}
-}
-
-func TestParallelRegistrations(t *testing.T) {
-	t.Parallel()
-	app, _ := hookedApp(t, nil)
-	for _, c := range []struct {
-		what string
-		of   func(i int) auth.Registration
-		lost error
-	}{
-		{"one name", func(i int) auth.Registration {
-			return auth.Registration{Username: []string{"mike", "Mike", "MIKE", "ｍike", "mi\u212ae"}[i%5], Email: fmt.Sprintf("mike%d@app.example", i), NoPassword: true}
-		}, auth.ErrUsernameTaken},
-		{"one address", func(i int) auth.Registration {
-			return auth.Registration{Username: fmt.Sprintf("sam%d", i), Email: []string{"sam@app.example", "SAM@app.example", "sam@APP.example"}[i%3], NoPassword: true}
-		}, auth.ErrEmailTaken},
-		{"one name and password", func(i int) auth.Registration {
-			if i >= 10 {
-				return auth.Registration{Username: "Kim", NoPassword: true}
-			}
-			return auth.Registration{Username: "kim", Password: fmt.Sprintf("the password of %d", i)}
-		}, auth.ErrUsernameTaken},
-	} {
-		var wg sync.WaitGroup
-		var won, lost atomic.Int32
-		var winner atomic.Pointer[testapp.User]
-		var number atomic.Int32
-		for i := range 50 {
-			wg.Go(func() {
-				switch u, err := app.Register(t.Context(), c.of(i)); {
-				case err == nil:
-					won.Add(1)
-					winner.Store(u)
-					number.Store(int32(i))
-				case errors.Is(err, c.lost):
-					lost.Add(1)
-				default:
-					t.Errorf("%s: %v", c.what, err)
-				}
-			})
-		}
-		wg.Wait()
-		if won.Load() != 1 || lost.Load() != 49 {
-			t.Errorf("%s: %d registered, %d were told %v", c.what, won.Load(), lost.Load(), c.lost)
-			continue
-		}
-		if r := c.of(int(number.Load())); r.Password != "" && !opens(t, app, winner.Load().ID, r.Password) {
-			t.Errorf("%s: the winner's password does not open the account", c.what)
-		}
-	}
+		return reached()
+	})
 }
 
 func TestSetPasswordEndsOtherLogins(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	member(t, app, "bob", "")
 	own, other, bob, visitor := app.Client(t), app.Client(t), app.Client(t), app.Client(t)
@@ -1279,7 +810,7 @@ func TestSetPasswordEndsOtherLogins(t *testing.T) {
 // In the request itself the user goes on as well, and is the changed one.
 func TestSetPasswordWithinTheRequest(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
 	app.Mux.HandleFunc("POST /twice", func(w http.ResponseWriter, r *http.Request) {
 		for i := range 2 {
@@ -1317,14 +848,14 @@ func TestSetPasswordWithinTheRequest(t *testing.T) {
 
 func TestSetPasswordOutsideRequests(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	browser := app.Client(t)
 	browser.Login("alice")
 	const password = "zq8 vbx1 mn4"
 
 	// Another change of the account meanwhile is not undone.
-	store.hook(on("UpdateAccount", func() error {
+	store.Hook(on("UpdateAccount", func() error {
 		a := alice.Clone()
 		a.Roles, a.Email = []string{"admin"}, "new@app.example"
 		return store.Store.UpdateAccount(t.Context(), a)
@@ -1366,7 +897,7 @@ func TestSetPasswordOutsideRequests(t *testing.T) {
 
 func TestParallelSetPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var wg sync.WaitGroup
 	var won []int
@@ -1397,7 +928,7 @@ func TestParallelSetPassword(t *testing.T) {
 // logged in, and nobody else is.
 func TestParallelSetPasswordOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	var browsers []*testapp.Client
 	for range 8 {
@@ -1435,74 +966,43 @@ func TestParallelSetPasswordOverHTTP(t *testing.T) {
 func TestSetPasswordIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	const password = "zq8 vbx1 mn4"
-	for _, mode := range []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			for k := 1; ; k++ {
-				app, store := hookedApp(t, nil)
-				alice := member(t, app, "alice", testapp.Password)
-				own, other := app.Client(t), app.Client(t)
-				own.Login("alice")
-				other.Login("alice")
-				old := own.Clone()
+	testapp.AllOrNothing(t, 4, func(t *testing.T, f *testapp.Fault) {
+		app, store := newApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		own, other := app.Client(t), app.Client(t)
+		own.Login("alice")
+		other.Login("alice")
+		old := own.Clone()
 
-				ctx, cancel := context.WithCancel(t.Context())
-				n, failed := 0, ""
-				at := func(call string) error {
-					n++
-					if n < k || n > k && mode != "store is gone from then on" {
-						return nil
-					}
-					failed += call + " "
-					if mode == "client goes away" {
-						cancel()
-						return nil
-					}
-					return errStore
-				}
-				if mode == "call fails after it was made" {
-					store.hook(nil, at)
-				} else {
-					store.hook(at, nil)
-				}
-				cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
-				cancel()
-				store.hook(nil, nil)
-				own.Cookies = cookies
-
-				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
-				ok := res.StatusCode == http.StatusOK
-				who := fmt.Sprint(own.Who(), " ", other.Who(), " ", old.Who())
-				what := fmt.Sprintf("call %d (%s) answers %d: the old password opens %v, the new one %v; own, other, old cookie: %s",
-					k, failed, res.StatusCode, isOld, isNew, who)
-				switch {
-				case isOld == isNew:
-					t.Error(what)
-				case isOld && (ok || who != "alice alice alice"):
-					t.Error(what)
-				case isNew && (other.Who() != "nobody" || old.Who() != "nobody"):
-					t.Error(what)
-				case isNew && ok && own.Who() != "alice":
-					t.Error(what)
-				case failed == "" && !ok:
-					t.Error(what)
-				}
-				if failed == "" {
-					if k < 5 {
-						t.Errorf("only %d calls", k)
-					}
-					break
-				}
+		err := f.During(t.Context(), store, func(ctx context.Context) error {
+			cookies, res := postDirectly(ctx, app, "/password", own.Cookies, "password", password)
+			own.Cookies = cookies
+			if res.StatusCode != http.StatusOK {
+				return errors.New(res.Status)
 			}
+			return nil
 		})
-	}
+		isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, password)
+		who := fmt.Sprint(own.Who(), " ", other.Who(), " ", old.Who())
+		what := fmt.Sprintf("%s: the old password opens %v, the new one %v; own, other, old cookie: %s", f, isOld, isNew, who)
+		switch {
+		case isOld == isNew:
+			t.Error(what)
+		case isOld && (err == nil || who != "alice alice alice"):
+			t.Error(what)
+		case isNew && (other.Who() != "nobody" || old.Who() != "nobody"):
+			t.Error(what)
+		case isNew && err == nil && own.Who() != "alice":
+			t.Error(what)
+		}
+	})
 }
 
 // More attempts than the memory is for wait, and more than the queue is for are
 // told at once to come again.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
+	app, _ := newApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
 	// The first client that is told so sends all the others away.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -1567,94 +1067,86 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// A whole day of an application's leaves no password, hash, stamp or token in
-// its log or events.
-func TestNothingSecretIsLogged(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	var told []auth.Event
-	app, store := hookedApp(t, func(c *auth.Config) {
-		c.OnEvent = func(_ context.Context, e auth.Event) {
-			mu.Lock()
-			defer mu.Unlock()
-			told = append(told, e)
+var _ io.Writer = (*testapp.App)(nil)
+
+// SetPassword revives a void session.
+func TestSetPasswordRevivesNoVoidSession(t *testing.T) {
+	app, st := newApp(t, nil)
+	user := app.Create(t, "susan", true)
+	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for people who are not logged in
+		u, err := app.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+		if err == nil {
+			err = app.SetPassword(r.Context(), u, r.PostFormValue("new"))
+		}
+		if err != nil {
+			app.Error(w, r, err)
 		}
 	})
-	ctx := t.Context()
-	secrets := []string{"first-password-x1", "second-password-x2", "third-password-x3", "wrong-password-x4", "s-h-o", "old-password-x5"}
-	u, err := app.Register(ctx, auth.Registration{Username: "alice", Email: "alice@app.example", Password: secrets[0], Form: url.Values{"name": {"Al"}}})
-	if err != nil {
+	c := app.Client(t)
+	c.Login("susan")
+	a := user.Clone()
+	a.Stamp = auth.NewSecret("all logins are over")
+	if err := st.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = app.Register(ctx, auth.Registration{Username: "alice", Password: secrets[1]})
-	_, _ = app.Register(ctx, auth.Registration{Username: "b", Password: secrets[4]})
-	old := member(t, app, "old", secrets[5])
-	broken := member(t, app, "broken", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("broken-hash-x6") })
-	secrets = append(secrets, "broken-hash-x6", old.Stamp.Reveal(), old.PasswordHash.Reveal(), broken.Stamp.Reveal(), u.Stamp.Reveal(), u.PasswordHash.Reveal())
+	r := c.Post("/expired-password", "login", "susan", "password", testapp.Password, "new", "another fine battery")
+	t.Log(r.Status)
+	if who := c.Who(); who != "nobody" {
+		t.Error("nobody logged in, but the browser is", who)
+	}
+}
 
-	browser := app.Client(t)
-	browser.Post("/login", "login", "alice", "password", secrets[3])
-	browser.Post("/login", "login", "nobody", "password", secrets[0])
-	browser.Post("/login", "login", "broken", "password", secrets[3])
-	browser.Post("/login", "login", secrets[0], "password", secrets[0]) // a password typed as the login
-	browser.Post("/login", "login", "old", "password", secrets[5])
-	browser.Post("/login", "login", "alice", "password", secrets[0])
-	browser.Post("/password", "password", secrets[4])
-	browser.Post("/password", "password", secrets[1])
-	token, err := app.ResetToken(ctx, stored(t, app, u.ID))
-	if err != nil {
+// A thief keeps a request open, with half of its body, and sends the rest after
+// the owner has ended the login. It must not change the password.
+func TestHeldRequestSetsNoPassword(t *testing.T) {
+	t.Parallel()
+	app, u := endedWhileHeld(t, func(ctx context.Context, app *testapp.App, u *testapp.User) {
+		if err := app.SetPassword(ctx, u, "the thief's own one"); !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("SetPassword: %v", err)
+		}
+	})
+	if !opens(t, app, u.ID, testapp.Password) {
+		t.Error("the password is the thief's")
+	}
+}
+
+func TestPasswordsDoNotExpire(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	member(t, app, "susan", testapp.Password)
+	app.Clock.Advance(10 * 365 * 24 * time.Hour)
+	c := app.Client(t)
+	if r := c.Post("/login", "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK || c.Who() != "susan" {
+		t.Errorf("ten years later: %s %s", r.Status, r.Text)
+	}
+}
+
+// 64 characters of four bytes each are a password, and each of them counts.
+func TestLongPasswords(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	var runes []rune
+	for i := range 64 {
+		runes = append(runes, rune(0x20000+37*i)) // ideographs
+	}
+	password := string(runes)
+	if len(password) != 256 {
+		t.Fatal(len(password))
+	}
+	if _, err := app.Register(t.Context(), auth.Registration{Username: "susan", Password: password}); err != nil {
 		t.Fatal(err)
 	}
-	secrets = append(secrets, token)
-	_, _ = app.ResetPassword(ctx, token[1:], secrets[2])
-	_, _ = app.ResetPassword(ctx, token, secrets[4])
-	for i := range 12 { // and a store that fails here and there
-		n := 0
-		store.hook(func(string) error {
-			if n++; n == i {
-				return errStore
-			}
-			return nil
-		}, nil)
-		browser.Post("/login", "login", "alice", "password", secrets[1])
-		_, _ = app.CheckResetToken(ctx, token)
-	}
-	store.hook(nil, nil)
-	if _, err := app.ResetPassword(ctx, token, secrets[2]); err != nil {
-		t.Error(err)
-	}
-	_, _ = app.ResetPassword(ctx, token, secrets[2])
-	browser.Post("/login", "login", "alice", "password", secrets[2])
-	browser.Post("/logout")
-	for _, c := range browser.Issued {
-		secrets = append(secrets, c.Value)
-	}
-	secrets = append(secrets, stored(t, app, u.ID).Stamp.Reveal(), stored(t, app, u.ID).PasswordHash.Reveal())
-
-	log := app.Logs()
-	for _, e := range told {
-		log += fmt.Sprintf("\n%+v %#v %v", e, e, e.Err)
-	}
-	if len(told) < 20 || len(browser.Issued) < 3 {
-		t.Fatalf("%d events, %d cookies", len(told), len(browser.Issued))
-	}
-	for _, s := range secrets {
-		if strings.Contains(log, s) || strings.Contains(log, url.QueryEscape(s)) {
-			t.Errorf("the log has %q in it", s)
+	for what, c := range map[string]struct {
+		password string
+		ok       bool
+	}{
+		"itself":           {password, true},
+		"another last one": {string(append(slices.Clone(runes[:63]), 'x')), false},
+		"one less":         {string(runes[:63]), false},
+		"one more":         {password + "x", false},
+	} {
+		if _, err := app.Authenticate(t.Context(), "susan", c.password); (err == nil) != c.ok {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
-
-// No error page has in it what was typed.
-func TestErrorPagesSayNothing(t *testing.T) {
-	t.Parallel()
-	app, store := hookedApp(t, nil)
-	member(t, app, "alice", testapp.Password)
-	store.hook(func(string) error { return fmt.Errorf("dial tcp 10.0.0.1: password=%s: %w", "dsn-password", errStore) }, nil)
-	r := app.Client(t).Post("/login", "login", "alice", "password", "typed-password-x")
-	if r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "password") || strings.Contains(r.Text, "alice") || strings.Contains(r.Text, "10.0.0.1") {
-		t.Errorf("%s %s", r.Status, r.Text)
-	}
-}
-
-var _ io.Writer = (*testapp.App)(nil)

@@ -5,29 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/passhash"
 )
 
-// A Pepper is a key of HMAC-SHA-256 that passwords go through before they are
-// hashed. Who has a copy of the users, and not the key, can try no password on
-// it; so the key belongs in another place than the database and its backups (NIST
-// SP 800-63B-4, section 3.1.1.2). If it is lost, so are all passwords that were
-// hashed with it.
+// A Pepper is a key of HMAC-SHA-256 that passwords go through before they are hashed. An
+// attacker who steals the users table without the key cannot test a single password
+// against it. So keep the key in another place than the database and its backups (NIST
+// SP 800-63B-4, section 3.1.1.2). If you lose the key, every user whose password was
+// hashed with it has to reset the password.
 type Pepper struct {
-	// ID is stored with each hash: 1 to 16 letters, digits, '-', '_' and '.'.
-	// It never names another key.
+	// ID is stored with each hash: 1 to 16 letters, digits, '-', '_' and '.'. Never use
+	// an ID again for another key.
 	ID string
 
-	// Key is at least 32 random bytes, and none of Config.Secrets.
+	// Key is at least 32 random bytes, and differs from each of Config.Secrets.
 	Key []byte
 }
 
 func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 	for i, p := range peppers {
-		if !isPepperID(p.ID) {
+		if !passhash.IsPepperID(p.ID) {
 			return fmt.Errorf("auth: Peppers[%d] has the ID %q, and needs 1 to 16 letters, digits, '-', '_' and '.'", i, p.ID)
 		}
-		if err := checkSecret(p.Key); err != nil {
+		if err := keyring.CheckSecret(p.Key); err != nil {
 			return fmt.Errorf("auth: Peppers[%d] %w", i, err)
 		}
 		for j, other := range peppers[:i] {
@@ -41,11 +43,3 @@ func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 	}
 	return nil
 }
-
-func isPepperID(id string) bool {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-	return id != "" && len(id) <= 16 && strings.Trim(id, plain) == ""
-}
-
-// peppered returns what is hashed in the place of a text.
-func peppered(key []byte, text string) string { return encode(hmacOf(key, []byte(text))) }

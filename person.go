@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // byPerson reports whether a person made the request: by opening a page, or by
@@ -60,7 +62,7 @@ func byPerson(r *http.Request) bool {
 	if h.Get("HX-Request") == "true" || h.Get("X-Inertia") == "true" {
 		return true
 	}
-	return mode != "no-cors" && (isUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))
+	return mode != "no-cors" && (origin.IsUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))
 }
 
 // isResource reports whether a request that does not name its destination is for

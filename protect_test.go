@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,87 +15,12 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// A roamer is a browser that may come from anywhere, as anything. It talks to
-// the application's handler without a network.
-type roamer struct {
-	app            *testapp.App
-	agent, address string // no agent: it sends none
-	cookies        map[string]string
-}
-
 const (
 	home      = "192.0.2.7:4711"
 	firefox   = "Firefox/150"
 	chromium  = "Chromium/150"
 	elsewhere = "198.51.100.9:4711"
 )
-
-func newRoamer(app *testapp.App) *roamer {
-	return &roamer{app, firefox, home, map[string]string{}}
-}
-
-// from returns a browser with the same cookies somewhere else.
-func (b *roamer) from(agent, address string) *roamer {
-	other := &roamer{b.app, agent, address, map[string]string{}}
-	for name, value := range b.cookies {
-		other.cookies[name] = value
-	}
-	return other
-}
-
-// restart leaves only the cookies that last.
-func (b *roamer) restart() {
-	for name := range b.cookies {
-		if !strings.HasSuffix(name, "-remember") {
-			delete(b.cookies, name)
-		}
-	}
-}
-
-func (b *roamer) do(ctx context.Context, method, target string, fields ...string) *httptest.ResponseRecorder {
-	form := url.Values{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.RemoteAddr = b.address
-	if b.agent != "" {
-		r.Header.Set("User-Agent", b.agent)
-	}
-	for name, value := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	w := httptest.NewRecorder()
-	b.app.Server.Config.Handler.ServeHTTP(w, r)
-	res := w.Result()
-	for _, c := range res.Cookies() {
-		if c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		} else {
-			b.cookies[c.Name] = c.Value
-		}
-	}
-	return w
-}
-
-func (b *roamer) who(ctx context.Context) string { return b.do(ctx, "GET", "/who").Body.String() }
-
-// enter logs in as susan.
-func (b *roamer) enter(t *testing.T, remember bool) {
-	t.Helper()
-	fields := []string{"login", "susan"}
-	if remember {
-		fields = append(fields, "remember", "1")
-	}
-	if w := b.do(t.Context(), "POST", "/enter", fields...); w.Code != http.StatusOK {
-		t.Fatal(w.Code, w.Body)
-	}
-}
-
-func (b *roamer) fresh(ctx context.Context) bool {
-	return b.do(ctx, "GET", "/fresh").Code == http.StatusOK
-}
 
 func protected(mode auth.Protection, address bool) func(*auth.Config) {
 	return func(c *auth.Config) { c.Protection, c.ProtectAddress = mode, address }
@@ -126,21 +50,21 @@ func TestProtection(t *testing.T) {
 				for name, to := range allChanges {
 					t.Run(fmt.Sprintf("%d address=%v remembered=%v %s", mode, address, remember, name), func(t *testing.T) {
 						t.Parallel()
-						app := newActApp(t, protected(mode, address))
-						u := member(t, app.App, "susan", "")
-						owner := newRoamer(app.App)
-						owner.enter(t, remember)
+						app, _ := newApp(t, protected(mode, address))
+						u := member(t, app, "susan", "")
+						owner := roamer(t, app)
+						enter(t, owner, remember)
 						if remember {
-							owner.restart()
+							owner.Restart()
 						}
-						if who := owner.who(t.Context()); who != "susan" || owner.fresh(t.Context()) == remember {
+						if who := owner.Who(); who != "susan" || owner.IsFresh() == remember {
 							t.Fatalf("the owner is %q", who)
 						}
 						app.Events()
 						moved := strings.Contains(name, "agent") || name == "both" ||
 							address && (name == "address" || name == "no address")
-						thief := owner.from(to.agent, to.address)
-						w := thief.do(t.Context(), "GET", "/who")
+						thief := owner.From(to.agent, to.address)
+						w := thief.Do("GET", "/who")
 						wantWho := "susan"
 						if moved && mode == auth.ProtectStrong {
 							wantWho = "nobody"
@@ -149,18 +73,18 @@ func TestProtection(t *testing.T) {
 							t.Errorf("it is %d %q, cookies %v", w.Code, w.Body, w.Header()["Set-Cookie"])
 						}
 						wantFresh := !remember && (!moved || mode == auth.ProtectOff)
-						if got := thief.fresh(t.Context()); got != wantFresh {
+						if got := thief.IsFresh(); got != wantFresh {
 							t.Errorf("there it is fresh=%v", got)
 						}
-						if got := owner.who(t.Context()); got != wantWho {
+						if got := owner.Who(); got != wantWho {
 							t.Errorf("the owner is %q", got)
 						}
-						if got := owner.fresh(t.Context()); got != wantFresh {
+						if got := owner.IsFresh(); got != wantFresh {
 							t.Errorf("for the owner it is fresh=%v", got)
 						}
 						if wantWho == "nobody" {
-							owner.restart()
-							if who := owner.who(t.Context()); who != "nobody" {
+							owner.Restart()
+							if who := owner.Who(); who != "nobody" {
 								t.Errorf("the remembered device lives: %q", who)
 							}
 							for _, kind := range []string{"session", "remember"} {
@@ -195,13 +119,13 @@ func TestProtection(t *testing.T) {
 // The first 256 bytes of the agent count, as they are kept.
 func TestProtectLongAgent(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
-	b.agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
-	b.enter(t, false)
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
+	b := roamer(t, app)
+	b.Agent = strings.Repeat("x", 255) + "\xc3\xa4" + strings.Repeat("\xff", 1000)
+	enter(t, b, false)
 	for range 3 {
-		if who := b.who(t.Context()); who != "susan" {
+		if who := b.Who(); who != "susan" {
 			t.Errorf("%q", who)
 		}
 	}
@@ -228,16 +152,16 @@ func TestProtectNetworks(t *testing.T) {
 		{"pipe", "192.0.2.7:1", true},
 		{"192.0.2.7:1", "192.0.2.7", false}, // no port: not an address that a server reports
 	} {
-		app := newActApp(t, protected(auth.ProtectStrong, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
-		b.address = test.at
-		b.enter(t, false)
+		app, _ := newApp(t, protected(auth.ProtectStrong, true))
+		member(t, app, "susan", "")
+		b := roamer(t, app)
+		b.Address = test.at
+		enter(t, b, false)
 		want := "susan"
 		if !test.same {
 			want = "nobody"
 		}
-		if who := b.from(firefox, test.then).who(t.Context()); who != want {
+		if who := b.From(firefox, test.then).Who(); who != want {
 			t.Errorf("from %s to %s: %q", test.at, test.then, who)
 		}
 	}
@@ -246,21 +170,21 @@ func TestProtectNetworks(t *testing.T) {
 // Basic protection marks a login once, and for good.
 func TestProtectBasicOnce(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectBasic, false))
-	member(t, app.App, "susan", "")
-	owner := newRoamer(app.App)
-	owner.enter(t, false)
-	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "kept")
-	thief := owner.from(chromium, home)
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	owner := roamer(t, app)
+	enter(t, owner, false)
+	owner.Do("POST", "/put", "key", "k", "value", "kept")
+	thief := owner.From(chromium, home)
 	app.Events()
 	for i := range 5 {
-		app.store.hook(nil, nil)
-		w := thief.do(t.Context(), "GET", "/who")
+		app.Spy().Reset()
+		w := thief.Do("GET", "/who")
 		want := []string{"GetRecord", "LoadUser"}
 		if i == 0 {
 			want = []string{"GetRecord", "UpdateRecord", "LoadUser"}
 		}
-		if calls := app.store.made(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
+		if calls := app.Spy().Calls(); !slices.Equal(calls, want) || w.Body.String() != "susan" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("request %d: %q, calls %v, cookies %v", i, w.Body, calls, w.Header()["Set-Cookie"])
 		}
 	}
@@ -268,17 +192,17 @@ func TestProtectBasicOnce(t *testing.T) {
 	if len(events) != 1 {
 		t.Errorf("%d events", len(events))
 	}
-	app.store.hook(nil, nil)
-	if owner.fresh(t.Context()) || slices.Contains(app.store.made(), "UpdateRecord") {
-		t.Errorf("the owner's is fresh, or was written: %v", app.store.made())
+	app.Spy().Reset()
+	if owner.IsFresh() || slices.Contains(app.Spy().Calls(), "UpdateRecord") {
+		t.Errorf("the owner's is fresh, or was written: %v", app.Spy().Calls())
 	}
 	for _, path := range []string{"/renew", "/put"} {
-		if thief.do(t.Context(), "POST", path, "key", "a", "value", "b"); thief.fresh(t.Context()) {
+		if thief.Do("POST", path, "key", "a", "value", "b"); thief.IsFresh() {
 			t.Errorf("fresh after %s", path)
 		}
 	}
-	owner.cookies = thief.cookies // whoever it is, it was rotated
-	if owner.fresh(t.Context()) || owner.do(t.Context(), "GET", "/get?key=k").Body.String() != "kept" {
+	owner.Cookies = thief.Cookies // whoever it is, it was rotated
+	if owner.IsFresh() || owner.Do("GET", "/get?key=k").Body.String() != "kept" {
 		t.Error("fresh for the owner, or its data is lost")
 	}
 }
@@ -287,32 +211,32 @@ func TestProtectBasicOnce(t *testing.T) {
 func TestProtectConfirmBinds(t *testing.T) {
 	t.Parallel()
 	for _, address := range []bool{false, true} {
-		app := newActApp(t, protected(auth.ProtectBasic, address))
-		member(t, app.App, "susan", "")
-		app.f = func(w http.ResponseWriter, r *http.Request) {
+		app, _ := newApp(t, protected(auth.ProtectBasic, address))
+		member(t, app, "susan", "")
+		act := app.Page(func(w http.ResponseWriter, r *http.Request) {
 			if err := app.ConfirmLogin(r.Context()); err != nil {
 				app.Error(w, r, err)
 			}
-		}
-		b := newRoamer(app.App)
-		b.enter(t, false)
-		updated := b.from(chromium, home)
+		})
+		b := roamer(t, app)
+		enter(t, b, false)
+		updated := b.From(chromium, home)
 		if address {
-			updated = b.from(firefox, elsewhere)
+			updated = b.From(firefox, elsewhere)
 		}
-		if updated.fresh(t.Context()) {
+		if updated.IsFresh() {
 			t.Fatal("fresh")
 		}
-		if w := updated.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK {
+		if w := updated.Do("POST", act); w.Code != http.StatusOK {
 			t.Fatal(w.Code)
 		}
 		for range 2 {
-			if !updated.fresh(t.Context()) {
+			if !updated.IsFresh() {
 				t.Error("confirmed, and not fresh")
 			}
 		}
-		old := updated.from(firefox, home)
-		if old.fresh(t.Context()) || updated.fresh(t.Context()) {
+		old := updated.From(firefox, home)
+		if old.IsFresh() || updated.IsFresh() {
 			t.Error("where the login was bound before, it is fresh")
 		}
 	}
@@ -321,37 +245,37 @@ func TestProtectConfirmBinds(t *testing.T) {
 // In the request that finds it, CurrentLogin and CheckFresh know already.
 func TestProtectBasicAtOnce(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectBasic, false))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
-	b.enter(t, false)
-	app.f = func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	b := roamer(t, app)
+	enter(t, b, false)
+	act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
 		if err != nil || !l.Authenticated.IsZero() || app.CheckFresh(r.Context(), 0) == nil {
 			t.Errorf("%+v, %v", l, err)
 		}
-	}
-	b.from(chromium, home).do(t.Context(), "POST", "/act")
+	})
+	b.From(chromium, home).Do("POST", act)
 }
 
 // Strong protection takes no cookie away, touches no other login, and lets the
 // same request log in.
 func TestProtectStrongRequest(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
-	mike := member(t, app.App, "mike", "")
-	owner, phone, visitor := newRoamer(app.App), newRoamer(app.App), newRoamer(app.App)
-	visitor.do(t.Context(), "POST", "/put", "key", "k", "value", "a visitor's")
-	phone.enter(t, true)
-	owner.enter(t, false)
-	owner.do(t.Context(), "POST", "/put", "key", "k", "value", "susan's")
-	thief := owner.from(chromium, home)
-	for name, value := range visitor.cookies { // who has a visitor's cookie, too
-		thief.cookies[name] = value
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
+	mike := member(t, app, "mike", "")
+	owner, phone, visitor := roamer(t, app), roamer(t, app), roamer(t, app)
+	visitor.Do("POST", "/put", "key", "k", "value", "a visitor's")
+	enter(t, phone, true)
+	enter(t, owner, false)
+	owner.Do("POST", "/put", "key", "k", "value", "susan's")
+	thief := owner.From(chromium, home)
+	for name, value := range visitor.Cookies { // who has a visitor's cookie, too
+		thief.Cookies[name] = value
 	}
-	app.f = func(w http.ResponseWriter, r *http.Request) {
-		if v := app.Sessions().GetString(r.Context(), "k"); v != "" {
+	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
+		if v := app.SessionData().GetString(r.Context(), "k"); v != "" {
 			t.Errorf("the data of the session that was ended is there: %q", v)
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {
@@ -360,17 +284,17 @@ func TestProtectStrongRequest(t *testing.T) {
 		if err := app.LoginUser(r.Context(), mike); err != nil {
 			t.Error(err)
 		}
+	})
+	if w := thief.Do("POST", act); w.Code != http.StatusOK || thief.Who() != "mike" {
+		t.Errorf("a login in that request: %d, then %q", w.Code, thief.Who())
 	}
-	if w := thief.do(t.Context(), "POST", "/act"); w.Code != http.StatusOK || thief.who(t.Context()) != "mike" {
-		t.Errorf("a login in that request: %d, then %q", w.Code, thief.who(t.Context()))
-	}
-	if w := owner.do(t.Context(), "GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
+	if w := owner.Do("GET", "/who"); w.Body.String() != "nobody" || len(w.Header()["Set-Cookie"]) > 0 {
 		t.Errorf("the owner is %q, cookies %v", w.Body, w.Header()["Set-Cookie"])
 	}
-	if who := phone.who(t.Context()); who != "susan" {
+	if who := phone.Who(); who != "susan" {
 		t.Errorf("another login of the user's is %q", who)
 	}
-	if w := visitor.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "a visitor's" {
+	if w := visitor.Do("GET", "/get?key=k"); w.Body.String() != "a visitor's" {
 		t.Errorf("the visitor's data is %q", w.Body)
 	}
 }
@@ -378,12 +302,12 @@ func TestProtectStrongRequest(t *testing.T) {
 // Guards send who is protected to the login page, as nobody.
 func TestProtectStrongGuards(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
-	member(t, app.App, "susan", "")
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
+	member(t, app, "susan", "")
 	for _, path := range []string{"/guarded", "/fresh"} {
-		b := newRoamer(app.App)
-		b.enter(t, true)
-		w := b.from(chromium, home).do(t.Context(), "GET", path)
+		b := roamer(t, app)
+		enter(t, b, true)
+		w := b.From(chromium, home).Do("GET", path)
 		if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "/login") {
 			t.Errorf("%s: %d to %q", path, w.Code, w.Header().Get("Location"))
 		}
@@ -395,24 +319,24 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
 		grant := auth.Grant{}
-		app := newActApp(t, func(c *auth.Config) {
+		app, _ := newApp(t, func(c *auth.Config) {
 			c.Protection = auth.ProtectStrong
-			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return grant, nil }}}
+			c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return grant, nil }}}
 		})
-		member(t, app.App, "susan", "")
-		mike := member(t, app.App, "mike", "")
-		b := newRoamer(app.App)
-		b.enter(t, remember)
-		if who := b.who(t.Context()); who != "susan" {
+		member(t, app, "susan", "")
+		mike := member(t, app, "mike", "")
+		b := roamer(t, app)
+		enter(t, b, remember)
+		if who := b.Who(); who != "susan" {
 			t.Fatal(who)
 		}
 		grant.UserID = mike.ID
-		w := b.from(chromium, home).do(t.Context(), "GET", "/who")
+		w := b.From(chromium, home).Do("GET", "/who")
 		if w.Body.String() != "mike" || len(w.Header()["Set-Cookie"]) > 0 {
 			t.Errorf("%q, cookies %v", w.Body, w.Header()["Set-Cookie"])
 		}
 		grant.UserID = ""
-		if who := b.who(t.Context()); who != "susan" {
+		if who := b.Who(); who != "susan" {
 			t.Errorf("afterwards the login is %q", who)
 		}
 	}
@@ -422,15 +346,15 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 // one request).
 func TestProtectStrongRemembered(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, true))
-	member(t, app.App, "susan", "")
-	b := newRoamer(app.App)
-	b.enter(t, true)
+	app, _ := newApp(t, protected(auth.ProtectStrong, true))
+	member(t, app, "susan", "")
+	b := roamer(t, app)
+	enter(t, b, true)
 	for range 3 {
-		b.restart()
+		b.Restart()
 		app.Clock.Advance(2 * time.Minute)
 		for i := range 5 {
-			if who := b.who(t.Context()); who != "susan" {
+			if who := b.Who(); who != "susan" {
 				t.Errorf("request %d: %q", i, who)
 			}
 			app.Clock.Advance(20 * time.Second)
@@ -442,18 +366,18 @@ func TestProtectStrongRemembered(t *testing.T) {
 func TestProtectIgnoresVisitors(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
-		b.do(t.Context(), "POST", "/put", "key", "k", "value", "v")
-		moved := b.from(chromium, elsewhere)
+		app, _ := newApp(t, protected(mode, true))
+		member(t, app, "susan", "")
+		b := roamer(t, app)
+		b.Do("POST", "/put", "key", "k", "value", "v")
+		moved := b.From(chromium, elsewhere)
 		app.Clock.Advance(2 * time.Minute)
 		for range 2 {
-			if w := moved.do(t.Context(), "GET", "/get?key=k"); w.Body.String() != "v" {
+			if w := moved.Do("GET", "/get?key=k"); w.Body.String() != "v" {
 				t.Errorf("mode %d: the visitor's data is %q", mode, w.Body)
 			}
 		}
-		if moved.enter(t, false); moved.do(t.Context(), "GET", "/get?key=k").Body.String() != "v" {
+		if enter(t, moved, false); moved.Do("GET", "/get?key=k").Body.String() != "v" {
 			t.Errorf("mode %d: it is lost at the login", mode)
 		}
 		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
@@ -467,29 +391,29 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 func TestProtectBindsAtFirstSight(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, true))
-		member(t, app.App, "susan", "")
-		b := newRoamer(app.App)
-		b.agent, b.address = "", "pipe"
-		b.enter(t, false)
-		if !b.fresh(t.Context()) {
+		app, _ := newApp(t, protected(mode, true))
+		member(t, app, "susan", "")
+		b := roamer(t, app)
+		b.Agent, b.Address = "", "pipe"
+		enter(t, b, false)
+		if !b.IsFresh() {
 			t.Error("bound to nothing, and not fresh")
 		}
-		app.store.hook(nil, nil)
-		seen := b.from(firefox, home)
+		app.Spy().Reset()
+		seen := b.From(firefox, home)
 		for i := range 3 {
-			if !seen.fresh(t.Context()) {
+			if !seen.IsFresh() {
 				t.Errorf("mode %d, request %d: not fresh", mode, i)
 			}
 		}
-		writes := slices.DeleteFunc(app.store.made(), func(c string) bool { return c != "UpdateRecord" })
+		writes := slices.DeleteFunc(app.Spy().Calls(), func(c string) bool { return c != "UpdateRecord" })
 		if len(writes) != 1 {
 			t.Errorf("mode %d: %d writes", mode, len(writes))
 		}
 		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
 			t.Errorf("mode %d: an event", mode)
 		}
-		if b.from(chromium, home).fresh(t.Context()) {
+		if b.From(chromium, home).IsFresh() {
 			t.Errorf("mode %d: fresh at another agent", mode)
 		}
 	}
@@ -502,15 +426,15 @@ func TestProtectSwitchedOn(t *testing.T) {
 	fixed := func(mode auth.Protection) func(*auth.Config) {
 		return func(c *auth.Config) { c.BaseURL, c.Protection = "http://localhost:1", mode }
 	}
-	off := newActApp(t, fixed(auth.ProtectOff))
-	member(t, off.App, "susan", "")
-	b := newRoamer(off.App)
-	b.enter(t, false)
-	b.app = testapp.New(t, off.store, off.Clock, fixed(auth.ProtectStrong))
-	if who := b.who(t.Context()); who != "susan" {
+	off, _ := newApp(t, fixed(auth.ProtectOff))
+	member(t, off, "susan", "")
+	b := roamer(t, off)
+	enter(t, b, false)
+	b.App = testapp.New(t, off.Store, off.Clock, fixed(auth.ProtectStrong))
+	if who := b.Who(); who != "susan" {
 		t.Errorf("the same client: %q", who)
 	}
-	if who := b.from(chromium, home).who(t.Context()); who != "nobody" {
+	if who := b.From(chromium, home).Who(); who != "nobody" {
 		t.Errorf("another client: %q", who)
 	}
 }
@@ -532,7 +456,7 @@ func TestProtectConfig(t *testing.T) {
 	} {
 		cfg := goodConfig()
 		cfg.Protection, cfg.ProtectAddress = test.mode, test.address
-		_, err := auth.New[*testapp.User](newSpy(testapp.NewClock()), cfg)
+		_, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
 		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%d, %v: %v", test.mode, test.address, err)
 		}
@@ -546,12 +470,12 @@ func TestProtectStoreFails(t *testing.T) {
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
 		for _, after := range []bool{false, true} {
 			for _, remember := range []bool{false, true} {
-				for k := 1; ; k++ {
-					app := newActApp(t, protected(mode, false))
-					member(t, app.App, "susan", "")
-					owner := newRoamer(app.App)
-					owner.enter(t, remember)
-					thief := owner.from(chromium, home)
+				testapp.EachCall(t, 2, func(k int) bool {
+					app, _ := newApp(t, protected(mode, false))
+					member(t, app, "susan", "")
+					owner := roamer(t, app)
+					enter(t, owner, remember)
+					thief := owner.From(chromium, home)
 					n := 0
 					fail := func(string) error {
 						if n++; n == k {
@@ -560,30 +484,25 @@ func TestProtectStoreFails(t *testing.T) {
 						return nil
 					}
 					if after {
-						app.store.hook(nil, fail)
+						app.Spy().Hook(nil, fail)
 					} else {
-						app.store.hook(fail, nil)
+						app.Spy().Hook(fail, nil)
 					}
-					w := thief.do(t.Context(), "GET", "/fresh")
+					w := thief.Do("GET", "/fresh")
 					reached := n >= k
-					app.store.hook(nil, nil)
+					app.Spy().Reset()
 					if reached && w.Code != http.StatusServiceUnavailable {
 						t.Errorf("mode %d, call %d, after=%v: %d to %q", mode, k, after, w.Code, w.Header().Get("Location"))
 					}
 					if w.Code == http.StatusOK || len(w.Header()["Set-Cookie"]) > 0 && w.Code >= 500 {
 						t.Errorf("mode %d, call %d, after=%v: %d, cookies %v", mode, k, after, w.Code, w.Header()["Set-Cookie"])
 					}
-					who := thief.who(t.Context())
-					if thief.fresh(t.Context()) || mode == auth.ProtectStrong && who != "nobody" || mode == auth.ProtectBasic && who != "susan" {
+					who := thief.Who()
+					if thief.IsFresh() || mode == auth.ProtectStrong && who != "nobody" || mode == auth.ProtectBasic && who != "susan" {
 						t.Errorf("mode %d, call %d, after=%v: then %q", mode, k, after, who)
 					}
-					if !reached {
-						if k < 3 {
-							t.Errorf("mode %d: only %d calls", mode, n)
-						}
-						break
-					}
-				}
+					return reached
+				})
 			}
 		}
 	}
@@ -593,33 +512,33 @@ func TestProtectStoreFails(t *testing.T) {
 func TestProtectConflicts(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		for name, race := range map[string]func(*testing.T, *roamer){
-			"a write": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/put", "key", "k", "value", "v") },
-			"a touch": func(t *testing.T, b *roamer) { b.app.Clock.Advance(2 * time.Minute); b.who(t.Context()) },
-			"another thief": func(t *testing.T, b *roamer) {
-				b.from("Curl/8", home).who(t.Context())
+		for name, race := range map[string]func(*testing.T, *testapp.Visitor){
+			"a write": func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/put", "key", "k", "value", "v") },
+			"a touch": func(t *testing.T, b *testapp.Visitor) { b.App.Clock.Advance(2 * time.Minute); b.Who() },
+			"another thief": func(t *testing.T, b *testapp.Visitor) {
+				b.From("Curl/8", home).Who()
 			},
-			"a logout":   func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/logout") },
-			"a rotation": func(t *testing.T, b *roamer) { b.do(t.Context(), "POST", "/renew") },
+			"a logout":   func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/logout") },
+			"a rotation": func(t *testing.T, b *testapp.Visitor) { b.Do("POST", "/renew") },
 		} {
-			app := newActApp(t, protected(mode, false))
-			member(t, app.App, "susan", "")
-			owner := newRoamer(app.App)
-			owner.enter(t, false)
-			thief := owner.from(chromium, home)
+			app, _ := newApp(t, protected(mode, false))
+			member(t, app, "susan", "")
+			owner := roamer(t, app)
+			enter(t, owner, false)
+			thief := owner.From(chromium, home)
 			verb := "UpdateRecord"
 			if mode == auth.ProtectStrong {
 				verb = "ListRecords"
 			}
 			app.Events()
 			var raced atomic.Bool
-			app.store.hook(func(call string) error {
+			app.Spy().Hook(func(call string) error {
 				if call == verb && raced.CompareAndSwap(false, true) {
 					race(t, owner)
 				}
 				return nil
 			}, nil)
-			w := thief.do(t.Context(), "GET", "/fresh")
+			w := thief.Do("GET", "/fresh")
 			if !raced.Load() {
 				t.Fatalf("mode %d, %s: no race", mode, name)
 			}
@@ -636,14 +555,14 @@ func TestProtectConflicts(t *testing.T) {
 				t.Errorf("%s: %d events", name, stolen)
 			}
 			ended := name == "a rotation" || name == "a logout" // by which the thief's token is worthless
-			if mode == auth.ProtectBasic && !ended && (owner.who(t.Context()) != "susan" || owner.fresh(t.Context())) {
-				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.who(t.Context()), owner.fresh(t.Context()))
+			if mode == auth.ProtectBasic && !ended && (owner.Who() != "susan" || owner.IsFresh()) {
+				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.Who(), owner.IsFresh())
 			}
-			if thief.fresh(t.Context()) {
+			if thief.IsFresh() {
 				t.Errorf("mode %d, %s: then it is fresh", mode, name)
 			}
-			if mode == auth.ProtectStrong && owner.who(t.Context()) != "nobody" {
-				t.Errorf("%s: the owner is %q", name, owner.who(t.Context()))
+			if mode == auth.ProtectStrong && owner.Who() != "nobody" {
+				t.Errorf("%s: the owner is %q", name, owner.Who())
 			}
 		}
 	}
@@ -654,22 +573,22 @@ func TestProtectConflicts(t *testing.T) {
 func TestProtectRaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app := newActApp(t, protected(mode, false))
-		member(t, app.App, "susan", "")
+		app, _ := newApp(t, protected(mode, false))
+		member(t, app, "susan", "")
 		for i := range 50 {
-			owner := newRoamer(app.App)
-			owner.enter(t, i%2 == 0)
-			thief := owner.from(chromium, home)
-			writing := owner.from(firefox, home)
+			owner := roamer(t, app)
+			enter(t, owner, i%2 == 0)
+			thief := owner.From(chromium, home)
+			writing := owner.From(firefox, home)
 			if i%4 >= 2 {
 				app.Clock.Advance(2 * time.Minute)
 			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				writing.do(t.Context(), "POST", "/put", "key", "k", "value", fmt.Sprint(i))
+				writing.Do("POST", "/put", "key", "k", "value", fmt.Sprint(i))
 			}()
-			if thief.fresh(t.Context()) {
+			if thief.IsFresh() {
 				t.Errorf("mode %d, round %d: fresh for the thief", mode, i)
 			}
 			<-done
@@ -677,8 +596,8 @@ func TestProtectRaces(t *testing.T) {
 			if mode == auth.ProtectStrong {
 				want = "nobody"
 			}
-			if who := owner.who(t.Context()); who != want || owner.fresh(t.Context()) {
-				t.Errorf("mode %d, round %d: %q, fresh=%v", mode, i, who, owner.fresh(t.Context()))
+			if who := owner.Who(); who != want || owner.IsFresh() {
+				t.Errorf("mode %d, round %d: %q, fresh=%v", mode, i, who, owner.IsFresh())
 			}
 		}
 	}
@@ -697,11 +616,11 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 			for name, to := range allChanges {
 				t.Run(fmt.Sprintf("%d address=%v %s", mode, address, name), func(t *testing.T) {
 					t.Parallel()
-					app := newActApp(t, protected(mode, address))
-					u := member(t, app.App, "susan", "")
-					owner := newRoamer(app.App)
-					owner.enter(t, true)
-					owner.restart()
+					app, _ := newApp(t, protected(mode, address))
+					u := member(t, app, "susan", "")
+					owner := roamer(t, app)
+					enter(t, owner, true)
+					owner.Restart()
 					app.Events()
 					moved := mode != auth.ProtectOff && (strings.Contains(name, "agent") || name == "both" ||
 						address && (name == "address" || name == "no address"))
@@ -712,9 +631,9 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 					case moved:
 						events = []auth.EventKind{auth.EventProtected, auth.EventLogin}
 					}
-					thief := owner.from(to.agent, to.address)
+					thief := owner.From(to.agent, to.address)
 					for range 3 {
-						if who := thief.who(t.Context()); who != want {
+						if who := thief.Who(); who != want {
 							t.Errorf("it is %q", who)
 						}
 					}
@@ -736,7 +655,7 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 // restart there, and no longer where it was.
 func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, protected(auth.ProtectStrong, false))
+	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	basic := testapp.New(t, app.Store, app.Clock, func(c *auth.Config) {
 		c.BaseURL, c.Protection = app.Core.BaseURL(), auth.ProtectBasic
 	})
@@ -745,20 +664,162 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 			basic.Error(w, r, err)
 		}
 	})
-	member(t, app.App, "susan", "")
-	owner := newRoamer(basic)
-	owner.enter(t, true)
-	owner.agent = chromium // the browser was updated
-	if w := owner.do(t.Context(), "POST", "/confirm"); w.Code != http.StatusOK {
+	member(t, app, "susan", "")
+	owner := roamer(t, basic)
+	enter(t, owner, true)
+	owner.Agent = chromium // the browser was updated
+	if w := owner.Do("POST", "/confirm"); w.Code != http.StatusOK {
 		t.Fatal(w.Code, w.Body)
 	}
-	owner.restart()
-	owner.app = app.App // which is strict
-	if who := owner.who(t.Context()); who != "susan" {
+	owner.Restart()
+	owner.App = app // which is strict
+	if who := owner.Who(); who != "susan" {
 		t.Errorf("after it was confirmed: %q", who)
 	}
-	owner.restart()
-	if who := owner.from(firefox, home).who(t.Context()); who != "nobody" {
+	owner.Restart()
+	if who := owner.From(firefox, home).Who(); who != "nobody" {
 		t.Errorf("where it was before: %q", who)
 	}
+}
+
+// A login that could not be ended is nobody's in the events of that, either.
+func TestProtectedEventIsNobodys(t *testing.T) {
+	t.Parallel()
+	var app *testapp.App
+	var st *testapp.Spy
+	app, st = newApp(t, func(c *auth.Config) {
+		c.Protection = auth.ProtectStrong
+		c.OnEvent = func(ctx context.Context, e auth.Event) {
+			if e.Kind != auth.EventProtected {
+				return
+			}
+			if u, err := app.User(ctx); err == nil {
+				t.Errorf("the thief is %s", u.Username)
+			}
+		}
+	})
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	st.Fail("TakeRecord")
+	if r := c.Do("GET", "/who", nil, http.Header{"User-Agent": {"thief/1"}}); r.StatusCode != http.StatusServiceUnavailable {
+		t.Error(r.Status)
+	}
+	st.Reset()
+}
+
+// Two requests at first sight: only one of the clients is bound to.
+func TestProtectBindsOneOfTwoAtFirstSight(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, protected(auth.ProtectBasic, false))
+	member(t, app, "susan", "")
+	owner := roamer(t, app).From("", home)
+	enter(t, owner, false)
+	thief := owner.From(chromium, home)
+	other := owner.From(firefox, home)
+	var raced atomic.Bool
+	app.Spy().Hook(func(call string) error {
+		if call == "UpdateRecord" && raced.CompareAndSwap(false, true) {
+			other.Who()
+		}
+		return nil
+	}, nil)
+	if w := thief.Do("GET", "/fresh"); w.Code == http.StatusOK {
+		t.Errorf("bound to another client, and fresh: %d", w.Code)
+	}
+}
+
+func protect(p auth.Protection) func(*auth.Config) {
+	return func(c *auth.Config) { c.Protection = p }
+}
+
+// A browser that comes back with the same user agent stays in. From another one, a
+// remember cookie is looked at like a session: Basic lets it in, where it is not
+// fresh anyway, and Strong ends it.
+func TestProtectAfterRestart(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := stateApp(t, protect(p))
+		c := app.Client(t)
+		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
+		c.Restart()
+		app.Events()
+		for range 4 {
+			expectState(t, c, agent("old"), "susan stale remembered")
+		}
+		expectEvents(t, app, auth.EventLogin)
+		c.Restart()
+		want, events := "susan stale remembered", []auth.EventKind{auth.EventProtected, auth.EventLogin}
+		if p == auth.ProtectStrong {
+			want, events = "nobody", events[:1]
+		}
+		for range 4 {
+			expectState(t, c, agent("new"), want)
+		}
+		expectEvents(t, app, events...)
+	}
+}
+
+// What a visitor has in the session does not cost a remembered login.
+func TestProtectSparesARememberedVisitor(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := stateApp(t, protect(p))
+		c := app.Client(t)
+		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
+		c.Restart()
+		for range 2 { // it asks nobody who it is
+			c.Do(http.MethodPost, "/put", url.Values{"key": {"foo"}, "value": {"bar"}}, agent("old"))
+		}
+		if len(c.Cookies) != 2 {
+			t.Fatalf("cookies %v", c.Cookies)
+		}
+		for range 3 {
+			expectState(t, c, agent("old"), "susan stale remembered")
+		}
+		if r := c.Do(http.MethodGet, "/get?key=foo", nil, agent("old")); r.Text != "bar" {
+			t.Errorf("the visitor's data: %q", r.Text)
+		}
+	}
+}
+
+func TestProtectOfNobodyStoresNothing(t *testing.T) {
+	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
+		app, spy := stateApp(t, protect(p))
+		c := app.Client(t)
+		spy.Reset()
+		for _, path := range []string{"/", "/state"} {
+			for _, name := range []string{"one", "another"} {
+				if r := c.Do(http.MethodGet, path, nil, agent(name)); len(r.Cookies()) > 0 {
+					t.Errorf("%s: cookies %v", path, r.Cookies())
+				}
+			}
+		}
+		expectEvents(t, app)
+		if len(spy.Calls()) > 0 {
+			t.Errorf("calls %v", spy.Calls())
+		}
+	}
+}
+
+// What a client says of its own address is not believed.
+func TestForwardedForIsIgnored(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) { c.Protection, c.ProtectAddress = auth.ProtectStrong, true })
+	c := app.Client(t)
+	c.Do(http.MethodPost, "/as/plain", nil, http.Header{"X-Forwarded-For": {"10.1.1.1"}})
+	for _, from := range []string{"10.1.1.1", "10.1.1.1, 10.1.1.2", "192.0.2.7", ""} {
+		expectState(t, c, http.Header{"X-Forwarded-For": {from}}, "susan fresh")
+	}
+	for _, e := range app.Events() {
+		if e.Address != "127.0.0.1" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
+
+// roamer is a visitor from home with a browser that says what it is.
+func roamer(t *testing.T, app *testapp.App) *testapp.Visitor {
+	v := app.Visitor(t.Context(), home)
+	v.Agent = firefox
+	return v
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A Registration is what a registration form asks for. Spaces around names and
@@ -97,7 +99,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if err := c.CheckNewEmail(r.Email); err != nil && (needEmail || r.Email != "") {
 		return Account{}, err
 	}
-	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(newToken()), Version: 1}
+	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(keyring.NewToken()), Version: 1}
 	if r.NoPassword {
 		return a, nil
 	}
@@ -105,7 +107,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 		return Account{}, err
 	}
 	var err error
-	a.PasswordHash, err = c.hasher.hash(ctx, r.Password)
+	a.PasswordHash, err = c.hasher.Hash(ctx, r.Password)
 	return a, err
 }
 
@@ -289,7 +291,7 @@ func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage st
 	} else {
 		// An update of nobody is as much work for the store as an account that is
 		// refused. What becomes of it does not matter.
-		_ = c.store.update(ctx, Account{ID: newToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
+		_ = c.store.update(ctx, Account{ID: keyring.NewToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
 	}
 	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // the work of reading a new account back
 	return nil, owner, c.reserveUsername(ctx, a.Username)

@@ -4,7 +4,32 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
+
+// This file is about remembered logins: a cookie that outlives the browser's
+// session makes a new login when the old one is gone. It names a device by a
+// random selector, and has a counter: each use is answered with a new cookie,
+// whose counter is one higher. The cookie is
+//
+//	selector  16 bytes, random
+//	counter   4 bytes
+//	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
+//
+// and the record, under the selector's hash, has the counter of the newest one.
+// So nothing in the store makes a cookie, and the same successor can be made again
+// for a second tab, or for a browser that never got the first answer.
+//
+// An answer can be lost. So a cookie stays good, for maxSpare uses, until a
+// request shows that the browser has its successor: it sends that, or the session
+// that came with it. A cookie that comes after that is a copy. Whether the owner
+// or a thief sent it cannot be told, so the device and its logins end, and the
+// owner gets a mail.
+//
+// A device that is ended leaves a tombstone: its record, under another kind. A
+// thief who logs out cannot hide that the owner's cookie was used before.
 
 // resume logs in by the remember cookie, if there is one that is good. Else
 // the request stays anonymous. An error is the store's.
@@ -14,7 +39,7 @@ func (s *state) resume() error {
 		return nil
 	}
 	c := s.core
-	key := tokenKey(string(selector))
+	key := keyring.TokenKey(string(selector))
 	var user User
 	for range maxConflicts {
 		record, err := c.records.GetRecord(&s.ctx, kindRemember, key)
@@ -27,7 +52,7 @@ func (s *state) resume() error {
 		now := c.cfg.Now()
 		switch {
 		case !ok || counter > d.counter:
-			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: errDamaged})
+			s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Method: methodRemember, Err: wire.ErrDamaged})
 			return nil
 		case s.reused(d, counter, now):
 			if err := s.endStolen(d); !errors.Is(err, ErrConflict) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,27 +17,6 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// remembered returns a browser that is logged in and remembered.
-func remembered(t *testing.T, app *testapp.App, name string) *testapp.Client {
-	t.Helper()
-	c := app.Client(t)
-	if r := c.Post("/enter", "login", name, "remember", "1"); r.StatusCode != http.StatusOK {
-		t.Fatal(r.Status)
-	}
-	return c
-}
-
-func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
-	t.Helper()
-	for name, value := range c.Cookies {
-		if strings.HasSuffix(name, "-remember") {
-			return name, value
-		}
-	}
-	t.Fatal("no remember cookie")
-	return "", ""
-}
 
 func TestRemember(t *testing.T) {
 	app, spy := newApp(t, nil)
@@ -59,7 +40,7 @@ func TestRemember(t *testing.T) {
 		c.Restart()
 		app.Clock.Advance(time.Hour)
 		_, before := rememberCookie(t, c)
-		spy.reset(0, false)
+		spy.Reset()
 		if r := c.Get("/"); len(r.Header["Set-Cookie"]) > 0 || len(spy.Calls()) > 0 {
 			t.Errorf("a page that does not ask who it is: %v", spy.Calls())
 		}
@@ -69,12 +50,12 @@ func TestRemember(t *testing.T) {
 		if _, after := rememberCookie(t, c); after == before {
 			t.Error("the cookie was not used up")
 		}
-		spy.reset(0, false)
-		if who := c.Who(); who != "susan" || spy.writes() != 2 { // that the browser has both cookies
+		spy.Reset()
+		if who := c.Who(); who != "susan" || spy.Writes() != 2 { // that the browser has both cookies
 			t.Errorf("the next page: %q, %v", who, spy.Calls())
 		}
-		spy.reset(0, false)
-		if who := c.Who(); who != "susan" || spy.writes() > 0 {
+		spy.Reset()
+		if who := c.Who(); who != "susan" || spy.Writes() > 0 {
 			t.Errorf("the page after that: %q, %v", who, spy.Calls())
 		}
 	}
@@ -99,7 +80,7 @@ func TestRememberEnds(t *testing.T) {
 			c.Post("/logout")
 		},
 		"a change of password elsewhere": func(t *testing.T, app *testapp.App, _ *testapp.Client, u *testapp.User) {
-			if err := app.SetPassword(t.Context(), reload(t, app, u.ID), "another good password"); err != nil {
+			if err := app.SetPassword(t.Context(), stored(t, app, u.ID), "another good password"); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -202,25 +183,10 @@ func TestRememberTabs(t *testing.T) {
 	}
 }
 
-// hookStore runs a function before one of the calls of InsertRecord.
-type hookStore struct {
-	testapp.Store
-	beforeInsert func(auth.Record)
-}
-
-func (s *hookStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	if s.beforeInsert != nil {
-		s.beforeInsert(r)
-	}
-	return s.Store.InsertRecord(ctx, r)
-}
-
 // A logout that happens while a device is being resumed ends that login, too.
 func TestLogoutCrossesResume(t *testing.T) {
 	for _, used := range []bool{false, true} { // the cookie that is good, and the one before
-		clock := testapp.NewClock()
-		store := &hookStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-		app := testapp.New(t, store, clock, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		tab := c.Clone()
@@ -231,13 +197,16 @@ func TestLogoutCrossesResume(t *testing.T) {
 				t.Fatal(who)
 			}
 		}
-		store.beforeInsert = func(r auth.Record) {
-			store.beforeInsert = nil
-			if r.Kind != "session" {
-				t.Errorf("inserted a %s", r.Kind)
+		store.HookCalls(func(_ context.Context, call testapp.Call) error {
+			if call.Method == "InsertRecord" {
+				store.Reset()
+				if call.Kind != "session" {
+					t.Errorf("inserted a %s", call.Kind)
+				}
+				c.Post("/logout")
 			}
-			c.Post("/logout")
-		}
+			return nil
+		}, nil)
 		if who := tab.Who(); who != "nobody" {
 			t.Errorf("the tab is %q", who)
 		}
@@ -374,62 +343,46 @@ func TestRememberSecretsRotate(t *testing.T) {
 // A store that fails while a device is resumed gives a 5xx, and the cookie
 // works once it is well.
 func TestRememberStoreFails(t *testing.T) {
-	for k := 1; ; k++ {
+	testapp.EachCall(t, 3, func(k int) bool {
 		app, spy := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		c.Restart()
-		spy.reset(k, false)
+		spy.FailAt(k, false)
 		r := c.Get("/who")
 		calls := len(spy.Calls())
-		spy.reset(0, false)
-		if calls < k {
-			if k < 4 {
-				t.Errorf("only %d calls", calls)
-			}
-			return
-		}
+		spy.Reset()
 		if r.StatusCode < 500 && r.Text != "susan" { // who is in, tidied up or not
 			t.Errorf("call %d fails: %s %q", k, r.Status, r.Text)
 		}
 		if who := c.Who(); who != "susan" {
 			t.Errorf("after call %d failed: %q", k, who)
 		}
-	}
-}
-
-// listStore runs a function before one call of ListRecords.
-type listStore struct {
-	testapp.Store
-	beforeList func()
-}
-
-func (s *listStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	if f := s.beforeList; f != nil {
-		s.beforeList = nil
-		f()
-	}
-	return s.Store.ListRecords(ctx, kind, userID)
+		return calls >= k
+	})
 }
 
 // A device that is used ends the logins that it made for cookies before, and
 // not those of tabs that are opened at the same moment.
 func TestRememberEndsLostLogins(t *testing.T) {
-	clock := testapp.NewClock()
-	store := &listStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	app := testapp.New(t, store, clock, nil)
+	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
 	lost := remembered(t, app, "susan")
 	c := lost.Clone()
 	c.Restart()
 	tab := c.Clone()
-	clock.Advance(time.Minute)
-	store.beforeList = func() {
-		clock.Advance(time.Second)
+	app.Clock.Advance(time.Minute)
+	store.Hook(func(call string) error {
+		if call != "ListRecords" {
+			return nil
+		}
+		store.Reset()
+		app.Clock.Advance(time.Second)
 		if who := tab.Who(); who != "susan" {
 			t.Errorf("the other tab: %q", who)
 		}
-	}
+		return nil
+	}, nil)
 	if who := c.Who(); who != "susan" {
 		t.Errorf("the tab: %q", who)
 	}
@@ -454,11 +407,11 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /twice", func(_ http.ResponseWriter, r *http.Request) {
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("at first: %v", err)
 		}
-		spy.reset(1, false)
-		if _, err := app.User(r.Context()); !errors.Is(err, errDown) {
+		spy.FailAt(1, false)
+		if _, err := app.User(r.Context()); !errors.Is(err, errStore) {
 			t.Errorf("again: %v", err)
 		}
 		if u, err := app.User(r.Context()); err != nil || u.Username != "susan" {
@@ -467,7 +420,7 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	})
 	c := remembered(t, app, "susan")
 	c.Restart()
-	spy.reset(1, false)
+	spy.FailAt(1, false)
 	c.Get("/twice")
 }
 
@@ -543,7 +496,7 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 func TestRememberAnswerLost(t *testing.T) {
 	for _, how := range []string{"the client hangs up", "the handler panics", "http.TimeoutHandler answers", "the connection is hijacked"} {
 		t.Run(how, func(t *testing.T) {
-			box := &outbox{}
+			box := &testapp.Outbox{}
 			app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 			lose := lostAnswers(t, app)[how]
 			app.Create(t, "susan", false)
@@ -560,7 +513,7 @@ func TestRememberAnswerLost(t *testing.T) {
 					}
 				}
 			}
-			if n := thefts(app.Events()); n > 0 || len(box.take()) > 0 {
+			if n := thefts(app.Events()); n > 0 || len(box.Take()) > 0 {
 				t.Errorf("lost answers are %d thefts", n)
 			}
 		})
@@ -673,7 +626,7 @@ func TestRememberSlowUpload(t *testing.T) {
 // the handler asks.
 func TestRememberSlowUploadWithLoader(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
+		c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
 	})
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
@@ -748,14 +701,14 @@ func TestRememberClocksDiffer(t *testing.T) {
 // the next request notes it: a copy of the old cookie is then found.
 func TestRememberReceivedStoreFails(t *testing.T) {
 	for _, call := range []string{"GetRecord", "UpdateRecord"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
 		c.Restart()
 		thief := c.Clone()
 		c.Who()
 		n := 0
-		store.hook(func(name string) error {
+		store.Hook(func(name string) error {
 			if name != call {
 				return nil
 			}
@@ -767,7 +720,7 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 		if who := c.Who(); call == "GetRecord" && who != "susan" {
 			t.Errorf("%s fails: %q", call, who)
 		}
-		store.hook(nil, nil)
+		store.Reset()
 		if n == 0 {
 			t.Fatalf("no %s", call)
 		}
@@ -779,5 +732,590 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 		if got := thefts(app.Events()); got != 1 {
 			t.Errorf("%s failed: %d thefts", call, got)
 		}
+	}
+}
+
+// An outage of the session store turns every remembered user who visits during it into a "theft".
+func TestOutageIsNoTheft(t *testing.T) {
+	app, st := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Post("/enter", "login", "susan", "remember", "y")
+	c.Restart()
+	st.HookCalls(func(_ context.Context, call testapp.Call) error {
+		if call.Method == "InsertRecord" && call.Kind == "session" {
+			return errStore
+		}
+		return nil
+	}, nil)
+	if who := c.Who(); who != "503" {
+		t.Errorf("during the outage: %q", who)
+	}
+	st.Reset()
+	app.Clock.Advance(61 * time.Second)
+	app.Events()
+	who := c.Who()
+	for _, e := range app.Events() {
+		t.Log("event", e.Kind)
+		if e.Kind == auth.EventRememberStolen {
+			t.Error("the owner's cookie, never successfully used, is reported stolen")
+		}
+	}
+	if who != "susan" {
+		t.Error("susan is", who)
+	}
+}
+
+// sessions without end, without a hash.
+func TestRememberCookieMakesFewSessions(t *testing.T) {
+	app, _ := newApp(t, nil)
+	user := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Post("/enter", "login", "susan", "remember", "y")
+	c.Restart()
+	start := time.Now()
+	const n = 5000
+	for range n {
+		d := c.Clone() // always the same cookie, within its minute of grace
+		d.Who()
+	}
+	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
+	t.Log(len(list), "records in", time.Since(start), "hashes", app.Core.PasswordHashes())
+	if len(list) > 100 {
+		t.Error("sessions from one remember cookie:", len(list))
+	}
+}
+
+// Another user's login in the same browser forgets the device first, so that a
+// store which cannot do that fails the login, and leaves no copy of the cookie
+// good.
+func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	member(t, app, "susan", "")
+	member(t, app, "mike", "")
+	c := app.Client(t)
+	if r := c.Post("/enter", "login", "susan", "remember", "y"); r.StatusCode != http.StatusOK {
+		t.Fatal(r.Status)
+	}
+	copied := c.Clone()
+	copied.Restart()
+	fails := true
+	store.Hook(func(call string) error {
+		if call == "TakeRecord" && fails {
+			fails = false
+			return errStore
+		}
+		return nil
+	}, nil)
+	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusServiceUnavailable || c.Who() != "susan" {
+		t.Errorf("the store fails: %s, and it is %s", r.Status, c.Who())
+	}
+	store.Reset()
+	if r := c.Post("/enter", "login", "mike"); r.StatusCode != http.StatusOK || c.Who() != "mike" {
+		t.Errorf("%s, and it is %s", r.Status, c.Who())
+	}
+	if who := copied.Who(); who != "nobody" {
+		t.Errorf("a copy of susan's cookie is %s", who)
+	}
+}
+
+func TestTheftMail(t *testing.T) {
+	box := &testapp.Outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	u := app.Create(t, "susan", false)
+	change(t, app, u.ID, func(a *auth.Account) { a.Email = "Susan@App.example" })
+	owner, old := stolen(t, app)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 20 {
+		c := old.Clone()
+		wg.Go(func() {
+			<-start
+			if who := c.Who(); who != "nobody" {
+				t.Errorf("a copy is %q", who)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	gone(t, "theft", owner, old)
+	mails := box.Take()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
+	}
+	m := mails[0]
+	if m.Kind != auth.MailStolen || m.To != "Susan@App.example" || m.User == nil || m.User.AuthAccount().ID != u.ID ||
+		!m.Link.IsZero() || m.Lifetime != 0 {
+		t.Errorf("mail %+v", m)
+	}
+	var alarms []auth.Event
+	for _, e := range app.Events() {
+		if e.Kind == auth.EventRememberStolen {
+			alarms = append(alarms, e)
+		} else {
+			t.Errorf("event %v", e)
+		}
+	}
+	if len(alarms) != 1 || alarms[0].UserID != u.ID || alarms[0].Address != "127.0.0.1" || alarms[0].Method != "remember" || alarms[0].Err == nil {
+		t.Fatalf("events %v", alarms)
+	}
+	text := fmt.Sprintf("%+v %v", alarms[0], alarms[0].Err) + app.Logs() + fmt.Sprintf("%+v", mails)
+	for _, cookie := range owner.Issued {
+		if strings.Contains(text, cookie.Value) || strings.Contains(text, cookie.Value[:20]) {
+			t.Error("a cookie is in the event, the log or the mail")
+		}
+	}
+	m.Failed(errors.New("no such mailbox"))
+	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventMailFailed || e[0].UserID != u.ID {
+		t.Errorf("given up later: %v", e)
+	}
+	// Each device is a theft of its own.
+	_, old = stolen(t, app)
+	old.Who()
+	if n := len(box.Take()); n != 1 {
+		t.Errorf("the next theft: %d mails", n)
+	}
+}
+
+// Nobody is written to where there is nobody to write to; the logins end.
+func TestTheftWithoutMail(t *testing.T) {
+	for name, with := range map[string]struct {
+		mailer  bool
+		refuses bool
+		change  func(*testing.T, *testapp.App, *testapp.User)
+		events  []auth.EventKind
+	}{
+		"no mailer": {events: []auth.EventKind{auth.EventRememberStolen}},
+		"no address": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Email = "" })
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"deleted": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			deleteUser(t, app, u.ID)
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"disabled": {mailer: true, change: func(t *testing.T, app *testapp.App, u *testapp.User) {
+			change(t, app, u.ID, func(a *auth.Account) { a.Disabled = true })
+		}, events: []auth.EventKind{auth.EventRememberStolen}},
+		"a mailer that refuses": {mailer: true, refuses: true, events: []auth.EventKind{auth.EventRememberStolen, auth.EventMailFailed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			box := &testapp.Outbox{}
+			app, _ := newApp(t, func(c *auth.Config) {
+				if with.mailer {
+					c.Mailer = box
+				}
+			})
+			u := app.Create(t, "susan", false)
+			owner, old := stolen(t, app)
+			if with.refuses {
+				box.Fail(errors.New("the queue is full"))
+			}
+			if with.change != nil {
+				with.change(t, app, u)
+			}
+			if r := old.Get("/who"); r.StatusCode != http.StatusOK || r.Text != "nobody" {
+				t.Errorf("%s %q", r.Status, r.Text)
+			}
+			if got := kinds(app.Events()); !slices.Equal(got, with.events) {
+				t.Errorf("events %v", got)
+			}
+			if mails := box.Take(); len(mails) > 0 {
+				t.Errorf("%d mails", len(mails))
+			}
+			for _, kind := range []string{"session", "remember"} {
+				if r, err := app.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(r) > 0 {
+					t.Errorf("%d records of kind %s, %v", len(r), kind, err)
+				}
+			}
+			gone(t, name, owner, old)
+		})
+	}
+}
+
+// A store that fails at any step of a theft's end: the same cookie, sent again,
+// ends everything, and its owner is told.
+func TestTheftStoreFails(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		testapp.EachCall(t, 3, func(k int) bool {
+			box := &testapp.Outbox{}
+			app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
+			app.Create(t, "susan", false)
+			elsewhere := app.Client(t)
+			elsewhere.Login("susan")
+			owner, old := stolen(t, app)
+			spy.FailAt(k, after)
+			r := old.Get("/who")
+			calls := spy.Calls()
+			spy.Reset()
+			switch {
+			case r.StatusCode >= 500 && len(r.Header["Set-Cookie"]) > 0, r.StatusCode < 500 && r.Text != "nobody":
+				t.Errorf("call %d (%v): %s %q", k, calls, r.Status, r.Text)
+			}
+			if who := old.Who(); who != "nobody" {
+				t.Errorf("call %d (%v): again, and %q", k, calls, who)
+			}
+			gone(t, fmt.Sprintf("call %d (%v), after=%v", k, calls, after), owner, old)
+			thefts := 0
+			var failed bool
+			for _, e := range app.Events() {
+				switch e.Kind {
+				case auth.EventRememberStolen:
+					thefts++
+				case auth.EventMailFailed:
+					failed = true
+				}
+			}
+			// An alarm that was noted, and the store's answer lost, is not raised again.
+			unknown := after && calls[len(calls)-1] == "UpdateRecord" && thefts == 0
+			if n := len(box.Take()); !unknown && (thefts != 1 || n != 1 && !failed) {
+				t.Errorf("call %d (%v), after=%v: %d events and %d mails", k, calls, after, thefts, n)
+			}
+			if who := elsewhere.Who(); who != "susan" {
+				t.Errorf("call %d: another login is %q", k, who)
+			}
+			return len(calls) >= k
+		})
+	}
+}
+
+// A login that is made with the newest cookie while the theft is being ended, at any
+// of its steps, does not outlive it, also if the store fails afterwards.
+func TestTheftCrossesResume(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		testapp.EachCall(t, 7, func(k int) bool {
+			app, store := newApp(t, nil)
+			u := app.Create(t, "susan", false)
+			owner, old := stolen(t, app)
+			newest := owner.Clone() // of the thief and the owner
+			newest.Restart()
+			calls, crossed, failing := 0, false, false
+			store.Hook(func(call string) error {
+				if calls++; calls == k && !crossed {
+					crossed = true
+					defer func() { failing = fails }()
+					if who := newest.Who(); who != "susan" && who != "nobody" {
+						t.Errorf("the newest cookie is %q", who)
+					}
+					return nil
+				}
+				if failing && call == "ListRecords" {
+					return errors.New("the store is down")
+				}
+				return nil
+			}, nil)
+			r := old.Get("/who")
+			store.Reset()
+			for range 2 { // what comes later with the same cookies finds the theft, or nothing
+				old.Clone().Who()
+			}
+			what := fmt.Sprintf("step %d, fails %v, answered %s", k, fails, r.Status)
+			gone(t, what, owner, old, newest)
+			if left, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(left) > 0 {
+				t.Errorf("%s: %d sessions are left", what, len(left))
+			}
+			return crossed
+		})
+	}
+}
+
+// thefts returns how many of the events tell of a stolen cookie.
+func thefts(events []auth.Event) (n int) {
+	for _, e := range events {
+		if e.Kind == auth.EventRememberStolen {
+			n++
+		}
+	}
+	return n
+}
+
+// endings are the ways in which a thief who has the owner's cookie, and a session
+// made from it, can end what shows it.
+var endings = map[string]func(t *testing.T, i *testapp.App, thief *testapp.Client, u *testapp.User){
+	"logout": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Post("/logout") },
+	"logout by the remember cookie alone": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) {
+		thief.Who()
+		thief.Restart()
+		thief.Post("/logout")
+	},
+	"scs's Destroy":        func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Post("/destroy") },
+	"a login as another":   func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Login("mallory") },
+	"a login as the owner": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Login("susan") },
+	"EndLogin": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		for _, l := range logins(t, i, u.ID) {
+			if err := i.EndLogin(t.Context(), u.ID, l.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	},
+	"EndOtherLogins": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
+		other := i.Client(t)
+		other.Login("susan")
+		i.In(other, func(ctx context.Context) {
+			if err := i.EndOtherLogins(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	},
+	"LogoutEverywhere": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		if err := i.LogoutEverywhere(t.Context(), u); err != nil {
+			t.Error(err)
+		}
+	},
+	"SetPassword": func(t *testing.T, i *testapp.App, thief *testapp.Client, u *testapp.User) {
+		i.In(thief, func(ctx context.Context) {
+			if err := i.SetPassword(ctx, u, "another good password"); err != nil {
+				t.Error(err)
+			}
+		})
+	},
+	"ResetPassword": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		token, err := i.ResetToken(t.Context(), u)
+		if err == nil {
+			_, err = i.ResetPassword(t.Context(), token, "another good password")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	},
+	"Disable and Enable": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		if err := errors.Join(i.Disable(t.Context(), u.ID), i.Enable(t.Context(), u.ID)); err != nil {
+			t.Error(err)
+		}
+	},
+	"a Stamp that the application changes itself": func(t *testing.T, i *testapp.App, _ *testapp.Client, u *testapp.User) {
+		a := u.Clone()
+		a.Stamp = auth.NewSecret("another stamp")
+		if err := i.Store.UpdateAccount(t.Context(), a); err != nil {
+			t.Error(err)
+		}
+	},
+	"MaxSessions": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
+		for range 3 {
+			i.Clock.Advance(time.Minute)
+			i.Client(t).Login("susan")
+		}
+	},
+}
+
+// However a thief ends the device after using its cookie, the owner's cookie still
+// raises the alarm, once. The thief's newest cookie raises none, and neither opens.
+func TestTheftEvidenceStays(t *testing.T) {
+	for how, end := range endings {
+		t.Run(how, func(t *testing.T) {
+			box := &testapp.Outbox{}
+			app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.MaxSessions = box, 3 })
+			u := app.Create(t, "susan", false)
+			app.Create(t, "mallory", false)
+			owner := remembered(t, app, "susan")
+			owner.Restart()
+			thief := owner.Clone()
+			for range 2 {
+				if who := thief.Who(); who != "susan" {
+					t.Fatal(who)
+				}
+			}
+			newest := thief.Clone()
+			newest.Restart()
+			end(t, app, thief, u)
+			box.Take()
+			app.Events()
+			if who := newest.Who(); who != "nobody" {
+				t.Errorf("the newest cookie: %q", who)
+			}
+			if n := thefts(app.Events()); n > 0 {
+				t.Errorf("the newest cookie is %d thefts", n)
+			}
+			app.Clock.Advance(29 * 24 * time.Hour)
+			for range 3 {
+				if who := owner.Clone().Who(); who != "nobody" {
+					t.Errorf("the owner: %q", who)
+				}
+			}
+			mails := box.Take()
+			if n := thefts(app.Events()); n != 1 || len(mails) != 1 || mails[0].Kind != auth.MailStolen {
+				t.Errorf("%d alarms, mails %v", n, mails)
+			}
+		})
+	}
+}
+
+// A device that was never used leaves nothing that lasts, and no tombstone lasts
+// longer than the device would have.
+func TestTheftEvidenceExpires(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	ended := func() int {
+		t.Helper()
+		records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(records)
+	}
+	remembered(t, app, "susan").Post("/logout")
+	app.Clock.Advance(time.Minute)
+	if n := ended(); n > 0 {
+		t.Errorf("a cookie that was never used: %d records", n)
+	}
+	owner, old := stolen(t, app)
+	owner.Post("/logout")
+	app.Clock.Advance(30*24*time.Hour - 5*time.Minute)
+	if n := ended(); n != 1 {
+		t.Errorf("%d records", n)
+	}
+	app.Clock.Advance(5 * time.Minute)
+	old.Who()
+	if n := thefts(app.Events()); n > 0 || ended() > 0 {
+		t.Errorf("after the device's time: %d thefts, %d records", n, ended())
+	}
+}
+
+// There are a hundred of them at most, and CloseAccount deletes them.
+func TestTheftEvidenceIsBounded(t *testing.T) {
+	app, _ := newApp(t, nil)
+	u := app.Create(t, "susan", false)
+	for range 110 {
+		c := remembered(t, app, "susan")
+		c.Restart()
+		c.Who()
+		c.Post("/logout")
+		app.Clock.Advance(time.Second)
+	}
+	records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID)
+	if err != nil || len(records) != 100 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	if err := app.CloseAccount(t.Context(), stored(t, app, u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := app.Store.ListRecords(t.Context(), "remember-ended", u.ID); err != nil || len(records) > 0 {
+		t.Errorf("after CloseAccount %d records, %v", len(records), err)
+	}
+}
+
+// Requests that were on their way when the owner logged out are no alarm: neither
+// with the newest cookie, nor with the one before it, if no request had shown yet
+// that the browser has the newest.
+func TestTheftNotByLogoutInFlight(t *testing.T) {
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := remembered(t, app, "susan")
+	c.Restart()
+	before := c.Clone()
+	c.Who()
+	newest := c.Clone()
+	newest.Restart()
+	if r := before.Clone().Post("/logout"); r.StatusCode != http.StatusOK { // by the cookie before
+		t.Fatal(r.Status)
+	}
+	gone(t, "logout", before, newest, c)
+	if n := thefts(app.Events()); n > 0 {
+		t.Errorf("%d thefts", n)
+	}
+}
+
+func TestRememberForIsAbsolute(t *testing.T) {
+	app, _ := stateApp(t, nil)
+	c := app.Client(t)
+	r := c.Post("/as/for", "for", "7h")
+	lasts := slices.ContainsFunc(r.Cookies(), func(cookie *http.Cookie) bool {
+		return strings.HasSuffix(cookie.Name, "-remember") && cookie.MaxAge == 7*60*60
+	})
+	if !lasts {
+		t.Errorf("cookies %v", r.Cookies())
+	}
+	for range 2 { // its use does not extend it
+		app.Clock.Advance(3 * time.Hour)
+		c.Restart()
+		expectState(t, c, nil, "susan stale remembered")
+	}
+	app.Clock.Advance(time.Hour)
+	kept := c.Clone()
+	kept.Restart()
+	expectState(t, kept, nil, "nobody")
+}
+
+func TestConfigRememberFor(t *testing.T) {
+	app, _ := stateApp(t, func(c *auth.Config) { c.CookieName, c.RememberFor = "mine", 48*time.Hour })
+	c := app.Client(t)
+	for _, cookie := range c.Post("/as/remembered").Cookies() {
+		if !strings.HasPrefix(cookie.Name, "mine-") || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
+			t.Errorf("%v", cookie)
+		}
+		if strings.HasSuffix(cookie.Name, "-remember") && cookie.MaxAge != 48*60*60 {
+			t.Errorf("lasts %d seconds", cookie.MaxAge)
+		}
+	}
+	rememberCookie(t, c)
+}
+
+func TestRememberForIsChecked(t *testing.T) {
+	for _, d := range []time.Duration{-1, 30, time.Minute - 1, 400*24*time.Hour + 1} {
+		cfg := goodConfig()
+		cfg.RememberFor = d
+		if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err == nil {
+			t.Errorf("New took a RememberFor of %v", d)
+		}
+	}
+	app, _ := stateApp(t, nil)
+	for _, d := range []string{"0s", "-1h"} {
+		if r := app.Client(t).Post("/as/for", "for", d); r.Text != "susan fresh" || len(r.Cookies()) != 1 {
+			t.Errorf("RememberFor %s: %q, %v", d, r.Text, r.Cookies())
+		}
+	}
+}
+
+// A duration is that of one login.
+func TestRememberForIsOfOneLogin(t *testing.T) {
+	app, _ := stateApp(t, nil)
+	c := app.Client(t)
+	c.Post("/as/for", "for", "1h")
+	c.Post("/as/remembered")
+	app.Clock.Advance(29 * 24 * time.Hour)
+	c.Restart()
+	expectState(t, c, nil, "susan stale remembered")
+
+	c.Post("/as/remembered")
+	c.Post("/as/for", "for", "1h")
+	app.Clock.Advance(time.Hour)
+	c.Restart()
+	expectState(t, c, nil, "nobody")
+}
+
+func TestResumeIsALoginEvent(t *testing.T) {
+	app, _ := stateApp(t, nil)
+	c := app.Client(t)
+	c.Post("/as/remembered")
+	c.Restart()
+	app.Events()
+	expectState(t, c, nil, "susan stale remembered")
+	if e := expectEvents(t, app, auth.EventLogin); len(e) == 1 && (e[0].Method != "remember" || e[0].UserID == "") {
+		t.Errorf("%+v", e[0])
+	}
+}
+
+// The cookie of an account that is gone leaves nothing behind.
+func TestRememberCookieOfADeletedUser(t *testing.T) {
+	app, spy := stateApp(t, nil)
+	u, err := app.Store.FindUser(t.Context(), "susan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	c.Post("/as/remembered")
+	c.Restart()
+	store, ok := spy.Store.(*memStore)
+	if !ok {
+		t.Fatalf("%T", spy.Store)
+	}
+	if err := store.DeleteUser(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+	spy.Reset()
+	if r := c.Get("/state"); r.Text != "nobody" || len(r.Cookies()) > 0 {
+		t.Errorf("%q, cookies %v", r.Text, r.Cookies())
+	}
+	if slices.Contains(spy.Calls(), "InsertRecord") {
+		t.Errorf("calls %v", spy.Calls())
 	}
 }

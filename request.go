@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/clientip"
 )
 
 // stateOf returns nil outside LoadAndSave. It settles whose the request is, so
@@ -88,8 +90,8 @@ func (s *state) askLoaders() (own bool, err error) {
 	r, sent := s.request.WithContext(&s.inner), *s.target()
 	r.URL = &sent // a router may have changed the other
 	defer handBack(r, s.request)
-	for _, loader := range c.cfg.RequestLoaders {
-		grant, err := loader.Load(c, r)
+	for i, loader := range c.cfg.RequestLoaders {
+		grant, err := c.loads[i](r)
 		switch {
 		case errors.Is(err, ErrLoginRefused):
 			s.refuseGrant(EventLoginFailed, grant, err, loader.scheme == schemeBasic)
@@ -244,7 +246,7 @@ func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 	if address := s.address(); *boundAddress == "" && address != "" {
 		*boundAddress, bind = address, true
 	} else {
-		same = same && network(*boundAddress) == network(address)
+		same = same && clientip.Network(*boundAddress) == clientip.Network(address)
 	}
 	return same, bind
 }
@@ -273,7 +275,8 @@ var errProtected = errors.New("the login is used from another client")
 
 // Why a proxy is suspected.
 var (
-	errForwarded = errors.New("X-Forwarded-For came from an address that is not in Config.TrustedProxies, and is ignored")
+	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.TrustedProxies, or is there and sends no X-Forwarded-For")
+	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.TrustedProxies, and is ignored")
 )
 
 // A scopeKey is for the scope that a guard has asked for, in the context of what

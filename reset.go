@@ -80,10 +80,10 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
 	switch {
-	case c.store == nil:
-		return "", ErrNoUserStore
 	case isAbsent(user):
 		return "", ErrUserNotFound
+	case c.store == nil:
+		return "", ErrNoUserStore
 	}
 	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
 		return "", err
@@ -95,6 +95,8 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	c.event(ctx, Event{Kind: EventResetIssued, UserID: a.ID})
 	return c.sealReset(a), nil
 }
+
+const purposeReset = "reset"
 
 func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
@@ -140,7 +142,7 @@ func (c *Core) planReset(ctx context.Context, token, password string) (*credenti
 	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
 		return x, err
 	}
-	hash, err := c.hasher.hash(ctx, password)
+	hash, err := c.hasher.Hash(ctx, password)
 	// What else may change an account meanwhile is tried against again, as long
 	// as the token still fits it; a second reset no longer does.
 	x.apply = func(a *Account) error {

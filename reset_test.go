@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,40 +19,19 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-const resetTo = "zq8 vbx1 mn4" // a good new password
-
-func resetToken(t *testing.T, app *testapp.App, user *testapp.User) string {
-	t.Helper()
-	token, err := app.ResetToken(t.Context(), user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// usable reports whether the token is good, which asking does not change.
-func usable(t *testing.T, app *testapp.App, token string) bool {
-	t.Helper()
-	u, err := app.CheckResetToken(t.Context(), token)
-	if err != nil && !errors.Is(err, auth.ErrInvalidToken) || (u == nil) != (err != nil) {
-		t.Errorf("%v, %v", u, err)
-	}
-	return err == nil
-}
-
 // refused checks that neither call takes the token, that they say no more than
 // that, and that nothing is written or hashed.
-func refused(t *testing.T, app *testapp.App, store *hookedStore, what, token string) {
+func refused(t *testing.T, app *testapp.App, store *testapp.Spy, what, token string) {
 	t.Helper()
 	before := app.Core.PasswordHashes()
-	store.hook(nil, nil)
+	store.Reset()
 	u, err := app.CheckResetToken(t.Context(), token)
 	u2, err2 := app.ResetPassword(t.Context(), token, resetTo)
 	if u != nil || u2 != nil || err == nil || err2 == nil ||
 		err.Error() != auth.ErrInvalidToken.Error() || err2.Error() != auth.ErrInvalidToken.Error() || !errors.Is(err2, auth.ErrInvalidToken) {
 		t.Errorf("%s: %v, %v; %v, %v", what, u, err, u2, err2)
 	}
-	for _, call := range store.made() {
+	for _, call := range store.Calls() {
 		if call != "LoadUser" {
 			t.Errorf("%s: the call %s", what, call)
 		}
@@ -63,7 +43,7 @@ func refused(t *testing.T, app *testapp.App, store *hookedStore, what, token str
 
 func TestResetToken(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password, func(a *auth.Account) { a.Roles = []string{"reader"} })
 	bob := member(t, app, "bob", testapp.Password)
 	own, other, stranger := app.Client(t), app.Client(t), app.Client(t)
@@ -72,9 +52,9 @@ func TestResetToken(t *testing.T) {
 	bobs := app.Client(t)
 	bobs.Login("bob")
 
-	store.hook(nil, nil)
+	store.Reset()
 	token := resetToken(t, app, alice)
-	if calls := store.made(); len(calls) > 0 {
+	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("making a token asked the store: %v", calls)
 	}
 	if strings.ContainsAny(token, "+/= \r\n.&?#%") || len(token) > 200 {
@@ -90,12 +70,12 @@ func TestResetToken(t *testing.T) {
 
 	// Looking changes nothing, however often.
 	for range 3 {
-		store.hook(nil, nil)
+		store.Reset()
 		u, err := app.CheckResetToken(t.Context(), token)
 		if err != nil || u.ID != alice.ID {
 			t.Fatal(u, err)
 		}
-		if calls := store.made(); !slices.Equal(calls, []string{"LoadUser"}) {
+		if calls := store.Calls(); !slices.Equal(calls, []string{"LoadUser"}) {
 			t.Errorf("CheckResetToken made the calls %v", calls)
 		}
 	}
@@ -104,14 +84,14 @@ func TestResetToken(t *testing.T) {
 	}
 
 	// A password that is refused leaves it as it was.
-	store.hook(nil, nil)
+	store.Reset()
 	for _, password := range []string{"", "short", "password1", "alice@app.example", "a\x00bcdefgh", "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", strings.Repeat("horse ", 200)} {
 		var policy *auth.PasswordError
 		if u, err := app.ResetPassword(t.Context(), token, password); u != nil || !errors.As(err, &policy) {
 			t.Errorf("%.20q: %v, %v", password, u, err)
 		}
 	}
-	if calls := store.made(); slices.ContainsFunc(calls, func(s string) bool { return s != "LoadUser" }) {
+	if calls := store.Calls(); slices.ContainsFunc(calls, func(s string) bool { return s != "LoadUser" }) {
 		t.Errorf("a refused password wrote: %v", calls)
 	}
 
@@ -148,14 +128,14 @@ func TestResetToken(t *testing.T) {
 
 func TestResetLogsNobodyIn(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
 		before, _ := app.CurrentUser(r.Context())
 		u, err := app.ResetPassword(r.Context(), r.PostFormValue("token"), resetTo)
 		if after, ok := app.CurrentUser(r.Context()); ok != (before != nil && before.ID != u.ID) {
 			t.Errorf("in the request that reset the password %v is logged in", after)
 		}
-		if text := app.Sessions().GetString(r.Context(), "k"); text != "" && before != nil && before.ID == u.ID {
+		if text := app.SessionData().GetString(r.Context(), "k"); text != "" && before != nil && before.ID == u.ID {
 			t.Errorf("the login has ended, and its data is still there: %q", text)
 		}
 		if err == nil && r.PostFormValue("login") != "" {
@@ -199,7 +179,7 @@ func TestResetLogsNobodyIn(t *testing.T) {
 
 func TestResetTokenNeeds(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for what, c := range map[string]struct {
 		change func(*auth.Account)
 		want   error
@@ -222,7 +202,7 @@ func TestResetTokenNeeds(t *testing.T) {
 // Not one bit of a token may change, and nothing else is a token.
 func TestResetTokenForged(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -268,7 +248,7 @@ func TestResetTokenForged(t *testing.T) {
 // What was sealed for another purpose is no token, and a token is no cookie.
 func TestResetTokenPurpose(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	app.Mux.HandleFunc("POST /flash", func(w http.ResponseWriter, r *http.Request) {
 		if err := app.Flash(r.Context(), "info", r.PostFormValue("text")); err != nil {
@@ -296,10 +276,10 @@ func TestResetTokenPurpose(t *testing.T) {
 }
 
 // appsOn makes applications on one store, one for each list of secrets.
-func appsOn(t *testing.T, secrets ...[]string) (*hookedStore, []*testapp.App) {
+func appsOn(t *testing.T, secrets ...[]string) (*testapp.Spy, []*testapp.App) {
 	t.Helper()
 	clock := testapp.NewClock()
-	store := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+	store := testapp.NewSpy(clock)
 	var apps []*testapp.App
 	for _, list := range secrets {
 		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
@@ -338,7 +318,7 @@ func TestResetTokenSecrets(t *testing.T) {
 func TestResetTokenExpires(t *testing.T) {
 	t.Parallel()
 	for _, lifetime := range []time.Duration{0, time.Minute, 10 * time.Minute, 24 * time.Hour} {
-		app, store := hookedApp(t, func(c *auth.Config) { c.ResetLifetime = lifetime })
+		app, store := newApp(t, func(c *auth.Config) { c.ResetLifetime = lifetime })
 		if lifetime == 0 {
 			lifetime = 30 * time.Minute
 		}
@@ -366,7 +346,7 @@ func TestResetTokenExpires(t *testing.T) {
 // Of any number of redemptions, of any of the account's tokens, one succeeds.
 func TestResetParallelRedemptions(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	tokens := []string{resetToken(t, app, alice), resetToken(t, app, alice)} // two mails
 	var wg sync.WaitGroup
@@ -476,7 +456,7 @@ func TestResetTokenIsBound(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			alice := member(t, app, "alice", testapp.Password)
 			token := resetToken(t, app, alice)
 			c.change(t, app, alice)
@@ -499,26 +479,6 @@ func TestResetTokenIsBound(t *testing.T) {
 	}
 }
 
-func deleteUser(t *testing.T, app *testapp.App, id string) {
-	t.Helper()
-	store := app.Store
-	switch wrapped := store.(type) {
-	case *hookedStore:
-		store = wrapped.Store
-	case *spyStore:
-		store = wrapped.Store
-	}
-	d, ok := store.(interface {
-		DeleteUser(ctx context.Context, id string) error
-	})
-	if !ok {
-		t.Fatal("the store cannot delete users")
-	}
-	if err := d.DeleteUser(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What happens between a reset's look at the account and its change.
 func TestResetRaces(t *testing.T) {
 	t.Parallel()
@@ -538,11 +498,11 @@ func TestResetRaces(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			app, store := hookedApp(t, nil)
+			app, store := newApp(t, nil)
 			alice := member(t, app, "alice", testapp.Password)
 			token := resetToken(t, app, alice)
 			var raced auth.Account
-			store.hook(on("UpdateAccount", func() error {
+			store.Hook(on("UpdateAccount", func() error {
 				if c.change == nil {
 					deleteUser(t, app, alice.ID)
 					return nil
@@ -555,7 +515,7 @@ func TestResetRaces(t *testing.T) {
 				return nil
 			}), nil)
 			u, err := app.ResetPassword(t.Context(), token, resetTo)
-			store.hook(nil, nil)
+			store.Reset()
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u == nil) != (err != nil) {
 				t.Fatalf("%v, %v", u, err)
 			}
@@ -578,7 +538,7 @@ func TestResetRaces(t *testing.T) {
 // reset never fails, and the old password never comes back.
 func TestResetRacesUpgrades(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for i := range 3 {
 		name := fmt.Sprintf("user%d", i)
 		user := member(t, app, name, testapp.Password)
@@ -614,7 +574,7 @@ func TestResetRacesUpgrades(t *testing.T) {
 // A reset and a change of password, at the same time: one of them is made.
 func TestResetRacesSetPassword(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	for i := range 3 {
 		user := member(t, app, fmt.Sprintf("user%d", i), testapp.Password)
 		token := resetToken(t, app, user)
@@ -642,68 +602,40 @@ func TestResetRacesSetPassword(t *testing.T) {
 // all of it or nothing, and in the second case the token good.
 func TestResetIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			for k := 1; ; k++ {
-				app, store := hookedApp(t, nil)
-				alice := member(t, app, "alice", testapp.Password)
-				browser := app.Client(t)
-				browser.Login("alice")
-				token := resetToken(t, app, alice)
-				ctx, cancel := context.WithCancel(t.Context())
-				n, failed := 0, ""
-				at := func(call string) error {
-					n++
-					if n < k || n > k && mode != "store is gone from then on" {
-						return nil
-					}
-					failed += call + " "
-					if mode == "client goes away" {
-						cancel()
-						return nil
-					}
-					return errStore
-				}
-				if mode == "call fails after it was made" {
-					store.hook(nil, at)
-				} else {
-					store.hook(at, nil)
-				}
-				u, err := app.ResetPassword(ctx, token, resetTo)
-				cancel()
-				store.hook(nil, nil)
-				isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, resetTo)
-				good, who := usable(t, app, token), browser.Who()
-				what := fmt.Sprintf("call %d (%s): %v, %v; the old password opens %v, the new one %v, the token is good: %v, the browser is %s's",
-					k, failed, u, err, isOld, isNew, good, who)
-				switch {
-				case isOld == isNew, errors.Is(err, auth.ErrInvalidToken), (u == nil) != (err != nil):
-					t.Error(what)
-				case isOld && (err == nil || !good || who != "alice"):
-					t.Error(what)
-				case isNew && (good || who != "nobody"):
-					t.Error(what)
-				}
-				if failed == "" {
-					if err != nil || k < 4 {
-						t.Error(what)
-					}
-					break
-				}
-			}
+	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
+		app, store := newApp(t, nil)
+		alice := member(t, app, "alice", testapp.Password)
+		browser := app.Client(t)
+		browser.Login("alice")
+		token := resetToken(t, app, alice)
+		var u *testapp.User
+		err := f.During(t.Context(), store, func(ctx context.Context) (err error) {
+			u, err = app.ResetPassword(ctx, token, resetTo)
+			return err
 		})
-	}
+		isOld, isNew := opens(t, app, alice.ID, testapp.Password), opens(t, app, alice.ID, resetTo)
+		good, who := usable(t, app, token), browser.Who()
+		what := fmt.Sprintf("%s, %v; the old password opens %v, the new one %v, the token is good: %v, the browser is %s's",
+			f, u, isOld, isNew, good, who)
+		switch {
+		case isOld == isNew, errors.Is(err, auth.ErrInvalidToken), (u == nil) != (err != nil):
+			t.Error(what)
+		case isOld && (err == nil || !good || who != "alice"):
+			t.Error(what)
+		case isNew && (good || who != "nobody"):
+			t.Error(what)
+		}
+	})
 }
 
 // Store errors are never taken for a bad token.
 func TestResetStoreFails(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	for _, err := range []error{errStore, context.DeadlineExceeded, fmt.Errorf("wrapped: %w", errStore)} {
-		store.hook(func(string) error { return err }, nil)
+		store.Hook(func(string) error { return err }, nil)
 		if u, got := app.CheckResetToken(t.Context(), token); u != nil || !errors.Is(got, err) || errors.Is(got, auth.ErrInvalidToken) {
 			t.Errorf("CheckResetToken: %v, %v", u, got)
 		}
@@ -712,12 +644,12 @@ func TestResetStoreFails(t *testing.T) {
 		}
 	}
 	// But what is wrapped is what it wraps.
-	store.hook(func(string) error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }, nil)
+	store.Hook(func(string) error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }, nil)
 	if _, err := app.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
 		t.Error(err)
 	}
 	// A store that never agrees ends in an error, not in a loop.
-	store.hook(func(call string) error {
+	store.Hook(func(call string) error {
 		if call == "UpdateAccount" {
 			return auth.ErrConflict
 		}
@@ -726,7 +658,7 @@ func TestResetStoreFails(t *testing.T) {
 	if u, err := app.ResetPassword(t.Context(), token, resetTo); u != nil || !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("%v, %v", u, err)
 	}
-	store.hook(nil, nil)
+	store.Reset()
 	if !usable(t, app, token) || !opens(t, app, alice.ID, testapp.Password) {
 		t.Error("something was changed")
 	}
@@ -735,7 +667,7 @@ func TestResetStoreFails(t *testing.T) {
 // The token is the account's by its ID, whatever bytes that has.
 func TestResetTokenOfOddIDs(t *testing.T) {
 	t.Parallel()
-	app, store := hookedApp(t, nil)
+	app, store := newApp(t, nil)
 	tokens := map[string]string{}
 	for i, id := range []string{
 		"0", "\x00", "\x00\x00", "\xff\xfe", "a b", "ä", "../..", "%2e", "' OR 1=1 --", "a|b", "a,b", "\r\n", "1", "10", "-1",
@@ -768,7 +700,7 @@ func TestResetTokenOfOddIDs(t *testing.T) {
 
 func TestResetWhenBusyOrCancelled(t *testing.T) {
 	t.Parallel()
-	app, _ := hookedApp(t, nil)
+	app, _ := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
 	token := resetToken(t, app, alice)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -818,4 +750,109 @@ func FuzzResetToken(f *testing.F) {
 			t.Errorf("%q: %v, %v", text, u, err)
 		}
 	})
+}
+
+// Nobody learns by SendReset of an account whose ID is too long for a token.
+func TestSendResetLongID(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} })
+	a := auth.Account{ID: strings.Repeat("x", 1025), Username: "long", Email: "long@app.example", Stamp: auth.NewSecret("stamp"), Version: 1}
+	if _, err := app.Store.CreateUser(t.Context(), a, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.SendReset(t.Context(), a.Email, "/reset"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSendReset(t *testing.T) {
+	box := &testapp.Outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.BaseURL = box, "https://app.example" })
+	forgot(app)
+	u := app.Create(t, "susan", false)
+	a := u.Clone()
+	a.Email = "Susan@App.example" // mail goes to what is stored
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	form := url.Values{"email": {" susan@APP.EXAMPLE "}}
+	r := c.Do(http.MethodPost, "/forgot", form, http.Header{
+		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
+	})
+	mails := box.Take()
+	if r.StatusCode != http.StatusOK || len(mails) != 1 {
+		t.Fatalf("%s, %d mails", r.Status, len(mails))
+	}
+	m := mails[0]
+	link, token, ok := strings.Cut(m.Link.Reveal(), "?token=")
+	if !ok || link != "https://app.example/reset" || m.To != "Susan@App.example" || m.Kind != auth.MailReset ||
+		m.User.AuthAccount().ID != u.ID || m.Lifetime != 30*time.Minute {
+		t.Errorf("%+v, link to %s", m, link)
+	}
+	if _, err := app.ResetPassword(t.Context(), token, "another good password"); err != nil {
+		t.Errorf("the mailed token: %v", err)
+	}
+	if strings.Contains(app.Logs(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// Whoever asks learns nothing: not from the answer, nor from the work that it
+// takes, nor from a mailer that fails.
+func TestSendResetTellsNothing(t *testing.T) {
+	box := &testapp.Outbox{}
+	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	app.Create(t, "susan", false)
+	disabled := app.Create(t, "disabled", false)
+	a := disabled.Clone()
+	a.Disabled = true
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	asked := alike{app: app, by: app.Client(t), ask: func(ctx context.Context, address string) error {
+		return app.SendReset(ctx, address, "/reset")
+	}}
+	asked.about(t, "susan", "susan@app.example")
+	if len(box.Take()) != 1 {
+		t.Fatal("no mail to a known address")
+	}
+	for _, address := range []string{"nobody@app.example", "disabled@app.example"} {
+		asked.about(t, address, address)
+		if mails := box.Take(); len(mails) != 0 {
+			t.Errorf("%s: the mails are %v", address, labels(mails))
+		}
+	}
+	box.Fail(errStore)
+	app.Events()
+	asked.about(t, "the mailer is down", "susan@app.example")
+	expectEvents(t, app, auth.EventResetIssued, auth.EventMailFailed)
+}
+
+func TestSendResetErrors(t *testing.T) {
+	box := &testapp.Outbox{}
+	app, spy := newApp(t, func(c *auth.Config) { c.Mailer = box })
+	app.Create(t, "susan", false)
+	ctx := t.Context()
+	for _, address := range []string{"", "susan", "susan@localhost", "a@b.example,susan@app.example", "susan@app.example\r\nBcc: x@y.example", "<susan@app.example>"} {
+		if err := app.SendReset(ctx, address, "/reset"); !errors.Is(err, auth.ErrInvalidEmail) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	for _, page := range []string{"", "reset", "//evil.example", "https://evil.example/", `/\evil.example`, "/reset?x=1", "/reset#x"} {
+		if err := app.SendReset(ctx, "susan@app.example", page); err == nil {
+			t.Errorf("the page %q is taken", page)
+		}
+	}
+	spy.FailAt(1, false)
+	if err := app.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, errStore) {
+		t.Errorf("a store that fails: %v", err)
+	}
+	if mails := box.Take(); len(mails) > 0 {
+		t.Errorf("%d mails", len(mails))
+	}
+	without, _ := newApp(t, nil)
+	if err := without.SendReset(ctx, "susan@app.example", "/reset"); !errors.Is(err, auth.ErrNoMailer) {
+		t.Errorf("without a mailer: %v", err)
+	}
 }

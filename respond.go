@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,13 +14,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-login/auth/internal/origin"
 )
 
 // Error answers a request that cannot be served because of err.
 //
-// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with,
-// send a browser to Config.LoginURL, RefreshURL or VerifyURL by 303 See Other, with
-// a message, and with the page it wanted in the query as next (or in a cookie: see
+// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with, and
+// ErrFactorRequired send a browser to Config.LoginURL, RefreshURL, VerifyURL or FactorURL
+// by 303 See Other, with a message, and with the page it wanted in the query as next (or in a cookie: see
 // Config.NextInCookie). That is the page it asked for, or, for a request that
 // may change something, the page of this site that the request came from. A request
 // that no person made (see Flashes) gets no message and puts nothing in the cookie.
@@ -39,7 +42,7 @@ import (
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and
 //     ErrFactorRequired
-//   - 403: ErrCrossOrigin, ErrScope, and ErrUnverified, although that wraps
+//   - 403: ErrCrossOrigin, ErrScope, ErrForbidden, and ErrUnverified, although that wraps
 //     ErrLoginRefused: a login page asks for this first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
 //   - 409: ErrConflict, ErrFormBusy
@@ -63,6 +66,8 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var page string
 	switch {
+	case errors.Is(err, ErrFactorRequired):
+		page = c.cfg.FactorURL
 	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.loginURL(c.targetOf(r).Path)
@@ -90,8 +95,11 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		sent := c.asSent(r)
 		next := nextOf(sent.Method, c.targetOf(r))
-		if isUnsafe(sent.Method) {
+		if origin.IsUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
+		}
+		if page == c.cfg.FactorURL { // from a login form, which has the page that the user wanted
+			next = cmp.Or(NextFrom(r), next)
 		}
 		redirect(w, c.send(r, page, next, err))
 	}
@@ -160,7 +168,7 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 func (c *Core) isOurPage(next Next) bool {
 	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
 	wanted := path(next.String())
-	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.VerifyURL) {
+	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.FactorURL) || wanted == path(c.cfg.VerifyURL) {
 		return true
 	}
 	for _, page := range c.cfg.LoginURLs {
@@ -211,7 +219,7 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 // nextOfPage is the path and query of a page's URL, if it is one of ours.
 func (c *Core) nextOfPage(page string) Next {
 	u, err := url.Parse(page)
-	if err != nil || !c.origins.own[u.Scheme+"://"+u.Host] {
+	if err != nil || !c.origins.Owns(u.Scheme+"://"+u.Host) {
 		return Next{}
 	}
 	return ParseNext(u.RequestURI())
@@ -303,7 +311,7 @@ func setErrorHeaders(h http.Header) {
 // for, or back to the form that was sent.
 func (c *Core) tryAgain(r *http.Request) string {
 	target := "" // the page itself
-	if isUnsafe(r.Method) {
+	if origin.IsUnsafe(r.Method) {
 		target = c.nextOfPage(r.Header.Get("Referer")).String()
 		if target == "" {
 			return "<!DOCTYPE html>\n<title>Try again</title>\n<p>Your login has been renewed. Go back and try again.\n"

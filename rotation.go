@@ -6,6 +6,9 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // rotate gives the session a new token. If another request has just done so, the
@@ -55,8 +58,8 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 	}
 	c, done := s.core, false
 	for range maxConflicts {
-		old, token := s.cur, newToken()
-		next := &session{key: tokenKey(token), version: randomVersion(), header: h, values: values}
+		old, token := s.cur, keyring.NewToken()
+		next := &session{key: keyring.TokenKey(token), version: keyring.RandomVersion(), header: h, values: values}
 		marked := false
 		err := c.sessions.InsertRecord(ctx, c.recordOf(next))
 		if err == nil {
@@ -133,7 +136,7 @@ func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (
 	r := rotation{effect, now, next.key, old.header}
 	err = c.sessions.InsertRecord(ctx, Record{
 		Kind: kindRotated, Key: old.key, UserID: old.header.userID, Data: r.encode(),
-		Version: randomVersion(), Expires: now.Add(rotatedFor),
+		Version: keyring.RandomVersion(), Expires: now.Add(rotatedFor),
 	})
 	if !errors.Is(err, ErrRecordExists) {
 		return true, err
@@ -190,10 +193,10 @@ func (s *state) become(ctx context.Context, next, old *session, taken Record) {
 	if !ok {
 		return
 	}
-	changes := diff(old.values, values)
+	changes := wire.Diff(old.values, values)
 	stale := h.authenticated.IsZero() && next.header.authenticated.Equal(old.header.authenticated)
 	err := s.update(ctx, func(x *session) {
-		x.values, x.header.seen = apply(x.values, changes), later(x.header.seen, h.seen)
+		x.values, x.header.seen = wire.Apply(x.values, changes), later(x.header.seen, h.seen)
 		if stale {
 			x.header.authenticated = time.Time{}
 		}

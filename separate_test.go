@@ -8,56 +8,12 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// A kindSpy remembers what kinds of records it was asked for.
-type kindSpy struct {
-	auth.RecordStore
-	mu    sync.Mutex
-	kinds map[string]bool
-}
-
-func (s *kindSpy) saw(kind string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kinds[kind] = true
-}
-
-func (s *kindSpy) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.saw(r.Kind)
-	return s.RecordStore.InsertRecord(ctx, r)
-}
-
-func (s *kindSpy) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.saw(kind)
-	return s.RecordStore.GetRecord(ctx, kind, key)
-}
-
-func (s *kindSpy) UpdateRecord(ctx context.Context, r auth.Record) error {
-	s.saw(r.Kind)
-	return s.RecordStore.UpdateRecord(ctx, r)
-}
-
-func (s *kindSpy) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.saw(kind)
-	return s.RecordStore.TakeRecord(ctx, kind, key)
-}
-
-func (s *kindSpy) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	s.saw(kind)
-	return s.RecordStore.ListRecords(ctx, kind, userID)
-}
-
-func (s *kindSpy) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	s.saw(kind)
-	return s.RecordStore.DeleteRecords(ctx, kind, userID, keep...)
-}
 
 // A namedApp is one of two applications with one record store, the same Secrets and
 // the same cookie names. Each has a user of its own, with the same ID, Stamp,
@@ -68,15 +24,15 @@ type namedApp struct {
 }
 
 // namedApps returns two applications with these values of Config.Name.
-func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *kindSpy) {
+func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *testapp.Spy) {
 	t.Helper()
 	clock := testapp.NewClock()
-	store = &kindSpy{RecordStore: memstore.NewRecords(memstore.WithClock(clock.Now)), kinds: map[string]bool{}}
+	store = testapp.NewSpy(clock) // its records
 	hash := cheapHash(testapp.Password)
 	var apps []*namedApp
 	for i, name := range names {
-		box := &outbox{}
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		box := &testapp.Outbox{}
+		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, func(c *auth.Config) {
 			withBearer(c)
 			c.HashParams, c.Mailer, c.NextInCookie = hashParams(7168, 5, 1, 16, 32), box, true
@@ -85,7 +41,7 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *kind
 		app.Mux.HandleFunc("POST /next", func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, app.TakeNext(r).String())
 		})
-		m := &mailApp{newInsider(app), hooked, box}
+		m := &mailApp{app, box}
 		user := member(t, app, []string{"susan", "john"}[i], "", verified, func(a *auth.Account) {
 			a.ID, a.Email, a.Stamp, a.PasswordHash = "7", "mail@app.example", auth.NewSecret("the same stamp"), hash
 		})
@@ -151,8 +107,8 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 		},
 		"a message": func(t *testing.T, one, other *namedApp) bool {
 			c, n := one.Client(t), 0
-			one.in(c, func(ctx context.Context) { _ = one.Flash(ctx, "info", "hello") })
-			other.in(other.browser(t, c, "-flash"), func(ctx context.Context) { n = len(other.Flashes(ctx)) })
+			one.In(c, func(ctx context.Context) { _ = one.Flash(ctx, "info", "hello") })
+			other.In(other.browser(t, c, "-flash"), func(ctx context.Context) { n = len(other.Flashes(ctx)) })
 			return n == 1
 		},
 		"the page for after the login": func(t *testing.T, one, other *namedApp) bool {
@@ -186,7 +142,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 				_ = one.SendReset(t.Context(), one.user.Email, "/reset")
 			}
 			_ = other.SendReset(t.Context(), other.user.Email, "/reset")
-			return len(other.box.take()) == 0
+			return len(other.box.Take()) == 0
 		},
 		"a reset token": func(t *testing.T, one, other *namedApp) bool {
 			token, err := one.ResetToken(t.Context(), one.user)
@@ -312,7 +268,7 @@ func TestNameSeparates(t *testing.T) {
 				if got := reaches(t, one, other); got != test.same {
 					t.Errorf("%v, want %v\n%s", got, test.same, other.Logs())
 				}
-				for kind := range store.kinds {
+				for _, kind := range store.Kinds() {
 					if !isKindOf(kind, test.one) && !isKindOf(kind, test.other) {
 						t.Errorf("a record of kind %q", kind)
 					}

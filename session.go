@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // recordOf returns the record of a session.
@@ -49,7 +51,7 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 	found := &session{key: key, version: record.Version}
 	h, ok := &found.header, false
 	if found.values, ok = h.decode(string(record.Data)); !ok || h.userID != record.UserID || (kind == kindSession) != (h.userID != "") {
-		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: errDamaged})
+		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: wire.ErrDamaged})
 		return nil, nil
 	}
 	if !now.Before(s.core.expires(h)) {

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,318 +9,14 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 )
-
-// errDown is what a store says that has failed.
-var errDown = errors.New("the store is down")
-
-// A spyStore counts the calls of each verb and fails when it is told to.
-type spyStore struct {
-	testapp.Store
-	mu     sync.Mutex
-	calls  []string
-	failAt int  // the number of the call that fails, from 1; 0: none
-	after  bool // it fails after the operation has happened
-}
-
-func newSpy(clock *testapp.Clock) *spyStore {
-	return &spyStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-}
-
-// record returns whether this call is to fail before and after the operation.
-func (s *spyStore) record(verb string) (before, after error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = append(s.calls, verb)
-	if s.failAt == 0 || len(s.calls) != s.failAt {
-		return nil, nil
-	}
-	if s.after {
-		return nil, errDown
-	}
-	return errDown, nil
-}
-
-// reset forgets the calls and plans a failure.
-func (s *spyStore) reset(failAt int, after bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls, s.failAt, s.after = nil, failAt, after
-}
-
-func (s *spyStore) Calls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
-}
-
-func (s *spyStore) writes() (n int) {
-	for _, c := range s.Calls() {
-		if !slices.Contains([]string{"load", "find", "get", "list"}, c) {
-			n++
-		}
-	}
-	return n
-}
-
-func spied[T any](s *spyStore, verb string, call func() (T, error)) (T, error) {
-	var zero T
-	before, after := s.record(verb)
-	if before != nil {
-		return zero, before
-	}
-	v, err := call()
-	if err == nil && after != nil {
-		return zero, after
-	}
-	return v, err
-}
-
-func spiedErr(s *spyStore, verb string, call func() error) error {
-	_, err := spied(s, verb, func() (struct{}, error) { return struct{}{}, call() })
-	return err
-}
-
-func (s *spyStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
-	return spied(s, "load", func() (*testapp.User, error) { return s.Store.LoadUser(ctx, id) })
-}
-
-func (s *spyStore) FindUser(ctx context.Context, key string) (*testapp.User, error) {
-	return spied(s, "find", func() (*testapp.User, error) { return s.Store.FindUser(ctx, key) })
-}
-
-func (s *spyStore) UpdateAccount(ctx context.Context, a auth.Account) error {
-	return spiedErr(s, "update-account", func() error { return s.Store.UpdateAccount(ctx, a) })
-}
-
-func (s *spyStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	return spiedErr(s, "insert", func() error { return s.Store.InsertRecord(ctx, r) })
-}
-
-func (s *spyStore) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	return spied(s, "get", func() (auth.Record, error) { return s.Store.GetRecord(ctx, kind, key) })
-}
-
-func (s *spyStore) UpdateRecord(ctx context.Context, r auth.Record) error {
-	return spiedErr(s, "update", func() error { return s.Store.UpdateRecord(ctx, r) })
-}
-
-func (s *spyStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	return spied(s, "take", func() (auth.Record, error) { return s.Store.TakeRecord(ctx, kind, key) })
-}
-
-func (s *spyStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	return spied(s, "list", func() ([]auth.Record, error) { return s.Store.ListRecords(ctx, kind, userID) })
-}
-
-func (s *spyStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return spiedErr(s, "delete", func() error { return s.Store.DeleteRecords(ctx, kind, userID, keep...) })
-}
-
-// newApp serves testapp on a store that can be watched.
-func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *spyStore) {
-	t.Helper()
-	clock := testapp.NewClock()
-	spy := newSpy(clock)
-	return testapp.New(t, spy, clock, configure), spy
-}
-
-func TestLoginAndLogout(t *testing.T) {
-	app, _ := newApp(t, nil)
-	app.Create(t, "susan", true)
-	c := app.Client(t)
-	if who := c.Who(); who != "nobody" {
-		t.Fatalf("before the login: %q", who)
-	}
-	if r := c.Post("/login", "login", "susan", "password", "wrong "+testapp.Password); r.StatusCode != http.StatusUnauthorized {
-		t.Errorf("wrong password: %s", r.Status)
-	}
-	if len(c.Cookies) != 0 {
-		t.Errorf("a failed login set cookies: %v", c.Cookies)
-	}
-	for _, login := range []string{"susan", "SUSAN", "susan@app.example", "Susan@APP.example"} {
-		r := c.Post("/login", "login", login, "password", testapp.Password)
-		if r.StatusCode != http.StatusOK {
-			t.Fatalf("login as %s: %s", login, r.Status)
-		}
-		if who := c.Who(); who != "susan" {
-			t.Errorf("after the login as %s: %q", login, who)
-		}
-	}
-	if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
-		t.Errorf("logout: %s", r.Status)
-	}
-	for name := range c.Cookies {
-		if !strings.HasSuffix(name, "-browser") { // which is no login
-			t.Errorf("after the logout there are cookies: %v", c.Cookies)
-		}
-	}
-	for i, who := range c.Replay() {
-		if who != "nobody" {
-			t.Errorf("cookie %d replayed after the logout is %q", i, who)
-		}
-	}
-	if r := c.Post("/logout"); r.StatusCode != http.StatusOK {
-		t.Errorf("a second logout: %s", r.Status)
-	}
-}
-
-// An event says how somebody authenticated if the library knows.
-func TestMethodOfLogin(t *testing.T) {
-	app, _ := newApp(t, nil)
-	app.Create(t, "susan", true)
-	for path, want := range map[string]string{"/login": "password", "/enter": ""} {
-		app.Events()
-		if r := app.Client(t).Post(path, "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
-			t.Fatal(r.Status)
-		}
-		if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventLogin || events[0].Method != want {
-			t.Errorf("%s: %v, want a login by %q", path, events, want)
-		}
-	}
-}
-
-func TestLoginReplacesTheCookie(t *testing.T) {
-	app, _ := newApp(t, nil)
-	app.Create(t, "susan", false)
-	c := app.Client(t)
-	c.Login("susan")
-	first := c.Clone()
-	c.Login("susan")
-	if who := first.Who(); who != "nobody" {
-		t.Errorf("the first login's cookie is %q after the second", who)
-	}
-	if who := c.Who(); who != "susan" {
-		t.Errorf("the second login's cookie is %q", who)
-	}
-}
-
-// A token chosen by somebody else is never adopted.
-func TestFixation(t *testing.T) {
-	app, _ := newApp(t, nil)
-	app.Create(t, "susan", false)
-	c := app.Client(t)
-	c.Login("susan")
-	var name string
-	for name = range c.Cookies {
-		break
-	}
-	planted := strings.Repeat("A", 43)
-	victim := app.Client(t)
-	victim.Cookies[name] = planted
-	victim.Login("susan")
-	if victim.Cookies[name] == planted {
-		t.Error("the planted token was kept")
-	}
-	attacker := app.Client(t)
-	attacker.Cookies[name] = planted
-	if who := attacker.Who(); who != "nobody" {
-		t.Errorf("the planted token is %q", who)
-	}
-}
-
-// What leaves no record and sets no cookie: strangers, refusals, failures, and
-// requests that change nothing.
-func TestNothingForStrangers(t *testing.T) {
-	app, spy := newApp(t, nil)
-	app.Create(t, "susan", true)
-	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {
-		s := app.Sessions()
-		s.Put(r.Context(), "a", "1")
-		s.Remove(r.Context(), "a") // changed, and back
-	})
-	spy.reset(0, false)
-	c := app.Client(t)
-	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
-		r := c.Get(path)
-		for _, cookie := range r.Cookies() { // a guard's message is no record
-			if path != "/guarded" || !strings.HasSuffix(cookie.Name, "-flash") {
-				t.Errorf("%s set the cookie %s", path, cookie.Name)
-			}
-		}
-	}
-	if r := c.Post("/logout"); len(r.Header["Set-Cookie"]) > 0 {
-		t.Error("a stranger's logout set a cookie")
-	}
-	if n := spy.writes(); n > 0 {
-		t.Errorf("%d writes for a stranger: %v", n, spy.Calls())
-	}
-	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // which are counted
-		if r := c.Post("/login", "login", login, "password", "a wrong password"); len(r.Header["Set-Cookie"]) > 0 {
-			t.Errorf("a failed login as %s set a cookie", login)
-		}
-	}
-
-	c.Login("susan")
-	spy.reset(0, false)
-	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
-		spy.reset(0, false)
-		if r := c.Get(path); len(r.Header["Set-Cookie"]) > 0 {
-			t.Errorf("%s set a cookie for a user", path)
-		}
-		gets, loads := 0, 0
-		for _, call := range spy.Calls() {
-			switch call {
-			case "get":
-				gets++
-			case "load":
-				loads++
-			}
-		}
-		if gets != 1 || loads > 1 || spy.writes() != 0 {
-			t.Errorf("%s cost %v, want one get and at most one load", path, spy.Calls())
-		}
-	}
-}
-
-func TestCookieAttributes(t *testing.T) {
-	for _, tc := range []struct {
-		base, name string
-		secure     bool
-	}{
-		{"https://app.example", "__Host-session", true},
-		{"https://app.example:8443/", "__Host-session", true},
-		{"http://localhost:5000", "session-5000", false},
-		{"http://127.0.0.1", "session-80", false},
-	} {
-		app, _ := newApp(t, func(c *auth.Config) { c.BaseURL = tc.base })
-		app.Create(t, "susan", false)
-		c := app.Client(t)
-		check := func(r *testapp.Response) {
-			t.Helper()
-			cookies := r.Cookies()
-			if len(cookies) != 1 {
-				t.Fatalf("%s: %d cookies", tc.base, len(cookies))
-			}
-			got := cookies[0]
-			if got.Name != tc.name || got.Secure != tc.secure || !got.HttpOnly ||
-				got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.Domain != "" {
-				t.Errorf("%s: %v", tc.base, got)
-			}
-			if r.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s: Cache-Control %q beside a cookie", tc.base, r.Header.Get("Cache-Control"))
-			}
-		}
-		r := c.Post("/enter", "login", "susan")
-		check(r)
-		if got := r.Cookies()[0]; got.MaxAge != 0 || !got.Expires.IsZero() || len(got.Value) < 43 {
-			t.Errorf("%s: the session cookie is persistent or short: %v", tc.base, got)
-		}
-		r = c.Post("/logout")
-		check(r)
-		if got := r.Cookies()[0]; got.MaxAge >= 0 || got.Value != "" {
-			t.Errorf("%s: the cookie is not deleted: %v", tc.base, got)
-		}
-	}
-}
 
 // The store never sees a token.
 func TestTokensAreHashedInTheStore(t *testing.T) {
@@ -404,7 +101,7 @@ func TestRequestOutlastsIdleLogin(t *testing.T) {
 	c.Post("/slow")
 }
 
-func TestLimits(t *testing.T) {
+func TestSessionLimits(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })
 		app.Create(t, "susan", false)
@@ -489,7 +186,7 @@ func TestLimits(t *testing.T) {
 }
 
 // "Last seen" is written at most once a minute, and without a cookie.
-func TestTouch(t *testing.T) {
+func TestLastSeenIsWrittenOnceAMinute(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
@@ -497,11 +194,11 @@ func TestTouch(t *testing.T) {
 	writes := 0
 	for range 120 {
 		app.Clock.Advance(10 * time.Second)
-		spy.reset(0, false)
+		spy.Reset()
 		if r := c.Get("/who"); len(r.Header["Set-Cookie"]) > 0 {
 			t.Fatal("a touch set a cookie")
 		}
-		writes += spy.writes()
+		writes += spy.Writes()
 	}
 	if writes != 20 {
 		t.Errorf("%d writes in 20 minutes, want 20", writes)
@@ -566,269 +263,724 @@ func TestVoidSessions(t *testing.T) {
 	}
 }
 
-// A session found void does not stop the same request from logging in.
-func TestLoginAfterVoidSession(t *testing.T) {
-	app, _ := newApp(t, nil)
-	u := app.Create(t, "susan", false)
-	app.Mux.HandleFunc("POST /page", func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("the void session is somebody's")
-		}
-		fresh, err := app.Store.LoadUser(r.Context(), u.ID)
-		if err == nil {
-			err = app.LoginUser(r.Context(), fresh)
-		}
-		if err != nil {
+// rotationWindow is longer than a request with an old token is waited for.
+const rotationWindow = time.Minute
+
+// rotatingApp has what a browser with several tabs asks for.
+func rotatingApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
+	t.Helper()
+	app, store := newApp(t, configure)
+	app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.ConfirmLogin(r.Context()); err != nil {
 			app.Error(w, r, err)
 		}
 	})
+	app.Mux.HandleFunc("GET /fresh", func(w http.ResponseWriter, r *http.Request) {
+		if err := app.CheckFresh(r.Context(), time.Minute); err != nil {
+			_, _ = io.WriteString(w, err.Error())
+			return
+		}
+		_, _ = io.WriteString(w, "fresh")
+	})
+	return app, store
+}
+
+// setsSession reports whether an answer sets or deletes a cookie that logs in.
+func setsSession(t *testing.T, r *testapp.Response) bool {
+	t.Helper()
+	for _, c := range r.Cookies() {
+		if strings.HasPrefix(c.Name, "session") {
+			return true
+		}
+	}
+	return false
+}
+
+// A request that was sent before the browser had the new token is the same login,
+// and changes nothing of it.
+func TestOldTokenIsTheSameLogin(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		for _, remember := range []string{"", "1"} {
+			t.Run(how+remember, func(t *testing.T) {
+				app, _ := rotatingApp(t, nil)
+				u := app.Create(t, "susan", false)
+				c := app.Client(t)
+				c.Post("/enter", "login", "susan", "remember", remember)
+				c.Post("/put", "key", "cart", "value", "42 books")
+				var stream context.Context
+				app.In(c, func(ctx context.Context) { stream, _ = app.WhileLoggedIn(context.WithoutCancel(ctx)) })
+				app.Clock.Advance(2 * time.Second)
+				poll := c.Clone()
+				if r := c.Post("/" + how); r.StatusCode != http.StatusOK {
+					t.Fatal(r.Status)
+				}
+				app.Events()
+				app.Clock.Advance(20 * time.Second)
+				for _, r := range []*testapp.Response{
+					poll.Get("/guarded"), poll.Do("GET", "/guarded", nil, http.Header{"Hx-Request": {"true"}}), poll.Get("/who"),
+				} {
+					if r.StatusCode != http.StatusOK || r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
+						t.Errorf("a request with the old token: %s %q %v", r.Status, r.Text, r.Header["Set-Cookie"])
+					}
+				}
+				if r := poll.Get("/get?key=cart"); r.Text != "42 books" {
+					t.Errorf("the old token's data: %q", r.Text)
+				}
+				for _, e := range app.Events() {
+					t.Errorf("event %v", e)
+				}
+				if c.Who() != "susan" || c.Get("/get?key=cart").Text != "42 books" || how == "confirm" && c.Get("/fresh").Text != "fresh" {
+					t.Errorf("the browser is %q with %q, %s", c.Who(), c.Get("/get?key=cart").Text, c.Get("/fresh").Text)
+				}
+				if stream.Err() != nil {
+					t.Errorf("its stream has ended: %v", context.Cause(stream))
+				}
+				if l := logins(t, app, u.ID); len(l) != 1 {
+					t.Errorf("logins %+v", l)
+				}
+			})
+		}
+	}
+}
+
+func TestOldTokenEndsAfterAWhile(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		app, _ := rotatingApp(t, nil)
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		poll := c.Clone()
+		c.Post("/" + how)
+		app.Clock.Advance(rotationWindow)
+		if r := poll.Get("/guarded"); r.StatusCode != http.StatusSeeOther || poll.Who() != "nobody" {
+			t.Errorf("%s: a minute later the old token is %q, %s", how, poll.Who(), r.Status)
+		}
+		if c.Who() != "susan" {
+			t.Errorf("%s: the browser is %q", how, c.Who())
+		}
+	}
+}
+
+// The old token does not get what the confirmation has given to the new one.
+func TestOldTokenIsNoFresher(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	app.In(c, func(ctx context.Context) {
+		if err := app.LoginUser(ctx, u, auth.Stale()); err != nil {
+			t.Error(err)
+		}
+	})
+	poll, before := c.Clone(), app.LoginOf(t, c)
+	c.Post("/confirm")
+	if got := poll.Get("/fresh").Text; got == "fresh" || c.Get("/fresh").Text != "fresh" {
+		t.Errorf("old token: %s, new one: %s", got, c.Get("/fresh").Text)
+	}
+	if l := app.LoginOf(t, poll); !l.Authenticated.IsZero() || len(l.Methods) != len(before.Methods) || l.ID != before.ID {
+		t.Errorf("before %+v, with the old token %+v", before, l)
+	}
+	// A change of credential through it does not make it fresher either.
+	app.In(poll, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, stored(t, app, u.ID), "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if poll.Who() != "susan" || poll.Get("/fresh").Text == "fresh" {
+		t.Errorf("after SetPassword with the old token: %q, %s", poll.Who(), poll.Get("/fresh").Text)
+	}
+}
+
+// What a tab with the old token does reaches the login, and takes no tab's token.
+func TestTwoTabsRotate(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"renew", "confirm"} {
+		for _, second := range []string{"renew", "confirm"} {
+			app, _ := rotatingApp(t, nil)
+			u := app.Create(t, "susan", false)
+			c := app.Client(t)
+			app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
+			tab := c.Clone()
+			c.Post("/" + first)
+			if r := tab.Post("/" + second); r.StatusCode != http.StatusOK || setsSession(t, r) {
+				t.Errorf("%s, then %s with the old token: %s %v", first, second, r.Status, r.Header["Set-Cookie"])
+			}
+			confirmed := first == "confirm" || second == "confirm"
+			if got := c.Get("/fresh").Text; (got == "fresh") != confirmed {
+				t.Errorf("%s, then %s: the new token is %s", first, second, got)
+			}
+			if second == "confirm" && tab.Get("/fresh").Text == "fresh" && first == "renew" {
+				t.Error("the old token has become fresh")
+			}
+			tab.Post("/put", "key", "k", "value", "from the tab")
+			app.Clock.Advance(rotationWindow)
+			if c.Who() != "susan" || c.Get("/get?key=k").Text != "from the tab" || tab.Who() != "nobody" {
+				t.Errorf("%s, then %s: a minute later the new token is %q with %q, the old one %q", first, second, c.Who(), c.Get("/get?key=k").Text, tab.Who())
+			}
+		}
+	}
+}
+
+// ConfirmLogin with the old token is for the request that calls it, and the new token.
+func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
+	tab := c.Clone()
+	c.Post("/renew")
+	app.In(tab, func(ctx context.Context) {
+		if err := errors.Join(app.ConfirmLogin(ctx), app.CheckFresh(ctx, time.Minute)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A write that crosses a rotation, in any order, is kept: of logins and visitors.
+func TestWritesCrossRotation(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"susan", "nobody"} {
+		for _, how := range []string{"renew", "confirm", "password"} {
+			for _, order := range []string{"read, rotated, written", "read by the rotation, written, rotated", "rotated, read, written"} {
+				if who == "nobody" && how != "renew" || how == "password" && order[0:9] != "read by t" {
+					continue
+				}
+				t.Run(who+" "+how+" "+order, func(t *testing.T) {
+					app, _ := rotatingApp(t, nil)
+					u := app.Create(t, "susan", false)
+					c := app.Client(t)
+					if who == "susan" {
+						c.Login("susan")
+					}
+					c.Post("/put", "key", "cart", "value", "42 books")
+					tab := c.Clone()
+					rotate := func(ctx context.Context) (err error) {
+						switch how {
+						case "renew":
+							err = app.SessionData().RenewToken(ctx)
+						case "confirm":
+							err = app.ConfirmLogin(ctx)
+						case "password":
+							err = app.SetPassword(ctx, u, "another good password")
+						}
+						if err != nil {
+							t.Error(err)
+						}
+						return err
+					}
+					write := func(ctx context.Context) { app.SessionData().Put(ctx, "more", "a pen") }
+					switch order {
+					case "read, rotated, written":
+						app.In(tab, func(ctx context.Context) {
+							_, _ = app.User(ctx)
+							app.In(c, func(ctx context.Context) { _ = rotate(ctx) })
+							app.Clock.Advance(40 * time.Second) // it was here before
+							write(ctx)
+						})
+					case "read by the rotation, written, rotated":
+						app.In(c, func(ctx context.Context) {
+							_, _ = app.User(ctx)
+							app.In(tab, write)
+							_ = rotate(ctx)
+						})
+					default:
+						app.In(c, func(ctx context.Context) { _ = rotate(ctx) })
+						if r := app.In(tab, write); setsSession(t, r) {
+							t.Errorf("a write with the old token sets %v", r.Header["Set-Cookie"])
+						}
+					}
+					if c.Who() != who || c.Get("/get?key=cart").Text != "42 books" || c.Get("/get?key=more").Text != "a pen" {
+						t.Errorf("afterwards %q has %q and %q", c.Who(), c.Get("/get?key=cart").Text, c.Get("/get?key=more").Text)
+					}
+				})
+			}
+		}
+	}
+}
+
+// The old token ends with the login, and ends it.
+func TestOldTokenDiesWithItsLogin(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"renew", "confirm"} {
+		for _, end := range []string{
+			"logout", "logout with the old token", "EndLogin", "EndOtherLogins", "LogoutEverywhere", "password elsewhere", "eviction", "destroy", "destroy with the old token",
+		} {
+			t.Run(how+", "+end, func(t *testing.T) {
+				app, _ := rotatingApp(t, func(cfg *auth.Config) { cfg.MaxSessions = 2 })
+				u := app.Create(t, "susan", false)
+				other, c := app.Client(t), app.Client(t)
+				c.Login("susan")
+				app.Clock.Advance(time.Second)
+				other.Login("susan")
+				tab := c.Clone()
+				c.Post("/" + how)
+				if tab.Who() != "susan" {
+					t.Fatal("the old token is not the login")
+				}
+				var err error
+				switch end {
+				case "logout":
+					c.Clone().Post("/logout")
+				case "logout with the old token":
+					tab.Clone().Post("/logout")
+				case "destroy":
+					c.Clone().Post("/destroy")
+				case "destroy with the old token":
+					tab.Clone().Post("/destroy")
+				case "EndLogin":
+					err = app.EndLogin(t.Context(), u.ID, app.LoginOf(t, c).ID)
+				case "EndOtherLogins":
+					app.In(other, func(ctx context.Context) { err = app.EndOtherLogins(ctx) })
+				case "LogoutEverywhere":
+					err = app.LogoutEverywhere(t.Context(), u)
+				case "password elsewhere":
+					app.In(other, func(ctx context.Context) { err = app.SetPassword(ctx, u, "another good password") })
+				case "eviction":
+					app.Clock.Advance(time.Second)
+					app.Client(t).Login("susan")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tab.Who() != "nobody" || c.Who() != "nobody" {
+					t.Errorf("the old token is %q, the new one %q", tab.Who(), c.Who())
+				}
+				if r := tab.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+					t.Errorf("a page with the old token: %s", r.Status)
+				}
+			})
+		}
+	}
+}
+
+// LoginUser voids the old token at once, also one that was rotated just before.
+func TestLoginVoidsOldTokens(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
+	first := c.Clone()
+	c.Post("/renew")
+	second := c.Clone()
+	c.Login("susan")
+	if first.Who() != "nobody" || second.Who() != "nobody" || c.Who() != "susan" {
+		t.Errorf("the tokens are %q, %q, %q", first.Who(), second.Who(), c.Who())
+	}
+	if first.Post("/logout"); c.Who() != "nobody" { // which was sent before the answers of both had come
+		t.Errorf("after a logout with the first token the browser is %q", c.Who())
+	}
+}
+
+// A chain of rotations is followed, and each token is as fresh as it was.
+func TestRotationsInARow(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	first := c.Clone()
+	for range 5 {
+		c.Post("/renew")
+	}
+	first.Post("/put", "key", "k", "value", "v")
+	if first.Who() != "susan" || c.Get("/get?key=k").Text != "v" {
+		t.Errorf("the first token is %q, and the last one has %q", first.Who(), c.Get("/get?key=k").Text)
+	}
+	app.Clock.Advance(rotationWindow - time.Second)
+	c.Post("/renew")
+	if first.Who() != "nobody" {
+		t.Error("a later rotation has prolonged the first")
+	}
+}
+
+// The token that a change of credential has replaced says "try again", and nothing
+// comes of it.
+func TestReplacedToken(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmail"} {
+		for _, remember := range []string{"", "1"} {
+			t.Run(how+remember, func(t *testing.T) {
+				box := &testapp.Outbox{}
+				var page error
+				app, _ := rotatingApp(t, func(c *auth.Config) { c.Mailer = box })
+				u := app.Create(t, "susan", true)
+				c := app.Client(t)
+				c.Post("/enter", "login", "susan", "remember", remember)
+				c.Post("/put", "key", "cart", "value", "42 books")
+				older := c.Clone()
+				c.Post("/renew")
+				old := c.Clone()
+				app.In(c, func(ctx context.Context) {
+					var err error
+					switch how {
+					case "SetPassword":
+						err = app.SetPassword(ctx, u, "another good password")
+					case "VerifyEmail":
+						if err = app.SendVerification(ctx, u.Email); err == nil {
+							_, err = app.VerifyEmail(ctx, tokenIn(t, box.Take()[0]))
+						}
+					case "ConfirmEmail":
+						if err = app.SendNewEmail(ctx, u, "new@app.example", "/confirm-email"); err == nil {
+							_, err = app.ConfirmEmail(ctx, tokenIn(t, box.Take()[0]), "/undo")
+						}
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				})
+				if c.Who() != "susan" {
+					t.Fatalf("the browser itself is %q", c.Who())
+				}
+				app.Events()
+				for _, tab := range []*testapp.Client{old, older} {
+					for _, r := range []*testapp.Response{
+						tab.Do("GET", "/guarded", nil, http.Header{"Accept": {"text/html"}}),
+						tab.Do("GET", "/guarded", nil, http.Header{"Accept": {"application/json"}}),
+						tab.Do("GET", "/guarded", nil, http.Header{"Hx-Request": {"true"}}),
+						tab.Post("/put", "key", "k", "value", "v"), tab.Post("/confirm"), tab.Post("/renew"),
+						tab.Post("/password", "password", "yet another password"),
+					} {
+						if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("Hx-Redirect") != "" || len(r.Header["Set-Cookie"]) > 0 {
+							t.Errorf("%s %s: %s %v", r.Request.Method, r.Request.URL.Path, r.Status, r.Header)
+						}
+						if html := strings.Contains(r.Header.Get("Content-Type"), "html"); html && !strings.Contains(r.Text, "ry again") {
+							t.Errorf("the page: %s", r.Text)
+						}
+					}
+					if tab.Who() != "nobody" {
+						t.Errorf("a page for everybody is shown to %q", tab.Who())
+					}
+				}
+				app.In(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
+				if !errors.Is(page, auth.ErrReplaced) || !errors.Is(page, auth.ErrNotLoggedIn) {
+					t.Errorf("User: %v", page)
+				}
+				for _, e := range app.Events() {
+					if e.Kind != auth.EventDenied {
+						t.Errorf("event %v", e)
+					}
+				}
+				if c.Who() != "susan" || c.Get("/get?key=cart").Text != "42 books" {
+					t.Errorf("the browser is %q with %q", c.Who(), c.Get("/get?key=cart").Text)
+				}
+				// It can log in, and a minute later it is a token like any other.
+				in := old.Clone()
+				if in.Login("susan"); in.Who() != "susan" {
+					t.Error("with the old token nobody can log in")
+				}
+				app.Clock.Advance(rotationWindow)
+				if r := old.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+					t.Errorf("a minute later: %s", r.Status)
+				}
+			})
+		}
+	}
+}
+
+// A change of password in another browser is no reason to try again.
+func TestPasswordChangedElsewhere(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c, other := app.Client(t), app.Client(t)
+	c.Login("susan")
+	other.Login("susan")
+	app.In(other, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := c.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
+		t.Errorf("%s", r.Status)
+	}
+}
+
+// A poll that comes while the password is being changed does not log the browser out.
+func TestPollCrossesChangeOfPassword(t *testing.T) {
+	t.Parallel()
+	for _, remember := range []string{"", "1"} {
+		app, store := rotatingApp(t, nil)
+		u := app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Post("/enter", "login", "susan", "remember", remember)
+		tab := c.Clone()
+		var polled *testapp.Response
+		store.Hook(nil, on("UpdateAccount", func() error {
+			polled = tab.Get("/guarded")
+			return nil
+		}))
+		app.In(c, func(ctx context.Context) {
+			if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+				t.Error(err)
+			}
+		})
+		store.Reset()
+		if polled == nil || polled.StatusCode != http.StatusUnauthorized || len(polled.Header["Set-Cookie"]) > 0 {
+			t.Errorf("the poll: %+v", polled)
+		}
+		if c.Who() != "susan" {
+			t.Errorf("the browser that has changed the password is %q", c.Who())
+		}
+	}
+}
+
+// Each read of what an old token means can fail: that is a 5xx and not an anonymous
+// page.
+func TestOldTokenStoreFails(t *testing.T) {
+	t.Parallel()
+	for k := 1; k <= 3; k++ {
+		app, store := rotatingApp(t, nil)
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		tab := c.Clone()
+		c.Post("/renew")
+		n := 0
+		store.Hook(func(call string) error {
+			if call == "GetRecord" {
+				if n++; n == k {
+					return errStore
+				}
+			}
+			return nil
+		}, nil)
+		if r := tab.Get("/guarded"); r.StatusCode < 500 {
+			t.Errorf("read %d fails: %s", k, r.Status)
+		}
+		store.Reset()
+		if tab.Who() != "susan" {
+			t.Errorf("afterwards: %q", tab.Who())
+		}
+	}
+}
+
+// A protected login is compared with the client as it was before the rotation and as
+// it is now; a third client is suspect with any token.
+func TestOldTokenIsProtected(t *testing.T) {
+	t.Parallel()
+	for _, protection := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
+		app, _ := rotatingApp(t, func(c *auth.Config) { c.Protection = protection })
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		c.Login("susan")
+		tab := c.Clone()
+		c.Post("/renew")
+		r := tab.Do("GET", "/fresh", nil, http.Header{"User-Agent": {"curl/8 (thief)"}})
+		if r.Text == "fresh" {
+			t.Errorf("protection %d: the old token is fresh elsewhere", protection)
+		}
+		if who := c.Who(); protection == auth.ProtectStrong && who != "nobody" {
+			t.Errorf("ProtectStrong: the login goes on as %q", who)
+		}
+	}
+}
+
+// A logout that is sent with the token that a change of password has replaced ends the
+// login.
+func TestLogoutWithReplacedToken(t *testing.T) {
+	t.Parallel()
+	app, _ := rotatingApp(t, nil)
+	u := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	tab := c.Clone()
+	app.In(c, func(ctx context.Context) {
+		if err := app.SetPassword(ctx, u, "another good password"); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := tab.Post("/logout"); r.StatusCode != http.StatusOK || c.Who() != "nobody" {
+		t.Errorf("%s, and the browser is %q", r.Status, c.Who())
+	}
+}
+
+// A login that is ended while a rotation takes over what another request has written
+// is over: nothing panics, and nobody is logged in.
+func TestRotationEndsWhileItMerges(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/renew", "/confirm", "/password"} {
+		app, store := newApp(t, nil)
+		u := app.Create(t, "susan", false)
+		app.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
+			if err := app.ConfirmLogin(r.Context()); err != nil {
+				app.Error(w, r, err)
+			}
+		})
+		c := app.Client(t)
+		c.Login("susan")
+		other := c.Clone()
+		begun, written, ended := false, false, false
+		store.Hook(func(call string) error {
+			switch {
+			case call == "TakeRecord" && !begun:
+				begun = true
+				other.Post("/put", "key", "a", "value", "b")
+				written = true
+			case call == "UpdateRecord" && written && !ended:
+				ended = true
+				return store.Store.DeleteRecords(t.Context(), "session", u.ID)
+			}
+			return nil
+		}, nil)
+		r := c.Post(path, "password", "another good password")
+		store.Reset()
+		if !ended || r.StatusCode >= 500 {
+			t.Errorf("%s: ended %v, %s\n%s", path, ended, r.Status, app.Logs())
+		}
+		gone(t, path, c, other)
+	}
+}
+
+// Every record that differs from a valid one in a bit, or is cut short, is
+// nobody's or the same user's, and never an error.
+func TestDamagedRecords(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	susan, john := app.Create(t, "susan", false), app.Create(t, "john", false)
+	a := john.Clone()
+	a.Stamp = susan.Stamp // so that it is not the Stamp that tells them apart
+	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	c := app.Client(t)
+	c.Login("susan")
+	registerOnce()
+	do(t, app, c, func(ctx context.Context) {
+		app.SessionData().Put(ctx, "b", []byte{1, 2})
+		app.SessionData().Put(ctx, "f", 1.5)
+		app.SessionData().Put(ctx, "g", map[string]string{"a": "b"})
+		app.SessionData().Put(ctx, "i", 300)
+		app.SessionData().Put(ctx, "s", "text")
+		app.SessionData().Put(ctx, "t", app.Clock.Now())
+	})
+	records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
+	if err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	valid := records[0]
+	cookies := cookieHeader(c.Cookies)
+	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := app.User(r.Context())
+		if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
+			app.Error(w, r, err)
+			return
+		}
+		_ = app.SessionData().Keys(r.Context())
+		if r.Method == http.MethodPost {
+			app.SessionData().Put(r.Context(), "new", "1")
+		}
+		if u != nil {
+			_, _ = io.WriteString(w, u.Username)
+		}
+	}))
+	alive := 0
+	try := func(name string, data []byte) {
+		t.Helper()
+		if _, err := app.Store.TakeRecord(t.Context(), "session", valid.Key); err != nil && !errors.Is(err, auth.ErrRecordNotFound) {
+			t.Fatal(err)
+		}
+		r := valid
+		r.Data = data
+		if err := app.Store.InsertRecord(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"GET", "POST"} {
+			w := direct(t, h, method, "/", cookies)
+			if w.Code != 200 || w.Body.String() != "" && w.Body.String() != "susan" {
+				t.Errorf("%s: %s: %d %s", name, method, w.Code, w.Body)
+			}
+			if w.Body.String() == "susan" {
+				alive++
+			}
+			for _, cookie := range w.Result().Cookies() {
+				if cookie.MaxAge < 0 {
+					t.Errorf("%s: %s deletes %s", name, method, cookie.Name)
+				}
+			}
+		}
+	}
+	try("valid", valid.Data)
+	if alive != 2 {
+		t.Fatal("the valid record is not")
+	}
+	if !bytes.Contains(valid.Data, []byte(susan.ID)) || len(john.ID) != len(susan.ID) {
+		t.Fatal("the record does not name its user")
+	}
+	try("another user", bytes.Replace(valid.Data, []byte(susan.ID), []byte(john.ID), 1))
+	for n := range valid.Data {
+		try(fmt.Sprint("cut to ", n), valid.Data[:n])
+	}
+	for i := range valid.Data {
+		for bit := range 8 {
+			data := bytes.Clone(valid.Data)
+			data[i] ^= 1 << bit
+			try(fmt.Sprint("bit ", bit, " of byte ", i), data)
+		}
+	}
+	for name, foreign := range map[string]string{
+		"empty": "", "JSON": `{"user":"john"}`, "zeros": strings.Repeat("\x00", 200), "ones": strings.Repeat("\xff", 200), "text": "Deadline Values john", "huge length": "\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+		"longer": string(valid.Data) + "x",
+	} {
+		try(name, []byte(foreign))
+	}
+	if deadline, err := (scs.GobCodec{}).Encode(app.Clock.Now(), map[string]any{"user": "john"}); err != nil {
+		t.Error(err)
+	} else {
+		try("scs's own", deadline)
+	}
+	if alive < 100 {
+		t.Errorf("only %d changed records are still the user's: is this a test?", alive)
+	}
+}
+
+// A session of a store that lost its records is nobody's, and its data is not
+// written back.
+func TestDataIsForItsSessionOnly(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	susan := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
+	r := do(t, app, c, func(ctx context.Context) {
+		_ = app.SessionData().GetString(ctx, "k")
+		if err := app.Store.DeleteRecords(ctx, "session", susan.ID); err != nil {
+			t.Error(err)
+		}
+		app.SessionData().Put(ctx, "k", "w")
+	})
+	if len(r.Cookies()) != 0 {
+		t.Errorf("cookies %v", r.Cookies())
+	}
+	if c.Who() != "nobody" || c.Get("/get?key=k").Text != "" {
+		t.Errorf("%s %q", c.Who(), c.Get("/get?key=k").Text)
+	}
+	// The user's data is not left to whoever comes after.
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "secret", "susan's") })
+	u, err := app.Store.LoadUser(t.Context(), susan.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	a := u.Clone()
 	a.Stamp = auth.NewSecret("new")
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	if r := c.Post("/page"); r.StatusCode != http.StatusOK || c.Who() != "susan" {
-		t.Errorf("%s, and %q", r.Status, c.Who())
-	}
-}
-
-// The gate: every entrance and every state of the account.
-func TestGate(t *testing.T) {
-	app, _ := newApp(t, nil)
-	u := app.Create(t, "susan", true)
-	entrances := map[string]func(c *testapp.Client) int{
-		"password": func(c *testapp.Client) int {
-			return c.Post("/login", "login", "susan", "password", testapp.Password).StatusCode
-		},
-		"LoginUser": func(c *testapp.Client) int { return c.Post("/enter", "login", "susan").StatusCode },
-	}
-	for name, enter := range entrances {
-		c := app.Client(t)
-		if status := enter(c); status != http.StatusOK || c.Who() != "susan" {
-			t.Errorf("%s: %d", name, status)
+	do(t, app, c, func(ctx context.Context) {
+		if _, ok := app.CurrentUser(ctx); ok {
+			t.Error("logged in")
 		}
-	}
-	a := u.Clone()
-	a.Disabled = true
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	for name, enter := range entrances {
-		c := app.Client(t)
-		if status := enter(c); status != http.StatusUnauthorized || len(c.Cookies) > 0 || c.Who() != "nobody" {
-			t.Errorf("%s when disabled: %d, %v", name, status, c.Cookies)
+		if got := app.SessionData().GetString(ctx, "secret"); got != "" {
+			t.Errorf("a void session's data is %q", got)
 		}
-	}
-}
-
-// A store that fails at any step of any operation gives a 5xx or has done its
-// work, leaves nothing half-done, and the next request works.
-func TestStoreFails(t *testing.T) {
-	for _, op := range []struct {
-		name string
-		path string
-		form []string
-	}{
-		{"page", "/who", nil},
-		{"login", "/login", []string{"login", "susan", "password", testapp.Password}},
-		{"login of another", "/enter", []string{"login", "mike"}},
-		{"logout", "/logout", []string{}},
-		{"rotation", "/renew", []string{}},
-		{"destroy", "/destroy", []string{}},
-		{"write", "/put", []string{"key", "k", "value", "v"}},
-		{"password", "/password", []string{"password", "another good password"}},
-	} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, after=%v", op.name, after), func(t *testing.T) {
-				t.Parallel()
-				for k := 1; ; k++ {
-					app, spy := newApp(t, nil)
-					u := app.Create(t, "susan", op.name == "login" || op.name == "password")
-					app.Create(t, "mike", false)
-					c := app.Client(t)
-					c.Login("susan")
-					before := c.Clone()
-					app.Clock.Advance(2 * time.Minute) // the touch is a step, too
-					spy.reset(k, after)
-					var r *testapp.Response
-					if op.form == nil {
-						r = c.Get(op.path)
-					} else {
-						r = c.Post(op.path, op.form...)
-					}
-					calls := spy.Calls()
-					spy.reset(0, false)
-					failed := r.StatusCode >= 500
-					if !failed && r.StatusCode != http.StatusOK {
-						t.Errorf("call %d (%v): %s", k, calls, r.Status)
-					}
-					if failed && len(r.Header["Set-Cookie"]) > 0 {
-						t.Errorf("call %d (%v): a failure set a cookie", k, calls)
-					}
-					if failed && !strings.Contains(app.Logs(), errDown.Error()) {
-						t.Errorf("call %d: the failure is not in the log", k)
-					}
-					// Now that the store is well: who is the browser?
-					who, old := c.Who(), before.Who()
-					if who != "susan" && who != "mike" && who != "nobody" || old != "susan" && old != "nobody" {
-						t.Errorf("call %d (%v): then %q, the old cookie %q", k, calls, who, old)
-					}
-					switch {
-					case op.name == "logout" && !failed && (who != "nobody" || old != "nobody"),
-						op.name == "destroy" && !failed && (who != "nobody" || old != "nobody"):
-						t.Errorf("call %d (%v): logged out, and %q, the old cookie %q", k, calls, who, old)
-					case op.name == "page" && who != "susan":
-						t.Errorf("call %d (%v): a page ended the login", k, calls)
-					case op.name == "password":
-						ok, err := app.CheckPassword(t.Context(), reload(t, app, u.ID), "another good password")
-						if err != nil || ok == failed && !after {
-							t.Errorf("call %d (%v): failed=%v, and the new password is set=%v, %v", k, calls, failed, ok, err)
-						}
-						if ok && old == "susan" {
-							t.Errorf("call %d (%v): the password is changed and the old token lives", k, calls)
-						}
-						if !ok && old != "susan" {
-							t.Errorf("call %d (%v): nothing is changed and the login is gone", k, calls)
-						}
-					}
-					// And can it log in?
-					again := app.Client(t)
-					again.Login("susan")
-					if again.Who() != "susan" {
-						t.Errorf("call %d: no login afterwards", k)
-					}
-					if len(calls) < k {
-						if k < 2 {
-							t.Error("nothing was called")
-						}
-						return // the operation has fewer steps
-					}
-				}
-			})
-		}
-	}
-}
-
-func reload(t *testing.T, app *testapp.App, id string) *testapp.User {
-	t.Helper()
-	u, err := app.Store.LoadUser(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// At most one LoadUser for a request, however many goroutines ask.
-func TestUserIsLoadedOnce(t *testing.T) {
-	app, spy := newApp(t, nil)
-	app.Create(t, "susan", false)
-	app.Mux.HandleFunc("GET /many", func(w http.ResponseWriter, r *http.Request) {
-		var wg sync.WaitGroup
-		var wrong atomic.Int32
-		for range 50 {
-			wg.Go(func() {
-				if u, ok := app.CurrentUser(r.Context()); !ok || u.Username != "susan" {
-					wrong.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		_, _ = fmt.Fprint(w, wrong.Load())
+		app.SessionData().Put(ctx, "other", "1")
 	})
-	c := app.Client(t)
-	c.Login("susan")
-	spy.reset(0, false)
-	if r := c.Get("/many"); r.Text != "0" {
-		t.Errorf("%s did not get the user", r.Text)
-	}
-	if calls := spy.Calls(); !slices.Equal(calls, []string{"get", "load"}) {
-		t.Errorf("calls %v", calls)
-	}
-}
-
-// The user is looked up afresh by every request, and the login is effective in
-// the request that makes it.
-func TestCurrentUserIsCurrent(t *testing.T) {
-	app, _ := newApp(t, nil)
-	u := app.Create(t, "susan", false)
-	app.Mux.HandleFunc("POST /both", func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
-		_, before := app.CurrentUser(ctx)
-		user, err := app.Store.LoadUser(ctx, u.ID)
-		if err == nil {
-			err = app.LoginUser(ctx, user)
-		}
-		_, during := app.CurrentUser(ctx)
-		if err == nil {
-			err = app.LogoutUser(ctx)
-		}
-		_, after := app.CurrentUser(ctx)
-		_, _ = fmt.Fprint(w, before, during, after, err)
-	})
-	c := app.Client(t)
-	if r := c.Post("/both"); r.Text != "false true false <nil>" || len(c.Cookies) > 0 {
-		t.Errorf("%q, cookies %v", r.Text, c.Cookies)
-	}
-	c.Login("susan")
-	a := u.Clone()
-	a.Username = "susanne"
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	if who := c.Who(); who != "susanne" {
-		t.Errorf("renamed, and %q", who)
-	}
-}
-
-// A loader alone gives sessions, guards and the current user.
-func TestLoader(t *testing.T) {
-	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
-	down := false
-	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
-		if down {
-			return nil, errDown
-		}
-		return users[id], nil // nil and no error for one that is not there
-	}), auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Records: memstore.NewRecords(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
-		if err := manager.LoginUser(r.Context(), users["7"]); err != nil {
-			manager.Error(w, r, err)
-		}
-	})
-	mux.Handle("GET /guarded", manager.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, _ := manager.CurrentUser(r.Context())
-		_, _ = io.WriteString(w, u.Username)
-	})))
-	do := serve(t, manager.LoadAndSave(mux))
-	if status, _ := do("GET", "/guarded"); status != http.StatusSeeOther {
-		t.Errorf("a stranger: %d", status)
-	}
-	if status, _ := do("POST", "/enter"); status != http.StatusOK {
-		t.Fatalf("login: %d", status)
-	}
-	if status, text := do("GET", "/guarded"); status != http.StatusOK || text != "susan" {
-		t.Errorf("%d %q", status, text)
-	}
-	down = true
-	if status, _ := do("GET", "/guarded"); status != http.StatusServiceUnavailable {
-		t.Errorf("a loader that fails: %d", status)
-	}
-	down = false
-	delete(users, "7")
-	if status, _ := do("GET", "/guarded"); status != http.StatusSeeOther {
-		t.Errorf("a user who is gone: %d", status)
-	}
-	if _, err := manager.Authenticate(t.Context(), "susan", "password"); !errors.Is(err, auth.ErrNoUserStore) {
-		t.Errorf("Authenticate: %v", err)
+	if got := keys(t, app, c); slices.Contains(got, "secret") {
+		t.Errorf("afterwards %q", got)
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
 // This file is about the application's data in a session: between the record,
@@ -32,11 +35,11 @@ type SessionData struct {
 // errData is wrapped by what scs can do with a session and this package cannot.
 var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 
-// Sessions returns the application's own data in the session: see SessionData. It is
+// SessionData returns the application's own data in the session: see SessionData. It is
 // the data of the session's cookie; whether the login is still good is for User to say.
 // Where the LoadAndSave of two managers are one inside the other, the data is the inner
 // one's. Each call returns a value of its own, whose fields have no effect on others.
-func (c *Core) Sessions() *SessionData {
+func (c *Core) SessionData() *SessionData {
 	d := &struct {
 		SessionData
 		manager scs.SessionManager
@@ -110,7 +113,7 @@ func (d *SessionData) Token(ctx context.Context) string {
 	if s.cur == nil {
 		return ""
 	}
-	return tokenKey("session data " + s.cur.key)
+	return keyring.TokenKey("session data " + s.cur.key)
 }
 
 // Deadline returns when the session ends if no other request is made. For one that is not
@@ -303,7 +306,7 @@ func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
 type scsCodec struct{}
 
 func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	return encodeValues(values)
+	return wire.EncodeValues(values)
 }
 
 func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {

@@ -1,14 +1,18 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/gob"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,7 +67,7 @@ func TestDataWrittenLate(t *testing.T) {
 			for _, who := range []string{"susan", "a visitor", "nobody"} {
 				app, _ := newApp(t, nil)
 				app.Create(t, "susan", false)
-				sessions := app.Sessions()
+				sessions := app.SessionData()
 				done := make(chan struct{})
 				inner := app.Server.Config.Handler
 				app.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -127,9 +131,9 @@ func TestDataWrittenLate(t *testing.T) {
 func TestDataWrittenTooLate(t *testing.T) {
 	t.Parallel()
 	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
-		app, store := hookedApp(t, nil)
+		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
-		sessions := app.Sessions()
+		sessions := app.SessionData()
 		done := make(chan error, 1)
 		app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
@@ -151,7 +155,7 @@ func TestDataWrittenTooLate(t *testing.T) {
 		c := app.Client(t)
 		c.Login("susan")
 		if why == "outage" {
-			store.hook(func(string) error { return errStore }, nil)
+			store.Hook(func(string) error { return errStore }, nil)
 		}
 		if r := c.Post("/late"); r.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", why, r.Status)
@@ -169,13 +173,13 @@ func TestDataWrittenTooLate(t *testing.T) {
 // Each session has a name of its own, which is no key to anything.
 func TestSessionDataToken(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, nil)
+	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
 	seen := map[string]bool{}
 	names := func(c *testapp.Client) (name string) {
-		app.do(t, c, func(ctx context.Context) {
-			name = app.sessions.Token(ctx)
-			committed, expires, err := app.sessions.Commit(ctx)
+		do(t, app, c, func(ctx context.Context) {
+			name = app.SessionData().Token(ctx)
+			committed, expires, err := app.SessionData().Commit(ctx)
 			if err != nil || committed != name || expires.Before(app.Clock.Now()) {
 				t.Errorf("Commit: %q %v %v, Token: %q", committed, expires, err, name)
 			}
@@ -245,14 +249,14 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	registerMoody()
 	for _, mood := range []string{"fails when read", "panics when read", "panics at run time when read"} {
 		for _, key := range []string{"a first", "m in the middle", "z last"} {
-			app := newDataApp(t, nil)
+			app, _ := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			c := app.Client(t)
 			c.Login("susan")
-			app.do(t, c, func(ctx context.Context) {
-				app.sessions.Put(ctx, "b", "1")
-				app.sessions.Put(ctx, "n", moody{"fine"})
-				app.sessions.Put(ctx, key, moody{mood})
+			do(t, app, c, func(ctx context.Context) {
+				app.SessionData().Put(ctx, "b", "1")
+				app.SessionData().Put(ctx, "n", moody{"fine"})
+				app.SessionData().Put(ctx, key, moody{mood})
 			})
 			stored := func() bool {
 				records, err := app.Store.ListRecords(t.Context(), "session", u.ID)
@@ -262,7 +266,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 				return strings.Contains(string(records[0].Data), mood)
 			}
 			app.Events()
-			if keys := app.keys(t, c); !slices.Equal(keys, []string{"b", "n"}) || c.Who() != "susan" {
+			if keys := keys(t, app, c); !slices.Equal(keys, []string{"b", "n"}) || c.Who() != "susan" {
 				t.Errorf("%s, %s: the keys are %q", mood, key, keys)
 			}
 			events := app.Events()
@@ -274,13 +278,13 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 					t.Errorf("%s: %v", mood, e.Err)
 				}
 			}
-			app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, "b", "2"); app.sessions.Remove(ctx, "n") })
-			app.do(t, c, func(ctx context.Context) { _ = app.sessions.RenewToken(ctx) })
-			if keys := app.keys(t, c); !slices.Equal(keys, []string{"b"}) || !stored() || c.Get("/get?key=b").Text != "2" {
+			do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "b", "2"); app.SessionData().Remove(ctx, "n") })
+			do(t, app, c, func(ctx context.Context) { _ = app.SessionData().RenewToken(ctx) })
+			if keys := keys(t, app, c); !slices.Equal(keys, []string{"b"}) || !stored() || c.Get("/get?key=b").Text != "2" {
 				t.Errorf("%s, %s: afterwards the keys are %q, and it is in the record: %v", mood, key, keys, stored())
 			}
-			app.do(t, c, func(ctx context.Context) { app.sessions.Put(ctx, key, "mine now") })
-			if stored() || !slices.Contains(app.keys(t, c), key) {
+			do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, key, "mine now") })
+			if stored() || !slices.Contains(keys(t, app, c), key) {
 				t.Errorf("%s, %s: the key cannot be written", mood, key)
 			}
 		}
@@ -292,19 +296,21 @@ func TestValuesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	registerMoody()
 	for _, mood := range []string{"fails when written", "panics when written"} {
-		app := newDataApp(t, nil)
+		app, _ := newApp(t, nil)
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")
 		c.Post("/put", "key", "k", "value", "v")
-		app.f = func(ctx context.Context) {
-			app.sessions.Put(ctx, "k", "w")
-			app.sessions.Put(ctx, "the odd key", moody{mood})
-			if _, _, err := app.sessions.Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+
+			app.SessionData().Put(ctx, "k", "w")
+			app.SessionData().Put(ctx, "the odd key", moody{mood})
+			if _, _, err := app.SessionData().Commit(ctx); err == nil || !strings.Contains(err.Error(), "the odd key") {
 				t.Errorf("%s: Commit: %v", mood, err)
 			}
-		}
-		if r := c.Post("/do"); r.StatusCode != http.StatusInternalServerError {
+		})
+		if r := c.Post(act); r.StatusCode != http.StatusInternalServerError {
 			t.Errorf("%s: %s", mood, r.Status)
 		}
 		if logs := app.Logs(); !strings.Contains(logs, "the odd key") || strings.Contains(logs, "the secret") {
@@ -351,16 +357,714 @@ func TestNothingReadsTheCallStack(t *testing.T) {
 // Deadline is when the session ends, and not what scs thinks.
 func TestSessionDataDeadline(t *testing.T) {
 	t.Parallel()
-	app := newDataApp(t, func(c *auth.Config) { c.IdleTimeout = 10 * time.Minute })
+	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = 10 * time.Minute })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
 	began := app.Clock.Now()
 	app.Clock.Advance(5 * time.Minute)
-	app.do(t, c, func(ctx context.Context) {
-		app.sessions.SetDeadline(ctx, began.Add(1000*time.Hour))
-		if got := app.sessions.Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
+	do(t, app, c, func(ctx context.Context) {
+		app.SessionData().SetDeadline(ctx, began.Add(1000*time.Hour))
+		if got := app.SessionData().Deadline(ctx); !got.Equal(began.Add(15 * time.Minute)) {
 			t.Errorf("the deadline is %v", got)
 		}
 	})
+}
+
+func TestSessionValues(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	s := app.SessionData()
+	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	for _, who := range []string{"nobody", "susan"} {
+		c, other := app.Client(t), app.Client(t)
+		if who != "nobody" {
+			c.Login(who)
+		}
+		put := func(ctx context.Context) {
+			s.Put(ctx, "string", "text\x00\xff")
+			s.Put(ctx, "bool", true)
+			s.Put(ctx, "int", -7)
+			s.Put(ctx, "int64", int64(1)<<60)
+			s.Put(ctx, "int32", int32(-1))
+			s.Put(ctx, "float", 1.5)
+			s.Put(ctx, "bytes", []byte{0, 255})
+			s.Put(ctx, "time", when)
+			s.Put(ctx, "nil", nil)
+			s.Put(ctx, "", "empty key")
+			s.Put(ctx, "strings", []string{"a"})
+			s.Put(ctx, "twice", 1)
+			s.Put(ctx, "twice", 2)
+		}
+		check := func(ctx context.Context) {
+			if s.GetString(ctx, "string") != "text\x00\xff" || !s.GetBool(ctx, "bool") || s.GetInt(ctx, "int") != -7 || s.GetInt64(ctx, "int64") != 1<<60 ||
+				s.GetInt32(ctx, "int32") != -1 || s.GetFloat(ctx, "float") != 1.5 || !bytes.Equal(s.GetBytes(ctx, "bytes"), []byte{0, 255}) ||
+				!s.GetTime(ctx, "time").Equal(when) || s.Get(ctx, "nil") != nil || !s.Exists(ctx, "nil") || s.GetString(ctx, "") != "empty key" || s.GetInt(ctx, "twice") != 2 {
+				t.Errorf("%s: values differ", who)
+			}
+			if v, ok := s.Get(ctx, "strings").([]string); !ok || !slices.Equal(v, []string{"a"}) {
+				t.Errorf("%s: %v", who, s.Get(ctx, "strings"))
+			}
+			if got := fmt.Sprintf("%q", s.Keys(ctx)); got != `["" "bool" "bytes" "float" "int" "int32" "int64" "nil" "string" "strings" "time" "twice"]` {
+				t.Errorf("%s: keys %s", who, got)
+			}
+			if s.Exists(ctx, "none") || s.Get(ctx, "none") != nil || s.GetString(ctx, "int") != "" {
+				t.Errorf("%s: what is not there is", who)
+			}
+		}
+		r := do(t, app, c, func(ctx context.Context) { put(ctx); check(ctx) })
+		if n := len(r.Cookies()); (n == 1) != (who == "nobody") {
+			t.Errorf("%s: cookies %v", who, r.Cookies())
+		}
+		app.Spy().Reset()
+		if r := do(t, app, c, check); len(r.Cookies()) != 0 {
+			t.Errorf("%s: reading sets %v", who, r.Cookies())
+		}
+		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+			t.Errorf("%s: reading calls %v", who, calls)
+		}
+		app.Spy().Reset()
+		if r := do(t, app, c, put); len(r.Cookies()) != 0 {
+			t.Errorf("%s: the same again sets %v", who, r.Cookies())
+		}
+		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+			t.Errorf("%s: putting what is there calls %v", who, calls)
+		}
+		if keys := keys(t, app, other); len(keys) > 0 {
+			t.Errorf("%s: another browser has %v", who, keys)
+		}
+		do(t, app, c, func(ctx context.Context) {
+			if s.PopString(ctx, "string") == "" || s.PopInt(ctx, "int") != -7 || !s.PopBool(ctx, "bool") || s.PopFloat(ctx, "float") != 1.5 ||
+				s.PopBytes(ctx, "bytes") == nil || !s.PopTime(ctx, "time").Equal(when) || s.Pop(ctx, "strings") == nil || s.Pop(ctx, "none") != nil {
+				t.Errorf("%s: Pop", who)
+			}
+			s.Remove(ctx, "twice")
+			s.Remove(ctx, "none")
+			s.Remove(ctx, "")
+		})
+		if got := keys(t, app, c); !slices.Equal(got, []string{"int32", "int64", "nil"}) {
+			t.Errorf("%s: after Pop and Remove %q", who, got)
+		}
+		do(t, app, c, func(ctx context.Context) { _ = s.Clear(ctx) })
+		if got := keys(t, app, c); len(got) != 0 || c.Who() != who {
+			t.Errorf("%s: after Clear %q, %s", who, got, c.Who())
+		}
+	}
+}
+
+// All sequences of three things that a request can do with its session end as a
+// simple model of them does, for a visitor and for somebody logged in.
+func TestSessionModel(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	s := app.SessionData()
+	users := map[string]*testapp.User{"susan": app.Create(t, "susan", false), "john": app.Create(t, "john", false)}
+	type model struct {
+		user string
+		data map[string]bool
+	}
+	operations := map[string]struct {
+		do    func(ctx context.Context) error
+		model func(m *model)
+	}{
+		"renew":   {func(ctx context.Context) error { return s.RenewToken(ctx) }, func(*model) {}},
+		"destroy": {func(ctx context.Context) error { return s.Destroy(ctx) }, func(m *model) { m.user = "nobody"; clear(m.data) }},
+		"clear":   {func(ctx context.Context) error { return s.Clear(ctx) }, func(m *model) { clear(m.data) }},
+		"put":     {func(ctx context.Context) error { s.Put(ctx, "new", "1"); return nil }, func(m *model) { m.data["new"] = true }},
+		"commit":  {func(ctx context.Context) error { _, _, err := s.Commit(ctx); return err }, func(*model) {}},
+		"user":    {func(ctx context.Context) error { _, _ = app.CurrentUser(ctx); return nil }, func(*model) {}},
+		"logout": {app.LogoutUser, func(m *model) {
+			if m.user != "nobody" {
+				m.user = "nobody"
+				clear(m.data)
+			}
+		}},
+	}
+	for name, u := range users {
+		operations["login "+name] = struct {
+			do    func(ctx context.Context) error
+			model func(m *model)
+		}{func(ctx context.Context) error { return app.LoginUser(ctx, u) }, func(m *model) {
+			if m.user != "nobody" && m.user != name {
+				clear(m.data)
+			}
+			m.user = name
+		}}
+	}
+	var names []string
+	for name := range operations {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var sequences [][]string
+	for _, a := range names {
+		sequences = append(sequences, []string{a})
+		for _, b := range names {
+			sequences = append(sequences, []string{a, b})
+			for _, c := range names {
+				sequences = append(sequences, []string{a, b, c})
+			}
+		}
+	}
+	var within func(ctx context.Context) error
+	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := within(r.Context()); err != nil {
+			app.Error(w, r, err)
+		}
+	}))
+	// run is a request; it takes the cookies and returns those it had before.
+	run := func(cookies map[string]string, f func(ctx context.Context) error) (old map[string]string, code int) {
+		old = map[string]string{}
+		for k, v := range cookies {
+			old[k] = v
+		}
+		within = f
+		w := direct(t, h, "POST", "/", cookieHeader(cookies))
+		for _, c := range w.Result().Cookies() {
+			if c.MaxAge < 0 {
+				delete(cookies, c.Name)
+			} else {
+				cookies[c.Name] = c.Value
+			}
+		}
+		return old, w.Code
+	}
+	look := func(cookies map[string]string) string {
+		var seen string
+		if _, code := run(cookies, func(ctx context.Context) error {
+			who := "nobody"
+			if u, ok := app.CurrentUser(ctx); ok {
+				who = u.Username
+			}
+			seen = fmt.Sprint(who, " ", s.Keys(ctx))
+			return nil
+		}); code != 200 {
+			return fmt.Sprint("status ", code)
+		}
+		return seen
+	}
+	failures := 0
+	for _, start := range []string{"nobody", "susan"} {
+		for _, sequence := range sequences {
+			if failures > 30 {
+				t.Fatal("and more")
+			}
+			cookies := map[string]string{}
+			run(cookies, func(ctx context.Context) error {
+				s.Put(ctx, "old", "1")
+				if start != "nobody" {
+					return app.LoginUser(ctx, users[start])
+				}
+				return nil
+			})
+			want := model{start, map[string]bool{"old": true}}
+			within := ""
+			old, code := run(cookies, func(ctx context.Context) error {
+				for _, name := range sequence {
+					if err := operations[name].do(ctx); err != nil {
+						return fmt.Errorf("%s: %w", name, err)
+					}
+					operations[name].model(&want)
+				}
+				// The request itself sees what the next one does.
+				who := "nobody"
+				if u, ok := app.CurrentUser(ctx); ok {
+					who = u.Username
+				}
+				within = fmt.Sprint(who, " ", s.Keys(ctx))
+				return nil
+			})
+			expected := []string{}
+			for k := range want.data {
+				expected = append(expected, k)
+			}
+			slices.Sort(expected)
+			model := fmt.Sprint(want.user, " ", expected)
+			if got := look(cookies); got != model || code != 200 || within != model {
+				failures++
+				t.Errorf("%s: %v: %d, within the request %s, afterwards %s, want %s", start, sequence, code, within, got, model)
+			}
+			// The old cookie is dead, or will be when the rotation is old enough, except
+			// where it is still the cookie, or a visitor's that nothing has been done to.
+			rotates := slices.ContainsFunc(sequence, func(n string) bool {
+				return n == "renew" || n == "destroy" || strings.HasPrefix(n, "login") || n == "logout" && start != "nobody"
+			})
+			if slices.Contains(sequence, "renew") {
+				app.Clock.Advance(time.Minute)
+			}
+			if got := look(old); rotates && got != "nobody []" {
+				failures++
+				t.Errorf("%s: %v: the old cookie is %s", start, sequence, got)
+			}
+			for name, u := range users {
+				records, err := app.Store.ListRecords(t.Context(), "session", u.ID)
+				n := 0
+				if want.user == name {
+					n = 1
+				}
+				if err != nil || len(records) != n {
+					failures++
+					t.Errorf("%s: %v: %d records of %s, want %d", start, sequence, len(records), name, n)
+				}
+				if err := app.Store.DeleteRecords(t.Context(), "session", u.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// In the request that renews the token, the data is the application's alone.
+func TestKeysAfterRenewToken(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) {
+		app.SessionData().Put(ctx, "k", "v")
+		if err := app.SessionData().RenewToken(ctx); err != nil {
+			t.Error(err)
+		}
+		if keys := app.SessionData().Keys(ctx); !slices.Equal(keys, []string{"k"}) {
+			t.Errorf("keys after RenewToken: %q", keys)
+		}
+	})
+	if keys := keys(t, app, c); !slices.Equal(keys, []string{"k"}) {
+		t.Errorf("keys in the next request: %q", keys)
+	}
+}
+
+func TestRenewTokenDoesNotExtend(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"nobody", "susan"} {
+		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1; c.Lifetime = 24 * time.Hour })
+		app.Create(t, "susan", false)
+		c := app.Client(t)
+		if who != "nobody" {
+			c.Login(who)
+		}
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
+		for range 47 {
+			app.Clock.Advance(29 * time.Minute)
+			old := c.Clone()
+			r := do(t, app, c, func(ctx context.Context) {
+				app.SessionData().Lifetime = 1000 * time.Hour
+				app.SessionData().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+				if err := app.SessionData().RenewToken(ctx); err != nil {
+					t.Error(err)
+				}
+				app.SessionData().SetDeadline(ctx, app.Clock.Now().Add(1000*time.Hour))
+			})
+			if len(r.Cookies()) != 1 || c.Who() != who || c.Get("/get?key=k").Text != "v" {
+				t.Fatalf("%s: %v %s %s", who, r.Cookies(), c.Who(), c.Get("/get?key=k").Text)
+			}
+			app.Clock.Advance(time.Minute)
+			if old.Get("/get?key=k").Text == "v" || old.Who() != "nobody" {
+				t.Fatalf("%s: the old cookie lives", who)
+			}
+		}
+		app.Clock.Advance(30*time.Minute - time.Second)
+		if c.Get("/get?key=k").Text != "v" {
+			t.Errorf("%s: ended early", who)
+		}
+		app.Clock.Advance(time.Second)
+		if c.Get("/get?key=k").Text != "" || c.Who() != "nobody" {
+			t.Errorf("%s: lives on after its lifetime", who)
+		}
+	}
+}
+
+func TestSessionsIsACopy(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	if a, b := app.SessionData(), app.SessionData(); a == b {
+		t.Error("Sessions returns the same manager twice")
+	}
+	mine := app.SessionData()
+	mine.Lifetime, mine.IdleTimeout = time.Nanosecond, time.Nanosecond
+	mine.HashTokenInStore = true
+	mine.Cookie.Name, mine.Cookie.Persist = "mine", true
+	mine.ErrorFunc = func(http.ResponseWriter, *http.Request, error) { t.Error("ErrorFunc") }
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) {
+		mine.Put(ctx, "k", "v")
+		mine.RememberMe(ctx, true)
+		mine.SetDeadline(ctx, time.Unix(0, 0))
+		_ = mine.Deadline(ctx)
+		_ = mine.Token(ctx)
+		_ = mine.Status(ctx)
+		if _, _, err := mine.Commit(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if c.Who() != "susan" || c.Get("/get?key=k").Text != "v" {
+		t.Errorf("%s %q", c.Who(), c.Get("/get?key=k").Text)
+	}
+	if r := do(t, app, c, func(ctx context.Context) { _ = mine.RenewToken(ctx) }); len(r.Cookies()) != 1 || r.Cookies()[0].MaxAge != 0 || !strings.HasPrefix(r.Cookies()[0].Name, "session") {
+		t.Errorf("%v", r.Cookies())
+	}
+	if c.Who() != "susan" {
+		t.Errorf("who: %s", c.Who())
+	}
+	// Nothing of ours is in what an application can see of the session.
+	do(t, app, c, func(ctx context.Context) {
+		if keys := mine.Keys(ctx); !slices.Equal(keys, []string{"__rememberMe", "k"}) {
+			t.Errorf("keys %q", keys)
+		}
+	})
+}
+
+func TestMergeSession(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	app.Create(t, "john", false)
+	susan, john, visitor := app.Client(t), app.Client(t), app.Client(t)
+	susan.Login("susan")
+	john.Login("john")
+	for _, c := range []*testapp.Client{susan, john, visitor} {
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "mine") })
+	}
+	do(t, app, susan, func(ctx context.Context) { app.SessionData().Put(ctx, "secret", "susan's") })
+	for _, c := range []*testapp.Client{john, visitor} {
+		for _, cookie := range append(susan.Issued, visitor.Issued...) {
+			for _, hash := range []bool{false, true} {
+				do(t, app, c, func(ctx context.Context) {
+					m := app.SessionData()
+					m.HashTokenInStore = hash
+					if err := m.MergeSession(ctx, cookie.Value); !errors.Is(err, errors.ErrUnsupported) {
+						t.Error(err)
+					}
+					if m.Exists(ctx, "secret") {
+						t.Error("another's data was merged in")
+					}
+				})
+			}
+		}
+	}
+	if susan.Who() != "susan" || susan.Get("/get?key=secret").Text != "susan's" || john.Who() != "john" || john.Get("/get?key=k").Text != "mine" || visitor.Get("/get?key=k").Text != "mine" {
+		t.Error("a merge has changed a session")
+	}
+}
+
+func TestIterate(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	see := func(ctx context.Context) {
+		if err := app.SessionData().Iterate(ctx, func(context.Context) error { t.Error("Iterate sees a session"); return nil }); !errors.Is(err, errors.ErrUnsupported) {
+			t.Error(err)
+		}
+	}
+	do(t, app, c, see)
+	see(t.Context())
+}
+
+func TestSCSMiddleware(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	susan := app.Create(t, "susan", false)
+	s := app.SessionData()
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/login":
+			if err := app.LoginUser(r.Context(), susan); err != nil {
+				app.Error(w, r, err)
+				return
+			}
+		case "/put":
+			s.Put(r.Context(), "k", "v")
+		case "/renew":
+			_ = s.RenewToken(r.Context())
+		case "/destroy":
+			_ = s.Destroy(r.Context())
+		case "/get":
+			u, _ := app.CurrentUser(r.Context())
+			_, _ = fmt.Fprint(w, s.GetString(r.Context(), "k"), u != nil)
+		}
+	})
+	// Inside ours it is superfluous and does no harm.
+	both := app.LoadAndSave(s.LoadAndSave(inner))
+	cookies := map[string]string{}
+	send := func(h http.Handler, path string) *httptest.ResponseRecorder {
+		w := direct(t, h, "POST", path, cookieHeader(cookies))
+		for _, c := range w.Result().Cookies() {
+			if c.MaxAge < 0 {
+				delete(cookies, c.Name)
+			} else {
+				cookies[c.Name] = c.Value
+			}
+		}
+		return w
+	}
+	for _, step := range []struct{ path, want string }{
+		{"/put", ""}, {"/get", "vfalse"}, {"/login", ""}, {"/get", "vtrue"}, {"/renew", ""}, {"/get", "vtrue"}, {"/put", ""}, {"/destroy", ""}, {"/get", "false"},
+	} {
+		if w := send(both, step.path); w.Code != 200 || w.Body.String() != step.want {
+			t.Errorf("inside: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
+		}
+	}
+	// It is ours, so that it works alone, too.
+	cookies = map[string]string{}
+	alone := s.LoadAndSave(inner)
+	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
+		if w := send(alone, step.path); w.Code != 200 || w.Body.String() != step.want {
+			t.Errorf("alone: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
+		}
+	}
+	// Outside ours.
+	cookies = map[string]string{}
+	outside := s.LoadAndSave(app.LoadAndSave(inner))
+	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/get", "vfalse"}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
+		if w := send(outside, step.path); w.Code >= 500 {
+			t.Logf("outside: %s: %d (an error is fine)", step.path, w.Code)
+			break
+		} else if w.Body.String() != step.want {
+			t.Errorf("outside: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
+		}
+	}
+}
+
+// Everything at once, in the goroutines of one request.
+func TestManyGoroutinesOfOneRequest(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	users := []*testapp.User{app.Create(t, "susan", false), app.Create(t, "john", false)}
+	s := app.SessionData()
+	finish(t, func() {
+		c := app.Client(t)
+		for round := range 30 {
+			if round%3 > 0 {
+				c.Login("susan")
+			}
+			do(t, app, c, func(ctx context.Context) {
+				var wg sync.WaitGroup
+				for i, f := range []func(i int){
+					func(int) { _ = s.RenewToken(ctx) },
+					func(int) { _ = s.Destroy(ctx) },
+					func(i int) { s.Put(ctx, fmt.Sprint(i), i) },
+					func(int) { _ = s.Get(ctx, "x") },
+					func(int) { _ = s.Keys(ctx) },
+					func(int) { _, _ = app.CurrentUser(ctx) },
+					func(i int) { _ = app.LoginUser(ctx, users[i%2]) },
+					func(int) { _ = app.LogoutUser(ctx) },
+					func(int) { _, _, _ = s.Commit(ctx) },
+					func(int) { _ = s.Clear(ctx) },
+					func(i int) { _ = app.Flash(ctx, "a", fmt.Sprint(i)) },
+					func(int) { _ = app.Flashes(ctx) },
+				} {
+					if round%3 == 2 && i < 2 {
+						continue
+					}
+					for j := range 2 {
+						wg.Go(func() { f(j) })
+					}
+				}
+				wg.Wait()
+			})
+			if who := c.Who(); who != "nobody" && who != "susan" && who != "john" {
+				t.Errorf("afterwards: %s", who)
+			}
+		}
+		// Whatever happened, a logout ends it.
+		c.Post("/logout")
+		if who := c.Who(); who != "nobody" {
+			t.Errorf("after the logout: %s", who)
+		}
+	})
+}
+
+// Parallel writers of different keys in one session all succeed, and lose
+// nothing.
+func TestParallelWriters(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"nobody", "susan"} {
+		for _, n := range []int{2, 50} {
+			app, _ := newApp(t, nil)
+			app.Create(t, "susan", false)
+			c := app.Client(t)
+			if who != "nobody" {
+				c.Login(who)
+			}
+			c.Post("/put", "key", "first", "value", "1")
+			var arrived sync.WaitGroup
+			arrived.Add(n)
+			app.Mux.HandleFunc("POST /meet", func(_ http.ResponseWriter, r *http.Request) {
+				app.SessionData().Put(r.Context(), r.PostFormValue("key"), r.PostFormValue("key"))
+				if r.PostFormValue("key") == "key0" {
+					app.SessionData().Remove(r.Context(), "first")
+				}
+				arrived.Done()
+				arrived.Wait() // all have loaded the same session
+			})
+			var wg sync.WaitGroup
+			for i := range n {
+				other := c.Clone()
+				wg.Go(func() {
+					if r := other.Post("/meet", "key", fmt.Sprint("key", i)); r.StatusCode != http.StatusOK || len(r.Cookies()) != 0 {
+						t.Errorf("%s: writer %d of %d: %s %v", who, i, n, r.Status, r.Cookies())
+					}
+				})
+			}
+			wg.Wait()
+			keys := keys(t, app, c)
+			if len(keys) != n || slices.Contains(keys, "first") {
+				t.Errorf("%s: of %d writers' keys there are %d", who, n, len(keys))
+			}
+			if c.Who() != who {
+				t.Errorf("who: %s", c.Who())
+			}
+		}
+	}
+}
+
+// The same with a map in the session, which is encoded in another order each
+// time: a request that does not touch it must not undo what another one did.
+func TestParallelWritersAndAMap(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	cart := func(n int) map[string]string {
+		m := map[string]string{}
+		for i := range n {
+			m[fmt.Sprint("item", i)] = "1"
+		}
+		return m
+	}
+	registerOnce()
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", cart(20)) })
+	other := c.Clone()
+	app.Mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
+		app.SessionData().Put(r.Context(), "x", "1")
+		do(t, app, other, func(ctx context.Context) { app.SessionData().Put(ctx, "cart", cart(30)) })
+	})
+	if r := c.Post("/slow"); r.StatusCode != http.StatusOK {
+		t.Errorf("%s", r.Status)
+	}
+	do(t, app, c, func(ctx context.Context) {
+		if m, ok := app.SessionData().Get(ctx, "cart").(map[string]string); !ok || len(m) != 30 || app.SessionData().GetString(ctx, "x") != "1" {
+			t.Errorf("the cart has %d items, x is %q", len(m), app.SessionData().GetString(ctx, "x"))
+		}
+	})
+}
+
+func TestUnregisteredType(t *testing.T) {
+	t.Parallel()
+	type unregistered struct{ Secret string }
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	for _, who := range []string{"nobody", "susan"} {
+		c := app.Client(t)
+		if who != "nobody" {
+			c.Login(who)
+		}
+		do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
+		act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+
+			app.SessionData().Put(ctx, "k", "w")
+			app.SessionData().Put(ctx, "the odd key", unregistered{"not for the log"})
+		})
+		if r := c.Post(act); r.StatusCode != http.StatusInternalServerError || len(r.Cookies()) > 0 {
+			t.Errorf("%s: %s", who, r.Status)
+		}
+		if !strings.Contains(app.Logs(), "the odd key") || strings.Contains(app.Logs(), "not for the log") {
+			t.Errorf("%s: the log: %s", who, app.Logs())
+		}
+		if c.Get("/get?key=k").Text != "v" || c.Who() != who {
+			t.Errorf("%s: afterwards %q", who, c.Get("/get?key=k").Text)
+		}
+	}
+}
+
+// A value that a later version has written is kept, and the others work.
+func TestValuesOfALaterVersion(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	susan := app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "v") })
+	record := func() auth.Record {
+		records, err := app.Store.ListRecords(t.Context(), "session", susan.ID)
+		if err != nil || len(records) != 1 {
+			t.Fatal(records, err)
+		}
+		return records[0]
+	}
+	r := record()
+	const future = "\x02zz\x07\x50future"
+	r.Data = append(r.Data, future...)
+	if err := app.Store.UpdateRecord(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	app.Events()
+	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) || c.Who() != "susan" {
+		t.Errorf("%q %s", got, c.Who())
+	}
+	if k := kinds(app.Events()); !slices.Contains(k, auth.EventSessionDamaged) || slices.Contains(k, auth.EventSessionEnded) {
+		t.Errorf("events %v", k)
+	}
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "w"); app.SessionData().Put(ctx, "more", 1) })
+	do(t, app, c, func(ctx context.Context) { _ = app.SessionData().RenewToken(ctx) })
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Remove(ctx, "more") })
+	if !bytes.HasSuffix(record().Data, []byte(future)) {
+		t.Errorf("the record is now %q", record().Data)
+	}
+	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) {
+		t.Errorf("%q", got)
+	}
+	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "zz", "mine now") })
+	if c.Get("/get?key=zz").Text != "mine now" {
+		t.Error("the key cannot be written")
+	}
+}
+
+// What JSON handlers do: nothing of the session is in what can be marshalled.
+func TestSessionsCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", true)
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) {
+		u, _ := app.CurrentUser(ctx)
+		b, err := json.Marshal(u)
+		text := fmt.Sprintf("%s %+v %#v %v", b, u, u, *u)
+		if err != nil || strings.Contains(text, "$argon2id") || strings.Contains(text, "stamp of") {
+			t.Errorf("%s %v", text, err)
+		}
+	})
+}
+
+// SessionManager is what an application may call its own wrapper around ours.
+type SessionManager struct{ *auth.SessionData }
+
+// RenewToken makes a new session of nobody's, with nothing in it.
+func (m *SessionManager) RenewToken(ctx context.Context) error { return m.Destroy(ctx) }
+
+// Destroy is a logout, whoever calls it.
+func TestDestroyByAWrapper(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	old := c.Clone()
+	do(t, app, c, func(ctx context.Context) {
+		if err := (&SessionManager{app.SessionData()}).RenewToken(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if c.Who() != "nobody" || old.Who() != "nobody" {
+		t.Errorf("after Destroy: %s, with the old cookie %s", c.Who(), old.Who())
+	}
 }

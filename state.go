@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // A state is what the library knows about one request. LoadAndSave makes it, and it
@@ -78,6 +80,7 @@ type sessionState struct {
 	replaced  bool     // the token was replaced with a credential: see ErrReplaced
 	failed    error    // why the session cannot be read
 	suspect   bool     // the login is used from another client: see Config.Protection
+	suspended string   // the key of the pending record that this request has made
 }
 
 // A jar holds the cookies that the answer will set. Once the header is written it is
@@ -238,10 +241,10 @@ func (s *state) sent(name string) (value string, ok bool) {
 // sentKey returns the key of the record that a cookie of the request names, or "".
 func (s *state) sentKey(cookie string) string {
 	token, _ := s.sent(cookie)
-	if len(token) != tokenLength {
+	if len(token) != keyring.TokenLength {
 		return ""
 	}
-	return tokenKey(token)
+	return keyring.TokenKey(token)
 }
 
 // asSent returns a request as LoadAndSave got it, or the request itself outside:

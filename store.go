@@ -239,7 +239,7 @@ func (r Record) Expired(now time.Time) bool {
 // never are. All methods may be called by many goroutines at once. A record that
 // has expired behaves as one that is not there; removing it is the store's own
 // affair. An empty Kind or Key is ErrInvalidRecord. A method
-// must not use Manager.Sessions with its context, whose data may be what is being
+// must not use Manager.SessionData with its context, whose data may be what is being
 // stored: it would wait for itself.
 type RecordStore interface {
 	// InsertRecord stores r as it is given, or returns ErrRecordExists if

@@ -4,31 +4,33 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
 )
 
-// A mailed token is sealed (see keyring), under a purpose of its own, and has in
+// A mailed token is sealed (see internal/keyring), under a purpose of its own, and has in
 // it
 //
-//	version  1 byte
-//	expires  8 bytes, Unix milliseconds
 //	binding  32 bytes
-//	ID       text (see formatVersion): the account's
+//	ID       text (see internal/wire): the account's
 //	address  the rest: one that the account is to get
 //
 // Nothing is stored. It works once because what it is bound to changes when it
 // is used: the account's Stamp, by compare-and-set.
 const (
-	tokenVersion   = 2
-	tokenHeader    = 1 + 8 + sha256.Size
+	tokenHeader    = sha256.Size
 	maxTokenID     = 1024
 	maxMailedToken = 2048 // of text
 )
 
+// purposeVerify is here, and not in verify.go, because fits knows it.
+const purposeVerify = "verify"
+
 type mailedToken struct {
-	purpose purpose
+	purpose string
 	userID  string
 	address string
 	binding []byte
@@ -36,13 +38,11 @@ type mailedToken struct {
 }
 
 // sealToken makes a token for the account as it is now.
-func (c *Core) sealToken(p purpose, lifetime time.Duration, a *Account, address string) string {
+func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, address string) string {
 	data := make([]byte, 0, tokenHeader+2+len(a.ID)+len(address))
-	data = append(data, tokenVersion)
-	data = binary.BigEndian.AppendUint64(data, uint64(c.cfg.Now().Add(lifetime).UnixMilli()))
 	data = append(data, tokenBinding(a)...)
-	data = appendText(data, a.ID)
-	return c.secrets.seal(p, append(data, address...))
+	data = wire.AppendText(data, a.ID)
+	return c.secrets.Seal(purpose, append(data, address...), c.cfg.Now().Add(lifetime))
 }
 
 // tokenBinding is what must not have changed when the token is used: the Stamp,
@@ -51,7 +51,7 @@ func (c *Core) sealToken(p purpose, lifetime time.Duration, a *Account, address 
 func tokenBinding(a *Account) []byte {
 	sum := sha256.New()
 	for _, s := range []string{a.Stamp.Reveal(), a.Email} {
-		sum.Write(appendText(nil, s))
+		sum.Write(wire.AppendText(nil, s))
 	}
 	return sum.Sum(nil)
 }
@@ -63,29 +63,28 @@ func (t mailedToken) fits(a *Account) bool {
 		subtle.ConstantTimeCompare(t.binding, tokenBinding(a)) == 1
 }
 
-func (c *Core) openToken(p purpose, token string) (mailedToken, error) {
+func (c *Core) openToken(purpose, token string) (mailedToken, error) {
 	if c.store == nil {
 		return mailedToken{}, ErrNoUserStore
 	}
 	if len(token) > maxMailedToken {
 		return mailedToken{}, ErrInvalidToken
 	}
-	data, ok := c.secrets.open(p, token)
-	if !ok || len(data) <= tokenHeader || data[0] != tokenVersion {
+	data, expires, ok := c.secrets.Open(purpose, token, c.cfg.Now())
+	if !ok || len(data) <= tokenHeader {
 		return mailedToken{}, ErrInvalidToken
 	}
-	expires := time.UnixMilli(int64(binary.BigEndian.Uint64(data[1:])))
-	r := reader{rest: string(data[tokenHeader:]), ok: true}
-	t := mailedToken{purpose: p, binding: data[9:tokenHeader], userID: r.text(), address: r.rest, expires: expires}
-	if !r.ok || t.userID == "" || !c.cfg.Now().Before(expires) {
+	r := wire.NewReader(string(data[tokenHeader:]))
+	t := mailedToken{purpose: purpose, binding: data[:tokenHeader], userID: r.Text(), address: r.Rest(), expires: expires}
+	if !r.OK() || t.userID == "" {
 		return mailedToken{}, ErrInvalidToken
 	}
 	return t, nil
 }
 
 // checkToken opens a token and loads the user that it is for.
-func (c *Core) checkToken(ctx context.Context, p purpose, token string) (User, mailedToken, error) {
-	t, err := c.openToken(p, token)
+func (c *Core) checkToken(ctx context.Context, purpose, token string) (User, mailedToken, error) {
+	t, err := c.openToken(purpose, token)
 	if err != nil {
 		return nil, t, err
 	}
@@ -102,7 +101,7 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 	detached, cancel := detach(ctx)
 	defer cancel()
 	err := c.records.InsertRecord(detached, Record{
-		Kind: kindUsed, Key: tokenKey(token), UserID: userID, Version: randomVersion(), Expires: expires,
+		Kind: kindUsed, Key: keyring.TokenKey(token), UserID: userID, Version: keyring.RandomVersion(), Expires: expires,
 	})
 	if err != nil {
 		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
@@ -119,7 +118,7 @@ func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing 
 	if token == "" || len(token) > maxMailedToken {
 		return false, nil
 	}
-	_, err := c.records.GetRecord(ctx, kindUsed, tokenKey(token))
+	_, err := c.records.GetRecord(ctx, kindUsed, keyring.TokenKey(token))
 	return err == nil, unlessNotFound(err)
 }
 

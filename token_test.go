@@ -1,12 +1,15 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
 
 // used is TokenUsed.
@@ -63,12 +66,182 @@ func TestTokenUsed(t *testing.T) {
 	if err != nil || !used(t, m.App, verify) {
 		t.Errorf("%v, or it is not used", err)
 	}
-	m.hooked.hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
+	m.Spy().Hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
 	if was, err := m.Core.TokenUsed(t.Context(), verify); was || err == nil {
 		t.Errorf("%t, %v", was, err)
 	}
-	m.hooked.hook(nil, nil)
+	m.Spy().Reset()
 	if err := m.CloseAccount(t.Context(), anna); err != nil || used(t, m.App, verify) {
 		t.Errorf("%v, or it is kept after the account", err)
 	}
+}
+
+// A token is good for one thing, and for one account.
+func TestMailedTokensPurpose(t *testing.T) {
+	t.Parallel()
+	for _, made := range []string{"verify", "reset", "email", "undo"} {
+		for _, used := range []string{"verify", "reset", "email", "undo"} {
+			m := newMailApp(t, nil)
+			u := member(t, m.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = made != "verify" })
+			browser := m.Client(t)
+			browser.Login("susan")
+			token := ""
+			switch made {
+			case "verify":
+				token = m.verifyToken(t, u)
+			case "reset":
+				token = resetToken(t, m.App, u)
+			case "email":
+				token = m.askEmail(t, browser, "new@app.example")
+			case "undo":
+				token = m.changeEmail(t, browser, "new@app.example")
+			}
+			before := stored(t, m.App, u.ID)
+			var err error
+			m.In(browser, func(ctx context.Context) {
+				switch used {
+				case "verify":
+					_, err = m.VerifyEmail(ctx, token)
+				case "reset":
+					_, err = m.ResetPassword(ctx, token, resetTo)
+				case "email":
+					_, err = m.ConfirmEmail(ctx, token, "/undo")
+				case "undo":
+					_, err = m.UndoEmail(ctx, token)
+				}
+			})
+			switch after := stored(t, m.App, u.ID); {
+			case made == used && err != nil:
+				t.Errorf("%s: %v", made, err)
+			case made != used && (!errors.Is(err, auth.ErrInvalidToken) || after.Version != before.Version):
+				t.Errorf("%s used to %s: %v", made, used, err)
+			}
+		}
+	}
+}
+
+// What changes the account between the look at a token and its use counts.
+func TestMailedTokensCross(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"verify", "email"} {
+		for what, c := range map[string]struct {
+			do   func(t *testing.T, m *mailApp, u *testapp.User)
+			want error
+		}{
+			"nothing": {func(*testing.T, *mailApp, *testapp.User) {}, nil},
+			"roles": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"x"} })
+			}, nil},
+			"another token": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) {
+					if a.EmailVerified, a.Stamp = true, auth.NewSecret("new"); by == "email" {
+						a.Email = "another@app.example"
+					}
+				})
+			}, auth.ErrInvalidToken},
+			"password": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
+			}, auth.ErrInvalidToken},
+			"disabled": {func(t *testing.T, m *mailApp, u *testapp.User) {
+				change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+			}, auth.ErrInvalidToken},
+			"deleted": {func(t *testing.T, m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) }, auth.ErrInvalidToken},
+		} {
+			m := newMailApp(t, nil)
+			u := member(t, m.App, "susan", "", func(a *auth.Account) { a.EmailVerified = by == "email" })
+			browser := m.Client(t)
+			browser.Login("susan")
+			token := ""
+			if by == "verify" {
+				token = m.verifyToken(t, u)
+			} else {
+				token = m.askEmail(t, browser, "new@app.example")
+			}
+			m.Spy().Hook(on("UpdateAccount", func() error {
+				m.Spy().Reset()
+				c.do(t, m, u)
+				return nil
+			}), nil)
+			var err error
+			if by == "verify" {
+				_, err = m.VerifyEmail(t.Context(), token)
+			} else {
+				_, err = m.confirm(browser, token)
+			}
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("%s crosses %s: %v", by, what, err)
+			}
+			if err == nil {
+				continue
+			}
+			m.wantMails(t, what)
+			if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
+				t.Errorf("%s crosses %s: %d ways back, %v", by, what, len(list), err)
+			}
+		}
+	}
+}
+
+// FuzzMailedTokens: no text is a token but the tokens.
+func FuzzMailedTokens(f *testing.F) {
+	clock := testapp.NewClock()
+	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
+	box := &testapp.Outbox{}
+	cfg := goodConfig()
+	cfg.Now, cfg.Mailer = clock.Now, box
+	m, err := auth.New[*testapp.User](store, cfg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	alice, err := store.CreateUser(f.Context(), auth.Account{Username: "alice", Email: "alice@app.example", Stamp: auth.NewSecret("s"), Version: 1}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	reset, err := m.ResetToken(f.Context(), alice)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := errors.Join(m.SendVerification(f.Context(), alice.Email), m.SendNewEmail(f.Context(), alice, "new@app.example", "/email")); err != nil {
+		f.Fatal(err)
+	}
+	good := map[string]string{"reset": reset}
+	for _, mail := range box.Take() {
+		_, good[string(mail.Kind)], _ = strings.Cut(mail.Link.Reveal(), "?token=")
+	}
+	for _, seed := range []string{"", "A", strings.Repeat("A", 43), strings.Repeat("A", 2048), strings.Repeat("A", 2049), "null", "0", "undefined", "\n", "\x00", "\xff", "%41", "?token=", "../"} {
+		f.Add(seed)
+	}
+	for _, token := range good {
+		for _, seed := range []string{token, token + "=", token + "A", token[1:], token[:len(token)-1], strings.ToUpper(token), " " + token, token + ";", token + "%00"} {
+			f.Add(seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		plain := strings.NewReplacer("\r", "", "\n", "").Replace(text) // base64 does not mind line ends
+		want := func(what string, user *testapp.User, err error) {
+			if plain == good[what] {
+				if err != nil || user.ID != alice.ID {
+					t.Errorf("%s, %q: %v", what, text, err)
+				}
+			} else if user != nil || !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s, %q: %v, %v", what, text, user, err)
+			}
+		}
+		u, err := m.CheckResetToken(t.Context(), text)
+		want("reset", u, err)
+		u, err = m.CheckVerifyToken(t.Context(), text)
+		want("verify", u, err)
+		u, address, err := m.CheckEmailToken(t.Context(), text)
+		want("new-address", u, err)
+		if (address == "new@app.example") != (err == nil) {
+			t.Errorf("%q: the address %q", text, address)
+		}
+		u, address, err = m.CheckUndoToken(t.Context(), text)
+		if u != nil || address != "" || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("undo, %q: %v, %q, %v", text, u, address, err)
+		}
+		if u, err := m.UndoEmail(t.Context(), text); u != nil || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("undo, %q: %v, %v", text, u, err)
+		}
+	})
 }

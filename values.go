@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/go-login/auth/internal/wire"
 )
 
 // clearValues forgets the application's data.
@@ -23,7 +25,7 @@ func (s *state) save(ctx context.Context, encoded string) error {
 	s.valuing.Lock()
 	loaded := s.loaded
 	s.valuing.Unlock()
-	changes := diff(loaded, encoded)
+	changes := wire.Diff(loaded, encoded)
 	if len(changes) == 0 {
 		return nil
 	}
@@ -53,7 +55,7 @@ func (s *state) saveLate() {
 
 // write makes changes in the session's record, or in a new visitor's. If the
 // record is gone, so is what they were for. The caller holds op.
-func (s *state) write(ctx context.Context, changes []change) error {
+func (s *state) write(ctx context.Context, changes []wire.Change) error {
 	switch {
 	case s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
 		return nil
@@ -69,9 +71,9 @@ func (s *state) write(ctx context.Context, changes []change) error {
 		return ErrHeaderWritten
 	case s.cur == nil:
 		now := s.core.cfg.Now()
-		return s.replace(header{created: now, seen: now}, apply("", changes), tokenVoid, nil)
+		return s.replace(header{created: now, seen: now}, wire.Apply("", changes), tokenVoid, nil)
 	}
-	err := s.update(ctx, func(x *session) { x.values = apply(x.values, changes) })
+	err := s.update(ctx, func(x *session) { x.values = wire.Apply(x.values, changes) })
 	if err != nil && s.cur == nil && !s.replaced && !s.committed {
 		return nil // the session has been ended
 	}
@@ -99,16 +101,16 @@ func (s *state) scs() any {
 	}
 	s.scsReady = true
 	var failed []error
-	s.given, failed = decodeValues(s.loaded)
-	var unread []change
+	s.given, failed = wire.DecodeValues(s.loaded)
+	var unread []wire.Change
 	for _, err := range failed {
 		s.note(Event{Kind: EventSessionDamaged, Err: err})
-		if damaged := (*valueError)(nil); errors.As(err, &damaged) {
-			unread = append(unread, change{key: damaged.key})
+		if damaged := (*wire.ValueError)(nil); errors.As(err, &damaged) {
+			unread = append(unread, wire.Change{Key: damaged.Key})
 		}
 	}
 	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
-		s.loaded = apply(s.loaded, unread)
+		s.loaded = wire.Apply(s.loaded, unread)
 	}
 	m := *s.core.scs
 	m.Store, m.Codec = givenStore{}, givenCodec{s}

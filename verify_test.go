@@ -18,78 +18,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A mailApp is an application with a mailbox, on a store with hooks, in whose
-// requests things can be done.
-type mailApp struct {
-	*insider
-	hooked *hookedStore
-	box    *outbox
-}
-
-func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
-	t.Helper()
-	box := &outbox{}
-	app, hooked := hookedApp(t, func(c *auth.Config) {
-		c.Mailer = box
-		if configure != nil {
-			configure(c)
-		}
-	})
-	return &mailApp{newInsider(app), hooked, box}
-}
-
-func requireVerified(c *auth.Config) { c.RequireVerified = true }
-
-func verified(a *auth.Account) { a.EmailVerified = true }
-
-// token returns the token in the link of the one mail since the last time, which
-// must be of this kind and to this address.
-func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
-	t.Helper()
-	mails := m.box.take()
-	if len(mails) != 1 || mails[0].Kind != kind || mails[0].To != to {
-		t.Fatalf("the mails are %v, want %s to %s", labels(mails), kind, to)
-	}
-	return tokenIn(t, mails[0])
-}
-
-func tokenIn(t *testing.T, m auth.Mail) string {
-	t.Helper()
-	link, err := url.Parse(m.Link.Reveal())
-	if err != nil || link.Query().Get("token") == "" {
-		t.Fatalf("the link of %s to %s is %q", m.Kind, m.To, m.Link.Reveal())
-	}
-	return link.Query().Get("token")
-}
-
-// labels say what mails are, sorted.
-func labels(mails []auth.Mail) []string {
-	all := []string{}
-	for _, m := range mails {
-		all = append(all, string(m.Kind)+" to "+m.To)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// wantMails compares the mails since the last time.
-func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
-	t.Helper()
-	if got := labels(m.box.take()); !slices.Equal(got, append([]string{}, want...)) {
-		t.Errorf("%s: the mails are %q, want %q", what, got, want)
-	}
-}
-
-// verifyToken has a link mailed that verifies the user's address.
-func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
-	t.Helper()
-	m.box.take()
-	if err := m.SendVerification(t.Context(), u.Email); err != nil {
-		t.Fatal(err)
-	}
-	return m.token(t, auth.MailVerify, u.Email)
-}
-
 func TestVerifyEmail(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.BaseURL = "https://app.example" })
@@ -103,7 +31,7 @@ func TestVerifyEmail(t *testing.T) {
 		"X-Forwarded-Host": {"evil.example"}, "Forwarded": {"host=evil.example"}, "X-Forwarded-Proto": {"http"},
 		"X-Forwarded-Prefix": {"/evil"}, "X-Original-Url": {"/evil"},
 	})
-	mails := m.box.take()
+	mails := m.box.Take()
 	if r.StatusCode != http.StatusOK || len(mails) != 1 {
 		t.Fatalf("%s, %d mails", r.Status, len(mails))
 	}
@@ -162,7 +90,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 		token := m.verifyToken(t, u)
 		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "a stranger": m.Client(t)}[by]
 		as := clicking.Who()
-		m.in(clicking, func(ctx context.Context) {
+		m.In(clicking, func(ctx context.Context) {
 			if got, err := m.VerifyEmail(ctx, token); err != nil || !got.EmailVerified {
 				t.Errorf("%s: %v, %v", by, got, err)
 			}
@@ -240,10 +168,10 @@ func TestVerifyTokenIsBound(t *testing.T) {
 		u := member(t, m.App, "susan", testapp.Password)
 		token := m.verifyToken(t, u)
 		c.change(t, m, u)
-		m.hooked.hook(nil, nil)
+		m.Spy().Reset()
 		_, checked := m.CheckVerifyToken(t.Context(), token)
 		if !c.good {
-			for _, call := range m.hooked.made() {
+			for _, call := range m.Spy().Calls() {
 				if call != "LoadUser" {
 					t.Errorf("%s: the call %s", what, call)
 				}
@@ -253,50 +181,6 @@ func TestVerifyTokenIsBound(t *testing.T) {
 		for _, err := range []error{checked, err} {
 			if c.good && err != nil || !c.good && (err == nil || err.Error() != auth.ErrInvalidToken.Error()) {
 				t.Errorf("%s: %v", what, err)
-			}
-		}
-	}
-}
-
-// A token is good for one thing, and for one account.
-func TestMailedTokensPurpose(t *testing.T) {
-	t.Parallel()
-	for _, made := range []string{"verify", "reset", "email", "undo"} {
-		for _, used := range []string{"verify", "reset", "email", "undo"} {
-			m := newMailApp(t, nil)
-			u := member(t, m.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = made != "verify" })
-			browser := m.Client(t)
-			browser.Login("susan")
-			token := ""
-			switch made {
-			case "verify":
-				token = m.verifyToken(t, u)
-			case "reset":
-				token = resetToken(t, m.App, u)
-			case "email":
-				token = m.askEmail(t, browser, "new@app.example")
-			case "undo":
-				token = m.changeEmail(t, browser, "new@app.example")
-			}
-			before := stored(t, m.App, u.ID)
-			var err error
-			m.in(browser, func(ctx context.Context) {
-				switch used {
-				case "verify":
-					_, err = m.VerifyEmail(ctx, token)
-				case "reset":
-					_, err = m.ResetPassword(ctx, token, resetTo)
-				case "email":
-					_, err = m.ConfirmEmail(ctx, token, "/undo")
-				case "undo":
-					_, err = m.UndoEmail(ctx, token)
-				}
-			})
-			switch after := stored(t, m.App, u.ID); {
-			case made == used && err != nil:
-				t.Errorf("%s: %v", made, err)
-			case made != used && (!errors.Is(err, auth.ErrInvalidToken) || after.Version != before.Version):
-				t.Errorf("%s used to %s: %v", made, used, err)
 			}
 		}
 	}
@@ -326,18 +210,6 @@ func TestVerifyParallelRedemptions(t *testing.T) {
 	}
 }
 
-// counted makes the first count of an hour look like those that follow: which of
-// them it is depends on who has asked before, and not on the account.
-func counted(calls []string) []string {
-	calls = slices.Clone(calls)
-	for i, call := range calls {
-		if call == "UpdateRecord" {
-			calls[i] = "InsertRecord"
-		}
-	}
-	return calls
-}
-
 // Whoever asks learns nothing: not from the answer, nor from the work that it
 // takes, nor from a mailer that fails.
 func TestSendVerificationTellsNothing(t *testing.T) {
@@ -346,21 +218,12 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	for name, do := range accountStates() {
 		member(t, m.App, name, testapp.Password, do)
 	}
-	ask := func(address string) string {
-		before := m.Core.PasswordHashes()
-		m.hooked.hook(nil, nil)
-		var err error
-		r := m.in(m.Client(t), func(ctx context.Context) { err = m.SendVerification(ctx, address) })
-		r.Header.Del("Date")
-		return fmt.Sprint(err, r.Status, r.Header, r.Text, counted(m.hooked.made()), m.Core.PasswordHashes()-before)
-	}
-	want := ask("unverified@app.example")
+	asked := alike{app: m.App, by: m.Client(t), ask: m.SendVerification}
+	asked.about(t, "unverified", "unverified@app.example")
 	m.wantMails(t, "unverified", "verify to unverified@app.example")
 	for name := range accountStates() {
 		m.Events()
-		if got := ask(name + "@app.example"); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
+		asked.about(t, name, name+"@app.example")
 		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyIssued && e[0].Kind != auth.EventVerifyRefused || e[0].UserID == "" {
 			t.Errorf("%s: %v", name, e)
 		}
@@ -371,30 +234,15 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 		}
 	}
 	m.Events()
-	if got := ask("nobody@app.example"); got != want {
-		t.Errorf("unknown: %s, want %s", got, want)
-	}
+	asked.about(t, "unknown", "nobody@app.example")
 	m.wantMails(t, "unknown")
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyRefused || e[0].Err == nil {
 		t.Errorf("unknown: %v", e)
 	}
-	m.box.err = errDown
-	if got := ask("unverified@app.example"); got != want {
-		t.Errorf("the mailer is down: %s, want %s", got, want)
-	}
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errDown) {
+	m.box.Fail(errStore)
+	asked.about(t, "the mailer is down", "unverified@app.example")
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errStore) {
 		t.Errorf("the mailer is down: %v", e)
-	}
-}
-
-// accountStates are the states that an account can be in, by the name of one that is.
-func accountStates() map[string]func(*auth.Account) {
-	return map[string]func(*auth.Account){
-		"unverified":       func(*auth.Account) {},
-		"verified":         verified,
-		"disabled":         func(a *auth.Account) { a.Disabled = true },
-		"disabled-too":     func(a *auth.Account) { a.Disabled, a.EmailVerified = true, true },
-		"without-password": func(a *auth.Account) { a.PasswordHash = auth.Secret{} },
 	}
 }
 
@@ -411,12 +259,12 @@ func TestSendVerificationNeeds(t *testing.T) {
 		t.Error(err)
 	}
 	m.wantMails(t, "an ID that is too long")
-	m.hooked.hook(func(string) error { return errDown }, nil)
-	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errDown) {
+	m.Spy().Hook(func(string) error { return errStore }, nil)
+	if err := m.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
-	m.hooked.hook(nil, nil)
-	without, _ := hookedApp(t, nil)
+	m.Spy().Reset()
+	without, _ := newApp(t, nil)
 	if err := without.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
 	}
@@ -432,82 +280,37 @@ func TestSendVerificationNeeds(t *testing.T) {
 	}
 }
 
-// failures are the ways in which a store, or a client, can fail at the k-th call.
-func failures() []string {
-	return []string{"call fails", "call fails after it was made", "client goes away", "store is gone from then on"}
-}
-
-// failing arms the store, and returns the context to use and what is told of the
-// failure when all is over, which is empty if it came to none.
-func (m *mailApp) failing(ctx context.Context, mode string, k int) (failingCtx context.Context, end func() string) {
-	ctx, cancel := context.WithCancel(ctx)
-	var mu sync.Mutex
-	n, failed := 0, ""
-	at := func(call string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		n++
-		if n < k || n > k && mode != "store is gone from then on" {
-			return nil
-		}
-		failed += call + " "
-		if mode == "client goes away" {
-			cancel()
-			return nil
-		}
-		return errStore
-	}
-	if mode == "call fails after it was made" {
-		m.hooked.hook(nil, at)
-	} else {
-		m.hooked.hook(at, nil)
-	}
-	return ctx, func() string {
-		cancel()
-		m.hooked.hook(nil, nil)
-		return failed
-	}
-}
-
 // A failure at any call of VerifyEmail leaves all of it or nothing, and in the
 // second case the token good.
 func TestVerifyIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	for _, mode := range failures() {
-		for k := 1; ; k++ {
-			m := newMailApp(t, nil)
-			u := member(t, m.App, "susan", "")
-			browser, other := m.Client(t), m.Client(t)
-			browser.Login("susan")
-			other.Login("susan")
-			token := m.verifyToken(t, u)
-			var err error
-			failed := ""
-			m.in(browser, func(ctx context.Context) {
-				ctx, end := m.failing(ctx, mode, k)
-				_, err = m.VerifyEmail(ctx, token)
-				failed = end()
+	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
+		m := newMailApp(t, nil)
+		u := member(t, m.App, "susan", "")
+		browser, other := m.Client(t), m.Client(t)
+		browser.Login("susan")
+		other.Login("susan")
+		token := m.verifyToken(t, u)
+		var err error
+		m.In(browser, func(ctx context.Context) {
+			err = f.During(ctx, m.Spy(), func(ctx context.Context) error {
+				_, err := m.VerifyEmail(ctx, token)
+				return err
 			})
-			after := stored(t, m.App, u.ID)
-			what := fmt.Sprintf("%s, call %d (%s): %v; verified %v", mode, k, failed, err, after.EmailVerified)
-			who := other.Who()
-			switch {
-			case errors.Is(err, auth.ErrInvalidToken), err == nil && !after.EmailVerified:
-				t.Error(what)
-			case after.EmailVerified && who != "nobody", !after.EmailVerified && (who != "susan" || browser.Who() != "susan"):
-				t.Errorf("%s, and another login is %q", what, who)
-			}
-			if _, err := m.VerifyEmail(t.Context(), token); after.EmailVerified == (err == nil) {
-				t.Errorf("%s, and once more %v", what, err)
-			}
-			if failed == "" {
-				if err != nil || k < 4 {
-					t.Error(what)
-				}
-				break
-			}
+		})
+		after := stored(t, m.App, u.ID)
+		what := fmt.Sprintf("%s; verified %v", f, after.EmailVerified)
+		who := other.Who()
+		switch {
+		case errors.Is(err, auth.ErrInvalidToken), err == nil && !after.EmailVerified:
+			t.Error(what)
+		case after.EmailVerified && who != "nobody", !after.EmailVerified && (who != "susan" || browser.Who() != "susan"):
+			t.Errorf("%s, and another login is %q", what, who)
 		}
-	}
+		if _, err := m.VerifyEmail(t.Context(), token); after.EmailVerified == (err == nil) {
+			t.Errorf("%s, and once more %v", what, err)
+		}
+	})
 }
 
 // Every entrance refuses who is not verified, and none does without the setting.
@@ -579,7 +382,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoMailer) {
 		t.Errorf("without a Mailer: %v", err)
 	}
-	cfg.Mailer = &outbox{}
+	cfg.Mailer = &testapp.Outbox{}
 	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
 	if err != nil || !m.Core.RequiresVerified() || m.Core.VerifyURL() != "/verify-email" {
 		t.Errorf("%v", err)
@@ -597,7 +400,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 		{"/login", "https://www.example/verify", "https://www.example/verify"},
 	} {
 		cfg := goodConfig()
-		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &outbox{}
+		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &testapp.Outbox{}
 		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
 		if err != nil || m.Core.VerifyURL() != c.want {
 			t.Errorf("%v: %v, %v", c, m, err)
@@ -630,7 +433,7 @@ func TestVerifyLink(t *testing.T) {
 		if err := m.SendVerification(t.Context(), u.Email); err != nil {
 			t.Fatal(err)
 		}
-		mails := m.box.take()
+		mails := m.box.Take()
 		link := mails[0].Link.Reveal()
 		token, ok := strings.CutPrefix(link, want)
 		if !ok {
@@ -699,7 +502,7 @@ func TestRequireVerified(t *testing.T) {
 	}
 	check := func(want error) {
 		t.Helper()
-		m.in(c, func(ctx context.Context) {
+		m.In(c, func(ctx context.Context) {
 			if err := m.CheckVerified(ctx); !errors.Is(err, want) {
 				t.Errorf("CheckVerified: %v, want %v", err, want)
 			}
@@ -711,45 +514,13 @@ func TestRequireVerified(t *testing.T) {
 	if r := c.Get("/verified"); r.Text != "hello" {
 		t.Errorf("verified: %s", r.Status)
 	}
-	m.hooked.hook(on("LoadUser", func() error { return errDown }), nil)
+	m.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/verified"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: %s", r.Status)
 	}
 	if err := m.CheckVerified(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-}
-
-// Register leaves nobody stuck: with RequireVerified the link is mailed, and an
-// address is needed.
-func TestRegisterMails(t *testing.T) {
-	t.Parallel()
-	m := newMailApp(t, requireVerified)
-	for _, email := range []string{"", " ", "no address"} {
-		if _, err := m.Register(t.Context(), auth.Registration{Username: "ann", Email: email, Password: resetTo}); !errors.Is(err, auth.ErrInvalidEmail) {
-			t.Errorf("%q: %v", email, err)
-		}
-	}
-	u, err := m.Register(t.Context(), auth.Registration{Username: "ann", Email: " Ann@app.example ", Password: resetTo})
-	if err != nil || u.EmailVerified {
-		t.Fatalf("%v, %v", u, err)
-	}
-	if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, "Ann@app.example")); err != nil {
-		t.Error(err)
-	}
-	m.box.err = errDown
-	m.Events()
-	if _, err := m.Register(t.Context(), auth.Registration{Username: "joe", Email: "joe@app.example", Password: resetTo}); err != nil {
-		t.Error(err)
-	}
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventRegistered, auth.EventVerifyIssued, auth.EventMailFailed}) {
-		t.Errorf("%v", e)
-	}
-	without := newMailApp(t, nil)
-	if _, err := without.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: resetTo}); err != nil {
-		t.Error(err)
-	}
-	without.wantMails(t, "without RequireVerified")
 }
 
 // Somebody registers an address before its owner does, and prepares everything to
@@ -766,7 +537,7 @@ func TestPreHijacking(t *testing.T) {
 		browser, device := m.Client(t), remembered(t, m.App, "victim")
 		browser.Login("victim")
 		api := newToken(t, m.App, u)
-		m.box.take()
+		m.box.Take()
 		pending := m.askEmail(t, browser, "attacker@app.example")
 		verify := m.verifyToken(t, u)
 		if err := m.SendReset(t.Context(), u.Email, "/reset"); err != nil {
@@ -777,7 +548,7 @@ func TestPreHijacking(t *testing.T) {
 		case "verify":
 			_, err = m.VerifyEmail(t.Context(), verify)
 		case "verify, in the attacker's browser": // who has the mailbox is shown the attacker's screen
-			m.in(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
+			m.In(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
 		case "reset":
 			_, err = m.ResetPassword(t.Context(), resetToken(t, m.App, u), resetTo)
 		default:
@@ -808,7 +579,7 @@ func TestPreHijacking(t *testing.T) {
 		}
 		// The pending change, the other links: also for somebody who is logged in again.
 		browser.Login("victim")
-		m.in(browser, func(ctx context.Context) {
+		m.In(browser, func(ctx context.Context) {
 			if _, err := m.ConfirmEmail(ctx, pending, "/undo"); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("%s: the pending change: %v", by, err)
 			}
@@ -825,128 +596,14 @@ func TestPreHijacking(t *testing.T) {
 	}
 }
 
-// FuzzMailedTokens: no text is a token but the tokens.
-func FuzzMailedTokens(f *testing.F) {
-	clock := testapp.NewClock()
-	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
-	box := &outbox{}
-	cfg := goodConfig()
-	cfg.Now, cfg.Mailer = clock.Now, box
-	m, err := auth.New[*testapp.User](store, cfg)
-	if err != nil {
-		f.Fatal(err)
-	}
-	alice, err := store.CreateUser(f.Context(), auth.Account{Username: "alice", Email: "alice@app.example", Stamp: auth.NewSecret("s"), Version: 1}, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	reset, err := m.ResetToken(f.Context(), alice)
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := errors.Join(m.SendVerification(f.Context(), alice.Email), m.SendNewEmail(f.Context(), alice, "new@app.example", "/email")); err != nil {
-		f.Fatal(err)
-	}
-	good := map[string]string{"reset": reset}
-	for _, mail := range box.take() {
-		_, good[string(mail.Kind)], _ = strings.Cut(mail.Link.Reveal(), "?token=")
-	}
-	for _, seed := range []string{"", "A", strings.Repeat("A", 43), strings.Repeat("A", 2048), strings.Repeat("A", 2049), "null", "0", "undefined", "\n", "\x00", "\xff", "%41", "?token=", "../"} {
-		f.Add(seed)
-	}
-	for _, token := range good {
-		for _, seed := range []string{token, token + "=", token + "A", token[1:], token[:len(token)-1], strings.ToUpper(token), " " + token, token + ";", token + "%00"} {
-			f.Add(seed)
-		}
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		plain := strings.NewReplacer("\r", "", "\n", "").Replace(text) // base64 does not mind line ends
-		want := func(what string, user *testapp.User, err error) {
-			if plain == good[what] {
-				if err != nil || user.ID != alice.ID {
-					t.Errorf("%s, %q: %v", what, text, err)
-				}
-			} else if user != nil || !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("%s, %q: %v, %v", what, text, user, err)
-			}
-		}
-		u, err := m.CheckResetToken(t.Context(), text)
-		want("reset", u, err)
-		u, err = m.CheckVerifyToken(t.Context(), text)
-		want("verify", u, err)
-		u, address, err := m.CheckEmailToken(t.Context(), text)
-		want("new-address", u, err)
-		if (address == "new@app.example") != (err == nil) {
-			t.Errorf("%q: the address %q", text, address)
-		}
-		u, address, err = m.CheckUndoToken(t.Context(), text)
-		if u != nil || address != "" || !errors.Is(err, auth.ErrInvalidToken) {
-			t.Errorf("undo, %q: %v, %q, %v", text, u, address, err)
-		}
-		if u, err := m.UndoEmail(t.Context(), text); u != nil || !errors.Is(err, auth.ErrInvalidToken) {
-			t.Errorf("undo, %q: %v, %v", text, u, err)
-		}
-	})
-}
-
-// What changes the account between the look at a token and its use counts.
-func TestMailedTokensCross(t *testing.T) {
+// A link with a token does not go to a page without https.
+func TestVerifyURLIsHTTPS(t *testing.T) {
 	t.Parallel()
-	for _, by := range []string{"verify", "email"} {
-		for what, c := range map[string]struct {
-			do   func(t *testing.T, m *mailApp, u *testapp.User)
-			want error
-		}{
-			"nothing": {func(*testing.T, *mailApp, *testapp.User) {}, nil},
-			"roles": {func(t *testing.T, m *mailApp, u *testapp.User) {
-				change(t, m.App, u.ID, func(a *auth.Account) { a.Roles = []string{"x"} })
-			}, nil},
-			"another token": {func(t *testing.T, m *mailApp, u *testapp.User) {
-				change(t, m.App, u.ID, func(a *auth.Account) {
-					if a.EmailVerified, a.Stamp = true, auth.NewSecret("new"); by == "email" {
-						a.Email = "another@app.example"
-					}
-				})
-			}, auth.ErrInvalidToken},
-			"password": {func(t *testing.T, m *mailApp, u *testapp.User) {
-				change(t, m.App, u.ID, func(a *auth.Account) { a.Stamp = auth.NewSecret("new") })
-			}, auth.ErrInvalidToken},
-			"disabled": {func(t *testing.T, m *mailApp, u *testapp.User) {
-				change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = true })
-			}, auth.ErrInvalidToken},
-			"deleted": {func(t *testing.T, m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) }, auth.ErrInvalidToken},
-		} {
-			m := newMailApp(t, nil)
-			u := member(t, m.App, "susan", "", func(a *auth.Account) { a.EmailVerified = by == "email" })
-			browser := m.Client(t)
-			browser.Login("susan")
-			token := ""
-			if by == "verify" {
-				token = m.verifyToken(t, u)
-			} else {
-				token = m.askEmail(t, browser, "new@app.example")
-			}
-			m.hooked.hook(on("UpdateAccount", func() error {
-				m.hooked.hook(nil, nil)
-				c.do(t, m, u)
-				return nil
-			}), nil)
-			var err error
-			if by == "verify" {
-				_, err = m.VerifyEmail(t.Context(), token)
-			} else {
-				_, err = m.confirm(browser, token)
-			}
-			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
-				t.Errorf("%s crosses %s: %v", by, what, err)
-			}
-			if err == nil {
-				continue
-			}
-			m.wantMails(t, what)
-			if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
-				t.Errorf("%s crosses %s: %d ways back, %v", by, what, len(list), err)
-			}
+	for page, good := range map[string]bool{"http://app.example/verify": false, "https://other.example/verify": true, "/verify": true} {
+		cfg := goodConfig()
+		cfg.VerifyURL = page
+		if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); (err == nil) != good {
+			t.Errorf("%s: %v", page, err)
 		}
 	}
 }

@@ -21,9 +21,10 @@ const viewTemplate = `{{with .User}}Hi, {{.Username}} ({{.Name}})!{{else}}Log in
 {{- with .Data}}<b>{{.Title}}</b>{{end}}`
 
 // viewApp shows a template at /view. The errors of Execute are in failed.
-func viewApp(t *testing.T, text string, configure func(*auth.Config)) (app *actApp, failed *[]error) {
+func viewApp(t *testing.T, text string, configure func(*auth.Config)) (app *testapp.App, failed *[]error) {
 	t.Helper()
-	app, failed = newActApp(t, configure), new([]error)
+	app, _ = newApp(t, configure)
+	failed = new([]error)
 	page := template.Must(template.New("").Parse(text))
 	app.Mux.HandleFunc("/view", func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
@@ -49,11 +50,11 @@ func TestView(t *testing.T) {
 	if r := c.Get("/view"); r.Text != "Log in"+title || len(r.Header["Set-Cookie"]) > 0 {
 		t.Errorf("nobody: %q", r.Text)
 	}
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	if r := c.Get("/view"); r.Text != "Hi, susan (&lt;script&gt;alert(1)&lt;/script&gt;)!"+title {
 		t.Errorf("susan: %q", r.Text)
 	}
-	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.Flash(r.Context(), `"><script>`, "<b>text</b>")
 		_ = app.Flash(r.Context(), "info", "second")
 	})
@@ -90,16 +91,16 @@ func TestView(t *testing.T) {
 func TestViewIsLazy(t *testing.T) {
 	t.Parallel()
 	app, _ := viewApp(t, "{{.Data.Title}}", nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
-	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
-	app.store.hook(nil, nil)
+	app.Enter(t, c, u)
+	app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { _ = app.Flash(r.Context(), "info", "hello") })
+	app.Spy().Reset()
 	r := c.Get("/view")
-	if r.Text != "&lt;Posts&gt;" || len(r.Header["Set-Cookie"]) > 0 || slices.Contains(app.store.made(), "LoadUser") || r.Header.Get("Vary") != "" {
-		t.Errorf("%q, calls %v, %v", r.Text, app.store.made(), r.Header)
+	if r.Text != "&lt;Posts&gt;" || len(r.Header["Set-Cookie"]) > 0 || slices.Contains(app.Spy().Calls(), "LoadUser") || r.Header.Get("Vary") != "" {
+		t.Errorf("%q, calls %v, %v", r.Text, app.Spy().Calls(), r.Header)
 	}
-	app.act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
+	app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 		v := app.View(r, nil)
 		if got := v.Flashes(); !slices.Equal(got, []auth.Flash{{Category: "info", Text: "hello"}}) {
 			t.Errorf("%v", got)
@@ -118,10 +119,10 @@ func TestViewIsLazy(t *testing.T) {
 func TestViewStoreFails(t *testing.T) {
 	t.Parallel()
 	app, failed := viewApp(t, viewTemplate, nil)
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
-	app.store.hook(on("LoadUser", func() error { return errStore }), nil)
+	app.Enter(t, c, u)
+	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
 	if r := c.Get("/view"); r.StatusCode != http.StatusServiceUnavailable || strings.Contains(r.Text, "Log in") {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
@@ -149,10 +150,10 @@ func TestViewStoreFailsWithAnyError(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{auth.ErrConflict, auth.ErrInvalidEmail, auth.ErrInvalidToken, auth.ErrRecordNotFound} {
 		app, _ := viewApp(t, viewTemplate, nil)
-		u := member(t, app.App, "susan", "")
+		u := member(t, app, "susan", "")
 		c := app.Client(t)
-		app.login(t, c, u)
-		app.store.hook(on("LoadUser", func() error { return fmt.Errorf("%w, %w", errStore, failure) }), nil)
+		app.Enter(t, c, u)
+		app.Spy().Hook(on("LoadUser", func() error { return fmt.Errorf("%w, %w", errStore, failure) }), nil)
 		if r := c.Get("/view"); r.StatusCode == http.StatusOK {
 			t.Errorf("%v: %s %q", failure, r.Status, r.Text)
 		}
@@ -163,8 +164,8 @@ func TestViewStoreFailsWithAnyError(t *testing.T) {
 // shown.
 func TestViewOfTokens(t *testing.T) {
 	t.Parallel()
-	app, failed := viewApp(t, viewTemplate, loadedBy(auth.BearerLoader()))
-	u := member(t, app.App, "susan", "")
+	app, failed := viewApp(t, viewTemplate, withBearer)
+	u := member(t, app, "susan", "")
 	secret, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: []string{"read"}, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
@@ -184,8 +185,8 @@ func TestViewOfTokens(t *testing.T) {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
 	// A loader that fails is a failure of the page.
-	down, _ := viewApp(t, viewTemplate, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
-		return auth.Grant{}, errDown
+	down, _ := viewApp(t, viewTemplate, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+		return auth.Grant{}, errStore
 	}}))
 	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a loader that fails: %s", r.Status)
@@ -198,9 +199,9 @@ func TestViewOfTokens(t *testing.T) {
 // The page of a refused request may be a View, too: nobody's.
 func TestViewOnErrorPages(t *testing.T) {
 	t.Parallel()
-	var app *actApp
+	var app *testapp.App
 	page := template.Must(template.New("").Parse(viewTemplate))
-	app = newActApp(t, func(c *auth.Config) {
+	app, _ = newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			w.WriteHeader(status)
 			if err := page.Execute(w, app.View(r, nil)); err != nil {
@@ -208,15 +209,15 @@ func TestViewOnErrorPages(t *testing.T) {
 			}
 		}
 	})
-	u := member(t, app.App, "susan", "")
+	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.login(t, c, u)
+	app.Enter(t, c, u)
 	finish(t, func() {
 		r := c.Do("POST", "/act", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}})
 		if r.StatusCode != http.StatusForbidden || r.Text != "Log in" {
 			t.Errorf("cross-origin: %s %q", r.Status, r.Text)
 		}
-		app.store.hook(on("GetRecord", func() error { return errStore }), nil)
+		app.Spy().Hook(on("GetRecord", func() error { return errStore }), nil)
 		if r := c.Get("/who"); r.StatusCode != http.StatusServiceUnavailable || r.Text != "no page" {
 			t.Errorf("the store fails: %s %q", r.Status, r.Text)
 		}
@@ -226,8 +227,8 @@ func TestViewOnErrorPages(t *testing.T) {
 // A view's user is of the application's own type, and nil for nobody.
 func TestViewType(t *testing.T) {
 	t.Parallel()
-	app := newActApp(t, nil)
-	app.act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
+	app, _ := newApp(t, nil)
+	app.Act(app.Client(t), nil, func(_ http.ResponseWriter, r *http.Request) {
 		var u *testapp.User
 		u, err := app.View(r, nil).User()
 		if u != nil || err != nil {

@@ -17,20 +17,19 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // A watcher is an application with requests that go on until the test ends, or
 // their login does.
 type watcher struct {
-	*insider
+	*testapp.App
 	opened  chan context.Context
 	release chan struct{}
 	wg      sync.WaitGroup
 }
 
 func newWatcher(t *testing.T, app *testapp.App) *watcher {
-	w := &watcher{insider: newInsider(app), opened: make(chan context.Context), release: make(chan struct{})}
+	w := &watcher{App: app, opened: make(chan context.Context), release: make(chan struct{})}
 	app.Mux.HandleFunc("GET /stream", func(_ http.ResponseWriter, r *http.Request) {
 		ctx, stop := app.WhileLoggedIn(r.Context())
 		defer stop()
@@ -61,16 +60,6 @@ func (w *watcher) open(c *testapp.Client, header http.Header) context.Context {
 	return <-w.opened
 }
 
-// change updates an account as an application may.
-func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
-	t.Helper()
-	a := reload(t, app, id).Clone()
-	do(&a)
-	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What ends a login ends its requests, before it returns.
 func TestWhileLoggedIn(t *testing.T) {
 	type world struct {
@@ -94,28 +83,28 @@ func TestWhileLoggedIn(t *testing.T) {
 			ok(w, old.Post("/logout"))
 		},
 		"EndLogin by itself": func(w *world) {
-			id := w.current(w.t, w.c).ID
-			w.in(w.c, func(ctx context.Context) {
+			id := w.LoginOf(w.t, w.c).ID
+			w.In(w.c, func(ctx context.Context) {
 				if err := w.EndLogin(ctx, w.u.ID, id); err != nil {
 					w.t.Error(err)
 				}
 			})
 		},
 		"EndLogin": func(w *world) {
-			id := w.current(w.t, w.c).ID
-			w.in(w.other, func(ctx context.Context) {
+			id := w.LoginOf(w.t, w.c).ID
+			w.In(w.other, func(ctx context.Context) {
 				if err := w.EndLogin(ctx, w.u.ID, id); err != nil {
 					w.t.Error(err)
 				}
 			})
 		},
 		"EndLogin by the admin": func(w *world) {
-			if err := w.EndLogin(w.t.Context(), w.u.ID, w.current(w.t, w.c).ID); err != nil {
+			if err := w.EndLogin(w.t.Context(), w.u.ID, w.LoginOf(w.t, w.c).ID); err != nil {
 				w.t.Error(err)
 			}
 		},
 		"EndOtherLogins": func(w *world) {
-			w.in(w.other, func(ctx context.Context) {
+			w.In(w.other, func(ctx context.Context) {
 				if err := w.EndOtherLogins(ctx); err != nil {
 					w.t.Error(err)
 				}
@@ -127,7 +116,7 @@ func TestWhileLoggedIn(t *testing.T) {
 			}
 		},
 		"LogoutEverywhere by itself": func(w *world) {
-			w.in(w.c, func(ctx context.Context) {
+			w.In(w.c, func(ctx context.Context) {
 				if err := w.LogoutEverywhere(ctx, w.u); err != nil {
 					w.t.Error(err)
 				}
@@ -135,7 +124,7 @@ func TestWhileLoggedIn(t *testing.T) {
 		},
 		"password from another browser": func(w *world) { ok(w, w.other.Post("/password", "password", "another good password")) },
 		"password by the admin": func(w *world) {
-			if err := w.SetPassword(w.t.Context(), reload(w.t, w.App, w.u.ID), "another good password"); err != nil {
+			if err := w.SetPassword(w.t.Context(), stored(w.t, w.App, w.u.ID), "another good password"); err != nil {
 				w.t.Error(err)
 			}
 		},
@@ -177,7 +166,7 @@ func TestWhileLoggedIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 2, auth.ProtectStrong })
+			plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 2, auth.ProtectStrong })
 			w := &world{watcher: newWatcher(t, plain), t: t, u: plain.Create(t, "susan", false)}
 			plain.Create(t, "mike", false)
 			if w.c = remembered(t, plain, "susan"); name != "eviction" {
@@ -189,7 +178,7 @@ func TestWhileLoggedIn(t *testing.T) {
 			mike.Login("mike")
 			his := w.open(mike, nil)
 			streams := []context.Context{w.open(w.c, nil), w.open(w.c, nil)}
-			w.in(w.c, func(ctx context.Context) { // and where there is no handler of ours
+			w.In(w.c, func(ctx context.Context) { // and where there is no handler of ours
 				watched, _ := w.WhileLoggedIn(context.WithoutCancel(ctx))
 				streams = append(streams, watched)
 			})
@@ -213,7 +202,7 @@ func TestWhileLoggedIn(t *testing.T) {
 
 // What does not end the login does not end its requests.
 func TestWhileLoggedInGoesOn(t *testing.T) {
-	plain, _ := hookedApp(t, func(c *auth.Config) { c.MaxSessions = 3 })
+	plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = 3 })
 	w := newWatcher(t, plain)
 	u, m := plain.Create(t, "susan", false), plain.Create(t, "mike", false)
 	c, other, mike := plain.Client(t), remembered(t, plain, "susan"), remembered(t, plain, "mike")
@@ -243,7 +232,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 				t.Fatal(who)
 			}
 		}},
-		{"ConfirmLogin", func() { w.in(c, func(ctx context.Context) { fail(w.ConfirmLogin(ctx)) }) }},
+		{"ConfirmLogin", func() { w.In(c, func(ctx context.Context) { fail(w.ConfirmLogin(ctx)) }) }},
 		{"a write", func() { c.Post("/put", "key", "a", "value", "b") }},
 		{"time", func() {
 			for range 3 {
@@ -257,7 +246,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 		{"another user everywhere", func() { fail(w.LogoutEverywhere(t.Context(), m)) }},
 		{"another browser's logout", func() { other.Post("/logout") }},
 		{"more logins", func() { plain.Client(t).Login("susan") }},
-		{"EndOtherLogins", func() { w.in(c, func(ctx context.Context) { fail(w.EndOtherLogins(ctx)) }) }},
+		{"EndOtherLogins", func() { w.In(c, func(ctx context.Context) { fail(w.EndOtherLogins(ctx)) }) }},
 		{"EndLogin in vain", func() {
 			if err := w.EndLogin(t.Context(), u.ID, "x"); !errors.Is(err, auth.ErrLoginNotFound) {
 				t.Error(err)
@@ -282,15 +271,14 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 }
 
 func TestWhileLoggedInNobody(t *testing.T) {
-	plain, spy := newApp(t, withBearer)
-	app := newInsider(plain)
+	app, spy := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	ctx, stop := app.WhileLoggedIn(t.Context())
 	defer stop()
 	if !errors.Is(context.Cause(ctx), auth.ErrNoSession) || ctx.Err() == nil {
 		t.Errorf("outside: %v", context.Cause(ctx))
 	}
-	app.in(app.Client(t), func(ctx context.Context) {
+	app.In(app.Client(t), func(ctx context.Context) {
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
 		if !errors.Is(context.Cause(watched), auth.ErrNotLoggedIn) || errors.Is(context.Cause(watched), auth.ErrLoggedOut) || ctx.Err() != nil {
@@ -300,14 +288,14 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	c := app.Client(t)
 	c.Login("susan")
 	for k := range 2 { // who it is, and whether that is still so
-		app.in(c, func(ctx context.Context) {
-			spy.reset(k+1, false)
+		app.In(c, func(ctx context.Context) {
+			spy.FailAt(k+1, false)
 			watched, stop := app.WhileLoggedIn(ctx)
 			defer stop()
-			if !errors.Is(context.Cause(watched), errDown) {
+			if !errors.Is(context.Cause(watched), errStore) {
 				t.Errorf("call %d fails: %v", k+1, context.Cause(watched))
 			}
-			spy.reset(0, false)
+			spy.Reset()
 			watched, stop = app.WhileLoggedIn(ctx)
 			defer stop()
 			if watched.Err() != nil {
@@ -315,7 +303,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 			}
 		})
 	}
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		if err := app.LogoutUser(ctx); err != nil {
 			t.Error(err)
 		}
@@ -327,7 +315,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	})
 	// The application's own end is no logout.
 	c.Login("susan")
-	app.in(c, func(ctx context.Context) {
+	app.In(c, func(ctx context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
@@ -350,7 +338,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 
 // A request by an API token ends with it.
 func TestWhileLoggedInByToken(t *testing.T) {
-	plain, _ := hookedApp(t, withBearer)
+	plain, _ := newApp(t, withBearer)
 	w := newWatcher(t, plain)
 	u := plain.Create(t, "susan", false)
 	for name, end := range map[string]func(id string){
@@ -365,13 +353,13 @@ func TestWhileLoggedInByToken(t *testing.T) {
 			}
 		},
 		"password": func(string) {
-			if err := w.SetPassword(t.Context(), reload(t, plain, u.ID), "another good password"); err != nil {
+			if err := w.SetPassword(t.Context(), stored(t, plain, u.ID), "another good password"); err != nil {
 				t.Error(err)
 			}
 		},
 	} {
 		made := func() (header http.Header, id string) {
-			token, info, err := plain.NewAPIToken(t.Context(), reload(t, plain, u.ID), auth.APIToken{Name: name, Scopes: []string{"*"}, Expires: plain.Clock.Now().Add(time.Hour)})
+			token, info, err := plain.NewAPIToken(t.Context(), stored(t, plain, u.ID), auth.APIToken{Name: name, Scopes: []string{"*"}, Expires: plain.Clock.Now().Add(time.Hour)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -422,59 +410,20 @@ func TestWhileLoggedInLifetime(t *testing.T) {
 	}
 }
 
-// A stepStore tells of each call of a record's verb before it is made.
-type stepStore struct {
-	testapp.Store
-	step atomic.Pointer[func(op, kind string)]
-}
-
-func (s *stepStore) call(op, kind string) {
-	if f := s.step.Load(); f != nil {
-		(*f)(op, kind)
-	}
-}
-
-func (s *stepStore) InsertRecord(ctx context.Context, r auth.Record) error {
-	s.call("insert", r.Kind)
-	return s.Store.InsertRecord(ctx, r)
-}
-
-func (s *stepStore) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	s.call("take", kind)
-	return s.Store.TakeRecord(ctx, kind, key)
-}
-
-func (s *stepStore) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	s.call("list", kind)
-	return s.Store.ListRecords(ctx, kind, userID)
-}
-
-func (s *stepStore) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	s.call("delete", kind)
-	return s.Store.DeleteRecords(ctx, kind, userID, keep...)
-}
-
-func newStepApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *stepStore) {
-	clock := testapp.NewClock()
-	store := &stepStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
-	return testapp.New(t, store, clock, configure), store
-}
-
 // A request that begins to watch while a rotation that the login's end makes
 // void is under way sees the rotation's record, and ends all the same.
 func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
-	plain, store := newStepApp(t, nil)
-	app := newInsider(plain)
+	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
-	id := app.current(t, c).ID
+	id := app.LoginOf(t, c).ID
 
 	var wg sync.WaitGroup
 	loaded, watch, watching := make(chan struct{}), make(chan struct{}), make(chan context.Context)
 	tab, rotating := c.Clone(), c.Clone()
 	wg.Go(func() {
-		app.in(tab, func(ctx context.Context) {
+		app.In(tab, func(ctx context.Context) {
 			if _, err := app.User(ctx); err != nil {
 				t.Error(err)
 			}
@@ -488,31 +437,31 @@ func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 	inserted, goOn, rotated := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var stream context.Context
 	var takes, lists atomic.Int32
-	steps := func(op, kind string) {
+	store.HookCalls(func(_ context.Context, call testapp.Call) error {
 		switch {
-		case op == "take" && kind == "session" && takes.Add(1) == 1:
+		case call.Method == "TakeRecord" && call.Kind == "session" && takes.Add(1) == 1:
 			// The end has seen the old record. Now comes the rotation's.
 			wg.Go(func() {
 				defer close(rotated)
 				rotating.Post("/renew")
 			})
 			<-inserted
-		case op == "insert" && kind == "rotated":
+		case call.Method == "InsertRecord" && call.Kind == "rotated":
 			close(inserted)
 			<-goOn
-		case op == "list" && kind == "session" && takes.Load() == 1 && lists.Add(1) == 1:
+		case call.Method == "ListRecords" && call.Kind == "session" && takes.Load() == 1 && lists.Add(1) == 1:
 			// The old record is gone, and the end looks for others.
 			close(watch)
 			stream = <-watching
 			close(goOn)
 			<-rotated
 		}
-	}
-	store.step.Store(&steps)
+		return nil
+	}, nil)
 	if err := app.EndLogin(t.Context(), u.ID, id); err != nil {
 		t.Error(err)
 	}
-	store.step.Store(nil)
+	store.Reset()
 	wg.Wait()
 	gone(t, "ended", c, tab, rotating)
 	if stream == nil {
@@ -528,14 +477,13 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 	for _, how := range []string{"EndLogin", "LogoutEverywhere", "logout", "password"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := hookedApp(t, nil)
-			app := newInsider(plain)
+			app, _ := newApp(t, nil)
 			for round := range 20 {
 				name := fmt.Sprintf("susan%d", round)
 				u := app.Create(t, name, false)
 				c := app.Client(t)
 				c.Login(name)
-				id := app.current(t, c).ID
+				id := app.LoginOf(t, c).ID
 				var wg sync.WaitGroup
 				var mu sync.Mutex
 				var streams []context.Context
@@ -543,11 +491,11 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 				for i := range 20 {
 					tab := c.Clone()
 					wg.Go(func() {
-						app.in(tab, func(ctx context.Context) {
+						app.In(tab, func(ctx context.Context) {
 							_, _ = app.User(ctx)
 							loaded <- struct{}{}
 							if i%5 == 0 {
-								_ = app.Sessions().RenewToken(ctx)
+								_ = app.SessionData().RenewToken(ctx)
 							}
 							watched, _ := app.WhileLoggedIn(context.WithoutCancel(ctx))
 							mu.Lock()
@@ -592,14 +540,14 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
 	for name, cookies := range map[string]bool{"cookie": true, "token": false} {
 		clock := testapp.NewClock()
-		hooked := &hookedStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
+		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, withBearer)
 		u := app.Create(t, "susan", false)
 		app.Mux.HandleFunc("GET /late", func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := app.User(r.Context()); err != nil {
 				t.Error(err)
 			}
-			hooked.hook(func(call string) error {
+			hooked.Hook(func(call string) error {
 				if call == "DeleteRecords" {
 					return errStore
 				}
@@ -608,7 +556,7 @@ func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
 			if err := app.SetPassword(context.WithoutCancel(t.Context()), u, "another good password"); err != nil {
 				t.Error(err)
 			}
-			hooked.hook(nil, nil)
+			hooked.Reset()
 			ctx, stop := app.WhileLoggedIn(r.Context())
 			defer stop()
 			if ctx.Err() == nil {
@@ -713,4 +661,24 @@ func TestWhileLoggedInSSE(t *testing.T) {
 	if text := strings.Join(rest, "\n"); lines.Err() != nil || !strings.Contains(text, "event: end\ndata: true") {
 		t.Errorf("%q, %v", text, lines.Err())
 	}
+}
+
+// A request that finds out that its login is gone while it writes its session
+// is not watched any more as if nothing had been.
+func TestWhileLoggedInAfterLoss(t *testing.T) {
+	t.Parallel()
+	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
+		app.SessionData().Put(ctx, "k", "v")
+		if _, _, err := app.SessionData().Commit(ctx); err != nil {
+			t.Error(err)
+		}
+		watched, stop := app.WhileLoggedIn(ctx)
+		defer stop()
+		if watched.Err() == nil || !errors.Is(context.Cause(watched), auth.ErrLoggedOut) {
+			t.Errorf("it goes on: %v", context.Cause(watched))
+		}
+		if l, err := app.CurrentLogin(ctx); err == nil {
+			t.Errorf("the current login is %+v", l)
+		}
+	})
 }

@@ -1,6 +1,6 @@
-// Package authmail sends the mails of package auth: [New] makes an auth.Mailer
-// that delivers over SMTP from a queue, [NewPrinter] one that prints, for
-// development.
+// Package authmail sends the mails of package auth. [New] makes an auth.Mailer
+// that delivers mails over SMTP from a queue. [NewPrinter] makes one that
+// prints them, for development.
 //
 //	mailer, err := authmail.New(authmail.Config{
 //		Addr:     "smtp.example:587",
@@ -9,9 +9,9 @@
 //		Password: auth.NewSecret(os.Getenv("SMTP_PASSWORD")),
 //	})
 //	…
-//	defer mailer.Close(ctx) // sends what still waits
+//	defer mailer.Close(ctx) // sends the mails that still wait
 //
-// What the mails say can be replaced: see [Template].
+// To replace the texts of mails, see [Template].
 package authmail
 
 import (
@@ -29,16 +29,17 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TLS says how the connection to the server is encrypted. A connection that
-// cannot be encrypted as configured, or whose certificate is not valid for the
-// host of Config.Addr, is not used: there is no falling back to plain text.
+// TLS says how the connection to the server is encrypted. If the connection
+// cannot be encrypted as configured, or the certificate is not valid for the
+// host of Config.Addr, it is not used: the mailer never falls back to plain
+// text.
 type TLS int
 
 // The kinds of encryption.
 const (
-	StartTLS    TLS = iota // the default: begins in the clear, on port 587 as a rule, and must be upgraded
-	ImplicitTLS            // TLS from the first byte, on port 465 as a rule
-	NoTLS                  // none: only to a server on a loopback address, and without AUTH
+	StartTLS    TLS = iota // the default: begins in plain text, usually on port 587, and must be upgraded to TLS
+	ImplicitTLS            // TLS from the first byte, usually on port 465
+	NoTLS                  // no encryption: only for a server on a loopback address, and without AUTH
 )
 
 // A Config holds the settings of a Mailer. Addr and From have no default.
@@ -46,57 +47,61 @@ type Config struct {
 	// Addr is the host and port of the SMTP server: "smtp.example:587".
 	Addr string
 
-	// From is the sender: "App <noreply@app.example>". The address is ASCII,
-	// its domain the one of the Message-IDs.
+	// From is the sender: "App <noreply@app.example>". The address must be
+	// ASCII. Its domain is used in Message-IDs.
 	From string
 
 	// TLS is StartTLS by default.
 	TLS TLS
 
 	// Username and Password log in to the server, with AUTH PLAIN or LOGIN and
-	// over TLS only. Without both there is no AUTH.
+	// over TLS only. If both are empty, AUTH is not used.
 	Username string
 	Password auth.Secret
 
-	// Timeout limits how long the server may take to accept a connection, to
-	// get through its greeting, TLS and AUTH, and to take one mail, each for
-	// itself: 10 seconds by default. A mail that a server accepts later than
-	// this is sent a second time.
+	// Timeout limits three steps separately: the server accepts a connection;
+	// greeting, TLS and AUTH; the server accepts one mail. The default is 10
+	// seconds. If a server accepts a mail later than that, the mail is sent a
+	// second time.
 	Timeout time.Duration
 
-	// Queue is how many mails may wait, those to be sent again included: 100
-	// by default. Beyond it Send returns ErrQueueFull.
+	// Queue is how many mails may wait, including those to be tried again: 100
+	// by default. If the queue is full, Send returns ErrQueueFull.
 	Queue int
 
 	// Attempts is how often a mail is tried: 5 by default, at most 20. The
-	// pauses between them are 5 seconds, 25 seconds, 2 minutes, 10 minutes and
-	// from then on 15 minutes, which outlasts a restart of the server and most
-	// greylisting (RFC 6647) while a link of half an hour is still good.
+	// pauses between attempts are 5 seconds, 25 seconds, 2 minutes, 10 minutes
+	// and from then on 15 minutes. By default they outlast a restart of the
+	// server and most greylisting (RFC 6647), and a link of half an hour is
+	// still valid.
 	Attempts int
 
-	// Templates replaces the text of mails, each part of each kind by itself.
+	// Templates replaces the texts of mails. Each part of each kind can be
+	// replaced alone.
 	Templates map[auth.MailKind]Template
 
-	// OnError, if set, is told of each mail that was accepted by Send and will
-	// not be sent, and why: ErrRefused, ErrExpired, ErrClosed, or the failure
-	// of the last attempt. It runs in the mailer's goroutine, so it should be
-	// quick and must not call Close. Its panics are logged and go no further.
+	// OnError, if not nil, is called for each mail that Send accepted and that
+	// will not be sent. err is ErrRefused, ErrExpired, ErrClosed, or the
+	// failure of the last attempt. OnError runs in the mailer's goroutine, so
+	// it should be quick and must not call Close. If it panics, the mailer logs
+	// that and continues.
 	OnError func(m auth.Mail, err error)
 
-	// Logger gets a record for each attempt that failed: slog.Default() by
-	// default. It is told the address, never the link.
+	// Logger gets a record for each failed attempt: slog.Default() by default.
+	// Records have the address, never the link.
 	Logger *slog.Logger
 
-	// HELO is the name that the server is told: the domain of From by default.
+	// HELO is the name that the mailer gives to the server: the domain of From
+	// by default.
 	HELO string
 
-	// TLSConfig, if set, is used for TLS, for instance with the RootCAs of a
-	// private authority. ServerName defaults to the host of Addr.
-	// InsecureSkipVerify is refused without VerifyConnection.
+	// TLSConfig, if not nil, is used for TLS, for instance with the RootCAs of
+	// a private authority. ServerName defaults to the host of Addr.
+	// InsecureSkipVerify is refused unless VerifyConnection is set.
 	TLSConfig *tls.Config
 }
 
-// settings are a Config with its defaults, and what was parsed of it.
+// settings are a Config with its defaults, and values parsed from it.
 type settings struct {
 	Config
 	from mail.Address // From
@@ -104,7 +109,7 @@ type settings struct {
 	port int
 }
 
-// newSettings fills in what is not set, and returns an error for what is wrong.
+// newSettings sets the defaults, and returns an error if a setting is wrong.
 func newSettings(c Config) (*settings, error) {
 	cfg := &settings{Config: c}
 	if cfg.Timeout == 0 {
@@ -121,11 +126,11 @@ func newSettings(c Config) (*settings, error) {
 	}
 	switch {
 	case cfg.Timeout < 0:
-		return nil, fmt.Errorf("authmail: Timeout %v is negative", cfg.Timeout)
+		return nil, fmt.Errorf("authmail: Config.Timeout %v is negative; use a positive duration, or 0 for 10 seconds", cfg.Timeout)
 	case cfg.Queue < 0:
-		return nil, fmt.Errorf("authmail: Queue %d is negative", cfg.Queue)
+		return nil, fmt.Errorf("authmail: Config.Queue %d is negative; use a positive number, or 0 for 100", cfg.Queue)
 	case cfg.Attempts < 0 || cfg.Attempts > 20:
-		return nil, fmt.Errorf("authmail: Attempts %d is not between 1 and 20", cfg.Attempts)
+		return nil, fmt.Errorf("authmail: Config.Attempts %d is not between 1 and 20; 0 means 5", cfg.Attempts)
 	}
 	for _, set := range []func() error{cfg.setSender, cfg.setServer, cfg.setTLS} {
 		if err := set(); err != nil {
@@ -138,18 +143,18 @@ func newSettings(c Config) (*settings, error) {
 func (cfg *settings) setSender() error {
 	from, err := mail.ParseAddress(cfg.From)
 	if err != nil {
-		return fmt.Errorf("authmail: From %q is not an address: %w", cfg.From, err)
+		return fmt.Errorf("authmail: Config.From %q is not an address such as \"App <noreply@app.example>\": %w", cfg.From, err)
 	}
 	_, domain, _ := strings.Cut(from.Address, "@")
 	if !isPlain(from.Address) || (&mail.Address{Address: from.Address}).String() != "<"+from.Address+">" || !isHostName(domain) {
-		return fmt.Errorf("authmail: the address in From %q is not a simple one in ASCII", cfg.From)
+		return fmt.Errorf("authmail: Config.From %q: use an address in ASCII, without quotes, and with a domain name", cfg.From)
 	}
 	cfg.from = *from
 	if cfg.HELO == "" {
 		cfg.HELO = domain
 	}
 	if !isPlain(cfg.HELO) {
-		return fmt.Errorf("authmail: HELO %q is not a host name", cfg.HELO)
+		return fmt.Errorf("authmail: Config.HELO %q is not a host name; use one such as \"app.example\", or leave it empty", cfg.HELO)
 	}
 	return nil
 }
@@ -157,27 +162,27 @@ func (cfg *settings) setSender() error {
 func (cfg *settings) setServer() error {
 	host, port, err := net.SplitHostPort(cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("authmail: Addr %q is not a host and a port: %w", cfg.Addr, err)
+		return fmt.Errorf("authmail: Config.Addr %q is not a host and a port such as \"smtp.example:587\": %w", cfg.Addr, err)
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	ip, ipErr := netip.ParseAddr(host)
 	if err != nil || number == 0 || ipErr != nil && !isHostName(host) {
-		return fmt.Errorf("authmail: Addr %q is not a host and a port", cfg.Addr)
+		return fmt.Errorf("authmail: Config.Addr %q is not a host and a port such as \"smtp.example:587\"", cfg.Addr)
 	}
 	cfg.host, cfg.port = host, int(number)
 	switch {
 	case cfg.TLS < StartTLS || cfg.TLS > NoTLS:
-		return fmt.Errorf("authmail: unknown TLS %d", cfg.TLS)
+		return fmt.Errorf("authmail: Config.TLS %d is unknown; use StartTLS, ImplicitTLS or NoTLS", cfg.TLS)
 	case cfg.TLS == NoTLS && !strings.EqualFold(host, "localhost") && (ipErr != nil || !ip.IsLoopback()):
-		return fmt.Errorf("authmail: NoTLS is for a server on a loopback address, and %q is none", host)
+		return fmt.Errorf("authmail: Config.TLS is NoTLS, which is only for a loopback address, but the server is %q; use StartTLS or ImplicitTLS", host)
 	case cfg.TLS == StartTLS && number == 465:
-		return errors.New("authmail: port 465 begins with TLS: set TLS to ImplicitTLS")
+		return errors.New("authmail: port 465 begins with TLS: set Config.TLS to ImplicitTLS")
 	case cfg.TLS == ImplicitTLS && (number == 25 || number == 587):
-		return fmt.Errorf("authmail: port %d does not begin with TLS: set TLS to StartTLS", number)
+		return fmt.Errorf("authmail: port %d does not begin with TLS: set Config.TLS to StartTLS", number)
 	case (cfg.Username == "") != cfg.Password.IsZero():
-		return errors.New("authmail: Username and Password go together")
+		return errors.New("authmail: only one of Config.Username and Config.Password is set; set both or neither")
 	case cfg.TLS == NoTLS && cfg.Username != "":
-		return errors.New("authmail: a password is not sent without TLS")
+		return errors.New("authmail: Config.Password is never sent without TLS; with NoTLS leave Username and Password empty")
 	}
 	return nil
 }
@@ -185,14 +190,14 @@ func (cfg *settings) setServer() error {
 func (cfg *settings) setTLS() error {
 	switch {
 	case cfg.TLS == NoTLS && cfg.TLSConfig != nil:
-		return errors.New("authmail: a TLSConfig, and NoTLS")
+		return errors.New("authmail: Config.TLSConfig has no effect with NoTLS; remove it, or set Config.TLS to StartTLS or ImplicitTLS")
 	case cfg.TLSConfig == nil:
-		cfg.TLSConfig = &tls.Config{} // crypto/tls asks for TLS 1.2 at least
+		cfg.TLSConfig = &tls.Config{} // crypto/tls requires at least TLS 1.2
 	default:
 		cfg.TLSConfig = cfg.TLSConfig.Clone()
 	}
 	if cfg.TLSConfig.InsecureSkipVerify && cfg.TLSConfig.VerifyConnection == nil {
-		return errors.New("authmail: TLSConfig verifies no certificate: set its RootCAs instead")
+		return errors.New("authmail: Config.TLSConfig has InsecureSkipVerify; set its RootCAs instead, or VerifyConnection")
 	}
 	if cfg.TLSConfig.ServerName == "" {
 		cfg.TLSConfig.ServerName = cfg.host
@@ -200,7 +205,7 @@ func (cfg *settings) setTLS() error {
 	return nil
 }
 
-// isHostName reports whether s looks like the name of a host, in ASCII.
+// isHostName reports whether s looks like a host name in ASCII.
 func isHostName(s string) bool {
 	return s != "" && len(s) <= 253 && strings.Trim(s, "-.") == s && !strings.ContainsFunc(s, func(r rune) bool {
 		return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && !strings.ContainsRune("-._", r)

@@ -22,9 +22,9 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = auth.Config{Mailer: mailer} // … and the rest of it
+	_ = auth.Config{Mailer: mailer} // … and other settings
 
-	// When the server has stopped:
+	// After the HTTP server has stopped:
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := mailer.Close(ctx); err != nil {
@@ -32,8 +32,8 @@ func Example() {
 	}
 }
 
-// The same mail in another language. An application that has its HTML in a file
-// embeds it as a string.
+// This example sends the same mail in another language. An application that has
+// its HTML in a file embeds it as a string.
 func ExampleTemplate() {
 	german := map[auth.MailKind]authmail.Template{
 		auth.MailReset: {
@@ -59,7 +59,7 @@ Der Link gilt {{.Lifetime.Minutes}} Minuten. Falls du das nicht warst, lösche d
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = printer.Send(context.Background(), auth.Mail{ // as the Manager does
+	err = printer.Send(context.Background(), auth.Mail{ // the Manager does this
 		Kind: auth.MailReset, To: "ann@app.example", User: &auth.Account{Username: "Ann"},
 		Link: auth.NewSecret("https://app.example/reset-password?token=abc"), Lifetime: 30 * time.Minute,
 	})

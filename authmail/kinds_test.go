@@ -12,9 +12,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestKinds renders the package's own mails of every kind: as text and as HTML they
-// say the same, with the link where there is one, and with nothing that a stranger
-// has chosen; and they say what to do if it was not you.
+// TestKinds renders the package's own mails of every kind. The text and the
+// HTML part say the same. They have the link if there is one, and nothing that
+// an attacker could choose. They tell the user what to do if it was not them.
 func TestKinds(t *testing.T) {
 	const page = "https://app.example/page?token=abc"
 	for kind, link := range map[auth.MailKind]struct{ needs, may bool }{
@@ -47,7 +47,7 @@ func TestKinds(t *testing.T) {
 			check(t, string(kind), c, page, with)
 		}
 	}
-	// And each has been looked at.
+	// Every kind is in the list above.
 	if n := len(NewPrinter(io.Discard).templates); n != 11 {
 		t.Errorf("%d kinds", n)
 	}
@@ -83,8 +83,8 @@ func check(t *testing.T, kind string, c content, link string, with bool) {
 	}
 }
 
-// TestOptionalLink: the template of a kind that may have a link is tried with and
-// without one.
+// TestOptionalLink checks that the template of a kind that may have a link is
+// tried with and without one.
 func TestOptionalLink(t *testing.T) {
 	for text, good := range map[string]bool{
 		"{{with .Link}}{{.}}{{end}}": true,

@@ -13,24 +13,25 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Why a mail is not sent.
+// These errors say why a mail is not sent.
 var (
-	// ErrQueueFull is returned by Send when Config.Queue mails wait.
-	ErrQueueFull = errors.New("authmail: the queue is full")
+	// ErrQueueFull is returned by Send if Config.Queue mails are waiting.
+	ErrQueueFull = errors.New("authmail: the queue is full; see Config.Queue")
 
-	// ErrClosed is returned by Send after Close was called, and OnError is told
-	// it for what Close left unsent.
+	// ErrClosed is returned by Send after Close was called. OnError gets it for
+	// mails that Close left unsent.
 	ErrClosed = errors.New("authmail: the mailer is closed")
 
-	// ErrRefused says that the server refused for good, with a 5xx reply.
-	ErrRefused = errors.New("authmail: refused by the server")
+	// ErrRefused means that the server refused the mail permanently, with a 5xx
+	// reply.
+	ErrRefused = errors.New("authmail: the server refused the mail")
 
-	// ErrExpired says that the link has expired, or would have before the next
+	// ErrExpired means that the link has expired, or would have before the next
 	// attempt.
-	ErrExpired = errors.New("authmail: the link expires before it can be sent")
+	ErrExpired = errors.New("authmail: the link expired before the mail could be sent")
 )
 
-// The pauses between attempts: the first, the factor, the longest.
+// The pauses between attempts: the first one, the factor, the longest one.
 const (
 	firstPause  = 5 * time.Second
 	pauseFactor = 5
@@ -38,50 +39,50 @@ const (
 )
 
 // A Mailer is an auth.Mailer that delivers over SMTP. Send puts a mail into a
-// queue in memory, and one goroutine, started by New and ended by Close, takes
-// them out. It is safe for use by many goroutines.
+// queue in memory. One goroutine, started by New and ended by Close, delivers
+// the mails. A Mailer is safe for use by many goroutines.
 //
-// The goroutine connects when there is something to send, sends what is due
-// over one connection and hangs up. When the server cannot be reached, or says
-// "later" (4xx), a mail is tried again, while others go on; when it says no
-// (5xx), or the link has expired meanwhile, the mail is given up. A mail that
-// could not be sent is reported to OnError and to the log.
+// The goroutine connects when a mail is due, sends all due mails over one
+// connection, and closes it. If the server cannot be reached, or replies with
+// 4xx, the mail is tried again later and other mails continue. If the server
+// replies with 5xx, or the link has expired meanwhile, the mail is given up. A
+// mail that could not be sent is reported to OnError and logged.
 //
-// It promises no more than a queue in memory can: what waits is lost when the
-// process dies. Close first.
+// The queue is only in memory: mails that still wait are lost if the process
+// dies. Call Close before it ends.
 type Mailer struct {
 	cfg       *settings
 	templates map[auth.MailKind]*templates
 	clock     clock
-	stop      context.CancelFunc // ends the goroutine at once
-	wake      chan struct{}      // tells it that jobs or closing have changed
-	done      chan struct{}      // closed when it has ended
-	err       error              // of Close; to be read when done is closed
+	stop      context.CancelFunc // stops the goroutine at once
+	wake      chan struct{}      // tells the goroutine that jobs or closing have changed
+	done      chan struct{}      // closed when the goroutine has ended
+	err       error              // the result of Close; read it after done is closed
 
 	mu      sync.Mutex
-	jobs    []*job // in the order in which they came, the one at work included
+	jobs    []*job // in the order of Send, including the one being sent
 	closing bool
 }
 
-// A clock says what time it is and wakes up later; tests have their own.
+// A clock tells the time and wakes up later. Tests have their own.
 type clock struct {
 	now   func() time.Time
 	after func(time.Duration) <-chan time.Time
 }
 
-// A job is a mail in the queue. Only the goroutine uses it, but for due, which
-// the mutex guards.
+// A job is a mail in the queue. Only the goroutine uses it, except for due,
+// which the mutex guards.
 type job struct {
 	mail     auth.Mail
 	data     Data
 	queued   time.Time
-	due      time.Time // not before this
+	due      time.Time // the time of the next attempt
 	attempts int       // made so far
 	msg      *gomail.Msg
 }
 
 // New makes a Mailer and starts its goroutine. It does not connect: an error is
-// one in cfg or its templates.
+// about cfg or its templates.
 func New(cfg Config) (*Mailer, error) {
 	return newMailer(cfg, clock{time.Now, time.After})
 }
@@ -104,15 +105,16 @@ func newMailer(cfg Config, c clock) (*Mailer, error) {
 	return m, nil
 }
 
-// Send queues a mail. It never waits for the network, and the context's end
-// does not stop the mail: the request that asks for one is over long before.
+// Send queues a mail. It never waits for the network. ctx does not stop the
+// mail, because the request that sends it usually ends before the mail is
+// delivered.
 //
-// Its errors are ErrQueueFull, ErrClosed, one that wraps auth.ErrInvalidEmail,
-// and those for a link that is no absolute URL, or that mails of the kind do not
-// have, and a kind without templates.
+// Send returns ErrQueueFull, ErrClosed, or an error that wraps
+// auth.ErrInvalidEmail. It also returns an error if the kind has no templates,
+// if the link is not an absolute URL, or if mails of the kind have no link.
 func (m *Mailer) Send(_ context.Context, mail auth.Mail) error {
 	if m.templates[mail.Kind] == nil {
-		return fmt.Errorf("authmail: there are no mails of kind %q", mail.Kind)
+		return fmt.Errorf("authmail: Send: unknown kind of mail %q", mail.Kind)
 	}
 	data, err := dataOf(mail)
 	if err != nil {
@@ -132,11 +134,11 @@ func (m *Mailer) Send(_ context.Context, mail auth.Mail) error {
 	return nil
 }
 
-// Close sends what waits and ends the mailer. Mails that were to be tried again
-// later are tried at once, and then after the usual pauses. When ctx is done
-// first, what is left is not sent, OnError is told ErrClosed for each, and the
-// error says how many they were. Close may be called again, also by many
-// goroutines at a time; all get the same answer.
+// Close sends the mails that wait, and ends the mailer. Mails that were to be
+// tried again later are tried at once, and after that with the usual pauses. If
+// ctx ends first, the remaining mails are not sent, OnError gets ErrClosed for
+// each, and the error says how many there were. Close may be called again, also
+// by many goroutines at once; every call returns the same result.
 func (m *Mailer) Close(ctx context.Context) error {
 	m.mu.Lock()
 	if !m.closing {
@@ -159,17 +161,17 @@ func (m *Mailer) Close(ctx context.Context) error {
 func (m *Mailer) signal() {
 	select {
 	case m.wake <- struct{}{}:
-	default: // it has been told
+	default: // the goroutine has a signal already
 	}
 }
 
-// run is the goroutine.
+// run is the mailer's goroutine.
 func (m *Mailer) run(ctx context.Context) {
 	defer close(m.done)
 	defer m.stop()
 	var conn *connection
 	for ctx.Err() == nil {
-		j, wait, left := m.next() // left is negative when there will be no more
+		j, wait, left := m.next() // left is negative after the last job
 		if j != nil {
 			conn = m.deliver(ctx, conn, j)
 			continue
@@ -177,7 +179,7 @@ func (m *Mailer) run(ctx context.Context) {
 		if conn != nil {
 			conn.quit()
 			conn = nil
-			continue // that took its time: look again
+			continue // quit may have taken long: look for due jobs again
 		}
 		if left < 0 {
 			return
@@ -198,8 +200,9 @@ func (m *Mailer) run(ctx context.Context) {
 	m.abandon()
 }
 
-// next returns the first job that is due, or how long it is until one is, and
-// how many there are: -1 if there are none and Close was called.
+// next returns the first job that is due. If none is, it returns the time until
+// the next one, and the number of jobs: -1 if there are none and Close was
+// called.
 func (m *Mailer) next() (due *job, wait time.Duration, left int) {
 	now := m.clock.now()
 	m.mu.Lock()
@@ -218,8 +221,8 @@ func (m *Mailer) next() (due *job, wait time.Duration, left int) {
 	return nil, wait, len(m.jobs)
 }
 
-// deliver makes one attempt at a job, over conn if there is one. It returns the
-// connection to go on with.
+// deliver makes one attempt at a job, over conn if it is not nil. It returns
+// the connection to use for the next job.
 func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connection {
 	if j.expires(m.clock.now()) {
 		m.giveUp(j, ErrExpired)
@@ -256,8 +259,8 @@ func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connect
 			conn.quit()
 		}
 		conn = nil
-		// A server may end a connection after some mails; that is no failure
-		// of this one.
+		// A server may end a connection after some mails. That is not a failure
+		// of this mail.
 		if fresh || code != 0 && code != 421 {
 			m.failed(ctx, j, err)
 			return nil
@@ -266,7 +269,7 @@ func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connect
 }
 
 // unreachable counts a failed connection as an attempt at every job that is
-// due, so that a server that hangs is not asked once for each.
+// due. A server that hangs is therefore tried once, not once per mail.
 func (m *Mailer) unreachable(ctx context.Context, err error) {
 	now := m.clock.now()
 	m.mu.Lock()
@@ -277,10 +280,10 @@ func (m *Mailer) unreachable(ctx context.Context, err error) {
 	}
 }
 
-// failed decides what becomes of a job after a failed attempt.
+// failed decides what to do with a job after a failed attempt.
 func (m *Mailer) failed(ctx context.Context, j *job, err error) {
 	if ctx.Err() != nil {
-		return // it was us; see abandon
+		return // Close stopped the mailer; see abandon
 	}
 	j.attempts++
 	code := replyCode(err)
@@ -308,22 +311,22 @@ func (m *Mailer) failed(ctx context.Context, j *job, err error) {
 	m.log(slog.LevelWarn, "mail-delayed", j, slog.Duration("wait", wait), slog.String("error", err.Error()))
 }
 
-// expires reports whether the job's link is of no use at t.
+// expires reports whether the job's link has expired at t.
 func (j *job) expires(t time.Time) bool {
 	return j.mail.Lifetime > 0 && !t.Before(j.queued.Add(j.mail.Lifetime))
 }
 
-// redacted makes an error of err's text, without what must not be in a log.
+// redacted returns an error with err's text, without the link and the password.
 func (m *Mailer) redacted(j *job, err error) error {
 	return errors.New(redact(err.Error(), j.data.Link, m.cfg.Password.Reveal()))
 }
 
-// giveUp removes a job that will not be sent, and tells so.
+// giveUp removes a job that will not be sent, and reports it.
 func (m *Mailer) giveUp(j *job, err error) {
 	m.remove(j)
 	m.log(slog.LevelError, "mail-failed", j, slog.String("error", err.Error()))
 	if j.mail.Failed != nil {
-		j.mail.Failed(err) // which makes it an event, and does not panic
+		j.mail.Failed(err) // emits an event; it does not panic
 	}
 	if m.cfg.OnError == nil {
 		return
@@ -337,7 +340,7 @@ func (m *Mailer) giveUp(j *job, err error) {
 	m.cfg.OnError(j.mail, err)
 }
 
-// abandon gives up all that is left.
+// abandon gives up all remaining jobs.
 func (m *Mailer) abandon() {
 	m.mu.Lock()
 	left := slices.Clone(m.jobs)
@@ -346,7 +349,7 @@ func (m *Mailer) abandon() {
 		m.giveUp(j, ErrClosed)
 	}
 	if len(left) > 0 {
-		m.err = fmt.Errorf("authmail: closed with %d unsent", len(left))
+		m.err = fmt.Errorf("authmail: Close ended before all mails were sent: %d unsent", len(left))
 	}
 }
 

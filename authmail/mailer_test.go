@@ -99,9 +99,9 @@ func TestBadCredentials(t *testing.T) {
 	}
 }
 
-// What cannot be sent safely is not sent.
+// A mail that cannot be sent safely is not sent.
 func TestRefusesToSend(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a finalizer must not close what we forgot
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // so that no finalizer closes a connection that we forgot
 	for name, test := range map[string]struct {
 		server func(*server)
 		client func(*Config, *fakeClock)
@@ -134,14 +134,14 @@ func TestRefusesToSend(t *testing.T) {
 			if commands != 0 {
 				t.Errorf("%d commands in the clear", commands)
 			}
-			for range sessions { // before Close: no connection is left
+			for range sessions { // before Close, so that no connection is left
 				wait(t, s.ended)
 			}
 		})
 	}
 }
 
-// go-mail would send a password to localhost in the clear.
+// go-mail would send a password to localhost without TLS.
 func TestNoPasswordWithoutTLS(t *testing.T) {
 	l := &login{host: "localhost", username: "app", password: auth.NewSecret(testPassword)}
 	if _, data, err := l.Start(&gomailsmtp.ServerInfo{Name: "localhost", Auth: []string{"PLAIN"}}); err == nil || data != nil {
@@ -179,7 +179,7 @@ func TestRefusedRecipient(t *testing.T) {
 	}
 }
 
-// A server that quotes what it refuses does not get the token into the log.
+// If a server quotes the mail it refuses, the token does not get into the log.
 func TestRefusedWithQuotation(t *testing.T) {
 	s := newServer(t, func(s *server) {
 		s.data = func(string, string) error {
@@ -252,7 +252,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// A mail that waits for its next attempt does not hold up others.
+// A mail that waits for its next attempt does not delay others.
 func TestOthersGoOn(t *testing.T) {
 	s := newServer(t, func(s *server) {
 		s.rcpt = func(to string) error {
@@ -276,8 +276,8 @@ func TestOthersGoOn(t *testing.T) {
 type hung struct {
 	net.Listener
 	n        int
-	accepted chan struct{} // told of each of them
-	ended    chan struct{} // told when the client has closed one
+	accepted chan struct{} // receives once for each of them
+	ended    chan struct{} // receives when the client has closed one
 }
 
 func (h *hung) Accept() (net.Conn, error) {
@@ -309,7 +309,7 @@ func TestServerHangsAtGreeting(t *testing.T) {
 				cfg.TLSConfig = nil
 			}
 		})
-		for i := range 20 { // while it hangs: Send does not wait
+		for i := range 20 { // while the server hangs, Send does not wait
 			c.send(t, fmt.Sprintf("user%d@app.example", i))
 		}
 		for range 20 {
@@ -317,14 +317,14 @@ func TestServerHangsAtGreeting(t *testing.T) {
 		}
 		wait(t, ended)
 		wait(t, ended)
-		// One attempt at the connection was one at all the mails.
+		// One attempt at the connection counted as an attempt at all mails.
 		if n := len(c.clock.waited()); n < 1 || n > 4 {
 			t.Errorf("mode %d: %d pauses", mode, n)
 		}
 	}
 }
 
-// rude closes every connection, the first when it is told to.
+// rude closes every connection; the first one when the test says so.
 type rude struct {
 	net.Listener
 	hold  *stall
@@ -343,7 +343,7 @@ func (r *rude) Accept() (net.Conn, error) {
 	}
 }
 
-// A server that is down is not asked once for each mail.
+// If a server is down, the mailer tries it once, not once per mail.
 func TestServerDownIsAskedOnce(t *testing.T) {
 	r := &rude{hold: newStall()}
 	s := newServer(t, func(s *server) {
@@ -398,12 +398,12 @@ func TestServerComesBack(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	_ = l.Close()
-	s := newServer(t, nil) // elsewhere, and with the same certificate
+	s := newServer(t, nil) // another address, with the same certificate
 	up, sent := make(chan *server, 1), make(chan struct{})
 	c := newClient(t, s, func(cfg *Config, clock *fakeClock) {
 		cfg.Addr = addr
 		clock.onWait = func() {
-			<-sent // so that the three are due together
+			<-sent // so that all three are due at once
 			if len(clock.waits) == 3 {
 				up <- newServer(t, func(s *server) { s.addr = addr })
 			}
@@ -456,7 +456,7 @@ func TestConnectionIsReused(t *testing.T) {
 	}
 }
 
-// A server that ends a connection after some mails has refused none of them.
+// If a server ends a connection after some mails, that is not a refusal.
 func TestConnectionIsRenewed(t *testing.T) {
 	for name, end := range map[string]func(s *server) error{
 		"421": func(*server) error { return &smtp.SMTPError{Code: 421, Message: "enough for now"} },
@@ -499,7 +499,7 @@ func TestQueueFull(t *testing.T) {
 	s := newServer(t, func(s *server) { s.rcpt = hold.rcpt })
 	c := newClient(t, s, func(cfg *Config, _ *fakeClock) { cfg.Queue = 3 })
 	c.send(t, "ann@app.example")
-	wait(t, hold.reached) // the one at work counts
+	wait(t, hold.reached) // the mail being sent counts
 	c.send(t, "ann@app.example")
 	c.send(t, "ann@app.example")
 	if err := c.Send(t.Context(), resetMail("ann@app.example")); !errors.Is(err, ErrQueueFull) {
@@ -588,7 +588,7 @@ func TestCloseDrains(t *testing.T) {
 	if err := c.Close(expired); err != nil {
 		t.Errorf("Close after Close: %v", err)
 	}
-	for begin := time.Now(); ; runtime.Gosched() { // it may be on its way out
+	for begin := time.Now(); ; runtime.Gosched() { // the goroutine may still be ending
 		var stacks strings.Builder
 		_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
 		if !strings.Contains(stacks.String(), "(*Mailer).run") {
@@ -600,7 +600,8 @@ func TestCloseDrains(t *testing.T) {
 	}
 }
 
-// What waits for its next attempt is tried at once when the mailer closes.
+// When the mailer closes, mails that wait for their next attempt are tried at
+// once.
 func TestCloseTriesAgain(t *testing.T) {
 	failures := 0
 	s := newServer(t, func(s *server) {
@@ -623,7 +624,7 @@ func TestCloseTriesAgain(t *testing.T) {
 	s.receive(t)
 }
 
-// The end of Close's context interrupts even a server that says nothing.
+// When Close's context ends, even a server that does not answer is interrupted.
 func TestCloseGivesUp(t *testing.T) {
 	accepted, ended := make(chan struct{}, 1), make(chan struct{}, 1)
 	hold := newStall()
@@ -690,7 +691,7 @@ func TestOnErrorPanics(t *testing.T) {
 	s.receive(t)
 }
 
-// A template that fails only with some data is told to OnError.
+// If a template fails only with some data, OnError gets the error.
 func TestRenderingFails(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, func(cfg *Config, _ *fakeClock) {
@@ -732,7 +733,7 @@ func TestConfig(t *testing.T) {
 		"Attempts":           func(c *Config) { c.Attempts = -1 },
 		"many Attempts":      func(c *Config) { c.Attempts = 21 },
 		"HELO":               func(c *Config) { c.HELO = "a\r\nMAIL FROM:<>" },
-		"InsecureSkipVerify": func(c *Config) { c.TLSConfig = &tls.Config{InsecureSkipVerify: true} }, //nolint:gosec // G402: it is refused
+		"InsecureSkipVerify": func(c *Config) { c.TLSConfig = &tls.Config{InsecureSkipVerify: true} }, //nolint:gosec // G402: New refuses it
 	} {
 		cfg := good()
 		set(&cfg)

@@ -15,26 +15,27 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// dataOf checks a mail and returns what its templates need.
+// dataOf checks a mail and returns the data for its templates.
 func dataOf(m auth.Mail) (Data, error) {
 	to, err := recipient(m.To)
 	if err != nil {
-		return Data{}, fmt.Errorf("authmail: the recipient: %w", err)
+		return Data{}, fmt.Errorf("authmail: Mail.To is not a valid address: %w", err)
 	}
 	link, rule := m.Link.Reveal(), linkRules()[m.Kind]
 	switch {
 	case rule == noLink && link != "":
-		return Data{}, fmt.Errorf("authmail: a mail of kind %q with a link", m.Kind)
+		return Data{}, fmt.Errorf("authmail: Mail.Link is set, but mails of kind %q have no link", m.Kind)
 	case rule == needsLink && !isURL(link), link != "" && !isURL(link):
-		return Data{}, errors.New("authmail: the link is not an absolute URL") // which it was is nobody's business
+		return Data{}, errors.New("authmail: Mail.Link is not an absolute http or https URL") // without the link, which may hold a token
 	}
 	return Data{Username: safeName(m.User), Email: to, Link: link, Lifetime: m.Lifetime}, nil
 }
 
-// recipient returns an address as it goes to the server: the mailbox as it is
-// stored, for some servers tell A from a; the domain in ASCII. What auth.EmailKey
-// refuses may be an address from a table that is older than that: it is taken if it
-// is a plain one, without the invisible characters.
+// recipient returns an address as it is sent to the server. The mailbox stays
+// as stored, because some servers distinguish A from a; the domain is converted
+// to ASCII. If auth.EmailKey refuses the address, it may come from a table that
+// is older than EmailKey. It is then accepted if it is plain, after removing
+// invisible characters.
 func recipient(address string) (string, error) {
 	bare := address
 	if !strings.ContainsFunc(address, unicode.IsControl) {
@@ -52,7 +53,8 @@ func recipient(address string) (string, error) {
 	return bare, nil
 }
 
-// maxAddress is how many bytes an address has at most (RFC 5321, section 4.5.3.1.3).
+// maxAddress is the maximum length of an address in bytes (RFC 5321, section
+// 4.5.3.1.3).
 const maxAddress = 254
 
 func isURL(link string) bool {
@@ -60,7 +62,7 @@ func isURL(link string) bool {
 	return err == nil && isPlain(link) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
-// message makes what goes over the wire.
+// message makes the mail that is sent.
 func message(from mail.Address, to string, c content, date time.Time) *gomail.Msg {
 	_, domain, _ := strings.Cut(from.Address, "@")
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
@@ -69,13 +71,13 @@ func message(from mail.Address, to string, c content, date time.Time) *gomail.Ms
 	msg.Subject(c.subject)
 	msg.SetDateWithValue(date)
 	msg.SetMessageIDWithValue(rand.Text() + "@" + domain)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notices, please
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: prevents vacation notices
 	msg.SetBodyString(gomail.TypeTextPlain, c.text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, c.html)
 	return msg
 }
 
-// redact removes from a text whatever of the secrets is in it: servers quote
+// redact removes every part of the secrets from a text, because servers quote
 // what they refuse.
 func redact(text, link, password string) string {
 	secrets := []string{link, password}
@@ -87,7 +89,7 @@ func redact(text, link, password string) string {
 		secrets = append(secrets, strings.Split(u.Path, "/")...)
 	}
 	for _, s := range secrets {
-		if s == password && s != "" || len(s) >= 16 { // no token is shorter, and words are
+		if s == password && s != "" || len(s) >= 16 { // every token is at least that long, and words are shorter
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// parsed is a mail as a reader's program sees it.
+// parsed is a mail as a mail program shows it.
 type parsed struct {
 	mail.Header
 	subject, text, html string
@@ -63,7 +63,7 @@ func parse(t *testing.T, data string) parsed {
 func TestContent(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, nil)
-	link := testLink + strings.Repeat("0123456789", 30) // longer than any line
+	link := testLink + strings.Repeat("0123456789", 30) // longer than a line of a mail
 	m := resetMail("Ann@app.example")
 	m.Link = auth.NewSecret(link)
 	if err := c.Send(t.Context(), m); err != nil {
@@ -153,8 +153,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// A mailbox outside ASCII needs a server that says SMTPUTF8: others cannot deliver the
-// mail, which is told and not tried again.
+// A mailbox outside ASCII needs a server with SMTPUTF8. Other servers cannot
+// deliver the mail, which is reported and not tried again.
 func TestMailboxOutsideASCII(t *testing.T) {
 	for _, knows := range []bool{false, true} {
 		s := newServer(t, func(s *server) { s.EnableSMTPUTF8 = knows })
@@ -171,15 +171,15 @@ func TestMailboxOutsideASCII(t *testing.T) {
 				t.Errorf("sent to %q; To: %v, %v", got.to, to, err)
 			}
 		}
-		c.send(t, "ann@app.example") // which needs nothing
+		c.send(t, "ann@app.example") // an ASCII address needs no SMTPUTF8
 		if got := s.receive(t); got.to != "ann@app.example" {
 			t.Errorf("sent to %q", got.to)
 		}
 	}
 }
 
-// Addresses from tables that are older than the rules of today get their mails,
-// without characters that nobody sees.
+// An address from a table that is older than today's rules gets its mails,
+// without its invisible characters.
 func TestOldAddresses(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, nil)
@@ -210,7 +210,7 @@ func TestSendRefuses(t *testing.T) {
 		m.Link = auth.NewSecret(link)
 		mails[link] = m
 	}
-	stolen := resetMail("ann@app.example") // there would be no place for the link
+	stolen := resetMail("ann@app.example") // mails of this kind have no place for a link
 	stolen.Kind = auth.MailStolen
 	mails["stolen"] = stolen
 	kind := resetMail("ann@app.example")
@@ -228,7 +228,7 @@ func TestSendRefuses(t *testing.T) {
 	}
 }
 
-// echo uses everything that templates get.
+// echo uses all data of a template.
 var echo = Template{
 	Subject: "For {{.Username}}\r\nBcc: eve@evil.example",
 	Text:    "Hello {{.Username}}!\n{{.Link}}\n{{.Email}}",
@@ -331,22 +331,22 @@ func TestTemplatesThatFail(t *testing.T) {
 	}
 }
 
-// stolenMail is as package auth makes it.
+// stolenMail returns a mail as package auth makes it.
 func stolenMail(to string) auth.Mail {
 	return auth.Mail{Kind: auth.MailStolen, To: to, User: &auth.Account{ID: "1", Username: "ann", Email: to}}
 }
 
 const stolenText = `The cookie that keeps you logged in on one of your devices was used twice, so
-somebody may have a copy of it. All logins from that device were ended. You can
-log in there again.
+somebody may have a copy of it. All logins from that device were ended. You
+can log in again on that device.
 
 If you have just restored that device from a backup, or copied a browser
-profile, it was most likely that, and there is nothing to do.
+profile, that is most likely the reason, and there is nothing to do.
 
-If you have not, please change your password.
+If you have not done either, please change your password.
 `
 
-// TestWithoutLink sends a mail that has none, by all ways.
+// TestWithoutLink sends a mail without a link, with each kind of mailer.
 func TestWithoutLink(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, nil)
@@ -398,7 +398,8 @@ func TestWithoutLink(t *testing.T) {
 	}
 }
 
-// TestWithoutLinkFails: nothing expires, and what a server quotes is no secret.
+// TestWithoutLinkFails checks that a mail without a link never expires, and
+// that nothing in the server's reply is taken for a secret.
 func TestWithoutLinkFails(t *testing.T) {
 	s := newServer(t, func(s *server) { s.rcpt = func(string) error { return errLater } })
 	c := newClient(t, s, nil)

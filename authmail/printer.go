@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Printer is an auth.Mailer that prints mails instead of sending them, links
-// included: it is for development. It is safe for use by many goroutines.
+// A Printer is an auth.Mailer for development: it prints mails, including their
+// links, instead of sending them. It is safe for use by many goroutines.
 type Printer struct {
 	w         io.Writer
 	templates map[auth.MailKind]*templates
@@ -20,17 +20,18 @@ type Printer struct {
 	mu        *sync.Mutex // for w
 }
 
-// NewPrinter makes a Printer that writes to w: recipient, subject and text part.
+// NewPrinter makes a Printer that writes to w: the recipient, the subject and
+// the text part.
 func NewPrinter(w io.Writer) *Printer {
 	p := &Printer{w: w, mu: new(sync.Mutex)}
 	if p.templates, p.err = parseTemplates(nil); w == nil {
-		p.err = errors.New("authmail: a printer without a writer")
+		p.err = errors.New("authmail: NewPrinter got a nil writer; pass os.Stdout, for instance")
 	}
 	return p
 }
 
-// WithTemplates returns a Printer to the same writer with other templates; see
-// Config.Templates.
+// WithTemplates returns a Printer with other templates that writes to the same
+// writer; see Config.Templates.
 func (p *Printer) WithTemplates(replaced map[auth.MailKind]Template) (*Printer, error) {
 	t, err := parseTemplates(replaced)
 	if err != nil {
@@ -39,14 +40,15 @@ func (p *Printer) WithTemplates(replaced map[auth.MailKind]Template) (*Printer, 
 	return &Printer{w: p.w, templates: t, mu: p.mu}, nil
 }
 
-// Send prints a mail. Its errors are those of Mailer.Send and the writer's.
+// Send prints a mail. It returns the same errors as Mailer.Send, and those of
+// the writer.
 func (p *Printer) Send(_ context.Context, m auth.Mail) error {
 	if p.err != nil {
 		return p.err
 	}
 	t := p.templates[m.Kind]
 	if t == nil {
-		return fmt.Errorf("authmail: there are no mails of kind %q", m.Kind)
+		return fmt.Errorf("authmail: Send: unknown kind of mail %q", m.Kind)
 	}
 	data, err := dataOf(m)
 	if err != nil {

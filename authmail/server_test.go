@@ -30,18 +30,18 @@ const (
 // received is a mail that a server has accepted.
 type received struct{ from, to, content string }
 
-// A server is a real SMTP server with places to misbehave.
+// A server is a real SMTP server that a test can make misbehave.
 type server struct {
 	*smtp.Server
 	addr  string
 	roots *x509.CertPool
 	got   chan received
-	ended chan struct{} // told of each session that has ended
+	ended chan struct{} // receives once for each session that has ended
 
 	mu       sync.Mutex
-	sessions int      // begun
-	commands int      // MAIL and AUTH, in the clear
-	users    []string // logged in
+	sessions int      // number of sessions begun
+	commands int      // number of MAIL and AUTH commands without TLS
+	users    []string // users who logged in
 	last     *smtp.Conn
 
 	implicit   bool
@@ -75,7 +75,7 @@ func newServer(t *testing.T, set func(*server)) *server {
 		l = tls.NewListener(l, s.TLSConfig)
 	}
 	go func() { _ = s.Serve(l) }()
-	t.Cleanup(func() { // after the mailer's: it has left no connection behind
+	t.Cleanup(func() { // runs after the mailer's Cleanup, which must have closed all connections
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
@@ -108,9 +108,9 @@ func wait[T any](t *testing.T, c <-chan T) (v T) {
 	return v
 }
 
-// backend makes the server's backend. S is sasl.Server, the type that
-// smtp.AuthSession's Auth returns, named this way because its package would be
-// one more direct dependency.
+// backend makes the server's backend. S is sasl.Server, the type that the Auth
+// method of smtp.AuthSession returns. It is a type parameter so that its
+// package is not another direct dependency.
 func backend[S any](s *server, _ func(smtp.AuthSession, string) (S, error)) smtp.Backend {
 	return smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		s.mu.Lock()
@@ -185,7 +185,7 @@ func (s *session[S]) Auth(mechanism string) (S, error) {
 	return server, nil
 }
 
-// saslServer is PLAIN or LOGIN.
+// saslServer implements PLAIN or LOGIN.
 type saslServer struct {
 	server *server
 	plain  bool
@@ -252,7 +252,7 @@ func (c *fakeClock) waited() []time.Duration {
 	return c.waits
 }
 
-// failure is what OnError was told.
+// failure has the arguments of a call of OnError.
 type failure struct {
 	mail auth.Mail
 	err  error
@@ -265,8 +265,8 @@ type client struct {
 	failed chan failure
 }
 
-// newClient makes a mailer that sends to s. When the test ends it is closed,
-// and no secret is in its log.
+// newClient makes a mailer that sends to s. When the test ends, it closes the
+// mailer and checks that no secret is in its log.
 func newClient(t *testing.T, s *server, set func(*Config, *fakeClock)) *client {
 	t.Helper()
 	c := &client{clock: &fakeClock{t: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)}, failed: make(chan failure, 200)}
@@ -285,7 +285,7 @@ func newClient(t *testing.T, s *server, set func(*Config, *fakeClock)) *client {
 	}
 	c.Mailer = m
 	t.Cleanup(func() {
-		_ = m.Close(t.Context()) // which is done, and so is what the test wanted
+		_ = m.Close(t.Context()) // the context has ended, and the test is done
 		for _, secret := range []string{testToken, testPassword} {
 			if strings.Contains(logged.String(), secret) {
 				t.Errorf("the log has a secret:\n%s", &logged)
@@ -306,7 +306,7 @@ func (c *client) send(t *testing.T, to string) {
 	}
 }
 
-// resetMail is as package auth makes it.
+// resetMail returns a mail as package auth makes it.
 func resetMail(to string) auth.Mail {
 	return auth.Mail{
 		Kind: auth.MailReset, To: to, User: &auth.Account{ID: "1", Username: "ann", Email: to},

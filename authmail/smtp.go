@@ -17,17 +17,18 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// A connection is one to the server, ready for mails. Only the worker uses it.
+// A connection is a connection to the server that is ready for mails. Only the
+// mailer's goroutine uses it.
 //
-// It holds the network connection itself, because go-mail does not close one
-// whose greeting, TLS or AUTH has failed, and so that the end of a context
-// interrupts a server that says nothing.
+// It holds the network connection itself for two reasons. go-mail does not
+// close a connection whose greeting, TLS or AUTH has failed. And when a context
+// ends, an unresponsive server has to be interrupted.
 type connection struct {
 	cfg    *settings
 	raw    net.Conn
 	client *gomail.Client
 	smtp   *smtp.Client
-	detach func() bool // from the context whose end closes raw
+	detach func() bool // stops ctx from closing raw when it ends
 }
 
 // dial connects, encrypts and logs in.
@@ -38,14 +39,16 @@ func dial(ctx context.Context, cfg *settings) (*connection, error) {
 		gomail.WithTimeout(cfg.Timeout),
 		gomail.WithHELO(cfg.HELO),
 		gomail.WithTLSConfig(cfg.TLSConfig),
-		// The address is left out: go-mail gets that of an IPv6 host wrong.
+		// The address is not taken from go-mail, which gets that of an IPv6
+		// host wrong.
 		gomail.WithDialContextFunc(func(dialing context.Context, network, _ string) (net.Conn, error) {
 			return c.open(ctx, dialing, network)
 		}),
-		// A server that has ended the connection is noticed by the first
-		// command as well, and a mail that was taken needs no RSET.
+		// NOOP is not needed, because the first command shows as well that the
+		// server has ended the connection. After an accepted mail, RSET is not
+		// needed.
 		gomail.WithoutNoop(), gomail.WithoutRset(),
-		gomail.WithoutSMTPUTF8(), // unless a mailbox needs it: the next server may not know it
+		gomail.WithoutSMTPUTF8(), // send uses it only if an address needs it, because the next server may not support it
 	}
 	switch cfg.TLS {
 	case StartTLS:
@@ -69,8 +72,8 @@ func dial(ctx context.Context, cfg *settings) (*connection, error) {
 	return c, nil
 }
 
-// open makes the network connection: dialing ends when that takes too long, ctx
-// when nothing should be sent any more.
+// open makes the network connection. dialing ends if that takes too long, ctx
+// if the mailer must stop.
 func (c *connection) open(ctx, dialing context.Context, network string) (net.Conn, error) {
 	raw, err := new(net.Dialer).DialContext(dialing, network, net.JoinHostPort(c.cfg.host, strconv.Itoa(c.cfg.port)))
 	if err != nil {
@@ -88,8 +91,8 @@ func (c *connection) open(ctx, dialing context.Context, network string) (net.Con
 	return conn, nil
 }
 
-// send hands one mail to the server. A mailbox outside ASCII needs SMTPUTF8 (RFC
-// 6531); a server without it could not deliver the mail.
+// send hands one mail to the server. An address outside ASCII needs SMTPUTF8
+// (RFC 6531); a server without it could not deliver the mail.
 func (c *connection) send(msg *gomail.Msg, to string) error {
 	needed := strings.ContainsFunc(to, func(r rune) bool { return r >= utf8.RuneSelf })
 	if has, _ := c.smtp.Extension("SMTPUTF8"); needed && !has {
@@ -99,7 +102,7 @@ func (c *connection) send(msg *gomail.Msg, to string) error {
 	return c.client.SendWithSMTPClient(c.smtp, msg)
 }
 
-// quit says goodbye and closes.
+// quit sends QUIT and closes the connection.
 func (c *connection) quit() {
 	if c.raw.SetDeadline(time.Now().Add(c.cfg.Timeout)) == nil {
 		_ = c.smtp.Quit()
@@ -107,7 +110,7 @@ func (c *connection) quit() {
 	c.drop()
 }
 
-// drop closes without a word.
+// drop closes the connection without QUIT.
 func (c *connection) drop() {
 	if c.raw != nil {
 		c.detach()
@@ -115,8 +118,8 @@ func (c *connection) drop() {
 	}
 }
 
-// replyCode returns the reply code of a server in err, or 0 if the failure is
-// not one that the server has told.
+// replyCode returns the server's reply code in err, or 0 if err is not a reply
+// of the server.
 func replyCode(err error) int {
 	if e, ok := errors.AsType[*gomail.SendError](err); ok {
 		return e.ErrorCode()
@@ -127,24 +130,24 @@ func replyCode(err error) int {
 	return 0
 }
 
-// login is AUTH PLAIN, or LOGIN where the server has only that.
+// login is AUTH PLAIN, or LOGIN if the server has only that.
 type login struct {
 	host, username string
 	password       auth.Secret
-	smtp.Auth      // the one that was chosen
+	smtp.Auth      // PLAIN or LOGIN
 }
 
 // Start implements smtp.Auth.
 func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
 	switch {
 	case !server.TLS:
-		return "", nil, errors.New("authmail: a password is not sent without TLS")
+		return "", nil, errors.New("authmail: the connection has no TLS, so the password is not sent")
 	case slices.Contains(server.Auth, "PLAIN"):
 		l.Auth = smtp.PlainAuth("", l.username, l.password.Reveal(), l.host, false)
 	case slices.Contains(server.Auth, "LOGIN"):
 		l.Auth = smtp.LoginAuth(l.username, l.password.Reveal(), l.host, false)
 	default:
-		return "", nil, errors.New("authmail: the server has neither AUTH PLAIN nor LOGIN")
+		return "", nil, errors.New("authmail: the server offers neither AUTH PLAIN nor LOGIN; check Config.Addr, or remove Username and Password")
 	}
 	return l.Auth.Start(server)
 }

@@ -18,35 +18,36 @@ import (
 //go:embed templates
 var defaults embed.FS
 
-// A Template is what mails of one kind say. Subject and Text are sources for
-// text/template, HTML for html/template; each is executed with a Data. A part
-// that is empty is the package's own, in English.
+// A Template has the texts of one kind of mail. Subject and Text are sources
+// for text/template, HTML is one for html/template. Each is executed with a
+// Data. If a part is empty, the package's own English text is used.
 //
-// A part that does not parse, or that fails with sample data or leaves out the
-// link, is an error of New. Mails that only say what has happened have no link, and
-// those of kind auth.MailAddressTaken may have none: {{with .Link}}.
+// If a part does not parse, fails with sample data or leaves out the link, New
+// returns an error. Mails that only report what has happened have no link.
+// Mails of kind auth.MailAddressTaken may have none: use {{with .Link}}.
 type Template struct {
-	Subject string // white space becomes single spaces
+	Subject string // white space is replaced by single spaces
 	Text    string // the text/plain part
 	HTML    string // the text/html part
 }
 
-// Data is what templates are executed with. None of it can carry markup or a
-// link of a stranger's.
+// Data is the data for the templates. None of it can contain markup, or a link
+// that an attacker chose.
 type Data struct {
-	// Username is the account's username, if it consists of letters, digits,
-	// spaces, - and _ and has at most 64 of them, and else empty: anybody can
-	// register somebody else's address under a name that reads like a link or
-	// an order. The package's own mails do not use it.
+	// Username is the account's username, if it has at most 64 characters, all
+	// of them letters, digits, spaces, - or _. Otherwise it is empty. An
+	// attacker can register a victim's address under a username that reads like
+	// a link or an instruction. The package's own mails therefore do not use
+	// it.
 	Username string
 
-	Email    string        // the address that the mail goes to
-	Link     string        // the page to open, an absolute URL; empty if there is none
-	Lifetime time.Duration // of the link, for other languages: {{.Lifetime.Minutes}} Minuten
+	Email    string        // the recipient's address
+	Link     string        // the URL to open, absolute; empty if there is none
+	Lifetime time.Duration // how long the link is valid, for other languages: {{.Lifetime.Minutes}} Minuten
 }
 
 // ValidFor is the Lifetime in English words ("30 minutes", "1 hour"), rounded
-// down to minutes. It is empty if there is none.
+// down to minutes. It is empty if Lifetime is not positive.
 func (d Data) ValidFor() string {
 	count, unit := int64(d.Lifetime/time.Minute), "minute"
 	switch {
@@ -83,7 +84,7 @@ const (
 	needsLink
 )
 
-// linkRules returns those of all kinds that there are.
+// linkRules returns the rule of every kind of mail.
 func linkRules() map[auth.MailKind]linkRule {
 	return map[auth.MailKind]linkRule{
 		auth.MailReset: needsLink, auth.MailVerify: needsLink, auth.MailNewAddress: needsLink,
@@ -93,19 +94,19 @@ func linkRules() map[auth.MailKind]linkRule {
 	}
 }
 
-// parseTemplates returns the templates of all kinds.
+// parseTemplates returns the templates of every kind.
 func parseTemplates(replaced map[auth.MailKind]Template) (map[auth.MailKind]*templates, error) {
 	all := make(map[auth.MailKind]*templates)
 	for kind, rule := range linkRules() {
 		t, err := parseTemplate(kind, rule, replaced[kind])
 		if err != nil {
-			return nil, fmt.Errorf("authmail: the templates of kind %q: %w", kind, err)
+			return nil, fmt.Errorf("authmail: Config.Templates[%q]: %w", kind, err)
 		}
 		all[kind] = t
 	}
 	for kind := range replaced {
 		if all[kind] == nil {
-			return nil, fmt.Errorf("authmail: there are no mails of kind %q", kind)
+			return nil, fmt.Errorf("authmail: Config.Templates[%q]: unknown kind of mail; use a constant auth.Mail…", kind)
 		}
 	}
 	return all, nil
@@ -116,7 +117,7 @@ func parseTemplate(kind auth.MailKind, rule linkRule, replaced Template) (*templ
 		if own != "" {
 			return own
 		}
-		file, _ := defaults.ReadFile("templates/" + string(kind) + name) // a missing one fails below, being empty
+		file, _ := defaults.ReadFile("templates/" + string(kind) + name) // a missing file is empty, and fails below
 		return string(file)
 	}
 	var t templates
@@ -152,11 +153,11 @@ func (t *templates) try(withLink bool) error {
 		case err != nil:
 			return err
 		case c.subject == "":
-			return errors.New("the subject is empty")
+			return errors.New("Subject is empty when executed with sample data")
 		case withLink && !strings.Contains(c.text, link):
-			return errors.New("the text has no {{.Link}}")
+			return errors.New("Text does not contain {{.Link}}")
 		case withLink && !strings.Contains(c.html, link):
-			return errors.New("the HTML has no {{.Link}}")
+			return errors.New("HTML does not contain {{.Link}}")
 		}
 	}
 	return nil
@@ -176,7 +177,8 @@ func (t *templates) render(d Data) (content, error) {
 	return content{strings.Join(strings.Fields(line), " "), text.String(), html.String()}, nil
 }
 
-// safeName returns a username that can do no harm in a mail, or nothing.
+// safeName returns the username if it can do no harm in a mail, and otherwise
+// "".
 func safeName(user auth.User) string {
 	if user == nil || user.AuthAccount() == nil {
 		return ""

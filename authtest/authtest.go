@@ -1,7 +1,7 @@
-// Package authtest has what an application's own tests need: a browser that is
-// logged in without a password, a clock that stands still, a mailbox for the
-// mails, and Indistinguishable, which shows that an answer does not tell who has
-// an account.
+// Package authtest has what an application's own tests need: a browser that
+// logs in without a password, a clock that stands still, a mailbox for mails,
+// and Indistinguishable, which checks that answers do not tell whether an
+// account exists.
 //
 //	func TestProfile(t *testing.T) {
 //		clock := authtest.NewClock(time.Time{}) // goes into auth.Config.Now
@@ -13,8 +13,7 @@
 //		}
 //	}
 //
-// Everything happens in the test's own process: nothing listens, and nothing is
-// sent over a network.
+// Everything happens in the test's own process, without a server or a network.
 package authtest
 
 import (
@@ -22,17 +21,18 @@ import (
 	"time"
 )
 
-// A Clock stands still until it is told to go on. Its Now is for
-// auth.Config.Now, and for the store's clock. The zero value is a clock that
-// NewClock makes of the zero time. It is safe for use by many goroutines.
+// A Clock stands still until Advance moves it. Use its Now for auth.Config.Now,
+// and for the store's clock. The zero value is ready for use and shows the same
+// time as NewClock of the zero time. A Clock is safe for use by many
+// goroutines.
 type Clock struct {
 	mu      sync.Mutex
 	start   time.Time
 	elapsed time.Duration
 }
 
-// NewClock returns a clock that shows t, or noon of some day in 2026, UTC, if
-// that is zero.
+// NewClock returns a clock that shows t. If t is zero, it shows noon of a day
+// in 2026, UTC.
 func NewClock(t time.Time) *Clock { return &Clock{start: t} }
 
 // Now returns the time that the clock shows.

@@ -21,22 +21,22 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Client is a browser that visits the application. It keeps cookies, says the
-// same User-Agent with each request and comes from the same address, so that it
-// works under every auth.Config.Protection. What it cannot do, such as a call
-// for a page of another site, ends the test.
+// A Client is a browser that visits the application. It keeps cookies. Every
+// request has the same User-Agent and the same address, so that it works with
+// every auth.Config.Protection. If the client is asked for something it cannot
+// do, such as a page of another site, it ends the test.
 //
-// It does not follow redirects by itself: see Follow. A cookie that outlives the
-// browser's session is kept until it is deleted, whatever its age, for the
-// browser would go by another clock than the application: it is the application
-// that is to refuse an old one. A handler that hijacks the connection cannot be
-// visited. A panic of a handler is a panic of the test.
+// The client does not follow redirects by itself: see Follow. A cookie that
+// outlives the browser's session is kept until it is deleted, whatever its age.
+// A browser would go by another clock than the application, so the test shows
+// whether the application refuses an old cookie. A handler that hijacks the
+// connection is not supported. If a handler panics, the test panics.
 //
-// It is safe for use by many goroutines, but for its fields.
+// A Client is safe for use by many goroutines, except for its fields.
 type Client struct {
-	// UserAgent is the header of that name, and RemoteAddr is the client's
-	// address and port, as in http.Request. To make requests from elsewhere,
-	// change them between requests.
+	// UserAgent is the User-Agent header. RemoteAddr is the client's address
+	// and port, as in http.Request. To act as another client, change them
+	// between two requests.
 	UserAgent  string
 	RemoteAddr string
 
@@ -48,43 +48,42 @@ type Client struct {
 	mu      sync.Mutex
 	jar     *cookiejar.Jar
 	history []received
-	log     func(*Response) // if it is set, gets every answer of the application
+	log     func(*Response) // if not nil, is called with every answer of the application
 }
 
-// received are the cookies of one answer.
+// received has the cookies of one answer.
 type received struct {
 	from    *url.URL
 	cookies []*http.Cookie
 }
 
-// A Response is an answer of the application, read.
+// A Response is an answer of the application that has been read.
 type Response struct {
-	*http.Response        // its Request is what was asked for, as an absolute URL; its Body can be read once more
+	*http.Response        // its Request has the absolute URL; its Body can be read again
 	Text           string // the body
 
 	early   []earlyHeader
-	flushed bool // before the handler was done
+	flushed bool // whether the handler flushed it before it returned
 }
 
-// NewClient returns a browser that has never been here. core is the manager's
-// Core, and handler the whole application, which is inside the manager's
-// LoadAndSave.
+// NewClient returns a browser without cookies. core is the manager's Core, and
+// handler is the whole application, inside the manager's LoadAndSave.
 func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	t.Helper()
 	if core == nil {
-		t.Fatal("authtest: no manager: pass manager.Core")
+		t.Fatal("authtest: NewClient: core is nil; pass manager.Core")
 	}
 	base, err := url.Parse(core.BaseURL())
 	if err != nil {
 		t.Fatalf("authtest: %v", err)
 	}
 	return &Client{
-		UserAgent: "Mozilla/5.0 (authtest)", RemoteAddr: "192.0.2.1:1234", // a network for examples: RFC 5737
+		UserAgent: "Mozilla/5.0 (authtest)", RemoteAddr: "192.0.2.1:1234", // an address for examples: RFC 5737
 		t: t, core: core, handler: handler, base: base, jar: newJar(),
 	}
 }
 
-// Get opens a page: a path of the application with its query.
+// Get opens a page. path is a path of the application with its query.
 func (c *Client) Get(path string) *Response {
 	c.t.Helper()
 	return c.Do(c.navigate(http.MethodGet, path, nil))
@@ -98,7 +97,7 @@ func (c *Client) Post(path string, form url.Values) *Response {
 	return c.Do(r)
 }
 
-// navigate makes the request of somebody who clicks.
+// navigate makes a request as a browser does for a click.
 func (c *Client) navigate(method, path string, body io.Reader) *http.Request {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, path, body)
@@ -110,11 +109,12 @@ func (c *Client) navigate(method, path string, body io.Reader) *http.Request {
 	return r
 }
 
-// Do sends a request of any kind, made by http.NewRequest or httptest.NewRequest
-// for a path of the application: with the client's cookies, User-Agent and
-// address, as one that accepts HTML (if r has no header Accept), and as one from a
-// page of the application (if r has neither Origin nor Sec-Fetch-Site). It goes
-// to auth.Config.BaseURL, whatever the Host of r is. r itself is not changed.
+// Do sends any request that http.NewRequest or httptest.NewRequest made for a
+// path of the application. It adds the client's cookies, User-Agent and
+// address. If r has no Accept header, the request accepts HTML. If r has
+// neither Origin nor Sec-Fetch-Site, the request comes from a page of the
+// application. It goes to auth.Config.BaseURL, whatever the Host of r is. Do
+// does not change r.
 func (c *Client) Do(r *http.Request) *Response {
 	c.t.Helper()
 	res := c.send(c.handler, r)
@@ -125,8 +125,8 @@ func (c *Client) Do(r *http.Request) *Response {
 }
 
 // Follow follows redirects from r, as a browser does, and returns the first
-// answer that is not one: r itself, perhaps. A redirect to another site is
-// returned as it is. More than ten in a row end the test.
+// answer that is not a redirect, which may be r itself. A redirect to another
+// site is returned unchanged. More than ten redirects in a row end the test.
 func (c *Client) Follow(r *Response) *Response {
 	c.t.Helper()
 	for n := 0; ; n++ {
@@ -135,13 +135,13 @@ func (c *Client) Follow(r *Response) *Response {
 			return r
 		}
 		if n == 10 {
-			c.t.Fatalf("authtest: redirects without end, the last to %s", r.Header.Get("Location"))
+			c.t.Fatalf("authtest: more than ten redirects in a row, the last one to %s", r.Header.Get("Location"))
 		}
 		r = c.Do(next)
 	}
 }
 
-// redirected is the request that a browser makes after an answer, or nil.
+// redirected returns the request that a browser makes after an answer, or nil.
 func (c *Client) redirected(r *Response) *http.Request {
 	method := r.Request.Method
 	switch r.StatusCode {
@@ -166,28 +166,29 @@ func (c *Client) redirected(r *Response) *http.Request {
 	if next.Method = method; method != r.Request.Method {
 		next.Header.Del("Content-Type")
 	} else {
-		next.Body, _ = r.Request.GetBody() // send's returns no error
+		next.Body, _ = r.Request.GetBody() // the GetBody that send sets returns no error
 	}
 	return next
 }
 
-// isOurs reports whether a URL, with a host or without, is of the application.
+// isOurs reports whether a URL, with or without a host, belongs to the
+// application.
 func (c *Client) isOurs(u *url.URL) bool {
 	return strings.HasPrefix(cmp.Or(u.Path, "/"), "/") && u.Opaque == "" &&
 		(u.Host == "" && u.Scheme == "" || strings.EqualFold(u.Host, c.base.Host) && u.Scheme == c.base.Scheme)
 }
 
-// send lets a handler answer a request, and takes the cookies.
+// send lets a handler answer a request, and keeps the cookies.
 func (c *Client) send(handler http.Handler, r *http.Request) *Response {
 	c.t.Helper()
 	if !c.isOurs(r.URL) {
-		c.t.Fatalf("authtest: %s is not a page of %s", r.URL, c.base)
+		c.t.Fatalf("authtest: %s is not a page of %s (Config.BaseURL); pass a path that begins with a slash", r.URL, c.base)
 	}
 	var body []byte
 	if r.Body != nil {
 		var err error
 		if body, err = io.ReadAll(r.Body); err != nil {
-			c.t.Fatalf("authtest: the body for %s: %v", r.URL, err)
+			c.t.Fatalf("authtest: reading the request's body for %s: %v", r.URL, err)
 		}
 	}
 	asked := r.Clone(r.Context())
@@ -212,7 +213,7 @@ func (c *Client) send(handler http.Handler, r *http.Request) *Response {
 	return res
 }
 
-// received makes of a request what a server makes of it.
+// received returns a request as a server would receive it.
 func (c *Client) received(asked *http.Request, body []byte, cookies []*http.Cookie) *http.Request {
 	in := asked.Clone(asked.Context())
 	in.URL.Scheme, in.URL.Host = "", ""
@@ -252,14 +253,15 @@ func (c *Client) received(asked *http.Request, body []byte, cookies []*http.Cook
 }
 
 // Login logs the client in as the user, through all gates but without a
-// password. With auth.Fresh(false) the user has not just shown who they are, and
-// with auth.Remember(true) the login outlives Restart. It ends the test if a gate
-// refuses, or if the account has changed since the user was loaded, which makes
-// the login void.
+// password. With auth.Stale() the login is not fresh: the user has not
+// just shown who they are. With auth.Remember(true) the login outlives Restart.
+// If a gate refuses the user, Login ends the test. It also does so if the
+// account has changed since the user was loaded, because the login is then
+// void.
 func (c *Client) Login(user auth.User, options ...auth.LoginOption) {
 	c.t.Helper()
 	if v := reflect.ValueOf(user); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		c.t.Fatal("authtest: Login of nobody: the user is nil")
+		c.t.Fatal("authtest: Login: the user is nil; pass one from Register or the store")
 		return
 	}
 	a := user.AuthAccount()
@@ -275,13 +277,13 @@ func (c *Client) Login(user auth.User, options ...auth.LoginOption) {
 	})
 	switch {
 	case errors.Is(err, auth.ErrNotLoggedIn):
-		c.t.Fatalf("authtest: Login of %s: the login is void, for the account has changed since this user was loaded, or is not stored; load it again", name)
+		c.t.Fatalf("authtest: Login of %s: the login is void, because the account was changed after this user was loaded, or is not stored; load the user again", name)
 	case err != nil:
 		c.t.Fatalf("authtest: Login of %s: %v", name, err)
 	}
 }
 
-// inside calls f in a request of the client's own, inside LoadAndSave.
+// inside calls f in a request of the client, inside LoadAndSave.
 func (c *Client) inside(f func(context.Context) error) error {
 	c.t.Helper()
 	var err error
@@ -294,7 +296,7 @@ func (c *Client) inside(f func(context.Context) error) error {
 	return err
 }
 
-// Restart closes the browser and opens it again: only cookies that outlive the
+// Restart closes the browser and opens it again. Only cookies that outlive the
 // browser's session are left.
 func (c *Client) Restart() {
 	c.mu.Lock()
@@ -305,7 +307,7 @@ func (c *Client) Restart() {
 		for i, cookie := range got.cookies {
 			if cookie.MaxAge == 0 && !lasts(cookie) {
 				gone := *cookie
-				gone.MaxAge = -1 // and what had its place before
+				gone.MaxAge = -1 // also deletes an older cookie of this name
 				got.cookies[i] = &gone
 			}
 		}
@@ -313,24 +315,24 @@ func (c *Client) Restart() {
 	}
 }
 
-// Cookies returns the cookies that the client has for the application's root, by
-// name and value.
+// Cookies returns the names and values of the client's cookies for the
+// application's root.
 func (c *Client) Cookies() []*http.Cookie {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.jar.Cookies(c.base.JoinPath("/"))
 }
 
-// keep takes cookies. The caller holds mu.
+// keep stores cookies. The caller holds mu.
 func (c *Client) keep(got received) {
-	const forLong = 400 * 24 * 60 * 60 // as long as browsers keep one, in seconds
+	const forLong = 400 * 24 * 60 * 60 // the longest that browsers keep a cookie, in seconds
 	var good []*http.Cookie
 	for _, cookie := range got.cookies {
 		if !allowed(cookie) {
 			continue
 		}
 		if lasts(cookie) {
-			cookie.MaxAge = forLong // the jar goes by the wall clock, which an Expires need not
+			cookie.MaxAge = forLong // the jar uses the wall clock, but Expires may come from the test's clock
 		}
 		good = append(good, cookie)
 	}
@@ -340,9 +342,9 @@ func (c *Client) keep(got received) {
 	}
 }
 
-// lasts reports whether a cookie outlives the browser's session. One that only
-// deletes has a Max-Age of zero, or an Expires that is long ago, or that is past
-// and comes with no value.
+// lasts reports whether a cookie outlives the browser's session. A cookie that
+// only deletes has a negative Max-Age, or an Expires long ago, or an Expires in
+// the past and no value.
 func lasts(c *http.Cookie) bool {
 	if c.MaxAge != 0 {
 		return c.MaxAge > 0
@@ -350,8 +352,8 @@ func lasts(c *http.Cookie) bool {
 	return c.Expires.Year() > 1970 && (c.Value != "" || c.Expires.After(time.Now()))
 }
 
-// allowed says whether a browser would take a cookie of this name, by what its
-// prefix promises.
+// allowed reports whether a browser accepts a cookie of this name, by the rules
+// for its prefix.
 func allowed(c *http.Cookie) bool {
 	switch name := strings.ToLower(c.Name); {
 	case strings.HasPrefix(name, "__host-"):
@@ -367,13 +369,13 @@ func newJar() *cookiejar.Jar {
 	return jar
 }
 
-// A recorder takes an answer.
+// A recorder records an answer.
 type recorder struct {
 	*httptest.ResponseRecorder
 	early []earlyHeader
 }
 
-// An earlyHeader is one of the 1xx that may come before the answer.
+// An earlyHeader is one of the 1xx responses that may come before the answer.
 type earlyHeader struct {
 	status int
 	header http.Header

@@ -18,7 +18,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// The whole way, at every kind of address that an application may have.
+// The whole walk, with every kind of BaseURL that an application may have.
 func TestClientAtBaseURLs(t *testing.T) {
 	for _, base := range []string{
 		"https://app.example", "https://APP.example:443/", "https://app.example:8443",
@@ -36,7 +36,7 @@ func TestClientAtBaseURLs(t *testing.T) {
 			want(t, c.Post("/login", form("login", "susan", "password", password)), http.StatusSeeOther, "")
 			want(t, c.Get("/guarded"), http.StatusOK, "susan")
 			cookies := c.Cookies()
-			if len(cookies) != 3 { // the login's, the browser's, and a message's
+			if len(cookies) != 3 { // of the login, the browser, and a flash message
 				t.Errorf("the cookies are %v", cookies)
 			}
 			for _, cookie := range cookies {
@@ -54,17 +54,17 @@ func TestClientAtBaseURLs(t *testing.T) {
 			other := s.client(t)
 			other.Login(s.user(t, "susan"))
 			want(t, other.Get("/guarded"), http.StatusOK, "susan")
-			want(t, c.Get("/who"), http.StatusOK, "nobody") // they share nothing
+			want(t, c.Get("/who"), http.StatusOK, "nobody") // two clients share nothing
 		})
 	}
 }
 
-// A client is the same one with every request.
+// A client has the same address and User-Agent in every request.
 func TestLoginUnderProtection(t *testing.T) {
 	for _, protection := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		for _, address := range []bool{false, true} {
 			if address && protection == auth.ProtectOff {
-				continue // is an error
+				continue // New refuses this combination
 			}
 			for _, custom := range []bool{false, true} {
 				t.Run(fmt.Sprint(protection, address, custom), func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestLoginUnderProtection(t *testing.T) {
 					}
 					c.Login(susan)
 					for range 4 {
-						s.clock.Advance(2 * time.Minute) // so that it is touched, too
+						s.clock.Advance(2 * time.Minute) // so that the session is touched, too
 						want(t, c.Get("/guarded"), http.StatusOK, "susan")
 						want(t, c.Get("/fresh"), http.StatusOK, "susan")
 					}
@@ -91,7 +91,7 @@ func TestLoginUnderProtection(t *testing.T) {
 	}
 }
 
-// And can be another one.
+// A client can change its address and User-Agent.
 func TestClientFromElsewhere(t *testing.T) {
 	s := newSite(t, func(cfg *auth.Config) { cfg.Protection, cfg.ProtectAddress = auth.ProtectStrong, true })
 	s.create(t, "susan", "")
@@ -118,11 +118,11 @@ func TestLoginFreshOrNot(t *testing.T) {
 	s.clock.Advance(11 * time.Minute)
 	want(t, c.Get("/guarded"), http.StatusOK, "susan")
 	want(t, c.Get("/fresh"), http.StatusSeeOther, "")
-	c.Login(susan, auth.Fresh(true))
+	c.Login(susan)
 	want(t, c.Get("/fresh"), http.StatusOK, "susan")
 
 	stale := s.client(t)
-	stale.Login(susan, auth.Fresh(false))
+	stale.Login(susan, auth.Stale())
 	want(t, stale.Get("/guarded"), http.StatusOK, "susan")
 	r := stale.Get("/fresh")
 	want(t, r, http.StatusSeeOther, "")
@@ -131,7 +131,7 @@ func TestLoginFreshOrNot(t *testing.T) {
 	}
 }
 
-// A login by another one replaces it, as in a browser.
+// If another user logs in, the new login replaces the old one, as in a browser.
 func TestLoginAgain(t *testing.T) {
 	s := newSite(t, nil)
 	c := s.client(t)
@@ -154,7 +154,7 @@ func TestLoginFails(t *testing.T) {
 	before := s.user(t, "susan")
 	s.disable(t, "susan")
 	wantFatal(t, login(s.user(t, "susan")), "Login of susan", "the account is disabled")
-	wantFatal(t, login(before), "Login of susan", "load it again")
+	wantFatal(t, login(before), "Login of susan", "load the user again")
 	wantFatal(t, login(nil), "the user is nil")
 	wantFatal(t, func(t testing.TB) { s.client(t).Login(nil) }, "the user is nil")
 	wantFatal(t, login(&User{}), "without an ID")
@@ -195,7 +195,7 @@ func TestRestart(t *testing.T) {
 	}
 
 	c.Login(susan, auth.Remember(true))
-	for range 3 { // by another cookie each time
+	for range 3 { // each time with another cookie
 		c.Restart()
 		if cookies := c.Cookies(); len(cookies) != 1 || !strings.HasSuffix(cookies[0].Name, "-remember") {
 			t.Errorf("the cookies are %v", cookies)
@@ -208,7 +208,7 @@ func TestRestart(t *testing.T) {
 	c.Restart()
 	want(t, c.Get("/who"), http.StatusOK, "nobody")
 
-	// It is the application that refuses an old cookie.
+	// The client sends an old cookie; the application refuses it.
 	c.Login(susan, auth.Remember(true))
 	s.clock.Advance(31 * 24 * time.Hour)
 	c.Restart()
@@ -218,7 +218,7 @@ func TestRestart(t *testing.T) {
 	want(t, c.Get("/who"), http.StatusOK, "nobody")
 }
 
-// Cookies are kept as browsers keep them.
+// The client keeps cookies as browsers do.
 func TestCookies(t *testing.T) {
 	s := newSite(t, nil)
 	s.mux.HandleFunc("GET /set/", func(w http.ResponseWriter, r *http.Request) {
@@ -229,9 +229,9 @@ func TestCookies(t *testing.T) {
 	s.mux.HandleFunc("GET /sent/", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "["+r.Header.Get("Cookie")+"]")
 	})
-	long := s.clock.Now().Add(-10 * 365 * 24 * time.Hour).Format(http.TimeFormat) // the application's clock may be anywhere
+	long := s.clock.Now().Add(-10 * 365 * 24 * time.Hour).Format(http.TimeFormat) // the application's clock may show any time
 	for _, test := range []struct{ set, sent, restarted string }{
-		{"a=1", "[]", "[]"}, // the directory's
+		{"a=1", "[]", "[]"}, // a cookie of the directory only
 		{"a=1; Path=/", "[a=1]", "[]"},
 		{"a=1; Path=/; Secure; HttpOnly; SameSite=Strict", "[a=1]", "[]"},
 		{"a=1; Path=/; Max-Age=1", "[a=1]", "[a=1]"},
@@ -263,7 +263,8 @@ func TestCookies(t *testing.T) {
 		}
 	}
 
-	// What became a cookie of the session does not come back as what it was.
+	// A cookie that was replaced by a session cookie does not come back after
+	// Restart.
 	c := s.client(t)
 	c.Get("/set/?" + form("c", "a=lasting; Path=/; Max-Age=100").Encode())
 	c.Get("/set/?" + form("c", "a=new; Path=/").Encode())
@@ -337,10 +338,10 @@ func TestFollow(t *testing.T) {
 	wantFatal(t, func(t testing.TB) {
 		c := s.client(t)
 		c.Follow(c.Get("/round/"))
-	}, "without end", "/round/")
+	}, "more than ten redirects", "/round/")
 }
 
-// What a handler sees is what a server would have given it.
+// A handler sees the same request as from a server.
 func TestRequests(t *testing.T) {
 	s := newSite(t, nil)
 	var seen *http.Request
@@ -388,7 +389,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Who says where a request comes from is believed.
+// The client does not overwrite a request's own Origin and Sec-Fetch-Site.
 func TestCrossOrigin(t *testing.T) {
 	s := newSite(t, nil)
 	for header, status := range map[string]int{
@@ -435,7 +436,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// brokenBody cannot be read.
+// brokenBody returns an error when it is read.
 type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { return 0, errors.New("torn") }
@@ -451,7 +452,7 @@ func TestClientForManyGoroutines(t *testing.T) {
 	s := newSite(t, nil)
 	susan := s.create(t, "susan", "")
 	s.mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
-		s.Sessions().Put(r.Context(), r.FormValue("n"), true)
+		s.SessionData().Put(r.Context(), r.FormValue("n"), true)
 		http.SetCookie(w, &http.Cookie{Name: "n" + r.FormValue("n"), Value: "1", Path: "/"})
 	})
 	c := s.client(t)
@@ -469,7 +470,7 @@ func TestClientForManyGoroutines(t *testing.T) {
 	if n := len(c.Cookies()); n != 22 {
 		t.Errorf("there are %d cookies: %v", n, c.Cookies())
 	}
-	for range 20 { // which no browser does; whoever it is then
+	for range 20 { // concurrent logins; any of the users may be the result
 		wg.Go(c.Restart)
 		wg.Go(func() { want(t, c.Get("/who"), http.StatusOK, "") })
 	}

@@ -22,8 +22,8 @@ type User struct {
 	Name string
 }
 
-// newApplication is what the program's main calls, too, with a store and a
-// configuration of its own.
+// newApplication is also called by the program's main, with another store and
+// configuration.
 func newApplication(store auth.UserStore[*User], cfg auth.Config) (*auth.Manager[*User], http.Handler, error) {
 	manager, err := auth.New(store, cfg)
 	if err != nil {
@@ -45,7 +45,8 @@ func newApplication(store auth.UserStore[*User], cfg auth.Config) (*auth.Manager
 	return manager, handler, nil
 }
 
-// testApplication is TestApplication in the application's own tests.
+// testApplication would be called TestApplication in the application's own
+// tests.
 func testApplication(t *testing.T) {
 	clock, mailbox := authtest.NewClock(time.Time{}), &authtest.Mailbox{}
 	store := memstore.New[User](memstore.WithClock(clock.Now))
@@ -64,7 +65,7 @@ func testApplication(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A stranger is sent to the login page, and comes back with a login.
+	// A visitor who is not logged in is redirected to the login page.
 	client := authtest.NewClient(t, manager.Core, handler)
 	if r := client.Follow(client.Get("/profile")); !strings.Contains(r.Text, "Please log in") {
 		t.Errorf("a stranger gets %s: %s", r.Status, r.Text)
@@ -74,13 +75,13 @@ func testApplication(t *testing.T) {
 		t.Errorf("susan gets %s: %s", r.Status, r.Text)
 	}
 
-	// The account is closed only by who has just shown the password.
-	client.Login(susan, auth.Fresh(false))
+	// Only a fresh login may close the account.
+	client.Login(susan, auth.Stale())
 	if r := client.Post("/close", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("a login that is not fresh gets %s: %s", r.Status, r.Text)
 	}
 
-	// A login ends when nobody uses it.
+	// A login that nobody uses ends.
 	clock.Advance(2 * time.Hour)
 	if r := client.Get("/profile"); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("an idle login gets %s: %s", r.Status, r.Text)
@@ -92,7 +93,7 @@ func testApplication(t *testing.T) {
 		t.Errorf("the link opens %s: %s", r.Status, r.Text)
 	}
 
-	// Nobody can find out who has an account.
+	// The login page does not tell who has an account.
 	login := func(name string) authtest.Probe {
 		return authtest.Probe{Hide: []string{name}, Do: func(c *authtest.Client) {
 			c.Post("/login", url.Values{"login": {name}, "password": {"a wrong one"}})
@@ -102,7 +103,7 @@ func testApplication(t *testing.T) {
 	authtest.Indistinguishable(t, app, login("susan"), login("jacob"))
 }
 
-// The typical test of an application.
+// A typical test of an application.
 func Example() {
-	_ = testApplication // by its proper name, go test calls it
+	_ = testApplication // as TestApplication, go test would run it
 }

@@ -25,7 +25,7 @@ const (
 	origin   = "https://app.example"
 )
 
-// A site is an application with the pages and some of its own.
+// A site is an application with the ready-made pages and some of its own.
 type site struct {
 	*auth.Manager[*User]
 	store   *memstore.Store[User, *User]
@@ -35,8 +35,8 @@ type site struct {
 	handler http.Handler
 }
 
-// newSite returns a site at https://app.example. change, if it is not nil,
-// changes its configuration.
+// newSite returns a site at https://app.example. If change is not nil, it
+// changes the site's configuration.
 func newSite(t *testing.T, change func(*auth.Config)) *site {
 	t.Helper()
 	s := &site{clock: authtest.NewClock(time.Time{}), mailbox: &authtest.Mailbox{}, mux: http.NewServeMux()}
@@ -80,7 +80,7 @@ func newSite(t *testing.T, change func(*auth.Config)) *site {
 	return s
 }
 
-// create makes a user, with a password if that is not empty.
+// create makes a user. If the password is empty, the user has none.
 func (s *site) create(t *testing.T, name, password string) *User {
 	t.Helper()
 	u, err := s.Register(t.Context(), auth.Registration{Username: name, Email: name + "@app.example", Password: password, NoPassword: password == ""})
@@ -109,7 +109,7 @@ func (s *site) client(t testing.TB) *authtest.Client {
 	return authtest.NewClient(t, s.Core, s.handler)
 }
 
-// app is what Indistinguishable gets.
+// app returns the App for Indistinguishable.
 func (s *site) app() authtest.App {
 	return authtest.App{Core: s.Core, Handler: s.handler, Mailbox: s.mailbox}
 }
@@ -136,9 +136,9 @@ func form(fields ...string) url.Values {
 	return v
 }
 
-// A fakeT is a test that may fail.
+// A fakeT is a testing.TB that may fail without failing the real test.
 type fakeT struct {
-	testing.TB // for Context, and for the method that nobody else can have
+	testing.TB // for Context, and for the unexported method of testing.TB
 
 	mu     sync.Mutex
 	failed []string
@@ -170,8 +170,8 @@ func (f *fakeT) end() {
 	runtime.Goexit()
 }
 
-// failures runs a test that may fail, and returns what it says. ended tells
-// whether it came to an early end.
+// failures runs a test that may fail, and returns its messages. ended reports
+// whether the test ended early.
 func failures(t *testing.T, test func(t testing.TB)) (text string, ended bool) {
 	t.Helper()
 	f := &fakeT{TB: t}
@@ -181,7 +181,7 @@ func failures(t *testing.T, test func(t testing.TB)) (text string, ended bool) {
 	return strings.Join(f.failed, "\n"), f.ended
 }
 
-// wantFatal runs a test that must end early and say all these texts.
+// wantFatal runs a test that must end early and print all these texts.
 func wantFatal(t *testing.T, test func(t testing.TB), texts ...string) {
 	t.Helper()
 	got, ended := failures(t, test)
@@ -197,19 +197,19 @@ func wantFatal(t *testing.T, test func(t testing.TB), texts ...string) {
 
 var errBroken = errors.New("the disk is on fire")
 
-// brokenUsers cannot load users.
+// brokenUsers returns an error when a user is loaded.
 type brokenUsers struct{ *memstore.Store[User, *User] }
 
 func (brokenUsers) LoadUser(context.Context, string) (*User, error) { return nil, errBroken }
 
-// brokenSessions cannot read sessions.
+// brokenSessions returns an error when a session is read.
 type brokenSessions struct{ auth.RecordStore }
 
 func (brokenSessions) GetRecord(context.Context, string, string) (auth.Record, error) {
 	return auth.Record{}, errBroken
 }
 
-// sink notes events.
+// sink collects events.
 func sink(mu *sync.Mutex, events *[]auth.Event) func(context.Context, auth.Event) {
 	return func(_ context.Context, e auth.Event) {
 		mu.Lock()

@@ -16,38 +16,39 @@ import (
 	"github.com/go-login/auth"
 )
 
-// An App is what Indistinguishable looks at.
+// An App is the application that Indistinguishable checks.
 type App struct {
 	Core    *auth.Core
 	Handler http.Handler // the whole application, inside the manager's LoadAndSave
-	Mailbox *Mailbox     // the manager's Mailer; nil if the application sends no mails
+	Mailbox *Mailbox     // the manager's Mailer, or nil if the application sends no mails
 
-	// Random matches what is random in every answer, such as a CSRF token or the
-	// nonce of a policy. It is compared by its length. It may be nil. The hidden
-	// fields form_… of package pages are compared by their length in any case.
+	// Random matches the random parts of every answer, such as a CSRF token or
+	// the nonce of a Content-Security-Policy. Only their lengths are compared.
+	// It may be nil. The hidden fields form_… of package pages are always
+	// compared by their lengths.
 	Random *regexp.Regexp
 }
 
-// A Probe is one of the two cases.
+// A Probe is one of the two cases that are compared.
 type Probe struct {
-	// Do makes the requests, with a client that has never been here. Each answer
-	// counts, and those that the last one redirects to.
+	// Do makes the requests, with a new client. Every answer is compared, and
+	// also the answers to which the last one redirects.
 	Do func(*Client)
 
-	// Hide are the texts that were typed, and that the answers may repeat: each is
-	// replaced by its number in this list, also where it is escaped for HTML, a
-	// URL or JSON. Texts of the same length in both probes are best, for a
-	// sealed cookie that has one in it is as much longer.
+	// Hide lists the texts that the probe types in, and that answers may
+	// repeat. Each is replaced by its number in this list, also if it is
+	// escaped for HTML, a URL or JSON. Use texts of the same length in both
+	// probes: a sealed cookie that contains a longer text is longer.
 	Hide []string
 
-	// Mails is how many mails are to be sent: none by default. Nobody sees who else
-	// gets one, so it may differ.
+	// Mails is how many mails the probe must send: none by default. It may
+	// differ between the probes, because the client does not see who gets mail.
 	Mails int
 }
 
-// Indistinguishable shows that the application's answers do not tell two cases
-// apart, such as a login with a wrong password and one as somebody who has no
-// account:
+// Indistinguishable checks that the application's answers do not tell two cases
+// apart, such as a login with a wrong password and a login to an account that
+// does not exist:
 //
 //	login := func(name string) authtest.Probe {
 //		return authtest.Probe{Hide: []string{name}, Do: func(c *authtest.Client) {
@@ -56,17 +57,19 @@ type Probe struct {
 //	}
 //	authtest.Indistinguishable(t, app, login("susan"), login("jacob"))
 //
-// It runs one probe after the other, and compares everything that the client gets:
-// the number of answers, and of each the status, the headers but Date, the cookies'
-// names, attributes and lengths (and the values of cookies that are not the
-// manager's), the body, trailers, early hints, and whether it was flushed; then
-// the number of password hashes, which is what takes long. It counts the mails.
-// Everything that differs fails the test, and so does an answer of 500 or more,
-// which is the same for everybody.
+// It runs one probe after the other, and compares everything that the client
+// gets: the number of answers, and for each the status, the headers except
+// Date, the cookies' names, attributes and lengths (and the values of cookies
+// that are not the manager's), the body, trailers, early hints, and whether it
+// was flushed. It also compares the number of password hashes, which take most
+// of the time, and counts the mails. Every difference fails the test. So does
+// an answer with a status of 500 or more, which would be the same in both
+// cases.
 //
-// It measures no time. Nothing else may use the manager meanwhile. What a message
-// says on a later page is seen only if the probe opens that page. A probe that
-// asks for the wrong page is answered alike, too: let Do check what it got.
+// It does not measure time. Nothing else may use the manager meanwhile. If a
+// message appears only on a later page, the probe must open that page. If both
+// probes ask for a wrong page, the answers are equal as well, so let Do check
+// what it got.
 func Indistinguishable(t testing.TB, app App, a, b Probe) {
 	t.Helper()
 	first, second := app.run(t, a), app.run(t, b)
@@ -75,7 +78,7 @@ func Indistinguishable(t testing.TB, app App, a, b Probe) {
 		label := fmt.Sprintf("answer %d, %s", i+1, first.answers[i].request)
 		d = append(d, differences(label, first.answers[i].facts, second.answers[i].facts)...)
 		if len(d) > 0 {
-			break // the next ones follow from it
+			break // later differences follow from this one
 		}
 	}
 	d = append(d, differences("in total", first.totals(), second.totals())...)
@@ -83,21 +86,21 @@ func Indistinguishable(t testing.TB, app App, a, b Probe) {
 		p := []Probe{a, b}[i]
 		for n, answer := range got.answers {
 			if answer.status >= http.StatusInternalServerError {
-				d = append(d, fmt.Sprintf("\n%s probe, answer %d, %s: the application failed, with %d", ordinal(i), n+1, answer.request, answer.status))
+				d = append(d, fmt.Sprintf("\n%s probe, answer %d, %s: the application failed with status %d", ordinal(i), n+1, answer.request, answer.status))
 			}
 		}
 		if got.mails != p.Mails {
-			d = append(d, fmt.Sprintf("\n%s probe: %d mails were sent, and are to be %d (Probe.Mails)", ordinal(i), got.mails, p.Mails))
+			d = append(d, fmt.Sprintf("\n%s probe: %d mails were sent, want %d (Probe.Mails)", ordinal(i), got.mails, p.Mails))
 		}
 	}
 	if len(d) > 0 {
-		t.Errorf("authtest: the two probes can be told apart:%s", strings.Join(d, ""))
+		t.Errorf("authtest: a client can tell the two probes apart:%s", strings.Join(d, ""))
 	}
 }
 
 func ordinal(i int) string { return [...]string{"first", "second"}[i] }
 
-// An observation is what a probe came to.
+// An observation is the result of a probe.
 type observation struct {
 	answers []answer
 	hashes  uint64
@@ -111,7 +114,7 @@ func (o observation) totals() map[string]string {
 	}
 }
 
-// An answer is what a client learns from it, by what it is about.
+// An answer has the facts that a client learns from one answer.
 type answer struct {
 	request string
 	status  int
@@ -139,7 +142,7 @@ func (app App) run(t testing.TB, p Probe) observation {
 	hashes, mails := core.PasswordHashes(), app.mails()
 	p.Do(c)
 	if len(got) == 0 {
-		t.Fatal("authtest: the probe has made no request")
+		t.Fatal("authtest: Probe.Do made no request")
 		return observation{}
 	}
 	c.Follow(got[len(got)-1])
@@ -157,12 +160,12 @@ func (app App) mails() int {
 	return len(app.Mailbox.Mails())
 }
 
-// A view takes out of an answer what may differ.
+// A view removes from an answer what may differ.
 type view struct {
 	hide    hider
 	random  *regexp.Regexp
 	sealed  *regexp.Regexp // the hidden fields of package pages that are sealed
-	session string         // the name of the session cookie, with which the manager's others begin
+	session string         // the name of the session cookie; the manager's other cookies begin with it
 }
 
 func (v view) clean(text string) string {
@@ -197,7 +200,7 @@ func (v view) header(facts map[string]string, about string, h http.Header, lengt
 		case name == "Date", strings.HasPrefix(name, http.TrailerPrefix):
 			continue
 		case name == "Content-Length" && slices.Equal(values, []string{fmt.Sprint(length)}):
-			values = []string{"(right)"} // and so it differs as what was typed does
+			values = []string{"(right)"} // it depends on the length of the typed texts
 		case name == "Set-Cookie":
 			cookies := make([]string, len(values))
 			for i, line := range values {
@@ -209,8 +212,8 @@ func (v view) header(facts map[string]string, about string, h http.Header, lengt
 	}
 }
 
-// cookie is a Set-Cookie without what is random. The manager's own values are
-// sealed, signed or random; others are compared as they are.
+// cookie returns a Set-Cookie header without its random parts. The manager's
+// own values are sealed, signed or random; the values of other cookies stay.
 func (v view) cookie(line string) string {
 	pair, attributes, _ := strings.Cut(line, ";")
 	name, value, _ := strings.Cut(pair, "=")
@@ -220,10 +223,10 @@ func (v view) cookie(line string) string {
 	return name + "=" + value + ";" + attributes
 }
 
-// A hider replaces texts by their numbers, however they are escaped.
+// A hider replaces texts with their numbers, however they are escaped.
 type hider struct {
 	any     *regexp.Regexp // a group for each text; nil if there are none
-	numbers []int          // of the groups
+	numbers []int          // the number of the text of each group
 }
 
 func newHider(texts []string) hider {
@@ -233,7 +236,7 @@ func newHider(texts []string) hider {
 	for i := range order {
 		order[i] = i
 	}
-	// A longer text may begin with a shorter one.
+	// The longest text comes first, because it may begin with a shorter one.
 	slices.SortStableFunc(order, func(i, j int) int { return len(texts[j]) - len(texts[i]) })
 	for _, i := range order {
 		if texts[i] == "" {
@@ -268,8 +271,8 @@ func (h hider) replace(text string) string {
 	return b.String() + text[done:]
 }
 
-// forms is a regular expression for what becomes of a character in a page, a
-// URL (which may be in another URL) or JSON.
+// forms returns a regular expression for the forms that a character may have in
+// a page, a URL (also inside another URL) or JSON.
 func forms(r rune) string {
 	literal := regexp.QuoteMeta(string(r))
 	if '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
@@ -294,10 +297,10 @@ func forms(r rune) string {
 	case '\'', '/', '\\':
 		all = append(all, `\\+`+literal)
 	}
-	return "(?i:" + strings.Join(all, "|") + "|" + literal + ")" // which an escaped form may begin with
+	return "(?i:" + strings.Join(all, "|") + "|" + literal + ")" // last, because an escaped form may begin with it
 }
 
-// differences says what two sets of facts differ in, and where.
+// differences says in which facts two answers differ, and where.
 func differences(label string, a, b map[string]string) []string {
 	about := map[string]bool{}
 	for name := range a {
@@ -352,7 +355,7 @@ func firstDifference(a, b string) (where, first, second string) {
 	return where, quote(as[line], at), quote(bs[line], at)
 }
 
-// quote quotes a text, or of a long one the part around at.
+// quote quotes a text. Of a long text it quotes the part around at.
 func quote(text string, at int) string {
 	from, to := max(0, at-60), min(len(text), at+100)
 	for from > 0 && !utf8.RuneStart(text[from]) {

@@ -17,12 +17,12 @@ import (
 	"github.com/go-login/auth/authtest"
 )
 
-// probe asks for a page with somebody's name.
+// probe asks for a page with a user's name.
 func probe(name string) authtest.Probe {
 	return authtest.Probe{Hide: []string{name}, Do: func(c *authtest.Client) { c.Post("/probe", form("name", name)) }}
 }
 
-// Each leak is found, and named.
+// Each leak is found and named.
 func TestLeaks(t *testing.T) {
 	s := newSite(t, nil)
 	s.create(t, "susan", "")
@@ -57,7 +57,7 @@ func TestLeaks(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		leak func(w http.ResponseWriter, r *http.Request, known bool)
-		want []string // in what the test says
+		want []string // texts in the test's message
 	}{
 		{"status", func(w http.ResponseWriter, _ *http.Request, known bool) {
 			if known {
@@ -151,7 +151,7 @@ func TestLeaks(t *testing.T) {
 			if known {
 				check(t, s.mailbox.Send(r.Context(), auth.Mail{}))
 			}
-		}, []string{"first probe: 1 mails were sent, and are to be 0"}},
+		}, []string{"first probe: 1 mails were sent, want 0"}},
 		{"early hints", func(w http.ResponseWriter, _ *http.Request, known bool) {
 			if known {
 				w.WriteHeader(http.StatusEarlyHints)
@@ -179,7 +179,7 @@ func TestLeaks(t *testing.T) {
 		}, []string{"Susan", "[hidden 1]"}},
 		{"failure of both", func(w http.ResponseWriter, _ *http.Request, _ bool) {
 			w.WriteHeader(http.StatusInternalServerError)
-		}, []string{"first probe, answer 1, POST /probe: the application failed, with 500", "second probe"}},
+		}, []string{"first probe, answer 1, POST /probe: the application failed with status 500", "second probe"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			leak = test.leak
@@ -195,7 +195,8 @@ func TestLeaks(t *testing.T) {
 			if len(got) > 3000 {
 				t.Errorf("the test says too much: %d bytes", len(got))
 			}
-			// It is the leak that was found, and found in either order.
+			// Without the leak the test passes; so the leak was found, in
+			// either order.
 			leak = func(w http.ResponseWriter, r *http.Request, _ bool) {}
 			authtest.Indistinguishable(t, s.app(), probe("susan"), probe("jacob"))
 			leak = test.leak
@@ -206,14 +207,14 @@ func TestLeaks(t *testing.T) {
 	}
 }
 
-// Each leak at a later request is found, too.
+// A leak in a later request is found, too.
 func TestLaterLeaks(t *testing.T) {
 	s := newSite(t, nil)
 	s.mux.HandleFunc("POST /probe", func(w http.ResponseWriter, r *http.Request) {
-		s.Sessions().Put(r.Context(), "name", r.FormValue("name"))
+		s.SessionData().Put(r.Context(), "name", r.FormValue("name"))
 	})
 	s.mux.HandleFunc("GET /later", func(w http.ResponseWriter, r *http.Request) {
-		if s.Sessions().GetString(r.Context(), "name") == "susan" {
+		if s.SessionData().GetString(r.Context(), "name") == "susan" {
 			_, _ = io.WriteString(w, "known")
 		}
 	})
@@ -229,7 +230,7 @@ func TestLaterLeaks(t *testing.T) {
 		t.Errorf("the test says %q", got)
 	}
 
-	// One client goes on where the other does not.
+	// One client goes on after the other has stopped.
 	more := later("susan")
 	got, _ = failures(t, func(t testing.TB) { authtest.Indistinguishable(t, s.app(), more, probe("susan")) })
 	for _, text := range []string{"number of answers", `first:  "2"`, `second: "1"`} {
@@ -244,16 +245,16 @@ func TestProbesThatProveNothing(t *testing.T) {
 	nothing := authtest.Probe{Do: func(*authtest.Client) {}}
 	wantFatal(t, func(t testing.TB) { authtest.Indistinguishable(t, s.app(), nothing, nothing) }, "made no request")
 
-	// Mails that are expected are counted.
+	// Expected mails are counted.
 	mailing := probe("susan")
 	mailing.Mails = 1
 	got, _ := failures(t, func(t testing.TB) { authtest.Indistinguishable(t, s.app(), probe("jacob"), mailing) })
-	if !strings.Contains(got, "second probe: 0 mails were sent, and are to be 1") {
+	if !strings.Contains(got, "second probe: 0 mails were sent, want 1") {
 		t.Errorf("the test says %q", got)
 	}
 }
 
-// What was typed comes back in many forms.
+// Typed texts come back in many forms.
 func TestHidden(t *testing.T) {
 	s := newSite(t, nil)
 	s.mux.HandleFunc("POST /probe", func(w http.ResponseWriter, r *http.Request) {
@@ -267,7 +268,7 @@ func TestHidden(t *testing.T) {
 		next := "/x?name=" + url.QueryEscape(name)
 		_, _ = fmt.Fprintf(&b, "\n%s %s %s", name, url.PathEscape(name), "/login?next="+url.QueryEscape(next))
 		w.Header().Set("Location", next)
-		w.Header().Set("Date", rand.Text()) // is another one each second
+		w.Header().Set("Date", rand.Text()) // the Date header is not compared
 		w.Header().Set("X-Lower", strings.ToLower(url.QueryEscape(name)))
 		w.Header().Set("Content-Length", fmt.Sprint(b.Len()))
 		http.SetCookie(w, &http.Cookie{Name: "name", Value: url.QueryEscape(name)})
@@ -279,14 +280,14 @@ func TestHidden(t *testing.T) {
 			authtest.Indistinguishable(t, s.app(), probe(a), probe(b))
 		}
 	}
-	// Without Hide they are told apart.
+	// Without Hide they can be told apart.
 	bare := func(name string) authtest.Probe { return authtest.Probe{Do: probe(name).Do} }
 	if got, _ := failures(t, func(t testing.TB) { authtest.Indistinguishable(t, s.app(), bare("susan"), bare("jacob")) }); got == "" {
 		t.Error("what was typed does not show")
 	}
 }
 
-// Two texts are not taken for one another, and an empty one hides nothing.
+// Different texts are not confused, and an empty text hides nothing.
 func TestHiddenTextsAreNumbered(t *testing.T) {
 	s := newSite(t, nil)
 	s.mux.HandleFunc("POST /probe", func(w http.ResponseWriter, r *http.Request) {
@@ -362,7 +363,7 @@ func TestPages(t *testing.T) {
 	authtest.Indistinguishable(t, s.app(), forgot("susan@app.example", 0), forgot("jacob@app.example", 0))
 	s.mailbox.Fail(nil)
 
-	// A login that succeeds is another thing.
+	// A successful login can be told apart.
 	right := authtest.Probe{Hide: []string{"susan"}, Do: func(c *authtest.Client) {
 		c.Get("/guarded")
 		c.Post("/login", form("login", "susan", "password", password, "next", "/guarded"))
@@ -378,7 +379,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Clients of a probe begin anew, and may log in.
+// Each probe has a new client, which may log in.
 func TestProbesOfUsers(t *testing.T) {
 	s := newSite(t, nil)
 	s.create(t, "susan", "")

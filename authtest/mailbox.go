@@ -12,7 +12,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Mailbox is an auth.Mailer that keeps the mails, for auth.Config.Mailer. The
+// A Mailbox is an auth.Mailer for auth.Config.Mailer that keeps the mails. The
 // zero value is empty and ready for use. It is safe for use by many goroutines.
 type Mailbox struct {
 	mu    sync.Mutex
@@ -20,7 +20,7 @@ type Mailbox struct {
 	err   error
 }
 
-// Send keeps a mail, unless Fail has said otherwise.
+// Send keeps a mail, or returns the error of Fail.
 func (b *Mailbox) Send(_ context.Context, m auth.Mail) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -31,22 +31,23 @@ func (b *Mailbox) Send(_ context.Context, m auth.Mail) error {
 	return nil
 }
 
-// Fail makes Send return err from now on, and keep nothing. Nil mends it.
+// Fail makes Send return err from now on, and keep nothing. Fail(nil) ends
+// that.
 func (b *Mailbox) Fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.err = err
 }
 
-// Mails returns all mails so far, the oldest first.
+// Mails returns all mails so far, oldest first.
 func (b *Mailbox) Mails() []auth.Mail {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.mails)
 }
 
-// Last returns the last mail to an address, in whatever case it is written. If
-// there is none, it ends the test and says which mails there are.
+// Last returns the last mail to an address, in any spelling. If there is none,
+// it ends the test and lists the mails.
 func (b *Mailbox) Last(t testing.TB, address string) auth.Mail {
 	t.Helper()
 	mails := b.Mails()
@@ -66,8 +67,9 @@ func (b *Mailbox) Last(t testing.TB, address string) auth.Mail {
 	return auth.Mail{}
 }
 
-// Link returns the link of the last mail to an address, as a path with its query
-// that Client.Get takes. If there is no mail, or no link in it, it ends the test.
+// Link returns the link of the last mail to an address, as a path with its
+// query that Client.Get accepts. If there is no mail, or it has no link, Link
+// ends the test.
 func (b *Mailbox) Link(t testing.TB, address string) string {
 	t.Helper()
 	m := b.Last(t, address)

@@ -12,7 +12,7 @@ import (
 	"github.com/go-login/auth/authtest"
 )
 
-// From the form for a forgotten password to a login with a new one.
+// The walk from the form for a forgotten password to a login with the new one.
 func TestMailboxReset(t *testing.T) {
 	s := newSite(t, nil)
 	s.create(t, "susan", password)

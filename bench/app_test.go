@@ -32,17 +32,17 @@ func (c *clock) add(d time.Duration) {
 	c.time = c.time.Add(d)
 }
 
-// An app is an application in this process: no network is measured but that of
-// its store.
+// An app is an application in this process: the only network in a measurement
+// is that of its store.
 type app struct {
 	*auth.Manager[*User]
 	*store
 	clock   *clock
 	handler http.Handler
-	cookie  string // the name of the session's
+	cookie  string // the name of the session cookie
 
-	sample sample // of what it is filled with
-	next   int    // the number after those that are there
+	sample sample // copied to fill the store
+	next   int    // the number of the next user
 }
 
 const (
@@ -116,7 +116,7 @@ func (a *app) do(tb testing.TB, method, url string, cookies ...*http.Cookie) *ht
 	return answer
 }
 
-// session is the cookie of a user's session.
+// session returns the cookie of a user's session.
 func (a *app) session(i int) *http.Cookie {
 	return &http.Cookie{Name: a.cookie, Value: token(i)}
 }

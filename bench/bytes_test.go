@@ -7,8 +7,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// BenchmarkBytes is what an account, its session and a remembered device take in a
-// store, with their share of its indexes and half-filled pages:
+// BenchmarkBytes measures the bytes that an account, its session and a
+// remembered device take in a store, including their share of indexes and
+// half-filled pages:
 //
 //	go test -run '^$' -bench Bytes -benchtime 1x
 func BenchmarkBytes(b *testing.B) {
@@ -36,7 +37,8 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// bytesOf has so many users, each of whom logs in twice, once to be remembered.
+// bytesOf creates this many users, each with two logins, one of them
+// remembered.
 func bytesOf(tb testing.TB, e engine, users int) map[string]int64 {
 	tb.Helper()
 	s := e.open(tb, newClock(), nil)

@@ -19,12 +19,13 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// TestCosts counts what requests ask of a store, and holds the table in
-// docs/scaling.md to it. With -v it prints what it counts:
+// TestCosts counts what requests ask of a store, and compares that with the
+// table in docs/scaling.md. With -v it prints the counts:
 //
 //	go test -run Costs -v
 //
-// What PostgreSQL and MariaDB log is not held to it: their logs are everybody's.
+// The log bytes of PostgreSQL and MariaDB are not compared, because other
+// processes write to these logs, too.
 func TestCosts(t *testing.T) {
 	document, err := os.ReadFile(filepath.Join("..", "docs", "scaling.md"))
 	check(t, err)
@@ -50,7 +51,8 @@ func TestCosts(t *testing.T) {
 	}
 }
 
-// BenchmarkPassword is a login with a password: nearly all of it is Argon2id.
+// BenchmarkPassword measures a login with a password. Nearly all of its time is
+// Argon2id.
 func BenchmarkPassword(b *testing.B) {
 	c := newClock()
 	a := newApp(b, openMemory(b, c, nil), c)
@@ -60,11 +62,11 @@ func BenchmarkPassword(b *testing.B) {
 	}
 }
 
-// A request is what is counted, on a user who is logged in.
+// A request is a request of a logged-in user whose cost is counted.
 type request struct {
 	name    string
-	ahead   time.Duration                                     // of the clock
-	prepare func(tb testing.TB, a *app, i int) []*http.Cookie // not counted; nil: the session's
+	ahead   time.Duration                                     // how far to advance the clock
+	prepare func(tb testing.TB, a *app, i int) []*http.Cookie // not counted; if nil, the session cookie is used
 	do      func(tb testing.TB, a *app, i int, c []*http.Cookie)
 }
 
@@ -97,14 +99,14 @@ func requests() []request {
 	}
 }
 
-// A cost is what one request costs: calls of the store, and what they come to.
+// A cost is the cost of one request: calls of the store, round trips and bytes.
 type cost struct {
 	reads, writes         int64
 	trips, sent, received int64 // zero if there is no server
 	logged                int64
 }
 
-// cost counts a request some times, and returns the median of each count.
+// cost makes a request several times, and returns the median of each count.
 func (a *app) cost(tb testing.TB, r request, turn int, asked *calls, w *wire) cost {
 	tb.Helper()
 	const times, warm = 24, 8
@@ -132,7 +134,7 @@ func (a *app) cost(tb testing.TB, r request, turn int, asked *calls, w *wire) co
 		r.do(tb, a, i, cookies)
 		trips, sent, received := w.read()
 		a.clock.add(-r.ahead)
-		if j >= warm { // by then statements are prepared
+		if j >= warm { // by then the statements are prepared
 			for k, n := range []int64{asked.reads.Load(), asked.writes.Load(), trips, sent, received, logged() - before} {
 				all[k] = append(all[k], n)
 			}
@@ -146,7 +148,7 @@ func (a *app) cost(tb testing.TB, r request, turn int, asked *calls, w *wire) co
 	return cost{medians[0], medians[1], medians[2], medians[3], medians[4], medians[5]}
 }
 
-// cell is how the table has it.
+// cell returns the cost as written in the table.
 func (c cost) cell() string {
 	if c.reads+c.writes == 0 {
 		return "0"
@@ -165,26 +167,26 @@ func (c cost) numbers() []int64 { return append([]int64{c.reads, c.writes}, inte
 
 func integers(text string) (all []int64) {
 	for _, digits := range regexp.MustCompile(`\d+`).FindAllString(text, -1) {
-		n, _ := strconv.ParseInt(digits, 10, 64) // they are digits
+		n, _ := strconv.ParseInt(digits, 10, 64) // cannot fail: digits are digits
 		all = append(all, n)
 	}
 	return all
 }
 
-// near reports whether the counts are those that are documented: calls and round
-// trips to the letter, bytes to a tenth, or a page of SQLite's.
+// near reports whether the counts are the documented ones. Calls and round trips
+// must be equal; bytes may differ by a tenth, or by a page of SQLite.
 func (c cost) near(want []int64) bool {
 	got := c.numbers()
 	if len(want) < 2 {
 		return false
 	}
-	for k := range min(len(got), len(want), 5) { // what follows is a server's log
+	for k := range min(len(got), len(want), 5) { // the next one is a server's log
 		slack := int64(0)
 		switch {
 		case k >= 3:
 			slack = 20 + want[k]/10
 		case k == 2 && c.trips == 0:
-			slack = 5*4120 + want[k]/10 // pages that happen to split
+			slack = 5*4120 + want[k]/10 // leaves room for pages that split
 		}
 		if got[k] < want[k]-slack || got[k] > want[k]+slack {
 			return false
@@ -193,8 +195,8 @@ func (c cost) near(want []int64) bool {
 	return true
 }
 
-// documented returns the numbers in a row of the table: reads, writes, and those
-// of the engine.
+// documented returns the numbers in a row of the table: reads, writes, and the
+// columns of the engine.
 func documented(document, name, engine string) (numbers []int64, ok bool) {
 	cells := func(line string) []string {
 		all := strings.Split(strings.Trim(line, "|"), "|")
@@ -215,7 +217,7 @@ func documented(document, name, engine string) (numbers []int64, ok bool) {
 	return nil, false
 }
 
-// calls counts those that reach a store.
+// calls counts the calls that reach a store.
 type calls struct {
 	auth.UserStore[*User]
 	auth.RecordStore

@@ -21,32 +21,32 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// User is an application's.
+// User is an application's user type.
 type User struct {
 	auth.Account
 	Name string
 }
 
-// A store is what an application lives on.
+// A store is a database with its stores.
 type store struct {
 	auth.UserStore[*User]
 	records auth.RecordStore
 
-	db      *sql.DB // nil if it is none in SQL
+	db      *sql.DB // nil for stores without SQL
 	dialect sqlstore.Dialect
-	cleanup func(context.Context) (int64, error)         // nil if it cleans up by itself
-	sizes   func(tb testing.TB) (bytes map[string]int64) // of all that is in it; nil if nobody can say
-	logged  func(tb testing.TB) (bytes int64)            // so far, in the log that makes writes last; nil likewise
+	cleanup func(context.Context) (int64, error)         // nil if the store cleans up by itself
+	sizes   func(tb testing.TB) (bytes map[string]int64) // of everything in the store; nil if unknown
+	logged  func(tb testing.TB) (bytes int64)            // written to the database's log so far; nil if unknown
 }
 
-// An engine makes stores, empty ones, which are gone when the benchmark ends.
+// An engine opens empty stores, which are removed when the benchmark ends.
 type engine struct {
 	name string
 	open func(tb testing.TB, c *clock, w *wire) *store
 }
 
-// engines are those that need no server, and those whose servers the
-// environment names; the others skip.
+// engines returns the engines that need no server, and those whose servers are
+// named in the environment. The others skip.
 func engines() []engine {
 	return []engine{
 		{"Memory", openMemory}, {"SQLite", openSQLite}, {"PostgreSQL", openPostgres}, {"MariaDB", openMariaDB}, {"Redis", openRedis},
@@ -65,7 +65,7 @@ func openMemory(_ testing.TB, c *clock, _ *wire) *store {
 	return &store{UserStore: users, records: users}
 }
 
-// openSQLite opens a file as sqlstore recommends.
+// openSQLite opens a file with the settings that sqlstore recommends.
 func openSQLite(tb testing.TB, c *clock, _ *wire) *store {
 	check(tb, registerFill())
 	path := filepath.Join(tb.TempDir(), "app.db")
@@ -85,7 +85,7 @@ func size(tb testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// openPostgres makes a schema, which is as good as a database.
+// openPostgres makes a schema, which serves as a database.
 func openPostgres(tb testing.TB, c *clock, w *wire) *store {
 	server, err := pgx.ParseConfig(named(tb, "GOLOGIN_POSTGRES", "PostgreSQL"))
 	check(tb, err)
@@ -142,7 +142,8 @@ func openMariaDB(tb testing.TB, c *clock, w *wire) *store {
 	return s
 }
 
-// openRedis has the users in memory: there is no user store in Redis.
+// openRedis keeps the users in memory, because there is no user store for
+// Redis.
 func openRedis(tb testing.TB, c *clock, w *wire) *store {
 	options, err := redis.ParseURL(named(tb, "GOLOGIN_REDIS", "Redis"))
 	check(tb, err)
@@ -197,7 +198,7 @@ func newSQL(tb testing.TB, c *clock, dialect sqlstore.Dialect, db *sql.DB) *stor
 	return &store{UserStore: s, records: s, db: db, dialect: dialect, cleanup: s.Cleanup}
 }
 
-// named returns what the environment says of where a server is.
+// named returns the value of the environment variable for a server.
 func named(tb testing.TB, variable, server string) string {
 	tb.Helper()
 	where := os.Getenv(variable)
@@ -213,7 +214,7 @@ func exec(tb testing.TB, db *sql.DB, statement string) {
 	check(tb, err)
 }
 
-// numbers returns the names and numbers that a query yields.
+// numbers returns the names and numbers of a query's rows.
 func numbers(tb testing.TB, db *sql.DB, query string) map[string]int64 {
 	tb.Helper()
 	rows, err := db.QueryContext(tb.Context(), query)

@@ -19,11 +19,11 @@ import (
 	"modernc.org/sqlite"
 )
 
-// This file fills a store with users that are logged in, one login each, faster
-// than the library could: it copies a user and a session that the library has
-// made. The rows are as long as those, their names are spread as random ones
-// are, and the library takes them for its own: who knows the number of a user
-// knows the token of their session.
+// This file fills a store with logged-in users, one login each, faster than the
+// library can: it copies a user and a session that the library has made. The
+// rows have the same length, their keys are spread like random ones, and the
+// library accepts them. The token of a user's session follows from the number
+// of the user.
 
 func username(i int) string { return fmt.Sprintf("user%07d", i) }
 func userID(i int) string {
@@ -42,16 +42,17 @@ func sum(text string) []byte {
 	return b[:]
 }
 
-// A sample is what is copied.
+// A sample is the user and the session that are copied.
 type sample struct {
 	account auth.Account
 	session auth.Record
-	// The session's data, around the ID of the user and of the login, which have
-	// the same lengths in every copy.
+	// The parts of the session's data before, between and after the ID of the
+	// user and the ID of the login. These IDs have the same length in every
+	// copy.
 	before, between, after []byte
 }
 
-// newSample makes a user, and logs them in.
+// newSample makes a user and logs them in.
 func newSample(tb testing.TB, a *app) sample {
 	tb.Helper()
 	hash, err := a.HashPassword(tb.Context(), password)
@@ -79,7 +80,7 @@ func newSample(tb testing.TB, a *app) sample {
 	return s
 }
 
-// fill adds users and their sessions until there are n of each, beside the
+// fill adds users with their sessions until there are n of each, besides the
 // sample's.
 func (a *app) fill(tb testing.TB, n int) {
 	tb.Helper()
@@ -88,7 +89,7 @@ func (a *app) fill(tb testing.TB, n int) {
 		a.fillByCalls(tb, s, n)
 		return
 	}
-	const chunk = 100_000 // what MariaDB can undo in little time
+	const chunk = 100_000 // MariaDB can undo this many rows in little time
 	w := wordsOf(a.dialect)
 	for from := 0; from < n; from += chunk {
 		to := min(from+chunk, n)
@@ -101,15 +102,15 @@ func (a *app) fill(tb testing.TB, n int) {
 	a.sample, a.next = s, n
 }
 
-// expire adds sessions that have expired.
+// expire adds expired sessions.
 func (a *app) expire(tb testing.TB, n int) {
 	tb.Helper()
 	exec(tb, a.db, wordsOf(a.dialect).sessions(a.sample, a.next, a.next+n, strconv.FormatInt(a.clock.now().UnixMicro(), 10)))
 	a.next += n
 }
 
-// words are how a database is told to fill itself: expressions of i, the number
-// of a user, and functions of expressions.
+// words holds the SQL with which a database fills itself: expressions of i, the
+// number of a user, and functions of expressions.
 type words struct {
 	id, name, key, login string
 	blob                 func(bytes []byte) string
@@ -117,7 +118,7 @@ type words struct {
 	concat               func(texts ...string) string
 	join                 func(bytes ...string) string
 	numbers              func(from, to int) string // a table with a column i
-	settle               []string                  // statements for when it is full
+	settle               []string                  // statements to run after filling
 }
 
 func wordsOf(d sqlstore.Dialect) words {
@@ -169,8 +170,8 @@ func wordsOf(d sqlstore.Dialect) words {
 	}
 }
 
-// users and sessions insert in the order of the table's main key, which is
-// quickest.
+// users and sessions insert in the order of the table's primary key, which is
+// the fastest.
 func (w words) users(s sample, from, to int) string {
 	return `INSERT INTO auth_users (id, username, username_key, email, email_key, email_verified, password_hash,
 			stamp, disabled, roles, version, profile, created) ` + fmt.Sprintf(`
@@ -185,7 +186,7 @@ func (w words) sessions(s sample, from, to int, expires string) string {
 		w.blob([]byte(s.session.Kind)), w.bytes(w.key), w.bytes(w.id), data, expires, w.numbers(from, to))
 }
 
-// registerFill teaches SQLite the names that the other databases compute, for
+// registerFill adds to SQLite the functions that the other databases have, for
 // the connections that this process opens from then on.
 var registerFill = sync.OnceValue(func() error {
 	return sqlite.RegisterDeterministicScalarFunction("bench_fill", 2, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {

@@ -17,9 +17,9 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// BenchmarkHTTP is a page for those who are logged in, over loopback: net/http's
-// server, and sixteen connections that stay open. "bare" is the page without any
-// library, which is sent the same bytes as go-login.
+// BenchmarkHTTP measures a page for logged-in users over loopback: the server
+// of net/http with sixteen connections that stay open. "bare" is the page
+// without a library. It gets the same bytes as go-login.
 func BenchmarkHTTP(b *testing.B) {
 	for _, p := range append([]peer{{name: "bare"}}, peers()...) {
 		b.Run(p.name, func(b *testing.B) {
@@ -50,7 +50,7 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 }
 
-// TestHTTP shows that what is measured works.
+// TestHTTP checks that the measured requests work.
 func TestHTTP(t *testing.T) {
 	for _, p := range append([]peer{{name: "bare"}}, peers()...) {
 		t.Run(p.name, func(t *testing.T) {
@@ -64,8 +64,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// serve serves a peer's application until the test ends, and returns what makes
-// connections to it.
+// serve serves a peer's application until the test ends, and returns a function
+// that connects to it.
 func serve(tb testing.TB, p peer) (connect func() (*rawClient, error)) {
 	tb.Helper()
 	users := newMembers(tb)
@@ -93,8 +93,8 @@ func serve(tb testing.TB, p peer) (connect func() (*rawClient, error)) {
 	return func() (*rawClient, error) { return dial(tb.Context(), listener.Addr().String(), written.Bytes()) }
 }
 
-// A rawClient is a client that costs little: it sends bytes that are ready, and
-// reads as many as the first answer had, which it has parsed.
+// A rawClient is a client with little overhead. It sends prepared bytes, and
+// reads as many bytes as the first answer had. Only the first answer is parsed.
 type rawClient struct {
 	conn            net.Conn
 	request, answer []byte
@@ -107,7 +107,7 @@ func dial(ctx context.Context, address string, request []byte) (*rawClient, erro
 		return nil, err
 	}
 	c := &rawClient{conn: conn, request: request}
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Minute)); err != nil { // an answer that is shorter than the first
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Minute)); err != nil { // ends a wait for an answer that is shorter than the first
 		return nil, err
 	}
 	if _, err := conn.Write(request); err != nil {
@@ -128,7 +128,7 @@ func dial(ctx context.Context, address string, request []byte) (*rawClient, erro
 
 func (c *rawClient) close() { _ = c.conn.Close() }
 
-// ask makes the request, and reports an answer that is another one.
+// ask makes the request, and returns an error if the answer differs.
 func (c *rawClient) ask() error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
@@ -143,10 +143,10 @@ func (c *rawClient) ask() error {
 	return err
 }
 
-// BenchmarkLogins is 128 clients who log in at the same time and without a pause,
-// each to an account of its own, and beside it the hash alone, on all processors.
-// A client that is told to come back later waits until somebody else is in, and
-// asks again.
+// BenchmarkLogins has 128 clients log in at the same time and without a pause,
+// each to an account of its own. For comparison it also measures the hash
+// alone, on all processors. A client whose login is refused with 503 waits
+// until another client is logged in, and tries again.
 func BenchmarkLogins(b *testing.B) {
 	b.Run("argon2id", func(b *testing.B) {
 		hash := newMembers(b).load(username(0)).hash
@@ -168,7 +168,7 @@ func BenchmarkLogins(b *testing.B) {
 	})
 }
 
-// TestLogins shows that what is measured works.
+// TestLogins checks that the measured logins work.
 func TestLogins(t *testing.T) {
 	clients := newClients(t)
 	clients.run(150, t.Error)
@@ -182,7 +182,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// clients are those that log in at the same time.
+// clients are clients that log in at the same time.
 type clients struct {
 	all []*exchange
 }
@@ -198,7 +198,7 @@ func newClients(tb testing.TB) clients {
 	return c
 }
 
-// run logs in n times, and returns how often somebody was refused meanwhile.
+// run makes n logins, and returns how often one was refused.
 func (c clients) run(n int, fail func(...any)) (refused int) {
 	var wg sync.WaitGroup
 	turns := make(chan struct{}, n)
@@ -206,7 +206,7 @@ func (c clients) run(n int, fail func(...any)) (refused int) {
 		turns <- struct{}{}
 	}
 	close(turns)
-	in := make(chan struct{}, len(c.all)) // has room for one of each who waits
+	in := make(chan struct{}, len(c.all)) // has room for one signal per waiting client
 	counts := make(chan int, len(c.all))
 	for _, client := range c.all {
 		wg.Go(func() {

@@ -21,11 +21,11 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// openAuthboss has authboss with the modules for logins, remembering and
-// recovery, and the middlewares of its sample: its defaults, with two exceptions.
-// Passwords are hashed as those of all others are, instead of by bcrypt, and
-// answers have no templates. Sessions are in cookies of gorilla/sessions, as in
-// authboss-clientstate.
+// openAuthboss uses authboss with the modules for logins, remembering and
+// recovery, and the middlewares of its sample. It has authboss's defaults, with
+// two exceptions: passwords are hashed as in the other applications instead of
+// with bcrypt, and answers have no templates. Sessions are in cookies of
+// gorilla/sessions, as in authboss-clientstate.
 func openAuthboss(tb testing.TB, users *members) *site {
 	tb.Helper()
 	store := &bossStore{users: map[string]*bossUser{}, devices: map[[2]string]bool{}}
@@ -79,7 +79,7 @@ func openAuthboss(tb testing.TB, users *members) *site {
 			authboss.PutCookie(w, authboss.CookieRemember, token)
 			return store.AddRememberToken(r.Context(), m.name, hash)
 		},
-		token: func(m *member) (string, error) { // what its page does, but for the mail
+		token: func(m *member) (string, error) { // what authboss's page does, without the mail
 			selector, verifier, token, err := ab.Core.OneTimeTokenGenerator.GenerateToken()
 			if err != nil {
 				return "", err
@@ -100,7 +100,7 @@ func openAuthboss(tb testing.TB, users *members) *site {
 	}, users)
 }
 
-// bossHasher hashes as all others do.
+// bossHasher hashes passwords as the other applications do.
 type bossHasher struct{}
 
 func (bossHasher) GenerateHash(password string) (string, error) {
@@ -128,21 +128,21 @@ func (u *bossUser) GetEmail() string              { return u.name + "@example.co
 func (u *bossUser) GetRecoverSelector() string    { return u.selector }
 func (u *bossUser) GetRecoverVerifier() string    { return u.verifier }
 func (u *bossUser) GetRecoverExpiry() time.Time   { return u.expiry }
-func (u *bossUser) PutPID(string)                 {} // names stay
-func (u *bossUser) PutEmail(string)               {} // and follow from them
+func (u *bossUser) PutPID(string)                 {} // names do not change
+func (u *bossUser) PutEmail(string)               {} // addresses follow from names
 func (u *bossUser) PutPassword(hash string)       { u.hash = hash }
 func (u *bossUser) PutRecoverSelector(s string)   { u.selector = s }
 func (u *bossUser) PutRecoverVerifier(s string)   { u.verifier = s }
 func (u *bossUser) PutRecoverExpiry(at time.Time) { u.expiry = at }
 
-// A bossStore has users, and the devices that are remembered, in maps.
+// A bossStore keeps users and remembered devices in maps.
 type bossStore struct {
 	mu      sync.RWMutex
 	users   map[string]*bossUser
 	devices map[[2]string]bool // by user and hash
 }
 
-// load returns a copy: what is changed is stored by Save.
+// load returns a copy; Save stores changes.
 func (s *bossStore) load(name string) (*bossUser, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -163,7 +163,8 @@ func (s *bossStore) Load(_ context.Context, name string) (authboss.User, error) 
 }
 
 func (s *bossStore) LoadByRecoverSelector(_ context.Context, selector string) (authboss.RecoverableUser, error) {
-	// There would be an index: the only one who has a selector here is the first.
+	// A real application would have an index. Here only the first user has a
+	// selector.
 	user, err := s.load(username(0))
 	if err != nil || user.selector != selector {
 		return nil, authboss.ErrUserNotFound
@@ -249,7 +250,7 @@ func (s bossSessions) WriteState(w http.ResponseWriter, state authboss.ClientSta
 	return s.store.Save(nil, w, of.session)
 }
 
-// bossCookies keeps the remember cookie, signed.
+// bossCookies keeps the signed remember cookie.
 type bossCookies struct{ codec *securecookie.SecureCookie }
 
 type bossCookieState map[string]string

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// openFloor is what is left when there is no library: a cookie, the SHA-256 of
-// the token in it, a map of sessions, one of users, and a value in the context. It
-// has no expiry, no rotation and no logout.
+// openFloor is the minimum without a library: a cookie, the SHA-256 of its
+// token, a map of sessions, a map of users, and a value in the context. It has
+// no expiry, no rotation and no logout.
 func openFloor(_ testing.TB, users *members) *site {
 	type session struct {
 		user   string

@@ -12,15 +12,15 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// openGoLogin is the README's program, without the mails and without the log,
-// which has a record for every login.
+// openGoLogin is the README's program without mails and without the log, which
+// would have a record for every login.
 func openGoLogin(tb testing.TB, users *members) *site { return goLogin(tb, users, 0) }
 
-// openGoLoginOff is one whose sessions may be idle for as long as they last.
+// openGoLoginOff is openGoLogin without an idle timeout.
 func openGoLoginOff(tb testing.TB, users *members) *site { return goLogin(tb, users, -1) }
 
-// A mapStore has the users that a request asks for in a map, as those of the others
-// are: memstore makes a copy of each.
+// A mapStore loads users from a map, like the other applications. memstore
+// would copy each user.
 type mapStore struct {
 	*memstore.Store[User, *User]
 	mu    sync.RWMutex
@@ -69,7 +69,7 @@ func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 		Logger:      slog.New(slog.DiscardHandler),
 	})
 	check(tb, err)
-	sessions := manager.Sessions()
+	sessions := manager.SessionData()
 	return newSite(parts{
 		around: manager.LoadAndSave,
 		who: func(r *http.Request) string {

@@ -7,8 +7,8 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// openGorilla has its cookie store with one key, for authentication. What is in a
-// session is in its cookie.
+// openGorilla uses its cookie store with one key, for authentication. The
+// contents of a session are in its cookie.
 func openGorilla(_ testing.TB, users *members) *site {
 	store := sessions.NewCookieStore([]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"))
 	const name = "session"

@@ -12,8 +12,8 @@ import (
 	jwt "github.com/go-pkgz/auth/v2/token"
 )
 
-// openPkgz has go-pkgz/auth as its README does, with the provider that checks
-// passwords. The user is what the token says, which is the library's way: nothing
+// openPkgz uses go-pkgz/auth as its README does, with the provider that checks
+// passwords. The user is what the token says, as this library does it: nothing
 // is loaded, and nothing can be stored in a session.
 func openPkgz(_ testing.TB, users *members) *site {
 	service := pkgz.NewService(pkgz.Opts{
@@ -48,7 +48,8 @@ func openPkgz(_ testing.TB, users *members) *site {
 			login.ServeHTTP(w, r)
 		})),
 	}, users)
-	// Its guard is Trace that refuses, and stands in its place.
+	// Its guard is like Trace, but refuses requests without a user, and
+	// replaces Trace.
 	s.guard = middleware.Auth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		greet(w, jwt.MustGetUserInfo(r).Name)
 	}))

@@ -9,16 +9,16 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// openSCS has scs as its README does, with its default codec and its store in
-// memory, and the rest as applications on scs have it: the user's name is in the
-// session, and a middleware loads the user.
+// openSCS uses scs as its README does, with its default codec and its store in
+// memory. The rest is as applications on scs do it: the session has the user's
+// name, and a middleware loads the user.
 func openSCS(_ testing.TB, users *members) *site { return withSCS(users, 0) }
 
-// openSCSIdle is one whose sessions end if they are idle.
+// openSCSIdle is openSCS with an idle timeout.
 func openSCSIdle(_ testing.TB, users *members) *site { return withSCS(users, time.Hour) }
 
 func withSCS(users *members, idle time.Duration) *site {
-	sessions := scs.New() // its store cleans up until the process ends
+	sessions := scs.New() // its store runs a clean-up until the process ends
 	sessions.IdleTimeout = idle
 	loadUser := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +46,7 @@ func withSCS(users *members, idle time.Duration) *site {
 	}, users)
 }
 
-// A memberKey is where a middleware puts the current user.
+// A memberKey is the context key of the current user.
 type memberKey struct{}
 
 func memberOf(r *http.Request) string {

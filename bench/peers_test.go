@@ -16,9 +16,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A peer is a library, and the application that is made with it. Applications
-// differ in nothing else: the users are in a map, the handlers are the same, and
-// what a library has that they need is used as its documentation does.
+// A peer is a library and an application made with it. The applications differ
+// in nothing else: the users are in a map and the handlers are the same. Each
+// uses its library as the library's documentation does.
 type peer struct {
 	name string
 	open func(tb testing.TB, users *members) *site
@@ -33,28 +33,29 @@ func peers() []peer {
 
 // parts are what an application takes from a library.
 type parts struct {
-	around func(http.Handler) http.Handler                                  // the middleware
-	who    func(r *http.Request) (name string)                              // the current user's, or none
-	count  func(w http.ResponseWriter, r *http.Request) (visits int)        // one more, in the session; nil if there is nowhere to count
-	guard  func(http.Handler) http.Handler                                  // nil: the application's own
-	enter  func(w http.ResponseWriter, r *http.Request, user *member) error // the login; nil if login is set
-	login  http.Handler                                                     // takes the login form; nil: the application's own
-	device func(w http.ResponseWriter, r *http.Request, user *member) error // a remembered device, without a password; nil if there are none
-	token  func(user *member) (string, error)                               // for another password; nil if there are none
-	reset  func(w http.ResponseWriter, r *http.Request) error               // takes it, and the password; nil likewise
+	around func(http.Handler) http.Handler                                  // the library's middleware
+	who    func(r *http.Request) (name string)                              // the current user's name, or ""
+	count  func(w http.ResponseWriter, r *http.Request) (visits int)        // counts a visit in the session; nil if there is no session
+	guard  func(http.Handler) http.Handler                                  // if nil, the application has its own
+	enter  func(w http.ResponseWriter, r *http.Request, user *member) error // logs a user in; nil if login is set
+	login  http.Handler                                                     // handles the login form; if nil, the application has its own
+	device func(w http.ResponseWriter, r *http.Request, user *member) error // makes a remembered device, without a password; nil if not supported
+	token  func(user *member) (string, error)                               // makes a token to reset the password; nil if not supported
+	reset  func(w http.ResponseWriter, r *http.Request) error               // redeems it with a new password; nil if not supported
 }
 
-// A site is an application. A handler is nil where the library has nothing for it.
+// A site is an application. A handler is nil if the library has no such
+// feature.
 type site struct {
-	page   http.Handler // says who is logged in, to everybody
-	write  http.Handler // likewise, and counts the visit in the session
-	guard  http.Handler // says it to who is logged in, and refuses others
+	page   http.Handler // says who is logged in; open to everybody
+	write  http.Handler // like page, and counts the visit in the session
+	guard  http.Handler // like page, but refuses users who are not logged in
 	login  http.Handler
-	device http.Handler // makes whoever asks a remembered device
+	device http.Handler // makes the client a remembered device
 	reset  http.Handler
 
 	token  func(user *member) (string, error)
-	visits int // that were counted last
+	visits int // the last count of visits
 }
 
 func newSite(p parts, users *members) *site {
@@ -112,7 +113,7 @@ func newSite(p parts, users *members) *site {
 	return s
 }
 
-// answer is a handler that may fail.
+// answer makes a handler of a function that may fail.
 func answer(do func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := do(w, r); err != nil {
@@ -121,7 +122,7 @@ func answer(do func(http.ResponseWriter, *http.Request) error) http.Handler {
 	})
 }
 
-// nobody is what a page says to who is not logged in.
+// nobody is the page's text if nobody is logged in.
 const nobody = "nobody"
 
 func greet(w http.ResponseWriter, name string) {
@@ -131,8 +132,8 @@ func greet(w http.ResponseWriter, name string) {
 	_, _ = w.Write([]byte(name))
 }
 
-// A member is a user of an application whose library leaves the type to it, or
-// has one of its own to fill.
+// A member is a user of an application whose library leaves the user type to
+// it, or has a type of its own to fill.
 type member struct {
 	name, hash string
 }
@@ -143,7 +144,7 @@ type members struct {
 	named map[string]*member
 }
 
-// memberCount is how many users an application has.
+// memberCount is the number of users of an application.
 const memberCount = 1024
 
 func newMembers(tb testing.TB) *members {
@@ -165,7 +166,7 @@ func (m *members) load(name string) *member {
 	return m.named[name]
 }
 
-// nameOf returns a user's name, or none if there is no user.
+// nameOf returns a user's name, or "" if there is no user.
 func nameOf(user *member) string {
 	if user == nil {
 		return ""
@@ -173,8 +174,8 @@ func nameOf(user *member) string {
 	return user.name
 }
 
-// newRequest is what browsers send. It has a body if it has a form, and can be
-// sent again and again.
+// newRequest returns a request as browsers send it. If it has a form, that is
+// its body, and the request can be sent repeatedly.
 func newRequest(tb testing.TB, client int, form string, cookies ...*http.Cookie) *http.Request {
 	tb.Helper()
 	method := http.MethodGet
@@ -194,14 +195,14 @@ func newRequest(tb testing.TB, client int, form string, cookies ...*http.Cookie)
 	}
 	for _, c := range cookies {
 		r.AddCookie(c)
-		if c.Name == "XSRF-TOKEN" { // as scripts of go-pkgz's users do
+		if c.Name == "XSRF-TOKEN" { // as scripts in applications on go-pkgz/auth do
 			r.Header.Set("X-XSRF-TOKEN", c.Value)
 		}
 	}
 	return r
 }
 
-// loginForm has the fields' names of all peers.
+// loginForm has the field names of all peers.
 func loginForm(name string) string {
 	return url.Values{
 		"username": {name}, "password": {password},
@@ -209,7 +210,7 @@ func loginForm(name string) string {
 	}.Encode()
 }
 
-// A body is a request's, and begins anew where it ends.
+// A body is a request's body that starts again after its end.
 type body struct {
 	text string
 	at   int
@@ -230,18 +231,18 @@ func (b *body) Close() error {
 	return nil
 }
 
-// An exchange is a request that is made many times, at no cost of its own.
+// An exchange is a request that is made many times, without overhead.
 type exchange struct {
 	handler  http.Handler
 	template *http.Request
 	request  http.Request
 	answer   sink
 
-	status, length int // of the first answer, which all others must have
+	status, length int // of the first answer; all others must have the same
 	body           string
 }
 
-// newExchange makes the request once, for others to look at.
+// newExchange makes the request once, so that its answer can be checked.
 func newExchange(tb testing.TB, handler http.Handler, r *http.Request) *exchange {
 	tb.Helper()
 	e := &exchange{handler: handler, template: r, answer: sink{header: http.Header{}, keep: true}}
@@ -254,11 +255,11 @@ func newExchange(tb testing.TB, handler http.Handler, r *http.Request) *exchange
 func (e *exchange) send() {
 	clear(e.answer.header)
 	e.answer.status, e.answer.length = 0, 0
-	e.request = *e.template // peers change it
+	e.request = *e.template // a copy, because peers change it
 	e.handler.ServeHTTP(&e.answer, &e.request)
 }
 
-// again makes the request, and reports an answer that is another one.
+// again makes the request, and returns an error if the answer differs.
 func (e *exchange) again() error {
 	e.send()
 	if e.answer.status != e.status || e.answer.length != e.length {
@@ -292,7 +293,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// cookies are those that an answer sets.
+// cookies returns the cookies that an answer sets.
 func (s *sink) cookies() []*http.Cookie { return (&http.Response{Header: s.header}).Cookies() }
 
 // loggedIn returns the request of a user who has logged in.
@@ -313,7 +314,7 @@ func (s *site) loggedIn(tb testing.TB) *http.Request {
 type visit struct {
 	name     string
 	loggedIn bool
-	says     string // the page; "" if it refuses
+	says     string // the text of the page; "" if the page refuses
 	page     func(*site) http.Handler
 }
 
@@ -328,8 +329,8 @@ func visits() []visit {
 	}
 }
 
-// peers are those that have what the case is about. "bare" is the handler without
-// any library, whose cost is to be taken from that of the others.
+// peers returns the peers that support the case. "bare" is the handler without
+// a library, whose cost is subtracted from that of the others.
 func (v visit) peers() []peer {
 	all := peers()
 	if v.name == "idle" {
@@ -342,18 +343,18 @@ func (v visit) peers() []peer {
 	return append(all, peer{"bare", func(testing.TB, *members) *site { return &site{page: says, write: says, login: says} }})
 }
 
-// A trial is what is timed, and fails unless its answer is the right one.
+// A trial is what is timed. It fails if the answer is wrong.
 type trial struct {
 	name    string
 	prepare func(tb testing.TB) (do func() error)
 }
 
-// requests in process: the case, and the peer.
+// requestTrials returns the requests in process, by case and peer.
 func requestTrials() (all []trial) {
 	for _, v := range visits() {
 		for _, p := range v.peers() {
 			if p.name == "go-pkgz" && v.name == "write" {
-				continue // nothing is stored between requests
+				continue // the library stores nothing between requests
 			}
 			all = append(all, trial{v.name + "/" + p.name, func(tb testing.TB) func() error {
 				users := newMembers(tb)
@@ -375,7 +376,7 @@ func requestTrials() (all []trial) {
 	return all
 }
 
-// loginTrials are the form of a login page, from one client.
+// loginTrials returns submissions of the login form by one client.
 func loginTrials() []trial {
 	all := []trial{hashTrial()}
 	for _, p := range peers() {
@@ -388,7 +389,7 @@ func loginTrials() []trial {
 	return all
 }
 
-// hashTrial is the hash of all others, by itself.
+// hashTrial measures the password hash alone.
 func hashTrial() trial {
 	return trial{"argon2id", func(tb testing.TB) func() error {
 		hash := newMembers(tb).load(username(0)).hash
@@ -401,8 +402,8 @@ func hashTrial() trial {
 	}}
 }
 
-// rememberTrials are requests with a remember cookie and no other. The answer
-// brings the next one. Devices take turns, so that no user has many logins.
+// rememberTrials returns requests with only a remember cookie. The answer has
+// the next one. Devices take turns, so that no user has many logins.
 func rememberTrials() (all []trial) {
 	for _, p := range []peer{{"go-login", openGoLogin}, {"authboss", openAuthboss}} {
 		all = append(all, trial{p.name, func(tb testing.TB) func() error {
@@ -429,7 +430,8 @@ func rememberTrials() (all []trial) {
 	return all
 }
 
-// remember is the remember cookie that an answer has set last, as requests have it.
+// remember returns the last remember cookie that an answer has set, in the form
+// of a request's header.
 func (s *sink) remember() string {
 	var pair string
 	for _, line := range s.header["Set-Cookie"] {
@@ -440,7 +442,8 @@ func (s *sink) remember() string {
 	return pair
 }
 
-// resetTrials are the form with another password, and the token that was mailed.
+// resetTrials returns submissions of the form for a new password, with the
+// mailed token.
 func resetTrials() []trial {
 	all := []trial{hashTrial()}
 	for _, p := range []peer{{"go-login", openGoLogin}, {"authboss", openAuthboss}} {
@@ -484,7 +487,7 @@ func measure(b *testing.B, trials []trial) {
 	for _, t := range trials {
 		b.Run(t.name, func(b *testing.B) {
 			do := t.prepare(b)
-			check(b, do()) // with a heap that has grown as it will
+			check(b, do()) // grows the heap to its final size
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := do(); err != nil {
@@ -495,7 +498,8 @@ func measure(b *testing.B, trials []trial) {
 	}
 }
 
-// TestWrites shows that what is written to a session is there in the next request.
+// TestWrites checks that a value written to a session is there in the next
+// request.
 func TestWrites(t *testing.T) {
 	for _, p := range peers() {
 		s := p.open(t, newMembers(t))
@@ -515,7 +519,7 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// TestPeers shows that what is measured works.
+// TestPeers checks that the measured requests work.
 func TestPeers(t *testing.T) {
 	for name, trials := range map[string][]trial{
 		"Request": requestTrials(), "Login": loginTrials(), "Remember": rememberTrials(), "Reset": resetTrials(),

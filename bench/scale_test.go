@@ -12,21 +12,22 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// small is the size that others are compared with.
+// small is the number of users of the smaller store.
 const small = 1000
 
-// BenchmarkScale compares what a store of many users, each of them logged in,
-// does to the cost of what the library asks of it:
+// BenchmarkScale measures how much more the library's operations cost on a
+// store with many logged-in users:
 //
 //	GOLOGIN_SCALE=1000000 go test -run '^$' -bench Scale -timeout 1h -v
 //
-// Two stores are filled, one with a thousand users. Then each operation is timed
-// on both in turn, on users from all over the store, each of whom comes up once:
-// the larger store has not just read what it needs. What is reported are the
-// medians of the rounds, and what the larger store's is of the smaller's.
+// It fills two stores, one of them with a thousand users. Then it times each
+// operation on both in turn. The users are spread over the whole store and each
+// is used once, so that the larger store has not just read their rows. It
+// reports the medians of the rounds, and the ratio of the larger store's to the
+// smaller's.
 //
-// A login has no password here: hashing it takes a hundred times as long as all
-// the rest, and would hide it.
+// Logins here have no password: hashing takes a hundred times as long as the
+// rest, and would hide it.
 func BenchmarkScale(b *testing.B) {
 	n, err := strconv.Atoi(os.Getenv("GOLOGIN_SCALE"))
 	if err != nil || n < small {
@@ -52,7 +53,7 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-// TestScale shows that the benchmark works.
+// TestScale checks that the benchmark works.
 func TestScale(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -68,18 +69,19 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// An operation is timed. What it changes are users that no other is timed on.
+// An operation is timed. It changes users that no other operation uses.
 type operation struct {
 	name    string
-	batch   int                                // how often it is done in a round
-	same    bool                               // on the same users in every round, which the store has at hand
-	ahead   time.Duration                      // of the clock, while it is timed
+	batch   int                                // how often it runs in a round
+	same    bool                               // uses the same users in every round, whose rows are cached
+	ahead   time.Duration                      // how far the clock is ahead while it is timed
 	prepare func(tb testing.TB, a *app)        // not timed
-	do      func(tb testing.TB, a *app, i int) // on a user
+	do      func(tb testing.TB, a *app, i int) // runs it on a user
 	check   func(tb testing.TB, a *app, i int) // not timed
 }
 
-// expired is how many records a cleanup finds: a batch of sqlstore's.
+// expired is the number of expired records for a cleanup: one batch of
+// sqlstore.
 const expired = 500
 
 func operations() []operation {
@@ -130,14 +132,14 @@ func wantLogins(tb testing.TB, a *app, i, n int) []auth.Login {
 	return l
 }
 
-// A measured is what has been measured: an operation on a store of a size.
+// A measured identifies a measurement: an operation on a store of a size.
 type measured struct {
 	operation string
 	size      int
 }
 
 // scale fills stores of these sizes and times every operation on each, in
-// rounds that alternate between them. It returns how long each took.
+// rounds that alternate between the stores. It returns the times.
 func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]time.Duration {
 	tb.Helper()
 	apps := map[int]*app{}
@@ -147,7 +149,7 @@ func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]tim
 		began := time.Now()
 		apps[n].fill(tb, n)
 		if apps[n].dialect == sqlstore.Postgres {
-			exec(tb, apps[n].db, `CHECKPOINT`) // it would come in the middle
+			exec(tb, apps[n].db, `CHECKPOINT`) // otherwise a checkpoint would run during the measurement
 		}
 		tb.Logf("%s: %d users and logins in %v", e.name, n, time.Since(began).Round(time.Millisecond))
 		if apps[n].sizes != nil {
@@ -161,12 +163,12 @@ func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]tim
 		if o.name == "cleanup" && apps[sizes[0]].cleanup == nil {
 			continue
 		}
-		for round := range rounds + 1 { // one to warm up
+		for round := range rounds + 1 { // the first one warms up
 			for _, n := range []int{sizes[round%2], sizes[1-round%2]} {
 				a := apps[n]
 				a.clock.add(o.ahead)
 				for j := range o.batch {
-					own := n / len(operations()) // users of each operation, in no order that an index has
+					own := n / len(operations()) // users of each operation, in an order that no index has
 					i := turn*own + (round*o.batch+j)*7919%own
 					if o.same {
 						i = turn*own + j

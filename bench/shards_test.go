@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// Shards is a record store in several, each of which has the records whose names
-// say so. It is an example for docs/scaling.md, to be copied.
+// Shards is a record store that spreads records over several stores by their
+// names. It is an example for docs/scaling.md, to be copied.
 type Shards []auth.RecordStore
 
 // of returns the shard of a name, which must be the same in every process.
@@ -43,9 +43,9 @@ func (s Shards) TakeRecord(ctx context.Context, kind, key string) (auth.Record, 
 	return s.of(kind, key).TakeRecord(ctx, kind, key)
 }
 
-// ListRecords asks all, and asks again until it hears nothing new: a login moves
-// from record to record, and so perhaps from a shard that has not answered yet to
-// one that already has.
+// ListRecords asks all shards, and asks again until no new record appears. A
+// rotation may move a login from a shard that has not answered yet to one that
+// already has.
 func (s Shards) ListRecords(ctx context.Context, kind, userID string) (all []auth.Record, err error) {
 	known := map[string]bool{}
 	for look := 1; ; look++ {
@@ -71,7 +71,7 @@ func (s Shards) ListRecords(ctx context.Context, kind, userID string) (all []aut
 	}
 }
 
-// DeleteRecords goes round twice, for the same reason.
+// DeleteRecords deletes twice, for the same reason.
 func (s Shards) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
 	once := func(i int) error { return s[i].DeleteRecords(ctx, kind, userID, keep...) }
 	if err := s.each(once); err != nil {
@@ -112,7 +112,7 @@ func TestShardsRaces(t *testing.T) {
 	})
 }
 
-// TestShardsAreUsed has records in every shard.
+// TestShardsAreUsed checks that every shard gets records.
 func TestShardsAreUsed(t *testing.T) {
 	s := newShards(time.Now)
 	const n = 300
@@ -126,8 +126,8 @@ func TestShardsAreUsed(t *testing.T) {
 	}
 }
 
-// TestShardsCross has a login go on to a record in a shard that has just been
-// asked, from one that is about to be.
+// TestShardsCross rotates a login from a shard that is about to be asked to one
+// that has just been asked.
 func TestShardsCross(t *testing.T) {
 	for name, ask := range map[string]func(Shards) (left int, err error){
 		"list": func(s Shards) (int, error) {
@@ -161,7 +161,7 @@ func TestShardsCross(t *testing.T) {
 	}
 }
 
-// key returns one that a shard has the record of.
+// key returns a key whose record is in this shard.
 func (s Shards) key(shard auth.RecordStore) string {
 	for i := 0; ; i++ {
 		if key := strconv.Itoa(i); s.of("session", key) == shard {
@@ -170,7 +170,8 @@ func (s Shards) key(shard auth.RecordStore) string {
 	}
 }
 
-// crossed does something before or after it is first asked for a user's records.
+// crossed calls a function before or after it is first asked for a user's
+// records.
 type crossed struct {
 	auth.RecordStore
 	once          sync.Once

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// BenchmarkStore is a page that asks who is logged in, on every engine that is
-// there. Beside the time are the round trips, and the reads and writes that the
-// store was asked for, of one request.
+// BenchmarkStore measures a page that asks who is logged in, on every available
+// engine. Besides the time it reports the round trips, reads and writes of one
+// request.
 func BenchmarkStore(b *testing.B) {
 	for _, e := range engines() {
 		b.Run(e.name, func(b *testing.B) {
@@ -28,7 +28,7 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-// TestStore shows that what is measured works.
+// TestStore checks that the measured request works.
 func TestStore(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// prepareStore makes an application on an engine, and a request to it, made once
-// already, from when on it is counted.
+// prepareStore makes an application on an engine and a request to it. The
+// request has been made once before counting starts.
 func prepareStore(tb testing.TB, e engine) (*wire, *calls, func() error) {
 	tb.Helper()
 	w, c := &wire{}, newClock()

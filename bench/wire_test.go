@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A wire counts what goes over the connections to a server: bytes, and round
-// trips, each of which begins where the client speaks after it has listened.
+// A wire counts the traffic of the connections to a server: bytes and round
+// trips. A round trip begins when the client sends after it has received.
 type wire struct {
 	mu                    sync.Mutex
 	speaking              bool

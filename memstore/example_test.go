@@ -23,7 +23,7 @@ func (u *User) ReadForm(form url.Values) error {
 
 func Example() {
 	ctx := context.Background()
-	store := memstore.New[User]() // User is enough: that *User is the user is inferred
+	store := memstore.New[User]() // the compiler infers *User
 
 	_, err := store.CreateUser(ctx,
 		auth.Account{Username: "Gopher", Email: "gopher@go.example"},
@@ -33,7 +33,7 @@ func Example() {
 		return
 	}
 
-	user, err := store.FindUser(ctx, "gopher") // a *User, by its canonical name
+	user, err := store.FindUser(ctx, "gopher") // a *User, found by its canonical name
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -47,7 +47,7 @@ func Example() {
 	// auth: the username is taken
 }
 
-// A change of what is not in the Account goes by the account's Version.
+// Changes of fields outside the Account are guarded by the account's Version.
 func ExampleStore_UpdateProfile() {
 	ctx := context.Background()
 	store := memstore.New[User]()
@@ -59,7 +59,7 @@ func ExampleStore_UpdateProfile() {
 
 	user.Name = "Renée"
 	fmt.Println(store.UpdateProfile(ctx, user))
-	fmt.Println(store.UpdateProfile(ctx, user)) // the Version is the one before the first change
+	fmt.Println(store.UpdateProfile(ctx, user)) // user still has the Version from before the first change
 	// Output:
 	// <nil>
 	// auth: changed by somebody else meanwhile

@@ -1,6 +1,6 @@
-// Package memstore keeps users and records in memory. It is the reference of
-// both interfaces of package auth: for tests, for trying things out, and for a
-// program that may forget everything when it ends.
+// Package memstore keeps users and records in memory. It is the reference
+// implementation of both store interfaces of package auth. Use it for tests,
+// for trying things out, and for programs that may lose all data when they end.
 //
 //	type User struct {
 //		auth.Account
@@ -9,29 +9,29 @@
 //
 //	store := memstore.New[User]() // an auth.UserStore[*User] and an auth.RecordStore
 //
-// What goes in is copied and what comes out is a copy, so that nothing changes
-// in the store but through its methods. A user is copied as an assignment
-// copies it, and its [auth.Account] wholly: slices, maps and pointers among the
-// application's own fields are shared between the store and everybody who has
-// loaded the user, and must not be written through. The Data of a record is
+// The store copies what it gets and returns copies, so that only its methods
+// change its contents. A user is copied by assignment, and its [auth.Account]
+// completely, including Roles. Slices, maps and pointers among the
+// application's own fields are therefore shared between the store and everybody
+// who has loaded the user: do not write through them. The Data of a record is
 // copied.
 //
-// A store is safe for use by many goroutines. It has none of its own and needs
+// A store is safe for use by many goroutines. It starts no goroutines and needs
 // no closing.
 package memstore
 
 import "time"
 
-// An Option changes what [New] and [NewRecords] make.
+// An Option changes a default of [New] and [NewRecords].
 type Option func(*settings)
 
 type settings struct {
 	now func() time.Time
 }
 
-// WithClock makes the store ask now for the time, by which records expire. The
-// default is [time.Now]. The store calls it while it holds its lock: it must
-// not call the store.
+// WithClock sets the clock that decides whether a record has expired. The
+// default is [time.Now]. The store calls now while it holds its lock, so now
+// must not call the store.
 func WithClock(now func() time.Time) Option {
 	return func(s *settings) { s.now = now }
 }

@@ -106,8 +106,8 @@ func TestUpdateProfile(t *testing.T) {
 	}
 }
 
-// Users whose account is not in the user cannot be kept; the store must say so
-// and not forget what it is given.
+// The store cannot keep a user whose account is not part of the user. It must
+// return an error instead of losing the account.
 type (
 	nowhere  struct{}
 	made     struct{ id string }
@@ -136,8 +136,8 @@ func TestAccountOutsideTheUser(t *testing.T) {
 	}
 }
 
-// The conformance suite sees that what has expired is not there; this, that it
-// does not stay in memory.
+// The conformance suite checks that expired records cannot be read. This test
+// checks that they also leave the memory.
 func TestExpiredRecordsLeaveMemory(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	s := NewRecords(WithClock(func() time.Time { return now }))
@@ -147,7 +147,7 @@ func TestExpiredRecordsLeaveMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 10_000 { // at any time 60 of them have not expired
+	for i := range 10_000 { // at any time only 60 of them have not expired
 		insert(i)
 		now = now.Add(time.Second)
 		if n := len(s.entries); n > 64 {
@@ -155,7 +155,7 @@ func TestExpiredRecordsLeaveMemory(t *testing.T) {
 		}
 	}
 
-	for i := range 1000 { // a burst, all of which expires at once
+	for i := range 1000 { // a burst of records that all expire at once
 		insert(-1 - i)
 	}
 	now = now.Add(time.Hour)
@@ -190,7 +190,7 @@ func TestUpdatedRecordsKeepTheirTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 100 { // the order is turned round, and every third never expires
+	for i := range 100 { // reverses the order; every third never expires
 		expires := now.Add(time.Duration(100-i) * time.Minute)
 		if i%3 == 0 {
 			expires = time.Time{}
@@ -216,7 +216,7 @@ func TestUpdatedRecordsKeepTheirTurn(t *testing.T) {
 	}
 }
 
-// A page is guarded by one LoadUser and one GetRecord.
+// A guarded page makes one LoadUser and one GetRecord.
 func TestAllocations(t *testing.T) {
 	s := New[user]()
 	u := create(t, s, "gopher", nil)

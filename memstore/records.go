@@ -11,17 +11,17 @@ import (
 	"github.com/go-login/auth"
 )
 
-// sweep is how many expired records an insert removes at most. With more than
-// one, what has expired is gone after as many inserts as brought it, and no
-// insert is slow.
+// sweep is the maximum of expired records that one insert removes. Because it
+// is more than one, expired records disappear even while new ones come in, and
+// no insert is slow.
 const sweep = 4
 
 // Records is an [auth.RecordStore]. [NewRecords] makes one.
 //
-// Every call takes constant time, but for the logarithm of the number of
-// records that a write pays to keep them in the order of their expiry, and for
-// the user's own records in ListRecords and DeleteRecords. Records that have
-// expired leave the memory as new ones come in.
+// A call takes constant time, with two exceptions. A write takes time
+// logarithmic in the number of records, to keep them in the order of their
+// expiry. ListRecords and DeleteRecords take time proportional to the user's
+// own records. Expired records leave the memory as new ones are inserted.
 type Records struct {
 	now func() time.Time
 
@@ -31,7 +31,7 @@ type Records struct {
 	expiring queue
 }
 
-// name is what a record is found by, owner what a list is found by.
+// A name identifies a record, an owner a list of records.
 type (
 	name  struct{ kind, key string }
 	owner struct{ kind, userID string }
@@ -41,14 +41,14 @@ type (
 // that it can be read without the lock.
 type entry struct {
 	record auth.Record
-	place  int // in owned
-	turn   int // in expiring
+	place  int // index in owned
+	turn   int // index in expiring
 }
 
 func (e *entry) name() name   { return name{e.record.Kind, e.record.Key} }
 func (e *entry) owner() owner { return owner{e.record.Kind, e.record.UserID} }
 
-// NewRecords returns an empty store of records alone.
+// NewRecords returns an empty store that keeps only records.
 func NewRecords(options ...Option) *Records {
 	return &Records{
 		now:     newSettings(options).now,
@@ -136,7 +136,8 @@ func (s *Records) TakeRecord(ctx context.Context, kind, key string) (auth.Record
 		return auth.Record{}, auth.ErrRecordNotFound
 	}
 	s.remove(e)
-	// A list or a get that came before may still be copying the Data.
+	// A ListRecords or GetRecord that started earlier may still be copying the
+	// Data.
 	r := e.record
 	r.Data = bytes.Clone(r.Data)
 	return r, nil
@@ -168,7 +169,7 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range slices.Backward(s.owned[owner{kind, userID}]) { // backward, as remove fills the gap with the last
+	for _, e := range slices.Backward(s.owned[owner{kind, userID}]) { // backward, because remove fills the gap with the last entry
 		if !slices.Contains(keep, e.record.Key) {
 			s.remove(e)
 		}
@@ -176,8 +177,8 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	return nil
 }
 
-// check returns the error of a call that must do nothing. name is the key, or
-// the user of a list.
+// check returns an error if the call must do nothing. name is the key, or the
+// user ID of a list.
 func check(ctx context.Context, kind, name string) error {
 	if kind == "" || name == "" {
 		return auth.ErrInvalidRecord
@@ -185,8 +186,8 @@ func check(ctx context.Context, kind, name string) error {
 	return ctx.Err()
 }
 
-// clean returns a copy of r that shares nothing with it. Its Expires is wall
-// time alone, as it would be in a database.
+// clean returns a copy of r that shares nothing with it. Its Expires has no
+// monotonic reading, as if it came from a database.
 func clean(r auth.Record) auth.Record {
 	r.Data = bytes.Clone(r.Data)
 	r.Expires = r.Expires.Round(0)
@@ -202,7 +203,7 @@ func (s *Records) live(kind, key string) *entry {
 	return e
 }
 
-// add puts an entry into the maps and the queue, remove takes it out.
+// add puts an entry into the maps and the queue. remove takes it out.
 func (s *Records) add(e *entry) {
 	s.entries[e.name()] = e
 	if e.record.UserID != "" {
@@ -243,8 +244,8 @@ func (s *Records) dequeue(e *entry) {
 	}
 }
 
-// A queue is a heap (see container/heap) of the entries that expire, the first
-// to go in front.
+// A queue is a heap (see container/heap) of the entries that expire. The entry
+// that expires next is in front.
 type queue []*entry
 
 func (q queue) Len() int           { return len(q) }

@@ -22,7 +22,7 @@ type Store[T any, P interface {
 
 	mu    sync.RWMutex
 	users map[string]saved[P] // by ID
-	ids   map[string]string   // by UsernameKey and EmailKey, which cannot be mistaken for one another: only one has an @
+	ids   map[string]string   // by UsernameKey and EmailKey, which never collide: only an EmailKey contains an @
 }
 
 // A saved user is replaced, never written to, so that it can be copied without
@@ -76,12 +76,14 @@ func (s *Store[T, P]) FindUser(ctx context.Context, key string) (P, error) {
 	return clone[T](user), nil
 }
 
-// CreateUser implements [auth.UserStore]. If P is an [auth.FormReader], its
-// ReadForm gets the form, or an empty one for nil, when the account is already
-// in place; what it writes to the account is dropped.
+// CreateUser implements [auth.UserStore]. If P is an [auth.FormReader],
+// CreateUser sets the account first and then calls ReadForm with the form, or
+// with an empty form for nil. Changes that ReadForm makes to the account are
+// dropped.
 //
-// An ID that CreateUser makes is random text, so it is never made twice. One
-// that is given must not be in use; that it never was is the caller's affair.
+// If the account has no ID, CreateUser makes a random one, which is never made
+// twice. If it has an ID, that ID must not be in use. The caller must make sure
+// that no deleted user had it.
 func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.Values) (P, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, exists := s.users[a.ID]; exists {
-		return nil, fmt.Errorf("memstore: there is a user with the ID %q already", a.ID)
+		return nil, fmt.Errorf("memstore: CreateUser: another user has the ID %q; pass an unused ID, or none", a.ID)
 	}
 	if err := s.free(names, a.ID); err != nil {
 		return nil, err
@@ -150,11 +152,11 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return nil
 }
 
-// UpdateProfile saves what the user has besides the account, if the stored
-// Version is the user's, and counts the stored Version up. If it is not, it
-// changes nothing and returns [auth.ErrConflict]; if there is no such user,
-// [auth.ErrUserNotFound]. It leaves the account alone, whatever user has there,
-// and does not write to user: to change it once more, load it again.
+// UpdateProfile saves the application's own fields of the user, and increments
+// the stored Version. If the stored Version is not the user's, it changes
+// nothing and returns [auth.ErrConflict]. If there is no such user, it returns
+// [auth.ErrUserNotFound]. It ignores changes of the account, and does not write
+// to user: to change the user again, load it again.
 func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -194,7 +196,7 @@ func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	return nil
 }
 
-// unchanged returns the user in the store, if its account has this Version.
+// unchanged returns the stored user if its account has this Version.
 func (s *Store[T, P]) unchanged(id string, version int64) (saved[P], error) {
 	old, ok := s.users[id]
 	switch {
@@ -206,8 +208,8 @@ func (s *Store[T, P]) unchanged(id string, version int64) (saved[P], error) {
 	return old, nil
 }
 
-// names are the keys by which FindUser finds an account, empty for one that it
-// does not have.
+// names are the keys by which FindUser finds an account. A key is empty if the
+// account does not have that name.
 type names struct{ username, email string }
 
 func namesOf(a auth.Account) (n names, err error) {
@@ -224,9 +226,9 @@ func namesOf(a auth.Account) (n names, err error) {
 	return n, nil
 }
 
-// changedNames returns the keys of an account that was another before, with keys
-// of its own. A name that has not changed keeps its key: it may be older than the
-// rules for names.
+// changedNames returns the keys for the changed account a, which was stored as
+// was with the keys had. A name that has not changed keeps its key, because it
+// may be older than the rules for names.
 func changedNames(was *auth.Account, had names, a auth.Account) (n names, err error) {
 	sameName, sameEmail := a.Username == was.Username, a.Email == was.Email
 	if sameName {
@@ -247,7 +249,7 @@ func changedNames(was *auth.Account, had names, a auth.Account) (n names, err er
 	return n, nil
 }
 
-// free returns nil if the account with this ID may have the names.
+// free returns nil if no other account than this one has the names.
 func (s *Store[T, P]) free(n names, id string) error {
 	if owner, taken := s.ids[n.username]; taken && owner != id {
 		return auth.ErrUsernameTaken
@@ -258,7 +260,8 @@ func (s *Store[T, P]) free(n names, id string) error {
 	return nil
 }
 
-// put saves a user and makes it findable. The empty name is never in the index.
+// put stores a user and indexes its names. The empty name is never in the
+// index.
 func (s *Store[T, P]) put(id string, user P, n names) {
 	s.users[id] = saved[P]{user, n}
 	if n.username != "" {
@@ -274,7 +277,7 @@ func (s *Store[T, P]) unindex(n names) {
 	delete(s.ids, n.email)
 }
 
-// clone returns a copy of a user that the store has placed an account in.
+// clone returns a copy of a user whose account the store has set.
 func clone[T any, P interface {
 	*T
 	auth.User
@@ -295,7 +298,7 @@ func place[T any, P interface {
 	*other = *user
 	own := user.AuthAccount()
 	if own == nil || own != user.AuthAccount() || own == other.AuthAccount() {
-		return errors.New("memstore: AuthAccount must return a pointer into the user itself; embed auth.Account")
+		return errors.New("memstore: AuthAccount must return a pointer to a field of the user; embed auth.Account in the user type")
 	}
 	*own = a.Clone()
 	return nil

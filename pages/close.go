@@ -2,64 +2,58 @@ package pages
 
 import (
 	"errors"
-	"net/http"
-	"net/url"
 
 	"github.com/go-login/auth"
 )
 
+func (p *Pages) closePage() *page {
+	t := &p.texts
+	return &page{
+		name: "close", title: &t.CloseTitle,
+		texts: []text{
+			must(&t.CloseTitle, "Close Account"),
+			must(&t.CloseButton, "Close Account"),
+			must(&t.CloseConfirm, "Close my account for good"),
+			may(&t.CloseExplain, "Nobody can log in to a closed account any more, and it cannot be opened again."),
+			may(&t.Closed, "Your account has been closed."),
+		},
+		path: "/account/close", url: &p.urls.Close,
+		who: freshUsers, own: true,
+		form: p.closeForm, get: p.show, post: p.close,
+	}
+}
+
 // closeForm asks for the password, if the account has one.
-func (p *Pages) closeForm(values url.Values, user auth.User) *Form {
+func (p *Pages) closeForm(q *request) *Form {
 	t := &p.texts
 	var fields []Field
-	if !user.AuthAccount().PasswordHash.IsZero() {
+	if !q.user.AuthAccount().PasswordHash.IsZero() {
 		fields = append(fields, Field{Name: "current_password", Label: t.CurrentPassword, Type: "password", Autocomplete: "current-password", Required: true})
 	}
-	f := newForm(p.urls.Close, t.CloseButton, values, append(fields,
+	f := newForm(p.urls.Close, t.CloseButton, q.typed, append(fields,
 		Field{Name: "confirm", Label: t.CloseConfirm, Type: "checkbox", Required: true},
 	)...)
-	f.Login = loginOf(user)
+	f.Login = loginOf(q.user)
 	return f
 }
 
-func (p *Pages) showClose(w http.ResponseWriter, r *http.Request) {
-	user, err := p.core.User(r.Context())
-	if err != nil {
-		p.error(w, r, err)
-		return
-	}
-	p.show(w, r, "close", p.closeForm(nil, user))
-}
-
-func (p *Pages) close(w http.ResponseWriter, r *http.Request) {
-	user, err := p.core.User(r.Context())
-	if err != nil {
-		p.error(w, r, err)
-		return
-	}
-	f := p.closeForm(r.PostForm, user)
+func (p *Pages) close(q *request) answer {
+	f := p.closeForm(q)
 	f.require(p.texts.Required)
-	if f.Field("current_password") != nil && f.get("current_password") != "" {
-		right, err := p.core.CheckPassword(r.Context(), user, f.get("current_password"))
-		if err != nil {
-			p.error(w, r, err)
-			return
-		}
-		if !right {
-			f.refuse("current_password", p.texts.PasswordWrong)
+	if f.Field("current_password") != nil {
+		if err := p.checkCurrent(q, f); err != nil {
+			return answer{err: err}
 		}
 	}
 	if f.valid() {
-		switch err := p.core.CloseAccount(r.Context(), user); {
+		switch err := p.core.CloseAccount(q.Context(), q.user); {
 		case err == nil:
-			p.flash(w, r, "success", p.texts.Closed, p.cfg.Home)
-			return
+			return say("success", p.texts.Closed, p.cfg.Home)
 		case errors.Is(err, auth.ErrConflict): // the password was changed meanwhile
 			f.refuse("current_password", p.texts.PasswordWrong)
 		default:
-			p.error(w, r, err)
-			return
+			return answer{err: err}
 		}
 	}
-	p.show(w, r, "close", f)
+	return p.draw(q, f)
 }

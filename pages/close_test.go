@@ -75,8 +75,8 @@ func TestClose(t *testing.T) {
 	wantRedirect(t, s.client().register("susan"), "/login") // the names are free
 }
 
-// TestCloseFresh: neither a login that is only remembered nor one of a while ago
-// is enough.
+// TestCloseFresh: neither a login that is only remembered nor one that is too old may
+// close the account.
 func TestCloseFresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -94,8 +94,8 @@ func TestCloseFresh(t *testing.T) {
 	}
 }
 
-// TestCloseWithoutPassword: an account that no password opens is asked for none;
-// what it has instead has made the login fresh.
+// TestCloseWithoutPassword: if the account has no password, the form does not ask for
+// one. Another method has made the login fresh.
 func TestCloseWithoutPassword(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -113,8 +113,8 @@ func TestCloseWithoutPassword(t *testing.T) {
 	}
 }
 
-// TestCloseFails: with every failure of the record store the answer is a failure,
-// or all is done; and in any case nobody can log in after one that got that far.
+// TestCloseFails: for every failure of the record store, the answer is a failure, or the
+// account is closed. Once the account is gone, nobody can log in.
 func TestCloseFails(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {
@@ -140,6 +140,24 @@ func TestCloseFails(t *testing.T) {
 				t.Errorf("the store was asked %d times", n)
 			}
 			return
+		}
+	}
+}
+
+// TestCloseLeavesNothing: no record has the ID of a closed account.
+func TestCloseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.user("susan", good)
+	id := s.account("susan").ID
+	s.client().post("/login", "login", "susan", "password", "wrong wrong")
+	if records, err := s.store.ListRecords(t.Context(), "attempts", id); err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	wantRedirect(t, c.post("/account/close", "current_password", good, "confirm", "y"), "/")
+	for _, kind := range []string{"attempts", "rate", "session", "remember", "reserved", "email-undo", "api-token", "rotated"} {
+		if records, err := s.store.ListRecords(t.Context(), kind, id); err != nil || len(records) > 0 {
+			t.Errorf("%s: %d are left, %v", kind, len(records), err)
 		}
 	}
 }

@@ -14,77 +14,78 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Config holds the settings of the pages. The zero value is one.
+// A Config holds the settings of the pages. The zero value is valid.
 type Config struct {
-	// Prefix is the path that the pages are mounted at, such as "/auth". By
-	// default it is empty: /login and so on. LoginURL of auth.Config must be
-	// the login page, Prefix + "/login", RefreshURL Prefix + "/refresh" and, with
-	// a Mailer, VerifyURL Prefix + "/verify-email"; the last two are so by default.
+	// Prefix is the path that the pages are mounted at, such as "/auth". The default is
+	// empty: the login page is /login, and so on. With a Prefix, set LoginURL of
+	// auth.Config to Prefix + "/login". RefreshURL must be Prefix + "/refresh" and, with
+	// a Mailer, VerifyURL must be Prefix + "/verify-email". By default both follow from
+	// LoginURL.
 	Prefix string
 
-	// Home is where to go after a login and a logout, a path of this site: "/"
-	// by default.
+	// Home is the path of this site that a login and a logout lead to, unless the
+	// request names another one. The default is "/".
 	Home string
 
-	// Site is the application's name, for titles and the top of each page. By
-	// default there is none.
+	// Site is the application's name, for titles and the top of each page. The default
+	// is no name.
 	Site string
 
-	// Username and Email say whether the registration form asks for them. Both
-	// are Required by default. What auth.Config's Identifiers has people log in
-	// with must be; where either will do, one must be. With RequireVerified of
-	// auth.Config Email must be.
+	// Username and Email say whether the registration form asks for them. The default
+	// for both is Required. If Identifiers of auth.Config has users log in with one of
+	// the two, that one must be Required; if it allows either, at least one must be. With
+	// RequireVerified of auth.Config, Email must be Required.
 	Username, Email Presence
 
-	// MinUsername and MaxUsername limit the length of a new username in code
-	// points: 3 and 20 by default. 1 and 64 are the widest, and mean that only
-	// auth.UsernameKey has a say.
+	// MinUsername and MaxUsername limit the length of a new username, in code points. The
+	// defaults are 3 and 20. The widest limits are 1 and 64: then only auth.UsernameKey
+	// decides.
 	MinUsername, MaxUsername int
 
-	// Fields are further fields of the registration form, which come before
-	// the password. The user type gets them in its ReadForm (auth.FormReader).
-	// They need a Name and a Label; Type is "text" by default.
+	// Fields are further fields of the registration form. They come before the password.
+	// Your user type gets their values in its ReadForm (auth.FormReader). Each field needs
+	// a Name and a Label; the default Type is "text".
 	Fields []Field
 
-	// CheckRegistration, if set, checks a registration besides the pages' own
-	// rules. It returns what is wrong with which field, or nil. The passwords
-	// are in the form, too.
+	// CheckRegistration, if set, checks a registration in addition to the pages' own
+	// rules. It returns what is wrong with the fields, or nil. The form includes the
+	// passwords.
 	CheckRegistration func(ctx context.Context, form url.Values) FieldErrors
 
 	// TellTaken has the registration form say that an address is taken, although
-	// auth.Config has RequireVerified: anybody can find out then who has an account.
-	// By default the form says the same for every address, "check your email", and
-	// the owner of one that is taken gets a mail. Without RequireVerified it says
-	// so in any case, since the next login would tell anyway; and that a username is
-	// taken it always says.
+	// auth.Config has RequireVerified. Anybody can then find out who has an account. By
+	// default the form says the same for every address, "check your email", and the
+	// owner of an address that is taken gets a mail. Without RequireVerified the form
+	// always says that an address is taken, because the next login would show it anyway.
+	// It always says that a username is taken.
 	TellTaken bool
 
-	// FreshFor is how recently somebody must have shown the password to end
-	// logins (OWASP ASVS 5.0, 7.5.2), to change the address and to close the account:
-	// 20 minutes by default, which is what Phoenix's sudo mode has, and at least a
-	// minute. Who has not is asked for it.
+	// FreshFor is how recently a user must have shown the password to end logins (OWASP
+	// ASVS 5.0, 7.5.2), to change the address and to close the account. Otherwise the
+	// user is asked for it. The default is 20 minutes, as in Phoenix's sudo mode; the
+	// minimum is a minute.
 	FreshFor time.Duration
 
-	// Texts are the words of the pages: English by default. What guards tell
-	// those whom they send to the login and the refresh page is not among them:
-	// see Message of auth.Config.
+	// Texts are the words of the pages. The default is English. The messages of guards
+	// that send users to the login page or the refresh page are not among them: see
+	// Message of auth.Config.
 	Texts Texts
 
-	// Templates has files that stand in for the embedded ones of the same
-	// name, each by itself: layout.html, form.html, login.html, register.html,
-	// forgot.html, reset.html, verify.html, resend.html, account.html,
-	// password.html, email.html, confirm.html, undo.html, sessions.html, close.html,
-	// refresh.html, switch.html, error.html and the stylesheet auth.css. Templates are
-	// html/template, and get a Page. A page's file defines "content", which the
-	// layout puts in its place.
+	// Templates has files that replace the embedded ones of the same name. You may
+	// replace any number of layout.html, form.html, login.html, register.html,
+	// forgot.html, reset.html, verify.html, resend.html, account.html, password.html,
+	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
+	// switch.html, error.html and the stylesheet auth.css. The templates are those of
+	// html/template, and are executed with a Page. A page's file defines "content", which
+	// the layout inserts.
 	Templates fs.FS
 
-	// SampleUser is a user that New tries the templates with. It is needed if
-	// templates of one's own show fields of one's own user type.
+	// SampleUser is a user that New tries the templates with. Set it if your templates
+	// use fields of your own user type.
 	SampleUser auth.User
 }
 
-// A Presence says whether a form has a field.
+// A Presence says whether the registration form has a field.
 type Presence int
 
 // The presences.
@@ -94,8 +95,8 @@ const (
 	Absent
 )
 
-// setDefaults fills in what is not set, and finds what cannot be.
-func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
+// setDefaults sets the defaults, and checks the settings.
+func (cfg *Config) setDefaults(core *auth.Core) error {
 	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
 	if cfg.Home == "" {
 		cfg.Home = "/"
@@ -111,38 +112,32 @@ func (cfg *Config) setDefaults(core *auth.Core, mails bool) error {
 	}
 	switch {
 	case cfg.Prefix != "" && (auth.ParseNext(cfg.Prefix).IsZero() || path.Clean(cfg.Prefix) != cfg.Prefix || strings.ContainsAny(cfg.Prefix, "?#%{}")):
-		return fmt.Errorf("pages: Prefix %q is not a plain path", cfg.Prefix)
-	case !leadsTo(core.LoginURL(), cfg.Prefix+"/login"):
-		return fmt.Errorf("pages: the login page is %s/login, but LoginURL of auth.Config is %s", cfg.Prefix, core.LoginURL())
-	case !leadsTo(core.RefreshURL(), cfg.Prefix+"/refresh"):
-		return fmt.Errorf("pages: the refresh page is %s/refresh, but RefreshURL of auth.Config is %s", cfg.Prefix, core.RefreshURL())
-	case mails && !leadsTo(core.VerifyURL(), cfg.Prefix+"/verify-email"):
-		return fmt.Errorf("pages: the page for verifying is %s/verify-email, but VerifyURL of auth.Config is %s", cfg.Prefix, core.VerifyURL())
+		return fmt.Errorf("pages: Prefix %q is not a plain path; use one such as \"/auth\"", cfg.Prefix)
 	case auth.ParseNext(cfg.Home).IsZero():
-		return fmt.Errorf("pages: Home %q is not a path of this site", cfg.Home)
+		return fmt.Errorf("pages: Home %q is not a path of this site; use one such as \"/\"", cfg.Home)
 	case cfg.MinUsername < 1 || cfg.MaxUsername > 64 || cfg.MinUsername > cfg.MaxUsername:
-		return fmt.Errorf("pages: MinUsername %d and MaxUsername %d are not in order, between 1 and 64", cfg.MinUsername, cfg.MaxUsername)
+		return fmt.Errorf("pages: MinUsername %d and MaxUsername %d must be in this order, between 1 and 64", cfg.MinUsername, cfg.MaxUsername)
 	case cfg.FreshFor < time.Minute:
-		return fmt.Errorf("pages: FreshFor %v is shorter than a minute", cfg.FreshFor)
+		return fmt.Errorf("pages: FreshFor %v is too short; use a minute or more", cfg.FreshFor)
 	}
 	for _, presence := range []Presence{cfg.Username, cfg.Email} {
 		if presence < Required || presence > Absent {
-			return fmt.Errorf("pages: unknown Presence %d", presence)
+			return fmt.Errorf("pages: unknown Presence %d; use Required, Optional or Absent", presence)
 		}
 	}
 	switch identifiers := core.Identifiers(); {
 	case cfg.Username != Absent && !core.Keeps(auth.FieldUsername):
-		return errors.New("pages: the user store leaves out usernames, so Username must be Absent")
+		return errors.New("pages: the user store keeps no usernames, so Username must be Absent")
 	case cfg.Email != Absent && !core.Keeps(auth.FieldEmail):
-		return errors.New("pages: the user store leaves out addresses, so Email must be Absent")
+		return errors.New("pages: the user store keeps no addresses, so Email must be Absent")
 	case identifiers == auth.UsernameOnly && cfg.Username != Required:
-		return errors.New("pages: people log in with their usernames, so Username must be Required")
+		return errors.New("pages: users log in with their usernames, so Username must be Required")
 	case identifiers == auth.EmailOnly && cfg.Email != Required:
-		return errors.New("pages: people log in with their addresses, so Email must be Required")
+		return errors.New("pages: users log in with their addresses, so Email must be Required")
 	case core.RequiresVerified() && cfg.Email != Required:
 		return errors.New("pages: auth.Config has RequireVerified, so Email must be Required")
 	case cfg.Username != Required && cfg.Email != Required:
-		return errors.New("pages: people log in with their usernames or addresses, so Username or Email must be Required")
+		return errors.New("pages: users log in with their usernames or addresses, so Username or Email must be Required")
 	}
 	return cfg.setFields()
 }
@@ -153,7 +148,7 @@ func leadsTo(target, path string) bool {
 	return err == nil && u.Path == path
 }
 
-// setFields gives the further fields what they lack.
+// setFields sets the defaults of Fields, and checks them.
 func (cfg *Config) setFields() error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 	names := []string{"username", "email", "password", "confirm_password", "next", "form_once"}
@@ -165,11 +160,11 @@ func (cfg *Config) setFields() error {
 		}
 		switch {
 		case f.Name == "" || strings.Trim(f.Name, letters) != "":
-			return fmt.Errorf("pages: the field name %q is not of letters, digits and _", f.Name)
+			return fmt.Errorf("pages: the field name %q must consist of letters, digits and _", f.Name)
 		case slices.Contains(names, f.Name):
-			return fmt.Errorf("pages: there are two fields %q", f.Name)
+			return fmt.Errorf("pages: there are two fields %q; rename the one in Fields", f.Name)
 		case f.Label == "":
-			return fmt.Errorf("pages: the field %q has no label", f.Name)
+			return fmt.Errorf("pages: the field %q has no label; set Field.Label", f.Name)
 		}
 		names = append(names, f.Name)
 	}

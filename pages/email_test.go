@@ -157,7 +157,7 @@ func TestEmail(t *testing.T) {
 	}
 }
 
-// TestEmailLoggedOut: the link is opened in a browser that is not logged in.
+// TestEmailLoggedOut: the user opens the link in a browser that is not logged in.
 func TestEmailLoggedOut(t *testing.T) {
 	t.Parallel()
 	for _, inCookie := range []bool{false, true} {
@@ -178,8 +178,8 @@ func TestEmailLoggedOut(t *testing.T) {
 	}
 }
 
-// TestEmailAsAnother: another user can do nothing with the link, and is told what
-// is told of any link that is no good.
+// TestEmailAsAnother: another user cannot use the link. The message is the same as for
+// any invalid token.
 func TestEmailAsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -203,8 +203,8 @@ func TestEmailAsAnother(t *testing.T) {
 	}
 }
 
-// TestEmailTwice has two changes under way, in two tabs: a form is for the address
-// that it shows.
+// TestEmailTwice: two changes are under way, in two tabs. A form is for the address that
+// it shows.
 func TestEmailTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -241,8 +241,8 @@ func TestEmailTwice(t *testing.T) {
 	}
 }
 
-// TestEmailFresh: who is only remembered is asked for the password before asking
-// for a change, and not after.
+// TestEmailFresh: a user who is only remembered is asked for the password before the
+// change, and not after it.
 func TestEmailFresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -261,7 +261,8 @@ func TestEmailFresh(t *testing.T) {
 	wantRedirect(t, c.press("/account/email"), "/account")
 }
 
-// TestEmailAlike: a change does not tell who has an account, nor in what state.
+// TestEmailAlike: a change of address does not tell who has an account, nor in what
+// state the account is.
 func TestEmailAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
@@ -293,7 +294,8 @@ func TestEmailAlike(t *testing.T) {
 	}
 }
 
-// TestEmailTaken: somebody else gets the address between the mail and the button.
+// TestEmailTaken: another account gets the address between the mail and the click on the
+// button.
 func TestEmailTaken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -313,131 +315,8 @@ func TestEmailTaken(t *testing.T) {
 	}
 }
 
-// TestUndoTaken: the application has given the old address to somebody else, by
-// statements of its own.
-func TestUndoTaken(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	_, undo := s.stolen()
-	s.create("bert", func(a *auth.Account) { a.Email = "susan@example.com" })
-	c := s.client()
-	wantRedirect(t, c.get(undo), "/undo-email")
-	wantRedirect(t, c.press("/undo-email"), "/forgot-password")
-	c.flashed("/forgot-password", "warning: Email already registered. Please use a different one.")
-	if a := s.account("susan"); a.Email != "thief@example.com" || c.cookie("-reset") != "" {
-		t.Errorf("the address is %s", a.Email)
-	}
-}
-
-// stolen is susan's account after a thief has changed its address: the thief's
-// browser, and the link that susan got.
-func (s *site) stolen() (thief *client, undo string) {
-	s.t.Helper()
-	s.update("susan", verified)
-	thief = s.user("susan", good)
-	wantRedirect(s.t, thief.post("/account/email", "email", "thief@example.com"), "/account")
-	wantRedirect(s.t, thief.get(s.mailed(auth.MailNewAddress, "thief@example.com")), "/account/email")
-	wantRedirect(s.t, thief.press("/account/email"), "/account")
-	return thief, s.mailed(auth.MailAddressChanged, "susan@example.com")
-}
-
-// TestUndo: the way back leads there whatever the thief does.
-func TestUndo(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	thief, undo := s.stolen()
-	wantRedirect(t, thief.post("/account/password", "current_password", good, "password", other, "confirm_password", other), "/account")
-	wantRedirect(t, thief.post("/account/email", "email", "thief2@example.com"), "/account")
-	wantRedirect(t, thief.get(s.mailed(auth.MailNewAddress, "thief2@example.com")), "/account/email")
-	wantRedirect(t, thief.press("/account/email"), "/account")
-	his := s.mailed(auth.MailAddressChanged, "thief@example.com")
-	s.advance(72*time.Hour - time.Minute)
-	thief = s.user("susan", other)
-	wantRedirect(t, thief.get(his), "/undo-email")
-
-	owner := s.client()
-	wantRedirect(t, owner.get(undo), "/undo-email")
-	wantRedirect(t, owner.press("/undo-email"), "/reset-password")
-	wantRedirect(t, thief.post("/undo-email"), "/forgot-password") // his own way back has ended
-	if thief.loggedIn() {
-		t.Error("the thief is logged in")
-	}
-	s.kinds()
-	wantRedirect(t, s.client().post("/forgot-password", "email", "thief@example.com"), "/login")
-	wantRedirect(t, s.client().post("/forgot-password", "email", "thief2@example.com"), "/login")
-	if got := s.kinds(); got != "" {
-		t.Errorf("the mails are %s", got)
-	}
-	wantRedirect(t, owner.press("/reset-password", "password", "a third battery", "confirm_password", "a third battery"), "/login")
-	s.user("susan", "a third battery")
-}
-
-func TestUndoExpired(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	_, undo := s.stolen()
-	c := s.client()
-	wantRedirect(t, c.get(undo), "/undo-email")
-	form := c.get("/undo-email")
-	s.advance(72 * time.Hour)
-	wantRedirect(t, c.send(form), "/forgot-password")
-	wantRedirect(t, s.client().get(undo), "/forgot-password")
-	if s.account("susan").Email != "thief@example.com" || c.cookie("-reset") != "" || c.cookie("-undo") != "" {
-		t.Error("undone")
-	}
-}
-
-// TestUndoLoggedIn: whoever is logged in where the way back is taken is not in the
-// way of the new password.
-func TestUndoLoggedIn(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	s.create("anna")
-	thief, undo := s.stolen()
-	c := s.user("anna", good)
-	for name, c := range map[string]*client{"the same": thief, "another": c} {
-		wantRedirect(t, c.get(undo), "/undo-email")
-		wantStatus(t, c.get("/undo-email"), 200)
-		if !c.loggedIn() {
-			t.Errorf("%s: logged out by a GET", name)
-		}
-	}
-	form := c.get("/undo-email")
-	wantRedirect(t, c.do("POST", "/undo-email", "proof=x"), "/forgot-password")
-	if !c.loggedIn() {
-		t.Error("logged out by a form that is of another token")
-	}
-	wantRedirect(t, c.send(form), "/reset-password")
-	wantStatus(t, c.get("/reset-password"), 200)
-	if c.loggedIn() || thief.loggedIn() {
-		t.Error("somebody is logged in")
-	}
-	wantRedirect(t, s.user("anna", good).get("/login"), "/") // only this browser's login has ended
-	// A link that is no good ends nothing.
-	c = s.user("anna", good)
-	c.set(s.manager.Core.Cookie("undo").Name, "garbage")
-	wantRedirect(t, c.post("/undo-email"), "/forgot-password")
-	if !c.loggedIn() {
-		t.Error("logged out for nothing")
-	}
-}
-
-// TestUndoDisabled: who is disabled stays so, and gets no token for a password.
-func TestUndoDisabled(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	_, undo := s.stolen()
-	s.update("susan", disabled)
-	c := s.client()
-	wantRedirect(t, c.get(undo), "/undo-email")
-	wantRedirect(t, c.press("/undo-email"), "/forgot-password")
-	if a := s.account("susan"); a.Email != "susan@example.com" || !a.Disabled || c.cookie("-reset") != "" {
-		t.Errorf("%s, disabled: %v", a.Email, a.Disabled)
-	}
-}
-
-// TestEmailRecordsFail has every call of the record store fail in turn: the change
-// and the way back are made then, or can be made once more.
+// TestEmailRecordsFail: every call of the record store fails in turn. The change and its
+// undoing then succeed, or can be repeated.
 func TestEmailRecordsFail(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// A crowd has accounts in every state there is.
+// A crowd has accounts in every possible state.
 type crowd struct {
 	t       *testing.T
 	app     authtest.App
@@ -47,14 +47,14 @@ func newCrowd(t *testing.T, requireVerified bool) *crowd {
 	return c
 }
 
-// states are what an account may be like. All have the password good, if they
-// have one.
+// states returns the states of accounts. Every account that has a password has the
+// password good.
 func (c *crowd) states() []string {
 	return []string{"unknown", "known", "unverified", "disabled", "without a password", "unusable hash", "locked", "password disabled"}
 }
 
-// name returns the name of an account in a state, which no other probe has used,
-// unless that makes no difference to it. All names are of one length.
+// name returns the name of an account in this state. No other probe has used the
+// account, unless that makes no difference. All names have the same length.
 func (c *crowd) name(state string) string {
 	if name, ok := c.locked[state]; ok {
 		return name
@@ -98,9 +98,9 @@ func (c *crowd) name(state string) string {
 	return name
 }
 
-// TestNobodyLearnsWhoHasAnAccount compares, for every pair of states that an
-// account may be in, what the pages answer to who does not have its password.
-// Where a state refuses the right password, that is compared, too.
+// TestNobodyLearnsWhoHasAnAccount: for every pair of states of an account, the pages
+// answer the same to a client that does not know the password. If a state refuses the
+// right password, that answer is compared, too.
 func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 	if underRace {
 		t.Skip("too many hashes for the race detector")

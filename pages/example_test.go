@@ -14,7 +14,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// An application under a prefix: its own pages, and these.
+// The pages are mounted under a prefix, beside the application's own.
 func Example() {
 	manager := newManager(auth.Config{LoginURL: "/auth/login"})
 	p, err := pages.New(manager.Core, pages.Config{Prefix: "/auth", Site: "Gophers"})
@@ -35,7 +35,7 @@ func Example() {
 	// 303 /auth/login?next=%2Fprofile
 }
 
-// All texts in another language.
+// All texts are in another language.
 func ExampleTexts() {
 	german := pages.Texts{
 		Lang:       "de",
@@ -123,7 +123,7 @@ func ExampleTexts() {
 	// true true
 }
 
-// One page with a template of one's own; the others are as they were.
+// Two pages have templates of the application's own.
 func ExampleConfig_templates() {
 	templates := fstest.MapFS{ // or os.DirFS, or an embed.FS
 		"account.html": {Data: []byte(`

@@ -15,48 +15,49 @@ import (
 	"github.com/go-login/auth"
 )
 
-// maxBody is the most that a form may be, in bytes.
+// maxBody is the largest body of a form, in bytes.
 const maxBody = 64 << 10
 
-// withForm reads a form from the request's body, never from its query, into
-// PostForm. What is no form is refused: its fields would be read as empty.
-func (p *Pages) withForm(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, bare := *r, *r.URL
-		bare.RawQuery = "" // ParseForm would read it too, and may not be able to
-		body.URL = &bare
-		if r.Body != nil {
-			body.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
-		err := readForm(&body)
-		r.PostForm, r.Form = body.PostForm, body.PostForm
-		switch tooLarge := (*http.MaxBytesError)(nil); {
-		case errors.Is(err, errNotForm):
-			w.Header().Set("Accept-Post", formType+", "+multipartType)
-			p.fail(w, r, http.StatusUnsupportedMediaType)
-		case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
-			p.fail(w, r, http.StatusRequestEntityTooLarge)
-		case err != nil:
-			p.fail(w, r, http.StatusBadRequest)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+// readForm reads a form from the request's body, never from its query, into PostForm.
+// It refuses every other body, because its fields would be read as empty.
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	body, bare := *r, *r.URL
+	bare.RawQuery = "" // otherwise ParseForm would read it, too, and might fail
+	body.URL = &bare
+	if r.Body != nil {
+		body.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	err := parseForm(&body)
+	r.PostForm, r.Form = body.PostForm, body.PostForm
+	return err
 }
 
-// The types of forms, of which browsers send the first.
+// badForm answers a request whose form readForm refuses.
+func (p *Pages) badForm(err error) answer {
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case errors.Is(err, errNotForm):
+		a := p.fail(http.StatusUnsupportedMediaType)
+		a.header.Set("Accept-Post", formType+", "+multipartType)
+		return a
+	case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
+		return p.fail(http.StatusRequestEntityTooLarge)
+	}
+	return p.fail(http.StatusBadRequest)
+}
+
+// The content types of forms. Browsers send the first one.
 const (
 	formType      = "application/x-www-form-urlencoded"
 	multipartType = "multipart/form-data"
 )
 
 // errNotForm says that a request's body is not a form, or has files in it.
-var errNotForm = errors.New("pages: not a form")
+var errNotForm = errors.New("pages: the body is not a form without files")
 
-// readForm reads a request's form into its PostForm. The body is limited already,
-// so that nothing is too large for the memory and no temporary file is made.
-func readForm(r *http.Request) error {
-	if r.ContentLength == 0 { // then it does not matter what it is
+// parseForm reads a request's form into its PostForm. The body is limited already, so
+// the form fits into memory and no temporary file is made.
+func parseForm(r *http.Request) error {
+	if r.ContentLength == 0 { // then its type does not matter
 		r.PostForm = url.Values{}
 		return nil
 	}
@@ -79,51 +80,50 @@ func readForm(r *http.Request) error {
 	return nil
 }
 
-// FieldErrors says what is wrong with which fields of a form, by name. It is an
-// error, so that the ReadForm of a user type and a store's CreateUser can
-// return it, wrapped or not: the form is then shown again.
+// FieldErrors says what is wrong with the fields of a form, by name. It is an error, so
+// your user type's ReadForm and your store's CreateUser can return it, wrapped or not.
+// The form is then shown again.
 type FieldErrors map[string]string
 
-// Error names the fields.
+// Error returns the names of the fields.
 func (e FieldErrors) Error() string {
 	return "pages: wrong fields: " + strings.Join(slices.Sorted(maps.Keys(e)), ", ")
 }
 
-// A Form is what a page asks for, what was typed, and what is wrong with it.
+// A Form is the form of a page, with what was typed and what is wrong with it.
 type Form struct {
 	Action string // the URL to post it to
-	Button string
+	Button string // the button's text
 	Fields []Field
-	Next   string // the value of the hidden field next, or empty
-	Login  string // whose new password it asks for, for password managers; or empty
-	Proof  string // the value of the hidden field proof, or empty: which mailed token the form is for
-	Once   string // the value of the hidden field form_once, or empty: the form must not be sent twice
+	Next   string // value of the hidden field next, or empty
+	Login  string // name of the account whose password the form asks for, for password managers; or empty
+	Proof  string // value of the hidden field proof, or empty: it says which mailed token the form is for
+	Once   string // value of the hidden field form_once, or empty: with it, the form is not done twice
 	Error  string // what is wrong with the form as a whole
 
-	values url.Values // nil if it is shown for the first time
-	once   string     // the form's name for Core.FormNonce, or empty
+	values url.Values // what was typed; nil if the form is shown for the first time
 }
 
-// formErrorID is the id of the element with a Form's Error. No Field has it.
+// formErrorID is the id of the HTML element with a Form's Error. No Field has this name.
 const formErrorID = "form-errors"
 
-// A Field is an input of a form. Its id is its name.
+// A Field is an input of a form. Its name is also the id of its HTML element.
 type Field struct {
 	Name         string // of letters, digits and _
 	Label        string
 	Type         string // "text", "email", "password", "checkbox"
-	Autocomplete string // what a password manager or browser may fill in
+	Autocomplete string // HTML's autocomplete: what a password manager or browser may fill in
 	Required     bool
 
 	Value   string // what was typed; never a password
 	Checked bool   // for a checkbox
-	Focus   bool   // the cursor belongs here
+	Focus   bool   // the field has the cursor
 	Error   string // what is wrong with it
-	ErrorID string // the id of the element that says so, for aria-describedby; empty if nothing is wrong
+	ErrorID string // id of the HTML element with the error, for aria-describedby; empty if nothing is wrong
 }
 
-// newForm makes a form of fields and of what was posted, which is nil for a
-// form that is shown for the first time.
+// newForm returns a form with these fields and what was typed into them. values is nil if
+// the form is shown for the first time.
 func newForm(action, button string, values url.Values, fields ...Field) *Form {
 	f := &Form{Action: action, Button: button, Fields: fields, values: values}
 	for i := range f.Fields {
@@ -139,14 +139,14 @@ func newForm(action, button string, values url.Values, fields ...Field) *Form {
 	return f
 }
 
-// shown is a text without what no page can show.
+// shown returns a text in which everything that no page can show is replaced.
 func shown(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// Field returns the field of that name, or nil: for a template that gives each
+// Field returns the field of this name, or nil. It is for a template that gives each
 // field a place of its own.
 func (f *Form) Field(name string) *Field {
 	for i := range f.Fields {
@@ -168,15 +168,16 @@ func (f *Form) Wrong() []Field {
 	return wrong
 }
 
-// get returns what was posted as it is, and text without spaces around it,
-// which keyboards add.
-func (f *Form) get(name string) string  { return f.values.Get(name) }
+// get returns what was typed, and text returns it without surrounding spaces, which
+// keyboards add.
+func (f *Form) get(name string) string { return f.values.Get(name) }
+
 func (f *Form) text(name string) string { return strings.TrimSpace(f.values.Get(name)) }
 
-// refuse notes what is wrong with a field, unless something is already. What is
-// wrong with no field that there is, is wrong with the form.
+// refuse notes what is wrong with a field, unless the field has an error already. If the
+// form has no such field, the error is about the form as a whole.
 func (f *Form) refuse(name, text string) {
-	text = cmp.Or(text, "✗") // wrong it is, even if somebody has no words for it
+	text = cmp.Or(text, "✗") // the field is wrong, even if the text is empty
 	if field := f.Field(name); field == nil {
 		f.Error = cmp.Or(f.Error, text)
 	} else {
@@ -185,7 +186,7 @@ func (f *Form) refuse(name, text string) {
 	f.focus()
 }
 
-// refuseFields leaves out fields that have no text.
+// refuseFields notes what is wrong with several fields. It ignores empty texts.
 func (f *Form) refuseFields(errs FieldErrors) {
 	for _, name := range slices.Sorted(maps.Keys(errs)) {
 		if errs[name] != "" {
@@ -194,7 +195,7 @@ func (f *Form) refuseFields(errs FieldErrors) {
 	}
 }
 
-// refuseAll notes what is wrong with all required fields together.
+// refuseAll notes one error that is about all required fields together.
 func (f *Form) refuseAll(text string) {
 	f.Error = text
 	for i := range f.Fields {
@@ -205,7 +206,7 @@ func (f *Form) refuseAll(text string) {
 	f.focus()
 }
 
-// require finds fault with required fields that are blank.
+// require notes this error for every required field that is blank.
 func (f *Form) require(text string) {
 	for _, field := range f.Fields {
 		if value := f.get(field.Name); field.Required && (value == "" || field.Type != "password" && strings.TrimSpace(value) == "") {
@@ -216,7 +217,8 @@ func (f *Form) require(text string) {
 
 func (f *Form) valid() bool { return f.Error == "" && len(f.Wrong()) == 0 }
 
-// focus puts the cursor into the first field that is wrong, or else the first.
+// focus puts the cursor into the first field that is wrong or, if none is, into the first
+// field.
 func (f *Form) focus() {
 	first := max(0, slices.IndexFunc(f.Fields, func(field Field) bool { return field.ErrorID != "" }))
 	for i := range f.Fields {
@@ -224,10 +226,24 @@ func (f *Form) focus() {
 	}
 }
 
-// nextOf returns the next of a request whose form has been read.
-func nextOf(r *http.Request) auth.Next {
-	if r.PostForm.Has("next") {
-		return auth.ParseNext(r.PostForm.Get("next"))
+// refuse notes an error in the form, if the error is about one of its fields. Otherwise the
+// form stays as it is.
+func (p *Pages) refuse(f *Form, err error) {
+	t := &p.texts
+	var password *auth.PasswordError
+	var fields FieldErrors
+	switch {
+	case errors.Is(err, auth.ErrInvalidUsername):
+		f.refuse("username", t.UsernameInvalid)
+	case errors.Is(err, auth.ErrUsernameTaken):
+		f.refuse("username", t.UsernameTaken)
+	case errors.Is(err, auth.ErrInvalidEmail):
+		f.refuse("email", t.EmailInvalid)
+	case errors.Is(err, auth.ErrEmailTaken):
+		f.refuse("email", t.EmailTaken)
+	case errors.As(err, &password):
+		f.refuse("password", t.password(password))
+	case errors.As(err, &fields):
+		f.refuseFields(fields)
 	}
-	return auth.ParseNext(r.URL.Query().Get("next"))
 }

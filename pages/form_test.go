@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/pages"
 )
 
 // A posting is a form that can be sent.
@@ -21,7 +22,7 @@ type posting struct {
 	leads  string   // where it leads if it is read
 }
 
-// postings are all forms that the pages take. Each makes a new site.
+// postings returns all forms of the pages. Each function makes a new site.
 func postings(t *testing.T) map[string]func() (*site, posting) {
 	open := func(of func(s *site) posting) func() (*site, posting) {
 		return func() (*site, posting) {
@@ -88,24 +89,8 @@ func postings(t *testing.T) map[string]func() (*site, posting) {
 	}
 }
 
-// registration is the form of name.
-func registration(name, password string) []string {
-	return []string{"username", name, "email", name + "@example.com", "password", password, "confirm_password", password}
-}
-
-// hidden returns the hidden fields of a page's form, and their values.
-func hidden(t *testing.T, page response) []string {
-	t.Helper()
-	wantStatus(t, page, http.StatusOK)
-	var fields []string
-	for _, input := range all(only(t, parse(t, page), tag("main")), with("type", "hidden")) {
-		fields = append(fields, attr(input, "name"), attr(input, "value"))
-	}
-	return fields
-}
-
-// inParts returns a form as multipart/form-data, with a file of that name if file is
-// not empty.
+// inParts returns a form as multipart/form-data. If file is not empty, the form has a
+// file of that name.
 func inParts(t *testing.T, fields []string, file string) (kind, body string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -131,8 +116,8 @@ func encoded(fields []string) string {
 	return form.Encode()
 }
 
-// TestContentTypes: every form is read as multipart/form-data, too. What is no form
-// is refused with 415, changes nothing, and is not taken for an empty form.
+// TestContentTypes: every form may be multipart/form-data. Any other body than a form
+// gets 415, changes nothing, and is not treated as an empty form.
 func TestContentTypes(t *testing.T) {
 	t.Parallel()
 	for what, open := range postings(t) {
@@ -185,8 +170,8 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// TestMultipartLimits: a form in parts is as limited as another, and is kept in
-// memory.
+// TestMultipartLimits: a multipart form has the same limits as other forms, and is kept
+// in memory.
 func TestMultipartLimits(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -216,7 +201,7 @@ func TestMultipartLimits(t *testing.T) {
 	}
 }
 
-// TestNoBody: a form without fields needs no type.
+// TestNoBody: a form without fields needs no Content-Type.
 func TestNoBody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -227,5 +212,71 @@ func TestNoBody(t *testing.T) {
 		if c.loggedIn() {
 			t.Error("still logged in")
 		}
+	}
+}
+
+// TestQuery: the pages do not read credentials from the query, and no query breaks them
+// (F11).
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	const required = "This field is required."
+	login := "?" + url.Values{"login": {"susan"}, "password": {good}}.Encode()
+	wantErrors(t, s.client().post("/login"+login), map[string]string{"login": required, "password": required})
+	wantErrors(t, s.client().post("/login"+login, "login", "susan"), map[string]string{"password": required})
+	wantErrors(t, s.client().post("/forgot-password?email=susan%40example.com"), map[string]string{"email": required})
+	register := "?" + url.Values{"username": {"anna"}, "email": {"a@example.com"}, "password": {good}, "confirm_password": {good}}.Encode()
+	wantErrors(t, s.client().post("/register"+register), map[string]string{
+		"username": required, "email": required, "password": required, "confirm_password": required,
+	})
+	c := s.user("susan", good)
+	password := "?" + url.Values{"current_password": {good}, "password": {other}, "confirm_password": {other}}.Encode()
+	wantErrors(t, c.post("/account/password"+password), map[string]string{
+		"current_password": required, "password": required, "confirm_password": required,
+	})
+	for _, query := range []string{"?a=%zz", "?a;b", "?%", "?next=%zz", "?login=other&password=wrong"} {
+		wantRedirect(t, s.client().post("/login"+query, "login", "susan", "password", good), "/")
+		wantStatus(t, s.client().get("/login"+query), 200)
+	}
+	// The first of several is the one.
+	wantRedirect(t, s.client().post("/login", "login", "susan", "login", "other", "password", good, "password", "wrong", "next", "/mine", "next", "/"), "/mine")
+	wantStatus(t, s.client().post("/login", "login", "other", "login", "susan", "password", good), 422)
+}
+
+func TestBody(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.client()
+	form := "login=susan&password=" + url.QueryEscape(good) + "&x="
+	wantRedirect(t, s.client().do("POST", "/login", form+strings.Repeat("a", 64<<10-len(form))), "/")
+	for _, body := range []string{form + strings.Repeat("a", 64<<10-len(form)+1), strings.Repeat("&", 1<<20)} {
+		r := c.do("POST", "/login", body)
+		wantStatus(t, r, 413)
+		accessible(t, r)
+	}
+	for _, body := range []string{"login=susan&password=%zz", "login=susan;password=x", strings.Repeat("a&", 30_000)} {
+		r := c.do("POST", "/login", body)
+		wantStatus(t, r, 400)
+		accessible(t, r)
+	}
+	if c.loggedIn() {
+		t.Error("logged in")
+	}
+}
+
+// TestText: bytes that are not text are an error of the field, or a wrong password.
+func TestText(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+		c.Fields = []pages.Field{{Name: "name", Label: "Name", Autocomplete: "name"}}
+	})
+	for _, text := range []string{"a\x00b", "a\xffb", "\xed\xa0\x80"} {
+		r := s.client().post("/register", "username", "anna", "email", "anna@example.com", "name", text, "password", good, "confirm_password", good)
+		wantErrors(t, r, map[string]string{"name": "This has characters that are not text."})
+		wantStatus(t, s.client().post("/login", "login", text, "password", text), 422)
+	}
+	for _, name := range []string{`' OR 1=1 --`, "susan'--", "%", "_____", strings.Repeat("a", 20_000), strings.Repeat("ä", 3_000)} {
+		wantStatus(t, s.client().post("/login", "login", name, "password", name), 422)
+		wantStatus(t, s.client().post("/register", "username", name, "email", name, "password", good, "confirm_password", good), 422)
 	}
 }

@@ -9,14 +9,17 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
+	"golang.org/x/net/html"
 )
 
 // User is the application's user type.
@@ -38,7 +41,7 @@ func (u *User) ReadForm(form url.Values) error {
 	return nil
 }
 
-// A store fails when it is told to.
+// A store fails when the test says so.
 type store struct {
 	*memstore.Store[User, *User]
 	mu    sync.Mutex
@@ -77,7 +80,7 @@ func (s *store) FindUser(ctx context.Context, key string) (*User, error) {
 	return s.Store.FindUser(ctx, key)
 }
 
-// A site is an application with the pages, served.
+// A site is an application with the pages, on a server.
 type site struct {
 	t       *testing.T
 	manager *auth.Manager[*User]
@@ -123,12 +126,12 @@ func (s *site) log() string {
 	return s.logs.String()
 }
 
-// good is a password that the policy accepts, and susan's.
+// good is a password that the policy accepts. It is susan's.
 const good = "staple battery horse"
 
-// newSite serves the pages with the user susan, susan@example.com, and the
-// application's own pages /mine, which is guarded, and /verified, which is for those
-// whose address is. change, if it is not nil, changes the configurations.
+// newSite serves the pages with the user susan, susan@example.com. The application has
+// two pages of its own: /mine needs a login, and /verified a verified address. If change
+// is not nil, it changes the configurations.
 func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -177,7 +180,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	return s
 }
 
-// hashOfGood is made once, since it takes long.
+// hashOfGood hashes good once, because that takes long.
 var hashOfGood = sync.OnceValue(func() auth.Secret {
 	hash, err := newManager(auth.Config{}).HashPassword(context.Background(), good)
 	if err != nil {
@@ -203,8 +206,8 @@ func (s *site) link(address string) string {
 	return s.mailed(auth.MailReset, address)
 }
 
-// mailed returns the link of the last mail, which must be of this kind and to this
-// address, as a path.
+// mailed returns the link of the last mail, as a path. The mail must be of this kind and
+// to this address.
 func (s *site) mailed(kind auth.MailKind, to string) string {
 	s.t.Helper()
 	s.mu.Lock()
@@ -220,8 +223,7 @@ func (s *site) mailed(kind auth.MailKind, to string) string {
 	return link
 }
 
-// kinds returns the kinds of the mails so far and whom they went to, and forgets
-// them.
+// kinds returns the kinds and the recipients of all mails since the last call.
 func (s *site) kinds() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,7 +235,7 @@ func (s *site) kinds() string {
 	return strings.Join(kinds, ", ")
 }
 
-// account returns a user as they are stored.
+// account returns the stored account of a user.
 func (s *site) account(login string) auth.Account {
 	s.t.Helper()
 	user, err := s.store.Store.FindUser(s.t.Context(), login)
@@ -250,9 +252,10 @@ func (s *site) update(login string, change func(*auth.Account)) {
 }
 
 func verified(a *auth.Account) { a.EmailVerified = true }
+
 func disabled(a *auth.Account) { a.Disabled = true }
 
-// create makes a user with the password good.
+// create stores a user with the password good.
 func (s *site) create(name string, changes ...func(*auth.Account)) {
 	s.t.Helper()
 	a := auth.Account{Username: name, Email: name + "@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp of " + name), Version: 1}
@@ -263,7 +266,7 @@ func (s *site) create(name string, changes ...func(*auth.Account)) {
 	check(s.t, err)
 }
 
-// press opens a page and sends its form, with its hidden fields and these ones.
+// press opens a page and sends its form with its hidden fields and these ones.
 func (c *client) press(target string, fields ...string) response {
 	c.t.Helper()
 	page := c.get(target)
@@ -271,7 +274,7 @@ func (c *client) press(target string, fields ...string) response {
 	return c.send(page, fields...)
 }
 
-// send sends the form of a page.
+// send sends a page's form with its hidden fields and these ones.
 func (c *client) send(page response, fields ...string) response {
 	c.t.Helper()
 	form := only(c.t, only(c.t, parse(c.t, page), tag("main")), tag("form"))
@@ -281,7 +284,7 @@ func (c *client) send(page response, fields ...string) response {
 	return c.post(attr(form, "action"), fields...)
 }
 
-// path is that of a page.
+// path returns the URL of a page.
 func (s *site) path(page string) string {
 	return strings.TrimSuffix(s.manager.Core.LoginURL(), "/login") + page
 }
@@ -303,7 +306,7 @@ func (s *site) client() *client {
 	}}
 }
 
-// user is a client that has logged in.
+// user returns a client that has logged in.
 func (s *site) user(login, password string) *client {
 	s.t.Helper()
 	c := s.client()
@@ -311,7 +314,7 @@ func (s *site) user(login, password string) *client {
 	return c
 }
 
-// A response is one that has been read.
+// A response is an HTTP response whose body has been read.
 type response struct {
 	status   int
 	header   http.Header
@@ -373,8 +376,7 @@ func (c *client) loggedIn() bool {
 	}
 }
 
-// cookie returns the value of a cookie that the client has, by the end of its
-// name.
+// cookie returns the value of the client's cookie whose name ends in suffix.
 func (c *client) cookie(suffix string) string {
 	u, err := url.Parse(c.base)
 	check(c.t, err)
@@ -405,4 +407,549 @@ func check(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestMain(m *testing.M) { testapp.Main(m) }
+
+// wantHeaders checks the headers that every answer has, except the stylesheet.
+func wantHeaders(t *testing.T, what string, r response) {
+	t.Helper()
+	referrer := "same-origin"
+	if strings.Contains(what, "token=") {
+		referrer = "no-referrer"
+	}
+	for name, want := range map[string]string{
+		"Content-Security-Policy":      "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"X-Content-Type-Options":       "nosniff",
+		"Referrer-Policy":              referrer,
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Cache-Control":                "no-store",
+		"Access-Control-Allow-Origin":  "",
+	} {
+		if got := r.header.Get(name); got != want {
+			t.Errorf("%s: %d: %s is %q", what, r.status, name, got)
+		}
+	}
+	if kind := r.header.Get("Content-Type"); kind != "text/html; charset=utf-8" && kind != "text/plain; charset=utf-8" {
+		t.Errorf("%s: %d: Content-Type is %q", what, r.status, kind)
+	}
+}
+
+// emailOnly has users log in with their addresses only. Names such as S71 in the comments
+// of the tests are rows of the mission's section 3.2, document B.
+func emailOnly(a *auth.Config, _ *pages.Config) { a.Identifiers = auth.EmailOnly }
+
+// documentA configures the pages of the mission's document A.
+func documentA(a *auth.Config, c *pages.Config) {
+	a.Identifiers, a.Mailer = auth.UsernameOnly, nil
+	c.MinUsername, c.MaxUsername = 1, 64
+	c.Texts = pages.Texts{
+		LoginTitle: "Sign In", LoginButton: "Sign In", LoginLink: "Login", LogoutButton: "Logout",
+		ConfirmPassword: "Repeat Password",
+		NoAccount:       "New User?", RegisterLink: "Click to Register!", HaveAccount: pages.None,
+		Registered:    "Congratulations, you are now a registered user!",
+		LoggedOut:     pages.None,
+		UsernameTaken: "Please use a different username.",
+		EmailTaken:    "Please use a different email address.",
+	}
+}
+
+const other = "another battery horse"
+
+func parse(t *testing.T, r response) *html.Node {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(r.body))
+	check(t, err)
+	return doc
+}
+
+// all returns the elements that fit.
+func all(n *html.Node, fits func(*html.Node) bool) []*html.Node {
+	var found []*html.Node
+	for d := range n.Descendants() {
+		if d.Type == html.ElementNode && fits(d) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func tag(names ...string) func(*html.Node) bool {
+	return func(n *html.Node) bool { return slices.Contains(names, n.Data) }
+}
+
+func with(key, value string) func(*html.Node) bool {
+	return func(n *html.Node) bool { return attr(n, key) == value }
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, key string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
+}
+
+func text(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// only returns the only element that fits.
+func only(t *testing.T, n *html.Node, fits func(*html.Node) bool) *html.Node {
+	t.Helper()
+	found := all(n, fits)
+	if len(found) != 1 {
+		t.Fatalf("%d elements and not 1", len(found))
+	}
+	return found[0]
+}
+
+// A field is an input as a user sees it.
+type field struct{ label, kind, autocomplete, value, err string }
+
+// fields returns the inputs of a page that have a name, without the hidden ones.
+func fields(t *testing.T, r response) map[string]field {
+	t.Helper()
+	doc, found := parse(t, r), map[string]field{}
+	for _, input := range all(doc, tag("input")) {
+		name := attr(input, "name")
+		if name == "" || attr(input, "type") == "hidden" {
+			continue
+		}
+		f := field{
+			label: text(only(t, doc, with("for", attr(input, "id")))),
+			kind:  attr(input, "type"), autocomplete: attr(input, "autocomplete"), value: attr(input, "value"),
+		}
+		if id := attr(input, "aria-describedby"); id != "" {
+			f.err = text(only(t, doc, with("id", id)))
+		}
+		found[name] = f
+	}
+	return found
+}
+
+// wantErrors fails unless a form is shown again with exactly these errors at its fields.
+func wantErrors(t *testing.T, r response, want map[string]string) {
+	t.Helper()
+	wantStatus(t, r, 422)
+	for name, f := range fields(t, r) {
+		if f.err != want[name] {
+			t.Errorf("the error at %s is %q, want %q", name, f.err, want[name])
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no field for %v", want)
+	}
+	accessible(t, r)
+}
+
+// message returns the category and text of the only message on a page.
+func message(t *testing.T, r response) (category, message string) {
+	t.Helper()
+	flash := only(t, only(t, parse(t, r), with("role", "status")), tag("p"))
+	return strings.TrimPrefix(attr(flash, "class"), "flash "), text(flash)
+}
+
+// accessible checks what users need who cannot see the page or have no mouse.
+func accessible(t *testing.T, r response) {
+	t.Helper()
+	doc := parse(t, r)
+	if attr(only(t, doc, tag("html")), "lang") == "" {
+		t.Error("no lang")
+	}
+	title := text(only(t, doc, tag("title")))
+	if h1 := text(only(t, doc, tag("h1"))); h1 == "" || !strings.HasPrefix(title, h1) {
+		t.Errorf("the heading is %q and the title %q", h1, title)
+	}
+	only(t, doc, tag("main"))
+
+	ids := map[string]bool{}
+	for _, n := range all(doc, func(n *html.Node) bool { return has(n, "id") }) {
+		if id := attr(n, "id"); ids[id] || id == "" {
+			t.Errorf("the id %q is there twice", id)
+		} else {
+			ids[id] = true
+		}
+	}
+	for _, n := range all(doc, func(n *html.Node) bool { return true }) {
+		if id := attr(n, "aria-describedby"); has(n, "aria-describedby") && !ids[id] {
+			t.Errorf("nothing has the id %q that describes %s", id, attr(n, "name"))
+		}
+		if has(n, "aria-describedby") != (attr(n, "aria-invalid") == "true") {
+			t.Errorf("%s is invalid without a reason, or not invalid with one", attr(n, "name"))
+		}
+		if target, ok := strings.CutPrefix(attr(n, "href"), "#"); ok && !ids[target] {
+			t.Errorf("a link leads to %q, which nothing is", target)
+		}
+		if n.Data == "a" && (attr(n, "href") == "" || text(n) == "") {
+			t.Error("a link without a text or a target")
+		}
+		for _, a := range n.Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("the attribute %s, which the CSP forbids", a.Key)
+			}
+		}
+	}
+	if n := all(doc, tag("script", "style", "iframe", "object", "base", "img")); len(n) > 0 {
+		t.Errorf("there is a %s", n[0].Data)
+	}
+
+	inputs := all(doc, func(n *html.Node) bool { return n.Data == "input" && attr(n, "type") != "hidden" })
+	for _, n := range inputs {
+		if label := only(t, doc, with("for", attr(n, "id"))); label.Data != "label" || text(label) == "" {
+			t.Errorf("the input %s has no label", attr(n, "name"))
+		}
+		if attr(n, "type") == "password" && has(n, "value") {
+			t.Error("a password is in the page")
+		}
+		if attr(n, "type") != "checkbox" && attr(n, "autocomplete") == "" {
+			t.Errorf("the input %s has no autocomplete", attr(n, "name"))
+		}
+	}
+	focus := all(doc, func(n *html.Node) bool { return has(n, "autofocus") })
+	wrong := all(doc, with("aria-invalid", "true"))
+	switch {
+	case len(inputs) == 0:
+		if len(focus) > 0 {
+			t.Error("the cursor is nowhere")
+		}
+	case len(focus) != 1:
+		t.Errorf("the cursor is in %d places", len(focus))
+	case len(wrong) > 0 && focus[0] != wrong[0]:
+		t.Error("the cursor is not in the first field that is wrong")
+	}
+	if alerts := all(doc, with("role", "alert")); len(alerts) != min(1, len(wrong)) {
+		t.Errorf("%d summaries of %d errors", len(alerts), len(wrong))
+	}
+}
+
+// link returns where the link with this text leads, in the page's main part.
+func link(t *testing.T, r response, label string) string {
+	t.Helper()
+	main := only(t, parse(t, r), tag("main"))
+	return attr(only(t, main, func(n *html.Node) bool { return n.Data == "a" && text(n) == label }), "href")
+}
+
+func heading(t *testing.T, r response) string {
+	t.Helper()
+	return text(only(t, parse(t, r), tag("h1")))
+}
+
+func button(t *testing.T, r response) string {
+	t.Helper()
+	main := only(t, parse(t, r), tag("main"))
+	return text(only(t, main, tag("button")))
+}
+
+// user2 is user, for a site with another Home.
+func (s *site) user2(login, home string) *client {
+	s.t.Helper()
+	c := s.client()
+	wantRedirect(s.t, c.post(s.path("/login"), "login", login, "password", good), home)
+	return c
+}
+
+// attempts returns how many records of wrong passwords susan has.
+func (s *site) attempts() int {
+	s.t.Helper()
+	records, err := s.store.ListRecords(s.t.Context(), "attempts", s.account("susan").ID)
+	check(s.t, err)
+	return len(records)
+}
+
+// urlencoded encodes a form of names and values.
+func urlencoded(fields []string) string {
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return form.Encode()
+}
+
+// safari15 sends a page's form as a browser does that does not send Sec-Fetch-Site. The
+// Referrer-Policy of the page decides whether its Origin is real.
+func (c *client) safari15(page response, fields ...string) response {
+	c.t.Helper()
+	origin := c.base
+	if page.header.Get("Referrer-Policy") == "no-referrer" {
+		origin = "null"
+	}
+	form := only(c.t, only(c.t, parse(c.t, page), tag("main")), tag("form"))
+	for _, input := range all(form, with("type", "hidden")) {
+		fields = append(fields, attr(input, "name"), attr(input, "value"))
+	}
+	return c.do(http.MethodPost, attr(form, "action"), urlencoded(fields), "Origin", origin)
+}
+
+// from sends a form as a browser does on the page referer.
+func (c *client) from(referer, target string, fields ...string) response {
+	c.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return c.do(http.MethodPost, target, form.Encode(), "Referer", c.base+referer, "Origin", c.base)
+}
+
+// restart deletes the client's cookies, except those that outlive the browser's session.
+func (c *client) restart() {
+	c.t.Helper()
+	jar, err := cookiejar.New(nil)
+	check(c.t, err)
+	base, err := url.Parse(c.base)
+	check(c.t, err)
+	last := map[string]*http.Cookie{}
+	for _, cookie := range c.sent {
+		last[cookie.Name] = cookie
+	}
+	for _, cookie := range last {
+		if cookie.MaxAge > 0 {
+			jar.SetCookies(base, []*http.Cookie{cookie})
+		}
+	}
+	c.http.Jar = jar
+}
+
+// remembered returns a client that has logged in with remember_me, and was then
+// restarted.
+func (s *site) remembered() *client {
+	s.t.Helper()
+	c := s.client()
+	wantRedirect(s.t, c.post(s.path("/login"), "login", "susan", "password", good, "remember_me", "y"), "/")
+	s.advance(time.Second)
+	c.restart()
+	return c
+}
+
+// records is a record store that calls hook, if it is set, before it does anything.
+type records struct {
+	*memstore.Records
+	mu   sync.Mutex
+	hook func(kind string) error
+}
+
+// hooked has the application keep its records in r.
+func hooked(r *records) func(*auth.Config, *pages.Config) {
+	return func(a *auth.Config, _ *pages.Config) {
+		r.Records = memstore.NewRecords(memstore.WithClock(a.Now))
+		a.Records = r
+	}
+}
+
+func (r *records) set(hook func(kind string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hook = hook
+}
+
+func (r *records) ask(kind string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hook == nil {
+		return nil
+	}
+	return r.hook(kind)
+}
+
+func (r *records) InsertRecord(ctx context.Context, record auth.Record) error {
+	if err := r.ask(record.Kind); err != nil {
+		return err
+	}
+	return r.Records.InsertRecord(ctx, record)
+}
+
+func (r *records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := r.ask(kind); err != nil {
+		return auth.Record{}, err
+	}
+	return r.Records.GetRecord(ctx, kind, key)
+}
+
+func (r *records) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
+	if err := r.ask(kind); err != nil {
+		return auth.Record{}, err
+	}
+	return r.Records.TakeRecord(ctx, kind, key)
+}
+
+func (r *records) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
+	if err := r.ask(kind); err != nil {
+		return nil, err
+	}
+	return r.Records.ListRecords(ctx, kind, userID)
+}
+
+// failing repeats a request while the first call of the store fails, then the second,
+// and so on, until the request needs no more calls. That last request must succeed, and
+// all others must be answered as failures.
+func failing(t *testing.T, store *records, request func() response, location string) {
+	t.Helper()
+	defer store.set(nil)
+	for k := 1; ; k++ {
+		n := 0
+		store.set(func(string) error {
+			if n++; n == k {
+				return errDisk
+			}
+			return nil
+		})
+		r := request()
+		store.set(nil)
+		if n < k {
+			if k == 1 {
+				t.Error("the store was not asked")
+			}
+			wantRedirect(t, r, location)
+			return
+		}
+		if r.status != 503 || strings.Contains(r.body, errDisk.Error()) {
+			t.Errorf("a failure of call %d is %d to %q", k, r.status, r.location)
+		}
+	}
+}
+
+func nextInCookie(a *auth.Config, _ *pages.Config) { a.NextInCookie = true }
+
+func requireVerified(a *auth.Config, _ *pages.Config) { a.RequireVerified = true }
+
+const (
+	invalidToken = "Invalid or expired token"
+	resetUsed    = "This link has already been used. You can log in with your new password."
+	verifyUsed   = "This link has already been used: your email address has been verified. You can log in."
+	emailUsed    = "This link has already been used: your email address has been changed."
+	undoUsed     = "This link has already been used: your email address has been changed back. Ask for a link that sets a new password."
+)
+
+// register posts a registration of name.
+func (c *client) register(name string, more ...string) response {
+	c.t.Helper()
+	return c.post("/register", append([]string{"username", name, "email", name + "@example.com", "password", good, "confirm_password", good}, more...)...)
+}
+
+// set gives the client a cookie.
+func (c *client) set(name, value string) {
+	c.t.Helper()
+	base, err := url.Parse(c.base)
+	check(c.t, err)
+	c.http.Jar.SetCookies(base, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
+}
+
+// flashed fails unless the only message that the client sees next, at target, is this
+// one.
+func (c *client) flashed(target, want string) {
+	c.t.Helper()
+	if category, text := message(c.t, c.get(target)); category+": "+text != want {
+		c.t.Errorf("the message is %s: %s", category, text)
+	}
+}
+
+// linkCookie returns the last cookie that the client received whose name ends in suffix.
+func (c *client) linkCookie(suffix string) *http.Cookie {
+	c.t.Helper()
+	for i := len(c.sent) - 1; i >= 0; i-- {
+		if strings.HasSuffix(c.sent[i].Name, suffix) {
+			return c.sent[i]
+		}
+	}
+	c.t.Fatalf("no cookie %s", suffix)
+	return nil
+}
+
+// wantMoved fails unless the link's token has moved to this cookie and is nowhere else.
+func (c *client) wantMoved(r response, page, suffix, token string) {
+	c.t.Helper()
+	wantRedirect(c.t, r, page)
+	wantHeaders(c.t, "token=", r)
+	if r.body != "" {
+		c.t.Error("the redirect has a body")
+	}
+	cookie := c.linkCookie(suffix)
+	if cookie.Value != token || cookie.MaxAge != 60*60 || !cookie.HttpOnly || cookie.Path != "/" ||
+		cookie.SameSite != http.SameSiteLaxMode || cookie.Domain != "" {
+		c.t.Errorf("the cookie is %v", cookie)
+	}
+	shown := c.get(page)
+	wantStatus(c.t, shown, 200)
+	if strings.Contains(shown.body, token) {
+		c.t.Error("the token is in the page")
+	}
+}
+
+// registration is the form of name.
+func registration(name, password string) []string {
+	return []string{"username", name, "email", name + "@example.com", "password", password, "confirm_password", password}
+}
+
+// hidden returns the hidden fields of a page's form, and their values.
+func hidden(t *testing.T, page response) []string {
+	t.Helper()
+	wantStatus(t, page, http.StatusOK)
+	var fields []string
+	for _, input := range all(only(t, parse(t, page), tag("main")), with("type", "hidden")) {
+		fields = append(fields, attr(input, "name"), attr(input, "value"))
+	}
+	return fields
+}
+
+const (
+	firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+	iPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
+)
+
+// userWith returns a client with this user agent that has logged in. More fields of the
+// form may follow.
+func (s *site) userWith(agent, login string, fields ...string) *client {
+	s.t.Helper()
+	form := url.Values{"login": {login}, "password": {good}}
+	for i := 0; i < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	c := s.client()
+	wantRedirect(s.t, c.do(http.MethodPost, s.path("/login"), form.Encode(), "User-Agent", agent), "/")
+	return c
+}
+
+// mallory is a second user.
+func (s *site) mallory() *User {
+	s.t.Helper()
+	user, err := s.store.CreateUser(s.t.Context(), auth.Account{
+		Username: "mallory", Email: "mallory@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp 2"), Version: 1,
+	}, nil)
+	check(s.t, err)
+	return user
+}
+
+// logins returns susan's logins.
+func (s *site) logins() []auth.Login {
+	s.t.Helper()
+	user, err := s.store.FindUser(s.t.Context(), "susan")
+	check(s.t, err)
+	logins, err := s.manager.Logins(s.t.Context(), user.ID)
+	check(s.t, err)
+	return logins
+}
+
+// stolen has a thief change the address of susan's account. It returns the thief's
+// browser and the link that susan gets.
+func (s *site) stolen() (thief *client, undo string) {
+	s.t.Helper()
+	s.update("susan", verified)
+	thief = s.user("susan", good)
+	wantRedirect(s.t, thief.post("/account/email", "email", "thief@example.com"), "/account")
+	wantRedirect(s.t, thief.get(s.mailed(auth.MailNewAddress, "thief@example.com")), "/account/email")
+	wantRedirect(s.t, thief.press("/account/email"), "/account")
+	return thief, s.mailed(auth.MailAddressChanged, "susan@example.com")
 }

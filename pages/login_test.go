@@ -1,76 +1,19 @@
 package pages_test
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/pages"
 )
 
-// TestLoggedInGoesOn: a user who is logged in and opens a page of visitors goes on
-// to next, if that is a page to go to, and else home.
-func TestLoggedInGoesOn(t *testing.T) {
-	t.Parallel()
-	for _, prefix := range []string{"", "/auth"} {
-		s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Prefix, c.Home = prefix, "/home" })
-		c := s.user2("susan", "/home")
-		for next, want := range map[string]string{
-			"": "/home", "/mine": "/mine", "/reports/7?a=b&c=%2F": "/reports/7?a=b&c=%2F", "/login2": "/login2", "/%09/x": "/%09/x",
-			"//evil.example": "/home", `/\evil.example`: "/home", "https://evil.example/": "/home", "/x\r\nSet-Cookie: a=b": "/home",
-			prefix + "/login": "/home", prefix + "/login?next=%2Fmine": "/home", prefix + "/login#x": "/home", prefix + "/./login/": "/home",
-			prefix + "/%6cogin": "/home", prefix + "/register?next=%2F": "/home", prefix + "/logout": "/home",
-			prefix + "/account/close": prefix + "/account/close", prefix + "/forgot-password": prefix + "/forgot-password",
-		} {
-			for _, page := range []string{"/login", "/register"} {
-				target := prefix + page + "?next=" + url.QueryEscape(next)
-				wantRedirect(t, c.get(target), want)
-				wantRedirect(t, c.do("HEAD", target, ""), want)
-				wantRedirect(t, c.post(target), want)
-				wantRedirect(t, c.post(prefix+page, "next", next), want)
-			}
-			// Who logs in goes to the same places.
-			wantRedirect(t, s.client().post(prefix+"/login", "login", "susan", "password", good, "next", next), want)
-		}
-	}
-	// A page that needs a fresh login asks for the password, and comes back to it.
-	s := newSite(t, nil)
-	c := s.remembered()
-	wantRedirect(t, c.get("/login?next=%2Faccount%2Fclose"), "/account/close")
-	wantRedirect(t, c.get("/account/close"), "/refresh?next=%2Faccount%2Fclose")
-	wantRedirect(t, c.send(c.get("/refresh?next=%2Faccount%2Fclose"), "password", good), "/account/close")
-}
-
-// user2 is user, for a site with another home.
-func (s *site) user2(login, home string) *client {
-	s.t.Helper()
-	c := s.client()
-	wantRedirect(s.t, c.post(s.path("/login"), "login", login, "password", good), home)
-	return c
-}
-
-// TestLoggedInGoesOnByCookie: next may be in a cookie, which a HEAD leaves where it
-// is.
-func TestLoggedInGoesOnByCookie(t *testing.T) {
-	t.Parallel()
-	for _, page := range []string{"/login", "/register"} {
-		s := newSite(t, nextInCookie)
-		c := s.client()
-		wantRedirect(t, c.get("/mine?a=1"), "/login")
-		next := c.linkCookie("-next")
-		wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/mine?a=1")
-		c.set(next.Name, next.Value) // another tab was sent there meanwhile
-		for range 2 {
-			wantRedirect(t, c.do("HEAD", page, ""), "/mine?a=1")
-		}
-		wantRedirect(t, c.get(page), "/mine?a=1")
-		wantRedirect(t, c.get(page), "/")
-	}
-}
-
-// TestSwitch: whoever is logged in and sends the login or the registration for
-// another account is told who is logged in, and can log out. Nothing is checked or
+// TestSwitch: a user who is logged in sends a login or a registration for another
+// account. The page says who is logged in and offers to log out. Nothing is checked or
 // counted, and the answer does not tell who has an account.
 func TestSwitch(t *testing.T) {
 	t.Parallel()
@@ -139,80 +82,7 @@ func TestSwitch(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "anna", "password", good), "/mine")
 }
 
-// TestOwnNameOfAnyKind: also a name that no new account could have is known as the
-// user's own.
-func TestOwnNameOfAnyKind(t *testing.T) {
-	t.Parallel()
-	for _, own := range []struct{ name, typed string }{
-		{"admin@localhost", "Admin@LOCALHOST"},
-		{"Susan Smith", " susan smith "},
-		{"a%b@example.com", "A%b@example.com"},
-		{"anna@example.com\u200b", "anna@example.com"},
-		{"an\u00adna", "anna"},
-	} {
-		s := newSite(t, nil)
-		c := s.user("susan", good)
-		s.store.rename = func(a *auth.Account) {
-			if strings.Contains(own.name, "@") {
-				a.Email = own.name
-			} else {
-				a.Username = own.name
-			}
-		}
-		wantRedirect(t, c.post("/login", "login", own.typed, "password", good, "next", "/mine"), "/mine")
-		wantStatus(t, c.post("/login", "login", "x"+own.typed, "password", good, "next", "/mine"), 409)
-	}
-	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.LocalDomains = true })
-	s.create("admin", verified, func(a *auth.Account) { a.Email = "Admin@localhost" })
-	r := s.user("admin", good).post("/account/email", "email", "admin@localhost")
-	wantErrors(t, r, map[string]string{"email": "This is your email address already."})
-}
-
-// TestSameAccount: a login or a registration with a name of the user who is logged
-// in is no other account, whatever it is that people log in with.
-func TestSameAccount(t *testing.T) {
-	t.Parallel()
-	for _, identifiers := range []auth.Identifiers{auth.UsernameOrEmail, auth.UsernameOnly, auth.EmailOnly} {
-		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Identifiers = identifiers })
-		login := "susan"
-		if identifiers == auth.EmailOnly {
-			login = "susan@example.com"
-		}
-		c := s.user(login, good)
-		hashes := s.manager.Core.PasswordHashes()
-		for _, name := range []string{"susan", " SUSAN ", "ｓｕｓａｎ", "susan@example.com", "Susan@EXAMPLE.com\t", "", "  "} {
-			for _, password := range []string{good, "wrong", ""} {
-				wantRedirect(t, c.post("/login", "login", name, "password", password, "next", "/mine"), "/mine")
-			}
-		}
-		wantRedirect(t, c.post("/register", "username", "Susan", "email", "SUSAN@example.com", "password", "x", "next", "/mine"), "/mine")
-		if s.manager.Core.PasswordHashes() != hashes || s.attempts() > 0 {
-			t.Error("a password was checked, or counted")
-		}
-	}
-	// An account without a username, or without an address.
-	s := newSite(t, nil)
-	s.create("anna", func(a *auth.Account) { a.Username = "" })
-	s.create("bert", func(a *auth.Account) { a.Email = "" })
-	c := s.user("anna@example.com", good)
-	wantRedirect(t, c.post("/login", "login", "ANNA@example.com"), "/")
-	r := c.post("/login", "login", "anna")
-	wantStatus(t, r, 409)
-	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "You are logged in as anna@example.com.") {
-		t.Errorf("the page says %q", main)
-	}
-	wantStatus(t, s.user("bert", good).post("/login", "login", "bert@example.com"), 409)
-}
-
-// attempts counts susan's records of wrong passwords.
-func (s *site) attempts() int {
-	s.t.Helper()
-	records, err := s.store.ListRecords(s.t.Context(), "attempts", s.account("susan").ID)
-	check(s.t, err)
-	return len(records)
-}
-
-// TestLoginFailedText: one text for all logins that are refused, and true for each.
+// TestLoginFailedText: the text is the same for all refused logins, and true for each.
 func TestLoginFailedText(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)
@@ -248,4 +118,145 @@ func TestLoginFailedText(t *testing.T) {
 	if alert := text(only(t, parse(t, r), with("role", "alert"))); strings.Contains(alert, "mail") && !strings.Contains(alert, "username or email") || strings.Contains(alert, "reset") || strings.Contains(alert, "link") {
 		t.Errorf("without a mailer it says %q", alert)
 	}
+}
+
+func TestLoginForm(t *testing.T) { // S78–S81, S85, S91
+	t.Parallel()
+	for identifiers, want := range map[auth.Identifiers]field{
+		auth.UsernameOrEmail: {"Username or Email", "text", "username", "", ""},
+		auth.UsernameOnly:    {"Username", "text", "username", "", ""},
+		auth.EmailOnly:       {"Email", "email", "username", "", ""},
+	} {
+		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Identifiers = identifiers })
+		r := s.client().get("/login")
+		wantStatus(t, r, 200)
+		accessible(t, r)
+		got := fields(t, r)
+		if got["login"] != want {
+			t.Errorf("%+v", got["login"])
+		}
+		if (got["password"] != field{"Password", "password", "current-password", "", ""}) || (got["remember_me"] != field{"Remember Me", "checkbox", "", "y", ""}) {
+			t.Errorf("%+v", got)
+		}
+		if heading(t, r) != "Log In" || button(t, r) != "Log In" {
+			t.Error("not the form")
+		}
+		if link(t, r, "Register") != "/register" || link(t, r, "Forgot your password?") != "/forgot-password" {
+			t.Error("links are missing")
+		}
+		if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "Forgot your password? Don't have an account? Register") {
+			t.Errorf("the footer is missing: %q", main)
+		}
+	}
+}
+
+func TestLoginFailed(t *testing.T) { // S79, S87
+	t.Parallel()
+	for identifiers, names := range map[auth.Identifiers]string{
+		auth.UsernameOrEmail: "username or email",
+		auth.UsernameOnly:    "username",
+		auth.EmailOnly:       "email",
+	} {
+		want := "We could not log you in. Check both your " + names + " and your password. " +
+			"After several wrong tries, you may have to wait. If that does not help, reset your password."
+		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Identifiers = identifiers })
+		c := s.client()
+		wantErrors(t, c.post("/login", "login", " ", "password", ""), map[string]string{
+			"login": "This field is required.", "password": "This field is required.",
+		})
+		bodies := map[string]bool{}
+		logins := []string{"susan", "nobody@example.com"}
+		if identifiers == auth.UsernameOrEmail {
+			logins = append(logins, "nobody", "susan@example.com", "a b\x00", "\xff")
+		}
+		for _, login := range logins {
+			r := c.post("/login", "login", login, "password", "wrong "+good, "remember_me", "y", "next", "/mine?a=1")
+			wantErrors(t, r, map[string]string{"login": want, "password": want})
+			alert := only(t, parse(t, r), with("role", "alert"))
+			if attr(alert, "class") != "flash danger" || text(alert) != want {
+				t.Errorf("%s: %s", attr(alert, "class"), text(alert))
+			}
+			if strings.Contains(r.body, good) {
+				t.Error("the password is shown")
+			}
+			doc := parse(t, r)
+			if attr(only(t, doc, with("name", "next")), "value") != "/mine?a=1" || !has(only(t, doc, with("name", "remember_me")), "checked") {
+				t.Error("next or remember_me is lost")
+			}
+			typed := fields(t, r)["login"].value
+			bodies[strings.ReplaceAll(r.body, `value="`+typed+`"`, "")] = true
+		}
+		if len(bodies) != 1 {
+			t.Errorf("%d answers to wrong logins", len(bodies))
+		}
+	}
+}
+
+func TestLogin(t *testing.T) { // S80, S86, S88
+	t.Parallel()
+	s := newSite(t, nil)
+	for _, login := range []string{"susan", " SUSAN ", "susan@example.com"} {
+		if c := s.user(login, good); !c.loggedIn() || c.cookie("-remember") != "" {
+			t.Error("not logged in, or remembered")
+		}
+	}
+	c := s.client()
+	wantRedirect(t, c.get("/mine"), "/login?next=%2Fmine")
+	r := c.get("/login?next=%2Fmine")
+	next := attr(only(t, parse(t, r), with("name", "next")), "value")
+	r = c.post("/login", "login", "susan", "password", "wrong", "next", next)
+	next = attr(only(t, parse(t, r), with("name", "next")), "value")
+	r = c.post("/login", "login", "susan", "password", good, "next", next, "remember_me", "y")
+	wantRedirect(t, r, "/mine")
+	if !c.loggedIn() || c.cookie("-remember") == "" {
+		t.Error("not logged in, or not remembered")
+	}
+	// A form of one's own may leave it in the query.
+	wantRedirect(t, s.client().post("/login?next=%2Fmine", "login", "susan", "password", good), "/mine")
+
+	s = newSite(t, emailOnly)
+	wantStatus(t, s.client().post("/login", "login", "susan", "password", good), 422)
+	s.user("susan@example.com", good)
+}
+
+// TestLocked: after five wrong passwords in a row, the right one is refused like a wrong
+// one, except in the owner's browser.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	owner := s.user("susan", good)
+	wantRedirect(t, owner.post("/logout"), "/")
+	stranger := s.client()
+	var wrong response
+	for range 5 {
+		wrong = stranger.post("/login", "login", "susan", "password", "wrong")
+		wantStatus(t, wrong, 422)
+	}
+	if right := stranger.post("/login", "login", "susan", "password", good); right.status != 422 || right.body != wrong.body {
+		t.Errorf("the right password: %d\n%s", right.status, right.body)
+	}
+	wantRedirect(t, owner.post("/login", "login", "susan", "password", good), "/")
+	s.advance(30 * time.Second)
+	wantRedirect(t, stranger.post("/login", "login", "susan", "password", good), "/")
+}
+
+// TestLoginUnverified: before the address is verified, the right password is answered
+// like a wrong one (S128).
+func TestLoginUnverified(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, requireVerified)
+	s.create("shown", verified)
+	probe := func(login, password string) authtest.Probe {
+		return authtest.Probe{Hide: []string{login}, Do: func(c *authtest.Client) {
+			if r := c.Post("/login", url.Values{"login": {login}, "password": {password}, "remember_me": {"y"}}); r.StatusCode != http.StatusUnprocessableEntity {
+				t.Errorf("%s: %s", login, r.Status)
+			}
+		}}
+	}
+	app := authtest.App{Core: s.manager.Core, Handler: s.handler}
+	wrong := strings.Repeat("x", len(good))
+	authtest.Indistinguishable(t, app, probe("nobod", good), probe("susan", good))
+	authtest.Indistinguishable(t, app, probe("nobod", wrong), probe("susan", wrong))
+	authtest.Indistinguishable(t, app, probe("shown", wrong), probe("susan", good))
+	s.user("shown", good)
 }

@@ -9,32 +9,33 @@ import (
 	"github.com/go-login/auth"
 )
 
-// errAnswered says that a form was not done, and that the request is answered.
-var errAnswered = errors.New("pages: answered")
+// errNotDone tells Core.FormOnce that a form was not done.
+var errNotDone = errors.New("pages: the form was not done")
 
-// once answers the post of a form that must not be done twice. do returns where to go
-// if it has done what the form asks for; otherwise it has answered the request. A
-// repetition of what was done gets the same message, leads to the same page, and does
-// nothing.
-func (p *Pages) once(w http.ResponseWriter, r *http.Request, form, category, text string, do func(http.ResponseWriter, *http.Request) (target string, done bool)) {
-	fields := maps.Clone(r.PostForm)
+// doOnce answers a form that must not be done twice. If do has done what the form asks
+// for, its answer leads to the next page; done is false for every other answer. If the
+// form is sent again after it was done, do does not run: the answer leads to the same
+// page and has the same message.
+func (p *Pages) doOnce(q *request, category, text string, do func(*request) (a answer, done bool)) answer {
+	fields := maps.Clone(q.PostForm)
 	delete(fields, "form_once")
-	target, _, err := p.core.FormOnce(r.Context(), form, r.PostForm.Get("form_once"), fields, func(ctx context.Context) (string, error) {
-		target, done := do(w, r.WithContext(ctx))
-		if !done {
-			return "", errAnswered
+	var a answer
+	to, _, err := p.core.FormOnce(q.Context(), q.page.name, q.PostForm.Get("form_once"), fields, func(ctx context.Context) (string, error) {
+		var done bool
+		if a, done = do(q.with(ctx)); !done {
+			return "", errNotDone
 		}
-		return target, nil
+		return a.to, nil
 	})
 	switch {
 	case err == nil:
-		p.flash(w, r, category, text, target)
-	case errors.Is(err, errAnswered):
+		next := say(category, text, to)
+		next.cookies = a.cookies
+		return next
+	case errors.Is(err, errNotDone):
+		return a
 	case errors.Is(err, auth.ErrFormBusy):
-		page := p.page("error", http.StatusConflict, nil)
-		page.Title = p.texts.FormBusy
-		p.render(w, r, page)
-	default:
-		p.error(w, r, err)
+		return p.fail(http.StatusConflict)
 	}
+	return answer{err: err, cookies: a.cookies}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// A submission is a form that must not be done twice, as a browser has it open.
+// A submission is a form that is not done twice, as a browser has it open.
 type submission struct {
 	client *client
 	page   response // with the form
@@ -26,13 +26,13 @@ type submission struct {
 
 func (f submission) send() response { return f.client.send(f.page, f.fields...) }
 
-// in is the same form in another browser.
+// in returns the same form in another browser.
 func (f submission) in(c *client) submission {
 	f.client = c
 	return f
 }
 
-// submissions are all such forms. Each makes a new site.
+// submissions returns all such forms. Each function makes a new site.
 func submissions(t *testing.T) map[string]func() (*site, submission) {
 	open := func(change func(*auth.Config, *pages.Config), of func(s *site) submission) func() (*site, submission) {
 		return func() (*site, submission) {
@@ -99,7 +99,7 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 	}
 }
 
-// waiting returns the messages that wait for the client, as the home page shows
+// waiting returns the messages that the client has not seen, as the home page shows
 // them.
 func (c *client) waiting() string {
 	c.t.Helper()
@@ -108,7 +108,7 @@ func (c *client) waiting() string {
 	return strings.TrimSpace(r.body)
 }
 
-// copied is a browser with the same cookies.
+// copied returns another browser with the same cookies.
 func (c *client) copied(s *site) *client {
 	c.t.Helper()
 	base, err := url.Parse(c.base)
@@ -120,7 +120,7 @@ func (c *client) copied(s *site) *client {
 	return other
 }
 
-// effects are what a submission may have done.
+// effects are the possible effects of a submission.
 type effects struct {
 	mails    int
 	hashes   uint64
@@ -148,8 +148,8 @@ func (e effects) same(other effects) bool {
 	})
 }
 
-// TestSentTwice: whoever sends one of these forms twice sees the same page twice,
-// and the second time does nothing.
+// TestSentTwice: a user who sends one of these forms twice sees the same page twice, and
+// the second time does nothing.
 func TestSentTwice(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -186,8 +186,8 @@ func TestSentTwice(t *testing.T) {
 	}
 }
 
-// TestSentTwiceAtOnce: of requests at the same moment one does the work, and all are
-// answered alike.
+// TestSentTwiceAtOnce: of several requests at the same moment, one does the work. The
+// answers are all the same.
 func TestSentTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -220,8 +220,8 @@ func TestSentTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// TestSentAgain: what is not the repetition of a form that was done is an ordinary
-// submission.
+// TestSentAgain: a submission that does not repeat a form that was done is an ordinary
+// one.
 func TestSentAgain(t *testing.T) {
 	t.Parallel()
 	for what, send := range map[string]func(s *site, f submission) response{
@@ -272,8 +272,8 @@ func nonceOf(t *testing.T, page response) string {
 	return nonce
 }
 
-// TestSentInAnotherBrowser: a form that was shown to a browser that has a cookie of
-// a login or of an earlier one is only repeated in that browser.
+// TestSentInAnotherBrowser: if a form was shown to a browser that has the cookie of a
+// login, or of an earlier one, only that browser can repeat it.
 func TestSentInAnotherBrowser(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -348,8 +348,8 @@ func TestSentAgainAfterFailure(t *testing.T) {
 	}
 }
 
-// TestFormsWithNonce: these forms have one, and those that log in or confirm a login
-// have none.
+// TestFormsWithNonce: the forms that are not done twice have a nonce. The forms that log
+// in or confirm a login have none.
 func TestFormsWithNonce(t *testing.T) {
 	t.Parallel()
 	for what, open := range submissions(t) {
@@ -371,83 +371,8 @@ func TestFormsWithNonce(t *testing.T) {
 	}
 }
 
-// TestUsedLinks: a mailed link that has worked says so, when it is opened and when
-// its form is sent; also in another browser, for whoever has it has the mailbox.
-func TestUsedLinks(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	s.update("susan", verified)
-	c := s.user("susan", good)
-	c.post("/account/email", "email", "new@example.com")
-	confirm := s.mailed(auth.MailNewAddress, "new@example.com")
-	for _, link := range []struct {
-		of     func() string
-		client *client
-		page   string
-		fields []string
-		failed string
-		says   string
-	}{
-		{func() string { return confirm }, c, "/account/email", nil, "/account/email", emailUsed},
-		{func() string { return s.mailed(auth.MailAddressChanged, "susan@example.com") }, s.client(), "/undo-email", nil, "/forgot-password", undoUsed},
-		{
-			func() string { return s.link("susan@example.com") }, s.client(), "/reset-password",
-			[]string{"password", other, "confirm_password", other}, "/forgot-password", resetUsed,
-		},
-		{func() string {
-			s.update("susan", func(a *auth.Account) { a.EmailVerified = false })
-			s.client().post("/verify-email", "email", "susan@example.com")
-			return s.mailed(auth.MailVerify, "susan@example.com")
-		}, s.client(), "/verify-email", nil, "/verify-email", verifyUsed},
-	} {
-		t.Run(link.page, func(t *testing.T) {
-			mailed := link.of()
-			late := link.client.copied(s)
-			wantRedirect(t, late.get(mailed), link.page)
-			form := late.get(link.page)
-			wantRedirect(t, link.client.get(mailed), link.page)
-			if r := link.client.press(link.page, link.fields...); r.status != http.StatusSeeOther || r.location == link.failed {
-				t.Fatalf("%d to %s", r.status, r.location)
-			}
-			link.client.waiting()
-			again := link.client
-			wantRedirect(t, again.get(mailed), link.failed)
-			if says := again.waiting(); says != "info: "+link.says {
-				t.Errorf("the message is %q", says)
-			}
-			if link.page != "/account/email" { // which was logged out meanwhile
-				wantRedirect(t, late.send(form, link.fields...), link.failed)
-				if says := late.waiting(); says != "info: "+link.says {
-					t.Errorf("the message of the form is %q", says)
-				}
-			}
-			if late.cookie("-reset")+late.cookie("-verify")+late.cookie("-undo") != "" {
-				t.Error("the cookie is still there")
-			}
-			// What only looks like it was never a link.
-			stranger := s.client()
-			stranger.get(mailed + "A")
-			if says := stranger.waiting(); says != "warning: "+invalidToken {
-				t.Errorf("the message of another is %q", says)
-			}
-		})
-	}
-	// Nothing is kept of a closed account.
-	used := s.link("susan@example.com")
-	owner := s.client()
-	owner.get(used)
-	wantRedirect(t, owner.press("/reset-password", "password", good, "confirm_password", good), "/login")
-	owner = s.user("susan", good)
-	wantRedirect(t, owner.post("/account/close", "current_password", good, "confirm", "y"), "/")
-	owner = s.client()
-	owner.get(used)
-	if says := owner.waiting(); says != "warning: "+invalidToken {
-		t.Errorf("after the account is closed the message is %q", says)
-	}
-}
-
-// TestSentToAnotherProcess: a form that another process is at work on is answered
-// with 409, and what to do, and is done once.
+// TestSentToAnotherProcess: if another process is working on the form, the answer is 409
+// and says what to do, and the form is done once.
 func TestSentToAnotherProcess(t *testing.T) {
 	t.Parallel()
 	var meanwhile func()

@@ -2,7 +2,6 @@
 
 package pages_test
 
-// underRace says that the race detector is on, with which a hash takes ten times as
-// long: tests of hundreds of hashes, one after the other, are left to the run
-// without it.
+// underRace says that the race detector is on. A hash then takes ten times as long, so
+// tests of hundreds of hashes in a row run only without it.
 const underRace = true

@@ -3,67 +3,58 @@ package pages
 import (
 	"cmp"
 	"errors"
-	"net/http"
-	"net/url"
 
 	"github.com/go-login/auth"
 )
 
-func (p *Pages) refreshForm(values url.Values, user auth.User, next auth.Next) *Form {
+func (p *Pages) refreshPage() *page {
 	t := &p.texts
-	f := newForm(p.urls.Refresh, t.RefreshButton, values,
-		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "current-password", Required: true},
+	return &page{
+		name: "refresh", title: &t.RefreshTitle,
+		texts: []text{
+			must(&t.RefreshTitle, "Confirm Your Password"),
+			must(&t.RefreshButton, "Confirm"),
+		},
+		path: "/refresh", url: &p.urls.Refresh, setting: &setting{"RefreshURL", p.core.RefreshURL(), "the refresh page"},
+		who: users, own: true, refused: p.refreshFailed,
+		form: p.refreshForm, get: p.show, post: p.refresh,
+	}
+}
+
+func (p *Pages) refreshForm(q *request) *Form {
+	f := newForm(p.urls.Refresh, p.texts.RefreshButton, q.typed,
+		Field{Name: "password", Label: p.texts.Password, Type: "password", Autocomplete: "current-password", Required: true},
 	)
-	f.Login, f.Next = loginOf(user), next.String()
+	f.Login, f.Next = loginOf(q.user), q.next().String()
 	return f
 }
 
-func (p *Pages) showRefresh(w http.ResponseWriter, r *http.Request) {
-	next := nextOf(r)
-	user, err := p.core.User(r.Context())
-	if err != nil {
-		p.refreshFailed(w, r, next, err)
-		return
+func (p *Pages) refresh(q *request) answer {
+	if login, err := p.core.CurrentLogin(q.Context()); err != nil || login.ID == "" {
+		return answer{err: cmp.Or(err, auth.ErrNotLoggedIn)} // a request loader's user has no login that could be fresh
 	}
-	p.show(w, r, "refresh", p.refreshForm(nil, user, next))
-}
-
-func (p *Pages) refresh(w http.ResponseWriter, r *http.Request) {
-	next := nextOf(r)
-	user, err := p.core.User(r.Context())
-	if err != nil {
-		p.refreshFailed(w, r, next, err)
-		return
-	}
-	if login, err := p.core.CurrentLogin(r.Context()); err != nil || login.ID == "" {
-		p.error(w, r, cmp.Or(err, auth.ErrNotLoggedIn)) // a request loader's user has no login that could be fresh
-		return
-	}
-	f := p.refreshForm(r.PostForm, user, next)
+	f := p.refreshForm(q)
 	if f.require(p.texts.Required); f.valid() {
-		right, err := p.core.CheckPassword(r.Context(), user, f.get("password"))
+		right, err := p.core.CheckPassword(q.Context(), q.user, f.get("password"))
 		if err == nil && right {
-			err = p.core.ConfirmLogin(r.Context())
+			err = p.core.ConfirmLogin(q.Context())
 		}
 		switch {
 		case err != nil:
-			p.refreshFailed(w, r, next, err)
-			return
+			return p.refreshFailed(q, err)
 		case right:
-			p.core.TakeNext(r).Redirect(w, p.cfg.Home)
-			return
+			return answer{to: cmp.Or(p.core.TakeNext(q.Request).String(), p.cfg.Home)}
 		}
 		f.refuse("password", p.texts.PasswordWrong)
 	}
-	p.show(w, r, "refresh", f)
+	return p.draw(q, f)
 }
 
-// refreshFailed sends who is not logged in, or not any more, to the login page.
-// From there it goes on to the same page as from here.
-func (p *Pages) refreshFailed(w http.ResponseWriter, r *http.Request, next auth.Next, err error) {
+// refreshFailed sends a browser that is not logged in, or not any more, to the login
+// page. From there it goes on to the same page as from here.
+func (p *Pages) refreshFailed(q *request, err error) answer {
 	if errors.Is(err, auth.ErrNotLoggedIn) && !errors.Is(err, auth.ErrReplaced) {
-		auth.Next{}.Redirect(w, next.AddTo(p.urls.Login))
-		return
+		return answer{to: q.next().AddTo(p.urls.Login)}
 	}
-	p.error(w, r, err)
+	return answer{err: err}
 }

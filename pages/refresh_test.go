@@ -3,117 +3,16 @@ package pages_test
 import (
 	"context"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
-	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
-
-// remembered is a client that has logged in and is remembered, and was then
-// started again.
-func (s *site) remembered() *client {
-	s.t.Helper()
-	c := s.client()
-	wantRedirect(s.t, c.post(s.path("/login"), "login", "susan", "password", good, "remember_me", "y"), "/")
-	s.advance(time.Second)
-	c.restart()
-	return c
-}
-
-// restart leaves the client the cookies that outlive a browser's session.
-func (c *client) restart() {
-	c.t.Helper()
-	jar, err := cookiejar.New(nil)
-	check(c.t, err)
-	base, err := url.Parse(c.base)
-	check(c.t, err)
-	last := map[string]*http.Cookie{}
-	for _, cookie := range c.sent {
-		last[cookie.Name] = cookie
-	}
-	for _, cookie := range last {
-		if cookie.MaxAge > 0 {
-			jar.SetCookies(base, []*http.Cookie{cookie})
-		}
-	}
-	c.http.Jar = jar
-}
-
-// from sends a form as the page at referer does.
-func (c *client) from(referer, target string, fields ...string) response {
-	c.t.Helper()
-	form := url.Values{}
-	for i := 0; i < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	return c.do(http.MethodPost, target, form.Encode(), "Referer", c.base+referer, "Origin", c.base)
-}
-
-// records is a store that asks hook, if there is one, before it does anything.
-type records struct {
-	*memstore.Records
-	mu   sync.Mutex
-	hook func(kind string) error
-}
-
-// hooked has the records in a store that can be hooked.
-func hooked(r *records) func(*auth.Config, *pages.Config) {
-	return func(a *auth.Config, _ *pages.Config) {
-		r.Records = memstore.NewRecords(memstore.WithClock(a.Now))
-		a.Records = r
-	}
-}
-
-func (r *records) set(hook func(kind string) error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.hook = hook
-}
-
-func (r *records) ask(kind string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.hook == nil {
-		return nil
-	}
-	return r.hook(kind)
-}
-
-func (r *records) InsertRecord(ctx context.Context, record auth.Record) error {
-	if err := r.ask(record.Kind); err != nil {
-		return err
-	}
-	return r.Records.InsertRecord(ctx, record)
-}
-
-func (r *records) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := r.ask(kind); err != nil {
-		return auth.Record{}, err
-	}
-	return r.Records.GetRecord(ctx, kind, key)
-}
-
-func (r *records) TakeRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	if err := r.ask(kind); err != nil {
-		return auth.Record{}, err
-	}
-	return r.Records.TakeRecord(ctx, kind, key)
-}
-
-func (r *records) ListRecords(ctx context.Context, kind, userID string) ([]auth.Record, error) {
-	if err := r.ask(kind); err != nil {
-		return nil, err
-	}
-	return r.Records.ListRecords(ctx, kind, userID)
-}
 
 func TestRefreshForm(t *testing.T) {
 	t.Parallel()
@@ -131,8 +30,8 @@ func TestRefreshForm(t *testing.T) {
 	}
 }
 
-// TestRefresh is the way of somebody who is remembered to a page that asks for
-// more.
+// TestRefresh: a user who is only remembered opens a page that needs a fresh login,
+// confirms the password, and gets there.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -181,7 +80,7 @@ func TestRefresh(t *testing.T) {
 	wantRedirect(t, c.post("/refresh", "password", good), "/") // nowhere to go: home
 }
 
-// TestRefreshAnonymous: who is not logged in logs in, and then goes where the
+// TestRefreshAnonymous: a browser that is not logged in logs in, and then goes where the
 // confirmation would have led.
 func TestRefreshAnonymous(t *testing.T) {
 	t.Parallel()
@@ -209,7 +108,7 @@ func TestRefreshAnonymous(t *testing.T) {
 	s.store.fail(nil)
 }
 
-// TestRefreshQuery: a password in the URL is none.
+// TestRefreshQuery: a password in the URL does not count.
 func TestRefreshQuery(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -268,42 +167,13 @@ func TestRefreshFails(t *testing.T) {
 	}
 }
 
-// failing has the store fail at the first call, at the second, and so on, until
-// the request needs no more calls. Then it must succeed, and before it must be a
-// failure.
-func failing(t *testing.T, store *records, request func() response, location string) {
-	t.Helper()
-	defer store.set(nil)
-	for k := 1; ; k++ {
-		n := 0
-		store.set(func(string) error {
-			if n++; n == k {
-				return errDisk
-			}
-			return nil
-		})
-		r := request()
-		store.set(nil)
-		if n < k {
-			if k == 1 {
-				t.Error("the store was not asked")
-			}
-			wantRedirect(t, r, location)
-			return
-		}
-		if r.status != 503 || strings.Contains(r.body, errDisk.Error()) {
-			t.Errorf("a failure of call %d is %d to %q", k, r.status, r.location)
-		}
-	}
-}
-
-// TestRefreshLoader: what a request loader finds is never fresh, and nobody is
-// sent in a circle for it.
+// TestRefreshLoader: the user of a request loader never has a fresh login, and is not
+// redirected in a circle.
 func TestRefreshLoader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) {
 		a.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), {
-			Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+			Load: func(r *http.Request) (auth.Grant, error) {
 				return auth.Grant{UserID: r.Header.Get("X-User"), Method: "proxy"}, nil
 			},
 		}}
@@ -334,41 +204,4 @@ func TestRefreshLoader(t *testing.T) {
 	if !other.loggedIn() {
 		t.Error("a login was ended")
 	}
-}
-
-func nextInCookie(a *auth.Config, _ *pages.Config) { a.NextInCookie = true }
-
-// TestNextInCookie: nothing of where people go is in a URL or a form.
-func TestNextInCookie(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nextInCookie)
-	c := s.client()
-	wantRedirect(t, c.get("/mine?a=1"), "/login")
-	r := c.get("/login")
-	if category, text := message(t, r); category != "info" || text != "Please log in to access this page." {
-		t.Errorf("%s: %s", category, text)
-	}
-	if len(all(parse(t, r), with("name", "next"))) > 0 || strings.Contains(r.body, "mine") {
-		t.Error("the form says where it leads")
-	}
-	wantStatus(t, c.post("/login", "login", "susan", "password", "wrong"), 422)
-	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/mine?a=1")
-	wantRedirect(t, c.post("/logout"), "/")
-	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/") // once
-
-	c = s.client() // by way of a registration
-	wantRedirect(t, c.get("/mine"), "/login")
-	wantRedirect(t, c.post("/register", "username", "anna", "email", "anna@example.com", "password", good, "confirm_password", good), "/login")
-	wantRedirect(t, c.post("/login", "login", "anna", "password", good), "/mine")
-
-	c = s.remembered() // by way of a confirmation
-	wantRedirect(t, c.from("/account/sessions", "/account/sessions", "others", "1"), "/refresh")
-	wantStatus(t, c.post("/refresh", "password", "wrong"), 422)
-	wantRedirect(t, c.post("/refresh", "password", good), "/account/sessions")
-	wantRedirect(t, c.post("/refresh", "password", good), "/")
-
-	c = s.client() // who has no login to confirm
-	wantRedirect(t, c.get("/mine"), "/login")
-	wantRedirect(t, c.get("/refresh"), "/login")
-	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/mine")
 }

@@ -2,9 +2,7 @@ package pages
 
 import (
 	"context"
-	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"unicode/utf8"
@@ -12,7 +10,30 @@ import (
 	"github.com/go-login/auth"
 )
 
-func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
+func (p *Pages) registerPage() *page {
+	t := &p.texts
+	return &page{
+		name: "register", title: &t.RegisterTitle,
+		texts: []text{
+			must(&t.RegisterTitle, "Register"),
+			must(&t.RegisterButton, "Register"),
+			must(&t.ConfirmPassword, "Confirm Password"),
+			may(&t.Optional, "(optional)"),
+			may(&t.HaveAccount, "Already have an account?"),
+			may(&t.Registered, "Your account has been created! You can now log in."),
+			may(&t.RegisterMailed, "Check your email to finish your registration."),
+			must(&t.UsernameLength, "The username must have {min} to {max} characters."),
+			must(&t.UsernameInvalid, "The username must not have spaces, an @ or special characters."),
+			must(&t.UsernameTaken, "Username already taken. Please choose a different one."),
+			must(&t.NotText, "This has characters that are not text."),
+		},
+		path: "/register", url: &p.urls.Register,
+		who: visitors, once: true,
+		form: p.registerForm, get: p.show, post: p.register,
+	}
+}
+
+func (p *Pages) registerForm(q *request) *Form {
 	t := &p.texts
 	var fields []Field
 	if p.cfg.Username != Absent {
@@ -27,52 +48,44 @@ func (p *Pages) registerForm(values url.Values, next auth.Next) *Form {
 			field.Label += " " + t.Optional
 		}
 	}
-	f := newForm(p.urls.Register, t.RegisterButton, values, append(fields,
+	f := newForm(p.urls.Register, t.RegisterButton, q.typed, append(fields,
 		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)...)
-	f.Next, f.once = next.String(), "register"
+	f.Next = q.next().String()
 	return f
 }
 
-func (p *Pages) showRegister(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, "register", p.registerForm(nil, nextOf(r)))
-}
-
-func (p *Pages) register(w http.ResponseWriter, r *http.Request) {
+func (p *Pages) register(q *request) answer {
 	category, text := "info", p.texts.RegisterMailed
 	if !p.core.RequiresVerified() {
 		category, text = "success", p.texts.Registered
 	}
-	p.once(w, r, "register", category, text, p.registerOnce)
+	return p.doOnce(q, category, text, p.registerOnce)
 }
 
-func (p *Pages) registerOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
-	next := nextOf(r)
-	f := p.registerForm(r.PostForm, next)
-	if err := p.checkRegistration(r.Context(), f); err != nil {
-		p.error(w, r, err)
-		return "", false
+func (p *Pages) registerOnce(q *request) (a answer, done bool) {
+	f := p.registerForm(q)
+	if err := p.checkRegistration(q.Context(), f); err != nil {
+		return answer{err: err}, false
 	}
 	if p.cfg.CheckRegistration != nil {
-		f.refuseFields(p.cfg.CheckRegistration(r.Context(), maps.Clone(r.PostForm)))
+		f.refuseFields(p.cfg.CheckRegistration(q.Context(), maps.Clone(q.PostForm)))
 	}
 	if f.valid() {
-		err := p.create(r.Context(), p.registration(f))
+		err := p.create(q.Context(), p.registration(f))
 		if err == nil {
-			return next.AddTo(p.urls.Login), true
+			return answer{to: q.next().AddTo(p.urls.Login)}, true
 		}
-		if p.refuse(f, err); f.valid() { // then it is not the form's fault
-			p.error(w, r, err)
-			return "", false
+		if p.refuse(f, err); f.valid() { // then the error is about no field
+			return answer{err: err}, false
 		}
 	}
-	p.show(w, r, "register", f)
-	return "", false
+	return p.draw(q, f), false
 }
 
-// create makes the account. Where addresses are verified it succeeds whether there
-// is an account with this one already or not.
+// create makes the account. If addresses are verified and TellTaken is not set, it also
+// succeeds if an account has this address already.
 func (p *Pages) create(ctx context.Context, a auth.Registration) error {
 	if p.core.RequiresVerified() && !p.cfg.TellTaken {
 		return p.core.RegisterByMail(ctx, a, p.urls.Forgot)
@@ -81,7 +94,8 @@ func (p *Pages) create(ctx context.Context, a auth.Registration) error {
 	return err
 }
 
-// checkRegistration finds what is wrong with a form without asking the store.
+// checkRegistration checks the fields without asking the store. It returns an error only
+// if the client's address has reached a limit.
 func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	t := &p.texts
 	f.require(t.Required)
@@ -103,24 +117,7 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	return p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})
 }
 
-// checkPasswords applies the policy to a new password, and compares it with its
-// repetition.
-// An error is a RateLimitError.
-func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
-	if password := f.get("password"); password != "" {
-		err := p.core.CheckNewPassword(ctx, password, a)
-		if errors.Is(err, auth.ErrRateLimited) {
-			return err
-		}
-		p.refuse(f, err)
-	}
-	if f.get("confirm_password") != f.get("password") {
-		f.refuse("confirm_password", p.texts.PasswordMismatch)
-	}
-	return nil
-}
-
-// registration is what the form asks for, once it is in order.
+// registration returns what a valid form asks for.
 func (p *Pages) registration(f *Form) auth.Registration {
 	a := auth.Registration{Password: f.get("password"), Form: url.Values{}}
 	if f.Field("username") != nil {
@@ -129,31 +126,10 @@ func (p *Pages) registration(f *Form) auth.Registration {
 	if f.Field("email") != nil {
 		a.Email = f.text("email")
 	}
-	for _, field := range p.cfg.Fields { // and nothing else that was posted
+	for _, field := range p.cfg.Fields { // other fields that were posted are ignored
 		if values, ok := f.values[field.Name]; ok {
 			a.Form[field.Name] = slices.Clone(values)
 		}
 	}
 	return a
-}
-
-// refuse notes what an error says about a form's fields, if it does.
-func (p *Pages) refuse(f *Form, err error) {
-	t := &p.texts
-	var password *auth.PasswordError
-	var fields FieldErrors
-	switch {
-	case errors.Is(err, auth.ErrInvalidUsername):
-		f.refuse("username", t.UsernameInvalid)
-	case errors.Is(err, auth.ErrUsernameTaken):
-		f.refuse("username", t.UsernameTaken)
-	case errors.Is(err, auth.ErrInvalidEmail):
-		f.refuse("email", t.EmailInvalid)
-	case errors.Is(err, auth.ErrEmailTaken):
-		f.refuse("email", t.EmailTaken)
-	case errors.As(err, &password):
-		f.refuse("password", t.password(password))
-	case errors.As(err, &fields):
-		f.refuseFields(fields)
-	}
 }

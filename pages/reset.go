@@ -1,149 +1,144 @@
 package pages
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 
 	"github.com/go-login/auth"
 )
 
-// resetLink is kept for as long as a token is good at most.
-func (p *Pages) resetLink() mailedLink {
-	return mailedLink{
-		page: p.urls.Reset, failed: p.urls.Forgot, used: p.texts.ResetUsed, cookie: "reset", kept: p.core.ResetLifetime(),
-		check: func(ctx context.Context, token string) error {
-			_, err := p.core.CheckResetToken(ctx, token)
-			return err
+func (p *Pages) forgotPage() *page {
+	t := &p.texts
+	return &page{
+		name: "forgot", title: &t.ForgotTitle,
+		texts: []text{
+			must(&t.ForgotTitle, "Reset Password"),
+			must(&t.ForgotButton, "Request Password Reset"),
+			may(&t.ForgotLink, "Forgot your password?"),
+			may(&t.ForgotExplain, "Enter your email address, and we will send you a link that sets a new password."),
+			may(&t.ResetSent, "Check your email for instructions to reset your password."),
 		},
+		path: "/forgot-password", url: &p.urls.Forgot, mails: true,
+		who:  visitorsAndUsers,
+		form: p.forgotForm, get: p.showForgot, post: p.forgot,
 	}
 }
 
-func (p *Pages) forgotForm(values url.Values) *Form {
-	return newForm(p.urls.Forgot, p.texts.ForgotButton, values,
+func (p *Pages) forgotForm(q *request) *Form {
+	return newForm(p.urls.Forgot, p.texts.ForgotButton, q.typed,
 		Field{Name: "email", Label: p.texts.Email, Type: "email", Autocomplete: "email", Required: true},
 	)
 }
 
-// showForgot has the address of the user who is logged in, if somebody is.
-func (p *Pages) showForgot(w http.ResponseWriter, r *http.Request) {
-	values := url.Values{}
-	if user, err := p.core.User(r.Context()); err == nil { // other errors are render's
-		values.Set("email", user.AuthAccount().Email)
+// showForgot fills in the address of the user, if one is logged in.
+func (p *Pages) showForgot(q *request) answer {
+	if q.user != nil {
+		q.typed = url.Values{"email": {q.user.AuthAccount().Email}}
 	}
-	p.show(w, r, "forgot", p.forgotForm(values))
+	return p.show(q)
 }
 
-// forgot answers alike whether there is such an account or not.
-func (p *Pages) forgot(w http.ResponseWriter, r *http.Request) {
-	f := p.forgotForm(r.PostForm)
+// forgot answers the same whether there is such an account or not.
+func (p *Pages) forgot(q *request) answer {
+	f := p.forgotForm(q)
 	if f.require(p.texts.Required); f.valid() {
-		err := p.core.SendReset(r.Context(), f.get("email"), p.urls.Reset)
+		err := p.core.SendReset(q.Context(), f.get("email"), p.urls.Reset)
 		if err == nil {
-			target := p.urls.Login
-			if _, err := p.core.User(r.Context()); err == nil {
-				target = p.urls.Account
-			}
-			p.flash(w, r, "info", p.texts.ResetSent, target)
-			return
+			return say("info", p.texts.ResetSent, p.loginOrAccount(q))
 		}
 		if p.refuse(f, err); f.valid() {
-			p.error(w, r, err)
-			return
+			return answer{err: err}
 		}
 	}
-	p.show(w, r, "forgot", f)
+	return p.draw(q, f)
 }
 
-func (p *Pages) resetForm(values url.Values, user auth.User, token string) *Form {
+// loginOrAccount is where to go on: to the account, if a user is logged in, or else to
+// the login.
+func (p *Pages) loginOrAccount(q *request) string {
+	if _, err := p.core.User(q.Context()); err == nil {
+		return p.urls.Account
+	}
+	return p.urls.Login
+}
+
+func (p *Pages) resetPage() *page {
 	t := &p.texts
-	f := newForm(p.urls.Reset, t.ResetButton, values,
+	return &page{
+		name: "reset", title: &t.ResetTitle,
+		texts: []text{
+			must(&t.ResetTitle, "Reset Password"),
+			must(&t.ResetButton, "Reset Password"),
+			may(&t.ResetExplain, "The new password is for the account {user}. It will be logged out in all browsers."),
+			may(&t.ResetDone, "Your password has been reset."),
+			may(&t.ResetOther, "The password has been reset. You are still logged in to another account."),
+			may(&t.ResetUsed, "This link has already been used. You can log in with your new password."),
+		},
+		path: "/reset-password", url: &p.urls.Reset, mails: true,
+		who: visitorsAndUsers, once: true,
+		form: p.resetForm, get: p.showLinked, post: p.useLink,
+		link: &link{
+			cookie: "reset", kept: p.core.ResetLifetime(), check: p.checkReset,
+			use: p.reset, done: p.resetDone,
+			used: &t.ResetUsed, failed: &p.urls.Forgot,
+		},
+	}
+}
+
+func (p *Pages) checkReset(ctx context.Context, token string) (subject auth.User, address string, err error) {
+	subject, err = p.core.CheckResetToken(ctx, token)
+	return subject, "", err
+}
+
+// resetForm names the account in its login, because a user who is logged in may have
+// opened the link of another account.
+func (p *Pages) resetForm(q *request) *Form {
+	t := &p.texts
+	f := newForm(p.urls.Reset, t.ResetButton, q.typed,
 		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
 	)
-	f.Login, f.Proof, f.once = loginOf(user), proofOf(token), "reset"
+	f.Login, f.Proof = loginOf(q.subject), proofOf(q.token)
 	return f
 }
 
-// loginOf is what a password manager knows a user by.
-func loginOf(user auth.User) string {
-	a := user.AuthAccount()
-	return cmp.Or(a.Username, a.Email)
-}
-
-func (p *Pages) showReset(w http.ResponseWriter, r *http.Request) {
-	token := p.tokenOf(r, p.resetLink())
-	user, err := p.core.CheckResetToken(r.Context(), token)
+// resetDone says so if a user is logged in whose account the token is not for. The
+// reset of the user's own account ends the login.
+func (p *Pages) resetDone(q *request) string {
+	user, err := p.core.User(q.Context())
 	if err != nil {
-		p.tokenFailed(w, r, p.resetLink(), err, true)
-		return
+		return p.texts.ResetDone
 	}
-	p.showNewPassword(w, r, p.resetForm(nil, user, token), user)
+	subject, err := p.core.CheckResetToken(q.Context(), q.token)
+	if err != nil || subject.AuthAccount().ID != user.AuthAccount().ID {
+		return p.texts.ResetOther
+	}
+	return p.texts.ResetDone
 }
 
-// showNewPassword says whose password it is: a user who is logged in may have
-// opened the link of another account.
-func (p *Pages) showNewPassword(w http.ResponseWriter, r *http.Request, f *Form, user auth.User) {
-	page := p.page("reset", statusOf(f), f)
-	page.Subject = user
-	p.render(w, r, page)
-}
-
-func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
-	text := p.texts.ResetDone
-	if p.resetsAnother(r) {
-		text = p.texts.ResetOther
-	}
-	p.once(w, r, "reset", "success", text, p.resetOnce)
-}
-
-// resetsAnother reports whether the token is of another account than the one that is
-// logged in. After the reset of one's own, nobody is.
-func (p *Pages) resetsAnother(r *http.Request) bool {
-	user, err := p.core.User(r.Context())
-	if err != nil {
-		return false
-	}
-	subject, err := p.core.CheckResetToken(r.Context(), p.tokenOf(r, p.resetLink()))
-	return err != nil || subject.AuthAccount().ID != user.AuthAccount().ID
-}
-
-func (p *Pages) resetOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
-	link := p.resetLink()
-	token, ok := p.postedToken(w, r, link)
-	if !ok {
-		return "", false
-	}
-	user, err := p.core.CheckResetToken(r.Context(), token)
-	if errors.Is(err, auth.ErrInvalidToken) { // which is counted where it is used, and not where it is looked at
-		_, err = p.core.ResetPassword(r.Context(), token, "")
+func (p *Pages) reset(q *request) (answer, error) {
+	var err error
+	q.subject, err = p.core.CheckResetToken(q.Context(), q.token)
+	if errors.Is(err, auth.ErrInvalidToken) { // ResetPassword counts the invalid token, CheckResetToken does not
+		_, err = p.core.ResetPassword(q.Context(), q.token, "")
 	}
 	if err != nil {
-		p.tokenFailed(w, r, link, err, true)
-		return "", false
+		return answer{}, err
 	}
-	f := p.resetForm(r.PostForm, user, token)
+	f := p.resetForm(q)
 	f.require(p.texts.Required)
-	if err := p.checkPasswords(r.Context(), f, user.AuthAccount().Clone()); err != nil {
-		p.error(w, r, err)
-		return "", false
+	if err := p.checkPasswords(q.Context(), f, q.subject.AuthAccount().Clone()); err != nil {
+		return answer{}, err
 	}
 	if f.valid() {
-		_, err := p.core.ResetPassword(r.Context(), token, f.get("password"))
+		_, err := p.core.ResetPassword(q.Context(), q.token, f.get("password"))
 		if err == nil {
-			p.setToken(w, link, "")
-			if _, err := p.core.User(r.Context()); err == nil { // with another account; this one's logins have ended
-				return p.urls.Account, true
-			}
-			return p.urls.Login, true
+			return answer{to: p.loginOrAccount(q)}, nil // a user who is still logged in has another account
 		}
 		if p.refuse(f, err); f.valid() {
-			p.tokenFailed(w, r, link, err, true)
-			return "", false
+			return answer{}, err
 		}
 	}
-	p.showNewPassword(w, r, f, user)
-	return "", false
+	return p.draw(q, f), nil
 }

@@ -15,52 +15,14 @@ import (
 	"golang.org/x/net/html"
 )
 
-const (
-	firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
-	iPhone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
-)
-
-// userWith is a client with this user agent that has logged in. More fields of
-// the form may follow.
-func (s *site) userWith(agent, login string, fields ...string) *client {
-	s.t.Helper()
-	form := url.Values{"login": {login}, "password": {good}}
-	for i := 0; i < len(fields); i += 2 {
-		form.Add(fields[i], fields[i+1])
-	}
-	c := s.client()
-	wantRedirect(s.t, c.do(http.MethodPost, s.path("/login"), form.Encode(), "User-Agent", agent), "/")
-	return c
-}
-
-// mallory is a second user.
-func (s *site) mallory() *User {
-	s.t.Helper()
-	user, err := s.store.CreateUser(s.t.Context(), auth.Account{
-		Username: "mallory", Email: "mallory@example.com", PasswordHash: hashOfGood(), Stamp: auth.NewSecret("stamp 2"), Version: 1,
-	}, nil)
-	check(s.t, err)
-	return user
-}
-
-// logins returns susan's.
-func (s *site) logins() []auth.Login {
-	s.t.Helper()
-	user, err := s.store.FindUser(s.t.Context(), "susan")
-	check(s.t, err)
-	logins, err := s.manager.Logins(s.t.Context(), user.ID)
-	check(s.t, err)
-	return logins
-}
-
-// cards returns the list's elements.
+// cards returns the elements of the list of logins.
 func cards(t *testing.T, r response) []*html.Node {
 	t.Helper()
 	wantStatus(t, r, 200)
 	return all(only(t, only(t, parse(t, r), tag("main")), tag("ul")), tag("li"))
 }
 
-// name is an element's accessible name, if it is made of other elements.
+// name returns the accessible name of an element, if other elements form it.
 func name(t *testing.T, doc, n *html.Node) string {
 	t.Helper()
 	var parts []string
@@ -164,7 +126,7 @@ func TestEndOthers(t *testing.T) {
 	wantRedirect(t, c.post("/account/sessions", "others", "1"), "/account/sessions") // none is no error
 }
 
-// TestEndSessionsOf: nobody ends, or learns of, another user's login.
+// TestEndSessionsOf: a user can neither end nor learn of another user's login.
 func TestEndSessionsOf(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -191,7 +153,7 @@ func TestEndSessionsOf(t *testing.T) {
 	}
 }
 
-// TestEndSessionsThis: the own login is logged out as by the button at the top.
+// TestEndSessionsThis: the user's own login is ended like by the button at the top.
 func TestEndSessionsThis(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Home = "/login" })
@@ -240,31 +202,7 @@ func TestSessionsAnonymous(t *testing.T) {
 	}
 }
 
-// TestFreshFor: ending logins needs the password, and not too long ago.
-func TestFreshFor(t *testing.T) {
-	t.Parallel()
-	for _, fresh := range []time.Duration{0, time.Minute} {
-		s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.FreshFor = fresh })
-		if fresh == 0 {
-			fresh = 20 * time.Minute
-		}
-		c := s.user("susan", good)
-		end := func() response { return c.from("/account/sessions", "/account/sessions", "others", "1") }
-		s.advance(fresh)
-		wantRedirect(t, end(), "/account/sessions")
-		s.advance(time.Second)
-		for range 2 { // asking does not make it fresh
-			wantRedirect(t, end(), "/refresh?next=%2Faccount%2Fsessions")
-			wantStatus(t, c.get("/account/sessions"), 200)
-		}
-		wantRedirect(t, c.post("/account/sessions", "id", "x"), "/refresh")
-		wantRedirect(t, c.post("/refresh", "password", good), "/")
-		s.advance(fresh)
-		wantRedirect(t, end(), "/account/sessions")
-	}
-}
-
-// TestSessionsXSS has user agents that are no browsers'.
+// TestSessionsXSS: no user agent lets markup through.
 func TestSessionsXSS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, c *pages.Config) { c.Texts.Browser = "<i>{browser}</i> on {system}" })
@@ -308,8 +246,7 @@ func TestSessionsXSS(t *testing.T) {
 	}
 }
 
-// TestSessionsSecrets: the page has nothing that opens anything, or names a
-// record.
+// TestSessionsSecrets: the page contains no secret and no key of a record.
 func TestSessionsSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
@@ -378,7 +315,7 @@ func TestSessionsFail(t *testing.T) {
 	wantStatus(t, c.post("/account/sessions", "others", "1"), 503)
 }
 
-// TestSessionsMany has more logins than anybody.
+// TestSessionsMany: the list works with very many logins.
 func TestSessionsMany(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.MaxSessions = -1 })
@@ -410,7 +347,7 @@ func TestSessionsMany(t *testing.T) {
 	}
 }
 
-// TestSessionsWithoutAddress: RemoteAddr that is no address is none.
+// TestSessionsWithoutAddress: if RemoteAddr is not an address, the list shows none.
 func TestSessionsWithoutAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)

@@ -3,20 +3,18 @@ package pages
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-login/auth"
 )
 
-// None is the text that says nothing: as a message it is no message, as a link
-// no link. Where a text must be, in titles, buttons, labels and errors, New
-// refuses it.
+// None is the text for a message or a link that the pages do not show. Titles, buttons,
+// labels and errors must have a text: there New returns an error for None.
 const None = "-"
 
-// Texts are the words of the pages, as plain text. An empty one is the English
-// default, which stands beside it.
+// Texts are the words of the pages, as plain text. If a field is empty, the pages use
+// the English default in its comment.
 type Texts struct {
 	Lang string // en: the language of the pages, as in HTML's lang
 
@@ -54,7 +52,7 @@ type Texts struct {
 	SwitchButton   string // Log Out and Continue
 
 	// Labels of fields.
-	Login              string // Username or Email; or what Config.Identifiers of package auth leaves of it
+	Login              string // Username or Email; only one of the two if Identifiers of auth.Config allows only one
 	Username           string // Username
 	Email              string // Email
 	Password           string // Password
@@ -65,33 +63,33 @@ type Texts struct {
 	NewEmail           string // New Email
 	CloseConfirm       string // Close my account for good
 	RememberMe         string // Remember Me
-	Optional           string // (optional): after the label of a field that may stay empty; may be None
+	Optional           string // (optional): follows the label of a field that may stay empty; may be None
 
 	// The list of logins.
 	Browser         string // {browser} on {system}
-	UnknownBrowser  string // Unknown browser: for a client that does not say what it is
-	ThisBrowser     string // This browser: the one that shows the page
+	UnknownBrowser  string // Unknown browser: for a client that sends no User-Agent
+	ThisBrowser     string // This browser: marks the browser that shows the page
 	Address         string // IP Address
 	LastSeen        string // Last Seen
 	LoggedInSince   string // Logged In Since
 	RememberedUntil string // Remembered Until
-	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; they are in UTC
+	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; the times are in UTC
 	SessionsExplain string // These browsers are logged in to your account. Log out those that you do not know. May be None
 
-	// What is said of an address.
+	// The state of an address.
 	EmailVerified   string // verified
 	EmailUnverified string // not verified
 	VerifyExplain   string // If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.
 
-	// Who is logged in, on pages that may be about another account. {user} is the
-	// account's username or, if it has none, its address. LoggedInAs and ResetExplain
+	// Who is logged in, on pages that may be about another account. {user} stands for the
+	// account's username or, if it has none, for its address. LoggedInAs and ResetExplain
 	// may be None.
 	LoggedInAs    string // You are logged in as {user}.
 	ResetExplain  string // The new password is for the account {user}. It will be logged out in all browsers.
 	SwitchExplain string // You are logged in as {user}. To use another account, log out first.
 	OtherUser     string // You are now logged in as {user}. This form was opened by another account. Nothing was changed.
 
-	// Links, and what comes before them. These may be None.
+	// Links, and the texts beside them. These may be None.
 	Home           string // Home
 	HaveAccount    string // Already have an account?
 	LoginLink      string // Log In
@@ -108,11 +106,15 @@ type Texts struct {
 	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
 	StayLink       string // Stay logged in as {user}
 
-	// Messages on the next page, which may be None. Their categories are success
-	// (Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded, OthersEnded, Verified,
-	// EmailChanged, EmailUndone, Closed), info (LoggedOut, ResetSent, RegisterMailed,
-	// VerifySent, EmailSent, ResetUsed, VerifyUsed, EmailUsed, UndoUsed) and warning (InvalidToken; EmailTaken, too, if it is
-	// found out only after the link).
+	// Messages on the next page. These may be None. Each message has one of three
+	// categories:
+	//
+	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,
+	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed.
+	//   - info: LoggedOut, ResetSent, RegisterMailed, VerifySent, EmailSent, ResetUsed,
+	//     VerifyUsed, EmailUsed, UndoUsed.
+	//   - warning: InvalidToken; and EmailTaken, if an account gets the address between
+	//     the mail and the click on its link.
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
 	ResetSent       string // Check your email for instructions to reset your password.
@@ -134,16 +136,16 @@ type Texts struct {
 	EmailUsed       string // This link has already been used: your email address has been changed.
 	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
 
-	// LoginFailed is the one text for all logins that are refused. Another text for
-	// each reason would tell who has an account, so it must be true for all of them.
-	// By default it is: We could not log you in. Check both your username or email
-	// and your password. After several wrong tries, you may have to wait. (With
-	// RequireVerified of auth.Config:) If your account is new, first open the link
-	// that we mailed to you. (With a Mailer:) If that does not help, reset your
-	// password. "username or email" is what Identifiers of auth.Config leaves of it.
+	// LoginFailed is the text for every login that is refused. A text for each reason
+	// would tell who has an account, so this one must be true for all reasons. The
+	// default is: We could not log you in. Check both your username or email and your
+	// password. After several wrong tries, you may have to wait. (With RequireVerified of
+	// auth.Config:) If your account is new, first open the link that we mailed to you.
+	// (With a Mailer:) If that does not help, reset your password. If Identifiers of
+	// auth.Config allows only one of the two, "username or email" is only that one.
 	LoginFailed string
 
-	// What is wrong with a form, and with its fields.
+	// Errors of a form, and of its fields.
 	Problems         string // Please correct the following: (above the list)
 	Required         string // This field is required.
 	UsernameLength   string // The username must have {min} to {max} characters.
@@ -162,7 +164,7 @@ type Texts struct {
 	PasswordPersonal string // This password is a name that is easy to guess.
 	PasswordBreached string // This password has been in a data breach, so others may know it.
 
-	// Titles of pages about requests that cannot be served.
+	// Titles of error pages.
 	BadRequest       string // The form cannot be read
 	NotFound         string // Page not found
 	MethodNotAllowed string // This is not possible here
@@ -172,187 +174,81 @@ type Texts struct {
 	TooMany          string // Too many attempts. Please try again later
 }
 
-// loginFailed is LoginFailed by default; names are what people log in with.
-func loginFailed(names string, verify, mails bool) string {
-	text := "We could not log you in. Check both your " + names + " and your password. After several wrong tries, you may have to wait."
-	if verify {
-		text += " If your account is new, first open the link that we mailed to you."
-	}
-	if mails {
-		text += " If that does not help, reset your password."
-	}
-	return text
+// A text is a field of Texts and its default.
+type text struct {
+	field    *string
+	english  string
+	optional bool // the field may be None
 }
 
-func defaultTexts(core *auth.Core, mails bool) Texts {
-	t := Texts{
-		Lang:          "en",
-		LoginTitle:    "Log In",
-		RegisterTitle: "Register",
-		ForgotTitle:   "Reset Password",
-		ResetTitle:    "Reset Password",
-		AccountTitle:  "Account",
-		PasswordTitle: "Change Password",
-		SessionsTitle: "Where You Are Logged In",
-		RefreshTitle:  "Confirm Your Password",
-		VerifyTitle:   "Verify Your Email",
-		EmailTitle:    "Change Email",
-		ConfirmTitle:  "Confirm Your New Email",
-		UndoTitle:     "Change Your Email Back",
-		CloseTitle:    "Close Account",
-		SwitchTitle:   "You Are Already Logged In",
+func must(field *string, english string) text { return text{field, english, false} }
+func may(field *string, english string) text  { return text{field, english, true} }
 
-		LoginButton:    "Log In",
-		RegisterButton: "Register",
-		ForgotButton:   "Request Password Reset",
-		ResetButton:    "Reset Password",
-		PasswordButton: "Change Password",
-		LogoutButton:   "Log Out",
-		OthersButton:   "Log Out All Other Browsers",
-		RefreshButton:  "Confirm",
-		VerifyButton:   "Verify My Address",
-		ResendButton:   "Send the Link",
-		EmailButton:    "Send a Link",
-		ConfirmButton:  "Use This Address",
-		UndoButton:     "Change It Back",
-		CloseButton:    "Close Account",
-		SwitchButton:   "Log Out and Continue",
-
-		Login:              "Username or Email",
-		Username:           "Username",
-		Email:              "Email",
-		Password:           "Password",
-		ConfirmPassword:    "Confirm Password",
-		NewPassword:        "New Password",
-		ConfirmNewPassword: "Confirm New Password",
-		CurrentPassword:    "Current Password",
-		NewEmail:           "New Email",
-		CloseConfirm:       "Close my account for good",
-		RememberMe:         "Remember Me",
-		Optional:           "(optional)",
-
-		Browser:         "{browser} on {system}",
-		UnknownBrowser:  "Unknown browser",
-		ThisBrowser:     "This browser",
-		Address:         "IP Address",
-		LastSeen:        "Last Seen",
-		LoggedInSince:   "Logged In Since",
-		RememberedUntil: "Remembered Until",
-		Time:            "2006-01-02 15:04 UTC",
-		SessionsExplain: "These browsers are logged in to your account. Log out those that you do not know.",
-
-		EmailVerified:   "verified",
-		EmailUnverified: "not verified",
-		VerifyExplain:   "If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password.",
-
-		LoggedInAs:    "You are logged in as {user}.",
-		ResetExplain:  "The new password is for the account {user}. It will be logged out in all browsers.",
-		SwitchExplain: "You are logged in as {user}. To use another account, log out first.",
-		OtherUser:     "You are now logged in as {user}. This form was opened by another account. Nothing was changed.",
-
-		Home:           "Home",
-		HaveAccount:    "Already have an account?",
-		LoginLink:      "Log In",
-		NoAccount:      "Don't have an account?",
-		RegisterLink:   "Register",
-		ForgotLink:     "Forgot your password?",
-		ForgotExplain:  "Enter your email address, and we will send you a link that sets a new password.",
-		ResendLink:     "Send the verification email again",
-		ResendExplain:  "Enter the email address of your account, and we will send you a link that verifies it.",
-		EmailExplain:   "We will send a link to the new address. Nothing changes before you have opened it.",
-		ConfirmExplain: "Your account will have the new address, and other browsers will be logged out.",
-		OtherEmailLink: "Use another address",
-		UndoExplain:    "Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password.",
-		CloseExplain:   "Nobody can log in to a closed account any more, and it cannot be opened again.",
-		StayLink:       "Stay logged in as {user}",
-
-		Registered:      "Your account has been created! You can now log in.",
-		LoggedOut:       "You have been logged out.",
-		ResetSent:       "Check your email for instructions to reset your password.",
-		InvalidToken:    "Invalid or expired token",
-		ResetDone:       "Your password has been reset.",
-		ResetOther:      "The password has been reset. You are still logged in to another account.",
-		PasswordChanged: "Your password has been changed.",
-		LoginEnded:      "The browser has been logged out.",
-		OthersEnded:     "All other browsers have been logged out.",
-		RegisterMailed:  "Check your email to finish your registration.",
-		VerifySent:      "Check your email for a link that verifies your address.",
-		Verified:        "Your email address has been verified.",
-		EmailSent:       "Check the email of the new address for a link.",
-		EmailChanged:    "Your email address has been changed.",
-		EmailUndone:     "Your email address has been changed back. Please choose a new password.",
-		Closed:          "Your account has been closed.",
-		ResetUsed:       "This link has already been used. You can log in with your new password.",
-		VerifyUsed:      "This link has already been used: your email address has been verified. You can log in.",
-		EmailUsed:       "This link has already been used: your email address has been changed.",
-		UndoUsed:        "This link has already been used: your email address has been changed back. Ask for a link that sets a new password.",
-
-		Problems:         "Please correct the following:",
-		Required:         "This field is required.",
-		UsernameLength:   "The username must have {min} to {max} characters.",
-		UsernameInvalid:  "The username must not have spaces, an @ or special characters.",
-		UsernameTaken:    "Username already taken. Please choose a different one.",
-		EmailInvalid:     "Invalid email address.",
-		EmailTaken:       "Email already registered. Please use a different one.",
-		EmailSame:        "This is your email address already.",
-		NotText:          "This has characters that are not text.",
-		PasswordMismatch: "The passwords do not match.",
-		PasswordWrong:    "This is not your current password.",
-		PasswordTooShort: "The password must have at least {min} characters.",
-		PasswordTooLong:  "The password is too long.",
-		PasswordNotText:  "The password has characters that are not text.",
-		PasswordCommon:   "Many people use this password, so it is easy to guess.",
-		PasswordPersonal: "This password is a name that is easy to guess.",
-		PasswordBreached: "This password has been in a data breach, so others may know it.",
-
-		BadRequest:       "The form cannot be read",
-		NotFound:         "Page not found",
-		MethodNotAllowed: "This is not possible here",
-		NotAForm:         "This page takes HTML forms only, and no files",
-		FormBusy:         "This form is being processed. Reload the page in a moment",
-		TooLarge:         "The form is too large",
-		TooMany:          "Too many attempts. Please try again later",
+// sharedTexts are the texts that belong to no single page.
+func (p *Pages) sharedTexts() []text {
+	t := &p.texts
+	return []text{
+		must(&t.Lang, "en"),
+		may(&t.Home, "Home"),
+		may(&t.LoginLink, "Log In"),
+		may(&t.RegisterLink, "Register"),
+		may(&t.LoggedInAs, "You are logged in as {user}."),
+		must(&t.OtherUser, "You are now logged in as {user}. This form was opened by another account. Nothing was changed."),
+		must(&t.Username, "Username"),
+		must(&t.Email, "Email"),
+		must(&t.Password, "Password"),
+		must(&t.NewPassword, "New Password"),
+		must(&t.ConfirmNewPassword, "Confirm New Password"),
+		must(&t.CurrentPassword, "Current Password"),
+		may(&t.InvalidToken, "Invalid or expired token"),
+		must(&t.Problems, "Please correct the following:"),
+		must(&t.Required, "This field is required."),
+		must(&t.EmailInvalid, "Invalid email address."),
+		must(&t.EmailTaken, "Email already registered. Please use a different one."),
+		must(&t.PasswordMismatch, "The passwords do not match."),
+		must(&t.PasswordWrong, "This is not your current password."),
+		must(&t.PasswordTooShort, "The password must have at least {min} characters."),
+		must(&t.PasswordTooLong, "The password is too long."),
+		must(&t.PasswordNotText, "The password has characters that are not text."),
+		must(&t.PasswordCommon, "Many people use this password, so it is easy to guess."),
+		must(&t.PasswordPersonal, "This password is a name that is easy to guess."),
+		must(&t.PasswordBreached, "This password has been in a data breach, so others may know it."),
 	}
-	names := "username or email"
-	switch core.Identifiers() {
-	case auth.UsernameOnly:
-		t.Login, names = "Username", "username"
-	case auth.EmailOnly:
-		t.Login, names = "Email", "email"
-	}
-	t.LoginFailed = loginFailed(names, core.RequiresVerified(), mails)
-	return t
 }
 
-// or returns t with the texts of defaults where t has none, and empty ones
-// where it has None.
-func (t Texts) or(defaults Texts) (Texts, error) {
-	optional := []string{
-		"Optional", "Home", "HaveAccount", "LoginLink", "NoAccount", "RegisterLink", "ForgotLink", "ForgotExplain",
-		"Registered", "LoggedOut", "ResetSent", "InvalidToken", "ResetDone", "ResetOther", "PasswordChanged",
-		"LoggedInAs", "ResetExplain", "StayLink",
-		"SessionsExplain", "LoginEnded", "OthersEnded",
-		"ResendLink", "ResendExplain", "EmailExplain", "ConfirmExplain", "OtherEmailLink", "UndoExplain", "CloseExplain",
-		"RegisterMailed", "VerifySent", "Verified", "EmailSent", "EmailChanged", "EmailUndone", "Closed",
-		"ResetUsed", "VerifyUsed", "EmailUsed", "UndoUsed",
+// setTexts gives every empty text its default, and makes every text that is None empty.
+func (p *Pages) setTexts() error {
+	texts := p.sharedTexts()
+	for _, page := range p.table {
+		texts = append(texts, page.texts...)
 	}
-	texts, others := reflect.ValueOf(&t).Elem(), reflect.ValueOf(defaults)
-	for i := range texts.NumField() {
-		switch name := texts.Type().Field(i).Name; texts.Field(i).String() {
+	for _, text := range texts {
+		switch *text.field {
 		case "":
-			texts.Field(i).Set(others.Field(i))
+			*text.field = text.english
 		case None:
-			if !slices.Contains(optional, name) {
-				return t, fmt.Errorf("pages: Texts.%s cannot be None", name)
+			if !text.optional {
+				return fmt.Errorf("pages: Texts.%s cannot be None", p.texts.nameOf(text.field))
 			}
-			texts.Field(i).SetString("")
+			*text.field = ""
 		}
 	}
-	return t, nil
+	return nil
 }
 
-// password says why a new password is refused. Config.PasswordCheck of package
-// auth has its own words.
+// nameOf returns the name of a field.
+func (t *Texts) nameOf(field *string) string {
+	fields := reflect.ValueOf(t).Elem()
+	for i := range fields.NumField() {
+		if fields.Field(i).Addr().Interface() == field {
+			return fields.Type().Field(i).Name
+		}
+	}
+	return ""
+}
+
+// password returns the text that says why a new password is refused. For a refusal by
+// PasswordCheck of auth.Config, that is the check's own error.
 func (t *Texts) password(err *auth.PasswordError) string {
 	switch err.Reason {
 	case auth.PasswordTooShort:

@@ -3,112 +3,105 @@ package pages
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"net/url"
 
 	"github.com/go-login/auth"
 )
 
-func (p *Pages) verifyLink() mailedLink {
-	return mailedLink{
-		page: p.urls.Verify, failed: p.urls.Verify, used: p.texts.VerifyUsed, cookie: "verify", kept: keepToken,
-		check: func(ctx context.Context, token string) error {
-			_, err := p.core.CheckVerifyToken(ctx, token)
-			return err
+func (p *Pages) verifyPage() *page {
+	t := &p.texts
+	return &page{
+		name: "verify", title: &t.VerifyTitle,
+		texts: []text{
+			must(&t.VerifyTitle, "Verify Your Email"),
+			must(&t.VerifyButton, "Verify My Address"),
+			must(&t.VerifyExplain, "If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password."),
+			may(&t.Verified, "Your email address has been verified."),
+			may(&t.VerifyUsed, "This link has already been used: your email address has been verified. You can log in."),
+		},
+		path: "/verify-email", url: &p.urls.Verify, mails: true,
+		setting: &setting{"VerifyURL", p.core.VerifyURL(), "the page for verifying"},
+		who:     anybody, once: true,
+		form: p.verifyForm, get: p.showLinked, post: p.useLink,
+		link: &link{
+			cookie: "verify", kept: keepToken, check: p.checkVerify,
+			use: p.verify, done: func(*request) string { return t.Verified },
+			used: &t.VerifyUsed, failed: &p.urls.Verify,
 		},
 	}
 }
 
-func (p *Pages) verifyForm(token string, next auth.Next) *Form {
+func (p *Pages) checkVerify(ctx context.Context, token string) (subject auth.User, address string, err error) {
+	if subject, err = p.core.CheckVerifyToken(ctx, token); err != nil {
+		return nil, "", err
+	}
+	return subject, subject.AuthAccount().Email, nil
+}
+
+func (p *Pages) verifyForm(q *request) *Form {
 	f := newForm(p.urls.Verify, p.texts.VerifyButton, nil)
-	f.Proof, f.Next, f.once = proofOf(token), next.String(), "verify"
+	f.Proof, f.Next = proofOf(q.token), q.next().String()
 	return f
 }
 
-// showVerify says whose address the link would verify, or, without one, asks
-// where to send it again.
-func (p *Pages) showVerify(w http.ResponseWriter, r *http.Request) {
-	token := p.tokenOf(r, p.verifyLink())
-	if token == "" || wantsNew(r) {
-		p.showResend(w, r)
-		return
+func (p *Pages) verify(q *request) (answer, error) {
+	if _, err := p.core.VerifyEmail(q.Context(), q.token); err != nil {
+		return answer{}, err
 	}
-	user, err := p.core.CheckVerifyToken(r.Context(), token)
-	if err != nil {
-		p.tokenFailed(w, r, p.verifyLink(), err, true)
-		return
+	if _, err := p.core.User(q.Context()); err == nil {
+		return answer{to: cmp.Or(p.core.TakeNext(q.Request).String(), p.cfg.Home)}, nil
 	}
-	page := p.page("verify", http.StatusOK, p.verifyForm(token, nextOf(r)))
-	page.Subject, page.Address = user, user.AuthAccount().Email
-	p.render(w, r, page)
+	return answer{to: q.next().AddTo(p.urls.Login)}, nil
 }
 
-// wantsNew reports whether a request is for the form that a page without a token
-// has, although there is one.
-func wantsNew(r *http.Request) bool { return r.URL.Query().Has("new") }
-
-// verify gets the forms of both pages: with an address it is the one that sends
-// the link again.
-func (p *Pages) verify(w http.ResponseWriter, r *http.Request) {
-	if r.PostForm.Has("email") {
-		p.resend(w, r)
-		return
+// resendPage is at the same path without a token. It has the link sent again.
+func (p *Pages) resendPage() *page {
+	t := &p.texts
+	return &page{
+		name: "resend", title: &t.VerifyTitle,
+		texts: []text{
+			must(&t.ResendButton, "Send the Link"),
+			may(&t.ResendLink, "Send the verification email again"),
+			may(&t.ResendExplain, "Enter the email address of your account, and we will send you a link that verifies it."),
+			may(&t.VerifySent, "Check your email for a link that verifies your address."),
+		},
+		path: "/verify-email", url: &p.urls.Verify, mails: true,
+		who:  anybody,
+		form: p.resendForm, get: p.showResend, post: p.resend,
 	}
-	p.once(w, r, "verify", "success", p.texts.Verified, p.verifyOnce)
 }
 
-func (p *Pages) verifyOnce(w http.ResponseWriter, r *http.Request) (target string, done bool) {
-	link, next := p.verifyLink(), nextOf(r)
-	token, ok := p.postedToken(w, r, link)
-	if !ok {
-		return "", false
-	}
-	if _, err := p.core.VerifyEmail(r.Context(), token); err != nil {
-		p.tokenFailed(w, r, link, err, true)
-		return "", false
-	}
-	p.setToken(w, link, "")
-	if _, err := p.core.User(r.Context()); err == nil {
-		return cmp.Or(p.core.TakeNext(r).String(), p.cfg.Home), true
-	}
-	return next.AddTo(p.urls.Login), true
-}
-
-func (p *Pages) resendForm(values url.Values, next auth.Next) *Form {
-	f := newForm(p.urls.Verify, p.texts.ResendButton, values,
+func (p *Pages) resendForm(q *request) *Form {
+	f := newForm(p.urls.Verify, p.texts.ResendButton, q.typed,
 		Field{Name: "email", Label: p.texts.Email, Type: "email", Autocomplete: "email", Required: true},
 	)
-	f.Next = next.String()
+	f.Next = q.next().String()
 	return f
 }
 
-// showResend has nothing to do for those whose address is verified.
-func (p *Pages) showResend(w http.ResponseWriter, r *http.Request) {
-	next, values := nextOf(r), url.Values{}
-	if user, err := p.core.User(r.Context()); err == nil { // other errors are render's
+// showResend fills in the address of the user, if one is logged in. If it is verified,
+// there is nothing to do.
+func (p *Pages) showResend(q *request) answer {
+	if user, err := p.core.User(q.Context()); err == nil { // render answers other errors
 		if user.AuthAccount().EmailVerified {
-			next.Redirect(w, p.cfg.Home)
-			return
+			return answer{to: cmp.Or(q.next().String(), p.cfg.Home)}
 		}
-		values.Set("email", user.AuthAccount().Email)
+		q.typed = url.Values{"email": {user.AuthAccount().Email}}
 	}
-	p.show(w, r, "resend", p.resendForm(values, next))
+	return p.show(q)
 }
 
-// resend answers alike whether there is such an account or not.
-func (p *Pages) resend(w http.ResponseWriter, r *http.Request) {
-	next := nextOf(r)
-	f := p.resendForm(r.PostForm, next)
+// resend answers the same whether there is such an account or not.
+func (p *Pages) resend(q *request) answer {
+	f := p.resendForm(q)
 	if f.require(p.texts.Required); f.valid() {
-		err := p.core.SendVerification(r.Context(), f.get("email"))
+		err := p.core.SendVerification(q.Context(), f.get("email"))
 		if err == nil {
-			p.flash(w, r, "info", p.texts.VerifySent, next.AddTo(p.urls.Verify))
-			return
+			return say("info", p.texts.VerifySent, q.next().AddTo(p.urls.Verify))
 		}
 		if p.refuse(f, err); f.valid() {
-			p.error(w, r, err)
-			return
+			return answer{err: err}
 		}
 	}
-	p.show(w, r, "resend", f)
+	return p.draw(q, f)
 }

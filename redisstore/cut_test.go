@@ -14,10 +14,10 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A cutter counts the scripts that pass, and cuts the connection of one of them:
-// before Redis hears of it, or when it has answered.
+// A cutter counts scripts, and cuts the connection of one of them: before Redis
+// receives it, or after Redis has answered.
 type cutter struct {
-	countdown atomic.Int64 // to the script that is cut
+	countdown atomic.Int64 // scripts until the one that is cut
 	after     bool
 	address   redis.Options
 }
@@ -56,8 +56,9 @@ func (c *cutConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Whatever is cut, and however often the client tries again: what a method says is
-// so. An error that is no answer may mean that it was done or that it was not.
+// Wherever the connection is cut, and however often the client retries, every
+// answer of a method must be true. After any other error the call may have
+// happened or not.
 func TestCutConnections(t *testing.T) {
 	extended := func(f *fixture) auth.Record {
 		r := f.record("key")
@@ -73,9 +74,9 @@ func TestCutConnections(t *testing.T) {
 	}
 	for _, verb := range []struct {
 		name   string
-		exists bool // before the call
+		exists bool // whether the record exists before the call
 		do     func(f *fixture, s auth.RecordStore) error
-		done   func(r auth.Record, err error) bool // by what is there afterwards
+		done   func(r auth.Record, err error) bool // whether the call has happened, by what is there afterwards
 	}{
 		{"InsertRecord", false,
 			func(f *fixture, s auth.RecordStore) error { return s.InsertRecord(t.Context(), f.record("key")) },
@@ -138,7 +139,7 @@ func TestCutConnections(t *testing.T) {
 				if !reached && script == 1 {
 					t.Errorf("%s: it sends no script", name)
 				}
-				// Whatever was written is in the list.
+				// Every record that was written must be in the list.
 				if r, err := f.GetRecord(t.Context(), "session", "key"); err == nil && !f.listed(t)[r.Key] {
 					t.Errorf("%s: the record is not listed", name)
 				}

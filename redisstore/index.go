@@ -12,23 +12,25 @@ import (
 	"github.com/go-login/auth"
 )
 
-// An index is a sorted set for each kind and user, in another slot of a Cluster
-// than the records. A member is the nonce and the key of a record, its score the
-// second after which nobody needs it. It is a hint, and the record is what counts:
-// an entry is there before its record and may be there after it, but no record is
-// without one. The nonce is that of one insert and so of one user's record: who
-// drops an entry late does not drop that of a new record of the same key. An entry
-// without a record is left alone until its score has passed: the record may be
-// about to come.
+// An index is a sorted set for each kind and user. In a Cluster it may be in
+// another slot than the records. A member is the nonce and the key of a record;
+// its score is the second after which it is not needed. The index is a hint,
+// and the records decide: an entry may be there before its record and after it,
+// but every record has an entry.
+//
+// The nonce belongs to one insert, and so to one user's record. If a call drops
+// an entry late, it therefore does not drop the entry of a new record with the
+// same key. An entry without a record stays until its score has passed, because
+// the record may be about to be inserted.
 
-// ahead is how much longer than its record an entry is made to last, so that an
-// update that puts off Expires need not go to the index every time.
+// ahead is how much longer than its record an entry lasts. An update that moves
+// Expires therefore rarely needs to write to the index.
 const ahead = 24 * time.Hour
 
-// batch is how many records are asked for at once.
+// batch is how many records are read at once.
 const batch = 100
 
-// indexedUntil is until when the index is to know a record.
+// indexedUntil returns until when a record stays in the index.
 func indexedUntil(expires time.Time) time.Time {
 	if expires.IsZero() {
 		return expires
@@ -36,9 +38,10 @@ func indexedUntil(expires time.Time) time.Time {
 	return expires.Add(ahead)
 }
 
-// enterScript: now, score, member. An entry is never brought forward, as another
-// update may have put it off further. The index lives as long as its last entry.
-// ZADD comes first, because a Redis that is full refuses it only there.
+// enterScript: now, score, member. An entry is never shortened, because another
+// update may have extended it further. The index lives as long as its last
+// entry. ZADD comes first, because a full Redis refuses a script only at its
+// first write.
 const enterScript = `
 redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
@@ -51,9 +54,9 @@ end
 return 'done'
 `
 
-// enter makes the index know a record until then; forget makes it forget some. A
-// failure to forget is no error of the call: the entry goes when its time comes.
-// Both may be done twice, so the client may try again.
+// enter adds a record to the index until the given time. forget removes
+// records. A failure of forget is not returned, because the entry disappears
+// when its time comes. Both may be repeated, so the client may retry them.
 func (s *Records) enter(ctx context.Context, kind, userID, member string, until time.Time) error {
 	if userID == "" {
 		return nil
@@ -95,7 +98,7 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 		return nil, err
 	}
 	var list []auth.Record
-	at := map[string]int{} // where a key is: one that is taken and inserted meanwhile has two entries
+	at := map[string]int{} // index in list by key: a key that is taken and inserted meanwhile has two entries
 	err := s.sweep(ctx, kind, userID, nil, findScript, func(member, text string) error {
 		r, _, err := decode(text)
 		if err != nil {
@@ -136,22 +139,24 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	return nil
 }
 
-// sweep runs a script on every record of a user but those to keep, and calls
-// visit for each that was there.
+// sweep runs a script on every record of a user except those to keep, and calls
+// visit for each record that was there.
 //
-// That is not one step, and meanwhile a login goes from record to record: the
-// next is entered and inserted, then the last is taken. A look can miss both, the
-// next because it has not come yet and the last because it is gone. So if any
-// record was missing we look twice, and then read the index again until it shows
-// nothing new. Say that W is the login's record at that last reading. Its entry
-// is not new, so it was there before the first look. Then one of the looks has
-// found W, or both came before W was inserted; but until then there was the
-// record before it, from when W was entered to the end of the first look, which
-// has found that one.
+// This is not one step. Meanwhile a login may be rotated: the new record is
+// entered in the index and inserted, then the old one is taken. A look can miss
+// both, the new one because it is not there yet and the old one because it is
+// gone. Therefore, if any record was missing, sweep looks twice, and then reads
+// the index again until it has no new entry.
+//
+// Proof: let W be the login's record at that last reading of the index. Its
+// entry is not new, so it was there before the first look. Then either one of
+// the looks has found W, or both came before W was inserted. In the second case
+// the record before W existed from the time when W was entered until the end of
+// the first look, and that look has found it.
 func (s *Records) sweep(
 	ctx context.Context, kind, userID string, keep []string, script string, visit func(member, answer string) error,
 ) error {
-	found := map[string]bool{} // for every member seen
+	found := map[string]bool{} // for every member seen, whether its record was found
 	for {
 		members, err := s.members(ctx, kind, userID)
 		if err != nil {
@@ -195,7 +200,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `
 
-// members returns what is in an index, and drops from it what nobody needs.
+// members returns the members of an index, and drops those that are no longer
+// needed.
 func (s *Records) members(ctx context.Context, kind, userID string) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -203,8 +209,8 @@ func (s *Records) members(ctx context.Context, kind, userID string) ([]string, e
 	return s.eval(ctx, membersScript, s.indexKey(kind, userID), s.now().Unix()).StringSlice()
 }
 
-// look runs a script on the records of these members, and calls visit with each
-// answer, which is empty for one that is not there.
+// look runs a script on the records of these members. It calls visit with each
+// answer, which is "" if the record is not there.
 func (s *Records) look(
 	ctx context.Context, kind string, members []string, script string, visit func(member, answer string) error,
 ) error {
@@ -214,7 +220,7 @@ func (s *Records) look(
 		for i, member := range some {
 			answers[i] = pipe.Eval(ctx, script, []string{s.recordKey(kind, member[nonceLen:])}, member[:nonceLen])
 		}
-		_, failed := pipe.Exec(ctx) // where one fails the others are good
+		_, failed := pipe.Exec(ctx) // if one command fails, the answers of the others are still valid
 		for i, member := range some {
 			if text, err := answers[i].Text(); err == nil {
 				if err := visit(member, text); err != nil {

@@ -31,7 +31,7 @@ func TestIndexDoesNotGrow(t *testing.T) {
 		t.Errorf("what was taken has left %q", found)
 	}
 
-	// What expires is out of the index a day and an hour later: with the next
+	// An expired record leaves the index a day and an hour later, with the next
 	// insert or the next list.
 	for round := range 4 {
 		for i := range 10 {
@@ -50,8 +50,8 @@ func TestIndexDoesNotGrow(t *testing.T) {
 	}
 }
 
-// An entry is there before its record, so nobody may drop one whose record is
-// missing.
+// An entry is there before its record, so an entry without a record must not be
+// dropped.
 func TestAnEntryWaitsForItsRecord(t *testing.T) {
 	f := newFixture(t)
 	s, spy := f.spied(t)
@@ -82,7 +82,7 @@ func TestExtendedRecordsStayListed(t *testing.T) {
 		if i%3 == 0 {
 			f.clock.Advance(-23 * time.Hour)
 		}
-		f.clock.Advance(r.Expires.Add(-time.Microsecond).Sub(f.clock.Now())) // the last moment
+		f.clock.Advance(r.Expires.Add(-time.Microsecond).Sub(f.clock.Now())) // one microsecond before it expires
 		r.Expires = f.clock.Now().Add(time.Duration(1+i*7%50) * time.Hour)
 		check(t, f.UpdateRecord(t.Context(), r))
 		r.Version++
@@ -96,12 +96,12 @@ func TestExtendedRecordsStayListed(t *testing.T) {
 	wantError(t, err, auth.ErrRecordNotFound)
 }
 
-// Between the refusal of an update and its second try, anything may happen.
+// Anything may happen between the refusal of an update and its second try.
 func TestExtensionIsRaced(t *testing.T) {
 	for name, race := range map[string]struct {
 		cross func(t *testing.T, f *fixture)
 		want  error
-		left  string // whose record is there at last
+		left  string // whose record is there in the end
 	}{
 		"by nobody": {func(*testing.T, *fixture) {}, nil, "user"},
 		"by a list": {func(t *testing.T, f *fixture) { f.listed(t) }, nil, "user"},
@@ -186,7 +186,8 @@ func TestKindsHaveIndexesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A take that is late to drop its entry does not drop that of a new record.
+// A TakeRecord that drops its entry late does not drop the entry of a new
+// record.
 func TestEntriesAreOfOneRecord(t *testing.T) {
 	f := newFixture(t)
 	s, spy := f.spied(t)
@@ -201,7 +202,8 @@ func TestEntriesAreOfOneRecord(t *testing.T) {
 	if !f.listed(t)["key"] {
 		t.Error("the new record is not listed")
 	}
-	// The drop of an entry may get lost: it is then one of nothing.
+	// If the command that drops an entry is lost, the entry stays without a
+	// record.
 	check(t, f.client.ZAdd(t.Context(), f.prefix+"u/7/session/user", zAt(f.clock.Now().Add(time.Hour), "ABCDEFGHIJKLMkey")).Err())
 	if listed := f.listed(t); len(listed) != 1 {
 		t.Errorf("there are %v", listed)
@@ -226,11 +228,12 @@ func TestEntriesAreOfOneRecord(t *testing.T) {
 	}
 }
 
-// A login goes on as a new record: inserted first, then the old one is taken.
-// However that crosses a list, one of the two is in it; and however it crosses
-// DeleteRecords, the new one is deleted or the old one was not there to be taken.
+// A rotation inserts the new record of a login and then takes the old one.
+// Wherever it crosses ListRecords, one of the two is in the list. Wherever it
+// crosses DeleteRecords, either the new record is deleted, or the take finds
+// that the old one is gone.
 func TestRotationsDoNotSlipThrough(t *testing.T) {
-	const others = 150 // so that it takes several commands to see all
+	const others = 150 // so that reading all takes several commands
 	rotate := func(t *testing.T, f *fixture, from, to string) bool {
 		r := f.record(to)
 		r.Expires = r.Expires.Add(time.Hour)
@@ -280,8 +283,9 @@ func TestRotationsDoNotSlipThrough(t *testing.T) {
 					t.Error("the new record is there, and the old one was taken")
 				}
 			})
-			// The entry of the new record is in the index already, and the record
-			// comes between the first hundred, where it is looked for, and the rest.
+			// The entry of the new record is in the index already. The record
+			// itself is inserted between the command that looks for it, with
+			// the first hundred, and the next command.
 			t.Run(fmt.Sprint(name, ", end of a rotation before command ", at), func(t *testing.T) {
 				f := newFixture(t)
 				s, spy := f.spied(t)
@@ -339,8 +343,9 @@ func TestRotationsDoNotSlipThrough(t *testing.T) {
 	}
 }
 
-// Fifty goroutines insert, update, extend, take, list and delete at once. Who
-// inserts and is not deleted is listed; nothing else is.
+// Fifty goroutines insert, update, extend, take, list and delete at once. In
+// the end the list has every record that was inserted and not deleted, and no
+// other.
 func TestFiftyAtOnce(t *testing.T) {
 	f := newFixture(t)
 	const racers, rounds = 50, 20
@@ -349,7 +354,7 @@ func TestFiftyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for round := range rounds {
 				r := f.record(fmt.Sprintf("%d/%d", i, round))
-				if i%5 == 4 { // these are deleted by each other
+				if i%5 == 4 { // these goroutines delete one another's records
 					r.UserID = "victim"
 				}
 				if err := f.InsertRecord(t.Context(), r); err != nil {
@@ -388,8 +393,8 @@ func TestFiftyAtOnce(t *testing.T) {
 	}
 }
 
-// A record that is replaced by one of the same key while the list is made is in
-// it once, and is the later one.
+// If a record is replaced by one with the same key while the list is made, the
+// list has only the later one.
 func TestReplacedRecordsAreListedOnce(t *testing.T) {
 	f := newFixture(t)
 	s, spy := f.spied(t)
@@ -401,7 +406,7 @@ func TestReplacedRecordsAreListedOnce(t *testing.T) {
 	n := 0
 	spy.before = func(string) {
 		switch n++; n {
-		case 2: // what is missing makes it look again
+		case 2: // the missing record makes it look again
 			take("b")
 		case 3:
 			take("a")

@@ -13,31 +13,33 @@ import (
 // "/" + key:
 //
 //	20 digits   when it expires
-//	20 digits   until when the index of its user knows it
+//	20 digits   until when it is in the index of its user
 //	20 digits   the Version
 //	20 digits   the length of the UserID
-//	13 letters  the nonce: which of all records that have ever had this name
-//	            it is, for the index
+//	13 letters  the nonce, random for each insert: it tells the index which of
+//	            several records under one key, one after another, this is
 //	the UserID
 //	the Data
 //
-// Numbers are text, because those of Lua are doubles, and of one width, so that
-// they compare as text; as digits, because Redis has Lua compare by the
-// collation of the server's locale, and only digits are in one order everywhere.
-// A hash with a field for each of these would take almost 400 bytes more.
+// Numbers are text, because numbers in Lua are doubles. They have a fixed
+// width, so that they compare as text. They are decimal digits, because Redis
+// lets Lua compare texts by the collation of the server's locale, and only
+// digits have the same order in all of them. A hash with a field for each of
+// these would take almost 400 bytes more.
 const (
 	digits   = 20
 	nonceLen = 13 // 65 bits
 	headLen  = 4*digits + nonceLen
 )
 
-// never is later than all numbers.
+// never is later than every number.
 const never = "99999999999999999999"
 
-// number keeps the order of all integers, in that it begins with the smallest.
+// number writes n so that texts are ordered like the numbers, from the smallest
+// on.
 func number(n int64) string { return fmt.Sprintf("%020d", uint64(n)^1<<63) }
 
-// instant is a time in microseconds, rounded down, or never for a zero one.
+// instant is a time in microseconds, rounded down, or never for the zero Time.
 func instant(t time.Time) string {
 	if t.IsZero() {
 		return never
@@ -50,7 +52,7 @@ func encode(r auth.Record, indexed time.Time, nonce string) string {
 		nonce + r.UserID + string(r.Data)
 }
 
-var errDamaged = errors.New("what is stored is no record of this package")
+var errDamaged = errors.New("the stored value is not a record of redisstore; check Prefix for a conflict with other keys")
 
 // decode returns the record, without its name, and its nonce.
 func decode(text string) (r auth.Record, nonce string, err error) {
@@ -82,8 +84,8 @@ func decode(text string) (r auth.Record, nonce string, err error) {
 func (s *Records) recordKey(kind, key string) string   { return s.key("r/", kind, key) }
 func (s *Records) indexKey(kind, userID string) string { return s.key("u/", kind, userID) }
 
-// key is a name in Redis. With the length of the kind, kinds and keys of any
-// bytes are told apart; by the first slash, prefixes are.
+// key returns a name in Redis. The length of the kind keeps kinds and keys
+// apart, whatever bytes they have. The first slash keeps prefixes apart.
 func (s *Records) key(what, kind, name string) string {
 	return s.prefix + what + strconv.Itoa(len(kind)) + "/" + kind + "/" + name
 }

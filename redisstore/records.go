@@ -10,15 +10,15 @@ import (
 	"github.com/go-login/auth"
 )
 
-// slack is how much longer than needed Redis keeps things. Whether a record has
-// expired is for the clock of the store to say; Redis's own expiry collects what
-// nobody asks for any more. It is given as a time to go, so that the two clocks
-// need not agree, and has this much to spare for one of them being set and for a
+// slack is how much longer than needed Redis keeps a key. The clock of the
+// store decides whether a record has expired; Redis's own expiry only removes
+// records that are no longer needed. Redis is given a duration, so its clock
+// need not agree with the store's. slack covers a clock that is set, and a
 // replica whose clock differs from the master's.
 const slack = time.Hour
 
-// life is for how many milliseconds Redis is to keep a record, or empty for ever.
-// It is no Duration, which ends after 292 years.
+// life returns for how many milliseconds Redis must keep a record, or "" for
+// ever. A time.Duration would end after 292 years.
 func (s *Records) life(expires time.Time) string {
 	if expires.IsZero() {
 		return ""
@@ -26,14 +26,14 @@ func (s *Records) life(expires time.Time) string {
 	return strconv.FormatInt(max(1, expires.UnixMilli()-s.now().UnixMilli()+slack.Milliseconds()), 10)
 }
 
-// The scripts below begin with one of these, or both. head is the head of the
-// record as layout.go has it, or empty.
+// Each script below begins with one of these functions, or both. head returns
+// the head of the record (see layout.go), or "" if there is none.
 const (
 	headScript = `
 local function head()
 	local h = redis.call('GETRANGE', KEYS[1], 0, 92)
 	if h ~= '' and (#h < 93 or h:sub(1, 80):find('%D') or redis.call('STRLEN', KEYS[1]) < 93 + tonumber(h:sub(61, 80))) then
-		error('what is stored is no record of redisstore')
+		error('the stored value is not a record of redisstore')
 	end
 	return h
 end
@@ -63,8 +63,8 @@ func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
 	if err := s.checkWrite(ctx, r); err != nil {
 		return err
 	}
-	// The entry comes before the record, so that there is no moment when the
-	// record is there and its user's list does not have it.
+	// The index entry is written before the record. The record is therefore
+	// never there without being in its user's list.
 	nonce, indexed := rand.Text()[:nonceLen], indexedUntil(r.Expires)
 	if err := s.enter(ctx, r.Kind, r.UserID, nonce+r.Key, indexed); err != nil {
 		return fmt.Errorf("redisstore: inserting a record: %w", err)
@@ -106,9 +106,10 @@ func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record,
 	return r, nil
 }
 
-// updateScript: now, life, version, next version, expires, data, and of which record
-// the index knows until when. It answers with the old head and the UserID,
-// having written nothing, if the index has to know of the record for longer.
+// updateScript: now, life, version, next version, expires, data, the nonce of a
+// record, and until when the index has that record. If the record must be in
+// the index for longer, the script writes nothing and answers with the old head
+// and the UserID.
 const updateScript = headScript + saveScript + `
 local h = head()
 if h:sub(1, 20) <= ARGV[1] then
@@ -132,7 +133,7 @@ func (s *Records) UpdateRecord(ctx context.Context, r auth.Record) error {
 		return err
 	}
 	nonce, indexed := "", time.Time{}
-	for { // again only where the record was replaced by one of the same Version meanwhile
+	for { // repeated only if another record of the same Version replaced it meanwhile
 		answer, err := s.evalOnce(ctx, updateScript, s.recordKey(r.Kind, r.Key), instant(s.now()), s.life(r.Expires),
 			number(r.Version), number(r.Version+1), instant(r.Expires), r.Data, nonce, instant(indexed))
 		if err != nil {

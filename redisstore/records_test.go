@@ -11,7 +11,8 @@ import (
 	"github.com/go-login/auth/redisstore"
 )
 
-// hostile are names that might be taken for one another, or for something else.
+// hostile has names that could be confused with one another, or with other
+// keys.
 var hostile = []string{
 	"a", "A", "a ", "\x00", "a\x00", "\xff", "a\xff", "\ufffd", "\r\n", "$1\r\na\r\n", "*", "?", "[a]", "{a}", "{}", "{", "}",
 	"/", "//", "r/", "r/1/a/", "1/a/b", "0", "-1", "nil", "'", "]]", "\\", strings.Repeat("k", 70_000), strings.Repeat("\xff", 70_000),
@@ -72,13 +73,13 @@ func TestRoundTrip(t *testing.T) {
 				wantError(t, f.UpdateRecord(t.Context(), stale), auth.ErrConflict)
 			}
 			check(t, f.UpdateRecord(t.Context(), r))
-			r.Version++ // which wraps
+			r.Version++ // may wrap around
 		}
 	}
 }
 
-// Times are compared in Redis, whose clock is elsewhere, as numbers of the same
-// length on both sides of 1970.
+// Redis compares times as numbers of the same length, also before 1970. Its own
+// clock does not matter.
 func TestTimesBefore1970(t *testing.T) {
 	for _, now := range []time.Time{
 		time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC), time.Unix(0, 0),
@@ -86,7 +87,7 @@ func TestTimesBefore1970(t *testing.T) {
 	} {
 		f := newFixture(t)
 		for !f.clock.Now().Equal(now) {
-			f.clock.Advance(now.Sub(f.clock.Now())) // 292 years at most
+			f.clock.Advance(now.Sub(f.clock.Now())) // Advance takes at most 292 years
 		}
 		for i, life := range []time.Duration{time.Microsecond, time.Second, 300 * 24 * time.Hour} {
 			r := f.record(fmt.Sprint(i))
@@ -107,8 +108,8 @@ func TestTimesBefore1970(t *testing.T) {
 	}
 }
 
-// Redis removes a record an hour after it has expired, an index a day after that,
-// and whatever is written counts anew.
+// Redis removes a record an hour after it has expired, and an index a day after
+// that. Every write starts this time anew.
 func TestRedisCollectsGarbage(t *testing.T) {
 	f := newFixture(t)
 	ttl := func(what string, want time.Duration) {
@@ -131,7 +132,7 @@ func TestRedisCollectsGarbage(t *testing.T) {
 	ttl("r/", 10*day+time.Hour)
 	ttl("u/", 11*day+time.Hour)
 
-	f.insert(t, "another") // does not bring the index forward
+	f.insert(t, "another") // does not shorten the life of the index
 	r.Version++
 	r.Expires = f.clock.Now().Add(time.Minute)
 	check(t, f.UpdateRecord(t.Context(), r))
@@ -145,7 +146,8 @@ func TestRedisCollectsGarbage(t *testing.T) {
 	wantError(t, err, auth.ErrRecordNotFound)
 }
 
-// What is no record of ours is an error for every method, and stays.
+// If a stored value is not a record of ours, every method returns an error, and
+// the value stays.
 func TestDamage(t *testing.T) {
 	digits := strings.Repeat("0", 60) + fmt.Sprintf("%020d", 4) + "ABCDEFGHIJKLM"
 	for _, damaged := range []any{
@@ -176,7 +178,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 
-	// An index that is none.
+	// An index key that is not an index.
 	f := newFixture(t)
 	check(t, f.client.Set(t.Context(), f.prefix+"u/7/session/user", "x", 0).Err())
 	wantFailure(t, "InsertRecord", f.InsertRecord(t.Context(), f.record("a")))
@@ -191,8 +193,9 @@ func TestDamage(t *testing.T) {
 	wantFailure(t, "ListRecords of an index with a bad entry", err)
 }
 
-// What each method costs, and that nothing but scripts reads: a client may send a
-// plain command to a replica, or answer it from its cache.
+// The test counts the round trips of each method. It also checks that only
+// scripts read, because a client may send a plain command to a replica or
+// answer it from its cache.
 func TestRoundTrips(t *testing.T) {
 	f := newFixture(t)
 	s, spy := f.spied(t)
@@ -226,7 +229,7 @@ func TestRoundTrips(t *testing.T) {
 			r.Expires = r.Expires.Add(49 * time.Hour)
 			return s.UpdateRecord(t.Context(), r)
 		}, []string{"eval"}},
-		{"UpdateRecord of nobody's", func() error {
+		{"UpdateRecord without a user", func() error {
 			r := f.record("nobody's")
 			r.Expires = r.Expires.Add(1000 * time.Hour)
 			return s.UpdateRecord(t.Context(), r)
@@ -234,7 +237,7 @@ func TestRoundTrips(t *testing.T) {
 		{"ListRecords", func() error { _, err := s.ListRecords(t.Context(), "session", "user"); return err }, []string{"eval", "eval"}},
 		{"ListRecords of nothing", func() error { _, err := s.ListRecords(t.Context(), "session", "other"); return err }, []string{"eval"}},
 		{"TakeRecord", func() error { _, err := s.TakeRecord(t.Context(), "session", "a"); return err }, []string{"eval", "zrem"}},
-		{"TakeRecord of nobody's", func() error { _, err := s.TakeRecord(t.Context(), "session", "nobody's"); return err }, []string{"eval"}},
+		{"TakeRecord without a user", func() error { _, err := s.TakeRecord(t.Context(), "session", "nobody's"); return err }, []string{"eval"}},
 		{"ListRecords of 250", func() error {
 			for i := range 250 {
 				f.insert(t, fmt.Sprint(i))
@@ -245,7 +248,7 @@ func TestRoundTrips(t *testing.T) {
 			}
 			return err
 		}, []string{"eval", several, several, several[:249]}},
-		{"ListRecords with one that went", func() error {
+		{"ListRecords with a record that Redis removed", func() error {
 			check(t, f.client.Del(t.Context(), f.prefix+"r/7/session/3").Err())
 			_, err := s.ListRecords(t.Context(), "session", "user")
 			return err
@@ -261,12 +264,12 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("%s sends %s; want %s", step.name, got, want)
 		}
 	}
-	if listed := f.listed(t); len(listed) != 1 || f.entries(t) != 2 { // and that of the one that went
+	if listed := f.listed(t); len(listed) != 1 || f.entries(t) != 2 { // the other entry is that of the removed record
 		t.Errorf("there are %v, and %d entries", listed, f.entries(t))
 	}
 }
 
-// What cannot be kept is refused, and leaves nothing in the index.
+// A record that cannot be kept is refused, and leaves nothing in the index.
 func TestFarExpires(t *testing.T) {
 	f := newFixture(t)
 	for _, expires := range []time.Time{time.Unix(1<<60, 0), time.Unix(-1<<60, 0), time.Date(300_000, 1, 1, 0, 0, 0, 0, time.UTC)} {

@@ -21,7 +21,7 @@ import (
 
 var _ auth.RecordStore = (*redisstore.Records)(nil)
 
-// options are those of the server that GOLOGIN_REDIS names.
+// options returns the client options for the server in GOLOGIN_REDIS.
 func options(t *testing.T) *redis.Options {
 	t.Helper()
 	url := os.Getenv("GOLOGIN_REDIS")
@@ -40,8 +40,8 @@ func connect(t *testing.T, o *redis.Options) *redis.Client {
 	return client
 }
 
-// newPrefix returns a prefix that nobody else has, and deletes what is under it
-// when the test ends.
+// newPrefix returns an unused prefix, and deletes all keys under it when the
+// test ends.
 func newPrefix(t *testing.T, client *redis.Client) string {
 	t.Helper()
 	prefix := "redisstore-test-" + rand.Text() + ":"
@@ -54,7 +54,7 @@ func newPrefix(t *testing.T, client *redis.Client) string {
 	return prefix
 }
 
-// keys are those with a prefix.
+// keys returns the keys with a prefix.
 func keys(ctx context.Context, t *testing.T, client *redis.Client, prefix string) (found []string) {
 	t.Helper()
 	all := client.Scan(ctx, 0, prefix+"*", 1000).Iterator()
@@ -66,7 +66,7 @@ func keys(ctx context.Context, t *testing.T, client *redis.Client, prefix string
 }
 
 // A fixture is a store with a prefix of its own, a clock that stands still, and
-// a client to look at Redis with.
+// a client to inspect Redis.
 type fixture struct {
 	*redisstore.Records
 	client *redis.Client
@@ -87,12 +87,12 @@ func (f *fixture) store(client redis.UniversalClient, more ...redisstore.Option)
 	return redisstore.NewRecords(client, append([]redisstore.Option{redisstore.WithClock(f.clock.Now), redisstore.Prefix(f.prefix)}, more...)...)
 }
 
-// record is one of the user "user" that expires in an hour.
+// record returns a record of the user "user" that expires in an hour.
 func (f *fixture) record(key string) auth.Record {
 	return auth.Record{Kind: "session", Key: key, UserID: "user", Data: []byte("data of " + key), Version: 7, Expires: f.clock.Now().Add(time.Hour)}
 }
 
-// insert stores records like that.
+// insert stores such records.
 func (f *fixture) insert(t *testing.T, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -100,7 +100,7 @@ func (f *fixture) insert(t *testing.T, keys ...string) {
 	}
 }
 
-// listed are the keys of the user's records.
+// listed returns the keys of the user's records.
 func (f *fixture) listed(t *testing.T) map[string]bool {
 	t.Helper()
 	list, err := f.ListRecords(t.Context(), "session", "user")
@@ -115,7 +115,7 @@ func (f *fixture) listed(t *testing.T) map[string]bool {
 	return found
 }
 
-// entries is how many there are in the index of the user.
+// entries returns the number of entries in the user's index.
 func (f *fixture) entries(t *testing.T) int64 {
 	t.Helper()
 	n, err := f.client.ZCard(t.Context(), f.prefix+"u/7/session/user").Result()
@@ -143,7 +143,8 @@ func isAnswer(err error) bool {
 		errors.Is(err, auth.ErrRecordExists) || errors.Is(err, auth.ErrInvalidRecord)
 }
 
-// wantFailure wants an error of this package that is no answer.
+// wantFailure wants an error of this package that says nothing about the
+// record.
 func wantFailure(t *testing.T, what string, err error) {
 	t.Helper()
 	switch {
@@ -154,13 +155,13 @@ func wantFailure(t *testing.T, what string, err error) {
 	}
 }
 
-// A call is one of the store's methods, with arguments that suit a record a.
+// A call is one of the store's methods, with arguments that fit a record a.
 type call struct {
 	name string
 	do   func(ctx context.Context) error
 }
 
-// calls has every method, those that delete last.
+// calls returns every method. Those that delete come last.
 func (f *fixture) calls(s *redisstore.Records) []call {
 	return []call{
 		{"InsertRecord", func(ctx context.Context) error { return s.InsertRecord(ctx, f.record("new")) }},
@@ -196,7 +197,7 @@ func TestRecordStoreCut(t *testing.T) {
 	})
 }
 
-// The races have users in memory and everything else in Redis.
+// In these races users are in memory and everything else is in Redis.
 func TestRaces(t *testing.T) { races(t, 50, testapp.Races) }
 
 func TestRememberedRaces(t *testing.T) { races(t, 5, testapp.RememberedRaces) }
@@ -250,10 +251,10 @@ func TestBadOptions(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
 	t.Cleanup(func() { _ = ring.Close() })
 	for want, s := range map[string]*redisstore.Records{
-		"no client":           redisstore.NewRecords(nil),
-		"no clock":            redisstore.NewRecords(client, redisstore.WithClock(nil)),
-		"Ring":                redisstore.NewRecords(ring),
-		"a prefix has no sla": redisstore.NewRecords(client, redisstore.Prefix("a/b")),
+		"the client is nil": redisstore.NewRecords(nil),
+		"WithClock got nil": redisstore.NewRecords(client, redisstore.WithClock(nil)),
+		"Ring":              redisstore.NewRecords(ring),
+		"remove the slash":  redisstore.NewRecords(client, redisstore.Prefix("a/b")),
 	} {
 		for _, c := range f.calls(s) {
 			if err := c.do(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
@@ -306,10 +307,11 @@ func TestPrefixesKeepStoresApart(t *testing.T) {
 	}
 }
 
-// A spy is a hook that sees what is sent, and may do something first.
+// A spy is a hook that sees the commands that are sent. It may act before a
+// command is sent.
 type spy struct {
 	mu     sync.Mutex
-	sent   []string // names of commands, joined by spaces where they went together
+	sent   []string // names of commands; those of a pipeline are joined by spaces
 	before func(sent string)
 }
 
@@ -331,7 +333,7 @@ func (s *spy) see(cmds ...redis.Cmder) {
 
 func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() != "hello" { // of a new connection
+		if cmd.Name() != "hello" { // sent on a new connection
 			s.see(cmd)
 		}
 		return next(ctx, cmd)
@@ -340,14 +342,14 @@ func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (s *spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if cmds[0].Name() != "client" { // likewise
+		if cmds[0].Name() != "client" { // sent on a new connection, too
 			s.see(cmds...)
 		}
 		return next(ctx, cmds)
 	}
 }
 
-// spied returns another store on the same records, and what it sends.
+// spied returns another store on the same records, and a spy on its commands.
 func (f *fixture) spied(t *testing.T) (*redisstore.Records, *spy) {
 	t.Helper()
 	client, s := connect(t, options(t)), &spy{}

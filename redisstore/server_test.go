@@ -19,13 +19,13 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// A server is a Redis of the test's own.
+// A server is a Redis started by the test.
 type server struct {
 	cmd   *exec.Cmd
-	lines chan string // what it logs
+	lines chan string // its log
 }
 
-// serve starts one that keeps its files in dir.
+// serve starts a server that keeps its files in dir.
 func serve(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
@@ -44,12 +44,12 @@ func serve(t *testing.T, dir string, args ...string) *server {
 		_, _ = io.Copy(io.Discard, out)
 		close(s.lines)
 	}()
-	t.Cleanup(func() { s.stop() })          // t.Context is done by then
+	t.Cleanup(func() { s.stop() })          // t.Context has ended by then
 	s.logs(t, "eady to accept connections") // Ready or ready
 	return s
 }
 
-// logs waits until the server has logged a line with this in it.
+// logs waits until the server has logged a line that contains want.
 func (s *server) logs(t *testing.T, want string) {
 	t.Helper()
 	timeout := time.After(30 * time.Second)
@@ -73,8 +73,7 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
-// Nothing has to be loaded into a Redis that is new, was restarted or forgot its
-// scripts.
+// A Redis that is new, was restarted or lost its scripts needs no preparation.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "redis.sock")
@@ -111,7 +110,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A Redis that is full and may not evict refuses what is new. What it has can
+// A full Redis that may not evict refuses new records. Existing records can
 // still be read and ended.
 func TestFull(t *testing.T) {
 	dir := t.TempDir()
@@ -135,7 +134,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// freePort returns one that nobody listens on.
+// freePort returns an unused port.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -146,7 +145,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// cluster starts three masters, and returns their addresses.
+// cluster starts three masters and returns their addresses.
 func cluster(t *testing.T) (addresses []string) {
 	t.Helper()
 	var servers []*server

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// CleanupEvery calls Cleanup at once, and then once in each interval, until ctx is
-// done. Zero is an hour. It logs failures and goes on. It does not return before
-// ctx is done, so give it a goroutine:
+// CleanupEvery calls Cleanup at once, and then once in each interval, until ctx
+// is done. An interval of zero means an hour. It logs failures and continues.
+// It returns only when ctx is done, so run it in a goroutine:
 //
 //	go store.CleanupEvery(ctx, time.Hour)
 //
-// Any number of processes may do so.
+// Any number of processes may run it.
 func (s *Records) CleanupEvery(ctx context.Context, interval time.Duration) {
 	if interval <= 0 {
 		interval = time.Hour
@@ -32,28 +32,29 @@ func (s *Records) CleanupEvery(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// WithLogger sets where a store logs that nobody calls Cleanup, and that
-// CleanupEvery has failed, in place of slog.Default().
+// WithLogger sets the logger, instead of slog.Default(). The store logs if
+// Cleanup is never called, and if CleanupEvery fails.
 func WithLogger(logger *slog.Logger) Option {
 	return func(d *database) { d.logger = logger }
 }
 
 const (
-	// firstLook is how long after its first record a store looks whether anybody
-	// cleans up: a program that does so has begun by then.
+	// firstLook is the time from a store's first record to its first check for
+	// old records. A program that cleans up has begun to by then.
 	firstLook = time.Hour
-	// tooOld is how long ago a record has expired that should have been deleted.
-	// A job that cleans up once a day is often enough.
+	// tooOld is how long after its expiry a record should have been deleted. It
+	// leaves room for a job that cleans up once a day.
 	tooOld = 48 * time.Hour
 )
 
-// A reminder knows when the store looks next whether anybody cleans up, in
-// microseconds of its clock. Zero is before the first record, and less is never.
+// A reminder holds the time of the next check for old records, in microseconds
+// of the store's clock. Zero means that no record was inserted yet, and less
+// means never.
 type reminder struct{ next atomic.Int64 }
 
-// remind warns once, if records expired long ago and are still there: then nobody
-// calls Cleanup, in this process or another. It is called where a record is
-// inserted, and looks once a day.
+// remind warns once if records that expired long ago are still there: then no
+// process calls Cleanup. It is called when a record is inserted, and checks
+// once a day.
 func (s *Records) remind(ctx context.Context) {
 	next, now := s.cleanup.next.Load(), s.now()
 	switch {
@@ -67,10 +68,10 @@ func (s *Records) remind(ctx context.Context) {
 	}
 	left, err := s.db.exists(ctx, `SELECT 1 FROM {prefix}records WHERE expires <= ? LIMIT 1`, now-tooOld.Microseconds())
 	if err != nil || !left {
-		return // a failure shows elsewhere
+		return // other calls report a failing database
 	}
 	s.cleanup.next.Store(-1)
 	s.db.logger.LogAttrs(ctx, slog.LevelWarn, "sqlstore: expired records are never deleted, and the table grows: "+
-		"start a goroutine with CleanupEvery, or call Cleanup once an hour",
+		"start CleanupEvery in a goroutine, or call Cleanup once an hour",
 		slog.String("table", s.db.prefix+"records"))
 }

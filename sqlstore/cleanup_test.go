@@ -13,7 +13,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A diary is a store whose clock the test sets, and what it logs.
+// A diary is a store with a clock that the test sets, and the store's log.
 type diary struct {
 	*sqlstore.Records
 	now     time.Time
@@ -37,12 +37,12 @@ func (d *diary) insert(t *testing.T) {
 
 func (d *diary) warnings() int { return strings.Count(d.log.String(), "CleanupEvery") }
 
-// TestNobodyCleansUp is an application that does not know of Cleanup.
+// TestNobodyCleansUp tests an application that never calls Cleanup.
 func TestNobodyCleansUp(t *testing.T) { each(t, testNobodyCleansUp) }
 
 func testNobodyCleansUp(t *testing.T, e engine) {
 	d := newDiary(t, e)
-	for range 48 { // two days: a job that runs once a day would do
+	for range 48 { // two days, because a job may run once a day
 		d.insert(t)
 		d.now = d.now.Add(time.Hour)
 	}
@@ -58,7 +58,8 @@ func testNobodyCleansUp(t *testing.T, e engine) {
 	}
 }
 
-// TestSomebodyCleansUp is one that does, once a day, in another process.
+// TestSomebodyCleansUp tests an application that calls Cleanup once a day, in
+// another process.
 func TestSomebodyCleansUp(t *testing.T) { each(t, testSomebodyCleansUp) }
 
 func testSomebodyCleansUp(t *testing.T, e engine) {
@@ -97,7 +98,7 @@ func testCleanupEvery(t *testing.T, e engine) {
 		records.CleanupEvery(ctx, time.Millisecond)
 		close(done)
 	}()
-	for range 50 { // it goes on and on
+	for range 50 { // it goes on after every failure
 		<-ticks
 	}
 	cancel()
@@ -109,7 +110,7 @@ func testCleanupEvery(t *testing.T, e engine) {
 	}
 }
 
-// A failure is logged, and does not end CleanupEvery.
+// A failure is logged and does not end CleanupEvery.
 func TestCleanupEveryFails(t *testing.T) {
 	e := engines()[0]
 	db := e.newDB(t)
@@ -126,7 +127,7 @@ func TestCleanupEveryFails(t *testing.T) {
 	}
 }
 
-// lines are what is logged.
+// lines receives the logged lines.
 type lines chan string
 
 func (l lines) Write(p []byte) (int, error) {

@@ -30,7 +30,8 @@ func testRecordStore(t *testing.T, e engine) {
 	})
 }
 
-// TestRecordStoreInMemory has one connection, as a database in memory must.
+// TestRecordStoreInMemory uses one connection, as a database in memory
+// requires.
 func TestRecordStoreInMemory(t *testing.T) {
 	storetest.TestRecordStore(t, func(t *testing.T, clock func() time.Time) auth.RecordStore {
 		db := inMemory(t)
@@ -55,7 +56,7 @@ func testRecordStoreProcesses(t *testing.T, e engine) {
 	})
 }
 
-// migrated connects to a database that may be there.
+// migrated connects to a database, which may exist already.
 func (e engine) migrated(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
 	db := e.connect(t, dsn)
@@ -79,14 +80,15 @@ func testRecordStoreCut(t *testing.T, e engine, dsn string) {
 	})
 }
 
-// eachServer runs a test on a database of each engine that has a connection.
+// eachServer runs a test on a database of each engine that has a server.
 func eachServer(t *testing.T, test func(t *testing.T, e engine, dsn string)) {
 	for _, e := range engines()[1:] {
 		t.Run(e.name, func(t *testing.T) { test(t, e, e.newDSN(t)) })
 	}
 }
 
-// addressOf is the server in a DSN, and withAddress the DSN with another.
+// addressOf returns the server in a DSN. withAddress returns the DSN with
+// another server.
 func addressOf(t *testing.T, e engine, dsn string) string {
 	t.Helper()
 	if e.dialect == sqlstore.MySQL {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// A Dialect says which database is behind the *sql.DB.
+// A Dialect names the database behind the *sql.DB.
 type Dialect string
 
-// The databases, and the oldest versions that have what we need.
+// The supported databases, with their oldest supported versions.
 const (
 	SQLite   Dialect = "sqlite"   // 3.37, with any driver
 	Postgres Dialect = "postgres" // 12, with pgx's database/sql driver (github.com/jackc/pgx/v5/stdlib)
@@ -23,18 +23,17 @@ const (
 //go:embed schema
 var schemas embed.FS
 
-// A grammar is what differs between dialects. The statements in this package
-// are written in the common ground of SQLite and PostgreSQL; what MySQL does in
-// their place is in mysql.go.
+// A grammar holds what differs between dialects. The statements in this package
+// work in SQLite and PostgreSQL; mysql.go has those that MySQL needs instead.
 //
-// No dialect needs to know the error codes of its drivers but for undone: which
-// name is taken is found out by asking who has it, see Store.taken.
+// A grammar has no error codes of drivers, except in undone: to find out which
+// name is taken, the store asks which user has it, see Store.taken.
 type grammar struct {
 	schema   string // directory with the schema
-	cleanup  string // deletes expired records; its parameters are the time, and how many at most
-	numbered bool   // parameters are $1, $2 … in place of ?
-	prepare  bool   // statements are kept prepared; pgx does that itself, and may be told not to
-	serial   bool   // there is one writer at a time
+	cleanup  string // deletes expired records; its parameters are the time and the maximum number
+	numbered bool   // parameters are $1, $2 … instead of ?
+	prepare  bool   // the store prepares statements; pgx does that itself, if it is configured to
+	serial   bool   // the database has one writer at a time
 	mysql    bool
 }
 
@@ -45,23 +44,23 @@ func (d Dialect) grammar() (grammar, error) {
 			DELETE FROM {prefix}records WHERE rowid IN (
 				SELECT rowid FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?)`}, nil
 	case Postgres:
-		// What somebody else is at work on is left for the next time: waiting
-		// for it, with rows of our own locked, is how deadlocks come about.
-		// By ctid there is one way to do it; by key, a planner that does not
-		// know how many there are may read the whole table to find them. But
-		// a ctid names a row only within its partition, so the time is asked
-		// again.
+		// Rows that another transaction has locked are skipped, and deleted the
+		// next time: waiting for them while holding locks of our own leads to
+		// deadlocks. The rows are selected by ctid, because then there is only
+		// one plan. By key, a planner with a wrong estimate of their number may
+		// read the whole table. A ctid identifies a row only within its
+		// partition, so the time is compared again.
 		return grammar{schema: "schema/postgres", numbered: true, cleanup: `
 			DELETE FROM {prefix}records WHERE expires <= $1 AND ctid = ANY (ARRAY(
 				SELECT ctid FROM {prefix}records WHERE expires <= $1 ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED))`}, nil
 	case MySQL:
 		return grammar{schema: "schema/mysql", prepare: true, mysql: true, cleanup: mysqlCleanup}, nil
 	}
-	return grammar{}, fmt.Errorf("sqlstore: unknown dialect %q", string(d))
+	return grammar{}, fmt.Errorf("sqlstore: unknown dialect %q; use SQLite, Postgres or MySQL", string(d))
 }
 
-// statement fills in the prefix of the tables, and numbers the parameters where
-// the dialect has them numbered. Our queries have a ? for nothing else.
+// statement inserts the prefix of the tables, and numbers the parameters if the
+// dialect wants that. A ? in our queries is always a parameter.
 func (g grammar) statement(query, prefix string) string {
 	query = strings.ReplaceAll(query, "{prefix}", prefix)
 	if !g.numbered {
@@ -79,10 +78,10 @@ func (g grammar) statement(query, prefix string) string {
 	}
 }
 
-// undone reports whether the database has given up a statement for the sake of
-// another, and undone what it did: a deadlock, or rows that changed while it
-// ran at an isolation above READ COMMITTED. It says so with SQLSTATE 40001 or
-// 40P01, or, in MySQL's driver, in the text alone.
+// undone reports whether the database has given up and rolled back a statement
+// because of another one: in a deadlock, or because rows changed while it ran
+// at an isolation above READ COMMITTED. The database then reports SQLSTATE
+// 40001 or 40P01. MySQL's driver reports it only in the error text.
 func undone(err error) bool {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {

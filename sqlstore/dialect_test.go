@@ -18,7 +18,7 @@ func TestStatement(t *testing.T) {
 	}
 }
 
-// TestSchemaFiles keeps to what script relies on.
+// TestSchemaFiles checks the form of the schema files on which script relies.
 func TestSchemaFiles(t *testing.T) {
 	err := fs.WalkDir(schemas, "schema", func(path string, file fs.DirEntry, err error) error {
 		if err != nil || file.IsDir() {

@@ -21,7 +21,7 @@ type engine struct {
 	name    string
 	dialect sqlstore.Dialect
 	driver  string
-	newDSN  func(t *testing.T) string // of an empty database that does not exist yet
+	newDSN  func(t *testing.T) string // returns the DSN of a new, empty database
 }
 
 func engines() []engine {
@@ -32,15 +32,15 @@ func engines() []engine {
 	}
 }
 
-// each runs a test on every engine: SQLite, and those whose servers the
-// environment names.
+// each runs a test on every engine: on SQLite, and on those whose servers are
+// named in the environment.
 func each(t *testing.T, test func(t *testing.T, e engine)) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) { test(t, e) })
 	}
 }
 
-// eachSetting is each with settings that some applications connect with.
+// eachSetting is each with other settings with which applications connect.
 func eachSetting(t *testing.T, test func(t *testing.T, e engine)) {
 	each(t, test)
 	for _, e := range []engine{
@@ -68,7 +68,7 @@ func newFile(t *testing.T) string {
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 }
 
-// newSchema makes a schema, which is as good as a database.
+// newSchema makes a schema, which serves as a database.
 func newSchema(t *testing.T) string {
 	t.Helper()
 	server := os.Getenv("GOLOGIN_POSTGRES")
@@ -82,7 +82,7 @@ func newSchema(t *testing.T) string {
 	t.Cleanup(func() { once(t, "pgx", server, "DROP SCHEMA "+name+" CASCADE") })
 	query := dsn.Query()
 	query.Set("search_path", name)
-	query.Set("synchronous_commit", "off") // no test here cuts the power
+	query.Set("synchronous_commit", "off") // these tests do not survive a power failure
 	dsn.RawQuery = query.Encode()
 	return dsn.String()
 }
@@ -108,7 +108,7 @@ func newDatabase(t *testing.T, settings string) string {
 	return text + "?" + settings
 }
 
-// once runs a statement in a connection of its own.
+// once runs a statement over a connection of its own.
 func once(t *testing.T, driver, dsn, statement string) {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
@@ -125,13 +125,13 @@ func (e engine) connect(t *testing.T, dsn string) *sql.DB {
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	if e.dialect != sqlstore.SQLite {
-		db.SetMaxOpenConns(10) // servers have a hundred or so
+		db.SetMaxOpenConns(10) // a server allows about a hundred connections
 		db.SetMaxIdleConns(10)
 	}
 	return db
 }
 
-// newDB returns a database with the tables in it.
+// newDB returns a database with our tables.
 func (e engine) newDB(t *testing.T, options ...sqlstore.Option) *sql.DB {
 	t.Helper()
 	db := e.connect(t, e.newDSN(t))
@@ -139,8 +139,8 @@ func (e engine) newDB(t *testing.T, options ...sqlstore.Option) *sql.DB {
 	return db
 }
 
-// dbs makes a database for each subtest where that is a file, and one for all
-// where a server takes a tenth of a second for it.
+// dbs makes a new database for each subtest if that is a file. On a server it
+// makes one database for all, because making one takes a tenth of a second.
 func (e engine) dbs(t *testing.T) func(t *testing.T) *sql.DB {
 	t.Helper()
 	if e.dialect == sqlstore.SQLite {
@@ -150,7 +150,7 @@ func (e engine) dbs(t *testing.T) func(t *testing.T) *sql.DB {
 	return func(*testing.T) *sql.DB { return db }
 }
 
-// inMemory returns a database of SQLite's that belongs to its one connection.
+// inMemory returns an SQLite database in memory, with its one connection.
 func inMemory(t *testing.T) *sql.DB {
 	t.Helper()
 	db := engine{driver: "sqlite", dialect: sqlstore.SQLite}.connect(t, "file::memory:")

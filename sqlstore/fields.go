@@ -12,10 +12,10 @@ import (
 	"github.com/go-login/auth"
 )
 
-// This file finds the fields of the application's user type that would not
-// survive encoding/json. New looks at the type once, and checkText at each value
-// that is saved. What JSON refuses by itself (NaN, a pointer cycle) is an error of
-// CreateUser and UpdateProfile already.
+// This file finds fields of the application's user type that encoding/json
+// would lose or change. New checks the type once, and checkText checks each
+// value that is saved. If JSON itself refuses a value (NaN, a pointer cycle),
+// CreateUser and UpdateProfile return its error.
 
 var (
 	accountType         = reflect.TypeFor[auth.Account]()
@@ -26,12 +26,12 @@ var (
 	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// elsewhere is the offset of an account that is not in a struct.
+// elsewhere is the offset of an account that is not in the struct.
 const elsewhere = -1
 
-// checkFields returns an error that names a field of t, if there is one that
-// would not be saved or not be read back as it was. account is the offset of the
-// user's account in t.
+// checkFields returns an error that names a field of t which JSON would not
+// save or would not read back unchanged. account is the offset of the user's
+// account in t.
 func checkFields(t reflect.Type, account int) error {
 	c := fieldChecker{seen: map[visit]bool{}}
 	return c.value(t, t.String(), true, account)
@@ -51,8 +51,8 @@ func lost(path, format string, args ...any) error {
 	return fmt.Errorf("sqlstore: the field %s "+format, append([]any{path}, args...)...)
 }
 
-// value checks what a value of type t keeps. encoding/json calls a method that
-// has a pointer receiver only if the value is addressable: those in a map are not.
+// value checks a type t. encoding/json calls a method with a pointer receiver
+// only if the value is addressable; values in a map are not.
 func (c *fieldChecker) value(t reflect.Type, path string, addressable bool, account int) error {
 	if c.seen[visit{t, addressable, account}] {
 		return nil
@@ -70,22 +70,22 @@ func (c *fieldChecker) value(t reflect.Type, path string, addressable bool, acco
 		}
 	}
 	if encodes, decodes := hasCodec(t, addressable); encodes && decodes {
-		return nil // the type answers for itself
+		return nil // the type has methods of its own
 	} else if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer {
 		if encodes {
-			return lost(path, "cannot be read back: %v has MarshalJSON or MarshalText, but no UnmarshalJSON or UnmarshalText", t)
+			return lost(path, "cannot be read back: %v has MarshalJSON or MarshalText; give it UnmarshalJSON or UnmarshalText as well", t)
 		}
 		if decodes {
-			return lost(path, "cannot be read back: %v has UnmarshalJSON or UnmarshalText, but no MarshalJSON or "+
-				"MarshalText that applies here (in a map it needs a value receiver)", t)
+			return lost(path, "cannot be read back: %v has UnmarshalJSON or UnmarshalText; give it MarshalJSON or "+
+				"MarshalText as well (in a map, with a value receiver)", t)
 		}
 	}
 	switch t.Kind() {
 	case reflect.Interface:
-		return lost(path, "is of the interface type %v, and JSON loses what is in it (an int64 comes back as a float64): "+
-			"use a type of your own, or json.RawMessage", t)
+		return lost(path, "has the interface type %v, and JSON changes its values (an int64 comes back as a float64): "+
+			"use a concrete type, or json.RawMessage", t)
 	case reflect.Complex64, reflect.Complex128, reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return lost(path, "is a %v, which JSON cannot encode", t)
+		return lost(path, "is a %v, which JSON cannot encode: use another type, or tag it json:\"-\" sqlstore:\"-\" if it need not be saved", t)
 	case reflect.Pointer:
 		return c.value(t.Elem(), path, true, elsewhere)
 	case reflect.Slice:
@@ -104,15 +104,15 @@ func (c *fieldChecker) value(t reflect.Type, path string, addressable bool, acco
 	}
 }
 
-// holdsAccount reports whether the user's account is in a type. It is kept, although
-// JSON keeps none of its fields.
+// holdsAccount reports whether the user's account is in a type. Such a type is
+// valid, although JSON keeps none of the account's fields.
 func holdsAccount(t reflect.Type, account int) bool { return account >= 0 && account < int(t.Size()) }
 
 func otherAccount(path string) error {
-	return lost(path, "is an auth.Account besides the user's own, and JSON does not keep it: save the account's ID")
+	return lost(path, "is a second auth.Account, which JSON does not keep: save the account's ID instead")
 }
 
-// hasCodec reports whether t has methods of its own, or promoted ones, by which
+// hasCodec reports whether t has methods, of its own or promoted, with which
 // encoding/json encodes and decodes it.
 func hasCodec(t reflect.Type, addressable bool) (encodes, decodes bool) {
 	p := reflect.PointerTo(t)
@@ -128,7 +128,7 @@ func checkKey(t reflect.Type, path string) error {
 	plain := false
 	switch t.Kind() {
 	case reflect.String:
-		return nil // written as it is
+		return nil // written unchanged
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		plain = true
@@ -137,12 +137,12 @@ func checkKey(t reflect.Type, path string) error {
 		return nil
 	}
 	return lost(path, "has keys of type %v, which JSON cannot write and read back: "+
-		"use texts or integers, or a type with MarshalText (on the value) and UnmarshalText", t)
+		"use strings or integers, or a type with MarshalText (with a value receiver) and UnmarshalText", t)
 }
 
-// embedded checks a struct for embedded types that have MarshalJSON, MarshalText
-// or the opposite. Embedding makes the method the struct's own: it then speaks for
-// all the other fields, and loses them.
+// embedded checks a struct for embedded types that have MarshalJSON,
+// MarshalText or their opposites. Embedding promotes the method to the struct.
+// It then encodes the whole struct, and the other fields are lost.
 func (c *fieldChecker) embedded(t reflect.Type, path string) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -162,14 +162,15 @@ func (c *fieldChecker) embedded(t reflect.Type, path string) error {
 			continue
 		}
 		if promoted(t, i, target) {
-			return lost(path+"."+f.Name, "is embedded, and so its MarshalJSON, MarshalText or opposite is that of %v, "+
-				"which loses all other fields: give the field a name", t)
+			return lost(path+"."+f.Name, "is embedded, so JSON uses its MarshalJSON, MarshalText or their opposites for the whole %v "+
+				"and loses all other fields: give the field a name", t)
 		}
 	}
 	return nil
 }
 
-// keepsMore reports whether a struct has fields besides one that would be kept.
+// keepsMore reports whether JSON keeps any other field of a struct than this
+// one.
 func keepsMore(t reflect.Type, besides int) bool {
 	for i := range t.NumField() {
 		if f := t.Field(i); i != besides && f.Type.Size() > 0 && (f.IsExported() || f.Anonymous) {
@@ -179,13 +180,14 @@ func keepsMore(t reflect.Type, besides int) bool {
 	return false
 }
 
-// promoted reports whether a struct encodes itself as its embedded field alone
-// does, or cannot decode what it encodes. Reflection cannot tell a promoted method
-// from one that replaces it, so this asks an empty value of either.
+// promoted reports whether a struct encodes in the same way as its embedded
+// field alone, or cannot decode its own encoding. Reflection cannot tell a
+// promoted method from one that replaces it, so promoted encodes an empty value
+// of each.
 func promoted(t reflect.Type, field int, target reflect.Type) (yes bool) {
 	defer func() {
 		if recover() != nil {
-			yes = true // a method of a nil pointer that is embedded
+			yes = true // the method of a nil embedded pointer panicked
 		}
 	}()
 	outer, inner := reflect.New(t), reflect.New(target)
@@ -200,28 +202,28 @@ func promoted(t reflect.Type, field int, target reflect.Type) (yes bool) {
 	return string(text) == string(innerText) || json.Unmarshal(text, reflect.New(t).Interface()) != nil
 }
 
-// A leaf is a field as encoding/json sees it: with those of embedded structs as
-// if they were the outer struct's.
+// A leaf is a field as encoding/json sees it: fields of embedded structs count
+// as fields of the outer struct.
 type leaf struct {
 	field   reflect.StructField
 	path    string
 	name    string // in JSON
-	tagged  bool   // with its name
+	tagged  bool   // whether its tag sets the name
 	depth   int
-	offset  int  // of the user's account in the field, if that is where it is
-	account bool // of the user's account, whose values are not in JSON
+	offset  int  // of the user's account in the field, or elsewhere
+	account bool // a field of the user's account, whose values are not in JSON
 	exempt  bool // tagged sqlstore:"-"
 }
 
-// structure checks a struct's fields: first that each has a name that is not
-// another's, then what they hold.
+// structure checks a struct's fields: first that each name is unique, then the
+// types.
 func (c *fieldChecker) structure(t reflect.Type, path string, addressable bool, account int) error {
 	leaves, err := leavesOf(t, path, 0, account, nil)
 	if err != nil {
 		return err
 	}
 	if len(leaves) == 0 && t.Size() > 0 && !holdsAccount(t, account) {
-		return lost(path, "is a %v, which has no exported fields, so nothing of it would be saved", t)
+		return lost(path, "is a %v without exported fields, so nothing of it would be saved: export them, or tag the field json:\"-\" sqlstore:\"-\"", t)
 	}
 	for _, l := range leaves {
 		if l.account || l.exempt {
@@ -229,12 +231,12 @@ func (c *fieldChecker) structure(t reflect.Type, path string, addressable bool, 
 		}
 		for _, other := range leaves {
 			if other.path != l.path && other.name == l.name && !wins(l, other) {
-				return lost(l.path, "would not be saved, because %s is %q in JSON, too: give it another name, "+
-					"by a json tag or by naming the embedded struct", other.path, l.name)
+				return lost(l.path, "would not be saved, because %s is also named %q in JSON: give it another name, "+
+					"with a json tag or by naming the embedded struct", other.path, l.name)
 			}
 		}
 		if encodes, decodes := hasCodec(l.field.Type, addressable); encodes && decodes && hasOption(l.field, "string") {
-			return lost(l.path, `has the option "string" in its json tag, and a MarshalJSON or MarshalText: remove the option`)
+			return lost(l.path, `has the option "string" in its json tag, but its type has MarshalJSON or MarshalText: remove the option`)
 		}
 		if err := c.value(l.field.Type, l.path, addressable, l.offset); err != nil {
 			return err
@@ -243,13 +245,13 @@ func (c *fieldChecker) structure(t reflect.Type, path string, addressable bool, 
 	return nil
 }
 
-// wins reports whether of two fields with one name encoding/json keeps the first.
+// wins reports whether encoding/json keeps a, if a and b have the same name.
 func wins(a, b leaf) bool {
 	return a.depth < b.depth || a.depth == b.depth && a.tagged && !b.tagged
 }
 
-// leavesOf returns the fields of a struct that encoding/json keeps, and those of
-// the structs that it embeds. around are the types that it is embedded in itself.
+// leavesOf returns the fields of a struct that encoding/json keeps, including
+// those of embedded structs. around lists the types in which t is embedded.
 func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.Type) ([]leaf, error) {
 	var leaves []leaf
 	for i := range t.NumField() {
@@ -261,7 +263,7 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 		}
 		embedded := f.Anonymous && target.Kind() == reflect.Struct
 		if f.Type.Size() == 0 || !f.IsExported() && !embedded {
-			continue // what is not exported is not kept
+			continue // unexported fields are not kept
 		}
 		isAccount := f.Type == accountType && int(f.Offset) == account
 		exempt := f.Tag.Get("sqlstore") == "-"
@@ -285,11 +287,11 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 			return nil, otherAccount(path)
 		}
 		if f.Type.Kind() == reflect.Pointer && !f.IsExported() && !exempt {
-			return nil, lost(path, "is an embedded pointer to a type that is not exported, which JSON cannot read back: embed the struct")
+			return nil, lost(path, "is an embedded pointer to an unexported type, which JSON cannot read back: embed the struct itself")
 		}
 		for _, outer := range append(around, t) {
 			if outer == target {
-				return nil, lost(path, "is a %v that is embedded in itself: give the field a name", target)
+				return nil, lost(path, "embeds %v in itself: give the field a name", target)
 			}
 		}
 		more, err := embeddedLeaves(target, path, depth+1, inner, append(around, t), isAccount || exempt)
@@ -297,7 +299,7 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 			return nil, err
 		}
 		if len(more) == 0 && f.IsExported() && !exempt && !holdsAccount(target, inner) {
-			return nil, lost(path, "is a %v, which has no exported fields, so nothing of it would be saved", target)
+			return nil, lost(path, "is a %v without exported fields, so nothing of it would be saved: export them, or tag the field json:\"-\" sqlstore:\"-\"", target)
 		}
 		for _, l := range more {
 			l.account, l.exempt = l.account || isAccount, l.exempt || exempt
@@ -307,8 +309,8 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 	return leaves, nil
 }
 
-// embeddedLeaves is leavesOf for an embedded struct. One that is excepted may
-// leave out what it likes; its names are still in the way of others.
+// embeddedLeaves is leavesOf for an embedded struct. An excepted struct is not
+// checked, but its names can still collide with others.
 func embeddedLeaves(t reflect.Type, path string, depth, account int, around []reflect.Type, excepted bool) ([]leaf, error) {
 	if !excepted {
 		return leavesOf(t, path, depth, account, around)
@@ -324,8 +326,8 @@ func embeddedLeaves(t reflect.Type, path string, depth, account int, around []re
 	return leaves, nil
 }
 
-// jsonName is the name of a field in JSON, and whether its tag has set it.
-// encoding/json overlooks names with other characters.
+// jsonName returns the name of a field in JSON, and whether its tag sets the
+// name. encoding/json ignores tags with other characters.
 func jsonName(f reflect.StructField) (name string, tagged bool) {
 	name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
 	wrong := func(r rune) bool {
@@ -348,8 +350,8 @@ func hasOption(f reflect.StructField, option string) bool {
 }
 
 // checkText returns an error if a text in v is not UTF-8: encoding/json would
-// replace what is wrong with it, and say nothing. v has been encoded, so it has
-// no cycle.
+// replace the invalid bytes without an error. v has been encoded before, so it
+// has no cycle.
 func checkText(v reflect.Value, path string) error {
 	if v.Kind() != reflect.Pointer && v.IsValid() && v.CanAddr() {
 		if encodes, _ := hasCodec(v.Type(), true); encodes {
@@ -359,7 +361,7 @@ func checkText(v reflect.Value, path string) error {
 	switch v.Kind() {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) {
-			return lost(path, "has a text that is not UTF-8")
+			return lost(path, "contains a text that is not UTF-8")
 		}
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {

@@ -17,7 +17,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// Types that user types below have in them.
+// These types are used in the user types below.
 type (
 	address  struct{ Street, City string }
 	company  struct{ Name, City string }
@@ -27,7 +27,7 @@ type (
 	node     struct{ Next *node }
 	loop     struct{ *loop }
 	date     struct{ time.Time }
-	opaque   struct{ n int } //nolint:unused // nothing can see it, which is the point
+	opaque   struct{ n int } //nolint:unused // unexported on purpose
 	level    int
 	badLevel int
 	oneWay   struct{ Cents int }
@@ -63,8 +63,8 @@ func (o *ownMethods) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&o.Time, &o.Place})
 }
 
-// newError is the error of auth.New for users of a type, and of every method of
-// the store.
+// newError returns the error of auth.New for users of a type. It checks that
+// every method of the store returns it, too.
 func newError[T any, P interface {
 	*T
 	auth.User
@@ -81,8 +81,8 @@ func newError[T any, P interface {
 	return err
 }
 
-// TestLostFields has user types that encoding/json would lose a field of, and the
-// name of the field.
+// TestLostFields has user types with a field that encoding/json would lose, and
+// the name of that field.
 func TestLostFields(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -251,7 +251,7 @@ type parented struct {
 	Parent *parented
 }
 
-// An everything has what encoding/json keeps, in its own words.
+// An everything has a field of every kind that encoding/json keeps.
 type everything struct {
 	auth.Account
 	base
@@ -278,18 +278,18 @@ type everything struct {
 	List      *node
 	Case      string `json:"case"`
 	CASE      string `json:"CASE"`
-	Odd       string `json:"a\"b"`  //nolint:staticcheck // that is the point
-	MyEmail   string `json:"Email"` // which the account has, too
+	Odd       string `json:"a\"b"`  //nolint:staticcheck // an invalid tag on purpose
+	MyEmail   string `json:"Email"` // the account has this name, too
 	Empty     struct{}
 	cache     map[string]any // is not kept
 	Transient func()         `json:"-" sqlstore:"-"`
 	Deep      map[string][]struct{ X, Y *int }
 }
 
-// A Public is embedded as a pointer.
+// A Public is embedded by pointer.
 type Public struct{ Motto string }
 
-// Person is a user type with nothing of its own, to be embedded in another.
+// Person is a user type without fields of its own, to be embedded in another.
 type Person struct{ auth.Account }
 
 type cached struct {
@@ -299,7 +299,8 @@ type cached struct {
 
 func (c *cached) AuthAccount() *auth.Account { c.cache++; return &c.Account }
 
-// TestNoFieldsOfItsOwn has user types of which only the account is to be saved.
+// TestNoFieldsOfItsOwn has user types of which only the account has to be
+// saved.
 func TestNoFieldsOfItsOwn(t *testing.T) {
 	for name, err := range map[string]error{
 		"only an account":                   newError[Person](t),
@@ -315,12 +316,12 @@ func TestNoFieldsOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	type Times struct{ begun, ended time.Time } //nolint:unused // that is the point
+	type Times struct{ begun, ended time.Time } //nolint:unused // unexported on purpose
 	err := newError[struct {
 		Times
 		auth.Account
 	}](t)
-	if err == nil || !strings.Contains(err.Error(), ".Times is a sqlstore_test.Times, which has no exported fields") {
+	if err == nil || !strings.Contains(err.Error(), ".Times is a sqlstore_test.Times without exported fields") {
 		t.Errorf("before the account: %v", err)
 	}
 	db := inMemory(t)
@@ -333,7 +334,7 @@ func TestNoFieldsOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestKeptFields saves a value in every kind of field that the check lets pass,
+// TestKeptFields saves a value in every kind of field that the check accepts,
 // and reads it back.
 func TestKeptFields(t *testing.T) { each(t, testKeptFields) }
 
@@ -400,6 +401,6 @@ func testProfileIsNotChangedInSilence(t *testing.T, e engine) {
 			t.Errorf("the error does not name %q: %v", field, err)
 		}
 	}
-	u.Text = "\ufffd\\ufffd" // is text
+	u.Text = "\ufffd\\ufffd" // valid UTF-8
 	check(t, s.UpdateProfile(t.Context(), u))
 }

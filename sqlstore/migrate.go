@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The parts of the schema. An application may do with the records alone.
+// The parts of the schema. An application may use the records alone.
 const (
 	users   = "users"
 	records = "records"
@@ -19,29 +19,29 @@ const (
 // Migrate creates the tables of New, or brings them to the version that this
 // package needs. It changes nothing in a database that is up to date, and never
 // deletes anything. Several processes may call it at once; the others wait for
-// the first. Call it at every start: it looks for faults that would show only later,
-// as something else. It is an error
+// the first. Call it at every start, because it also finds faults that would
+// show only later, as other errors. It returns an error
 //
-//   - if the tables are there but not made by Migrate, or if they are newer than
-//     this package
-//   - if an SQLite database is opened with settings under which requests that write
-//     at once fail; the error has the DSN to use
-//   - if a record and a user come back from the database other than they were
-//     written: a driver's fault, or a connection's character set. Both are written in
-//     a transaction that is rolled back. A connection that may not write is not tried
-//     out.
+//   - if the tables exist but were not made by Migrate, or are newer than this
+//     package
+//   - if the settings of an SQLite database would make requests that write at
+//     once fail; the error has the DSN to use
+//   - if a record and a user come back from the database changed, because of
+//     the driver or the connection's character set. Migrate writes both in a
+//     transaction that it rolls back. If the connection may not write, it skips
+//     this check.
 func Migrate(ctx context.Context, db *sql.DB, dialect Dialect, options ...Option) error {
 	return migrate(ctx, open(db, dialect, options), users, records)
 }
 
-// MigrateRecords is Migrate for NewRecords: it creates no table of users.
+// MigrateRecords is Migrate for NewRecords: it creates no users table.
 func MigrateRecords(ctx context.Context, db *sql.DB, dialect Dialect, options ...Option) error {
 	return migrate(ctx, open(db, dialect, options), records)
 }
 
-// migrate runs the files of the parts that this database has not seen. Each part
-// has files name-1.sql, name-2.sql and so on; one that has been released never
-// changes.
+// migrate runs the schema files of the parts that this database does not have
+// yet. Each part has files name-1.sql, name-2.sql and so on. A released file
+// never changes.
 func migrate(ctx context.Context, d *database, parts ...string) error {
 	if d.err != nil {
 		return d.err
@@ -51,8 +51,8 @@ func migrate(ctx context.Context, d *database, parts ...string) error {
 			return err
 		}
 	}
-	// Who has no right to change the schema may still ask whether it is as it
-	// should be.
+	// A connection without the right to change the schema can still check its
+	// version.
 	if current, err := d.current(ctx, parts); err != nil || !current {
 		if err := d.create(ctx, parts); err != nil {
 			return err
@@ -61,7 +61,7 @@ func migrate(ctx context.Context, d *database, parts ...string) error {
 	return d.tryOut(ctx, parts)
 }
 
-// create creates the tables that are missing.
+// create creates the missing tables.
 func (d *database) create(ctx context.Context, parts []string) error {
 	err := patiently(ctx, func() error { return d.script(ctx, d.pool, "versions", false) })
 	if err != nil {
@@ -77,7 +77,7 @@ func (d *database) create(ctx context.Context, parts []string) error {
 	})
 }
 
-// current reports whether there is nothing to do.
+// current reports whether every part has the latest version.
 func (d *database) current(ctx context.Context, parts []string) (bool, error) {
 	for _, part := range parts {
 		have, err := d.version(ctx, d.pool, part)
@@ -88,10 +88,10 @@ func (d *database) current(ctx context.Context, parts []string) (bool, error) {
 	return true, nil
 }
 
-// patiently tries a few times, because processes that meet in an empty database
-// can fail without having waited for one another: SQLite does where it turns on
-// write-ahead logging, PostgreSQL in CREATE TABLE IF NOT EXISTS. A failure of
-// another kind takes a third of a second longer to report.
+// patiently retries a few times, because processes that meet in an empty
+// database can fail without having waited for one another: in SQLite when it
+// turns on write-ahead logging, in PostgreSQL in CREATE TABLE IF NOT EXISTS.
+// Other errors are therefore reported a third of a second later.
 func patiently(ctx context.Context, do func() error) error {
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		err := do()
@@ -106,8 +106,8 @@ func patiently(ctx context.Context, do func() error) error {
 	}
 }
 
-// alone calls f while no other process is in it, in a transaction where the
-// database takes changes of the schema into one.
+// alone calls f while no other process is in it. It uses a transaction if the
+// database allows changes of the schema in one.
 func (d *database) alone(ctx context.Context, f func(session) error) error {
 	if d.grammar.mysql {
 		return d.mysqlAlone(ctx, f)
@@ -117,7 +117,7 @@ func (d *database) alone(ctx context.Context, f func(session) error) error {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	// Writing takes the lock that makes the others wait.
+	// This write takes the lock for which the other processes wait.
 	if _, err := d.run(ctx, tx, `UPDATE {prefix}schema SET version = version WHERE part = 'records'`); err != nil {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
@@ -133,7 +133,7 @@ func (d *database) migratePart(ctx context.Context, on session, part string) err
 		return err
 	}
 	if latest := d.latest(part); have > latest {
-		return fmt.Errorf("the database has version %d, which is newer than this program's %d", have, latest)
+		return fmt.Errorf("the database has version %d, which is newer than this program's %d; update the program", have, latest)
 	}
 	for have != d.latest(part) {
 		if have, err = d.step(ctx, on, part, have); err != nil {
@@ -143,8 +143,8 @@ func (d *database) migratePart(ctx context.Context, on session, part string) err
 	return nil
 }
 
-// step runs the file after the version that the database has, and returns the
-// version that it then has.
+// step runs the file that follows the version of the database, and returns the
+// new version.
 func (d *database) step(ctx context.Context, on session, part string, have int) (int, error) {
 	const set = `UPDATE {prefix}schema SET version = ? WHERE part = ?`
 	begun := have < 0
@@ -158,9 +158,10 @@ func (d *database) step(ctx context.Context, on session, part string, have int) 
 	}
 	if err := d.script(ctx, on, fmt.Sprintf("%s-%d", part, next), begun); err != nil {
 		if !begun && d.grammar.mysql {
-			// The database has refused it: a table of that name is not ours, and
-			// must not be taken for one that we have begun. Where the connection
-			// is lost and nobody knows, this fails as well.
+			// The database has refused the statement, because it already has a
+			// table of that name which is not ours. It must not be taken for
+			// one that we have begun. If the connection was lost instead, this
+			// UPDATE fails as well, and the step stays begun.
 			_, _ = d.run(ctx, on, set, have, part)
 		}
 		return 0, err
@@ -169,7 +170,7 @@ func (d *database) step(ctx context.Context, on session, part string, have int) 
 	return next, err
 }
 
-// latest is the number of the last file of a part.
+// latest returns the number of the last file of a part.
 func (d *database) latest(part string) (n int) {
 	for {
 		_, err := fs.Stat(schemas, fmt.Sprintf("%s/%s-%d.sql", d.grammar.schema, part, n+1))
@@ -180,7 +181,7 @@ func (d *database) latest(part string) (n int) {
 	}
 }
 
-// version is the version of a part that the database has.
+// version returns the version of a part that the database has.
 func (d *database) version(ctx context.Context, on session, part string) (int, error) {
 	query := &statement{text: d.grammar.statement(`SELECT version FROM {prefix}schema WHERE part = ?`, d.prefix)}
 	versions, err := readAll(ctx, on, query, func(rows *sql.Rows) (version int, err error) {
@@ -191,14 +192,14 @@ func (d *database) version(ctx context.Context, on session, part string) (int, e
 		return 0, err
 	}
 	if len(versions) == 0 {
-		return 0, errors.New("the table of versions is damaged")
+		return 0, errors.New("the schema table has no row for this part; restore it from a backup")
 	}
 	return versions[0], nil
 }
 
-// script runs the statements of a file of the schema, one by one, since not
-// every driver takes several at once. Each ends with a semicolon at the end of
-// a line. One that has been begun before creates what is missing.
+// script runs the statements of a schema file one by one, because some drivers
+// do not take several at once. A statement ends with a semicolon at the end of
+// a line. If the file was begun before, script creates only what is missing.
 func (d *database) script(ctx context.Context, on session, name string, begun bool) error {
 	text, err := schemas.ReadFile(d.grammar.schema + "/" + name + ".sql")
 	if err != nil {
@@ -218,7 +219,7 @@ func (d *database) script(ctx context.Context, on session, name string, begun bo
 	return nil
 }
 
-// run runs a statement of a migration, without preparing it, once.
+// run runs a statement of a migration once, without preparing it.
 func (d *database) run(ctx context.Context, on session, query string, args ...any) (sql.Result, error) {
 	return on.ExecContext(ctx, d.grammar.statement(query, d.prefix), args...)
 }

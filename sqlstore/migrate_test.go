@@ -26,7 +26,7 @@ func testMigrateAgain(t *testing.T, e engine) {
 	}
 }
 
-// TestMigrateAtOnce is several processes that start with a new database.
+// TestMigrateAtOnce has several goroutines that start with a new database.
 func TestMigrateAtOnce(t *testing.T) { each(t, testMigrateAtOnce) }
 
 func testMigrateAtOnce(t *testing.T, e engine) {
@@ -59,7 +59,7 @@ func testMigrateAtOnce(t *testing.T, e engine) {
 	}
 }
 
-// TestMigrateProcesses is TestMigrateAtOnce with processes that are.
+// TestMigrateProcesses is TestMigrateAtOnce with real processes.
 func TestMigrateProcesses(t *testing.T) { each(t, testMigrateProcesses) }
 
 func testMigrateProcesses(t *testing.T, e engine) {
@@ -113,8 +113,8 @@ func testMigrateRecords(t *testing.T, e engine) {
 	check(t, sqlstore.MigrateRecords(t.Context(), db, e.dialect))
 	check(t, sqlstore.NewRecords(db, e.dialect).InsertRecord(t.Context(), auth.Record{Kind: "k", Key: "k"}))
 
-	// A table of the application's own is not taken for one of ours, however
-	// often we are asked.
+	// A table of the application is never taken for one of ours, however often
+	// Migrate runs.
 	for range 3 {
 		wantFailure(t, "Migrate", sqlstore.Migrate(t.Context(), db, e.dialect))
 	}
@@ -141,8 +141,8 @@ func testMigrateNewerDatabase(t *testing.T, e engine) {
 	}
 }
 
-// TestMigrateGoesOn is a process that died while it was migrating, before and
-// after it had created the table. Elsewhere there are transactions.
+// TestMigrateGoesOn simulates a MySQL process that died during a migration,
+// before and after it created the table. The other databases have transactions.
 func TestMigrateGoesOn(t *testing.T) {
 	e := engine{"MariaDB", sqlstore.MySQL, "mysql", func(t *testing.T) string { return newDatabase(t, "") }}
 	db := e.newDB(t)
@@ -166,7 +166,7 @@ func TestMigrateGoesOn(t *testing.T) {
 	}
 }
 
-// Who may change nothing may ask whether there is anything to change.
+// A user who may not change the schema can still check that it is up to date.
 func TestMigrateReadOnly(t *testing.T) { each(t, testMigrateReadOnly) }
 
 func testMigrateReadOnly(t *testing.T, e engine) {

@@ -11,14 +11,13 @@ import (
 	"github.com/go-login/auth"
 )
 
-// This file is what MySQL and MariaDB do where SQLite and PostgreSQL have one
-// statement: MySQL has no RETURNING, no ON CONFLICT … WHERE, no LIMIT in a
-// subquery, and no CREATE TABLE within a transaction.
+// This file has what MySQL and MariaDB do instead of a single statement of
+// SQLite and PostgreSQL. MySQL has no RETURNING, no ON CONFLICT … WHERE, no
+// LIMIT in a subquery, and no CREATE TABLE within a transaction.
 
-// mysqlInsert does not say IGNORE to get around errors of ours: nothing in it
-// can be too long, missing or of another type. It leaves a row that is there
-// alone, and says so by a count of 0, whether the connection counts rows that
-// were found or that were changed.
+// mysqlInsert leaves an existing row alone and reports a count of 0 for it,
+// whether the connection counts found or changed rows. IGNORE hides no mistakes
+// of ours: no value can be too long, missing or of another type.
 const mysqlInsert = `
 	INSERT IGNORE INTO {prefix}records (kind, record_key, user_id, data, version, expires)
 	VALUES (?, ?, ?, ?, ?, ?)`
@@ -26,8 +25,8 @@ const mysqlInsert = `
 const mysqlCleanup = `
 	DELETE FROM {prefix}records WHERE expires <= ? ORDER BY expires LIMIT ?`
 
-// mysqlInsert inserts, and if there is a record already, deletes it if it has
-// expired and tries again.
+// mysqlInsert inserts a record. If there is one already that has expired, it
+// deletes that and tries again.
 func (s *Records) mysqlInsert(ctx context.Context, r auth.Record) (int64, error) {
 	for {
 		n, err := s.db.exec(ctx, mysqlInsert,
@@ -43,8 +42,8 @@ func (s *Records) mysqlInsert(ctx context.Context, r auth.Record) (int64, error)
 	}
 }
 
-// mysqlTake reads a record and deletes it if it is still, to the last bit, the
-// one that was read: who deletes it is the one who got it.
+// mysqlTake reads a record and deletes it if every field is still as it was
+// read. The call that deletes the record is the one that gets it.
 func (s *Records) mysqlTake(ctx context.Context, kind, key string) ([]auth.Record, error) {
 	for range tries {
 		found, err := s.read(ctx, kind, selectRecord+`WHERE kind = ? AND record_key = ? AND (expires IS NULL OR expires > ?)`,
@@ -64,28 +63,28 @@ func (s *Records) mysqlTake(ctx context.Context, kind, key string) ([]auth.Recor
 	return nil, errNotRead
 }
 
-// errNotRead is what comes of a connection that gives back other bytes than it
-// was given.
-var errNotRead = errors.New("sqlstore: the record is never the one that was read: is the connection's character set utf8mb4?")
+// errNotRead is returned if the connection returns other bytes than were
+// written.
+var errNotRead = errors.New("sqlstore: the database does not find the record just read; set the connection's character set to utf8mb4")
 
-// mysqlAlone calls f while no other process is in it. MySQL commits where a
-// table is created, so there is no transaction; a version says that somebody has
-// begun (see step), and a file of its schema has one statement, so that what a
-// process has left can be gone on with.
+// mysqlAlone calls f while no other process is in it. MySQL commits when a
+// table is created, so there is no transaction. Instead, the version in the
+// schema table says that a step has begun (see step), and each schema file has
+// only one statement. If a process dies, the next one can continue its step.
 func (d *database) mysqlAlone(ctx context.Context, f func(session) error) (err error) {
 	conn, err := d.pool.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	const name = `SHA1(CONCAT('go-login ', DATABASE(), ' {prefix}'))` // locks are the server's, names have 64 characters
+	const name = `SHA1(CONCAT('go-login ', DATABASE(), ' {prefix}'))` // a lock belongs to the whole server; its name has at most 64 characters
 	var got sql.NullInt64
 	lock := d.grammar.statement(`SELECT GET_LOCK(`+name+`, 60)`, d.prefix)
 	if err := conn.QueryRowContext(ctx, lock).Scan(&got); err != nil {
 		return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 	}
 	if got.Int64 != 1 {
-		return errors.New("sqlstore: another process has been migrating for a minute")
+		return errors.New("sqlstore: Migrate waited a minute for another process that is migrating; try again when that has ended")
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -20,15 +20,16 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/plans")
 
-// TestQueryPlans asks the database how it runs each statement: none may go
-// through a whole table, and all do it as testdata/plans says. After a change:
+// TestQueryPlans asks the database how it runs each statement. No statement may
+// read a whole table, and every plan must equal the one in testdata/plans.
+// After a change run
 //
 //	go test -run TestQueryPlans -update
 //
-// A few thousand rows do for that, and GOLOGIN_SCALE=1000000 makes it a million.
-// With few, PostgreSQL would rightly read the whole table, and MariaDB at times
-// two indexes in place of one, so that they are told not to; with many they are
-// left alone.
+// A few thousand rows are enough; GOLOGIN_SCALE=1000000 uses a million. With
+// few rows, PostgreSQL would rightly read the whole table, and MariaDB
+// sometimes two indexes instead of one, so the test forbids them to. With many
+// rows it does not.
 func TestQueryPlans(t *testing.T) { each(t, testQueryPlans) }
 
 func testQueryPlans(t *testing.T, e engine) {
@@ -46,7 +47,7 @@ func testQueryPlans(t *testing.T, e engine) {
 	}
 
 	x := explainer{e.dialect, e.connect(t, spy.dsn)}
-	x.db.SetMaxOpenConns(1) // so that settings hold
+	x.db.SetMaxOpenConns(1) // so that settings apply to every statement
 	if e.dialect == sqlstore.Postgres {
 		x.query(t, `SET jit = off`)
 	}
@@ -66,7 +67,8 @@ func testQueryPlans(t *testing.T, e engine) {
 		fmt.Fprintf(&got, "\n%s\n", strings.Join(strings.Fields(query), " "))
 		for _, line := range x.explain(t, query, args) {
 			fmt.Fprintf(&got, "\t%s\n", line)
-			// SQLite says SCAN, PostgreSQL Seq Scan, MariaDB ALL; an insert of MariaDB's is ALL, too.
+			// SQLite says SCAN, PostgreSQL Seq Scan, MariaDB ALL. MariaDB says
+			// ALL for an INSERT, too.
 			whole := strings.Contains(line, "SCAN") || strings.Contains(line, "Seq Scan") ||
 				strings.Contains(line, " ALL ") && !strings.Contains(line, "INSERT")
 			if whole {
@@ -87,7 +89,8 @@ func testQueryPlans(t *testing.T, e engine) {
 	compare(t, e.dialect, strings.TrimLeft(got.String(), "\n"))
 }
 
-// losing are calls that do not succeed, and ask why.
+// losing returns calls that fail and therefore run a second statement to find
+// out why.
 func losing(s *sqlstore.Store[User, *User]) []call {
 	want := func(want error, do func(ctx context.Context) error) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -115,7 +118,8 @@ func losing(s *sqlstore.Store[User, *User]) []call {
 	}
 }
 
-// compare compares what was got with what is checked in, or checks it in.
+// compare compares the plans with the file in testdata, or with -update writes
+// it.
 func compare(t *testing.T, d sqlstore.Dialect, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "plans", string(d)+".txt")
@@ -142,8 +146,8 @@ type explainer struct {
 	db      *sql.DB
 }
 
-// explain returns the lines of a plan, without what varies: values, costs, and
-// what one version says and another does not.
+// explain returns the lines of a plan, without values, costs and what differs
+// between versions.
 func (x explainer) explain(t *testing.T, query string, args []driver.NamedValue) (lines []string) {
 	t.Helper()
 	values := make([]any, len(args))
@@ -158,8 +162,8 @@ func (x explainer) explain(t *testing.T, query string, args []driver.NamedValue)
 			lines = append(lines, strings.Repeat("  ", depth[row[0]]-1)+row[3])
 		}
 	case sqlstore.Postgres:
-		// The plan for these values must do, too, but is not always the same: few
-		// rows are sorted, many are read in their order.
+		// The plan for these values must not read the whole table either, but
+		// it varies: few rows are sorted, many are read in index order.
 		for _, row := range x.query(t, "EXPLAIN "+query, values...) {
 			if strings.Contains(row[0], "Seq Scan") {
 				t.Errorf("with %v: %s", values, row[0])
@@ -189,7 +193,7 @@ func (x explainer) explain(t *testing.T, query string, args []driver.NamedValue)
 	return lines
 }
 
-// query returns the rows that a statement yields, as text.
+// query returns the rows of a statement as text.
 func (x explainer) query(t *testing.T, statement string, values ...any) (all [][]string) {
 	t.Helper()
 	rows, err := x.db.QueryContext(t.Context(), statement, values...)
@@ -214,8 +218,8 @@ func (x explainer) query(t *testing.T, statement string, values ...any) (all [][
 	return all
 }
 
-// manyRows are statements that add n users and n records, of which one in a
-// hundred has expired, and have the database look at what it has got.
+// manyRows returns statements that add n users and n records, of which one in a
+// hundred has expired, and that update the database's statistics.
 func manyRows(d sqlstore.Dialect, n int) []string {
 	numbers, random, bytes := "", "", "%s"
 	analyze := []string{`ANALYZE auth_users`, `ANALYZE auth_records`}

@@ -14,29 +14,30 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Records is a table of records: an [auth.RecordStore]. Expiries are kept to
-// the microsecond, rounded down, and come back in UTC.
+// Records is a table of records: an [auth.RecordStore]. It keeps Expires to the
+// microsecond, rounded down, and returns it in UTC.
 type Records struct {
 	db      *database
 	cleanup reminder
 }
 
-// NewRecords is for applications that have a table of users of their own; New
-// has the records with the users. It does not touch the database. What is wrong
-// with the options is the error of [auth.New], and of every method.
+// NewRecords returns a store of records, for applications with a users table of
+// their own. (A [Store] has records already.) NewRecords does not touch the
+// database. If the options are wrong, [auth.New] and every method of the store
+// return the error.
 func NewRecords(db *sql.DB, dialect Dialect, options ...Option) *Records {
 	return &Records{db: open(db, dialect, options)}
 }
 
-// CheckStore implements [auth.StoreChecker]. It returns what is wrong with the
-// user type or the options, and does not touch the database.
+// CheckStore implements [auth.StoreChecker]. It returns errors in the user type
+// or the options, and does not touch the database.
 func (s *Records) CheckStore() error { return s.db.err }
 
-// maxName is how many bytes a kind, a key or a user's ID has at most: what
-// MySQL can index.
+// maxName is the limit for a kind, a key or a user ID in bytes: what MySQL can
+// index.
 const maxName = 255
 
-var errTooLong = fmt.Errorf("sqlstore: a kind, a key or the ID of a user has more than %d bytes", maxName)
+var errTooLong = fmt.Errorf("sqlstore: a kind, a key or a user ID has more than %d bytes", maxName)
 
 // InsertRecord implements [auth.RecordStore].
 func (s *Records) InsertRecord(ctx context.Context, r auth.Record) error {
@@ -110,7 +111,8 @@ func (s *Records) UpdateRecord(ctx context.Context, r auth.Record) error {
 		return errTooFar
 	}
 	kind, key, now := []byte(r.Kind), []byte(r.Key), s.now()
-	// The sum is Go's, which wraps around where a database's would not.
+	// The sum is computed in Go, where it wraps around. In a database it might
+	// not.
 	n, err := s.db.exec(ctx, `
 		UPDATE {prefix}records SET data = ?, expires = ?, version = ?
 		WHERE kind = ? AND record_key = ? AND version = ? AND (expires IS NULL OR expires > ?)`,
@@ -173,8 +175,9 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 	return list, nil
 }
 
-// DeleteRecords implements [auth.RecordStore]. keep is limited by how many
-// parameters a statement can have: 16384 keys in SQLite, 32768 in the others.
+// DeleteRecords implements [auth.RecordStore]. The number of keys in keep is
+// limited by the parameters of a statement: 16384 keys in SQLite, 32768 in the
+// other databases.
 func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
 	if kind == "" || userID == "" {
 		return auth.ErrInvalidRecord
@@ -182,17 +185,18 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	where := ` FROM {prefix}records WHERE user_id = ? AND kind = ?`
 	args := []any{[]byte(userID), []byte(kind)}
 	if len(keep) > 0 {
-		// Powers of two, so that there are few statements.
+		// A power of two, so that there are few different statements.
 		n := 1 << bits.Len(uint(len(keep)-1))
 		where += ` AND record_key NOT IN (?` + strings.Repeat(`, ?`, n-1) + `)`
 		for i := range n {
 			args = append(args, []byte(keep[i%len(keep)]))
 		}
 	}
-	// A deletion that waits for somebody does not see what is inserted meanwhile
-	// (in MySQL, at READ COMMITTED). A login that goes on as another record,
-	// inserted before the old one is taken, would slip through. But it has a record
-	// at every moment, and a SELECT sees one moment: there must be none.
+	// A DELETE that waits for another transaction does not see rows inserted
+	// meanwhile (in MySQL, at READ COMMITTED). A rotation inserts the new record of
+	// a login before it takes the old one, so the new one could survive. But the
+	// login has a record at every moment, and a SELECT sees one moment. The loop
+	// therefore runs until a SELECT finds none.
 	for left := true; left; {
 		if _, err := s.db.exec(ctx, `DELETE`+where, args...); err != nil {
 			return fmt.Errorf("sqlstore: deleting records: %w", err)
@@ -208,24 +212,22 @@ func (s *Records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	return nil
 }
 
-// cleanupBatch is how many records a statement of Cleanup deletes. Whoever else
-// wants to write waits for as long as that takes: a few milliseconds, and some
-// more in an SQLite file of a million records.
+// cleanupBatch is how many records one statement of Cleanup deletes. Other writers
+// may wait for it: a few milliseconds, and some more in an SQLite file of a million
+// records.
 const cleanupBatch = 500
 
-// turnFor is how long after a sign of life the turn of a process to clean up is
-// over.
+// turnFor is how long a process may clean up before it has to renew its turn record.
 const turnFor = time.Minute
 
-// Cleanup deletes the records that have expired, and returns how many. It works
-// in small batches, so that it may run beside requests, and stops between two
-// of them when ctx is done. Only the application calls it, by CleanupEvery or from
-// a job of its own: once an hour is plenty, since an expired record is not there for
-// any other method.
+// Cleanup deletes expired records, and returns how many. It works in small batches, so
+// that requests can run meanwhile, and stops between two batches when ctx is done. Your
+// application must call it, with CleanupEvery or from a job of its own. Once an hour is
+// enough, because no other method returns an expired record.
 //
-// Of several processes that call it, one works and the others return at once.
-// Who works says so with a record of this table that expires after a minute, and
-// is renewed meanwhile: when a process dies, another may go on after that.
+// If several processes call it, one works and the others return at once. The working
+// process keeps a record in this table that expires after a minute, and renews it. If
+// the process dies, another can continue after that minute.
 func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
 	if s.db.err != nil {
 		return 0, s.db.err
@@ -241,7 +243,7 @@ func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		turn.Expires = s.db.now()
-		_ = s.UpdateRecord(ctx, turn) // or it expires by itself
+		_ = s.UpdateRecord(ctx, turn) // if this fails, the record expires by itself
 	}()
 	for {
 		n, err := s.db.exec(ctx, s.db.grammar.cleanup, s.now(), cleanupBatch)
@@ -256,7 +258,7 @@ func (s *Records) Cleanup(ctx context.Context) (total int64, err error) {
 			turn.Expires = now.Add(turnFor)
 			switch err := s.UpdateRecord(ctx, turn); {
 			case errors.Is(err, auth.ErrConflict), errors.Is(err, auth.ErrRecordNotFound):
-				return total, nil // we were away for long, and it is somebody else's
+				return total, nil // this process was slow, and another has the turn now
 			case err != nil:
 				return total, err
 			}
@@ -271,7 +273,7 @@ func randomVersion() int64 {
 	return int64(binary.LittleEndian.Uint64(b[:]))
 }
 
-// read returns the records of a kind that a query yields.
+// read returns the records of a kind that a query returns.
 func (s *Records) read(ctx context.Context, kind, query string, args ...any) ([]auth.Record, error) {
 	return collect(ctx, s.db, func(rows *sql.Rows) (auth.Record, error) {
 		r := auth.Record{Kind: kind}
@@ -286,7 +288,7 @@ func (s *Records) read(ctx context.Context, kind, query string, args ...any) ([]
 	}, query, args...)
 }
 
-// now is the time of the store's clock in microseconds.
+// now returns the time of the store's clock in microseconds.
 func (s *Records) now() int64 {
 	if s.db.err != nil {
 		return 0 // there may be no clock
@@ -294,17 +296,17 @@ func (s *Records) now() int64 {
 	return s.db.now().UnixMicro()
 }
 
-var errTooFar = errors.New("sqlstore: Expires is not within 290000 years of now")
+var errTooFar = errors.New("sqlstore: Expires must be between the years -290000 and 290000")
 
-// keeps reports whether the microseconds of t can be counted.
+// keeps reports whether t fits into a signed 64-bit number of microseconds.
 func keeps(t time.Time) bool { return -290_000 < t.Year() && t.Year() < 290_000 }
 
-// expiry is t as the column has it: microseconds, or NULL for never.
+// expiry returns t as stored in the column: microseconds, or NULL for never.
 func expiry(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
 }
 
-// blob is data, which is never NULL.
+// blob returns data, but never nil, which would be NULL.
 func blob(data []byte) []byte {
 	if data == nil {
 		return []byte{}

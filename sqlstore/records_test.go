@@ -20,8 +20,8 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// hostile are names that some databases take for one another, cut short or
-// refuse, if they are kept as text.
+// hostile has names that some databases treat as equal, cut or refuse if they
+// are stored as text.
 var hostile = []string{
 	"a", "A", "a ", " a", "ä", "a\u0308", "\x00", "a\x00", "a\x00b", "\xff", "\xfe", "a\xff", "\ufffd",
 	"' OR 1=1 --", `"; DROP TABLE auth_records; --`, "%", "_", "*", "?", "$1", "{prefix}", "1", "1.0", "0x61",
@@ -68,7 +68,7 @@ func testRecordNamesAreBytes(t *testing.T, e engine) {
 	}
 }
 
-// A name that is too long for one engine is too long for all, and no other.
+// All engines refuse the same long names, and accept all shorter ones.
 func TestLongNames(t *testing.T) { each(t, testLongNames) }
 
 func testLongNames(t *testing.T, e engine) {
@@ -177,7 +177,7 @@ func testRecordExpiry(t *testing.T, e engine) {
 		t.Errorf("the list has %d expired records, %v", len(list), err)
 	}
 
-	// A record that takes its place has nothing of it.
+	// A record that replaces an expired one has nothing of it.
 	check(t, s.InsertRecord(t.Context(), auth.Record{Kind: "kind", Key: "key", UserID: "2", Version: 9}))
 	got, err := s.GetRecord(t.Context(), "kind", "key")
 	check(t, err)
@@ -229,7 +229,7 @@ func testCleanup(t *testing.T, e engine) {
 		t.Fatalf("deleted %d before their time, %v", n, err)
 	}
 
-	// It stops between two batches.
+	// Cleanup stops between two batches when ctx is done.
 	now = start.Add(time.Hour)
 	stop = cancel
 	n, err := s.Cleanup(ctx)
@@ -237,8 +237,8 @@ func testCleanup(t *testing.T, e engine) {
 		t.Fatalf("deleted %d until it was cancelled, %v", n, err)
 	}
 
-	// Nobody else works at the same time, who has stopped gives up the turn, and
-	// a dead process's turn ends.
+	// Only one process cleans up at a time. A process that stops gives up its
+	// turn, and the turn of a dead process ends.
 	batches = 0
 	stop = func() {
 		if n, err := s.Cleanup(t.Context()); n != 0 || err != nil {
@@ -268,9 +268,9 @@ func testCleanup(t *testing.T, e engine) {
 	}
 }
 
-// A login goes on as a new record: inserted first, then the old one is taken.
-// A DeleteRecords that waits for another of the user's records meanwhile has
-// begun before the new one was there, and comes to the old one when it is gone.
+// A rotation inserts the new record of a login and then takes the old one.
+// Meanwhile a DeleteRecords waits for another of the user's records: it began
+// before the new record was there, and reaches the old one after it is gone.
 func TestRotationDoesNotSlipThrough(t *testing.T) {
 	for _, of := range []struct {
 		engine
@@ -309,7 +309,7 @@ func TestRotationDoesNotSlipThrough(t *testing.T) {
 				select {
 				case err := <-deleted:
 					t.Fatalf("the deletion did not wait, %v", err)
-				case <-time.After(150 * time.Millisecond): // InnoDB answers from a cache unless nobody has asked for 100 ms
+				case <-time.After(150 * time.Millisecond): // InnoDB caches the answer for 100 ms after the last query
 				}
 				check(t, tx.QueryRowContext(t.Context(), of.waiting).Scan(&waiting))
 			}
@@ -327,8 +327,8 @@ func TestRotationDoesNotSlipThrough(t *testing.T) {
 	}
 }
 
-// TestAllVerbsAtOnce has racers use a handful of records in every way there is. Nobody
-// learns that the database was busy.
+// TestAllVerbsAtOnce has racers that use a few records with every verb. No
+// racer gets an error because the database was busy.
 func TestAllVerbsAtOnce(t *testing.T) { eachSetting(t, testAllVerbsAtOnce) }
 
 func testAllVerbsAtOnce(t *testing.T, e engine) {
@@ -358,7 +358,7 @@ func testAllVerbsAtOnce(t *testing.T, e engine) {
 	racers.Wait()
 }
 
-// What cannot be kept is refused, and changes nothing.
+// An Expires that cannot be kept is refused, and nothing is changed.
 func TestFarExpires(t *testing.T) { each(t, testFarExpires) }
 
 func testFarExpires(t *testing.T, e engine) {
@@ -377,7 +377,8 @@ func testFarExpires(t *testing.T, e engine) {
 	}
 }
 
-// A connection that changes what passes through it is an error, and no loop.
+// A connection that changes the bytes it carries leads to an error, not to an
+// endless loop.
 func TestTakeThroughAnotherCharacterSet(t *testing.T) {
 	dsn := newDatabase(t, "")
 	e := engines()[2]
@@ -389,8 +390,8 @@ func TestTakeThroughAnotherCharacterSet(t *testing.T) {
 	}
 }
 
-// TestCleanupPartitions has records in two partitions of PostgreSQL's, where one
-// ctid names a row in each.
+// TestCleanupPartitions has records in two partitions of a PostgreSQL table, in
+// each of which the same ctid names a row.
 func TestCleanupPartitions(t *testing.T) {
 	e := engine{dialect: sqlstore.Postgres, driver: "pgx", newDSN: newSchema}
 	db := e.newDB(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A spy is a driver that shows what passes through it.
+// A spy is a driver that shows the statements that pass through it.
 type spy struct {
 	driver driver.Driver
 	dsn    string
@@ -18,8 +18,8 @@ type spy struct {
 	after  func(query string)
 }
 
-// newSpy returns a spied-on database with the tables in it. Its functions may
-// be set by then.
+// newSpy returns a database with our tables behind a spy. Statements pass
+// through its functions from then on.
 func newSpy(t *testing.T, e engine) (*spy, *sql.DB) {
 	t.Helper()
 	dsn := e.newDSN(t)

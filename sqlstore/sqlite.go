@@ -12,16 +12,16 @@ import (
 // milliseconds.
 const minBusyTimeout = 1000
 
-// errSettings is wrapped by what is wrong with a connection's settings.
-var errSettings = errors.New("sqlstore: the SQLite database is opened with the wrong settings")
+// errSettings is wrapped by errors about a connection's settings.
+var errSettings = errors.New("sqlstore: the SQLite database was opened with unsafe settings")
 
 const rightDSN = `"file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate" ` +
 	`(modernc.org/sqlite, github.com/ncruces/go-sqlite3) or ` +
 	`"file:app.db?_busy_timeout=10000&_journal_mode=WAL&_txlock=immediate" (github.com/mattn/go-sqlite3)`
 
-// checkSQLite returns an error if connections wait too short for one another. A
-// PRAGMA statement sets one connection, the DSN all. So this looks at every
-// connection that is idle, and at a new one.
+// checkSQLite returns an error if connections do not wait long enough for one
+// another. A PRAGMA statement sets one connection only, the DSN sets all of
+// them. checkSQLite therefore checks every idle connection and a new one.
 func (d *database) checkSQLite(ctx context.Context) error {
 	return patiently(ctx, func() error {
 		stats := d.pool.Stats()
@@ -33,11 +33,11 @@ func (d *database) checkSQLite(ctx context.Context) error {
 			conn, err := d.connection(ctx, i)
 			if err != nil {
 				if i > 0 && ctx.Err() == nil {
-					return nil // somebody else has taken it meanwhile
+					return nil // another goroutine has taken the connection meanwhile
 				}
 				return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 			}
-			defer func() { _ = conn.Close() }() //nolint:gocritic // together, at the end: else it is the same one
+			defer func() { _ = conn.Close() }() //nolint:gocritic // all are closed at the end: otherwise Conn would return the same one again
 			if err := checkConnection(ctx, conn, stats.MaxOpenConnections == 1); err != nil {
 				return err
 			}
@@ -46,8 +46,9 @@ func (d *database) checkSQLite(ctx context.Context) error {
 	})
 }
 
-// connection takes a connection out of the pool. Who has one already does not wait
-// long for another: two who did would wait for each other.
+// connection takes a connection out of the pool. If the caller has one already,
+// it waits at most a second: two callers could otherwise wait for each other
+// for ever.
 func (d *database) connection(ctx context.Context, have int) (*sql.Conn, error) {
 	if have == 0 {
 		return d.pool.Conn(ctx)
@@ -73,11 +74,11 @@ func checkConnection(ctx context.Context, conn *sql.Conn, alone bool) error {
 	case inMemory && alone:
 		return nil
 	case inMemory:
-		return fmt.Errorf("%w: a database in memory belongs to its connection: call db.SetMaxOpenConns(1)", errSettings)
+		return fmt.Errorf("%w: each connection has its own database in memory; call db.SetMaxOpenConns(1)", errSettings)
 	case timeout < minBusyTimeout || mode != "wal":
 		return fmt.Errorf("%w: on at least one connection busy_timeout is %d ms (at least %d is needed) and journal_mode is %s "+
-			"(wal is needed), so that requests that write at the same time fail with \"database is locked\": open it with %s; "+
-			"a PRAGMA statement sets one connection of the pool only", errSettings, timeout, minBusyTimeout, mode, rightDSN)
+			"(wal is needed), so requests that write at the same time would fail with \"database is locked\". Open it with %s. "+
+			"A PRAGMA statement is not enough: it sets only one connection of the pool", errSettings, timeout, minBusyTimeout, mode, rightDSN)
 	}
 	return nil
 }

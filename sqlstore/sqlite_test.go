@@ -15,8 +15,8 @@ func openSQLite(t *testing.T, dsn string) *sql.DB {
 	return engine{driver: "sqlite", dialect: sqlstore.SQLite}.connect(t, dsn)
 }
 
-// TestMigrateSettings has an SQLite database whose settings make requests fail
-// that write at once, and the DSN that mends it in the error.
+// TestMigrateSettings opens SQLite databases with settings under which requests
+// that write at once fail. The error must contain the right DSN.
 func TestMigrateSettings(t *testing.T) {
 	for name, dsn := range map[string]string{
 		"no parameters":      "",
@@ -37,9 +37,9 @@ func TestMigrateSettings(t *testing.T) {
 					t.Errorf("the error does not have the DSN: %v", err)
 				}
 			}
-			// Nothing was created, and with the right DSN it goes on.
+			// Nothing was created, and Migrate succeeds with the right DSN.
 			check(t, sqlstore.Migrate(t.Context(), openSQLite(t, "file:"+file+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"), sqlstore.SQLite))
-			// Nor does it pass with the tables there.
+			// With the tables there, the wrong DSN is still refused.
 			if strings.Contains(dsn, "WAL)") || dsn == "" {
 				wantFailure(t, name, sqlstore.Migrate(t.Context(), openSQLite(t, "file:"+file+dsn), sqlstore.SQLite))
 			}
@@ -47,7 +47,8 @@ func TestMigrateSettings(t *testing.T) {
 	}
 }
 
-// TestMigrateSettingsOfOneConnection has a PRAGMA statement in place of the DSN.
+// TestMigrateSettingsOfOneConnection uses a PRAGMA statement instead of the
+// DSN.
 func TestMigrateSettingsOfOneConnection(t *testing.T) {
 	db := openSQLite(t, "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "app.db")))
 	for _, statement := range []string{`PRAGMA journal_mode = WAL`, `PRAGMA busy_timeout = 10000`} {
@@ -69,7 +70,7 @@ func TestMigrateSettingsInMemory(t *testing.T) {
 	}
 }
 
-// TestMigrateInASmallPool has migrations that do not wait for each other's
+// TestMigrateInASmallPool runs migrations that must not wait for each other's
 // connections.
 func TestMigrateInASmallPool(t *testing.T) { each(t, testMigrateInASmallPool) }
 

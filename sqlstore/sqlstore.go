@@ -1,6 +1,6 @@
-// Package sqlstore keeps users and records in a database, through the
-// *sql.DB of the application's own: SQLite, PostgreSQL, MySQL or MariaDB. It
-// imports no driver and starts no goroutine of its own.
+// Package sqlstore keeps users and records in the application's database,
+// through its *sql.DB: SQLite, PostgreSQL, MySQL or MariaDB. The package
+// imports no driver and starts no goroutines.
 //
 //	db, err := sql.Open("sqlite", "file:app.db"+
 //		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate")
@@ -10,71 +10,73 @@
 //	go store.CleanupEvery(ctx, time.Hour) // deletes records that have expired
 //	manager, err := auth.New(store, auth.Config{…})
 //
-// An application with a users table of its own takes the records alone:
+// If your application has its own users table, use only the records:
 // [MigrateRecords] and [NewRecords].
 //
-// Nobody but the application deletes expired records: without CleanupEvery, or a
-// job that calls Cleanup, the table grows for ever. The store logs a warning then.
+// Your application must delete expired records, with CleanupEvery or a job that
+// calls Cleanup. Otherwise the table grows for ever, and the store logs a
+// warning.
 //
 // # SQLite
 //
-// The parameters above are those of modernc.org/sqlite. Migrate returns an error
-// if the first two are missing on any connection. It takes SQLite 3.37 or newer.
-// What they are for:
+// The parameters above are those of modernc.org/sqlite. Migrate returns an
+// error if one of the first two is missing on any connection. It needs SQLite
+// 3.37 or newer. What the parameters do:
 //
 //   - busy_timeout, in milliseconds, is how long a writer waits for another.
-//     Without it two requests that write at once are an error for one of them.
-//     Migrate asks for a second at least.
-//   - journal_mode(WAL) lets readers go on while somebody writes. Without it a
-//     writer can fail in spite of busy_timeout.
-//   - _txlock=immediate is for transactions of the application's own: one that
-//     reads first and writes later cannot wait its turn otherwise. The
-//     transactions of this package write first and do without.
+//     Without it, if two requests write at once, one of them fails. Migrate
+//     requires at least 1000, one second.
+//   - journal_mode(WAL) lets readers continue while another connection writes.
+//     Without it, a writer can fail in spite of busy_timeout.
+//   - _txlock=immediate is for the application's own transactions. A
+//     transaction that reads first and writes later cannot wait for its turn
+//     otherwise. The transactions of this package write first and do not need
+//     it.
 //
-// Leave synchronous at FULL, its default: with NORMAL a power failure can undo
-// the last commits, and a login that was ended or a token that was redeemed is
-// good again. A database in memory ("file::memory:") belongs to its
+// Leave synchronous at FULL, its default. With NORMAL a power failure can undo
+// the last commits: a login that was ended, or a token that was redeemed, is
+// then valid again. A database in memory ("file::memory:") belongs to its
 // connection, so it needs db.SetMaxOpenConns(1).
 //
 // # PostgreSQL
 //
-// The driver is pgx's: import github.com/jackc/pgx/v5/stdlib and open "pgx".
-// Leave synchronous_commit on; with it off a crash undoes the last commits, as
-// above. Tables are in the first schema of the connection's search_path.
-// Asynchronous replicas lag: give the store a *sql.DB that reads where it
-// writes.
+// The driver is pgx: import github.com/jackc/pgx/v5/stdlib and open "pgx".
+// Leave synchronous_commit on; if it is off, a crash undoes the last commits,
+// as above. The tables are in the first schema of the connection's search_path.
+// Asynchronous replicas lag: give the store a *sql.DB that reads from the
+// server it writes to.
 //
 // # MySQL and MariaDB
 //
 //	db, err := sql.Open("mysql", "user:password@tcp(db.example)/app?tls=true")
 //
-// The driver is github.com/go-sql-driver/mysql. It needs no option of ours, and
-// minds none of clientFoundRows, interpolateParams and parseTime. Leave the
-// connection's character set at utf8mb4, the driver's default: others cannot carry
-// every text, and where character_set_connection is not character_set_client the
-// server changes the bytes of keys and data. Leave
-// innodb_flush_log_at_trx_commit at 1. READ COMMITTED makes requests wait for
-// one another less than REPEATABLE READ, the default; either is safe.
+// The driver is github.com/go-sql-driver/mysql. It needs no special options;
+// clientFoundRows, interpolateParams and parseTime may be set. Leave the
+// connection's character set at utf8mb4, the driver's default: other character
+// sets cannot carry every text. If character_set_connection differs from
+// character_set_client, the server changes the bytes of keys and data. Leave
+// innodb_flush_log_at_trx_commit at 1. With READ COMMITTED requests wait for
+// one another less than with REPEATABLE READ, the default; both are safe.
 //
 // # Drivers
 //
-// The tests run on these, with the versions in sqlstore's go.mod:
+// The tests run on these drivers, in the versions of sqlstore's go.mod:
 //
 //   - modernc.org/sqlite v1.61.1
 //   - github.com/jackc/pgx/v5 v5.12.0 (its stdlib), on PostgreSQL
 //   - github.com/go-sql-driver/mysql v1.10.1, on MariaDB; MySQL itself was not tried
 //
-// Others, such as github.com/mattn/go-sqlite3 and github.com/ncruces/go-sqlite3,
-// were not tried. Migrate writes a record and a user and reads them, and returns an
-// error if a driver changes them.
+// Other drivers, such as github.com/mattn/go-sqlite3 and
+// github.com/ncruces/go-sqlite3, were not tried. Migrate writes a record and a
+// user, reads them back, and returns an error if the driver changed them.
 //
 // # Transactions of the application
 //
-// A store has connections of its own. On SQLite, a call of Register, or any other,
-// from inside a transaction of the application's waits for that transaction: until
+// A store uses its own connections. If a transaction of your application is
+// open on SQLite, calls of Register and other methods wait for it: until
 // busy_timeout has passed, or for ever if the pool has one connection. To write
 // rows of your own together with a new user, wrap CreateUser and use
-// [Store.WithTx], which works alike on every engine:
+// [Store.WithTx], which works the same on every database:
 //
 //	type Store struct {
 //		*sqlstore.Store[User, *User]
@@ -99,18 +101,22 @@
 //
 // # Limits
 //
-// Kinds, keys and the IDs of users have 255 bytes at most. Longer ones are not
-// there, and an error where they are to be stored.
+// Kinds, keys and user IDs have at most 255 bytes. If a longer one is to be
+// stored, the store returns an error. If it is to be found, the store does not
+// find it.
 //
 // # Statements
 //
-// Every method is one statement; where that has changed nothing, some ask why with
-// another, and DeleteRecords asks whether anything is left. The time is a parameter, from the store's clock, never the
-// database's. A statement that the database gives up for another's sake (a
-// deadlock) is tried again; nothing else is. Statements are prepared once for
-// each connection, by database/sql, and go with the *sql.DB; on PostgreSQL that
-// is left to pgx, whose default_query_exec_mode says what a connection pooler in
-// between can take.
+// Every method runs one statement. If that changed nothing, some methods ask
+// why with a second one. DeleteRecords also checks that nothing is left. The
+// time is a parameter from the store's clock, never the database's time. If the
+// database gives up a statement because of another one (a deadlock), the store
+// retries it; it retries nothing else.
+//
+// Statements are prepared once per connection, by database/sql, and are closed
+// with the *sql.DB. On PostgreSQL pgx prepares them. If a connection pooler
+// stands in between, set pgx's default_query_exec_mode to one that the pooler
+// supports.
 package sqlstore
 
 import (
@@ -124,33 +130,35 @@ import (
 	"time"
 )
 
-// An Option changes a default. Give Migrate and New the same ones.
+// An Option changes a default. Pass the same options to Migrate and New.
 type Option func(*database)
 
-// WithClock sets the clock that records expire by, in place of time.Now.
+// WithClock sets the clock that decides whether a record has expired, instead
+// of time.Now.
 func WithClock(now func() time.Time) Option {
 	return func(d *database) { d.now = now }
 }
 
-// TablePrefix sets what the names of the tables and indexes begin with, in
-// place of "auth_". It has lower-case ASCII letters, digits and underscores, 32
-// at most, and does not begin with a digit; with another one, Migrate and every
-// method of the store return an error.
+// TablePrefix sets the beginning of the names of tables and indexes, instead of
+// "auth_". A prefix has at most 32 lower-case ASCII letters, digits and
+// underscores, and does not begin with a digit. With an invalid prefix, Migrate
+// and every method of the store return an error.
 func TablePrefix(prefix string) Option {
 	return func(d *database) { d.prefix = prefix }
 }
 
-// A database is the application's, with what its SQL depends on.
+// A database is the application's database, and the settings on which its SQL
+// depends.
 type database struct {
 	pool    *sql.DB
-	tx      *sql.Tx // in which everything runs, or nil
+	tx      *sql.Tx // if not nil, every statement runs in it
 	grammar grammar
 	prefix  string
 	now     func() time.Time
 	logger  *slog.Logger
-	err     error // what is wrong with the options; every statement returns it
+	err     error // an error in the options, which every statement returns
 
-	statements sync.Map // of a query as it is written here: a *statement
+	statements sync.Map // from a query as written in this package to its *statement
 }
 
 func open(db *sql.DB, dialect Dialect, options []Option) *database {
@@ -161,13 +169,13 @@ func open(db *sql.DB, dialect Dialect, options []Option) *database {
 	d.grammar, d.err = dialect.grammar()
 	switch {
 	case db == nil:
-		d.err = errors.New("sqlstore: there is no database")
+		d.err = errors.New("sqlstore: the *sql.DB is nil; pass the result of sql.Open")
 	case d.now == nil:
-		d.err = errors.New("sqlstore: there is no clock")
+		d.err = errors.New("sqlstore: WithClock got nil; pass a function such as time.Now")
 	case d.logger == nil:
-		d.err = errors.New("sqlstore: there is no logger")
+		d.err = errors.New("sqlstore: WithLogger got nil; pass a *slog.Logger")
 	case !isPrefix(d.prefix):
-		d.err = fmt.Errorf("sqlstore: %q cannot begin the name of a table", d.prefix)
+		d.err = fmt.Errorf("sqlstore: TablePrefix(%q): use 1 to 32 lower-case letters, digits and underscores, beginning with a letter or underscore", d.prefix)
 	}
 	return d
 }
@@ -187,12 +195,13 @@ type session interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// inTx returns the database with everything in a transaction of the application's.
+// inTx returns the database with every statement in a transaction of the
+// application.
 func (d *database) inTx(tx *sql.Tx) *database {
 	return &database{pool: d.pool, tx: tx, grammar: d.grammar, prefix: d.prefix, now: d.now, logger: d.logger, err: d.err}
 }
 
-// session is where statements run.
+// session returns what statements run on.
 func (d *database) session() session {
 	if d.tx != nil {
 		return d.tx
@@ -200,7 +209,7 @@ func (d *database) session() session {
 	return d.pool
 }
 
-// prepare prepares a statement, which ends with the transaction or the pool.
+// prepare prepares a statement. It is closed with the transaction or the pool.
 func (d *database) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if d.tx != nil {
 		return d.tx.PrepareContext(ctx, text)
@@ -208,8 +217,8 @@ func (d *database) prepare(ctx context.Context, text string) (*sql.Stmt, error) 
 	return d.pool.PrepareContext(ctx, text)
 }
 
-// A statement runs one query of ours, which is in the database's own words and
-// prepared where that is of use.
+// A statement is one of our queries in the words of the database, prepared if
+// the dialect wants that.
 type statement struct {
 	text     string
 	prepared *sql.Stmt
@@ -229,8 +238,8 @@ func (s *statement) query(ctx context.Context, on session, args []any) (*sql.Row
 	return on.QueryContext(ctx, s.text, args...)
 }
 
-// statement returns a query's statement, which is made once. Closing the
-// application's *sql.DB ends it.
+// statement returns a query's statement and makes it once. It is closed with
+// the application's *sql.DB.
 func (d *database) statement(ctx context.Context, query string) (*statement, error) {
 	if d.err != nil {
 		return nil, d.err
@@ -247,20 +256,21 @@ func (d *database) statement(ctx context.Context, query string) (*statement, err
 	}
 	kept, loaded := d.statements.LoadOrStore(query, made)
 	if loaded && made.prepared != nil {
-		_ = made.prepared.Close() // somebody else was first
+		_ = made.prepared.Close() // another goroutine was first
 	}
 	return kept.(*statement), nil //nolint:errcheck,forcetypeassert // the map has nothing else
 }
 
-// tries is how often a statement is run that the database gives up. Of those in
-// a deadlock one goes on, so as many as there are racers would always do. At the
-// isolation SERIALIZABLE of PostgreSQL who tries again at once may meet the same
-// others again, so after a few tries there is a wait, longer each time: 1.2 seconds
-// in all.
+// tries is how often a statement is run that the database gives up. In a
+// deadlock one statement continues, so as many tries as racers are always
+// enough. With PostgreSQL's SERIALIZABLE, a statement that is retried at once
+// may meet the same statements again. After 4 tries there is therefore a wait
+// before each, which grows by a millisecond: 1.2 seconds in all.
 const tries = 50
 
-// again waits before another try, and reports whether there is to be one. In a
-// transaction there is none: what came before it is undone, too.
+// again waits before another try, and reports whether to try again. In a
+// transaction it never does, because the database has undone the earlier
+// statements, too.
 func (d *database) again(ctx context.Context, try int, err error) bool {
 	return d.tx == nil && again(ctx, try, err)
 }
@@ -298,7 +308,8 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 }
 
 // execOrUndo is exec for a statement that may fail because a name is taken. On
-// PostgreSQL a failure ends the transaction that it is in, but for a savepoint.
+// PostgreSQL a failed statement aborts its transaction, unless there is a
+// savepoint.
 func (d *database) execOrUndo(ctx context.Context, query string, args ...any) (int64, error) {
 	if d.tx == nil || !d.grammar.numbered {
 		return d.exec(ctx, query, args...)
@@ -315,9 +326,9 @@ func (d *database) execOrUndo(ctx context.Context, query string, args ...any) (i
 	return n, err
 }
 
-// collect runs a statement and returns what scan makes of each row that it
-// yields. It reads to the end: a statement that changes something has done so
-// only then.
+// collect runs a statement and returns the results of scan for all rows. It
+// reads to the end, because a statement that changes rows has only then changed
+// all of them.
 func collect[T any](ctx context.Context, d *database, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	s, err := d.statement(ctx, query)
 	if err != nil {
@@ -336,7 +347,7 @@ func readAll[T any](ctx context.Context, on session, s *statement, scan func(*sq
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // an error has been seen by Err
+	defer func() { _ = rows.Close() }() // rows.Err has reported any error
 	for rows.Next() {
 		one, err := scan(rows)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// User is an application's.
+// User is an application's user type.
 type User struct {
 	auth.Account
 	Name     string
@@ -31,7 +31,7 @@ func (u *User) ReadForm(form url.Values) error {
 	if u.Name == "nobody" {
 		return errNoName
 	}
-	u.Roles = append(u.Roles, form["role"]...) // what a form must not be able to do
+	u.Roles = append(u.Roles, form["role"]...) // a form must not be able to do this
 	return nil
 }
 
@@ -41,7 +41,7 @@ var (
 	_ auth.RecordStore      = (*sqlstore.Records)(nil)
 )
 
-// start is when the clocks of these tests begin.
+// start is the time at which the clocks of these tests begin.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return start }
@@ -60,7 +60,7 @@ func wantError(t *testing.T, err, want error) {
 	}
 }
 
-// wantFailure wants an error that is no answer.
+// wantFailure wants an error that says nothing about the data.
 func wantFailure(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil {
@@ -76,14 +76,15 @@ func wantFailure(t *testing.T, what string, err error) {
 	}
 }
 
-// A call is one of a store's methods, with arguments that suit the state that
-// populate leaves.
+// A call is one of a store's methods, with arguments that fit the rows that
+// populate inserts.
 type call struct {
 	name string
 	do   func(ctx context.Context) error
 }
 
-// calls has every method that uses the database, those that delete last.
+// calls returns every method that uses the database. Those that delete come
+// last.
 func calls(s *sqlstore.Store[User, *User]) []call {
 	ada := auth.Account{ID: "1", Username: "ada", Email: "ada@example.com", Version: 1}
 	session := auth.Record{Kind: "session", Key: "a", UserID: "1", Version: 1}
@@ -177,7 +178,7 @@ func testCancelled(t *testing.T, e engine) {
 	}
 }
 
-// dump is everything in the database as text.
+// dump returns everything in the database as text.
 func dump(t *testing.T, e engine, db *sql.DB) string {
 	t.Helper()
 	queries := []string{
@@ -241,7 +242,7 @@ func TestBadOptionsFailEveryCall(t *testing.T) { each(t, testBadOptionsFailEvery
 func testBadOptionsFailEveryCall(t *testing.T, e engine) {
 	s := sqlstore.New[User](e.connect(t, e.newDSN(t)), e.dialect, sqlstore.WithClock(nil))
 	for _, c := range calls(s) {
-		if err := c.do(t.Context()); err == nil || !strings.Contains(err.Error(), "no clock") {
+		if err := c.do(t.Context()); err == nil || !strings.Contains(err.Error(), "WithClock got nil") {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -300,8 +301,8 @@ func testTwoHandlesSeeEachOther(t *testing.T, e engine) {
 	}
 }
 
-// TestRacers has one winner in every race; the others learn why they lost, and
-// nobody that the database was busy.
+// TestRacers has one winner in every race. The losers learn why they lost, and
+// no racer gets an error because the database was busy.
 func TestRacers(t *testing.T) { eachSetting(t, testRacers) }
 
 func testRacers(t *testing.T, e engine) {

@@ -17,7 +17,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A letterbox keeps the mails.
+// A letterbox keeps the mails that were sent.
 type letterbox struct {
 	mu    sync.Mutex
 	mails []auth.Mail
@@ -30,14 +30,16 @@ func (l *letterbox) Send(_ context.Context, m auth.Mail) error {
 	return nil
 }
 
-// reservedKey is the key of the record that keeps an address for an account.
+// reservedKey returns the key of the record that reserves an address for an
+// account.
 func reservedKey(address string) string {
 	sum := sha256.Sum256([]byte("email\x00" + address))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// What is asked for by people who are not logged in takes as many statements whether
-// there is an account or not, so that the time it takes tells nobody.
+// Requests of visitors who are not logged in run the same statements whether
+// there is an account or not. Otherwise their duration would tell an attacker
+// which.
 func TestSameStatements(t *testing.T) { each(t, testSameStatements) }
 
 func testSameStatements(t *testing.T, e engine) {
@@ -79,7 +81,7 @@ func testSameStatements(t *testing.T, e engine) {
 		made++
 		return fmt.Sprintf("nobody%d@app.example", made)
 	}
-	kept := func() string { // for the account that has given it up
+	kept := func() string { // the reservation for the account that gave the address up
 		u := create(verified)
 		check(t, store.InsertRecord(t.Context(), auth.Record{
 			Kind: "reserved", Key: reservedKey(u.Email), UserID: u.ID, Version: 1, Expires: now.Add(time.Hour),

@@ -14,14 +14,13 @@ import (
 	"github.com/go-login/auth"
 )
 
-// This file has Migrate write a record and a user, and read them. A driver that
-// changes what passes through it, or a connection with the wrong character set,
-// otherwise shows as something else: a right password that is refused, a login
-// that is lost.
+// This file lets Migrate write a record and a user, and read them back. A
+// driver or a character set that changes values would otherwise show up as
+// another fault: the right password is refused, or a login is lost.
 
-// tryOut returns an error that says what comes back other than it was written.
-// Everything is rolled back, also if the process dies, and the names are random:
-// any number of processes may be at it.
+// tryOut returns an error that says which value came back changed. Everything
+// is rolled back, even if the process dies. The names are random, so any number
+// of processes can run it at once.
 func (d *database) tryOut(ctx context.Context, parts []string) error {
 	for try := 1; ; try++ {
 		err := d.tryOnce(ctx, parts)
@@ -29,7 +28,7 @@ func (d *database) tryOut(ctx context.Context, parts []string) error {
 		case err == nil, mayNotWrite(err):
 			return nil
 		case !again(ctx, try, err):
-			return fmt.Errorf("sqlstore: the database, through the driver %T, does not do what it should: %w", d.pool.Driver(), asFailure(err))
+			return fmt.Errorf("sqlstore: Migrate's test of the database with the driver %T failed: %w", d.pool.Driver(), asFailure(err))
 		}
 	}
 }
@@ -50,9 +49,9 @@ func (d *database) tryOnce(ctx context.Context, parts []string) error {
 	return nil
 }
 
-// mayNotWrite reports whether a database says that this connection, or the user of
-// the database, may only read. SQLSTATE 25006 is a read-only transaction, 42501 and
-// MySQL's 1142 a right that is missing, 1290 a read-only server.
+// mayNotWrite reports whether the database says that this connection, or the
+// database's user, may only read. SQLSTATE 25006 is a read-only transaction,
+// and 42501 and MySQL's 1142 are a missing right. 1290 is a read-only server.
 func mayNotWrite(err error) bool {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -66,8 +65,8 @@ func mayNotWrite(err error) bool {
 	return false
 }
 
-// asFailure returns err without what a store says with it: here, no answer is an
-// answer to the caller.
+// asFailure hides the errors of package auth that err wraps: the caller of
+// Migrate must not take them for an answer of the store.
 func asFailure(err error) error {
 	for _, answer := range []error{auth.ErrRecordExists, auth.ErrRecordNotFound, auth.ErrConflict,
 		auth.ErrUserNotFound, auth.ErrUsernameTaken, auth.ErrEmailTaken} {
@@ -78,8 +77,8 @@ func asFailure(err error) error {
 	return err
 }
 
-// awkward is what connections and drivers are known to change: text beyond the
-// 16-bit characters, composed and not, with spaces around it.
+// awkward has text that connections and drivers are known to change: characters
+// beyond 16 bits, composed and decomposed ones, and spaces around the text.
 const awkward = " \U0001F600 e\u0301 \u00e9 \u65e5\u672c 'a' \"b\" \\ % ? $1 "
 
 // tryOut writes records, changes them and reads them.
@@ -150,14 +149,14 @@ func (s *Records) tryRecord(ctx context.Context, r auth.Record) error {
 	if err := sameRecord(what+" after taking it", got, r); err != nil {
 		return err
 	}
-	// It is put back, so that the next key has one to be confused with.
+	// It is inserted again, so that the next key can be confused with it.
 	if err := s.InsertRecord(ctx, r); err != nil {
 		return fmt.Errorf("inserting %s again: %w", what, err)
 	}
 	return nil
 }
 
-// A difference is a field, what it should be and what it is.
+// A difference is a field with the value it has and the value it should have.
 type difference struct {
 	field     string
 	got, want any
@@ -168,7 +167,7 @@ type difference struct {
 func firstOf(what string, fields ...difference) error {
 	for _, f := range fields {
 		if !f.same {
-			return fmt.Errorf("%s: %s came back as %.80q, and was written as %.80q", what, f.field,
+			return fmt.Errorf("%s: %s was written as %.80[4]q, but came back as %.80[3]q", what, f.field,
 				fmt.Sprint(f.got), fmt.Sprint(f.want))
 		}
 	}
@@ -184,7 +183,7 @@ func sameRecord(what string, got, want auth.Record) error {
 		difference{"Expires", got.Expires, want.Expires, got.Expires.Equal(want.Expires)})
 }
 
-// A triedUser is one with a field of its own.
+// A triedUser has one field of its own.
 type triedUser struct {
 	auth.Account
 	Text string
@@ -220,7 +219,7 @@ func tryUser(ctx context.Context, users *Store[triedUser, *triedUser]) error {
 	}
 	for _, other := range []string{strings.ToLower(a.ID), strings.ToUpper(a.ID), a.ID + " "} {
 		if _, err := users.LoadUser(ctx, other); !errors.Is(err, auth.ErrUserNotFound) {
-			return fmt.Errorf("the user with the ID %q was asked for with %q: got %w, want %w", a.ID, other, err, auth.ErrUserNotFound)
+			return fmt.Errorf("LoadUser(%[2]q), while only a user with the ID %[1]q exists: got %[3]w, want %[4]w", a.ID, other, err, auth.ErrUserNotFound)
 		}
 	}
 	a.Username, a.Email, a.EmailVerified, a.Disabled, a.Roles = "", "", false, false, nil

@@ -12,12 +12,12 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A faulty is a driver that changes what passes through it.
+// A faulty is a driver that changes the values that pass through it.
 type faulty struct {
 	driver driver.Driver
 	dsn    string
-	write  func(value any) any // of a parameter
-	read   func(value any) any // of a column
+	write  func(value any) any // changes a parameter
+	read   func(value any) any // changes a column
 }
 
 // newFaulty returns a database behind a driver that changes nothing yet.
@@ -103,7 +103,7 @@ func (r faultyRows) Next(values []driver.Value) error {
 	return nil
 }
 
-// texts makes a fault of what becomes of a text or of bytes.
+// texts makes a fault that changes texts and bytes.
 func texts(change func(string) string) func(any) any {
 	return func(value any) any {
 		switch v := value.(type) {
@@ -116,7 +116,7 @@ func texts(change func(string) string) func(any) any {
 	}
 }
 
-// emptyBlob makes a fault of what becomes of an empty blob.
+// emptyBlob makes a fault that replaces an empty blob.
 func emptyBlob(becomes any) func(any) any {
 	return func(value any) any {
 		if b, ok := value.([]byte); ok && len(b) == 0 {
@@ -126,8 +126,8 @@ func emptyBlob(becomes any) func(any) any {
 	}
 }
 
-// TestMigrateFindsFaults has drivers that lose something, and what the error says
-// of it. No fault leaves anything behind.
+// TestMigrateFindsFaults has drivers that change or lose values, and the
+// expected error. No run leaves anything in the database.
 func TestMigrateFindsFaults(t *testing.T) { each(t, testMigrateFindsFaults) }
 
 func testMigrateFindsFaults(t *testing.T, e engine) {
@@ -138,7 +138,7 @@ func testMigrateFindsFaults(t *testing.T, e engine) {
 	for _, fault := range []struct {
 		name        string
 		write, read func(any) any
-		want        string // in the error
+		want        string // must be in the error
 	}{
 		{"an empty blob is NULL", emptyBlob(nil), nil, "record"},
 		{"an empty blob is read as NULL", nil, emptyBlob(nil), "record"},
@@ -171,14 +171,14 @@ func testMigrateFindsFaults(t *testing.T, e engine) {
 			return value
 		}, "Version"},
 		{"times of whole seconds", func(value any) any {
-			if v, ok := value.(sql.NullInt64); ok { // which pgx takes as it is
+			if v, ok := value.(sql.NullInt64); ok { // pgx passes it on unchanged
 				value = v.Int64
 			}
 			if n, ok := value.(int64); ok && n > 1e15 && n < 1e17 {
 				return n / 1e6 * 1e6
 			}
 			return value
-		}, nil, "record"}, // it may even be gone: the present is cut off, too
+		}, nil, "record"}, // the record may even count as expired, because the current time is cut as well
 	} {
 		same := func(value any) any { return value }
 		if f.write = fault.write; f.write == nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A teamStore makes a team with each user, in one transaction.
+// A teamStore creates a team together with each user, in one transaction.
 type teamStore struct {
 	*sqlstore.Store[User, *User]
 	db     *sql.DB
 	insert string
-	fail   error // in place of inserting the team
+	fail   error // if not nil, returned instead of inserting the team
 }
 
 func (s teamStore) CreateUser(ctx context.Context, a auth.Account, form url.Values) (*User, error) {
@@ -60,8 +60,8 @@ func (s teamStore) count(t *testing.T, want int) {
 	}
 }
 
-// TestRegisterWithRowsOfTheApplication has Register and an insert of the
-// application's in one transaction, also with one connection.
+// TestRegisterWithRowsOfTheApplication runs Register and an INSERT of the
+// application in one transaction, also with a pool of one connection.
 func TestRegisterWithRowsOfTheApplication(t *testing.T) {
 	each(t, testRegisterWithRowsOfTheApplication)
 }
@@ -92,7 +92,7 @@ func testRegisterWithRowsOfTheApplication(t *testing.T, e engine) {
 	}
 }
 
-// TestWithTx has every method in a transaction that is rolled back.
+// TestWithTx runs every method in a transaction that is rolled back.
 func TestWithTx(t *testing.T) { each(t, testWithTx) }
 
 func testWithTx(t *testing.T, e engine) {
@@ -123,7 +123,8 @@ func testWithTx(t *testing.T, e engine) {
 	wantFailure(t, "after the transaction", err)
 }
 
-// TestWithTxSeesWhatIsTaken has a name that is taken after the transaction began.
+// TestWithTxSeesWhatIsTaken has a name that is taken after the transaction
+// began.
 func TestWithTxSeesWhatIsTaken(t *testing.T) {
 	for _, e := range engines()[1:] { // SQLite has one writer at a time
 		t.Run(e.name, func(t *testing.T) {

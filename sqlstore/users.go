@@ -16,37 +16,38 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Store is a table of users and one of records: an [auth.UserStore] of *T, and
-// an [auth.RecordStore].
+// Store is a table of users and a table of records: an [auth.UserStore] of *T,
+// and an [auth.RecordStore].
 //
-// The account is kept in columns. The other fields of T go through encoding/json,
-// into one column. Fields that are not exported are not kept. A type with its own
-// MarshalJSON and UnmarshalJSON (or MarshalText and UnmarshalText) answers for
-// itself; the store trusts it. What JSON would lose or change in silence is an
-// error of New that names the field:
+// The account is kept in columns. The exported other fields of T are kept as
+// JSON, in one column. Unexported fields are not kept. If a type has its own
+// MarshalJSON and UnmarshalJSON (or MarshalText and UnmarshalText), the store
+// relies on them. If JSON would lose or change a field without an error, New
+// returns an error that names the field:
 //
 //   - a field with the tag json:"-"
-//   - fields that share a JSON name, because they are tagged so or because
-//     embedded structs promote both: encoding/json drops one, or all
-//   - any and other interfaces, in which an int64 becomes a float64 and a []byte
-//     a text: use a type of your own, or json.RawMessage
-//   - an embedded type with MarshalJSON, such as time.Time: the method then
-//     speaks for the whole struct, and the other fields are lost
+//   - fields with the same JSON name, by their tags or because two embedded
+//     structs have them: encoding/json drops one, or all
+//   - any and other interfaces, in which an int64 becomes a float64 and a
+//     []byte a text: use a concrete type, or json.RawMessage
+//   - an embedded type with MarshalJSON, such as time.Time: its method then
+//     encodes the whole struct, and the other fields are lost
 //   - a type with MarshalJSON alone or with UnmarshalJSON alone
 //   - a struct without exported fields (sync.Mutex, url.Userinfo), a channel, a
-//     function, a complex number, map keys that JSON cannot write and read back,
-//     and an embedded pointer to a type that is not exported
+//     function, a complex number, map keys that JSON cannot write and read
+//     back, and an embedded pointer to an unexported type
 //   - a second [auth.Account]
 //
-// The tag sqlstore:"-" exempts a field that need not be saved:
+// To exempt a field that need not be saved, tag it sqlstore:"-":
 //
 //	Session *Upstream `json:"-" sqlstore:"-"`
 //
-// Some values come back in another form that means the same: a time.Time without
-// its monotonic reading and the name of its zone, an empty slice or map with
-// omitempty as nil, two pointers to one value as pointers to two. These are errors
-// of CreateUser and UpdateProfile: a text that is not UTF-8, NaN, a pointer cycle,
-// and an [auth.Secret] that is not empty, which JSON cannot read back.
+// Some values come back in another form with the same meaning: a time.Time
+// without its monotonic reading and the name of its zone, an empty slice or map
+// with omitempty as nil, two pointers to one value as pointers to two values.
+// CreateUser and UpdateProfile return an error for a text that is not UTF-8,
+// NaN, a pointer cycle, and an [auth.Secret] that is not empty, which JSON
+// cannot read back.
 type Store[T any, P interface {
 	*T
 	auth.User
@@ -54,8 +55,8 @@ type Store[T any, P interface {
 	*Records
 }
 
-// New keeps users of type *T, where T has its account by value, best by
-// embedding:
+// New returns a store of users of type *T. T must hold its account by value,
+// best by embedding it:
 //
 //	type User struct {
 //		auth.Account
@@ -64,8 +65,8 @@ type Store[T any, P interface {
 //
 //	store := sqlstore.New[User](db, sqlstore.SQLite)
 //
-// It does not touch the database. What is wrong with T or the options is the
-// error of [auth.New], and of every method.
+// New does not touch the database. If T or the options are wrong, [auth.New]
+// and every method of the store return the error.
 func New[T any, P interface {
 	*T
 	auth.User
@@ -74,7 +75,7 @@ func New[T any, P interface {
 	user := P(new(T))
 	if account := user.AuthAccount(); d.err == nil {
 		if account == nil || account != user.AuthAccount() {
-			d.err = fmt.Errorf("sqlstore: a %T does not hold its account by value", *user)
+			d.err = fmt.Errorf("sqlstore: %T must hold its account by value; embed auth.Account in it", *user)
 		} else {
 			d.err = checkFields(reflect.TypeFor[T](), int(reflect.ValueOf(account).Pointer()-reflect.ValueOf(user).Pointer()))
 		}
@@ -83,13 +84,14 @@ func New[T any, P interface {
 }
 
 // WithTx returns the store with its statements in a transaction of the
-// application's, for rows of the application's own that belong to a user: see the
-// package documentation. It does not commit or roll back. After an error of the
-// database (not one of those that auth.UserStore names) roll back.
+// application. Use it to write rows of your own together with a user: see the
+// package documentation. It does not commit or roll back. After an error that
+// auth.UserStore does not name, roll back.
 //
-// Give it to your own CreateUser, UpdateProfile or DeleteUser, not to auth.New, and
-// use the returned store in one goroutine only. Do not call Register or other
-// methods of a Manager while the transaction is open: these use other connections.
+// Use it in your own CreateUser, UpdateProfile or DeleteUser; do not pass it to
+// auth.New. Use the returned store in one goroutine only. While the transaction
+// is open, do not call Register or other methods of a Manager: these use other
+// connections.
 func (s *Store[T, P]) WithTx(tx *sql.Tx) *Store[T, P] {
 	return &Store[T, P]{Records: &Records{db: s.db.inTx(tx)}}
 }
@@ -111,7 +113,7 @@ const selectUser = `
 	SELECT id, username, email, email_verified, password_hash, stamp, disabled, roles, version, profile
 	FROM {prefix}users `
 
-// find returns the user that a query by one name yields.
+// find returns the user that a query by one name returns.
 func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
 	if !isText(name) {
 		return nil, auth.ErrUserNotFound
@@ -138,10 +140,10 @@ func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
 	return found[0], nil
 }
 
-// CreateUser implements [auth.UserStore]. The ID that it sets is a random text
-// of 130 bits. An ID that another user has is an error of the database's. The
-// user that it returns has been through the database's encoding, and is the one
-// that LoadUser returns.
+// CreateUser implements [auth.UserStore]. If the account has no ID, it gets a
+// random text of 130 bits. If another user has the ID, CreateUser returns the
+// database's error. The returned user has been encoded and decoded, and equals
+// what LoadUser returns.
 func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.Values) (P, error) {
 	if s.db.err != nil {
 		return nil, s.db.err
@@ -173,7 +175,7 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	if err != nil {
 		return nil, err
 	}
-	user, err = s.decode(a.Clone(), []byte(profile)) // whatever ReadForm did to the account
+	user, err = s.decode(a.Clone(), []byte(profile)) // drops changes that ReadForm made to the account
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +184,8 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 			email_verified, password_hash, stamp, disabled, roles)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{a.ID, a.Version, profile, s.now()}, row.values()...)...)
-	// It is asked also if nothing was wrong: how long a registration takes must not
-	// tell whether a name is taken.
+	// taken is called even if the INSERT succeeded: otherwise the duration of a
+	// registration would tell whether a name is taken.
 	failure := s.taken(ctx, row, a.ID, err)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: creating a user: %w", failure)
@@ -214,9 +216,10 @@ func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return s.unlessChanged(ctx, n, a.ID)
 }
 
-// unchangedNames is rowOf for an account with a name that is invalid. One that the
-// account has in the table already keeps its key: it may be older than the rules for
-// names. The update that follows goes by the Version, so nothing comes in between.
+// unchangedNames is rowOf for an account with an invalid name. A name that the
+// account already has in the table keeps its key, because it may be older than
+// the rules for names. The update that follows compares the Version, so no
+// other change can come in between.
 func (s *Store[T, P]) unchangedNames(ctx context.Context, a auth.Account, invalid error) (row, error) {
 	if s.db.err != nil {
 		return row{}, s.db.err
@@ -252,12 +255,12 @@ func (s *Store[T, P]) unchangedNames(ctx context.Context, a auth.Account, invali
 	return r, nil
 }
 
-// UpdateProfile saves the fields of T besides the account, if the stored
-// Version is that of user's account, and counts it up. If it is not, it changes
-// nothing and returns ErrConflict: load the user, make the change again and
-// retry. It returns ErrUserNotFound for an unknown ID. It does not write to
-// user, whose Version is out of date afterwards, and saves no change of the
-// account; that is UpdateAccount's.
+// UpdateProfile saves the fields of T other than the account, and increments
+// the stored Version. If the stored Version is not that of user's account, it
+// changes nothing and returns ErrConflict: load the user, make the change again
+// and retry. For an unknown ID it returns ErrUserNotFound. It does not write to
+// user, whose Version is out of date afterwards. It ignores changes of the
+// account; use UpdateAccount for those.
 func (s *Store[T, P]) UpdateProfile(ctx context.Context, user P) error {
 	if s.db.err != nil {
 		return s.db.err
@@ -297,7 +300,7 @@ func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	return nil
 }
 
-// unlessChanged says why a conditional update changed n rows.
+// unlessChanged returns the error of a conditional update that changed n rows.
 func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) error {
 	if n > 0 {
 		return nil
@@ -312,15 +315,15 @@ func (s *Store[T, P]) unlessChanged(ctx context.Context, n int64, id string) err
 	return auth.ErrUserNotFound
 }
 
-// taken finds out whether a statement failed because somebody other than self
-// has a name of this row. Asking who has it takes no knowledge of drivers and
-// their error codes; it can only err if the name was given up in between, and
-// then the answer is the failure as it was. It is also if self has the name: a
-// connection that was lost may have been lost after the statement had succeeded.
+// taken returns ErrUsernameTaken or ErrEmailTaken if a statement failed because
+// another user than self has a name of this row. Asking who has the name works
+// without the error codes of drivers. If the other user gave the name up in
+// between, taken returns failure unchanged. It also does so if self has the
+// name: if the connection was lost, the statement may have succeeded.
 func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure error) error {
 	open, shut := "", ""
 	if s.db.tx != nil && s.db.grammar.mysql {
-		open, shut = "(", " LOCK IN SHARE MODE)" // else a transaction sees what was there when it began
+		open, shut = "(", " LOCK IN SHARE MODE)" // otherwise a transaction sees the rows as they were when it began
 	}
 	names, err := collect(ctx, s.db, func(rows *sql.Rows) (name int, err error) {
 		err = rows.Scan(&name)
@@ -340,12 +343,12 @@ func (s *Store[T, P]) taken(ctx context.Context, r row, self string, failure err
 	return failure
 }
 
-// encode returns the fields that user has besides the account, as JSON.
+// encode returns the fields of user other than the account, as JSON.
 func (s *Store[T, P]) encode(user P) (string, error) {
 	own := *user
 	account := P(&own).AuthAccount()
 	if account == user.AuthAccount() {
-		return "", fmt.Errorf("sqlstore: a %T does not hold its account by value", own)
+		return "", fmt.Errorf("sqlstore: %T must hold its account by value; embed auth.Account in it", own)
 	}
 	*account = auth.Account{}
 	text, err := json.Marshal(P(&own))
@@ -361,7 +364,7 @@ func (s *Store[T, P]) encode(user P) (string, error) {
 	return string(text), nil
 }
 
-// decode makes a user of an account and what encode returned.
+// decode makes a user from an account and the result of encode.
 func (s *Store[T, P]) decode(a auth.Account, profile []byte) (P, error) {
 	user := P(new(T))
 	if err := json.Unmarshal(profile, user); err != nil {
@@ -371,20 +374,20 @@ func (s *Store[T, P]) decode(a auth.Account, profile []byte) (P, error) {
 	return user, nil
 }
 
-// A row is an account as the table has it.
+// A row is an account as stored in the table.
 type row struct {
 	account               auth.Account
 	usernameKey, emailKey *string
 	roles                 string
 }
 
-// maxText is how many bytes the columns of MySQL have room for. Names are
-// shorter (see auth.UsernameKey).
+// maxText is the length of MySQL's TEXT columns in bytes. Names are shorter
+// (see auth.UsernameKey).
 const maxText = 1<<16 - 1
 
-var errFieldTooLong = errors.New("sqlstore: a field of the account is too long")
+var errFieldTooLong = errors.New("sqlstore: PasswordHash or Stamp has more than 65535 bytes")
 
-// rowOf returns the errors of AccountKeys as they are.
+// rowOf returns errors of AccountKeys unchanged.
 func rowOf(a auth.Account) (r row, err error) {
 	r.account = a
 	if r.usernameKey, r.emailKey, err = auth.AccountKeys(a); err != nil {
@@ -401,18 +404,18 @@ func rowOf(a auth.Account) (r row, err error) {
 	return r, err
 }
 
-// values are those that may change: username, username_key, email, email_key,
-// email_verified, password_hash, stamp, disabled and roles.
+// values returns the columns that may change: username, username_key, email,
+// email_key, email_verified, password_hash, stamp, disabled and roles.
 func (r row) values() []any {
 	a := r.account
 	return []any{a.Username, r.usernameKey, a.Email, r.emailKey,
 		a.EmailVerified, a.PasswordHash, a.Stamp, a.Disabled, r.roles}
 }
 
-var errNoText = errors.New("sqlstore: a field of the user is not UTF-8, or has a NUL byte")
+var errNoText = errors.New("sqlstore: a text field of the user contains invalid UTF-8 or a NUL byte")
 
-// isText reports whether every database takes s as text: PostgreSQL refuses
-// NUL bytes and what is not UTF-8.
+// isText reports whether every database accepts s as text: PostgreSQL refuses
+// NUL bytes and invalid UTF-8.
 func isText(s string) bool {
 	return utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }

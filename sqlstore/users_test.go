@@ -33,8 +33,8 @@ func testProfile(t *testing.T, e engine) {
 	changed := *created
 	changed.Born = 1815
 	changed.Settings = map[string]string{"theme": "<dark>", "\x00": "ä"}
-	changed.Dirty = true          // is not for JSON
-	changed.Username = "countess" // is not in the profile
+	changed.Dirty = true          // not in JSON
+	changed.Username = "countess" // not in the profile
 	check(t, s.UpdateProfile(t.Context(), &changed))
 	if changed.Version != 41 {
 		t.Errorf("UpdateProfile wrote to the user: version %d", changed.Version)
@@ -101,7 +101,7 @@ func testReadForm(t *testing.T, e engine) {
 	wantError(t, err, auth.ErrUserNotFound)
 }
 
-// What JSON cannot bring back is found out before it is saved.
+// A value that JSON cannot read back is refused before it is saved.
 func TestProfileWithSecret(t *testing.T) { each(t, testProfileWithSecret) }
 
 func testProfileWithSecret(t *testing.T, e engine) {
@@ -121,8 +121,8 @@ func testProfileWithSecret(t *testing.T, e engine) {
 	}
 }
 
-// JSON of the application's own may hold bytes that are no text, which not every
-// database keeps.
+// A type with its own MarshalJSON can return bytes that are not valid text,
+// which some databases refuse.
 func TestProfileIsText(t *testing.T) { each(t, testProfileIsText) }
 
 func testProfileIsText(t *testing.T, e engine) {
@@ -146,7 +146,7 @@ func testProfileIsText(t *testing.T, e engine) {
 	}
 }
 
-// A type may keep its account where it likes, but in itself.
+// A type may keep its account in any field, but by value.
 type member struct {
 	Login auth.Account `json:"-"`
 	Nick  string
@@ -211,7 +211,7 @@ func testHostileNames(t *testing.T, e engine) {
 	wantError(t, err, auth.ErrInvalidEmail)
 	wantError(t, s.UpdateAccount(t.Context(), auth.Account{ID: "1", Version: 1, Username: "' OR 1=1 --"}), auth.ErrInvalidUsername)
 
-	// This one is an address.
+	// This text is a valid address.
 	injection := "'or'1'='1'--@x.example"
 	u, err := s.CreateUser(t.Context(), auth.Account{Email: injection}, url.Values{"name": {"'; DROP TABLE auth_users; --"}})
 	check(t, err)
@@ -263,7 +263,7 @@ func testTaken(t *testing.T, e engine) {
 	_, err = s.CreateUser(t.Context(), auth.Account{ID: "2", Username: "eve"}, nil)
 	wantFailure(t, "an ID that is taken", err)
 
-	// Nothing collides with an empty name, and nothing with itself.
+	// Nothing collides with an empty name, and no account with itself.
 	for range 2 {
 		_, err = s.CreateUser(t.Context(), auth.Account{Username: strings.Repeat("x", 1+len(bob.ID))}, nil)
 		check(t, err)
@@ -279,14 +279,14 @@ func testDeleteUser(t *testing.T, e engine) {
 	populate(t, s)
 	check(t, s.DeleteUser(t.Context(), "1"))
 	wantError(t, s.DeleteUser(t.Context(), "1"), auth.ErrUserNotFound)
-	_, err := s.GetRecord(t.Context(), "session", "a") // which CloseAccount deletes
+	_, err := s.GetRecord(t.Context(), "session", "a") // CloseAccount deletes the session
 	check(t, err)
 	_, err = s.CreateUser(t.Context(), auth.Account{Username: "ada", Email: "ada@example.com"}, nil)
 	check(t, err)
 }
 
-// A name in the table that is none by today's rules keeps its key when something else
-// of its account changes; a new one must be in order.
+// A stored name that today's rules refuse keeps its key when another field of
+// its account changes. A new name must follow the rules.
 func TestOldNames(t *testing.T) { each(t, testOldNames) }
 
 func testOldNames(t *testing.T, e engine) {
@@ -320,7 +320,7 @@ func testOldNames(t *testing.T, e engine) {
 		f(&other)
 		wantError(t, s.UpdateAccount(t.Context(), other), want)
 	}
-	// One of the two may change, and the other stays.
+	// Username and Email can change independently.
 	change.Username = "Susan"
 	check(t, s.UpdateAccount(t.Context(), change))
 	for _, key := range []string{"susan", email} {

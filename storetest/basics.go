@@ -11,26 +11,26 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A fault is the first thing that is wrong with a store that fails at the basics.
-// Everything else would fail because of it, and hide it.
+// A fault is the first thing that is wrong with a store that fails at the
+// basics. It would make most other tests fail, too, and so hide the cause.
 type fault struct {
-	group, subtest string // where the suite has it in detail
+	group, subtest string // the subtest that covers it in detail
 	what           string // one line
 	got, want      string
 	mend           string
 }
 
-// report fails the test with the fault, and the subtest that is about it.
+// report fails the test with the fault, and the subtest that covers it.
 func (f *fault) report(t *testing.T) {
 	t.Helper()
-	t.Errorf("%s\n\tgot:  %.500s\n\twant: %.500s\n\tmend: %s\n\tNothing else is tested until this is right.",
+	t.Errorf("%s\n\tgot:  %.500s\n\twant: %.500s\n\tfix:  %s\n\tNo other test runs until this is fixed.",
 		printable(f.what), printable(f.got), printable(f.want), f.mend)
 	t.Run(f.group, func(t *testing.T) {
-		t.Run(f.subtest, func(t *testing.T) { t.Error("it fails at the basics; see above") })
+		t.Run(f.subtest, func(t *testing.T) { t.Error("the store fails at the basics; see above") })
 	})
 }
 
-// wrongError is a fault of a call that returned another error than it should.
+// wrongError returns a fault if a call did not return the error it should have.
 func wrongError(group, subtest, what string, err, want error, mend string) *fault {
 	if errors.Is(err, want) || err == nil && want == nil {
 		return nil
@@ -47,8 +47,8 @@ func wrongError(group, subtest, what string, err, want error, mend string) *faul
 	return f
 }
 
-// basics creates a user, loads it, finds it and updates it, and returns the first
-// fault that it finds, or nil.
+// basics creates a user, loads it, finds it and updates it. It returns the
+// first fault it finds, or nil.
 func (s userSuite[U]) basics(t *testing.T) (found *fault) {
 	t.Helper()
 	c := newUserTest(t, s.open(t, newClock().Now), s.options)
@@ -62,10 +62,10 @@ func (s userSuite[U]) basics(t *testing.T) (found *fault) {
 	return nil
 }
 
-// saved creates a user and returns the account as the store then should have it.
+// saved creates a user and returns the account as the store must now hold it.
 func (t *userTest[U]) saved(ctx context.Context, base string) (auth.Account, *fault) {
 	a := t.account(base)
-	user, err := t.store.CreateUser(ctx, a, url.Values{}) // with nil, it is a subtest's affair
+	user, err := t.store.CreateUser(ctx, a, url.Values{}) // a nil form has a subtest of its own
 	if err == nil {
 		created, err := copyAccount(user)
 		if a.ID = created.ID; a.ID == "" {
@@ -79,19 +79,19 @@ func (t *userTest[U]) saved(ctx context.Context, base string) (auth.Account, *fa
 		return a, t.compared("CreateUser", keepsEveryField, "CreateUser", user, nil, a)
 	}
 	return a, wrongError("CreateUser", keepsEveryField, "CreateUser of a new user failed", err, nil,
-		"nothing speaks against this call; if a column cannot be empty, see WithForm, and if a field of Account has none, auth.FieldOmitter")
+		"this call is valid and must succeed; if a column cannot be empty, use WithForm; if a field of Account has no column, implement auth.FieldOmitter")
 }
 
 const keepsEveryField = "keeps every field and gives an ID"
 
-// compared is a fault if an account is not as it was given: it names all fields.
+// compared returns a fault that names every field which differs, or nil.
 func (t *userTest[U]) compared(group, subtest, did string, user U, err error, want auth.Account) *fault {
-	if f := wrongError(group, subtest, did+" failed", err, nil, "the user is there"); f != nil {
+	if f := wrongError(group, subtest, did+" failed", err, nil, "the user exists and must be returned"); f != nil {
 		return f
 	}
 	got, err := copyAccount(user)
 	if err != nil {
-		return &fault{group, subtest, did + " returned a nil user and no error", "nil", "the user", "a user that is not there is ErrUserNotFound"}
+		return &fault{group, subtest, did + " returned a nil user and no error", "nil", "the user", "return auth.ErrUserNotFound for a user who does not exist"}
 	}
 	all := t.differences(got, want)
 	if len(all) == 0 {
@@ -102,12 +102,12 @@ func (t *userTest[U]) compared(group, subtest, did string, user U, err error, wa
 		name, _, _ := strings.Cut(d.name, ".")
 		names, is, was = append(names, name), append(is, d.got), append(was, d.want)
 	}
-	if subtest == keepsEveryField && got.Stamp.Reveal() != "" && strings.Contains(strings.Join(names, " "), "Stamp") { // it is something else
+	if subtest == keepsEveryField && got.Stamp.Reveal() != "" && strings.Contains(strings.Join(names, " "), "Stamp") { // the Stamp is there, but changed
 		group, subtest = "CreateUser", "keeps the texts of secrets"
 	}
 	return &fault{group, subtest, fmt.Sprintf("%s returned a user whose %s differs from the Account that was saved", did, strings.Join(names, ", ")),
 		strings.Join(is, ", "), strings.Join(was, ", "),
-		"save and read every field of auth.Account; if the table has no column for one, say so with auth.FieldOmitter (ID, Stamp and Version need one)"}
+		"save and read every field of auth.Account; if the table has no column for a field, list it with auth.FieldOmitter (ID, Stamp and Version must have one)"}
 }
 
 func basicCreate[U auth.User](ctx context.Context, t *userTest[U]) *fault {
@@ -129,7 +129,7 @@ func basicCreate[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 }
 
 func basicUnknown[U auth.User](ctx context.Context, t *userTest[U]) *fault {
-	const mend = "return auth.ErrUserNotFound for what is not there (for sql.ErrNoRows, say), and never a nil user without an error"
+	const mend = "return auth.ErrUserNotFound if there is no such user (for sql.ErrNoRows, say), and never a nil user without an error"
 	_, err := t.store.LoadUser(ctx, t.options.newID())
 	if f := wrongError("LoadUser", "of an ID that no store gives out", "LoadUser of an unknown ID", err, auth.ErrUserNotFound, mend); f != nil {
 		return f
@@ -139,7 +139,7 @@ func basicUnknown[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 }
 
 func basicTaken[U auth.User](ctx context.Context, t *userTest[U]) *fault {
-	const mend = "a UNIQUE index on the column of canonical names must refuse; in a map, look and insert under one lock"
+	const mend = "let a UNIQUE index on the column of canonical names refuse it; in a map, look up and insert under one lock"
 	first, f := t.saved(ctx, "second")
 	if f != nil {
 		return f
@@ -166,7 +166,7 @@ func basicCopies[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 	if f != nil {
 		return f
 	}
-	const did = "LoadUser, after a user that it had returned was written to,"
+	const did = "LoadUser, after the test wrote to a user it had returned,"
 	user, err := t.store.LoadUser(ctx, a.ID)
 	if f := t.compared("CreateUser", keepsEveryField, "LoadUser, after CreateUser,", user, err, a); f != nil {
 		return f
@@ -175,7 +175,7 @@ func basicCopies[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 	user, err = t.store.LoadUser(ctx, a.ID)
 	f = t.compared("Copies", "what LoadUser and FindUser returned may be changed", did, user, err, a)
 	if f != nil {
-		f.mend = "return a copy of the user, made under the lock: *user by assignment, its account by Clone"
+		f.mend = "return a copy of the user, made under the lock: copy *user by assignment and its account with Clone"
 	}
 	return f
 }
@@ -188,12 +188,12 @@ func basicUpdate[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 	}
 	t.rename(&a, "seventh")
 	a.EmailVerified, a.Disabled, a.PasswordHash, a.Stamp = false, false, auth.NewSecret("new hash"), auth.NewSecret("new stamp")
-	if f := wrongError(group, subtest, "UpdateAccount with the stored Version failed", t.store.UpdateAccount(ctx, a), nil, "nothing speaks against this call"); f != nil {
+	if f := wrongError(group, subtest, "UpdateAccount with the stored Version failed", t.store.UpdateAccount(ctx, a), nil, "this call is valid and must succeed"); f != nil {
 		return f
 	}
 	user, err := t.store.LoadUser(ctx, a.ID)
 	if got, failed := copyAccount(user); err == nil && failed == nil && got.Version > a.Version {
-		a.Version = got.Version // by how much it is counted up is for the suite to say
+		a.Version = got.Version // the suite checks by how much it is incremented
 	} else {
 		a.Version++
 	}
@@ -207,5 +207,5 @@ func basicVersion[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 	}
 	a.Version--
 	return wrongError("UpdateAccount", "with a stale Version changes nothing", fmt.Sprintf("UpdateAccount with the Version %d, while %d is stored,", a.Version, a.Version+1),
-		t.store.UpdateAccount(ctx, a), auth.ErrConflict, "compare and write at once: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and count the rows")
+		t.store.UpdateAccount(ctx, a), auth.ErrConflict, "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and check that one row changed")
 }

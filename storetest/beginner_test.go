@@ -13,15 +13,15 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// A stranger who looks whether a name is there, and inserts then, is told by
-// which test, and what to do.
+// A store that looks a name up and then inserts it fails the right subtest, and
+// the failure says what to do.
 func TestBeginner(t *testing.T) {
 	output := runBroken(t, "^TestBrokenUsers$", beginners, "CreateUser/of 50 racers with one username, one wins")
 	_, after, _ := strings.Cut(output, "CreateUser of one username, in several spellings, by 50 racers\n")
 	message, _, _ := strings.Cut(after, "===")
 	for _, part := range []string{
 		" of 50 succeeded\n", "want: 1, and \"auth: the username is taken\" for the others\n",
-		"mend: do not look first and insert then", "UNIQUE index on the canonical name", "one Mutex around both",
+		"fix:  do not look the name up and then insert", "UNIQUE index on the canonical name", "one Mutex around both",
 	} {
 		if !strings.Contains(message, part) {
 			t.Errorf("the message does not say %q:\n%s", part, message)
@@ -29,11 +29,11 @@ func TestBeginner(t *testing.T) {
 	}
 }
 
-const beginners = "is a map with a lock around each use, where names are looked for first and inserted then"
+const beginners = "is a map with a lock around each access, and looks names up before it inserts"
 
-// beginner is what somebody writes who has a map, a lock around each use of it,
-// and no races in mind. What it does wrong is in CreateUser and UpdateAccount:
-// between free and what follows it, somebody else can have been told the same.
+// beginner is a store by somebody who did not think of races: a map with a lock
+// around each access. CreateUser and UpdateAccount are wrong: between free and
+// the write, another goroutine may get the same answer from free.
 type beginner struct {
 	mu    sync.Mutex
 	users map[string]storetest.User // by ID
@@ -72,7 +72,7 @@ func (b *beginner) first(ctx context.Context, is func(storetest.User) bool) (*st
 	return nil, auth.ErrUserNotFound
 }
 
-// free looks whether nobody else has the account's names.
+// free checks that no other user has the account's names.
 func (b *beginner) free(ctx context.Context, a auth.Account) error {
 	for _, name := range []struct {
 		typed     string

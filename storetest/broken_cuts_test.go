@@ -9,7 +9,7 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// These stores do everything right, until a connection is cut.
+// These stores are correct as long as no connection is cut.
 
 // lost reports whether the server has not answered.
 func lost(err error) bool {
@@ -27,25 +27,25 @@ func twice(do func() error) error {
 
 func brokenRecordCuts() []recordBreakage {
 	return []recordBreakage{
-		{"inserts again when no answer comes", "InsertRecord of a new key", func(s *records) {
+		{"inserts again if the connection is lost", "InsertRecord of a new key", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				return twice(func() error { return insert(ctx, r) })
 			}
 		}},
-		{"inserts over an expired record again when no answer comes", "InsertRecord over an expired record", func(s *records) {
+		{"inserts over an expired record again if the connection is lost", "InsertRecord over an expired record", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				return twice(func() error { return insert(ctx, r) })
 			}
 		}},
-		{"updates again when no answer comes", "UpdateRecord", func(s *records) {
+		{"updates again if the connection is lost", "UpdateRecord", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				return twice(func() error { return update(ctx, r) })
 			}
 		}},
-		{"takes again when no answer comes", "TakeRecord", func(s *records) {
+		{"takes again if the connection is lost", "TakeRecord", func(s *records) {
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				var r auth.Record
@@ -56,7 +56,7 @@ func brokenRecordCuts() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"takes no answer for a good one", "InsertRecord of a key that exists", func(s *records) {
+		{"reports a successful insert if the connection is lost", "InsertRecord of a key that exists", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				err := insert(ctx, r)
@@ -66,7 +66,7 @@ func brokenRecordCuts() []recordBreakage {
 				return err
 			}
 		}},
-		{"takes no answer for a record that is not there", "GetRecord", func(s *records) {
+		{"reports an unknown key if the connection is lost", "GetRecord", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := get(ctx, kind, key)
@@ -76,7 +76,7 @@ func brokenRecordCuts() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"returns an empty record when no answer comes", "GetRecord of an unknown key", func(s *records) {
+		{"returns an empty record if the connection is lost", "GetRecord of an unknown key", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := get(ctx, kind, key)
@@ -86,7 +86,7 @@ func brokenRecordCuts() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"takes no answer for an update", "UpdateRecord with a stale Version", func(s *records) {
+		{"reports a successful update if the connection is lost", "UpdateRecord with a stale Version", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				err := update(ctx, r)
@@ -96,7 +96,7 @@ func brokenRecordCuts() []recordBreakage {
 				return err
 			}
 		}},
-		{"takes no answer for a conflict", "UpdateRecord", func(s *records) {
+		{"reports a conflict if the connection is lost", "UpdateRecord", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				err := update(ctx, r)
@@ -106,7 +106,7 @@ func brokenRecordCuts() []recordBreakage {
 				return err
 			}
 		}},
-		{"returns the part of a list that has come", "ListRecords", func(s *records) {
+		{"returns an incomplete list if the connection is lost", "ListRecords", func(s *records) {
 			s.list = func(ctx context.Context, kind, userID string) (list []auth.Record, err error) {
 				lines, err := s.client.call(ctx, request{Verb: "ListRecords", Record: auth.Record{Kind: kind, UserID: userID}})
 				for _, line := range lines {
@@ -120,7 +120,7 @@ func brokenRecordCuts() []recordBreakage {
 				return nil, err
 			}
 		}},
-		{"saves Data first and Expires then", "UpdateRecord", func(s *records) {
+		{"saves Data first, then Expires", "UpdateRecord", func(s *records) {
 			update, insert := s.update, s.insert
 			s.update = func(ctx context.Context, r auth.Record) error {
 				old, err := s.get(ctx, r.Kind, r.Key)
@@ -139,7 +139,7 @@ func brokenRecordCuts() []recordBreakage {
 				return insert(ctx, r)
 			}
 		}},
-		{"inserts the key first and Data then", "InsertRecord of a new key", func(s *records) {
+		{"inserts the key first, then Data", "InsertRecord of a new key", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				data := r.Data
@@ -152,7 +152,7 @@ func brokenRecordCuts() []recordBreakage {
 				return s.update(ctx, r)
 			}
 		}},
-		{"deletes what it is to keep, and inserts it again", "DeleteRecords", func(s *records) {
+		{"deletes the records to keep, then inserts them again", "DeleteRecords", func(s *records) {
 			remove := s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
 				var kept []auth.Record
@@ -172,13 +172,13 @@ func brokenRecordCuts() []recordBreakage {
 				return nil
 			}
 		}},
-		{"dials once", "GetRecord", func(s *records) { s.client.once = true }},
+		{"never opens a second connection", "GetRecord", func(s *records) { s.client.once = true }},
 	}
 }
 
 func brokenUserCuts() []userBreakage {
 	return []userBreakage{
-		{"creates again when no answer comes", "CreateUser", func(s *users) {
+		{"creates the user again if the connection is lost", "CreateUser", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				var u *storetest.User
@@ -189,7 +189,7 @@ func brokenUserCuts() []userBreakage {
 				return u, err
 			}
 		}},
-		{"asks who has the name, and finds the new user", "CreateUser", func(s *users) {
+		{"looks the name up after a failure, and finds its own new user", "CreateUser", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, form)
@@ -201,7 +201,7 @@ func brokenUserCuts() []userBreakage {
 				return u, err
 			}
 		}},
-		{"creates the account first and adds the address then", "CreateUser", func(s *users) {
+		{"creates the account first, then adds the address", "CreateUser", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if a.Username == "" || a.Email == "" {
@@ -225,13 +225,13 @@ func brokenUserCuts() []userBreakage {
 				return s.load(ctx, a.ID)
 			}
 		}},
-		{"updates again when no answer comes", "UpdateAccount", func(s *users) {
+		{"updates again if the connection is lost", "UpdateAccount", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				return twice(func() error { return update(ctx, a) })
 			}
 		}},
-		{"renames first and saves the rest then", "UpdateAccount", func(s *users) {
+		{"saves the names first, then the rest", "UpdateAccount", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				u, err := s.load(ctx, a.ID)
@@ -250,13 +250,13 @@ func brokenUserCuts() []userBreakage {
 				return update(ctx, a)
 			}
 		}},
-		{"deletes again when no answer comes", "DeleteUser", func(s *users) {
+		{"deletes again if the connection is lost", "DeleteUser", func(s *users) {
 			remove := s.remove
 			s.remove = func(ctx context.Context, id string) error {
 				return twice(func() error { return remove(ctx, id) })
 			}
 		}},
-		{"takes no answer for a user who is not there", "LoadUser", func(s *users) {
+		{"reports an unknown user if the connection is lost", "LoadUser", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				u, err := load(ctx, id)
@@ -266,7 +266,7 @@ func brokenUserCuts() []userBreakage {
 				return u, err
 			}
 		}},
-		{"returns an empty user when no answer comes", "FindUser of an unknown key", func(s *users) {
+		{"returns an empty user if the connection is lost", "FindUser of an unknown key", func(s *users) {
 			load, find := s.load, s.find
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				u, err := load(ctx, id)
@@ -283,7 +283,7 @@ func brokenUserCuts() []userBreakage {
 				return u, err
 			}
 		}},
-		{"takes no answer for an update", "UpdateAccount with a stale Version", func(s *users) {
+		{"reports a successful update if the connection is lost", "UpdateAccount with a stale Version", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				err := update(ctx, a)
@@ -293,7 +293,7 @@ func brokenUserCuts() []userBreakage {
 				return err
 			}
 		}},
-		{"takes no answer for a name that is free", "CreateUser of a username that is taken", func(s *users) {
+		{"reports a successful CreateUser if the connection is lost", "CreateUser of a username that is taken", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, form)
@@ -303,6 +303,6 @@ func brokenUserCuts() []userBreakage {
 				return u, err
 			}
 		}},
-		{"dials once", "FindUser", func(s *users) { s.client.once = true }},
+		{"never opens a second connection", "FindUser", func(s *users) { s.client.once = true }},
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// These stores are right within one process, and share a server with others. What
-// they do in two steps takes them some time.
+// These stores are correct within one process, but other processes use the same
+// server. They do something in two steps that should be one, and dawdle in
+// between.
 
-// dawdle is the time that a few more calls take, until it has been long enough.
+// dawdle makes a few calls that take time, so that another process can act
+// meanwhile.
 func dawdle(ctx context.Context, c *client) {
 	for range 10 {
 		if c.dawdled.Add(1) > 1000 {
@@ -70,13 +72,13 @@ func brokenRecordProcesses() []recordBreakage {
 		}
 	}
 	return []recordBreakage{
-		{"looks for the key and inserts then, under a lock of its own", "of 48 racers with one key, one wins", insertsThen},
-		{"looks for what has expired and replaces it then, under a lock of its own", "of 48 racers over an expired record, one wins", insertsThen},
-		{"gets and deletes then, under a lock of its own", "of 48 racers who take a record, one wins", takesThen},
-		{"takes whatever is there by then, under a lock of its own", "of 24 racers who insert and 24 who take, no record is lost or taken twice", takesThen},
-		{"compares Versions under a lock of its own", "of 48 racers with one Version, one wins", comparesThen},
-		{"updates what it has read under a lock of its own", "that count lose nothing", comparesThen},
-		{"keeps in memory what it has read", "see at once what another has written", func(s *records) {
+		{"looks the key up, then inserts, under a lock of one process", "of 48 racers with one key, one wins", insertsThen},
+		{"looks the expired record up, then replaces it, under a lock of one process", "of 48 racers over an expired record, one wins", insertsThen},
+		{"gets the record, then deletes it, under a lock of one process", "of 48 racers who take a record, one wins", takesThen},
+		{"reads one record, then takes whatever is there, under a lock of one process", "of 24 racers who insert and 24 who take, no record is lost or taken twice", takesThen},
+		{"compares Versions under a lock of one process", "of 48 racers with one Version, one wins", comparesThen},
+		{"reads and updates under a lock of one process", "lose no count of 48 racers", comparesThen},
+		{"caches the records it has read", "see at once what another process has written", func(s *records) {
 			var kept memory[auth.Record]
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -99,7 +101,7 @@ func brokenRecordProcesses() []recordBreakage {
 				return take(ctx, kind, key)
 			}
 		}},
-		{"keeps in memory what it has not found", "see at once what another has written", func(s *records) {
+		{"caches which records it has not found", "see at once what another process has written", func(s *records) {
 			var missing memory[bool]
 			get, insert := s.get, s.insert
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -121,8 +123,8 @@ func brokenRecordProcesses() []recordBreakage {
 }
 
 func brokenUserProcesses() []userBreakage {
-	// guards makes the store look for a name under a lock, and save the account
-	// then whatever the server says of the name.
+	// guards makes the store check a name under a lock of this process. It then
+	// saves the account, whatever the server says about the name.
 	guards := func(taken error, name func(a auth.Account) string) func(s *users) {
 		return func(s *users) {
 			var mu sync.Mutex
@@ -171,12 +173,12 @@ func brokenUserProcesses() []userBreakage {
 		}
 	}
 	return []userBreakage{
-		{"guards usernames by a lock of its own", "of 48 racers with one username, one wins", guards(auth.ErrUsernameTaken, username)},
-		{"guards addresses by a lock of its own", "of 48 racers with one address, one wins", guards(auth.ErrEmailTaken, email)},
-		{"guards usernames in UpdateAccount by a lock of its own", "of 48 racers who want one username, one wins", guards(auth.ErrUsernameTaken, username)},
-		{"compares Versions under a lock of its own", "of 48 racers with one Version, one wins", compares},
-		{"updates what it has read under a lock of its own", "that count lose nothing", compares},
-		{"counts IDs in memory", "give every account an ID of its own", func(s *users) {
+		{"guards usernames with a lock of one process", "of 48 racers with one username, one wins", guards(auth.ErrUsernameTaken, username)},
+		{"guards addresses with a lock of one process", "of 48 racers with one address, one wins", guards(auth.ErrEmailTaken, email)},
+		{"guards usernames in UpdateAccount with a lock of one process", "of 48 racers who want one username, one wins", guards(auth.ErrUsernameTaken, username)},
+		{"compares Versions under a lock of one process", "of 48 racers with one Version, one wins", compares},
+		{"reads and updates under a lock of one process", "lose no count of 48 racers", compares},
+		{"counts IDs up in memory", "give every account a different ID", func(s *users) {
 			var mu sync.Mutex
 			last := 0
 			create := s.create
@@ -188,7 +190,7 @@ func brokenUserProcesses() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"keeps in memory what it has loaded", "see at once what another has written", func(s *users) {
+		{"caches the users it has loaded", "see at once what another process has written", func(s *users) {
 			var kept memory[storetest.User]
 			load, update := s.load, s.update
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
@@ -209,7 +211,7 @@ func brokenUserProcesses() []userBreakage {
 	}
 }
 
-// unless returns nil for an error that is not minded.
+// unless returns nil if err is the unminded error.
 func unless(err, unminded error) error {
 	if errors.Is(err, unminded) {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// records is a right store, any verb of which can be bent.
+// records is a correct store. A test can replace each of its verbs.
 type records struct {
 	clock  func() time.Time
 	insert func(ctx context.Context, r auth.Record) error
@@ -25,8 +25,8 @@ type records struct {
 	list   func(ctx context.Context, kind, userID string) ([]auth.Record, error)
 	remove func(ctx context.Context, kind, userID string, keep ...string) error
 
-	racing bool    // in the subtest that is to catch it
-	client *client // that speaks to the server, where there is one
+	racing bool    // whether the subtest runs that must catch it
+	client *client // of the server, if the store has one
 }
 
 func rightRecords(clock func() time.Time) *records {
@@ -57,10 +57,10 @@ func (s *records) DeleteRecords(ctx context.Context, kind, userID string, keep .
 	return s.remove(ctx, kind, userID, keep...)
 }
 
-// name is what a memory of records goes by.
+// name returns the key under which a memory keeps a record.
 func name(kind, key string) string { return fmt.Sprintf("%q %q", kind, key) }
 
-// given changes every new record on its way in.
+// given changes every new record before it is stored.
 func (s *records) given(change func(r *auth.Record)) {
 	insert := s.insert
 	s.insert = func(ctx context.Context, r auth.Record) error {
@@ -70,7 +70,7 @@ func (s *records) given(change func(r *auth.Record)) {
 	}
 }
 
-// keyed changes every key on its way in; on its way out it is the one that was
+// keyed changes the key in every call. A returned record has the key that was
 // asked for.
 func (s *records) keyed(change func(key string) string) {
 	insert, get, update, take, list := s.insert, s.get, s.update, s.take, s.list
@@ -107,8 +107,8 @@ func (s *records) keyed(change func(key string) string) {
 	}
 }
 
-// unique refuses a record if there is another whose name is the same in a form
-// of its own.
+// unique refuses a record if another one has the same name after form is
+// applied.
 func (s *records) unique(form func(kind, key string) string) {
 	var names memory[bool]
 	insert := s.insert
@@ -124,7 +124,7 @@ func (s *records) unique(form func(kind, key string) string) {
 	}
 }
 
-// inserted remembers every record that came in.
+// inserted remembers every record that was inserted.
 func (s *records) inserted() *memory[auth.Record] {
 	var all memory[auth.Record]
 	insert := s.insert
@@ -139,7 +139,7 @@ func (s *records) inserted() *memory[auth.Record] {
 	return &all
 }
 
-// replace inserts a record, whatever is there.
+// replace returns an InsertRecord that overwrites an existing record.
 func (s *records) replace() func(ctx context.Context, r auth.Record) error {
 	insert, take := s.insert, s.take
 	return func(ctx context.Context, r auth.Record) error {
@@ -152,7 +152,7 @@ func (s *records) replace() func(ctx context.Context, r auth.Record) error {
 	}
 }
 
-// overwrite is an UpdateRecord that does not ask for the Version.
+// overwrite returns an UpdateRecord that does not compare the Version.
 func (s *records) overwrite() func(ctx context.Context, r auth.Record) error {
 	update := s.update
 	return func(ctx context.Context, r auth.Record) error {
@@ -169,8 +169,8 @@ func (s *records) overwrite() func(ctx context.Context, r auth.Record) error {
 	}
 }
 
-// putBack makes UpdateRecord read, compare, and put the whole record back. In the
-// race that is to catch it, the record goes in between.
+// putBack makes UpdateRecord read, compare, and store the whole record. In the
+// race that must catch it, the record is deleted in between.
 func putBack(s *records) {
 	var entered, ended sync.Once
 	enter, end := make(chan struct{}), make(chan struct{})
@@ -206,8 +206,8 @@ func putBack(s *records) {
 	}
 }
 
-// A meeting is a point of two racers in the race that is to catch them; elsewhere
-// nobody waits.
+// A meeting makes two racers meet in the race that must catch a broken store.
+// Elsewhere neither waits.
 type meeting struct {
 	racing         bool
 	entered, ended chan struct{}
@@ -218,8 +218,8 @@ func newMeeting(racing bool) *meeting {
 	return &meeting{racing: racing, entered: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// between is called by the one in the middle of what should be one step: there
-// it waits, the first time, until the other has come and gone.
+// between is called by a racer in the middle of a call that should be one step.
+// The first time, it waits there until the other racer has done its call.
 func (m *meeting) between() {
 	if m.racing {
 		m.first.Do(func() { close(m.entered) })
@@ -227,7 +227,8 @@ func (m *meeting) between() {
 	}
 }
 
-// meanwhile is called by the other, and does f while the one is in the middle.
+// meanwhile is called by the other racer. It runs f while the first one waits in
+// between.
 func (m *meeting) meanwhile(f func()) {
 	if m.racing {
 		<-m.entered
@@ -236,7 +237,7 @@ func (m *meeting) meanwhile(f func()) {
 	f()
 }
 
-// late makes the store tell the time as it was a while ago.
+// late makes the store's clock slow by d.
 func late(d time.Duration) func(s *records) {
 	return func(s *records) {
 		clock := s.clock
@@ -244,7 +245,7 @@ func late(d time.Duration) func(s *records) {
 	}
 }
 
-// comparing makes the store find records expired by an idea of its own.
+// comparing makes the store decide with expired whether a record has expired.
 func comparing(expired func(expires, now time.Time) bool) func(s *records) {
 	return func(s *records) {
 		var kept memory[auth.Record]
@@ -252,7 +253,7 @@ func comparing(expired func(expires, now time.Time) bool) func(s *records) {
 			r, ok := kept.get(name(kind, key))
 			return ok && !r.Expires.IsZero() && expired(r.Expires, s.clock())
 		}
-		live := *rightRecords(func() time.Time { return time.Time{} }) // in which nothing expires
+		live := *rightRecords(func() time.Time { return time.Time{} }) // a store in which nothing expires
 		s.insert = func(ctx context.Context, r auth.Record) error {
 			if dead(r.Kind, r.Key) {
 				_, _ = live.take(ctx, r.Kind, r.Key)
@@ -303,7 +304,7 @@ type recordBreakage struct {
 
 func brokenRecords() []recordBreakage {
 	return []recordBreakage{
-		{"looks for the key and inserts then", "InsertRecord/of 50 racers with one key, one wins", func(s *records) {
+		{"looks the key up, then inserts", "InsertRecord/of 50 racers with one key, one wins", func(s *records) {
 			window := together(s.racing)
 			replace := s.replace()
 			s.insert = func(ctx context.Context, r auth.Record) error {
@@ -314,7 +315,7 @@ func brokenRecords() []recordBreakage {
 				return replace(ctx, r)
 			}
 		}},
-		{"deletes what has expired and inserts then", "InsertRecord/of 50 racers over an expired record, one wins", func(s *records) {
+		{"deletes the expired record, then inserts", "InsertRecord/of 50 racers over an expired record, one wins", func(s *records) {
 			window := together(s.racing)
 			all := s.inserted()
 			insert, replace := s.insert, s.replace()
@@ -326,7 +327,7 @@ func brokenRecords() []recordBreakage {
 				return insert(ctx, r)
 			}
 		}},
-		{"fails when it is busy", "InsertRecord/of 50 racers with keys of their own, all win", func(s *records) {
+		{"returns an error when the database is busy", "InsertRecord/of 50 racers with different keys, all win", func(s *records) {
 			window := together(s.racing)
 			var mu sync.Mutex
 			insert := s.insert
@@ -340,7 +341,7 @@ func brokenRecords() []recordBreakage {
 				return insert(ctx, r)
 			}
 		}},
-		{"replaces what is there", "InsertRecord/of a key that exists changes nothing", func(s *records) {
+		{"replaces an existing record", "InsertRecord/of a key that exists changes nothing", func(s *records) {
 			s.insert = s.replace()
 		}},
 		{"starts every record at Version 1", "InsertRecord/keeps the Version", func(s *records) {
@@ -371,33 +372,33 @@ func brokenRecords() []recordBreakage {
 				}
 			})
 		}},
-		{"keeps a zero Expires as the epoch", "Expires/zero is never, even in the year 9999", func(s *records) {
+		{"stores a zero Expires as the Unix epoch", "Expires/zero means never, even in the year 9999", func(s *records) {
 			s.given(func(r *auth.Record) {
 				if r.Expires.IsZero() {
 					r.Expires = time.Unix(0, 0)
 				}
 			})
 		}},
-		{"keeps a zero Expires as a century hence", "InsertRecord/keeps a zero Expires", func(s *records) {
+		{"stores a zero Expires as a time in 100 years", "InsertRecord/keeps a zero Expires", func(s *records) {
 			s.given(func(r *auth.Record) {
 				if r.Expires.IsZero() {
 					r.Expires = s.clock().AddDate(100, 0, 0)
 				}
 			})
 		}},
-		{"takes the epoch for never", "Expires/the Unix epoch is a time like any other", func(s *records) {
+		{"treats the Unix epoch as never", "Expires/the Unix epoch is a time like any other", func(s *records) {
 			s.given(func(r *auth.Record) {
 				if r.Expires.UnixMicro() == 0 {
 					r.Expires = time.Time{}
 				}
 			})
 		}},
-		{"lets records live until their Expires has passed", "Expires/at the instant, GetRecord finds nothing", late(time.Nanosecond)},
+		{"lets records live at the instant of Expires", "Expires/at the instant, GetRecord finds nothing", late(time.Nanosecond)},
 		{"lets records expire a microsecond early", "Expires/a microsecond before, the record is there for every verb", late(-time.Microsecond)},
-		{"goes by the machine's clock", "Expires/at the instant, TakeRecord finds nothing", func(s *records) {
+		{"uses the machine's clock", "Expires/at the instant, TakeRecord finds nothing", func(s *records) {
 			*s = *rightRecords(time.Now)
 		}},
-		{"lists what has expired", "Expires/at the instant, ListRecords leaves it out", func(s *records) {
+		{"lists expired records", "Expires/at the instant, ListRecords leaves it out", func(s *records) {
 			all := s.inserted()
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
@@ -410,7 +411,7 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"revives what has expired", "Expires/at the instant, UpdateRecord finds nothing and revives nothing", func(s *records) {
+		{"updates expired records", "Expires/at the instant, UpdateRecord finds nothing and revives nothing", func(s *records) {
 			all := s.inserted()
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -421,7 +422,7 @@ func brokenRecords() []recordBreakage {
 				return err
 			}
 		}},
-		{"finds what has expired in its way", "Expires/at the instant, InsertRecord takes its place", func(s *records) {
+		{"refuses to insert over an expired record", "Expires/at the instant, InsertRecord takes its place", func(s *records) {
 			s.unique(name)
 		}},
 		{"keeps the old Expires", "Expires/UpdateRecord brings it forward", func(s *records) {
@@ -442,7 +443,7 @@ func brokenRecords() []recordBreakage {
 				return update(ctx, r)
 			}
 		}},
-		{"fails for an unknown key", "GetRecord/of an unknown key", func(s *records) {
+		{"returns the database's error for an unknown key", "GetRecord/of an unknown key", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := get(ctx, kind, key)
@@ -452,10 +453,10 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"updates whatever the Version", "UpdateRecord/with a stale Version changes nothing", func(s *records) {
+		{"updates without comparing the Version", "UpdateRecord/with a stale Version changes nothing", func(s *records) {
 			s.update = s.overwrite()
 		}},
-		{"reads, compares and updates", "UpdateRecord/of 50 racers with one Version, one wins", func(s *records) {
+		{"reads and compares the Version, then updates", "UpdateRecord/of 50 racers with one Version, one wins", func(s *records) {
 			window := together(s.racing)
 			blind := s.overwrite()
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -470,7 +471,7 @@ func brokenRecords() []recordBreakage {
 				return blind(ctx, r)
 			}
 		}},
-		{"does not count the Version", "UpdateRecord/replaces Data and Expires and counts the Version up", func(s *records) {
+		{"does not increment the Version", "UpdateRecord/replaces Data and Expires and counts the Version up", func(s *records) {
 			var updates memory[int64]
 			get, update := s.get, s.update
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -489,7 +490,7 @@ func brokenRecords() []recordBreakage {
 				return err
 			}
 		}},
-		{"does not update what stays the same", "UpdateRecord/of the same contents counts the Version up", func(s *records) {
+		{"does not update a record that stays the same", "UpdateRecord/of the same contents counts the Version up", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				old, err := s.get(ctx, r.Kind, r.Key)
@@ -499,7 +500,7 @@ func brokenRecords() []recordBreakage {
 				return update(ctx, r)
 			}
 		}},
-		{"inserts what it cannot update", "UpdateRecord/of a record that is gone creates nothing", func(s *records) {
+		{"inserts a record that it cannot find", "UpdateRecord/of a record that is gone creates nothing", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				err := update(ctx, r)
@@ -509,8 +510,8 @@ func brokenRecords() []recordBreakage {
 				return err
 			}
 		}},
-		{"puts back what was taken", "UpdateRecord/racing TakeRecord never brings the record back", putBack},
-		{"puts back what was deleted", "UpdateRecord/racing DeleteRecords never brings the record back", putBack},
+		{"brings back a taken record", "UpdateRecord/racing TakeRecord never brings the record back", putBack},
+		{"brings back a deleted record", "UpdateRecord/racing DeleteRecords never brings the record back", putBack},
 		{"changes the UserID", "UpdateRecord/never changes the UserID", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -523,7 +524,7 @@ func brokenRecords() []recordBreakage {
 				return err
 			}
 		}},
-		{"gets and deletes then", "TakeRecord/of 50 racers, one wins", func(s *records) {
+		{"gets the record, then deletes it", "TakeRecord/of 50 racers, one wins", func(s *records) {
 			window := together(s.racing)
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -544,7 +545,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"lists nobody's for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
+		{"returns an empty list for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 				if userID == "" {
@@ -553,7 +554,7 @@ func brokenRecords() []recordBreakage {
 				return list(ctx, kind, userID)
 			}
 		}},
-		{"lists everybody's for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
+		{"lists everybody's records for the empty user", "ListRecords/of an empty user is an error", func(s *records) {
 			all := s.inserted()
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
@@ -573,14 +574,14 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"lists a page of 100", "ListRecords/has them all when they are many", func(s *records) {
+		{"lists only the first 100 records", "ListRecords/returns all of 150 records", func(s *records) {
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 				found, err := list(ctx, kind, userID)
 				return found[:min(len(found), 100)], err
 			}
 		}},
-		{"finds an unknown user an error", "ListRecords/of an unknown user is empty", func(s *records) {
+		{"returns an error for an unknown user", "ListRecords/of an unknown user is empty", func(s *records) {
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 				found, err := list(ctx, kind, userID)
@@ -590,19 +591,19 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"ignores keep", "DeleteRecords/spares the keys to keep", func(s *records) {
+		{"ignores keep", "DeleteRecords/leaves the keys to keep", func(s *records) {
 			remove := s.remove
 			s.remove = func(ctx context.Context, kind, userID string, _ ...string) error {
 				return remove(ctx, kind, userID)
 			}
 		}},
-		{"keeps one key of many", "DeleteRecords/spares the keys to keep", func(s *records) {
+		{"leaves only one of the keys to keep", "DeleteRecords/leaves the keys to keep", func(s *records) {
 			remove := s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
 				return remove(ctx, kind, userID, keep[:min(len(keep), 1)]...)
 			}
 		}},
-		{"deletes everybody's for the empty user", "DeleteRecords/of an empty user is an error and deletes nothing", func(s *records) {
+		{"deletes everybody's records for the empty user", "DeleteRecords/of an empty user is an error and deletes nothing", func(s *records) {
 			all := s.inserted()
 			remove := s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {
@@ -637,10 +638,10 @@ func brokenRecords() []recordBreakage {
 				return key
 			})
 		}},
-		{"keeps keys as valid text", "Keys/tell apart invalid UTF-8", func(s *records) {
+		{"replaces invalid UTF-8 in keys", "Keys/tell apart invalid UTF-8", func(s *records) {
 			s.keyed(func(key string) string { return strings.ToValidUTF8(key, "\ufffd") })
 		}},
-		{"compares keys without accents", "Keys/tell apart accents", func(s *records) {
+		{"ignores accents in keys", "Keys/tell apart accents", func(s *records) {
 			s.keyed(strings.NewReplacer("é", "e", "è", "e", "e\u0301", "e").Replace)
 		}},
 		{"cuts keys at 191 bytes", "Keys/tell apart 200 bytes", func(s *records) {
@@ -649,7 +650,7 @@ func brokenRecords() []recordBreakage {
 		{"folds the case of kinds", "Kinds/tell apart letter case", func(s *records) {
 			s.unique(func(kind, key string) string { return strings.ToLower(kind) + "\x00" + key })
 		}},
-		{"glues kind and key", "Kinds/are not glued to keys", func(s *records) {
+		{"joins kind and key to one name", "Kinds/are kept apart from keys", func(s *records) {
 			s.unique(func(kind, key string) string { return kind + ":" + key })
 		}},
 		{"folds the case of user IDs", "UserIDs/tell apart letter case", func(s *records) {
@@ -665,7 +666,7 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"does not ask GetRecord for a kind", "Invalid/GetRecord without a kind or a name", func(s *records) {
+		{"does not check the kind in GetRecord", "Invalid/GetRecord with an empty argument", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				if kind == "" || key == "" {
@@ -674,14 +675,14 @@ func brokenRecords() []recordBreakage {
 				return get(ctx, kind, key)
 			}
 		}},
-		{"inserts records without a key", "Invalid/InsertRecord without a kind or a name", func(s *records) {
+		{"inserts records without a key", "Invalid/InsertRecord with an empty argument", func(s *records) {
 			s.given(func(r *auth.Record) {
 				if r.Key == "" {
 					r.Key = "none"
 				}
 			})
 		}},
-		{"keeps the Data that it was given", "Copies/what InsertRecord was given may be changed", func(s *records) {
+		{"stores the Data it was given, not a copy", "Copies/what InsertRecord was given may be changed", func(s *records) {
 			var kept memory[auth.Record]
 			insert, get := s.insert, s.get
 			s.insert = func(ctx context.Context, r auth.Record) error {
@@ -699,7 +700,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"returns the Data that it keeps", "Copies/what GetRecord returned may be changed", func(s *records) {
+		{"returns the Data it stores, not a copy", "Copies/what GetRecord returned may be changed", func(s *records) {
 			var kept memory[auth.Record]
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -709,7 +710,7 @@ func brokenRecords() []recordBreakage {
 				} else {
 					kept.put(name(kind, key), r)
 				}
-				r.Data = slices.Clip(r.Data) // an append by a racer is no data race
+				r.Data = slices.Clip(r.Data) // so that two racers that append do not write to the same memory
 				return r, err
 			}
 		}},
@@ -717,7 +718,7 @@ func brokenRecords() []recordBreakage {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error { return insert(context.WithoutCancel(ctx), r) }
 		}},
-		{"takes, and then sees that the context is cancelled", "Context/cancelled or expired, TakeRecord does nothing", func(s *records) {
+		{"takes the record, then returns the context's error", "Context/cancelled or expired, TakeRecord does nothing", func(s *records) {
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := take(context.WithoutCancel(ctx), kind, key)
@@ -730,7 +731,7 @@ func brokenRecords() []recordBreakage {
 				return remove(context.WithoutCancel(ctx), kind, userID, slices.Clone(keep)...)
 			}
 		}},
-		{"takes a cancelled context for an unknown key", "Context/cancelled or expired, GetRecord of an unknown key does nothing", func(s *records) {
+		{"reports an unknown key if the context is cancelled", "Context/cancelled or expired, GetRecord of an unknown key does nothing", func(s *records) {
 			get := s.get
 			s.get = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				if ctx.Err() != nil {
@@ -739,7 +740,7 @@ func brokenRecords() []recordBreakage {
 				return get(ctx, kind, key)
 			}
 		}},
-		{"takes whatever is there by then", "Races/of InsertRecord, GetRecord, UpdateRecord, TakeRecord and ListRecords on one key, no record ends twice", func(s *records) {
+		{"reads one record, then takes whatever is there", "Races/of InsertRecord, GetRecord, UpdateRecord, TakeRecord and ListRecords on one key, no record ends twice", func(s *records) {
 			window := together(s.racing)
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
@@ -779,7 +780,7 @@ func brokenRecords() []recordBreakage {
 				}), err
 			}
 		}},
-		{"fails to delete when it is busy", "Races/of 50 DeleteRecords, all succeed", func(s *records) {
+		{"returns an error from DeleteRecords when the database is busy", "Races/of 50 DeleteRecords, all succeed", func(s *records) {
 			window := together(s.racing)
 			var mu sync.Mutex
 			remove := s.remove
@@ -793,7 +794,7 @@ func brokenRecords() []recordBreakage {
 				return remove(ctx, kind, userID, keep...)
 			}
 		}},
-		{"updates by deleting and inserting", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
+		{"updates by deleting and inserting the record", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
 			m := newMeeting(s.racing)
 			get, update, insert, take := s.get, s.update, s.insert, s.take
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -812,7 +813,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"reads every other time from a replica that is late", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
+		{"reads every second time from a replica that lags behind", "Races/of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(s *records) {
 			var reads atomic.Int64
 			var old memory[auth.Record]
 			get, update := s.get, s.update
@@ -835,18 +836,18 @@ func brokenRecords() []recordBreakage {
 		{"compares times as texts", "Expires/at a whole second, and at one with a fraction, is exact to the microsecond", comparing(func(expires, now time.Time) bool {
 			return expires.UTC().Format(time.RFC3339Nano) <= now.UTC().Format(time.RFC3339Nano)
 		})},
-		{"compares the faces of clocks", "Expires/in any time zone, of the record or of the clock, is the same instant", comparing(func(expires, now time.Time) bool {
+		{"compares local times without their zone", "Expires/in any time zone, of the record or of the clock, is the same instant", comparing(func(expires, now time.Time) bool {
 			const face = "2006-01-02 15:04:05.000000"
 			return expires.Format(face) <= now.Format(face)
 		})},
-		{"asks the machine's clock as well", "Clock/far behind the machine's, records expire by it nevertheless", comparing(func(expires, now time.Time) bool {
+		{"also asks the machine's clock", "Clock/far behind the machine's clock, records expire by the given clock", comparing(func(expires, now time.Time) bool {
 			return !now.Before(expires) || !time.Now().Before(expires)
 		})},
-		{"asks the clock once", "Clock/set forward by a century, nothing is there that expires", func(s *records) {
+		{"asks the clock only once", "Clock/set forward by a century, every record that can expire is gone", func(s *records) {
 			now := s.clock()
 			*s = *rightRecords(func() time.Time { return now })
 		}},
-		{"buries what GetRecord has found expired", "Clock/set back, what had expired is there for every verb or for none", func(s *records) {
+		{"hides a record that GetRecord found expired, but only in GetRecord", "Clock/set back, an expired record is there for every verb or for none", func(s *records) {
 			var buried memory[bool]
 			all := s.inserted()
 			get := s.get
@@ -861,7 +862,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"keeps the expired record beneath the new one", "Clock/set back, what came in an expired record's place stays", func(s *records) {
+		{"keeps the expired record beneath the new one", "Clock/set back, the record that replaced an expired one stays", func(s *records) {
 			var beneath memory[auth.Record]
 			all := s.inserted()
 			insert, get := s.insert, s.get
@@ -880,7 +881,7 @@ func brokenRecords() []recordBreakage {
 				return get(ctx, kind, key)
 			}
 		}},
-		{"lets the later clock win", "Clock/set back, what is written then is written, and what was written stays", func(s *records) {
+		{"ignores a write whose clock is earlier", "Clock/set back, earlier and later writes both stay", func(s *records) {
 			var written memory[time.Time]
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
@@ -892,7 +893,7 @@ func brokenRecords() []recordBreakage {
 				return update(ctx, r)
 			}
 		}},
-		{"takes a blank kind for none", "Kinds/may be one blank, or one NUL", func(s *records) {
+		{"treats a blank kind as empty", "Kinds/may be one blank, or one NUL", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				if strings.TrimSpace(r.Kind) == "" {
@@ -910,7 +911,7 @@ func brokenRecords() []recordBreakage {
 		{"cuts user IDs at 65 535 bytes", "Huge/user IDs of 1 MB are kept whole or refused", func(s *records) {
 			s.given(func(r *auth.Record) { r.UserID = r.UserID[:min(len(r.UserID), 65_535)] })
 		}},
-		{"refuses long keys and finds what begins like them", "Huge/keys of 1 MB are kept whole or refused", func(s *records) {
+		{"refuses long keys, but finds the record whose key they begin with", "Huge/keys of 1 MB are kept whole or refused", func(s *records) {
 			insert, get := s.insert, s.get
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				if len(r.Key) > 255 {
@@ -922,7 +923,7 @@ func brokenRecords() []recordBreakage {
 				return get(ctx, kind, key[:min(len(key), 50)])
 			}
 		}},
-		{"minds contexts that are cancelled and no others", "Context/cancelled or expired, UpdateRecord does nothing", func(s *records) {
+		{"stops for cancelled contexts, but not for expired ones", "Context/cancelled or expired, UpdateRecord does nothing", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				if errors.Is(ctx.Err(), context.Canceled) {
@@ -931,7 +932,7 @@ func brokenRecords() []recordBreakage {
 				return update(context.WithoutCancel(ctx), r)
 			}
 		}},
-		{"hides the error of the context", "Context/cancelled or expired, ListRecords does nothing", func(s *records) {
+		{"returns an error that hides the context's", "Context/cancelled or expired, ListRecords does nothing", func(s *records) {
 			list := s.list
 			s.list = func(ctx context.Context, kind, userID string) ([]auth.Record, error) {
 				found, err := list(ctx, kind, userID)
@@ -941,7 +942,7 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"tries again when the context has ended", "Context/broken off, InsertRecord of a new key has happened or has not", func(s *records) {
+		{"retries after the context has ended", "Context/ended during the call, InsertRecord of a new key has happened or has not", func(s *records) {
 			insert := s.insert
 			s.insert = func(ctx context.Context, r auth.Record) error {
 				err := insert(ctx, r)
@@ -951,7 +952,7 @@ func brokenRecords() []recordBreakage {
 				return err
 			}
 		}},
-		{"lists what it has not inserted yet", "Context/broken off, InsertRecord of a new key has happened or has not", func(s *records) {
+		{"lists a record before it is inserted", "Context/ended during the call, InsertRecord of a new key has happened or has not", func(s *records) {
 			var listed memory[auth.Record]
 			insert, list := s.insert, s.list
 			s.insert = func(ctx context.Context, r auth.Record) error {
@@ -974,7 +975,7 @@ func brokenRecords() []recordBreakage {
 				return found, err
 			}
 		}},
-		{"saves Data first and Expires then", "Context/broken off, UpdateRecord has happened or has not", func(s *records) {
+		{"saves Data first, then Expires", "Context/ended during the call, UpdateRecord has happened or has not", func(s *records) {
 			update := s.update
 			s.update = func(ctx context.Context, r auth.Record) error {
 				old, err := s.get(ctx, r.Kind, r.Key)
@@ -994,7 +995,7 @@ func brokenRecords() []recordBreakage {
 				return errors.Join(err, s.insert(context.WithoutCancel(ctx), r))
 			}
 		}},
-		{"returns no error when the context has ended", "Context/broken off, TakeRecord has happened or has not", func(s *records) {
+		{"returns no error when the context has ended", "Context/ended during the call, TakeRecord has happened or has not", func(s *records) {
 			take := s.take
 			s.take = func(ctx context.Context, kind, key string) (auth.Record, error) {
 				r, err := take(ctx, kind, key)
@@ -1004,7 +1005,7 @@ func brokenRecords() []recordBreakage {
 				return r, err
 			}
 		}},
-		{"deletes records first and the list of them then", "Context/broken off, DeleteRecords has happened or has not", func(s *records) {
+		{"deletes records first, then the list of them", "Context/ended during the call, DeleteRecords has happened or has not", func(s *records) {
 			var listed memory[auth.Record]
 			list, remove := s.list, s.remove
 			s.remove = func(ctx context.Context, kind, userID string, keep ...string) error {

@@ -16,9 +16,9 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// What is broken is caught, and by the subtest that is meant for it. A failing
-// testing.T cannot be faked, so each broken store has a process of its own: this
-// binary again, told by the environment to test that store.
+// Every broken store is caught, by the subtest meant for it. A failing
+// testing.T cannot be faked, so each broken store is tested in a process of its
+// own. It runs this binary, and the environment says which store to test.
 
 const brokenStore = "STORETEST_BROKEN"
 
@@ -31,8 +31,8 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 	}
 }
 
-// A breakage is what is wrong with a store, and the test and the subtest that
-// find it.
+// A breakage names a broken store, and the test and the subtest that must catch
+// it.
 type breakage struct{ suite, test, name, caught string }
 
 func allBroken() (all []breakage) {
@@ -60,7 +60,7 @@ func allBroken() (all []breakage) {
 
 func runBroken(t *testing.T, test, name, caught string, env ...string) (output string) {
 	t.Helper()
-	if underRace { // which is slow: not the whole suite then
+	if underRace { // the race detector is slow, so run only the group of the subtest
 		group, _, _ := strings.Cut(caught, "/")
 		test += "/^" + regexp.QuoteMeta(group) + "$"
 	}
@@ -88,23 +88,23 @@ func runBroken(t *testing.T, test, name, caught string, env ...string) (output s
 	if !failed {
 		t.Errorf("%q should fail; instead there failed\n%s", caught, strings.Join(failures, "\n"))
 	}
-	if !strings.Contains(output, "\tmend: ") {
-		t.Errorf("no failure says how to mend it:\n%s", output)
+	if !strings.Contains(output, "\tfix:  ") {
+		t.Errorf("no failure says how to fix it:\n%s", output)
 	}
 	t.Logf("caught by %d subtests", len(failures))
 	return output
 }
 
-// isSubtest reports whether path, as package testing writes it, is that of a
-// subtest of the test that such a process runs.
+// isSubtest reports whether path, as package testing writes it, is this subtest
+// of the test that the process runs.
 func isSubtest(path, subtest string) bool {
 	_, path, _ = strings.Cut(path, "/")
 	return path == strings.ReplaceAll(subtest, " ", "_")
 }
 
-// The tests from here on are what such a process runs. They fail.
+// The following tests run in such a process. They fail.
 
-// wantedUsers and wantedRecords find the store that the process is to test.
+// wantedUsers and wantedRecords return the store that the process must test.
 func wantedUsers(t *testing.T, all []userBreakage) userBreakage {
 	t.Helper()
 	for _, broken := range all {
@@ -147,7 +147,8 @@ func TestBrokenRecords(t *testing.T) {
 	})
 }
 
-// openUsers and openRecords return what opens a broken store with a server.
+// openUsers and openRecords return functions that open a broken store with a
+// server.
 func openUsers(broken userBreakage) func(t *testing.T, address string, clock func() time.Time) auth.UserStore[*storetest.User] {
 	return func(t *testing.T, address string, clock func() time.Time) auth.UserStore[*storetest.User] {
 		s := newClient(t, address, clock).users()
@@ -182,9 +183,10 @@ func TestBrokenRecordCuts(t *testing.T) {
 	storetest.TestRecordStoreCut(t, newServer(t), openRecords(broken))
 }
 
-// together returns what broken stores have between two steps that should be one.
-// In the race that is to catch them the first caller waits there for the second,
-// so that the store is caught every time; elsewhere nobody waits.
+// together returns a function that broken stores call between two steps that
+// should be one. In the race that must catch them, the first caller waits there
+// for the second, so that the store is caught every time. Elsewhere no caller
+// waits.
 func together(racing bool) func() {
 	if !racing {
 		return func() {}
@@ -202,7 +204,7 @@ func together(racing bool) func() {
 	}
 }
 
-// A memory is what broken stores remember beside the store.
+// A memory holds what a broken store remembers outside the correct store.
 type memory[V any] struct {
 	mu sync.Mutex
 	m  map[string]V
@@ -245,8 +247,8 @@ func (m *memory[V]) all() []V {
 	return all
 }
 
-// The package's documentation lists the broken stores. If it does not, this says
-// what the list should be.
+// The package documentation must list all broken stores. If it does not, this
+// test prints the list.
 func TestBrokenStoresAreListed(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// users is a right store, any verb of which can be bent.
+// users is a correct store. A test can replace each of its verbs.
 type users struct {
 	load   func(ctx context.Context, id string) (*storetest.User, error)
 	find   func(ctx context.Context, key string) (*storetest.User, error)
@@ -22,8 +22,8 @@ type users struct {
 	update func(ctx context.Context, a auth.Account) error
 	remove func(ctx context.Context, id string) error
 
-	racing bool    // in the subtest that is to catch it
-	client *client // that speaks to the server, where there is one
+	racing bool    // whether the subtest runs that must catch it
+	client *client // of the server, if the store has one
 }
 
 func rightUsers() *users {
@@ -46,12 +46,13 @@ func (s *users) CreateUser(ctx context.Context, a auth.Account, form url.Values)
 func (s *users) UpdateAccount(ctx context.Context, a auth.Account) error { return s.update(ctx, a) }
 func (s *users) DeleteUser(ctx context.Context, id string) error         { return s.remove(ctx, id) }
 
-// elsewhere saves a user that the right store has refused: a second row.
+// elsewhere returns a user that the correct store has refused, as if saved in a
+// second row.
 func elsewhere(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 	return memstore.New[storetest.User]().CreateUser(ctx, a, form)
 }
 
-// key is the canonical form of a name, or empty.
+// key returns the canonical form of a name, or "".
 func key(name string) string {
 	key, err := auth.UsernameKey(name)
 	if strings.Contains(name, "@") {
@@ -63,7 +64,7 @@ func key(name string) string {
 	return key
 }
 
-// seen changes every user on its way out.
+// seen changes every user before it is returned.
 func (s *users) seen(change func(u *storetest.User)) {
 	load, find := s.load, s.find
 	s.load = func(ctx context.Context, id string) (*storetest.User, error) {
@@ -82,7 +83,7 @@ func (s *users) seen(change func(u *storetest.User)) {
 	}
 }
 
-// given changes every new account on its way in.
+// given changes every new account before it is stored.
 func (s *users) given(change func(a *auth.Account)) {
 	create := s.create
 	s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -92,8 +93,9 @@ func (s *users) given(change func(a *auth.Account)) {
 	}
 }
 
-// compares makes the store compare names by a form of its own: what is refused
-// as taken is saved, if no other has that form.
+// compares makes the store compare names by a form of its own. If the correct
+// store refuses a name as taken but no other name has that form, the account is
+// saved.
 func (s *users) compares(taken error, form func(a auth.Account) string) {
 	var names memory[bool]
 	create := s.create
@@ -118,7 +120,7 @@ type userBreakage struct {
 func brokenUsers() []userBreakage {
 	return []userBreakage{
 		{beginners, "CreateUser/of 50 racers with one username, one wins", (&beginner{}).stand},
-		{"looks for the username and inserts then", "CreateUser/of 50 racers with one username, one wins", func(s *users) {
+		{"looks the username up, then inserts", "CreateUser/of 50 racers with one username, one wins", func(s *users) {
 			window := together(s.racing)
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -133,7 +135,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"looks for the address and inserts then", "CreateUser/of 50 racers with one address, one wins", func(s *users) {
+		{"looks the address up, then inserts", "CreateUser/of 50 racers with one address, one wins", func(s *users) {
 			window := together(s.racing)
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -148,7 +150,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"reserves the username before the address is refused", "CreateUser/refuses an address that is taken", func(s *users) {
+		{"leaves the username reserved after it refuses the address", "CreateUser/refuses an address that is taken", func(s *users) {
 			var reserved memory[bool]
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -184,11 +186,11 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"makes keys canonical itself", "FindUser/takes canonical keys only", func(s *users) {
+		{"makes keys canonical in FindUser", "FindUser/takes canonical keys only", func(s *users) {
 			find := s.find
 			s.find = func(ctx context.Context, name string) (*storetest.User, error) { return find(ctx, key(name)) }
 		}},
-		{"finds those without a name by the empty key", "FindUser/of the empty key finds nobody", func(s *users) {
+		{"finds users without a name by the empty key", "FindUser/of the empty key finds nobody", func(s *users) {
 			var last memory[string]
 			find, create := s.find, s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -232,7 +234,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"fails for an ID that is no number", "LoadUser/of an ID that no store gives out", func(s *users) {
+		{"returns the database's syntax error for a malformed ID", "LoadUser/of an ID that no store gives out", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				if strings.Contains(id, "-") {
@@ -241,16 +243,16 @@ func brokenUsers() []userBreakage {
 				return load(ctx, id)
 			}
 		}},
-		{"compares IDs without their trailing spaces", "LoadUser/of an ID that is nearly another's", func(s *users) {
+		{"ignores trailing spaces of IDs", "LoadUser/of an ID that is almost another user's ID", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				return load(ctx, strings.TrimRight(id, " "))
 			}
 		}},
-		{"updates whatever the Version", "UpdateAccount/with a stale Version changes nothing", func(s *users) {
+		{"updates without comparing the Version", "UpdateAccount/with a stale Version changes nothing", func(s *users) {
 			s.update = overwrite(s)
 		}},
-		{"reads, compares and updates", "UpdateAccount/of 50 racers with one Version, one wins", func(s *users) {
+		{"reads and compares the Version, then updates", "UpdateAccount/of 50 racers with one Version, one wins", func(s *users) {
 			window := together(s.racing)
 			blind := overwrite(s)
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -265,7 +267,7 @@ func brokenUsers() []userBreakage {
 				return blind(ctx, a)
 			}
 		}},
-		{"looks for the new username and updates then", "UpdateAccount/of 50 racers who want one username, one wins", func(s *users) {
+		{"looks the new username up, then updates", "UpdateAccount/of 50 racers who want one username, one wins", func(s *users) {
 			window := together(s.racing)
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -279,7 +281,7 @@ func brokenUsers() []userBreakage {
 				return nil
 			}
 		}},
-		{"does not count the Version", "UpdateAccount/replaces every field and counts the Version up", func(s *users) {
+		{"does not increment the Version", "UpdateAccount/replaces every field and counts the Version up", func(s *users) {
 			var updates memory[int64]
 			update := s.update
 			s.seen(func(u *storetest.User) {
@@ -296,17 +298,17 @@ func brokenUsers() []userBreakage {
 				return err
 			}
 		}},
-		{"does not count the Version of an account that stays the same", "UpdateAccount/of the same contents counts the Version up", func(s *users) {
+		{"does not increment the Version of an account that stays the same", "UpdateAccount/of the same contents counts the Version up", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				if u, err := s.load(ctx, a.ID); err == nil && fmt.Sprint(u.Account) == fmt.Sprint(a) &&
 					u.Stamp.Equal(a.Stamp) && u.PasswordHash.Equal(a.PasswordHash) {
-					return auth.ErrConflict // no row was changed, says MySQL
+					return auth.ErrConflict // MySQL reports that it changed no row
 				}
 				return update(ctx, a)
 			}
 		}},
-		{"inserts what it cannot update", "UpdateAccount/of an unknown ID", func(s *users) {
+		{"inserts a user that it cannot find", "UpdateAccount/of an unknown ID", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				err := update(ctx, a)
@@ -316,7 +318,7 @@ func brokenUsers() []userBreakage {
 				return err
 			}
 		}},
-		{"renames before the address is refused", "UpdateAccount/refuses names that are taken and changes nothing", func(s *users) {
+		{"changes the username, then refuses the address", "UpdateAccount/refuses names that are taken and changes nothing", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				err := update(ctx, a)
@@ -347,7 +349,7 @@ func brokenUsers() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"finds one's own username taken", "UpdateAccount/can change the case of one's own name", func(s *users) {
+		{"reports the account's own username as taken", "UpdateAccount/can change the letter case of the account's own names", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				if u, err := s.find(ctx, key(a.Username)); err == nil && u.Username != a.Username {
@@ -359,7 +361,7 @@ func brokenUsers() []userBreakage {
 		{"loses Roles", "CreateUser/keeps every field and gives an ID", func(s *users) {
 			s.given(func(a *auth.Account) { a.Roles = nil })
 		}},
-		{"joins Roles by commas", "CreateUser/keeps roles of any text, in their order", func(s *users) {
+		{"joins Roles with commas", "CreateUser/keeps roles of any text, in their order", func(s *users) {
 			s.given(func(a *auth.Account) {
 				if len(a.Roles) > 0 {
 					a.Roles = strings.Split(strings.Join(a.Roles, ","), ",")
@@ -376,14 +378,14 @@ func brokenUsers() []userBreakage {
 				}
 			})
 		}},
-		{"saves the canonical username alone", "CreateUser/keeps names as they were typed", func(s *users) {
+		{"saves only the canonical username", "CreateUser/keeps names as they were typed", func(s *users) {
 			s.given(func(a *auth.Account) {
 				if canonical := key(a.Username); canonical != "" {
 					a.Username = canonical
 				}
 			})
 		}},
-		{"has columns of 255 bytes", "CreateUser/keeps the longest names there are", func(s *users) {
+		{"has name columns of 255 bytes", "CreateUser/keeps the longest names there are", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if len(key(a.Username)) > 255 {
@@ -392,10 +394,10 @@ func brokenUsers() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"gives everybody an ID of its own making", "CreateUser/keeps an ID that is given", func(s *users) {
+		{"ignores a given ID", "CreateUser/keeps a given ID", func(s *users) {
 			s.given(func(a *auth.Account) { a.ID = "" })
 		}},
-		{"replaces the user whose ID is given", "CreateUser/refuses an ID that is in use", func(s *users) {
+		{"replaces the user who has the given ID", "CreateUser/refuses an ID that is in use", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if a.ID != "" {
@@ -404,7 +406,7 @@ func brokenUsers() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"takes no address for an address", "CreateUser/takes any number of accounts without a username, or an address", func(s *users) {
+		{"allows one account without an address", "CreateUser/accepts any number of accounts without a username or without an address", func(s *users) {
 			var none memory[bool]
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -418,7 +420,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"takes any text for a username", "CreateUser/refuses what is no username", func(s *users) {
+		{"accepts any text as a username", "CreateUser/refuses an invalid username", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, form)
@@ -429,7 +431,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"takes any text for an address", "CreateUser/refuses what is no address", func(s *users) {
+		{"accepts any text as an address", "CreateUser/refuses an invalid address", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, form)
@@ -440,7 +442,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"finds users by their ID as well", "FindUser/does not look for IDs", func(s *users) {
+		{"also finds users by their ID", "FindUser/does not look for IDs", func(s *users) {
 			find := s.find
 			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
 				u, err := find(ctx, key)
@@ -450,7 +452,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"hands a nil form on", "FormReader/gets an empty form for a nil one", func(s *users) {
+		{"passes a nil form to ReadForm", "FormReader/gets an empty form for a nil one", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if form == nil {
@@ -459,13 +461,13 @@ func brokenUsers() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"drops the form", "FormReader/reads the form of CreateUser", func(s *users) {
+		{"ignores the form", "FormReader/reads the form of CreateUser", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, _ url.Values) (*storetest.User, error) {
 				return create(ctx, a, nil)
 			}
 		}},
-		{"saves before it reads the form", "FormReader/that refuses leaves nothing behind", func(s *users) {
+		{"saves the user before it reads the form", "FormReader/that refuses the form leaves nothing behind", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, nil)
@@ -476,7 +478,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"looks for taken names before it reads the form", "FormReader/refuses before a taken name does", func(s *users) {
+		{"checks for taken names before it reads the form", "FormReader/refuses the form before a taken name is reported", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				for _, name := range []string{a.Username, a.Email} {
@@ -487,7 +489,7 @@ func brokenUsers() []userBreakage {
 				return create(ctx, a, form)
 			}
 		}},
-		{"empties the other fields in UpdateAccount", "FormReader/fields are left alone by UpdateAccount", func(s *users) {
+		{"empties the user's other fields in UpdateAccount", "FormReader/fields are left alone by UpdateAccount", func(s *users) {
 			var updated memory[bool]
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -503,12 +505,12 @@ func brokenUsers() []userBreakage {
 				}
 			})
 		}},
-		{"gives the IDs of deleted users out again", "DeleteUser/never gives an ID out again", func(s *users) {
+		{"reuses the IDs of deleted users", "DeleteUser/never reuses an ID", func(s *users) {
 			var rows memory[bool]
 			create, remove := s.create, s.remove
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if a.ID == "" {
-					a.ID = fmt.Sprint(len(rows.all()) + 1) // the highest there is, plus one
+					a.ID = fmt.Sprint(len(rows.all()) + 1) // the highest ID plus one
 				}
 				u, err := create(ctx, a, form)
 				if err == nil {
@@ -521,7 +523,7 @@ func brokenUsers() []userBreakage {
 				return remove(ctx, id)
 			}
 		}},
-		{"keeps the names of deleted users", "DeleteUser/deletes the user and frees the names", func(s *users) {
+		{"keeps the names of deleted users reserved", "DeleteUser/deletes the user and frees the names", func(s *users) {
 			s.remove = func(ctx context.Context, id string) error {
 				u, err := s.load(ctx, id)
 				if err != nil {
@@ -531,7 +533,7 @@ func brokenUsers() []userBreakage {
 				return s.update(ctx, u.Account)
 			}
 		}},
-		{"returns the user that it keeps", "Copies/what LoadUser and FindUser returned may be changed", func(s *users) {
+		{"returns the user it stores, not a copy", "Copies/what LoadUser and FindUser returned may be changed", func(s *users) {
 			var kept memory[*storetest.User]
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
@@ -545,7 +547,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"keeps the Roles that it was given", "Copies/what CreateUser was given and returned may be changed", func(s *users) {
+		{"stores the Roles it was given, not a copy", "Copies/what CreateUser was given and returned may be changed", func(s *users) {
 			var kept memory[[]string]
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
@@ -567,7 +569,7 @@ func brokenUsers() []userBreakage {
 				return create(context.WithoutCancel(ctx), a, form)
 			}
 		}},
-		{"creates, and then sees that the context is cancelled", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
+		{"creates the user, then returns the context's error", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(context.WithoutCancel(ctx), a, form)
@@ -580,7 +582,7 @@ func brokenUsers() []userBreakage {
 				return update(context.WithoutCancel(ctx), a)
 			}
 		}},
-		{"takes a cancelled context for an unknown user", "Context/cancelled or expired, LoadUser does nothing", func(s *users) {
+		{"reports an unknown user if the context is cancelled", "Context/cancelled or expired, LoadUser does nothing", func(s *users) {
 			load := s.load
 			s.load = func(ctx context.Context, id string) (*storetest.User, error) {
 				if ctx.Err() != nil {
@@ -589,7 +591,7 @@ func brokenUsers() []userBreakage {
 				return load(ctx, id)
 			}
 		}},
-		{"looks for the new address and updates then", "UpdateAccount/of 50 racers who want one address, one wins", func(s *users) {
+		{"looks the new address up, then updates", "UpdateAccount/of 50 racers who want one address, one wins", func(s *users) {
 			window := together(s.racing)
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -603,7 +605,7 @@ func brokenUsers() []userBreakage {
 				return nil
 			}
 		}},
-		{"overwrites what came in between", "UpdateAccount/loses nothing that racers count", func(s *users) {
+		{"overwrites changes made since the account was read", "UpdateAccount/loses no count of 10 racers", func(s *users) {
 			window := together(s.racing)
 			blind := overwrite(s)
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -618,7 +620,7 @@ func brokenUsers() []userBreakage {
 				return blind(ctx, a)
 			}
 		}},
-		{"guards usernames in CreateUser alone", "Races/of CreateUser and UpdateAccount for one username, one wins", func(s *users) {
+		{"guards usernames only in CreateUser", "Races/of CreateUser and UpdateAccount for one username, one wins", func(s *users) {
 			m := newMeeting(s.racing)
 			create, update := s.create, s.update
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (u *storetest.User, err error) {
@@ -639,7 +641,7 @@ func brokenUsers() []userBreakage {
 				return nil
 			}
 		}},
-		{"takes a username for an account that it refuses", "Races/of CreateUser whose usernames and addresses cross, every refusal is true", func(s *users) {
+		{"reserves the username of an account that it refuses", "Races/of CreateUser whose usernames and addresses cross, every refusal is true", func(s *users) {
 			var taken memory[bool]
 			m := newMeeting(s.racing)
 			create := s.create
@@ -662,7 +664,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"updates by deleting and creating", "Races/of UpdateAccount and 49 readers, the user is always there, whole, and never older than before", func(s *users) {
+		{"updates by deleting and creating the user", "Races/of UpdateAccount and 49 readers, the user is always there, whole, and never older than before", func(s *users) {
 			m := newMeeting(s.racing)
 			load, update := s.load, s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -682,7 +684,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"looks up the ID and loads the user then", "Races/of FindUser and a name that changes hands, nobody else is found", func(s *users) {
+		{"looks the ID up by name, then loads the user", "Races/of FindUser and a name that changes hands, only its owner is found", func(s *users) {
 			m := newMeeting(s.racing)
 			find, update := s.find, s.update
 			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
@@ -702,7 +704,7 @@ func brokenUsers() []userBreakage {
 				return err
 			}
 		}},
-		{"looks for the user and deletes then", "DeleteUser/of 50 racers, one wins", func(s *users) {
+		{"looks the user up, then deletes", "DeleteUser/of 50 racers, one wins", func(s *users) {
 			window := together(s.racing)
 			remove := s.remove
 			s.remove = func(ctx context.Context, id string) error {
@@ -716,7 +718,7 @@ func brokenUsers() []userBreakage {
 				return nil
 			}
 		}},
-		{"puts back what was deleted", "DeleteUser/racing UpdateAccount never brings the user back", func(s *users) {
+		{"brings back a deleted user", "DeleteUser/racing UpdateAccount never brings the user back", func(s *users) {
 			m := newMeeting(s.racing)
 			update, remove := s.update, s.remove
 			s.update = func(ctx context.Context, a auth.Account) error {
@@ -754,16 +756,16 @@ func brokenUsers() []userBreakage {
 				a.PasswordHash = auth.NewSecret(hash[:min(len(hash), 255)])
 			})
 		}},
-		{"cuts stamps at 65 535 bytes", "CreateUser/keeps or refuses what is no text, or too long", func(s *users) {
+		{"cuts stamps at 65 535 bytes", "CreateUser/keeps or refuses texts with a NUL, invalid UTF-8 or 1 MB", func(s *users) {
 			s.given(func(a *auth.Account) {
 				stamp := a.Stamp.Reveal()
 				a.Stamp = auth.NewSecret(stamp[:min(len(stamp), 65_535)])
 			})
 		}},
-		{"makes valid texts of stamps", "CreateUser/keeps or refuses what is no text, or too long", func(s *users) {
+		{"replaces invalid UTF-8 in stamps", "CreateUser/keeps or refuses texts with a NUL, invalid UTF-8 or 1 MB", func(s *users) {
 			s.given(func(a *auth.Account) { a.Stamp = auth.NewSecret(strings.ToValidUTF8(a.Stamp.Reveal(), "\ufffd")) })
 		}},
-		{"minds contexts that are cancelled and no others", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
+		{"stops for cancelled contexts, but not for expired ones", "Context/cancelled or expired, CreateUser does nothing", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				if errors.Is(ctx.Err(), context.Canceled) {
@@ -772,7 +774,7 @@ func brokenUsers() []userBreakage {
 				return create(context.WithoutCancel(ctx), a, form)
 			}
 		}},
-		{"hides the error of the context", "Context/cancelled or expired, FindUser does nothing", func(s *users) {
+		{"returns an error that hides the context's", "Context/cancelled or expired, FindUser does nothing", func(s *users) {
 			find := s.find
 			s.find = func(ctx context.Context, key string) (*storetest.User, error) {
 				u, err := find(ctx, key)
@@ -782,7 +784,7 @@ func brokenUsers() []userBreakage {
 				return u, err
 			}
 		}},
-		{"asks who has the name, and finds the new user", "Context/broken off, CreateUser has happened or has not", func(s *users) {
+		{"looks the name up after a failure, and finds its own new user", "Context/ended during the call, CreateUser has happened or has not", func(s *users) {
 			create := s.create
 			s.create = func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error) {
 				u, err := create(ctx, a, form)
@@ -798,7 +800,7 @@ func brokenUsers() []userBreakage {
 				return u, nil
 			}
 		}},
-		{"renames first and saves the rest then", "Context/broken off, UpdateAccount has happened or has not", func(s *users) {
+		{"saves the names first, then the rest", "Context/ended during the call, UpdateAccount has happened or has not", func(s *users) {
 			update := s.update
 			s.update = func(ctx context.Context, a auth.Account) error {
 				u, err := s.load(ctx, a.ID)
@@ -817,7 +819,7 @@ func brokenUsers() []userBreakage {
 				return update(context.WithoutCancel(ctx), a)
 			}
 		}},
-		{"deletes the user first and the names then", "Context/broken off, DeleteUser has happened or has not", func(s *users) {
+		{"deletes the user first, then the names", "Context/ended during the call, DeleteUser has happened or has not", func(s *users) {
 			var left memory[bool]
 			create, remove := s.create, s.remove
 			s.remove = func(ctx context.Context, id string) error {
@@ -845,7 +847,7 @@ func brokenUsers() []userBreakage {
 	}
 }
 
-// finding is a FindUser that also finds somebody by names that were left behind.
+// finding is a FindUser that also finds a user by names that were left behind.
 func finding(find func(ctx context.Context, key string) (*storetest.User, error), left func(name string) bool) func(ctx context.Context, key string) (*storetest.User, error) {
 	return func(ctx context.Context, key string) (*storetest.User, error) {
 		if left(key) {
@@ -855,7 +857,7 @@ func finding(find func(ctx context.Context, key string) (*storetest.User, error)
 	}
 }
 
-// overwrite is an UpdateAccount that does not ask for the Version.
+// overwrite returns an UpdateAccount that does not compare the Version.
 func overwrite(s *users) func(ctx context.Context, a auth.Account) error {
 	update := s.update
 	return func(ctx context.Context, a auth.Account) error {

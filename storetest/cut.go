@@ -10,15 +10,15 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestRecordStoreCut checks what a store of records says when the connection to
-// its server is cut in the middle of a call, and what has become of the call
-// then: whatever it says must be true, it has happened wholly or not at all, and
-// the store goes on working.
+// TestRecordStoreCut checks what a store of records returns when the connection
+// to its server is cut in the middle of a call, and what the call has done by
+// then. The returned error must be true, the call must have happened wholly or
+// not at all, and the store must go on working.
 //
-// server is where the server is, host:port. open opens a store whose server it
-// reaches at address, and closes it with t.Cleanup: it is called with the server's
-// own address and with that of a proxy, and both are stores of one database, which
-// is empty when the test begins.
+// server is the server's address, host:port. open opens a store that reaches
+// its server at address, and closes it with t.Cleanup. It is called with the
+// server's own address and with that of a proxy. Both stores use the same
+// database, which is empty when the test begins.
 func TestRecordStoreCut(t *testing.T, server string, open func(t *testing.T, address string, clock func() time.Time) auth.RecordStore) {
 	c := newClock()
 	direct := open(t, server, c.Now)
@@ -35,9 +35,9 @@ func TestRecordStoreCut(t *testing.T, server string, open func(t *testing.T, add
 	}
 }
 
-// TestUserStoreCut checks what a store of users says when the connection to its
-// server is cut. See [TestRecordStoreCut] for server and open, and [TestUserStore] for the
-// options.
+// TestUserStoreCut checks what a store of users returns when the connection to
+// its server is cut. See [TestRecordStoreCut] for server and open, and
+// [TestUserStore] for the options.
 func TestUserStoreCut[U auth.User](t *testing.T, server string, open func(t *testing.T, address string, clock func() time.Time) auth.UserStore[U], opts ...Option) {
 	c := newClock()
 	o := optionsOf(opts)
@@ -55,7 +55,7 @@ func TestUserStoreCut[U auth.User](t *testing.T, server string, open func(t *tes
 	}
 }
 
-// test does a deed again and again, and cuts its connection at every place.
+// test makes a call again and again, and cuts its connection at every place.
 func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx context.Context) error) {
 	const enough = 8 // requests and answers of a call; most have one or two
 	for place := range places {
@@ -63,7 +63,7 @@ func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx 
 			c := &cut{place: place, number: number}
 			d := prepare(fmt.Sprintf("own-%d-%d", place, number))
 			d.ready = func() { recovers(t, ping) }
-			p.sever() // so that each begins with a connection on which nothing is prepared
+			p.sever() // so that each call begins with a connection without prepared statements
 			d.ready()
 
 			p.arm(c)
@@ -79,9 +79,9 @@ func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx 
 			}
 			switch {
 			case hung:
-				fail(t, d.verb+", "+when, fmt.Sprintf("nothing for 10 seconds, and then %q", fmt.Sprint(err)), "an error at once, or an answer over another connection", "a connection that is closed has no answer any more")
+				fail(t, d.verb+", "+when, fmt.Sprintf("no answer for 10 seconds, and then %q", fmt.Sprint(err)), "an error at once, or an answer over another connection", "stop waiting for an answer on a closed connection")
 			case !made && err != nil && !errors.Is(err, d.answer):
-				fail(t, d.verb+", "+when, err, "no error", "a connection that was lost before is not used again")
+				fail(t, d.verb+", "+when, err, "no error", "do not use a connection again after it was lost")
 			}
 			d.judge(when, err)
 			if !made {
@@ -91,7 +91,7 @@ func (p *proxy) test(t *testing.T, prepare func(own string) deed, ping func(ctx 
 	}
 }
 
-// recovers calls ping until it works. A store may have to lose a call to see
+// recovers calls ping until it works. A store may need a failed call to notice
 // that a connection is dead.
 func recovers(t *testing.T, ping func(ctx context.Context) error) {
 	t.Helper()
@@ -102,6 +102,6 @@ func recovers(t *testing.T, ping func(ctx context.Context) error) {
 		}
 	}
 	fail(t, "5 calls after the connection was lost", err, "no error from one of them, over a new connection",
-		"a connection that has failed must go from the pool, and another be made")
+		"remove a failed connection from the pool, and open a new one")
 	t.FailNow()
 }

@@ -9,42 +9,43 @@ import (
 	"testing"
 )
 
-// A deed is a call that may be broken off while it is under way, by its context
-// or by a connection that is lost, and what can be seen of it afterwards.
+// A deed is a call that may be broken off while it runs, by its context or by a
+// lost connection. It also knows how to check afterwards what has happened.
 type deed struct {
 	verb string
-	test *testing.TB // of the recordTest or userTest that the functions below belong to
+	test *testing.TB // of the recordTest or userTest to which the functions below belong
 
-	// call does it, and checks what it returns beside nil.
+	// call makes the call. If it returns nil, it has also checked the result.
 	call func(ctx context.Context) error
 
-	// answer is the one error of the contract that this call deserves. It is
-	// nil for a call that nothing is wrong with.
+	// answer is the error of the contract that this call must return. It is nil
+	// if the call must succeed.
 	answer error
 
-	// already are the errors of which one is the answer to the same call when
-	// it has happened before. There are none for a call that may be made twice.
+	// already lists the errors that are correct if the same call has happened
+	// before. It is empty for a call that may be made twice.
 	already []error
 
 	// ready makes sure that call can be made again.
 	ready func()
 
-	// happened looks whether it has, whole checks that everything in the store
-	// is as it must be then. Neither changes anything.
+	// happened looks whether the call has happened. whole checks that
+	// everything in the store is as it must be in that case. Neither changes
+	// anything.
 	happened func() outcome
 	whole    func(after string, o outcome)
 }
 
-// An outcome is what has become of a deed.
+// An outcome is what a deed has done.
 type outcome int
 
 const (
 	undone outcome = iota
 	done
-	partly // of several records some, each of them wholly: DeleteRecords may, where they are in different places
+	partly // DeleteRecords may delete some of several records, each of them wholly
 )
 
-// doneIf is undone or done.
+// doneIf returns done if the call has happened, and otherwise undone.
 func doneIf(happened bool) outcome {
 	if happened {
 		return done
@@ -52,8 +53,8 @@ func doneIf(happened bool) outcome {
 	return undone
 }
 
-// judge checks what has become of a deed that may have been broken off, and
-// what was said of it.
+// judge checks the effect of a call that may have been broken off, and whether
+// the error it returned is true.
 func (d deed) judge(when string, err error) {
 	t := *d.test
 	t.Helper()
@@ -61,10 +62,10 @@ func (d deed) judge(when string, err error) {
 	said := answerOf(err)
 	switch {
 	case err == nil && d.answer != nil:
-		fail(t, did, "no error", d.answer, "an answer that did not come is not a good one: return the error of the connection or of the context")
+		fail(t, did, "no error", d.answer, "return the error of the connection or of the context if no answer came")
 	case said != nil && !errors.Is(err, d.answer):
-		fail(t, did, err, "an error that says nothing about the data, or none if it has happened: nobody else was there",
-			"do not call again what may have happened, as the second call meets what the first has done; and do not take a failure to ask for an answer")
+		fail(t, did, err, "no error if the call has happened, and otherwise an error that says nothing about the data: no other call was made",
+			"do not retry a call that may have happened, because the second call then meets the effects of the first; and do not treat a failed query as an answer")
 	}
 	after := fmt.Sprintf("after %s, which returned %q", did, fmt.Sprint(err))
 	if d.answer != nil {
@@ -79,10 +80,10 @@ func (d deed) judge(when string, err error) {
 	}))
 }
 
-// settles checks that a deed has happened wholly or not at all, and reports
-// which. What was broken off may happen a little later, as the server goes on
-// with it when nobody waits for it any more; so what looks like half of it is
-// looked at again.
+// settles checks that a deed has happened wholly or not at all, and returns
+// which. The server may finish a call a little later, after the client has
+// stopped waiting. A call that seems half done is therefore checked again, at
+// most rounds times.
 func (d deed) settles(after string, happened func() outcome) outcome {
 	t := *d.test
 	t.Helper()
@@ -102,8 +103,8 @@ func (d deed) settles(after string, happened func() outcome) outcome {
 	}
 }
 
-// repeat does the deed again, as somebody would who was not told what became of
-// it, and checks that it has happened once then.
+// repeat makes the call again, as a caller would who does not know whether it
+// happened. It then checks that it has happened once.
 func (d deed) repeat(after string, before outcome) {
 	t := *d.test
 	t.Helper()
@@ -113,12 +114,12 @@ func (d deed) repeat(after string, before outcome) {
 	err := d.call(t.Context())
 	if !slices.ContainsFunc(d.already, func(answer error) bool { return errors.Is(err, answer) }) && (err != nil || before == done && d.already != nil) {
 		fail(t, after+": "+d.verb+" once more", fmt.Sprint(err), fmt.Sprintf("%q if it had happened, no error if it had not", fmt.Sprint(d.already)),
-			"what was broken off must leave nothing behind that is in the way, and if it has happened be there for everybody")
+			"a call that was broken off must either be undone completely, so that it can be repeated, or be done and visible to every caller")
 	}
 	d.settles(after+", and "+d.verb+" once more", func() outcome { return done })
 }
 
-// An attempt keeps complaints for later.
+// An attempt collects failures, to report them later.
 type attempt struct {
 	testing.TB
 	complaints []string
@@ -140,13 +141,14 @@ func (a *attempt) report() {
 	}
 }
 
-// A breaking context is done when it has been asked for the so-manyth time.
+// A breaking context ends when Done or Err has been called a given number of
+// times.
 type breaking struct {
 	context.Context
 	done chan struct{}
 
 	mu    sync.Mutex
-	asked int // how often it still may be
+	asked int // how many more calls until it ends
 }
 
 func breaksAfter(ctx context.Context, asked int) *breaking {
@@ -183,7 +185,7 @@ func (b *breaking) broken() bool {
 	}
 }
 
-// testDead checks that a deed whose context is done does nothing.
+// testDead checks that a call with an ended context does nothing.
 func testDead(d deed, e ending) {
 	t := *d.test
 	t.Helper()
@@ -195,9 +197,9 @@ func testDead(d deed, e ending) {
 	}
 }
 
-// testBroken does a deed again and again, with a context that ends when it is
-// asked for the first time, the second time and so on, until it outlives the
-// call.
+// testBroken makes a call again and again. The context ends at the first call
+// of Done or Err, then at the second, and so on, until the call returns before
+// it ends.
 func testBroken(t testing.TB, prepare func(i int) deed) {
 	t.Helper()
 	const enough = 100

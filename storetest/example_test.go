@@ -9,27 +9,27 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// In a test of the store's own, this is the body of
+// In the tests of your store, this is the body of
 //
 //	func TestUsers(t *testing.T)
 //
-// A store that keeps one type of users has that type in the place of
+// If your store keeps users of one type only, put that type in place of
 // *storetest.User.
 func ExampleTestUserStore() {
 	_ = func(t *testing.T) {
 		storetest.TestUserStore(t, func(t *testing.T, clock func() time.Time) auth.UserStore[*storetest.User] {
-			return memstore.New[storetest.User](memstore.WithClock(clock)) // the store under test, and empty
+			return memstore.New[storetest.User](memstore.WithClock(clock)) // your store, empty
 		})
 	}
 }
 
-// In a test of the store's own, this is the body of
+// In the tests of your store, this is the body of
 //
 //	func TestRecords(t *testing.T)
 func ExampleTestRecordStore() {
 	_ = func(t *testing.T) {
 		storetest.TestRecordStore(t, func(t *testing.T, clock func() time.Time) auth.RecordStore {
-			return memstore.NewRecords(memstore.WithClock(clock)) // the store under test, and empty
+			return memstore.NewRecords(memstore.WithClock(clock)) // your store, empty
 		})
 	}
 }

@@ -24,24 +24,25 @@ func optionsOf(opts []Option) options {
 	return o
 }
 
-// WithIDs is for a store that takes only IDs of its own form. newID returns one
-// that no user has, and each time another: for UUIDs uuid.NewString, and for
-// integers of 32 bits
+// WithIDs is for a store that accepts only IDs of its own form. Each call of
+// newID must return a different ID that no user has. For UUIDs pass
+// uuid.NewString, and for integers of 32 bits
 //
 //	func() string { return strconv.Itoa(1<<30 + rand.IntN(1<<29)) }
 //
-// By default it is a decimal number of 15 digits.
+// By default an ID is a decimal number of 15 digits.
 func WithIDs(newID func() string) Option {
 	return func(o *options) { o.newID = newID }
 }
 
-// WithForm is for a table with columns that cannot be empty. form returns what a
-// registration form must have to fill them, and is called for each user.
+// WithForm is for a table with columns that cannot be empty. The suite calls
+// form once for each user. It returns the fields of a registration form that
+// fill those columns.
 func WithForm(form func() url.Values) Option {
 	return func(o *options) { o.form = form }
 }
 
-// A filled store gets the form of WithForm with each CreateUser.
+// A filled store adds the form of WithForm to each CreateUser.
 type filled[U auth.User] struct {
 	auth.UserStore[U]
 	form func() url.Values
@@ -61,7 +62,7 @@ func fill[U auth.User](store auth.UserStore[U], o options) auth.UserStore[U] {
 	return filled[U]{bare(store), o.form}
 }
 
-// bare is the store as it was opened.
+// bare returns the store as it was opened.
 func bare[U auth.User](store auth.UserStore[U]) auth.UserStore[U] {
 	if f, ok := store.(filled[U]); ok {
 		return f.UserStore

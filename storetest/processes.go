@@ -18,23 +18,23 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A test of processes runs this binary four times more, and each runs the same
-// test. What the environment says makes a process of it, which opens the store
-// and does what it is told: a line on its standard input is an order, one on its
-// standard output, after the mark, is what came of it.
+// A test of processes runs this test binary four more times, and each process
+// runs the same test. The environment tells a process which test it belongs to
+// and which store to open. Each line on its standard input is an order. Each
+// line on its standard output that has the mark is an answer.
 
 const (
 	processes     = 4
 	perProcess    = 12
-	meetings      = 3                   // how often a race is run at least: they may come one after the other
+	meetings      = 3                   // the minimum of rounds of a race: the processes may miss each other in one
 	processTest   = "STORETEST_PROCESS" // the suite and the test that a process belongs to
 	processStore  = "STORETEST_STORE"   // the name of the store that it opens
 	processAnswer = "storetest: "       // the mark
 )
 
-// An order is calls to make at once, at a time. The process answers true when it
-// has read it, makes them when it is told true, and answers with what they
-// returned.
+// An order is a list of calls to make at once, at a given time. The process
+// answers true when it has read the order. When it then reads true, it makes
+// the calls and answers with their results.
 type order struct {
 	Now   time.Time
 	Calls []call
@@ -50,8 +50,7 @@ type call struct {
 	Times   int    // of count
 }
 
-// A person is what processes tell one another of an account, whose secrets are
-// not for JSON.
+// A person is an account as JSON. Account itself does not encode its secrets.
 type person struct {
 	ID, Username, Email, Stamp string
 	Version                    int64
@@ -85,7 +84,7 @@ func (a *answer) failed(err error) {
 	}
 }
 
-// err is the error as it was in the other process.
+// err returns the error that the other process got.
 func (a answer) err() error {
 	switch {
 	case a.Error == "":
@@ -104,13 +103,13 @@ type foreignError struct {
 func (e foreignError) Error() string { return e.text }
 func (e foreignError) Unwrap() error { return e.is }
 
-// processOf reports whether this is a process of that suite and test, and which
-// store it is to open.
+// processOf reports whether this process belongs to that suite and test, and
+// which store to open.
 func processOf(t *testing.T, suite string) (store string, ok bool) {
 	return os.Getenv(processStore), os.Getenv(processTest) == suite+" "+t.Name()
 }
 
-// serve does what it is told until there is nobody any more to tell it.
+// serve executes orders until its standard input is closed.
 func serve(t *testing.T, clock *clock, do func(ctx context.Context, c call) answer) {
 	in := json.NewDecoder(os.Stdin)
 	say := func(what any) {
@@ -144,11 +143,11 @@ type process struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
-	printed bytes.Buffer // what else it printed
-	failed  bytes.Buffer // and on the standard error
+	printed bytes.Buffer // its standard output without the answers
+	failed  bytes.Buffer // its standard error
 }
 
-// A crew is the processes that race.
+// A crew is a set of processes that race.
 type crew []*process
 
 // start runs the processes, which end with the test.
@@ -160,7 +159,7 @@ func start(t *testing.T, suite, store string) crew {
 	for part := range strings.SplitSeq(t.Name(), "/") {
 		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	timeout := 10 * time.Minute // a process that hangs ends, also if this one is killed
+	timeout := 10 * time.Minute // ends a process that hangs, even if this one is killed
 	if deadline, ok := t.Deadline(); ok {
 		timeout = time.Until(deadline)
 	}
@@ -170,7 +169,7 @@ func start(t *testing.T, suite, store string) crew {
 		p.command = exec.CommandContext(context.WithoutCancel(t.Context()), self,
 			"-test.run="+strings.Join(pattern, "/"), "-test.timeout="+timeout.String())
 		p.command.Env = append(os.Environ(), processTest+"="+suite+" "+t.Name(), processStore+"="+store,
-			"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each sleeps for a second in the end
+			"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // otherwise each process sleeps for a second before it exits
 		p.command.Stderr = &p.failed
 		p.in, err = p.command.StdinPipe()
 		works(t, "a pipe to another process", err)
@@ -184,7 +183,8 @@ func start(t *testing.T, suite, store string) crew {
 	return all
 }
 
-// stop lets a process end, and fails the test if it failed there.
+// stop closes the input of a process and waits for its end. If it failed, the
+// test fails.
 func (p *process) stop(t *testing.T) {
 	_ = p.in.Close()
 	_, _ = p.printed.ReadFrom(p.out)
@@ -193,7 +193,8 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-// hear waits for what a process has to say. It ends the test if that is nothing.
+// hear waits for the next answer of a process. If the process has ended, so
+// does the test.
 func (p *process) hear(t testing.TB, into any) {
 	t.Helper()
 	for {
@@ -204,7 +205,7 @@ func (p *process) hear(t testing.TB, into any) {
 		}
 		p.printed.WriteString(line)
 		if err != nil {
-			t.Fatalf("another process has ended; what it printed is below (open must work there as it does here, by what the environment says)")
+			t.Fatalf("another process has ended; its output follows (open must work in every process; pass what it needs in the environment)")
 		}
 	}
 }
@@ -217,8 +218,8 @@ func (p *process) tell(t testing.TB, what any) {
 	works(t, "writing to another process", err)
 }
 
-// race makes calls in all processes at once, 48 in all, and returns the answers
-// and their errors.
+// race makes 48 calls at once, 12 in each process. It returns the answers and
+// their errors.
 func (c crew) race(t testing.TB, clock *clock, calls func(i int) call) ([]answer, []error) {
 	t.Helper()
 	orders := make([]order, len(c))

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A proxy stands before a server and cuts a connection where it is told to.
+// A proxy stands in front of a server and cuts a connection where it is told
+// to.
 type proxy struct {
 	address  string
 	server   string
@@ -19,25 +20,26 @@ type proxy struct {
 	links []*link
 }
 
-// most is how many bytes pass at once, so that what is long comes in parts.
+// most is how many bytes pass at once, so that long answers come in several
+// parts.
 const most = 4 << 10
 
-// A place is where a connection is cut, of which something has passed.
+// A place is where in a request or an answer a connection is cut.
 type place int
 
 const (
-	beforeRequest place = iota // the server gets nothing of the request
+	beforeRequest place = iota // the server gets none of the request
 	withinRequest              // the server gets half of it
 	beforeAnswer               // the server has answered, and the client gets nothing
-	withinAnswer               // the client gets half
-	afterAnswer                // the client gets all of it, and has a dead connection
+	withinAnswer               // the client gets half of the answer
+	afterAnswer                // the client gets all of the answer, and a dead connection
 	places
 )
 
-// A cut is due once.
+// A cut is made once.
 type cut struct {
 	place  place
-	number int // of the request or answer; what passes at once is one
+	number int // of the request or answer; bytes that pass at once count as one
 	passed int
 	made   *link // where it was made
 }
@@ -81,7 +83,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// sever cuts every connection that there is.
+// sever cuts every connection.
 func (p *proxy) sever() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,15 +93,15 @@ func (p *proxy) sever() {
 	p.links = nil
 }
 
-// arm makes the proxy count what passes from now on.
+// arm makes the proxy count requests and answers from now on.
 func (p *proxy) arm(c *cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.armed = c
 }
 
-// disarm reports whether the cut has been made. The server has finished with the
-// connection then, so that what it has done can be seen.
+// disarm reports whether the cut has been made. If so, it first waits until the
+// server has closed the connection, so that the effects can be seen.
 func (p *proxy) disarm() bool {
 	p.mu.Lock()
 	c := p.armed
@@ -110,13 +112,13 @@ func (p *proxy) disarm() bool {
 	}
 	select {
 	case <-c.made.done:
-	case <-time.After(10 * time.Second): // a server that minds no lost connection; deed.settles has patience, too
+	case <-time.After(10 * time.Second): // a server that does not notice a lost connection; deed.settles waits, too
 	}
 	return true
 }
 
-// passes says how much of n bytes may pass, and whether the connection is to be
-// cut then.
+// passes returns how many of n bytes may pass, and whether the connection is
+// then cut.
 func (p *proxy) passes(l *link, n int, before, within, after place) (pass int, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,8 +188,8 @@ func (p *proxy) answers(l *link) {
 	}
 }
 
-// sever ends the connection for the client. The server sees that nothing more
-// will come; what it still says goes nowhere.
+// sever closes the connection to the client. The server sees that nothing more
+// will come; whatever it still sends is dropped.
 func (l *link) sever() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

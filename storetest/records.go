@@ -78,7 +78,7 @@ func (t *recordTest) insert(records ...auth.Record) {
 	}
 }
 
-// update changes Data and returns the record as it must then be in the store.
+// update changes Data and returns the record as the store must now hold it.
 func (t *recordTest) update(r auth.Record, data string) auth.Record {
 	t.Helper()
 	r.Data = []byte(data)
@@ -87,7 +87,7 @@ func (t *recordTest) update(r auth.Record, data string) auth.Record {
 	return r
 }
 
-// holds checks that the store has a record just like this.
+// holds checks that the store has exactly this record.
 func (t *recordTest) holds(after string, want auth.Record, mend string) {
 	t.Helper()
 	got, err := t.store.GetRecord(t.Context(), want.Kind, want.Key)
@@ -98,8 +98,8 @@ func (t *recordTest) holds(after string, want auth.Record, mend string) {
 	t.same(after+": GetRecord of key "+brief(want.Key), got, want, mend)
 }
 
-// gone checks that the store has no such record, neither by its name nor in the
-// list of its user.
+// gone checks that the store does not have this record, neither under its key
+// nor in the list of its user.
 func (t *recordTest) gone(after string, r auth.Record, mend string) {
 	t.Helper()
 	_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
@@ -116,7 +116,7 @@ func (t *recordTest) gone(after string, r auth.Record, mend string) {
 	}
 }
 
-// lists checks that the user has these records and no others.
+// lists checks that the user has exactly these records.
 func (t *recordTest) lists(after, userID, mend string, want ...auth.Record) {
 	t.Helper()
 	did := fmt.Sprintf("%s: ListRecords of the user %s", after, brief(userID))
@@ -125,7 +125,7 @@ func (t *recordTest) lists(after, userID, mend string, want ...auth.Record) {
 	t.sameList(did, got, want, mend)
 }
 
-// sameList checks that two lists have the same records, in whatever order.
+// sameList checks that two lists have the same records, in any order.
 func (t *recordTest) sameList(did string, got, want []auth.Record, mend string) {
 	t.Helper()
 	byKey := func(a, b auth.Record) int { return strings.Compare(a.Key, b.Key) }
@@ -136,7 +136,7 @@ func (t *recordTest) sameList(did string, got, want []auth.Record, mend string) 
 		return
 	}
 	for i := range got {
-		t.same(did, got[i], want[i], "a record in a list is whole")
+		t.same(did, got[i], want[i], "return whole records in a list")
 	}
 }
 

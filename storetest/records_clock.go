@@ -9,17 +9,17 @@ import (
 	"github.com/go-login/auth"
 )
 
-// clocks has clocks that jump. The contract asks for little: a record is there
-// for everybody or for nobody, and what was written is not undone. What had
-// expired may have been removed before the clock was set back.
+// clocks tests clocks that jump. The contract asks for little: all verbs agree
+// on whether a record is there, and no write is undone. An expired record may
+// have been removed before the clock was set back.
 func (s recordSuite) clocks(t *testing.T) {
-	s.run(t, "set forward by a century, nothing is there that expires", func(t *recordTest) {
+	s.run(t, "set forward by a century, every record that can expire is gone", func(t *recordTest) {
 		get, update, take, insert, never := t.record("get"), t.record("update"), t.record("take"), t.record("insert"), t.record("never")
 		never.Expires = time.Time{}
 		t.insert(get, update, take, insert, never)
 		t.clock.Set(t.clock.Now().AddDate(100, 0, 0))
 		const did = "after the clock was set forward by a century"
-		const mend = "every verb asks the clock that open was given, at every call"
+		const mend = "read the clock passed to open in every verb, at every call"
 		t.gone(did, get, mend)
 		fails(t.TB, did+": UpdateRecord", t.store.UpdateRecord(t.Context(), update), auth.ErrRecordNotFound, mend)
 		_, err := t.store.TakeRecord(t.Context(), take.Kind, take.Key)
@@ -28,7 +28,7 @@ func (s recordSuite) clocks(t *testing.T) {
 		works(t.TB, did+": InsertRecord over an expired record", t.store.InsertRecord(t.Context(), insert))
 		t.lists(did, "user", mend, insert, never)
 	})
-	s.run(t, "set back, what had expired is there for every verb or for none", func(t *recordTest) {
+	s.run(t, "set back, an expired record is there for every verb or for none", func(t *recordTest) {
 		start := t.clock.Now()
 		for _, met := range []struct {
 			name string
@@ -60,7 +60,7 @@ func (s recordSuite) clocks(t *testing.T) {
 			t.agrees(fmt.Sprintf("a minute before Expires again, after %s met the expired record", met.name), r)
 		}
 	})
-	s.run(t, "set back, what came in an expired record's place stays", func(t *recordTest) {
+	s.run(t, "set back, the record that replaced an expired one stays", func(t *recordTest) {
 		start := t.clock.Now()
 		old := t.record("key")
 		t.insert(old)
@@ -69,8 +69,8 @@ func (s recordSuite) clocks(t *testing.T) {
 		next.Data, next.Version = []byte("next"), 3
 		t.insert(next)
 		t.clock.Set(start)
-		const after = "after the clock was set back before the Expires of a record that another had taken the place of"
-		const mend = "InsertRecord replaces the expired record; a second row, or a version of the row, must not come to light"
+		const after = "after the clock was set back to before the Expires of a record that another has replaced"
+		const mend = "let InsertRecord replace the expired record: its old row, or an old version of the row, must never be returned again"
 		t.holds(after, next, mend)
 		t.lists(after, "user", mend)
 		t.lists(after, "another", mend, next)
@@ -81,9 +81,9 @@ func (s recordSuite) clocks(t *testing.T) {
 		t.same(after+": TakeRecord", got, next, mend)
 		t.gone(after+", and TakeRecord", old, mend)
 	})
-	s.run(t, "set back, what is written then is written, and what was written stays", func(t *recordTest) {
+	s.run(t, "set back, earlier and later writes both stay", func(t *recordTest) {
 		start := t.clock.Now()
-		const mend = "the later call wins, not the later time of the clock: order writes by the Version, and let no timestamp decide"
+		const mend = "let the later call win, whatever time the clock shows: order writes by the Version, not by a timestamp"
 		updated, taken, deleted := t.record("updated"), t.record("taken"), t.owned("deleted", "another")
 		t.insert(updated, taken, deleted)
 		t.clock.Set(start.Add(30 * time.Minute))
@@ -106,11 +106,11 @@ func (s recordSuite) clocks(t *testing.T) {
 		works(t.TB, after+": TakeRecord", err)
 		t.gone(after+", and TakeRecord", updated, mend)
 	})
-	s.run(t, "far behind the machine's, records expire by it nevertheless", func(t *recordTest) {
+	s.run(t, "far behind the machine's clock, records expire by the given clock", func(t *recordTest) {
 		for _, now := range []time.Time{time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC), time.Unix(1, 0)} {
 			t.clock.Set(now)
 			after := "on the " + now.UTC().Format(time.DateOnly)
-			const mend = "take the time from the clock that open was given, also where expired records are cleaned up; a server that removes keys by itself must be given how long, and not until when"
+			const mend = "take the time from the clock passed to open, also when cleaning up expired records; if a server removes keys by itself, tell it how long to keep them, not until when"
 			user := "user of " + now.String()
 			a, b := t.owned("a "+user, user), t.owned("b "+user, user)
 			t.insert(a, b)
@@ -126,11 +126,11 @@ func (s recordSuite) clocks(t *testing.T) {
 	})
 }
 
-// agrees checks that all verbs are of one mind as to whether a record is there,
-// whole, or not at all. The record is gone then.
+// agrees checks that all verbs agree on whether a record is there, whole, or
+// not at all. Afterwards the record is gone.
 func (t *recordTest) agrees(when string, r auth.Record) {
 	t.Helper()
-	const mend = "every verb asks the same condition of the same row; if one of them removes what has expired, it removes all of it"
+	const mend = "use the same condition on the same row in every verb; if a verb removes an expired record, let it remove every part of it"
 	_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
 	if errors.Is(err, auth.ErrRecordNotFound) {
 		when += ", where GetRecord does not find the record"

@@ -12,7 +12,7 @@ func (s recordSuite) context(t *testing.T) {
 				testDead(d.make(t, t.store, "key "+ending.name), ending)
 			}
 		})
-		s.run(t, "broken off, "+d.name+" has happened or has not", func(t *recordTest) {
+		s.run(t, "ended during the call, "+d.name+" has happened or has not", func(t *recordTest) {
 			testBroken(t, func(i int) deed { return d.make(t, t.store, fmt.Sprint("key ", i)) })
 		})
 	}

@@ -5,7 +5,7 @@ import (
 )
 
 func (s recordSuite) copies(t *testing.T) {
-	const mend = "copy Data on its way in and on its way out"
+	const mend = "copy Data when storing it and when returning it"
 	scribble := func(data []byte) {
 		for i := range data {
 			data[i] = '#'
@@ -16,7 +16,7 @@ func (s recordSuite) copies(t *testing.T) {
 		r := t.record("key")
 		t.insert(r)
 		scribble(r.Data)
-		t.holds("after writing to the Data that was given", t.record("key"), mend)
+		t.holds("after the test wrote to the Data it had passed", t.record("key"), mend)
 	})
 	s.run(t, "what UpdateRecord was given may be changed", func(t *recordTest) {
 		r := t.record("key")
@@ -25,14 +25,14 @@ func (s recordSuite) copies(t *testing.T) {
 		works(t.TB, "UpdateRecord", t.store.UpdateRecord(t.Context(), r))
 		scribble(r.Data)
 		r.Data, r.Version = []byte("new"), r.Version+1
-		t.holds("after writing to the Data that was given", r, mend)
+		t.holds("after the test wrote to the Data it had passed", r, mend)
 	})
 	s.run(t, "what GetRecord returned may be changed", func(t *recordTest) {
 		t.insert(t.record("key"))
 		r, err := t.store.GetRecord(t.Context(), t.kind, "key")
 		works(t.TB, "GetRecord", err)
 		scribble(r.Data)
-		t.holds("after writing to the Data that was returned", t.record("key"), mend)
+		t.holds("after the test wrote to the returned Data", t.record("key"), mend)
 	})
 	s.run(t, "what ListRecords returned may be changed", func(t *recordTest) {
 		t.insert(t.record("key"))
@@ -42,7 +42,7 @@ func (s recordSuite) copies(t *testing.T) {
 			scribble(list[i].Data)
 			list[i].Key = "#"
 		}
-		t.holds("after writing to the Data that was returned", t.record("key"), mend)
-		t.lists("after writing to the list that was returned", "user", mend, t.record("key"))
+		t.holds("after the test wrote to the returned Data", t.record("key"), mend)
+		t.lists("after the test wrote to the returned list", "user", mend, t.record("key"))
 	})
 }

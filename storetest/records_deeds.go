@@ -8,12 +8,13 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A recordDeed makes a deed on records of its own.
+// A recordDeed makes a deed for records of its own.
 type recordDeed struct {
 	name string
 
-	// prepare puts into t.store what the deed needs. It is done through the
-	// other store, which may be the same, and looked at in t.store again.
+	// prepare stores in t.store what the deed needs. The deed makes its call
+	// through the other store, which may be the same one, and checks the result
+	// in t.store.
 	prepare func(t *recordTest, through auth.RecordStore, own string) deed
 }
 
@@ -23,7 +24,7 @@ func (d recordDeed) make(t *recordTest, through auth.RecordStore, own string) de
 	return made
 }
 
-// recordDeeds has every verb.
+// recordDeeds returns a deed for every verb.
 func recordDeeds() []recordDeed {
 	insert := func(t *recordTest, through auth.RecordStore, r auth.Record) deed {
 		return deed{
@@ -31,17 +32,17 @@ func recordDeeds() []recordDeed {
 			already:  []error{auth.ErrRecordExists},
 			happened: func() outcome { return doneIf(t.there(r)) },
 			whole: func(after string, o outcome) {
-				t.stands(after, r, o == done, "the record and what lists go by are written in one statement or transaction")
+				t.stands(after, r, o == done, "write the record and the index of the lists in one statement or transaction")
 			},
 		}
 	}
-	// unchanged is for what must leave a record as it is.
+	// unchanged is for a call that must leave the record as it is.
 	unchanged := func(t *recordTest, r auth.Record, answer error, call func(ctx context.Context) error) deed {
 		return deed{
 			call: call, answer: answer,
 			happened: func() outcome { return undone },
 			whole: func(after string, _ outcome) {
-				t.stands(after, r, true, "a call that is refused, or only reads, changes nothing")
+				t.stands(after, r, true, "change nothing in a call that is refused or only reads")
 			},
 		}
 	}
@@ -69,7 +70,7 @@ func recordDeeds() []recordDeed {
 			return unchanged(t, r, nil, func(ctx context.Context) error {
 				got, err := through.GetRecord(ctx, r.Kind, r.Key)
 				if err == nil {
-					t.same("GetRecord that returned no error", got, r, "the record that is returned is whole, or there is an error")
+					t.same("GetRecord that returned no error", got, r, "return the whole record or an error")
 				}
 				return err
 			})
@@ -102,7 +103,7 @@ func recordDeeds() []recordDeed {
 					if o == done {
 						want = after
 					}
-					t.stands(did, want, true, "Data, Expires and Version change in one statement, or not at all")
+					t.stands(did, want, true, "change Data, Expires and Version in one statement")
 				},
 			}
 		}},
@@ -120,19 +121,19 @@ func recordDeeds() []recordDeed {
 				call: func(ctx context.Context) error {
 					got, err := through.TakeRecord(ctx, r.Kind, r.Key)
 					if err == nil {
-						t.same("TakeRecord that returned no error", got, r, "the record that is returned is whole, or there is an error")
+						t.same("TakeRecord that returned no error", got, r, "return the whole record or an error")
 					}
 					return err
 				},
 				already:  []error{auth.ErrRecordNotFound},
 				happened: func() outcome { return doneIf(!t.there(r)) },
 				whole: func(after string, o outcome) {
-					t.stands(after, r, o == undone, "the record and what lists go by are deleted in one statement or transaction")
+					t.stands(after, r, o == undone, "delete the record and its entry in the index of the lists in one statement or transaction")
 				},
 			}
 		}},
 		{"ListRecords", func(t *recordTest, through auth.RecordStore, own string) deed {
-			// So long that the answer comes in parts.
+			// Long enough for the answer to come in several parts.
 			var all []auth.Record
 			for i := range 4 {
 				r := t.owned(fmt.Sprint(own, " ", i), own)
@@ -140,7 +141,7 @@ func recordDeeds() []recordDeed {
 				all = append(all, r)
 			}
 			t.insert(all...)
-			const mend = "ask rows.Err() after the last row: a list that broke off is an error, and no shorter list"
+			const mend = "check rows.Err() after the last row: return an error for an incomplete list"
 			return deed{
 				call: func(ctx context.Context) error {
 					got, err := through.ListRecords(ctx, t.kind, own)
@@ -150,7 +151,7 @@ func recordDeeds() []recordDeed {
 					return err
 				},
 				happened: func() outcome { return done },
-				whole:    func(after string, _ outcome) { t.lists(after, own, "reading changes nothing", all...) },
+				whole:    func(after string, _ outcome) { t.lists(after, own, "change nothing when reading", all...) },
 			}
 		}},
 		{"DeleteRecords", func(t *recordTest, through auth.RecordStore, own string) deed {
@@ -160,7 +161,7 @@ func recordDeeds() []recordDeed {
 				call:     func(ctx context.Context) error { return through.DeleteRecords(ctx, t.kind, own, kept.Key) },
 				happened: func() outcome { return partly },
 				whole: func(after string, o outcome) {
-					const mend = "a record and what lists go by are deleted in one statement or transaction; best all of them"
+					const mend = "delete each record and its entry in the index of the lists in one statement or transaction, best all of them in one"
 					left := []auth.Record{kept}
 					for _, r := range []auth.Record{a, b, c} {
 						if o == undone || o == partly && t.there(r) {
@@ -187,7 +188,8 @@ func (t *recordTest) there(r auth.Record) bool {
 	return err == nil
 }
 
-// stands checks that its user's records of the kind are this one, or none.
+// stands checks that this record is the only one of its user and kind, or that
+// there is none.
 func (t *recordTest) stands(after string, r auth.Record, there bool, mend string) {
 	t.Helper()
 	if !there {

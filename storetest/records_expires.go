@@ -9,9 +9,9 @@ import (
 )
 
 func (s recordSuite) expires(t *testing.T) {
-	const mend = "a record is gone when !now.Before(expires), now being the time of the clock that open was given; in SQL: expires IS NULL OR expires > ?"
+	const mend = "treat a record as gone when !now.Before(expires), where now comes from the clock passed to open; in SQL a record lives while expires IS NULL OR expires > ?"
 
-	// at sets the clock to the instant when r expires.
+	// at sets the clock to the instant at which r expires.
 	at := func(t *recordTest, r auth.Record) { t.clock.Set(r.Expires) }
 
 	s.run(t, "a microsecond before, the record is there for every verb", func(t *recordTest) {
@@ -55,7 +55,7 @@ func (s recordSuite) expires(t *testing.T) {
 			at(t, r)
 			longer := r
 			longer.Expires = expires
-			const mend = "UpdateRecord, too, has to ask whether the stored Expires has passed; " + mend
+			const mend = "check in UpdateRecord, too, whether the stored Expires has passed; " + mend
 			fails(t.TB, "UpdateRecord at the instant of Expires", t.store.UpdateRecord(t.Context(), longer), auth.ErrRecordNotFound, mend)
 			t.gone("after UpdateRecord at the instant of Expires", r, mend)
 		}
@@ -67,7 +67,7 @@ func (s recordSuite) expires(t *testing.T) {
 		next := t.owned("key", "another")
 		next.Data, next.Version = []byte("next"), 3
 		works(t.TB, "InsertRecord at the instant when the old record expires", t.store.InsertRecord(t.Context(), next))
-		const mend = "nothing of the expired record is left, neither in the record nor in the list of its user"
+		const mend = "remove every trace of the expired record, also from the list of its user"
 		t.holds("after InsertRecord over an expired record", next, mend)
 		t.lists("after InsertRecord over an expired record", "user", mend)
 		t.lists("after InsertRecord over an expired record", "another", mend, next)
@@ -105,7 +105,7 @@ func (s recordSuite) expires(t *testing.T) {
 		}
 	})
 	s.run(t, "in any time zone, of the record or of the clock, is the same instant", func(t *recordTest) {
-		const mend = "compare instants, and no faces of clocks: store UTC or UnixMicro, and give the database the same of now"
+		const mend = "compare instants, not local times: store UTC or UnixMicro, and pass the current time to the database in the same form"
 		expires := t.clock.Now().Add(time.Hour)
 		zones := []*time.Location{time.UTC, time.FixedZone("east", 14*3600), time.FixedZone("west", -(9*3600 + 1800))}
 		for i, of := range zones {
@@ -121,16 +121,16 @@ func (s recordSuite) expires(t *testing.T) {
 			}
 		}
 	})
-	s.run(t, "zero is never, even in the year 9999", func(t *recordTest) {
+	s.run(t, "zero means never, even in the year 9999", func(t *recordTest) {
 		r := t.record("key")
 		r.Expires = time.Time{}
 		t.insert(r)
 		for _, now := range []time.Time{time.Date(1969, time.July, 20, 0, 0, 0, 0, time.UTC), time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)} {
 			t.clock.Set(now)
 			after := "on the " + now.Format(time.DateOnly)
-			t.holds(after, r, "a zero Expires is never, and NULL in a database")
-			t.lists(after, "user", "a zero Expires is never, and NULL in a database", r)
-			fails(t.TB, after+": InsertRecord", t.store.InsertRecord(t.Context(), r), auth.ErrRecordExists, "a zero Expires is never, and NULL in a database")
+			t.holds(after, r, "a zero Expires means never; store it as NULL")
+			t.lists(after, "user", "a zero Expires means never; store it as NULL", r)
+			fails(t.TB, after+": InsertRecord", t.store.InsertRecord(t.Context(), r), auth.ErrRecordExists, "a zero Expires means never; store it as NULL")
 			r = t.update(r, after)
 		}
 	})
@@ -138,9 +138,9 @@ func (s recordSuite) expires(t *testing.T) {
 		r := t.record("key")
 		r.Expires = time.Unix(0, 0)
 		t.insert(r)
-		t.gone("after InsertRecord with the epoch as Expires", r, "only the zero Time is never; the number 0 is the year 1970. Store never as NULL")
+		t.gone("after InsertRecord with the epoch as Expires", r, "only the zero Time means never, and the number 0 is the year 1970: store never as NULL")
 	})
-	s.run(t, "before the insert, the record is never there", func(t *recordTest) {
+	s.run(t, "in the past already at the insert, the record is never there", func(t *recordTest) {
 		r := t.record("key")
 		r.Expires = t.clock.Now()
 		works(t.TB, "InsertRecord of a record that has expired", t.store.InsertRecord(t.Context(), r))
@@ -157,7 +157,7 @@ func (s recordSuite) expires(t *testing.T) {
 		t.clock.Set(r.Expires.Add(-time.Microsecond))
 		t.holds("a microsecond before the new Expires", r, mend)
 		t.clock.Set(r.Expires)
-		t.gone("at the new Expires", r, "UpdateRecord replaces Expires; "+mend)
+		t.gone("at the new Expires", r, "let UpdateRecord replace Expires; "+mend)
 	})
 	s.run(t, "UpdateRecord puts it off", func(t *recordTest) {
 		r := t.record("key")
@@ -166,7 +166,7 @@ func (s recordSuite) expires(t *testing.T) {
 		r.Expires = old.Add(time.Minute)
 		r = t.update(r, "longer")
 		t.clock.Set(old)
-		t.holds("at the old Expires", r, "UpdateRecord replaces Expires; "+mend)
+		t.holds("at the old Expires", r, "let UpdateRecord replace Expires; "+mend)
 		t.clock.Set(r.Expires)
 		t.gone("at the new Expires", r, mend)
 	})
@@ -177,24 +177,24 @@ func (s recordSuite) expires(t *testing.T) {
 		r.Expires = time.Time{}
 		r = t.update(r, "for ever")
 		t.clock.Set(old.Add(1000 * time.Hour))
-		t.holds("long after the old Expires", r, "UpdateRecord replaces Expires, also by zero; "+mend)
+		t.holds("long after the old Expires", r, "let UpdateRecord replace Expires, also with zero; "+mend)
 		r.Expires = t.clock.Now().Add(time.Minute)
 		r = t.update(r, "not for ever")
 		t.clock.Set(r.Expires)
-		t.gone("at the new Expires", r, "UpdateRecord replaces Expires, also a zero one; "+mend)
+		t.gone("at the new Expires", r, "let UpdateRecord replace Expires, also a zero one; "+mend)
 	})
 	s.run(t, "TakeRecord of another record leaves it", func(t *recordTest) {
 		r, soon := t.record("key"), t.record("soon")
 		soon.Expires = t.clock.Now().Add(time.Second)
 		t.insert(r, soon)
 		at(t, soon)
-		for i := range 20 { // whatever cleans up on these calls must not clean too much
+		for i := range 20 { // a clean-up that runs in these calls must not delete too much
 			extra := t.record(fmt.Sprint("extra ", i))
 			t.insert(extra)
 			_, err := t.store.TakeRecord(t.Context(), extra.Kind, extra.Key)
 			works(t.TB, "TakeRecord", err)
 		}
-		t.holds("after other records expired", r, "cleaning up removes what has expired, and nothing else")
+		t.holds("after other records expired", r, "let a clean-up delete expired records only")
 		t.gone("after it expired", soon, mend)
 	})
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/go-login/auth"
 )
 
-// huge are names of a megabyte that differ in the last byte, and one that both
-// begin with and that every store has room for.
+// huge returns two names of a megabyte that differ only in the last byte. begin
+// is their common beginning, short enough for every store.
 func huge() (a, b, begin string) {
 	const megabyte = 1 << 20
 	long := strings.Repeat("h", megabyte-1)
 	return long + "a", long + "b", long[:50]
 }
 
-// Names that are longer than what a store has room for may be refused. What must
-// not be is that they are cut: two would be one.
+// A store may refuse names that are longer than it has room for. It must not
+// cut them, because two names could then become one.
 func (s recordSuite) huge(t *testing.T) {
-	const mend = "keep the whole name, or refuse it with ErrInvalidRecord or an error of the store's own; never cut it (MySQL does, if its sql_mode is not strict)"
+	const mend = "keep the whole name, or refuse it with ErrInvalidRecord or another error; never cut it (MySQL does, if its sql_mode is not strict)"
 	for _, part := range []struct {
 		name   string
 		record func(t *recordTest, key, name string) auth.Record
@@ -39,13 +39,13 @@ func (s recordSuite) huge(t *testing.T) {
 			a, b, short := part.record(t, "a", nameA), part.record(t, "b", nameB), part.record(t, "short", begin)
 			all := []auth.Record{a, b, short}
 			t.insert(short)
-			t.without("while there is one that begins like it", a)
+			t.without("while a record exists whose name is its beginning", a)
 
 			did := "InsertRecord with " + part.name + " of 1 MB that differ in the last byte"
 			errA, errB := t.store.InsertRecord(t.Context(), a), t.store.InsertRecord(t.Context(), b)
 			for _, err := range []error{errA, errB} {
 				if answer := answerOf(err); answer != nil && !errors.Is(answer, auth.ErrInvalidRecord) {
-					fail(t.TB, did, err, "no error, ErrInvalidRecord, or an error of the store's own", mend)
+					fail(t.TB, did, err, "no error, ErrInvalidRecord, or an error that is not one of package auth", mend)
 				}
 			}
 			switch {
@@ -75,15 +75,16 @@ func (s recordSuite) huge(t *testing.T) {
 	}
 }
 
-// without checks that every verb leaves well alone what is not there because its
-// name is too long. It may say so, or that the name is too long.
+// without checks that no verb touches another record when its name is too long
+// to be stored. It may answer that there is no such record, or that the name is
+// too long.
 func (t *recordTest) without(when string, r auth.Record) {
 	t.Helper()
-	const mend = "a name that the store has no room for is one that is not there; never look for its beginning"
+	const mend = "treat a name that is too long to be stored as unknown; never look for its beginning"
 	absent := func(verb string, err error) {
 		t.Helper()
 		if answer := answerOf(err); err == nil || answer != nil && !errors.Is(answer, auth.ErrRecordNotFound) && !errors.Is(answer, auth.ErrInvalidRecord) {
-			fail(t.TB, fmt.Sprintf("%s with a name of 1 MB, %s", verb, when), fmt.Sprint(err), "ErrRecordNotFound, ErrInvalidRecord, or an error of the store's own", mend)
+			fail(t.TB, fmt.Sprintf("%s with a name of 1 MB, %s", verb, when), fmt.Sprint(err), "ErrRecordNotFound, ErrInvalidRecord, or an error that is not one of package auth", mend)
 		}
 	}
 	_, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
@@ -92,7 +93,7 @@ func (t *recordTest) without(when string, r auth.Record) {
 	_, err = t.store.TakeRecord(t.Context(), r.Kind, r.Key)
 	absent("TakeRecord", err)
 	if len(r.Key) > 200 {
-		return // the names of the list are none of the long ones
+		return // lists are looked up by kind and user ID, which are short here
 	}
 	if list, err := t.store.ListRecords(t.Context(), r.Kind, r.UserID); err == nil && len(list) > 0 {
 		fail(t.TB, "ListRecords with a name of 1 MB, "+when, keysOf(list), "no records, or an error", mend)

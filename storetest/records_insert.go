@@ -12,7 +12,7 @@ import (
 )
 
 func (s recordSuite) insertRecord(t *testing.T) {
-	const asGiven = "store the record as it is given"
+	const asGiven = "store the record as given"
 
 	s.run(t, "keeps every byte of Data", func(t *recordTest) {
 		r := t.record("all bytes")
@@ -21,26 +21,26 @@ func (s recordSuite) insertRecord(t *testing.T) {
 			r.Data[i] = byte(i)
 		}
 		t.insert(r)
-		t.holds("after InsertRecord", r, asGiven+": Data is a BLOB or BYTEA, and no text")
+		t.holds("after InsertRecord", r, asGiven+": make Data a BLOB or BYTEA, not a text")
 		for name, data := range map[string][]byte{"nil": nil, "empty": {}, "a NUL": {0}, "invalid UTF-8": []byte("a\xff\xc0z"), "spaces": []byte("  ")} {
 			r := t.record(name)
 			r.Data = data
 			t.insert(r)
-			t.holds("after InsertRecord with Data that is "+name, r, asGiven+"; empty Data is not an error, and may come back nil")
+			t.holds("after InsertRecord with Data that is "+name, r, asGiven+"; empty Data is valid, and may come back as nil")
 		}
 	})
 	s.run(t, "keeps 100 000 bytes of Data", func(t *recordTest) {
 		r := t.record("long")
 		r.Data = []byte(strings.Repeat("0123456789", 10_000))
 		t.insert(r)
-		t.holds("after InsertRecord", r, asGiven+": MySQL's BLOB ends at 65 535 bytes, MEDIUMBLOB does not")
+		t.holds("after InsertRecord", r, asGiven+": MySQL's BLOB holds only 65 535 bytes; use MEDIUMBLOB")
 	})
 	s.run(t, "keeps the Version", func(t *recordTest) {
 		for _, version := range []int64{0, 1, -1, 1 << 53, 1<<53 + 1, math.MaxInt64 - 1, math.MaxInt64, math.MinInt64, 7_306_851_204_519_873_642} {
 			r := t.record(fmt.Sprint("version ", version))
 			r.Version = version
 			t.insert(r)
-			t.holds("after InsertRecord", r, asGiven+": the Version is a signed integer of 64 bits that the library chooses, no float and no counter of the store's")
+			t.holds("after InsertRecord", r, asGiven+": the Version is a signed integer of 64 bits that the library chooses, not a float or a counter of the store")
 		}
 	})
 	s.run(t, "keeps Expires to the microsecond, in any time zone", func(t *recordTest) {
@@ -56,7 +56,7 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		got, err := t.store.GetRecord(t.Context(), r.Kind, r.Key)
 		works(t.TB, "GetRecord", err)
 		if got.Expires.Sub(r.Expires).Abs() >= time.Microsecond {
-			fail(t.TB, "GetRecord: Expires", got.Expires, r.Expires, "what is under a microsecond may be lost, and no more")
+			fail(t.TB, "GetRecord: Expires", got.Expires, r.Expires, "keep Expires to the microsecond")
 		}
 	})
 	s.run(t, "keeps an Expires that is far off", func(t *recordTest) {
@@ -87,7 +87,7 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		t.insert(first)
 		second := t.owned("key", "another user")
 		second.Data, second.Version = []byte("second"), 9
-		const mend = "INSERT with a primary key on kind and key, and no ON CONFLICT DO UPDATE; the user is no part of the key"
+		const mend = "use INSERT with a primary key on kind and key, without ON CONFLICT DO UPDATE; the user is not part of the key"
 		fails(t.TB, "InsertRecord of a key that exists", t.store.InsertRecord(t.Context(), second), auth.ErrRecordExists, mend)
 		fails(t.TB, "InsertRecord of the same record again", t.store.InsertRecord(t.Context(), first), auth.ErrRecordExists, mend)
 		t.holds("after a refused InsertRecord", first, mend)
@@ -107,9 +107,9 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		again(t.TB, func(round int) {
 			record := func(i int) auth.Record { return t.owned(fmt.Sprint("key ", round), fmt.Sprint("user ", i)) }
 			errs := race(t.Context(), racers, func(ctx context.Context, i int) error { return t.store.InsertRecord(ctx, record(i)) })
-			const mend = "do not look first and insert then, as two may look before either inserts: let the primary key refuse, or hold one lock from the look to the insert (in a map: one Mutex around both)"
+			const mend = "do not look the key up and then insert, because two calls may look before either inserts: let the primary key refuse, or hold one lock over both steps (in a map: one Mutex around both)"
 			winner := oneWins(t.TB, "InsertRecord of one key by 50 racers", errs, auth.ErrRecordExists, mend)
-			t.holds("after the race", record(winner), "the record is the winner's; "+mend)
+			t.holds("after the race", record(winner), "the record must hold what the winner wrote; "+mend)
 		})
 	})
 	s.run(t, "of 50 racers over an expired record, one wins", func(t *recordTest) {
@@ -121,13 +121,13 @@ func (s recordSuite) insertRecord(t *testing.T) {
 			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
 				return t.store.InsertRecord(ctx, record(fmt.Sprint("user ", i)))
 			})
-			const mend = "delete what has expired and insert in one transaction, or INSERT … ON CONFLICT DO UPDATE … WHERE expires <= ?"
+			const mend = "delete the expired record and insert in one transaction, or use INSERT … ON CONFLICT DO UPDATE … WHERE expires <= ?"
 			winner := oneWins(t.TB, "InsertRecord over an expired record by 50 racers", errs, auth.ErrRecordExists, mend)
-			t.holds("after the race", record(fmt.Sprint("user ", winner)), "the record is the winner's; "+mend)
+			t.holds("after the race", record(fmt.Sprint("user ", winner)), "the record must hold what the winner wrote; "+mend)
 			t.lists("after the race", "user", mend)
 		})
 	})
-	s.run(t, "of 50 racers with keys of their own, all win", func(t *recordTest) {
+	s.run(t, "of 50 racers with different keys, all win", func(t *recordTest) {
 		var want []auth.Record
 		for i := range racers {
 			want = append(want, t.record(fmt.Sprint("key ", i)))
@@ -135,6 +135,6 @@ func (s recordSuite) insertRecord(t *testing.T) {
 		for i, err := range race(t.Context(), racers, func(ctx context.Context, i int) error { return t.store.InsertRecord(ctx, want[i]) }) {
 			works(t.TB, fmt.Sprint("InsertRecord by racer ", i), err)
 		}
-		t.lists("after the race", "user", "every InsertRecord that returned nil has inserted", want...)
+		t.lists("after the race", "user", "return nil from InsertRecord only if the record was inserted", want...)
 	})
 }

@@ -16,32 +16,32 @@ func (s recordSuite) listRecords(t *testing.T) {
 		foreign, nobodys, otherKind := t.owned("c", "another"), t.owned("d", ""), t.record("e")
 		otherKind.Kind += "-other"
 		t.insert(a, b, foreign, nobodys, otherKind)
-		t.lists("after InsertRecord of five", "user", "a list has this user's records of this kind, and no others", a, b)
-		t.lists("after InsertRecord of five", "another", "a list has this user's records of this kind, and no others", foreign)
+		t.lists("after InsertRecord of five", "user", "list this user's records of this kind only", a, b)
+		t.lists("after InsertRecord of five", "another", "list this user's records of this kind only", foreign)
 		a = t.update(a, "new")
-		t.lists("after UpdateRecord", "user", "a list has what the record is now", a, b)
+		t.lists("after UpdateRecord", "user", "list the current contents of each record", a, b)
 	})
 	s.run(t, "of an unknown user is empty", func(t *recordTest) {
 		t.insert(t.record("key"), t.owned("nobody's", ""))
 		for _, userID := range []string{"unknown", "use", "user2", "%", "*", "0", "' OR 1=1 --", "a\x00b", "\xff", strings.Repeat("x", 10_000)} {
-			t.lists("after InsertRecord for others", userID, "a user without records has an empty list, and no error")
+			t.lists("after InsertRecord for others", userID, "return an empty list, without an error, for a user without records")
 		}
 	})
 	s.run(t, "of an empty user is an error", func(t *recordTest) {
 		t.insert(t.record("key"), t.owned("nobody's", ""))
 		list, err := t.store.ListRecords(t.Context(), t.kind, "")
-		fails(t.TB, "ListRecords of the empty user", err, auth.ErrInvalidRecord, "ask first: an empty user is neither everybody nor nobody")
+		fails(t.TB, "ListRecords of the empty user", err, auth.ErrInvalidRecord, "return ErrInvalidRecord for an empty user ID, before querying")
 		if len(list) != 0 {
-			fail(t.TB, "ListRecords of the empty user", keysOf(list), "no records beside the error", "ask first: an empty user is neither everybody nor nobody")
+			fail(t.TB, "ListRecords of the empty user", keysOf(list), "no records beside the error", "return ErrInvalidRecord for an empty user ID, before querying")
 		}
 	})
-	s.run(t, "has them all when they are many", func(t *recordTest) {
+	s.run(t, "returns all of 150 records", func(t *recordTest) {
 		var want []auth.Record
 		for i := range 150 {
 			want = append(want, t.record(fmt.Sprint("key ", i)))
 		}
 		t.insert(want...)
-		t.lists("after InsertRecord of 150", "user", "a list has no pages and no limit", want...)
+		t.lists("after InsertRecord of 150", "user", "return all records, without a limit", want...)
 	})
 }
 
@@ -60,7 +60,7 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 		t.holds("after DeleteRecords of another kind", otherKind, theUsers)
 		t.insert(a) // the key is free again
 	})
-	s.run(t, "spares the keys to keep", func(t *recordTest) {
+	s.run(t, "leaves the keys to keep", func(t *recordTest) {
 		a, b, c, d := t.record("a"), t.record("b"), t.record("c"), t.record("d")
 		foreign := t.owned("e", "another")
 		t.insert(a, b, c, d, foreign)
@@ -75,7 +75,7 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 		works(t.TB, "DeleteRecords, keeping an unknown key", t.store.DeleteRecords(t.Context(), t.kind, "user", "unknown", "", "C", "' OR 1=1 --"))
 		t.gone("after DeleteRecords, keeping an unknown key", c, theUsers+", where an empty key keeps nothing")
 	})
-	s.run(t, "of an unknown user is no error", func(t *recordTest) {
+	s.run(t, "of an unknown user succeeds", func(t *recordTest) {
 		r, nobodys := t.record("key"), t.owned("nobody's", "")
 		t.insert(r, nobodys)
 		for _, userID := range []string{"unknown", "use", "user2", "%", "*", "0", "' OR 1=1 --", "a\x00b", "\xff", strings.Repeat("x", 10_000)} {
@@ -87,7 +87,7 @@ func (s recordSuite) deleteRecords(t *testing.T) {
 	s.run(t, "of an empty user is an error and deletes nothing", func(t *recordTest) {
 		r, nobodys := t.record("key"), t.owned("nobody's", "")
 		t.insert(r, nobodys)
-		const mend = "ask first: an empty user is neither everybody nor nobody"
+		const mend = "return ErrInvalidRecord for an empty user ID, before querying"
 		fails(t.TB, "DeleteRecords of the empty user", t.store.DeleteRecords(t.Context(), t.kind, ""), auth.ErrInvalidRecord, mend)
 		t.holds("after DeleteRecords of the empty user", r, mend)
 		t.holds("after DeleteRecords of the empty user", nobodys, mend)

@@ -9,7 +9,7 @@ import (
 )
 
 func (s recordSuite) keys(t *testing.T) {
-	const mend = "keys are compared byte by byte: a column of keys is BLOB, BYTEA or VARBINARY, and no text with a collation"
+	const mend = "compare keys byte by byte: make the column a BLOB, BYTEA or VARBINARY, not a text with a collation"
 	k := strings.Repeat("k", 199)
 	long := class{"200 bytes", []string{k, k + "k", k + "l", strings.Repeat("\x00", 200), strings.Repeat("\xff", 200)}}
 	for _, class := range append(classes(), long) {
@@ -42,7 +42,7 @@ func (s recordSuite) keys(t *testing.T) {
 }
 
 func (s recordSuite) kinds(t *testing.T) {
-	const mend = "kinds are compared byte by byte, and the name of a record is its kind and its key, kept apart"
+	const mend = "compare kinds byte by byte, and keep the kind and the key of a record apart"
 	for _, class := range classes() {
 		texts := class.texts
 		s.run(t, "tell apart "+class.name, func(t *recordTest) {
@@ -72,12 +72,12 @@ func (s recordSuite) kinds(t *testing.T) {
 			t.kind = kind
 			r := t.owned(key, key)
 			t.insert(r)
-			t.stands("in the kind "+brief(kind), r, true, mend+"; only the empty kind is none")
+			t.stands("in the kind "+brief(kind), r, true, mend+"; only the empty kind is invalid")
 			_, err := t.store.TakeRecord(t.Context(), kind, key)
 			works(t.TB, "TakeRecord in the kind "+brief(kind), err)
 		}
 	})
-	s.run(t, "are not glued to keys", func(t *recordTest) {
+	s.run(t, "are kept apart from keys", func(t *recordTest) {
 		for i, glue := range []string{"", ":", "/", "-", "\x00", "|", "."} {
 			r := t.record("a" + glue + "b")
 			r.Kind = t.kind + fmt.Sprint(i)
@@ -92,7 +92,7 @@ func (s recordSuite) kinds(t *testing.T) {
 }
 
 func (s recordSuite) userIDs(t *testing.T) {
-	const mend = "the IDs of users are compared byte by byte; an ID is opaque and belongs to no collation"
+	const mend = "compare user IDs byte by byte: an ID is opaque, so its column must have no collation"
 	for _, class := range classes() {
 		ids := class.texts
 		s.run(t, "tell apart "+class.name, func(t *recordTest) {
@@ -116,7 +116,7 @@ func (s recordSuite) userIDs(t *testing.T) {
 }
 
 func (s recordSuite) invalid(t *testing.T) {
-	const mend = "ask first whether Kind and Key are empty: an empty name is a mistake of the caller's, and must not become a wildcard"
+	const mend = "return ErrInvalidRecord for an empty kind, key or user ID, before querying: an empty argument is the caller's mistake and must not match every record"
 	for _, verb := range []struct {
 		name string
 		call func(t *recordTest, kind, key string) error
@@ -147,7 +147,7 @@ func (s recordSuite) invalid(t *testing.T) {
 			return t.store.DeleteRecords(t.Context(), kind, userID)
 		}},
 	} {
-		s.run(t, verb.name+" without a kind or a name", func(t *recordTest) {
+		s.run(t, verb.name+" with an empty argument", func(t *recordTest) {
 			r, nobodys := t.record("key"), t.owned("nobody's", "")
 			t.insert(r, nobodys)
 			for _, name := range [][2]string{{"", "key"}, {t.kind, ""}, {"", ""}} {
@@ -159,7 +159,7 @@ func (s recordSuite) invalid(t *testing.T) {
 	}
 }
 
-// A class is a number of texts that careless stores take for one another.
+// A class is a set of texts that careless stores treat as equal.
 type class struct {
 	name  string
 	texts []string

@@ -11,14 +11,15 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestRecordStoreProcesses checks a store of records that several processes may
-// share: four of them race, and what one has written the others see.
+// TestRecordStoreProcesses checks a store of records whose database several
+// processes share: four processes race, and each must see what another has
+// written.
 //
-// It calls create once, which makes an empty database, removes it with t.Cleanup
-// and returns what it goes by: a file, a DSN. Then it runs this test in four
-// processes more, where create is not called. Each of the five opens that
-// database once and closes it with t.Cleanup. What open must know besides has to
-// come from the environment.
+// It calls create once. create makes an empty database, removes it with
+// t.Cleanup and returns its name, such as a file or a DSN. The test then runs
+// itself in four more processes, which do not call create. Each of the five
+// processes opens that database once and closes it with t.Cleanup. Anything
+// else that open needs to know must come from the environment.
 func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name string),
 	open func(t *testing.T, name string, clock func() time.Time) auth.RecordStore) {
 	const suite = "records"
@@ -35,7 +36,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		t.Run(name, func(t *testing.T) { f(&recordTest{t, store, c, "kind-" + unique()}) })
 	}
 
-	const mend = "what must be one step must be one for the database, in a statement or a transaction: a lock of this process holds up no other"
+	const mend = "make it one step for the database, with one statement or one transaction: a lock of this process does not stop the other processes"
 
 	run("of 48 racers with one key, one wins", func(t *recordTest) {
 		repeat(t, meetings, func(round int) {
@@ -44,7 +45,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 			}
 			_, errs := crew.race(t, c, func(i int) call { return call{Verb: "InsertRecord", Record: record(i)} })
 			winner := oneWins(t, "InsertRecord of one key by 48 racers in 4 processes", errs, auth.ErrRecordExists, mend)
-			t.stands("after the race", record(winner), true, "the record is the winner's; "+mend)
+			t.stands("after the race", record(winner), true, "the record must hold what the winner wrote; "+mend)
 		})
 	})
 	run("of 48 racers over an expired record, one wins", func(t *recordTest) {
@@ -57,7 +58,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 				return call{Verb: "InsertRecord", Record: record(fmt.Sprintf("user %d of round %d", i, round))}
 			})
 			winner := oneWins(t, "InsertRecord over an expired record by 48 racers in 4 processes", errs, auth.ErrRecordExists, mend)
-			t.stands("after the race", record(fmt.Sprintf("user %d of round %d", winner, round)), true, "the record is the winner's; "+mend)
+			t.stands("after the race", record(fmt.Sprintf("user %d of round %d", winner, round)), true, "the record must hold what the winner wrote; "+mend)
 		})
 	})
 	run("of 48 racers with one Version, one wins", func(t *recordTest) {
@@ -73,7 +74,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 			winner := oneWins(t, "UpdateRecord by 48 racers in 4 processes with one Version", errs, auth.ErrConflict, mend)
 			r = racer(winner)
 			r.Version++
-			t.holds("after the race", r, "the record is the winner's; "+mend)
+			t.holds("after the race", r, "the record must hold what the winner wrote; "+mend)
 		})
 	})
 	run("of 48 racers who take a record, one wins", func(t *recordTest) {
@@ -82,7 +83,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 			t.insert(r)
 			taken, errs := crew.race(t, c, func(int) call { return call{Verb: "TakeRecord", Record: r} })
 			winner := oneWins(t, "TakeRecord by 48 racers in 4 processes", errs, auth.ErrRecordNotFound, mend)
-			t.same("TakeRecord by the winner", taken[winner].Records[0], r, "the record that is returned is whole")
+			t.same("TakeRecord by the winner", taken[winner].Records[0], r, "return the whole record")
 			t.gone("after the race", r, mend)
 		})
 	})
@@ -103,7 +104,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 				case i/processes%2 == 1 && err == nil:
 					r := answers[i].Records[0]
 					left[r.Version]--
-					t.same("TakeRecord by a racer", r, dated(r, r.Version), "the record that is returned is whole")
+					t.same("TakeRecord by a racer", r, dated(r, r.Version), "return the whole record")
 				default:
 					works(t, "InsertRecord or TakeRecord of one key by 48 racers in 4 processes (ErrRecordExists and ErrRecordNotFound are expected)",
 						unless(unless(err, auth.ErrRecordExists), auth.ErrRecordNotFound))
@@ -116,21 +117,21 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 				case n == 1:
 					rest = append(rest, dated(record(0), version))
 				case n != 0:
-					fail(t, did, fmt.Sprintf("the record with the Version %d was taken %d times more often than inserted", version, -n), "as often at most", mend)
+					fail(t, did, fmt.Sprintf("the record with the Version %d was taken %d times more often than inserted", version, -n), "at most as often", mend)
 				}
 			}
 			switch len(rest) {
 			case 0:
-				t.gone("after "+did+", who took as many as they inserted", record(0), mend)
+				t.gone("after "+did+", which took as many as they inserted", record(0), mend)
 			case 1:
-				t.stands("after "+did+", who took all but one of what they inserted", rest[0], true, mend)
+				t.stands("after "+did+", which took all but one of the records they inserted", rest[0], true, mend)
 			default:
 				fail(t, did, fmt.Sprintf("%d records were inserted and not taken", len(rest)), "at most one", mend)
 			}
 			_, _ = t.store.TakeRecord(t.Context(), t.kind, record(0).Key)
 		})
 	})
-	run("that count lose nothing", func(t *recordTest) {
+	run("lose no count of 48 racers", func(t *recordTest) {
 		const each = 2
 		r := t.record("key")
 		r.Data = nil
@@ -143,7 +144,7 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 		r.Data, r.Version = []byte(strings.Repeat("+", all)), r.Version+int64(all)
 		t.holds(fmt.Sprintf("after 48 racers in 4 processes counted %d times each", each), r, mend)
 	})
-	run("see at once what another has written", func(t *recordTest) {
+	run("see at once what another process has written", func(t *recordTest) {
 		for round := range processes {
 			r := t.record(fmt.Sprint("key ", round))
 			deleted := t.owned(fmt.Sprint("key to delete ", round), "another")
@@ -169,11 +170,11 @@ func TestRecordStoreProcesses(t *testing.T, create func(t *testing.T) (name stri
 	})
 }
 
-// seenByAll checks that every process finds a record just like this, or none,
-// when it is asked once.
+// seenByAll checks, with one call to each process, that every process finds
+// exactly this record, or none.
 func (t *recordTest) seenByAll(crew crew, when string, want auth.Record, there bool) {
 	t.Helper()
-	const mend = "when a call has returned, every other process sees what it did: keep nothing in memory that another may change, and read from no replica"
+	const mend = "after a call has returned, every other process must see its effect: do not cache what another process may change, and do not read from a replica"
 	for i, p := range crew {
 		did := fmt.Sprintf("%s: GetRecord in process %d of 4", when, i+1)
 		got, err := p.ask(t, t.clock, call{Verb: "GetRecord", Record: want})
@@ -198,7 +199,7 @@ func (t *recordTest) seenByAll(crew crew, when string, want auth.Record, there b
 	}
 }
 
-// ofRecords makes a call.
+// ofRecords makes a call to a store of records.
 func (c call) ofRecords(ctx context.Context, store auth.RecordStore) (a answer) {
 	r := c.Record
 	var err error

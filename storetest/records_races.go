@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth"
 )
 
-// races has what different verbs do to one another. Those of a verb with itself
-// are with the verb.
+// races tests races between different verbs. Races of a verb with itself are in
+// the verb's own tests.
 func (s recordSuite) races(t *testing.T) {
 	s.run(t, "of InsertRecord, GetRecord, UpdateRecord, TakeRecord and ListRecords on one key, no record ends twice", func(t *recordTest) {
 		again(t.TB, func(round int) { t.lives(fmt.Sprint("key ", round)) })
@@ -37,7 +37,7 @@ func (s recordSuite) races(t *testing.T) {
 				}
 			}
 			const after = "after InsertRecord raced DeleteRecords of the same user"
-			const mend = "what lists go by is written and deleted together with the record: what is in no list is never deleted again"
+			const mend = "write and delete the index of the lists together with the record: DeleteRecords never finds a record that is in no list"
 			t.lists(after, user, mend, want...)
 			t.holds(after, kept, mend)
 			t.holds(after, foreign, mend)
@@ -57,11 +57,11 @@ func (s recordSuite) races(t *testing.T) {
 			}) {
 				if err != nil {
 					fail(t.TB, fmt.Sprintf("DeleteRecords of one user by 50 racers: racer %d", i), err, "no error",
-						"there was less and less to delete, which is no error; if the database was busy or saw a deadlock, retry inside the store")
+						"finding nothing to delete is not an error; if the database was busy or saw a deadlock, retry inside the store")
 					return
 				}
 			}
-			t.lists("after the race", user, "all of the user's records go, but for those to keep", kept)
+			t.lists("after the race", user, "delete all of the user's records except those to keep", kept)
 		})
 	})
 	s.run(t, "of UpdateRecord and 49 readers, the record is always there, whole, and never older than before", func(t *recordTest) {
@@ -69,16 +69,16 @@ func (s recordSuite) races(t *testing.T) {
 	})
 }
 
-// dated sets Data to what goes with the Version.
+// dated sets the Version, and the Data that belongs to it.
 func dated(r auth.Record, version int64) auth.Record {
 	r.Version = version
 	r.Data = fmt.Append(nil, "data of the Version ", version)
 	return r
 }
 
-// lives races all that makes a record, changes it and ends it. A record begins
-// with a Version of its own, and with each Version ends once: by an update, or by
-// being taken.
+// lives races every verb that inserts, changes or takes a record. Each insert has a
+// Version of its own. Each Version ends exactly once: by an update or by being
+// taken.
 func (t *recordTest) lives(key string) {
 	t.Helper()
 	first := dated(t.record(key), 1)
@@ -146,7 +146,7 @@ func (t *recordTest) lives(key string) {
 	}
 
 	const did = "InsertRecord, UpdateRecord and TakeRecord of one key by 50 racers"
-	const mend = "TakeRecord deletes the very record that it returns, and UpdateRecord replaces the very Version that it was given: each in one statement, or under one lock"
+	const mend = "let TakeRecord delete exactly the record it returns, and UpdateRecord replace exactly the Version it was given: each in one statement, or under one lock"
 	for version, n := range ended {
 		if n != 1 || began[version] != 1 {
 			fail(t.TB, did, fmt.Sprintf("the Version %d of the record was inserted or made by an update %d times, and taken or updated %d times", version, began[version], n), "once each", mend)
@@ -155,10 +155,10 @@ func (t *recordTest) lives(key string) {
 	}
 	for _, r := range seen {
 		if began[r.Version] != 1 {
-			fail(t.TB, did, fmt.Sprintf("somebody got the Version %d of the record, which nobody has written", r.Version), "what an InsertRecord or UpdateRecord that returned nil has written", mend)
+			fail(t.TB, did, fmt.Sprintf("a racer read the Version %d of the record, which no racer has written", r.Version), "a Version written by an InsertRecord or UpdateRecord that returned nil", mend)
 			return
 		}
-		t.same(did+": what somebody got", r, dated(first, r.Version), "Data and Version are written together and read together")
+		t.same(did+": a record that a racer read", r, dated(first, r.Version), "write Data and Version together, and read them together")
 	}
 	var left []auth.Record
 	for version := range began {
@@ -172,11 +172,11 @@ func (t *recordTest) lives(key string) {
 	case 1:
 		t.holds(after, left[0], mend)
 	default:
-		fail(t.TB, did, fmt.Sprintf("%d records of this key were inserted and not taken", len(left)), "at most one", "what is inserted stays until it is taken; "+mend)
+		fail(t.TB, did, fmt.Sprintf("%d records of this key were inserted and not taken", len(left)), "at most one", "keep an inserted record until it is taken; "+mend)
 	}
 }
 
-// read has one racer change a record while the others read it.
+// read checks what 49 racers read while one racer changes a record.
 func (t *recordTest) read(key string) {
 	t.Helper()
 	const updates, reads = 10, 2
@@ -189,7 +189,7 @@ func (t *recordTest) read(key string) {
 				r := dated(first, version+2)
 				r.Version = version + 1
 				if err := t.store.UpdateRecord(ctx, r); err != nil {
-					return fmt.Errorf("UpdateRecord by the only racer who does: %w", err)
+					return fmt.Errorf("UpdateRecord by the only racer that updates: %w", err)
 				}
 			}
 			return nil
@@ -211,14 +211,14 @@ func (t *recordTest) read(key string) {
 				}
 			}
 			if len(listed) != 1 {
-				return fmt.Errorf("ListRecords has the record %d times", len(listed))
+				return fmt.Errorf("ListRecords returned the record %d times", len(listed))
 			}
 			for _, r := range []auth.Record{got, listed[0]} {
 				switch {
 				case !bytes.Equal(r.Data, dated(first, r.Version).Data):
-					return fmt.Errorf("the Version %d with %q", r.Version, r.Data)
+					return fmt.Errorf("read the Version %d with the Data %q of another Version", r.Version, r.Data)
 				case r.Version < last:
-					return fmt.Errorf("the Version %d after the Version %d", r.Version, last)
+					return fmt.Errorf("read the Version %d after the Version %d", r.Version, last)
 				}
 				last = r.Version
 			}
@@ -226,15 +226,15 @@ func (t *recordTest) read(key string) {
 		return nil
 	}) {
 		if err != nil {
-			fail(t.TB, fmt.Sprintf("%s: racer %d", did, i), err, "the record, once, as some update has left it, and nothing older than what was read before",
-				"UpdateRecord changes the record in its place, in one statement; reads come from where writes go, and from no cache or replica")
+			fail(t.TB, fmt.Sprintf("%s: racer %d", did, i), err, "the record once, as one of the updates left it, and never an older one than read before",
+				"change the record in place, in one statement; read from the same server that is written to, and not from a cache or replica")
 			t.FailNow()
 		}
 	}
-	t.holds("after "+did, dated(first, updates+1), "every update that returned nil is there")
+	t.holds("after "+did, dated(first, updates+1), "keep every update that returned nil")
 }
 
-// unless returns nil for an error that was to be expected.
+// unless returns nil if err is the expected error.
 func unless(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil

@@ -13,7 +13,7 @@ import (
 )
 
 func (s recordSuite) updateRecord(t *testing.T) {
-	const compare = "compare and write at once: UPDATE … SET version = version + 1 WHERE kind = ? AND key = ? AND version = ?, and count the rows"
+	const compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE kind = ? AND key = ? AND version = ?, and check that one row changed"
 
 	s.run(t, "replaces Data and Expires and counts the Version up", func(t *recordTest) {
 		r := t.record("key")
@@ -23,9 +23,9 @@ func (s recordSuite) updateRecord(t *testing.T) {
 			r.Data, r.Expires = []byte(data), r.Expires.Add(time.Duration(i+1)*time.Minute+time.Microsecond)
 			works(t.TB, "UpdateRecord with the stored Version", t.store.UpdateRecord(t.Context(), r))
 			r.Version++
-			t.holds("after UpdateRecord", r, "Data and Expires are those given, and the Version is one more than the one given")
+			t.holds("after UpdateRecord", r, "save Data and Expires as given, and the Version plus one")
 		}
-		t.lists("after UpdateRecord", "user", "the record stays its user's, and no other changes", r, other)
+		t.lists("after UpdateRecord", "user", "change this record only, and leave its UserID alone", r, other)
 		t.holds("after UpdateRecord of another key", other, "an update changes one record")
 	})
 	s.run(t, "counts any Version up", func(t *recordTest) {
@@ -33,7 +33,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 			r := t.record(fmt.Sprint("version ", version))
 			r.Version = version
 			t.insert(r)
-			t.holds("after UpdateRecord", t.update(r, "new"), "the Version is a signed integer of 64 bits")
+			t.holds("after UpdateRecord", t.update(r, "new"), "store the Version as a signed integer of 64 bits")
 		}
 	})
 	s.run(t, "of the same contents counts the Version up", func(t *recordTest) {
@@ -41,7 +41,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		t.insert(r)
 		works(t.TB, "UpdateRecord with the Data and Expires that are stored", t.store.UpdateRecord(t.Context(), r))
 		r.Version++
-		t.holds("after UpdateRecord", r, "an update that changes nothing else still changes the Version (MySQL counts only rows that changed, unless told clientFoundRows)")
+		t.holds("after UpdateRecord", r, "increment the Version even if nothing else changes (MySQL counts only changed rows, unless clientFoundRows is set)")
 	})
 	s.run(t, "with a stale Version changes nothing", func(t *recordTest) {
 		r := t.record("key")
@@ -57,7 +57,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		}
 	})
 	s.run(t, "of a record that is gone creates nothing", func(t *recordTest) {
-		const mend = "UPDATE and count the rows; never INSERT OR REPLACE or SET: what was ended would come back"
+		const mend = "use UPDATE and check that one row changed; with INSERT OR REPLACE, or SET, a deleted record would come back"
 		r := t.record("never there")
 		fails(t.TB, "UpdateRecord of a record that never was", t.store.UpdateRecord(t.Context(), r), auth.ErrRecordNotFound, mend)
 		t.gone("after UpdateRecord of a record that never was", r, mend)
@@ -80,8 +80,8 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		t.insert(r)
 		other := r
 		other.Kind += "-other"
-		fails(t.TB, "UpdateRecord in another kind", t.store.UpdateRecord(t.Context(), other), auth.ErrRecordNotFound, "the name of a record is its kind and its key")
-		t.holds("after UpdateRecord in another kind", r, "the name of a record is its kind and its key")
+		fails(t.TB, "UpdateRecord in another kind", t.store.UpdateRecord(t.Context(), other), auth.ErrRecordNotFound, "a record is identified by its kind and its key together")
+		t.holds("after UpdateRecord in another kind", r, "a record is identified by its kind and its key together")
 	})
 	s.run(t, "never changes the UserID", func(t *recordTest) {
 		r := t.record("key")
@@ -91,18 +91,18 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		moved.Data = []byte("new")
 		works(t.TB, "UpdateRecord with another UserID", t.store.UpdateRecord(t.Context(), moved))
 		r.Data, r.Version = moved.Data, r.Version+1
-		const mend = "an update leaves the UserID alone, in the record and in any index of the store's"
+		const mend = "let an update leave the UserID alone, in the record and in any index"
 		t.holds("after UpdateRecord with another UserID", r, mend)
 		t.lists("after UpdateRecord with another UserID", "thief", mend)
 		t.lists("after UpdateRecord with another UserID", "user", mend, r)
 		works(t.TB, "DeleteRecords of the other user", t.store.DeleteRecords(t.Context(), t.kind, "thief"))
-		t.holds("after DeleteRecords of the user whom the update named", r, mend)
+		t.holds("after DeleteRecords of the user named in the update", r, mend)
 		r.UserID = ""
 		works(t.TB, "UpdateRecord with an empty UserID", t.store.UpdateRecord(t.Context(), r))
 		r.UserID, r.Version = "user", r.Version+1
 		t.holds("after UpdateRecord with an empty UserID", r, mend)
 	})
-	s.run(t, "does not mistake a new record for the one before", func(t *recordTest) {
+	s.run(t, "with the Version of a replaced record changes nothing", func(t *recordTest) {
 		old := t.record("key")
 		old.Version = 4_611_686_018_427_387_904
 		t.insert(old)
@@ -112,8 +112,8 @@ func (s recordSuite) updateRecord(t *testing.T) {
 		next.Version = -1_234_567_890_123_456_789
 		next.Data = []byte("next")
 		t.insert(next)
-		fails(t.TB, "UpdateRecord with the Version of a record that was taken, after another came in its place",
-			t.store.UpdateRecord(t.Context(), old), auth.ErrConflict, "store the Version that InsertRecord is given: it is random for this very case")
+		fails(t.TB, "UpdateRecord with the Version of a taken record, after another record was inserted under its key",
+			t.store.UpdateRecord(t.Context(), old), auth.ErrConflict, "store the Version passed to InsertRecord: it is random, so that a replaced record has another one")
 		t.holds("after a refused UpdateRecord", next, compare)
 	})
 	s.run(t, "of 50 racers with one Version, one wins", func(t *recordTest) {
@@ -127,10 +127,10 @@ func (s recordSuite) updateRecord(t *testing.T) {
 			})
 			winner := oneWins(t.TB, "UpdateRecord by 50 racers with one Version", errs, auth.ErrConflict, compare)
 			r.Data, r.Version = fmt.Append(nil, "racer ", winner), r.Version+1
-			t.holds("after the race", r, "the record is the winner's; "+compare)
+			t.holds("after the race", r, "the record must hold what the winner wrote; "+compare)
 		})
 	})
-	s.run(t, "loses nothing that racers count", func(t *recordTest) {
+	s.run(t, "loses no count of 10 racers", func(t *recordTest) {
 		const counters, each = 10, 10
 		r := t.record("key")
 		r.Data = nil
@@ -164,8 +164,8 @@ func (s recordSuite) updateRecord(t *testing.T) {
 	})
 }
 
-// ended races updates with what ends a record. In whatever order they come, the
-// record is gone in the end.
+// ended races updates with a call that ends a record. In whatever order they
+// run, the record must be gone in the end.
 func (t *recordTest) ended(verb string, end func(auth.Record) error) {
 	repeat(t, 10, func(round int) {
 		r := t.record(fmt.Sprint("key ", round))
@@ -179,10 +179,10 @@ func (t *recordTest) ended(verb string, end func(auth.Record) error) {
 		works(t.TB, verb+", racing UpdateRecord", errs[2])
 		for _, i := range []int{0, 1, 3} {
 			if err := errs[i]; err != nil && !errors.Is(err, auth.ErrConflict) {
-				fails(t.TB, "UpdateRecord, racing "+verb, err, auth.ErrRecordNotFound, "an update that comes too late finds nothing")
+				fails(t.TB, "UpdateRecord, racing "+verb, err, auth.ErrRecordNotFound, "after the record has ended, an update must return ErrRecordNotFound")
 			}
 		}
 		t.gone(fmt.Sprintf("after UpdateRecord raced %s, round %d", verb, round), r,
-			"UpdateRecord must write only where the record still is, in one statement; never read, change and put back")
+			"write only if the record still exists, in one statement; do not read the record, change it and insert it again")
 	})
 }

@@ -18,8 +18,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// racers is how many goroutines do the same thing at once where one may win,
-// rounds how often two things are raced that must not interleave.
+// racers is the number of goroutines that do the same thing at once where one
+// may win. rounds limits how often a race between two different calls is
+// repeated.
 const (
 	racers = 50
 	rounds = 50
@@ -31,13 +32,13 @@ type clock struct {
 	now time.Time
 }
 
-// newClock returns a clock at a time far from the machine's, so that a store
-// that asks the machine is found out. Its seconds have a fraction.
+// newClock returns a clock that shows a time far from the machine's. A store
+// that asks the machine's clock therefore fails. The seconds have a fraction.
 func newClock() *clock {
 	return &clock{now: time.Date(2031, time.February, 3, 4, 5, 6, 789_012_000, time.UTC)}
 }
 
-// Now is also where everybody else goes first; see yielding.
+// Now lets all other goroutines run first; see yielding.
 func (c *clock) Now() time.Time {
 	runtime.Gosched()
 	c.mu.Lock()
@@ -51,19 +52,19 @@ func (c *clock) Set(now time.Time) {
 	c.now = now
 }
 
-// unique returns a text of 10 small letters and digits that no other subtest
-// uses.
+// unique returns a text of 10 lower-case letters and digits that no other
+// subtest uses.
 func unique() string { return strings.ToLower(rand.Text()[:10]) }
 
-// fail reports what was done, what came of it, what was due, and how to mend the
-// store. Of an error with a whole key in it, the beginning is enough.
+// fail reports what the test did, what it got, what it wanted, and how to fix
+// the store. Long texts are cut, because an error may contain a whole key.
 func fail(t testing.TB, did string, got, want any, mend string) {
 	t.Helper()
-	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tmend: %s", printable(did), printable(fmt.Sprint(got)), printable(fmt.Sprint(want)), mend)
+	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tfix:  %s", printable(did), printable(fmt.Sprint(got)), printable(fmt.Sprint(want)), mend)
 }
 
-// printable escapes what a terminal should not get, such as a NUL in the error of
-// a database.
+// printable escapes characters that could disturb a terminal, such as a NUL in
+// a database's error.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, isControl) {
 		return s
@@ -86,11 +87,11 @@ func isControl(r rune) bool {
 	return r == utf8.RuneError || r != '\n' && r != '\t' && !unicode.IsPrint(r)
 }
 
-// works ends the test if something failed that the rest of it stands on.
+// works ends the test if a call failed that the rest of the test depends on.
 func works(t testing.TB, did string, err error) {
 	t.Helper()
 	if err != nil {
-		fail(t, did, err, "no error", "nothing speaks against this call; the error should say what did")
+		fail(t, did, err, "no error", "this call is valid and must succeed; if it cannot, its error should say why")
 		t.FailNow()
 	}
 }
@@ -109,9 +110,10 @@ func fails(t testing.TB, did string, err, want error, mend string) bool {
 	return false
 }
 
-// race calls f from n goroutines at once and returns their errors. They start
-// when the last has come, so that as many are running as there are processors. A
-// store that asks the context it gets, as it must, lets the others go first.
+// race calls f from n goroutines at once and returns their errors. All start
+// when the last one is ready, so that as many run at once as there are
+// processors. Each time the store asks its context, as it must, the other
+// goroutines run first.
 func race(ctx context.Context, n int, f func(ctx context.Context, i int) error) []error {
 	errs := make([]error, n)
 	var arrived atomic.Int64
@@ -128,16 +130,15 @@ func race(ctx context.Context, n int, f func(ctx context.Context, i int) error) 
 	return errs
 }
 
-// again runs a race as often as fits into a twentieth of a second, at least once
-// and at most rounds times, until it fails. In memory a race is short, and may
-// have to be run many times before two meet where they must not; in a database
-// once is enough.
+// again repeats a race for up to 50 ms, at least once and at most rounds times,
+// until it fails. In memory a race is short: it may take many rounds until two
+// goroutines meet. In a database one round is enough.
 func again(t testing.TB, round func(i int)) {
 	t.Helper()
 	repeat(t, 1, round)
 }
 
-// repeat is again with another least number of times.
+// repeat is again with a minimum of least rounds.
 func repeat(t testing.TB, least int, round func(i int)) {
 	t.Helper()
 	begin := time.Now()
@@ -146,9 +147,9 @@ func repeat(t testing.TB, least int, round func(i int)) {
 	}
 }
 
-// count calls add, which reads and updates, until it has succeeded so many times.
-// Each conflict is somebody else's success, so there cannot be more of them than
-// all together count.
+// count calls add, which reads and updates, until it has succeeded times times.
+// Each conflict is another racer's success, so there cannot be more conflicts
+// than all racers together count.
 func count(all, times int, add func() error) error {
 	for conflicts := 0; times > 0; {
 		switch err := add(); {
@@ -158,15 +159,15 @@ func count(all, times int, add func() error) error {
 			return err
 		default:
 			if conflicts++; conflicts > all {
-				return fmt.Errorf("%w, more often than somebody else can have changed it: what was read is not what is compared", err)
+				return fmt.Errorf("%w, more often than the other racers can have changed it: the Version that was read differs from the one that is compared", err)
 			}
 		}
 	}
 	return nil
 }
 
-// yielding is a context in which everybody else goes first, so that what is not
-// done in one step is seen to be several.
+// yielding is a context that lets all other goroutines run first. If a store
+// does something in several steps, another goroutine can then act in between.
 type yielding struct{ context.Context }
 
 func (y yielding) Err() error {
@@ -184,7 +185,7 @@ func (y yielding) Value(key any) any {
 	return y.Context.Value(key)
 }
 
-// oneWins checks that of racers one has succeeded and the others have lost, each
+// oneWins checks that exactly one racer succeeded and that the others failed
 // with the error lost. It returns the winner.
 func oneWins(t testing.TB, did string, errs []error, lost error, mend string) (winner int) {
 	t.Helper()
@@ -197,7 +198,7 @@ func oneWins(t testing.TB, did string, errs []error, lost error, mend string) (w
 			wins++
 		case !errors.Is(err, lost):
 			fail(t, did, fmt.Sprintf("racer %d: %v", i, err), lost,
-				"the loser of a race has done nothing wrong; if the database was busy or saw a deadlock, retry inside the store")
+				"the loser of a race must get this error; if the database was busy or saw a deadlock, retry inside the store")
 			t.FailNow()
 		}
 	}
@@ -208,13 +209,13 @@ func oneWins(t testing.TB, did string, errs []error, lost error, mend string) (w
 	return winner
 }
 
-// An ending is a way in which a context is done.
+// An ending is a way in which a context can end.
 type ending struct {
 	name    string
 	context func(t testing.TB) context.Context
 }
 
-// endings are the contexts with which every verb is called.
+// endings returns the ended contexts with which every verb is called.
 func endings() []ending {
 	return []ending{
 		{"cancelled", func(t testing.TB) context.Context {
@@ -230,15 +231,15 @@ func endings() []ending {
 	}
 }
 
-// refused checks the error of a call whose context was done: it is the
-// context's, and none that says something about the data.
+// refused checks the error of a call whose context had ended: it must be the
+// context's error, and not one that says something about the data.
 func (e ending) refused(t testing.TB, did string, err error) {
 	t.Helper()
 	did += " with a context that is " + e.name
 	want := e.context(t).Err()
-	const mend = "give the context to every query, or ask ctx.Err() first, and return what it says"
+	const mend = "pass the context to every query, or check ctx.Err() first, and return its error"
 	if answer := answerOf(err); answer != nil {
-		fail(t, did, err, want, mend+"; that nobody waited for the answer is not an answer")
+		fail(t, did, err, want, mend+"; an ended context says nothing about the data")
 		return
 	}
 	if !errors.Is(err, want) {
@@ -246,8 +247,8 @@ func (e ending) refused(t testing.TB, did string, err error) {
 	}
 }
 
-// answers are the errors that say something about the data. Every other one is a
-// failure.
+// answers returns the errors that say something about the data. Every other
+// error is a failure.
 func answers() []error {
 	return []error{
 		auth.ErrRecordNotFound, auth.ErrRecordExists, auth.ErrConflict, auth.ErrInvalidRecord,

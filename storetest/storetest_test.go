@@ -9,7 +9,7 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// What is right passes.
+// A correct store passes.
 
 func TestMemstoreUsers(t *testing.T) {
 	storetest.TestUserStore(t, func(_ *testing.T, clock func() time.Time) auth.UserStore[*storetest.User] {
@@ -29,12 +29,12 @@ func TestMemstoreRecordsAlone(t *testing.T) {
 	})
 }
 
-// So does a store that holds what earlier subtests have left in it, though its
-// clock stands at the first one's.
+// A correct store also passes if it still holds the data of earlier subtests,
+// and its clock stands still at the time of the first one.
 func TestSharedMemstore(t *testing.T) {
 	store := memstore.New[plainUser]()
 	storetest.TestUserStore(t, func(*testing.T, func() time.Time) auth.UserStore[*plainUser] { return store })
 }
 
-// plainUser is no FormReader.
+// plainUser is a user type that does not implement FormReader.
 type plainUser struct{ auth.Account }

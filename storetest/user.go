@@ -7,17 +7,17 @@ import (
 	"github.com/go-login/auth"
 )
 
-// User is a user for stores that can keep users of any type. With *User as its
-// type parameter, [TestUserStore] also checks what such a store does with an
-// [auth.FormReader], and that UpdateAccount leaves Name alone. With any other
+// User is a user type for stores that can keep users of any type. If the type
+// parameter is *User, [TestUserStore] also checks what the store does with an
+// [auth.FormReader], and that UpdateAccount leaves Name alone. For any other
 // type it skips these subtests.
 type User struct {
 	auth.Account
 	Name string
 }
 
-// errRefused is what ReadForm says of the name that it does not like.
-var errRefused = errors.New("storetest: the form is refused, as the test wants it")
+// errRefused is the error of ReadForm for refusedName.
+var errRefused = errors.New("storetest: ReadForm refused the form, as the test asked it to")
 
 const refusedName = "refused by ReadForm"
 
@@ -25,7 +25,7 @@ const refusedName = "refused by ReadForm"
 func (u *User) ReadForm(form url.Values) error {
 	switch {
 	case form == nil:
-		return errors.New("storetest: ReadForm was called with a nil form; make it an empty one")
+		return errors.New("storetest: ReadForm was called with a nil form; pass url.Values{} instead")
 	case form.Get("name") == refusedName:
 		return errRefused
 	}

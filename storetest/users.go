@@ -11,16 +11,17 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestUserStore checks a store of users. The package comment says what open must
-// do. If U is an [auth.FormReader], its ReadForm must take an empty form; see
-// [User] for a U that is checked more closely.
+// TestUserStore checks a store of users. The package comment says what open
+// must do. If U is an [auth.FormReader], its ReadForm must accept an empty
+// form. If U is *[User], the suite checks more.
 //
-// If the store is an [auth.UserDeleter], that is checked as well. What it leaves
-// out as an [auth.FieldOmitter] is not asked for. The options are for tables with
-// IDs of a form of their own, and with mandatory columns.
+// If the store is an [auth.UserDeleter], DeleteUser is checked as well. Fields
+// that the store omits as an [auth.FieldOmitter] are not checked. The options
+// are for tables whose IDs have a fixed form, and for tables with mandatory
+// columns.
 //
-// A store that fails at the basics is told the first thing that is wrong, and no
-// other test runs.
+// If the store fails at the basics, TestUserStore reports the first fault and
+// runs no other test.
 func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func() time.Time) auth.UserStore[U], opts ...Option) {
 	s := userSuite[U]{open, optionsOf(opts)}
 	if fault := s.basics(t); fault != nil {
@@ -44,8 +45,8 @@ type userSuite[U auth.User] struct {
 	options options
 }
 
-// A userTest is a subtest with a store, and with a tag that makes its names and
-// addresses its own.
+// A userTest is a subtest with a store. Its tag makes its names and addresses
+// differ from those of other subtests.
 type userTest[U auth.User] struct {
 	testing.TB
 	store   auth.UserStore[U]
@@ -79,7 +80,8 @@ func (t *userTest[U]) needs(fields ...auth.AccountField) {
 	}
 }
 
-// deleter is the store, if it can delete users. Else the subtest is skipped.
+// deleter returns the store if it can delete users, and otherwise skips the
+// subtest.
 func (t *userTest[U]) deleter() auth.UserDeleter {
 	t.Helper()
 	d, ok := bare(t.store).(auth.UserDeleter)
@@ -151,14 +153,14 @@ func (t *userTest[U]) account(base string) auth.Account {
 	return a
 }
 
-// create saves an account and returns it as the store then must have it.
+// create saves an account and returns it as the store must now hold it.
 func (t *userTest[U]) create(a auth.Account) auth.Account {
 	t.Helper()
 	user, err := t.store.CreateUser(t.Context(), a, nil)
 	works(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>", a.Username, a.Email), err)
 	created := accountOf(t.TB, "CreateUser", user)
 	if created.ID == "" {
-		fail(t.TB, "CreateUser: ID of the user that is returned", "empty", "an ID", "the store gives an ID to an account that has none")
+		fail(t.TB, "CreateUser: ID of the user that is returned", "empty", "an ID", "give an ID to an account that has none")
 		t.FailNow()
 	}
 	if a.ID == "" {
@@ -184,23 +186,25 @@ func accountOf[U auth.User](t testing.TB, did string, user U) auth.Account {
 	a, err := copyAccount(user)
 	if err != nil {
 		fail(t, did+", without an error: AuthAccount of the user that is returned", err, "an account",
-			"never return a nil user with a nil error; a user that is not there is ErrUserNotFound")
+			"never return a nil user with a nil error; return ErrUserNotFound if there is no such user")
 		t.FailNow()
 	}
 	return a
 }
 
-// copyAccount returns the panic of a nil user as an error.
+// copyAccount copies a user's account. If the user is nil, it returns the panic
+// as an error.
 func copyAccount[U auth.User](user U) (a auth.Account, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("AuthAccount panicked: %v", p)
 		}
 	}()
 	return user.AuthAccount().Clone(), nil
 }
 
-// holds checks that the store has this account, by every way there is to it.
+// holds checks that the store has this account under its ID and under its
+// names.
 func (t *userTest[U]) holds(after string, want auth.Account, mend string) {
 	t.Helper()
 	t.loads(after, want, mend)
@@ -272,7 +276,8 @@ func (t *userTest[U]) differences(got, want auth.Account) (all []difference) {
 	return all
 }
 
-// noUser checks that a name finds nobody, free that somebody may have it too.
+// noUser checks that a name finds no user. free checks that a new user can have
+// it.
 func (t *userTest[U]) noUser(after, key, mend string) {
 	t.Helper()
 	_, err := t.store.FindUser(t.Context(), key)
@@ -292,8 +297,8 @@ func (t *userTest[U]) createFails(did string, a auth.Account, want error, mend s
 	fails(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>: %s", a.Username, a.Email, did), err, want, mend)
 }
 
-// updateFails checks that an account cannot have the names of want, and keeps
-// its own.
+// updateFails checks that UpdateAccount refuses the names of want, and that the
+// account keeps its own.
 func (t *userTest[U]) updateFails(did string, a, want auth.Account, wanted error, mend string) {
 	t.Helper()
 	want.ID, want.Version = a.ID, a.Version
@@ -301,11 +306,12 @@ func (t *userTest[U]) updateFails(did string, a, want auth.Account, wanted error
 	t.holds("after a refused UpdateAccount", a, mend)
 }
 
-// unknownIDs are IDs that no user has: strange ones, and one of the store's own
-// form.
+// unknownIDs returns IDs that no user has: malformed ones, and one of the
+// store's own form.
 func (t *userTest[U]) unknownIDs() []string { return append(strange(), t.options.newID()) }
 
-// strange are IDs and keys that no store has, though some stumble over them.
+// strange returns IDs and keys that no store has. Some make a careless store
+// fail.
 func strange() []string {
 	return []string{
 		"", "unknown", "0", "-1", "1.5", "18446744073709551616", "00000000-0000-0000-0000-000000000000", "null", "NULL",

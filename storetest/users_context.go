@@ -12,7 +12,7 @@ func (s userSuite[U]) context(t *testing.T) {
 				testDead(d.make(t, t.store, "mike-"+ending.name), ending)
 			}
 		})
-		s.run(t, "broken off, "+d.name+" has happened or has not", func(t *userTest[U]) {
+		s.run(t, "ended during the call, "+d.name+" has happened or has not", func(t *userTest[U]) {
 			testBroken(t, func(i int) deed { return d.make(t, t.store, fmt.Sprint("mike-", i)) })
 		})
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func (s userSuite[U]) copies(t *testing.T) {
-	const mend = "copy the account by Clone on its way in and on its way out, and the user by assignment"
+	const mend = "when storing and when returning, copy the account with Clone and the user by assignment"
 	scribble := func(a *auth.Account) {
 		for i := range a.Roles {
 			a.Roles[i] = "#"
@@ -23,9 +23,9 @@ func (s userSuite[U]) copies(t *testing.T) {
 		want := t.account("mike")
 		want.ID = accountOf(t.TB, "CreateUser", user).ID
 		scribble(&a)
-		t.holds("after writing to what was given", want, mend)
+		t.holds("after the test wrote to the Account it had passed", want, mend)
 		scribble(user.AuthAccount())
-		t.holds("after writing to what was returned", want, mend)
+		t.holds("after the test wrote to the returned user", want, mend)
 	})
 	s.run(t, "what UpdateAccount was given may be changed", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
@@ -34,7 +34,7 @@ func (s userSuite[U]) copies(t *testing.T) {
 		want := a.Clone()
 		want.Version++
 		scribble(&a)
-		t.holds("after writing to what was given", want, mend)
+		t.holds("after the test wrote to the Account it had passed", want, mend)
 	})
 	s.run(t, "what LoadUser and FindUser returned may be changed", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
@@ -42,13 +42,13 @@ func (s userSuite[U]) copies(t *testing.T) {
 		works(t.TB, "LoadUser", err)
 		accountOf(t.TB, "LoadUser", user)
 		scribble(user.AuthAccount())
-		t.holds("after writing to what LoadUser returned", a, mend)
+		t.holds("after the test wrote to the user from LoadUser", a, mend)
 		for _, key := range t.keysOf(a) {
 			user, err = t.store.FindUser(t.Context(), key)
 			works(t.TB, "FindUser", err)
 			accountOf(t.TB, "FindUser", user)
 			scribble(user.AuthAccount())
-			t.holds("after writing to what FindUser returned", a, mend)
+			t.holds("after the test wrote to the user from FindUser", a, mend)
 		}
 	})
 	s.run(t, "what was returned does not change with the store", func(t *userTest[U]) {

@@ -12,9 +12,9 @@ import (
 
 func (s userSuite[U]) createUser(t *testing.T) {
 	const (
-		asGiven  = "store every field as it is given, and read every field"
-		reserves = "do not look first and insert then, as two may look before either inserts: let a UNIQUE index on the canonical name refuse, or hold one lock from the look to the insert (in a map: one Mutex around both)"
-		atomic   = "do all of it in one transaction, and roll back when any of it is refused"
+		asGiven  = "store every field as given, and read every field"
+		reserves = "do not look the name up and then insert, because two calls may look before either inserts: let a UNIQUE index on the canonical name refuse, or hold one lock over both steps (in a map: one Mutex around both)"
+		atomic   = "write everything in one transaction, and roll back if any part is refused"
 	)
 
 	s.run(t, "keeps every field and gives an ID", func(t *userTest[U]) {
@@ -23,9 +23,9 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		works(t.TB, "CreateUser", err)
 		full.ID = accountOf(t.TB, "CreateUser", user).ID
 		if full.ID == "" {
-			fail(t.TB, "CreateUser: ID", "empty", "an ID", "the store gives an ID to an account that has none")
+			fail(t.TB, "CreateUser: ID", "empty", "an ID", "give an ID to an account that has none")
 		}
-		t.returned("CreateUser", user, nil, full, "return the user as it is stored")
+		t.returned("CreateUser", user, nil, full, "return the user as stored")
 		t.holds("after CreateUser", full, asGiven)
 
 		if t.keeps(auth.FieldUsername) {
@@ -50,16 +50,16 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		for i, text := range []string{"", "plain", " spaces ", `"quoted" 'text' \ %s`, "ünï 𠮷 cödé", "[redacted]", strings.Repeat("x", 254)} {
 			a := t.account(fmt.Sprint("secret-", i))
 			a.PasswordHash, a.Stamp = auth.NewSecret(text), auth.NewSecret(text+"s")
-			t.holds("after CreateUser", t.create(a), "encoding a Secret as JSON or text gives a placeholder; store what Reveal returns, and make it a Secret by NewSecret")
+			t.holds("after CreateUser", t.create(a), "a Secret encodes as a placeholder in JSON and text: store what Reveal returns, and restore it with NewSecret")
 		}
 	})
 	s.run(t, "keeps a hash of 400 bytes", func(t *userTest[U]) {
 		a := t.account("long")
 		a.PasswordHash = auth.NewSecret(strings.Repeat("$argon2id", 44) + "$end")
-		t.holds("after CreateUser", t.create(a), "a wrapped hash has up to 400 bytes")
+		t.holds("after CreateUser", t.create(a), "make room for 400 bytes: a wrapped hash has up to that many")
 	})
-	s.run(t, "keeps or refuses what is no text, or too long", func(t *userTest[U]) {
-		const mend = "keep the whole text, or refuse it with an error; never cut it or put another character in its place"
+	s.run(t, "keeps or refuses texts with a NUL, invalid UTF-8 or 1 MB", func(t *userTest[U]) {
+		const mend = "keep the whole text, or refuse it with an error; never cut it or replace a character"
 		long, _, _ := huge()
 		for name, text := range map[string]string{"with a NUL": "a\x00b", "with invalid UTF-8": "a\xffb", "of 1 MB": long} {
 			for field, set := range map[string]func(a *auth.Account){
@@ -72,7 +72,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 					continue
 				}
 				if field == "Roles" && text != long {
-					continue // encoding/json makes valid texts of them, which is as good as any: nobody gives such roles
+					continue // encoding/json replaces invalid UTF-8, which does no harm: roles are set by the application
 				}
 				did := fmt.Sprintf("CreateUser with %s %s", field, name)
 				a := t.account(unique())
@@ -94,7 +94,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 				before := t.create(t.account(unique()))
 				changed := before
 				set(&changed)
-				works(t.TB, "UpdateAccount with what CreateUser took, "+field+" "+name, t.store.UpdateAccount(t.Context(), changed))
+				works(t.TB, "UpdateAccount with a text that CreateUser accepted, "+field+" "+name, t.store.UpdateAccount(t.Context(), changed))
 				changed.Version++
 				t.loads("after UpdateAccount with "+field+" "+name, changed, mend)
 			}
@@ -108,7 +108,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		} {
 			a := t.account(fmt.Sprint("roles-", i))
 			a.Roles = roles
-			t.holds("after CreateUser", t.create(a), "roles are a list of texts, such as a JSON array; joined by commas they do not come apart again")
+			t.holds("after CreateUser", t.create(a), "store roles as a list of texts, such as a JSON array; a role may contain a comma")
 		}
 	})
 	s.run(t, "keeps names as they were typed", func(t *userTest[U]) {
@@ -117,7 +117,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 			{Username: "\uff4d\uff49\uff4b\uff45\uff12-" + t.tag, Email: t.tag + "+tag@\u00e4.example"},
 			{Username: "𠮷野-" + t.tag, Email: t.tag + "@b\u00fccher.example"},
 		} {
-			t.holds("after CreateUser", t.create(a), "Username and Email come back as they were given; their canonical forms have columns of their own")
+			t.holds("after CreateUser", t.create(a), "return Username and Email as given, and keep their canonical forms in other columns")
 		}
 	})
 	s.run(t, "keeps the longest names there are", func(t *userTest[U]) {
@@ -128,24 +128,24 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		domain := strings.Repeat("d", 63) + "." + strings.Repeat("e", 63) + "." + strings.Repeat("f", 53) + ".example"
 		email := t.tag + strings.Repeat("l", 64-len(t.tag)) + "@" + domain
 		a := t.create(auth.Account{Username: username, Email: email})
-		t.holds(fmt.Sprintf("after CreateUser with a username of %d bytes and an address of %d", len(username), len(email)), a, "see the package comment for what a store must have room for")
+		t.holds(fmt.Sprintf("after CreateUser with a username of %d bytes and an address of %d", len(username), len(email)), a, "make the columns longer: the package comment lists what a store must have room for")
 	})
-	s.run(t, "keeps an ID that is given", func(t *userTest[U]) {
+	s.run(t, "keeps a given ID", func(t *userTest[U]) {
 		a := t.account("given")
 		a.ID = t.options.newID()
 		user, err := t.store.CreateUser(t.Context(), a, nil)
 		works(t.TB, "CreateUser with the ID "+a.ID, err)
-		t.returned("CreateUser", user, nil, a, "the store makes an ID only for an account that has none")
-		t.holds("after CreateUser with an ID", a, "the store makes an ID only for an account that has none")
+		t.returned("CreateUser", user, nil, a, "make an ID only for an account that has none")
+		t.holds("after CreateUser with an ID", a, "make an ID only for an account that has none")
 		if other := t.create(t.account("other")); other.ID == a.ID {
-			fail(t.TB, "CreateUser without an ID", "the ID of another: "+a.ID, "an ID of its own", "an ID is given out once")
+			fail(t.TB, "CreateUser without an ID", "the ID of another user: "+a.ID, "a new ID", "give each ID out once")
 		}
 	})
 	s.run(t, "refuses an ID that is in use", func(t *userTest[U]) {
 		first := t.create(t.account("first"))
 		second := t.account("second")
 		second.ID = first.ID
-		const mend = "INSERT, and never insert or replace"
+		const mend = "use INSERT, and never INSERT OR REPLACE"
 		if _, err := t.store.CreateUser(t.Context(), second, nil); err == nil {
 			fail(t.TB, "CreateUser with an ID that is in use", "no error", "an error, which may be any", mend)
 		}
@@ -154,7 +154,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		second.ID = ""
 		t.free("after CreateUser with the ID of another", second, atomic)
 	})
-	s.run(t, "gives every account an ID of its own", func(t *userTest[U]) {
+	s.run(t, "gives every account a different ID", func(t *userTest[U]) {
 		ids := make([]string, racers)
 		errs := race(t.Context(), racers, func(ctx context.Context, i int) (err error) {
 			ids[i], err = t.tryCreate(ctx, t.named(fmt.Sprint("racer-", i)))
@@ -165,26 +165,26 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		}
 		slices.Sort(ids)
 		if n := len(slices.Compact(ids)); n != racers {
-			fail(t.TB, "CreateUser by 50 racers", fmt.Sprintf("%d different IDs", n), racers, "an ID is given out once; do not compute it from what is there")
+			fail(t.TB, "CreateUser by 50 racers", fmt.Sprintf("%d different IDs", n), racers, "give each ID out once; do not compute it from the rows that exist")
 		}
 	})
-	s.run(t, "refuses what is no username", func(t *userTest[U]) {
+	s.run(t, "refuses an invalid username", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername)
 		for _, username := range []string{t.email("mike"), "a@b", "@", "with space", "\x00", "a\x00b", "\xff", "tab\t", "\u200b", strings.Repeat("x", 65), strings.Repeat("x", 1<<20)} {
 			t.createFails("not a username", auth.Account{Username: username, Email: t.email("mike")}, auth.ErrInvalidUsername,
-				"ask auth.UsernameKey, whose error is the one to return")
+				"call auth.UsernameKey and return its error")
 		}
 		t.noUser("after CreateUser was refused", t.email("mike"), atomic)
 		if t.keeps(auth.FieldEmail) {
 			t.free("after CreateUser was refused", auth.Account{Email: t.email("mike")}, atomic)
 		}
 	})
-	s.run(t, "refuses what is no address", func(t *userTest[U]) {
+	s.run(t, "refuses an invalid address", func(t *userTest[U]) {
 		t.needs(auth.FieldEmail)
 		for _, email := range []string{"mike", "@", "mike@", "@users.example", "a@b@users.example", "mike@users.example\u200b", "mi ke@users.example",
 			"mike@users.example\r\nBcc: x@y.example", "mike@[127.0.0.1]", "\xff@users.example", "mike@users.example\x00", strings.Repeat("x", 65) + "@users.example", strings.Repeat("x", 1<<20) + "@users.example"} {
 			t.createFails("not an address", auth.Account{Username: t.name("mike"), Email: email}, auth.ErrInvalidEmail,
-				"ask auth.EmailKey, whose error is the one to return")
+				"call auth.EmailKey and return its error")
 		}
 		t.noUser("after CreateUser was refused", t.name("mike"), atomic)
 		if t.keeps(auth.FieldUsername) {
@@ -200,7 +200,7 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		t.holds("after CreateUser was refused", first, atomic)
 		t.noUser("after CreateUser was refused", second.Email, atomic)
 		second.Username = t.name("second")
-		t.free("after CreateUser was refused for the username", second, atomic+"; the address must not stay reserved")
+		t.free("after CreateUser was refused for the username", second, atomic+"; the refused call must not leave the address reserved")
 	})
 	s.run(t, "refuses an address that is taken", func(t *userTest[U]) {
 		t.needs(auth.FieldEmail)
@@ -211,11 +211,11 @@ func (s userSuite[U]) createUser(t *testing.T) {
 		t.holds("after CreateUser was refused", first, atomic)
 		t.noUser("after CreateUser was refused", second.Username, atomic)
 		second.Email = t.email("second")
-		t.free("after CreateUser was refused for the address", second, atomic+"; the username must not stay reserved")
+		t.free("after CreateUser was refused for the address", second, atomic+"; the refused call must not leave the username reserved")
 	})
-	s.run(t, "takes any number of accounts without a username, or an address", func(t *userTest[U]) {
+	s.run(t, "accepts any number of accounts without a username or without an address", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername, auth.FieldEmail)
-		const mend = "an empty name is none and collides with nothing; store its canonical form as NULL"
+		const mend = "an empty name means no name, and any number of accounts may have none; store its canonical form as NULL"
 		var all []auth.Account
 		for i := range 3 {
 			username, email := t.account(fmt.Sprint("username-", i)), t.account(fmt.Sprint("email-", i))
@@ -282,13 +282,13 @@ func (s userSuite[U]) createUser(t *testing.T) {
 	})
 }
 
-// spellings returns other forms of a username that has an é, which have its
-// canonical form.
+// spellings returns other spellings of a username that contains an é. All have
+// the same canonical form.
 func spellings(name string) []string {
 	return []string{name, strings.ToUpper(name), strings.ReplaceAll(name, "é", "e\u0301"), strings.ReplaceAll(strings.ToUpper(name), "É", "E\u0301")}
 }
 
-// givenID returns an ID that stores of numbers can keep, too.
+// givenID returns an ID that stores with numeric IDs can keep, too.
 func givenID() string {
 	digits := []byte("7")
 	for _, c := range []byte(unique() + unique())[:14] {

@@ -8,7 +8,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A userDeed makes a deed on users of its own; see recordDeed.
+// A userDeed makes a deed for users of its own; see recordDeed.
 type userDeed[U auth.User] struct {
 	name    string
 	prepare func(t *userTest[U], through auth.UserStore[U], own string) deed
@@ -20,28 +20,28 @@ func (d userDeed[U]) make(t *userTest[U], through auth.UserStore[U], own string)
 	return made
 }
 
-// userDeeds has every verb.
+// userDeeds returns a deed for every verb.
 func userDeeds[U auth.User]() []userDeed[U] {
-	// unchanged is for what must leave a user as it is, and the names of
-	// another account to whoever wants them.
+	// unchanged is for a call that must leave the user a as it is, and the
+	// names of other free.
 	unchanged := func(t *userTest[U], a, other auth.Account, answer error, call func(ctx context.Context) error) deed {
 		return deed{
 			call: call, answer: answer,
 			happened: func() outcome { return undone },
 			whole: func(after string, _ outcome) {
-				const mend = "a call that is refused, or only reads, changes nothing"
+				const mend = "change nothing in a call that is refused or only reads"
 				t.holds(after, a, mend)
 				t.vacant(after, other.Username, other.Email, mend)
 			},
 		}
 	}
-	// none are names that nobody wants.
+	// none is an account without names, for a call that wants no names.
 	none := auth.Account{}
 
 	return []userDeed[U]{
 		{"CreateUser", func(t *userTest[U], through auth.UserStore[U], own string) deed {
 			a := t.account(own)
-			const mend = "the user and the index of names are written in one statement or transaction; see what has failed before asking who has the name"
+			const mend = "write the user and the index of names in one statement or transaction; after a failed insert check the error before looking the name up"
 			return deed{
 				call: func(ctx context.Context) error {
 					user, err := through.CreateUser(ctx, a, url.Values{"name": {"name of " + own}})
@@ -102,7 +102,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			return unchanged(t, a, none, nil, func(ctx context.Context) error {
 				user, err := through.LoadUser(ctx, a.ID)
 				if err == nil {
-					t.returned("LoadUser that returned no error", user, nil, a, "a user is whole, or there is an error")
+					t.returned("LoadUser that returned no error", user, nil, a, "return the whole user or an error")
 				}
 				return err
 			})
@@ -119,7 +119,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 			return unchanged(t, a, none, nil, func(ctx context.Context) error {
 				user, err := through.FindUser(ctx, t.keyOf(a))
 				if err == nil {
-					t.returned("FindUser that returned no error", user, nil, a, "a user is whole, or there is an error")
+					t.returned("FindUser that returned no error", user, nil, a, "return the whole user or an error")
 				}
 				return err
 			})
@@ -146,7 +146,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 					return doneIf(accountOf(t.TB, "LoadUser", user).Version != old.Version)
 				},
 				whole: func(did string, o outcome) {
-					const mend = "all fields, the Version and the index of names change in one statement or transaction, or not at all"
+					const mend = "change all fields, the Version and the index of names in one statement or transaction"
 					is, was := old, next
 					if o == done {
 						is, was = after, old
@@ -198,7 +198,7 @@ func userDeeds[U auth.User]() []userDeed[U] {
 	}
 }
 
-// vacant checks that nobody has these names. An empty one is none.
+// vacant checks that no user has these names. An empty name is ignored.
 func (t *userTest[U]) vacant(after, username, email, mend string) {
 	t.Helper()
 	if username != "" {

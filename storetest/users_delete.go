@@ -15,23 +15,23 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 	s.run(t, "deletes the user and frees the names", func(t *userTest[U]) {
 		a, other := t.create(t.account("mike")), t.create(t.account("other"))
 		works(t.TB, "DeleteUser", remove(t, a.ID))
-		const mend = "nothing of the user is left in the store of users"
+		const mend = "delete everything that the user store has about the user"
 		_, err := t.store.LoadUser(t.Context(), a.ID)
 		fails(t.TB, "LoadUser after DeleteUser", err, auth.ErrUserNotFound, mend)
 		t.vacant("after DeleteUser", a.Username, a.Email, mend)
 		fails(t.TB, "UpdateAccount after DeleteUser", t.store.UpdateAccount(t.Context(), a), auth.ErrUserNotFound, mend)
 		t.noUser("after UpdateAccount after DeleteUser", t.keyOf(a), mend)
-		t.holds("after DeleteUser of somebody else", other, "one user goes, and no other")
+		t.holds("after DeleteUser of another user", other, "delete this user only")
 		a.ID = ""
 		t.free("after DeleteUser", a, mend)
 	})
-	s.run(t, "never gives an ID out again", func(t *userTest[U]) {
+	s.run(t, "never reuses an ID", func(t *userTest[U]) {
 		ids := map[string]bool{}
 		for i := range 5 {
 			a := t.create(t.account(fmt.Sprint("user-", i)))
 			if ids[a.ID] {
-				fail(t.TB, "CreateUser after DeleteUser", "the ID of the deleted user, "+a.ID, "an ID that nobody had",
-					"records and cookies may still name it: use random IDs, a sequence, or SQLite's AUTOINCREMENT")
+				fail(t.TB, "CreateUser after DeleteUser", "the ID of the deleted user, "+a.ID, "an ID that no user had before",
+					"records and cookies may still contain it: use random IDs, a sequence, or SQLite's AUTOINCREMENT")
 			}
 			ids[a.ID] = true
 			works(t.TB, "DeleteUser", remove(t, a.ID))
@@ -41,7 +41,7 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 		a := t.create(t.account("somebody"))
 		for _, id := range t.unknownIDs() {
 			if err := remove(t, id); err != nil && !errors.Is(err, auth.ErrUserNotFound) {
-				fail(t.TB, "DeleteUser of the ID "+brief(id), err, auth.ErrUserNotFound, "an ID that is not of the store's own form is one that is not found")
+				fail(t.TB, "DeleteUser of the ID "+brief(id), err, auth.ErrUserNotFound, "return ErrUserNotFound for an ID that does not have the store's form")
 			}
 		}
 		t.holds("after DeleteUser of unknown IDs", a, "compare the bytes of IDs")
@@ -51,7 +51,7 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 		again(t.TB, func(round int) {
 			a := t.create(t.account(fmt.Sprint("mike-", round)))
 			errs := race(t.Context(), racers, func(ctx context.Context, _ int) error { return d.DeleteUser(ctx, a.ID) })
-			const mend = "do not look first and delete then; DELETE and count the rows, or hold one lock over both"
+			const mend = "do not look the user up and then delete; use DELETE and check that one row changed, or hold one lock over both steps"
 			oneWins(t.TB, "DeleteUser by 50 racers", errs, auth.ErrUserNotFound, mend)
 			t.vacant("after the race", a.Username, a.Email, mend)
 		})
@@ -69,10 +69,10 @@ func (s userSuite[U]) deleteUser(t *testing.T) {
 			works(t.TB, "DeleteUser, racing UpdateAccount", errs[2])
 			for _, i := range []int{0, 1, 3} {
 				if err := errs[i]; err != nil && !errors.Is(err, auth.ErrConflict) {
-					fails(t.TB, "UpdateAccount, racing DeleteUser", err, auth.ErrUserNotFound, "an update that comes too late finds nobody")
+					fails(t.TB, "UpdateAccount, racing DeleteUser", err, auth.ErrUserNotFound, "after the deletion, an update must return ErrUserNotFound")
 				}
 			}
-			const after, mend = "after UpdateAccount raced DeleteUser", "UpdateAccount must write only where the user still is, in one statement; never read, change and put back"
+			const after, mend = "after UpdateAccount raced DeleteUser", "write only if the user still exists, in one statement; do not read the row, change it and insert it again"
 			_, err := t.store.LoadUser(t.Context(), a.ID)
 			fails(t.TB, after+": LoadUser", err, auth.ErrUserNotFound, mend)
 			t.vacant(after, a.Username, a.Email, mend)

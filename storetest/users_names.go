@@ -8,7 +8,7 @@ import (
 )
 
 func (s userSuite[U]) names(t *testing.T) {
-	const canonical = "compare the canonical forms of auth.UsernameKey and auth.EmailKey, and store them beside what was typed"
+	const canonical = "compare the canonical forms that auth.UsernameKey and auth.EmailKey return, and store them beside the names as typed"
 
 	s.run(t, "of one username in other cases, widths and compositions are the same", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername)
@@ -25,7 +25,7 @@ func (s userSuite[U]) names(t *testing.T) {
 			}
 			other = t.create(other)
 			for _, variant := range variants[1:] {
-				const mend = canonical + "; lower-casing or EqualFold is not enough"
+				const mend = canonical + "; lower-casing and EqualFold are not enough"
 				t.createFails(fmt.Sprintf("there is %q", first.Username), auth.Account{Username: t.name(variant)}, auth.ErrUsernameTaken, mend)
 				t.updateFails(fmt.Sprintf("there is %q", first.Username), other, auth.Account{Username: t.name(variant)}, auth.ErrUsernameTaken, mend)
 			}
@@ -50,7 +50,7 @@ func (s userSuite[U]) names(t *testing.T) {
 		}
 	})
 	s.run(t, "that only look alike are different", func(t *userTest[U]) {
-		const mend = "the columns of canonical forms need a binary collation, by which only equal bytes are equal"
+		const mend = "give the columns of canonical forms a binary collation, in which texts are equal only if their bytes are"
 		var all []auth.Account
 		for _, base := range []string{"jose", "jos\u00e9", "jos\u00e8", "strasse", "stra\u00dfe", "dil", "d\u0131l", "asa", "\u00e5sa", "\u00e4sa",
 			"ol", "\u00f8l", "\u00f6l", "paypal", "p\u0430yp\u0430l", "a.b", "ab", "a_b", "axb", "a-b", "1", "01", "𠮷", "𠮸"} {
@@ -67,7 +67,7 @@ func (s userSuite[U]) names(t *testing.T) {
 		for i, a := range all {
 			user, err := t.store.CreateUser(t.Context(), a, nil)
 			if err != nil {
-				fail(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>, which nobody has", a.Username, a.Email), err, "no error", mend)
+				fail(t.TB, fmt.Sprintf("CreateUser of %.100q <%.100s>, which no user has", a.Username, a.Email), err, "no error", mend)
 				continue
 			}
 			all[i].ID = accountOf(t.TB, "CreateUser", user).ID
@@ -78,9 +78,9 @@ func (s userSuite[U]) names(t *testing.T) {
 			}
 		}
 	})
-	s.run(t, "are one space for everybody's username and another for addresses", func(t *userTest[U]) {
+	s.run(t, "are unique among usernames and among addresses, but not across both", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername, auth.FieldEmail)
-		// A local part is a username that somebody may have.
+		// A local part of an address is also a valid username.
 		a := t.create(auth.Account{Username: t.name("mike"), Email: t.email("anna")})
 		b := t.create(auth.Account{Username: t.name("anna"), Email: t.email("mike")})
 		t.holds("with names crossed", a, canonical)

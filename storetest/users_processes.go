@@ -12,9 +12,9 @@ import (
 	"github.com/go-login/auth"
 )
 
-// TestUserStoreProcesses checks a store of users that several processes may
-// share. See [TestRecordStoreProcesses] for create and open, and [TestUserStore] for
-// the options.
+// TestUserStoreProcesses checks a store of users whose database several
+// processes share. See [TestRecordStoreProcesses] for create and open, and
+// [TestUserStore] for the options.
 func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T) (name string),
 	open func(t *testing.T, name string, clock func() time.Time) auth.UserStore[U], opts ...Option) {
 	const suite = "users"
@@ -32,7 +32,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		t.Run(name, func(t *testing.T) { f(newUserTest(t, store, o)) })
 	}
 
-	const mend = "what must be one step must be one for the database, by a UNIQUE index, in a statement or a transaction: a lock of this process holds up no other"
+	const mend = "make it one step for the database, with a UNIQUE index, one statement or one transaction: a lock of this process does not stop the other processes"
 
 	for _, one := range []struct {
 		name  string
@@ -73,7 +73,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 			winner := oneWins(t, "UpdateAccount by 48 racers in 4 processes with one Version", errs, auth.ErrConflict, mend)
 			a = racer(winner)
 			a.Version++
-			t.holds("after the race", a, "the account is the winner's; "+mend)
+			t.holds("after the race", a, "the account must hold what the winner wrote; "+mend)
 		})
 	})
 	run("of 48 racers who want one username, one wins", func(t *userTest[U]) {
@@ -94,7 +94,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 			t.holds("after the race", all[winner], mend)
 		})
 	})
-	run("give every account an ID of its own", func(t *userTest[U]) {
+	run("give every account a different ID", func(t *userTest[U]) {
 		answers, errs := crew.race(t, c, func(i int) call {
 			return call{Verb: "CreateUser", Account: personOf(t.named(fmt.Sprint("racer-", i)))}
 		})
@@ -105,10 +105,10 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		}
 		slices.Sort(ids)
 		if n := len(slices.Compact(ids)); n != len(errs) {
-			fail(t, "CreateUser by 48 racers in 4 processes", fmt.Sprintf("%d different IDs", n), len(errs), "an ID is given out once: let the database count, or make it of random text")
+			fail(t, "CreateUser by 48 racers in 4 processes", fmt.Sprintf("%d different IDs", n), len(errs), "give each ID out once: let the database count, or use random IDs")
 		}
 	})
-	run("that count lose nothing", func(t *userTest[U]) {
+	run("lose no count of 48 racers", func(t *userTest[U]) {
 		const each = 2
 		a := t.create(t.named("mike"))
 		all := processes * perProcess * each
@@ -119,7 +119,7 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 		a.Stamp, a.Version = auth.NewSecret(strings.Repeat("+", all)), a.Version+int64(all)
 		t.holds(fmt.Sprintf("after 48 racers in 4 processes counted %d times each", each), a, mend)
 	})
-	run("see at once what another has written", func(t *userTest[U]) {
+	run("see at once what another process has written", func(t *userTest[U]) {
 		for round := range processes {
 			by := func(n int, verb string, a auth.Account) answer {
 				t.Helper()
@@ -147,11 +147,11 @@ func TestUserStoreProcesses[U auth.User](t *testing.T, create func(t *testing.T)
 	})
 }
 
-// seenByAll checks that every process finds an account just like this, by every
-// way there is to it, or none, when it is asked once.
+// seenByAll checks, with one call to each process, that every process finds exactly
+// this account by its ID and by its names, or does not find it.
 func (t *userTest[U]) seenByAll(crew crew, clock *clock, when string, want auth.Account, there bool) {
 	t.Helper()
-	const mend = "when a call has returned, every other process sees what it did: keep nothing in memory that another may change, and read from no replica"
+	const mend = "after a call has returned, every other process must see its effect: do not cache what another process may change, and do not read from a replica"
 	for i, p := range crew {
 		for _, c := range []call{{Verb: "LoadUser", Name: want.ID}, {Verb: "FindUser", Name: want.Username}, {Verb: "FindUser", Name: want.Email}} {
 			if c.Name == "" {
@@ -174,7 +174,7 @@ func (t *userTest[U]) seenByAll(crew crew, clock *clock, when string, want auth.
 	}
 }
 
-// ofUsers makes a call.
+// ofUsers makes a call to a store of users.
 func ofUsers[U auth.User](ctx context.Context, c call, store auth.UserStore[U]) (a answer) {
 	var user U
 	var err error

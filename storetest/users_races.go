@@ -9,10 +9,10 @@ import (
 	"github.com/go-login/auth"
 )
 
-// races has what different verbs do to one another, and names that cross. Races
-// of a verb with itself are with the verb.
+// races tests races between different verbs, and between names that cross.
+// Races of a verb with itself are in the verb's own tests.
 func (s userSuite[U]) races(t *testing.T) {
-	const reserves = "a UNIQUE index on the canonical name must refuse, in CreateUser and in UpdateAccount, or one lock be held over look and write"
+	const reserves = "let a UNIQUE index on the canonical name refuse, in CreateUser and in UpdateAccount, or hold one lock over the look-up and the write"
 
 	s.run(t, "of CreateUser and UpdateAccount for one username, one wins", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername)
@@ -48,7 +48,7 @@ func (s userSuite[U]) races(t *testing.T) {
 			account := func(i int) auth.Account {
 				return auth.Account{Username: t.name(fmt.Sprintf("name-%d-%d", round, i%7)), Email: t.email(fmt.Sprintf("address-%d-%d", round, i%5))}
 			}
-			t.create(auth.Account{Email: account(0).Email}) // so that some are refused for it
+			t.create(auth.Account{Email: account(0).Email}) // so that some are refused for their address
 			errs := race(t.Context(), racers, func(ctx context.Context, i int) error {
 				_, err := t.tryCreate(ctx, account(i))
 				return err
@@ -72,8 +72,8 @@ func (s userSuite[U]) races(t *testing.T) {
 					return
 				}
 				if _, findErr := t.store.FindUser(t.Context(), refused); findErr != nil {
-					fail(t.TB, did, err, fmt.Sprintf("another error: nobody has got %q (%v)", refused, findErr),
-						"a name is taken by an account, and not by a call that is refused itself: reserve both names in one transaction, and wait for who is at it")
+					fail(t.TB, did, err, fmt.Sprintf("another error: no user has %q (%v)", refused, findErr),
+						"a refused call must not make a name taken: reserve both names in one transaction, and let other calls wait for it")
 				}
 			}
 		})
@@ -81,7 +81,7 @@ func (s userSuite[U]) races(t *testing.T) {
 	s.run(t, "of UpdateAccount and 49 readers, the user is always there, whole, and never older than before", func(t *userTest[U]) {
 		again(t.TB, func(round int) { t.read(fmt.Sprint("mike-", round)) })
 	})
-	s.run(t, "of FindUser and a name that changes hands, nobody else is found", func(t *userTest[U]) {
+	s.run(t, "of FindUser and a name that changes hands, only its owner is found", func(t *userTest[U]) {
 		a, b, free := t.create(t.named("first")), t.create(t.named("second")), t.named("third")
 		names := []string{t.keyOf(a), t.keyOf(b), t.keyOf(free)}
 		again(t.TB, func(int) {
@@ -97,7 +97,7 @@ func (s userSuite[U]) races(t *testing.T) {
 					}
 					return nil
 				}
-				for range 6 { // by turns they take the name that the other has given up
+				for range 6 { // the two users take turns: each takes the name that is free
 					old := a
 					a.Username, a.Email = free.Username, free.Email
 					if err := t.store.UpdateAccount(ctx, a); err != nil {
@@ -110,7 +110,7 @@ func (s userSuite[U]) races(t *testing.T) {
 			}) {
 				if err != nil {
 					fail(t.TB, "FindUser while names change hands", err, "the user who has the name now, or ErrUserNotFound",
-						"find the user by the name in one query, or under one lock; do not look up an ID first, and load whoever has it then")
+						"find the user by name in one query, or under one lock; do not look the ID up first and load the user afterwards")
 					t.FailNow()
 				}
 			}
@@ -118,14 +118,14 @@ func (s userSuite[U]) races(t *testing.T) {
 	})
 }
 
-// stamped sets Stamp to what goes with the Version.
+// stamped sets the Version, and the Stamp that belongs to it.
 func stamped(a auth.Account, version int64) auth.Account {
 	a.Version = version
 	a.Stamp = auth.NewSecret(fmt.Sprint("stamp of the Version ", version))
 	return a
 }
 
-// read has one racer change an account while the others read it.
+// read checks what 49 racers read while one racer changes an account.
 func (t *userTest[U]) read(base string) {
 	t.Helper()
 	const updates, reads = 10, 2
@@ -138,7 +138,7 @@ func (t *userTest[U]) read(base string) {
 				a := stamped(first, version+2)
 				a.Version = version + 1
 				if err := t.store.UpdateAccount(ctx, a); err != nil {
-					return fmt.Errorf("UpdateAccount by the only racer who does: %w", err)
+					return fmt.Errorf("UpdateAccount by the only racer that updates: %w", err)
 				}
 			}
 			return nil
@@ -160,19 +160,19 @@ func (t *userTest[U]) read(base string) {
 			case err != nil:
 				return err
 			case a.Stamp.Reveal() != stamped(a, a.Version).Stamp.Reveal():
-				return fmt.Errorf("the Version %d with the Stamp %q", a.Version, a.Stamp.Reveal())
+				return fmt.Errorf("read the Version %d with the Stamp %q of another Version", a.Version, a.Stamp.Reveal())
 			case a.Version < last:
-				return fmt.Errorf("the Version %d after the Version %d", a.Version, last)
+				return fmt.Errorf("read the Version %d after the Version %d", a.Version, last)
 			}
 			last = a.Version
 		}
 		return nil
 	}) {
 		if err != nil {
-			fail(t.TB, fmt.Sprintf("%s: racer %d", did, i), err, "the user, as some update has left the account, and nothing older than what was read before",
-				"UpdateAccount changes the row in its place, in one statement; reads come from where writes go, and from no cache or replica")
+			fail(t.TB, fmt.Sprintf("%s: racer %d", did, i), err, "the user as one of the updates left it, and never an older one than read before",
+				"change the row in place, in one statement; read from the same server that is written to, and not from a cache or replica")
 			t.FailNow()
 		}
 	}
-	t.holds("after "+did, stamped(first, updates+1), "every update that returned nil is there")
+	t.holds("after "+did, stamped(first, updates+1), "keep every update that returned nil")
 }

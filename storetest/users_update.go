@@ -12,11 +12,11 @@ import (
 
 func (s userSuite[U]) updateAccount(t *testing.T) {
 	const (
-		compare = "compare and write at once: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and count the rows"
-		atomic  = "an UpdateAccount that returns an error has changed nothing"
-		rename  = "the canonical forms change with the names"
+		compare = "compare and write in one statement: UPDATE … SET version = version + 1 WHERE id = ? AND version = ?, and check that one row changed"
+		atomic  = "change nothing if UpdateAccount returns an error"
+		rename  = "change the canonical forms together with the names"
 	)
-	// update saves an account and returns it as the store then must have it.
+	// update saves an account and returns it as the store must now hold it.
 	update := func(t *userTest[U], a auth.Account) auth.Account {
 		t.Helper()
 		works(t.TB, "UpdateAccount with the stored Version", t.store.UpdateAccount(t.Context(), a))
@@ -31,27 +31,27 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		a.PasswordHash, a.Stamp = auth.NewSecret("new hash"), auth.NewSecret("new stamp")
 		a.Roles = []string{"new, role"}
 		a = update(t, a)
-		t.holds("after UpdateAccount", a, "every field is the one given, but for the Version, which is one more")
-		t.holds("after UpdateAccount of somebody else", other, "one account changes")
+		t.holds("after UpdateAccount", a, "save every field as given, except the Version, which is one more")
+		t.holds("after UpdateAccount of another user", other, "change this account only")
 
 		a.EmailVerified, a.Disabled = true, true
 		a.PasswordHash, a.Stamp, a.Roles = auth.Secret{}, auth.Secret{}, nil
 		a = update(t, a)
-		t.holds("after UpdateAccount that empties fields", a, "an empty field is a value, too")
+		t.holds("after UpdateAccount that empties fields", a, "save empty fields as well")
 	})
 	s.run(t, "of the same contents counts the Version up", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
-		t.holds("after UpdateAccount of what is there", update(t, a), "an update that changes nothing else still changes the Version (MySQL counts only rows that changed, unless told clientFoundRows)")
+		t.holds("after UpdateAccount of what is there", update(t, a), "increment the Version even if nothing else changes (MySQL counts only changed rows, unless clientFoundRows is set)")
 	})
 	s.run(t, "counts any Version up", func(t *userTest[U]) {
 		for i, version := range []int64{0, -1, 1 << 53, math.MaxInt64 - 1} {
 			a := t.account(fmt.Sprint("version-", i))
 			a.Version = version
-			t.holds(fmt.Sprint("after CreateUser with the Version ", version), t.create(a), "the Version is a signed integer of 64 bits, and stored as given")
+			t.holds(fmt.Sprint("after CreateUser with the Version ", version), t.create(a), "store the Version as given, as a signed integer of 64 bits")
 			a = t.named(fmt.Sprint("update-", i))
 			a.Version = version
 			a = update(t, t.create(a))
-			t.holds("after UpdateAccount", a, "the Version is a signed integer of 64 bits")
+			t.holds("after UpdateAccount", a, "store the Version as a signed integer of 64 bits")
 		}
 	})
 	s.run(t, "with a stale Version changes nothing", func(t *userTest[U]) {
@@ -80,10 +80,10 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 			})
 			winner := oneWins(t.TB, "UpdateAccount by 50 racers with one Version", errs, auth.ErrConflict, compare)
 			a.Stamp, a.Version = auth.NewSecret(fmt.Sprint("racer ", winner)), a.Version+1
-			t.holds("after the race", a, "the account is the winner's; "+compare)
+			t.holds("after the race", a, "the account must hold what the winner wrote; "+compare)
 		})
 	})
-	s.run(t, "loses nothing that racers count", func(t *userTest[U]) {
+	s.run(t, "loses no count of 10 racers", func(t *userTest[U]) {
 		const counters, each = 10, 5
 		a := t.create(t.named("mike"))
 		errs := race(t.Context(), counters, func(ctx context.Context, _ int) error {
@@ -136,7 +136,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 					wanted.set(t, &mine, round, i)
 					return t.store.UpdateAccount(ctx, mine)
 				})
-				const mend = "a UNIQUE index on the canonical name must refuse, or one lock be held over look and write"
+				const mend = "let a UNIQUE index on the canonical name refuse, or hold one lock over the look-up and the write"
 				winner := oneWins(t.TB, "UpdateAccount to one "+wanted.name+", in several spellings, by 50 racers", errs, wanted.taken, mend)
 				wanted.set(t, &all[winner], round, winner)
 				all[winner].Version++
@@ -147,7 +147,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		})
 	}
 	s.run(t, "of an unknown ID", func(t *userTest[U]) {
-		const mend = "UPDATE and count the rows; never insert"
+		const mend = "use UPDATE and check that one row changed; never insert"
 		t.create(t.account("somebody"))
 		for i, id := range t.unknownIDs() {
 			a := t.account(fmt.Sprint("unknown-", i))
@@ -163,31 +163,31 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 
 		if t.keeps(auth.FieldUsername) {
 			changed.Username = strings.ToUpper(first.Username)
-			fails(t.TB, "UpdateAccount to a username that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrUsernameTaken, "the errors are those of CreateUser")
+			fails(t.TB, "UpdateAccount to a username that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrUsernameTaken, "return the same errors as CreateUser")
 			t.holds("after a refused UpdateAccount", second, atomic)
 			t.vacant("after a refused UpdateAccount", "", changed.Email, atomic)
 		}
 		if t.keeps(auth.FieldEmail) {
 			t.rename(&changed, "free")
 			changed.Email = first.Email
-			fails(t.TB, "UpdateAccount to an address that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrEmailTaken, "the errors are those of CreateUser")
+			fails(t.TB, "UpdateAccount to an address that is taken", t.store.UpdateAccount(t.Context(), changed), auth.ErrEmailTaken, "return the same errors as CreateUser")
 			t.holds("after a refused UpdateAccount", second, atomic)
 			t.vacant("after a refused UpdateAccount", changed.Username, "", atomic)
 		}
-		t.holds("after a refused UpdateAccount of somebody else", first, atomic)
+		t.holds("after a refused UpdateAccount of another user", first, atomic)
 		t.free("after a refused UpdateAccount", t.account("free"), atomic)
 		second.Disabled = false
-		t.holds("after refused UpdateAccounts", update(t, second), atomic+", and the Version is what it was")
+		t.holds("after refused UpdateAccounts", update(t, second), atomic+", including the Version")
 	})
-	s.run(t, "refuses what is no name", func(t *userTest[U]) {
+	s.run(t, "refuses an invalid name", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
 		if bad := a; t.keeps(auth.FieldUsername) {
 			bad.Username = t.email("anna")
-			fails(t.TB, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "the errors are those of CreateUser")
+			fails(t.TB, "UpdateAccount to a username with an @", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidUsername, "return the same errors as CreateUser")
 		}
 		if bad := a; t.keeps(auth.FieldEmail) {
 			bad.Email = "anna@users.example\u200b"
-			fails(t.TB, "UpdateAccount to what is no address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "the errors are those of CreateUser")
+			fails(t.TB, "UpdateAccount to an invalid address", t.store.UpdateAccount(t.Context(), bad), auth.ErrInvalidEmail, "return the same errors as CreateUser")
 		}
 		t.holds("after a refused UpdateAccount", a, atomic)
 	})
@@ -199,7 +199,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		t.noUser("after UpdateAccount to other names", t.name("old"), rename)
 		t.noUser("after UpdateAccount to other names", t.email("old"), rename)
 		t.free("after UpdateAccount to other names", t.account("old"), rename)
-		t.holds("after somebody else got the old names", a, rename)
+		t.holds("after another user got the old names", a, rename)
 	})
 	s.run(t, "can drop a name and set it again", func(t *userTest[U]) {
 		t.needs(auth.FieldUsername, auth.FieldEmail)
@@ -208,17 +208,17 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		a.Username = ""
 		b.Username = ""
 		a, b = update(t, a), update(t, b)
-		t.holds("after UpdateAccount without a username", a, rename+", and an empty one is none")
-		t.holds("after UpdateAccount without a username", b, rename+", and an empty one is none")
+		t.holds("after UpdateAccount without a username", a, rename+"; an empty name means no name")
+		t.holds("after UpdateAccount without a username", b, rename+"; an empty name means no name")
 		t.noUser("after UpdateAccount without a username", full.Username, rename)
 		a.Username, a.Email = full.Username, ""
 		a = update(t, a)
-		t.holds("after UpdateAccount without an address", a, rename+", and an empty one is none")
+		t.holds("after UpdateAccount without an address", a, rename+"; an empty name means no name")
 		t.noUser("after UpdateAccount without an address", full.Email, rename)
 	})
-	s.run(t, "can change the case of one's own name", func(t *userTest[U]) {
+	s.run(t, "can change the letter case of the account's own names", func(t *userTest[U]) {
 		a := t.create(t.account("mike"))
 		a.Username, a.Email = strings.ToUpper(a.Username), strings.ToUpper(a.Email)
-		t.holds("after UpdateAccount to the same names in capitals", update(t, a), "one's own name is not taken")
+		t.holds("after UpdateAccount to the same names in capitals", update(t, a), "an account may keep its own names in another spelling: exclude it when looking for taken names")
 	})
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// Tables that applications have: without some columns, with IDs of a form of their
-// own, with columns that cannot be empty. A right store on one of them passes the
-// whole suite, and a broken one fails as it does on any other table.
+// These are tables that applications have: without some columns, with IDs of a
+// fixed form, with columns that cannot be empty. A correct store on such a
+// table passes the whole suite, and a broken one fails as on any other table.
 
 // A variant is a kind of table.
 type variant struct {
@@ -31,12 +31,12 @@ type variant struct {
 	options []storetest.Option
 }
 
-// A table is what a right store makes of the accounts that it gets.
+// A table changes the accounts that a correct store gets.
 type table struct {
 	omitted []auth.AccountField
-	newID   func() string        // nil: the store's own
-	isID    func(id string) bool // whether the column takes it
-	column  string               // of the form, which cannot be empty
+	newID   func() string        // nil: the store makes the IDs
+	isID    func(id string) bool // whether the column accepts the ID
+	column  string               // a field of the form that cannot be empty
 }
 
 func variants() []variant {
@@ -63,7 +63,7 @@ func variants() []variant {
 	}
 }
 
-// newNumber returns a number of 32 bits that no sequence has come to.
+// newNumber returns a number of 32 bits that no sequence has reached.
 func newNumber() string {
 	n, _ := rand.Int(rand.Reader, big.NewInt(1<<29))
 	return strconv.FormatInt(1<<30+n.Int64(), 10)
@@ -90,7 +90,7 @@ type tableStore struct {
 
 func (s tableStore) OmittedFields() []auth.AccountField { return s.table.omitted }
 
-// on bends a right store to the table.
+// on makes a correct store behave like one on this table.
 func (tab table) on(s *users) tableStore {
 	drop := func(a *auth.Account) {
 		for _, field := range tab.omitted {
@@ -149,7 +149,7 @@ func (tab table) on(s *users) tableStore {
 	return tableStore{s, tab}
 }
 
-// A right store passes on every table.
+// A correct store passes on every table.
 func TestTables(t *testing.T) {
 	for _, v := range variants() {
 		t.Run(v.name, func(t *testing.T) {
@@ -160,12 +160,12 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// tableBreakages are broken stores that are caught on every table.
+// tableBreakages returns broken stores that must be caught on every table.
 func tableBreakages() (some []userBreakage) {
 	names := []string{
-		"updates whatever the Version", "reads, compares and updates", "returns nil for an unknown user", "does not count the Version",
-		"replaces the user whose ID is given", "finds by LIKE", "cuts stamps at 65 535 bytes", "creates with a cancelled context",
-		"looks for the user and deletes then", "compares IDs without their trailing spaces",
+		"updates without comparing the Version", "reads and compares the Version, then updates", "returns nil for an unknown user", "does not increment the Version",
+		"replaces the user who has the given ID", "finds by LIKE", "cuts stamps at 65 535 bytes", "creates with a cancelled context",
+		"looks the user up, then deletes", "ignores trailing spaces of IDs",
 	}
 	for _, b := range brokenUsers() {
 		if slices.Contains(names, b.name) {
@@ -191,7 +191,7 @@ func TestBrokenStoresAreCaughtOnEveryTable(t *testing.T) {
 	}
 }
 
-// TestBrokenTable is what such a process runs. It fails.
+// TestBrokenTable runs in such a process. It fails.
 func TestBrokenTable(t *testing.T) {
 	broken := wantedUsers(t, brokenUsers())
 	for _, v := range variants() {
@@ -208,12 +208,12 @@ func TestBrokenTable(t *testing.T) {
 	}
 }
 
-// naive are stores of people who have not read the contract yet: a map, and no
-// more of it than is seen at first.
+// naive returns stores by people who have not read the contract yet: a map, and
+// only the parts of the contract that are obvious.
 func naive() map[string]struct {
-	caught  string   // in the first line
-	subtest string   // and the one that fails
-	store   naiveMap // what it does
+	caught  string   // what the first line must say
+	subtest string   // the subtest that must fail
+	store   naiveMap // the store
 } {
 	type want = struct {
 		caught  string
@@ -225,14 +225,14 @@ func naive() map[string]struct {
 		"drops fields":           {"CreateUser returned a user whose EmailVerified, Stamp, Disabled, Version, Roles differs", keepsAll, naiveMap{drops: true}},
 		"has no unique names":    {"CreateUser of a username that another user has", "CreateUser/refuses a username that is taken", naiveMap{}},
 		"says sql: no rows":      {"LoadUser of an unknown ID", "LoadUser/of an ID that no store gives out", naiveMap{none: errors.New("sql: no rows\x00in result set")}},
-		"returns its own user":   {"written to", "Copies/what LoadUser and FindUser returned may be changed", naiveMap{unique: true, shares: true}},
+		"returns its own user":   {"wrote to", "Copies/what LoadUser and FindUser returned may be changed", naiveMap{unique: true, shares: true}},
 		"does not count Version": {"LoadUser, after UpdateAccount, returned a user whose Version differs", "UpdateAccount/replaces every field and counts the Version up", naiveMap{unique: true}},
 		"overwrites":             {"UpdateAccount with the Version 6, while 7 is stored,", "UpdateAccount/with a stale Version changes nothing", naiveMap{unique: true, counts: true}},
 		"returns no user":        {"CreateUser returned a nil user and no error", keepsAll, naiveMap{nothing: true}},
 	}
 }
 
-// naiveMap is a map, and what somebody forgot.
+// naiveMap is a map; its fields say which parts of the contract it keeps.
 type naiveMap struct {
 	drops, unique, shares, counts, nothing bool
 	none                                   error
@@ -293,7 +293,7 @@ func (m naiveMap) UpdateAccount(_ context.Context, a auth.Account) error {
 	return nil
 }
 
-// What a naive store is told fits on a screen, and begins with the cause.
+// The output for a naive store fits on a screen and begins with the cause.
 func TestNaiveStoresAreToldTheCause(t *testing.T) {
 	for name, want := range naive() {
 		t.Run(name, func(t *testing.T) {
@@ -318,7 +318,7 @@ func TestNaiveStoresAreToldTheCause(t *testing.T) {
 	}
 }
 
-// TestNaiveUsers is what such a process runs. It fails.
+// TestNaiveUsers runs in such a process. It fails.
 func TestNaiveUsers(t *testing.T) {
 	want, ok := naive()[os.Getenv(brokenStore)]
 	if !ok {

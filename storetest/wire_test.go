@@ -17,10 +17,10 @@ import (
 	"github.com/go-login/auth/storetest"
 )
 
-// Here is a store that several processes share and that has a connection to
-// lose: memstore behind a TCP server that takes a line of JSON and answers with
-// lines of JSON, and a client that does everything right. Its verbs can be bent
-// like those of the stores in memory.
+// This store is shared by several processes and has a connection that can be
+// cut. The server is memstore behind TCP: a request is a line of JSON, and the
+// answer is one or more lines of JSON. The client is correct. Its verbs can be
+// replaced like those of the stores in memory.
 
 // A request is one call. Now is the time of the caller's clock.
 type request struct {
@@ -33,7 +33,7 @@ type request struct {
 	Name    string      `json:",omitempty"`
 }
 
-// A reply is one line of the answer, More of which may follow.
+// A reply is one line of the answer. More says whether another line follows.
 type reply struct {
 	More   bool `json:",omitempty"`
 	Error  string
@@ -41,7 +41,8 @@ type reply struct {
 	User   wireAccount `json:",omitzero"`
 }
 
-// A wireAccount is an account whose secrets JSON may see, and the user's name.
+// A wireAccount is an account with its secrets in plain text, and the user's
+// name.
 type wireAccount struct {
 	ID, Username, Email, PasswordHash, Stamp, Name string
 	EmailVerified, Disabled                        bool
@@ -60,7 +61,7 @@ func (w wireAccount) user() *storetest.User {
 		EmailVerified: w.EmailVerified, Disabled: w.Disabled, Roles: w.Roles, Version: w.Version}}
 }
 
-// wireErrors are those that go by their text.
+// wireErrors returns the errors that are sent as their text.
 func wireErrors() []error {
 	return []error{
 		auth.ErrUserNotFound, auth.ErrUsernameTaken, auth.ErrEmailTaken, auth.ErrConflict, auth.ErrRecordNotFound,
@@ -76,7 +77,7 @@ type wireServer struct {
 	now time.Time
 }
 
-// newServer starts one and returns its address.
+// newServer starts a server and returns its address.
 func newServer(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -175,12 +176,12 @@ func (s *wireServer) answer(r request) []reply {
 	return append(all, last)
 }
 
-// A client has one connection, which it gives up when anything fails.
+// A client has one connection, which it closes when anything fails.
 type client struct {
 	address string
 	clock   func() time.Time
-	once    bool         // what is wrong with this one: it dials once
-	dawdled atomic.Int64 // or does something in two steps; see dawdle
+	once    bool         // broken: it opens one connection and never a second
+	dawdled atomic.Int64 // broken: it does something in two steps; see dawdle
 
 	mu   sync.Mutex
 	conn net.Conn
@@ -206,8 +207,8 @@ func (c *client) hangUp() {
 	}
 }
 
-// call sends a request, and returns the lines of the answer and its error. What
-// came before a failure is returned beside it.
+// call sends a request, and returns the lines of the answer and its error.
+// Lines that came before a failure are returned together with the error.
 func (c *client) call(ctx context.Context, r request) (list []reply, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -260,7 +261,7 @@ type answered struct{ error }
 
 func (a answered) Unwrap() error { return a.error }
 
-// records and users are right stores.
+// records and users return correct stores.
 func (c *client) records() *records {
 	one := func(ctx context.Context, verb, kind, key string) (auth.Record, error) {
 		list, err := c.call(ctx, request{Verb: verb, Record: auth.Record{Kind: kind, Key: key}})
@@ -333,7 +334,7 @@ func (c *client) users() *users {
 	}
 }
 
-// What is right passes.
+// A correct store passes.
 
 func TestWireRecordProcesses(t *testing.T) {
 	storetest.TestRecordStoreProcesses(t, newServer, func(t *testing.T, address string, clock func() time.Time) auth.RecordStore {

@@ -1,4 +1,4 @@
-// Package flood_test measures what a flood of logins does to everybody else.
+// Package flood_test measures how a flood of logins affects other requests.
 package flood_test
 
 import (
@@ -28,23 +28,24 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// floodServer has the flood that BenchmarkFlood wants from this process, which
-// is its test binary again: what is measured has a process of its own.
+// floodServer holds the configuration of the flood for the server process. That
+// process runs this test binary again, so that the server is measured alone.
 const floodServer = "GOLOGIN_FLOOD_SERVER"
 
 const floodPassword = "correct horse battery staple"
 
-// A flood is what logs in at a server, and how that is configured.
+// A flood is the clients that log in to a server, and the server's
+// configuration.
 type flood struct {
 	Name       string
 	Procs      int   // GOMAXPROCS
 	HashMemory int64 // Config.HashMemory
-	Bare       int   // not the library, but so many hashes at a time; -1: as many as there are logins
-	Clients    int   // that log in without a pause
-	Unknown    bool  // as users who do not exist
+	Bare       int   // if not 0, hash without the library, this many at a time; -1 means no limit
+	Clients    int   // number of clients that log in without a pause
+	Unknown    bool  // log in as users who do not exist
 }
 
-// slots is how many hashes a server may have in memory at a time.
+// slots returns how many hashes a server may have in memory at a time.
 func (f flood) slots() int {
 	if f.Bare != 0 {
 		return f.Bare
@@ -53,16 +54,18 @@ func (f flood) slots() int {
 	return max(1, min(lanes, int(f.HashMemory>>10)/int(auth.DefaultHashParams().Memory)))
 }
 
-// BenchmarkFlood has 64 clients log in without a pause, while a reader who is
-// logged in gets a page every 5 ms. Each iteration hashes on all processors with
-// nothing else, reads from an idle server, and then from one in a flood:
+// BenchmarkFlood has 64 clients log in without a pause, while a logged-in
+// reader gets a page every 5 ms. Each iteration hashes on all processors with
+// nothing else running, then reads from an idle server, and then from a flooded
+// one:
 //
 //	go test -run '^$' -bench Flood -benchtime 5x ./bench/flood
 //
-// Reported are medians of the iterations: the page's 99th percentiles and their
-// ratio, the logins as a part of the hashes that all processors make (full), and
-// the 99th percentile of answers with 503 (busy). MiB is the peak of the server's
-// memory above what it had before any login, and what it should be at most.
+// It reports medians of the iterations: the 99th percentiles of the page and
+// their ratio, the logins as a share of the hashes that all processors can make
+// (full), and the 99th percentile of answers with 503 (busy). MiB is the peak
+// of the server's memory minus its memory before any login, and the limit for
+// it.
 func BenchmarkFlood(b *testing.B) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		b.Skip("there is no /proc to read the memory from")
@@ -102,7 +105,7 @@ func (f flood) run(b *testing.B) {
 		}
 	}
 	peak := s.memory(b, "VmHWM") - before
-	b.ReportMetric(0, "ns/op") // says nothing
+	b.ReportMetric(0, "ns/op") // meaningless here
 	b.ReportMetric(median(idle), "idle-ms")
 	b.ReportMetric(median(slow), "flood-ms")
 	b.ReportMetric(median(ratio), "p99/idle")
@@ -121,13 +124,13 @@ func median(x []float64) float64 {
 	return (x[len(x)/2] + x[(len(x)-1)/2]) / 2
 }
 
-// p99 is in milliseconds.
+// p99 returns the 99th percentile in milliseconds.
 func p99(d []time.Duration) float64 {
 	slices.Sort(d)
 	return d[len(d)*99/100].Seconds() * 1000
 }
 
-// hashRate is how many hashes in a second all processors make.
+// hashRate returns how many hashes per second all processors can make.
 func hashRate(b *testing.B) float64 {
 	b.Helper()
 	hash := hashPassword(b)
@@ -189,7 +192,7 @@ func (f flood) start(b *testing.B) *flooded {
 	return &flooded{flood: f, base: base, pid: server.Process.Pid, client: &http.Client{Transport: transport}}
 }
 
-// memory is a line of the server's /proc/PID/status, in KiB.
+// memory returns a line of the server's /proc/PID/status, in KiB.
 func (s *flooded) memory(b *testing.B, name string) int {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
@@ -250,8 +253,8 @@ func (s *flooded) read(b *testing.B, cookie *http.Cookie) []time.Duration {
 	return took
 }
 
-// begin returns when the first login is done. stop lets the others finish theirs,
-// and returns how long answers with 503 took.
+// begin starts the flood and returns when the first login is done. stop lets
+// the other clients finish, and returns how long answers with 503 took.
 func (s *flooded) begin(b *testing.B) (stop func() []time.Duration) {
 	b.Helper()
 	want := http.StatusOK
@@ -266,7 +269,7 @@ func (s *flooded) begin(b *testing.B) (stop func() []time.Duration) {
 	for i := range s.Clients {
 		name := fmt.Sprint("user", i)
 		clients.Go(func() {
-			defer first() // also if it fails
+			defer first() // also if the login fails
 			var pause <-chan time.Time
 			for {
 				sent := time.Now()
@@ -283,7 +286,7 @@ func (s *flooded) begin(b *testing.B) (stop func() []time.Duration) {
 					mu.Lock()
 					busy = append(busy, time.Since(sent))
 					mu.Unlock()
-					pause = time.After(50 * time.Millisecond) // or these would be all that is measured
+					pause = time.After(50 * time.Millisecond) // otherwise only refused logins would be measured
 				default:
 					b.Error(answer.Status)
 					return
@@ -304,7 +307,7 @@ func (s *flooded) begin(b *testing.B) (stop func() []time.Duration) {
 	}
 }
 
-// A floodUser has no name but that of their account.
+// A floodUser has only an account.
 type floodUser struct{ auth.Account }
 
 // TestFloodServer is the server of BenchmarkFlood.
@@ -330,9 +333,9 @@ func TestFloodServer(t *testing.T) {
 		_, err := store.CreateUser(t.Context(), auth.Account{Username: name, PasswordHash: hash, Stamp: auth.NewSecret("stamp of " + name), Version: 1}, nil)
 		check(t, err)
 	}
-	debug.FreeOSMemory() // of the hash
+	debug.FreeOSMemory() // frees the memory of the first hash
 	fmt.Println("serving", server.URL)
-	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark is over
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark ends
 }
 
 func (f flood) handler(t *testing.T, store *memstore.Store[floodUser, *floodUser]) http.Handler {

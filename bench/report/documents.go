@@ -11,7 +11,7 @@ import (
 	"text/template"
 )
 
-// Where things are in the repository.
+// Paths in the repository.
 const (
 	raw      = "docs/performance/bench.txt"
 	picture  = "docs/performance/requests.svg"
@@ -22,7 +22,7 @@ const (
 	end   = "<!-- bench:end -->\n"
 )
 
-// A library is one of those that are compared.
+// A library is one of the libraries that are compared.
 type library struct {
 	name, label string
 }
@@ -49,7 +49,8 @@ func requestRows() []row {
 			count: func(peer string) value { return allocations(name, peer) },
 		}
 	}
-	// These have no handler to take away: it is not reached, or part of it.
+	// The handler's time is not subtracted here, because the handler is not
+	// reached, or is part of the case.
 	whole := func(label, name string) row {
 		return row{
 			label: label,
@@ -67,10 +68,10 @@ func requestRows() []row {
 	}
 }
 
-// unit is what times of requests are multiples of.
+// unit returns the value of which request times are multiples.
 func unit() value { return request("logged-in", "floor") }
 
-// documents are the files that are made from what was measured.
+// documents returns the files that are made from the measurements.
 func documents(root string, m measured) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	svg, err := draw(m)
@@ -95,17 +96,17 @@ func documents(root string, m measured) (map[string][]byte, error) {
 	return files, nil
 }
 
-// splice replaces what is between the marks.
+// splice replaces the text between the marks.
 func splice(text []byte, made string) ([]byte, error) {
 	before, rest, ok := bytes.Cut(text, []byte(begin))
 	_, after, also := bytes.Cut(rest, []byte(end))
 	if !ok || !also {
-		return nil, errors.New("there are no marks, " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(end))
+		return nil, errors.New("the marks for the tables are missing; add the lines " + strings.TrimSpace(begin) + " and " + strings.TrimSpace(end))
 	}
 	return bytes.Join([][]byte{before, []byte(begin), []byte("\n" + made + "\n"), []byte(end), after}, nil), nil
 }
 
-// A table is one in Markdown.
+// A table is a table in Markdown.
 type table struct{ strings.Builder }
 
 func (t *table) row(cells ...string) { t.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
@@ -122,7 +123,7 @@ func labels() (all []string) {
 	return all
 }
 
-// cell is a figure, or a dash if the library has nothing of the kind.
+// cell returns a figure, or a dash if the library has no such feature.
 func cell(m measured, what, of value) (string, error) {
 	figure, err := m.figure(what, of)
 	if errors.Is(err, errNotMeasured) {
@@ -149,7 +150,7 @@ func httpShare(m measured, peer string) (string, error) {
 	return cell(m, per("sec", "HTTP/bare"), per("sec", "HTTP/"+peer))
 }
 
-// brief is what the README has.
+// brief returns the tables for the README.
 func brief(m measured) (string, error) {
 	var t table
 	t.WriteString("![A logged-in request, beside other libraries](" + picture + ")\n\n")
@@ -163,7 +164,7 @@ func brief(m measured) (string, error) {
 	return t.String(), err
 }
 
-// full is what docs/performance.md has.
+// full returns the tables for docs/performance.md.
 func full(m measured) (string, error) {
 	var t table
 	fmt.Fprintf(&t, "Measured with %s on %s/%s, GOMAXPROCS=%s, %s, in %d rounds.\n\n### Targets\n\n", m.machine["go"],

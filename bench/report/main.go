@@ -1,18 +1,19 @@
-// Command report measures the library beside others, prints what it is held to,
-// and draws the picture and the tables in README.md and docs/performance.md:
+// Command report measures the library and others, prints its targets, and
+// writes the picture and the tables in README.md and docs/performance.md:
 //
 //	go run ./bench/report
 //
-// It builds the benchmarks once, and runs all of them in every round, so that what
-// is compared is measured within seconds of each other. A figure is the median of
-// the ratios within a round. A missed target is printed as one, and no failure.
+// It builds the benchmarks once, and runs all of them in every round, so that
+// compared figures are measured within seconds of each other. A figure is the
+// median of the ratios within a round. A missed target is printed as missed; it
+// is not an error.
 //
-// What it has measured is saved in docs/performance/bench.txt, in the format of
-// go test -bench, and can be read again without measuring:
+// The measurements are saved in docs/performance/bench.txt, in the format of go
+// test -bench. They can be read again without measuring:
 //
 //	go run ./bench/report -from docs/performance/bench.txt
 //
-// Servers are those that the environment names; see CONTRIBUTING.md.
+// Servers are named in the environment; see CONTRIBUTING.md.
 package main
 
 import (
@@ -39,10 +40,10 @@ func main() {
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags := flag.NewFlagSet("report", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	rounds := flags.Int("rounds", 11, "how often everything is measured")
-	benchtime := flags.String("benchtime", "100ms", "how long a benchmark takes in a round, but for those that hash passwords")
-	root := flags.String("o", ".", "the repository whose documents are written; if empty, none are")
-	from := flags.String("from", "", "a file to read what was measured from, instead of measuring")
+	rounds := flags.Int("rounds", 11, "how often each benchmark is measured")
+	benchtime := flags.String("benchtime", "100ms", "how long a benchmark runs in a round, except those that hash passwords")
+	root := flags.String("o", ".", "the repository in which to write the documents; if empty, none are written")
+	from := flags.String("from", "", "read the measurements from this file instead of measuring")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -19,9 +19,9 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// A pass is one call of the benchmarks of a package in a round. Those that hash
-// passwords take so long that their number is fixed; the others take the time that
-// is given.
+// A pass is one run of benchmarks of a package in a round. Benchmarks that hash
+// passwords take long, so their number of iterations is fixed. The others run
+// for the given time.
 type pass struct {
 	dir, pattern, benchtime string
 }
@@ -35,7 +35,7 @@ func passes(benchtime string) []pass {
 	}
 }
 
-// measure runs the benchmarks, and returns what they print.
+// measure runs the benchmarks and returns their output.
 func measure(ctx context.Context, rounds int, passes []pass, progress io.Writer) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "report")
 	if err != nil {
@@ -70,7 +70,7 @@ func measure(ctx context.Context, rounds int, passes []pass, progress io.Writer)
 				switch {
 				case strings.HasPrefix(line, "Benchmark"):
 					all.WriteString(line)
-				case round == 0 && i == 0 && strings.Contains(line, ": "): // the machine
+				case round == 0 && i == 0 && strings.Contains(line, ": "): // a line about the machine
 					all.WriteString(line)
 					if strings.HasPrefix(line, "cpu: ") {
 						all.WriteString("\nround: 1\n")
@@ -82,10 +82,10 @@ func measure(ctx context.Context, rounds int, passes []pass, progress io.Writer)
 	return all.Bytes(), nil
 }
 
-// measured is what the benchmarks have printed.
+// measured holds the results of the benchmarks.
 type measured struct {
-	rounds  []map[string]map[string]float64 // by the benchmark's name and the unit
-	machine map[string]string               // what was said of it
+	rounds  []map[string]map[string]float64 // by the benchmark's name, then by unit
+	machine map[string]string               // the lines about the machine
 }
 
 func parse(text io.Reader) (measured, error) {
@@ -98,7 +98,7 @@ func parse(text io.Reader) (measured, error) {
 		case *benchfmt.Result:
 			round, err := strconv.Atoi(record.GetConfig("round"))
 			if err != nil || round < 1 || round > 1000 {
-				return m, fmt.Errorf("%s: no round", record.Name)
+				return m, fmt.Errorf("%s: no valid \"round: \" line before this benchmark; measure again", record.Name)
 			}
 			for len(m.rounds) < round {
 				m.rounds = append(m.rounds, map[string]map[string]float64{})
@@ -124,18 +124,19 @@ func parse(text io.Reader) (measured, error) {
 		return m, err
 	}
 	if len(m.rounds) == 0 {
-		return m, errors.New("nothing was measured")
+		return m, errors.New("there are no benchmark results; measure without -from, or name a file with results")
 	}
 	return m, nil
 }
 
-// A value is what a benchmark has measured, less what another one has: the
-// handler without a library, most often.
+// A value is the result of a benchmark, minus the result of another one. The
+// other one is usually the handler without a library.
 type value struct {
 	name, unit, less string
 }
 
-// errNotMeasured says that a benchmark is not there, for want of a server say.
+// errNotMeasured means that a benchmark has no result, for example because it
+// needs a server.
 var errNotMeasured = errors.New("not measured")
 
 func (v value) in(round map[string]map[string]float64) (float64, error) {
@@ -153,8 +154,8 @@ func (v value) in(round map[string]map[string]float64) (float64, error) {
 	return got - less, nil
 }
 
-// figure is the median over the rounds of a value, or of its ratio to another
-// within the round.
+// figure returns the median over the rounds of a value, or of its ratio to
+// another value in the same round.
 func (m measured) figure(what, of value) (float64, error) {
 	var all []float64
 	for _, round := range m.rounds {

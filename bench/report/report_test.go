@@ -16,8 +16,8 @@ import (
 
 const root = "../.."
 
-// The picture and the tables in the repository are what the saved measurement
-// gives.
+// The picture and the tables in the repository must be those that the saved
+// measurements give.
 func TestDocuments(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, raw))
 	if err != nil {
@@ -82,7 +82,8 @@ BenchmarkA/y-2   10   200 ns/op   3 allocs/op
 BenchmarkA/bare-2   10   100 ns/op   1 allocs/op
 `
 
-// A figure is the median of the ratios within a round, each without the handler.
+// A figure is the median of the ratios within a round, each without the
+// handler.
 func TestFigure(t *testing.T) {
 	m, err := parse(strings.NewReader(sample))
 	if err != nil {
@@ -94,7 +95,7 @@ func TestFigure(t *testing.T) {
 		what, of value
 		want     float64
 	}{
-		{x, y, 2}, // of 2, 2, 3
+		{x, y, 2}, // the median of 2, 2, 3
 		{x, value{name: "A/y", unit: "sec/op"}, 1.5},
 		{value{"A/x", "allocs/op", "A/bare"}, value{}, 4},
 	} {
@@ -156,8 +157,8 @@ func TestSplice(t *testing.T) {
 	}
 }
 
-// The command prints a row for each target from what was saved, and writes
-// nothing if it is told not to.
+// The command prints a row for each target from the saved measurements. With an
+// empty -o it writes nothing.
 func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"-from", filepath.Join(root, raw), "-o", ""}, &out, io.Discard); err != nil {
@@ -174,8 +175,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// It writes what -from has measured into a repository that has the marks, and
-// nothing into one that does not.
+// The command writes the measurements of -from into a repository that has the
+// marks, and nothing into one without them.
 func TestRunWrites(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"-from", filepath.Join(root, raw), "-o", dir}
@@ -211,8 +212,9 @@ func TestRunWrites(t *testing.T) {
 	}
 }
 
-// What is measured is what figures are made of: two rounds, as short as can be,
-// have every target. A flood, which is not short, is left out, and said to be.
+// The benchmarks yield every figure: after two rounds, as short as possible,
+// every target has one. The flood takes long and is left out, which the command
+// reports.
 func TestMeasure(t *testing.T) {
 	var short []pass
 	for _, p := range passes("1x") {

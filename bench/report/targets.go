@@ -7,12 +7,13 @@ import (
 	"text/tabwriter"
 )
 
-// A target is what the library is held to. One more is one more row of targets.
+// A target is a figure that the library must reach. To add a target, add a row
+// to targets.
 type target struct {
 	name     string
-	what, of value // of nothing: what by itself
+	what, of value // the figure is what/of, or just what if of is empty
 	atMost   float64
-	atLeast  float64 // instead, if it is not zero
+	atLeast  float64 // used instead of atMost if not zero
 }
 
 // request is the time of a request in process, without its handler.
@@ -24,10 +25,10 @@ func allocations(name, peer string) value {
 	return value{"Request/" + name + "/" + peer, "allocs/op", "Request/" + name + "/bare"}
 }
 
-// per is what an operation takes, or has of something.
+// per is what an operation takes of a unit.
 func per(unit, name string) value { return value{name: name, unit: unit + "/op"} }
 
-// flood is what is measured while others log in without a pause.
+// flood is a value measured while other clients log in without a pause.
 func flood(name, unit string) value { return value{name: "Flood/" + name, unit: unit} }
 
 func targets() []target {
@@ -40,7 +41,8 @@ func targets() []target {
 		{name: "idle timeout on, of off", what: request("idle", "go-login"), of: request("idle", "go-login-off"), atMost: 1.05},
 		{name: "logged-in request, calls of the store that read", what: per("reads", "Store/Memory"), atMost: 2},
 		{name: "logged-in request, calls of the store that write", what: per("writes", "Store/Memory"), atMost: 0},
-		// Of two times, the ratio of the rates is the other way round.
+		// The figure is a ratio of rates, which is the inverse of the ratio of
+		// times.
 		{name: "HTTP requests per second, of a bare handler", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
 		{name: "logins per second of 128 clients, of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
 		{name: "page in a flood of logins, 99th percentile, of idle", what: flood("default", "p99/idle"), atMost: 12},
@@ -51,7 +53,7 @@ func targets() []target {
 	}
 }
 
-// bound is what the figure may be, and whether it is.
+// bound returns the limit of a figure as text, and whether the figure keeps it.
 func (t target) bound(figure float64) (text string, met bool) {
 	if t.atLeast != 0 {
 		return "at least " + short(t.atLeast), figure >= t.atLeast
@@ -59,7 +61,8 @@ func (t target) bound(figure float64) (text string, met bool) {
 	return "at most " + short(t.atMost), figure <= t.atMost
 }
 
-// judge is what a row about the target says. Not every machine measures all.
+// judge returns the cells of a row about the target. Some machines cannot
+// measure every target.
 func (t target) judge(m measured) (bound, figure, verdict string, err error) {
 	got, err := m.figure(t.what, t.of)
 	if err != nil && !errors.Is(err, errNotMeasured) {
@@ -90,7 +93,7 @@ func printTargets(out io.Writer, m measured) error {
 	return w.Flush()
 }
 
-// short writes a number with about three digits.
+// short formats a number with about three digits.
 func short(x float64) string {
 	digits := 2
 	switch {

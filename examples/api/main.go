@@ -1,5 +1,5 @@
-// Api is an application with pages for people, and with an API for programs,
-// which send tokens that people have made. All it has is notes, in memory.
+// Api is an application with pages for people and an API for programs, which send
+// tokens that users have made. It keeps notes in memory.
 package main
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// A User is an account; fields of the application's own would go beside it.
+// A User is an account. Fields of your application would go beside it.
 type User struct{ auth.Account }
 
 type app struct {
 	manager *auth.Manager[*User]
 	notes   *notes
-	ending  <-chan struct{} // closed when the program is to end
+	ending  <-chan struct{} // closed when the program must end
 }
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 
 // newApp returns the whole application.
 func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
-	secret := make([]byte, 32) // a lasting one comes from a file or the environment
+	secret := make([]byte, 32) // in production, read it from a file or the environment
 	_, _ = rand.Read(secret)
 	manager, err := auth.New(memstore.New[User](), auth.Config{
 		BaseURL: baseURL, Secrets: [][]byte{secret}, RequestLoaders: []auth.RequestLoader{auth.BearerLoader()},
@@ -69,17 +69,17 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 	return http.MaxBytesHandler(manager.LoadAndSave(mux), 64<<10), nil
 }
 
-// newToken makes a token, and shows it this once. Programs cannot: a request
-// that brings a token is never fresh.
+// newToken makes a token, and shows it this once. A program cannot make one: a
+// request with a token is never fresh.
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
-	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure
+	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure that there is one
 	if err := a.manager.Core.CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
 		a.manager.Error(w, r, err) // another user opened the form
 		return
 	}
 	name, scopes := r.PostForm.Get("name"), known(r.PostForm["scope"])
 	if !isText(name) || len(scopes) == 0 {
-		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": "a token has a name, and scopes"})
+		answer(w, http.StatusUnprocessableEntity, map[string]string{"error": "a token needs a name of 1 to 200 bytes and at least one of the scopes notes:read and notes:write"})
 		return
 	}
 	token, made, err := a.manager.NewAPIToken(r.Context(), user, auth.APIToken{Name: name, Scopes: scopes, Expires: time.Now().AddDate(0, 3, 0)})
@@ -90,19 +90,19 @@ func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusCreated, map[string]any{"token": token.Reveal(), "scopes": made.Scopes, "expires": made.Expires})
 }
 
-// events is a stream of the user's notes (server-sent events), as long as the
-// login, or the token, is good.
+// events streams the user's notes (server-sent events) as long as the login or
+// the token is valid.
 func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context())
 	ctx, stop := a.manager.WhileLoggedIn(r.Context())
 	defer stop()
 	stream := http.NewResponseController(w)
-	_ = errors.Join(stream.SetReadDeadline(time.Time{}), stream.SetWriteDeadline(time.Time{})) // the server's are short
+	_ = errors.Join(stream.SetReadDeadline(time.Time{}), stream.SetWriteDeadline(time.Time{})) // the server's own deadlines are short
 	w.Header().Set("Content-Type", "text/event-stream")
 	for sent := 0; ctx.Err() == nil; {
 		notes, added := a.notes.after(user.ID, sent)
 		for _, text := range notes {
-			data, _ := json.Marshal(text) // on one line
+			data, _ := json.Marshal(text) // JSON of a text is one line
 			fmt.Fprintf(w, "data: %s\n\n", data)
 		}
 		sent += len(notes)

@@ -20,7 +20,7 @@ import (
 // good is a password that the policy accepts.
 const good = "a plain sentence"
 
-// A site is the application, served.
+// A site is the running application.
 type site struct {
 	t      *testing.T
 	url    string
@@ -39,7 +39,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// A client is a browser, or a program that sends a token, and follows no
+// A client is a browser, or a program that sends a token. It follows no
 // redirects.
 type client struct {
 	*http.Client
@@ -48,13 +48,13 @@ type client struct {
 }
 
 func (s *site) program(token string) *client {
-	c := &client{&http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}, s, token} // a stream ends sooner
+	c := &client{&http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}, s, token} // streams end sooner
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s.t.Cleanup(c.CloseIdleConnections)
 	return c
 }
 
-// browser returns one in which somebody has registered and logged in.
+// browser returns a browser in which a new user has registered and logged in.
 func (s *site) browser(name string, remember string) *client {
 	s.t.Helper()
 	c := s.program("")
@@ -178,7 +178,7 @@ func TestScopes(t *testing.T) {
 	reader.post(http.StatusForbidden, "/api/notes", form)
 	writer.get(http.StatusForbidden, "/api/notes")
 	writer.get(http.StatusForbidden, "/events")
-	for _, c := range []*client{reader, writer, both} { // tokens are for what their scopes say
+	for _, c := range []*client{reader, writer, both} { // a token works for its scopes only
 		c.get(http.StatusForbidden, "/account")
 		c.post(http.StatusForbidden, "/account/password", url.Values{"current_password": {good}})
 		c.post(http.StatusForbidden, "/api/tokens", form)
@@ -204,11 +204,11 @@ func TestStrangers(t *testing.T) {
 	}
 	nobody := s.program("")
 	nobody.get(http.StatusUnauthorized, "/api/notes?access_token="+token, "Accept", "application/json")
-	nobody.get(http.StatusUnauthorized, "/events", "Accept", "text/event-stream", "Sec-Fetch-Dest", "empty") // an EventSource
+	nobody.get(http.StatusUnauthorized, "/events", "Accept", "text/event-stream", "Sec-Fetch-Dest", "empty") // as an EventSource sends it
 	if r := nobody.get(http.StatusSeeOther, "/account", "Accept", "text/html"); r.header.Get("Location") != "/login?next=%2Faccount" {
 		t.Errorf("a browser is sent to %s", r.header.Get("Location"))
 	}
-	// A page of another site's cannot use the browser's login.
+	// A page of another site cannot use the browser's login.
 	for _, path := range []string{"/api/tokens", "/api/notes"} {
 		susan.post(http.StatusForbidden, path, form, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
 	}
@@ -247,8 +247,8 @@ func TestTokenForm(t *testing.T) {
 	}
 }
 
-// TestTokenFormOfAnother: a form that susan opened makes no token for anna, who has
-// logged in since.
+// TestTokenFormOfAnother: if susan opened the form and anna has logged in
+// since, the form makes no token for anna.
 func TestTokenFormOfAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -262,7 +262,8 @@ func TestTokenFormOfAnother(t *testing.T) {
 	susan.post(http.StatusCreated, "/api/tokens", form)
 }
 
-// TestOtherTypes: what is no form is not taken for one without fields.
+// TestOtherTypes: a body that is not a form is not read as a form without
+// fields.
 func TestOtherTypes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -275,8 +276,8 @@ func TestOtherTypes(t *testing.T) {
 	susan.wantNotes()
 }
 
-// TestNotFresh: who is only remembered shows the password before a token is
-// made.
+// TestNotFresh: a user who is only remembered has to show the password before a
+// token is made.
 func TestNotFresh(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -284,7 +285,7 @@ func TestNotFresh(t *testing.T) {
 	where, err := url.Parse(s.url)
 	check(t, err)
 	for _, cookie := range susan.Jar.Cookies(where) {
-		if !strings.HasSuffix(cookie.Name, "-remember") { // the browser is closed
+		if !strings.HasSuffix(cookie.Name, "-remember") { // closes the browser
 			susan.Jar.SetCookies(where, []*http.Cookie{{Name: cookie.Name, MaxAge: -1}})
 		}
 	}
@@ -321,7 +322,7 @@ func (c *client) listen() *stream {
 	return s
 }
 
-// want fails unless the next lines, but for blank ones, are these.
+// want fails unless these are the next lines, without blank ones.
 func (s *stream) want(lines ...string) {
 	s.t.Helper()
 	for _, want := range lines {
@@ -364,7 +365,7 @@ func TestEvents(t *testing.T) {
 	}
 	annas.want(`data: "another's"`)
 
-	// A logout ends what is the login's, and nothing else.
+	// A logout ends the streams of that login, and nothing else.
 	susan.post(http.StatusSeeOther, "/logout", nil)
 	program.add("after the logout")
 	one.wantEnd(loggedOut...)
@@ -375,8 +376,9 @@ func TestEvents(t *testing.T) {
 	annas.wantEnd()
 }
 
-// TestPasswordChange: it ends other logins, all tokens, and the streams of both and
-// of this login, whose page connects again.
+// TestPasswordChange: a new password ends other logins, all tokens, and all
+// their streams. It also ends the streams of this login, whose page connects
+// again.
 func TestPasswordChange(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -396,8 +398,8 @@ func TestPasswordChange(t *testing.T) {
 	susan.newToken(read).wantNotes("still here")
 }
 
-// TestLogoutMeanwhile: notes that come in during a logout are not sent after it,
-// and no stream goes on.
+// TestLogoutMeanwhile: notes that are added during a logout are not sent after
+// it, and no stream continues.
 func TestLogoutMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -434,7 +436,7 @@ func TestLogoutMeanwhile(t *testing.T) {
 	}
 }
 
-// TestMainIsShort: it stays short enough to read.
+// TestMainIsShort: main.go stays short enough to read.
 func TestMainIsShort(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("main.go")

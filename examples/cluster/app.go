@@ -22,42 +22,42 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A User is an account; fields of the application's own would go beside it.
+// A User is an account. Fields of your application would go beside it.
 type User struct{ auth.Account }
 
-// The settings of a process. All but number are the same for each.
+// The settings of a process. All except number are the same in every process.
 type settings struct {
-	number  int // which of the processes it is
+	number  int // of the process, from 1
 	baseURL string
 	secret  []byte
-	prefix  string    // of the keys in Redis
-	mails   io.Writer // where they are printed
+	prefix  string    // of all keys in Redis
+	mails   io.Writer // where mails are printed
 }
 
-// patience is how long a request may take: a database that hangs is 503 Service
-// Unavailable then, and does not have requests pile up.
+// patience is how long a request may take. If a database hangs, the answer is
+// then 503 Service Unavailable, and requests do not pile up.
 const patience = 10 * time.Second
 
 //go:embed home.html
 var homeHTML string
 
-// newApp returns the whole application. What makes it one, in however many
-// processes, is all in the Config.
+// newApp returns the whole application. Everything that makes several processes
+// one application is in the Config.
 func newApp(db *sql.DB, client *redis.Client, s settings) (http.Handler, error) {
 	manager, err := auth.New(sqlstore.New[User](db, sqlstore.Postgres), auth.Config{
-		// Where browsers find the proxy, whichever process answers. Cookies, links
-		// and the check of origins follow it.
+		// The URL of the proxy for browsers, whichever process answers.
+		// Cookies, links and the origin check use it.
 		BaseURL: s.baseURL,
 
-		// What one process has sealed or signed, all others open.
+		// Every process can open what another has sealed or signed.
 		Secrets: [][]byte{s.secret},
 
-		// What may vanish at the cost of logging people out. All that must last is
-		// with the users: remembered devices, what is counted against guessing, and
-		// whatever else Records would name if it were to be elsewhere.
+		// Sessions may vanish; users then have to log in again. Everything that
+		// must last is in the database with the users: remembered devices,
+		// counts of failed logins, and all other kinds of records.
 		Sessions: redisstore.NewRecords(client, redisstore.Prefix(s.prefix)),
 
-		// The proxy connects from this machine, and says who has asked it.
+		// The proxy connects from this machine, and names the client's address.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
 
 		Mailer: authmail.NewPrinter(s.mails),
@@ -78,7 +78,7 @@ func newApp(db *sql.DB, client *redis.Client, s settings) (http.Handler, error) 
 	mux.Handle("/", ready)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		user, err := manager.User(r.Context())
-		if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) { // a store has failed: that is nobody's page
+		if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) { // a store has failed, so the user is unknown
 			manager.Error(w, r, err)
 			return
 		}
@@ -95,7 +95,7 @@ func newApp(db *sql.DB, client *redis.Client, s settings) (http.Handler, error) 
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "same-origin")
-		_, _ = body.WriteTo(w) // an error means that the client has gone
+		_, _ = body.WriteTo(w) // an error means that the client is gone
 	})
 	app := manager.LoadAndSave(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// TestCluster drives the program as its users do.
+// TestCluster uses the program as its users do.
 func TestCluster(t *testing.T) {
 	postgres, redis := os.Getenv("GOLOGIN_POSTGRES"), os.Getenv("GOLOGIN_REDIS")
 	if postgres == "" || redis == "" {
@@ -38,10 +38,10 @@ func TestCluster(t *testing.T) {
 	t.Run("restarts", func(t *testing.T) { testRestarts(t, binary) })
 }
 
-// testLogins: who logs in through one process is known to all, and who logs out
-// through one is nobody to all.
+// testLogins: a login through one process is valid in all processes, and a
+// logout through one ends it in all.
 func testLogins(t *testing.T, s *site) {
-	var pids sync.Map // that answered
+	var pids sync.Map // of the processes that answered
 	each(s.newcomers("reader", 8), func(i int, c *client) {
 		c.wantEverywhere(nobody)
 		c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/")
@@ -56,7 +56,7 @@ func testLogins(t *testing.T, s *site) {
 		c.wantEverywhere(nobody)
 		thief.wantEverywhere(nobody)
 
-		// And to and fro, through whichever process it is.
+		// The user logs out and in again, through any process.
 		for range 3 {
 			c.wantDone(patient(func() answer { return c.login(s.proxy) }), "/")
 			c.wantEverywhere(c.name)
@@ -74,7 +74,7 @@ func testLogins(t *testing.T, s *site) {
 	}
 }
 
-// testGuesses: failures are counted together, wherever they are.
+// testGuesses: all processes count failed logins together.
 func testGuesses(t *testing.T, s *site) {
 	owners := s.newcomers("owner", 2)
 	for i, owner := range owners {
@@ -90,13 +90,13 @@ func testGuesses(t *testing.T, s *site) {
 			t.Errorf("process %d had no guess", i+1)
 		}
 	}
-	for i := range 4 { // from wherever, and whatever it is
+	for i := range 4 { // through every process, even with the right password
 		s.wantLocked(s.client(owners[0].name), s.process(i))
 	}
 	s.wantEvaluated(guesser, 5)
 
 	guesses := 40
-	if underRace { // which makes each take ten times as long, and the lock is for half a minute
+	if underRace { // each hash takes ten times as long, and the lock lasts only half a minute
 		guesses = 16
 	}
 	guesser = s.client(owners[1].name)
@@ -117,7 +117,7 @@ func testGuesses(t *testing.T, s *site) {
 		s.wantLocked(s.client(owners[1].name), s.process(i))
 	}
 
-	// Who knows the browser knows the owner, who is not locked out there.
+	// A known browser is not locked out, in any process.
 	for i, owner := range owners {
 		owner.wantEverywhere(owner.name)
 		owner.wantDone(owner.logout(s.process(i)), "/")
@@ -126,7 +126,7 @@ func testGuesses(t *testing.T, s *site) {
 	}
 }
 
-// wantEvaluated fails unless so many of a client's guesses were looked at, and the
+// wantEvaluated fails unless n of a client's guesses were checked and the
 // account was locked once.
 func (s *site) wantEvaluated(c *client, n int) {
 	s.t.Helper()
@@ -147,19 +147,19 @@ func (s *site) wantLocked(c *client, to string) {
 	}
 }
 
-// A load is what clients do all the time, while something happens to the
+// A load is what clients do all the time while something happens to the
 // processes.
 type load struct {
 	s        *site
 	ctx      context.Context
-	lost     atomic.Bool // sessions may be
+	lost     atomic.Bool // whether sessions may be lost
 	busy     sync.WaitGroup
-	underWay atomic.Int32 // logins
-	done     atomic.Int32 // that did not fail
-	cut      atomic.Int32 // that were under way in a process that was killed
+	underWay atomic.Int32 // logins in progress
+	done     atomic.Int32 // logins that did not fail
+	cut      atomic.Int32 // logins in progress in a process that was killed
 }
 
-// newLoad returns a load, and what ends it.
+// newLoad starts a load. end stops it.
 func newLoad(s *site) (l *load, end func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	l = &load{s: s, ctx: ctx}
@@ -171,11 +171,12 @@ func newLoad(s *site) (l *load, end func()) {
 	return l, end
 }
 
-// goesOn is false in the end, and when something is wrong: once is enough.
+// goesOn reports whether the load continues: until it is stopped or something
+// is wrong.
 func (l *load) goesOn() bool { return l.ctx.Err() == nil && !l.s.t.Failed() }
 
-// comeAndGo has a client log in and out. What an answer says must be so, and after
-// a failure either may be.
+// comeAndGo lets a client log in and out. Every answer must be true. After a
+// failure, the client may be logged in or out.
 func (l *load) comeAndGo(c *client) {
 	l.busy.Go(func() {
 		for l.goesOn() {
@@ -200,7 +201,7 @@ func (l *load) comeAndGo(c *client) {
 			thief := c.copy()
 			if a = c.logout(l.s.proxy); a.failed() {
 				_, _ = c.who(l.s.proxy)
-				c.cookies = map[string]*http.Cookie{} // so that it can log in
+				c.cookies = map[string]*http.Cookie{} // so that the client can log in
 				continue
 			}
 			c.wantDone(a, "/")
@@ -216,8 +217,8 @@ func (l *load) comeAndGo(c *client) {
 // A watch counts what a client has seen.
 type watch struct{ seen, failed, ended atomic.Int32 }
 
-// stay has a client who has logged in look at pages. Where sessions may be lost, a
-// client who is not remembered logs in again.
+// stay lets a logged-in client look at pages. If sessions may be lost, a client
+// who is not remembered logs in again.
 func (l *load) stay(c *client, w *watch, remembered bool) {
 	l.busy.Go(func() {
 		for i := 0; l.goesOn(); i++ {
@@ -243,7 +244,8 @@ func (l *load) stay(c *client, w *watch, remembered bool) {
 	})
 }
 
-// stayAway has a client look at pages with the cookies of a login that has ended.
+// stayAway lets a client look at pages with the cookies of a login that has
+// ended.
 func (l *load) stayAway(name string) {
 	c := l.s.client(name)
 	c.wantDone(patient(func() answer { return c.login(l.s.proxy, "remember_me", "y") }), "/")
@@ -259,7 +261,7 @@ func (l *load) stayAway(name string) {
 	})
 }
 
-// testKills: a process that is killed while people log in takes nothing with it.
+// testKills: killing a process while users log in loses nothing.
 func testKills(t *testing.T, s *site) {
 	visitors, readers := s.newcomers("visitor", 12), s.newcomers("reader", 4)
 	each(readers, func(i int, c *client) { c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/") })
@@ -311,11 +313,11 @@ func testKills(t *testing.T, s *site) {
 	}
 	each(readers, func(_ int, c *client) { c.wantEverywhere(c.name) })
 	each(visitors, func(i int, c *client) {
-		c = s.client(c.name) // a browser that has not been here before
+		c = s.client(c.name) // a new browser
 		c.wantDone(patient(func() answer { return c.login(s.process(i)) }), "/")
 		c.wantEverywhere(c.name)
-		// What was cut off may have left logins that nobody has a cookie of: they can be
-		// seen, and ended.
+		// A request that was cut off may have left a login whose cookie no
+		// client has. The user can see and end it.
 		c.logins(s.proxy)
 		c.wantDone(c.send(s.proxy, "/account/sessions", "others", "1"), "/account/sessions")
 		if n := c.logins(s.process(i + 1)); n != 1 {
@@ -323,7 +325,7 @@ func testKills(t *testing.T, s *site) {
 		}
 		c.wantEverywhere(c.name)
 	})
-	each(cut, func(i int, c *client) { // whose accounts are whole, or not there
+	each(cut, func(i int, c *client) { // their accounts exist completely or not at all
 		a := patient(func() answer { return c.login(s.process(i)) })
 		if a.status == http.StatusUnprocessableEntity {
 			c.wantDone(patient(func() answer { return c.register(s.process(i)) }), "/login")
@@ -341,7 +343,7 @@ func testKills(t *testing.T, s *site) {
 // testOrphans: the processes end when the program is killed.
 func testOrphans(t *testing.T, s *site) {
 	check(t, s.cmd.Process.Kill())
-	_ = s.cmd.Wait() // it was killed
+	_ = s.cmd.Wait() // it was killed, so it fails
 	for _, p := range s.running() {
 		c := s.client(nobody)
 		until(t, "the processes have ended", func() bool { return c.send(p.url, "/").status == 0 })

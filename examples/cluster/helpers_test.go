@@ -1,7 +1,7 @@
 //go:build linux
 
-// On Linux every address that begins with 127 is this machine's, and each client
-// has one of its own.
+// On Linux every address that begins with 127 belongs to this machine, and each
+// client has one of its own.
 
 package main
 
@@ -30,10 +30,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// limit is how long anything may take that is waited for.
+// limit is how long the tests wait for anything.
 const limit = 30 * time.Second
 
-// until waits until something holds, and looks again every few milliseconds.
+// until waits until something holds, and checks again every few milliseconds.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -48,7 +48,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// pause lets others go on.
+// pause lets other goroutines run.
 func pause(ctx context.Context) {
 	timer := time.NewTimer(5 * time.Millisecond)
 	defer timer.Stop()
@@ -74,7 +74,7 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// newSchema makes a schema, which is as good as a database.
+// newSchema makes a schema, which serves as a database.
 func newSchema(t *testing.T, server string) string {
 	t.Helper()
 	dsn, err := url.Parse(server)
@@ -95,7 +95,8 @@ func newSchema(t *testing.T, server string) string {
 	return dsn.String()
 }
 
-// newPrefix returns a prefix for keys in Redis, which are deleted in the end.
+// newPrefix returns a prefix for keys in Redis, which are deleted when the test
+// ends.
 func newPrefix(t *testing.T, server string) string {
 	t.Helper()
 	options, err := redis.ParseURL(server)
@@ -114,19 +115,19 @@ func newPrefix(t *testing.T, server string) string {
 	return prefix
 }
 
-// A site is the program, running.
+// A site is the running program.
 type site struct {
 	t     *testing.T
-	url   string // as its users know it
-	proxy string // where it is
+	url   string // the base URL for users
+	proxy string // the URL of the proxy
 	cmd   *exec.Cmd
-	log   string // the file with what it and its processes have said
+	log   string // the file with the output of the program and its processes
 	*counts
 }
 
-// Counts are what changes while it runs.
+// Counts are the values that change while the program runs.
 type counts struct {
-	clients   atomic.Int32 // how many there have been
+	clients   atomic.Int32 // number of clients so far
 	mu        sync.Mutex
 	processes map[int]running
 }
@@ -159,7 +160,7 @@ func start(t *testing.T, binary string, args ...string) *site {
 		s.read(stdout, ready)
 	}()
 	t.Cleanup(func() {
-		interrupted := cmd.Process.Signal(os.Interrupt) // unless the test has killed it
+		interrupted := cmd.Process.Signal(os.Interrupt) // fails if the test has killed it
 		<-ended
 		if err := cmd.Wait(); err != nil && interrupted == nil {
 			t.Errorf("the program ended with %v", err)
@@ -206,12 +207,12 @@ func (s *site) read(stdout io.Reader, ready chan<- struct{}) {
 	}
 }
 
-// in is the site for a part of the test.
+// in returns the site for a subtest.
 func (s *site) in(t *testing.T) *site {
 	return &site{t: t, url: s.url, proxy: s.proxy, log: s.log, counts: s.counts}
 }
 
-// running returns the processes by their numbers, from 1.
+// running returns the processes by number, from 1.
 func (s *site) running() map[int]running {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,10 +223,10 @@ func (s *site) running() map[int]running {
 	return found
 }
 
-// process returns the URL of a process. Any number is one.
+// process returns the URL of a process, for any number.
 func (s *site) process(i int) string { return s.running()[i%4+1].url }
 
-// said returns what the program and its processes have said.
+// said returns the output of the program and its processes.
 func (s *site) said() string {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
@@ -234,8 +235,8 @@ func (s *site) said() string {
 	return string(text)
 }
 
-// events returns the lines of the log that are about an event of a client, and
-// have this text.
+// events returns the lines of the log about an event of a client that contain
+// this text.
 func (s *site) events(c *client, event, text string) (lines []string) {
 	for line := range strings.Lines(s.said()) {
 		if strings.Contains(line, " event="+event+" ") && strings.Contains(line, " address="+c.address+" ") && strings.Contains(line, text) {
@@ -245,12 +246,12 @@ func (s *site) events(c *client, event, text string) (lines []string) {
 	return lines
 }
 
-// A client is a browser, which has an address and an account of its own. Whatever
-// page it is shown must not be another's. It is for one goroutine at a time.
+// A client is a browser with an address and an account of its own. No page may
+// show another client's data. A client is for one goroutine at a time.
 type client struct {
 	t         *testing.T
 	site      *site
-	name      string // of its account
+	name      string // of the client's account
 	password  string
 	address   string
 	cookies   map[string]*http.Cookie
@@ -267,7 +268,7 @@ func (s *site) client(name string) *client {
 	return c
 }
 
-// copy is another browser with the same cookies.
+// copy returns another browser with the same cookies.
 func (c *client) copy() *client {
 	other := c.site.client(c.name)
 	for name, cookie := range c.cookies {
@@ -276,18 +277,18 @@ func (c *client) copy() *client {
 	return other
 }
 
-// An answer is one that has been read. Its status is 0 if there was none, and why
-// is in body.
+// An answer has been read. If there was none, its status is 0, and body has the
+// reason.
 type answer struct {
 	status   int
 	location string
 	body     string
 }
 
-// failed reports whether the answer leaves open what has been done.
+// failed reports whether the answer leaves open what the server has done.
 func (a answer) failed() bool { return a.status == 0 || a.status >= 500 }
 
-// String is what there is to see.
+// String returns the visible parts of the answer.
 func (a answer) String() string {
 	_, main, page := strings.Cut(a.body, "<main>")
 	if !page {
@@ -307,7 +308,7 @@ func (c *client) send(to, path string, fields ...string) answer {
 	if fields != nil {
 		method = http.MethodPost
 	}
-	// Under way when the test ends, it goes on.
+	// If the test ends during the request, the request continues.
 	r, err := http.NewRequestWithContext(context.Background(), method, to+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		c.t.Error(err)
@@ -346,11 +347,12 @@ var (
 	username = regexp.MustCompile(`<dt>Username</dt>\s*<dd>([^<]+)</dd>`)
 )
 
-// nobody is who has not logged in.
+// nobody is the name if nobody is logged in.
 const nobody = ""
 
-// who asks the home page who is logged in. ok is false if it does not say, and
-// then it must be a failure. Nobody but the client's own account may be.
+// who asks the home page who is logged in. If the page does not say, ok is
+// false, and the answer must be a failure. No other user than the client's own
+// may be logged in.
 func (c *client) who(to string) (name string, ok bool) {
 	c.t.Helper()
 	a := c.send(to, "/")
@@ -388,7 +390,7 @@ func (c *client) account(to string) (name string, ok bool) {
 	return m[1], true
 }
 
-// want fails unless this is who is logged in.
+// want fails unless this user is logged in.
 func (c *client) want(to, name string) {
 	c.t.Helper()
 	if got, ok := c.who(to); got != name || !ok {
@@ -406,8 +408,8 @@ func (c *client) wantEverywhere(name string) {
 	}
 }
 
-// patient sends a form again that was answered 503: so many hash passwords at once
-// that on a slow machine some wait too long.
+// patient sends a form again if the answer is 503: so many clients hash
+// passwords at once that on a slow machine some wait too long.
 func patient(send func() answer) answer {
 	for range 30 {
 		if a := send(); a.status != http.StatusServiceUnavailable {
@@ -425,14 +427,14 @@ func (c *client) login(to string, more ...string) answer {
 	return c.send(to, "/login", append([]string{"login", c.name, "password", c.password}, more...)...)
 }
 
-// guess is a login with a wrong password.
+// guess logs in with a wrong password.
 func (c *client) guess(to string) answer {
 	return c.send(to, "/login", "login", c.name, "password", "it is not "+c.name)
 }
 
 func (c *client) logout(to string) answer { return c.send(to, "/logout", []string{}...) }
 
-// logins returns how many logins the page that lists them has.
+// logins returns the number of logins on the page that lists them.
 func (c *client) logins(to string) int {
 	a := c.send(to, "/account/sessions")
 	if a.status != http.StatusOK || strings.Count(a.body, "This browser") != 1 {
@@ -441,7 +443,7 @@ func (c *client) logins(to string) int {
 	return strings.Count(a.body, "<li>")
 }
 
-// wantDone fails unless the answer says that it is done.
+// wantDone fails unless the answer redirects to location, which means success.
 func (c *client) wantDone(a answer, location string) {
 	c.t.Helper()
 	if a.status != http.StatusSeeOther || a.location != location {
@@ -449,7 +451,7 @@ func (c *client) wantDone(a answer, location string) {
 	}
 }
 
-// wantRefused fails unless the answer is a login page that lets nobody in.
+// wantRefused fails unless the answer is the login form with its error.
 func (c *client) wantRefused(a answer) {
 	c.t.Helper()
 	if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "We could not log you in.") {
@@ -457,7 +459,7 @@ func (c *client) wantRefused(a answer) {
 	}
 }
 
-// newcomers returns clients who have registered.
+// newcomers returns clients that have registered.
 func (s *site) newcomers(prefix string, count int) []*client {
 	s.t.Helper()
 	clients := make([]*client, count)
@@ -473,7 +475,7 @@ func (s *site) newcomers(prefix string, count int) []*client {
 	return clients
 }
 
-// each calls f for all clients, some at a time.
+// each calls f for all clients, several at a time.
 func each(clients []*client, f func(i int, c *client)) {
 	var busy sync.WaitGroup
 	places := make(chan struct{}, 16)

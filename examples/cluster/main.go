@@ -1,7 +1,8 @@
-// Cluster is one application in several processes, behind a proxy that hands them
-// requests in turn: users and what must last are in PostgreSQL, sessions in Redis.
-// It starts copies of itself; processes.go keeps them running, and proxy.go is in
-// front of them. What all have in common is in app.go.
+// Cluster is one application in several processes, behind a proxy that hands
+// them requests in turn. Users and everything that must last are in PostgreSQL,
+// sessions in Redis. The program starts copies of itself: processes.go keeps
+// them running, and proxy.go is the proxy in front of them. app.go has what all
+// processes have in common.
 package main
 
 import (
@@ -27,8 +28,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-// What the copies are told, by the environment: flags can be seen by whoever can
-// list the machine's processes.
+// The environment variables for the copies. Flags would be visible to everybody
+// who can list the machine's processes.
 const (
 	numberVar = "CLUSTER_PROCESS"
 	urlVar    = "CLUSTER_URL"
@@ -41,23 +42,23 @@ func main() {
 	server.Main("cluster", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdin, os.Stdout) })
 }
 
-// run is the parent, which serves until ctx is done, or one of its copies, until
-// stdin ends.
+// run is the parent, which serves until ctx is done, or one of its copies,
+// which serves until stdin ends.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` for the proxy to listen on")
 	count := flags.Int("processes", 4, "`number` of processes behind the proxy")
 	postgres := flags.String("postgres", "postgres://cluster:cluster@127.0.0.1:5432/cluster?sslmode=disable", "`URL` of the PostgreSQL database")
 	redisURL := flags.String("redis", "redis://127.0.0.1:6379/0", "`URL` of the Redis database")
-	prefix := flags.String("redis-prefix", "cluster:", "`text` that all keys in Redis begin with")
+	prefix := flags.String("redis-prefix", "cluster:", "`text` at the beginning of all keys in Redis")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("%q is no flag", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
 	case *count < 1:
-		return errors.New("there must be a process")
+		return errors.New("flag -processes must be at least 1")
 	}
 
 	config, err := pgx.ParseConfig(*postgres)
@@ -66,15 +67,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	}
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(5) // of each process: PostgreSQL has a hundred for all, unless it is told otherwise
+	db.SetMaxOpenConns(5) // per process: by default PostgreSQL allows a hundred connections in total
 	db.SetMaxIdleConns(5)
 	options, err := redis.ParseURL(*redisURL)
 	if err != nil {
 		return fmt.Errorf("flag -redis: %w", err)
 	}
 	options.ContextTimeoutEnabled = true
-	options.DialerRetries = 1 // a Redis that is away is an error soon; commands are tried again anyway
-	logging.Disable()         // what the client would say is in its errors
+	options.DialerRetries = 1 // fails soon if Redis is down; commands are retried anyway
+	logging.Disable()         // the client's errors say the same
 	client := redis.NewClient(options)
 	defer func() { _ = client.Close() }()
 
@@ -91,15 +92,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // Serve has, unless there is an error
-	// A secret for this run. In production it comes from where secrets are kept, and
-	// stays the same when the application is started again: else devices are no
-	// longer remembered, and links in mails are void.
+	defer func() { _ = listener.Close() }() // Serve closes it, too; this is for errors
+	// A secret for this run only. In production, read it from where you keep
+	// secrets, so that it stays the same after a restart. Otherwise devices are
+	// no longer remembered, and links in mails are void.
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails
 	baseURL := "http://localhost:" + port
 
-	// The processes end after the proxy has finished what is under way.
+	// The processes end after the proxy has finished the requests in progress.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	processes := newProcesses(*count, stdout, urlVar+"="+baseURL, secretVar+"="+base64.StdEncoding.EncodeToString(secret))
 	var running sync.WaitGroup
@@ -114,14 +115,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	}
 	fmt.Fprintf(stdout, "Cluster is at %s (listening on %s)\n", baseURL, listener.Addr())
 
-	go sqlstore.NewRecords(db, sqlstore.Postgres).CleanupEvery(ctx, time.Hour) // Redis does so itself
+	go sqlstore.NewRecords(db, sqlstore.Postgres).CleanupEvery(ctx, time.Hour) // Redis deletes expired records itself
 	return server.Serve(ctx, listener, newProxy(processes.addresses, proxyPatience))
 }
 
-// work is what each of the processes does: it serves the application at an
-// address that it prints, until stdin ends, as it does when the parent does.
+// work is the main function of a copy. It serves the application at an address
+// that it prints, until stdin ends, which happens when the parent ends.
 func work(ctx context.Context, db *sql.DB, client *redis.Client, prefix string, stdin io.Reader, stdout io.Writer) error {
-	signal.Ignore(os.Interrupt) // a terminal sends it to all, and the parent is the one to act on it
+	signal.Ignore(os.Interrupt) // a terminal sends it to all processes; only the parent handles it
 	number, err := strconv.Atoi(os.Getenv(numberVar))
 	if err != nil {
 		return fmt.Errorf("%s: %w", numberVar, err)
@@ -151,7 +152,7 @@ func work(ctx context.Context, db *sql.DB, client *redis.Client, prefix string, 
 }
 
 const (
-	startPostgres = `Start it, and name it with the flag -postgres if it is not where that says:
+	startPostgres = `Start it, and name it with the flag -postgres if it has another address:
 
     docker run -d -p 127.0.0.1:5432:5432 -e POSTGRES_USER=cluster -e POSTGRES_PASSWORD=cluster postgres:17
 
@@ -160,7 +161,7 @@ or, on Debian:
     sudo apt install postgresql
     sudo -u postgres psql -c "CREATE ROLE cluster LOGIN PASSWORD 'cluster'" -c "CREATE DATABASE cluster OWNER cluster"
 `
-	startRedis = `Start it, and name it with the flag -redis if it is not where that says:
+	startRedis = `Start it, and name it with the flag -redis if it has another address:
 
     docker run -d -p 127.0.0.1:6379:6379 redis:7
 
@@ -170,8 +171,8 @@ or, on Debian:
 `
 )
 
-// findServers returns an error that says what to do, if PostgreSQL or Redis gives
-// no answer within two seconds.
+// findServers returns an error that says what to do if PostgreSQL or Redis does
+// not answer within two seconds.
 func findServers(ctx context.Context, db *sql.DB, client *redis.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

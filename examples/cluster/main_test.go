@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestMissingServers: who has no PostgreSQL and no Redis is told how to start them.
+// TestMissingServers: if PostgreSQL and Redis are missing, the error says how
+// to start them.
 func TestMissingServers(t *testing.T) {
 	t.Parallel()
 	args := []string{"-postgres", "postgres://cluster:our-password@" + refusing(t) + "/cluster", "-redis", "redis://" + refusing(t)}

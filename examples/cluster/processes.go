@@ -14,23 +14,24 @@ import (
 )
 
 const (
-	// restartAfter is how long to wait before a process is started in place of one
-	// that has ended: one that cannot run does not keep the machine busy.
+	// restartAfter is the wait before a process that has ended is replaced. A
+	// program that cannot run therefore does not keep the machine busy.
 	restartAfter = time.Second
 
-	// stopWithin is how long a process may take to end; then it is killed.
+	// stopWithin is how long a process may take to end. After that it is
+	// killed.
 	stopWithin = 15 * time.Second
 )
 
-// Processes are copies of this program, which are kept running.
+// Processes are copies of this program that are kept running.
 type processes struct {
 	addresses *addresses
 	env       []string
-	stdout    io.Writer // gets what they print
+	stdout    io.Writer // receives their output
 	log       *slog.Logger
 }
 
-// A process is one of them. Its slot is that of its address.
+// A process is one of the copies. Its slot is the index of its address.
 type process struct {
 	slot   int
 	cmd    *exec.Cmd
@@ -44,7 +45,8 @@ func newProcesses(count int, stdout io.Writer, env ...string) *processes {
 	}
 }
 
-// start starts a process, which ends when ctx is done, and waits until it serves.
+// start starts a process, which ends when ctx is done, and waits until it
+// serves.
 func (s *processes) start(ctx context.Context, slot int) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -53,7 +55,7 @@ func (s *processes) start(ctx context.Context, slot int) (*process, error) {
 	cmd := exec.CommandContext(ctx, program, os.Args[1:]...)
 	cmd.Env = slices.Concat(s.env, []string{fmt.Sprintf("%s=%d", numberVar, slot+1)})
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe() // which ends with us, however we end
+	stdin, err := cmd.StdinPipe() // closed when this process ends, however it ends
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func (s *processes) start(ctx context.Context, slot int) (*process, error) {
 	}
 	p := &process{slot, cmd, bufio.NewReader(stdout)}
 	address, err := p.stdout.ReadString('\n')
-	if err != nil { // it has said why
+	if err != nil { // the process has printed the reason
 		return nil, fmt.Errorf("process %d did not start: %w", slot+1, cmd.Wait())
 	}
 	address = strings.TrimSpace(address)
@@ -76,20 +78,20 @@ func (s *processes) start(ctx context.Context, slot int) (*process, error) {
 	return p, nil
 }
 
-// keep waits for the end of a process and starts another one in its place, until
-// ctx is done.
+// keep waits for the end of a process and then starts another one in its place,
+// until ctx is done.
 func (s *processes) keep(ctx context.Context, p *process) {
 	for slot := p.slot; ; {
 		var err error
 		if p != nil {
-			_, _ = io.Copy(s.stdout, p.stdout) // until it ends
+			_, _ = io.Copy(s.stdout, p.stdout) // until the process ends
 			s.addresses.set(slot, "")
 			err = p.cmd.Wait()
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Error("a process has ended, and another one takes its place", slog.Int("process", slot+1), slog.Any("error", err))
+		s.log.Error("a process has ended and will be replaced", slog.Int("process", slot+1), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 			return

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// Addresses are where the processes listen. They are safe for use by many
+// Addresses holds the addresses of the processes. It is safe for use by many
 // goroutines.
 type addresses struct {
 	mu   sync.Mutex
 	next int
-	list []string // in a slot for each process; empty where none listens
+	list []string // one per process; empty if the process does not listen
 }
 
 func newAddresses(count int) *addresses { return &addresses{list: make([]string, count)} }
@@ -30,8 +30,8 @@ func (a *addresses) set(slot int, address string) {
 	a.list[slot] = address
 }
 
-// turn returns all addresses, in the order in which they are to be tried. Each
-// call begins with another one.
+// turn returns all addresses in the order in which to try them. Each call
+// begins with the next one.
 func (a *addresses) turn() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -45,9 +45,10 @@ func (a *addresses) turn() []string {
 	return turn
 }
 
-// proxyPatience is how long a process may take for a request, with its body: one
-// that hangs still takes connections, and would keep its clients for ever. It is
-// longer than the processes wait for their databases.
+// proxyPatience is how long a process may take for a request with its body. A
+// process that hangs still accepts connections, and would otherwise keep its
+// clients for ever. proxyPatience is longer than the processes wait for their
+// databases.
 const proxyPatience = 25 * time.Second
 
 // newProxy returns a proxy that hands requests to the processes in turn.
@@ -55,8 +56,8 @@ func newProxy(a *addresses, patience time.Duration) http.Handler {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme = "http" // balancer says where
-			r.SetXForwarded()         // in place of what the client has sent
+			r.Out.URL.Scheme = "http" // balancer sets the host
+			r.SetXForwarded()         // replaces what the client has sent
 		},
 		Transport: &balancer{a, &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute}},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -67,7 +68,7 @@ func newProxy(a *addresses, patience time.Duration) http.Handler {
 			case errors.Is(err, context.DeadlineExceeded):
 				status = http.StatusGatewayTimeout
 			}
-			if !errors.Is(err, context.Canceled) { // the client has not gone
+			if !errors.Is(err, context.Canceled) { // the client is still there
 				log.Error("no answer", slog.Int("status", status), slog.String("method", r.Method), slog.Any("error", err))
 			}
 			http.Error(w, http.StatusText(status), status)
@@ -80,25 +81,26 @@ func newProxy(a *addresses, patience time.Duration) http.Handler {
 	})
 }
 
-// errNobody says that no process takes connections.
-var errNobody = errors.New("no process takes connections")
+// errNobody means that no process accepts connections.
+var errNobody = errors.New("no process accepts connections")
 
-// A balancer is a transport that finds a process for each request.
+// A balancer is a transport that chooses a process for each request.
 type balancer struct {
 	addresses *addresses
 	transport *http.Transport
 }
 
-// RoundTrip tries the next process if one refuses the connection, since nothing
-// has been sent then. Where something has, a request that may change something is
-// sent only once: whether it did is not known. (http.Transport knows which those
-// are, and sends others again that were sent on a connection just closed.)
+// If a process refuses the connection, RoundTrip tries the next one, because
+// nothing has been sent yet. If something has been sent, a request that may
+// change something is not sent again, because the process may have acted on it.
+// (http.Transport knows which requests those are. It repeats the others if the
+// connection had just been closed.)
 func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, address := range b.addresses.turn() {
 		out := r.Clone(r.Context())
 		out.URL.Host = address
 		if r.Body != nil {
-			out.Body = io.NopCloser(r.Body) // it is needed again if this one refuses
+			out.Body = io.NopCloser(r.Body) // the body is needed again if this process refuses
 		}
 		answer, err := b.transport.RoundTrip(out)
 		if !errors.Is(err, syscall.ECONNREFUSED) {

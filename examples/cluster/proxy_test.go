@@ -85,8 +85,8 @@ func TestProxyTurns(t *testing.T) {
 	}
 }
 
-// TestProxyRefused: who refuses connections is passed over, and the body goes to
-// the next.
+// TestProxyRefused: if a process refuses the connection, the request and its
+// body go to the next one.
 func TestProxyRefused(t *testing.T) {
 	t.Parallel()
 	site := newSite(t, refusing(t), "", refusing(t), newBackend(t, "the last", nil).address())
@@ -100,7 +100,8 @@ func TestProxyRefused(t *testing.T) {
 	}
 }
 
-// TestProxyOnce: what has been sent and may change something is not sent again.
+// TestProxyOnce: a request that has been sent and may change something is not
+// sent again.
 func TestProxyOnce(t *testing.T) {
 	t.Parallel()
 	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
@@ -114,8 +115,8 @@ func TestProxyOnce(t *testing.T) {
 	}
 }
 
-// TestProxyHangs: a process that is stopped still takes connections. Its clients
-// do not wait for ever.
+// TestProxyHangs: a stopped process still accepts connections. Its clients do
+// not wait for ever.
 func TestProxyHangs(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -130,7 +131,8 @@ func TestProxyHangs(t *testing.T) {
 	}
 }
 
-// TestProxyHeaders: what a client says of where it comes from is not passed on.
+// TestProxyHeaders: the proxy does not pass on what a client says about its
+// address.
 func TestProxyHeaders(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t, "it", nil)

@@ -2,5 +2,6 @@
 
 package main
 
-// underRace says that the race detector is on: the program is built with it, too.
+// underRace says that the race detector is on. The program is then built with
+// it, too.
 const underRace = true

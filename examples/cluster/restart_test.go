@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// testRestarts: while PostgreSQL or Redis is away, answers are failures; then
-// everything is as it was. The servers are the test's own.
+// testRestarts: while PostgreSQL or Redis is down, answers are failures.
+// Afterwards everything is as before. The test starts these servers itself.
 func testRestarts(t *testing.T, binary string) {
 	postgres, redis := newPostgres(t), newRedis(t)
 	s := start(t, binary, "-postgres", postgres.url, "-redis", redis.url)
@@ -20,7 +20,7 @@ func testRestarts(t *testing.T, binary string) {
 		name     string
 		stop     func()
 		start    func()
-		sessions bool // are lost
+		sessions bool // whether sessions are lost
 	}{
 		{name: "PostgreSQL", stop: func() { postgres.stop(syscall.SIGINT) }, start: postgres.start},       // a fast shutdown
 		{name: "PostgreSQLCrash", stop: func() { postgres.stop(syscall.SIGQUIT) }, start: postgres.start}, // an immediate one
@@ -81,7 +81,7 @@ func testRestart(t *testing.T, site *site, stop, start func(), sessionsLost bool
 	until(t, "all see that it is away", failures)
 	start()
 	until(t, "all see their pages again", all(seen, 10))
-	for i := range 4 { // what is counted has lasted
+	for i := range 4 { // the counts of failed logins have lasted
 		s.wantLocked(s.client(victim.name), s.process(i))
 	}
 	logins := l.done.Load()

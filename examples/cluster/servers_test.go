@@ -19,18 +19,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A daemon is a server that belongs to a test, which may stop it.
+// A daemon is a server that a test starts and stops.
 type daemon struct {
 	t       *testing.T
 	command []string
 	as      *syscall.Credential
-	dir     string // what it keeps
+	dir     string // its data
 	url     string
 	answers func(ctx context.Context) error
 	cmd     *exec.Cmd
 }
 
-// start starts it, and waits until it answers.
+// start starts the server, and waits until it answers.
 func (s *daemon) start() {
 	s.t.Helper()
 	s.cmd = exec.CommandContext(context.Background(), s.command[0], s.command[1:]...)
@@ -40,7 +40,7 @@ func (s *daemon) start() {
 	until(s.t, s.command[0]+" answers", func() bool { return s.answers(s.t.Context()) == nil })
 }
 
-// stop sends it a signal, and waits for its end.
+// stop sends the server a signal, and waits for its end.
 func (s *daemon) stop(signal os.Signal) {
 	if s.cmd == nil {
 		return
@@ -48,11 +48,11 @@ func (s *daemon) stop(signal os.Signal) {
 	if err := s.cmd.Process.Signal(signal); err != nil {
 		s.t.Error(err)
 	}
-	_ = s.cmd.Wait() // however it ends
+	_ = s.cmd.Wait() // it may fail
 	s.cmd = nil
 }
 
-// freePort returns a port that nobody listens on.
+// freePort returns an unused port.
 func freePort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,7 +63,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// newRedis starts a Redis that has every write on disk before it answers.
+// newRedis starts a Redis that writes every change to disk before it answers.
 func newRedis(t *testing.T) *daemon {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -83,8 +83,8 @@ func newRedis(t *testing.T) *daemon {
 	return s
 }
 
-// forget has it lose what it keeps, as one that keeps nothing on disk does. It must
-// not be running.
+// forget deletes the server's data, as if it kept nothing on disk. The server
+// must not be running.
 func (s *daemon) forget() {
 	s.t.Helper()
 	entries, err := os.ReadDir(s.dir)
@@ -109,11 +109,11 @@ func newPostgres(t *testing.T) *daemon {
 		t: t, dir: t.TempDir(), url: url, as: postgresUser(t),
 		command: []string{
 			postgresProgram(t, "postgres"), "-D", "data", "-p", port,
-			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", // the machine goes on
+			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", // the machine itself does not crash
 		},
 		answers: db.PingContext,
 	}
-	if s.as != nil { // who must get there
+	if s.as != nil { // that user needs access
 		check(t, os.Chmod(filepath.Dir(s.dir), 0o711))
 		check(t, os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)))
 	}
@@ -128,7 +128,8 @@ func newPostgres(t *testing.T) *daemon {
 	return s
 }
 
-// postgresProgram finds a program of PostgreSQL's: the newest, or that in the PATH.
+// postgresProgram finds a program of PostgreSQL: in the newest version, or in
+// PATH.
 func postgresProgram(t *testing.T, name string) string {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
@@ -143,7 +144,8 @@ func postgresProgram(t *testing.T, name string) string {
 	return program
 }
 
-// postgresUser is who runs PostgreSQL, which root may not, or nil for who we are.
+// postgresUser returns the user to run PostgreSQL, because root may not run it.
+// It returns nil for the current user.
 func postgresUser(t *testing.T) *syscall.Credential {
 	t.Helper()
 	if os.Getuid() != 0 {

@@ -1,6 +1,6 @@
-// Custom-store shows logins on a users table that an application had before:
-// store.go is a UserStore on it, and sqlstore keeps the rest. Run it and see
-// members.db.
+// Custom-store shows logins for a users table that the application had before.
+// store.go is a UserStore on that table, and sqlstore keeps everything else.
+// Run it and look at members.db.
 package main
 
 import (

@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Member is a row of a table that the application has had all along, with an
-// integer key and column names of its own (see schema).
+// Member is a row of a table that the application had before, with an integer
+// key and its own column names (see schema).
 type Member struct {
 	auth.Account
 	Plan string
@@ -21,13 +21,13 @@ type Member struct {
 // MemberStore is an auth.UserStore on that table.
 type MemberStore struct{ db *sql.DB }
 
-// OmittedFields says that the table has no roles.
+// OmittedFields says that the table has no column for roles.
 func (s MemberStore) OmittedFields() []auth.AccountField {
 	return []auth.AccountField{auth.FieldRoles}
 }
 
 func (s MemberStore) LoadUser(ctx context.Context, id string) (*Member, error) {
-	return s.one(ctx, `number = ?1 AND CAST(number AS TEXT) = ?1`, id) // the key is found; "1.0" and " 1" are not 1
+	return s.one(ctx, `number = ?1 AND CAST(number AS TEXT) = ?1`, id) // uses the primary key, and does not find 1 for "1.0" or " 1"
 }
 
 func (s MemberStore) FindUser(ctx context.Context, key string) (*Member, error) {
@@ -60,7 +60,7 @@ func (s MemberStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if err != nil {
 		return err
 	}
-	checked := a // a name that stays is not checked: it may be older than the rules for names
+	checked := a // an unchanged name is not checked: it may be older than the rules for names
 	if a.Username == old.Username {
 		checked.Username = ""
 	}
@@ -76,8 +76,8 @@ func (s MemberStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return cmp.Or(err, auth.ErrConflict)
 }
 
-// write runs a statement on the account's columns, with the keys of checked, and
-// returns its row's number.
+// write runs a statement on the account's columns, with the canonical names of
+// checked, and returns the number of the row.
 func (s MemberStore) write(ctx context.Context, a, checked auth.Account, statement string, more ...any) (id string, err error) {
 	nick, mail, err := auth.AccountKeys(checked)
 	if err != nil {

@@ -23,12 +23,12 @@ func TestMemberStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		return MemberStore{db}
-	}, storetest.WithForm(func() url.Values { return url.Values{"plan": {"gold"}} })) // which cannot be empty
+	}, storetest.WithForm(func() url.Values { return url.Values{"plan": {"gold"}} })) // the column plan cannot be empty
 }
 
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members.db")
-	for range 2 { // the second time everything is there
+	for range 2 { // the second time the tables and the user exist
 		if err := run(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}

@@ -11,10 +11,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// testAppearance looks at every page, in light and dark, on a telephone and on a
-// desk.
+// testAppearance checks every page, in light and dark, on a telephone and on a
+// desktop.
 func testAppearance(t *testing.T, open func() *tab) {
-	b, name := open(), strings.Repeat("w", 20) // the longest, in letters that are as wide as any
+	b, name := open(), strings.Repeat("w", 20) // the longest name, in wide letters
 	b.open("/", "/")
 	b.look("home")
 	b.open("/login", "/login")
@@ -67,7 +67,7 @@ func testAppearance(t *testing.T, open func() *tab) {
 	b.look("home-out")
 }
 
-// look finds fault with the page, and takes pictures of it.
+// look checks the page, and takes pictures of it.
 func (b *tab) look(name string) {
 	b.t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
@@ -90,9 +90,10 @@ func (b *tab) look(name string) {
 	b.do(chromedp.EmulateViewport(1280, 800))
 }
 
-// faults is a script that returns what can be measured: what is wider than the
-// window, text with a contrast under 4.5 and the outlines of fields and of the
-// focus under 3 (WCAG 2.2, 1.4.3 and 1.4.11), and small targets (2.5.8).
+// faults is a script that returns what can be measured: elements wider than the
+// window, text with a contrast under 4.5, outlines of fields and of the focus
+// with a contrast under 3 (WCAG 2.2, 1.4.3 and 1.4.11), and small targets
+// (2.5.8).
 const faults = `(() => {
 	const faults = [];
 	const channels = color => color.match(/[\d.]+/g).map(Number);

@@ -86,11 +86,11 @@ func testWrongPassword(t *testing.T, open func() *tab) {
 	b.open("/profile?tab=1", "/login?next=%2Fprofile%3Ftab%3D1")
 	b.submit("/login", 422, "login", "walter", "password", "a wrong password")
 	b.wantText("We could not log you in.")
-	b.wantFocus("login") // the first field that may be wrong
+	b.wantFocus("login") // the first field that may have an error
 	b.wantValue("login", "walter")
 	b.wantValue("password", "")
 	b.wantNoText("a wrong password")
-	// And what was wanted is not forgotten. Enter sends a form as well.
+	// The wanted page is not forgotten. The Enter key submits a form as well.
 	b.arrive("/profile?tab=1", 200, chromedp.SendKeys(chromedp.ID("password"), good+"\n"))
 	b.wantText("walter@example.com")
 }
@@ -132,8 +132,8 @@ func testReset(t *testing.T, open func() *tab) {
 	b.login("rosa", fresh)
 }
 
-// testAddresses registers where addresses must be verified, changes the address, and
-// changes it back, without scripts.
+// testAddresses registers with -verify, changes the address, and changes it
+// back, without scripts.
 func testAddresses(t *testing.T, open func() *tab) {
 	b, other := open(), open()
 	b.withoutScripts()
@@ -172,7 +172,7 @@ func testAddresses(t *testing.T, open func() *tab) {
 	b.submit("/account", 200, "email", "vera@"+strings.Repeat("w", 60)+".example.com")
 	b.wantText("Check the email of the new address for a link.")
 	link = mailed()
-	// It is opened where nobody is logged in.
+	// The link is opened in a browser without a login.
 	other.open(link, "/login?next=%2Faccount%2Femail")
 	other.submit("/account/email", 200, "login", "vera", "password", good)
 	other.wantText("vera@example.com", "www.example.com")
@@ -203,7 +203,7 @@ func testAddresses(t *testing.T, open func() *tab) {
 	b.wantDenied("/profile")
 }
 
-// openLink opens a mailed link, which leaves its token nowhere.
+// openLink opens a mailed link. Its token must not stay in the URL.
 func (b *tab) openLink(link, page string) {
 	b.t.Helper()
 	b.open(link, page)
@@ -239,9 +239,9 @@ func testChangePassword(t *testing.T, open func() *tab) {
 	other.login("carla", fresh)
 }
 
-// testBackButton: what is on the screen after the logout is nobody's. Chromium
-// keeps pages that it has left, even those that must not be stored, until a
-// cookie changes; arrive fails if one is shown again.
+// testBackButton: after the logout, the back button shows no page of the user.
+// Chromium keeps pages that it has left, even those that must not be stored,
+// until a cookie changes. arrive fails if one is shown again.
 func testBackButton(t *testing.T, open func() *tab) {
 	b := open()
 	b.register("bella")
@@ -254,7 +254,7 @@ func testBackButton(t *testing.T, open func() *tab) {
 	b.back("/login?next=%2Fprofile", "Please log in to access this page.")
 	b.back("/", "Log In", "This page is for everybody.")
 
-	// Nor is it if another tab has logged out.
+	// The same holds if another tab has logged out.
 	b.login("bella", good)
 	for _, page := range []string{"/account", "/profile", "/settings"} {
 		r := b.arrive(page, 200, chromedp.Navigate(b.site.url+page))
@@ -272,8 +272,8 @@ func testBackButton(t *testing.T, open func() *tab) {
 	b.wantDenied("/settings")
 }
 
-// back goes to the page before, which must come from the site, have these texts
-// and not know bella.
+// back goes to the previous page. It must come from the site, have these texts
+// and not show bella's name.
 func (b *tab) back(path string, texts ...string) {
 	b.t.Helper()
 	b.arrive(path, 200, chromedp.NavigateBack())
@@ -281,7 +281,7 @@ func (b *tab) back(path string, texts ...string) {
 	b.wantNoText("bella")
 }
 
-// testRestart ends the browser itself, and starts it again.
+// testRestart ends the browser process and starts it again.
 func testRestart(t *testing.T, path string, s *site) {
 	profile := t.TempDir()
 	session := func(name string, run func(*tab)) {
@@ -311,14 +311,15 @@ func testRestart(t *testing.T, path string, s *site) {
 	})
 }
 
-// testSessions: one browser sees the other ones of its user, and ends them.
+// testSessions: a browser lists the user's other browsers, and ends their
+// logins.
 func testSessions(t *testing.T, open func() *tab) {
 	const denied = "/login?next=%2Fprofile"
 	click := func(selector string) chromedp.Action[chromedp.Void] { return chromedp.Click(chromedp.CSS(selector)) }
 	b, other, third := open(), open(), open()
 	b.register("tess")
 	b.loginRemembered("tess", good)
-	b.closeBrowser() // so that its login is remembered, and not fresh
+	b.closeBrowser() // so that the login is remembered and not fresh
 	other.claims("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	other.login("tess", good)
 
@@ -344,7 +345,7 @@ func testSessions(t *testing.T, open func() *tab) {
 	other.arrive("/", 200, chromedp.NavigateBack())
 	other.wantNoText("tess")
 
-	// All others, and its own.
+	// All others are ended, and then its own.
 	other.login("tess", good)
 	third.loginRemembered("tess", good)
 	b.open("/account/sessions", "/account/sessions")
@@ -363,8 +364,8 @@ func testSessions(t *testing.T, open func() *tab) {
 	b.wantDenied("/account/sessions")
 }
 
-// wantLogins fails unless the page lists these browsers, in any order, and marks
-// one that is like the first as this one.
+// wantLogins fails unless the page lists these browsers, in any order, and
+// marks one like the first as this one.
 func (b *tab) wantLogins(browsers ...string) {
 	b.t.Helper()
 	names := value(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll("main li h2")].map(e => e.textContent)`))
@@ -375,19 +376,19 @@ func (b *tab) wantLogins(browsers ...string) {
 	}
 }
 
-// claims has the browser say that it is another one.
+// claims makes the browser send another User-Agent.
 func (b *tab) claims(userAgent string) {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: userAgent})
 	check(b.t, err)
 }
 
-// testRemember ends the browser's session, which keeps only cookies that last.
+// testRemember ends the browser's session. Only lasting cookies are kept.
 func testRemember(t *testing.T, open func() *tab) {
 	b := open()
 	b.register("ruth")
 	b.login("ruth", good)
-	if n := b.closeBrowser(); n != 1 { // by which the browser is known
+	if n := b.closeBrowser(); n != 1 { // the cookie of the known browser
 		t.Errorf("%d cookies last", n)
 	}
 	b.wantUser("")

@@ -1,6 +1,7 @@
-// Package e2e has the quickstart in a real browser: Chromium, which
-// GOLOGIN_CHROMIUM names (/usr/bin/chromium). Without it nothing is tested.
-// GOLOGIN_SCREENSHOTS names a directory for pictures of every page.
+// Package e2e tests the quickstart in a real browser: the Chromium in
+// GOLOGIN_CHROMIUM (/usr/bin/chromium). Without it no test runs. If
+// GOLOGIN_SCREENSHOTS names a directory, pictures of every page are saved
+// there.
 package e2e
 
 import (
@@ -26,7 +27,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long anything may take.
+// patience is how long a test waits for anything.
 const patience = 30 * time.Second
 
 // good is a password that the policy accepts.
@@ -59,7 +60,7 @@ func startSite(t *testing.T, args ...string) *site {
 	go readLines(stdout, s.lines)
 	t.Cleanup(func() {
 		check(t, cmd.Process.Signal(syscall.SIGTERM))
-		inMail := false // that nobody has waited for
+		inMail := false // inside a printed mail
 		for line := range s.lines {
 			if inMail = inMail || line == "---- mail ----"; !inMail {
 				t.Errorf("at the end the program says %q", line)
@@ -110,8 +111,8 @@ func (s *site) mailedLink(t *testing.T) (link string) {
 	}
 }
 
-// startBrowser starts a Chromium that talks to nobody but the site, until the
-// test ends. What it is to keep is in profile, a directory.
+// startBrowser starts a Chromium that connects only to the site, until the test
+// ends. profile is the directory for its data.
 func startBrowser(t *testing.T, path, profile string) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
@@ -125,7 +126,7 @@ func startBrowser(t *testing.T, path, profile string) context.Context {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-dev-shm-usage", true), // which is small in containers
+		chromedp.Flag("disable-dev-shm-usage", true), // /dev/shm is small in containers
 	)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
@@ -138,8 +139,7 @@ func startBrowser(t *testing.T, path, profile string) context.Context {
 	return ctx
 }
 
-// A tab is one of a browser's. Those that newWindow opens have cookies of their
-// own.
+// A tab is a tab of a browser. Tabs that newWindow opens have separate cookies.
 type tab struct {
 	t    *testing.T
 	site *site
@@ -149,8 +149,7 @@ type tab struct {
 	problems []string
 }
 
-// newWindow opens a tab in what is a browser of its own, as far as the site can
-// tell.
+// newWindow opens a tab that looks to the site like another browser.
 func newWindow(t *testing.T, browser context.Context, s *site) *tab {
 	t.Helper()
 	return newTab(t, browser, s, chromedp.WithNewBrowserContext())
@@ -162,8 +161,8 @@ func (b *tab) another() *tab {
 	return newTab(b.t, b.ctx, b.site)
 }
 
-// newTab opens a tab. When the test ends, nothing that a browser complains
-// about in its console has happened there.
+// newTab opens a tab. When the test ends, the browser's console must have no
+// complaint from it.
 func newTab(t *testing.T, browser context.Context, s *site, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, options...)
@@ -190,7 +189,7 @@ func newTab(t *testing.T, browser context.Context, s *site, options ...chromedp.
 	return b
 }
 
-// hear notes what is wrong with a page.
+// hear records the faults of a page.
 func (b *tab) hear(event any) {
 	problem := ""
 	switch event := event.(type) {
@@ -218,7 +217,7 @@ func (b *tab) hear(event any) {
 }
 
 // isPageStatus reports whether a complaint is about the status that our pages
-// have for a form that is not in order, and for a page that does not exist.
+// have for an invalid form, or for a page that does not exist.
 func isPageStatus(text, page string) bool {
 	u, err := url.Parse(page)
 	return err == nil && (strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && u.Path == "/no-such-page")
@@ -241,8 +240,8 @@ func value[T any](b *tab, action chromedp.Action[T]) T {
 	return v
 }
 
-// arrive runs what leads to another page, which must be this path with this
-// status.
+// arrive runs actions that lead to another page. It must have this path and
+// this status.
 func (b *tab) arrive(path string, status int64, actions ...chromedp.Action[chromedp.Void]) *network.Response {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -258,19 +257,19 @@ func (b *tab) arrive(path string, status int64, actions ...chromedp.Action[chrom
 	return r
 }
 
-// path is what the address bar shows after the site.
+// path returns the path and query in the address bar.
 func (b *tab) path() string {
 	b.t.Helper()
 	return strings.TrimPrefix(value(b, chromedp.Location()), b.site.url)
 }
 
-// open goes to a path of the site, or elsewhere.
+// open goes to a target, which must lead to this path of the site.
 func (b *tab) open(target, path string) {
 	b.t.Helper()
 	b.arrive(path, 200, chromedp.Navigate(b.site.url+target))
 }
 
-// submit fills in a form, as pairs of field and text, by the keyboard, and
+// submit fills in a form with the keyboard, from pairs of field and text, and
 // sends it.
 func (b *tab) submit(path string, status int64, fields ...string) {
 	b.t.Helper()
@@ -306,7 +305,7 @@ func (b *tab) wantNoText(texts ...string) {
 	}
 }
 
-// wantFocus fails unless the cursor comes to be in this field.
+// wantFocus fails unless this field gets the focus.
 func (b *tab) wantFocus(id string) {
 	b.t.Helper()
 	b.do(chromedp.WaitReady(chromedp.CSS("#" + id + ":focus")))
@@ -319,7 +318,7 @@ func (b *tab) wantValue(id, want string) {
 	}
 }
 
-// wantUser fails unless the home page greets this user, or nobody.
+// wantUser fails unless the home page greets this user, or for "" nobody.
 func (b *tab) wantUser(name string) {
 	b.t.Helper()
 	b.open("/", "/")
@@ -358,7 +357,7 @@ func (b *tab) loginRemembered(name, password string) {
 	b.wantText("Hi, " + name + "!")
 }
 
-// wantDenied fails unless a guarded page asks for the login.
+// wantDenied fails unless a guarded page redirects to the login.
 func (b *tab) wantDenied(page string) {
 	b.t.Helper()
 	b.open(page, "/login?next="+url.QueryEscape(page))

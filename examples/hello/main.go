@@ -1,5 +1,5 @@
-// Hello is the README's program: logins on a user type of one's own, kept in
-// memory, with ready-made pages and mails on the console.
+// Hello is the README's program: logins for the application's own user type,
+// kept in memory, with ready-made pages and mails on the console.
 package main
 
 import (

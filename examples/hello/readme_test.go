@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Every Go sample of the documentation stands, to the letter, in a file that is
-// compiled. The comment before it names the file.
+// Every Go sample in the documentation must be part of a file that is compiled,
+// letter by letter. The comment before the sample names the file.
 func TestSamplesAreCompiled(t *testing.T) {
 	root := filepath.Join("..", "..")
 	var documents []string

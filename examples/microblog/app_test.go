@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// A site is the application, served, with the tutorial's user: susan, whose
+// A site is the running application, with the tutorial's user: susan, whose
 // password is cat.
 type site struct {
 	t     *testing.T
@@ -48,8 +48,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// create is what the tutorial does in "flask shell": a user without a form, and
-// with a password that no policy has seen.
+// create makes a user as the tutorial does in "flask shell": without a form,
+// and with a password that no policy has checked.
 func (s *site) create(username, email, password string) *User {
 	s.t.Helper()
 	hash, err := s.app.manager.HashPassword(s.t.Context(), password)
@@ -74,7 +74,7 @@ func (s *site) count(table string) (n int) {
 	return n
 }
 
-// leftBehind counts the records that are not counts of what strangers did.
+// leftBehind counts the records, except counts of failed attempts.
 func (s *site) leftBehind() (n int) {
 	s.t.Helper()
 	check(s.t, s.db.QueryRowContext(s.t.Context(), `SELECT count(*) FROM auth_records WHERE CAST(kind AS TEXT) NOT IN ('attempts', 'rate')`).Scan(&n))
@@ -82,13 +82,13 @@ func (s *site) leftBehind() (n int) {
 }
 
 // A client is a browser that does not follow redirects by itself. It is not an
-// http.Client, which insists on understanding a Location.
+// http.Client, because that refuses a Location it cannot parse.
 type client struct {
 	t         *testing.T
 	base      string
 	jar       http.CookieJar
 	transport *http.Transport
-	sent      []string // every cookie that it was given, as name=value
+	sent      []string // every cookie that was set, as name=value
 }
 
 func (s *site) client() *client { return newClient(s.t, s.url) }
@@ -102,7 +102,7 @@ func newClient(t *testing.T, base string) *client {
 	return c
 }
 
-// A response is one that has been read.
+// A response has been read.
 type response struct {
 	status   int
 	header   http.Header
@@ -110,8 +110,8 @@ type response struct {
 	body     string
 }
 
-// request makes a request with a form in its body, unless that is nil.
-// Headers are pairs of name and value.
+// request returns a request. If form is not nil, it is the body. Headers are
+// pairs of name and value.
 func (c *client) request(method, target string, form url.Values, headers ...string) *http.Request {
 	c.t.Helper()
 	var body io.Reader
@@ -136,7 +136,7 @@ func (c *client) do(r *http.Request) response {
 	return answer
 }
 
-// try is do for other goroutines than the test's.
+// try is do for goroutines other than the test's.
 func (c *client) try(r *http.Request) (response, error) {
 	for _, cookie := range c.jar.Cookies(r.URL) {
 		r.AddCookie(cookie)
@@ -166,7 +166,7 @@ func (c *client) post(target string, form url.Values, headers ...string) respons
 	return c.do(c.request(http.MethodPost, target, form, headers...))
 }
 
-// follow gets what a response redirects to, and so on.
+// follow follows the redirects of a response.
 func (c *client) follow(r response) (response, string) {
 	c.t.Helper()
 	target := ""
@@ -245,7 +245,8 @@ func wantNoText(t *testing.T, r response, texts ...string) {
 	}
 }
 
-// pleaseLogIn is what the login page tells those who were sent there.
+// pleaseLogIn is the message of the login page after a redirect from a guarded
+// page.
 const pleaseLogIn = "Please log in to access this page."
 
 // wantMessages fails unless the page shows these messages, and no others.
@@ -266,8 +267,8 @@ func wantMessages(t *testing.T, r response, want ...string) {
 	}
 }
 
-// wantOnlyMessage fails unless the answer sets one cookie: a sealed message, for
-// as long as the browser runs.
+// wantOnlyMessage fails unless the answer sets exactly one cookie: a sealed
+// message that lasts until the browser is closed.
 func wantOnlyMessage(t *testing.T, r response) {
 	t.Helper()
 	cookies := r.header.Values("Set-Cookie")
@@ -281,8 +282,8 @@ func wantOnlyMessage(t *testing.T, r response) {
 	}
 }
 
-// wantErrors fails unless the form is shown again with these errors, and no
-// others, at their fields.
+// wantErrors fails unless the form is shown again with exactly these errors,
+// each at its field.
 func wantErrors(t *testing.T, r response, want map[string]string) {
 	t.Helper()
 	wantStatus(t, r, http.StatusOK)
@@ -304,7 +305,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// A field is an input of a form, with what belongs to it.
+// A field is an input of a form, with its label and its error.
 type field struct {
 	attr  map[string]string
 	label string
@@ -345,7 +346,7 @@ func parse(t *testing.T, r response) *html.Node {
 	return doc
 }
 
-// find returns the first element that fits, or nil.
+// find returns the first element for which fits is true, or nil.
 func find(n *html.Node, fits func(*html.Node) bool) *html.Node {
 	for d := range n.Descendants() {
 		if d.Type == html.ElementNode && fits(d) {

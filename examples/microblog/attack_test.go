@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// crossSite are the headers of requests that a page of another site makes a
+// crossSite has the headers of requests that a page of another site makes a
 // browser send.
 var crossSite = map[string][]string{
 	"cross-site":         {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"},
@@ -26,7 +26,8 @@ var crossSite = map[string][]string{
 	"forged host header": {"Origin", "https://evil.example", "X-Forwarded-Host", "evil.example"},
 }
 
-// TestCrossSite checks S19, S55, S92, S119: what a hidden token would do.
+// TestCrossSite checks S19, S55, S92, S119: the protection that a hidden token
+// would give.
 func TestCrossSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -57,7 +58,7 @@ func TestCrossSite(t *testing.T) {
 	if u, r, h := s.count("auth_users"), s.count("auth_records"), s.app.manager.Core.PasswordHashes(); u != 1 || r != records || h != hashes {
 		t.Errorf("%d users, %d more records, %d passwords hashed", u, r-records, h-hashes)
 	}
-	// The forms of our own pages pass.
+	// The forms of our own pages are accepted.
 	for _, headers := range [][]string{
 		{"Sec-Fetch-Site", "same-origin", "Origin", s.url},
 		{"Origin", s.url},
@@ -93,7 +94,7 @@ func TestOldCookies(t *testing.T) {
 	wantRedirect(t, all.do(all.request(http.MethodGet, "/", nil, "Cookie", strings.Join(c.sent, "; "))), "/login?next=%2F")
 }
 
-// TestNoTrace: strangers leave nothing in the database.
+// TestNoTrace: anonymous visitors leave nothing in the database.
 func TestNoTrace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -123,7 +124,8 @@ func TestNoTrace(t *testing.T) {
 	}
 }
 
-// sessionCookie logs in and out, and returns the cookie that was set between.
+// sessionCookie logs in and out, and returns the session cookie that was set in
+// between.
 func (s *site) sessionCookie() string {
 	s.t.Helper()
 	c := s.client()
@@ -132,7 +134,8 @@ func (s *site) sessionCookie() string {
 	return c.sent[0]
 }
 
-// TestReadingSetsNoCookie: nor does a page for somebody who is logged in.
+// TestReadingSetsNoCookie: a page that only reads sets no cookie, also for a
+// logged-in user.
 func TestReadingSetsNoCookie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -163,7 +166,7 @@ func TestInjection(t *testing.T) {
 	wantErrors(t, r, map[string]string{"username": "Invalid username: at most 64 characters, no spaces, no @."})
 }
 
-// TestQueryIsNoForm: what is in the query is not a credential (F11).
+// TestQueryIsNoForm: credentials in the query are ignored (F11).
 func TestQueryIsNoForm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -237,7 +240,8 @@ func TestMalformedForm(t *testing.T) {
 	}
 }
 
-// TestBrokenDatabase: a store that fails is never "nobody is logged in".
+// TestBrokenDatabase: a failing store is never treated as "nobody is logged
+// in".
 func TestBrokenDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -258,10 +262,10 @@ func TestBrokenDatabase(t *testing.T) {
 	broken("login", s.client().login("susan", "cat"))
 	broken("wrong login", s.client().login("susan", "dog"))
 	broken("registration", s.client().post("/register", registration("anna", "anna@example.com", good, good)))
-	wantStatus(t, s.client().get("/login"), http.StatusOK) // needs none
+	wantStatus(t, s.client().get("/login"), http.StatusOK) // needs no database
 }
 
-// TestBrokenTables is a database of which one table is out of order.
+// TestBrokenTables has a database in which one table is broken.
 func TestBrokenTables(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -284,7 +288,7 @@ func TestBrokenTables(t *testing.T) {
 	}
 }
 
-// TestHeaders: every answer has them, whatever its status.
+// TestHeaders: every answer has these headers, whatever its status.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -317,8 +321,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestHostHeader: neither links nor decisions follow what a client says its
-// host is.
+// TestHostHeader: links and decisions do not depend on the Host that a client
+// sends.
 func TestHostHeader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -338,7 +342,7 @@ func TestHostHeader(t *testing.T) {
 	}
 }
 
-// raw sends a request as it is written, and returns status and Location.
+// raw sends a request byte for byte, and returns the status and the Location.
 func raw(t *testing.T, addr, request string) (status int, location string) {
 	t.Helper()
 	var dialer net.Dialer
@@ -353,8 +357,7 @@ func raw(t *testing.T, addr, request string) (status int, location string) {
 	return r.StatusCode, r.Header.Get("Location")
 }
 
-// TestAuthCode: the code for logins stays short enough to read beside the
-// tutorial.
+// TestAuthCode: auth.go stays short enough to read beside the tutorial.
 func TestAuthCode(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("auth.go")

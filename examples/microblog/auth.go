@@ -9,8 +9,8 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A User is an account and nothing more; fields of the application's own would
-// go beside it.
+// A User is an account and nothing more. Fields of your application would go
+// beside it.
 type User struct{ auth.Account }
 
 func newManager(db *sql.DB, secret []byte, baseURL string) (*auth.Manager[*User], error) {
@@ -22,8 +22,9 @@ func newManager(db *sql.DB, secret []byte, baseURL string) (*auth.Manager[*User]
 	})
 }
 
-// authRoutes are the pages of this file. No form has a hidden token: LoadAndSave,
-// which wraps them all, refuses what a page of another site makes a browser send.
+// authRoutes adds the pages of this file. No form has a hidden token:
+// LoadAndSave, which wraps all pages, refuses requests that a page of another
+// site makes a browser send.
 func (a *app) authRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /login", a.anonymous(a.login))
 	mux.Handle("POST /login", a.anonymous(a.login))
@@ -32,8 +33,8 @@ func (a *app) authRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /logout", a.logout)
 }
 
-// anonymous reads the forms of visitors, and sends those who are logged in to
-// the index.
+// anonymous reads the forms of visitors, and redirects users who are logged in
+// to the index.
 func (a *app) anonymous(next func(http.ResponseWriter, *http.Request, form)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch _, err := a.manager.User(r.Context()); {
@@ -92,7 +93,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, f form) {
 			a.flash(w, r, "Congratulations, you are now a registered user!", "/login")
 			return
 		}
-		if f.refuse(problem(err)); f.valid() { // then it is not the form's fault
+		if f.refuse(problem(err)); f.valid() { // the error is not about a field
 			a.manager.Error(w, r, err)
 			return
 		}
@@ -100,7 +101,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, f form) {
 	a.render(w, r, "register.html", page{Title: "Register", Form: f})
 }
 
-// problem says what is wrong with which field of a registration.
+// problem returns the field and the text for an error of a registration.
 func problem(err error) (field, text string) {
 	var password *auth.PasswordError
 	switch {

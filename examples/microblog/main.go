@@ -1,8 +1,8 @@
 // Microblog is the application of part V of the Flask Mega-Tutorial, "User
-// Logins", in Go: its pages, its texts and its users, on package auth.
+// Logins", in Go: its pages, its texts and its users, with package auth.
 //
-// What has to do with logins is in auth.go, to be read beside the tutorial; the
-// rest is what any application has.
+// auth.go has everything about logins; read it beside the tutorial. The other
+// files are what any application has.
 package main
 
 import (
@@ -25,8 +25,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("microblog", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:5000", "`address` to listen on")
-	dbFile := flags.String("db", "microblog.db", "SQLite `file`, made if there is none")
-	secretFile := flags.String("secret-file", "microblog.secret", "`file` with the secret key, made if there is none")
+	dbFile := flags.String("db", "microblog.db", "SQLite `file`, created if it does not exist")
+	secretFile := flags.String("secret-file", "microblog.secret", "`file` with the secret key, created if it does not exist")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // Serve has, unless there is an error
+	defer func() { _ = listener.Close() }() // Serve closes it, too; this is for errors
 	baseURL := "http://localhost:" + port
 	app, err := newApp(db, secret, baseURL)
 	if err != nil {

@@ -16,10 +16,10 @@ import (
 	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
-// What a browser does with a Location is decided by a parser of the WHATWG's
-// standard, which is the browsers', and not by Go's.
+// Browsers parse a Location by the WHATWG URL standard. The tests therefore use
+// a parser of that standard, not Go's.
 
-// resolve returns the URL that a browser on the login page goes to.
+// resolve returns the URL to which a browser on the login page goes.
 func resolve(t *testing.T, base, location string) *whatwg.Url {
 	t.Helper()
 	u, err := whatwg.ParseRef(base+"/login", location)
@@ -57,7 +57,7 @@ func literals(t *testing.T, file string) (list []string) {
 	return list
 }
 
-// generated returns a few thousand values that somebody might try.
+// generated returns a few thousand values that an attacker might try.
 func generated() (list []string) {
 	for _, start := range []string{
 		"", "/", "//", "///", "\\", "/\\", "\\/", "\\\\", "/.", "/./", "/../", "/x/..", "/x/../", "./", "../", "/%2f", "/%5c", "%2f",
@@ -74,7 +74,7 @@ func generated() (list []string) {
 			}
 		}
 	}
-	// Every byte at the places that matter.
+	// Every byte, at the positions that matter.
 	for c := range 256 {
 		b := string([]byte{byte(c)})
 		list = append(list, b+"//evil.com", "/"+b+"/evil.com", "/"+b+"evil.com", "//"+b+"evil.com", b+"/evil.com",
@@ -132,8 +132,8 @@ func TestHostileNext(t *testing.T) {
 				followed++
 			}
 		}
-		// What the browsers' parser takes for another site must not be kept;
-		// that the list has plenty of it shows that the parser works.
+		// A value that the browsers' parser takes for another site must not be
+		// kept. The list has many of these, which shows that the parser works.
 		if u, err := whatwg.ParseRef(base+"/login", value); err == nil && !sameOrigin(u, base) {
 			hostile++
 		}
@@ -143,8 +143,9 @@ func TestHostileNext(t *testing.T) {
 	}
 }
 
-// testHostileNextLogin does it with a few hundred values and the whole login: a
-// wrong password for some, and then the right one where that has led.
+// testHostileNextLogin sends a few hundred values through the whole login: some
+// first with a wrong password, and then with the right one on the page where
+// that has led.
 func testHostileNextLogin(t *testing.T, binary string) {
 	p := start(t, binary, t.TempDir())
 	defer p.stop()
@@ -187,8 +188,8 @@ func testHostileNextLogin(t *testing.T, binary string) {
 	workers.Wait()
 }
 
-// loginWithNext logs susan in and out again. It is called by other goroutines
-// than the test's.
+// loginWithNext logs susan in and out again. It may be called by goroutines
+// other than the test's.
 func (c *client) loginWithNext(value, want string, typo bool) {
 	t := c.t
 	do := func(method, target string, form url.Values) response {
@@ -212,8 +213,8 @@ func (c *client) loginWithNext(value, want string, typo bool) {
 	if r.status != http.StatusSeeOther || r.location != want {
 		t.Errorf("%q: %d to %q, want %q", value, r.status, r.location, want)
 	}
-	// Wherever the server sends on from there (its own paths, cleaned), it is
-	// the same site.
+	// Wherever the server redirects from there (to its own cleaned paths), it
+	// is the same site.
 	at, err := whatwg.ParseRef(c.base+"/login", r.location)
 	if err != nil {
 		t.Errorf("%q: %v", value, err)
@@ -238,8 +239,8 @@ func (c *client) loginWithNext(value, want string, typo bool) {
 	}
 }
 
-// TestRawNext has values that are in the URL as they stand, so that they are
-// decoded once on the way.
+// TestRawNext puts values into the URL unescaped, so that they are decoded once
+// on the way.
 func TestRawNext(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -261,13 +262,13 @@ func TestRawNext(t *testing.T) {
 			}
 		}
 	}
-	// A next in the form is asked first, and is checked alike.
+	// A next in the form comes first, and is checked in the same way.
 	form := credentials("susan", "cat")
 	form.Set("next", "//evil.com")
 	wantRedirect(t, s.client().post("/login?next=%2Findex", form), "/")
 	form.Set("next", "/index?form")
 	wantRedirect(t, s.client().post("/login?next=//evil.com", form), "/index?form")
-	// Browsers do not repeat it for long.
+	// A next of 60 000 bytes is dropped.
 	wantRedirect(t, s.client().post("/login?next=/"+strings.Repeat("a", 60_000), credentials("susan", "cat")), "/")
 }
 

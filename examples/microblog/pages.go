@@ -18,17 +18,17 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// maxBody is the most that a request may send, in bytes.
+// maxBody limits the body of a request, in bytes.
 const maxBody = 64 << 10
 
-// An app is the application, as the handler that serves it.
+// An app is the application and the handler that serves it.
 type app struct {
 	http.Handler
 	manager *auth.Manager[*User]
 	pages   map[string]*template.Template // by file name
 }
 
-// newApp makes the application on a database that has been migrated.
+// newApp returns the application on a database that has been migrated.
 func newApp(db *sql.DB, secret []byte, baseURL string) (*app, error) {
 	manager, err := newManager(db, secret, baseURL)
 	if err != nil {
@@ -48,12 +48,12 @@ func newApp(db *sql.DB, secret []byte, baseURL string) (*app, error) {
 
 	outer := http.NewServeMux()
 	outer.Handle("/", manager.LoadAndSave(mux))
-	outer.HandleFunc("GET /static/microblog.css", stylesheet) // needs no session
+	outer.HandleFunc("GET /static/microblog.css", stylesheet) // outside LoadAndSave, because it needs no session
 	a.Handler = http.MaxBytesHandler(secured(outer), maxBody)
 	return a, nil
 }
 
-// secured sets the headers that tell browsers what pages must not do.
+// secured sets headers that limit what a browser lets the pages do.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -70,8 +70,8 @@ func stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, files, "static/microblog.css")
 }
 
-// A page is what templates see as .Data. The user and the messages they ask the
-// manager's View for.
+// A page is the .Data of templates. The user and the flash messages are in the
+// manager's View.
 type page struct {
 	Title string
 	Form  form
@@ -95,10 +95,10 @@ func (a *app) render(w http.ResponseWriter, r *http.Request, name string, p page
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = body.WriteTo(w) // an error means that the client has gone
+	_, _ = body.WriteTo(w) // an error means that the client is gone
 }
 
-// flash sends the client to another page, which shows the text.
+// flash redirects the client to another page, which shows the text.
 func (a *app) flash(w http.ResponseWriter, r *http.Request, text, target string) {
 	if err := a.manager.Flash(r.Context(), "message", text); err != nil {
 		a.manager.Error(w, r, err)
@@ -107,7 +107,7 @@ func (a *app) flash(w http.ResponseWriter, r *http.Request, text, target string)
 	auth.Next{}.Redirect(w, target)
 }
 
-// A form is what was typed, and what is wrong with it.
+// A form has the submitted values, and the errors of its fields.
 type form struct {
 	url.Values
 	Errors map[string]string // by field
@@ -115,7 +115,7 @@ type form struct {
 }
 
 // readForm reads a form from the request's body, never from its query. If it
-// returns false, it has answered.
+// returns false, it has answered the request.
 func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form, bool) {
 	if r.Method != http.MethodPost {
 		return form{}, true
@@ -128,9 +128,9 @@ func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form, bool) {
 		}
 		return form{}, false
 	}
-	// Anything else would be read as an empty form.
+	// Any other body would be read as an empty form.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" && r.ContentLength != 0 {
-		http.Error(w, "this is not a form", http.StatusUnsupportedMediaType)
+		http.Error(w, "send the form as application/x-www-form-urlencoded", http.StatusUnsupportedMediaType)
 		return form{}, false
 	}
 	for _, name := range []string{"username", "email"} {
@@ -144,7 +144,7 @@ func (a *app) readForm(w http.ResponseWriter, r *http.Request) (form, bool) {
 // valid reports whether the form was posted and nothing is wrong with it.
 func (f form) valid() bool { return f.posted && len(f.Errors) == 0 }
 
-// require finds fault with fields that are blank.
+// require refuses blank fields.
 func (f form) require(fields ...string) {
 	for _, field := range fields {
 		if f.Get(field) == "" {
@@ -153,8 +153,8 @@ func (f form) require(fields ...string) {
 	}
 }
 
-// refuse notes what is wrong with a field, unless something is already, or
-// there is nothing to say.
+// refuse sets the error of a field, unless the field has one already or text is
+// empty.
 func (f form) refuse(field, text string) {
 	if f.posted && text != "" && f.Errors[field] == "" {
 		f.Errors[field] = text

@@ -65,8 +65,8 @@ func (p *process) stop() {
 	}
 }
 
-// peakMemory returns the largest resident set so far, in KiB, or 0 where that
-// cannot be told.
+// peakMemory returns the largest resident set so far in KiB, or 0 if the system
+// does not tell it.
 func (p *process) peakMemory() (peak int) {
 	p.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -81,7 +81,7 @@ func (p *process) peakMemory() (peak int) {
 }
 
 // TestProgram runs the program itself. It is built without the race detector,
-// which makes hashing many times slower.
+// which would make hashing many times slower.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
@@ -98,7 +98,7 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// testRestart: logins do not end with the process.
+// testRestart: logins survive a restart of the process.
 func testRestart(t *testing.T, binary string) {
 	dir := t.TempDir()
 	first := start(t, binary, dir)
@@ -122,7 +122,7 @@ func testRestart(t *testing.T, binary string) {
 
 	second := start(t, binary, dir)
 	c = newClient(t, second.url)
-	// Cookies are named by port, which is another one now.
+	// The cookies' names contain the port, which has changed.
 	_, value, _ := strings.Cut(session, "=")
 	port := second.url[strings.LastIndex(second.url, ":")+1:]
 	wantText(t, c.do(c.request(http.MethodGet, "/", nil, "Cookie", "session-"+port+"="+value)), "Hi, susan!")
@@ -130,7 +130,8 @@ func testRestart(t *testing.T, binary string) {
 	second.stop()
 }
 
-// testParallelGuesses has a hundred wrong logins at once, while somebody reads.
+// testParallelGuesses makes a hundred wrong logins at once, while a user reads
+// pages.
 func testParallelGuesses(t *testing.T, binary string) {
 	const (
 		guesses   = 90
@@ -196,13 +197,14 @@ func testParallelGuesses(t *testing.T, binary string) {
 	if pages == 0 {
 		t.Error("no page was read meanwhile")
 	}
-	// The owner's browser, which is known, is not locked out.
+	// The owner's known browser is not locked out.
 	wantRedirect(t, reader.post("/logout", nil), "/")
 	wantRedirect(t, reader.login("susan0", good), "/")
 	p.stop()
 }
 
-// testCommandLine: what cannot work is said, and not served.
+// testCommandLine: with wrong arguments the program says what is wrong, and
+// does not serve.
 func testCommandLine(t *testing.T, binary string) {
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "short"), []byte("secret"), 0o600))

@@ -17,11 +17,12 @@ import (
 	"golang.org/x/net/html"
 )
 
-// TestRows checks the tutorial, row by row: S1 to S62 of what the mission
-// lists for it. Rows that are not here:
+// TestRows checks the tutorial row by row: S1 to S62 of the mission's list.
+// These rows are not here:
 //
-//   - S7, S8, S9, S31, S54: of the library and its stores, checked there.
-//   - S61: announces the tutorial's next part.
+//   - S7, S8, S9, S31, S54: they are about the library and its stores, and are
+//     checked there.
+//   - S61: it announces the tutorial's next part.
 func TestRows(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -177,7 +178,7 @@ func testCurrentUser(t *testing.T, s *site) {
 		t.Errorf("outside a request the user is %v", user)
 	}
 	c := s.client()
-	wantText(t, c.get("/login"), ">Login</a>") // anonymous, and no page fails for it
+	wantText(t, c.get("/login"), ">Login</a>") // nobody is logged in, and the page works
 	wantRedirect(t, c.login("susan", "cat"), "/")
 	wantText(t, c.get("/"), "Hi, susan!", ">Logout</button>")
 }
@@ -199,7 +200,7 @@ func testDisabled(t *testing.T, s *site) {
 		stranger, browser *client
 		messages          []string
 	}{
-		{denied, c, []string{pleaseLogIn, failed}}, // both were sent to the login page before
+		{denied, c, []string{pleaseLogIn, failed}}, // both were redirected to the login page before
 		{s.client(), s.client(), []string{failed}},
 	} {
 		wrong, right := try.stranger.login("susan", "dog"), try.browser.login("susan", "cat")
@@ -233,7 +234,7 @@ func testIDs(t *testing.T, s *site) {
 	if _, err := s.store.LoadUser(t.Context(), "not a number"); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("loading nobody: %v", err)
 	}
-	// A session of somebody who is no more is nobody's.
+	// If an account no longer exists, its session logs nobody in.
 	s.exec(`DELETE FROM auth_users WHERE username = 'anna'`)
 	if c.loggedIn() {
 		t.Error("logged in without an account")
@@ -302,7 +303,7 @@ func testLoginPage(t *testing.T, s *site) {
 	r := s.client().get("/login")
 	wantStatus(t, r, http.StatusOK)
 	wantText(t, r, "<title>Sign In - Microblog</title>", "<h1>Sign In</h1>", `<html lang="en">`)
-	wantMessages(t, r) // who asked for it is not told to log in
+	wantMessages(t, r) // a user who opened the login page is not told to log in
 	if len(r.header.Values("Set-Cookie")) > 0 {
 		t.Error("a cookie is set")
 	}
@@ -372,7 +373,7 @@ func testBlankLogin(t *testing.T, s *site) {
 	if n := s.leftBehind(); n != 0 {
 		t.Errorf("%d records", n)
 	}
-	if n := s.app.manager.Core.PasswordHashes(); n != 1 { // susan's own
+	if n := s.app.manager.Core.PasswordHashes(); n != 1 { // the hash of susan's login
 		t.Errorf("%d passwords hashed", n)
 	}
 }
@@ -384,12 +385,12 @@ func testLookup(t *testing.T, s *site) {
 	if _, err := s.store.FindUser(t.Context(), "nobody"); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("found nobody: %v", err)
 	}
-	wantRedirect(t, s.client().login("SUSAN ", "cat"), "/") // as people type
+	wantRedirect(t, s.client().login("SUSAN ", "cat"), "/") // as users type
 	wantRedirect(t, s.client().login("susan@example.com", "cat"), "/login")
 }
 
-// sameAnswer reports whether nobody can tell two answers apart, but by the time
-// and by what is sealed.
+// sameAnswer reports whether two answers are the same for an attacker, except
+// for their time and sealed values.
 func sameAnswer(a, b response) bool {
 	shape := func(r response) string {
 		h := r.header.Clone()
@@ -443,7 +444,7 @@ func testFailedLogin(t *testing.T, s *site) {
 func testNoRemember(t *testing.T, s *site) {
 	r := s.client().login("susan", "cat")
 	cookies := slices.DeleteFunc(r.header.Values("Set-Cookie"), func(cookie string) bool {
-		return strings.Contains(cookie, "-browser=") // which is no login: see docs/flask-login.md
+		return strings.Contains(cookie, "-browser=") // the cookie of a known browser is not a login: see docs/flask-login.md
 	})
 	if len(cookies) != 1 || strings.Contains(cookies[0], "Max-Age") || strings.Contains(cookies[0], "Expires") ||
 		!strings.Contains(cookies[0], "HttpOnly") || !strings.Contains(cookies[0], "SameSite=Lax") {
@@ -451,7 +452,7 @@ func testNoRemember(t *testing.T, s *site) {
 	}
 }
 
-// testRemember closes the browser, which keeps only cookies that last.
+// testRemember closes the browser, which keeps only lasting cookies.
 func testRemember(t *testing.T, s *site) {
 	form := credentials("susan", "cat")
 	form.Set("remember_me", "y")
@@ -552,7 +553,7 @@ func testGuard(t *testing.T, s *site) {
 			t.Errorf("%s: %v", target, r)
 		}
 		wantOnlyMessage(t, r)
-		wantRedirect(t, c.get(target), location) // denied twice, and told once
+		wantRedirect(t, c.get(target), location) // denied twice, with one message
 		wantMessages(t, c.get(location), pleaseLogIn)
 		wantMessages(t, c.get(location))
 		wantRedirect(t, c.post(location, credentials("susan", "cat")), target)
@@ -563,7 +564,7 @@ func testGuard(t *testing.T, s *site) {
 			t.Error("a guarded page may be stored")
 		}
 	}
-	// A program gets no page, and no message for one.
+	// A program gets no page and no flash message.
 	c := s.client()
 	r := c.do(c.request(http.MethodGet, "/index", nil, "Accept", "application/json"))
 	wantStatus(t, r, http.StatusUnauthorized)
@@ -597,7 +598,7 @@ func testEscaping(t *testing.T, s *site) {
 	const script = `<script>alert(1)</script>`
 	for _, name := range []string{`<b>`, script, `"><b>`, `'onclick='x`} {
 		c := s.client()
-		// As typed, in a form with an error.
+		// The text is shown again in a form with an error.
 		r := c.post("/register", registration(name, name, script, name))
 		wantNoText(t, r, name, script)
 		if f, _ := fieldOf(t, r, "username"); f.attr["value"] != name {
@@ -607,7 +608,7 @@ func testEscaping(t *testing.T, s *site) {
 			t.Errorf("%q became %q", name, f.attr["value"])
 		}
 		wantNoText(t, c.post("/login", credentials(name, "")), name)
-		// As a name: these have no spaces, and so are names.
+		// The text is used as a username: it has no spaces, so it is valid.
 		email := "u" + strconv.Itoa(len(name)) + "@example.com"
 		wantRedirect(t, c.post("/register", registration(name, email, good, good)), "/login")
 		wantRedirect(t, c.login(name, good), "/")
@@ -761,7 +762,7 @@ func testParallelEmail(t *testing.T, s *site) {
 	race(t, s, forms, map[string]string{"email": "Please use a different email address."})
 }
 
-// race posts registrations of which one can succeed.
+// race posts registrations of which only one can succeed.
 func race(t *testing.T, s *site, forms []url.Values, lost map[string]string) {
 	responses := make([]response, len(forms))
 	var posting sync.WaitGroup
@@ -795,8 +796,8 @@ func race(t *testing.T, s *site, forms []url.Values, lost map[string]string) {
 	}
 }
 
-// testValidators has errors of the application's rules and of the library's on
-// one page.
+// testValidators has errors of the application's rules and of the library's
+// rules on one page.
 func testValidators(t *testing.T, s *site) {
 	r := s.client().post("/register", registration("two words", "", good, "other"))
 	wantErrors(t, r, map[string]string{

@@ -14,7 +14,7 @@ import (
 	"github.com/go-login/auth/sqlstore"
 )
 
-// A User is an account; fields of the application's own would go beside it.
+// A User is an account. Fields of your application would go beside it.
 type User struct{ auth.Account }
 
 //go:embed templates
@@ -35,7 +35,7 @@ func newApp(db *sql.DB, cfg auth.Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager.Core, pages.Config{Site: "Quickstart", Templates: templates}) // which has a layout.html
+	ready, err := pages.New(manager.Core, pages.Config{Site: "Quickstart", Templates: templates}) // templates has a layout.html
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func newApp(db *sql.DB, cfg auth.Config) (http.Handler, error) {
 	return manager.LoadAndSave(mux), nil
 }
 
-// page shows a template, with the user if there is one.
+// page shows a template, with the current user if somebody is logged in.
 func (a *app) page(name, title string) http.HandlerFunc {
 	page := template.Must(template.ParseFS(a.templates, "layout.html", name+".html"))
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +75,6 @@ func (a *app) page(name, title string) http.HandlerFunc {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		_, _ = body.WriteTo(w) // an error means that the client has gone
+		_, _ = body.WriteTo(w) // an error means that the client is gone
 	}
 }

@@ -26,11 +26,11 @@ import (
 // good is a password that the policy accepts.
 const good = "a plain sentence"
 
-// A site is the program, run as users run it.
+// A site is the program, run as a user of the example runs it.
 type site struct {
 	t       *testing.T
-	url     string // where it is served
-	secure  bool   // its base URL is https
+	url     string // its address
+	secure  bool   // whether its base URL is https
 	lines   chan string
 	stopped chan error
 	cancel  context.CancelFunc
@@ -79,7 +79,7 @@ func readLines(r io.Reader, lines chan<- string) {
 	close(lines)
 }
 
-// announced returns where a program that has just been started says it is.
+// announced returns the URLs that a newly started program prints.
 func announced(t *testing.T, lines <-chan string) (base, address string) {
 	t.Helper()
 	line := wait(t, lines)
@@ -90,7 +90,7 @@ func announced(t *testing.T, lines <-chan string) (base, address string) {
 	return m[1], m[2]
 }
 
-// printed returns the next mail that is printed, and the link in it.
+// printed returns the next printed mail, and the link in it.
 func printed(t *testing.T, lines <-chan string) (mail, link string) {
 	t.Helper()
 	var printed []string
@@ -110,7 +110,7 @@ func printed(t *testing.T, lines <-chan string) (mail, link string) {
 	}
 }
 
-// printedLink returns the link of the next mail that is printed.
+// printedLink returns the link of the next printed mail.
 func printedLink(t *testing.T, lines <-chan string) string {
 	t.Helper()
 	mail, link := printed(t, lines)
@@ -120,7 +120,7 @@ func printedLink(t *testing.T, lines <-chan string) string {
 	return link
 }
 
-// wantPrinted fails unless the next mail that is printed is this one.
+// wantPrinted fails unless this is the next printed mail.
 func wantPrinted(t *testing.T, lines <-chan string, username, subject string) {
 	t.Helper()
 	mail, _ := printed(t, lines)
@@ -129,7 +129,7 @@ func wantPrinted(t *testing.T, lines <-chan string, username, subject string) {
 	}
 }
 
-// wait returns what comes over a channel.
+// wait returns the next value of a channel.
 func wait[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	ok := true
@@ -144,8 +144,8 @@ func wait[T any](t *testing.T, c <-chan T) (v T) {
 	return v
 }
 
-// A client is a browser that follows no redirects by itself, and that finds
-// fault with every cookie that is not as it should be.
+// A client is a browser that does not follow redirects by itself. It fails the
+// test for every cookie with wrong attributes.
 type client struct {
 	t         *testing.T
 	url       string
@@ -162,7 +162,7 @@ func newClient(t *testing.T, url string, secure bool) *client {
 	return c
 }
 
-// A response is one that has been read.
+// A response has been read.
 type response struct {
 	status   int
 	header   http.Header
@@ -170,8 +170,8 @@ type response struct {
 	body     string
 }
 
-// request makes a request with a form in its body, unless that is nil. target
-// is a path of the site.
+// request returns a request. If form is not nil, it is the body. target is a
+// path of the site.
 func (c *client) request(method, target string, form url.Values) *http.Request {
 	c.t.Helper()
 	var body io.Reader
@@ -189,7 +189,7 @@ func (c *client) request(method, target string, form url.Values) *http.Request {
 	return r
 }
 
-// try is do for other goroutines than the test's.
+// try is do for goroutines other than the test's.
 func (c *client) try(r *http.Request) (response, error) {
 	answer, err := c.transport.RoundTrip(r)
 	if err != nil {
@@ -250,8 +250,8 @@ func (c *client) login(login, password string) response {
 	return c.post("/login", "login", login, "password", password)
 }
 
-// loggedInAs returns who the home page says is logged in. The guarded pages must
-// be of the same opinion.
+// loggedInAs returns the name of the logged-in user on the home page. The
+// guarded pages must agree.
 func (c *client) loggedInAs() string {
 	c.t.Helper()
 	name := ""
@@ -280,7 +280,7 @@ func (c *client) wantUser(name string) {
 	}
 }
 
-// closeBrowser forgets the cookies that do not last.
+// closeBrowser deletes the cookies that end with the browser's session.
 func (c *client) closeBrowser() {
 	for name, cookie := range c.cookies {
 		if cookie.MaxAge == 0 {
@@ -289,7 +289,7 @@ func (c *client) closeBrowser() {
 	}
 }
 
-// open opens a mailed link, and returns what it redirects to.
+// open opens a mailed link, and returns the page to which it redirects.
 func (c *client) open(link string) response {
 	c.t.Helper()
 	u, err := url.Parse(link)
@@ -301,10 +301,10 @@ func (c *client) open(link string) response {
 	return r
 }
 
-// openForm opens a mailed link that is good.
+// openForm opens a valid mailed link.
 func (c *client) openForm(link string) {
 	c.t.Helper()
-	wantRedirect(c.t, c.open(link), "/reset-password") // the token has left the URL
+	wantRedirect(c.t, c.open(link), "/reset-password") // the token is no longer in the URL
 	page := c.get("/reset-password")
 	wantStatus(c.t, page, http.StatusOK)
 	_, token, _ := strings.Cut(link, "token=")
@@ -312,8 +312,8 @@ func (c *client) openForm(link string) {
 	wantField(c.t, page, "password", "")
 }
 
-// wantInvalid fails unless this is the answer to a link that is not good, with
-// what follows.
+// wantInvalid fails unless this is the answer to an invalid link, and the pages
+// after it.
 func (c *client) wantInvalid(r response) {
 	c.t.Helper()
 	wantRedirect(c.t, r, "/forgot-password")
@@ -400,7 +400,7 @@ type mailServer struct {
 
 // A message is a mail that was delivered.
 type message struct {
-	from, to string // as SMTP says
+	from, to string // as in the SMTP commands
 	header   mail.Header
 	text     string
 	link     string
@@ -425,8 +425,7 @@ func newMailServer(t *testing.T, wrap func(net.Listener) net.Listener) *mailServ
 	return s
 }
 
-// expect waits for the next mail, which must be to this user and have this
-// subject.
+// expect waits for the next mail, which must have this user and this subject.
 func (s *mailServer) expect(username, subject string) message {
 	s.t.Helper()
 	m := wait(s.t, s.got)
@@ -438,7 +437,7 @@ func (s *mailServer) expect(username, subject string) message {
 	return m
 }
 
-// receive waits for the next mail, which must be a reset of password for this
+// receive waits for the next mail, which must be a password reset for this
 // user.
 func (s *mailServer) receive(username string) message {
 	s.t.Helper()
@@ -483,7 +482,8 @@ func (s *mailSession) Data(r io.Reader) error {
 	return nil
 }
 
-// parseMail reads a mail with a text and an HTML part, which have the same link.
+// parseMail reads a mail with a text and an HTML part, which must have the same
+// link.
 func parseMail(r io.Reader) (m message, err error) {
 	parsed, err := mail.ReadMessage(r)
 	if err != nil {
@@ -525,7 +525,7 @@ func parseMail(r io.Reader) (m message, err error) {
 	return m, nil
 }
 
-// forgot asks for a link, and returns it.
+// forgot asks for a reset link, and returns it.
 func (s *site) forgot(mails *mailServer, username string) string {
 	s.t.Helper()
 	s.askReset(username)
@@ -537,12 +537,12 @@ func (s *site) askReset(username string) {
 	wantRedirect(s.t, s.client().post("/forgot-password", "email", username+"@example.com"), "/login")
 }
 
-// A gate is a listener that takes no connection until it is told to: a server
+// A gate is a listener that accepts no connection until it is opened: a server
 // that hangs.
 type gate struct {
 	net.Listener
-	knocked chan struct{} // told of each connection that it holds
-	opened  chan struct{} // closed to let them in
+	knocked chan struct{} // receives once for each connection that is held
+	opened  chan struct{} // closed to accept them
 }
 
 func newGate(l net.Listener) *gate {
@@ -569,8 +569,8 @@ func (g *gate) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// A shut is a listener that hangs up on whoever connects, until it is told
-// otherwise: a server that is down.
+// A shut is a listener that closes every connection until it is opened: a
+// server that is down.
 type shut struct {
 	*gate
 }

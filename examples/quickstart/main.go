@@ -1,6 +1,7 @@
-// Quickstart is an application with logins that has written none of them: its
-// own pages are a home page, a profile and settings, and all others are package
-// pages'. Users and sessions are in an SQLite file, mails on the console.
+// Quickstart is an application whose logins are all ready-made. It has a home
+// page, a profile and settings of its own; all other pages are from package
+// pages. Users and sessions are in an SQLite file, and mails are printed on the
+// console.
 package main
 
 import (
@@ -26,16 +27,16 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")
-	dbFile := flags.String("db", "quickstart.db", "SQLite `file`, made if there is none")
-	baseURL := flags.String("base-url", "", "`URL` that browsers use (default http://localhost at addr's port)")
-	smtp := flags.String("smtp", "", "`host:port` of an SMTP server on this machine; without one mails are printed")
-	secretFile := flags.String("secret-file", "quickstart.secret", "`file` with the secret key, made if there is none")
-	verify := flags.Bool("verify", false, "let people log in only after they have verified their email address")
+	dbFile := flags.String("db", "quickstart.db", "SQLite `file`, created if it does not exist")
+	baseURL := flags.String("base-url", "", "`URL` that browsers use (default http://localhost with the port of -addr)")
+	smtp := flags.String("smtp", "", "`host:port` of an SMTP server on this machine; if empty, mails are printed")
+	secretFile := flags.String("secret-file", "quickstart.secret", "`file` with the secret key, created if it does not exist")
+	verify := flags.Bool("verify", false, "require users to verify their email address before they can log in")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is no flag", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
 	}
 
 	secret, err := server.Secret(*secretFile)
@@ -62,7 +63,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }() // Serve has, unless there is an error
+	defer func() { _ = listener.Close() }() // Serve closes it, too; this is for errors
 	if *baseURL == "" {
 		*baseURL = "http://localhost:" + port
 	}
@@ -76,7 +77,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	return server.Serve(ctx, listener, app)
 }
 
-// finish sends the mails that wait, for a little while.
+// finish sends the mails that wait, for at most ten seconds.
 func finish(ctx context.Context, m *authmail.Mailer) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

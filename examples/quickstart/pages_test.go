@@ -27,7 +27,7 @@ func TestRegister(t *testing.T) {
 	wantNoText(t, page, "shorter")
 
 	c.register("susan")
-	c.wantUser("") // registering is not logging in
+	c.wantUser("") // registering does not log in
 	page = c.post("/register", "username", "Susan", "email", "new@example.com", "password", good, "confirm_password", good)
 	wantStatus(t, page, http.StatusUnprocessableEntity)
 	wantText(t, page, "Username already taken. Please choose a different one.")
@@ -36,7 +36,7 @@ func TestRegister(t *testing.T) {
 	wantText(t, page, "Email already registered. Please use a different one.")
 }
 
-// TestLogin is the way through the application that most people take.
+// TestLogin takes the same steps as most users.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -47,7 +47,7 @@ func TestLogin(t *testing.T) {
 		c.wantUser("susan")
 		wantText(t, c.get("/profile"), "<title>Profile", "susan@example.com")
 		wantText(t, c.get("/settings"), "<title>Settings")
-		for _, page := range []string{"/login", "/register"} { // nothing to do there
+		for _, page := range []string{"/login", "/register"} { // a logged-in user is redirected
 			wantRedirect(t, c.get(page), "/")
 			wantRedirect(t, c.get(page+"?next=%2Fprofile"), "/profile")
 		}
@@ -63,7 +63,7 @@ func TestLogin(t *testing.T) {
 		wantField(t, page, "password", "")
 		c.wantUser("")
 	}
-	// Credentials in the query are none.
+	// Credentials in the query are ignored.
 	c := s.client()
 	page := c.post("/login?" + form("login", "susan", "password", good).Encode())
 	wantStatus(t, page, http.StatusUnprocessableEntity)
@@ -138,7 +138,7 @@ func TestLogout(t *testing.T) {
 	wantNav(">Log In<", ">Log Out<")
 	c.wantUser("")
 	copied.wantUser("")
-	other.wantUser("susan") // another browser's login is its own
+	other.wantUser("susan") // the login of another browser stays
 	wantRedirect(t, c.post("/logout"), "/")
 }
 
@@ -154,7 +154,7 @@ func TestRemember(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
 	for range 2 {
 		c.closeBrowser()
-		if len(c.cookies) != 2 { // the device's and the browser's
+		if len(c.cookies) != 2 { // of the device and the browser
 			t.Fatalf("%d cookies are left", len(c.cookies))
 		}
 		c.wantUser("susan")
@@ -189,8 +189,8 @@ func TestChangePassword(t *testing.T) {
 	wantRedirect(t, other.login("susan", changed), "/")
 }
 
-// TestSessions: who is only remembered is asked for the password before other
-// logins end.
+// TestSessions: a user who is only remembered has to show the password before
+// other logins are ended.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -217,8 +217,8 @@ func TestSessions(t *testing.T) {
 	c.wantUser("susan")
 }
 
-// TestHTTPS looks at the cookies of an application behind a proxy with TLS: the
-// client finds fault with those that are not Secure.
+// TestHTTPS checks the cookies of an application behind a proxy with TLS: the
+// client fails the test for cookies that are not Secure.
 func TestHTTPS(t *testing.T) {
 	t.Parallel()
 	mails := newMailServer(t, nil)
@@ -229,7 +229,7 @@ func TestHTTPS(t *testing.T) {
 	c := s.client()
 	c.register("susan")
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
-	if len(c.cookies) != 3 { // the login's, the device's and the browser's
+	if len(c.cookies) != 3 { // of the login, the device and the browser
 		t.Errorf("the cookies are %v", c.cookies)
 	}
 	c.wantUser("susan")
@@ -241,7 +241,7 @@ func TestHTTPS(t *testing.T) {
 	c.openForm(link)
 	wantRedirect(t, c.reset("another plain sentence"), "/login")
 
-	// A page of another origin, from a browser of today and an old one.
+	// A page of another origin, in a modern browser and in an old one.
 	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://app.example"} {
 		r := c.request(http.MethodPost, "/login", form("login", "susan", "password", "another plain sentence"))
 		r.Header.Set(name, value)
@@ -249,7 +249,7 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// TestHeaders looks at every kind of answer that has a body.
+// TestHeaders checks every kind of answer that has a body.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	s := start(t)

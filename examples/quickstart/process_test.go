@@ -51,7 +51,7 @@ func startProcess(t *testing.T, binary, dir string, args ...string) *process {
 	return p
 }
 
-// wait waits until it has ended as it should.
+// wait waits until the process has ended successfully.
 func (p *process) wait() {
 	p.t.Helper()
 	for line := range p.lines {
@@ -80,7 +80,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// testRestart: it makes its files, and logins do not end with the process.
+// testRestart: the program creates its files, and logins survive a restart.
 func testRestart(t *testing.T, binary string) {
 	dir := t.TempDir()
 	first := startProcess(t, binary, dir)
@@ -103,7 +103,7 @@ func testRestart(t *testing.T, binary string) {
 	second := startProcess(t, binary, dir)
 	again := newClient(t, second.url, false)
 	port := func(url string) string { return url[strings.LastIndex(url, ":")+1:] }
-	for _, cookie := range c.cookies { // which are named by port, and that is another one now
+	for _, cookie := range c.cookies { // their names contain the port, which has changed
 		cookie.Name = strings.Replace(cookie.Name, port(first.url), port(second.url), 1)
 		again.cookies[cookie.Name] = cookie
 	}
@@ -135,7 +135,8 @@ func testMailsAtEnd(t *testing.T, binary string) {
 	}
 }
 
-// testCommandLine: what cannot work is said, and not served.
+// testCommandLine: with wrong arguments the program says what is wrong, and
+// does not serve.
 func testCommandLine(t *testing.T, binary string) {
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "short"), []byte("secret"), 0o600))
@@ -157,7 +158,7 @@ func testCommandLine(t *testing.T, binary string) {
 		{"-base-url", "http://app.example"},
 		{"-base-url", "app.example"},
 		{"-smtp", "nonsense"},
-		{"-smtp", "mail.example:25"}, // its mails would travel in the clear
+		{"-smtp", "mail.example:25"}, // the mails would be sent without encryption
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		cmd := exec.CommandContext(ctx, binary, append([]string{"-addr", "127.0.0.1:0"}, args...)...)

@@ -31,7 +31,7 @@ func TestReset(t *testing.T) {
 	if !strings.HasPrefix(link, s.url+"/reset-password?token=") {
 		t.Errorf("the link is %s", link)
 	}
-	// Scanners and previews open links as well, and change nothing.
+	// Mail scanners and previews open links as well. That changes nothing.
 	s.client().openForm(link)
 
 	c.openForm(link)
@@ -43,11 +43,11 @@ func TestReset(t *testing.T) {
 	wantText(t, page, "The passwords do not match.")
 	laptop.wantUser("susan") // nothing has happened yet
 
-	late := s.client() // has the form open as well
+	late := s.client() // another browser with the form open
 	late.openForm(link)
 	wantRedirect(t, c.reset(fresh), "/login")
 	wantText(t, c.get("/login"), "Your password has been reset.")
-	c.wantUser("") // and nobody is logged in by it
+	c.wantUser("") // a reset does not log in
 
 	laptop.wantUser("")
 	phone.wantUser("")
@@ -57,7 +57,8 @@ func TestReset(t *testing.T) {
 	wantRedirect(t, c.login("susan", fresh), "/")
 	c.wantUser("susan")
 
-	// The second use, of the link, of the form, and of a form that was open.
+	// A second use fails: of the link, of the form, and of a form that was
+	// open.
 	again := s.client()
 	wantRedirect(t, again.open(link), "/forgot-password")
 	wantText(t, again.get("/forgot-password"), "This link has already been used.")
@@ -110,14 +111,14 @@ func TestParallelReset(t *testing.T) {
 		t.Fatal("nobody won")
 	}
 	wantRedirect(t, s.client().login("susan", password(won)), "/")
-	for i := 1; i < 4; i++ { // after five nothing would be looked at
+	for i := 1; i < 4; i++ { // after five failures the account would be locked
 		wantStatus(t, s.client().login("susan", password((won+i)%n)), http.StatusUnprocessableEntity)
 	}
 	wantStatus(t, s.client().login("susan", good), http.StatusUnprocessableEntity)
 }
 
-// TestOldLink: a change of password makes the links that were mailed before it
-// void, and so does the use of one of them.
+// TestOldLink: a change of the password makes all earlier links void, and so
+// does the use of one of them.
 func TestOldLink(t *testing.T) {
 	t.Parallel()
 	mails := newMailServer(t, nil)
@@ -157,7 +158,7 @@ func TestGarbage(t *testing.T) {
 	} {
 		c := s.client()
 		c.wantInvalid(c.open("/reset-password?token=" + url.QueryEscape(garbage)))
-		// And as the cookie that a link leaves.
+		// The same holds for the cookie that a link sets.
 		c.openForm(link)
 		for name := range c.cookies {
 			c.cookies[name].Value = strings.Trim(garbage, "\x00") + "x"
@@ -167,7 +168,7 @@ func TestGarbage(t *testing.T) {
 	c := s.client()
 	c.wantInvalid(c.get("/reset-password"))
 	c.wantInvalid(c.reset(fresh))
-	// A token of another kind, and one in the body.
+	// A token of another kind, and a token in the body.
 	wantRedirect(t, c.login("susan", good), "/")
 	for _, cookie := range c.cookies {
 		other := s.client()
@@ -178,7 +179,7 @@ func TestGarbage(t *testing.T) {
 	wantRedirect(t, s.client().login("susan", good), "/")
 }
 
-// TestHost: links go where the application is, whatever the request says.
+// TestHost: links lead to the application, whatever Host the request has.
 func TestHost(t *testing.T) {
 	t.Parallel()
 	mails := newMailServer(t, nil)
@@ -208,8 +209,8 @@ func TestHost(t *testing.T) {
 	wantRedirect(t, s.client().do(r), "/login?next=%2Fprofile")
 }
 
-// alike fails unless a stranger cannot tell the two answers apart, but by the
-// time and by what is sealed.
+// alike fails if an attacker can tell the two answers apart, except by their
+// time and sealed values.
 func alike(t *testing.T, a, b response) {
 	t.Helper()
 	shape := func(r response) string {
@@ -229,8 +230,8 @@ func alike(t *testing.T, a, b response) {
 	}
 }
 
-// askAlike asks for a link for susan, who has an account, and for one who has
-// none.
+// askAlike asks for a link for susan, who has an account, and for an address
+// without one.
 func (s *site) askAlike() {
 	s.t.Helper()
 	known, unknown := s.client(), s.client()
@@ -254,14 +255,14 @@ func TestForgotAlike(t *testing.T) {
 	wantStatus(t, page, http.StatusUnprocessableEntity)
 	wantText(t, page, "Invalid email address.")
 	wantField(t, page, "email", "not an address")
-	s.stop() // sends what waits
+	s.stop() // sends the queued mails
 	if len(mails.got) != 0 {
 		t.Errorf("one more mail: %v", <-mails.got)
 	}
 }
 
-// TestForgotHanging has a mail server that says nothing until the answers are
-// there.
+// TestForgotHanging has a mail server that does not answer until the pages have
+// been answered.
 func TestForgotHanging(t *testing.T) {
 	t.Parallel()
 	var hanging *gate
@@ -269,7 +270,7 @@ func TestForgotHanging(t *testing.T) {
 	s := start(t, "-smtp", mails.addr)
 	s.client().register("susan")
 	s.askAlike()
-	wait(t, hanging.knocked) // the mailer is waiting there now
+	wait(t, hanging.knocked) // the mailer waits for this server now
 	s.askAlike()
 	if len(mails.got) != 0 {
 		t.Fatal("the server did not hang")
@@ -279,7 +280,7 @@ func TestForgotHanging(t *testing.T) {
 	mails.receive("susan")
 }
 
-// TestForgotDown has a mail server that hangs up.
+// TestForgotDown has a mail server that closes every connection.
 func TestForgotDown(t *testing.T) {
 	t.Parallel()
 	var down *shut
@@ -287,10 +288,10 @@ func TestForgotDown(t *testing.T) {
 	s := start(t, "-smtp", mails.addr)
 	s.client().register("susan")
 	s.askAlike()
-	wait(t, down.knocked) // the mailer has tried, and will again
+	wait(t, down.knocked) // the mailer has tried, and will try again
 	s.askAlike()
 	down.open()
-	s.stop() // which it does now
+	s.stop() // it tries again now
 	for range 2 {
 		s := mails.receive("susan")
 		if !strings.Contains(s.link, "/reset-password?token=") {
@@ -299,11 +300,11 @@ func TestForgotDown(t *testing.T) {
 	}
 }
 
-// manyMails is so many that nobody sends them in the moment that a program takes
-// to end.
+// manyMails is too many to be sent in the moment that a program takes to end.
 const manyMails = 48
 
-// askMany has so many mails sent: no mailbox gets more than three.
+// askMany makes the program send manyMails mails. No mailbox gets more than
+// three.
 func (c *client) askMany() {
 	c.t.Helper()
 	for i := range manyMails / 3 {
@@ -315,7 +316,8 @@ func (c *client) askMany() {
 	}
 }
 
-// TestStop: what was promised before the end is sent after it.
+// TestStop: mails that were queued before the end are sent before the program
+// ends.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	var hanging *gate

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// press opens a page and sends the form of its main part: what is hidden in it, and
-// these fields.
+// press opens a page and sends the form of its main part: its hidden fields,
+// and these fields.
 func (c *client) press(target string, fields ...string) response {
 	c.t.Helper()
 	page := c.get(target)
@@ -32,8 +32,8 @@ func (c *client) press(target string, fields ...string) response {
 	return c.post(target, fields...)
 }
 
-// openPage opens a mailed link, which must lead to this page of the site, where
-// nothing of the token is left.
+// openPage opens a mailed link, which must lead to this page of the site. The
+// token must not be in its URL.
 func (c *client) openPage(link, page string) {
 	c.t.Helper()
 	start, token, _ := strings.Cut(link, "?token=")
@@ -46,7 +46,7 @@ func (c *client) openPage(link, page string) {
 	wantNoText(c.t, shown, token)
 }
 
-// join registers a user, as register does, and verifies the address.
+// join registers a user and verifies the address.
 func (s *site) join(mails *mailServer, username string) {
 	s.t.Helper()
 	c := s.client()
@@ -70,13 +70,14 @@ func TestVerify(t *testing.T) {
 	wantText(t, c.get("/login"), "Check your email to finish your registration.")
 	link := mails.expect("susan", "Verify your e-mail address").link
 
-	// Until then the right password is as good as a wrong one.
+	// Until the address is verified, the right password is refused like a wrong
+	// one.
 	refused := s.client().login("susan", good)
 	wantStatus(t, refused, http.StatusUnprocessableEntity)
 	wantText(t, refused, "We could not log you in.")
 	alike(t, refused, s.client().login("susan", "a wrong password"))
 
-	s.client().openPage(link, "/verify-email") // as scanners do
+	s.client().openPage(link, "/verify-email") // as a mail scanner does
 	wantStatus(t, s.client().login("susan", good), http.StatusUnprocessableEntity)
 	late := s.client()
 	late.openPage(link, "/verify-email")
@@ -88,13 +89,13 @@ func TestVerify(t *testing.T) {
 	wantRedirect(t, c.login("susan", good), "/")
 	c.wantUser("susan")
 
-	wantRedirect(t, late.post("/verify-email"), "/verify-email") // once
+	wantRedirect(t, late.post("/verify-email"), "/verify-email") // the link works once
 	wantText(t, late.get("/verify-email"), "This link has already been used")
 	wantRedirect(t, late.open(link), "/verify-email")
 }
 
-// TestVerifyAlike: neither the form for registering nor that for another mail tells
-// who has an account.
+// TestVerifyAlike: neither the registration form nor the form for another mail
+// tells who has an account.
 func TestVerifyAlike(t *testing.T) {
 	t.Parallel()
 	mails := newMailServer(t, nil)
@@ -153,7 +154,7 @@ func TestChangeAddress(t *testing.T) {
 	wantText(t, page, "Invalid email address.")
 	wantField(t, page, "email", "not an address")
 
-	// One that somebody has is answered as any other.
+	// For an address that another account has, the answer is the same.
 	taken := c.press("/account/email", "email", "jacob@example.com")
 	takenPage := c.get("/account")
 	mails.expect("jacob", "You have an account already")
@@ -209,12 +210,12 @@ func TestCloseAccount(t *testing.T) {
 	other.closeBrowser()
 	other.wantUser("")
 	wantStatus(t, c.login("susan", good), http.StatusUnprocessableEntity)
-	c.register("susan") // another one
+	c.register("susan") // another user
 	wantRedirect(t, c.login("susan", good), "/")
 	c.wantUser("susan")
 }
 
-// TestPrintedVerify has the links on the console.
+// TestPrintedVerify uses the links that are printed on the console.
 func TestPrintedVerify(t *testing.T) {
 	t.Parallel()
 	s := start(t, "-verify")

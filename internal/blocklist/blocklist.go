@@ -1,5 +1,5 @@
-// Package blocklist knows passwords that are guessed first: some eleven
-// thousand common ones, and those that follow an obvious pattern. It looks at
+// Package blocklist knows the passwords that attackers guess first: some eleven
+// thousand common ones, and those that follow an obvious pattern. It compares
 // whole passwords only, so a passphrase may contain a common word.
 package blocklist
 
@@ -11,7 +11,7 @@ import (
 )
 
 // common holds the common passwords of eight characters or more, in lower-case
-// ASCII, sorted, each ended by a newline. README.md says where it is from.
+// ASCII, sorted, each ended by a newline. README.md names its source.
 //
 //go:embed common.txt
 var common string
@@ -22,7 +22,8 @@ const (
 )
 
 // rows are the rows of keyboards: US, German, French and Russian, plain and
-// shifted, in lower case. One line is one row, or rows that are typed in one go.
+// shifted, in lower case. Each line is one row, or several rows that are typed
+// one after the other.
 const rows = "`1234567890-=\n" +
 	"~!@#$%^&*()_+\n" +
 	"qwertyuiop[]\\\n" +
@@ -46,7 +47,7 @@ const rows = "`1234567890-=\n" +
 
 const longestRow = 26 // code points of the longest row
 
-// Contains reports whether password, whatever its case, is one of the common
+// Contains reports whether password, in any case, is one of the common
 // passwords. All of these have at least eight characters.
 func Contains(password string) bool {
 	var folded [longest]byte
@@ -57,9 +58,9 @@ func Contains(password string) bool {
 			return false
 		case 'A' <= r && r <= 'Z':
 			r += 'a' - 'A'
-		case r == '\u017F': // ſ, in case folding an s
+		case r == '\u017F': // ſ, which case folding makes an s
 			r = 's'
-		case r == '\u212A': // the sign of the kelvin, a k
+		case r == '\u212A': // the kelvin sign, which case folding makes a k
 			r = 'k'
 		case r >= utf8.RuneSelf:
 			return false
@@ -89,11 +90,11 @@ func find(lines, word string) bool {
 	return false
 }
 
-// Trivial reports whether all of password, whatever its case, is one obvious
-// pattern: a unit of at most four code points repeated, the last perhaps cut
-// short (aaaaaaaa, abcabcab); consecutive characters up or down, 0 following 9
-// and a following z (abcdefgh, 87654321); or keys along a row of a keyboard in
-// either direction (qwertyuiop). Invalid UTF-8 counts as U+FFFD.
+// Trivial reports whether password, in any case, is one obvious pattern. The
+// patterns are: a unit of at most four code points, repeated, where the last
+// one may be cut short (aaaaaaaa, abcabcab); consecutive characters up or down,
+// where 0 follows 9 and a follows z (abcdefgh, 87654321); keys along a row of a
+// keyboard in either direction (qwertyuiop). Invalid UTF-8 counts as U+FFFD.
 func Trivial(password string) bool {
 	p := []rune(password)
 	if len(p) < 2 {
@@ -105,7 +106,7 @@ func Trivial(password string) bool {
 	return repeats(p) || consecutive(p) || alongRow(p)
 }
 
-// repeats reports whether p is a short unit at least twice.
+// repeats reports whether p consists of a short unit at least twice.
 func repeats(p []rune) bool {
 	for unit := 1; unit <= maxUnit && 2*unit <= len(p); unit++ {
 		i := unit
@@ -130,7 +131,7 @@ func consecutive(p []rune) bool {
 	return up || down
 }
 
-// follows reports whether b comes right after a.
+// follows reports whether b comes directly after a.
 func follows(a, b rune) bool {
 	return b == a+1 || a == '9' && b == '0' || a == 'z' && b == 'a'
 }

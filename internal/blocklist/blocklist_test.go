@@ -153,7 +153,7 @@ func TestTrivial(t *testing.T) {
 		{"😀😁😂😃😄😅😆😇", true},
 		{"abcdefgi", false},
 		{"abcdabce", false},
-		{"abcdefgf", false}, // turns round
+		{"abcdefgf", false}, // changes direction
 		{"12345687", false},
 		{"13579bdf", false},
 		{"abcd1234", false},

@@ -1,5 +1,5 @@
-// Package invisible knows the characters that nobody sees, so that a name with
-// one looks like a name without it.
+// Package invisible knows the characters that show nothing. A name with such a
+// character looks like the name without it.
 package invisible
 
 import (
@@ -7,12 +7,12 @@ import (
 	"unicode"
 )
 
-// Is reports whether r shows nothing: format, bidirectional and control characters,
-// joiners, variation selectors, tags, fillers, separators other than the space, and
-// characters whose picture is empty.
+// Is reports whether r shows nothing: format, bidirectional and control
+// characters, joiners, variation selectors, tags, fillers, separators other
+// than the space, and characters with an empty picture.
 func Is(r rune) bool {
 	switch r {
-	case ' ': // which everybody looks for
+	case ' ': // a visible gap
 		return false
 	case '\u2800', // BRAILLE PATTERN BLANK
 		'\U0001d159',               // MUSICAL SYMBOL NULL NOTEHEAD
@@ -23,10 +23,10 @@ func Is(r rune) bool {
 	return unicode.In(r, unicode.C, unicode.Z, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// In reports whether there is one in s.
+// In reports whether s contains an invisible character.
 func In(s string) bool { return strings.ContainsFunc(s, Is) }
 
-// Strip returns s without them.
+// Strip returns s without its invisible characters.
 func Strip(s string) string {
 	return strings.Map(func(r rune) rune {
 		if Is(r) {

@@ -1,7 +1,3 @@
-// Package passhash holds the budget that password hashes are computed under. A
-// process has one, whatever number of Managers it has: what runs out is the
-// machine's memory and its processors. The budget is the only global state of the
-// library.
 package passhash
 
 import (
@@ -12,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrBusy is auth.ErrBusy.
+// ErrBusy is auth.ErrBusy: a hash was refused because too many wait, or waited too long.
 var ErrBusy = errors.New("auth: too busy to hash a password")
 
 // MaxWait is the longest that a hash waits in the queue. A full queue of default
@@ -21,13 +17,13 @@ var ErrBusy = errors.New("auth: too busy to hash a password")
 // seconds can still answer.
 const MaxWait = 5 * time.Second
 
-// A Budget admits hashes by their memory and their number. A hash that does not
-// fit waits in a queue, first come first served. If the queue is full, or a hash
-// has waited too long, it is refused.
+// A Budget limits the memory of the hashes that run at a time, and their number. A hash
+// that does not fit waits in a queue, first come first served. It is refused if the queue
+// is full, or if it has waited for MaxWait. The place of a running hash is a lane.
 type Budget struct {
 	Lanes    func() int    // returns how many hashes may run at a time
 	MaxQueue int           // how many hashes may wait
-	MaxWait  time.Duration // and for how long
+	MaxWait  time.Duration // how long a hash may wait
 
 	mu      sync.Mutex
 	size    uint32 // KiB in all
@@ -41,24 +37,26 @@ type waiter struct {
 	ready  chan struct{}
 }
 
-// The process's budget has no memory until the first Grow.
-var process = New(0)
+// process is the only global state of the library. All Managers of a process share one
+// budget, because they share the memory and the processors of the machine. It has no
+// memory until the first Grow.
+var process = NewBudget(0)
 
 // Process returns the budget of this process.
 func Process() *Budget { return process }
 
-// New returns a budget of its own, for tests: of memory KiB, and with the limits of
-// the process's. The exported fields may be changed before its first use.
-func New(memory uint32) *Budget {
-	// Asked each time, since Go changes GOMAXPROCS with the limits of the process.
+// NewBudget returns a budget of memory KiB with the other limits of the process's budget,
+// for tests. The exported fields may be changed before its first use.
+func NewBudget(memory uint32) *Budget {
+	// Asked for each hash, since Go changes GOMAXPROCS with the limits of the process.
 	lanes := func() int { return LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
 	return &Budget{Lanes: lanes, MaxQueue: 64, MaxWait: MaxWait, size: memory, free: memory}
 }
 
-// LanesFor returns how many hashes may run at a time. One of Go's processors is
-// left to other requests: while all of them compute, only a monitor looks which
-// connections are ready, every 10 ms. More hashes than the machine has processors
-// would take more memory and no less time.
+// LanesFor returns how many hashes may run at a time: max(1, min(procs-1, cpus)), where
+// procs is GOMAXPROCS. One of Go's processors is left for other requests. While all of
+// them hash, only Go's monitor thread looks for connections that are ready, every 10 ms.
+// More hashes than the machine has processors would take more memory and save no time.
 func LanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
 
 // Grow makes the budget at least memory KiB large.
@@ -72,10 +70,10 @@ func (b *Budget) Grow(memory uint32) {
 	}
 }
 
-// Acquire waits until there is memory and a lane for a hash. It returns ErrBusy if
-// the queue is full or the wait too long, or the context's error. Release must
-// follow when the hash is computed; a caller that goes away does not end it, and
-// frees nothing.
+// Acquire waits until there is memory and a lane for a hash of memory KiB. It returns
+// ErrBusy if the queue is full or the wait too long, or the error of ctx. The caller must
+// call Release when the hash is computed, and not before: a hash that runs goes on when
+// the client disconnects.
 func (b *Budget) Acquire(ctx context.Context, memory uint32) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -105,8 +103,8 @@ func (b *Budget) Acquire(ctx context.Context, memory uint32) error {
 	}
 }
 
-// leave takes w out of the queue, and returns err. If w was admitted at the same
-// moment, it gives back what w has got.
+// leave removes w from the queue and returns err. If w was admitted at the same moment,
+// leave releases its memory and its lane.
 func (b *Budget) leave(w *waiter, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,39 +120,39 @@ func (b *Budget) leave(w *waiter, err error) error {
 			break
 		}
 	}
-	b.next() // what waited behind may be smaller
+	b.next() // the hashes behind w may need less memory
 	return err
 }
 
-// TryAcquire is Acquire for a hash that can be left out: it does not wait, and
-// reports whether there was memory and a lane at once.
+// TryAcquire is Acquire without the wait. It reports whether there was memory and a lane
+// at once, and no other hash waiting.
 func (b *Budget) TryAcquire(memory uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue) == 0 && b.admit(memory)
 }
 
-// Release gives back what Acquire has got.
+// Release returns the memory and the lane that Acquire or TryAcquire took.
 func (b *Budget) Release(memory uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.release(memory)
 }
 
-// Full reports whether there is no place in the queue.
+// Full reports whether the queue is full.
 func (b *Budget) Full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue) >= b.MaxQueue
 }
 
-// A State is what a budget is used for at one moment.
+// A State describes a budget at one moment.
 type State struct {
 	Size, Free       uint32 // KiB
 	Running, Waiting int    // hashes
 }
 
-// State returns what the budget is used for now.
+// State returns the current state of the budget.
 func (b *Budget) State() State {
 	b.mu.Lock()
 	defer b.mu.Unlock()

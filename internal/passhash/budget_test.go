@@ -15,7 +15,7 @@ import (
 
 // newBudget returns a budget in which a hash waits for as long as its context.
 func newBudget(memory uint32, lanes, maxQueue int) *Budget {
-	b := New(memory)
+	b := NewBudget(memory)
 	b.Lanes, b.MaxQueue, b.MaxWait = func() int { return lanes }, maxQueue, math.MaxInt64
 	return b
 }

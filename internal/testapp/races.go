@@ -60,7 +60,7 @@ type hold struct{ arrived, release chan struct{} }
 
 func newRace(_ *testing.T, app *App) *race {
 	r := &race{app: app, held: map[string]*hold{}}
-	sessions := app.Sessions()
+	sessions := app.SessionData()
 	app.Mux.HandleFunc("POST /held/{action}", func(w http.ResponseWriter, req *http.Request) {
 		ctx := req.Context()
 		if _, err := app.User(ctx); err != nil {

@@ -51,7 +51,7 @@ type rememberedRace struct {
 }
 
 func (r *rememberedRace) routes() {
-	app, sessions := r.app, r.app.Sessions()
+	app, sessions := r.app, r.app.SessionData()
 	app.Mux.HandleFunc("POST /renewal/{what}", func(w http.ResponseWriter, req *http.Request) {
 		ctx := req.Context()
 		u, err := app.User(ctx)

@@ -1,5 +1,13 @@
 // Package testapp is a small application on package auth, for tests over HTTP:
 // of the library itself, and of each store.
+//
+//   - App is the application. Act, In and Page run functions of a test in its requests.
+//   - Client is a browser over the network, Visitor one without a network that can come
+//     from any address.
+//   - Spy is a store that counts its calls, lets them fail, and runs functions of a test
+//     around them. EachCall and AllOrNothing go through all calls of an operation.
+//   - Outbox takes the mails. The Clock stands still.
+//   - Races and RememberedRaces let requests cross, on any store.
 package testapp
 
 import (
@@ -17,6 +25,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
 )
 
 // User is the application's user type.
@@ -47,28 +56,11 @@ type Store interface {
 const Password = "correct horse battery"
 
 // A Clock stands still until it is told to go on.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+type Clock = authtest.Clock
 
 // NewClock returns a clock that shows some time in 2026.
 func NewClock() *Clock {
-	return &Clock{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
-}
-
-// Now returns the time.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Advance moves the clock, back too.
-func (c *Clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	return authtest.NewClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 }
 
 // An App is the application, being served.
@@ -82,6 +74,18 @@ type App struct {
 	mu     sync.Mutex
 	events []auth.Event
 	logs   strings.Builder
+	acts   []http.HandlerFunc
+}
+
+// Spy returns the application's store, if it is a Spy.
+func (a *App) Spy() *Spy {
+	switch s := a.Store.(type) {
+	case *Spy:
+		return s
+	case DeletingSpy:
+		return s.Spy
+	}
+	return nil
 }
 
 // New serves an application over plain HTTP. configure, if it is not nil,
@@ -149,7 +153,9 @@ func (a *App) Events() []auth.Event {
 
 // routes are the application's pages. Those that change something take POST.
 func (a *App) routes() {
-	sessions := a.Sessions()
+	sessions := a.SessionData()
+	a.Mux.HandleFunc("/test", a.act)
+	a.freshPages()
 	a.Mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "public")
 	})

@@ -1,5 +1,5 @@
-// Package server is what the examples have in common and what has nothing to do
-// with logins: a listener, a database file, a secret, a clean end.
+// Package server has what the examples share and what has nothing to do with
+// logins: a listener, a database file, a secret, and a clean end.
 package server
 
 import (
@@ -23,14 +23,14 @@ import (
 	_ "modernc.org/sqlite" // OpenDB's driver
 )
 
-// Main runs a program until it fails, or is interrupted, and ends the process
-// if it failed.
+// Main runs a program until it ends or is interrupted. If the program failed,
+// Main ends the process with an error.
 func Main(name string, run func(ctx context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
 	switch {
-	case errors.Is(err, flag.ErrHelp): // the flags are printed
+	case errors.Is(err, flag.ErrHelp): // package flag has printed the flags
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -38,8 +38,8 @@ func Main(name string, run func(ctx context.Context) error) {
 	}
 }
 
-// Listen listens on a TCP address, and returns the port it got: 0 in addr is
-// any that is free.
+// Listen listens on a TCP address and returns the port. Port 0 in addr means
+// any free port.
 func Listen(ctx context.Context, addr string) (net.Listener, string, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", addr)
@@ -50,7 +50,8 @@ func Listen(ctx context.Context, addr string) (net.Listener, string, error) {
 	return listener, port, err
 }
 
-// Serve answers requests until ctx is done, and finishes those under way.
+// Serve answers requests until ctx is done, and then finishes those in
+// progress.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
@@ -71,8 +72,8 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	return server.Shutdown(ctx)
 }
 
-// OpenDB opens an SQLite database and brings its tables up to date. A new one is for
-// its owner's eyes: it will have password hashes.
+// OpenDB opens an SQLite database and brings its tables up to date. A new file
+// is readable only by its owner, because it will contain password hashes.
 func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -94,12 +95,13 @@ func OpenDB(ctx context.Context, file string) (*sql.DB, error) {
 
 const secretSize = 32 // bytes
 
-// Secret returns the secret key in a file, which it makes if there is none.
+// Secret returns the secret key in a file. If the file does not exist, Secret
+// creates it.
 func Secret(file string) ([]byte, error) {
 	secret, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeSecret(file); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("making a secret key: %w", err)
+			return nil, fmt.Errorf("creating the secret key: %w", err)
 		}
 		secret, err = os.ReadFile(file) // another process may have been first
 	}
@@ -107,13 +109,13 @@ func Secret(file string) ([]byte, error) {
 		return nil, err
 	}
 	if len(secret) != secretSize {
-		return nil, fmt.Errorf("%s has %d bytes and not %d: it is not a secret key", file, len(secret), secretSize)
+		return nil, fmt.Errorf("%s is not a secret key: it has %d bytes instead of %d; name another file, or delete it to get a new key", file, len(secret), secretSize)
 	}
 	return secret, nil
 }
 
-// makeSecret makes a file that only its owner can read. It is there either
-// whole or not at all, and never replaces another.
+// makeSecret creates a file that only its owner can read. The file appears only
+// when it is complete, and never replaces another.
 func makeSecret(file string) error {
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret)                              // never fails

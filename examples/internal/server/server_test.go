@@ -43,7 +43,8 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
-// TestSecretFileAtOnce is several processes that start for the first time.
+// TestSecretFileAtOnce has several goroutines that start at once for the first
+// time.
 func TestSecretFileAtOnce(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secret")

@@ -41,7 +41,7 @@ func run(tarball, out string) error {
 		return err
 	}
 	if sum := sha256.Sum256(packed); hex.EncodeToString(sum[:]) != tarballSum {
-		return fmt.Errorf("%s is not the package this list is made from (SHA-256 %x)", tarball, sum)
+		return fmt.Errorf("%s has SHA-256 %x, but this list is made from zxcvbn-4.4.2.tgz; download that, see README.md", tarball, sum)
 	}
 	js, err := extract(packed, listFile)
 	if err != nil {
@@ -58,7 +58,7 @@ func run(tarball, out string) error {
 		if utf8.RuneCountInString(word) < shortest {
 			continue
 		}
-		// Contains compares in ASCII; the list has nothing else.
+		// Contains compares in ASCII, so the list must be ASCII.
 		if i := strings.IndexFunc(word, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }); i >= 0 {
 			return fmt.Errorf("unexpected character in %q", word)
 		}

@@ -1,0 +1,687 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// Ways back to addresses that an account had are ten at most, so that they do not
+// grow without end; the first ones stay good.
+func TestUndosAreTenAtMost(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, func(c *auth.Config) { c.Limits.Mails = -1 })
+	_, c := m.susan(t)
+	first := ""
+	for i := range 10 {
+		if _, err := m.confirm(c, m.askEmail(t, c, fmt.Sprintf("new%d@app.example", i))); err != nil {
+			t.Fatal(i, err)
+		}
+		if first == "" {
+			first = m.token(t, auth.MailAddressChanged, "susan@app.example")
+		}
+	}
+	_, err := m.confirm(c, m.askEmail(t, c, "new10@app.example"))
+	if limited := (*auth.RateLimitError)(nil); !errors.As(err, &limited) || limited.RetryAfter < 72*time.Hour || limited.RetryAfter > 73*time.Hour {
+		t.Errorf("the eleventh: %v", err)
+	}
+	if u, err := m.UndoEmail(t.Context(), first); err != nil || u.Email != "susan@app.example" {
+		t.Errorf("the first way back: %v, %v", u, err)
+	}
+}
+
+// An address that was never proved may be a stranger's: no link goes there.
+func TestNoUndoForUnverified(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	u := member(t, m.App, "susan", testapp.Password)
+	browser := m.Client(t)
+	browser.Login("susan")
+	if _, err := m.confirm(browser, m.askEmail(t, browser, "new@app.example")); err != nil {
+		t.Fatal(err)
+	}
+	m.wantMails(t, "an address that was not verified")
+	if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if _, err := m.Register(t.Context(), auth.Registration{Username: "x", Email: u.Email, Password: resetTo}); err != nil {
+		t.Errorf("the address is kept: %v", err)
+	}
+}
+
+// Nobody else gets an address that can be gone back to, until it cannot.
+func TestOldAddressIsReserved(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"72 hours", "undone", "closed"} {
+		m := newMailApp(t, requireVerified)
+		u, browser := m.susan(t)
+		undo := m.changeEmail(t, browser, "new@app.example")
+		member(t, m.App, "mike", "", verified)
+		mike := m.Client(t)
+		mike.Login("mike")
+		mikes := stored(t, m.App, find(t, m.App, "mike").ID)
+		registration := auth.Registration{Username: "other", Email: "Susan@APP.example", Password: resetTo}
+		m.Spy().Reset()
+		if _, err := m.Register(t.Context(), registration); !errors.Is(err, auth.ErrEmailTaken) {
+			t.Errorf("Register: %v", err)
+		}
+		if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "another", Email: u.Email, Password: resetTo}, ""); err != nil {
+			t.Errorf("RegisterByMail: %v", err)
+		}
+		if err := m.SendNewEmail(t.Context(), mikes, u.Email, "/e"); err != nil {
+			t.Errorf("SendNewEmail: %v", err)
+		}
+		m.wantMails(t, "for a kept address")
+		if slices.Contains(m.Spy().Calls(), "CreateUser") {
+			t.Error("somebody had the address for a moment")
+		}
+		for _, name := range []string{"other", "another"} {
+			if _, err := m.Store.FindUser(t.Context(), name); !errors.Is(err, auth.ErrUserNotFound) {
+				t.Errorf("there is an account %s: %v", name, err)
+			}
+		}
+		switch end {
+		case "72 hours":
+			m.Clock.Advance(72*time.Hour - time.Microsecond)
+			if _, err := m.Register(t.Context(), registration); !errors.Is(err, auth.ErrEmailTaken) {
+				t.Errorf("Register just before: %v", err)
+			}
+			m.Clock.Advance(time.Microsecond)
+			if _, _, err := m.CheckUndoToken(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("after 72 hours: %v", err)
+			}
+		case "undone":
+			if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+				t.Fatal(err)
+			}
+			// It is the account's: the other one is free at once.
+			registration.Email = "new@app.example"
+		case "closed":
+			if err := m.CloseAccount(t.Context(), stored(t, m.App, u.ID)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("of a closed account: %v", err)
+			}
+		}
+		if _, err := m.Register(t.Context(), registration); err != nil {
+			t.Errorf("%s: %v", end, err)
+		}
+	}
+	// The account itself may go back; and for an address that it gives up once more
+	// the time begins anew.
+	m := newMailApp(t, nil)
+	u, browser := m.susan(t)
+	m.changeEmail(t, browser, "new@app.example")
+	m.changeEmail(t, browser, "susan@app.example")
+	if now := stored(t, m.App, u.ID); now.Email != "susan@app.example" {
+		t.Errorf("%+v", now)
+	}
+	m.Clock.Advance(71 * time.Hour)
+	browser.Login("susan")
+	m.changeEmail(t, browser, "newer@app.example")
+	m.Clock.Advance(71 * time.Hour)
+	browser.Login("susan")
+	if _, err := m.Register(t.Context(), auth.Registration{Username: "x", Email: u.Email, Password: resetTo}); !errors.Is(err, auth.ErrEmailTaken) {
+		t.Errorf("given up twice: %v", err)
+	}
+	// A confirmation that was asked for before the address was somebody's, or kept.
+	member(t, m.App, "mike", "", verified)
+	mike := m.Client(t)
+	mike.Login("mike")
+	token := m.askEmail(t, mike, "third@app.example")
+	m.changeEmail(t, browser, "third@app.example")
+	m.changeEmail(t, browser, "fourth@app.example")
+	if _, err := m.confirm(mike, token); !errors.Is(err, auth.ErrEmailTaken) {
+		t.Errorf("a kept address: %v", err)
+	}
+}
+
+// Whatever the thief of an account changes, its owner gets it back.
+func TestUndoEmail(t *testing.T) {
+	t.Parallel()
+	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User, thief *testapp.Client){
+		"nothing": func(*testing.T, *mailApp, *testapp.User, *testapp.Client) {},
+		"password": func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) {
+			if err := m.SetPassword(t.Context(), stored(t, m.App, u.ID), resetTo); err != nil {
+				t.Error(err)
+			}
+		},
+		"reset": func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) {
+			if _, err := m.ResetPassword(t.Context(), resetToken(t, m.App, stored(t, m.App, u.ID)), resetTo); err != nil {
+				t.Error(err)
+			}
+		},
+		"logout everywhere": func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) {
+			if err := m.LogoutEverywhere(t.Context(), stored(t, m.App, u.ID)); err != nil {
+				t.Error(err)
+			}
+		},
+		"address": func(t *testing.T, m *mailApp, _ *testapp.User, thief *testapp.Client) {
+			m.changeEmail(t, thief, "thief2@app.example")
+		},
+		"address, by the application": func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Email, a.EmailVerified = "x@app.example", false })
+		},
+		"71:59:59.999": func(_ *testing.T, m *mailApp, _ *testapp.User, _ *testapp.Client) {
+			m.Clock.Advance(72*time.Hour - time.Millisecond)
+		},
+		"a clock that was put back": func(_ *testing.T, m *mailApp, _ *testapp.User, _ *testapp.Client) {
+			m.Clock.Advance(-time.Hour)
+		},
+		"disabled": func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = true })
+		},
+	} {
+		m := newMailApp(t, withBearer)
+		u, thief := m.susan(t)
+		undo := m.changeEmail(t, thief, "thief@app.example")
+		device := remembered(t, m.App, "susan")
+		api := newToken(t, m.App, stored(t, m.App, u.ID))
+		meanwhile(t, m, u, thief)
+		before := stored(t, m.App, u.ID)
+		pending, verify := "", resetToken(t, m.App, enabled(before))
+		if err := m.SendNewEmail(t.Context(), enabled(before), "pending@app.example", "/e"); err == nil {
+			mails := m.box.Take()
+			pending = tokenIn(t, mails[len(mails)-1])
+		}
+		m.box.Take()
+		m.Events()
+		for range 2 {
+			if got, address, err := m.CheckUndoToken(t.Context(), undo); err != nil || got.ID != u.ID || address != u.Email {
+				t.Errorf("%s: %v, %q, %v", what, got, address, err)
+			}
+		}
+		var got *testapp.User
+		var err error
+		owner := m.Client(t) // nobody
+		m.In(owner, func(ctx context.Context) { got, err = m.UndoEmail(ctx, undo) })
+		now := stored(t, m.App, u.ID)
+		if err != nil || got.Email != u.Email || now.Email != u.Email || !now.EmailVerified || !now.PasswordHash.IsZero() ||
+			now.Stamp.Equal(before.Stamp) || now.Disabled != before.Disabled || len(owner.Cookies) != 0 {
+			t.Errorf("%s: %+v, %v; stored %+v", what, got, err, now)
+			continue
+		}
+		m.wantMails(t, what, "address-undone to "+before.Email)
+		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventEmailUndone || e[0].UserID != u.ID {
+			t.Errorf("%s: %v", what, e)
+		}
+		change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = false })
+		gone(t, what, thief, device)
+		if who := bearer(m.App, t, api); who != "nobody" {
+			t.Errorf("%s: the API token is %q", what, who)
+		}
+		if usable(t, m.App, verify) {
+			t.Errorf("%s: the thief's reset is good", what)
+		}
+		for _, kind := range []string{"session", "remember", "api-token", "email-undo"} {
+			if list, err := m.Store.ListRecords(t.Context(), kind, u.ID); err != nil || len(list) != 0 {
+				t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
+			}
+		}
+		thief.Login("susan") // in the owner's stead, even
+		if _, err := m.confirm(thief, pending); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s: the pending change: %v", what, err)
+		}
+		for range 2 {
+			if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%s: a second time: %v", what, err)
+			}
+		}
+		// And the owner sets a new password.
+		if !before.Disabled {
+			if _, err := m.ResetPassword(t.Context(), resetToken(t, m.App, got), "the owner's own one"); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if strings.Contains(m.Logs(), undo) {
+			t.Errorf("%s: the token is in the log", what)
+		}
+	}
+}
+
+// enabled is a copy that may have tokens.
+func enabled(u *testapp.User) *testapp.User {
+	other := *u
+	other.Disabled = false
+	return &other
+}
+
+func TestUndoEmailRefused(t *testing.T) {
+	t.Parallel()
+	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User){
+		"72 hours": func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(72 * time.Hour) },
+		"deleted":  func(t *testing.T, m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) },
+		"closed": func(t *testing.T, m *mailApp, u *testapp.User) {
+			if err := m.CloseAccount(t.Context(), stored(t, m.App, u.ID)); err != nil {
+				t.Error(err)
+			}
+		},
+		"emptied": func(t *testing.T, m *mailApp, u *testapp.User) {
+			change(t, m.App, u.ID, func(a *auth.Account) { a.Email, a.Disabled = "", true })
+		},
+	} {
+		m := newMailApp(t, nil)
+		u, browser := m.susan(t)
+		undo := m.changeEmail(t, browser, "new@app.example")
+		meanwhile(t, m, u)
+		before, _ := m.Store.LoadUser(t.Context(), u.ID)
+		_, _, checked := m.CheckUndoToken(t.Context(), undo)
+		_, err := m.UndoEmail(t.Context(), undo)
+		if !errors.Is(checked, auth.ErrInvalidToken) || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s: %v, %v", what, checked, err)
+		}
+		if after, _ := m.Store.LoadUser(t.Context(), u.ID); before != nil && after.Version != before.Version {
+			t.Errorf("%s: changed", what)
+		}
+	}
+	// Whom the application has given the address keeps it; the way back stays open.
+	m := newMailApp(t, nil)
+	u, browser := m.susan(t)
+	undo := m.changeEmail(t, browser, "new@app.example")
+	other := member(t, m.App, "other", "", func(a *auth.Account) { a.Email = u.Email })
+	for range 2 {
+		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrEmailTaken) {
+			t.Errorf("taken: %v", err)
+		}
+	}
+	change(t, m.App, other.ID, func(a *auth.Account) { a.Email = "" })
+	if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+		t.Errorf("free again: %v", err)
+	}
+}
+
+// What happens to the account between the look at the record and its use counts.
+func TestUndoCrossesEnd(t *testing.T) {
+	t.Parallel()
+	for what, do := range map[string]func(m *mailApp, u *testapp.User){
+		"deleted": func(m *mailApp, u *testapp.User) { deleteUser(t, m.App, u.ID) },
+		"closed": func(m *mailApp, u *testapp.User) {
+			if err := m.CloseAccount(t.Context(), stored(t, m.App, u.ID)); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		m := newMailApp(t, nil)
+		u, browser := m.susan(t)
+		undo := m.changeEmail(t, browser, "new@app.example")
+		m.Spy().Hook(on("UpdateAccount", func() error {
+			m.Spy().Reset()
+			do(m, u)
+			return nil
+		}), nil)
+		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err := m.Store.FindUser(t.Context(), u.Email); !errors.Is(err, auth.ErrUserNotFound) {
+			t.Errorf("%s: the address is somebody's: %v", what, err)
+		}
+	}
+	// The owner goes back while the thief does.
+	testapp.EachCall(t, 1, func(k int) bool {
+		m := newMailApp(t, nil)
+		u, thief := m.susan(t)
+		owners := m.changeEmail(t, thief, "b@evil.example")
+		thiefs := m.changeEmail(t, thief, "c@evil.example")
+		crossed := m.Spy().At(k, func() {
+			if _, err := m.UndoEmail(t.Context(), owners); err != nil {
+				t.Errorf("call %d: the owner: %v", k, err)
+			}
+		})
+		_, err := m.UndoEmail(t.Context(), thiefs)
+		m.Spy().Reset()
+		if now := stored(t, m.App, u.ID); crossed() && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
+		}
+		return crossed()
+	})
+	// Who is back already is not told about it.
+	m := newMailApp(t, nil)
+	_, browser := m.susan(t)
+	undo := m.changeEmail(t, browser, "new@app.example")
+	m.changeEmail(t, browser, "susan@app.example")
+	if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+		t.Error(err)
+	}
+	m.wantMails(t, "back already")
+}
+
+func TestUndoParallelRedemptions(t *testing.T) {
+	t.Parallel()
+	// A second use at each step of the first.
+	testapp.EachCall(t, 1, func(k int) bool {
+		m := newMailApp(t, nil)
+		u, browser := m.susan(t)
+		undo := m.changeEmail(t, browser, "new@app.example")
+		before := stored(t, m.App, u.ID).Version
+		second := auth.ErrInvalidToken
+		crossed := m.Spy().At(k, func() { _, second = m.UndoEmail(t.Context(), undo) })
+		_, first := m.UndoEmail(t.Context(), undo)
+		m.Spy().Reset()
+		if (first == nil) == (second == nil) || first != nil && !errors.Is(first, auth.ErrInvalidToken) || second != nil && !errors.Is(second, auth.ErrInvalidToken) {
+			t.Errorf("at call %d: %v, %v", k, first, second)
+		}
+		if now := stored(t, m.App, u.ID); now.Version != before+1 || now.Email != u.Email {
+			t.Errorf("at call %d: %+v", k, now)
+		}
+		return crossed()
+	})
+	m := newMailApp(t, nil)
+	u, browser := m.susan(t)
+	undo := m.changeEmail(t, browser, "new@app.example")
+	before := stored(t, m.App, u.ID).Version
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			switch _, err := m.UndoEmail(t.Context(), undo); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, auth.ErrInvalidToken):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if now := stored(t, m.App, u.ID); won.Load() != 1 || now.Version != before+1 || now.Email != u.Email {
+		t.Errorf("%d have won, and it is %+v", won.Load(), now)
+	}
+}
+
+// A thief changes the address twice, to have a link to go back, too. The owner's
+// has the last word, whichever is used first, and both at the same moment.
+func TestUndoChain(t *testing.T) {
+	t.Parallel()
+	for _, order := range []string{"owner", "owner, thief", "thief, owner", "thief, owner, thief", "both"} {
+		rounds := 1
+		if order == "both" {
+			rounds = 60
+		}
+		for range rounds {
+			m := newMailApp(t, nil)
+			u, thief := m.susan(t)
+			owners := m.changeEmail(t, thief, "b@evil.example")
+			thiefs := m.changeEmail(t, thief, "c@evil.example")
+			third := m.changeEmail(t, thief, "b@evil.example") // round in a circle
+			undo := func(who string) {
+				token := map[string]string{"owner": owners, "thief": thiefs}[who]
+				if _, err := m.UndoEmail(t.Context(), token); err != nil && (who == "owner" || !errors.Is(err, auth.ErrInvalidToken)) {
+					t.Errorf("%s: %s: %v", order, who, err)
+				}
+			}
+			if order == "both" {
+				var wg sync.WaitGroup
+				for _, who := range []string{"thief", "owner"} {
+					wg.Go(func() { undo(who) })
+				}
+				wg.Wait()
+			} else {
+				for who := range strings.SplitSeq(order, ", ") {
+					undo(who)
+				}
+			}
+			now := stored(t, m.App, u.ID)
+			if now.Email != u.Email || !now.PasswordHash.IsZero() {
+				t.Fatalf("%s: it is %s", order, now.Email)
+			}
+			// Nor later, when the owner has moved.
+			thief.Login("susan")
+			moved := m.changeEmail(t, thief, "owners-new@app.example")
+			for name, token := range map[string]string{"the thief's": thiefs, "the third": third, "the owner's, used": owners} {
+				if _, err := m.UndoEmail(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
+					t.Errorf("%s: %s, later: %v", order, name, err)
+				}
+			}
+			if now := stored(t, m.App, u.ID); now.Email != "owners-new@app.example" {
+				t.Errorf("%s: later it is %s", order, now.Email)
+			}
+			if _, err := m.UndoEmail(t.Context(), moved); err != nil {
+				t.Errorf("%s: the owner's next way back: %v", order, err)
+			}
+		}
+	}
+}
+
+// The thief changes the address once more while the owner goes back: at every step
+// of it.
+func TestUndoCrossesChange(t *testing.T) {
+	t.Parallel()
+	testapp.EachCall(t, 5, func(k int) bool {
+		m := newMailApp(t, nil)
+		u, thief := m.susan(t)
+		undo := m.changeEmail(t, thief, "b@evil.example")
+		second := m.askEmail(t, thief, "c@evil.example")
+		thiefs := ""
+		crossed := m.Spy().At(k, func() {
+			if _, err := m.confirm(thief, second); err == nil {
+				for _, mail := range m.box.Take() {
+					if mail.To == "b@evil.example" && mail.Kind == auth.MailAddressChanged {
+						thiefs = tokenIn(t, mail)
+					}
+				}
+			}
+		})
+		_, err := m.UndoEmail(t.Context(), undo)
+		m.Spy().Reset()
+		if now := stored(t, m.App, u.ID); err != nil || now.Email != u.Email {
+			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
+		}
+		if thiefs != "" {
+			if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("call %d: the thief goes back in turn: %v", k, err)
+			}
+			thief.Login("susan")
+			m.changeEmail(t, thief, "owners-new@app.example")
+			if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("call %d: the thief goes back later: %v", k, err)
+			}
+		}
+		return crossed()
+	})
+}
+
+// The same at the same moment.
+func TestUndoRacesChange(t *testing.T) {
+	t.Parallel()
+	for range 60 {
+		m := newMailApp(t, nil)
+		u, thief := m.susan(t)
+		undo := m.changeEmail(t, thief, "b@evil.example")
+		second := m.askEmail(t, thief, "c@evil.example")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := m.confirm(thief, second); err != nil && !errors.Is(err, auth.ErrInvalidToken) && !errors.Is(err, auth.ErrNotLoggedIn) {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		for _, mail := range m.box.Take() {
+			if mail.Kind == auth.MailAddressChanged {
+				if _, err := m.UndoEmail(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
+					t.Errorf("the thief goes back in turn: %v", err)
+				}
+			}
+		}
+		if now := stored(t, m.App, u.ID); now.Email != u.Email {
+			t.Fatalf("it is %s", now.Email)
+		}
+		gone(t, "undone", thief)
+	}
+}
+
+// Ways back that rank below the address that the account has lead nowhere; those
+// of other users, and above, stay.
+func TestUndoRanks(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	u, browser := m.susan(t)
+	member(t, m.App, "mike", "", verified)
+	mike := m.Client(t)
+	mike.Login("mike")
+	mikes := m.changeEmail(t, mike, "mikes@app.example")
+	undo := func(token, want string) {
+		t.Helper()
+		got, err := m.UndoEmail(t.Context(), token)
+		if want == "" {
+			if !errors.Is(err, auth.ErrInvalidToken) {
+				t.Errorf("%v, %v", got, err)
+			}
+			return
+		}
+		if err != nil || got.Email != want {
+			t.Errorf("%v, %v, want %s", got, err, want)
+		}
+		browser.Login("susan")
+	}
+	a := m.changeEmail(t, browser, "b@app.example")
+	b := m.changeEmail(t, browser, "c@app.example")
+	c := m.changeEmail(t, browser, "d@app.example")
+	undo(b, "b@app.example") // d → b
+	undo(c, "")
+	undo(a, "susan@app.example") // and from there
+	a = m.changeEmail(t, browser, "b@app.example")
+	b = m.changeEmail(t, browser, "susan@app.example") // by hand
+	undo(b, "")
+	again := m.changeEmail(t, browser, "e@app.example")
+	undo(b, "")
+	// One of two ways back to the same address; a failure spends neither.
+	m.Spy().Hook(on("UpdateAccount", func() error { return errStore }), nil)
+	if _, err := m.UndoEmail(t.Context(), again); !errors.Is(err, errStore) {
+		t.Error(err)
+	}
+	m.Spy().Reset()
+	undo(again, "susan@app.example")
+	undo(a, "")
+	a = m.changeEmail(t, browser, "b@app.example")
+	m.changeEmail(t, browser, "susan@app.example")
+	again = m.changeEmail(t, browser, "e@app.example")
+	if got, err := m.UndoEmail(t.Context(), mikes); err != nil || got.Username != "mike" {
+		t.Errorf("mike's: %v, %v", got, err)
+	}
+	m.Clock.Advance(71 * time.Hour)
+	browser.Login("susan")
+	e := m.changeEmail(t, browser, "f@app.example")
+	m.Clock.Advance(2 * time.Hour)
+	undo(a, "")
+	undo(again, "")
+	undo(e, "e@app.example")
+	if now := stored(t, m.App, u.ID); now.Email != "e@app.example" {
+		t.Errorf("%+v", now)
+	}
+}
+
+// The request's own login ends, too, when it is the user's, and no other.
+func TestUndoEndsOwnLogin(t *testing.T) {
+	t.Parallel()
+	for _, as := range []string{"susan", "mike", "nobody"} {
+		m := newMailApp(t, nil)
+		_, browser := m.susan(t)
+		member(t, m.App, "mike", "")
+		undo := m.changeEmail(t, browser, "new@app.example")
+		c := m.Client(t)
+		if as != "nobody" {
+			c.Login(as)
+		}
+		m.In(c, func(ctx context.Context) {
+			if _, err := m.UndoEmail(ctx, undo); err != nil {
+				t.Error(err)
+			}
+			if who, ok := m.CurrentUser(ctx); ok != (as == "mike") {
+				t.Errorf("as %s it is %v", as, who)
+			}
+		})
+		want := map[string]string{"susan": "nobody", "mike": "mike", "nobody": "nobody"}[as]
+		if who := c.Who(); who != want || as == "susan" && len(c.Cookies) != 0 {
+			t.Errorf("as %s: %q, %v", as, who, c.Cookies)
+		}
+	}
+}
+
+// A failure at any call of UndoEmail leaves a token that is good, at once or, if
+// the store is gone, in a minute, unless it has done its work.
+func TestUndoEmailIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
+		m := newMailApp(t, nil)
+		u, thief := m.susan(t)
+		undo := m.changeEmail(t, thief, "b@evil.example")
+		thiefs := m.changeEmail(t, thief, "c@evil.example")
+		err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error {
+			_, err := m.UndoEmail(ctx, undo)
+			return err
+		})
+		now := stored(t, m.App, u.ID)
+		what := fmt.Sprintf("%s; it is %s", f, now.Email)
+		if err == nil && now.Email != u.Email || errors.Is(err, auth.ErrInvalidToken) {
+			t.Error(what)
+		}
+		if err != nil {
+			if f.Mode == testapp.StoreGone {
+				m.Clock.Advance(time.Minute)
+			}
+			if got, err := m.UndoEmail(t.Context(), undo); err != nil || got.Email != u.Email {
+				t.Errorf("%s, and once more: %v, %v", what, got, err)
+			}
+		} else if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s, and once more: %v", what, err)
+		}
+		if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%s, and the thief: %v", what, err)
+		}
+		if now := stored(t, m.App, u.ID); now.Email != u.Email || !now.PasswordHash.IsZero() {
+			t.Errorf("%s, and then %s", what, now.Email)
+		}
+		if who := thief.Who(); who != "nobody" {
+			t.Errorf("%s, and the thief is %q", what, who)
+		}
+	})
+}
+
+// A damaged record, or one of another kind, is no way back.
+func TestUndoDamaged(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, nil)
+	u, browser := m.susan(t)
+	undo := m.changeEmail(t, browser, "new@app.example")
+	list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if strings.Contains(list[0].Key+string(list[0].Data), undo) {
+		t.Error("the token is in the store")
+	}
+	good := slices.Clone(list[0].Data)
+	r := list[0]
+	for n := range good {
+		r.Data = good[:n]
+		if err := m.Store.UpdateRecord(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		r.Version++
+		// A shorter list of what ranks above is one that was written so.
+		if got, _, err := m.CheckUndoToken(t.Context(), undo); got != nil || !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%d bytes: %v, %v", n, got, err)
+		}
+		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+		// Nor does it keep anybody from changing the address.
+		if n == 0 {
+			m.changeEmail(t, browser, "newer@app.example")
+		}
+	}
+}

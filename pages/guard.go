@@ -1,0 +1,147 @@
+package pages
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+
+	"github.com/go-login/auth"
+)
+
+// A request is an HTTP request for a page, with everything that the page's handlers need.
+type request struct {
+	*http.Request
+	page  *page
+	typed url.Values // what was typed into the page's form; nil if it is shown for the first time
+
+	// user is the user who is logged in, or nil. admit sets it if the page's who is
+	// users, freshUsers or visitorsAndUsers.
+	user auth.User
+
+	// token is the token of the mailed link, from the cookie, or empty. After the token
+	// was checked, subject is the user whose account it is for, and address is the address
+	// that is to be verified or used.
+	token   string
+	subject auth.User
+	address string
+}
+
+// with returns the request with another context.
+func (q *request) with(ctx context.Context) *request {
+	other := *q
+	other.Request = q.WithContext(ctx)
+	return &other
+}
+
+// next returns where the user wants to go: the field next of the form, which has been
+// read, or else of the query.
+func (q *request) next() auth.Next {
+	if q.PostForm.Has("next") {
+		return auth.ParseNext(q.PostForm.Get("next"))
+	}
+	return auth.ParseNext(q.URL.Query().Get("next"))
+}
+
+// admit checks who makes the request. If that user or visitor may not see the page, or
+// not send its form, it returns the answer and false.
+func (p *Pages) admit(q *request) (refusal answer, ok bool) {
+	who := q.page.who
+	if who == users && q.page.freshPost && q.Method == http.MethodPost {
+		who = freshUsers
+	}
+	switch who {
+	case anybody:
+		return answer{}, true
+	case visitorsAndUsers:
+		return p.admitBoth(q)
+	case visitors:
+		return p.admitVisitors(q)
+	case freshUsers:
+		return p.admitUsers(q, p.core.RequireFresh(p.cfg.FreshFor), p.core.CheckFresh(q.Context(), p.cfg.FreshFor))
+	}
+	return p.admitUsers(q, p.core.RequireLogin, nil)
+}
+
+func (p *Pages) admitBoth(q *request) (refusal answer, ok bool) {
+	user, err := p.core.User(q.Context())
+	if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
+		return answer{err: err}, false
+	}
+	q.user = user
+	return answer{}, true
+}
+
+// admitVisitors leads users who are logged in on to where the login would lead. If they
+// have sent a form with the name of another account, it shows them the page "switch".
+func (p *Pages) admitVisitors(q *request) (refusal answer, ok bool) {
+	switch user, err := p.core.User(q.Context()); {
+	case errors.Is(err, auth.ErrNotLoggedIn):
+		return answer{}, true
+	case err != nil:
+		return answer{err: err}, false
+	case namesAnother(q.PostForm, user):
+		return p.showSwitch(q), false
+	}
+	return answer{to: p.takeNext(q)}, false
+}
+
+// admitUsers loads the user, unless err says already why the request is refused. guard is
+// the guard of Core that refuses such a request.
+func (p *Pages) admitUsers(q *request, guard func(http.Handler) http.Handler, err error) (refusal answer, ok bool) {
+	if err == nil {
+		q.user, err = p.core.User(q.Context())
+	}
+	switch {
+	case err == nil:
+		return answer{}, true
+	case q.page.refused != nil:
+		return q.page.refused(q, err), false
+	}
+	return p.deny(guard, err), false
+}
+
+// deny returns the answer of a guard of Core that refuses the request. The guard writes
+// it, because it also emits auth.EventDenied.
+func (p *Pages) deny(guard func(http.Handler) http.Handler, err error) answer {
+	return answer{by: guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.core.Error(w, r, err) // the guard let the request through this time
+	}))}
+}
+
+// ofOther reports whether the form was opened by another user than the one who is logged
+// in now. It ignores other errors, because admit finds them.
+func (p *Pages) ofOther(q *request) bool {
+	return errors.Is(p.core.CheckForm(q.Context(), q.page.name, q.PostForm.Get("form_user")), auth.ErrOtherUser)
+}
+
+// showOther answers a form that another user opened: it shows the page to the user who is
+// logged in now, and says that nothing was changed. If a mailed link opens the page, the
+// token is the other user's, so the path's other page is shown.
+func (p *Pages) showOther(route route, q *request) answer {
+	q.page, q.typed = route.page, nil
+	var err error
+	if q.user, err = p.core.User(q.Context()); err != nil {
+		return answer{err: err}
+	}
+	a := q.page.get(q)
+	if a.page != nil {
+		a.page.Status = http.StatusConflict
+		a.page.Flashes = append(a.page.Flashes, auth.Flash{Category: "warning", Text: named(p.texts.OtherUser, q.user)})
+	}
+	return a
+}
+
+// takeNext returns where a login leads: to next or, if that is empty or a page for
+// visitors, to Config.Home.
+func (p *Pages) takeNext(q *request) string {
+	next := p.core.TakeNext(q.Request).String()
+	target, err := url.Parse(next)
+	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout}, path.Clean(target.Path)) {
+		return p.cfg.Home
+	}
+	return cmp.Or(next, p.cfg.Home)
+}

@@ -1,9 +1,0 @@
-package pages_test
-
-import (
-	"testing"
-
-	"github.com/go-login/auth/internal/testapp"
-)
-
-func TestMain(m *testing.M) { testapp.Main(m) }

@@ -1,0 +1,93 @@
+package pages_test
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/pages"
+)
+
+func TestDocumentA(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, documentA)
+	c := s.client()
+	r := c.get("/login")
+	accessible(t, r)
+	if heading(t, r) != "Sign In" || button(t, r) != "Sign In" || link(t, r, "Click to Register!") != "/register" {
+		t.Error("not the page")
+	}
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "New User? Click to Register!") {
+		t.Error(main)
+	}
+	const failed = "We could not log you in. Check both your username and your password. After several wrong tries, you may have to wait."
+	wantErrors(t, c.post("/login", "login", "susan@example.com", "password", good), map[string]string{"login": failed, "password": failed})
+
+	register := func(username, email string) response {
+		return c.post("/register", "username", username, "email", email, "password", good, "confirm_password", good)
+	}
+	wantErrors(t, register("susan", "x@example.com"), map[string]string{"username": "Please use a different username."})
+	wantErrors(t, register("anna", "susan@example.com"), map[string]string{"email": "Please use a different email address."})
+	wantRedirect(t, register("a", "a@example.com"), "/login")
+	if category, text := message(t, c.get("/login")); category != "success" || text != "Congratulations, you are now a registered user!" {
+		t.Errorf("%s: %s", category, text)
+	}
+	wantRedirect(t, register(strings.Repeat("a", 64), "b@example.com"), "/login")
+	wantErrors(t, register(strings.Repeat("a", 65), "c@example.com"), map[string]string{"username": "The username must have 1 to 64 characters."})
+
+	c = s.user("susan", good)
+	wantRedirect(t, c.post("/logout"), "/")
+	if r := c.get("/login"); len(all(parse(t, r), with("role", "status"))) > 0 {
+		t.Error("a message that is none")
+	}
+}
+
+// TestTexts: the example translates every text. The pages work without all texts that
+// may be None.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("example_test.go")
+	check(t, err)
+	none := reflect.New(reflect.TypeFor[pages.Texts]()).Elem()
+	for i := range none.NumField() {
+		if name := none.Type().Field(i).Name; !strings.Contains(string(source), name+":") {
+			t.Errorf("the German texts have no %s", name)
+		}
+		none.Field(i).SetString(pages.None)
+		if texts, ok := none.Interface().(pages.Texts); !ok || fails(t, texts) {
+			none.Field(i).SetString("")
+		}
+	}
+	if n := none.FieldByName("VerifyExplain").String() + none.FieldByName("PasswordWrong").String() + none.FieldByName("Required").String() + none.FieldByName("LoginTitle").String(); n != "" {
+		t.Error("a text that must be can be None")
+	}
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+		texts, ok := none.Interface().(pages.Texts)
+		if !ok {
+			t.Error("not Texts")
+		}
+		c.Texts = texts
+	})
+	for _, c := range []*client{s.client(), s.user("susan", good)} {
+		for _, path := range s.pages.Paths() {
+			if r := c.get(path); r.status == 200 && path != "/auth.css" {
+				accessible(t, r)
+			}
+		}
+	}
+	c := s.client()
+	wantRedirect(t, c.post("/forgot-password", "email", "susan@example.com"), "/login")
+	if len(c.sent) > 0 {
+		t.Error("a message that is none")
+	}
+}
+
+func fails(t *testing.T, texts pages.Texts) bool {
+	_, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Texts: texts})
+	if err != nil && !strings.HasSuffix(err.Error(), " cannot be None") {
+		t.Error(err)
+	}
+	return err != nil
+}

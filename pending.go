@@ -1,0 +1,326 @@
+package auth
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/wire"
+)
+
+// A login that owes a second factor is a pending record with a cookie of its own, and
+// nothing else. No guard accepts it, and no session is made before everything has been
+// shown. It is for one account as it was (its Stamp), and is taken once.
+//
+// A pending record that ConfirmLogin makes is for the login that asks. It can only
+// confirm that login, and is worth nothing without it.
+
+const (
+	pendingLifetime = 5 * time.Minute
+
+	// maxPendingTries is how many answers one pending login may bring, over all
+	// factors. Attempts at an account are counted besides, across pending logins.
+	maxPendingTries = 5
+
+	maxPrivate     = 4096 // bytes that a factor may keep in a pending login
+	pendingVersion = 1
+)
+
+// A Pending login has shown the first factor and owes another one. Nobody is logged in
+// by it.
+type Pending struct {
+	User    User
+	Methods []string  // what has been shown so far
+	Missing []string  // the names of the factors of which the user must show one
+	Confirm bool      // it confirms a login that exists (ConfirmLogin), and makes none
+	Expires time.Time // 5 minutes after the first factor was shown
+}
+
+// pending is a pending record, read.
+type pending struct {
+	record   Record
+	user     User
+	stamp    string
+	methods  methods
+	loginID  string // of the login that it confirms; empty: it makes one
+	remember time.Duration
+	stale    bool
+	tries    uint64
+	factor   string // that was prompted for last
+	private  []byte // what it keeps
+}
+
+func (p *pending) encode() {
+	b := wire.AppendText([]byte{pendingVersion}, p.stamp)
+	b = wire.AppendText(wire.AppendText(b, string(p.methods)), p.loginID)
+	b = append(binary.AppendVarint(b, int64(p.remember)), flag(p.stale))
+	b = wire.AppendText(binary.AppendUvarint(b, p.tries), p.factor)
+	p.record.Data = wire.AppendText(b, string(p.private))
+}
+
+func decodePending(record Record) (*pending, bool) {
+	r := wire.NewReader(string(record.Data))
+	if r.Byte() != pendingVersion {
+		return nil, false
+	}
+	p := &pending{record: record, stamp: r.Text(), methods: methods(r.Text()), loginID: r.Text()}
+	p.remember, p.stale = time.Duration(r.Varint()), r.Byte() == 1
+	p.tries, p.factor, p.private = r.Uvarint(), r.Text(), []byte(r.Text())
+	return p, r.OK()
+}
+
+// wait has an attempt wait for the factor that it owes. It returns ErrFactorRequired, or
+// a failure.
+func (s *state) wait(a *attempt, loginID string) error {
+	if err := s.suspend(&s.ctx, a, loginID); err != nil {
+		return err
+	}
+	s.note(Event{Kind: EventLoginPending, UserID: idOf(a.user), Method: a.methods.String(), Err: ErrFactorRequired})
+	return ErrFactorRequired
+}
+
+// suspend keeps an attempt that owes a factor until ContinueLogin. loginID is of the
+// login that it is to confirm, or empty.
+func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	token, account, now := keyring.NewToken(), a.user.AuthAccount(), s.core.cfg.Now()
+	p := pending{
+		record: Record{
+			Kind: kindPending, Key: keyring.TokenKey(token), UserID: account.ID,
+			Version: keyring.RandomVersion(), Expires: now.Add(pendingLifetime),
+		},
+		stamp: account.Stamp.Reveal(), methods: a.methods, loginID: loginID, remember: a.remember, stale: a.stale,
+	}
+	p.encode()
+	s.op.Lock()
+	defer s.op.Unlock()
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.committed:
+		return ErrHeaderWritten
+	}
+	if err := s.dropPending(ctx); err != nil { // an earlier one of this browser
+		return err
+	}
+	if err := s.core.sessions.InsertRecord(ctx, p.record); err != nil {
+		return err
+	}
+	s.setCookie(s.core.cookies.pending, token, p.record.Expires)
+	s.suspended = keyring.TokenKey(token)
+	return nil
+}
+
+// dropPending removes the request's pending login, and its cookie. The caller holds op.
+func (s *state) dropPending(ctx context.Context) error {
+	key := s.pendingKey()
+	if key == "" {
+		return nil
+	}
+	if err := take(ctx, s.core.sessions, kindPending, key); err != nil {
+		return err
+	}
+	s.deleteCookie(s.core.cookies.pending)
+	s.suspended = ""
+	return nil
+}
+
+// pendingKey returns the key of the request's pending record, or "". The caller holds
+// op.
+func (s *state) pendingKey() string {
+	if s.suspended != "" {
+		return s.suspended
+	}
+	return s.sentKey(s.core.cookies.pending)
+}
+
+// pending reads the request's pending login, or returns ErrNoPending.
+func (s *state) pending(ctx context.Context) (*pending, error) {
+	s.op.Lock()
+	key, cur := s.pendingKey(), s.cur
+	s.op.Unlock()
+	if key == "" {
+		return nil, ErrNoPending
+	}
+	record, err := s.core.sessions.GetRecord(ctx, kindPending, key)
+	if errors.Is(err, ErrRecordNotFound) {
+		return nil, ErrNoPending
+	} else if err != nil {
+		return nil, err
+	}
+	p, ok := decodePending(record)
+	if !ok || !s.core.cfg.Now().Before(record.Expires) || p.tries >= maxPendingTries {
+		return nil, ErrNoPending
+	}
+	if p.loginID != "" && (!cur.isLogin() || cur.header.loginID != p.loginID) {
+		return nil, ErrNoPending
+	}
+	switch p.user, err = s.core.users.load(ctx, record.UserID); {
+	case errors.Is(err, ErrUserNotFound):
+		return nil, ErrNoPending
+	case err != nil:
+		return nil, err
+	case invalid(p.stamp, p.user) != nil:
+		return nil, ErrNoPending
+	}
+	return p, nil
+}
+
+// Pending returns the login of this browser that waits for a second factor, for the
+// page that asks for it. It returns ErrNoPending if none waits: the user begins again.
+func (c *Core) Pending(ctx context.Context) (_ Pending, failing error) {
+	defer c.met(ctx, &failing)
+	s := c.stateOf(ctx)
+	if s == nil {
+		return Pending{}, ErrNoSession
+	}
+	p, missing, err := c.pendingOf(ctx, s)
+	if err != nil {
+		return Pending{}, err
+	}
+	return Pending{
+		User: p.user, Methods: p.methods.names(), Missing: missing, Confirm: p.loginID != "", Expires: p.record.Expires,
+	}, nil
+}
+
+// pendingOf returns the request's pending login, and the factors that it owes.
+func (c *Core) pendingOf(ctx context.Context, s *state) (*pending, []string, error) {
+	p, err := s.pending(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	missing, err := c.missingFactors(ctx, &attempt{user: p.user, methods: p.methods})
+	if err == nil && len(missing) == 0 { // the user has none any more, which the Stamp would have told
+		err = ErrNoPending
+	}
+	return p, missing, err
+}
+
+// PromptFactor returns what one of Pending's Missing factors asks for. The page calls it
+// each time it is shown, and once for a factor: what an earlier call has asked for is
+// void then. It returns ErrNoPending, also for a factor that is not missing, or a failure.
+func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, failing error) {
+	defer c.met(ctx, &failing)
+	s := c.stateOf(ctx)
+	if s == nil {
+		return Prompt{}, ErrNoSession
+	}
+	for range maxConflicts {
+		p, missing, err := c.pendingOf(ctx, s)
+		if err != nil {
+			return Prompt{}, err
+		}
+		if !slices.Contains(missing, factor) {
+			return Prompt{}, ErrNoPending
+		}
+		prompt, private, err := c.factor(factor).Prompt(ctx, p.user)
+		if err != nil {
+			return Prompt{}, hidden(fmt.Errorf("auth: factor %s: %w", factor, err))
+		}
+		if len(private) > maxPrivate {
+			return Prompt{}, broken(fmt.Sprintf("auth: factor %s wants to keep %d bytes; at most %d are kept", factor, len(private), maxPrivate))
+		}
+		if factor == p.factor && string(private) == string(p.private) {
+			return prompt, nil
+		}
+		p.factor, p.private = factor, private
+		p.encode()
+		switch err := c.sessions.UpdateRecord(ctx, p.record); {
+		case err == nil:
+			return prompt, nil
+		case errors.Is(err, ErrRecordNotFound):
+			return Prompt{}, ErrNoPending
+		case !errors.Is(err, ErrConflict):
+			return Prompt{}, err
+		}
+	}
+	return Prompt{}, ErrConflict
+}
+
+// ContinueLogin goes on with the login that waits, by an answer to one of its Missing
+// factors: it does what LoginUser, or ConfirmLogin, would have done. answer is the form
+// of the page.
+//
+// It returns ErrWrongFactor for a wrong answer, after which the user may try again;
+// ErrLocked after too many at this account, whatever the answer (see Feature.Count);
+// ErrNoPending if no login waits, also after five answers; ErrFactorRequired if another
+// factor is owed; and the errors of LoginUser.
+func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Values) (failing error) {
+	defer c.met(ctx, &failing)
+	s := c.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	defer s.emit()
+	p, err := c.countTry(ctx, s, factor)
+	if err != nil {
+		return err
+	}
+	var private []byte
+	if p.factor == factor {
+		private = p.private
+	}
+	if err := c.tryFactor(ctx, c.factor(factor), p.user, private, answer); err != nil {
+		if errors.Is(err, ErrLoginRefused) {
+			s.note(Event{Kind: EventLoginFailed, UserID: p.record.UserID, Method: factor, Err: err})
+		}
+		return err
+	}
+	s.op.Lock()
+	taken := s.takePending(ctx, p)
+	s.op.Unlock()
+	if taken != nil {
+		return taken
+	}
+	a := attempt{
+		user: p.user, methods: p.methods.add(factor, c.cfg.Now()), remember: p.remember, stale: p.stale,
+	}
+	if p.loginID != "" {
+		return s.confirm(ctx, &a)
+	}
+	return s.enter(&a)
+}
+
+// countTry counts a try of the pending login, before the answer is looked at.
+func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending, error) {
+	for range maxConflicts {
+		p, missing, err := c.pendingOf(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(missing, factor) {
+			return nil, ErrNoPending
+		}
+		p.tries++
+		p.encode()
+		switch err := c.sessions.UpdateRecord(ctx, p.record); {
+		case err == nil:
+			return p, nil
+		case errors.Is(err, ErrRecordNotFound):
+			return nil, ErrNoPending
+		case !errors.Is(err, ErrConflict):
+			return nil, err
+		}
+	}
+	return nil, ErrConflict
+}
+
+// takePending takes the pending record: of all requests with a right answer, one can.
+// The caller holds op.
+func (s *state) takePending(ctx context.Context, p *pending) error {
+	_, err := s.core.sessions.TakeRecord(ctx, kindPending, p.record.Key)
+	if errors.Is(err, ErrRecordNotFound) {
+		return ErrNoPending
+	} else if err != nil {
+		return err
+	}
+	s.deleteCookie(s.core.cookies.pending)
+	s.suspended = ""
+	return nil
+}
