@@ -160,7 +160,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers, c.cfg.Logger); err != nil {
 		return nil, err
 	}
-	c.scs, c.scsKey = newSCS(c)
+	c.scs = newSCS(c)
 	return c, nil
 }
 

@@ -53,7 +53,6 @@ type Core struct {
 	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
 	factors  map[string]*Feature                  // of Config.Factors, by name
 	scs      *scs.SessionManager
-	scsKey   any // under which scs looks for its data in a context
 }
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no

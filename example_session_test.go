@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 )
 
-func ExampleManager_Sessions() {
+func ExampleCore_SessionData() {
 	manager := exampleManager()
 	sessions := manager.SessionData()
 	count := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
