@@ -562,7 +562,7 @@ func TestKnownBrowserSecretsRotate(t *testing.T) {
 	rotated := func(secrets ...[]byte) *testapp.App {
 		return testapp.New(t, store, apps[0].Clock, func(c *auth.Config) {
 			noLimits(c)
-			c.HashParams, c.Secrets, c.BaseURL = hashParams(7168, 5, 1, 16, 32), secrets, "https://app.example"
+			c.Secrets, c.BaseURL = secrets, "https://app.example"
 		})
 	}
 	v := knownTo(t, rotated(first), "192.0.2.1", "susan")
