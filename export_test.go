@@ -22,7 +22,7 @@ func (c *Core) OwnHashing(cheap bool) {
 	}
 }
 
-// CheapHashParams are the parameters of most tests: a hash takes 50 microseconds.
+// CheapHashParams are the parameters of most tests: a hash takes a fraction of a millisecond.
 func CheapHashParams() argon2id.Params {
 	return argon2id.Params{Memory: 256, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }

@@ -72,14 +72,14 @@ func Fresh(on bool) LoginOption {
 // browser had was ended at the same moment.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
+	if isAbsent(user) {
+		return ErrUserNotFound
+	}
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
 	}
 	defer s.emit()
-	if isAbsent(user) {
-		return ErrUserNotFound
-	}
 	var o loginOptions
 	for _, option := range options {
 		if option != nil {

@@ -82,10 +82,10 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
 	switch {
-	case c.store == nil:
-		return "", ErrNoUserStore
 	case isAbsent(user):
 		return "", ErrUserNotFound
+	case c.store == nil:
+		return "", ErrNoUserStore
 	}
 	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
 		return "", err
