@@ -763,9 +763,6 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {
-			if underRace && kind == auth.EventPasswordDisabled {
-				t.Skip("too many hashes for the race detector")
-			}
 			t.Parallel()
 			w := &eventWorld{t: t, box: &testapp.Outbox{}}
 			plain, store := newApp(t, func(c *auth.Config) {

@@ -99,6 +99,7 @@ func floodMemory() int {
 // TestFloodMemory has 64 clients log in again and again, and holds the server's
 // memory to its bound: for accounts that exist, and for those that do not.
 func TestFloodMemory(t *testing.T) {
+	testapp.NeedsSlow(t)
 	for name, login := range map[string]string{"somebody": "user", "nobody": "ghost"} {
 		t.Run(name, func(t *testing.T) {
 			base, pid := startFloodServer(t)

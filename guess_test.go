@@ -20,9 +20,6 @@ import (
 
 // Where no mail can be sent, nobody can switch off a password for ever.
 func TestNoMailNoEnd(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	box := &testapp.Outbox{}
 	for name, c := range map[string]struct {
@@ -365,9 +362,6 @@ func TestOneCounterForAnAccount(t *testing.T) {
 // The hundredth wrong password in a row disables the password, until it is
 // another one. Logins that exist go on.
 func TestPasswordDisabled(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	for name, enable := range map[string]func(*testing.T, *testapp.App, *testapp.User, *testapp.Client, *testapp.Outbox){
 		"a reset by mail": func(t *testing.T, app *testapp.App, u *testapp.User, _ *testapp.Client, box *testapp.Outbox) {
@@ -483,9 +477,6 @@ func TestPasswordDisabled(t *testing.T) {
 // The right password of an account that lets nobody in counts as a wrong one; that
 // the hundredth disables it is told, and there is a way back.
 func TestRightPasswordLetInNowhere(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -566,9 +557,6 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 
 // After a hundred guesses nobody is told apart from somebody either.
 func TestDisabledTellsNothing(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} })
 	member(t, app, "susan", testapp.Password)
@@ -1109,10 +1097,8 @@ func TestClockJumps(t *testing.T) {
 // wait is over, and each of them at the latest two minutes after.
 func TestClocksThatDifferByAMinute(t *testing.T) {
 	t.Parallel()
-	differences, waits := []time.Duration{time.Minute, -time.Minute}, []time.Duration{30, 60}
-	if slow() {
-		differences, waits = append(differences, 31*time.Second, -31*time.Second), append(waits, 120, 240, 480)
-	}
+	differences := []time.Duration{time.Minute, -time.Minute, 31 * time.Second, -31 * time.Second}
+	waits := []time.Duration{30, 60, 120, 240, 480}
 	for _, differ := range differences {
 		for _, first := range []int{0, 1} {
 			apps, pass := skewed(t, noLimits, differ)
@@ -1147,9 +1133,6 @@ func TestClocksThatDifferByAMinute(t *testing.T) {
 // However the clocks of servers differ, an account has no more than a hundred
 // guesses, and its owner gets in as soon as a wait is over by the clock that is asked.
 func TestClocksThatDiffer(t *testing.T) {
-	if underRace || !slow() {
-		t.Skip("it computes over a thousand hashes: set GOLOGIN_SLOW=1")
-	}
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
 	for _, differ := range [][]time.Duration{{2 * time.Minute}, {10 * year}, {3 * time.Hour, -3 * time.Hour, year}} {
@@ -1183,9 +1166,6 @@ func TestClocksThatDiffer(t *testing.T) {
 // Where a password cannot be disabled, nobody gets more than two guesses an hour by
 // going from server to server, and one for each clock.
 func TestClocksThatDifferWithoutAMail(t *testing.T) {
-	if underRace || !slow() {
-		t.Skip("it computes hundreds of hashes: set GOLOGIN_SLOW=1")
-	}
 	t.Parallel()
 	apps, pass := skewed(t, noLimits, 3*time.Hour, -3*time.Hour, 24*time.Hour)
 	member(t, apps[0], "susan", testapp.Password)

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,9 +26,6 @@ import (
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
-
-// slow reports whether tests that take minutes run, too, as .ci/run has it.
-func slow() bool { return os.Getenv("GOLOGIN_SLOW") != "" }
 
 // finish fails the test if f hangs.
 func finish(t *testing.T, f func()) {

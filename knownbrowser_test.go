@@ -179,9 +179,6 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 // a browser that is known; a browser that has had a hundred is not, and others
 // are.
 func TestKnownBrowserAndDisabled(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {

@@ -8,6 +8,7 @@
 //     around them. EachCall and AllOrNothing go through all calls of an operation.
 //   - Outbox takes the mails. The Clock stands still.
 //   - Races and RememberedRaces let requests cross, on any store.
+//   - Slow, NeedsSlow, Rounds and Need leave out what takes long, and what needs a server.
 package testapp
 
 import (
