@@ -179,6 +179,8 @@ func (c *Core) deleteRecords(ctx context.Context, userID string) error {
 		c.sessions.DeleteRecords(ctx, kindRotated, userID),
 		c.records.DeleteRecords(ctx, kindRememberEnded, userID),
 		c.records.DeleteRecords(ctx, kindAttempts, userID),
+		c.records.DeleteRecords(ctx, kindFeatureAttempts, userID),
+		c.records.DeleteRecords(ctx, kindFeature, userID),
 		c.records.DeleteRecords(ctx, kindUndo, userID),
 		c.records.DeleteRecords(ctx, kindUsed, userID),
 		c.records.DeleteRecords(ctx, kindReserved, userID))

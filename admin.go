@@ -79,8 +79,9 @@ func (c *Core) setDisabled(ctx context.Context, userID string, disabled bool) er
 }
 
 // Unlock forgets the wrong passwords of an account, for an administrator: those in
-// browsers that the user has logged in with before as well. The next attempt is
-// looked at, also if the password was disabled by a hundred of them. Limits of
+// browsers that the user has logged in with before as well. It also forgets the wrong
+// attempts at the secrets of a [Feature], such as codes. The next attempt is
+// looked at, also if the secret was disabled by a hundred of them. Limits of
 // addresses stay (Config.Limits). It returns ErrUserNotFound, or a failure of a
 // store.
 func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
@@ -88,8 +89,10 @@ func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 	if _, err := c.users.load(ctx, userID); err != nil {
 		return err
 	}
-	if err := c.records.DeleteRecords(ctx, kindAttempts, userID); err != nil {
-		return err
+	for _, kind := range []string{kindAttempts, kindFeatureAttempts} {
+		if err := c.records.DeleteRecords(ctx, kind, userID); err != nil {
+			return err
+		}
 	}
 	c.event(ctx, Event{Kind: EventUnlocked, UserID: userID})
 	return nil

@@ -15,6 +15,12 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// newAPITokens returns the share of the Core in which API tokens are stored. It has a
+// kind of its own, because every change of a credential ends them.
+func newAPITokens(c *Core) *Feature {
+	return &Feature{core: c, name: kindAPIToken, kind: kindAPIToken}
+}
+
 const (
 	// apiTokenPrefix lets people, and programs that look for leaked secrets,
 	// tell what it is.
@@ -72,7 +78,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	if isAbsent(user) {
 		return Secret{}, APIToken{}, ErrUserNotFound
 	}
-	a, now := user.AuthAccount(), c.cfg.Now()
+	a, now := user.AuthAccount(), c.tokens.Now()
 	if err := c.passAccount(ctx, user); err != nil {
 		return Secret{}, APIToken{}, err
 	}
@@ -93,14 +99,14 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	token := apiTokenPrefix + keyring.NewToken()
 	made := apiToken{
 		APIToken: APIToken{ID: keyring.TokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
-		record:   Record{Kind: kindAPIToken, Key: keyring.TokenKey(token), UserID: a.ID, Version: keyring.RandomVersion(), Expires: t.Expires},
+		record:   Record{Key: keyring.TokenKey(token), UserID: a.ID, Expires: t.Expires},
 		stamp:    a.Stamp.Reveal(),
 	}
 	made.encode()
-	if err := c.records.InsertRecord(ctx, made.record); err != nil {
+	if err := c.tokens.Insert(ctx, made.record); err != nil {
 		return Secret{}, APIToken{}, err
 	}
-	c.event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
+	c.tokens.Event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
 	c.notify(ctx, MailAPIToken, user, a.Email)
 	return NewSecret(token), made.APIToken, nil
 }
@@ -129,7 +135,7 @@ func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, fail
 	if err != nil {
 		return nil, err
 	}
-	records, err := c.records.ListRecords(ctx, kindAPIToken, userID)
+	records, err := c.tokens.List(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -155,18 +161,18 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	if userID == "" {
 		return ErrAPITokenNotFound
 	}
-	records, err := c.records.ListRecords(ctx, kindAPIToken, userID)
+	records, err := c.tokens.List(ctx, userID)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
 		return ErrAPITokenNotFound
 	}
-	if err := take(ctx, c.records, kindAPIToken, id); err != nil {
+	if _, err := c.tokens.Take(ctx, id); unlessNotFound(err) != nil {
 		return err
 	}
 	c.watches.endOne(userID, id)
-	c.event(ctx, Event{Kind: EventAPITokenRevoked, UserID: userID})
+	c.tokens.Event(ctx, Event{Kind: EventAPITokenRevoked, UserID: userID})
 	return nil
 }
 
@@ -175,12 +181,11 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 // The loader recognises every request with this scheme. A malformed token counts as
 // a wrong one.
 func BearerLoader() RequestLoader {
-	return RequestLoader{Load: loadBearer, Challenge: schemeBearer, scheme: schemeBearer}
+	return RequestLoader{Challenge: schemeBearer, scheme: schemeBearer}
 }
 
-const schemeBearer = "Bearer"
-
-func loadBearer(c *Core, r *http.Request) (Grant, error) {
+// loadBearer is the Load of BearerLoader.
+func (c *Core) loadBearer(r *http.Request) (Grant, error) {
 	token, found := credentials(r, schemeBearer)
 	if !found {
 		return Grant{}, nil
@@ -190,7 +195,7 @@ func loadBearer(c *Core, r *http.Request) (Grant, error) {
 		return wrong, ErrInvalidCredentials
 	}
 	ctx := r.Context()
-	record, err := c.records.GetRecord(ctx, kindAPIToken, keyring.TokenKey(token))
+	record, err := c.tokens.Get(ctx, keyring.TokenKey(token))
 	if unlessNotFound(err) != nil {
 		return Grant{}, err
 	}
@@ -199,18 +204,40 @@ func loadBearer(c *Core, r *http.Request) (Grant, error) {
 		wrong.UserID = record.UserID
 		return wrong, ErrInvalidCredentials
 	}
-	if now := c.cfg.Now(); now.Sub(t.Used) >= apiTokenTouch {
-		t.Used = now
-		t.encode()
-		switch err := c.records.UpdateRecord(ctx, t.record); {
-		case errors.Is(err, ErrRecordNotFound): // revoked this moment
-			return wrong, ErrInvalidCredentials
-		case err != nil && !errors.Is(err, ErrConflict): // which another request has written
-			return Grant{}, err
-		}
+	switch err := c.touchAPIToken(ctx, &t); {
+	case errors.Is(err, ErrRecordNotFound): // revoked this moment
+		return wrong, ErrInvalidCredentials
+	case err != nil:
+		return Grant{}, err
 	}
 	return Grant{
 		UserID: record.UserID, Method: methodAPIToken, Stamp: NewSecret(t.stamp), Scopes: t.Scopes,
 		bound: true, id: record.Key,
 	}, nil
 }
+
+// touchAPIToken stores that a token is in use, if that was not stored within the hour.
+func (c *Core) touchAPIToken(ctx context.Context, t *apiToken) error {
+	now := c.tokens.Now()
+	due := func(used time.Time) bool { return now.Sub(used) >= apiTokenTouch }
+	if !due(t.Used) {
+		return nil
+	}
+	err := c.tokens.Change(ctx, t.ID, func(r *Record) error {
+		stored, ok := decodeAPIToken(*r)
+		if !ok || !due(stored.Used) {
+			return errTouched
+		}
+		stored.Used = now
+		stored.encode()
+		r.Data = stored.record.Data
+		return nil
+	})
+	if errors.Is(err, errTouched) || errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// errTouched says that another request has stored that a token is in use.
+var errTouched = errors.New("auth: touched already")

@@ -13,9 +13,9 @@
 //
 //   - The request: [Core.LoadAndSave], [Core.Error].
 //   - Who it is: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
-//   - Guards: [Core.RequireLogin], [Core.RequireFresh], [Core.RequireVerified],
-//     [Core.RequireScope]; in a handler, [Core.CheckFresh], [Core.CheckVerified],
-//     [Core.CheckScope].
+//   - Guards: [Core.RequireLogin], [Core.Require] with a [Rule] or several,
+//     [Core.RequireFresh], [Core.RequireVerified], [Core.RequireScope]; in a handler,
+//     [Core.Check], [Core.CheckFresh], [Core.CheckVerified], [Core.CheckScope].
 //   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],
 //     [Core.LogoutUser], [Core.TakeNext].
 //   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
@@ -28,6 +28,7 @@
 //     [Core.VerifyEmail], [Core.SendNewEmail], [Core.ConfirmEmail], [Core.UndoEmail].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.RequestLoaders.
+//   - Packages that add something to logins: [Core.Feature].
 //   - Pages: [Core.Sessions], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
@@ -44,6 +45,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 
@@ -147,6 +149,11 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.secrets, err = keyring.New(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
+	c.tokens = newAPITokens(c)
+	c.loads = c.loadsOf(c.cfg.RequestLoaders)
+	if c.factors, err = c.bind(c.cfg.Factors); err != nil {
+		return nil, err
+	}
 	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {
 		return nil, err
 	}
@@ -155,6 +162,39 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	}
 	c.scs, c.scsKey = newSCS(c)
 	return c, nil
+}
+
+// loadsOf returns how each loader finds users.
+func (c *Core) loadsOf(loaders []RequestLoader) (loads []func(*http.Request) (Grant, error)) {
+	for _, l := range loaders {
+		switch {
+		case l.Load != nil:
+			loads = append(loads, l.Load)
+		case l.scheme == schemeBasic:
+			loads = append(loads, c.loadBasic)
+		default:
+			loads = append(loads, c.loadBearer)
+		}
+	}
+	return loads
+}
+
+// bind gives each factor its feature.
+func (c *Core) bind(factors []Factor) (map[string]*Feature, error) {
+	bound := map[string]*Feature{}
+	for _, factor := range factors {
+		feature, err := c.Feature(factor.Name())
+		if err != nil {
+			return nil, err
+		}
+		if binder, ok := factor.(FactorBinder); ok {
+			if err := binder.Bind(feature); err != nil {
+				return nil, fmt.Errorf("auth: Config.Factors: %s: %w", factor.Name(), err)
+			}
+		}
+		bound[factor.Name()] = feature
+	}
+	return bound, nil
 }
 
 // CurrentUser returns the user who makes the request. It returns false if nobody is

@@ -11,10 +11,11 @@ import (
 // application; quotes, backslashes and line breaks are left out of it.
 func BasicLoader(realm string) RequestLoader {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
-	return RequestLoader{Load: loadBasic, Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}
+	return RequestLoader{Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}
 }
 
-func loadBasic(c *Core, r *http.Request) (Grant, error) {
+// loadBasic is the Load of BasicLoader.
+func (c *Core) loadBasic(r *http.Request) (Grant, error) {
 	text, found := credentials(r, schemeBasic)
 	if !found {
 		return Grant{}, nil

@@ -73,5 +73,9 @@ func (c *Core) closeAccount(ctx context.Context, given *Account) (address string
 	if err := c.deleteRecords(detached, id); err != nil {
 		return "", err
 	}
-	return address, c.erase(detached, id)
+	if err := c.erase(detached, id); err != nil {
+		return "", err
+	}
+	c.forgetFeatures(detached, id)
+	return address, nil
 }

@@ -48,6 +48,10 @@ type Core struct {
 	proxies  proxyWatch
 	clock    uint64 // names this Core's clock among those of other servers
 	upgrades upgrades
+	features features
+	tokens   *Feature                             // the API tokens
+	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
+	factors  map[string]*Feature                  // of Config.Factors, by name
 	scs      *scs.SessionManager
 	scsKey   any // under which scs looks for its data in a context
 }
@@ -432,7 +436,7 @@ func (cfg *Config) setDefaults() error {
 	}
 	cfg.TrustedProxies = proxies
 	for i, loader := range cfg.RequestLoaders {
-		if loader.Load == nil {
+		if loader.Load == nil && loader.scheme == "" {
 			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
 		}
 	}

@@ -31,7 +31,7 @@ type RequestLoader struct {
 	// for a request, and only if somebody asks who the user is or uses the session.
 	// In the context of r there is no session. A Load that parses a form reads the
 	// body, which the handler then cannot read.
-	Load func(c *Core, r *http.Request) (Grant, error)
+	Load func(r *http.Request) (Grant, error)
 
 	// Challenge, if set, is what 401 says in WWW-Authenticate to clients that
 	// are no browsers: Bearer.
@@ -77,7 +77,10 @@ func (g *Grant) token() string {
 }
 
 // schemeBasic is the scheme of BasicLoader, for which Authenticate makes the event.
-const schemeBasic = "Basic"
+const (
+	schemeBasic  = "Basic"
+	schemeBearer = "Bearer"
+)
 
 // credentials returns what a request's Authorization header has for a scheme, and
 // whether it names the scheme. Of several headers none is any good.

@@ -53,8 +53,8 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 			asked := 0
 			app, _ := newApp(t, func(c *auth.Config) {
 				for i, load := range test.loaders {
-					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(core *auth.Core, r *http.Request) (auth.Grant, error) {
-						if i != asked || core == nil || r.URL.Path == "/" {
+					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+						if i != asked || r.URL.Path == "/" {
 							t.Errorf("loader %d was asked as number %d, for %s", i, asked, r.URL.Path)
 						}
 						asked++
@@ -88,7 +88,7 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrScope, auth.ErrNotFresh,
 		auth.ErrAPITokenNotFound, auth.ErrInvalidEmail,
 	} {
-		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
 			return auth.Grant{}, fmt.Errorf("asking the directory: %w", failure)
 		}}))
 		for _, path := range []string{"/who", "/guarded"} {
@@ -106,7 +106,7 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 func TestLoaderIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		if fails--; fails >= 0 {
 			return auth.Grant{}, errStore
 		}
@@ -356,7 +356,7 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 func TestLoaderFailureIsNotNobody(t *testing.T) {
 	t.Parallel()
 	fails := true
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
 		if fails {
 			return auth.Grant{}, errStore
 		}
@@ -515,7 +515,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 	} {
 		for _, second := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
-				c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return test.grant, nil }}}
+				c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return test.grant, nil }}}
 				if second {
 					c.RequestLoaders = append(c.RequestLoaders, byHeader())
 				}
@@ -550,7 +550,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 func TestLoaderPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
 		calls.Add(1)
 		panic("boom")
 	}}))
@@ -590,21 +590,21 @@ func TestLoaderHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	var app *testapp.App
-	app, _ = newApp(t, loadedBy(auth.RequestLoader{Load: func(c *auth.Core, r *http.Request) (auth.Grant, error) {
+	app, _ = newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		asked.Add(1)
 		ctx := r.Context()
 		u := stored(t, app, r.Header.Get("X-User"))
-		_, err1 := c.User(ctx)
-		_, err2 := c.CurrentLogin(ctx)
+		_, err1 := app.User(ctx)
+		_, err2 := app.CurrentLogin(ctx)
 		for i, err := range []error{
-			err1, err2, c.CheckFresh(ctx, 0), c.ConfirmLogin(ctx), c.LoginUser(ctx, u), c.LogoutUser(ctx),
-			c.Flash(ctx, "", "x"), c.EndOtherLogins(ctx),
+			err1, err2, app.CheckFresh(ctx, 0), app.ConfirmLogin(ctx), app.LoginUser(ctx, u), app.LogoutUser(ctx),
+			app.Flash(ctx, "", "x"), app.EndOtherLogins(ctx),
 		} {
 			if !errors.Is(err, auth.ErrNoSession) {
 				t.Errorf("call %d: %v", i, err)
 			}
 		}
-		if len(c.Flashes(ctx)) > 0 || !c.TakeNext(r).IsZero() {
+		if len(app.Flashes(ctx)) > 0 || !app.TakeNext(r).IsZero() {
 			t.Error("flashes, or a next")
 		}
 		return auth.Grant{UserID: u.ID}, nil
@@ -653,7 +653,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
-		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 			asked.Add(1)
 			return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 		}}))
@@ -986,7 +986,7 @@ func TestGrantWithoutScopes(t *testing.T) {
 	}{
 		"nil": {nil, http.StatusOK}, "empty": {[]string{}, http.StatusForbidden}, "a blank": {[]string{""}, http.StatusForbidden},
 	} {
-		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*auth.Core, *http.Request) (auth.Grant, error) {
+		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
 			return auth.Grant{UserID: "susan's", Scopes: test.scopes}, nil
 		}}))
 		member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })

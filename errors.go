@@ -106,6 +106,10 @@ var ErrNotFresh = errors.New("auth: the login is not fresh")
 // ErrScope says that the request's token is not for this.
 var ErrScope = errors.New("auth: the token's scopes do not have this in them")
 
+// ErrForbidden says that a rule of the application's own ([Manager.Where]) does not let
+// the user do this.
+var ErrForbidden = errors.New("auth: the user may not do this")
+
 // This file is about logins that one can see and end: one's own, in other
 // browsers, and those that are too many.
 
@@ -265,7 +269,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope):
+	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope), errors.Is(err, ErrForbidden):
 		return http.StatusForbidden
 	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
 		return http.StatusNotFound

@@ -29,6 +29,8 @@ const (
 	EventCheckFailed      EventKind = "check-failed"      // CheckPassword was given a wrong one
 	EventPasswordLocked   EventKind = "password-locked"   // wrong passwords in a row: none is looked at for a while
 	EventPasswordDisabled EventKind = "password-disabled" // a hundred of them: none is until it has been reset, or Unlock is called
+	EventSecretLocked     EventKind = "secret-locked"     // wrong attempts in a row at a secret of the Feature that Method names: none is looked at for a while
+	EventSecretDisabled   EventKind = "secret-disabled"   // a hundred of them: none is until Unlock is called
 	EventRateLimited      EventKind = "rate-limited"      // an address has come to one of Config.Limits
 	EventHashUpgraded     EventKind = "hash-upgraded"     // a hash from elsewhere, or with older parameters or another pepper, was replaced at login
 	EventHashNotUpgraded  EventKind = "hash-not-upgraded" // the user store did not keep the new hash: the old one stays, and the login went on; tried again after an hour

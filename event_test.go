@@ -590,6 +590,21 @@ func (w *eventWorld) mailed() (token string) {
 // typed is what users type that is nobody's business, in the tests of events.
 const typed = "canary sentence 4711"
 
+// tryCodes tries so many wrong secrets of a Feature.
+func (w *eventWorld) tryCodes(attempts int) {
+	w.moved = true
+	f, err := w.Feature("codes")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for range attempts {
+		if ok, err := f.Count(w.t.Context(), w.u.ID, func() (bool, error) { return false, nil }); ok || err != nil {
+			w.t.Error(ok, err)
+		}
+		w.Clock.Advance(time.Hour)
+	}
+}
+
 // provocations has a way to each kind of event.
 var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventLogin: func(w *eventWorld) { w.login() },
@@ -639,6 +654,8 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		}
 		w.secrets = append(w.secrets, token.Reveal())
 	},
+	auth.EventSecretLocked:   func(w *eventWorld) { w.tryCodes(5) },
+	auth.EventSecretDisabled: func(w *eventWorld) { w.tryCodes(100) },
 	auth.EventSessionDamaged: func(w *eventWorld) {
 		w.login()
 		records, err := w.Store.ListRecords(w.t.Context(), "session", w.u.ID)

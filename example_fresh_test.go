@@ -48,7 +48,7 @@ func ExampleManager_ConfirmLogin() {
 func ExampleRequestLoader() {
 	keys := map[string]string{} // the IDs of accounts, by their keys
 	_ = auth.Config{RequestLoaders: []auth.RequestLoader{auth.BearerLoader(), {
-		Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+		Load: func(r *http.Request) (auth.Grant, error) {
 			key := r.Header.Get("X-Api-Key")
 			if key == "" {
 				return auth.Grant{}, nil // the next loader may know

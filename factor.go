@@ -10,7 +10,8 @@ import (
 
 // A Factor is something that a user shows besides the password, such as a code from an
 // app. List it in Config.Factors. A login of a user who has enrolled in a factor, and
-// has not shown one, is not made: it waits as a [Pending] login.
+// has not shown one, is not made: it waits as a [Pending] login. A factor that keeps
+// something is also a FactorBinder.
 type Factor interface {
 	// Name is the factor's name, which is one of Login.Methods after it was shown:
 	// "totp". The rules of By hold for it.
@@ -24,7 +25,8 @@ type Factor interface {
 	Prompt(ctx context.Context, user User) (p Prompt, private []byte, err error)
 
 	// Verify looks at an answer. It returns nil if it is right, ErrWrongFactor if it is
-	// wrong, or a failure. It is called only after the attempt has been counted. It must
+	// wrong, or a failure. It is called only after the attempt has been counted, by
+	// Feature.Count. It must
 	// use up what it accepts (a code, a counter) by compare-and-set: two requests may
 	// bring the same answer at the same moment.
 	Verify(ctx context.Context, user User, private []byte, answer url.Values) error
@@ -93,11 +95,20 @@ func (c *Core) factor(name string) Factor {
 	return nil
 }
 
-// tryFactor has a factor look at an answer. It returns what Verify returns.
+// tryFactor has a factor look at an answer, after the attempt has been counted. It
+// returns nil, ErrWrongFactor, or an error of Feature.Count.
 func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) error {
-	err := f.Verify(ctx, user, private, answer)
-	if err != nil && !errors.Is(err, ErrWrongFactor) {
-		return hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
+	right, err := c.factors[f.Name()].Count(ctx, idOf(user), func() (bool, error) {
+		switch err := f.Verify(ctx, user, private, answer); {
+		case errors.Is(err, ErrWrongFactor):
+			return false, nil
+		case err != nil:
+			return false, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
+		}
+		return true, nil
+	})
+	if err == nil && !right {
+		err = ErrWrongFactor
 	}
 	return err
 }

@@ -26,14 +26,11 @@ func TestRequireFresh(t *testing.T) {
 			}
 		}, true},
 		"LoginUser": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) { a.Enter(t, c, u) }, true},
-		"Fresh(true)": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
-			a.Enter(t, c, u, auth.Fresh(true))
-		}, true},
-		"Fresh(false)": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
-			a.Enter(t, c, u, auth.Fresh(false))
+		"Stale()": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Stale())
 		}, false},
-		"Fresh(false) and Remember": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
-			a.Enter(t, c, u, auth.Fresh(false), auth.Remember(true))
+		"Stale() and Remember": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
+			a.Enter(t, c, u, auth.Stale(), auth.Remember(true))
 		}, false},
 		"the first login of a remembered device": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
 			a.Enter(t, c, u, auth.Remember(true))
@@ -43,12 +40,12 @@ func TestRequireFresh(t *testing.T) {
 			c.Restart()
 		}, false},
 		"a stale login, and one with a password": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
-			a.Enter(t, c, u, auth.Fresh(false))
+			a.Enter(t, c, u, auth.Stale())
 			a.Enter(t, c, u)
 		}, true},
 		"one with a password, and a stale one": {func(t *testing.T, a *testapp.App, c *testapp.Client, u *testapp.User) {
 			a.Enter(t, c, u)
-			a.Enter(t, c, u, auth.Fresh(false))
+			a.Enter(t, c, u, auth.Stale())
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +108,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	if err := check(c); err != nil {
 		t.Errorf("fresh: %v", err)
 	}
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	if err := check(c); !errors.Is(err, auth.ErrNotFresh) || errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("stale: %v", err)
 	}
@@ -145,7 +142,7 @@ func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 			app.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.Enter(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 		}
 		for _, step := range []struct {
 			name string
@@ -216,7 +213,7 @@ func TestNotFreshAnswers(t *testing.T) {
 	port := host[strings.LastIndexByte(host, ':')+1:]
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	app.Events()
 	if r := c.Get("/fresh?a=1&b=%2F"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/refresh?next="+url.QueryEscape("/fresh?a=1&b=%2F") || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("a browser: %s %v", r.Status, r.Header)
@@ -313,7 +310,7 @@ func TestRefreshURL(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	if r := c.Get("/fresh"); r.Header.Get("Location") != "https://sso.example/sudo?x=1&next=%2Ffresh" {
 		t.Errorf("%q", r.Header.Get("Location"))
 	}
@@ -325,7 +322,7 @@ func TestFreshConcurrently(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	finish(t, func() {
 		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) {
 			var wg sync.WaitGroup

@@ -5,38 +5,214 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
-// RequireLogin guards a handler: next runs only for a user who is logged in. All
-// guards guard every method, OPTIONS and HEAD included; a CORS middleware outside
-// LoadAndSave answers preflight requests. Other requests are sent to
-// Config.LoginURL with the page they wanted in the query as next; see Error for
-// clients that are not browsers.
-func (c *Core) RequireLogin(next http.Handler) http.Handler {
-	return c.guard(next, c.Error, func(ctx context.Context) error {
-		_, err := c.User(ctx)
-		return err
-	})
+// A Rule is a condition on the user who makes a request: [Fresh], [Verified], [Scope],
+// or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
+// [Core.Check] asks them within a handler.
+//
+// It does not matter in which order you write rules. They are always asked in this
+// one, and the first that does not hold decides the answer:
+//
+//  1. somebody is logged in (asked without any rule)
+//  2. Verified
+//  3. Fresh
+//  4. Scope
+//  5. Where
+type Rule struct {
+	step  step
+	scope *string // a Scope's
+	ask   func(ctx context.Context, c *Core, user User) error
 }
 
-// RequireFresh guards a handler for users who have shown who they are in this
-// login, and not longer ago than maxAge; zero means at any time. A remembered
-// login has not, nor has what a RequestLoader found. Others are sent to
-// Config.RefreshURL, as RequireLogin sends to LoginURL.
-func (c *Core) RequireFresh(maxAge time.Duration) func(http.Handler) http.Handler {
+// A step is a rule's place in the order in which rules are asked. Before the first step
+// somebody is logged in.
+type step int
+
+const (
+	stepAccount step = iota // the account's state: Verified
+	stepFactor              // a second factor was shown: no rule yet
+	stepFresh               // Fresh
+	stepRole                // roles and permissions: no rule yet
+	stepScope               // Scope
+	stepOwn                 // Where
+	steps
+)
+
+// Fresh holds if the user has shown who they are in this login, and not longer ago than
+// maxAge. If maxAge is zero, any time in this login will do. The rule does not hold for a
+// login that a remember cookie or [Stale] has made, nor for a user that a RequestLoader
+// found. It is then ErrNotFresh, and Error sends a browser to Config.RefreshURL.
+func Fresh(maxAge time.Duration) Rule {
+	return Rule{step: stepFresh, ask: func(ctx context.Context, c *Core, _ User) error {
+		return c.checkFresh(ctx, maxAge)
+	}}
+}
+
+// Verified holds if the user's e-mail address is verified. If not, it is ErrUnverified:
+// Error sends a browser to Config.VerifyURL, and answers other clients with 403.
+func Verified() Rule {
+	return Rule{step: stepAccount, ask: func(_ context.Context, c *Core, user User) error {
+		if user.AuthAccount().EmailVerified {
+			return nil
+		}
+		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
+	}}
+}
+
+// Scope holds for every login, and for a token that has this scope or ScopeAll. For
+// another token it is ErrScope (403).
+//
+// A token with scopes works only where a rule asks for one of them. So Scope also lets
+// the token in: within the guard, or after Check in the whole request, User returns the
+// token's user. If you ask for several scopes, the token needs all of them.
+//
+// Behind a guard that asks for a scope, a request without a login is sent to the login
+// page only if it asks for HTML in so many words (Accept: text/html). Otherwise it gets
+// 401.
+func Scope(scope string) Rule {
+	return Rule{step: stepScope, scope: &scope, ask: func(ctx context.Context, c *Core, _ User) error {
+		s := c.stateOf(ctx)
+		s.op.Lock()
+		defer s.op.Unlock()
+		if !s.grant.covers(scope) {
+			return ErrScope
+		}
+		return nil
+	}}
+}
+
+// Where is a rule of your own. It holds if ok returns true for the user who makes the
+// request. If not, it is ErrForbidden (403). The other rules are asked first.
+func (m *Manager[U]) Where(ok func(U) bool) Rule {
+	if ok == nil {
+		return Rule{}
+	}
+	return Rule{step: stepOwn, ask: func(_ context.Context, _ *Core, user User) error {
+		u, err := typed[U](user, nil)
+		if err == nil && !ok(u) {
+			err = ErrForbidden
+		}
+		return err
+	}}
+}
+
+// errNoRule is a mistake in the program. The request is refused: what the rule was to
+// ask is not known.
+const errNoRule broken = "auth: a Rule{}, or a Where(nil), asks nothing: make rules with Fresh, Verified, Scope and Manager.Where"
+
+// Require guards a handler: it runs only if somebody is logged in and every rule holds.
+// [Core.Error] answers the other requests. Guards guard every method, OPTIONS and HEAD
+// included; a CORS middleware outside LoadAndSave answers preflight requests. Guards
+// compose: Require(a, b)(next) lets the same requests through as
+// Require(a)(Require(b)(next)).
+//
+//	mux.Handle("POST /billing", manager.Require(auth.Fresh(15*time.Minute), auth.Verified())(billing))
+func (c *Core) Require(rules ...Rule) func(http.Handler) http.Handler {
+	rules = slices.Clone(rules)
+	scope := scopeIn(rules)
 	return func(next http.Handler) http.Handler {
-		return c.guard(next, c.Error, func(ctx context.Context) error { return c.CheckFresh(ctx, maxAge) })
+		if scope == nil {
+			return c.guard(next, c.Error, rules)
+		}
+		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{c}, *scope))
+			defer handBack(scoped, r)
+			next.ServeHTTP(w, scoped)
+		})
+		return c.guard(inside, c.denyScope, rules)
 	}
 }
 
-// CheckFresh is RequireFresh for handlers that ask themselves: it returns nil,
-// ErrNotFresh, or what User returns.
-func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
-	if _, err := c.User(ctx); err != nil {
+// Check is Require for a handler that asks itself. It returns nil, the error of the
+// first rule that does not hold, or what User returns.
+//
+// If the rules include a Scope and hold, User returns the token's user in the whole
+// request from now on. Behind Require it does so only within the guard.
+func (c *Core) Check(ctx context.Context, rules ...Rule) error {
+	if err := c.holds(ctx, rules); err != nil || scopeIn(rules) == nil {
 		return err
 	}
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	defer s.op.Unlock()
+	s.scoped = true
+	return nil
+}
+
+// RequireLogin is Require without a rule: next runs only if somebody is logged in.
+// Other requests are sent to Config.LoginURL, with the page they wanted in the query as
+// next. [Core.Error] says what clients get that are not browsers.
+func (c *Core) RequireLogin(next http.Handler) http.Handler { return c.Require()(next) }
+
+// RequireFresh is Require with [Fresh].
+func (c *Core) RequireFresh(maxAge time.Duration) func(http.Handler) http.Handler {
+	return c.Require(Fresh(maxAge))
+}
+
+// RequireVerified is Require with [Verified].
+func (c *Core) RequireVerified(next http.Handler) http.Handler { return c.Require(Verified())(next) }
+
+// RequireScope is Require with [Scope].
+func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
+	return c.Require(Scope(scope))
+}
+
+// CheckFresh is Check with [Fresh]. It returns nil, ErrNotFresh, or what User returns.
+func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
+	return c.Check(ctx, Fresh(maxAge))
+}
+
+// CheckVerified is Check with [Verified]. It returns nil, ErrUnverified, or what User
+// returns.
+func (c *Core) CheckVerified(ctx context.Context) error { return c.Check(ctx, Verified()) }
+
+// CheckScope is Check with [Scope]. It returns nil, ErrScope, or what User returns.
+func (c *Core) CheckScope(ctx context.Context, scope string) error { return c.Check(ctx, Scope(scope)) }
+
+// holds returns the error of the first rule that does not hold, in the order of their
+// steps.
+func (c *Core) holds(ctx context.Context, rules []Rule) error {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.ask == nil }) {
+		return errNoRule
+	}
+	who := c.User
+	if scopeIn(rules) != nil {
+		who = c.loadUser // the scope is asked below
+	}
+	user, err := who(ctx)
+	if err != nil {
+		return err
+	}
+	for s := range steps {
+		for _, r := range rules {
+			if r.step != s {
+				continue
+			}
+			if err := r.ask(ctx, c, user); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scopeIn returns a scope that the rules ask for, or nil. If they ask for several, it
+// does not matter which: whatever they let in has them all.
+func scopeIn(rules []Rule) *string {
+	for _, r := range rules {
+		if r.scope != nil {
+			return r.scope
+		}
+	}
+	return nil
+}
+
+// checkFresh returns ErrNotFresh if the request's login is not fresh enough.
+func (c *Core) checkFresh(ctx context.Context, maxAge time.Duration) error {
 	s := c.stateOf(ctx)
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -50,39 +226,8 @@ func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 	return nil
 }
 
-// RequireVerified guards a handler for users whose address is verified. Who is
-// logged in and is not is sent to Config.VerifyURL, as RequireLogin sends to
-// LoginURL; other clients than browsers get 403.
-func (c *Core) RequireVerified(next http.Handler) http.Handler {
-	return c.guard(next, c.Error, c.CheckVerified)
-}
-
-// CheckVerified is RequireVerified for handlers that ask themselves: it returns
-// nil, ErrUnverified, or what User returns.
-func (c *Core) CheckVerified(ctx context.Context) error {
-	user, err := c.User(ctx)
-	if err == nil && !user.AuthAccount().EmailVerified {
-		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
-	}
-	return err
-}
-
-// RequireScope guards a handler for users who are logged in, and for tokens that
-// have this scope or ScopeAll; other tokens get 403. Of those who are not logged
-// in, only who asks for HTML is sent to the login page; others get 401.
-func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{c}, scope))
-			defer handBack(scoped, r)
-			next.ServeHTTP(w, scoped)
-		})
-		return c.guard(inside, c.denyScope, func(ctx context.Context) error { return c.hasScope(ctx, scope, false) })
-	}
-}
-
-// denyScope is Error for what is an API's as a rule: only who asks for HTML is
-// sent to the login page.
+// denyScope answers a request that a guard with a scope has refused. Most of its clients
+// are programs, so only a client that asks for HTML is sent to the login page.
 func (c *Core) denyScope(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrNotLoggedIn) && !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		c.fail(w, r, http.StatusUnauthorized, err)
@@ -91,40 +236,28 @@ func (c *Core) denyScope(w http.ResponseWriter, r *http.Request, err error) {
 	c.Error(w, r, err)
 }
 
-// CheckScope is RequireScope for handlers that ask themselves: it returns nil,
-// or ErrScope, or what User returns. After nil User returns the user of such a token
-// in the whole request; behind RequireScope it does so only there.
-func (c *Core) CheckScope(ctx context.Context, scope string) error {
-	return c.hasScope(ctx, scope, true)
-}
-
-// hasScope returns ErrScope if the request's token does not have the scope, and
-// opens the whole request if it has and open says so.
-func (c *Core) hasScope(ctx context.Context, scope string, open bool) error {
-	if _, err := c.loadUser(ctx); err != nil {
-		return err
-	}
-	s := c.stateOf(ctx)
-	s.op.Lock()
-	defer s.op.Unlock()
-	if !s.grant.covers(scope) {
-		return ErrScope
-	}
-	s.scoped = s.scoped || open
-	return nil
-}
-
-// guard is a handler that lets only those requests through to next that check
-// has nothing against, whatever their method, and has the others answered by deny.
-func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), check func(context.Context) error) http.Handler {
+// guard returns a handler that lets a request through to next if the rules hold,
+// whatever its method. deny answers the other requests.
+func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), rules []Rule) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := check(r.Context()); err != nil {
-			if errors.Is(err, ErrNotLoggedIn) || errors.Is(err, ErrNotFresh) || errors.Is(err, ErrUnverified) || errors.Is(err, ErrScope) {
-				c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})
-			}
-			deny(w, r, err)
+		err := c.holds(r.Context(), rules)
+		if err == nil {
+			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		if isDenial(err) {
+			c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})
+		}
+		deny(w, r, err)
 	})
+}
+
+// isDenial reports whether a rule has refused a request. Other errors are failures.
+func isDenial(err error) bool {
+	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrScope, ErrForbidden} {
+		if errors.Is(err, denial) {
+			return true
+		}
+	}
+	return false
 }

@@ -80,7 +80,7 @@ func TestMessages(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.Enter(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 		}
 		test.send(c)
 		if got := shown(t, c); !slices.Equal(got, test.expect) {
@@ -139,7 +139,7 @@ func TestMessageHook(t *testing.T) {
 	} {
 		c := app.Client(t)
 		if test.login {
-			app.Enter(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 		}
 		reasons = nil
 		if r := c.Do("GET", test.path, nil, http.Header{"Accept-Language": {test.language}}); r.StatusCode != http.StatusSeeOther {
@@ -180,7 +180,7 @@ func TestMessageForAbsoluteURLs(t *testing.T) {
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	r := c.Get("/fresh")
 	if got := shown(t, c); len(got) > 0 || r.Header.Get("Location") != "https://sso.example/sudo?next=%2Ffresh" {
 		t.Errorf("%v to %q", got, r.Header.Get("Location"))

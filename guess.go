@@ -39,16 +39,18 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	return result, reason, err
 }
 
-// A guess is a password that somebody says is an account's. It has been counted,
+// A guess is a secret that somebody says is an account's: its password, or that of a
+// Feature. It has been counted,
 // unless err says why it is not to be looked at. Exactly one of right, wrong and
 // void must follow, and leave.
 type guess struct {
 	core    *Core
 	ctx     context.Context
-	key     string
-	userID  string
+	kind    string       // of the counter
+	key     string       // likewise
+	userID  string       // whose secret it is
 	err     error        // ErrLocked or ErrResetRequired
-	final   bool         // the hundredth attempt disables the password: a reset is possible
+	final   bool         // the hundredth attempt disables the password or the feature's secret for ever
 	count   uint64       // of this attempt
 	before  counter      // as the counter was before it
 	counted counter      // and after it
@@ -60,23 +62,27 @@ type guess struct {
 // which counts alike. The error is ErrBusy, a RateLimitError, the context's or
 // the store's.
 func (c *Core) guess(ctx context.Context, user User, login string) (*guess, error) {
-	forget, err := c.count(ctx, "guesses", c.cfg.Limits.Guesses)
+	g := &guess{core: c, ctx: ctx, kind: kindAttempts, key: c.attemptsKey(ctx, user, login), userID: idOf(user), final: c.canReset(user)}
+	return g, g.begin()
+}
+
+// begin counts the attempt, also for the client's address.
+func (g *guess) begin() error {
+	forget, err := g.core.count(g.ctx, "guesses", g.core.cfg.Limits.Guesses)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g := &guess{core: c, ctx: ctx, userID: idOf(user), forget: forget, final: c.canReset(user)}
-	g.key = c.attemptsKey(ctx, user, login)
+	g.forget = forget
 	// One at a time within a process: else more than five who log in to one
 	// account at the same moment, with the right password, would be taken for
 	// guesses.
-	if g.leave, err = c.takeTurn(ctx, g.key); err == nil {
+	if g.leave, err = g.core.takeTurn(g.ctx, g.key); err == nil {
 		err = g.reserve()
 	}
 	if err != nil {
 		_ = forget() // err says more
-		return nil, err
 	}
-	return g, nil
+	return err
 }
 
 // canReset reports whether the user can get a new password by mail. Where nobody
@@ -113,7 +119,7 @@ func (g *guess) reserve() error {
 		}
 	}()
 	now, clock := g.core.cfg.Now(), g.core.clock
-	_, err := g.core.updateCounter(g.ctx, kindAttempts, g.key, g.userID, func(n *counter) error {
+	_, err := g.core.updateCounter(g.ctx, g.kind, g.key, g.userID, func(n *counter) error {
 		g.err, g.before = nil, *n
 		passed := n.passed(now, clock)
 		switch {
@@ -154,7 +160,7 @@ func (g *guess) keep(n *counter) {
 func (g *guess) right() error {
 	ctx, cancel := detach(g.ctx)
 	defer cancel()
-	if err := take(ctx, g.core.records, kindAttempts, g.key); err != nil {
+	if err := take(ctx, g.core.records, g.kind, g.key); err != nil {
 		return err
 	}
 	return g.forget()
@@ -174,7 +180,7 @@ func (g *guess) void() {
 
 // uncount takes the attempt off the count.
 func (g *guess) uncount() error {
-	_, err := g.core.updateCounter(g.ctx, kindAttempts, g.key, g.userID, func(n *counter) error {
+	_, err := g.core.updateCounter(g.ctx, g.kind, g.key, g.userID, func(n *counter) error {
 		if n.count == 0 {
 			return nil
 		}

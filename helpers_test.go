@@ -112,7 +112,7 @@ func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.B
 
 // byHeader finds the user whose ID is in the header X-User, as of method "key".
 func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	return auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
 	}}
 }
@@ -253,7 +253,7 @@ func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testap
 		})
 	}
 	as("/as/plain", func(*http.Request) auth.LoginOption { return nil })
-	as("/as/stale", func(*http.Request) auth.LoginOption { return auth.Fresh(false) })
+	as("/as/stale", func(*http.Request) auth.LoginOption { return auth.Stale() })
 	as("/as/remembered", func(*http.Request) auth.LoginOption { return auth.Remember(true) })
 	as("/as/for", func(r *http.Request) auth.LoginOption {
 		d, err := time.ParseDuration(r.PostFormValue("for"))

@@ -52,11 +52,11 @@ func RememberFor(d time.Duration) LoginOption {
 	return func(o *loginOptions) { o.remember = min(max(d, 0), maxRemember) }
 }
 
-// Fresh says whether the login counts as one in which the user has just shown
-// who they are, as it does without this option. An application that logs in who
-// has not, by a link or another site, says Fresh(false).
-func Fresh(on bool) LoginOption {
-	return func(o *loginOptions) { o.stale = !on }
+// Stale makes a login that is not fresh: RequireFresh asks the user to show who they
+// are. Use it if you log in a user who has not just done so, because they came from
+// another site or by a link for example.
+func Stale() LoginOption {
+	return func(o *loginOptions) { o.stale = true }
 }
 
 // LoginUser logs the user in: it passes the gates, rotates the session token,

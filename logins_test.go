@@ -743,7 +743,7 @@ func TestConfirmLogin(t *testing.T) {
 			app.Enter(t, c, u, auth.Remember(true))
 			c.Restart()
 		} else {
-			app.Enter(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 		}
 		c.Post("/put", "key", "k", "value", "kept")
 		before, old := app.LoginOf(t, c), c.Clone()
@@ -868,7 +868,7 @@ func TestConfirmLoginMethod(t *testing.T) {
 
 func TestConfirmLoginRefuses(t *testing.T) {
 	t.Parallel()
-	key := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	key := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
 	app, _ := newApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
@@ -905,7 +905,7 @@ func TestConfirmLoginRefuses(t *testing.T) {
 			}
 		})
 	}
-	app.Enter(t, c, u, auth.Fresh(false))
+	app.Enter(t, c, u, auth.Stale())
 	old := c.Clone()
 	r := app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "text")
@@ -939,7 +939,7 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 			app, _ := newApp(t, nil)
 			u := member(t, app, "susan", "")
 			c := app.Client(t)
-			app.Enter(t, c, u, auth.Fresh(false))
+			app.Enter(t, c, u, auth.Stale())
 			old := c.Clone()
 			app.Spy().FailAt(k, after)
 			var confirmed error

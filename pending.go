@@ -248,6 +248,7 @@ func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, faili
 // of the page.
 //
 // It returns ErrWrongFactor for a wrong answer, after which the user may try again;
+// ErrLocked after too many at this account, whatever the answer (see Feature.Count);
 // ErrNoPending if no login waits, also after five answers; ErrFactorRequired if another
 // factor is owed; and the errors of LoginUser.
 func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Values) (failing error) {
@@ -266,7 +267,7 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 		private = p.private
 	}
 	if err := c.tryFactor(ctx, c.factor(factor), p.user, private, answer); err != nil {
-		if errors.Is(err, ErrWrongFactor) {
+		if errors.Is(err, ErrLoginRefused) {
 			s.note(Event{Kind: EventLoginFailed, UserID: p.record.UserID, Method: factor, Err: err})
 		}
 		return err

@@ -321,7 +321,7 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 		grant := auth.Grant{}
 		app, _ := newApp(t, func(c *auth.Config) {
 			c.Protection = auth.ProtectStrong
-			c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return grant, nil }}}
+			c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return grant, nil }}}
 		})
 		member(t, app, "susan", "")
 		mike := member(t, app, "mike", "")

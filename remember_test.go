@@ -626,7 +626,7 @@ func TestRememberSlowUpload(t *testing.T) {
 // the handler asks.
 func TestRememberSlowUploadWithLoader(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{{Load: func(*auth.Core, *http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
+		c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
 	})
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")

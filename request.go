@@ -90,8 +90,8 @@ func (s *state) askLoaders() (own bool, err error) {
 	r, sent := s.request.WithContext(&s.inner), *s.target()
 	r.URL = &sent // a router may have changed the other
 	defer handBack(r, s.request)
-	for _, loader := range c.cfg.RequestLoaders {
-		grant, err := loader.Load(c, r)
+	for i, loader := range c.cfg.RequestLoaders {
+		grant, err := c.loads[i](r)
 		switch {
 		case errors.Is(err, ErrLoginRefused):
 			s.refuseGrant(EventLoginFailed, grant, err, loader.scheme == schemeBasic)

@@ -365,7 +365,7 @@ func parse(t *testing.T, dir string, r *http.Request) {
 func TestTemporaryFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	loader := auth.RequestLoader{Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+	loader := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
 		if r.Header.Get("X-Form") != "" {
 			parse(t, dir, r)
 		}

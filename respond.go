@@ -42,7 +42,7 @@ import (
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and
 //     ErrFactorRequired
-//   - 403: ErrCrossOrigin, ErrScope, and ErrUnverified, although that wraps
+//   - 403: ErrCrossOrigin, ErrScope, ErrForbidden, and ErrUnverified, although that wraps
 //     ErrLoginRefused: a login page asks for this first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
 //   - 409: ErrConflict, ErrFormBusy

@@ -370,7 +370,7 @@ func TestOldTokenIsNoFresher(t *testing.T) {
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	app.In(c, func(ctx context.Context) {
-		if err := app.LoginUser(ctx, u, auth.Fresh(false)); err != nil {
+		if err := app.LoginUser(ctx, u, auth.Stale()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -401,7 +401,7 @@ func TestTwoTabsRotate(t *testing.T) {
 			app, _ := rotatingApp(t, nil)
 			u := app.Create(t, "susan", false)
 			c := app.Client(t)
-			app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+			app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
 			tab := c.Clone()
 			c.Post("/" + first)
 			if r := tab.Post("/" + second); r.StatusCode != http.StatusOK || setsSession(t, r) {
@@ -429,7 +429,7 @@ func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
-	app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Fresh(false)) })
+	app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u, auth.Stale()) })
 	tab := c.Clone()
 	c.Post("/renew")
 	app.In(tab, func(ctx context.Context) {

@@ -253,7 +253,7 @@ func (c *Client) received(asked *http.Request, body []byte, cookies []*http.Cook
 }
 
 // Login logs the client in as the user, through all gates but without a
-// password. With auth.Fresh(false) the login is not fresh: the user has not
+// password. With auth.Stale() the login is not fresh: the user has not
 // just shown who they are. With auth.Remember(true) the login outlives Restart.
 // If a gate refuses the user, Login ends the test. It also does so if the
 // account has changed since the user was loaded, because the login is then

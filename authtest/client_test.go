@@ -118,11 +118,11 @@ func TestLoginFreshOrNot(t *testing.T) {
 	s.clock.Advance(11 * time.Minute)
 	want(t, c.Get("/guarded"), http.StatusOK, "susan")
 	want(t, c.Get("/fresh"), http.StatusSeeOther, "")
-	c.Login(susan, auth.Fresh(true))
+	c.Login(susan)
 	want(t, c.Get("/fresh"), http.StatusOK, "susan")
 
 	stale := s.client(t)
-	stale.Login(susan, auth.Fresh(false))
+	stale.Login(susan, auth.Stale())
 	want(t, stale.Get("/guarded"), http.StatusOK, "susan")
 	r := stale.Get("/fresh")
 	want(t, r, http.StatusSeeOther, "")

@@ -76,7 +76,7 @@ func testApplication(t *testing.T) {
 	}
 
 	// Only a fresh login may close the account.
-	client.Login(susan, auth.Fresh(false))
+	client.Login(susan, auth.Stale())
 	if r := client.Post("/close", nil); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("a login that is not fresh gets %s: %s", r.Status, r.Text)
 	}

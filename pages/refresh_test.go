@@ -173,7 +173,7 @@ func TestRefreshLoader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) {
 		a.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), {
-			Load: func(_ *auth.Core, r *http.Request) (auth.Grant, error) {
+			Load: func(r *http.Request) (auth.Grant, error) {
 				return auth.Grant{UserID: r.Header.Get("X-User"), Method: "proxy"}, nil
 			},
 		}}
