@@ -785,9 +785,6 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {
-			if underRace && kind == auth.EventPasswordDisabled {
-				t.Skip("too many hashes for the race detector")
-			}
 			t.Parallel()
 			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: &codes{enrolled: map[string]bool{}, good: map[string]string{}}}
 			plain, store := newApp(t, func(c *auth.Config) {
