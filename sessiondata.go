@@ -12,9 +12,9 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is the face of the application's data: scs's methods, as a request has
-// them. values.go brings the data from the record to scs and back. At the end of this
-// file is what scs calls: its store, which is the session of the request.
+// This file is the face of the application's data: the methods of scs, for the session
+// of the request. values.go brings the data from the record to scs and back. At the end
+// of this file is what scs calls: its store, which is the session of the request.
 
 // SessionData is the application's own data in the session of a request. It has the
 // methods of scs.SessionManager; docs/sessions.md says what can be stored. It cannot
@@ -26,10 +26,10 @@ import (
 // is too late to set a cookie; if it has ended meanwhile, or could not be read, there is
 // none any more. Then they are lost, and the log says so. Commit returns the error at once.
 //
-// Each method of scs.SessionManager has a method of SessionData before it. The embedded
+// SessionData has a method of its own for each method of scs.SessionManager. The embedded
 // SessionManager is for code that takes a *scs.SessionManager. It finds the data only in
-// a context that Load has returned; in other contexts its methods panic. Its Destroy and
-// its RenewToken both may log the user out.
+// a context that Load has returned; with other contexts its methods panic. Its Destroy
+// and its RenewToken log the user out.
 type SessionData struct {
 	*scs.SessionManager
 	core *Core
@@ -50,8 +50,7 @@ func (c *Core) SessionData() *SessionData {
 // data returns the context in which scs finds the request's data. Outside LoadAndSave
 // it is ctx: scs panics there, unless the context comes from Load.
 //
-// A store that loads a user may ask for the data, too. So the state is looked for where
-// stores find it.
+// A store that loads a user may ask for the data, too: it finds the state by clientOf.
 func (d *SessionData) data(ctx context.Context) context.Context {
 	if s := d.core.clientOf(ctx); s != nil {
 		return s.data()
@@ -59,8 +58,8 @@ func (d *SessionData) data(ctx context.Context) context.Context {
 	return ctx
 }
 
-// changed notes that the data may have to be stored. It is called after the change, so
-// that a commit at the same time cannot miss both.
+// changed notes that the data may have to be stored. It is called after the change: if
+// it were called before, a commit in between would take the note and miss the change.
 func (d *SessionData) changed(ctx context.Context) {
 	if s := d.core.clientOf(ctx); s != nil {
 		s.dirty.Store(true)

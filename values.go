@@ -28,7 +28,7 @@ func (s *state) data() *dataContext {
 	if s.given.scs != nil {
 		return &s.given
 	}
-	// The context has nothing else in it, so that scs finds no other manager's data.
+	// Load begins with an empty context, in which scs finds no data of another manager.
 	empty, _ := s.core.scs.Load(context.Background(), scsToken)
 	var unread []wire.Change
 	for _, err := range wire.DecodeValues(s.loaded, func(key string, value any) { s.core.scs.Put(empty, key, value) }) {
