@@ -160,7 +160,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers, c.cfg.Logger); err != nil {
 		return nil, err
 	}
-	c.scs, c.scsKey = newSCS(c)
+	c.scs = newSCS(c)
 	return c, nil
 }
 
@@ -276,4 +276,19 @@ func typed[U User](user User, err error) (U, error) {
 		return u, fmt.Errorf("auth: the user is a %T, not a %v", user, reflect.TypeFor[U]())
 	}
 	return u, nil
+}
+
+// Where is a rule of your own. It holds if ok returns true for the user who makes the
+// request. If not, it is ErrForbidden (403). The other rules are asked first.
+func (m *Manager[U]) Where(ok func(U) bool) Rule {
+	if ok == nil {
+		return Rule{}
+	}
+	return Rule{step: stepOwn, ask: func(_ context.Context, _ *Core, user User) error {
+		u, err := typed[U](user, nil)
+		if err == nil && !ok(u) {
+			err = ErrForbidden
+		}
+		return err
+	}}
 }

@@ -854,7 +854,7 @@ func TestBasicLoader(t *testing.T) {
 func TestBasicLoaderBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.HashMemory = 7168 * 1024 // one at a time
+		oneHashAtATime(c)
 		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 	})
 	app.Create(t, "susan", true)

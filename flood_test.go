@@ -43,7 +43,7 @@ func TestFloodServer(t *testing.T) {
 		t.Skip("this is a part of TestFlood and TestFloodMemory")
 	}
 	clock := testapp.NewClock()
-	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, nil)
+	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, defaultHashes)
 	hash, err := app.HashPassword(t.Context(), testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +99,7 @@ func floodMemory() int {
 // TestFloodMemory has 64 clients log in again and again, and holds the server's
 // memory to its bound: for accounts that exist, and for those that do not.
 func TestFloodMemory(t *testing.T) {
+	testapp.NeedsSlow(t)
 	for name, login := range map[string]string{"somebody": "user", "nobody": "ghost"} {
 		t.Run(name, func(t *testing.T) {
 			base, pid := startFloodServer(t)
@@ -164,7 +165,7 @@ func TestFullQueueIsLogged(t *testing.T) {
 		var store *testapp.Spy
 		empty := func() {}
 		app, store = newApp(t, func(c *auth.Config) {
-			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
+			oneHashAtATime(c) // it is worth a line wherever there are two processors
 			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
 				if late {

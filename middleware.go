@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
-
 	"github.com/go-login/auth/internal/clientip"
 	"github.com/go-login/auth/internal/origin"
 )
@@ -206,13 +204,10 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // before the response's header goes out.
 func (s *state) commit(h http.Header) error {
 	defer s.emit()
-	s.valuing.Lock()
-	ready := s.scsReady
-	s.valuing.Unlock()
-	s.dirty.Store(false)
+	ready := s.hasData()
 	var err error
-	if ready && s.failed == nil && s.core.scs.Status(&s.ctx) == scs.Modified { // else scs has met the failure
-		err = s.saveValues()
+	if s.mayHaveChanged() && s.failed == nil { // else data has met the failure
+		err = s.saveAll()
 	}
 	s.op.Lock()
 	defer s.op.Unlock()

@@ -633,7 +633,7 @@ func TestParallelLoginsWithAnOldHash(t *testing.T) {
 	}
 	wg.Wait()
 	u := stored(t, app, alice.ID)
-	if u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), "$argon2id$v=19$m=7168,t=5,p=1$") || !opens(t, app, alice.ID, testapp.Password) {
+	if u.Version != 2 || !strings.HasPrefix(u.PasswordHash.Reveal(), newHashes) || !opens(t, app, alice.ID, testapp.Password) {
 		t.Errorf("version %d, %q", u.Version, u.PasswordHash.Reveal())
 	}
 }
@@ -1002,7 +1002,7 @@ func TestSetPasswordIsAllOrNothing(t *testing.T) {
 // told at once to come again.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.HashMemory = 7168 * 1024 }) // one at a time
+	app, _ := newApp(t, oneHashAtATime)
 	// The first client that is told so sends all the others away.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -29,9 +29,7 @@ func TestRegisterCrossesChange(t *testing.T) {
 		if deletes {
 			store = testapp.DeletingSpy{Spy: hooked}
 		}
-		app := testapp.New(t, store, clock, func(c *auth.Config) {
-			c.HashParams, c.Mailer = hashParams(7168, 5, 1, 16, 32), box
-		})
+		app := testapp.New(t, store, clock, func(c *auth.Config) { c.Mailer = box })
 		m := &mailApp{app, box}
 		u, browser := m.susan(t)
 		token := m.askEmail(t, browser, "new@app.example")

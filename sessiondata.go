@@ -8,37 +8,36 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-
 	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about the application's data in a session: between the record,
-// which has it encoded, and scs, which has it in a map.
+// This file is the face of the application's data: the methods of scs, for the session
+// of the request. values.go brings the data from the record to scs and back. At the end
+// of this file is what scs calls: its store, which is the session of the request.
 
 // SessionData is the application's own data in the session of a request. It has the
 // methods of scs.SessionManager; docs/sessions.md says what can be stored. It cannot
-// reach the login, and the session's cookie and its end are LoadAndSave's business.
+// reach the login. LoadAndSave alone sets the session's cookie and decides when the
+// session ends.
 //
 // Changes are stored before the response's header is written. Those that are made later
 // are stored when the handler returns, if the session has a record. If it has none yet, it
 // is too late to set a cookie; if it has ended meanwhile, or could not be read, there is
 // none any more. Then they are lost, and the log says so. Commit returns the error at once.
 //
-// SetDeadline and RememberMe have no effect on the session. What the embedded
-// SessionManager does if it is called itself is not promised.
+// SessionData has a method of its own for each method of scs.SessionManager. The embedded
+// SessionManager is for code that takes a *scs.SessionManager. It finds the data only in
+// a context that Load has returned; with other contexts its methods panic. Its Destroy
+// and its RenewToken log the user out.
 type SessionData struct {
 	*scs.SessionManager
 	core *Core
 }
 
-// errData is wrapped by what scs can do with a session and this package cannot.
-var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
-
-// SessionData returns the application's own data in the session: see SessionData. It is
-// the data of the session's cookie; whether the login is still good is for User to say.
-// Where the LoadAndSave of two managers are one inside the other, the data is the inner
-// one's. Each call returns a value of its own, whose fields have no effect on others.
+// SessionData returns the application's own data in the session: see the type. It is
+// the data of the session's cookie; User says whether the login is still good. Each call
+// returns a value of its own, whose fields have no effect on others, nor on its methods.
 func (c *Core) SessionData() *SessionData {
 	d := &struct {
 		SessionData
@@ -48,21 +47,183 @@ func (c *Core) SessionData() *SessionData {
 	return &d.SessionData
 }
 
-// dataState returns the state of a request, unless the data in ctx is that of another
-// manager, inside this one.
-func (c *Core) dataState(ctx context.Context) (*state, error) {
-	s := c.stateOf(ctx)
-	if s == nil || ctx.Value(c.scsKey) != s.scs() {
+// data returns the context in which scs finds the request's data. Outside LoadAndSave
+// it is ctx: scs panics there, unless the context comes from Load.
+//
+// A store that loads a user may ask for the data, too: it finds the state by clientOf.
+func (d *SessionData) data(ctx context.Context) context.Context {
+	if s := d.core.clientOf(ctx); s != nil {
+		return s.data()
+	}
+	return ctx
+}
+
+// changed notes that the data may have to be stored. It is called after the change: if
+// it were called before, a commit in between would take the note and miss the change.
+func (d *SessionData) changed(ctx context.Context) {
+	if s := d.core.clientOf(ctx); s != nil {
+		s.dirty.Store(true)
+	}
+}
+
+// session returns the state of a request whose session a method is about. From then on
+// the answer depends on the session.
+func (d *SessionData) session(ctx context.Context) (*state, error) {
+	s := d.core.stateOf(ctx)
+	if s == nil {
 		return nil, ErrNoSession
 	}
+	s.data()
 	return s, nil
 }
 
-// changed notes that the data may have to be stored once more.
-func (d *SessionData) changed(ctx context.Context) {
-	if s := d.core.stateOf(ctx); s != nil {
-		s.dirty.Store(true)
+// Reading.
+
+// Get returns the value of a key, or nil.
+func (d *SessionData) Get(ctx context.Context, key string) any {
+	return d.core.scs.Get(d.data(ctx), key)
+}
+
+// GetString is Get for a string. It returns "" for everything else.
+func (d *SessionData) GetString(ctx context.Context, key string) string {
+	return d.core.scs.GetString(d.data(ctx), key)
+}
+
+// GetBool is Get for a bool. It returns false for everything else.
+func (d *SessionData) GetBool(ctx context.Context, key string) bool {
+	return d.core.scs.GetBool(d.data(ctx), key)
+}
+
+// GetInt is Get for an int. It returns 0 for everything else.
+func (d *SessionData) GetInt(ctx context.Context, key string) int {
+	return d.core.scs.GetInt(d.data(ctx), key)
+}
+
+// GetInt64 is Get for an int64. It returns 0 for everything else.
+func (d *SessionData) GetInt64(ctx context.Context, key string) int64 {
+	return d.core.scs.GetInt64(d.data(ctx), key)
+}
+
+// GetInt32 is Get for an int32. It returns 0 for everything else.
+func (d *SessionData) GetInt32(ctx context.Context, key string) int32 {
+	return d.core.scs.GetInt32(d.data(ctx), key)
+}
+
+// GetFloat is Get for a float64. It returns 0 for everything else.
+func (d *SessionData) GetFloat(ctx context.Context, key string) float64 {
+	return d.core.scs.GetFloat(d.data(ctx), key)
+}
+
+// GetBytes is Get for a []byte. It returns nil for everything else.
+func (d *SessionData) GetBytes(ctx context.Context, key string) []byte {
+	return d.core.scs.GetBytes(d.data(ctx), key)
+}
+
+// GetTime is Get for a time.Time. It returns the zero time for everything else.
+func (d *SessionData) GetTime(ctx context.Context, key string) time.Time {
+	return d.core.scs.GetTime(d.data(ctx), key)
+}
+
+// Exists reports whether a key has a value.
+func (d *SessionData) Exists(ctx context.Context, key string) bool {
+	return d.core.scs.Exists(d.data(ctx), key)
+}
+
+// Keys returns all keys, sorted.
+func (d *SessionData) Keys(ctx context.Context) []string {
+	return d.core.scs.Keys(d.data(ctx))
+}
+
+// Writing.
+
+// Put stores a value under a key.
+func (d *SessionData) Put(ctx context.Context, key string, value any) {
+	d.core.scs.Put(d.data(ctx), key, value)
+	d.changed(ctx)
+}
+
+// Remove deletes a value.
+func (d *SessionData) Remove(ctx context.Context, key string) {
+	if data := d.data(ctx); d.core.scs.Exists(data, key) {
+		d.core.scs.Remove(data, key)
+		d.changed(ctx)
 	}
+}
+
+// Clear deletes all values, and leaves the session.
+func (d *SessionData) Clear(ctx context.Context) error {
+	defer d.changed(ctx)
+	return d.core.scs.Clear(d.data(ctx))
+}
+
+// Pop returns a value and deletes it.
+func (d *SessionData) Pop(ctx context.Context, key string) any {
+	data := d.data(ctx)
+	if !d.core.scs.Exists(data, key) { // a page that looks for a value costs no write
+		return nil
+	}
+	defer d.changed(ctx)
+	return d.core.scs.Pop(data, key)
+}
+
+// PopString is Pop for a string. It returns "" for everything else.
+func (d *SessionData) PopString(ctx context.Context, key string) string {
+	v, _ := d.Pop(ctx, key).(string)
+	return v
+}
+
+// PopBool is Pop for a bool. It returns false for everything else.
+func (d *SessionData) PopBool(ctx context.Context, key string) bool {
+	v, _ := d.Pop(ctx, key).(bool)
+	return v
+}
+
+// PopInt is Pop for an int. It returns 0 for everything else.
+func (d *SessionData) PopInt(ctx context.Context, key string) int {
+	v, _ := d.Pop(ctx, key).(int)
+	return v
+}
+
+// PopFloat is Pop for a float64. It returns 0 for everything else.
+func (d *SessionData) PopFloat(ctx context.Context, key string) float64 {
+	v, _ := d.Pop(ctx, key).(float64)
+	return v
+}
+
+// PopBytes is Pop for a []byte. It returns nil for everything else.
+func (d *SessionData) PopBytes(ctx context.Context, key string) []byte {
+	v, _ := d.Pop(ctx, key).([]byte)
+	return v
+}
+
+// PopTime is Pop for a time.Time. It returns the zero time for everything else.
+func (d *SessionData) PopTime(ctx context.Context, key string) time.Time {
+	v, _ := d.Pop(ctx, key).(time.Time)
+	return v
+}
+
+// RememberMe stores a value that has no effect on the session's cookie. For a login that
+// outlives the browser, see Remember.
+func (d *SessionData) RememberMe(ctx context.Context, remember bool) {
+	d.core.scs.RememberMe(d.data(ctx), remember)
+	d.changed(ctx)
+}
+
+// The session.
+
+// Commit stores what was changed, without waiting for the header. It returns what Token
+// returns, and when the session ends. It returns ErrNoSession outside LoadAndSave;
+// ErrHeaderWritten if there is no session yet and it is too late for its cookie; and
+// ErrLoggedOut, after the header, if the session has been ended.
+func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Time, err error) {
+	s, err := d.session(ctx)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	if err := s.saveValues(&dataContext{ctx, s.data().scs}); err != nil {
+		return "", time.Time{}, err
+	}
+	return d.Token(ctx), d.Deadline(ctx), nil
 }
 
 // RenewToken gives the session a new token, and leaves its data and its end. For some
@@ -71,7 +232,7 @@ func (d *SessionData) changed(ctx context.Context) {
 // ErrHeaderWritten if it is too late to set the cookie, and ErrReplaced.
 func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 	defer d.core.met(ctx, &failing)
-	s, err := d.core.dataState(ctx)
+	s, err := d.session(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,25 +247,18 @@ func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 // Destroy deletes the session's data, and logs the user out. It returns ErrNoSession
 // outside LoadAndSave, and ErrHeaderWritten if that was too late to delete the cookie.
 func (d *SessionData) Destroy(ctx context.Context) error {
-	return d.SessionManager.Destroy(ctx)
-}
-
-// Commit stores what was changed, without waiting for the header. It returns what Token
-// returns, and when the session ends. ErrHeaderWritten says that there is no session yet,
-// and that it is too late for its cookie; ErrLoggedOut, after the header, that the session
-// has been ended.
-func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Time, err error) {
-	if _, _, err := d.SessionManager.Commit(ctx); err != nil {
-		return "", time.Time{}, err
+	s, err := d.session(ctx)
+	if err != nil {
+		return err
 	}
-	return d.Token(ctx), d.Deadline(ctx), nil
+	return d.core.scs.Destroy(&dataContext{ctx, s.data().scs})
 }
 
 // Token returns a name of the session, for a log or as a key: it is another one for each
 // session and after each new token, and opens nothing. It is empty for a session that is
 // not stored.
 func (d *SessionData) Token(ctx context.Context) string {
-	s, err := d.core.dataState(ctx)
+	s, err := d.session(ctx)
 	if err != nil {
 		return ""
 	}
@@ -121,7 +275,7 @@ func (d *SessionData) Token(ctx context.Context) string {
 func (d *SessionData) Deadline(ctx context.Context) time.Time {
 	now := d.core.cfg.Now()
 	h := header{created: now, seen: now}
-	if s, err := d.core.dataState(ctx); err == nil {
+	if s, err := d.session(ctx); err == nil {
 		s.op.Lock()
 		defer s.op.Unlock()
 		if s.cur != nil {
@@ -131,6 +285,42 @@ func (d *SessionData) Deadline(ctx context.Context) time.Time {
 	return d.core.expires(&h)
 }
 
+// SetDeadline does nothing: Config.Lifetime says when a session ends.
+func (d *SessionData) SetDeadline(context.Context, time.Time) {}
+
+// Status returns scs.Modified if there may be changes that are not stored yet, and
+// scs.Destroyed after Destroy, if nothing was stored since.
+func (d *SessionData) Status(ctx context.Context) scs.Status {
+	status := d.core.scs.Status(d.data(ctx))
+	if s := d.core.clientOf(ctx); s != nil && status != scs.Destroyed {
+		if status = scs.Unmodified; s.dirty.Load() {
+			status = scs.Modified
+		}
+	}
+	return status
+}
+
+// Scs's own middleware, and code that takes a *scs.SessionManager.
+
+// Load returns a context in which the embedded SessionManager finds the request's data,
+// whatever the token: for code that takes a *scs.SessionManager. What such code changes
+// is stored as if a method of SessionData had changed it. Outside LoadAndSave, Load does
+// what it does in scs, and finds no session.
+func (d *SessionData) Load(ctx context.Context, token string) (context.Context, error) {
+	s := d.core.clientOf(ctx)
+	if s == nil {
+		return d.core.scs.Load(ctx, token)
+	}
+	s.lent.Store(true)
+	return &dataContext{ctx, s.data().scs}, nil
+}
+
+// LoadAndSave is Manager.LoadAndSave.
+func (d *SessionData) LoadAndSave(next http.Handler) http.Handler { return d.core.LoadAndSave(next) }
+
+// WriteSessionCookie does nothing: LoadAndSave sets the cookie.
+func (d *SessionData) WriteSessionCookie(context.Context, http.ResponseWriter, string, time.Time) {}
+
 // Iterate returns an error that wraps errors.ErrUnsupported: nobody sees the data of
 // all sessions.
 func (d *SessionData) Iterate(context.Context, func(context.Context) error) error { return errData }
@@ -139,79 +329,14 @@ func (d *SessionData) Iterate(context.Context, func(context.Context) error) erro
 // of its own session only. LoginUser keeps what a visitor has.
 func (d *SessionData) MergeSession(context.Context, string) error { return errData }
 
-// LoadAndSave is Manager.LoadAndSave.
-func (d *SessionData) LoadAndSave(next http.Handler) http.Handler { return d.core.LoadAndSave(next) }
+// errData is wrapped by what scs can do with a session and this package cannot.
+var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 
-// WriteSessionCookie does nothing: LoadAndSave sets the cookie.
-func (d *SessionData) WriteSessionCookie(context.Context, http.ResponseWriter, string, time.Time) {}
-
-// Put stores a value under a key.
-func (d *SessionData) Put(ctx context.Context, key string, value any) {
-	d.SessionManager.Put(ctx, key, value)
-	d.changed(ctx)
-}
-
-// Remove deletes a value.
-func (d *SessionData) Remove(ctx context.Context, key string) {
-	d.SessionManager.Remove(ctx, key)
-	d.changed(ctx)
-}
-
-// Clear deletes all values, and leaves the session.
-func (d *SessionData) Clear(ctx context.Context) error {
-	defer d.changed(ctx)
-	return d.SessionManager.Clear(ctx)
-}
-
-// Pop returns a value and deletes it.
-func (d *SessionData) Pop(ctx context.Context, key string) any {
-	defer d.changed(ctx)
-	return d.SessionManager.Pop(ctx, key)
-}
-
-// PopString is Pop for a string. It returns "" for everything else.
-func (d *SessionData) PopString(ctx context.Context, key string) string {
-	defer d.changed(ctx)
-	return d.SessionManager.PopString(ctx, key)
-}
-
-// PopBool is Pop for a bool. It returns false for everything else.
-func (d *SessionData) PopBool(ctx context.Context, key string) bool {
-	defer d.changed(ctx)
-	return d.SessionManager.PopBool(ctx, key)
-}
-
-// PopInt is Pop for an int. It returns 0 for everything else.
-func (d *SessionData) PopInt(ctx context.Context, key string) int {
-	defer d.changed(ctx)
-	return d.SessionManager.PopInt(ctx, key)
-}
-
-// PopFloat is Pop for a float64. It returns 0 for everything else.
-func (d *SessionData) PopFloat(ctx context.Context, key string) float64 {
-	defer d.changed(ctx)
-	return d.SessionManager.PopFloat(ctx, key)
-}
-
-// PopBytes is Pop for a []byte. It returns nil for everything else.
-func (d *SessionData) PopBytes(ctx context.Context, key string) []byte {
-	defer d.changed(ctx)
-	return d.SessionManager.PopBytes(ctx, key)
-}
-
-// PopTime is Pop for a time.Time. It returns the zero time for everything else.
-func (d *SessionData) PopTime(ctx context.Context, key string) time.Time {
-	defer d.changed(ctx)
-	return d.SessionManager.PopTime(ctx, key)
-}
-
-// newSCS returns a session manager whose store is the state in the context, and
-// the key under which it looks for its data there.
-func newSCS(c *Core) (*scs.SessionManager, any) {
-	// Not scs.New, which starts a goroutine that cannot be stopped safely. The
-	// manager then has no key of its own in the context, which matters only to
-	// managers inside one another.
-	m := &scs.SessionManager{
+// newSCS returns the session manager that keeps the data of all requests. Its store is
+// the session of the request.
+func newSCS(c *Core) *scs.SessionManager {
+	// Not scs.New, which starts a goroutine that cannot be stopped safely.
+	return &scs.SessionManager{
 		Lifetime: c.cfg.Lifetime,
 		Store:    scsStore{c},
 		Codec:    scsCodec{},
@@ -222,20 +347,54 @@ func newSCS(c *Core) (*scs.SessionManager, any) {
 		},
 		ErrorFunc: c.Error,
 	}
-	probe := &keyProbe{Context: context.Background()}
-	_, _ = m.Load(probe, "") // an empty token asks no store
-	return m, probe.key
 }
 
-// A keyProbe learns what key a context is asked for.
-type keyProbe struct {
-	context.Context
-	key any
+// scsStore is scs's store: the session of the request in the context, and no other.
+type scsStore struct{ core *Core }
+
+// CommitCtx is called by scs's Commit. scs holds its lock.
+func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) (failing error) {
+	defer t.core.met(ctx, &failing)
+	s := t.core.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	return s.save(ctx, string(encoded))
 }
 
-func (p *keyProbe) Value(key any) any {
-	p.key = key
-	return nil
+// DeleteCtx is called by scs's Destroy, which is a logout. scs holds its lock.
+func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
+	defer t.core.met(ctx, &failing)
+	s := t.core.stateOf(ctx)
+	if s == nil {
+		return ErrNoSession
+	}
+	return s.destroy()
+}
+
+// FindCtx is called by scs's Load. The values are not found here: see state.data.
+func (scsStore) FindCtx(_ context.Context, token string) ([]byte, bool, error) {
+	return nil, token == scsToken, nil
+}
+
+func (scsStore) Commit(string, []byte, time.Time) error { return ErrNoSession }
+
+func (scsStore) Delete(string) error { return ErrNoSession }
+
+func (scsStore) Find(string) ([]byte, bool, error) { return nil, false, ErrNoSession }
+
+func (scsStore) All() (map[string][]byte, error) { return map[string][]byte{}, nil }
+
+// scsCodec encodes the application's values. What it decodes is the session of scsToken,
+// which has none.
+type scsCodec struct{}
+
+func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
+	return wire.EncodeValues(values)
+}
+
+func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
+	return time.Time{}, map[string]any{}, nil
 }
 
 // destroy ends the session, and the login if it is one. scs holds its lock.
@@ -261,54 +420,4 @@ func (s *state) destroy() error {
 		return ErrHeaderWritten
 	}
 	return nil
-}
-
-// scsStore is scs's store: the session of the context, and no other. So there
-// is nothing to merge in and nothing to iterate over.
-type scsStore struct{ core *Core }
-
-func (scsStore) Delete(string) error { return ErrNoSession }
-
-func (scsStore) Find(string) ([]byte, bool, error) { return nil, false, ErrNoSession }
-
-func (scsStore) Commit(string, []byte, time.Time) error { return ErrNoSession }
-
-func (scsStore) All() (map[string][]byte, error) { return map[string][]byte{}, nil }
-
-func (t scsStore) FindCtx(ctx context.Context, _ string) ([]byte, bool, error) {
-	if t.core.stateOf(ctx) == nil {
-		return nil, false, ErrNoSession
-	}
-	return nil, false, nil
-}
-
-func (t scsStore) CommitCtx(ctx context.Context, _ string, encoded []byte, _ time.Time) (failing error) {
-	defer t.core.met(ctx, &failing)
-	s := t.core.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	return s.save(ctx, string(encoded))
-}
-
-// DeleteCtx is called by Destroy, which is a logout. scs holds its lock.
-func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
-	defer t.core.met(ctx, &failing)
-	s, err := t.core.dataState(ctx)
-	if err != nil {
-		return err
-	}
-	return s.destroy()
-}
-
-// scsCodec encodes the application's values. Nothing is ever decoded through
-// it: scs's store finds nothing.
-type scsCodec struct{}
-
-func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
-	return wire.EncodeValues(values)
-}
-
-func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
-	return time.Time{}, map[string]any{}, nil
 }

@@ -14,12 +14,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 )
@@ -1066,5 +1068,209 @@ func TestDestroyByAWrapper(t *testing.T) {
 	})
 	if c.Who() != "nobody" || old.Who() != "nobody" {
 		t.Errorf("after Destroy: %s, with the old cookie %s", c.Who(), old.Who())
+	}
+}
+
+// SessionData has a method of its own for each method of scs.SessionManager, with the
+// same signature. A new version of scs may add one: it would be promoted, and panic.
+func TestSessionDataCoversSCS(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := map[string]bool{}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			if star, ok := f.Recv.List[0].Type.(*ast.StarExpr); ok {
+				if name, ok := star.X.(*ast.Ident); ok && name.Name == "SessionData" {
+					own[f.Name.Name] = true
+				}
+			}
+		}
+	}
+	signature := func(m reflect.Method) string {
+		_, text, _ := strings.Cut(m.Type.String(), "SessionManager")
+		if text == "" {
+			_, text, _ = strings.Cut(m.Type.String(), "SessionData")
+		}
+		return strings.TrimPrefix(text, ", ")
+	}
+	theirs, ours := reflect.TypeFor[*scs.SessionManager](), reflect.TypeFor[*auth.SessionData]()
+	for want := range theirs.Methods() {
+		got, ok := ours.MethodByName(want.Name)
+		if !ok || !own[want.Name] {
+			t.Errorf("SessionData has no %s of its own", want.Name)
+		}
+		if signature(got) != signature(want) {
+			t.Errorf("%s: func(%s, scs has func(%s", want.Name, signature(got), signature(want))
+		}
+	}
+	if theirs.NumMethod() < 30 {
+		t.Errorf("scs has %d methods", theirs.NumMethod())
+	}
+}
+
+// Every method works with the context of a request. Those of the embedded manager do
+// not find the data there.
+func TestSessionDataFindsTheData(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	sessions := app.SessionData()
+	app.Create(t, "susan", false)
+	called := 0
+	call := func(ctx context.Context, receiver any, name string) (panics any) {
+		defer func() { panics = recover() }()
+		f := reflect.ValueOf(receiver).MethodByName(name)
+		var args []reflect.Value
+		for in := range f.Type().Ins() {
+			switch in {
+			case reflect.TypeFor[context.Context]():
+				args = append(args, reflect.ValueOf(ctx))
+			case reflect.TypeFor[http.ResponseWriter]():
+				args = append(args, reflect.ValueOf(httptest.NewRecorder()))
+			case reflect.TypeFor[any]():
+				args = append(args, reflect.ValueOf("value"))
+			default:
+				args = append(args, reflect.Zero(in))
+			}
+		}
+		f.Call(args)
+		called++
+		return nil
+	}
+	for _, who := range []string{"susan", "nobody"} {
+		c := app.Client(t)
+		if who != "nobody" {
+			c.Login(who)
+		}
+		do(t, app, c, func(ctx context.Context) { sessions.Put(ctx, "k", "v") })
+		for m := range reflect.TypeFor[*scs.SessionManager]().Methods() {
+			do(t, app, c.Clone(), func(ctx context.Context) {
+				if p := call(ctx, sessions, m.Name); p != nil {
+					t.Errorf("%s: %s: %v", who, m.Name, p)
+				}
+			})
+		}
+		if do(t, app, c, func(ctx context.Context) {
+			if p := call(ctx, sessions.SessionManager, "Keys"); p != "scs: no session data in context" {
+				t.Errorf("%s: the embedded Keys: %v", who, p)
+			}
+		}); who == "nobody" && c.Who() != who {
+			t.Errorf("who: %s", c.Who())
+		}
+	}
+	if called < 2*30 {
+		t.Errorf("%d calls", called)
+	}
+}
+
+// Code that takes a *scs.SessionManager works with a context of Load.
+func TestSessionDataForCodeOfSCS(t *testing.T) {
+	t.Parallel()
+	registerOnce()
+	for _, who := range []string{"susan", "nobody"} {
+		app, _ := newApp(t, nil)
+		sessions := app.SessionData()
+		app.Create(t, "susan", false)
+		theirs := sessions.SessionManager
+		in := func(ctx context.Context) context.Context {
+			t.Helper()
+			ctx, err := sessions.Load(ctx, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ctx
+		}
+		c := app.Client(t)
+		if who != "nobody" {
+			c.Login(who)
+		}
+		get := func(key string) (value string) {
+			do(t, app, c, func(ctx context.Context) { value = sessions.GetString(ctx, key) })
+			return value
+		}
+		do(t, app, c, func(ctx context.Context) {
+			sessions.Put(ctx, "ours", "1")
+			lent := in(ctx)
+			theirs.Put(lent, "theirs", "2")
+			if theirs.GetString(lent, "ours") != "1" || sessions.GetString(ctx, "theirs") != "2" || sessions.GetString(lent, "theirs") != "2" {
+				t.Errorf("%s: one does not see what the other has put", who)
+			}
+			if u, ok := app.CurrentUser(lent); ok != (who == "susan") {
+				t.Errorf("%s: the user is %v", who, u)
+			}
+		})
+		if get("ours") != "1" || get("theirs") != "2" {
+			t.Errorf("%s: afterwards %q and %q", who, get("ours"), get("theirs"))
+		}
+		app.Spy().Reset()
+		do(t, app, c, func(ctx context.Context) { _ = theirs.GetString(in(ctx), "theirs") })
+		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
+			t.Errorf("%s: reading calls %v", who, calls)
+		}
+		do(t, app, c, func(ctx context.Context) {
+			lent := in(ctx)
+			theirs.Put(lent, "theirs", "3")
+			if _, _, err := theirs.Commit(lent); err != nil {
+				t.Error(err)
+			}
+			other := ""
+			do(t, app, c.Clone(), func(ctx context.Context) { other = sessions.GetString(ctx, "theirs") })
+			if other != "3" {
+				t.Errorf("%s: after Commit another request reads %q", who, other)
+			}
+		})
+		app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
+			lent := in(r.Context())
+			_, _ = w.Write([]byte("page"))
+			_ = http.NewResponseController(w).Flush()
+			theirs.Put(lent, "late", "4")
+		})
+		if r := c.Post("/late"); r.Text != "page" || get("late") != "4" {
+			t.Errorf("%s: what was put late is %q", who, get("late"))
+		}
+		for name, end := range map[string]func(context.Context) error{"Destroy": theirs.Destroy, "RenewToken": theirs.RenewToken} {
+			c := app.Client(t)
+			if who != "nobody" {
+				c.Login(who)
+			}
+			do(t, app, c, func(ctx context.Context) { sessions.Put(ctx, "k", "v") })
+			old := c.Clone()
+			do(t, app, c, func(ctx context.Context) {
+				if err := end(in(ctx)); err != nil {
+					t.Error(err)
+				}
+			})
+			if c.Who() != "nobody" || old.Who() != "nobody" || old.Get("/get?key=k").Text != "" {
+				t.Errorf("%s: after %s: %s, %s, %q", who, name, c.Who(), old.Who(), old.Get("/get?key=k").Text)
+			}
+		}
+	}
+	// No request's data is anywhere else.
+	app, _ := newApp(t, nil)
+	sessions := app.SessionData()
+	for _, token := range []string{"", "x", "the session of the request"} {
+		ctx, err := sessions.Load(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys := sessions.Keys(ctx); len(keys) > 0 {
+			t.Errorf("outside LoadAndSave: %q", keys)
+		}
+		if _, _, err := sessions.Commit(ctx); !errors.Is(err, auth.ErrNoSession) {
+			t.Errorf("Commit outside LoadAndSave: %v", err)
+		}
+		if err := sessions.Destroy(ctx); !errors.Is(err, auth.ErrNoSession) {
+			t.Errorf("Destroy outside LoadAndSave: %v", err)
+		}
 	}
 }

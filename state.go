@@ -112,12 +112,11 @@ type notes struct {
 // values are the application's data on their way between the record and scs. No
 // store is called while the mutex is held.
 type values struct {
-	valuing  sync.Mutex
-	loaded   string         // what scs has been given, encoded
-	given    map[string]any // the map that scs has; to be touched under scs's lock only
-	scsData  any            // scs's own state, once the application has asked for it
-	scsReady bool
-	dirty    atomic.Bool // something may have changed since commit
+	valuing sync.Mutex
+	loaded  string      // what scs has been given, encoded
+	given   dataContext // where scs finds it, once the application has asked for it
+	dirty   atomic.Bool // something may have changed since commit
+	lent    atomic.Bool // Load has been called: code that we do not know may change something at any time
 }
 
 // A cookie is the value of one that is to be set, and when it ends. Without a value
@@ -127,17 +126,31 @@ type cookie struct {
 	until time.Time
 }
 
-// A requestContext is a request's context with its state. It answers scs, too,
-// and only then decodes the application's values: most requests never ask.
+// A requestContext is a request's context with its state.
 type requestContext struct {
 	context.Context
 	state *state
 }
 
+func (c *requestContext) Value(key any) any {
+	switch k := key.(type) {
+	case stateKey:
+		if k.core == c.state.core {
+			return c.state
+		}
+	case clientKey:
+		if k.core == c.state.core {
+			return c.state
+		}
+	}
+	return c.Context.Value(key)
+}
+
 type stateKey struct{ core *Core }
 
 // clientKey is for the state, too, and answered where there is no session: by
-// whom, and from where, does not wait for anything.
+// whom, and from where, does not wait for anything. A store that loads a user may
+// also ask for the application's data.
 type clientKey struct{ core *Core }
 
 // An innerContext is a request's context without its session. Stores get it (see
@@ -171,8 +184,8 @@ func (c *Core) requestOf(ctx context.Context) *state {
 	return s
 }
 
-// clientOf is stateOf for what the state says about the client, and nothing
-// else.
+// clientOf is stateOf for what the state says about the client, and for the
+// application's data, and nothing else.
 func (c *Core) clientOf(ctx context.Context) *state {
 	s, _ := ctx.Value(clientKey{c}).(*state)
 	return s
@@ -300,4 +313,15 @@ func cookieOf(r *http.Request, name string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// This file brings the application's data from the session's record to scs and back.
+// In the record the values are encoded; scs has them in a map. First data decodes them,
+// when the application asks for one. Then saveValues has scs encode its map, save finds
+// out which values have changed, and write changes those in the record.
+
+// A dataContext is a context in which scs finds a request's values.
+type dataContext struct {
+	context.Context
+	scs context.Context // what scs.Load has returned; nil until the application asks for its data
 }

@@ -4,23 +4,92 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/go-login/auth/internal/wire"
 )
 
-// clearValues forgets the application's data.
-func (s *state) clearValues() {
-	s.valuing.Lock()
-	s.loaded = ""
-	ready := s.scsReady
-	s.valuing.Unlock()
-	if ready {
-		_ = s.core.scs.Clear(&s.ctx) // returns nil always
+func (c *dataContext) Value(key any) any {
+	if v := c.scs.Value(key); v != nil {
+		return v
 	}
+	return c.Context.Value(key)
 }
 
-// save stores what the application changed in its data.
+// data returns the request's context in which scs finds its values. The first call
+// decodes them. If the session could not be read, the answer becomes an error: the
+// caller's getters cannot return one.
+func (s *state) data() *dataContext {
+	s.settle(true)
+	if s.failed != nil {
+		s.meet(s.failed)
+	}
+	s.valuing.Lock()
+	defer s.valuing.Unlock()
+	if s.given.scs != nil {
+		return &s.given
+	}
+	// Load begins with an empty context, in which scs finds no data of another manager.
+	empty, _ := s.core.scs.Load(context.Background(), scsToken)
+	var unread []wire.Change
+	for _, err := range wire.DecodeValues(s.loaded, func(key string, value any) { s.core.scs.Put(empty, key, value) }) {
+		s.note(Event{Kind: EventSessionDamaged, Err: err})
+		if damaged := (*wire.ValueError)(nil); errors.As(err, &damaged) {
+			unread = append(unread, wire.Change{Key: damaged.Key})
+		}
+	}
+	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
+		s.loaded = wire.Apply(s.loaded, unread)
+	}
+	s.given = dataContext{&s.ctx, empty}
+	return &s.given
+}
+
+// scsToken is the token of each request's session as scs knows it. scs's store finds a
+// session without values for it. Without a token, scs would make a random one for each
+// session that it stores.
+const scsToken = "the session of the request"
+
+// hasData reports whether the application has asked for its data.
+func (s *state) hasData() bool {
+	s.valuing.Lock()
+	defer s.valuing.Unlock()
+	return s.given.scs != nil
+}
+
+// mayHaveChanged reports whether the application may have changed its data since the
+// last call.
+func (s *state) mayHaveChanged() bool {
+	return s.dirty.Swap(false) || s.lent.Load()
+}
+
+// saveLate stores what the application has changed in its data since the header was
+// written.
+func (s *state) saveLate() {
+	if !s.writer.started || s.writer.failed != nil || !s.mayHaveChanged() {
+		return
+	}
+	if err := s.saveAll(); err != nil {
+		s.core.cfg.Logger.LogAttrs(&s.ctx, slog.LevelError, "auth: session data that was written after the response's header is lost; write it before, or log in first",
+			slog.String("path", cut(s.request.URL.Path, 200)), slog.Any("error", err))
+	}
+	s.emit()
+}
+
+// saveAll is saveValues for the end of a request: it goes on if the client goes away.
+func (s *state) saveAll() error {
+	ctx, cancel := detach(s.data())
+	defer cancel()
+	return s.saveValues(ctx)
+}
+
+// saveValues has scs encode the values that it finds in the context. scs passes them to
+// save, by way of its store.
+func (s *state) saveValues(ctx context.Context) error {
+	_, _, err := s.core.scs.Commit(ctx)
+	return err
+}
+
+// save stores what the application changed in its data. scs holds its lock.
 func (s *state) save(ctx context.Context, encoded string) error {
 	s.valuing.Lock()
 	loaded := s.loaded
@@ -38,19 +107,6 @@ func (s *state) save(ctx context.Context, encoded string) error {
 	s.loaded = encoded
 	s.valuing.Unlock()
 	return nil
-}
-
-// saveLate stores what the application has changed in its data since the header was
-// written.
-func (s *state) saveLate() {
-	if !s.writer.started || s.writer.failed != nil || !s.dirty.Load() {
-		return
-	}
-	if err := s.saveValues(); err != nil {
-		s.core.cfg.Logger.LogAttrs(&s.ctx, slog.LevelError, "auth: session data that was written after the response's header is lost; write it before, or log in first",
-			slog.String("path", cut(s.request.URL.Path, 200)), slog.Any("error", err))
-	}
-	s.emit()
 }
 
 // write makes changes in the session's record, or in a new visitor's. If the
@@ -80,78 +136,13 @@ func (s *state) write(ctx context.Context, changes []wire.Change) error {
 	return err
 }
 
-// saveValues has scs store the application's values.
-func (s *state) saveValues() error {
-	ctx, cancel := detach(&s.ctx)
-	defer cancel()
-	_, _, err := s.core.scs.Commit(ctx)
-	return err
-}
-
-// scs returns scs's own state, and makes it from the record at first use.
-func (s *state) scs() any {
-	s.settle(true)
-	if s.failed != nil { // scs's getters cannot say so
-		s.meet(s.failed)
-	}
+// clearValues forgets the application's data.
+func (s *state) clearValues() {
 	s.valuing.Lock()
-	defer s.valuing.Unlock()
-	if s.scsReady {
-		return s.scsData
+	s.loaded = ""
+	asked := s.given.scs != nil
+	s.valuing.Unlock()
+	if asked {
+		_ = s.core.scs.Clear(&s.given) // returns nil always
 	}
-	s.scsReady = true
-	var failed []error
-	s.given, failed = wire.DecodeValues(s.loaded)
-	var unread []wire.Change
-	for _, err := range failed {
-		s.note(Event{Kind: EventSessionDamaged, Err: err})
-		if damaged := (*wire.ValueError)(nil); errors.As(err, &damaged) {
-			unread = append(unread, wire.Change{Key: damaged.Key})
-		}
-	}
-	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
-		s.loaded = wire.Apply(s.loaded, unread)
-	}
-	m := *s.core.scs
-	m.Store, m.Codec = givenStore{}, givenCodec{s}
-	ctx, err := m.Load(context.Background(), "given") // where no other manager has anything
-	if err == nil {
-		s.scsData = ctx.Value(s.core.scsKey)
-	}
-	return s.scsData
-}
-
-// givenStore and givenCodec hand scs a request's values.
-type givenStore struct{}
-
-func (givenStore) Delete(string) error { return nil }
-
-func (givenStore) Find(string) ([]byte, bool, error) { return nil, true, nil }
-
-func (givenStore) Commit(string, []byte, time.Time) error { return nil }
-
-type givenCodec struct{ state *state }
-
-func (givenCodec) Encode(time.Time, map[string]any) ([]byte, error) { return nil, nil }
-
-func (g givenCodec) Decode([]byte) (time.Time, map[string]any, error) {
-	deadline := g.state.core.cfg.Now().Add(g.state.core.cfg.Lifetime)
-	return deadline, g.state.given, nil
-}
-
-func (c *requestContext) Value(key any) any {
-	switch k := key.(type) {
-	case stateKey:
-		if k.core == c.state.core {
-			return c.state
-		}
-	case clientKey:
-		if k.core == c.state.core {
-			return c.state
-		}
-	}
-	if key == c.state.core.scsKey {
-		return c.state.scs()
-	}
-	return c.Context.Value(key)
 }

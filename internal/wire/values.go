@@ -34,20 +34,19 @@ func EncodeValues(values map[string]any) ([]byte, error) {
 	return b, nil
 }
 
-// DecodeValues decodes what EncodeValues has encoded. Values that cannot be read,
-// such as those of a type that is no longer registered with gob, are left out.
-// There is a *[ValueError] for each of them.
-func DecodeValues(encoded string) (values map[string]any, failed []error) {
-	values = map[string]any{}
+// DecodeValues decodes what EncodeValues has encoded, and calls put for each value. Values
+// that cannot be read, such as those of a type that is no longer registered with gob, are
+// left out and returned as errors: a *[ValueError] for each of them.
+func DecodeValues(encoded string, put func(key string, value any)) (failed []error) {
 	for e := readEntries(encoded); e.more; e.next() {
 		v, err := decodeValue(e.value)
 		if err != nil {
 			failed = append(failed, &ValueError{e.key, err})
 			continue
 		}
-		values[e.key] = v
+		put(e.key, v)
 	}
-	return values, failed
+	return failed
 }
 
 // A ValueError says which value cannot be read.

@@ -82,7 +82,7 @@ func TestValuesRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoded, failed := DecodeValues(string(encoded))
+	decoded, failed := decoded(string(encoded))
 	if len(failed) > 0 {
 		t.Error(failed)
 	}
@@ -126,7 +126,7 @@ func TestTimesWithOddZones(t *testing.T) {
 			t.Errorf("offset %d: %v", offset, err)
 			continue
 		}
-		values, failed := DecodeValues(string(b))
+		values, failed := decoded(string(b))
 		if got, ok := values["t"].(time.Time); !ok || !got.Equal(want) || len(failed) > 0 {
 			t.Errorf("offset %d: %v became %v (%v)", offset, want, values["t"], failed)
 		}
@@ -142,7 +142,7 @@ func TestUnknownValues(t *testing.T) {
 	}
 	for _, bad := range []string{"\xff", "\x50future", "\x00", "\x00garbage", "\x01x", "\x02x", "\x06", "\x06\xff", "\x07short", "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x08", "\x0dx\x80"} {
 		encoded := Apply(string(good), []Change{{"m", bad}})
-		values, failed := DecodeValues(encoded)
+		values, failed := decoded(encoded)
 		if len(failed) != 1 || !strings.Contains(failed[0].Error(), `"m"`) || !reflect.DeepEqual(values, map[string]any{"a": 1, "z": "last"}) {
 			t.Errorf("%q: %v, %v", bad, values, failed)
 		}
@@ -191,7 +191,7 @@ func TestUnchangedMapIsNoChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, failed := DecodeValues(string(older))
+	values, failed := decoded(string(older))
 	if len(failed) > 0 {
 		t.Fatal(failed)
 	}
@@ -224,7 +224,7 @@ func TestValueFromGobIsNoChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	older := Apply("", []Change{{"small", string(small)}})
-	values, failed := DecodeValues(older)
+	values, failed := decoded(older)
 	values["other"] = 1
 	newer, err := EncodeValues(values)
 	if err != nil || len(failed) > 0 {
@@ -262,7 +262,7 @@ func FuzzDecodeValues(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, encoded string) {
-		values, _ := DecodeValues(encoded)
+		values, _ := decoded(encoded)
 		again, err := EncodeValues(values)
 		if err != nil {
 			t.Fatalf("what was read of %q cannot be written: %v", encoded, err)
@@ -270,7 +270,7 @@ func FuzzDecodeValues(f *testing.F) {
 		if len(again) > 4*len(encoded)+1024 {
 			t.Errorf("%d bytes became %d", len(encoded), len(again))
 		}
-		stable, failed := DecodeValues(string(again))
+		stable, failed := decoded(string(again))
 		if len(failed) > 0 || len(stable) != len(values) {
 			t.Fatalf("%q, read and written, cannot be read: %v", encoded, failed)
 		}
@@ -363,4 +363,11 @@ func TestSizesOfValues(t *testing.T) {
 	if len(values) > 0 {
 		t.Errorf("docs/sessions.md has nothing of %v", slices.Collect(maps.Keys(values)))
 	}
+}
+
+// decoded returns the values that DecodeValues calls put for.
+func decoded(encoded string) (values map[string]any, failed []error) {
+	values = map[string]any{}
+	failed = DecodeValues(encoded, func(key string, value any) { values[key] = value })
+	return values, failed
 }
