@@ -296,18 +296,10 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	w := newExitWorld(t, name)
 	var err error
 	w.In(w.own, func(ctx context.Context) { err = f.During(ctx, w.Spy(), w.change) })
-	mails, events := labels(w.box.Take()), kinds(w.Events())
+	mails, events := labels(w.box.Take()), w.Events()
 	now := w.now(t)
 	made := !now.Stamp.Equal(w.user.Stamp)
-	what := fmt.Sprintf("%s; the mails are %v, the events %v", f, mails, events)
-	count := func(kind auth.EventKind) (n int) {
-		for _, e := range events {
-			if e == kind {
-				n++
-			}
-		}
-		return n
-	}
+	what := fmt.Sprintf("%s; the mails are %v, the events %v", f, mails, kinds(events))
 	if made {
 		w.wantEnded(t, what)
 	} else {
@@ -326,7 +318,7 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	switch {
 	case made && err != nil && w.closes && now.ID != "" && now.Email != "":
 		// It goes on when it is called again, and only then is the owner told.
-		if len(mails) != 0 || count(w.done) != 0 || count(w.failed) != 1 {
+		if len(mails) != 0 || countOf(events, w.done) != 0 || countOf(events, w.failed) != 1 {
 			t.Error(what)
 		}
 		u := stored(t, w.App, w.user.ID)
@@ -337,11 +329,11 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	case made != (err == nil):
 		t.Errorf("%s: made: %v", what, made)
 	case !made:
-		if len(mails) != 0 || count(w.done) != 0 || w.failed != "" && count(w.failed) != 1 {
+		if len(mails) != 0 || countOf(events, w.done) != 0 || w.failed != "" && countOf(events, w.failed) != 1 {
 			t.Error(what)
 		}
 	case w.mail != "" && !slices.Equal(mails, []string{w.mail}), w.mail == "" && len(mails) != 0,
-		count(w.done) != 1, w.failed != "" && count(w.failed) != 0:
+		countOf(events, w.done) != 1, w.failed != "" && countOf(events, w.failed) != 0:
 		t.Error(what)
 	}
 }
