@@ -197,6 +197,16 @@ func (w *exitWorld) wantEnded(t *testing.T, what string) {
 	}
 }
 
+// wantErased checks that no record of the user is left.
+func (w *exitWorld) wantErased(t *testing.T, what string) {
+	t.Helper()
+	for _, kind := range []string{"session", "rotated", "remember", "remember-ended", "api-token", "attempts", "email-undo", "reserved", "used"} {
+		if got := w.left(t, kind); got != 0 {
+			t.Errorf("%s: %d records of kind %s are left of who has closed the account", what, got, kind)
+		}
+	}
+}
+
 // TestExits: every exit does every step.
 func TestExits(t *testing.T) {
 	t.Parallel()
@@ -208,13 +218,11 @@ func TestExits(t *testing.T) {
 				t.Fatal("it is the right one")
 			}
 			wrong := w.left(t, "attempts")
-			whole := []string{"rotated", "email-undo", "reserved", "used"}
-			for _, kind := range whole {
+			for _, kind := range []string{"rotated", "email-undo", "reserved", "used"} {
 				if w.closes && w.left(t, kind) == 0 {
 					t.Errorf("there is no record of kind %s", kind)
 				}
 			}
-			whole = append(whole, "remember-ended")
 			w.Events()
 			var watched context.Context
 			if !w.user.Disabled {
@@ -265,14 +273,10 @@ func TestExits(t *testing.T) {
 			if w.redeemed != nil && !used(t, w.App, w.redeemed()) {
 				t.Error("the token is not known as one that has worked")
 			}
-			if w.closes {
-				for _, kind := range whole {
-					if got := w.left(t, kind); got != 0 {
-						t.Errorf("%d records of kind %s are left of who has closed the account", got, kind)
-					}
-				}
-			}
 			w.wantEnded(t, name)
+			if w.closes {
+				w.wantErased(t, name)
+			}
 		})
 	}
 }
@@ -326,6 +330,7 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 			t.Errorf("%s: once more: %v", what, err)
 		}
 		w.wantMails(t, what+": once more", w.mail)
+		w.wantErased(t, what+": once more")
 	case made != (err == nil):
 		t.Errorf("%s: made: %v", what, made)
 	case !made:
@@ -335,6 +340,9 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	case w.mail != "" && !slices.Equal(mails, []string{w.mail}), w.mail == "" && len(mails) != 0,
 		countOf(events, w.done) != 1, w.failed != "" && countOf(events, w.failed) != 0:
 		t.Error(what)
+	}
+	if made && err == nil && w.closes {
+		w.wantErased(t, what)
 	}
 }
 
