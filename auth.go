@@ -277,3 +277,18 @@ func typed[U User](user User, err error) (U, error) {
 	}
 	return u, nil
 }
+
+// Where is a rule of your own. It holds if ok returns true for the user who makes the
+// request. If not, it is ErrForbidden (403). The other rules are asked first.
+func (m *Manager[U]) Where(ok func(U) bool) Rule {
+	if ok == nil {
+		return Rule{}
+	}
+	return Rule{step: stepOwn, ask: func(_ context.Context, _ *Core, user User) error {
+		u, err := typed[U](user, nil)
+		if err == nil && !ok(u) {
+			err = ErrForbidden
+		}
+		return err
+	}}
+}

@@ -1,8 +1,6 @@
 package auth
 
-import (
-	"context"
-)
+import "context"
 
 // CloseAccount ends an account for good: nobody can log in to it any more, what it
 // was logged in by and all the library has stored of it is deleted, and the user is

@@ -42,7 +42,7 @@ func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp
 	}
 	app := testapp.New(t, store, clock, func(c *auth.Config) {
 		withBearer(c)
-		c.HashParams, c.Mailer = hashParams(7168, 5, 1, 16, 32), box
+		c.Mailer = box
 		if configure != nil {
 			configure(c)
 		}

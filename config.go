@@ -16,44 +16,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
-	"github.com/alexedwards/scs/v2"
-
 	"github.com/go-login/auth/internal/clientip"
-	"github.com/go-login/auth/internal/keyring"
-	"github.com/go-login/auth/internal/origin"
-	"github.com/go-login/auth/internal/turns"
 )
-
-// A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
-// below are the Manager's. Packages that build on auth, such as pages and authtest, take
-// a *Core: pass manager.Core. Its methods are safe for use by many goroutines.
-//
-// Methods that get a User return ErrUserNotFound for nil.
-type Core struct {
-	cfg      Config
-	baseURL  *url.URL
-	users    loader
-	store    storer         // nil if there is only a loader
-	omitted  []AccountField // that the user store does not keep
-	deletes  bool           // the user store is a UserDeleter
-	records  RecordStore
-	sessions RecordStore
-	cookies  cookies
-	origins  origin.Check
-	secrets  *keyring.Keyring
-	hasher   hasher
-	watches  watches
-	turns    turns.ByKey
-	instance string // random: no other Core has it
-	proxies  proxyWatch
-	clock    uint64 // names this Core's clock among those of other servers
-	upgrades upgrades
-	features features
-	tokens   *Feature                             // the API tokens
-	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
-	factors  map[string]*Feature                  // of Config.Factors, by name
-	scs      *scs.SessionManager
-}
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
 // default.

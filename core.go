@@ -2,12 +2,49 @@ package auth
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/keyring"
+	"github.com/go-login/auth/internal/origin"
+	"github.com/go-login/auth/internal/turns"
 )
+
+// A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
+// below are the Manager's. Packages that build on auth, such as pages and authtest, take
+// a *Core: pass manager.Core. Its methods are safe for use by many goroutines.
+//
+// Methods that get a User return ErrUserNotFound for nil.
+type Core struct {
+	cfg      Config
+	baseURL  *url.URL
+	users    loader
+	store    storer         // nil if there is only a loader
+	omitted  []AccountField // that the user store does not keep
+	deletes  bool           // the user store is a UserDeleter
+	records  RecordStore
+	sessions RecordStore
+	cookies  cookies
+	origins  origin.Check
+	secrets  *keyring.Keyring
+	hasher   hasher
+	watches  watches
+	turns    turns.ByKey
+	instance string // random: no other Core has it
+	proxies  proxyWatch
+	clock    uint64 // names this Core's clock among those of other servers
+	upgrades upgrades
+	features features
+	tokens   *Feature                             // the API tokens
+	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
+	factors  map[string]*Feature                  // of Config.Factors, by name
+	scs      *scs.SessionManager
+}
 
 // Identifiers returns Config.Identifiers.
 func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
@@ -121,4 +158,42 @@ func (u *upgrades) failed(id string, now time.Time) {
 		u.after = map[string]time.Time{}
 	}
 	u.after[id] = now.Add(upgradeAgain)
+}
+
+// features are the names of features that were claimed.
+type features struct {
+	mu     sync.Mutex
+	claims map[string]bool
+}
+
+// claim reports whether nobody has claimed the name before.
+func (f *features) claim(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.claims[name] {
+		return false
+	}
+	if f.claims == nil {
+		f.claims = map[string]bool{}
+	}
+	f.claims[name] = true
+	return true
+}
+
+// A Feature is a package's own share of a Core, under a name of its own: records, sealed
+// texts, cookies, counted attempts and events. A package that adds something to logins,
+// such as a second factor or an identity provider, needs nothing else to keep its state.
+//
+// Two features cannot read each other's records, nor open each other's sealed texts, and
+// neither can Cores with different Config.Names. CloseAccount deletes a user's records
+// of all features, also of those that the process does not use any more. Nothing else
+// deletes them: they outlive a change of the password, for example. Records without a
+// UserID must expire.
+//
+// A Feature is safe for use by many goroutines.
+type Feature struct {
+	core   *Core
+	name   string
+	kind   string // of its records
+	prefix string // of their keys
 }

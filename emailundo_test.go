@@ -404,7 +404,7 @@ func TestUndoChain(t *testing.T) {
 	for _, order := range []string{"owner", "owner, thief", "thief, owner", "thief, owner, thief", "both"} {
 		rounds := 1
 		if order == "both" {
-			rounds = 60
+			rounds = testapp.Rounds(t, 20, 60)
 		}
 		for range rounds {
 			m := newMailApp(t, nil)

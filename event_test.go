@@ -494,7 +494,7 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 	app.Create(t, "susan", false)
 	store.Hook(func(string) error { return errors.New("the store is down") }, nil)
 	c := app.Client(t)
-	c.Cookies[strings.TrimSuffix(app.Core.Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
+	c.Cookies[strings.TrimSuffix(app.Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
 	r := c.Do(http.MethodGet, "/who?"+strings.Repeat("x", 20_000), nil, nil)
 	if r.StatusCode != http.StatusServiceUnavailable {
 		t.Fatal(r.Status)
@@ -785,9 +785,6 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {
-			if underRace && kind == auth.EventPasswordDisabled {
-				t.Skip("too many hashes for the race detector")
-			}
 			t.Parallel()
 			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: &codes{enrolled: map[string]bool{}, good: map[string]string{}}}
 			plain, store := newApp(t, func(c *auth.Config) {

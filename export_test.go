@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth/internal/passhash"
 )
 
@@ -12,10 +13,18 @@ func (c *Core) TurnsTaken() int { return c.turns.Len() }
 
 // OwnHashing gives a Manager a budget of its own, so that tests that run at the same
 // time do not wait for each other. Nobody is sent away because the machine is slow.
-// See testapp.New.
-func (c *Core) OwnHashing() {
+// If cheap is set, new hashes are CheapHashParams, which New refuses. See testapp.New.
+func (c *Core) OwnHashing(cheap bool) {
 	c.OwnBudget()
 	c.hasher.Budget.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
+	if cheap {
+		c.hasher.UseParams(CheapHashParams())
+	}
+}
+
+// CheapHashParams are the parameters of most tests: a hash takes a fraction of a millisecond.
+func CheapHashParams() argon2id.Params {
+	return argon2id.Params{Memory: 256, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
 // OwnBudget gives a Manager a budget of its own, with the limits of the process's.

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -54,61 +53,4 @@ func checkFactors(factors []Factor) error {
 		}
 	}
 	return nil
-}
-
-// gateFactor refuses a login that owes a factor: the user has one, and none was shown.
-// A remembered device has shown what was shown when it was remembered.
-func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
-	missing, err := c.missingFactors(ctx, a)
-	if err == nil && len(missing) > 0 {
-		err = ErrFactorRequired
-	}
-	return err
-}
-
-// missingFactors returns the factors of which the user must show one.
-func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string, err error) {
-	for _, f := range c.cfg.Factors {
-		if a.methods.has(f.Name()) || a.device != nil && a.device.methods.has(f.Name()) {
-			return nil, nil
-		}
-	}
-	for _, f := range c.cfg.Factors {
-		has, err := f.Enrolled(ctx, idOf(a.user))
-		if err != nil {
-			return nil, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
-		}
-		if has {
-			missing = append(missing, f.Name())
-		}
-	}
-	return missing, nil
-}
-
-// factor returns the factor with a name, or nil.
-func (c *Core) factor(name string) Factor {
-	for _, f := range c.cfg.Factors {
-		if f.Name() == name {
-			return f
-		}
-	}
-	return nil
-}
-
-// tryFactor has a factor look at an answer, after the attempt has been counted. It
-// returns nil, ErrWrongFactor, or an error of Feature.Count.
-func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) error {
-	right, err := c.factors[f.Name()].Count(ctx, idOf(user), func() (bool, error) {
-		switch err := f.Verify(ctx, user, private, answer); {
-		case errors.Is(err, ErrWrongFactor):
-			return false, nil
-		case err != nil:
-			return false, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
-		}
-		return true, nil
-	})
-	if err == nil && !right {
-		err = ErrWrongFactor
-	}
-	return err
 }

@@ -7,29 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-login/auth/internal/keyring"
 )
-
-// A Feature is a package's own share of a Core, under a name of its own: records, sealed
-// texts, cookies, counted attempts and events. A package that adds something to logins,
-// such as a second factor or an identity provider, needs nothing else to keep its state.
-//
-// Two features cannot read each other's records, nor open each other's sealed texts, and
-// neither can Cores with different Config.Names. CloseAccount deletes a user's records
-// of all features, also of those that the process does not use any more. Nothing else
-// deletes them: they outlive a change of the password, for example. Records without a
-// UserID must expire.
-//
-// A Feature is safe for use by many goroutines.
-type Feature struct {
-	core   *Core
-	name   string
-	kind   string // of its records
-	prefix string // of their keys
-}
 
 // Limits of what a feature stores. With the name, a key is within the 200 bytes that
 // storetest asks of a store.
@@ -63,35 +44,6 @@ func (c *Core) Feature(name string) (*Feature, error) {
 type FactorBinder interface {
 	Bind(f *Feature) error
 }
-
-// features are the names of features that were claimed.
-type features struct {
-	mu     sync.Mutex
-	claims map[string]bool
-}
-
-// claim reports whether nobody has claimed the name before.
-func (f *features) claim(name string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.claims[name] {
-		return false
-	}
-	if f.claims == nil {
-		f.claims = map[string]bool{}
-	}
-	f.claims[name] = true
-	return true
-}
-
-// The records of all features have one kind, so that CloseAccount deletes them without
-// knowing which features there are. A key begins with the feature's name and a slash,
-// which no name has in it. The counters of attempts have a kind of their own: they are
-// the library's, and Unlock deletes them.
-const (
-	kindFeature         = "feature"
-	kindFeatureAttempts = "feature-attempts"
-)
 
 // Insert stores a record of the feature, or returns ErrRecordExists if it has one with
 // this key already. It uses the record's Key, UserID, Data and Expires.

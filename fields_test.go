@@ -86,7 +86,7 @@ func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
 	if deletes {
 		store = lossyDeleter{lossy}
 	}
-	return testapp.New(t, store, clock, func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) }), lossy
+	return testapp.New(t, store, clock, nil), lossy
 }
 
 // A store that loses a field is found out at the first registration. The error
@@ -94,7 +94,7 @@ func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
 func TestRegisterNoticesALostField(t *testing.T) {
 	t.Parallel()
 	all := losses()
-	all["PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"] = cutHashes
+	all["PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"] = cutHashes
 	for _, deletes := range []bool{true, false} {
 		for _, truthful := range []bool{false, true} {
 			for field, lose := range all {
@@ -187,13 +187,13 @@ func TestChangeNoticesALostField(t *testing.T) {
 		after      error
 		change     func(t *testing.T, app *testapp.App, u *testapp.User) error
 	}{
-		{"SetPassword", "PasswordHash was cut from 96 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+		{"SetPassword", "PasswordHash was cut from 95 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
 			return app.SetPassword(t.Context(), u, next)
 		}},
-		{"SetPassword that fails having cut it", "PasswordHash was cut from 96 to 64 bytes", cutHashes, errStore, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+		{"SetPassword that fails having cut it", "PasswordHash was cut from 95 to 64 bytes", cutHashes, errStore, func(t *testing.T, app *testapp.App, u *testapp.User) error {
 			return app.SetPassword(t.Context(), u, next)
 		}},
-		{"ResetPassword", "PasswordHash was cut from 96 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
+		{"ResetPassword", "PasswordHash was cut from 95 to 64 bytes", cutHashes, nil, func(t *testing.T, app *testapp.App, u *testapp.User) error {
 			_, err := app.ResetPassword(t.Context(), resetToken(t, app, u), next)
 			return err
 		}},
@@ -243,9 +243,7 @@ func TestNamesInLowerCaseAreNotLost(t *testing.T) {
 	t.Parallel()
 	lower := func(a *auth.Account) { a.Username, a.Email = strings.ToLower(a.Username), strings.ToLower(a.Email) }
 	store := &lossyStore{Store: memstore.New[testapp.User](), lose: lower}
-	app := testapp.New(t, store, testapp.NewClock(), func(c *auth.Config) {
-		c.LocalDomains, c.HashParams = true, hashParams(7168, 5, 1, 16, 32)
-	})
+	app := testapp.New(t, store, testapp.NewClock(), func(c *auth.Config) { c.LocalDomains = true })
 	u, err := app.Register(t.Context(), auth.Registration{Username: "Admin", Email: "Admin@LocalHost", Password: testapp.Password})
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +256,7 @@ func TestNamesInLowerCaseAreNotLost(t *testing.T) {
 		table.user.Account = auth.Account{
 			ID: "7", Username: name.Username, Email: name.Email, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password),
 		}
-		app := testapp.New(t, &lossyStore{Store: table, lose: lower}, testapp.NewClock(), func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) })
+		app := testapp.New(t, &lossyStore{Store: table, lose: lower}, testapp.NewClock(), nil)
 		if err := app.SetPassword(t.Context(), stored(t, app, "7"), "another good password"); err != nil {
 			t.Errorf("%+v: %v", name, err)
 		}
@@ -385,7 +383,6 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 		{auth.FieldPasswordHash, func(c *auth.Config) {
 			c.PasswordCheck = func(context.Context, string, auth.Account) error { return nil }
 		}, "Config.PasswordCheck needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, defaultHashes, ""},
 		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashParams = hashParams(19456, 2, 1, 16, 32) }, "Config.HashParams needs Account.PasswordHash"},
 		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashMemory = 64 << 20 }, "Config.HashMemory needs Account.PasswordHash"},
 		{auth.FieldPasswordHash, func(c *auth.Config) { c.ResetLifetime = time.Hour }, "Config.ResetLifetime needs Account.PasswordHash"},
@@ -414,8 +411,8 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 func TestOmittedFieldsAtWork(t *testing.T) {
 	t.Parallel()
 	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
-	app := testapp.New(t, store, testapp.NewClock(), func(c *auth.Config) { c.HashParams = hashParams(7168, 5, 1, 16, 32) })
-	if got := app.Core.Identifiers(); got != auth.EmailOnly {
+	app := testapp.New(t, store, testapp.NewClock(), nil)
+	if got := app.Identifiers(); got != auth.EmailOnly {
 		t.Errorf("Identifiers: %v", got)
 	}
 	_, err := app.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: testapp.Password})
@@ -534,8 +531,8 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 		upgraded bool
 		want     string // in the event
 	}{
-		{"cuts", cutHashes, nil, false, "PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"},
-		{"cuts and fails", cutHashes, errStore, false, "PasswordHash was cut from 96 to 64 bytes; its column needs room for 400"},
+		{"cuts", cutHashes, nil, false, "PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"},
+		{"cuts and fails", cutHashes, errStore, false, "PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"},
 		{"fails having done it", keepAll, errStore, true, ""},
 		{"empties it", func(a *auth.Account) {
 			if len(a.PasswordHash.Reveal()) > 64 {
@@ -577,21 +574,21 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 				t.Errorf("left %q", u.PasswordHash.Reveal())
 			}
 			// It is not tried again at each login, which would cost twice, but after an hour.
-			updates, hashes := store.updates, app.Core.PasswordHashes()
+			updates, hashes := store.updates, app.PasswordHashes()
 			for range 3 {
 				if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 					t.Error(err)
 				}
 			}
-			if store.updates != updates || app.Core.PasswordHashes() != hashes+3 {
-				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.Core.PasswordHashes()-hashes)
+			if store.updates != updates || app.PasswordHashes() != hashes+3 {
+				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.PasswordHashes()-hashes)
 			}
 			app.Clock.Advance(time.Hour)
 			store.lose, store.after = keepAll, nil // the column is wide enough now
 			if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 				t.Error(err)
 			}
-			if u := stored(t, app, alice.ID); len(u.PasswordHash.Reveal()) != 96 || !opens(t, app, alice.ID, testapp.Password) {
+			if u := stored(t, app, alice.ID); len(u.PasswordHash.Reveal()) != 95 || !opens(t, app, alice.ID, testapp.Password) {
 				t.Errorf("after an hour: %q", u.PasswordHash.Reveal())
 			}
 		})

@@ -43,7 +43,7 @@ func TestFloodServer(t *testing.T) {
 		t.Skip("this is a part of TestFlood and TestFloodMemory")
 	}
 	clock := testapp.NewClock()
-	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, nil)
+	app := testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, defaultHashes)
 	hash, err := app.HashPassword(t.Context(), testapp.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +99,7 @@ func floodMemory() int {
 // TestFloodMemory has 64 clients log in again and again, and holds the server's
 // memory to its bound: for accounts that exist, and for those that do not.
 func TestFloodMemory(t *testing.T) {
+	testapp.NeedsSlow(t)
 	for name, login := range map[string]string{"somebody": "user", "nobody": "ghost"} {
 		t.Run(name, func(t *testing.T) {
 			base, pid := startFloodServer(t)
@@ -131,7 +132,7 @@ const fullQueue = 64
 // fillQueue has as many hashes wait as may, for one that does not end until empty.
 func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 	t.Helper()
-	release, err := app.Core.HoldHashing(t.Context())
+	release, err := app.HoldHashing(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 			}
 		})
 	}
-	for app.Core.HashesWaiting() < fullQueue {
+	for app.HashesWaiting() < fullQueue {
 		runtime.Gosched()
 	}
 	return func() {
@@ -164,7 +165,7 @@ func TestFullQueueIsLogged(t *testing.T) {
 		var store *testapp.Spy
 		empty := func() {}
 		app, store = newApp(t, func(c *auth.Config) {
-			c.HashMemory = 7168 << 10 // one at a time, which is worth a line wherever there are two processors
+			oneHashAtATime(c) // it is worth a line wherever there are two processors
 			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
 				if late {
@@ -198,7 +199,7 @@ func TestFullQueue(t *testing.T) {
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	empty := fillQueue(t, app)
-	hashes := app.Core.PasswordHashes()
+	hashes := app.PasswordHashes()
 	calls := len(store.Calls())
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
@@ -212,8 +213,8 @@ func TestFullQueue(t *testing.T) {
 	if made := store.Calls()[calls:]; len(made) > 0 {
 		t.Errorf("calls of the store: %v", made)
 	}
-	if n := app.Core.PasswordHashes() - hashes; n != 0 || app.Core.HashesWaiting() != fullQueue {
-		t.Errorf("%d hashes, %d wait", n, app.Core.HashesWaiting())
+	if n := app.PasswordHashes() - hashes; n != 0 || app.HashesWaiting() != fullQueue {
+		t.Errorf("%d hashes, %d wait", n, app.HashesWaiting())
 	}
 	empty()
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -60,6 +61,45 @@ func gateDisabled(_ context.Context, a *attempt) error {
 func (c *Core) gateUnverified(_ context.Context, a *attempt) error {
 	if c.cfg.RequireVerified && !a.user.AuthAccount().EmailVerified {
 		return ErrUnverified
+	}
+	return nil
+}
+
+// gateFactor refuses a login that owes a factor: the user has one, and none was shown.
+// A remembered device has shown what was shown when it was remembered.
+func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
+	missing, err := c.missingFactors(ctx, a)
+	if err == nil && len(missing) > 0 {
+		err = ErrFactorRequired
+	}
+	return err
+}
+
+// missingFactors returns the factors of which the user must show one.
+func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string, err error) {
+	for _, f := range c.cfg.Factors {
+		if a.methods.has(f.Name()) || a.device != nil && a.device.methods.has(f.Name()) {
+			return nil, nil
+		}
+	}
+	for _, f := range c.cfg.Factors {
+		has, err := f.Enrolled(ctx, idOf(a.user))
+		if err != nil {
+			return nil, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
+		}
+		if has {
+			missing = append(missing, f.Name())
+		}
+	}
+	return missing, nil
+}
+
+// factor returns the factor with a name, or nil.
+func (c *Core) factor(name string) Factor {
+	for _, f := range c.cfg.Factors {
+		if f.Name() == name {
+			return f
+		}
 	}
 	return nil
 }

@@ -85,21 +85,6 @@ func Scope(scope string) Rule {
 	}}
 }
 
-// Where is a rule of your own. It holds if ok returns true for the user who makes the
-// request. If not, it is ErrForbidden (403). The other rules are asked first.
-func (m *Manager[U]) Where(ok func(U) bool) Rule {
-	if ok == nil {
-		return Rule{}
-	}
-	return Rule{step: stepOwn, ask: func(_ context.Context, _ *Core, user User) error {
-		u, err := typed[U](user, nil)
-		if err == nil && !ok(u) {
-			err = ErrForbidden
-		}
-		return err
-	}}
-}
-
 // errNoRule is a mistake in the program. The request is refused: what the rule was to
 // ask is not known.
 const errNoRule broken = "auth: a Rule{}, or a Where(nil), asks nothing: make rules with Fresh, Verified, Scope and Manager.Where"

@@ -2,7 +2,6 @@ package auth_test
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,9 +20,6 @@ import (
 
 // Where no mail can be sent, nobody can switch off a password for ever.
 func TestNoMailNoEnd(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	box := &testapp.Outbox{}
 	for name, c := range map[string]struct {
@@ -60,7 +56,7 @@ func TestNoMailNoEnd(t *testing.T) {
 	// With a mail it is disabled, and Unlock is a way back, too.
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	v := m.App.Visitor(t.Context(), "192.0.2.1")
+	v := m.Visitor(t.Context(), "192.0.2.1")
 	for range 100 {
 		v.Login("susan", "a wrong password")
 		m.Clock.Advance(time.Hour)
@@ -106,9 +102,9 @@ func TestLockSchedule(t *testing.T) {
 			app.Clock.Advance(s.advance)
 			app.Events()
 			store.Reset()
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			w := v.Post("/login", "login", login, "password", "a wrong password")
-			results[i] = append(results[i], result{told(t, w), store.Calls(), app.Core.PasswordHashes() - before})
+			results[i] = append(results[i], result{told(t, w), store.Calls(), app.PasswordHashes() - before})
 			if got := lookedAt(t, app.Events()); (got == 1) != s.looked {
 				t.Fatalf("%s: step %d (%+v): %d looked at", login, n, s, got)
 			}
@@ -141,9 +137,9 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	attempt := func(login, password string) (string, []string, uint64) {
 		t.Helper()
 		store.Reset()
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		w := v.Post("/login", "login", login, "password", password)
-		return told(t, w), store.Calls(), app.Core.PasswordHashes() - before
+		return told(t, w), store.Calls(), app.PasswordHashes() - before
 	}
 	unlocked, _, _ := attempt("susan", "a wrong password")
 	for range 4 {
@@ -366,9 +362,6 @@ func TestOneCounterForAnAccount(t *testing.T) {
 // The hundredth wrong password in a row disables the password, until it is
 // another one. Logins that exist go on.
 func TestPasswordDisabled(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	for name, enable := range map[string]func(*testing.T, *testapp.App, *testapp.User, *testapp.Client, *testapp.Outbox){
 		"a reset by mail": func(t *testing.T, app *testapp.App, u *testapp.User, _ *testapp.Client, box *testapp.Outbox) {
@@ -484,9 +477,6 @@ func TestPasswordDisabled(t *testing.T) {
 // The right password of an account that lets nobody in counts as a wrong one; that
 // the hundredth disables it is told, and there is a way back.
 func TestRightPasswordLetInNowhere(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -567,9 +557,6 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 
 // After a hundred guesses nobody is told apart from somebody either.
 func TestDisabledTellsNothing(t *testing.T) {
-	if underRace {
-		t.Skip("too many hashes for the race detector")
-	}
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} })
 	member(t, app, "susan", testapp.Password)
@@ -584,9 +571,9 @@ func TestDisabledTellsNothing(t *testing.T) {
 		var said []string
 		for _, login := range []string{"susan", "ghost"} {
 			store.Reset()
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			w := v.Post("/login", "login", login, "password", testapp.Password)
-			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.Core.PasswordHashes()-before))
+			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
 			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
@@ -677,7 +664,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		<-done
 	}
 	for range 20 { // counted, and not yet hashed
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		abort("a wrong password", func(cancel func()) {
 			counted := make(chan struct{})
 			var once sync.Once
@@ -691,14 +678,14 @@ func TestGuesserGoesAway(t *testing.T) {
 			<-counted
 		})
 		store.Reset()
-		if n := app.Core.PasswordHashes() - before; n != 0 {
+		if n := app.PasswordHashes() - before; n != 0 {
 			t.Fatalf("%d hashes", n)
 		}
 	}
 	app.Events()
 	for range 4 {
 		abort("a wrong password", func(cancel func()) {
-			for before := app.Core.PasswordHashes(); app.Core.PasswordHashes() == before; {
+			for before := app.PasswordHashes(); app.PasswordHashes() == before; {
 				runtime.Gosched()
 			}
 			cancel()
@@ -708,7 +695,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		t.Errorf("%d looked at", n)
 	}
 	abort("a wrong password", func(cancel func()) {
-		for before := app.Core.PasswordHashes(); app.Core.PasswordHashes() == before; {
+		for before := app.PasswordHashes(); app.PasswordHashes() == before; {
 			runtime.Gosched()
 		}
 		cancel()
@@ -726,7 +713,7 @@ func TestGuesserGoesAway(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after the wait: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -799,7 +786,7 @@ func TestWaiterGoesAway(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -808,33 +795,9 @@ func TestWaiterGoesAway(t *testing.T) {
 // somebody and for nobody.
 func TestBusyIsNotCounted(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) {
-		c.HashMemory = 64 << 20
-		c.Limits.Guesses = 5
-	})
+	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 5 })
 	app.Create(t, "susan", true)
-	zeros := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
-	slow := member(t, app, "slow", "", func(a *auth.Account) { // some seconds in all the memory there is
-		a.PasswordHash = auth.NewSecret(fmt.Sprintf("$argon2id$v=19$m=65536,t=32,p=1$%s$%s", zeros(16), zeros(32)))
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var wg sync.WaitGroup
-	before := app.Core.PasswordHashes()
-	wg.Go(func() { _, _ = app.CheckPassword(ctx, slow, "x") })
-	for app.Core.PasswordHashes() == before {
-		runtime.Gosched()
-	}
-	full := make(chan struct{})
-	var once sync.Once
-	for range 65 {
-		wg.Go(func() {
-			if _, err := app.HashPassword(ctx, "x"); errors.Is(err, auth.ErrBusy) {
-				once.Do(func() { close(full) })
-			}
-		})
-	}
-	<-full
+	empty := fillQueue(t, app)
 	busy := map[string]string{}
 	for range 10 {
 		for _, login := range []string{"susan", "ghost"} {
@@ -847,8 +810,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 	if busy["susan"] != busy["ghost"] {
 		t.Errorf("%s, and for nobody %s", busy["susan"], busy["ghost"])
 	}
-	cancel()
-	wg.Wait()
+	empty()
 	for i := range 4 {
 		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 			t.Errorf("guess %d: %d", i+1, status)
@@ -857,7 +819,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the right one: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -912,7 +874,7 @@ func TestTooManyWait(t *testing.T) {
 	if in.Load() != 65 || busy.Load() != 16 {
 		t.Errorf("%d in, %d told to come back", in.Load(), busy.Load())
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -1135,10 +1097,8 @@ func TestClockJumps(t *testing.T) {
 // wait is over, and each of them at the latest two minutes after.
 func TestClocksThatDifferByAMinute(t *testing.T) {
 	t.Parallel()
-	differences, waits := []time.Duration{time.Minute, -time.Minute}, []time.Duration{30, 60}
-	if slow() {
-		differences, waits = append(differences, 31*time.Second, -31*time.Second), append(waits, 120, 240, 480)
-	}
+	differences := []time.Duration{time.Minute, -time.Minute, 31 * time.Second, -31 * time.Second}
+	waits := []time.Duration{30, 60, 120, 240, 480}
 	for _, differ := range differences {
 		for _, first := range []int{0, 1} {
 			apps, pass := skewed(t, noLimits, differ)
@@ -1173,9 +1133,6 @@ func TestClocksThatDifferByAMinute(t *testing.T) {
 // However the clocks of servers differ, an account has no more than a hundred
 // guesses, and its owner gets in as soon as a wait is over by the clock that is asked.
 func TestClocksThatDiffer(t *testing.T) {
-	if underRace || !slow() {
-		t.Skip("it computes over a thousand hashes: set GOLOGIN_SLOW=1")
-	}
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
 	for _, differ := range [][]time.Duration{{2 * time.Minute}, {10 * year}, {3 * time.Hour, -3 * time.Hour, year}} {
@@ -1209,9 +1166,6 @@ func TestClocksThatDiffer(t *testing.T) {
 // Where a password cannot be disabled, nobody gets more than two guesses an hour by
 // going from server to server, and one for each clock.
 func TestClocksThatDifferWithoutAMail(t *testing.T) {
-	if underRace || !slow() {
-		t.Skip("it computes hundreds of hashes: set GOLOGIN_SLOW=1")
-	}
 	t.Parallel()
 	apps, pass := skewed(t, noLimits, 3*time.Hour, -3*time.Hour, 24*time.Hour)
 	member(t, apps[0], "susan", testapp.Password)
@@ -1266,11 +1220,11 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	if events := app.Events(); countOf(events, auth.EventPasswordLocked) != 1 || lookedAt(t, events) != 5 {
 		t.Errorf("events %v", kinds(events))
 	}
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	if ok, err := check(testapp.Password); ok || err != nil {
 		t.Errorf("the right one while locked: %v, %v", ok, err)
 	}
-	if n := app.Core.PasswordHashes() - before; n != 1 {
+	if n := app.PasswordHashes() - before; n != 1 {
 		t.Errorf("%d hashes", n)
 	}
 	if events := app.Events(); !slices.Equal(kinds(events), []auth.EventKind{auth.EventCheckFailed}) || !errors.Is(events[0].Err, auth.ErrLocked) {
@@ -1334,13 +1288,13 @@ func TestBasicIsCounted(t *testing.T) {
 	form.Login("susan", "a wrong password")
 	form.Login("susan", "a wrong password")
 	basic("SUSAN", "a wrong password")
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	for login, password := range map[string]string{"susan": testapp.Password, "susan@app.example": "a wrong password", "ghost": testapp.Password} {
 		if got := told(t, basic(login, password)); got != first {
 			t.Errorf("%s while locked: %s", login, got)
 		}
 	}
-	if n := app.Core.PasswordHashes() - before; n != 3 {
+	if n := app.PasswordHashes() - before; n != 3 {
 		t.Errorf("%d hashes", n)
 	}
 	if status := form.Login("susan", testapp.Password); status != http.StatusUnauthorized {

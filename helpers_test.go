@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,9 +26,6 @@ import (
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
-
-// slow reports whether tests that take minutes run, too, as .ci/run has it.
-func slow() bool { return os.Getenv("GOLOGIN_SLOW") != "" }
 
 // finish fails the test if f hangs.
 func finish(t *testing.T, f func()) {
@@ -83,8 +79,17 @@ func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) 
 	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
 }
 
-// defaultHashes takes back the cheap hashes of newApp.
-func defaultHashes(c *auth.Config) { c.HashParams = nil }
+// defaultHashes makes the hashes of an application that sets no HashParams, instead of
+// the cheap ones of testapp.New. It is for tests of the hashes, and of what they cost.
+func defaultHashes(c *auth.Config) {
+	p := auth.DefaultHashParams()
+	c.HashParams = &p
+}
+
+// oneHashAtATime makes hashes that each take all the memory there is.
+func oneHashAtATime(c *auth.Config) {
+	c.HashParams, c.HashMemory = hashParams(7168, 5, 1, 16, 32), 7168<<10
+}
 
 // noLimits switches all rate limits off.
 func noLimits(c *auth.Config) {
@@ -132,19 +137,13 @@ func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
 
 // Applications.
 
-// newApp is an application on a store with hooks. It makes hashes of the least
-// memory that is allowed, which under the race detector costs more than the
-// computation does; defaultHashes takes that back.
+// newApp is an application on a store with hooks. Its hashes are cheap; see
+// testapp.New and defaultHashes.
 func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	clock := testapp.NewClock()
 	store := testapp.NewSpy(clock)
-	return testapp.New(t, store, clock, func(c *auth.Config) {
-		c.HashParams = hashParams(7168, 5, 1, 16, 32)
-		if configure != nil {
-			configure(c)
-		}
-	}), store
+	return testapp.New(t, store, clock, configure), store
 }
 
 // processes are applications on one store, as several processes are.
@@ -153,12 +152,7 @@ func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.Ap
 	first, store := newApp(t, configure)
 	apps := []*testapp.App{first}
 	for range n - 1 {
-		apps = append(apps, testapp.New(t, store, first.Clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
-			if configure != nil {
-				configure(c)
-			}
-		}))
+		apps = append(apps, testapp.New(t, store, first.Clock, configure))
 	}
 	return apps, store
 }
@@ -171,10 +165,7 @@ func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration)
 	for _, d := range append([]time.Duration{0}, differ...) {
 		clock := testapp.NewClock()
 		clock.Advance(d)
-		apps = append(apps, testapp.New(t, store, clock, func(c *auth.Config) {
-			c.HashParams = hashParams(7168, 5, 1, 16, 32)
-			configure(c)
-		}))
+		apps = append(apps, testapp.New(t, store, clock, configure))
 	}
 	return apps, func(d time.Duration) {
 		for _, app := range apps {
@@ -1070,7 +1061,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 	if a.work == nil {
 		a.work = func(calls []string) any { return counted(calls) }
 	}
-	spy, hashes := a.app.Spy(), a.app.Core.PasswordHashes()
+	spy, hashes := a.app.Spy(), a.app.PasswordHashes()
 	var err error
 	var calls []string
 	r := a.app.In(a.by, func(ctx context.Context) {
@@ -1080,7 +1071,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 		calls = spy.Calls()[before:]
 	})
 	r.Header.Del("Date")
-	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.Core.PasswordHashes()-hashes)
+	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.PasswordHashes()-hashes)
 	if a.first == "" {
 		a.first = learned
 	}

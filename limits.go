@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/turns"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -26,7 +27,6 @@ import (
 //
 // A count of attempts is no credential and never changes the account: logins
 // that exist go on.
-
 const (
 	freeAttempts = 5                // wrong passwords in a row that are followed by no wait
 	firstWait    = 30 * time.Second // after the fifth, doubled by each that follows (NIST SP 800-63B-4, section 3.2.2)
@@ -276,4 +276,15 @@ func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (
 // rateLimited is the error for who is to wait so long at least.
 func rateLimited(wait time.Duration) *RateLimitError {
 	return &RateLimitError{RetryAfter: (wait + time.Minute - 1).Truncate(time.Minute)}
+}
+
+// takeTurn waits until no other request of this process works under the same key; see
+// turns.ByKey.Take. The caller must call leave, and may call it more than once. The
+// error is ErrBusy or that of ctx.
+func (c *Core) takeTurn(ctx context.Context, key string) (leave func(), err error) {
+	leave, err = c.turns.Take(ctx, key)
+	if errors.Is(err, turns.ErrBusy) {
+		err = ErrBusy
+	}
+	return leave, err
 }

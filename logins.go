@@ -3,7 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 )
@@ -148,62 +147,4 @@ func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	s := c.stateOf(ctx)
 	defer s.emit()
 	return s.confirm(ctx, &attempt{user: user, methods: s.shownMethods(idOf(user))})
-}
-
-// confirm makes the request's login fresh by an attempt of its user, if the gates let
-// it pass.
-func (s *state) confirm(ctx context.Context, a *attempt) error {
-	c, shown := s.core, a.methods
-	if err := c.passLogin(ctx, a); errors.Is(err, ErrFactorRequired) {
-		s.op.Lock()
-		cur := s.cur
-		s.op.Unlock()
-		if cur.isLogin() {
-			return s.wait(a, cur.header.loginID)
-		}
-	} else if err != nil {
-		return err
-	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	switch {
-	case s.loggedOut, s.replaced:
-		return s.gone()
-	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a request loader's
-		return ErrNotLoggedIn
-	case s.committed:
-		return ErrHeaderWritten
-	}
-	confirm := func(h *header) {
-		h.authenticated, h.address, h.agent = c.cfg.Now(), s.address(), s.agent()
-		for _, method := range shown.names() {
-			h.methods = h.methods.add(method, c.cfg.Now())
-		}
-	}
-	var err error
-	if s.cur.before == nil {
-		h := s.cur.header
-		confirm(&h)
-		err = s.replace(h, s.cur.values, tokenRotated, nil)
-	}
-	if s.cur != nil && s.cur.before != nil {
-		// Another request has just rotated the token. If this one did so too, the
-		// browser might keep the wrong one of two cookies. So the new record is
-		// confirmed where it is.
-		ctx, cancel := detach(&s.ctx)
-		defer cancel()
-		err = s.update(ctx, func(x *session) {
-			confirm(&x.header)
-			before := *x.before
-			confirm(&before)
-			x.before = &before
-		})
-	}
-	if err != nil {
-		return err
-	}
-	s.suspect = false
-	s.rebind(&s.cur.header)
-	s.note(Event{Kind: EventConfirmed, UserID: idOf(a.user), Method: shown.String()})
-	return nil
 }

@@ -99,7 +99,7 @@ func TestOwnersAreTold(t *testing.T) {
 			hooked := testapp.NewSpy(clock)
 			store := &hangingStore{Spy: hooked}
 			m := &mailApp{testapp.New(t, store, clock, func(c *auth.Config) {
-				if c.HashParams = hashParams(7168, 5, 1, 16, 32); with != "no mailer" {
+				if with != "no mailer" {
 					c.Mailer = box
 				}
 			}), box}

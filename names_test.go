@@ -254,7 +254,7 @@ func TestInvisibleCharactersInNames(t *testing.T) {
 		if !invisible.Is(r) || unicode.In(r, unicode.Co, unicode.Cs) && r%509 != 0 { // of those there are many
 			continue
 		}
-		if r > 0xffff && r%61 != 0 && !slow() {
+		if r > 0xffff && r%61 != 0 && !testapp.Slow() {
 			continue
 		}
 		c := string(r)
@@ -434,7 +434,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		table.user.Account = auth.Account{
 			ID: "7", Username: c.username, Email: c.email, Stamp: auth.NewSecret("stamp"), Version: 1, PasswordHash: cheapHash(testapp.Password),
 		}
-		app := testapp.New(t, table, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
+		app := testapp.New(t, table, clock, func(cfg *auth.Config) { cfg.Mailer = box })
 		for _, login := range c.logins {
 			if u, err := app.Authenticate(t.Context(), login, testapp.Password); err != nil || u.ID != "7" {
 				t.Errorf("%+q: %v", login, err)
@@ -504,7 +504,7 @@ func TestOldNamesTellNothing(t *testing.T) {
 				table.keys = []string{strings.ToLower(address)}
 			}
 			hooked := testapp.SpyOn(table)
-			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer, cfg.HashParams = box, hashParams(7168, 5, 1, 16, 32) })
+			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer = box })
 			_, errLogin := app.Authenticate(t.Context(), address, "a wrong password")
 			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address, "/reset"), app.SendVerification(t.Context(), address))
 			calls[i] = hooked.Calls()

@@ -29,7 +29,6 @@ import (
 //
 // The nonce itself goes into the mac and is not stored. So nobody can test guesses
 // of a password against the record, not even with Config.Secrets.
-
 const (
 	purposeNonce  = "form nonce"
 	purposeFields = "form fields" // signs the fields of a form

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"net/url"
-	"slices"
 	"time"
 
 	"github.com/go-login/auth/internal/keyring"
@@ -19,7 +16,6 @@ import (
 //
 // A pending record that ConfirmLogin makes is for the login that asks. It can only
 // confirm that login, and is worth nothing without it.
-
 const (
 	pendingLifetime = 5 * time.Minute
 
@@ -30,16 +26,6 @@ const (
 	maxPrivate     = 4096 // bytes that a factor may keep in a pending login
 	pendingVersion = 1
 )
-
-// A Pending login has shown the first factor and owes another one. Nobody is logged in
-// by it.
-type Pending struct {
-	User    User
-	Methods []string  // what has been shown so far
-	Missing []string  // the names of the factors of which the user must show one
-	Confirm bool      // it confirms a login that exists (ConfirmLogin), and makes none
-	Expires time.Time // 5 minutes after the first factor was shown
-}
 
 // pending is a pending record, read.
 type pending struct {
@@ -170,145 +156,6 @@ func (s *state) pending(ctx context.Context) (*pending, error) {
 		return nil, ErrNoPending
 	}
 	return p, nil
-}
-
-// Pending returns the login of this browser that waits for a second factor, for the
-// page that asks for it. It returns ErrNoPending if none waits: the user begins again.
-func (c *Core) Pending(ctx context.Context) (_ Pending, failing error) {
-	defer c.met(ctx, &failing)
-	s := c.stateOf(ctx)
-	if s == nil {
-		return Pending{}, ErrNoSession
-	}
-	p, missing, err := c.pendingOf(ctx, s)
-	if err != nil {
-		return Pending{}, err
-	}
-	return Pending{
-		User: p.user, Methods: p.methods.names(), Missing: missing, Confirm: p.loginID != "", Expires: p.record.Expires,
-	}, nil
-}
-
-// pendingOf returns the request's pending login, and the factors that it owes.
-func (c *Core) pendingOf(ctx context.Context, s *state) (*pending, []string, error) {
-	p, err := s.pending(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	missing, err := c.missingFactors(ctx, &attempt{user: p.user, methods: p.methods})
-	if err == nil && len(missing) == 0 { // the user has none any more, which the Stamp would have told
-		err = ErrNoPending
-	}
-	return p, missing, err
-}
-
-// PromptFactor returns what one of Pending's Missing factors asks for. The page calls it
-// each time it is shown, and once for a factor: what an earlier call has asked for is
-// void then. It returns ErrNoPending, also for a factor that is not missing, or a failure.
-func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, failing error) {
-	defer c.met(ctx, &failing)
-	s := c.stateOf(ctx)
-	if s == nil {
-		return Prompt{}, ErrNoSession
-	}
-	for range maxConflicts {
-		p, missing, err := c.pendingOf(ctx, s)
-		if err != nil {
-			return Prompt{}, err
-		}
-		if !slices.Contains(missing, factor) {
-			return Prompt{}, ErrNoPending
-		}
-		prompt, private, err := c.factor(factor).Prompt(ctx, p.user)
-		if err != nil {
-			return Prompt{}, hidden(fmt.Errorf("auth: factor %s: %w", factor, err))
-		}
-		if len(private) > maxPrivate {
-			return Prompt{}, broken(fmt.Sprintf("auth: factor %s wants to keep %d bytes; at most %d are kept", factor, len(private), maxPrivate))
-		}
-		if factor == p.factor && string(private) == string(p.private) {
-			return prompt, nil
-		}
-		p.factor, p.private = factor, private
-		p.encode()
-		switch err := c.sessions.UpdateRecord(ctx, p.record); {
-		case err == nil:
-			return prompt, nil
-		case errors.Is(err, ErrRecordNotFound):
-			return Prompt{}, ErrNoPending
-		case !errors.Is(err, ErrConflict):
-			return Prompt{}, err
-		}
-	}
-	return Prompt{}, ErrConflict
-}
-
-// ContinueLogin goes on with the login that waits, by an answer to one of its Missing
-// factors: it does what LoginUser, or ConfirmLogin, would have done. answer is the form
-// of the page.
-//
-// It returns ErrWrongFactor for a wrong answer, after which the user may try again;
-// ErrLocked after too many at this account, whatever the answer (see Feature.Count);
-// ErrNoPending if no login waits, also after five answers; ErrFactorRequired if another
-// factor is owed; and the errors of LoginUser.
-func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Values) (failing error) {
-	defer c.met(ctx, &failing)
-	s := c.stateOf(ctx)
-	if s == nil {
-		return ErrNoSession
-	}
-	defer s.emit()
-	p, err := c.countTry(ctx, s, factor)
-	if err != nil {
-		return err
-	}
-	var private []byte
-	if p.factor == factor {
-		private = p.private
-	}
-	if err := c.tryFactor(ctx, c.factor(factor), p.user, private, answer); err != nil {
-		if errors.Is(err, ErrLoginRefused) {
-			s.note(Event{Kind: EventLoginFailed, UserID: p.record.UserID, Method: factor, Err: err})
-		}
-		return err
-	}
-	s.op.Lock()
-	taken := s.takePending(ctx, p)
-	s.op.Unlock()
-	if taken != nil {
-		return taken
-	}
-	a := attempt{
-		user: p.user, methods: p.methods.add(factor, c.cfg.Now()), remember: p.remember, stale: p.stale,
-	}
-	if p.loginID != "" {
-		return s.confirm(ctx, &a)
-	}
-	return s.enter(&a)
-}
-
-// countTry counts a try of the pending login, before the answer is looked at.
-func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending, error) {
-	for range maxConflicts {
-		p, missing, err := c.pendingOf(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(missing, factor) {
-			return nil, ErrNoPending
-		}
-		p.tries++
-		p.encode()
-		switch err := c.sessions.UpdateRecord(ctx, p.record); {
-		case err == nil:
-			return p, nil
-		case errors.Is(err, ErrRecordNotFound):
-			return nil, ErrNoPending
-		case !errors.Is(err, ErrConflict):
-			return nil, err
-		}
-	}
-	return nil, ErrConflict
 }
 
 // takePending takes the pending record: of all requests with a right answer, one can.

@@ -9,13 +9,13 @@ import (
 )
 
 func TestRaces(t *testing.T) {
-	testapp.Races(t, 100, func(_ *testing.T, clock func() time.Time) testapp.Store {
+	testapp.Races(t, testapp.Rounds(t, 10, 100), func(_ *testing.T, clock func() time.Time) testapp.Store {
 		return memstore.New[testapp.User](memstore.WithClock(clock))
 	})
 }
 
 func TestRememberedRaces(t *testing.T) {
-	testapp.RememberedRaces(t, 10, func(_ *testing.T, clock func() time.Time) testapp.Store {
+	testapp.RememberedRaces(t, testapp.Rounds(t, 2, 10), func(_ *testing.T, clock func() time.Time) testapp.Store {
 		return memstore.New[testapp.User](memstore.WithClock(clock))
 	})
 }

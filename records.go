@@ -189,3 +189,12 @@ var errUnchanged = errors.New("auth: nothing is to be changed")
 // rotate; claimForm inserts first, because nearly every form is new; resume, endWhere and
 // continueAs look again at what another request may have made.
 const maxConflicts = 200
+
+// The records of all features have one kind, so that CloseAccount deletes them without
+// knowing which features there are. A key begins with the feature's name and a slash,
+// which no name has in it. The counters of attempts have a kind of their own: they are
+// the library's, and Unlock deletes them.
+const (
+	kindFeature         = "feature"
+	kindFeatureAttempts = "feature-attempts"
+)

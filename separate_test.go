@@ -35,7 +35,7 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *test
 		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, func(c *auth.Config) {
 			withBearer(c)
-			c.HashParams, c.Mailer, c.NextInCookie = hashParams(7168, 5, 1, 16, 32), box, true
+			c.Mailer, c.NextInCookie = box, true
 			c.BaseURL, c.Records, c.Name = "http://localhost:7777", store, name
 		})
 		app.Mux.HandleFunc("POST /next", func(w http.ResponseWriter, r *http.Request) {

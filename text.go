@@ -42,14 +42,6 @@ func later(a, b time.Time) time.Time {
 // than that was made before a clock was put back, and nobody knows how long ago.
 const maxSkew = time.Minute
 
-// methodPassword is how somebody authenticated.
-const methodPassword = "password"
-
-const (
-	methodRemember = "remember"
-	methodAPIToken = "token"
-)
-
 // newestFirst sorts by time, but for the one that is kept, which comes first.
 func newestFirst[T any](items []T, keep string, of func(T) (string, time.Time)) {
 	slices.SortFunc(items, func(a, b T) int {

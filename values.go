@@ -8,17 +8,6 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file brings the application's data from the session's record to scs and back.
-// In the record the values are encoded; scs has them in a map. First data decodes them,
-// when the application asks for one. Then saveValues has scs encode its map, save finds
-// out which values have changed, and write changes those in the record.
-
-// A dataContext is a context in which scs finds a request's values.
-type dataContext struct {
-	context.Context
-	scs context.Context // what scs.Load has returned; nil until the application asks for its data
-}
-
 func (c *dataContext) Value(key any) any {
 	if v := c.scs.Value(key); v != nil {
 		return v

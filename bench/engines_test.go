@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/redisstore"
 	"github.com/go-login/auth/sqlstore"
@@ -87,7 +88,7 @@ func size(tb testing.TB, path string) int64 {
 
 // openPostgres makes a schema, which serves as a database.
 func openPostgres(tb testing.TB, c *clock, w *wire) *store {
-	server, err := pgx.ParseConfig(named(tb, "GOLOGIN_POSTGRES", "PostgreSQL"))
+	server, err := pgx.ParseConfig(testapp.Need(tb, "GOLOGIN_POSTGRES"))
 	check(tb, err)
 	admin := stdlib.OpenDB(*server)
 	schema := "bench_" + strings.ToLower(rand.Text())
@@ -113,7 +114,7 @@ func openPostgres(tb testing.TB, c *clock, w *wire) *store {
 }
 
 func openMariaDB(tb testing.TB, c *clock, w *wire) *store {
-	server, err := mysql.ParseDSN(named(tb, "GOLOGIN_MARIADB", "MariaDB"))
+	server, err := mysql.ParseDSN(testapp.Need(tb, "GOLOGIN_MARIADB"))
 	check(tb, err)
 	open := func(config *mysql.Config) *sql.DB {
 		connector, err := mysql.NewConnector(config)
@@ -145,7 +146,7 @@ func openMariaDB(tb testing.TB, c *clock, w *wire) *store {
 // openRedis keeps the users in memory, because there is no user store for
 // Redis.
 func openRedis(tb testing.TB, c *clock, w *wire) *store {
-	options, err := redis.ParseURL(named(tb, "GOLOGIN_REDIS", "Redis"))
+	options, err := redis.ParseURL(testapp.Need(tb, "GOLOGIN_REDIS"))
 	check(tb, err)
 	admin := redis.NewClient(options)
 	config := *options
@@ -196,16 +197,6 @@ func newSQL(tb testing.TB, c *clock, dialect sqlstore.Dialect, db *sql.DB) *stor
 	check(tb, sqlstore.Migrate(tb.Context(), db, dialect))
 	s := sqlstore.New[User](db, dialect, sqlstore.WithClock(c.now))
 	return &store{UserStore: s, records: s, db: db, dialect: dialect, cleanup: s.Cleanup}
-}
-
-// named returns the value of the environment variable for a server.
-func named(tb testing.TB, variable, server string) string {
-	tb.Helper()
-	where := os.Getenv(variable)
-	if where == "" {
-		tb.Skip(variable + " does not say where " + server + " is")
-	}
-	return where
 }
 
 func exec(tb testing.TB, db *sql.DB, statement string) {

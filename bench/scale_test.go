@@ -2,13 +2,13 @@ package bench_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/sqlstore"
 )
 
@@ -29,9 +29,9 @@ const small = 1000
 // Logins here have no password: hashing takes a hundred times as long as the
 // rest, and would hide it.
 func BenchmarkScale(b *testing.B) {
-	n, err := strconv.Atoi(os.Getenv("GOLOGIN_SCALE"))
+	n, err := strconv.Atoi(testapp.Need(b, "GOLOGIN_SCALE"))
 	if err != nil || n < small {
-		b.Skip("GOLOGIN_SCALE does not say how many users to fill a store with, such as 1000000")
+		b.Fatalf("GOLOGIN_SCALE is not a number from %d", small)
 	}
 	for _, e := range engines() {
 		b.Run(e.name, func(b *testing.B) {

@@ -104,7 +104,7 @@ func TestShards(t *testing.T) {
 }
 
 func TestShardsRaces(t *testing.T) {
-	testapp.Races(t, 100, func(_ *testing.T, clock func() time.Time) testapp.Store {
+	testapp.Races(t, testapp.Rounds(t, 3, 100), func(_ *testing.T, clock func() time.Time) testapp.Store {
 		return struct {
 			auth.UserStore[*testapp.User]
 			Shards

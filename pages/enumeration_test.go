@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/authtest"
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
@@ -100,7 +101,8 @@ func (c *crowd) name(state string) string {
 
 // TestNobodyLearnsWhoHasAnAccount: for every pair of states of an account, the pages
 // answer the same to a client that does not know the password. If a state refuses the
-// right password, that answer is compared, too.
+// right password, that answer is compared, too. Without GOLOGIN_SLOW only the pairs with
+// the first state are compared.
 func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 	if underRace {
 		t.Skip("too many hashes for the race detector")
@@ -156,7 +158,7 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 		}, append(active, "unknown")...)},
 	} {
 		states := slices.DeleteFunc(c.states(), func(state string) bool { return slices.Contains(test.but, state) })
-		for i, a := range states {
+		for i, a := range states[:testapp.Rounds(t, 1, len(states))] {
 			for _, b := range states[i:] {
 				t.Run(what+"/"+a+"/"+b, func(t *testing.T) {
 					authtest.Indistinguishable(t, c.app, test.probe(a), test.probe(b))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +23,7 @@ var _ auth.RecordStore = (*redisstore.Records)(nil)
 // options returns the client options for the server in GOLOGIN_REDIS.
 func options(t *testing.T) *redis.Options {
 	t.Helper()
-	url := os.Getenv("GOLOGIN_REDIS")
-	if url == "" {
-		t.Skip("GOLOGIN_REDIS is not set: redis://127.0.0.1:6379/0 is a server on this machine")
-	}
-	o, err := redis.ParseURL(url)
+	o, err := redis.ParseURL(testapp.Need(t, "GOLOGIN_REDIS"))
 	check(t, err)
 	return o
 }
@@ -198,9 +193,9 @@ func TestRecordStoreCut(t *testing.T) {
 }
 
 // In these races users are in memory and everything else is in Redis.
-func TestRaces(t *testing.T) { races(t, 50, testapp.Races) }
+func TestRaces(t *testing.T) { races(t, testapp.Rounds(t, 10, 50), testapp.Races) }
 
-func TestRememberedRaces(t *testing.T) { races(t, 5, testapp.RememberedRaces) }
+func TestRememberedRaces(t *testing.T) { races(t, testapp.Rounds(t, 2, 5), testapp.RememberedRaces) }
 
 func races(t *testing.T, rounds int, run func(*testing.T, int, func(*testing.T, func() time.Time) testapp.Store)) {
 	client := connect(t, options(t))

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/sqlstore"
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -71,10 +71,7 @@ func newFile(t *testing.T) string {
 // newSchema makes a schema, which serves as a database.
 func newSchema(t *testing.T) string {
 	t.Helper()
-	server := os.Getenv("GOLOGIN_POSTGRES")
-	if server == "" {
-		t.Skip("GOLOGIN_POSTGRES does not say where PostgreSQL is")
-	}
+	server := testapp.Need(t, "GOLOGIN_POSTGRES")
 	dsn, err := url.Parse(server)
 	check(t, err)
 	name := "t_" + strings.ToLower(rand.Text())
@@ -89,10 +86,7 @@ func newSchema(t *testing.T) string {
 
 func newDatabase(t *testing.T, settings string) string {
 	t.Helper()
-	server := os.Getenv("GOLOGIN_MARIADB")
-	if server == "" {
-		t.Skip("GOLOGIN_MARIADB does not say where MariaDB is")
-	}
+	server := testapp.Need(t, "GOLOGIN_MARIADB")
 	dsn, err := mysql.ParseDSN(server)
 	check(t, err)
 	dsn.DBName = "t_" + strings.ToLower(rand.Text())

@@ -1,7 +1,6 @@
 package sqlstore_test
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -12,14 +11,11 @@ import (
 func TestRaces(t *testing.T) { each(t, testRaces) }
 
 func testRaces(t *testing.T, e engine) {
-	rounds, waiting := 20, 8 // for engines that wait for a disk
-	if os.Getenv("GOLOGIN_SLOW") != "" {
-		rounds, waiting = 100, 25
-	}
+	all := 100
 	if e.dialect != sqlstore.SQLite {
-		rounds = waiting
+		all = 25 // these engines wait for a disk
 	}
-	testapp.Races(t, rounds, func(t *testing.T, clock func() time.Time) testapp.Store {
+	testapp.Races(t, testapp.Rounds(t, 4, all), func(t *testing.T, clock func() time.Time) testapp.Store {
 		return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/storetest"
 )
 
@@ -60,7 +61,7 @@ func allBroken() (all []breakage) {
 
 func runBroken(t *testing.T, test, name, caught string, env ...string) (output string) {
 	t.Helper()
-	if underRace { // the race detector is slow, so run only the group of the subtest
+	if underRace || !testapp.Slow() { // the rest of the suite takes long, so run only the group of the subtest
 		group, _, _ := strings.Cut(caught, "/")
 		test += "/^" + regexp.QuoteMeta(group) + "$"
 	}

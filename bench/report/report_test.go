@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/go-login/auth/internal/testapp"
 )
 
 const root = "../.."
@@ -216,6 +218,7 @@ func TestRunWrites(t *testing.T) {
 // every target has one. The flood takes long and is left out, which the command
 // reports.
 func TestMeasure(t *testing.T) {
+	testapp.NeedsSlow(t)
 	var short []pass
 	for _, p := range passes("1x") {
 		if p.dir == "bench/flood" {

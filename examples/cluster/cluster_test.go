@@ -6,21 +6,19 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/go-login/auth/internal/testapp"
 )
 
 // TestCluster uses the program as its users do.
 func TestCluster(t *testing.T) {
-	postgres, redis := os.Getenv("GOLOGIN_POSTGRES"), os.Getenv("GOLOGIN_REDIS")
-	if postgres == "" || redis == "" {
-		t.Skip("GOLOGIN_POSTGRES and GOLOGIN_REDIS do not say where PostgreSQL and Redis are")
-	}
+	postgres, redis := testapp.Need(t, "GOLOGIN_POSTGRES"), testapp.Need(t, "GOLOGIN_REDIS")
 	binary := build(t)
 	for _, test := range []struct {
 		name string

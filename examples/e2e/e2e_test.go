@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -11,13 +10,11 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/go-login/auth/internal/testapp"
 )
 
 func TestBrowser(t *testing.T) {
-	path := os.Getenv("GOLOGIN_CHROMIUM")
-	if path == "" {
-		t.Skip("GOLOGIN_CHROMIUM names no browser (/usr/bin/chromium)")
-	}
+	path := testapp.Need(t, "GOLOGIN_CHROMIUM")
 	s := startSite(t)
 	browser := startBrowser(t, path, t.TempDir())
 	for _, test := range []struct {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
 	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
@@ -156,24 +157,29 @@ func testHostileNextLogin(t *testing.T, binary string) {
 		value, want string
 		typo        bool
 	}
+	var all []try
+	for i, value := range refused {
+		all = append(all, try{value, "/", i%4 == 0})
+	}
+	for i, value := range kept {
+		all = append(all, try{value, value, i%4 == 0})
+	}
+	for i, value := range generated() {
+		if i%100 != 0 {
+			continue
+		}
+		want := "/"
+		if next := auth.ParseNext(value); !next.IsZero() {
+			want = value
+		}
+		all = append(all, try{value, want, false})
+	}
+	step := max(1, len(all)/testapp.Rounds(t, 50, len(all))) // each try is a login, or two
 	tries := make(chan try)
 	go func() {
 		defer close(tries)
-		for i, value := range refused {
-			tries <- try{value, "/", i%4 == 0}
-		}
-		for i, value := range kept {
-			tries <- try{value, value, i%4 == 0}
-		}
-		for i, value := range generated() {
-			if i%100 != 0 {
-				continue
-			}
-			want := "/"
-			if next := auth.ParseNext(value); !next.IsZero() {
-				want = value
-			}
-			tries <- try{value, want, false}
+		for i := 0; i < len(all); i += step {
+			tries <- all[i]
 		}
 	}()
 	var workers sync.WaitGroup

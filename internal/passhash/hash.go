@@ -87,7 +87,7 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 	if !ok {
 		minimum = 7168
 	}
-	h := &Hasher{params: p, memory: uint32(min(max(memory, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
+	h := &Hasher{memory: uint32(min(max(memory, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
 	switch {
 	case p.Iterations == 0 || p.Memory < minimum:
 		return nil, fmt.Errorf("auth: HashParams m=%d t=%d are weaker than OWASP's minimum", p.Memory, p.Iterations)
@@ -104,13 +104,20 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 	if len(peppers) > 0 {
 		h.pepper = peppers[0].ID
 	}
+	h.UseParams(p)
+	h.Budget = Process()
+	h.Budget.Grow(h.memory)
+	return h, nil
+}
+
+// UseParams sets the parameters of new hashes without the checks of NewHasher. A test may
+// call it before the first hash, to make hashes that cost almost nothing.
+func (h *Hasher) UseParams(p argon2id.Params) {
+	h.params = p
 	random := make([]byte, p.SaltLength+p.KeyLength)
 	_, _ = rand.Read(random) // never fails
 	h.dummy = h.marked(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
 		encode(random[:p.SaltLength]), encode(random[p.SaltLength:])))
-	h.Budget = Process()
-	h.Budget.Grow(h.memory)
-	return h, nil
 }
 
 // begin is Budget.Acquire. If the budget refuses the hash, it logs advice.

@@ -8,6 +8,7 @@
 //     around them. EachCall and AllOrNothing go through all calls of an operation.
 //   - Outbox takes the mails. The Clock stands still.
 //   - Races and RememberedRaces let requests cross, on any store.
+//   - Slow, NeedsSlow, Rounds and Need leave out what takes long, and what needs a server.
 package testapp
 
 import (
@@ -110,8 +111,9 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	}
 	// In the tests of package auth each application hashes under a budget of its own
 	// (export_test.go has the method): they run in parallel, and some fill the queue.
-	if core, ok := any(manager.Core).(interface{ OwnHashing() }); ok {
-		core.OwnHashing()
+	// Its hashes cost almost nothing, unless the test sets HashParams.
+	if core, ok := any(manager.Core).(interface{ OwnHashing(cheap bool) }); ok {
+		core.OwnHashing(cfg.HashParams == nil)
 	}
 	a.Manager = manager
 	a.routes()

@@ -1,0 +1,61 @@
+package auth
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// methodPassword is how somebody authenticated.
+const methodPassword = "password"
+
+const (
+	methodRemember = "remember"
+	methodAPIToken = "token"
+)
+
+// methods are the ways in which a user has authenticated in a login, in order, each
+// with the time: the text of a header, "password@t7h2k0 oauth:google@t7h2k3". The time is
+// in seconds since 1970, in base 36. Older records have no times.
+//
+// They stay a text until somebody asks, so that reading a session costs nothing for it.
+type methods string
+
+const maxMethod = 64
+
+// isMethod reports whether a text may be a method's name.
+func isMethod(name string) bool {
+	for i := range len(name) {
+		if !isAlnum(name[i]) && !strings.ContainsRune(":.-_", rune(name[i])) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxMethod
+}
+
+// add returns the methods with one more, or with a new time for one that they have.
+func (m methods) add(name string, at time.Time) methods {
+	entry := name + "@" + strconv.FormatInt(at.Unix(), 36)
+	var kept []string
+	for _, e := range strings.Fields(string(m)) {
+		if n, _, _ := strings.Cut(e, "@"); n != name {
+			kept = append(kept, e)
+		}
+	}
+	return methods(strings.Join(append(kept, entry), " "))
+}
+
+// names returns the names alone.
+func (m methods) names() []string {
+	names := strings.Fields(string(m))
+	for i, e := range names {
+		names[i], _, _ = strings.Cut(e, "@")
+	}
+	return names
+}
+
+// String returns the names, separated by spaces, for an event.
+func (m methods) String() string { return strings.Join(m.names(), " ") }
+
+func (m methods) has(name string) bool { return slices.Contains(m.names(), name) }
