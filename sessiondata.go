@@ -159,7 +159,7 @@ func (d *SessionData) Clear(ctx context.Context) error {
 // Pop returns a value and deletes it.
 func (d *SessionData) Pop(ctx context.Context, key string) any {
 	data := d.data(ctx)
-	if !d.core.scs.Exists(data, key) { // a page that looks for a value costs no write
+	if !d.core.scs.Exists(data, key) { // a page that looks for a value, and finds none, changes nothing
 		return nil
 	}
 	defer d.changed(ctx)

@@ -1173,6 +1173,40 @@ func TestSessionDataFindsTheData(t *testing.T) {
 	}
 }
 
+// Status is Modified only if there may be something to store. Then a page that looks for
+// a value, and finds none, has nothing encoded.
+func TestSessionDataStatus(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	s := app.SessionData()
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	c.Login("susan")
+	do(t, app, c, func(ctx context.Context) { s.Put(ctx, "k", "v") })
+	do(t, app, c, func(ctx context.Context) {
+		check := func(after string, want scs.Status) {
+			t.Helper()
+			if got := s.Status(ctx); got != want {
+				t.Errorf("after %s the status is %v, want %v", after, got, want)
+			}
+		}
+		_ = s.Keys(ctx)
+		check("Keys", scs.Unmodified)
+		_ = s.PopString(ctx, "none")
+		check("Pop of nothing", scs.Unmodified)
+		s.Remove(ctx, "none")
+		check("Remove of nothing", scs.Unmodified)
+		_ = s.PopString(ctx, "k")
+		check("Pop", scs.Modified)
+		if err := s.Destroy(ctx); err != nil {
+			t.Error(err)
+		}
+		check("Destroy", scs.Destroyed)
+		s.Put(ctx, "k", "w")
+		check("Destroy and Put", scs.Modified)
+	})
+}
+
 // Code that takes a *scs.SessionManager works with a context of Load.
 func TestSessionDataForCodeOfSCS(t *testing.T) {
 	t.Parallel()
