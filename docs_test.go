@@ -74,7 +74,7 @@ func TestVariablesAreListed(t *testing.T) {
 func variablesOfTests(t *testing.T) map[string]string {
 	t.Helper()
 	reads := regexp.MustCompile(`(?:os\.Getenv|os\.LookupEnv|\bNeed)\((?:[a-z]+, )?("[^"]+"|\w+)\)`)
-	constants := regexp.MustCompile(`(?m)^\s*(?:const )?(\w+) += ("[A-Z_]+")`)
+	constants := regexp.MustCompile(`(?:^|\n)(?:const |\t)(\w+) += ("[A-Z_]+")`)
 	sources := map[string]string{} // by directory
 	files := map[string]string{}
 	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
@@ -89,16 +89,20 @@ func variablesOfTests(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	values := map[string]map[string]string{} // by directory and constant
+	for dir, all := range sources {
+		values[dir] = map[string]string{}
+		for _, c := range constants.FindAllStringSubmatch(all, -1) {
+			values[dir][c[1]] = c[2]
+		}
+	}
 	read := map[string]string{}
 	for path, text := range files {
-		all := sources[filepath.Dir(path)]
-		values := map[string]string{}
-		for _, c := range constants.FindAllStringSubmatch(all, -1) {
-			values[c[1]] = c[2]
-		}
+		dir := filepath.Dir(path)
+		all := sources[dir]
 		for _, call := range reads.FindAllStringSubmatch(text, -1) {
 			argument := call[1]
-			if value, ok := values[argument]; ok {
+			if value, ok := values[dir][argument]; ok {
 				if strings.Contains(all, argument+`+"=`) { // the tests set it
 					continue
 				}
