@@ -157,7 +157,7 @@ func TestUnlock(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	known, other := m.App.Visitor(t.Context(), "192.0.2.1"), m.App.Visitor(t.Context(), "192.0.2.2")
+	known, other := m.Visitor(t.Context(), "192.0.2.1"), m.Visitor(t.Context(), "192.0.2.2")
 	if status := known.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Fatal(status)
 	}

@@ -484,7 +484,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
-	if _, _, err := app.Core.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
+	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
 	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })

@@ -127,7 +127,7 @@ func TestBreachedPassword(t *testing.T) {
 	})
 	susan := app.Create(t, "susan", false)
 	for name, enter := range entrances(t, t.Context(), app, susan, leaked) {
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		app.Events()
 		var refused *auth.PasswordError
 		if err := enter(); !errors.As(err, &refused) || refused.Reason != auth.PasswordBreached || refused.Err != nil {
@@ -135,8 +135,8 @@ func TestBreachedPassword(t *testing.T) {
 		} else if text := refused.Error(); !strings.Contains(text, "breach") || strings.Contains(text, leaked) {
 			t.Errorf("%s says %q", name, text)
 		}
-		if n := checks.times(); n != 1 || checked != 0 || app.Core.PasswordHashes() != before {
-			t.Errorf("%s: asked %d times, PasswordCheck %d times, %d hashes", name, n, checked, app.Core.PasswordHashes()-before)
+		if n := checks.times(); n != 1 || checked != 0 || app.PasswordHashes() != before {
+			t.Errorf("%s: asked %d times, PasswordCheck %d times, %d hashes", name, n, checked, app.PasswordHashes()-before)
 		}
 		for _, e := range app.Events() {
 			if e.Kind == auth.EventBreachCheckFailed {

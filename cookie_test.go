@@ -309,7 +309,7 @@ func TestCookieOfTheApplication(t *testing.T) {
 		"http://localhost:5000": "session-5000-reset=x; Path=/; HttpOnly; SameSite=Lax",
 	} {
 		app, _ := newApp(t, func(c *auth.Config) { c.BaseURL = base })
-		cookie := app.Core.Cookie("reset")
+		cookie := app.Cookie("reset")
 		cookie.Value = "x"
 		if got := cookie.String(); got != want {
 			t.Errorf("%s: %s", base, got)

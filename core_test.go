@@ -15,7 +15,7 @@ func TestNilArguments(t *testing.T) {
 		f()
 	}
 	try("LoginUser(nil option)", func() { _ = app.LoginUser(t.Context(), u, nil) })
-	try("Core.LoginUser(nil)", func() { _ = app.Core.LoginUser(t.Context(), nil) })
+	try("Core.LoginUser(nil)", func() { _ = app.LoginUser(t.Context(), nil) })
 	try("LoginUser(nil)", func() { _ = app.LoginUser(t.Context(), nil) })
-	try("Core.SetPassword(nil)", func() { _ = app.Core.SetPassword(t.Context(), nil, "x") })
+	try("Core.SetPassword(nil)", func() { _ = app.SetPassword(t.Context(), nil, "x") })
 }

@@ -339,9 +339,9 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 		}, 1},
 	} {
 		for _, password := range []string{testapp.Password, "wrong password"} {
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			app.Act(c, basicHeader("mike", password), test.f)
-			if got := app.Core.PasswordHashes() - before; got != test.hashes {
+			if got := app.PasswordHashes() - before; got != test.hashes {
 				t.Errorf("%s: %d hashes, want %d", name, got, test.hashes)
 			}
 		}
@@ -807,12 +807,12 @@ func TestBasicLoader(t *testing.T) {
 	} {
 		app.Events()
 		store.Reset()
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		r := app.Client(t).Do("GET", "/who", nil, test.header)
 		if r.StatusCode != http.StatusOK || r.Text != test.who || len(r.Header["Set-Cookie"]) > 0 || test.hashes == 0 && store.Writes() > 0 {
 			t.Errorf("%s: %s %q, calls %v", name, r.Status, r.Text, store.Calls())
 		}
-		if got := app.Core.PasswordHashes() - before; got != test.hashes {
+		if got := app.PasswordHashes() - before; got != test.hashes {
 			t.Errorf("%s: %d hashes", name, got)
 		}
 		events := app.Events()
@@ -838,9 +838,9 @@ func TestBasicLoader(t *testing.T) {
 		}
 	})
 	for _, password := range []string{testapp.Password, "wrong password"} {
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		app.Client(t).Do("GET", "/thrice", nil, basicHeader("susan", password))
-		if got := app.Core.PasswordHashes() - before; got != 1 {
+		if got := app.PasswordHashes() - before; got != 1 {
 			t.Errorf("%d hashes", got)
 		}
 	}

@@ -494,7 +494,7 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 	app.Create(t, "susan", false)
 	store.Hook(func(string) error { return errors.New("the store is down") }, nil)
 	c := app.Client(t)
-	c.Cookies[strings.TrimSuffix(app.Core.Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
+	c.Cookies[strings.TrimSuffix(app.Cookie("x").Name, "-x")] = strings.Repeat("A", 43)
 	r := c.Do(http.MethodGet, "/who?"+strings.Repeat("x", 20_000), nil, nil)
 	if r.StatusCode != http.StatusServiceUnavailable {
 		t.Fatal(r.Status)

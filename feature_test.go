@@ -645,7 +645,11 @@ type crossingDeleter struct{ *crossingStore }
 
 func (s crossingDeleter) DeleteUser(ctx context.Context, id string) error {
 	s.step("DeleteUser")
-	return s.Store.(auth.UserDeleter).DeleteUser(ctx, id)
+	deleter, ok := s.Store.(auth.UserDeleter)
+	if !ok {
+		return errors.New("the store deletes no users")
+	}
+	return deleter.DeleteUser(ctx, id)
 }
 
 // A withoutDisabled keeps no Disabled.

@@ -412,7 +412,7 @@ func TestOmittedFieldsAtWork(t *testing.T) {
 	t.Parallel()
 	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
 	app := testapp.New(t, store, testapp.NewClock(), nil)
-	if got := app.Core.Identifiers(); got != auth.EmailOnly {
+	if got := app.Identifiers(); got != auth.EmailOnly {
 		t.Errorf("Identifiers: %v", got)
 	}
 	_, err := app.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: testapp.Password})
@@ -574,14 +574,14 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 				t.Errorf("left %q", u.PasswordHash.Reveal())
 			}
 			// It is not tried again at each login, which would cost twice, but after an hour.
-			updates, hashes := store.updates, app.Core.PasswordHashes()
+			updates, hashes := store.updates, app.PasswordHashes()
 			for range 3 {
 				if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 					t.Error(err)
 				}
 			}
-			if store.updates != updates || app.Core.PasswordHashes() != hashes+3 {
-				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.Core.PasswordHashes()-hashes)
+			if store.updates != updates || app.PasswordHashes() != hashes+3 {
+				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.PasswordHashes()-hashes)
 			}
 			app.Clock.Advance(time.Hour)
 			store.lose, store.after = keepAll, nil // the column is wide enough now

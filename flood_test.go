@@ -132,7 +132,7 @@ const fullQueue = 64
 // fillQueue has as many hashes wait as may, for one that does not end until empty.
 func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 	t.Helper()
-	release, err := app.Core.HoldHashing(t.Context())
+	release, err := app.HoldHashing(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 			}
 		})
 	}
-	for app.Core.HashesWaiting() < fullQueue {
+	for app.HashesWaiting() < fullQueue {
 		runtime.Gosched()
 	}
 	return func() {
@@ -199,7 +199,7 @@ func TestFullQueue(t *testing.T) {
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
 	empty := fillQueue(t, app)
-	hashes := app.Core.PasswordHashes()
+	hashes := app.PasswordHashes()
 	calls := len(store.Calls())
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
@@ -213,8 +213,8 @@ func TestFullQueue(t *testing.T) {
 	if made := store.Calls()[calls:]; len(made) > 0 {
 		t.Errorf("calls of the store: %v", made)
 	}
-	if n := app.Core.PasswordHashes() - hashes; n != 0 || app.Core.HashesWaiting() != fullQueue {
-		t.Errorf("%d hashes, %d wait", n, app.Core.HashesWaiting())
+	if n := app.PasswordHashes() - hashes; n != 0 || app.HashesWaiting() != fullQueue {
+		t.Errorf("%d hashes, %d wait", n, app.HashesWaiting())
 	}
 	empty()
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {

@@ -24,10 +24,10 @@ func formApp(t *testing.T, store testapp.Store, clock *testapp.Clock, secrets ..
 		}
 	})
 	app.Mux.HandleFunc("GET /seal", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte(app.Core.SealForm(r.Context(), r.FormValue("form"))))
+		_, _ = w.Write([]byte(app.SealForm(r.Context(), r.FormValue("form"))))
 	})
 	app.Mux.HandleFunc("POST /check", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.Core.CheckForm(r.Context(), r.FormValue("form"), r.FormValue("seal")); err != nil {
+		if err := app.CheckForm(r.Context(), r.FormValue("form"), r.FormValue("seal")); err != nil {
 			app.Error(w, r, err)
 		}
 	})
@@ -114,9 +114,9 @@ func TestFormUserFails(t *testing.T) {
 	app.Create(t, "susan", false)
 	var seal string
 	var failed error
-	app.Mux.HandleFunc("GET /seal", func(_ http.ResponseWriter, r *http.Request) { seal = app.Core.SealForm(r.Context(), "f") })
+	app.Mux.HandleFunc("GET /seal", func(_ http.ResponseWriter, r *http.Request) { seal = app.SealForm(r.Context(), "f") })
 	app.Mux.HandleFunc("POST /check", func(_ http.ResponseWriter, r *http.Request) {
-		failed = app.Core.CheckForm(r.Context(), "f", r.FormValue("seal"))
+		failed = app.CheckForm(r.Context(), "f", r.FormValue("seal"))
 	})
 	c := app.Client(t)
 	c.Login("susan")
@@ -132,7 +132,7 @@ func TestFormUserFails(t *testing.T) {
 	if seal != "" {
 		t.Errorf("the seal is %q", seal)
 	}
-	if err := app.Core.CheckForm(context.Background(), "f", ours); !errors.Is(err, auth.ErrNoSession) {
+	if err := app.CheckForm(context.Background(), "f", ours); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside LoadAndSave: %v", err)
 	}
 	w := httptest.NewRecorder()

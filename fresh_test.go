@@ -295,7 +295,7 @@ func TestRefreshURL(t *testing.T) {
 		cfg := goodConfig()
 		cfg.LoginURL, cfg.RefreshURL = test.login, test.refresh
 		m, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
-		if err != nil || m.Core.RefreshURL() != test.want {
+		if err != nil || m.RefreshURL() != test.want {
 			t.Errorf("%q, %q: %v", test.login, test.refresh, err)
 		}
 	}

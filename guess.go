@@ -63,7 +63,8 @@ type guess struct {
 // the store's.
 func (c *Core) guess(ctx context.Context, user User, login string) (*guess, error) {
 	g := &guess{core: c, ctx: ctx, kind: kindAttempts, key: c.attemptsKey(ctx, user, login), userID: idOf(user), final: c.canReset(user)}
-	return g, g.begin()
+	err := g.begin()
+	return g, err
 }
 
 // begin counts the attempt, also for the client's address.

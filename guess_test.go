@@ -56,7 +56,7 @@ func TestNoMailNoEnd(t *testing.T) {
 	// With a mail it is disabled, and Unlock is a way back, too.
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
-	v := m.App.Visitor(t.Context(), "192.0.2.1")
+	v := m.Visitor(t.Context(), "192.0.2.1")
 	for range 100 {
 		v.Login("susan", "a wrong password")
 		m.Clock.Advance(time.Hour)
@@ -102,9 +102,9 @@ func TestLockSchedule(t *testing.T) {
 			app.Clock.Advance(s.advance)
 			app.Events()
 			store.Reset()
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			w := v.Post("/login", "login", login, "password", "a wrong password")
-			results[i] = append(results[i], result{told(t, w), store.Calls(), app.Core.PasswordHashes() - before})
+			results[i] = append(results[i], result{told(t, w), store.Calls(), app.PasswordHashes() - before})
 			if got := lookedAt(t, app.Events()); (got == 1) != s.looked {
 				t.Fatalf("%s: step %d (%+v): %d looked at", login, n, s, got)
 			}
@@ -137,9 +137,9 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	attempt := func(login, password string) (string, []string, uint64) {
 		t.Helper()
 		store.Reset()
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		w := v.Post("/login", "login", login, "password", password)
-		return told(t, w), store.Calls(), app.Core.PasswordHashes() - before
+		return told(t, w), store.Calls(), app.PasswordHashes() - before
 	}
 	unlocked, _, _ := attempt("susan", "a wrong password")
 	for range 4 {
@@ -571,9 +571,9 @@ func TestDisabledTellsNothing(t *testing.T) {
 		var said []string
 		for _, login := range []string{"susan", "ghost"} {
 			store.Reset()
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			w := v.Post("/login", "login", login, "password", testapp.Password)
-			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.Core.PasswordHashes()-before))
+			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
 			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
@@ -664,7 +664,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		<-done
 	}
 	for range 20 { // counted, and not yet hashed
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		abort("a wrong password", func(cancel func()) {
 			counted := make(chan struct{})
 			var once sync.Once
@@ -678,14 +678,14 @@ func TestGuesserGoesAway(t *testing.T) {
 			<-counted
 		})
 		store.Reset()
-		if n := app.Core.PasswordHashes() - before; n != 0 {
+		if n := app.PasswordHashes() - before; n != 0 {
 			t.Fatalf("%d hashes", n)
 		}
 	}
 	app.Events()
 	for range 4 {
 		abort("a wrong password", func(cancel func()) {
-			for before := app.Core.PasswordHashes(); app.Core.PasswordHashes() == before; {
+			for before := app.PasswordHashes(); app.PasswordHashes() == before; {
 				runtime.Gosched()
 			}
 			cancel()
@@ -695,7 +695,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		t.Errorf("%d looked at", n)
 	}
 	abort("a wrong password", func(cancel func()) {
-		for before := app.Core.PasswordHashes(); app.Core.PasswordHashes() == before; {
+		for before := app.PasswordHashes(); app.PasswordHashes() == before; {
 			runtime.Gosched()
 		}
 		cancel()
@@ -713,7 +713,7 @@ func TestGuesserGoesAway(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after the wait: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -786,7 +786,7 @@ func TestWaiterGoesAway(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "a wrong password"); status != http.StatusTooManyRequests {
 		t.Errorf("the fourth guess: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -819,7 +819,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the right one: %d", status)
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -874,7 +874,7 @@ func TestTooManyWait(t *testing.T) {
 	if in.Load() != 65 || busy.Load() != 16 {
 		t.Errorf("%d in, %d told to come back", in.Load(), busy.Load())
 	}
-	if n := app.Core.TurnsTaken(); n != 0 {
+	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
@@ -1220,11 +1220,11 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	if events := app.Events(); countOf(events, auth.EventPasswordLocked) != 1 || lookedAt(t, events) != 5 {
 		t.Errorf("events %v", kinds(events))
 	}
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	if ok, err := check(testapp.Password); ok || err != nil {
 		t.Errorf("the right one while locked: %v, %v", ok, err)
 	}
-	if n := app.Core.PasswordHashes() - before; n != 1 {
+	if n := app.PasswordHashes() - before; n != 1 {
 		t.Errorf("%d hashes", n)
 	}
 	if events := app.Events(); !slices.Equal(kinds(events), []auth.EventKind{auth.EventCheckFailed}) || !errors.Is(events[0].Err, auth.ErrLocked) {
@@ -1288,13 +1288,13 @@ func TestBasicIsCounted(t *testing.T) {
 	form.Login("susan", "a wrong password")
 	form.Login("susan", "a wrong password")
 	basic("SUSAN", "a wrong password")
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	for login, password := range map[string]string{"susan": testapp.Password, "susan@app.example": "a wrong password", "ghost": testapp.Password} {
 		if got := told(t, basic(login, password)); got != first {
 			t.Errorf("%s while locked: %s", login, got)
 		}
 	}
-	if n := app.Core.PasswordHashes() - before; n != 3 {
+	if n := app.PasswordHashes() - before; n != 3 {
 		t.Errorf("%d hashes", n)
 	}
 	if status := form.Login("susan", testapp.Password); status != http.StatusUnauthorized {

@@ -77,11 +77,11 @@ func TestLoginWithForeignHashes(t *testing.T) {
 		browser.Login("alice")
 		store.Reset()
 		app.Events()
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		if r := browser.Clone().Post("/login", "login", "alice", "password", testapp.Password+" "); r.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s, wrong password: %s", name, r.Status)
 		}
-		if n := app.Core.PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
+		if n := app.PasswordHashes() - before; n != 1 || slices.Contains(store.Calls(), "UpdateAccount") {
 			t.Errorf("%s, wrong password: %d hashes, %v", name, n, store.Calls())
 		}
 		for i := range 2 {
@@ -297,7 +297,7 @@ func TestWrapATable(t *testing.T) {
 func TestWrapHashErrors(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	for _, text := range []string{"!", "password", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "$2b$31$" + strings.Repeat(".", 53), "$argon2id$", strings.Repeat("$", 1<<20)} {
 		if hash, err := app.WrapHash(t.Context(), auth.NewSecret(text)); !errors.Is(err, auth.ErrHashUnusable) || !hash.IsZero() || strings.Contains(err.Error(), "password\"") {
 			t.Errorf("%.40q: %v", text, err)
@@ -308,7 +308,7 @@ func TestWrapHashErrors(t *testing.T) {
 	if hash, err := app.WrapHash(ctx, cheapHash("x")); !errors.Is(err, context.Canceled) || !hash.IsZero() {
 		t.Errorf("cancelled: %v", err)
 	}
-	if n := app.Core.PasswordHashes() - before; n != 0 {
+	if n := app.PasswordHashes() - before; n != 0 {
 		t.Errorf("%d hashes were computed", n)
 	}
 }
@@ -354,11 +354,11 @@ func TestPeppers(t *testing.T) {
 			for _, p := range lists[to] {
 				known, same = known || p.ID == id, same || p.ID == id && string(p.Key) == key
 			}
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			if r := app.Client(t).Post("/login", "login", "alice", "password", "wrong password"); r.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s, wrong password: %s", name, r.Status)
 			}
-			if n := app.Core.PasswordHashes() - before; n != 1 {
+			if n := app.PasswordHashes() - before; n != 1 {
 				t.Errorf("%s, wrong password: %d hashes", name, n)
 			}
 			browser := app.Client(t)
@@ -550,7 +550,7 @@ func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see abo
 		t.Errorf("%d were told to come again, and %d waited", busy.Load(), left.Load())
 	}
 	for i, m := range managers {
-		if n := m.Core.PasswordHashes(); n != 0 {
+		if n := m.PasswordHashes(); n != 0 {
 			t.Errorf("manager %d: %d hashes", i, n)
 		}
 	}
@@ -591,7 +591,7 @@ func TestQueueEnds(t *testing.T) {
 	for _, accounts := range []int{1, 12} {
 		synctest.Test(t, func(t *testing.T) {
 			m, store := budgetManager(t, nil)
-			m.Core.OwnBudget()
+			m.OwnBudget()
 			for i := range accounts {
 				account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: cheapHash(testapp.Password), Stamp: auth.NewSecret("s"), Version: 1}
 				if _, err := store.CreateUser(t.Context(), account, nil); err != nil {
@@ -615,7 +615,7 @@ func TestQueueEnds(t *testing.T) {
 				handler.ServeHTTP(w, r)
 				return w
 			}
-			release, err := m.Core.HoldHashing(t.Context())
+			release, err := m.HoldHashing(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -637,8 +637,8 @@ func TestQueueEnds(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if n := m.Core.PasswordHashes(); n != 0 || m.Core.HashesWaiting() != 0 || m.Core.TurnsTaken() != 0 {
-				t.Errorf("%d hashes; %d wait, %d turns are taken", n, m.Core.HashesWaiting(), m.Core.TurnsTaken())
+			if n := m.PasswordHashes(); n != 0 || m.HashesWaiting() != 0 || m.TurnsTaken() != 0 {
+				t.Errorf("%d hashes; %d wait, %d turns are taken", n, m.HashesWaiting(), m.TurnsTaken())
 			}
 			release()
 			if w := login(0); w.Code != http.StatusOK {
@@ -657,13 +657,13 @@ func TestUpgradeDoesNotWait(t *testing.T) {
 		m, store := budgetManager(t, func(c *auth.Config) {
 			c.OnEvent = func(_ context.Context, e auth.Event) { kinds = append(kinds, e.Kind) }
 		})
-		m.Core.OwnBudget()
+		m.OwnBudget()
 		old := cheapHash(testapp.Password)
 		u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: old, Stamp: auth.NewSecret("s"), Version: 1}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		budget := m.Core.Hashing()
+		budget := m.Hashing()
 		asked, usual := 0, budget.Lanes
 		for _, busy := range []bool{true, false} {
 			asked, kinds = 0, nil

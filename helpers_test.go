@@ -1065,7 +1065,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 	if a.work == nil {
 		a.work = func(calls []string) any { return counted(calls) }
 	}
-	spy, hashes := a.app.Spy(), a.app.Core.PasswordHashes()
+	spy, hashes := a.app.Spy(), a.app.PasswordHashes()
 	var err error
 	var calls []string
 	r := a.app.In(a.by, func(ctx context.Context) {
@@ -1075,7 +1075,7 @@ func (a *alike) about(t *testing.T, what, account string) {
 		calls = spy.Calls()[before:]
 	})
 	r.Header.Del("Date")
-	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.Core.PasswordHashes()-hashes)
+	learned := fmt.Sprint(err, r.Status, r.Header, r.Text, a.work(calls), a.app.PasswordHashes()-hashes)
 	if a.first == "" {
 		a.first = learned
 	}

@@ -45,7 +45,7 @@ func TestAddressLimit(t *testing.T) {
 					t.Errorf("guess %d: %d", i+1, status)
 				}
 			}
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			var answers []string
 			for _, login := range []string{"susan", "ghost", "susan@app.example", "no login"} {
 				v := app.Visitor(t.Context(), addresses[3])
@@ -58,7 +58,7 @@ func TestAddressLimit(t *testing.T) {
 			if len(slices.Compact(answers)) != 1 {
 				t.Errorf("answers %q", answers)
 			}
-			if n := app.Core.PasswordHashes() - before; n != 0 {
+			if n := app.PasswordHashes() - before; n != 0 {
 				t.Errorf("%d hashes", n)
 			}
 			events := app.Events()

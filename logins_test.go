@@ -676,7 +676,7 @@ func TestEndingCrossesRemember(t *testing.T) {
 			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
-				BaseURL: app.Core.BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
+				BaseURL: app.BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
 			})
 			if err != nil {
 				t.Fatal(err)

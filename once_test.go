@@ -71,7 +71,7 @@ func TestFormOnce(t *testing.T) {
 		"swapped fields":  o.repeats(ctx, t, "form", o.nonce, swapped),
 		"another form":    o.repeats(ctx, t, "forms", o.nonce, someFields()),
 		"no form":         o.repeats(ctx, t, "", o.nonce, someFields()),
-		"another nonce":   o.repeats(ctx, t, "form", app.Core.FormNonce(ctx, "form"), someFields()),
+		"another nonce":   o.repeats(ctx, t, "form", app.FormNonce(ctx, "form"), someFields()),
 		"no nonce":        o.repeats(ctx, t, "form", "", someFields()),
 		"garbage":         o.repeats(ctx, t, "form", "garbage", someFields()),
 		"a long text":     o.repeats(ctx, t, "form", strings.Repeat("A", 10_000), someFields()),
@@ -102,19 +102,19 @@ func TestFormOnceFails(t *testing.T) {
 	o := newOnce(ctx, app.Core)
 	refused := errors.New("refused")
 	for range 2 {
-		_, repeated, err := app.Core.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { return "/no", refused })
+		_, repeated, err := app.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { return "/no", refused })
 		if repeated || !errors.Is(err, refused) {
 			t.Errorf("%t, %v", repeated, err)
 		}
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _, _ = app.Core.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { panic("no") })
+		_, _, _ = app.FormOnce(ctx, "form", o.nonce, nil, func(context.Context) (string, error) { panic("no") })
 	}()
 	if o.again(ctx, t) || !o.again(ctx, t) {
 		t.Error("it cannot be sent again")
 	}
-	if app.Core.TurnsTaken() != 0 {
+	if app.TurnsTaken() != 0 {
 		t.Error("a turn is still taken")
 	}
 }
@@ -183,7 +183,7 @@ func TestFormOnceHangsUp(t *testing.T) {
 	app, _ := newApp(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
 	o := newOnce(ctx, app.Core)
-	_, _, err := app.Core.FormOnce(ctx, "form", o.nonce, someFields(), func(ctx context.Context) (string, error) {
+	_, _, err := app.FormOnce(ctx, "form", o.nonce, someFields(), func(ctx context.Context) (string, error) {
 		hangUp()
 		deadline, ok := ctx.Deadline()
 		if ctx.Err() != nil || !ok || time.Until(deadline) > 30*time.Second {
@@ -216,7 +216,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 			} else {
 				store.Hook(fail, nil)
 			}
-			_, _, err := app.Core.FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
+			_, _, err := app.FormOnce(t.Context(), "form", o.nonce, someFields(), o.do)
 			store.Reset()
 			if (err == nil) != (o.done.Load() == 1) {
 				t.Errorf("call %d, late %t: %v", k, late, err)

@@ -385,7 +385,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 	before := user.Clone()
 	app.Events()
 	store.Reset()
-	hashes := app.Core.PasswordHashes()
+	hashes := app.PasswordHashes()
 	for _, header := range []http.Header{
 		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}},
 		{"Sec-Fetch-Site": {"same-site"}, "Origin": {"http://localhost:1"}},
@@ -426,7 +426,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 	if calls := store.Calls(); len(calls) > 0 {
 		t.Errorf("refused requests called the store: %v", calls)
 	}
-	if n := app.Core.PasswordHashes() - hashes; n != 0 {
+	if n := app.PasswordHashes() - hashes; n != 0 {
 		t.Errorf("refused requests computed %d hashes", n)
 	}
 	events := app.Events()

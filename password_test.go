@@ -110,7 +110,7 @@ func TestPasswordPolicy(t *testing.T) {
 		{"digits and punctuation alone", "48:07,51.66-93", ok},
 	} {
 		seen = ""
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		registered := auth.Registration{Username: "walter.w1958", Email: "Heisenberg99@app.example", Password: c.password}
 		for entrance, call := range map[string]func() error{
 			"Register":      func() error { _, err := app.Register(t.Context(), registered); return err },
@@ -138,7 +138,7 @@ func TestPasswordPolicy(t *testing.T) {
 		if c.want == ok && seen != c.password {
 			t.Errorf("%s: PasswordCheck got %.40q", c.what, seen)
 		}
-		if app.Core.PasswordHashes() != before {
+		if app.PasswordHashes() != before {
 			t.Errorf("%s: a hash was computed", c.what)
 		}
 	}
@@ -244,7 +244,7 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 	} {
 		for _, login := range []string{"alice", "alice@app.example", "nopassword", "nobody", "", "\x00", "\xff"} {
 			store.Reset()
-			before := app.Core.PasswordHashes()
+			before := app.PasswordHashes()
 			user, err := app.Authenticate(t.Context(), login, password)
 			if user != nil || err == nil || err.Error() != auth.ErrInvalidCredentials.Error() || !errors.Is(err, auth.ErrInvalidCredentials) {
 				t.Errorf("%s, %q: %v, %v", what, login, user, err)
@@ -252,7 +252,7 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 			if calls := store.Calls(); len(calls) > 0 {
 				t.Errorf("%s, %q: the store was asked: %v", what, login, calls)
 			}
-			if n := app.Core.PasswordHashes() - before; n != 0 {
+			if n := app.PasswordHashes() - before; n != 0 {
 				t.Errorf("%s, %q: %d hashes", what, login, n)
 			}
 		}
@@ -291,9 +291,9 @@ func TestEqualWork(t *testing.T) {
 		"alice", "ALICE@app.example", "nobody", "nobody@app.example", "nopassword", "disabled", "malformed", "locked", "null",
 		"bcrypt", "werkzeug", "dear", "greedy", "beyond", "zero", "", "@", "alice\x00", "\xff", strings.Repeat("a", 1<<16),
 	} {
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		r := browser.Post("/login", "login", login, "password", "wrong password")
-		if n := app.Core.PasswordHashes() - before; n != 1 {
+		if n := app.PasswordHashes() - before; n != 1 {
 			t.Errorf("%.40q: %d hashes", login, n)
 		}
 		r.Header.Del("Date")
@@ -306,11 +306,11 @@ func TestEqualWork(t *testing.T) {
 		}
 	}
 	// Who knows the password of a disabled account learns no more.
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	r := browser.Post("/login", "login", "disabled", "password", testapp.Password)
 	r.Header.Del("Date")
-	if answer := fmt.Sprint(r.StatusCode, r.Text, r.Header); answer != first || app.Core.PasswordHashes() != before+1 {
-		t.Errorf("disabled: %s, %d hashes", answer, app.Core.PasswordHashes()-before)
+	if answer := fmt.Sprint(r.StatusCode, r.Text, r.Header); answer != first || app.PasswordHashes() != before+1 {
+		t.Errorf("disabled: %s, %d hashes", answer, app.PasswordHashes()-before)
 	}
 	// The empty password, and the text that stands in the place of the hash,
 	// open nothing.
@@ -409,7 +409,7 @@ func TestHostileHashes(t *testing.T) {
 		{"lines", "$argon2id$v=19$\nm=19456,t=2,p=1\n$" + tag},
 	} {
 		user := &testapp.User{Account: auth.Account{ID: "1", PasswordHash: auth.NewSecret(c.hash)}}
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		var start, end runtime.MemStats
 		runtime.ReadMemStats(&start)
 		ok, err := app.CheckPassword(t.Context(), user, testapp.Password)
@@ -417,7 +417,7 @@ func TestHostileHashes(t *testing.T) {
 		if ok || err != nil {
 			t.Errorf("%s: %v, %v", c.what, ok, err)
 		}
-		if n := app.Core.PasswordHashes() - before; n != 1 {
+		if n := app.PasswordHashes() - before; n != 1 {
 			t.Errorf("%s: %d hashes", c.what, n)
 		}
 		// No more than the budget is ever allocated, and for a hash that is
@@ -451,7 +451,7 @@ func TestHashPassword(t *testing.T) {
 	if a, b := strings.Split(hashes[0], "$"), strings.Split(hashes[1], "$"); a[4] == b[4] || a[5] == b[5] {
 		t.Errorf("two hashes of one password have the same salt: %q", hashes)
 	}
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	for password, want := range map[string]auth.PasswordReason{
 		"": auth.PasswordNotText, "a\x00b": auth.PasswordNotText, "\xff": auth.PasswordNotText, strings.Repeat("x", 1025): auth.PasswordTooLong,
 	} {
@@ -466,7 +466,7 @@ func TestHashPassword(t *testing.T) {
 	if hash, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) || !hash.IsZero() {
 		t.Errorf("cancelled: %v", err)
 	}
-	if n := app.Core.PasswordHashes() - before; n != 0 {
+	if n := app.PasswordHashes() - before; n != 0 {
 		t.Errorf("%d hashes were computed", n)
 	}
 }
@@ -509,11 +509,11 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 	}
 	for range 2 {
 		store.Reset()
-		before := app.Core.PasswordHashes()
+		before := app.PasswordHashes()
 		if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 			t.Fatal(err)
 		}
-		if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || app.Core.PasswordHashes() != before+1 {
+		if calls := store.Calls(); slices.Contains(calls, "UpdateAccount") || app.PasswordHashes() != before+1 {
 			t.Errorf("the hash was upgraded again: %v", calls)
 		}
 	}
@@ -704,20 +704,20 @@ func TestAuthenticateErrors(t *testing.T) {
 	}
 	// Wrapped sentinels are what they wrap.
 	store.Hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
-	before := app.Core.PasswordHashes()
-	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core.PasswordHashes() != before+1 {
+	before := app.PasswordHashes()
+	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.PasswordHashes() != before+1 {
 		t.Errorf("wrapped ErrUserNotFound: %v", err)
 	}
 	store.Reset()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	before = app.Core.PasswordHashes()
+	before = app.PasswordHashes()
 	for _, login := range []string{"alice", "nobody"} {
 		if u, err := app.Authenticate(ctx, login, testapp.Password); u != nil || !errors.Is(err, context.Canceled) || errors.Is(err, auth.ErrLoginRefused) {
 			t.Errorf("cancelled: %v, %v", u, err)
 		}
 	}
-	if app.Core.PasswordHashes() != before {
+	if app.PasswordHashes() != before {
 		t.Error("a hash was computed for a client that has gone")
 	}
 }
@@ -1028,8 +1028,8 @@ func TestBusy(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if busy.Load() == 0 || uint64(refused.Load()) != app.Core.PasswordHashes() {
-		t.Errorf("%d refused, %d busy, %d hashes", refused.Load(), busy.Load(), app.Core.PasswordHashes())
+	if busy.Load() == 0 || uint64(refused.Load()) != app.PasswordHashes() {
+		t.Errorf("%d refused, %d busy, %d hashes", refused.Load(), busy.Load(), app.PasswordHashes())
 	}
 	// Clients that go away free the queue, and only the queue.
 	ctx, cancel = context.WithCancel(t.Context())
@@ -1061,8 +1061,8 @@ func TestBusy(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	before := app.Core.PasswordHashes()
-	if _, err := app.Authenticate(t.Context(), "nobody", "wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) || app.Core.PasswordHashes() != before+1 {
+	before := app.PasswordHashes()
+	if _, err := app.Authenticate(t.Context(), "nobody", "wrong password"); !errors.Is(err, auth.ErrInvalidCredentials) || app.PasswordHashes() != before+1 {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -657,7 +657,7 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	basic := testapp.New(t, app.Store, app.Clock, func(c *auth.Config) {
-		c.BaseURL, c.Protection = app.Core.BaseURL(), auth.ProtectBasic
+		c.BaseURL, c.Protection = app.BaseURL(), auth.ProtectBasic
 	})
 	basic.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 		if err := basic.ConfirmLogin(r.Context()); err != nil {

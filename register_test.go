@@ -85,12 +85,12 @@ func TestIdentifiers(t *testing.T) {
 				{"alice@app.example,nomail", false}, {"a*", false}, {"%", false},
 			} {
 				store.Reset()
-				before := app.Core.PasswordHashes()
+				before := app.PasswordHashes()
 				u, err := app.Authenticate(t.Context(), c.login, testapp.Password)
 				if (err == nil) != c.want || err != nil && err.Error() != auth.ErrInvalidCredentials.Error() || err == nil && u == nil {
 					t.Errorf("%q: %v, %v", c.login, u, err)
 				}
-				if n := app.Core.PasswordHashes() - before; n != 1 {
+				if n := app.PasswordHashes() - before; n != 1 {
 					t.Errorf("%q: %d hashes", c.login, n)
 				}
 				if strings.TrimSpace(c.login) == "" && slices.Contains(store.Calls(), "FindUser") {
@@ -391,7 +391,7 @@ func TestRegisterByMail(t *testing.T) {
 	}
 	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressTaken || mails[0].To != "Ann@app.example" || mails[0].Lifetime != 0 ||
-		mails[0].Link.Reveal() != m.Core.BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
+		mails[0].Link.Reveal() != m.BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
 		t.Errorf("%+v", mails)
 	}
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventRegisterFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrEmailTaken) {
@@ -488,11 +488,11 @@ func TestRegisterByMailRefuses(t *testing.T) {
 		{Email: "a@app.example", Username: "ann", Password: resetTo, Form: map[string][]string{"name": {"refuse"}}},
 	} {
 		_, want := m.Register(t.Context(), r)
-		before := m.Core.PasswordHashes()
+		before := m.PasswordHashes()
 		_, again := m.Register(t.Context(), r)
-		hashes := m.Core.PasswordHashes() - before
+		hashes := m.PasswordHashes() - before
 		got := m.RegisterByMail(t.Context(), r, "/forgot")
-		if want == nil || got == nil || again.Error() != want.Error() || got.Error() != want.Error() || m.Core.PasswordHashes() != before+2*hashes {
+		if want == nil || got == nil || again.Error() != want.Error() || got.Error() != want.Error() || m.PasswordHashes() != before+2*hashes {
 			t.Errorf("%+v: %v, and Register says %v", r, got, want)
 		}
 	}

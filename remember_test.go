@@ -674,7 +674,7 @@ func TestRememberClocksDiffer(t *testing.T) {
 		elsewhere := func(c *testapp.Client) *testapp.Client { // the same browser, at the other server
 			_, value := rememberCookie(t, c)
 			d := other.Client(t)
-			d.Cookies[other.Core.Cookie("remember").Name] = value
+			d.Cookies[other.Cookie("remember").Name] = value
 			return d
 		}
 		c := remembered(t, app, "susan")
@@ -780,7 +780,7 @@ func TestRememberCookieMakesFewSessions(t *testing.T) {
 		d.Who()
 	}
 	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
-	t.Log(len(list), "records in", time.Since(start), "hashes", app.Core.PasswordHashes())
+	t.Log(len(list), "records in", time.Since(start), "hashes", app.PasswordHashes())
 	if len(list) > 100 {
 		t.Error("sessions from one remember cookie:", len(list))
 	}

@@ -133,9 +133,9 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 			for who, header := range map[string]http.Header{"a visitor": {}, "susan": cookieHeader(c.Cookies)} {
 				store.Reset()
 				header.Set("X-HTTP-Method-Override", "POST")
-				before := app.Core.PasswordHashes()
+				before := app.PasswordHashes()
 				w := direct(t, h, method, path+"?"+query.Encode(), header)
-				if store.Writes() > 0 || app.Core.PasswordHashes() != before || len(box.Take()) > 0 || w.Code >= 500 {
+				if store.Writes() > 0 || app.PasswordHashes() != before || len(box.Take()) > 0 || w.Code >= 500 {
 					t.Errorf("%s %s by %s: %d, calls %v", method, path, who, w.Code, store.Calls())
 				}
 			}

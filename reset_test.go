@@ -23,7 +23,7 @@ import (
 // that, and that nothing is written or hashed.
 func refused(t *testing.T, app *testapp.App, store *testapp.Spy, what, token string) {
 	t.Helper()
-	before := app.Core.PasswordHashes()
+	before := app.PasswordHashes()
 	store.Reset()
 	u, err := app.CheckResetToken(t.Context(), token)
 	u2, err2 := app.ResetPassword(t.Context(), token, resetTo)
@@ -36,7 +36,7 @@ func refused(t *testing.T, app *testapp.App, store *testapp.Spy, what, token str
 			t.Errorf("%s: the call %s", what, call)
 		}
 	}
-	if app.Core.PasswordHashes() != before {
+	if app.PasswordHashes() != before {
 		t.Errorf("%s: a hash was computed", what)
 	}
 }
@@ -705,8 +705,8 @@ func TestResetWhenBusyOrCancelled(t *testing.T) {
 	token := resetToken(t, app, alice)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	before := app.Core.PasswordHashes()
-	if u, err := app.ResetPassword(ctx, token, resetTo); u != nil || !errors.Is(err, context.Canceled) || app.Core.PasswordHashes() != before {
+	before := app.PasswordHashes()
+	if u, err := app.ResetPassword(ctx, token, resetTo); u != nil || !errors.Is(err, context.Canceled) || app.PasswordHashes() != before {
 		t.Errorf("%v, %v", u, err)
 	}
 	if !usable(t, app, token) {

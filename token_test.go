@@ -15,7 +15,7 @@ import (
 // used is TokenUsed.
 func used(t *testing.T, app *testapp.App, token string) bool {
 	t.Helper()
-	was, err := app.Core.TokenUsed(t.Context(), token)
+	was, err := app.TokenUsed(t.Context(), token)
 	if err != nil {
 		t.Error(err)
 	}
@@ -67,7 +67,7 @@ func TestTokenUsed(t *testing.T) {
 		t.Errorf("%v, or it is not used", err)
 	}
 	m.Spy().Hook(on("GetRecord", func() error { return errors.New("the disk is full") }), nil)
-	if was, err := m.Core.TokenUsed(t.Context(), verify); was || err == nil {
+	if was, err := m.TokenUsed(t.Context(), verify); was || err == nil {
 		t.Errorf("%t, %v", was, err)
 	}
 	m.Spy().Reset()

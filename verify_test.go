@@ -343,10 +343,10 @@ func TestRequireVerifiedGate(t *testing.T) {
 			}
 		}
 		c := m.Client(t)
-		before := m.Core.PasswordHashes()
+		before := m.PasswordHashes()
 		r := c.Post("/login", "login", "susan", "password", testapp.Password)
-		if who := c.Who(); who != want || (r.StatusCode == http.StatusOK) == on || m.Core.PasswordHashes() != before+1 {
-			t.Errorf("on %v: the password: %s, %q, %d hashes", on, r.Status, who, m.Core.PasswordHashes()-before)
+		if who := c.Who(); who != want || (r.StatusCode == http.StatusOK) == on || m.PasswordHashes() != before+1 {
+			t.Errorf("on %v: the password: %s, %q, %d hashes", on, r.Status, who, m.PasswordHashes()-before)
 		}
 		if r := c.Post("/enter", "login", "susan"); (r.StatusCode == http.StatusOK) == on {
 			t.Errorf("on %v: LoginUser: %s", on, r.Status)
@@ -384,7 +384,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 	}
 	cfg.Mailer = &testapp.Outbox{}
 	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-	if err != nil || !m.Core.RequiresVerified() || m.Core.VerifyURL() != "/verify-email" {
+	if err != nil || !m.RequiresVerified() || m.VerifyURL() != "/verify-email" {
 		t.Errorf("%v", err)
 	}
 	if _, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoUserStore) {
@@ -402,7 +402,7 @@ func TestRequireVerifiedConfig(t *testing.T) {
 		cfg := goodConfig()
 		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &testapp.Outbox{}
 		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-		if err != nil || m.Core.VerifyURL() != c.want {
+		if err != nil || m.VerifyURL() != c.want {
 			t.Errorf("%v: %v, %v", c, m, err)
 		}
 	}

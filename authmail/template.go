@@ -153,11 +153,11 @@ func (t *templates) try(withLink bool) error {
 		case err != nil:
 			return err
 		case c.subject == "":
-			return errors.New("Subject is empty when executed with sample data")
+			return errors.New("the Subject is empty when executed with sample data")
 		case withLink && !strings.Contains(c.text, link):
-			return errors.New("Text does not contain {{.Link}}")
+			return errors.New("the Text does not contain {{.Link}}")
 		case withLink && !strings.Contains(c.html, link):
-			return errors.New("HTML does not contain {{.Link}}")
+			return errors.New("the HTML does not contain {{.Link}}")
 		}
 	}
 	return nil

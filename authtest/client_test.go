@@ -44,7 +44,7 @@ func TestClientAtBaseURLs(t *testing.T) {
 					t.Errorf("there is a cookie %s", cookie.Name)
 				}
 			}
-			own := s.Core.BaseURL()
+			own := s.BaseURL()
 			_, host, _ := strings.Cut(own, "://")
 			want(t, c.Post("/echo", nil), http.StatusOK, fmt.Sprintf("%s %s %t", host, own, secure))
 			want(t, c.Get(own+"/who?a=b"), http.StatusOK, "susan")
@@ -126,7 +126,7 @@ func TestLoginFreshOrNot(t *testing.T) {
 	want(t, stale.Get("/guarded"), http.StatusOK, "susan")
 	r := stale.Get("/fresh")
 	want(t, r, http.StatusSeeOther, "")
-	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.Core.RefreshURL()) {
+	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.RefreshURL()) {
 		t.Errorf("a stale login is sent to %s", to)
 	}
 }

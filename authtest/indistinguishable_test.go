@@ -44,7 +44,7 @@ func TestLeaks(t *testing.T) {
 		w.WriteHeader(http.StatusSeeOther)
 	}
 	own := func(name, value string) *http.Cookie {
-		c := s.Core.Cookie(name)
+		c := s.Cookie(name)
 		c.Value = value
 		return &c
 	}

@@ -252,7 +252,7 @@ func TestFormOfAnotherUser(t *testing.T) {
 			wantRedirect(t, c.post("/logout"), "/")
 			wantRedirect(t, c.post("/login", "login", "anna", "password", good), "/")
 			_ = c.get("/account") // takes the message away
-			before, hashes := s.account("anna"), s.manager.Core.PasswordHashes()
+			before, hashes := s.account("anna"), s.manager.PasswordHashes()
 
 			r := c.post(page, append(fields, "form_user", theirs)...)
 			wantStatus(t, r, 409)
@@ -268,7 +268,7 @@ func TestFormOfAnotherUser(t *testing.T) {
 			if after := s.account("anna"); after.Version != before.Version || !elsewhere.loggedIn() || c.get("/mine").body != "anna" {
 				t.Error("anna's account was changed")
 			}
-			if s.manager.Core.PasswordHashes() != hashes || s.kinds() != "" {
+			if s.manager.PasswordHashes() != hashes || s.kinds() != "" {
 				t.Error("a password was checked, or a mail sent")
 			}
 
@@ -316,7 +316,7 @@ func TestFormSeals(t *testing.T) {
 			t.Errorf("%s: the seal is read from the query", page)
 		}
 	}
-	if s.manager.Core.PasswordHashes() > 10 || len(s.mails) > 0 {
+	if s.manager.PasswordHashes() > 10 || len(s.mails) > 0 {
 		t.Error("something was done")
 	}
 	for _, page := range []string{"/refresh", "/account/sessions", "/account/email", "/account/password"} {

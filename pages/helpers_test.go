@@ -297,7 +297,7 @@ func (c *client) send(page response, fields ...string) response {
 
 // path returns the URL of a page.
 func (s *site) path(page string) string {
-	return strings.TrimSuffix(s.manager.Core.LoginURL(), "/login") + page
+	return strings.TrimSuffix(s.manager.LoginURL(), "/login") + page
 }
 
 // A client is a browser that does not follow redirects by itself.

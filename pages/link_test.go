@@ -47,7 +47,7 @@ func TestLinkTokens(t *testing.T) {
 		"/verify-email":   {"verify", "/verify-email", s.client()},
 		"/account/email":  {"email", "/account/email", susan},
 	} {
-		c, right, name := test.client, tokens[page], s.manager.Core.Cookie(test.cookie).Name
+		c, right, name := test.client, tokens[page], s.manager.Cookie(test.cookie).Name
 		if len(right) < 16 {
 			t.Fatalf("no link to %s in %v", page, tokens)
 		}

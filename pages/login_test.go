@@ -20,7 +20,7 @@ func TestSwitch(t *testing.T) {
 	s := newSite(t, nil)
 	s.create("anna")
 	c := s.user("susan", good)
-	hashes, before := s.manager.Core.PasswordHashes(), len(c.sent)
+	hashes, before := s.manager.PasswordHashes(), len(c.sent)
 	bodies := map[string]bool{}
 	for _, form := range [][]string{
 		{"login", "anna", "password", good}, {"login", "anna@example.com", "password", "wrong"}, {"login", "nobody", "password", good},
@@ -43,7 +43,7 @@ func TestSwitch(t *testing.T) {
 	} {
 		wantStatus(t, c.post("/register", form...), 409)
 	}
-	if s.manager.Core.PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login-failed") || s.attempts() > 0 {
+	if s.manager.PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login-failed") || s.attempts() > 0 {
 		t.Error("something was done")
 	}
 	if c.get("/mine").body != "susan" {

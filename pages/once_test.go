@@ -129,7 +129,7 @@ type effects struct {
 
 func (s *site) effects() effects {
 	s.t.Helper()
-	e := effects{hashes: s.manager.Core.PasswordHashes()}
+	e := effects{hashes: s.manager.PasswordHashes()}
 	s.mu.Lock()
 	e.mails = len(s.mails)
 	s.mu.Unlock()

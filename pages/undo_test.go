@@ -97,7 +97,7 @@ func TestUndoLoggedIn(t *testing.T) {
 	wantRedirect(t, s.user("anna", good).get("/login"), "/") // only this browser's login has ended
 	// A link that is no good ends nothing.
 	c = s.user("anna", good)
-	c.set(s.manager.Core.Cookie("undo").Name, "garbage")
+	c.set(s.manager.Cookie("undo").Name, "garbage")
 	wantRedirect(t, c.post("/undo-email"), "/forgot-password")
 	if !c.loggedIn() {
 		t.Error("logged out for nothing")

@@ -73,7 +73,7 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 // request with a token is never fresh.
 func (a *app) newToken(w http.ResponseWriter, r *http.Request) {
 	user, _ := a.manager.CurrentUser(r.Context()) // the guards have made sure that there is one
-	if err := a.manager.Core.CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
+	if err := a.manager.CheckForm(r.Context(), "account", r.PostFormValue("form_user")); err != nil {
 		a.manager.Error(w, r, err) // another user opened the form
 		return
 	}

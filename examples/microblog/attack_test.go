@@ -33,7 +33,7 @@ func TestCrossSite(t *testing.T) {
 	s := newSite(t)
 	user := s.client()
 	user.login("susan", "cat")
-	records, hashes := s.count("auth_records"), s.app.manager.Core.PasswordHashes()
+	records, hashes := s.count("auth_records"), s.app.manager.PasswordHashes()
 	for name, headers := range crossSite {
 		for i := range headers {
 			headers[i] = strings.Replace(headers[i], "HOST", strings.TrimPrefix(s.url, "http://"), 1)
@@ -55,7 +55,7 @@ func TestCrossSite(t *testing.T) {
 			t.Errorf("%s: somebody was logged in or out", name)
 		}
 	}
-	if u, r, h := s.count("auth_users"), s.count("auth_records"), s.app.manager.Core.PasswordHashes(); u != 1 || r != records || h != hashes {
+	if u, r, h := s.count("auth_users"), s.count("auth_records"), s.app.manager.PasswordHashes(); u != 1 || r != records || h != hashes {
 		t.Errorf("%d users, %d more records, %d passwords hashed", u, r-records, h-hashes)
 	}
 	// The forms of our own pages are accepted.

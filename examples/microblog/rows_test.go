@@ -279,7 +279,7 @@ func testAlreadyLoggedIn(t *testing.T, s *site) {
 	s.create("anna", "anna@example.com", good)
 	c := s.client()
 	wantRedirect(t, c.login("susan", "cat"), "/")
-	users, hashes := s.count("auth_users"), s.app.manager.Core.PasswordHashes()
+	users, hashes := s.count("auth_users"), s.app.manager.PasswordHashes()
 	for _, target := range []string{"/login", "/register", "/login?next=%2Findex", "/register?next=%2Findex"} {
 		for _, r := range []response{
 			c.get(target),
@@ -294,7 +294,7 @@ func testAlreadyLoggedIn(t *testing.T, s *site) {
 		}
 	}
 	wantText(t, c.get("/"), "Hi, susan!")
-	if s.count("auth_users") != users || s.app.manager.Core.PasswordHashes() != hashes {
+	if s.count("auth_users") != users || s.app.manager.PasswordHashes() != hashes {
 		t.Error("something was done all the same")
 	}
 }
@@ -373,7 +373,7 @@ func testBlankLogin(t *testing.T, s *site) {
 	if n := s.leftBehind(); n != 0 {
 		t.Errorf("%d records", n)
 	}
-	if n := s.app.manager.Core.PasswordHashes(); n != 1 { // the hash of susan's login
+	if n := s.app.manager.PasswordHashes(); n != 1 { // the hash of susan's login
 		t.Errorf("%d passwords hashed", n)
 	}
 }
@@ -414,11 +414,11 @@ func testFailedLogin(t *testing.T, s *site) {
 		"/login?next=//evil.com":       "/login",
 	} {
 		known, unknown := s.client(), s.client()
-		hashes := s.app.manager.Core.PasswordHashes()
+		hashes := s.app.manager.PasswordHashes()
 		wrong := known.post(target, credentials("susan", "dog"))
-		middle := s.app.manager.Core.PasswordHashes()
+		middle := s.app.manager.PasswordHashes()
 		nobody := unknown.post(target, credentials("nobody", "dog"))
-		if a, b := middle-hashes, s.app.manager.Core.PasswordHashes()-middle; a != 1 || b != 1 {
+		if a, b := middle-hashes, s.app.manager.PasswordHashes()-middle; a != 1 || b != 1 {
 			t.Errorf("%d and %d passwords hashed", a, b)
 		}
 		wantRedirect(t, wrong, location)

@@ -1,0 +1,414 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// An exit is a method that changes a credential, an address or the state of an account,
+// with what it promises.
+type exit struct {
+	// prepare gets the user and their browser before anybody else is logged in, and
+	// returns the change.
+	prepare func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error
+
+	unverified bool                // the user's address is
+	last       func(*auth.Account) // what the application does to the account just before
+	goesOn     bool                // the login that makes the request
+	known      bool                // the browser, afterwards
+	forgets    bool                // wrong passwords
+	redeemed   func() string       // the mailed token that was used
+	mail       string              // what the owner gets
+	done       auth.EventKind
+	failed     auth.EventKind // "" for none
+	closes     bool           // nothing is left of the user
+	deletes    bool           // on a store that can delete users
+}
+
+// exits are all of them: TestNoOtherExit finds one that is missing.
+func exits() map[string]exit {
+	var sent string // the token, of this table's one world
+	redeemed := func() string { return sent }
+	return map[string]exit{
+		"SetPassword": {
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.SetPassword(ctx, u, resetTo) }
+			},
+			goesOn: true, forgets: true, mail: "password-changed to susan@app.example",
+			done: auth.EventPasswordChanged, failed: auth.EventPasswordFailed,
+		},
+		"ResetPassword": {
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				sent = resetToken(t, m.App, u)
+				return func(ctx context.Context) error { _, err := m.ResetPassword(ctx, sent, resetTo); return err }
+			},
+			known: true, forgets: true, redeemed: redeemed, mail: "password-changed to susan@app.example",
+			done: auth.EventResetDone, failed: auth.EventResetFailed,
+		},
+		"VerifyEmail": {
+			unverified: true,
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				sent = m.verifyToken(t, u)
+				return func(ctx context.Context) error { _, err := m.VerifyEmail(ctx, sent); return err }
+			},
+			goesOn: true, forgets: true, redeemed: redeemed, done: auth.EventVerified, failed: auth.EventVerifyFailed,
+		},
+		"ConfirmEmail": {
+			prepare: func(t *testing.T, m *mailApp, _ *testapp.User, browser *testapp.Client) func(context.Context) error {
+				sent = m.askEmail(t, browser, "new@app.example")
+				return func(ctx context.Context) error { _, err := m.ConfirmEmail(ctx, sent, "/undo"); return err }
+			},
+			goesOn: true, redeemed: redeemed, mail: "address-changed to susan@app.example",
+			done: auth.EventEmailChanged, failed: auth.EventEmailFailed,
+		},
+		"UndoEmail": {
+			prepare: func(t *testing.T, m *mailApp, _ *testapp.User, browser *testapp.Client) func(context.Context) error {
+				sent = m.changeEmail(t, browser, "new@app.example")
+				return func(ctx context.Context) error { _, err := m.UndoEmail(ctx, sent); return err }
+			},
+			forgets: true, redeemed: redeemed, mail: "address-undone to new@app.example",
+			done: auth.EventEmailUndone, failed: auth.EventEmailFailed,
+		},
+		"CloseAccount":                     closing(false),
+		"CloseAccount, with a UserDeleter": closing(true),
+		"Disable": {
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.Disable(ctx, u.ID) }
+			},
+			done: auth.EventDisabled,
+		},
+		"Enable": {
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.Enable(ctx, u.ID) }
+			},
+			last: func(a *auth.Account) { a.Disabled = true },
+			done: auth.EventEnabled,
+		},
+		"LogoutEverywhere": {
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.LogoutEverywhere(ctx, u) }
+			},
+			done: auth.EventLogoutEverywhere,
+		},
+	}
+}
+
+func closing(deletes bool) exit {
+	return exit{
+		prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+			m.changeEmail(t, browser, "new@app.example") // so that there are records of all kinds
+			u = stored(t, m.App, u.ID)
+			return func(ctx context.Context) error { return m.CloseAccount(ctx, u) }
+		},
+		forgets: true, mail: "closed to new@app.example", closes: true, deletes: deletes,
+		done: auth.EventClosed, failed: auth.EventCloseFailed,
+	}
+}
+
+// An exitWorld is an application on which one exit is tried.
+type exitWorld struct {
+	*mailApp
+	exit
+	user          *testapp.User // as saved, just before
+	own           *testapp.Client
+	other, device *testapp.Client
+	api           auth.Secret
+	reset         string // a link to reset the password
+	change        func(context.Context) error
+}
+
+func newExitWorld(t *testing.T, name string) *exitWorld {
+	t.Helper()
+	x := exits()[name]
+	w := &exitWorld{exit: x, mailApp: closeApp(t, x.deletes, nil)}
+	u := member(t, w.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = !x.unverified })
+	w.own = w.Client(t)
+	w.own.Login("susan")
+	w.change = x.prepare(t, w.mailApp, u, w.own)
+	w.other, w.device = w.Client(t), remembered(t, w.App, "susan")
+	w.other.Login("susan")
+	w.device.Restart()
+	u = stored(t, w.App, u.ID)
+	w.api, w.reset = newToken(t, w.App, u), resetToken(t, w.App, u)
+	if x.last != nil {
+		change(t, w.App, u.ID, x.last)
+	}
+	w.user = stored(t, w.App, u.ID)
+	w.box.Take()
+	w.Events()
+	return w
+}
+
+// now is the account, or an empty one if it was deleted.
+func (w *exitWorld) now(t *testing.T) auth.Account {
+	t.Helper()
+	u, err := w.Store.LoadUser(t.Context(), w.user.ID)
+	if errors.Is(err, auth.ErrUserNotFound) {
+		return auth.Account{}
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return u.Account
+}
+
+// left counts the user's records of a kind.
+func (w *exitWorld) left(t *testing.T, kind string) int {
+	t.Helper()
+	records, err := w.Store.ListRecords(t.Context(), kind, w.user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(records)
+}
+
+// wantEnded checks that nothing opens the account that opened it before, but, if it goes
+// on, the login that has made the request.
+func (w *exitWorld) wantEnded(t *testing.T, what string) {
+	t.Helper()
+	if now := w.now(t); now.Stamp.Equal(w.user.Stamp) {
+		t.Errorf("%s: the Stamp is the same", what)
+	} else if now.Disabled && !w.closes { // what ended must stay dead
+		change(t, w.App, w.user.ID, func(a *auth.Account) { a.Disabled = false })
+	}
+	want := "nobody"
+	if w.goesOn {
+		want = "susan"
+	}
+	if who := w.own.Who(); who != want {
+		t.Errorf("%s: the login that did it is %q, want %q", what, who, want)
+	}
+	if other, device, api := w.other.Who(), w.device.Who(), bearer(w.App, t, w.api); other != "nobody" || device != "nobody" || api != "nobody" {
+		t.Errorf("%s: another login is %q, a device %q, an API token %q", what, other, device, api)
+	}
+	if usable(t, w.App, w.reset) {
+		t.Errorf("%s: a link that resets the password is good", what)
+	}
+}
+
+// TestExits: every exit does every step.
+func TestExits(t *testing.T) {
+	t.Parallel()
+	for name := range exits() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newExitWorld(t, name)
+			if !w.user.Disabled && opens(t, w.App, w.user.ID, "a wrong password") {
+				t.Fatal("it is the right one")
+			}
+			wrong := w.left(t, "attempts")
+			whole := []string{"rotated", "email-undo", "reserved", "used"}
+			for _, kind := range whole {
+				if w.closes && w.left(t, kind) == 0 {
+					t.Errorf("there is no record of kind %s", kind)
+				}
+			}
+			whole = append(whole, "remember-ended")
+			w.Events()
+			var watched context.Context
+			if !w.user.Disabled {
+				w.In(w.other, func(ctx context.Context) {
+					var stop context.CancelFunc
+					watched, stop = w.WhileLoggedIn(context.WithoutCancel(ctx))
+					t.Cleanup(stop)
+				})
+			}
+			var err error
+			w.In(w.own, func(ctx context.Context) {
+				err = w.change(ctx)
+				if u, who := w.User(ctx); w.goesOn != (who == nil) || who == nil && u.Stamp.Equal(w.user.Stamp) {
+					t.Errorf("in the same request it is %v, %v", u, who)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var mails []string
+			if w.mail != "" {
+				mails = append(mails, w.mail)
+			}
+			w.wantMails(t, name, mails...)
+			if e := w.Events(); len(e) != 1 || e[0].Kind != w.done || e[0].UserID != w.user.ID || e[0].Err != nil {
+				t.Errorf("the events are %v", e)
+			}
+			if watched != nil && watched.Err() == nil {
+				t.Error("what another login watches goes on")
+			}
+			sessions := map[bool]int{true: 1}[w.goesOn]
+			for kind, want := range map[string]int{"session": sessions, "remember": 0, "api-token": 0} {
+				if got := w.left(t, kind); got != want {
+					t.Errorf("%d records of kind %s, want %d", got, kind, want)
+				}
+			}
+			if w.forgets {
+				wrong = 0
+			}
+			if got := w.left(t, "attempts"); got != wrong {
+				t.Errorf("%d counts of wrong passwords, want %d", got, wrong)
+			}
+			known := slices.ContainsFunc(slices.Collect(maps.Keys(w.own.Cookies)), func(name string) bool { return strings.HasSuffix(name, "-browser") })
+			if known != w.known {
+				t.Errorf("the browser is known: %v", known)
+			}
+			if w.redeemed != nil && !used(t, w.App, w.redeemed()) {
+				t.Error("the token is not known as one that has worked")
+			}
+			if w.closes {
+				for _, kind := range whole {
+					if got := w.left(t, kind); got != 0 {
+						t.Errorf("%d records of kind %s are left of who has closed the account", got, kind)
+					}
+				}
+			}
+			w.wantEnded(t, name)
+		})
+	}
+}
+
+// TestExitsAllOrNothing: a store that fails at any call of an exit, before it does what
+// it was asked to or after, and a client that goes away, leave all of the change or
+// nothing. If it is made, the caller is told so, and the owner.
+func TestExitsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	for name := range exits() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testapp.AllOrNothing(t, 4, func(t *testing.T, f *testapp.Fault) { tryExit(t, name, f) })
+		})
+	}
+}
+
+// tryExit has a call of an exit fail.
+func tryExit(t *testing.T, name string, f *testapp.Fault) {
+	t.Helper()
+	w := newExitWorld(t, name)
+	var err error
+	w.In(w.own, func(ctx context.Context) { err = f.During(ctx, w.Spy(), w.change) })
+	mails, events := labels(w.box.Take()), w.Events()
+	now := w.now(t)
+	made := !now.Stamp.Equal(w.user.Stamp)
+	what := fmt.Sprintf("%s; the mails are %v, the events %v", f, mails, kinds(events))
+	if made {
+		w.wantEnded(t, what)
+	} else {
+		same := w.user.Account
+		if now.Version != same.Version || now.Email != same.Email || !now.PasswordHash.Equal(same.PasswordHash) ||
+			now.Disabled != same.Disabled || now.EmailVerified != same.EmailVerified {
+			t.Errorf("%s: half of it is made: %+v", what, now)
+		}
+		if own, other := w.own.Who(), w.other.Who(); !now.Disabled && (own != "susan" || other != "susan") {
+			t.Errorf("%s: nothing is made, and the logins are %q and %q", what, own, other)
+		}
+	}
+	if failed := f.String(); err != nil && f.Mode == testapp.CallFailsAfter && (strings.Contains(failed, "(UpdateAccount)") || strings.Contains(failed, "(DeleteUser)")) {
+		t.Errorf("%s: the store has done it, and the caller learns that it failed", what)
+	}
+	switch {
+	case made && err != nil && w.closes && now.ID != "" && now.Email != "":
+		// It goes on when it is called again, and only then is the owner told.
+		if len(mails) != 0 || countOf(events, w.done) != 0 || countOf(events, w.failed) != 1 {
+			t.Error(what)
+		}
+		u := stored(t, w.App, w.user.ID)
+		if err := w.CloseAccount(t.Context(), u); err != nil {
+			t.Errorf("%s: once more: %v", what, err)
+		}
+		w.wantMails(t, what+": once more", w.mail)
+	case made != (err == nil):
+		t.Errorf("%s: made: %v", what, made)
+	case !made:
+		if len(mails) != 0 || countOf(events, w.done) != 0 || w.failed != "" && countOf(events, w.failed) != 1 {
+			t.Error(what)
+		}
+	case w.mail != "" && !slices.Equal(mails, []string{w.mail}), w.mail == "" && len(mails) != 0,
+		countOf(events, w.done) != 1, w.failed != "" && countOf(events, w.failed) != 0:
+		t.Error(what)
+	}
+}
+
+// TestNoOtherExit: only changeCredential gives an account a new Stamp, the methods that
+// use it are those of exits, and the table of record kinds is complete.
+func TestNoOtherExit(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	callers := map[string][]string{} // by what they call
+	var declared, listed []string    // kinds of records
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") || name == "border.go" || name == "users.go" {
+			continue // the last two are the store itself
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
+				ast.Inspect(f.Body, func(n ast.Node) bool {
+					if id, ok := n.(*ast.Ident); ok && f.Name.Name == "recordKinds" && strings.HasPrefix(id.Name, "kind") {
+						listed = append(listed, id.Name)
+					}
+					call, ok := n.(*ast.CallExpr)
+					if !ok {
+						return true
+					}
+					if s, ok := call.Fun.(*ast.SelectorExpr); ok {
+						callee := s.Sel.Name
+						if on, ok := s.X.(*ast.SelectorExpr); ok {
+							callee = on.Sel.Name + "." + callee
+						}
+						callers[callee] = append(callers[callee], f.Name.Name)
+					}
+					return true
+				})
+				continue
+			}
+			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
+				for _, spec := range g.Specs {
+					for _, id := range spec.(*ast.ValueSpec).Names {
+						if strings.HasPrefix(id.Name, "kind") {
+							declared = append(declared, id.Name)
+						}
+					}
+				}
+			}
+		}
+	}
+	var tested []string
+	for name := range exits() {
+		name, _, _ = strings.Cut(name, ",")
+		tested = append(tested, name)
+	}
+	for callee, want := range map[string][]string{
+		"changeCredential": tested,
+		"updateAccount":    {"carryOut", "erase"},
+		"store.update":     {"checkUpdate", "registerByMail", "restoreHash", "updateAccount", "upgradeHash"},
+		"store.remove":     {"erase", "withdraw"},
+	} {
+		slices.Sort(want)
+		got := callers[callee]
+		slices.Sort(got)
+		if want, got = slices.Compact(want), slices.Compact(got); !slices.Equal(got, want) {
+			t.Errorf("%s is called by %v, want %v", callee, got, want)
+		}
+	}
+	slices.Sort(declared)
+	slices.Sort(listed)
+	if !slices.Equal(declared, listed) || len(declared) < 10 {
+		t.Errorf("recordKinds has %v, and the kinds are %v", listed, declared)
+	}
+}
