@@ -231,7 +231,7 @@ func TestStoreMayAskWhoTheUserIs(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
-	c.HTTP.Timeout = 3 * time.Second
+	c.HTTP.Timeout = patience
 	c.Login("susan")
 	st.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as a slog handler with the user's name would
 		app.CurrentUser(ctx)

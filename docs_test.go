@@ -42,6 +42,84 @@ func TestFlaskLoginDocument(t *testing.T) {
 	}
 }
 
+// CONTRIBUTING.md lists every environment variable that tests read, except those that
+// they set for processes of their own.
+func TestVariablesAreListed(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		listed[row[1]] = true
+	}
+	read := variablesOfTests(t)
+	for name, file := range read {
+		if !listed[name] {
+			t.Errorf("CONTRIBUTING.md does not list %s, which %s reads", name, file)
+		}
+	}
+	for name := range listed {
+		if _, ok := read[name]; !ok {
+			t.Errorf("CONTRIBUTING.md lists %s, which no test reads", name)
+		}
+	}
+	if len(read) < 7 {
+		t.Errorf("%d variables", len(read))
+	}
+}
+
+// variablesOfTests returns the environment variables that tests of all modules read, with
+// the file that does. It knows the functions below, and names in constants of the package.
+func variablesOfTests(t *testing.T) map[string]string {
+	t.Helper()
+	reads := regexp.MustCompile(`(?:os\.Getenv|os\.LookupEnv|\bNeed)\((?:[a-z]+, )?("[^"]+"|\w+)\)`)
+	constants := regexp.MustCompile(`(?:^|\n)(?:const |\t)(\w+) += ("[A-Z_]+")`)
+	sources := map[string]string{} // by directory
+	files := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(path, filepath.Join("internal", "testapp")) || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = string(text)
+		sources[filepath.Dir(path)] += string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]map[string]string{} // by directory and constant
+	for dir, all := range sources {
+		values[dir] = map[string]string{}
+		for _, c := range constants.FindAllStringSubmatch(all, -1) {
+			values[dir][c[1]] = c[2]
+		}
+	}
+	read := map[string]string{}
+	for path, text := range files {
+		dir := filepath.Dir(path)
+		all := sources[dir]
+		for _, call := range reads.FindAllStringSubmatch(text, -1) {
+			argument := call[1]
+			if value, ok := values[dir][argument]; ok {
+				if strings.Contains(all, argument+`+"=`) { // the tests set it
+					continue
+				}
+				argument = value
+			}
+			name, err := strconv.Unquote(argument)
+			if err != nil { // a parameter: the callers are found, too
+				continue
+			}
+			if !strings.Contains(all, `"`+name+`=`) {
+				read[name] = path
+			}
+		}
+	}
+	return read
+}
+
 // The checks themselves find what is not there.
 func TestDocumentChecks(t *testing.T) {
 	t.Run("flask-login.md", checkFlaskLogin)

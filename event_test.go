@@ -464,7 +464,7 @@ func TestCallbacksMayUseTheRequest(t *testing.T) {
 	})
 	app.Create(t, "susan", true)
 	c := app.Client(t)
-	c.HTTP.Timeout = 5 * time.Second
+	c.HTTP.Timeout = patience
 	c.Post("/enter", "login", "susan", "remember", "y")
 	old := c.Clone()
 	c.Restart()

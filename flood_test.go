@@ -32,7 +32,7 @@ import (
 )
 
 // floodServer is set for the process that is flooded: this test binary again.
-const floodServer = "GOLOGIN_FLOOD_SERVER"
+const floodServer = "FLOOD_SERVER"
 
 // floodUsers is how many accounts it has, user0 and so on.
 const floodUsers = 64

@@ -906,7 +906,7 @@ func TestStorePanics(t *testing.T) {
 				t.Errorf("%s of %s: no panic", call, kind)
 			}
 			v := app.Visitor(t.Context(), "192.0.2.1")
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			v.Ctx = ctx
 			if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 				t.Errorf("%s of %s, afterwards: %d", call, kind, status)
@@ -929,7 +929,7 @@ func TestListenerMayGuess(t *testing.T) {
 				return
 			}
 			asked++
-			ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			if ok, err := app.CheckPassword(ctx, u, testapp.Password); ok || err != nil {
 				t.Errorf("CheckPassword: %v, %v", ok, err)

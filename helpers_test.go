@@ -27,6 +27,10 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
+// patience is how long a test waits for what would hang if it were wrong. The machine may
+// be busy.
+const patience = 2 * time.Minute
+
 // finish fails the test if f hangs.
 func finish(t *testing.T, f func()) {
 	t.Helper()
@@ -37,7 +41,7 @@ func finish(t *testing.T, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		stacks := make([]byte, 1<<20)
 		t.Fatalf("it hangs:\n%s", stacks[:runtime.Stack(stacks, true)])
 	}

@@ -30,7 +30,7 @@ func TestPanicInLogoutLeavesNoLock(t *testing.T) {
 		_ = app.LogoutUser(r.Context())
 	})
 	c := app.Client(t)
-	c.HTTP.Timeout = 3 * time.Second
+	c.HTTP.Timeout = patience
 	c.Login("susan")
 	st.Hook(func(call string) error {
 		if call == "TakeRecord" {

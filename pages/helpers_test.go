@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
@@ -182,7 +183,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 
 // hashOfGood hashes good once, because that takes long.
 var hashOfGood = sync.OnceValue(func() auth.Secret {
-	hash, err := newManager(auth.Config{}).HashPassword(context.Background(), good)
+	hash, err := newManager(auth.Config{HashParams: leastMemory()}).HashPassword(context.Background(), good)
 	if err != nil {
 		panic(err)
 	}
@@ -196,7 +197,17 @@ func config(s *site) auth.Config {
 		Mailer:  s,
 		Now:     s.clock,
 		Logger:  slog.New(slog.NewTextHandler(s, nil)),
+
+		HashParams: leastMemory(),
 	}
+}
+
+// leastMemory returns the parameters with the least memory that New allows. The garbage
+// that hashes leave then costs less than the hashes.
+func leastMemory() *argon2id.Params {
+	p := auth.DefaultHashParams()
+	p.Memory, p.Iterations = 7168, 5
+	return &p
 }
 
 // link asks for a reset and returns the mailed link, as a path.

@@ -52,7 +52,7 @@ func serve(t *testing.T, dir string, args ...string) *server {
 // logs waits until the server has logged a line that contains want.
 func (s *server) logs(t *testing.T, want string) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for {
 		select {
 		case line, open := <-s.lines:

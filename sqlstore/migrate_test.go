@@ -69,7 +69,7 @@ func testMigrateProcesses(t *testing.T, e engine) {
 	var processes sync.WaitGroup
 	for range 10 {
 		process := exec.CommandContext(t.Context(), binary, "-test.run=^TestMigrateProcess$")
-		process.Env = append(os.Environ(), "GOLOGIN_TEST_MIGRATE="+e.name, "GOLOGIN_TEST_DSN="+dsn)
+		process.Env = append(os.Environ(), "SQLSTORE_MIGRATE="+e.name, "SQLSTORE_DSN="+dsn)
 		processes.Go(func() {
 			if output, err := process.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, output)
@@ -86,8 +86,8 @@ func testMigrateProcesses(t *testing.T, e engine) {
 
 func TestMigrateProcess(t *testing.T) {
 	for _, e := range engines() {
-		if e.name == os.Getenv("GOLOGIN_TEST_MIGRATE") {
-			check(t, sqlstore.Migrate(t.Context(), e.connect(t, os.Getenv("GOLOGIN_TEST_DSN")), e.dialect))
+		if e.name == os.Getenv("SQLSTORE_MIGRATE") {
+			check(t, sqlstore.Migrate(t.Context(), e.connect(t, os.Getenv("SQLSTORE_DSN")), e.dialect))
 			return
 		}
 	}

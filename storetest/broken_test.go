@@ -65,7 +65,7 @@ func runBroken(t *testing.T, test, name, caught string, env ...string) (output s
 		group, _, _ := strings.Cut(caught, "/")
 		test += "/^" + regexp.QuoteMeta(group) + "$"
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.timeout=60s")
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+test, "-test.v", "-test.timeout=5m")
 	command.Env = append(append(os.Environ(), brokenStore+"="+name), env...)
 	printed, err := command.CombinedOutput()
 	output = string(printed)

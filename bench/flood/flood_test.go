@@ -30,7 +30,7 @@ import (
 
 // floodServer holds the configuration of the flood for the server process. That
 // process runs this test binary again, so that the server is measured alone.
-const floodServer = "GOLOGIN_FLOOD_SERVER"
+const floodServer = "FLOOD_SERVER"
 
 const floodPassword = "correct horse battery staple"
 

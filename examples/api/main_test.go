@@ -48,7 +48,7 @@ type client struct {
 }
 
 func (s *site) program(token string) *client {
-	c := &client{&http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}, s, token} // streams end sooner
+	c := &client{&http.Client{Transport: &http.Transport{}, Timeout: 2 * time.Minute}, s, token} // streams end sooner
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s.t.Cleanup(c.CloseIdleConnections)
 	return c

@@ -31,7 +31,7 @@ import (
 )
 
 // limit is how long the tests wait for anything.
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 // until waits until something holds, and checks again every few milliseconds.
 func until(t *testing.T, what string, holds func() bool) {

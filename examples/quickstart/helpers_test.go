@@ -135,7 +135,7 @@ func wait[T any](t *testing.T, c <-chan T) (v T) {
 	ok := true
 	select {
 	case v, ok = <-c:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		ok = false
 	}
 	if !ok {
@@ -157,7 +157,7 @@ type client struct {
 func (s *site) client() *client { return newClient(s.t, s.url, s.secure) }
 
 func newClient(t *testing.T, url string, secure bool) *client {
-	c := &client{t: t, url: url, secure: secure, cookies: map[string]*http.Cookie{}, transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second}}
+	c := &client{t: t, url: url, secure: secure, cookies: map[string]*http.Cookie{}, transport: &http.Transport{ResponseHeaderTimeout: 2 * time.Minute}}
 	t.Cleanup(c.transport.CloseIdleConnections)
 	return c
 }

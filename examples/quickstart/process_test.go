@@ -160,7 +160,7 @@ func testCommandLine(t *testing.T, binary string) {
 		{"-smtp", "nonsense"},
 		{"-smtp", "mail.example:25"}, // the mails would be sent without encryption
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		cmd := exec.CommandContext(ctx, binary, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 		cmd.Dir = dir
 		var stderr strings.Builder
