@@ -172,8 +172,8 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
 		return ErrAPITokenNotFound
 	}
-	_, err = c.tokens.Take(ctx, id)
-	if err = unlessNotFound(err); err != nil {
+	_, taken := c.tokens.Take(ctx, id)
+	if err := unlessNotFound(taken); err != nil {
 		return err
 	}
 	c.watches.endOne(userID, id)

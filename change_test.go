@@ -387,7 +387,11 @@ func TestNoOtherExit(t *testing.T) {
 			}
 			if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
 				for _, spec := range g.Specs {
-					for _, id := range spec.(*ast.ValueSpec).Names {
+					values, ok := spec.(*ast.ValueSpec)
+					if !ok {
+						continue
+					}
+					for _, id := range values.Names {
 						if strings.HasPrefix(id.Name, "kind") {
 							declared = append(declared, id.Name)
 						}
