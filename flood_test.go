@@ -7,7 +7,6 @@ package auth_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -128,32 +127,6 @@ func TestFloodMemory(t *testing.T) {
 
 // fullQueue is how many hashes may wait.
 const fullQueue = 64
-
-// fillQueue has as many hashes wait as may, for one that does not end until empty.
-func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
-	t.Helper()
-	release, err := app.HoldHashing(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var waiting sync.WaitGroup
-	for range fullQueue {
-		waiting.Go(func() {
-			if _, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-		})
-	}
-	for app.HashesWaiting() < fullQueue {
-		runtime.Gosched()
-	}
-	return func() {
-		cancel()
-		waiting.Wait()
-		release()
-	}
-}
 
 // Who hears in the log that the queue is full may ask who the user is, also of a
 // request that brings a password: the queue may be full still, or the login may

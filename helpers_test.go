@@ -1083,3 +1083,29 @@ func (a *alike) about(t *testing.T, what, account string) {
 		t.Errorf("%s: %s, want %s", what, learned, a.first)
 	}
 }
+
+// fillQueue has as many hashes wait as may, for one that does not end until empty.
+func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
+	t.Helper()
+	release, err := app.HoldHashing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for range fullQueue {
+		waiting.Go(func() {
+			if _, err := app.HashPassword(ctx, "x"); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	for app.HashesWaiting() < fullQueue {
+		runtime.Gosched()
+	}
+	return func() {
+		cancel()
+		waiting.Wait()
+		release()
+	}
+}
