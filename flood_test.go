@@ -125,9 +125,6 @@ func TestFloodMemory(t *testing.T) {
 	}
 }
 
-// fullQueue is how many hashes may wait.
-const fullQueue = 64
-
 // Who hears in the log that the queue is full may ask who the user is, also of a
 // request that brings a password: the queue may be full still, or the login may
 // have found that out while it had its turn.

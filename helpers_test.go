@@ -1084,6 +1084,9 @@ func (a *alike) about(t *testing.T, what, account string) {
 	}
 }
 
+// fullQueue is how many hashes may wait.
+const fullQueue = 64
+
 // fillQueue has as many hashes wait as may, for one that does not end until empty.
 func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 	t.Helper()
