@@ -114,7 +114,7 @@ func TestWhatRunsOnce(t *testing.T) {
 	for verb, run := range map[string]func(context.Context){
 		"InsertRecord":  func(context.Context) { app.Client(t).Post("/enter", "login", "susan") },
 		"UpdateAccount": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
-		"DeleteRecords": func(ctx context.Context) { _ = app.LogoutEverywhere(ctx, u) },
+		"DeleteRecords": func(ctx context.Context) { _ = app.Unlock(ctx, u.ID) },
 	} {
 		if n := calls(t.Context(), verb, driver.ErrBadConn, run); n != 1 {
 			t.Errorf("%s ran %d times", verb, n)
