@@ -26,29 +26,32 @@ import (
 // time as NewClock of the zero time. A Clock is safe for use by many
 // goroutines.
 type Clock struct {
-	mu      sync.Mutex
-	start   time.Time
-	elapsed time.Duration
+	mu  sync.Mutex
+	now time.Time // zero: noon of a day in 2026
 }
 
 // NewClock returns a clock that shows t. If t is zero, it shows noon of a day
 // in 2026, UTC.
-func NewClock(t time.Time) *Clock { return &Clock{start: t} }
+func NewClock(t time.Time) *Clock { return &Clock{now: t} }
 
 // Now returns the time that the clock shows.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	start := c.start
-	if start.IsZero() {
-		start = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
-	}
-	return start.Add(c.elapsed)
+	return c.shown()
 }
 
 // Advance moves the clock on by d, or back if d is negative.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.elapsed += d
+	c.now = c.shown().Add(d)
+}
+
+// shown returns what the clock shows. The caller holds mu.
+func (c *Clock) shown() time.Time {
+	if c.now.IsZero() {
+		return time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
+	}
+	return c.now
 }
