@@ -232,7 +232,7 @@ func (c *Core) reserveUsername(ctx context.Context, username string) error {
 // reserveEmail keeps an account's address for it.
 func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
 	return changeRecord(ctx, c.records, kindReserved, reservedEmail(a.Email), func(r *Record, found bool) error {
-		if found && r.UserID != a.ID { // whoever has given it to this account has kept nothing
+		if found && r.UserID != a.ID { // another account has it: nothing is kept for this one
 			return errUnchanged
 		}
 		r.UserID, r.Expires = a.ID, expires

@@ -14,14 +14,14 @@ import (
 // set, and nothing is fresh. Only LoginUser makes it a request with a login.
 //
 // The user is loaded and checked as that of a session is: a loader cannot let in
-// who is disabled. No credentials exempt a request from the cross-origin check.
+// a disabled account. No credentials exempt a request from the cross-origin check.
 type RequestLoader struct {
 	// Load returns who makes the request. It has three answers:
 	//
 	//   - A Grant with a UserID, if the credentials are right.
 	//   - An error that wraps ErrLoginRefused, if the request has credentials of
 	//     the loader's kind and they are wrong or malformed. The request is then
-	//     nobody's, guards answer 401, and there is an event (with the UserID and
+	//     anonymous, guards answer 401, and there is an event (with the UserID and
 	//     Method of the Grant, if they are known).
 	//   - A Grant without a UserID and no error, if the request has none of the
 	//     credentials that the loader knows. Then the next loader is asked, and

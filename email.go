@@ -36,7 +36,7 @@ func (c *Core) CheckNewEmail(address string) error {
 // to page, a path of this site without a query, with a token in the query, which
 // is good for an hour and for as long as no credential changes. Nothing changes
 // before ConfirmEmail. The caller must have seen that it is the user who asks, by
-// CheckPassword or CheckFresh: whoever has the mailbox has the account.
+// CheckPassword or CheckFresh: the owner of the mailbox can take the account.
 //
 // For an address that somebody else has it returns nil, too, and does the same
 // work; its owner is told. Errors are ErrInvalidEmail, also for the address that

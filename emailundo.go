@@ -56,7 +56,7 @@ func (u undo) fits(a *Account) bool {
 // be it the password, or the address once more. Of several old addresses the oldest
 // has the last word. It removes the password and ends all the user's logins, this
 // request's too, and everything that was made in them. It returns the user, for whom
-// ResetToken makes a token for a new password; who is disabled stays so.
+// ResetToken makes a token for a new password. A disabled account stays disabled.
 //
 // A token works once; a failure leaves it as it was. Errors are ErrInvalidToken,
 // also if the account is gone or closed, ErrEmailTaken if the application has given
