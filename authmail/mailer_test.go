@@ -404,7 +404,7 @@ func TestServerComesBack(t *testing.T) {
 		cfg.Addr = addr
 		clock.onWait = func() {
 			<-sent // so that all three are due at once
-			if len(clock.waits) == 3 {
+			if len(clock.waited()) == 3 {
 				up <- newServer(t, func(s *server) { s.addr = addr })
 			}
 		}

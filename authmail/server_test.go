@@ -232,11 +232,13 @@ func (c *fakeClock) now() time.Time {
 
 func (c *fakeClock) after(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.waits = append(c.waits, d)
+	c.mu.Unlock()
 	if c.onWait != nil {
-		c.onWait()
+		c.onWait() // without the lock: it may wait for a goroutine that asks now
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.stands {
 		return nil
 	}
