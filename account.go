@@ -240,9 +240,9 @@ func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) 
 	})
 }
 
-// sendTaken mails the owner of an address, if there is one, that somebody wanted
-// it.
-func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage string) error {
+// sendTaken mails the owner of an address, if there is one, that somebody wanted to use
+// it for another account.
+func (c *Core) sendTaken(ctx context.Context, owner User, address string) error {
 	key := emailKey(strings.TrimSpace(address))
 	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
 	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
@@ -250,8 +250,8 @@ func (c *Core) sendTaken(ctx context.Context, owner User, address, forgotPage st
 		return err
 	}
 	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
-	if forgotPage != "" {
-		m.Link = NewSecret(c.baseURL.String() + forgotPage)
+	if c.Keeps(FieldPasswordHash) {
+		m.Link = NewSecret(c.absolute(c.cfg.URLs.Forgot))
 	}
 	return c.mail(ctx, m)
 }

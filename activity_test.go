@@ -15,8 +15,8 @@ import (
 func activityApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.IdleTimeout = 10 * time.Minute
-		c.NoActivity = func(r *http.Request) bool { return r.URL.Path == "/poll" }
+		c.Session.IdleTimeout = 10 * time.Minute
+		c.Session.NoActivity = func(r *http.Request) bool { return r.URL.Path == "/poll" }
 		if configure != nil {
 			configure(c)
 		}
@@ -54,7 +54,7 @@ func TestNoActivity(t *testing.T) {
 // Another request puts the end off as ever.
 func TestActivity(t *testing.T) {
 	t.Parallel()
-	app := activityApp(t, func(c *auth.Config) { c.Lifetime = 30 * time.Minute })
+	app := activityApp(t, func(c *auth.Config) { c.Session.Lifetime = 30 * time.Minute })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")

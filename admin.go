@@ -39,9 +39,9 @@ var errEnabled = errors.New("auth: the account is not disabled")
 // planDisabled plans what Disable and Enable change. What somebody was logged in by
 // before must not come back, also if the application itself has disabled the account.
 func (c *Core) planDisabled(userID string, disabled bool) (*credentialChange, error) {
-	x := &credentialChange{userID: userID, own: ownEnds, done: EventEnabled}
+	x := &credentialChange{userID: userID, own: ownEnds, done: EventAccountEnabled}
 	if disabled {
-		x.done = EventDisabled
+		x.done = EventAccountDisabled
 	}
 	if c.store == nil {
 		return x, ErrNoUserStore
@@ -72,6 +72,6 @@ func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 			return err
 		}
 	}
-	c.event(ctx, Event{Kind: EventUnlocked, UserID: userID})
+	c.event(ctx, Event{Kind: EventAccountUnlocked, UserID: userID})
 	return nil
 }

@@ -24,7 +24,7 @@ func TestDisabledAndEnabledAgain(t *testing.T) {
 		},
 	} {
 		for _, used := range []bool{false, true} {
-			m := newMailApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} })
+			m := newMailApp(t, func(c *auth.Config) { c.Credentials = []auth.Credential{auth.Bearer()} })
 			u := member(t, m.App, "susan", testapp.Password)
 			browser, device := m.Client(t), m.Client(t)
 			browser.Login("susan")
@@ -98,7 +98,7 @@ func TestDisableAndEnable(t *testing.T) {
 	if err := m.Enable(t.Context(), u.ID); err != nil || stored(t, m.App, u.ID).Disabled {
 		t.Fatal(err)
 	}
-	if got, want := kinds(m.Events()), []auth.EventKind{auth.EventDisabled, auth.EventDisabled, auth.EventEnabled}; !slices.Equal(got, want) {
+	if got, want := kinds(m.Events()), []auth.EventKind{auth.EventAccountDisabled, auth.EventAccountDisabled, auth.EventAccountEnabled}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
 	for name, f := range map[string]func(string) error{
@@ -173,7 +173,7 @@ func TestUnlock(t *testing.T) {
 		if err := m.Unlock(t.Context(), u.ID); err != nil {
 			t.Fatal(err)
 		}
-		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventUnlocked || e[0].UserID != u.ID {
+		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccountUnlocked || e[0].UserID != u.ID {
 			t.Errorf("events %v", e)
 		}
 		for i, v := range []*testapp.Visitor{known, other} {

@@ -33,7 +33,7 @@ func TestAllocations(t *testing.T) {
 	}
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		cfg := goodConfig()
-		cfg.IdleTimeout, cfg.Logger = idle, slog.New(slog.DiscardHandler)
+		cfg.Session.IdleTimeout, cfg.Logger = idle, slog.New(slog.DiscardHandler)
 		manager, err := auth.New(users, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ func TestAllocations(t *testing.T) {
 func TestReadsChangeNothing(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{-1, time.Hour} {
-		app, spy := newApp(t, func(cfg *auth.Config) { cfg.IdleTimeout = idle })
+		app, spy := newApp(t, func(cfg *auth.Config) { cfg.Session.IdleTimeout = idle })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")

@@ -72,7 +72,7 @@ func decodeAPIToken(record Record) (apiToken, bool) {
 	return t, r.OK() && r.Rest() == ""
 }
 
-// NewAPIToken makes a token that BearerLoader takes for the user. t has its Name,
+// NewAPIToken makes a token that Bearer takes for the user. t has its Name,
 // Scopes and Expires, which must all be in order (else ErrInvalidAPIToken), and
 // comes back complete. The
 // token itself is not stored: show it once. It ends with the account's Stamp, as
@@ -95,7 +95,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 		return Secret{}, APIToken{}, fmt.Errorf("%w: the expiry is not in the future", ErrInvalidAPIToken)
 	}
 	if s := c.stateOf(ctx); s != nil && s.exceeds(t.Scopes) {
-		return Secret{}, APIToken{}, ErrScope
+		return Secret{}, APIToken{}, ErrOutOfScope
 	}
 	if err := c.stillIn(ctx); err != nil {
 		return Secret{}, APIToken{}, err
@@ -181,15 +181,15 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	return nil
 }
 
-// BearerLoader finds users by an API token that NewAPIToken made, in the header
+// Bearer finds users by an API token that NewAPIToken made, in the header
 // Authorization: Bearer (RFC 6750), and never in the URL.
 // The loader recognises every request with this scheme. A malformed token counts as
 // a wrong one.
-func BearerLoader() RequestLoader {
-	return RequestLoader{Challenge: schemeBearer, scheme: schemeBearer}
+func Bearer() Credential {
+	return Credential{Challenge: schemeBearer, scheme: schemeBearer}
 }
 
-// loadBearer is the Load of BearerLoader.
+// loadBearer is the Load of Bearer.
 func (c *Core) loadBearer(r *http.Request) (Grant, error) {
 	token, found := credentials(r, schemeBearer)
 	if !found {

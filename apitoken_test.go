@@ -96,7 +96,7 @@ func TestAPITokenScopes(t *testing.T) {
 				t.Errorf("%s with %s: %d", path, name, got)
 			}
 			events := app.Events()
-			if want == http.StatusForbidden && (len(events) != 1 || events[0].Kind != auth.EventDenied || !errors.Is(events[0].Err, auth.ErrScope) || events[0].UserID != u.ID) {
+			if want == http.StatusForbidden && (len(events) != 1 || events[0].Kind != auth.EventAccessDenied || !errors.Is(events[0].Err, auth.ErrOutOfScope) || events[0].UserID != u.ID) {
 				t.Errorf("%s with %s: events %+v", path, name, events)
 			}
 		}
@@ -131,13 +131,13 @@ func TestAPITokenScopes(t *testing.T) {
 		_, err1 := app.User(ctx)
 		_, err2 := app.CurrentLogin(ctx)
 		for i, err := range []error{err1, err2, app.CheckFresh(ctx, 0), app.ConfirmLogin(ctx)} {
-			if !errors.Is(err, auth.ErrScope) || errors.Is(err, auth.ErrNotLoggedIn) {
+			if !errors.Is(err, auth.ErrOutOfScope) || errors.Is(err, auth.ErrNotLoggedIn) {
 				t.Errorf("call %d: %v", i, err)
 			}
 		}
 		watched, cancel := app.WhileLoggedIn(ctx)
 		defer cancel()
-		if !errors.Is(context.Cause(watched), auth.ErrScope) {
+		if !errors.Is(context.Cause(watched), auth.ErrOutOfScope) {
 			t.Errorf("WhileLoggedIn: %v", context.Cause(watched))
 		}
 		// A login in the request lifts the limits, a logout leaves nobody.
@@ -167,7 +167,7 @@ func TestAPITokenScopesDoNotLeak(t *testing.T) {
 	app.Act(app.Client(t), bearerHeader(token), func(_ http.ResponseWriter, r *http.Request) {
 		ran := false
 		app.RequireScope("write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })).ServeHTTP(httptest.NewRecorder(), r)
-		if _, err := app.User(r.Context()); ran || !errors.Is(err, auth.ErrScope) {
+		if _, err := app.User(r.Context()); ran || !errors.Is(err, auth.ErrOutOfScope) {
 			t.Errorf("after a refusal: ran=%v, %v", ran, err)
 		}
 		app.RequireScope("read")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -603,7 +603,7 @@ func tokenData(stamp, name, scopes string, created, used int64) []byte {
 func FuzzAPITokenRecord(f *testing.F) {
 	store := &hostileStore{Store: memstore.New[testapp.User]()}
 	cfg := goodConfig()
-	cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+	cfg.Credentials = []auth.Credential{auth.Bearer()}
 	cfg.Now = testapp.NewClock().Now
 	m, err := auth.New[*testapp.User](store, cfg)
 	if err != nil {
@@ -679,7 +679,7 @@ func TestScopeEndsWithItsHandler(t *testing.T) {
 		if codes["/guarded"] != http.StatusForbidden || codes["/read"] != http.StatusOK || codes["/write"] != http.StatusForbidden {
 			t.Errorf("%v", codes)
 		}
-		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrScope) {
+		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrOutOfScope) {
 			t.Errorf("outside: %v", err)
 		}
 	})
@@ -698,7 +698,7 @@ func TestScopeIsNotShared(t *testing.T) {
 			if _, err := app.User(inner.Context()); err != nil {
 				t.Errorf("inside: %v", err)
 			}
-			if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrScope) {
+			if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrOutOfScope) {
 				t.Errorf("beside: %v", err)
 			}
 		})).ServeHTTP(w, r)
@@ -729,7 +729,7 @@ func TestTokenMakesNoWiderToken(t *testing.T) {
 			"same":  {[]string{"read"}, true},
 		} {
 			_, _, err := app.NewAPIToken(r.Context(), u, auth.APIToken{Scopes: c.scopes, Expires: described.Expires})
-			if (err == nil) != c.ok || !c.ok && !errors.Is(err, auth.ErrScope) {
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, auth.ErrOutOfScope) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -20,20 +20,20 @@
 //     [Core.LogoutUser], [Core.TakeNext].
 //   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
 //     [Core.LogoutEverywhere], [Core.WhileLoggedIn].
-//   - Accounts: [Core.Register], [Core.RegisterByMail], [Core.CloseAccount].
+//   - Accounts: [Core.Register], [Core.CloseAccount].
 //   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock].
-//   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.CheckNewPassword],
+//   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.ValidatePassword],
 //     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
-//   - E-mail addresses: [Core.CheckNewEmail], [Core.SendVerification],
-//     [Core.VerifyEmail], [Core.SendNewEmail], [Core.ConfirmEmail], [Core.UndoEmail].
+//   - E-mail addresses: [Core.ValidateEmail], [Core.SendVerification],
+//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange], [Core.UndoEmailChange].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
-//     Config.RequestLoaders.
+//     Config.Credentials.
 //   - Packages that add something to logins: [Core.Feature].
 //   - Pages: [Core.SessionData], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
 // A process may have several Managers. All they share is the memory budget for password
-// hashing (Config.HashMemory) and, if you give them the same ones, their stores (see
+// hashing (Config.Password.HashMemory) and, if you give them the same ones, their stores (see
 // Config.Name).
 //
 // The library keeps everything it must remember in [Record] values in a [RecordStore].
@@ -69,7 +69,7 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	if cfg.Records == nil {
 		cfg.Records, _ = store.(RecordStore)
 	}
-	if err := checkStores(store, cfg.Records, cfg.Sessions); err != nil {
+	if err := checkStores(store, cfg.Records, cfg.SessionStore); err != nil {
 		return nil, err
 	}
 	s := typedStore[U]{typedLoader[U]{store, absent[U]()}, store}
@@ -86,17 +86,17 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	return &Manager[U]{core}, nil
 }
 
-// NewLoader makes a Manager for an application that checks passwords itself:
-// it has sessions, guards and the current user. Methods that need a UserStore
-// return ErrNoUserStore.
-func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
+// NewWithLoader makes a Manager for an application that checks passwords itself. It has
+// sessions, guards and the current user. Methods that need a UserStore return
+// ErrNoUserStore.
+func NewWithLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	if isNil(loader) {
 		return nil, errors.New("auth: no user loader")
 	}
 	if cfg.Records == nil {
 		cfg.Records, _ = loader.(RecordStore)
 	}
-	if err := checkStores(loader, cfg.Records, cfg.Sessions); err != nil {
+	if err := checkStores(loader, cfg.Records, cfg.SessionStore); err != nil {
 		return nil, err
 	}
 	core, err := newCore(typedLoader[U]{loader, absent[U]()}, nil, cfg)
@@ -107,57 +107,58 @@ func NewLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.Sessions, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion())}
-	if store == nil && slices.ContainsFunc(cfg.RequestLoaders, func(l RequestLoader) bool { return l.scheme == schemeBasic }) {
-		return nil, fmt.Errorf("auth: BasicLoader: %w", ErrNoUserStore)
+	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.SessionStore, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion())}
+	if store == nil && slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }) {
+		return nil, fmt.Errorf("auth: Config.Credentials has Basic: %w", ErrNoUserStore)
 	}
 	if store == nil && cfg.RequireVerified {
-		return nil, fmt.Errorf("auth: RequireVerified: %w", ErrNoUserStore)
+		return nil, fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoUserStore)
 	}
 	if isNil(c.records) {
-		return nil, errors.New("auth: no record store: the user store is none, so Config.Records must name one")
+		return nil, errors.New("auth: no record store; set Config.Records, for example to sqlstore.NewRecords: the user store is not a RecordStore")
 	}
 	if c.sessions == nil {
 		c.sessions = c.records
 	} else if isNil(c.sessions) {
-		return nil, errors.New("auth: Config.Sessions is a nil pointer")
+		return nil, errors.New("auth: Config.SessionStore is a nil pointer; leave it unset to use Records")
 	}
 	c.records, c.sessions = &recordBorder{c, c.records}, &recordBorder{c, c.sessions}
 	c.users = &loaderBorder{c, users}
 	if store != nil {
 		c.store = &userBorder{loaderBorder{c, store}, store}
 	}
-	if err := c.cfg.setDefaults(); err != nil {
-		return nil, err
-	}
-	c.records, c.sessions = separate(c.records, cfg.Name), separate(c.sessions, cfg.Name)
 	var err error
 	if c.baseURL, err = parseBaseURL(cfg.BaseURL); err != nil {
 		return nil, err
 	}
-	if c.cookies, err = newCookies(c.baseURL, c.cfg.CookieName); err != nil {
+	c.cfg.BaseURL = c.baseURL.String()
+	if err := c.cfg.check(); err != nil {
 		return nil, err
 	}
-	if c.origins, err = origin.New(c.baseURL, cfg.Origins, cfg.CrossOriginBypass); err != nil {
+	c.records, c.sessions = separate(c.records, cfg.Name), separate(c.sessions, cfg.Name)
+	if c.cookies, err = newCookies(c.baseURL, c.cfg.Session.CookieName); err != nil {
 		return nil, err
 	}
-	for _, page := range []string{c.cfg.LoginURL, c.cfg.RefreshURL, c.cfg.FactorURL} {
+	if c.origins, err = origin.New(c.baseURL, cfg.Network.Origins, cfg.Network.CrossOriginBypass); err != nil {
+		return nil, err
+	}
+	for _, page := range []string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor} {
 		if c.origins.Exempts(c.baseURL, page) {
-			return nil, fmt.Errorf("auth: CrossOriginBypass has %s in it, and pages of other sites could log people in", page)
+			return nil, fmt.Errorf("auth: Config.Network.CrossOriginBypass contains %s, so pages of other sites could log users in; use narrower patterns", page)
 		}
 	}
 	if c.secrets, err = keyring.New(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
 	}
 	c.tokens = newAPITokens(c)
-	c.loads = c.loadsOf(c.cfg.RequestLoaders)
+	c.loads = c.loadsOf(c.cfg.Credentials)
 	if c.factors, err = c.bind(c.cfg.Factors); err != nil {
 		return nil, err
 	}
-	if err := checkPeppers(cfg.Peppers, cfg.Secrets); err != nil {
+	if err := checkPeppers(cfg.Password.Peppers, cfg.Secrets); err != nil {
 		return nil, err
 	}
-	if c.hasher, err = newHasher(c.cfg.HashParams, c.cfg.HashMemory, cfg.Peppers, c.cfg.Logger); err != nil {
+	if c.hasher, err = newHasher(c.cfg.Password.HashParams, c.cfg.Password.HashMemory, cfg.Password.Peppers, c.cfg.Logger); err != nil {
 		return nil, err
 	}
 	c.scs = newSCS(c)
@@ -165,7 +166,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 }
 
 // loadsOf returns how each loader finds users.
-func (c *Core) loadsOf(loaders []RequestLoader) (loads []func(*http.Request) (Grant, error)) {
+func (c *Core) loadsOf(loaders []Credential) (loads []func(*http.Request) (Grant, error)) {
 	for _, l := range loaders {
 		switch {
 		case l.Load != nil:
@@ -231,28 +232,28 @@ func (m *Manager[U]) VerifyEmail(ctx context.Context, token string) (U, error) {
 	return typed[U](m.Core.VerifyEmail(ctx, token))
 }
 
-// CheckEmailToken is [Core.CheckEmailToken] with the user as a U.
-func (m *Manager[U]) CheckEmailToken(ctx context.Context, token string) (user U, address string, err error) {
-	u, address, err := m.Core.CheckEmailToken(ctx, token)
+// CheckEmailChange is [Core.CheckEmailChange] with the user as a U.
+func (m *Manager[U]) CheckEmailChange(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckEmailChange(ctx, token)
 	user, err = typed[U](u, err)
 	return user, address, err
 }
 
-// ConfirmEmail is [Core.ConfirmEmail] with the user as a U.
-func (m *Manager[U]) ConfirmEmail(ctx context.Context, token, undoPage string) (U, error) {
-	return typed[U](m.Core.ConfirmEmail(ctx, token, undoPage))
+// ConfirmEmailChange is [Core.ConfirmEmailChange] with the user as a U.
+func (m *Manager[U]) ConfirmEmailChange(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.ConfirmEmailChange(ctx, token))
 }
 
-// CheckUndoToken is [Core.CheckUndoToken] with the user as a U.
-func (m *Manager[U]) CheckUndoToken(ctx context.Context, token string) (user U, address string, err error) {
-	u, address, err := m.Core.CheckUndoToken(ctx, token)
+// CheckEmailUndo is [Core.CheckEmailUndo] with the user as a U.
+func (m *Manager[U]) CheckEmailUndo(ctx context.Context, token string) (user U, address string, err error) {
+	u, address, err := m.Core.CheckEmailUndo(ctx, token)
 	user, err = typed[U](u, err)
 	return user, address, err
 }
 
-// UndoEmail is [Core.UndoEmail] with the user as a U.
-func (m *Manager[U]) UndoEmail(ctx context.Context, token string) (U, error) {
-	return typed[U](m.Core.UndoEmail(ctx, token))
+// UndoEmailChange is [Core.UndoEmailChange] with the user as a U.
+func (m *Manager[U]) UndoEmailChange(ctx context.Context, token string) (U, error) {
+	return typed[U](m.Core.UndoEmailChange(ctx, token))
 }
 
 // CheckResetToken is [Core.CheckResetToken] with the user as a U.

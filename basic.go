@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// BasicLoader finds users by HTTP Basic authentication (RFC 7617), with their
+// Basic finds users by HTTP Basic authentication (RFC 7617), with their
 // login and password. Each request computes a password hash, which takes some
 // 20 milliseconds and counts as any login does. realm is a name for the
 // application; quotes, backslashes and line breaks are left out of it.
-func BasicLoader(realm string) RequestLoader {
+func Basic(realm string) Credential {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
-	return RequestLoader{Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}
+	return Credential{Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}
 }
 
-// loadBasic is the Load of BasicLoader.
+// loadBasic is the Load of Basic.
 func (c *Core) loadBasic(r *http.Request) (Grant, error) {
 	text, found := credentials(r, schemeBasic)
 	if !found {

@@ -221,7 +221,7 @@ func TestFailureAfterALogin(t *testing.T) {
 	if r := c.Get("/messages"); r.Text != "[{info hello}]" {
 		t.Errorf("the messages are %s", r.Text)
 	}
-	if slices.ContainsFunc(app.Events(), func(e auth.Event) bool { return e.Kind == auth.EventSessionEnded }) {
+	if slices.ContainsFunc(app.Events(), func(e auth.Event) bool { return e.Kind == auth.EventLoginRevoked }) {
 		t.Error("a session was ended")
 	}
 }

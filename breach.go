@@ -10,11 +10,11 @@ import (
 // breachTimeout is how long a BreachChecker may delay the answer to a form.
 const breachTimeout = 2 * time.Second
 
-// isBreached asks Config.Breaches about a password. It asks once in a request: a form may
-// call CheckNewPassword before Register checks the same password again. If the checker
+// isBreached asks Config.Password.Breaches about a password. It asks once in a request: a form may
+// call ValidatePassword before Register checks the same password again. If the checker
 // fails, the answer is no.
 func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, error) {
-	if c.cfg.Breaches == nil {
+	if c.cfg.Password.Breaches == nil {
 		return false, nil
 	}
 	s, asked := c.requestOf(ctx), NewSecret(password)
@@ -41,17 +41,17 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	return breached, nil
 }
 
-// askBreaches asks Config.Breaches within breachTimeout. With an error it returns false.
+// askBreaches asks Config.Password.Breaches within breachTimeout. With an error it returns false.
 // The text of the error can be logged: it contains no part of the password.
 func (c *Core) askBreaches(ctx context.Context, password string) (breached bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, breachTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			breached, err = false, breachError(fmt.Sprintf("auth: Breaches panicked with a %T", p))
+			breached, err = false, breachError(fmt.Sprintf("auth: Config.Password.Breaches panicked with a %T", p))
 		}
 	}()
-	breached, err = c.cfg.Breaches.Breached(ctx, password)
+	breached, err = c.cfg.Password.Breaches.Breached(ctx, password)
 	var safe passwordFree
 	switch {
 	case err == nil:
@@ -63,5 +63,5 @@ func (c *Core) askBreaches(ctx context.Context, password string) (breached bool,
 	case errors.Is(err, context.Canceled):
 		return false, context.Canceled
 	}
-	return false, breachError(fmt.Sprintf("auth: Breaches failed with a %T", err))
+	return false, breachError(fmt.Sprintf("auth: Config.Password.Breaches failed with a %T", err))
 }

@@ -90,7 +90,7 @@ func isLeaked(_ context.Context, password string) (bool, error) { return passwor
 func entrances(t *testing.T, ctx context.Context, app *testapp.App, user *testapp.User, password string) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{
-		"CheckNewPassword": func() error { return app.CheckNewPassword(ctx, password, user.Account) },
+		"ValidatePassword": func() error { return app.ValidatePassword(ctx, password, user.Account) },
 		"Register": func() error {
 			_, err := app.Register(ctx, auth.Registration{Username: "anna", Password: password})
 			return err
@@ -122,8 +122,8 @@ func TestBreachedPassword(t *testing.T) {
 	checks := &checker{check: isLeaked}
 	var checked int
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.Breaches = checks
-		c.PasswordCheck = func(context.Context, string, auth.Account) error { checked++; return nil }
+		c.Password.Breaches = checks
+		c.Password.Check = func(context.Context, string, auth.Account) error { checked++; return nil }
 	})
 	susan := app.Create(t, "susan", false)
 	for name, enter := range entrances(t, t.Context(), app, susan, leaked) {
@@ -136,7 +136,7 @@ func TestBreachedPassword(t *testing.T) {
 			t.Errorf("%s says %q", name, text)
 		}
 		if n := checks.times(); n != 1 || checked != 0 || app.PasswordHashes() != before {
-			t.Errorf("%s: asked %d times, PasswordCheck %d times, %d hashes", name, n, checked, app.PasswordHashes()-before)
+			t.Errorf("%s: asked %d times, Password.Check %d times, %d hashes", name, n, checked, app.PasswordHashes()-before)
 		}
 		for _, e := range app.Events() {
 			if e.Kind == auth.EventBreachCheckFailed {
@@ -146,7 +146,7 @@ func TestBreachedPassword(t *testing.T) {
 	}
 	// What the rest of the policy refuses does not even go as far.
 	for _, password := range []string{"short", "password1", "susan2026", "\xff\xff\xff\xff\xff\xff\xff\xff", strings.Repeat("x y ", 300)} {
-		if err := app.CheckNewPassword(t.Context(), password, susan.Account); err == nil || checks.times() != 0 {
+		if err := app.ValidatePassword(t.Context(), password, susan.Account); err == nil || checks.times() != 0 {
 			t.Errorf("%.20q: %v, or the checker was asked", password, err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestBreachedPassword(t *testing.T) {
 		}
 	}
 	if checked != 4 {
-		t.Errorf("PasswordCheck was asked %d times", checked)
+		t.Errorf("Password.Check was asked %d times", checked)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestBreachCheckFailsOpen(t *testing.T) {
 			return password[len(password):][0] == 'x', nil
 		}, nil},
 	} {
-		app, _ := newApp(t, func(cfg *auth.Config) { cfg.Breaches = &checker{check: c.check} })
+		app, _ := newApp(t, func(cfg *auth.Config) { cfg.Password.Breaches = &checker{check: c.check} })
 		susan := app.Create(t, "susan", false)
 		for name, enter := range entrances(t, t.Context(), app, susan, leaked) {
 			app.Events()
@@ -215,7 +215,7 @@ func TestBreachCheckFailsOpen(t *testing.T) {
 				}
 			}
 		}
-		if !strings.Contains(app.Logs(), "level=WARN msg=auth event=breach-check-failed") {
+		if !strings.Contains(app.Logs(), "level=WARN msg=auth event=breach-check.failed") {
 			t.Errorf("%s: not in the log", what)
 		}
 		tellsNothing(t, what, leaked, app.Logs())
@@ -229,7 +229,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 		cfg := goodConfig()
 		var events []auth.Event
 		cfg.OnEvent = func(_ context.Context, e auth.Event) { events = append(events, e) }
-		cfg.Breaches = &checker{check: func(ctx context.Context, _ string) (bool, error) {
+		cfg.Password.Breaches = &checker{check: func(ctx context.Context, _ string) (bool, error) {
 			<-ctx.Done()
 			return true, ctx.Err()
 		}}
@@ -238,7 +238,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		if err := manager.CheckNewPassword(t.Context(), leaked, auth.Account{}); err != nil || time.Since(begin) != 2*time.Second {
+		if err := manager.ValidatePassword(t.Context(), leaked, auth.Account{}); err != nil || time.Since(begin) != 2*time.Second {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		if len(events) != 1 || events[0].Kind != auth.EventBreachCheckFailed || !errors.Is(events[0].Err, context.DeadlineExceeded) {
@@ -248,7 +248,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin = time.Now()
-		if err := manager.CheckNewPassword(ctx, leaked, auth.Account{}); err != nil || time.Since(begin) != time.Second {
+		if err := manager.ValidatePassword(ctx, leaked, auth.Account{}); err != nil || time.Since(begin) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 	})
@@ -259,7 +259,7 @@ func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.Breaches = &checker{check: func(ctx context.Context, _ string) (bool, error) {
+		c.Password.Breaches = &checker{check: func(ctx context.Context, _ string) (bool, error) {
 			cancel()
 			<-ctx.Done()
 			return false, ctx.Err()
@@ -274,14 +274,14 @@ func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
 func TestBreachCheckOncePerRequest(t *testing.T) {
 	t.Parallel()
 	checks := &checker{}
-	app, _ := newApp(t, func(c *auth.Config) { c.Breaches = checks })
+	app, _ := newApp(t, func(c *auth.Config) { c.Password.Breaches = checks })
 	var do func(ctx context.Context)
 	app.Mux.HandleFunc("POST /do", func(_ http.ResponseWriter, r *http.Request) { do(r.Context()) })
 	c := app.Client(t)
 	const good = "a good long one"
 	check := func(ctx context.Context, passwords ...string) (refused []string) {
 		for _, password := range passwords {
-			if err := app.CheckNewPassword(ctx, password, auth.Account{}); err != nil {
+			if err := app.ValidatePassword(ctx, password, auth.Account{}); err != nil {
 				refused = append(refused, password)
 			}
 		}
@@ -375,7 +375,7 @@ func TestBreachedPasswordOverHTTP(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
 	t.Cleanup(server.Close)
 	client := &pwned.Client{URL: server.URL + "/range", HTTP: server.Client()}
-	app, _ := newApp(t, func(c *auth.Config) { c.Breaches = client })
+	app, _ := newApp(t, func(c *auth.Config) { c.Password.Breaches = client })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -427,7 +427,7 @@ func TestBreachesConfig(t *testing.T) {
 		"a nil checker": {(*checker)(nil), false},
 	} {
 		cfg := goodConfig()
-		cfg.Breaches = c.breaches
+		cfg.Password.Breaches = c.breaches
 		if _, err := auth.New(memstore.New[testapp.User](), cfg); (err == nil) != c.ok {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -20,7 +20,7 @@ type credentialChange struct {
 	userID string
 
 	// apply changes the account, or returns why not. It may run several times. It is nil
-	// with NewLoader, whose application keeps the Stamp itself: no account changes then,
+	// with NewWithLoader, whose application keeps the Stamp itself: no account changes then,
 	// and what the change ends must be deleted before it counts as made.
 	apply func(*Account) error
 
@@ -134,7 +134,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		return nil, nil, left
 	}
 	if left != nil { // what is left opens nothing
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: x.userID, Err: left})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left})
 	}
 	if s != nil && x.own == ownKnown {
 		s.op.Lock()

@@ -47,7 +47,7 @@ func exits() map[string]exit {
 				return func(ctx context.Context) error { return m.SetPassword(ctx, u, resetTo) }
 			},
 			goesOn: true, forgets: true, mail: "password-changed to susan@app.example",
-			done: auth.EventPasswordChanged, failed: auth.EventPasswordFailed,
+			done: auth.EventPasswordSet, failed: auth.EventPasswordSetFailed,
 		},
 		"ResetPassword": {
 			prepare: func(t *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
@@ -63,23 +63,23 @@ func exits() map[string]exit {
 				sent = m.verifyToken(t, u)
 				return func(ctx context.Context) error { _, err := m.VerifyEmail(ctx, sent); return err }
 			},
-			goesOn: true, forgets: true, redeemed: redeemed, done: auth.EventVerified, failed: auth.EventVerifyFailed,
+			goesOn: true, forgets: true, redeemed: redeemed, done: auth.EventVerificationDone, failed: auth.EventVerificationFailed,
 		},
-		"ConfirmEmail": {
+		"ConfirmEmailChange": {
 			prepare: func(t *testing.T, m *mailApp, _ *testapp.User, browser *testapp.Client) func(context.Context) error {
 				sent = m.askEmail(t, browser, "new@app.example")
-				return func(ctx context.Context) error { _, err := m.ConfirmEmail(ctx, sent, "/undo"); return err }
+				return func(ctx context.Context) error { _, err := m.ConfirmEmailChange(ctx, sent); return err }
 			},
 			goesOn: true, redeemed: redeemed, mail: "address-changed to susan@app.example",
-			done: auth.EventEmailChanged, failed: auth.EventEmailFailed,
+			done: auth.EventEmailChangeDone, failed: auth.EventEmailChangeFailed,
 		},
-		"UndoEmail": {
+		"UndoEmailChange": {
 			prepare: func(t *testing.T, m *mailApp, _ *testapp.User, browser *testapp.Client) func(context.Context) error {
 				sent = m.changeEmail(t, browser, "new@app.example")
-				return func(ctx context.Context) error { _, err := m.UndoEmail(ctx, sent); return err }
+				return func(ctx context.Context) error { _, err := m.UndoEmailChange(ctx, sent); return err }
 			},
 			forgets: true, redeemed: redeemed, mail: "address-undone to new@app.example",
-			done: auth.EventEmailUndone, failed: auth.EventEmailFailed,
+			done: auth.EventEmailChangeUndone, failed: auth.EventEmailChangeFailed,
 		},
 		"CloseAccount":                     closing(false),
 		"CloseAccount, with a UserDeleter": closing(true),
@@ -87,20 +87,20 @@ func exits() map[string]exit {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
 				return func(ctx context.Context) error { return m.Disable(ctx, u.ID) }
 			},
-			done: auth.EventDisabled,
+			done: auth.EventAccountDisabled,
 		},
 		"Enable": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
 				return func(ctx context.Context) error { return m.Enable(ctx, u.ID) }
 			},
 			last: func(a *auth.Account) { a.Disabled = true },
-			done: auth.EventEnabled,
+			done: auth.EventAccountEnabled,
 		},
 		"LogoutEverywhere": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
 				return func(ctx context.Context) error { return m.LogoutEverywhere(ctx, u) }
 			},
-			done: auth.EventLogoutEverywhere,
+			done: auth.EventLoginsEnded,
 		},
 	}
 }
@@ -113,7 +113,7 @@ func closing(deletes bool) exit {
 			return func(ctx context.Context) error { return m.CloseAccount(ctx, u) }
 		},
 		forgets: true, mail: "closed to new@app.example", closes: true, deletes: deletes,
-		done: auth.EventClosed, failed: auth.EventCloseFailed,
+		done: auth.EventAccountClosed, failed: auth.EventAccountCloseFailed,
 	}
 }
 
@@ -408,7 +408,7 @@ func TestNoOtherExit(t *testing.T) {
 	for callee, want := range map[string][]string{
 		"changeCredential": tested,
 		"updateAccount":    {"carryOut", "erase"},
-		"store.update":     {"checkUpdate", "registerByMail", "restoreHash", "updateAccount", "upgradeHash"},
+		"store.update":     {"checkUpdate", "registerHidden", "restoreHash", "updateAccount", "upgradeHash"},
 		"store.remove":     {"erase", "withdraw"},
 	} {
 		slices.Sort(want)

@@ -11,7 +11,7 @@ import (
 // client is where the request came from, whatever has been done to it since, or
 // the zero Addr.
 func (s *state) client() netip.Addr {
-	return clientip.Proxies(s.core.cfg.TrustedProxies).Client(s.request.RemoteAddr, s.forwarded)
+	return clientip.Proxies(s.core.cfg.Network.TrustedProxies).Client(s.request.RemoteAddr, s.forwarded)
 }
 
 // address is the client's IP address in canonical form, or empty.

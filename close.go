@@ -31,7 +31,7 @@ func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 func (c *Core) planClose(ctx context.Context, account Account) (*credentialChange, error) {
 	x := &credentialChange{
 		userID: account.ID, own: ownEnds, closes: true, mail: Mail{Kind: MailClosed},
-		done: EventClosed, failed: EventCloseFailed,
+		done: EventAccountClosed, failed: EventAccountCloseFailed,
 	}
 	if c.store == nil {
 		return x, ErrNoUserStore

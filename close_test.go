@@ -57,7 +57,7 @@ func TestCloseAccount(t *testing.T) {
 			var records, sessions *testapp.Spy
 			m := closeApp(t, deletes, func(c *auth.Config) {
 				records, sessions = testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now))), testapp.SpyOn(memstore.New[testapp.User](memstore.WithClock(c.Now)))
-				c.Records, c.Sessions = records, sessions
+				c.Records, c.SessionStore = records, sessions
 			})
 			u := member(t, m.App, "susan", testapp.Password, verified, func(a *auth.Account) { a.Roles = []string{"admin"} })
 			member(t, m.App, "mike", "", verified)
@@ -98,7 +98,7 @@ func TestCloseAccount(t *testing.T) {
 				t.Errorf("%s: there are cookies: %v", by, closing.Cookies)
 			}
 			m.wantMails(t, by, "closed to new@app.example")
-			if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventClosed || e[0].UserID != u.ID {
+			if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccountClosed || e[0].UserID != u.ID {
 				t.Errorf("%s: %v", by, e)
 			}
 			gone(t, by, browser, device)
@@ -111,9 +111,9 @@ func TestCloseAccount(t *testing.T) {
 			if left := append(left(t, records, u.ID), left(t, sessions, u.ID)...); len(left) != 0 {
 				t.Errorf("%s: records are left: %v", by, left)
 			}
-			_, _, one := m.CheckUndoToken(t.Context(), undo)
+			_, _, one := m.CheckEmailUndo(t.Context(), undo)
 			_, two := m.CheckResetToken(t.Context(), reset)
-			_, _, three := m.CheckEmailToken(t.Context(), pending)
+			_, _, three := m.CheckEmailChange(t.Context(), pending)
 			for _, err := range []error{one, two, three} {
 				if !errors.Is(err, auth.ErrInvalidToken) {
 					t.Errorf("%s: a token: %v", by, err)
@@ -137,7 +137,7 @@ func TestCloseAccount(t *testing.T) {
 			if err != nil || again.ID == u.ID || len(again.Roles) != 0 {
 				t.Errorf("%s: %v, %v", by, again, err)
 			}
-			if _, err := m.UndoEmail(t.Context(), mikes); err != nil {
+			if _, err := m.UndoEmailChange(t.Context(), mikes); err != nil {
 				t.Errorf("%s: mike's way back: %v", by, err)
 			}
 		}
@@ -170,7 +170,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("another change was first: %v", err)
 	}
-	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventCloseFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrConflict) {
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccountCloseFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrConflict) {
 		t.Errorf("%v", e)
 	}
 	if now := stored(t, m.App, u.ID); now.Disabled || now.Email == "" || !opens(t, m.App, u.ID, resetTo) {
@@ -185,12 +185,12 @@ func TestCloseAccountRefused(t *testing.T) {
 	if err := m.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("deleted: %v", err)
 	}
-	loader, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
+	loader, err := auth.NewWithLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := loader.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrNoUserStore) {
-		t.Errorf("NewLoader: %v", err)
+		t.Errorf("NewWithLoader: %v", err)
 	}
 	// Who has neither a username nor an address has nothing to lose, and gets no mail.
 	bare := member(t, m.App, "bare", "", func(a *auth.Account) { a.Email = "" })

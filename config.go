@@ -20,251 +20,175 @@ import (
 )
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
-// default.
+// default. Related settings are in groups, such as Session and Password.
+//
+// New returns an error for a setting that is out of range, contradicts another one or
+// has no effect.
 type Config struct {
-	// BaseURL is where browsers find the application, scheme and host:
-	// https://app.example, or http on a loopback address for development. Links
-	// in mails, the application's own origin and the cookies' attributes follow
-	// it, never a request's Host.
+	// BaseURL is the scheme and the host that browsers use for the application:
+	// https://app.example, or http on a loopback address for development. Links in
+	// mails, the application's own origin and the attributes of cookies follow it.
+	// The Host of a request is never used.
 	BaseURL string
 
-	// Secrets are random keys of at least 32 bytes each. The first one signs
-	// and seals, all are accepted: to rotate, put a new one in front and
-	// remove the last one when what it has sealed has expired.
+	// Secrets are random keys of at least 32 bytes each. The first one signs and
+	// seals; all are accepted. To rotate, put a new one in front, and remove the last
+	// one when everything that it has sealed has expired.
 	Secrets [][]byte
 
-	// Records keeps what must last. It defaults to the user store, if that is
-	// a RecordStore too; a store of one's own on one's users' table usually is
-	// not, and goes with sqlstore.NewRecords or memstore.NewRecords.
+	// Records keeps what must last: remembered devices, API tokens, attempts. The
+	// default is the user store, if it is a RecordStore too. If you wrote the user
+	// store for your own users' table, use sqlstore.NewRecords or memstore.NewRecords.
 	Records RecordStore
 
-	// Sessions keeps what may vanish at the cost of logging people out. It
-	// defaults to Records.
-	Sessions RecordStore
+	// SessionStore keeps the sessions. If it loses them, users have to log in again,
+	// and nothing worse happens. The default is Records.
+	SessionStore RecordStore
 
-	// Mailer sends the mails: links that somebody asked for (without a Mailer that
-	// is ErrNoMailer), and to owners what has been done to their accounts.
+	// Mailer sends the mails: the links that users ask for, and news about their
+	// accounts. Without a Mailer, a method that must send a link returns ErrNoMailer.
 	Mailer Mailer
 
-	// Identifiers is what people log in with: UsernameOrEmail by default, or the
+	// Identifiers says what users log in with. The default is UsernameOrEmail, or the
 	// one of them that the user store keeps (see FieldOmitter).
 	Identifiers Identifiers
 
-	// LocalDomains lets accounts have an address whose domain has no dot, such as
-	// admin@localhost, for mail within one machine or network. A store must have
-	// keys for them: those of AccountKeys. Without it they are ErrInvalidEmail.
-	// Accounts that have one already log in in any case.
+	// LocalDomains accepts addresses whose domain has no dot, such as admin@localhost,
+	// for mail within one machine or network. The user store must have keys for them:
+	// those of AccountKeys. Without LocalDomains, a new address like this is
+	// ErrInvalidEmail. Accounts that already have one can log in either way.
 	LocalDomains bool
 
-	// LoginURL is where RequireLogin sends browsers: /login by default. It is
-	// a path of this site or an absolute URL.
-	LoginURL string
-
-	// LoginURLs are further login pages, by the path that they are for: with
-	// {"/admin": "/admin/login"} RequireLogin sends who wants /admin, or anything
-	// below it, there. The longest path that fits counts. Paths are those that the
-	// browser asks for, also below http.StripPrefix.
-	LoginURLs map[string]string
-
-	// RefreshURL is where RequireFresh sends browsers, to show the password
-	// again: "refresh" beside LoginURL by default, so /refresh for /login, or
-	// /refresh if LoginURL is on another site.
-	RefreshURL string
-
-	// RequireVerified refuses logins of accounts whose address is not verified,
-	// with ErrUnverified, however they log in. It is asked at the login: one that
-	// exists goes on. Register then needs an address, and mails the link that
-	// verifies it, so there must be a Mailer. A login page that shows one text for
-	// ErrLoginRefused, as it should, had better say where to ask for the link again.
+	// RequireVerified refuses the login of an account whose address is not verified,
+	// with ErrUnverified, whatever the user logs in with. Only a login is refused: one
+	// that exists goes on. Register then needs an address, and mails the link that
+	// verifies it, so there must be a Mailer. If your login page shows one text for
+	// ErrLoginRefused, as it should, say there where to ask for the link again.
 	RequireVerified bool
 
-	// FactorURL is where Error sends browsers whose login owes a second factor
-	// (ErrFactorRequired): "login/verify" beside LoginURL by default, as with RefreshURL.
-	FactorURL string
+	// HideAccounts keeps Register from telling who has an account. Register then
+	// returns ErrCheckMail, whether the address is free or taken, and does the same
+	// work for both. Your page shows one text, such as "check your mail". If the
+	// address is free, the account is created, and the mail has the link that verifies
+	// it. If the address is taken, its owner gets a mail with a link to URLs.Forgot.
+	//
+	// HideAccounts needs RequireVerified: otherwise a login with the new password would
+	// tell what Register hides. Without HideAccounts, Register returns ErrEmailTaken.
+	// Login, SendReset, SendVerification and SendEmailChange never tell.
+	HideAccounts bool
 
-	// Factors are what users can show besides the password. A user who has enrolled in one
-	// of them cannot log in without showing one: see Factor.
+	// Credentials find the user of a request that brings credentials of its own, such
+	// as an API token in a header. They are asked in this order, before the session. If
+	// there is one with a Load of your own, a request that asks for neither the user
+	// nor the session does not extend Session.IdleTimeout.
+	Credentials []Credential
+
+	// Factors are what users can show in addition to the password. A user who has
+	// enrolled in one of them cannot log in without showing one: see Factor.
 	Factors []Factor
 
-	// VerifyURL is the page that the link in a mail of kind MailVerify opens, and
-	// where the middleware RequireVerified sends browsers: "verify-email" beside
-	// LoginURL by default, as with RefreshURL.
-	VerifyURL string
-
-	// NextInCookie keeps the page that somebody wanted out of the URL of the
-	// login page, in a sealed cookie that is good for an hour. TakeNext returns
-	// it.
-	NextInCookie bool
-
-	// Message, if set, returns what the login page, the refresh page and the page
-	// for verifying are to tell somebody who was sent there: reason is
-	// ErrNotLoggedIn, ErrNotFresh or ErrUnverified. A Flash without a text is none.
-	// By default it is DefaultMessage; one of your own may speak the language of
-	// the request.
-	Message func(r *http.Request, reason error) Flash
-
-	// RequestLoaders find the user of a request that brings credentials of its own,
-	// such as an API token in its header. They are asked in this order, before the
-	// session. With a loader of the application's own, a request that asks for
-	// neither the user nor the session does not put IdleTimeout off.
-	RequestLoaders []RequestLoader
-
-	// MaxSessions is how many logins a user may have at the same time, and how
-	// many remembered devices: 100 by default. One more ends the oldest.
-	// Negative means that there is no limit.
-	MaxSessions int
-
-	// Protection is what happens to a login whose requests begin to come from
-	// another user agent: nothing by default, ProtectOff.
-	Protection Protection
-
-	// ProtectAddress has Protection look at the client's network, too: the
-	// address's first 24 bits, or 64 for IPv6. Those who change between networks
-	// pay for it.
-	ProtectAddress bool
-
-	// TrustedProxies are the networks of the reverse proxies in front of the
-	// application: none by default, and a client's address is that of its
-	// connection, whatever its headers say: http.Request.RemoteAddr, as the server
-	// sets it. What a middleware puts there without a port is no address.
-	//
-	// If the connection comes from one of them, the address is the last one in
-	// X-Forwarded-For that is in none of them, or the first one if all are. So each
-	// proxy must put the address that it was asked from at the end of the header,
-	// or replace the header by it. What is no address ends the search, and so does
-	// the 33rd: the client is then taken to be where the last proxy that was found
-	// is. A connection through a Unix socket counts as one of a proxy, and as one
-	// without an address if there are no TrustedProxies.
-	//
-	// For nginx on the same machine these are 127.0.0.1/32 and ::1/128, and it
-	// needs proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for. Host and
-	// X-Forwarded-Proto play no part: BaseURL says where the application is.
-	//
-	// No other header is read: not Forwarded, X-Real-IP or CF-Connecting-IP. A
-	// prefix of 0 bits, which everybody is in, is refused. See also
-	// EventProxySuspected.
-	TrustedProxies []netip.Prefix
+	URLs     URLs           // the pages that the library sends browsers to, or names in mails
+	Session  SessionConfig  // how long logins last, how many there may be, and their cookie
+	Password PasswordConfig // which passwords are accepted, and how they are hashed
+	Limits   Limits         // how much one address may try in an hour
+	Network  NetworkConfig  // other origins, and reverse proxies
 
 	// Name separates Managers that share a store, such as one for customers and one
-	// for the staff, who are other users: with different Names, a Manager neither sees
-	// nor accepts the other's sessions, remembered devices, tokens and counters, even
-	// if Secrets and the users' IDs are the same. All processes of one application have
-	// the same Name, and so have Managers with the same users. It is empty by default,
-	// or 1 to 32 letters, digits, -, _ and dots. A new Name logs everybody out.
+	// for the staff. Managers with different Names neither see nor accept each other's
+	// sessions, remembered devices, tokens and counters, even if Secrets and the users'
+	// IDs are the same. All processes of one application have the same Name, and so
+	// have Managers with the same users. The default is empty. A Name has 1 to 32
+	// letters, digits, -, _ and dots. A new Name logs everybody out.
 	//
-	// Managers that browsers find on the same host need different CookieNames, too.
+	// If browsers find two Managers on the same host, give them different values of
+	// Session.CookieName, too.
 	Name string
 
-	// CookieName is the name of the session cookie, "session" by default,
-	// which becomes __Host-session over https and session-PORT on loopback.
-	CookieName string
+	// Message, if set, returns the message for a user who is sent to the login page,
+	// the refresh page or the page that verifies an address. reason is ErrNotLoggedIn,
+	// ErrNotFresh or ErrUnverified. A Flash without a text shows nothing. The default
+	// is DefaultMessage. A function of your own may use the language of the request.
+	Message func(r *http.Request, reason error) Flash
 
-	// Lifetime is the longest that a login lasts, however active: 24 hours by
-	// default (NIST SP 800-63B-4, section 2.2.3), at least a minute. Rotations do
-	// not extend it. If it is longer than that, set IdleTimeout, too: by default a
-	// login ends after an idle hour all the same, and New returns an error.
-	Lifetime time.Duration
-
-	// IdleTimeout ends a session that made no request for this long: 1 hour by
-	// default (the same section). It is kept to the minute: a session may end
-	// up to a minute early, never late. Negative means none; else it is at least
-	// two minutes, and shorter than Lifetime.
-	IdleTimeout time.Duration
-
-	// NoActivity, if set, says which requests do not put off IdleTimeout: those
-	// that no person has made, such as a background poll or a stylesheet. It is asked
-	// before the session is touched, with the request as the browser sent it. It may
-	// look at a header that the page's script sets: a client that lies about it can
-	// only end its own login earlier, or send a request that does count.
-	//
-	//	NoActivity: func(r *http.Request) bool { return r.URL.Path == "/notifications" }
-	NoActivity func(r *http.Request) bool
-
-	// RememberFor is how long Remember lasts, however often the device is used:
-	// 30 days by default (NIST SP 800-63B-4, section 2.1.3), at most 400, which
-	// is what browsers keep a cookie.
-	RememberFor time.Duration
-
-	// Limits are how much may come from one address in an hour.
-	Limits Limits
-
-	// Origins are further origins (https://admin.example) whose pages may send
-	// requests that change something. A trusted origin is fully trusted: its
-	// pages can do whatever the user can.
-	Origins []string
-
-	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
-	// cross-origin check, such as webhooks that authenticate each request. They are
-	// compared with the path that was asked for, also below http.StripPrefix. The
-	// login and the refresh page may not be among them.
-	CrossOriginBypass []string
-
-	// MinPassword is the least number of code points in a new password: 8 by
-	// default, which is also the minimum, and at most 64. NIST SP 800-63B-4 asks for 15 where
-	// the password is the only factor.
-	MinPassword int
-
-	// PasswordWords are words that may not be a password by themselves, nor
-	// followed by digits: the application's and the organisation's names.
-	PasswordWords []string
-
-	// Breaches, if set, is asked whether a new password that the rules above accept
-	// was in a data breach. A pwned.Client asks Pwned Passwords. If there is no answer
-	// within two seconds, the password is accepted, and there is an
-	// EventBreachCheckFailed.
-	Breaches BreachChecker
-
-	// PasswordCheck, if set, has the last word on a new password. Its error's
-	// text is for the user; it is wrapped in a PasswordError.
-	PasswordCheck func(ctx context.Context, password string, a Account) error
-
-	// HashParams are the parameters of Argon2id for new hashes; see
-	// DefaultHashParams. Weaker ones than OWASP's minimum are refused. Hashes
-	// with other ones, and those from elsewhere (docs/passwords.md), are verified,
-	// and replaced when their users log in. Until then an attempt on a cheaper
-	// one is made to cost as much as on a new one; a dearer one takes longer, and
-	// that shows.
-	HashParams *argon2id.Params
-
-	// Peppers are keys that new hashes cannot be tried without; see Pepper. The
-	// first one makes new hashes, all verify; a hash with another one, or with
-	// none, is replaced when its user logs in. A hash whose pepper is not here
-	// cannot be verified (EventHashUnusable): to rotate, put a new one in front,
-	// and keep the old one for as long as a hash has its ID.
-	Peppers []Pepper
-
-	// HashMemory is how much memory password hashing may use at a time, in bytes,
-	// per process: 64 MiB by default, and at least what one hash needs. If a process
-	// has several Managers, they share the largest HashMemory that New was given. At
-	// most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once, so that other
-	// requests are served meanwhile. Further hashes wait in a queue of 64, for five
-	// seconds at most; the rest get ErrBusy. The first time, the log has what to set
-	// if that leaves processors unused; docs/passwords.md has more. A Manager never
-	// verifies a stored hash that needs more than its own HashMemory.
-	HashMemory int64
-
-	// ResetLifetime is how long a reset token is good for: 30 minutes by
-	// default, from a minute to 24 hours.
-	ResetLifetime time.Duration
-
-	// OnEvent, if set, is told what happens, failures too; see Event. It runs
-	// in the request and should be quick. Its panics are logged and go no
-	// further.
+	// OnEvent, if set, is called with each Event, failures included. It runs in the
+	// request and should be quick. If it panics, the panic is logged, and the request
+	// goes on.
 	OnEvent func(context.Context, Event)
 
-	// Logger gets a record for each event and each error: slog.Default() by
-	// default.
+	// Logger gets a record for each event and each error. The default is
+	// slog.Default().
 	Logger *slog.Logger
 
-	// ErrorPage, if set, writes the answer to a request that failed (see
-	// Manager.Error for when), in place of a line of plain text. Cache-Control, and
+	// ErrorPage, if set, writes the answer to a request that failed, in place of a
+	// line of plain text: see Core.Error for when. Cache-Control is set, and also
 	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
-	// belong, are set; it must write Content-Type, status and body. err is for the
-	// log and not for the client.
+	// belong. ErrorPage must write Content-Type, status and body. err is for the log;
+	// do not show it to the client.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
-	// Now is the clock: time.Now by default.
+	// Now is the clock. The default is time.Now.
 	Now func() time.Time
+}
+
+// check sets the defaults and checks the settings.
+func (cfg *Config) check() error {
+	if cfg.Message == nil {
+		cfg.Message = DefaultMessage
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	cfg.Credentials, cfg.Factors = slices.Clone(cfg.Credentials), slices.Clone(cfg.Factors)
+	for i, credential := range cfg.Credentials {
+		if credential.Load == nil && credential.scheme == "" {
+			return fmt.Errorf("auth: Config.Credentials[%d] has no Load; set it, or use Basic or Bearer", i)
+		}
+	}
+	switch {
+	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
+		return fmt.Errorf("auth: Config.Identifiers is %d; use UsernameOrEmail, UsernameOnly or EmailOnly", cfg.Identifiers)
+	case cfg.Mailer != nil && isNil(cfg.Mailer):
+		return errors.New("auth: Config.Mailer is a nil pointer; leave it unset to have no Mailer")
+	case cfg.RequireVerified && cfg.Mailer == nil:
+		return fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoMailer)
+	case cfg.HideAccounts && !cfg.RequireVerified:
+		return errors.New("auth: Config.HideAccounts needs RequireVerified: otherwise a login with the new password would tell what Register hides")
+	}
+	if err := checkName(cfg.Name); err != nil {
+		return err
+	}
+	if err := checkFactors(cfg.Factors); err != nil {
+		return err
+	}
+	if err := cfg.URLs.check(cfg.BaseURL); err != nil {
+		return err
+	}
+	if err := cfg.Session.check(); err != nil {
+		return err
+	}
+	if err := cfg.Password.check(); err != nil {
+		return err
+	}
+	cfg.Limits.check()
+	return cfg.Network.check()
+}
+
+// public returns a copy that an application may have: without Secrets and Peppers.
+func (cfg *Config) public() Config {
+	c := *cfg
+	c.Secrets, c.Password.Peppers = nil, nil
+	c.Credentials, c.Factors = slices.Clone(c.Credentials), slices.Clone(c.Factors)
+	c.URLs.LoginFor = maps.Clone(c.URLs.LoginFor)
+	c.Password.Words = slices.Clone(c.Password.Words)
+	params := *c.Password.HashParams
+	c.Password.HashParams = &params
+	c.Network.Origins = slices.Clone(c.Network.Origins)
+	c.Network.CrossOriginBypass = slices.Clone(c.Network.CrossOriginBypass)
+	c.Network.TrustedProxies = slices.Clone(c.Network.TrustedProxies)
+	return c
 }
 
 // Identifiers says what a user may type as the login.
@@ -277,38 +201,315 @@ const (
 	EmailOnly
 )
 
-// Limits are how much may come from one address in an hour: an IPv4 address, or
-// the first 64 bits of an IPv6 address. What is more is refused with a
-// RateLimitError. Zero is the default, a negative number no limit. People behind
-// one address share them.
-type Limits struct {
-	// Guesses are wrong passwords and mailed tokens that are none: 100 by
-	// default. Logins that succeed do not count.
-	Guesses int
+// URLs are the pages that the library sends browsers to, or names in mails. Each is a
+// path of this site or an absolute URL, without a fragment. The defaults are the pages
+// of package pages. They are beside Login: if Login is /auth/login, then Refresh is
+// /auth/refresh. If Login is on another site, they are at the root.
+//
+// A page that a mail links to gets the token as the query's token: ?token=….
+type URLs struct {
+	// Login is where RequireLogin sends browsers. The default is /login.
+	Login string
 
-	// Mails are requests to be sent a mail, for a forgotten password say,
-	// whether one was sent or not: 60 by default. Whatever it is, one mailbox
-	// gets no more than three mails of a kind in an hour, or in the time that
-	// their links are good for if that is less.
-	Mails int
+	// LoginFor has further login pages, by the path that they are for. With
+	// {"/admin": "/admin/login"}, a browser that asks for /admin, or anything below
+	// it, is sent to /admin/login. The longest path that fits counts. Paths are those
+	// that the browser sent, also below http.StripPrefix.
+	LoginFor map[string]string
 
-	// Registrations are accounts asked for: 100 by default.
-	Registrations int
+	// Refresh is where RequireFresh sends browsers, so that the user shows the
+	// password again. The default is "refresh" beside Login.
+	Refresh string
+
+	// Factor is where Core.Error sends a browser whose login owes a second factor
+	// (ErrFactorRequired). The default is "login/verify" beside Login.
+	Factor string
+
+	// Verify is the page that the link of a MailVerify opens, and where
+	// RequireVerified sends browsers. The default is "verify-email" beside Login.
+	Verify string
+
+	// Forgot is where a user asks for a link that sets a new password. A
+	// MailAddressTaken links to it. The default is "forgot-password" beside Login.
+	Forgot string
+
+	// Reset is the page that the link of a MailReset opens. The default is
+	// "reset-password" beside Login.
+	Reset string
+
+	// EmailChange is the page that the link of a MailNewAddress opens. The default is
+	// "account/email" beside Login.
+	EmailChange string
+
+	// EmailUndo is the page that the link of a MailAddressChanged opens. The default
+	// is "undo-email" beside Login.
+	EmailUndo string
+
+	// NextInCookie keeps the page that the user asked for out of the URL of the login
+	// page. It is then in a sealed cookie that lasts for an hour. TakeNext returns it.
+	NextInCookie bool
 }
 
-// A Protection says what happens to a login, or a remembered device, whose requests
-// begin to come from another client than it was made by. Cookies that were copied
-// are used from elsewhere; but a browser changes its user agent when it is updated,
-// too. A login and its device are bound to the first user agent that they are seen
-// with, and to the next one by ConfirmLogin.
+// check sets the defaults and checks the URLs.
+func (u *URLs) check(baseURL string) error {
+	u.Login = cmp.Or(u.Login, "/login")
+	u.LoginFor = maps.Clone(u.LoginFor)
+	type page struct {
+		name      string
+		url       *string
+		byDefault string
+		tokens    bool // mails link to it, with a token
+	}
+	for _, p := range []page{
+		{"Login", &u.Login, "", false},
+		{"Refresh", &u.Refresh, "refresh", false},
+		{"Factor", &u.Factor, "login/verify", false},
+		{"Verify", &u.Verify, "verify-email", true},
+		{"Forgot", &u.Forgot, "forgot-password", false},
+		{"Reset", &u.Reset, "reset-password", true},
+		{"EmailChange", &u.EmailChange, "account/email", true},
+		{"EmailUndo", &u.EmailUndo, "undo-email", true},
+	} {
+		if *p.url == "" {
+			*p.url = u.besideLogin(baseURL, p.byDefault)
+		}
+		switch {
+		case !isPage(*p.url):
+			return fmt.Errorf("auth: Config.URLs.%s is %q; use a path of this site or an absolute URL, without a fragment", p.name, *p.url)
+		case p.tokens && strings.HasPrefix(*p.url, "http://") && !strings.HasPrefix(baseURL, "http://"):
+			return fmt.Errorf("auth: Config.URLs.%s is %q, which would get tokens over plain http; use https", p.name, *p.url)
+		}
+	}
+	for area, page := range u.LoginFor {
+		_, twice := u.LoginFor[area+"/"]
+		switch {
+		case twice:
+			return fmt.Errorf("auth: Config.URLs.LoginFor has %q with and without a slash; remove one", area)
+		case ParseNext(area).IsZero() || strings.ContainsAny(area, "?#%"):
+			return fmt.Errorf("auth: Config.URLs.LoginFor has %q; use a plain path such as \"/admin\"", area)
+		case !isPage(page):
+			return fmt.Errorf("auth: Config.URLs.LoginFor[%q] is %q; use a path of this site or an absolute URL, without a fragment", area, page)
+		}
+	}
+	return nil
+}
+
+// besideLogin returns the path of a page in the directory of Login. It returns a path
+// at the root if Login is on another site.
+func (u *URLs) besideLogin(baseURL, name string) string {
+	page := u.Login
+	if base := strings.TrimSuffix(baseURL, "/"); strings.HasPrefix(page, base+"/") {
+		page = page[len(base):]
+	}
+	page, _, _ = strings.Cut(page, "?")
+	if !strings.HasPrefix(page, "/") {
+		return "/" + name
+	}
+	return page[:strings.LastIndexByte(page, '/')+1] + name
+}
+
+// login returns the login page for a path.
+func (u *URLs) login(path string) string {
+	page, longest := u.Login, -1
+	for area, p := range u.LoginFor {
+		area = strings.TrimSuffix(area, "/")
+		if rest, ok := strings.CutPrefix(path, area); ok && (rest == "" || rest[0] == '/') && len(area) > longest {
+			page, longest = p, len(area)
+		}
+	}
+	return page
+}
+
+// isPage reports whether u is a page that a query can be added to, for a redirect or a
+// link.
+func isPage(u string) bool {
+	parsed, err := url.Parse(u)
+	if err != nil || strings.Contains(u, "#") {
+		return false
+	}
+	return !ParseNext(u).IsZero() || parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http")
+}
+
+// A SessionConfig says how long logins last, how many there may be, and what their
+// cookie is called.
+type SessionConfig struct {
+	// Lifetime is the longest that a login lasts, however active the user is. The
+	// default is 24 hours (NIST SP 800-63B-4, section 2.2.3), the minimum is a minute.
+	// A new session token does not extend it. If you set more than 24 hours, set
+	// IdleTimeout too: otherwise the login would end after an idle hour.
+	Lifetime time.Duration
+
+	// IdleTimeout ends a session that has had no request for this long. The default is
+	// 1 hour (the same section). It is kept to the minute: a session may end up to a
+	// minute early, and never late. A negative value means no limit. Otherwise it must
+	// be at least two minutes, and shorter than Lifetime.
+	IdleTimeout time.Duration
+
+	// NoActivity, if set, says which requests do not extend IdleTimeout: those that a
+	// program made and not the user, such as a poll in the background. It is called
+	// before the session is touched, with the request as the browser sent it. It may
+	// look at a header that the page's script sets. A client that sets the header
+	// wrongly only ends its own login earlier, or sends a request that counts.
+	//
+	//	NoActivity: func(r *http.Request) bool { return r.URL.Path == "/notifications" }
+	NoActivity func(r *http.Request) bool
+
+	// Max is how many logins a user may have at the same time, and also how many
+	// remembered devices. The default is 100. One more ends the oldest. A negative
+	// value means no limit.
+	Max int
+
+	// RememberFor is how long Remember lasts, however often the device is used. The
+	// default is 30 days (NIST SP 800-63B-4, section 2.1.3), the maximum 400 days:
+	// browsers keep no cookie longer.
+	RememberFor time.Duration
+
+	// CookieName is the name of the session cookie. The default is "session". Over
+	// https, the cookie is called __Host-session; on a loopback address, session-PORT.
+	CookieName string
+
+	// Protection says what happens to a login whose requests begin to come from
+	// another user agent. The default is ProtectOff: nothing.
+	Protection Protection
+
+	// ProtectAddress makes Protection compare the client's network, too: the first 24
+	// bits of its IPv4 address, or 64 bits for IPv6. Users who move between networks
+	// then have to log in more often.
+	ProtectAddress bool
+}
+
+// defaultLifetime is the default of SessionConfig.Lifetime.
+const defaultLifetime = 24 * time.Hour
+
+// check sets the defaults and checks the settings.
+func (s *SessionConfig) check() error {
+	if err := s.checkEffect(); err != nil {
+		return err
+	}
+	s.Lifetime = cmp.Or(s.Lifetime, defaultLifetime)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, time.Hour)
+	s.RememberFor = cmp.Or(s.RememberFor, 30*24*time.Hour)
+	s.CookieName = cmp.Or(s.CookieName, "session")
+	s.Max = cmp.Or(s.Max, 100)
+	switch {
+	case s.Lifetime < time.Minute:
+		return fmt.Errorf("auth: Config.Session.Lifetime is %v; use a minute or more", s.Lifetime)
+	case s.IdleTimeout > 0 && s.IdleTimeout < 2*touchAfter:
+		return fmt.Errorf("auth: Config.Session.IdleTimeout is %v; use %v or more, or -1 for no limit", s.IdleTimeout, 2*touchAfter)
+	case s.RememberFor < time.Minute || s.RememberFor > maxRemember:
+		return fmt.Errorf("auth: Config.Session.RememberFor is %v; use a minute to 400 days", s.RememberFor)
+	case s.Protection < ProtectOff || s.Protection > ProtectStrong:
+		return fmt.Errorf("auth: Config.Session.Protection is %d; use ProtectOff, ProtectBasic or ProtectStrong", s.Protection)
+	case s.ProtectAddress && s.Protection == ProtectOff:
+		return errors.New("auth: Config.Session.ProtectAddress has no effect with ProtectOff; set Protection, too")
+	}
+	return nil
+}
+
+// checkEffect returns an error for a time that has no effect because of another one.
+// It looks at what the application has set, before the defaults.
+func (s *SessionConfig) checkEffect() error {
+	switch {
+	case s.Lifetime > defaultLifetime && s.IdleTimeout == 0:
+		return fmt.Errorf("auth: Config.Session.Lifetime is %v, but a login would end after an idle hour, the default of IdleTimeout; set IdleTimeout too, or -1 for no limit", s.Lifetime)
+	case s.IdleTimeout > 0 && s.IdleTimeout >= cmp.Or(s.Lifetime, defaultLifetime):
+		return fmt.Errorf("auth: Config.Session.IdleTimeout %v has no effect, because Lifetime is %v; set a longer Lifetime, or IdleTimeout to -1 for no limit", s.IdleTimeout, cmp.Or(s.Lifetime, defaultLifetime))
+	case s.IdleTimeout < 0 && s.NoActivity != nil:
+		return errors.New("auth: Config.Session.NoActivity has no effect without an IdleTimeout; remove one of the two")
+	}
+	return nil
+}
+
+const (
+	maxRemember = 400 * 24 * time.Hour // browsers keep no cookie longer
+	touchAfter  = time.Minute          // how old "last seen" may be
+)
+
+// A Protection says what happens to a login, or a remembered device, if its requests
+// begin to come from another client. That is a sign that the cookie was copied, but
+// also of a browser that was updated: it then has a new user agent. A login and its
+// device are bound to the first user agent that they are seen with. ConfirmLogin binds
+// them to the current one.
 type Protection int
 
 // The protections.
 const (
 	ProtectOff    Protection = iota // nothing happens
-	ProtectBasic                    // the login goes on, and is not fresh any more
-	ProtectStrong                   // the login ends, and with it what the browser is remembered as
+	ProtectBasic                    // the login goes on, and is no longer fresh
+	ProtectStrong                   // the login ends, and so does the remembered device
 )
+
+// A PasswordConfig says which passwords are accepted, and how they are hashed.
+type PasswordConfig struct {
+	// Min is the least number of code points in a new password. The default is 8,
+	// which is also the minimum; the maximum is 64. NIST SP 800-63B-4 asks for 15 where
+	// the password is the only factor.
+	Min int
+
+	// Words are words that may not be a password by themselves, nor followed by
+	// digits: the names of your application and your organisation.
+	Words []string
+
+	// Breaches, if set, is asked whether a new password that passed the rules above was
+	// in a data breach. A pwned.Client asks Pwned Passwords. If there is no answer
+	// within two seconds, the password is accepted, and there is an
+	// EventBreachCheckFailed.
+	Breaches BreachChecker
+
+	// Check, if set, has the last word on a new password. The text of its error is for
+	// the user. The error is wrapped in a PasswordError.
+	Check func(ctx context.Context, password string, a Account) error
+
+	// ResetLifetime is how long a reset token is valid. The default is 30 minutes; use
+	// a minute to 24 hours.
+	ResetLifetime time.Duration
+
+	// HashParams are the parameters of Argon2id for new hashes; see
+	// DefaultHashParams. New refuses weaker ones than OWASP's minimum. Stored hashes
+	// with other parameters, and those of other libraries (docs/passwords.md), still
+	// work, and are replaced when their users log in. Until then, an attempt on a
+	// cheaper hash is made to cost as much as one on a new hash. An attempt on a dearer
+	// one takes longer, and an attacker can measure that.
+	HashParams *argon2id.Params
+
+	// HashMemory is how much memory password hashing may use at a time, in bytes, for
+	// each process. The default is 64 MiB, the minimum what one hash needs. If a process
+	// has several Managers, they share the largest HashMemory of any of them.
+	//
+	// At most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once; one P is left for
+	// other requests. Further hashes wait in a queue of 64, for five seconds at most.
+	// After that the answer is ErrBusy. The first time, the log says what to set if
+	// processors were idle; docs/passwords.md has more. A Manager never verifies a
+	// stored hash that needs more than its own HashMemory.
+	HashMemory int64
+
+	// Peppers are keys without which nobody can try passwords against the new hashes;
+	// see Pepper. The first one makes new hashes; all verify. A hash with another
+	// pepper, or with none, is replaced when its user logs in. A hash whose pepper is
+	// missing here cannot be verified (EventHashUnusable). So, to rotate, put a new one
+	// in front, and keep the old one for as long as a hash has its ID.
+	Peppers []Pepper
+}
+
+// check sets the defaults and checks the settings.
+func (p *PasswordConfig) check() error {
+	p.Min = cmp.Or(p.Min, minPassword)
+	p.ResetLifetime = cmp.Or(p.ResetLifetime, 30*time.Minute)
+	p.HashMemory = cmp.Or(p.HashMemory, 64<<20)
+	if p.HashParams == nil {
+		params := DefaultHashParams()
+		p.HashParams = &params
+	}
+	switch {
+	case p.Min < minPassword || p.Min > 64:
+		return fmt.Errorf("auth: Config.Password.Min is %d; use %d to 64", p.Min, minPassword)
+	case p.Breaches != nil && isNil(p.Breaches):
+		return errors.New("auth: Config.Password.Breaches is a nil pointer; leave it unset to have no check")
+	case p.ResetLifetime < time.Minute || p.ResetLifetime > 24*time.Hour:
+		return fmt.Errorf("auth: Config.Password.ResetLifetime is %v; use a minute to 24 hours", p.ResetLifetime)
+	}
+	return nil
+}
 
 // A BreachChecker knows passwords that were in a data breach. A pwned.Client is one.
 type BreachChecker interface {
@@ -322,215 +523,109 @@ type BreachChecker interface {
 	Breached(ctx context.Context, password string) (bool, error)
 }
 
+// Limits say how much may come from one address in an hour: an IPv4 address, or the
+// first 64 bits of an IPv6 address. More is refused with a RateLimitError. Zero means
+// the default, a negative number no limit. Users behind one address share its limits.
+type Limits struct {
+	// Guesses are wrong passwords and invalid mailed tokens. The default is 100. Logins
+	// that succeed do not count.
+	Guesses int
+
+	// Mails are requests for a mail, such as for a forgotten password, whether a mail
+	// was sent or not. The default is 60. Apart from this limit, one mailbox gets at
+	// most three mails of a kind in an hour, or within the lifetime of their links if
+	// that is shorter.
+	Mails int
+
+	// Registrations are attempts to create an account. The default is 100.
+	Registrations int
+}
+
+// check sets the defaults. Every number is valid.
+func (l *Limits) check() {
+	l.Guesses = cmp.Or(l.Guesses, 100)
+	l.Mails = cmp.Or(l.Mails, 60)
+	l.Registrations = cmp.Or(l.Registrations, 100)
+}
+
+// A NetworkConfig says which other origins may send requests, and which reverse
+// proxies stand in front of the application.
+type NetworkConfig struct {
+	// Origins are further origins, such as https://admin.example, whose pages may send
+	// requests that change something. A trusted origin is fully trusted: its pages can
+	// do everything that the user can.
+	Origins []string
+
+	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
+	// cross-origin check, such as webhooks that authenticate each request. They are
+	// compared with the path that the client sent, also below http.StripPrefix. They
+	// may not contain the login page, the refresh page or the factor's page.
+	CrossOriginBypass []string
+
+	// TrustedProxies are the networks of the reverse proxies in front of the
+	// application. The default is none: a client's address is then that of its
+	// connection (http.Request.RemoteAddr, as the server sets it), whatever its headers
+	// say. If middleware sets RemoteAddr to something without a port, there is no
+	// address.
+	//
+	// If the connection comes from a trusted proxy, X-Forwarded-For is read from its
+	// end. The client's address is the first one found there that is not a trusted
+	// proxy's; if all are, it is the leftmost. So each proxy must append the address
+	// that it was asked from, or replace the header by it. Parsing stops at the first
+	// malformed entry, or after 32. The client's address is then that of the last
+	// trusted proxy found. A connection through a Unix socket counts as a trusted
+	// proxy's if there are TrustedProxies; otherwise it has no address.
+	//
+	// For nginx on the same machine, use 127.0.0.1/32 and ::1/128, and configure
+	// proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for. Host and
+	// X-Forwarded-Proto are not used: BaseURL says where the application is. No other
+	// header is read: not Forwarded, X-Real-IP or CF-Connecting-IP. New refuses a
+	// prefix of 0 bits, which would trust everybody. See also EventProxySuspected.
+	TrustedProxies []netip.Prefix
+}
+
+// check checks the settings. Origins and CrossOriginBypass are checked where they are
+// parsed, in newCore.
+func (n *NetworkConfig) check() (err error) {
+	n.TrustedProxies, err = clientip.NewProxies(n.TrustedProxies)
+	return err
+}
+
 // A Flash is a message for the next page that the user sees.
 type Flash struct {
 	Category string // such as "info" or "danger"; for the page to style
 	Text     string // plain text: templates must escape it
 }
 
-// defaultLifetime is Config.Lifetime by default.
-const defaultLifetime = 24 * time.Hour
-
-// checkTimes refuses times of which one has no effect because of the other. They are as
-// the application has set them.
-func (cfg *Config) checkTimes() error {
-	switch {
-	case cfg.Lifetime > defaultLifetime && cfg.IdleTimeout == 0:
-		return fmt.Errorf("auth: Lifetime is %v, but a login would end after an idle hour, which is IdleTimeout by default; set IdleTimeout too, or -1 for none", cfg.Lifetime)
-	case cfg.IdleTimeout > 0 && cfg.IdleTimeout >= cmp.Or(cfg.Lifetime, defaultLifetime):
-		return fmt.Errorf("auth: IdleTimeout %v has no effect, for Lifetime is %v; set a longer Lifetime, or IdleTimeout to -1 for none", cfg.IdleTimeout, cmp.Or(cfg.Lifetime, defaultLifetime))
-	case cfg.IdleTimeout < 0 && cfg.NoActivity != nil:
-		return errors.New("auth: NoActivity has no effect without an IdleTimeout; remove one of the two")
+// DefaultMessage is the default of Config.Message.
+func DefaultMessage(_ *http.Request, reason error) Flash {
+	if errors.Is(reason, ErrNotFresh) {
+		return Flash{"info", "Please confirm your password to access this page."}
 	}
-	return nil
+	if errors.Is(reason, ErrUnverified) {
+		return Flash{"info", "Please verify your e-mail address to access this page."}
+	}
+	return Flash{"info", "Please log in to access this page."}
 }
 
-func (cfg *Config) setDefaults() error {
-	if err := cfg.checkTimes(); err != nil {
-		return err
-	}
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&cfg.Lifetime, defaultLifetime)
-	def(&cfg.IdleTimeout, time.Hour)
-	def(&cfg.RememberFor, 30*24*time.Hour)
-	def(&cfg.ResetLifetime, 30*time.Minute)
-	if cfg.LoginURL == "" {
-		cfg.LoginURL = "/login"
-	}
-	if cfg.CookieName == "" {
-		cfg.CookieName = "session"
-	}
-	if cfg.Message == nil {
-		cfg.Message = DefaultMessage
-	}
-	if cfg.MaxSessions == 0 {
-		cfg.MaxSessions = 100
-	}
-	cfg.Limits.setDefaults()
-	if cfg.MinPassword == 0 {
-		cfg.MinPassword = minPassword
-	}
-	if cfg.HashParams == nil {
-		p := DefaultHashParams()
-		cfg.HashParams = &p
-	}
-	if cfg.HashMemory == 0 {
-		cfg.HashMemory = 64 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if err := checkName(cfg.Name); err != nil {
-		return err
-	}
-	if err := cfg.setURLs(); err != nil {
-		return err
-	}
-	proxies, err := clientip.NewProxies(cfg.TrustedProxies)
-	if err != nil {
-		return err
-	}
-	cfg.TrustedProxies = proxies
-	for i, loader := range cfg.RequestLoaders {
-		if loader.Load == nil && loader.scheme == "" {
-			return fmt.Errorf("auth: RequestLoaders[%d] has no Load", i)
-		}
-	}
-	if err := checkFactors(cfg.Factors); err != nil {
-		return err
-	}
-	switch {
-	case cfg.Identifiers < UsernameOrEmail || cfg.Identifiers > EmailOnly:
-		return fmt.Errorf("auth: unknown Identifiers %d", cfg.Identifiers)
-	case cfg.Protection < ProtectOff || cfg.Protection > ProtectStrong:
-		return fmt.Errorf("auth: unknown Protection %d", cfg.Protection)
-	case cfg.ProtectAddress && cfg.Protection == ProtectOff:
-		return errors.New("auth: ProtectAddress, but Protection is ProtectOff")
-	case cfg.Mailer != nil && isNil(cfg.Mailer):
-		return errors.New("auth: Mailer is a nil pointer")
-	case cfg.RequireVerified && cfg.Mailer == nil:
-		return fmt.Errorf("auth: RequireVerified: %w", ErrNoMailer)
-	case cfg.Breaches != nil && isNil(cfg.Breaches):
-		return errors.New("auth: Breaches is a nil pointer")
-	case cfg.Lifetime < time.Minute:
-		return fmt.Errorf("auth: Lifetime %v is shorter than a minute", cfg.Lifetime)
-	case cfg.IdleTimeout > 0 && cfg.IdleTimeout < 2*touchAfter:
-		return fmt.Errorf("auth: IdleTimeout %v is shorter than %v", cfg.IdleTimeout, 2*touchAfter)
-	case cfg.RememberFor < time.Minute || cfg.RememberFor > maxRemember:
-		return fmt.Errorf("auth: RememberFor %v is not between a minute and 400 days", cfg.RememberFor)
-	case cfg.ResetLifetime < time.Minute || cfg.ResetLifetime > 24*time.Hour:
-		return fmt.Errorf("auth: ResetLifetime %v is not between a minute and 24 hours", cfg.ResetLifetime)
-	case cfg.MinPassword < minPassword || cfg.MinPassword > 64:
-		return fmt.Errorf("auth: MinPassword %d is not between %d and 64", cfg.MinPassword, minPassword)
-	}
-	return nil
-}
-
-func (l *Limits) setDefaults() {
-	for limit, byDefault := range map[*int]int{&l.Guesses: 100, &l.Mails: 60, &l.Registrations: 100} {
-		if *limit == 0 {
-			*limit = byDefault
-		}
-	}
-}
-
-// setURLs checks where browsers are sent, and copies what the application might
-// change.
-func (cfg *Config) setURLs() error {
-	if cfg.RefreshURL == "" {
-		cfg.RefreshURL = cfg.besideLogin("refresh")
-	}
-	if cfg.FactorURL == "" {
-		cfg.FactorURL = cfg.besideLogin("login/verify")
-	}
-	if cfg.VerifyURL == "" {
-		cfg.VerifyURL = cfg.besideLogin("verify-email")
-	}
-	cfg.LoginURLs = maps.Clone(cfg.LoginURLs)
-	cfg.RequestLoaders = slices.Clone(cfg.RequestLoaders)
-	cfg.Factors = slices.Clone(cfg.Factors)
-	for setting, page := range map[string]string{"LoginURL": cfg.LoginURL, "RefreshURL": cfg.RefreshURL, "FactorURL": cfg.FactorURL, "VerifyURL": cfg.VerifyURL} {
-		if !isPage(page) {
-			return fmt.Errorf("auth: %s %q is neither a path of this site nor an absolute URL", setting, page)
-		}
-	}
-	if strings.HasPrefix(cfg.VerifyURL, "http://") && !strings.HasPrefix(cfg.BaseURL, "http://") {
-		return fmt.Errorf("auth: VerifyURL %q, which gets tokens, is plain http", cfg.VerifyURL)
-	}
-	for area, page := range cfg.LoginURLs {
-		_, twice := cfg.LoginURLs[area+"/"]
-		switch {
-		case twice:
-			return fmt.Errorf("auth: LoginURLs has %q with and without a slash", area)
-		case ParseNext(area).IsZero() || strings.ContainsAny(area, "?#%"):
-			return fmt.Errorf("auth: LoginURLs has %q, which is not a plain path", area)
-		case !isPage(page):
-			return fmt.Errorf("auth: LoginURLs[%q] %q is neither a path of this site nor an absolute URL", area, page)
-		}
-	}
-	return nil
-}
-
-// besideLogin is the path of a page that is where LoginURL is, or at the root if
-// that is on another site.
-func (cfg *Config) besideLogin(name string) string {
-	page := cfg.LoginURL
-	if base := strings.TrimSuffix(cfg.BaseURL, "/"); strings.HasPrefix(page, base+"/") {
-		page = page[len(base):]
-	}
-	page, _, _ = strings.Cut(page, "?")
-	if !strings.HasPrefix(page, "/") {
-		return "/" + name
-	}
-	return page[:strings.LastIndexByte(page, '/')+1] + name
-}
-
-// isPage reports whether a next can be added to u for a redirect.
-func isPage(u string) bool {
-	parsed, err := url.Parse(u)
-	if err != nil || strings.Contains(u, "#") {
-		return false
-	}
-	return !ParseNext(u).IsZero() || parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http")
-}
-
-// loginURL returns the login page for a path.
-func (cfg *Config) loginURL(path string) string {
-	page, longest := cfg.LoginURL, -1
-	for area, p := range cfg.LoginURLs {
-		area = strings.TrimSuffix(area, "/")
-		if rest, ok := strings.CutPrefix(path, area); ok && (rest == "" || rest[0] == '/') && len(area) > longest {
-			page, longest = p, len(area)
-		}
-	}
-	return page
-}
-
-// parseBaseURL accepts what browsers send cookies to safely.
+// parseBaseURL accepts the URLs that browsers send cookies to safely, and writes them
+// as browsers write an origin.
 func parseBaseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case text == "":
-		return nil, errors.New("auth: no BaseURL")
+		return nil, errors.New("auth: Config.BaseURL is empty; set it to where browsers find the application, such as https://app.example")
 	case err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.Trim(u.Path, "/") != "":
-		return nil, fmt.Errorf("auth: BaseURL %q is not a scheme and a host", text)
+		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use a scheme and a host, such as https://app.example", text)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return nil, fmt.Errorf("auth: BaseURL %q is neither https nor http on a loopback address (localhost, 127.0.0.1)", text)
+		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use https, or http on a loopback address (localhost, 127.0.0.1)", text)
 	}
 	u.Host = strings.ToLower(u.Host)
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("auth: BaseURL %q has no such port", text)
+			return nil, fmt.Errorf("auth: Config.BaseURL is %q; use a port of 1 to 65535", text)
 		}
 	}
-	// As browsers write an origin.
 	u.Host = strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 	u.Path = ""
 	return u, nil
@@ -542,24 +637,4 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback()
-}
-
-const (
-	// maxRemember is what browsers keep a cookie at most.
-	maxRemember = 400 * 24 * time.Hour
-)
-
-const (
-	touchAfter = time.Minute // how old "last seen" may be
-)
-
-// DefaultMessage is Config.Message by default.
-func DefaultMessage(_ *http.Request, reason error) Flash {
-	if errors.Is(reason, ErrNotFresh) {
-		return Flash{"info", "Please confirm your password to access this page."}
-	}
-	if errors.Is(reason, ErrUnverified) {
-		return Flash{"info", "Please verify your e-mail address to access this page."}
-	}
-	return Flash{"info", "Please log in to access this page."}
 }

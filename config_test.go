@@ -24,7 +24,7 @@ func TestConfig(t *testing.T) {
 	peppers := func(idsAndKeys ...string) set {
 		return func(c *auth.Config) {
 			for i := 0; i < len(idsAndKeys); i += 2 {
-				c.Peppers = append(c.Peppers, auth.Pepper{ID: idsAndKeys[i], Key: []byte(idsAndKeys[i+1])})
+				c.Password.Peppers = append(c.Password.Peppers, auth.Pepper{ID: idsAndKeys[i], Key: []byte(idsAndKeys[i+1])})
 			}
 		}
 	}
@@ -36,9 +36,9 @@ func TestConfig(t *testing.T) {
 			}
 		}
 	}
-	origin := func(o ...string) set { return func(c *auth.Config) { c.Origins = o } }
-	bypass := func(p ...string) set { return func(c *auth.Config) { c.CrossOriginBypass = p } }
-	params := func(p *argon2id.Params) set { return func(c *auth.Config) { c.HashParams = p } }
+	origin := func(o ...string) set { return func(c *auth.Config) { c.Network.Origins = o } }
+	bypass := func(p ...string) set { return func(c *auth.Config) { c.Network.CrossOriginBypass = p } }
+	params := func(p *argon2id.Params) set { return func(c *auth.Config) { c.Password.HashParams = p } }
 	const good = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
 
 	for _, c := range []struct {
@@ -163,7 +163,7 @@ func TestConfig(t *testing.T) {
 		{"a name with a line feed", func(c *auth.Config) { c.Name = "shop\n" }, false},
 		{"a name that is not ASCII", func(c *auth.Config) { c.Name = "läden" }, false},
 		{"a name with a NUL", func(c *auth.Config) { c.Name = "sh\x00op" }, false},
-		{"a cookie with a prefix", func(c *auth.Config) { c.CookieName = "__Host-session" }, false},
+		{"a cookie with a prefix", func(c *auth.Config) { c.Session.CookieName = "__Host-session" }, false},
 		{"a mailer that is nil", func(c *auth.Config) { var m *testapp.Outbox; c.Mailer = m }, false},
 		{"jwt.io's", secret("a-string-secret-at-least-256-bits-long"), false},
 		{"jwt.io's former", secret("your-256-bit-secret-your-256-bit-secret"), false},
@@ -177,47 +177,47 @@ func TestConfig(t *testing.T) {
 		{"usernames", func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, true},
 		{"addresses", func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, true},
 
-		{"login path", func(c *auth.Config) { c.LoginURL = "/account/login?a=b" }, true},
-		{"login URL", func(c *auth.Config) { c.LoginURL = "https://login.example/x" }, true},
-		{"login without a slash", func(c *auth.Config) { c.LoginURL = "login" }, false},
-		{"login elsewhere", func(c *auth.Config) { c.LoginURL = "//evil.example/login" }, false},
-		{"login with a backslash", func(c *auth.Config) { c.LoginURL = `/\evil.example/login` }, false},
-		{"login with a fragment", func(c *auth.Config) { c.LoginURL = "/login#here" }, false},
-		{"login with an empty fragment", func(c *auth.Config) { c.LoginURL = "/login#" }, false},
-		{"login by script", func(c *auth.Config) { c.LoginURL = "javascript:alert(1)" }, false},
-		{"login header", func(c *auth.Config) { c.LoginURL = "/login\r\nX: y" }, false},
+		{"login path", func(c *auth.Config) { c.URLs.Login = "/account/login?a=b" }, true},
+		{"login URL", func(c *auth.Config) { c.URLs.Login = "https://login.example/x" }, true},
+		{"login without a slash", func(c *auth.Config) { c.URLs.Login = "login" }, false},
+		{"login elsewhere", func(c *auth.Config) { c.URLs.Login = "//evil.example/login" }, false},
+		{"login with a backslash", func(c *auth.Config) { c.URLs.Login = `/\evil.example/login` }, false},
+		{"login with a fragment", func(c *auth.Config) { c.URLs.Login = "/login#here" }, false},
+		{"login with an empty fragment", func(c *auth.Config) { c.URLs.Login = "/login#" }, false},
+		{"login by script", func(c *auth.Config) { c.URLs.Login = "javascript:alert(1)" }, false},
+		{"login header", func(c *auth.Config) { c.URLs.Login = "/login\r\nX: y" }, false},
 
-		{"cookie name", func(c *auth.Config) { c.CookieName = "My_app-2" }, true},
-		{"cookie name with a space", func(c *auth.Config) { c.CookieName = "my app" }, false},
-		{"cookie name with a semicolon", func(c *auth.Config) { c.CookieName = "a;b" }, false},
-		{"cookie name with =", func(c *auth.Config) { c.CookieName = "a=b" }, false},
-		{"cookie name with a line feed", func(c *auth.Config) { c.CookieName = "a\nb" }, false},
-		{"cookie name not in ASCII", func(c *auth.Config) { c.CookieName = "größe" }, false},
-		{"cookie name with NUL", func(c *auth.Config) { c.CookieName = "a\x00" }, false},
+		{"cookie name", func(c *auth.Config) { c.Session.CookieName = "My_app-2" }, true},
+		{"cookie name with a space", func(c *auth.Config) { c.Session.CookieName = "my app" }, false},
+		{"cookie name with a semicolon", func(c *auth.Config) { c.Session.CookieName = "a;b" }, false},
+		{"cookie name with =", func(c *auth.Config) { c.Session.CookieName = "a=b" }, false},
+		{"cookie name with a line feed", func(c *auth.Config) { c.Session.CookieName = "a\nb" }, false},
+		{"cookie name not in ASCII", func(c *auth.Config) { c.Session.CookieName = "größe" }, false},
+		{"cookie name with NUL", func(c *auth.Config) { c.Session.CookieName = "a\x00" }, false},
 
-		{"lifetime", func(c *auth.Config) { c.Lifetime = time.Minute }, true},
-		{"longest lifetime", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = math.MaxInt64, -1 }, true},
-		{"a week, and an idle hour by default", func(c *auth.Config) { c.Lifetime = 7 * 24 * time.Hour }, false},
-		{"a week, and none", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = 7*24*time.Hour, -1 }, true},
-		{"a week, and an idle hour", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = 7*24*time.Hour, time.Hour }, true},
-		{"a day, as by default", func(c *auth.Config) { c.Lifetime = 24 * time.Hour }, true},
-		{"idle for as long as it lasts", func(c *auth.Config) { c.Lifetime, c.IdleTimeout = time.Hour, time.Hour }, false},
-		{"idle for longer than it lasts", func(c *auth.Config) { c.IdleTimeout = 48 * time.Hour }, false},
-		{"no activity", func(c *auth.Config) { c.NoActivity = func(*http.Request) bool { return true } }, true},
+		{"lifetime", func(c *auth.Config) { c.Session.Lifetime = time.Minute }, true},
+		{"longest lifetime", func(c *auth.Config) { c.Session.Lifetime, c.Session.IdleTimeout = math.MaxInt64, -1 }, true},
+		{"a week, and an idle hour by default", func(c *auth.Config) { c.Session.Lifetime = 7 * 24 * time.Hour }, false},
+		{"a week, and none", func(c *auth.Config) { c.Session.Lifetime, c.Session.IdleTimeout = 7*24*time.Hour, -1 }, true},
+		{"a week, and an idle hour", func(c *auth.Config) { c.Session.Lifetime, c.Session.IdleTimeout = 7*24*time.Hour, time.Hour }, true},
+		{"a day, as by default", func(c *auth.Config) { c.Session.Lifetime = 24 * time.Hour }, true},
+		{"idle for as long as it lasts", func(c *auth.Config) { c.Session.Lifetime, c.Session.IdleTimeout = time.Hour, time.Hour }, false},
+		{"idle for longer than it lasts", func(c *auth.Config) { c.Session.IdleTimeout = 48 * time.Hour }, false},
+		{"no activity", func(c *auth.Config) { c.Session.NoActivity = func(*http.Request) bool { return true } }, true},
 		{"no activity, and no idle timeout", func(c *auth.Config) {
-			c.NoActivity, c.IdleTimeout = func(*http.Request) bool { return true }, -1
+			c.Session.NoActivity, c.Session.IdleTimeout = func(*http.Request) bool { return true }, -1
 		}, false},
-		{"short lifetime", func(c *auth.Config) { c.Lifetime = time.Second }, false},
-		{"negative lifetime", func(c *auth.Config) { c.Lifetime = -time.Hour }, false},
-		{"no idle timeout", func(c *auth.Config) { c.IdleTimeout = -1 }, true},
-		{"idle timeout", func(c *auth.Config) { c.IdleTimeout = 2 * time.Minute }, true},
-		{"short idle timeout", func(c *auth.Config) { c.IdleTimeout = 2*time.Minute - 1 }, false},
-		{"reset lifetime", func(c *auth.Config) { c.ResetLifetime = 24 * time.Hour }, true},
-		{"reset lifetime in minutes", func(c *auth.Config) { c.ResetLifetime = 10 * time.Minute }, true},
-		{"long reset lifetime", func(c *auth.Config) { c.ResetLifetime = 24*time.Hour + 1 }, false},
-		{"negative reset lifetime", func(c *auth.Config) { c.ResetLifetime = -1 }, false},
+		{"short lifetime", func(c *auth.Config) { c.Session.Lifetime = time.Second }, false},
+		{"negative lifetime", func(c *auth.Config) { c.Session.Lifetime = -time.Hour }, false},
+		{"no idle timeout", func(c *auth.Config) { c.Session.IdleTimeout = -1 }, true},
+		{"idle timeout", func(c *auth.Config) { c.Session.IdleTimeout = 2 * time.Minute }, true},
+		{"short idle timeout", func(c *auth.Config) { c.Session.IdleTimeout = 2*time.Minute - 1 }, false},
+		{"reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = 24 * time.Hour }, true},
+		{"reset lifetime in minutes", func(c *auth.Config) { c.Password.ResetLifetime = 10 * time.Minute }, true},
+		{"long reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = 24*time.Hour + 1 }, false},
+		{"negative reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = -1 }, false},
 		// 30, by somebody who thinks of minutes: no token would ever be good.
-		{"reset lifetime without a unit", func(c *auth.Config) { c.ResetLifetime = 30 }, false},
+		{"reset lifetime without a unit", func(c *auth.Config) { c.Password.ResetLifetime = 30 }, false},
 
 		{"another origin", origin("https://admin.example", "https://b.example:8443"), true},
 		{"plain origin", origin("http://192.0.2.1:8080"), true},
@@ -253,11 +253,11 @@ func TestConfig(t *testing.T) {
 		{"bypasses that conflict", bypass("/{a}/x", "/x/{b}"), false},
 		{"bypass with invalid UTF-8", bypass("POST\xff \xff"), false},
 
-		{"short password", func(c *auth.Config) { c.MinPassword = 7 }, false},
-		{"negative password", func(c *auth.Config) { c.MinPassword = -1 }, false},
-		{"long password", func(c *auth.Config) { c.MinPassword = 65 }, false},
-		{"NIST's password", func(c *auth.Config) { c.MinPassword = 15 }, true},
-		{"password of 64", func(c *auth.Config) { c.MinPassword = 64 }, true},
+		{"short password", func(c *auth.Config) { c.Password.Min = 7 }, false},
+		{"negative password", func(c *auth.Config) { c.Password.Min = -1 }, false},
+		{"long password", func(c *auth.Config) { c.Password.Min = 65 }, false},
+		{"NIST's password", func(c *auth.Config) { c.Password.Min = 15 }, true},
+		{"password of 64", func(c *auth.Config) { c.Password.Min = 64 }, true},
 
 		{"OWASP, first", params(hashParams(47104, 1, 1, 16, 32)), true},
 		{"OWASP, second", params(hashParams(19456, 2, 1, 16, 32)), true},
@@ -288,12 +288,12 @@ func TestConfig(t *testing.T) {
 		{"more than the budget", params(hashParams(65537, 2, 1, 16, 32)), false},
 		{"all of the budget", params(hashParams(65536, 2, 1, 16, 32)), true},
 		{"most memory", params(hashParams(math.MaxUint32, 2, 1, 16, 32)), false},
-		{"budget for one", func(c *auth.Config) { c.HashMemory = 19456 * 1024 }, true},
-		{"budget for less than one", func(c *auth.Config) { c.HashMemory = 19456*1024 - 1 }, false},
-		{"negative budget", func(c *auth.Config) { c.HashMemory = -1 }, false},
-		{"least budget", func(c *auth.Config) { c.HashMemory = math.MinInt64 }, false},
-		{"most budget", func(c *auth.Config) { c.HashMemory = math.MaxInt64 }, true},
-		{"budget in KiB by mistake", func(c *auth.Config) { c.HashMemory = 65536 }, false},
+		{"budget for one", func(c *auth.Config) { c.Password.HashMemory = 19456 * 1024 }, true},
+		{"budget for less than one", func(c *auth.Config) { c.Password.HashMemory = 19456*1024 - 1 }, false},
+		{"negative budget", func(c *auth.Config) { c.Password.HashMemory = -1 }, false},
+		{"least budget", func(c *auth.Config) { c.Password.HashMemory = math.MinInt64 }, false},
+		{"most budget", func(c *auth.Config) { c.Password.HashMemory = math.MaxInt64 }, true},
+		{"budget in KiB by mistake", func(c *auth.Config) { c.Password.HashMemory = 65536 }, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			cfg := goodConfig()
@@ -302,9 +302,9 @@ func TestConfig(t *testing.T) {
 			}
 			store := memstore.New[testapp.User]()
 			m, err := auth.New[*testapp.User](store, cfg)
-			l, errL := auth.NewLoader[*testapp.User](store, cfg)
+			l, errL := auth.NewWithLoader[*testapp.User](store, cfg)
 			if (err == nil) != c.ok || (errL == nil) != c.ok {
-				t.Errorf("New: %v; NewLoader: %v; want no error: %v", err, errL, c.ok)
+				t.Errorf("New: %v; NewWithLoader: %v; want no error: %v", err, errL, c.ok)
 			}
 			if (m == nil) != (err != nil) || (l == nil) != (errL != nil) {
 				t.Errorf("%p, %v; %p, %v", m, err, l, errL)
@@ -335,7 +335,7 @@ func TestConfigStores(t *testing.T) {
 		return func(cfg auth.Config) error { _, err := auth.New(s, cfg); return err }
 	}
 	newLoader := func(l auth.UserLoader[*testapp.User]) func(auth.Config) error {
-		return func(cfg auth.Config) error { _, err := auth.NewLoader(l, cfg); return err }
+		return func(cfg auth.Config) error { _, err := auth.NewWithLoader(l, cfg); return err }
 	}
 	for _, c := range []struct {
 		what              string
@@ -366,7 +366,7 @@ func TestConfigStores(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			cfg := goodConfig()
-			cfg.Records, cfg.Sessions = c.records, c.sessions
+			cfg.Records, cfg.SessionStore = c.records, c.sessions
 			if err := c.make(cfg); (err == nil) != c.ok {
 				t.Errorf("error %v, want none: %v", err, c.ok)
 			}
@@ -381,7 +381,7 @@ func TestConfigIsCopied(t *testing.T) {
 	params := auth.DefaultHashParams()
 	secret := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")
 	cfg := goodConfig()
-	cfg.Secrets, cfg.HashParams = [][]byte{secret}, &params
+	cfg.Secrets, cfg.Password.HashParams = [][]byte{secret}, &params
 	store := memstore.New[testapp.User]()
 	m, err := auth.New[*testapp.User](store, cfg)
 	if err != nil {
@@ -424,13 +424,13 @@ func TestConfigErrorsDoNotPanic(t *testing.T) {
 			case 0:
 				cfg.BaseURL = text
 			case 1:
-				cfg.LoginURL = text
+				cfg.URLs.Login = text
 			case 2:
-				cfg.CookieName = text
+				cfg.Session.CookieName = text
 			case 3:
-				cfg.Origins = []string{text}
+				cfg.Network.Origins = []string{text}
 			case 4:
-				cfg.CrossOriginBypass = []string{text}
+				cfg.Network.CrossOriginBypass = []string{text}
 			}
 			func() {
 				defer func() {
@@ -466,14 +466,14 @@ func TestLoginURLsConfig(t *testing.T) {
 		"/f":                   `/\evil.example`,
 	} {
 		cfg := goodConfig()
-		cfg.LoginURLs = map[string]string{"/good": "/login", area: page}
-		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "LoginURLs") {
+		cfg.URLs.LoginFor = map[string]string{"/good": "/login", area: page}
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "URLs.LoginFor") {
 			t.Errorf("%q: %q: %v", area, page, err)
 		}
 	}
 	// What the application does to its map afterwards is nobody's business.
 	urls := map[string]string{"/guarded": "/here"}
-	app, _ := newApp(t, func(c *auth.Config) { c.LoginURLs = urls })
+	app, _ := newApp(t, func(c *auth.Config) { c.URLs.LoginFor = urls })
 	urls["/guarded"] = "//evil.example"
 	if r := app.Client(t).Get("/guarded"); r.Header.Get("Location") != "/here?next=%2Fguarded" {
 		t.Errorf("to %q", r.Header.Get("Location"))

@@ -39,7 +39,7 @@ func (c *Core) Cookie(name string) http.Cookie {
 func newCookies(base *url.URL, name string) (cookies, error) {
 	for i := range len(name) {
 		if c := name[i]; !isAlnum(c) && c != '-' && c != '_' || name[0] == '_' {
-			return cookies{}, fmt.Errorf("auth: CookieName %q is not of letters, digits, - and _, or has a prefix", name)
+			return cookies{}, fmt.Errorf("auth: Config.Session.CookieName is %q; use letters, digits, - and _, without a prefix such as __Host-", name)
 		}
 	}
 	if base.Scheme == "https" {

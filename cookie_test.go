@@ -75,7 +75,7 @@ func issuedCookies(t *testing.T, app *testapp.App) []*http.Cookie {
 // What is in a cookie says nothing of its user.
 func TestCookiesTellNothing(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, _ := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
 	u := member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan-0815" })
 	for _, cookie := range issuedCookies(t, app) {
 		raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
@@ -94,7 +94,7 @@ func TestCookiesTellNothing(t *testing.T) {
 // random.
 func TestNoCookieIsStored(t *testing.T) {
 	t.Parallel()
-	app, store := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, store := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
 	app.Create(t, "susan", false)
 	cookies := issuedCookies(t, app)
 	var all strings.Builder
@@ -154,7 +154,7 @@ func TestCookieNameTricks(t *testing.T) {
 // Tokens are 256 random bits, also if many are made at once.
 func TestTokensAreRandom(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = -1 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.Max = -1 })
 	u := member(t, app, "susan", "")
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -235,7 +235,7 @@ func TestCookiesAreDeletedAsSet(t *testing.T) {
 // Any bytes in a cookie are those of nobody.
 func TestHostileCookiesAreNobodys(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
-		c.NextInCookie = true
+		c.URLs.NextInCookie = true
 		loadedBy(byHeader())(c)
 	})
 	u, err := app.Store.FindUser(t.Context(), "mike")

@@ -41,35 +41,19 @@ type Core struct {
 	upgrades upgrades
 	features features
 	tokens   *Feature                             // the API tokens
-	loads    []func(*http.Request) (Grant, error) // of Config.RequestLoaders
+	loads    []func(*http.Request) (Grant, error) // of Config.Credentials
 	factors  map[string]*Feature                  // of Config.Factors, by name
 	scs      *scs.SessionManager
 }
 
-// Identifiers returns Config.Identifiers.
-func (c *Core) Identifiers() Identifiers { return c.cfg.Identifiers }
+// Config returns the settings, with the defaults filled in. BaseURL is written as
+// browsers write an origin: in lower case, and without the scheme's own port. Secrets
+// and Password.Peppers are left out. The copy is yours: changing it changes nothing.
+func (c *Core) Config() Config { return c.cfg.public() }
 
-// BaseURL returns Config.BaseURL as browsers write an origin: in lower case, and
-// without the scheme's own port.
-func (c *Core) BaseURL() string { return c.baseURL.String() }
-
-// LoginURL returns Config.LoginURL.
-func (c *Core) LoginURL() string { return c.cfg.LoginURL }
-
-// RefreshURL returns Config.RefreshURL.
-func (c *Core) RefreshURL() string { return c.cfg.RefreshURL }
-
-// FactorURL returns Config.FactorURL.
-func (c *Core) FactorURL() string { return c.cfg.FactorURL }
-
-// VerifyURL returns Config.VerifyURL.
-func (c *Core) VerifyURL() string { return c.cfg.VerifyURL }
-
-// RequiresVerified returns Config.RequireVerified.
-func (c *Core) RequiresVerified() bool { return c.cfg.RequireVerified }
-
-// ResetLifetime returns Config.ResetLifetime.
-func (c *Core) ResetLifetime() time.Duration { return c.cfg.ResetLifetime }
+// HasUserStore reports whether the Manager was made by New. One made by NewWithLoader
+// cannot register users or change their accounts.
+func (c *Core) HasUserStore() bool { return c.store != nil }
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
@@ -124,7 +108,7 @@ func (w *watches) endOne(userID, loginID string) {
 	w.end(userID, func(id string) bool { return id == loginID })
 }
 
-// A proxyWatch looks for proxies that Config.TrustedProxies does not have.
+// A proxyWatch looks for proxies that Config.Network.TrustedProxies does not have.
 type proxyWatch struct {
 	forwarded atomic.Bool // X-Forwarded-For has been told of
 	clientip.Watch

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A RequestLoader finds the user of a request that brings credentials of its own,
+// A Credential finds the user of a request that brings credentials of its own,
 // as the clients of an API do. If a loader knows the credentials, its verdict is
 // final: the user is the one that it found, or nobody, and never that of a cookie
 // in the same request. Such a request reads and writes no session: session data is
@@ -15,7 +15,7 @@ import (
 //
 // The user is loaded and checked as that of a session is: a loader cannot let in
 // a disabled account. No credentials exempt a request from the cross-origin check.
-type RequestLoader struct {
+type Credential struct {
 	// Load returns who makes the request. It has three answers:
 	//
 	//   - A Grant with a UserID, if the credentials are right.
@@ -42,7 +42,7 @@ type RequestLoader struct {
 	scheme string
 }
 
-// A Grant is what a RequestLoader found.
+// A Grant is what a Credential found.
 type Grant struct {
 	UserID string
 	Method string // how the user authenticated, for events
@@ -52,7 +52,7 @@ type Grant struct {
 
 	// Scopes, if it is not nil, limits what the request may do to what
 	// RequireScope guards with one of them, or everything if ScopeAll is among
-	// them: for all else there is no user (ErrScope).
+	// them: for all else there is no user (ErrOutOfScope).
 	Scopes []string
 
 	bound bool   // the Stamp must be the account's, also if it is empty
@@ -76,7 +76,7 @@ func (g *Grant) token() string {
 	return g.id
 }
 
-// schemeBasic is the scheme of BasicLoader, for which Authenticate makes the event.
+// schemeBasic is the scheme of Basic, for which Authenticate makes the event.
 const (
 	schemeBasic  = "Basic"
 	schemeBearer = "Bearer"

@@ -53,7 +53,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 			asked := 0
 			app, _ := newApp(t, func(c *auth.Config) {
 				for i, load := range test.loaders {
-					c.RequestLoaders = append(c.RequestLoaders, auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+					c.Credentials = append(c.Credentials, auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 						if i != asked || r.URL.Path == "/" {
 							t.Errorf("loader %d was asked as number %d, for %s", i, asked, r.URL.Path)
 						}
@@ -85,10 +85,10 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
 		errStore, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
-		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrScope, auth.ErrNotFresh,
+		auth.ErrInvalidToken, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrLoggedOut, auth.ErrOutOfScope, auth.ErrNotFresh,
 		auth.ErrAPITokenNotFound, auth.ErrInvalidEmail,
 	} {
-		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 			return auth.Grant{}, fmt.Errorf("asking the directory: %w", failure)
 		}}))
 		for _, path := range []string{"/who", "/guarded"} {
@@ -106,7 +106,7 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 func TestLoaderIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		if fails--; fails >= 0 {
 			return auth.Grant{}, errStore
 		}
@@ -137,7 +137,7 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 // as if it were not there.
 func TestCredentialsBeforeCookies(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("test"), byHeader()))
 	app.Mux.Handle("/data", app.RequireScope("data")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, _ := app.CurrentUser(r.Context())
 		_, _ = w.Write([]byte(u.Username))
@@ -237,8 +237,8 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test"), byHeader()}
-		c.NextInCookie = true
+		c.Credentials = []auth.Credential{auth.Basic("test"), byHeader()}
+		c.URLs.NextInCookie = true
 	})
 	susan := member(t, app, "susan", "")
 	mike := member(t, app, "mike", "")
@@ -317,7 +317,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 // uses the session, also if a cookie came with it.
 func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, loadedBy(auth.BasicLoader("test")))
+	app, _ := newApp(t, loadedBy(auth.Basic("test")))
 	susan := member(t, app, "susan", "")
 	app.Create(t, "mike", true)
 	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // gives the hash its final form
@@ -356,7 +356,7 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 func TestLoaderFailureIsNotNobody(t *testing.T) {
 	t.Parallel()
 	fails := true
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 		if fails {
 			return auth.Grant{}, errStore
 		}
@@ -429,8 +429,8 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 func TestLoadedRequestKeepsNothing(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{byHeader()}
-		c.NextInCookie = true
+		c.Credentials = []auth.Credential{byHeader()}
+		c.URLs.NextInCookie = true
 	})
 	u := member(t, app, "susan", "")
 	sessions := app.SessionData()
@@ -515,9 +515,9 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 	} {
 		for _, second := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
-				c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return test.grant, nil }}}
+				c.Credentials = []auth.Credential{{Load: func(*http.Request) (auth.Grant, error) { return test.grant, nil }}}
 				if second {
-					c.RequestLoaders = append(c.RequestLoaders, byHeader())
+					c.Credentials = append(c.Credentials, byHeader())
 				}
 			})
 			member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
@@ -550,7 +550,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 func TestLoaderPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 		calls.Add(1)
 		panic("boom")
 	}}))
@@ -590,7 +590,7 @@ func TestLoaderHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	var app *testapp.App
-	app, _ = newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+	app, _ = newApp(t, loadedBy(auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		asked.Add(1)
 		ctx := r.Context()
 		u := stored(t, app, r.Header.Get("X-User"))
@@ -626,7 +626,7 @@ func TestLoaderEventsMayAsk(t *testing.T) {
 	var app *testapp.App
 	var heard atomic.Int32
 	app, _ = newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test"), byHeader()}
+		c.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("test"), byHeader()}
 		c.OnEvent = func(ctx context.Context, _ auth.Event) {
 			heard.Add(1)
 			if app != nil {
@@ -653,7 +653,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
-		app, _ := newApp(t, loadedBy(auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+		app, _ := newApp(t, loadedBy(auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 			asked.Add(1)
 			return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 		}}))
@@ -769,7 +769,7 @@ func TestCurrentLoginOfLoader(t *testing.T) {
 
 func TestBasicLoader(t *testing.T) {
 	t.Parallel()
-	app, store := newApp(t, loadedBy(auth.BasicLoader("test")))
+	app, store := newApp(t, loadedBy(auth.Basic("test")))
 	u := app.Create(t, "susan", true)
 	dora := app.Create(t, "dora", true)
 	a := dora.Clone()
@@ -855,7 +855,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		oneHashAtATime(c)
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+		c.Credentials = []auth.Credential{auth.Basic("test")}
 	})
 	app.Create(t, "susan", true)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -889,7 +889,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 // would ask for a password in a window of their own, are not.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("the"), byHeader()))
+	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("the"), byHeader()))
 	member(t, app, "susan", testapp.Password)
 	basic := `Basic realm="the", charset="UTF-8"`
 	for name, test := range map[string]struct {
@@ -940,12 +940,12 @@ func TestChallenges(t *testing.T) {
 func TestLoaderConfig(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
-	cfg.RequestLoaders = []auth.RequestLoader{byHeader(), {Challenge: "Bearer"}}
-	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RequestLoaders[1]") {
+	cfg.Credentials = []auth.Credential{byHeader(), {Challenge: "Bearer"}}
+	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "Credentials[1]") {
 		t.Errorf("a loader without Load: %v", err)
 	}
 	// What the application does to its slice afterwards is nobody's business.
-	loaders := []auth.RequestLoader{byHeader()}
+	loaders := []auth.Credential{byHeader()}
 	app, _ := newApp(t, loadedBy(loaders...))
 	loaders[0].Load = nil
 	u := member(t, app, "susan", "")
@@ -986,7 +986,7 @@ func TestGrantWithoutScopes(t *testing.T) {
 	}{
 		"nil": {nil, http.StatusOK}, "empty": {[]string{}, http.StatusForbidden}, "a blank": {[]string{""}, http.StatusForbidden},
 	} {
-		app := tokenApp(t, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+		app := tokenApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 			return auth.Grant{UserID: "susan's", Scopes: test.scopes}, nil
 		}}))
 		member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
@@ -1047,10 +1047,10 @@ func FuzzAuthorization(f *testing.F) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	cfg := goodConfig()
-	cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test")}
+	cfg.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("test")}
 	cfg.Now = clock.Now
 	cfg.Limits.Guesses = -1 // or 429 is the answer to all from the hundred-first on
-	cfg.HashParams = hashParams(7168, 5, 1, 16, 32)
+	cfg.Password.HashParams = hashParams(7168, 5, 1, 16, 32)
 	m, err := auth.New[*testapp.User](store, cfg)
 	if err != nil {
 		f.Fatal(err)

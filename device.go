@@ -55,7 +55,7 @@ type device struct {
 
 	cookie  string // the newest one, to be set; empty if the browser has it
 	current bool   // the request came with the newest one, and not with the one before
-	suspect bool   // the request comes from another client; see Config.Protection
+	suspect bool   // the request comes from another client; see Config.Session.Protection
 }
 
 // header is what a device has of a login, for those who look for either.
@@ -106,7 +106,7 @@ func decodeDevice(record Record) (device, bool) {
 // negative lifetime is the configured one.
 func (s *state) insertDevice(a *Account, lifetime time.Duration, h header) (*device, error) {
 	if lifetime < 0 {
-		lifetime = s.core.cfg.RememberFor
+		lifetime = s.core.cfg.Session.RememberFor
 	}
 	var selector [selectorSize]byte
 	_, _ = rand.Read(selector[:]) // never fails
@@ -135,7 +135,7 @@ func (s *state) dropDevice(d *device) {
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	if err := take(ctx, s.core.records, kindRemember, d.record.Key); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: d.record.UserID, Err: err})
 	}
 }
 
@@ -182,7 +182,7 @@ func (s *state) received(login *header) bool {
 		return nil
 	})
 	if err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: login.userID, Err: err})
 	}
 	return err == nil
 }
@@ -190,7 +190,7 @@ func (s *state) received(login *header) bool {
 // rebind binds the device of a login to the request's client: its user has shown
 // who they are there.
 func (s *state) rebind(login *header) {
-	if s.core.cfg.Protection == ProtectOff || login.device == "" {
+	if s.core.cfg.Session.Protection == ProtectOff || login.device == "" {
 		return
 	}
 	ctx, cancel := detach(&s.ctx)
@@ -203,7 +203,7 @@ func (s *state) rebind(login *header) {
 		return nil
 	})
 	if err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: login.userID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: login.userID, Err: err})
 	}
 }
 

@@ -23,56 +23,55 @@ import (
 // they can be gone back to themselves: they rank above it. Else somebody who
 // changes an address twice could take the owner's return back in turn.
 
-// CheckNewEmail returns nil for an address that an account may get, or
+// ValidateEmail returns nil for an address that an account may get, or
 // ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
 // domains without a dot. It is for forms that show everything that is wrong at once.
 // Whether the address is free it does not say.
-func (c *Core) CheckNewEmail(address string) error {
+func (c *Core) ValidateEmail(address string) error {
 	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
 	return err
 }
 
-// SendNewEmail asks to change the user's address: it mails a link to the new one,
-// to page, a path of this site without a query, with a token in the query, which
-// is good for an hour and for as long as no credential changes. Nothing changes
-// before ConfirmEmail. The caller must have seen that it is the user who asks, by
-// CheckPassword or CheckFresh: the owner of the mailbox can take the account.
+// SendEmailChange asks to change the user's address. It mails a link to URLs.EmailChange,
+// with a token, to the new address. The token is valid for an hour, and only until a
+// credential changes. Nothing changes before ConfirmEmailChange. Before you call it, make
+// sure that the user is asking, by CheckPassword or CheckFresh: whoever owns the new
+// mailbox can take the account.
 //
-// For an address that somebody else has it returns nil, too, and does the same
-// work; its owner is told. Errors are ErrInvalidEmail, also for the address that
-// the account has, ErrDisabled, ErrLoggedOut if the login has been ended
-// meanwhile, ErrNoMailer, ErrNoUserStore, a RateLimitError, a page that is not a
-// plain path, and those of a store that has failed.
-func (c *Core) SendNewEmail(ctx context.Context, user User, address, page string) (failing error) {
+// If the address belongs to another account, SendEmailChange returns nil, too, and does
+// the same work. The owner of that account gets a mail.
+//
+// The errors are ErrInvalidEmail, also for the address that the account has already,
+// ErrDisabled, ErrLoggedOut if the login ended meanwhile, ErrNoMailer, ErrNoUserStore, a
+// RateLimitError, and those of a store that failed.
+func (c *Core) SendEmailChange(ctx context.Context, user User, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
 		return ErrUserNotFound
 	}
 	id := user.AuthAccount().ID
-	owner, err := c.sendNewEmail(ctx, user, strings.TrimSpace(address), page)
+	owner, err := c.sendEmailChange(ctx, user, strings.TrimSpace(address))
 	switch {
 	case err == nil:
-		c.event(ctx, Event{Kind: EventEmailAsked, UserID: id})
+		c.event(ctx, Event{Kind: EventEmailChangeIssued, UserID: id})
 	case errors.Is(err, ErrEmailTaken):
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
-		c.mailFailed(ctx, owner, c.sendTaken(ctx, owner, address, ""))
+		c.event(ctx, Event{Kind: EventEmailChangeFailed, UserID: id, Err: err})
+		c.mailFailed(ctx, owner, c.sendTaken(ctx, owner, address))
 	default:
-		c.event(ctx, Event{Kind: EventEmailFailed, UserID: id, Err: err})
+		c.event(ctx, Event{Kind: EventEmailChangeFailed, UserID: id, Err: err})
 		return err
 	}
 	return nil
 }
 
-// sendNewEmail returns ErrEmailTaken, and who has the address, if it is known.
-func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string) (owner User, err error) {
+// sendEmailChange returns ErrEmailTaken if another account has the address, and its
+// owner if it is known.
+func (c *Core) sendEmailChange(ctx context.Context, user User, address string) (owner User, err error) {
 	switch {
 	case c.store == nil:
 		return nil, ErrNoUserStore
 	case c.cfg.Mailer == nil:
 		return nil, ErrNoMailer
-	}
-	if err := checkPath(page); err != nil {
-		return nil, err
 	}
 	if err := c.allowMails(ctx); err != nil {
 		return nil, err
@@ -81,7 +80,7 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	if err := mailable(a); err != nil && !errors.Is(err, ErrInvalidEmail) { // it may have had none
 		return nil, err
 	}
-	if err := c.CheckNewEmail(address); err != nil {
+	if err := c.ValidateEmail(address); err != nil {
 		return nil, err
 	}
 	key := emailKey(address)
@@ -105,15 +104,15 @@ func (c *Core) sendNewEmail(ctx context.Context, user User, address, page string
 	full, err := c.mailboxFull(ctx, MailNewAddress, mailboxOf(nil, key))
 	token := c.sealToken(purposeEmail, emailLifetime, a, address)
 	if err == nil && !full {
-		err = c.mail(ctx, Mail{Kind: MailNewAddress, To: address, User: user, Lifetime: emailLifetime, Link: c.link(page, token)})
+		err = c.mail(ctx, Mail{Kind: MailNewAddress, To: address, User: user, Lifetime: emailLifetime, Link: c.link(c.cfg.URLs.EmailChange, token)})
 	}
 	c.mailFailed(ctx, user, err)
 	return nil, nil
 }
 
-// CheckEmailToken returns the user whose address ConfirmEmail would change, and
-// the new one, or ErrInvalidToken, and changes nothing.
-func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, address string, err error) {
+// CheckEmailChange returns the user whose address ConfirmEmailChange would change, and
+// the new address. It changes nothing. If the token is not valid, it is ErrInvalidToken.
+func (c *Core) CheckEmailChange(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
 	if err != nil {
@@ -122,27 +121,24 @@ func (c *Core) CheckEmailToken(ctx context.Context, token string) (user User, ad
 	return user, t.address, nil
 }
 
-// ConfirmEmail gives the account the address that the token proves, which is
-// verified then, and ends the user's logins, except that the one which makes this
-// request goes on. It must be a login of the same user: ErrNotLoggedIn if there is
-// none, ErrInvalidToken for another's. ErrEmailTaken says that somebody else has
-// the address by now.
+// ConfirmEmailChange gives the account the address that the token is for. The address is
+// then verified. The user's logins end, except for the one that makes this request. The
+// request must come from a login of the same user: without a login it is ErrNotLoggedIn,
+// with another user's it is ErrInvalidToken. ErrEmailTaken says that another account got
+// the address meanwhile.
 //
-// The old address, if it was verified, is told, and gets a link to undoPage, a path
-// of this site without a query, with a token in the query, which UndoEmail takes
-// for 72 hours. For as long nobody else can get the old address.
-func (c *Core) ConfirmEmail(ctx context.Context, token, undoPage string) (_ User, failing error) {
+// If the old address was verified, it gets a mail with a link to URLs.EmailUndo.
+// UndoEmailChange accepts the link's token for 72 hours. Until then no other account can
+// get the old address.
+func (c *Core) ConfirmEmailChange(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	x, err := c.planEmail(ctx, token, undoPage)
+	x, err := c.planEmail(ctx, token)
 	return c.changeCredential(ctx, x, err)
 }
 
-// planEmail plans what ConfirmEmail changes, and stores the way back.
-func (c *Core) planEmail(ctx context.Context, token, undoPage string) (*credentialChange, error) {
-	x := &credentialChange{own: ownGoesOn, done: EventEmailChanged, failed: EventEmailFailed}
-	if err := checkPath(undoPage); err != nil {
-		return x, err
-	}
+// planEmail plans what ConfirmEmailChange changes, and stores the record of its undo.
+func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, error) {
+	x := &credentialChange{own: ownGoesOn, done: EventEmailChangeDone, failed: EventEmailChangeFailed}
 	user, t, err := c.checkToken(ctx, purposeEmail, token)
 	if err != nil {
 		return x, err
@@ -172,7 +168,7 @@ func (c *Core) planEmail(ctx context.Context, token, undoPage string) (*credenti
 		return x, err
 	}
 	if undo != "" {
-		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(undoPage, undo)}
+		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(c.cfg.URLs.EmailUndo, undo)}
 	}
 	x.abandon = func() { c.dropUndo(ctx, t.userID, undo) }
 	x.apply = func(a *Account) error {
@@ -296,7 +292,7 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	detached, cancel := detach(ctx)
 	defer cancel()
 	if err := take(detached, c.records, kindUndo, keyring.TokenKey(token)); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Err: err})
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// CheckUndoToken returns the user whose address UndoEmail would change back, and
+// CheckEmailUndo returns the user whose address UndoEmailChange would change back, and
 // the old one, or ErrInvalidToken, and changes nothing.
-func (c *Core) CheckUndoToken(ctx context.Context, token string) (user User, address string, err error) {
+func (c *Core) CheckEmailUndo(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, u, err := c.checkUndo(ctx, token)
 	return user, u.address, err
@@ -51,7 +51,7 @@ func (u undo) fits(a *Account) bool {
 	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
 }
 
-// UndoEmail changes an address back, by the token that went to the old one: for an
+// UndoEmailChange changes an address back, by the token that went to the old one: for an
 // owner whose account somebody else has taken, whatever that one has changed since,
 // be it the password, or the address once more. Of several old addresses the oldest
 // has the last word. It removes the password and ends all the user's logins, this
@@ -62,18 +62,18 @@ func (u undo) fits(a *Account) bool {
 // also if the account is gone or closed, ErrEmailTaken if the application has given
 // the address to somebody else, ErrNoUserStore, and those of a store that has
 // failed.
-func (c *Core) UndoEmail(ctx context.Context, token string) (_ User, failing error) {
+func (c *Core) UndoEmailChange(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planUndo(ctx, token)
 	return c.changeCredential(ctx, x, err)
 }
 
-// planUndo plans what UndoEmail changes, and marks the way back as being used. Of those
+// planUndo plans what UndoEmailChange changes, and marks the way back as being used. Of those
 // who use it at the same moment one goes on. The record stays until the account is
 // changed, so that another change of the address that is under way sees what ranks above
 // it.
 func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, error) {
-	x := &credentialChange{own: ownEnds, forgets: true, done: EventEmailUndone, failed: EventEmailFailed}
+	x := &credentialChange{own: ownEnds, forgets: true, done: EventEmailChangeUndone, failed: EventEmailChangeFailed}
 	user, u, err := c.checkUndo(ctx, token)
 	if err != nil {
 		return x, err
@@ -126,6 +126,6 @@ func (c *Core) freeUndo(ctx context.Context, u undo) {
 		return nil
 	})
 	if err != nil { // it is good again by itself, in a minute
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: u.record.UserID, Err: err})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: u.record.UserID, Err: err})
 	}
 }

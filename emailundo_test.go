@@ -34,7 +34,7 @@ func TestUndosAreTenAtMost(t *testing.T) {
 	if limited := (*auth.RateLimitError)(nil); !errors.As(err, &limited) || limited.RetryAfter < 72*time.Hour || limited.RetryAfter > 73*time.Hour {
 		t.Errorf("the eleventh: %v", err)
 	}
-	if u, err := m.UndoEmail(t.Context(), first); err != nil || u.Email != "susan@app.example" {
+	if u, err := m.UndoEmailChange(t.Context(), first); err != nil || u.Email != "susan@app.example" {
 		t.Errorf("the first way back: %v, %v", u, err)
 	}
 }
@@ -74,11 +74,11 @@ func TestOldAddressIsReserved(t *testing.T) {
 		if _, err := m.Register(t.Context(), registration); !errors.Is(err, auth.ErrEmailTaken) {
 			t.Errorf("Register: %v", err)
 		}
-		if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "another", Email: u.Email, Password: resetTo}, ""); err != nil {
-			t.Errorf("RegisterByMail: %v", err)
+		if err := m.hiding(t).registerHidden(t.Context(), auth.Registration{Username: "another", Email: u.Email, Password: resetTo}); err != nil {
+			t.Errorf("Register, with HideAccounts: %v", err)
 		}
-		if err := m.SendNewEmail(t.Context(), mikes, u.Email, "/e"); err != nil {
-			t.Errorf("SendNewEmail: %v", err)
+		if err := m.SendEmailChange(t.Context(), mikes, u.Email); err != nil {
+			t.Errorf("SendEmailChange: %v", err)
 		}
 		m.wantMails(t, "for a kept address")
 		if slices.Contains(m.Spy().Calls(), "CreateUser") {
@@ -96,11 +96,11 @@ func TestOldAddressIsReserved(t *testing.T) {
 				t.Errorf("Register just before: %v", err)
 			}
 			m.Clock.Advance(time.Microsecond)
-			if _, _, err := m.CheckUndoToken(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, _, err := m.CheckEmailUndo(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("after 72 hours: %v", err)
 			}
 		case "undone":
-			if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+			if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
 				t.Fatal(err)
 			}
 			// It is the account's: the other one is free at once.
@@ -109,7 +109,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 			if err := m.CloseAccount(t.Context(), stored(t, m.App, u.ID)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("of a closed account: %v", err)
 			}
 		}
@@ -190,21 +190,21 @@ func TestUndoEmail(t *testing.T) {
 		meanwhile(t, m, u, thief)
 		before := stored(t, m.App, u.ID)
 		pending, verify := "", resetToken(t, m.App, enabled(before))
-		if err := m.SendNewEmail(t.Context(), enabled(before), "pending@app.example", "/e"); err == nil {
+		if err := m.SendEmailChange(t.Context(), enabled(before), "pending@app.example"); err == nil {
 			mails := m.box.Take()
 			pending = tokenIn(t, mails[len(mails)-1])
 		}
 		m.box.Take()
 		m.Events()
 		for range 2 {
-			if got, address, err := m.CheckUndoToken(t.Context(), undo); err != nil || got.ID != u.ID || address != u.Email {
+			if got, address, err := m.CheckEmailUndo(t.Context(), undo); err != nil || got.ID != u.ID || address != u.Email {
 				t.Errorf("%s: %v, %q, %v", what, got, address, err)
 			}
 		}
 		var got *testapp.User
 		var err error
 		owner := m.Client(t) // nobody
-		m.In(owner, func(ctx context.Context) { got, err = m.UndoEmail(ctx, undo) })
+		m.In(owner, func(ctx context.Context) { got, err = m.UndoEmailChange(ctx, undo) })
 		now := stored(t, m.App, u.ID)
 		if err != nil || got.Email != u.Email || now.Email != u.Email || !now.EmailVerified || !now.PasswordHash.IsZero() ||
 			now.Stamp.Equal(before.Stamp) || now.Disabled != before.Disabled || len(owner.Cookies) != 0 {
@@ -212,7 +212,7 @@ func TestUndoEmail(t *testing.T) {
 			continue
 		}
 		m.wantMails(t, what, "address-undone to "+before.Email)
-		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventEmailUndone || e[0].UserID != u.ID {
+		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventEmailChangeUndone || e[0].UserID != u.ID {
 			t.Errorf("%s: %v", what, e)
 		}
 		change(t, m.App, u.ID, func(a *auth.Account) { a.Disabled = false })
@@ -233,7 +233,7 @@ func TestUndoEmail(t *testing.T) {
 			t.Errorf("%s: the pending change: %v", what, err)
 		}
 		for range 2 {
-			if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("%s: a second time: %v", what, err)
 			}
 		}
@@ -275,8 +275,8 @@ func TestUndoEmailRefused(t *testing.T) {
 		undo := m.changeEmail(t, browser, "new@app.example")
 		meanwhile(t, m, u)
 		before, _ := m.Store.LoadUser(t.Context(), u.ID)
-		_, _, checked := m.CheckUndoToken(t.Context(), undo)
-		_, err := m.UndoEmail(t.Context(), undo)
+		_, _, checked := m.CheckEmailUndo(t.Context(), undo)
+		_, err := m.UndoEmailChange(t.Context(), undo)
 		if !errors.Is(checked, auth.ErrInvalidToken) || !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%s: %v, %v", what, checked, err)
 		}
@@ -290,12 +290,12 @@ func TestUndoEmailRefused(t *testing.T) {
 	undo := m.changeEmail(t, browser, "new@app.example")
 	other := member(t, m.App, "other", "", func(a *auth.Account) { a.Email = u.Email })
 	for range 2 {
-		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrEmailTaken) {
+		if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrEmailTaken) {
 			t.Errorf("taken: %v", err)
 		}
 	}
 	change(t, m.App, other.ID, func(a *auth.Account) { a.Email = "" })
-	if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+	if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
 		t.Errorf("free again: %v", err)
 	}
 }
@@ -319,7 +319,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 			do(m, u)
 			return nil
 		}), nil)
-		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+		if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if _, err := m.Store.FindUser(t.Context(), u.Email); !errors.Is(err, auth.ErrUserNotFound) {
@@ -333,11 +333,11 @@ func TestUndoCrossesEnd(t *testing.T) {
 		owners := m.changeEmail(t, thief, "b@evil.example")
 		thiefs := m.changeEmail(t, thief, "c@evil.example")
 		crossed := m.Spy().At(k, func() {
-			if _, err := m.UndoEmail(t.Context(), owners); err != nil {
+			if _, err := m.UndoEmailChange(t.Context(), owners); err != nil {
 				t.Errorf("call %d: the owner: %v", k, err)
 			}
 		})
-		_, err := m.UndoEmail(t.Context(), thiefs)
+		_, err := m.UndoEmailChange(t.Context(), thiefs)
 		m.Spy().Reset()
 		if now := stored(t, m.App, u.ID); crossed() && now.Email != u.Email || err != nil && !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
@@ -349,7 +349,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 	_, browser := m.susan(t)
 	undo := m.changeEmail(t, browser, "new@app.example")
 	m.changeEmail(t, browser, "susan@app.example")
-	if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+	if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
 		t.Error(err)
 	}
 	m.wantMails(t, "back already")
@@ -364,8 +364,8 @@ func TestUndoParallelRedemptions(t *testing.T) {
 		undo := m.changeEmail(t, browser, "new@app.example")
 		before := stored(t, m.App, u.ID).Version
 		second := auth.ErrInvalidToken
-		crossed := m.Spy().At(k, func() { _, second = m.UndoEmail(t.Context(), undo) })
-		_, first := m.UndoEmail(t.Context(), undo)
+		crossed := m.Spy().At(k, func() { _, second = m.UndoEmailChange(t.Context(), undo) })
+		_, first := m.UndoEmailChange(t.Context(), undo)
 		m.Spy().Reset()
 		if (first == nil) == (second == nil) || first != nil && !errors.Is(first, auth.ErrInvalidToken) || second != nil && !errors.Is(second, auth.ErrInvalidToken) {
 			t.Errorf("at call %d: %v, %v", k, first, second)
@@ -383,7 +383,7 @@ func TestUndoParallelRedemptions(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			switch _, err := m.UndoEmail(t.Context(), undo); {
+			switch _, err := m.UndoEmailChange(t.Context(), undo); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, auth.ErrInvalidToken):
@@ -414,7 +414,7 @@ func TestUndoChain(t *testing.T) {
 			third := m.changeEmail(t, thief, "b@evil.example") // round in a circle
 			undo := func(who string) {
 				token := map[string]string{"owner": owners, "thief": thiefs}[who]
-				if _, err := m.UndoEmail(t.Context(), token); err != nil && (who == "owner" || !errors.Is(err, auth.ErrInvalidToken)) {
+				if _, err := m.UndoEmailChange(t.Context(), token); err != nil && (who == "owner" || !errors.Is(err, auth.ErrInvalidToken)) {
 					t.Errorf("%s: %s: %v", order, who, err)
 				}
 			}
@@ -437,14 +437,14 @@ func TestUndoChain(t *testing.T) {
 			thief.Login("susan")
 			moved := m.changeEmail(t, thief, "owners-new@app.example")
 			for name, token := range map[string]string{"the thief's": thiefs, "the third": third, "the owner's, used": owners} {
-				if _, err := m.UndoEmail(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
+				if _, err := m.UndoEmailChange(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
 					t.Errorf("%s: %s, later: %v", order, name, err)
 				}
 			}
 			if now := stored(t, m.App, u.ID); now.Email != "owners-new@app.example" {
 				t.Errorf("%s: later it is %s", order, now.Email)
 			}
-			if _, err := m.UndoEmail(t.Context(), moved); err != nil {
+			if _, err := m.UndoEmailChange(t.Context(), moved); err != nil {
 				t.Errorf("%s: the owner's next way back: %v", order, err)
 			}
 		}
@@ -470,18 +470,18 @@ func TestUndoCrossesChange(t *testing.T) {
 				}
 			}
 		})
-		_, err := m.UndoEmail(t.Context(), undo)
+		_, err := m.UndoEmailChange(t.Context(), undo)
 		m.Spy().Reset()
 		if now := stored(t, m.App, u.ID); err != nil || now.Email != u.Email {
 			t.Errorf("call %d: %v, and it is %s", k, err, now.Email)
 		}
 		if thiefs != "" {
-			if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("call %d: the thief goes back in turn: %v", k, err)
 			}
 			thief.Login("susan")
 			m.changeEmail(t, thief, "owners-new@app.example")
-			if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("call %d: the thief goes back later: %v", k, err)
 			}
 		}
@@ -499,7 +499,7 @@ func TestUndoRacesChange(t *testing.T) {
 		second := m.askEmail(t, thief, "c@evil.example")
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, err := m.UndoEmail(t.Context(), undo); err != nil {
+			if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
 				t.Error(err)
 			}
 		})
@@ -511,7 +511,7 @@ func TestUndoRacesChange(t *testing.T) {
 		wg.Wait()
 		for _, mail := range m.box.Take() {
 			if mail.Kind == auth.MailAddressChanged {
-				if _, err := m.UndoEmail(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
+				if _, err := m.UndoEmailChange(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
 					t.Errorf("the thief goes back in turn: %v", err)
 				}
 			}
@@ -535,7 +535,7 @@ func TestUndoRanks(t *testing.T) {
 	mikes := m.changeEmail(t, mike, "mikes@app.example")
 	undo := func(token, want string) {
 		t.Helper()
-		got, err := m.UndoEmail(t.Context(), token)
+		got, err := m.UndoEmailChange(t.Context(), token)
 		if want == "" {
 			if !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("%v, %v", got, err)
@@ -560,7 +560,7 @@ func TestUndoRanks(t *testing.T) {
 	undo(b, "")
 	// One of two ways back to the same address; a failure spends neither.
 	m.Spy().Hook(on("UpdateAccount", func() error { return errStore }), nil)
-	if _, err := m.UndoEmail(t.Context(), again); !errors.Is(err, errStore) {
+	if _, err := m.UndoEmailChange(t.Context(), again); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
 	m.Spy().Reset()
@@ -569,7 +569,7 @@ func TestUndoRanks(t *testing.T) {
 	a = m.changeEmail(t, browser, "b@app.example")
 	m.changeEmail(t, browser, "susan@app.example")
 	again = m.changeEmail(t, browser, "e@app.example")
-	if got, err := m.UndoEmail(t.Context(), mikes); err != nil || got.Username != "mike" {
+	if got, err := m.UndoEmailChange(t.Context(), mikes); err != nil || got.Username != "mike" {
 		t.Errorf("mike's: %v, %v", got, err)
 	}
 	m.Clock.Advance(71 * time.Hour)
@@ -597,7 +597,7 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 			c.Login(as)
 		}
 		m.In(c, func(ctx context.Context) {
-			if _, err := m.UndoEmail(ctx, undo); err != nil {
+			if _, err := m.UndoEmailChange(ctx, undo); err != nil {
 				t.Error(err)
 			}
 			if who, ok := m.CurrentUser(ctx); ok != (as == "mike") {
@@ -611,7 +611,7 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 	}
 }
 
-// A failure at any call of UndoEmail leaves a token that is good, at once or, if
+// A failure at any call of UndoEmailChange leaves a token that is good, at once or, if
 // the store is gone, in a minute, unless it has done its work.
 func TestUndoEmailIsAllOrNothing(t *testing.T) {
 	t.Parallel()
@@ -621,7 +621,7 @@ func TestUndoEmailIsAllOrNothing(t *testing.T) {
 		undo := m.changeEmail(t, thief, "b@evil.example")
 		thiefs := m.changeEmail(t, thief, "c@evil.example")
 		err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error {
-			_, err := m.UndoEmail(ctx, undo)
+			_, err := m.UndoEmailChange(ctx, undo)
 			return err
 		})
 		now := stored(t, m.App, u.ID)
@@ -633,13 +633,13 @@ func TestUndoEmailIsAllOrNothing(t *testing.T) {
 			if f.Mode == testapp.StoreGone {
 				m.Clock.Advance(time.Minute)
 			}
-			if got, err := m.UndoEmail(t.Context(), undo); err != nil || got.Email != u.Email {
+			if got, err := m.UndoEmailChange(t.Context(), undo); err != nil || got.Email != u.Email {
 				t.Errorf("%s, and once more: %v, %v", what, got, err)
 			}
-		} else if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+		} else if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%s, and once more: %v", what, err)
 		}
-		if _, err := m.UndoEmail(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
+		if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%s, and the thief: %v", what, err)
 		}
 		if now := stored(t, m.App, u.ID); now.Email != u.Email || !now.PasswordHash.IsZero() {
@@ -673,10 +673,10 @@ func TestUndoDamaged(t *testing.T) {
 		}
 		r.Version++
 		// A shorter list of what ranks above is one that was written so.
-		if got, _, err := m.CheckUndoToken(t.Context(), undo); got != nil || !errors.Is(err, auth.ErrInvalidToken) {
+		if got, _, err := m.CheckEmailUndo(t.Context(), undo); got != nil || !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%d bytes: %v, %v", n, got, err)
 		}
-		if _, err := m.UndoEmail(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
+		if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 		// Nor does it keep anybody from changing the address.

@@ -37,7 +37,7 @@ var (
 
 	// ErrFactorRequired says that the first factor was right and a second one is owed.
 	// The login waits for ContinueLogin; Manager.Error sends the browser to the page
-	// that asks for it, Config.FactorURL.
+	// that asks for it, Config.URLs.Factor.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
 
 	// ErrWrongFactor says that an answer to a factor is wrong (see ContinueLogin).
@@ -47,6 +47,10 @@ var (
 	// was begun, its 5 minutes are over, or it has brought five answers. The user
 	// begins again at the login page.
 	ErrNoPending = fmt.Errorf("%w: no login waits for a second factor; log in again", ErrNotLoggedIn)
+
+	// ErrCheckMail says that a registration goes on by mail: see Config.HideAccounts. Tell
+	// the user to check the mailbox. Core.Error answers 202.
+	ErrCheckMail = errors.New("auth: the registration goes on by mail; tell the user to check the mailbox")
 
 	// ErrBusy says that more passwords wait to be hashed than the process's memory
 	// budget and its short queue take, or that one has waited for some seconds (503
@@ -90,7 +94,7 @@ var (
 	// a page of another site.
 	ErrCrossOrigin = errors.New("auth: cross-origin request refused")
 
-	// ErrNoUserStore says that the Manager was made by NewLoader, which can
+	// ErrNoUserStore says that the Manager was made by NewWithLoader, which can
 	// only load users.
 	ErrNoUserStore = errors.New("auth: this manager has a UserLoader, not a UserStore")
 )
@@ -103,8 +107,8 @@ var (
 // are.
 var ErrNotFresh = errors.New("auth: the login is not fresh")
 
-// ErrScope says that the request's token is not for this.
-var ErrScope = errors.New("auth: the token's scopes do not have this in them")
+// ErrOutOfScope says that the request's API token does not have the scope that it needs.
+var ErrOutOfScope = errors.New("auth: the API token does not have the scope that this needs")
 
 // ErrForbidden says that a rule of the application's own ([Manager.Where]) does not let
 // the user do this.
@@ -154,13 +158,13 @@ type PasswordReason string
 
 // The reasons.
 const (
-	PasswordTooShort PasswordReason = "too-short" // fewer code points than Config.MinPassword
+	PasswordTooShort PasswordReason = "too-short" // fewer code points than Config.Password.Min
 	PasswordTooLong  PasswordReason = "too-long"  // more than 1,024 bytes
 	PasswordNotText  PasswordReason = "not-text"  // invalid UTF-8, or a NUL in it
 	PasswordCommon   PasswordReason = "common"    // on the list of common passwords, or a simple pattern
-	PasswordPersonal PasswordReason = "personal"  // the user's own name or address, or one of Config.PasswordWords
-	PasswordBreached PasswordReason = "breached"  // known from a data breach, says Config.Breaches
-	PasswordRejected PasswordReason = "rejected"  // by Config.PasswordCheck, whose error is wrapped
+	PasswordPersonal PasswordReason = "personal"  // the user's own name or address, or one of Config.Password.Words
+	PasswordBreached PasswordReason = "breached"  // known from a data breach, says Config.Password.Breaches
+	PasswordRejected PasswordReason = "rejected"  // by Config.Password.Check, whose error is wrapped
 )
 
 // A PasswordError says why a new password was refused. Its text is fit for the
@@ -265,11 +269,13 @@ func statusOf(err error) int {
 	var failed failure
 	var mistake broken
 	switch {
+	case errors.Is(err, ErrCheckMail):
+		return http.StatusAccepted
 	case errors.Is(err, ErrUnverified): // before what it wraps: who it is, is known
 		return http.StatusForbidden
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrScope), errors.Is(err, ErrForbidden):
+	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrOutOfScope), errors.Is(err, ErrForbidden):
 		return http.StatusForbidden
 	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
 		return http.StatusNotFound

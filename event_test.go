@@ -68,7 +68,7 @@ func TestEvents(t *testing.T) {
 				t.Errorf("%s: %+v", name, e)
 			}
 			failed := strings.HasSuffix(string(e.Kind), "failed") || strings.HasSuffix(string(e.Kind), "refused") ||
-				slices.Contains([]auth.EventKind{auth.EventSessionEnded, auth.EventSessionDamaged, auth.EventCrossOrigin, auth.EventHashUnusable}, e.Kind)
+				slices.Contains([]auth.EventKind{auth.EventLoginRevoked, auth.EventSessionDamaged, auth.EventRequestRefused, auth.EventHashUnusable}, e.Kind)
 			if failed != (e.Err != nil) {
 				t.Errorf("%s: %s has the error %v", name, e.Kind, e.Err)
 			}
@@ -81,16 +81,16 @@ func TestEvents(t *testing.T) {
 	app.Events()
 
 	login("susan", testapp.Password)
-	if e := expect("login", susan.ID, auth.EventLogin); len(e) == 1 && e[0].Method != "password" {
+	if e := expect("login", susan.ID, auth.EventLoginSucceeded); len(e) == 1 && e[0].Method != "password" {
 		t.Errorf("login: method %q", e[0].Method)
 	}
 	send("/renew", nil, nil)
-	expect("renew", susan.ID, auth.EventRotated)
+	expect("renew", susan.ID, auth.EventSessionRotated)
 	send("/put", url.Values{"key": {"k"}, "value": {"v"}}, nil)
 	send("/who", nil, nil)
 	expect("use", "")
 	send("/logout", nil, nil)
-	expect("logout", susan.ID, auth.EventLogout)
+	expect("logout", susan.ID, auth.EventLoginEnded)
 	send("/logout", nil, nil)
 	expect("logout of nobody", "")
 	login("susan", "wrong password")
@@ -104,11 +104,11 @@ func TestEvents(t *testing.T) {
 	c.Login("john")
 	app.Events()
 	login("susan", testapp.Password)
-	if k := kinds(app.Events()); !slices.Contains(k, auth.EventLogin) || !slices.Contains(k, auth.EventLogout) {
+	if k := kinds(app.Events()); !slices.Contains(k, auth.EventLoginSucceeded) || !slices.Contains(k, auth.EventLoginEnded) {
 		t.Errorf("taking over: %v", k)
 	}
 	send("/destroy", nil, nil)
-	if k := kinds(app.Events()); !slices.Contains(k, auth.EventLogout) || slices.Contains(k, auth.EventLogin) {
+	if k := kinds(app.Events()); !slices.Contains(k, auth.EventLoginEnded) || slices.Contains(k, auth.EventLoginSucceeded) {
 		t.Errorf("destroy: %v", k)
 	}
 
@@ -117,7 +117,7 @@ func TestEvents(t *testing.T) {
 		act(func(ctx context.Context) { _, _ = app.Register(ctx, r) })
 	}
 	register(auth.Registration{Username: "anna", Email: "anna@app.example", Password: "a good long one"})
-	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventRegistered || e[0].UserID == "" || e[0].Address == "" {
+	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventAccountRegistered || e[0].UserID == "" || e[0].Address == "" {
 		t.Errorf("register: %v", e)
 	}
 	for name, r := range map[string]auth.Registration{
@@ -125,18 +125,18 @@ func TestEvents(t *testing.T) {
 		"form": {Username: "x2", NoPassword: true, Form: url.Values{"name": {"refuse"}}},
 	} {
 		register(r)
-		expect("register: "+name, "", auth.EventRegisterFailed)
+		expect("register: "+name, "", auth.EventAccountRegisterFailed)
 	}
 
 	// Passwords.
 	c.Login("susan")
 	app.Events()
 	send("/password", url.Values{"password": {"another good one"}}, nil)
-	if k := kinds(app.Events()); !slices.Contains(k, auth.EventPasswordChanged) {
+	if k := kinds(app.Events()); !slices.Contains(k, auth.EventPasswordSet) {
 		t.Errorf("password: %v", k)
 	}
 	send("/password", url.Values{"password": {"short"}}, nil)
-	expect("password refused", susan.ID, auth.EventPasswordFailed)
+	expect("password refused", susan.ID, auth.EventPasswordSetFailed)
 	act(func(ctx context.Context) {
 		token, err := app.ResetToken(ctx, user(susan.ID))
 		if err != nil {
@@ -165,7 +165,7 @@ func TestEvents(t *testing.T) {
 	send("/logout", nil, nil)
 	app.Events()
 	login("john", "an old password")
-	expect("upgrade", john.ID, auth.EventHashUpgraded, auth.EventLogin)
+	expect("upgrade", john.ID, auth.EventHashUpgraded, auth.EventLoginSucceeded)
 	a = user(john.ID).Clone()
 	a.PasswordHash = auth.NewSecret("$argon2id$broken")
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
@@ -181,7 +181,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	send("/who", nil, nil)
-	if e := expect("disabled", john.ID, auth.EventSessionEnded); len(e) == 1 && !errors.Is(e[0].Err, auth.ErrDisabled) {
+	if e := expect("disabled", john.ID, auth.EventLoginRevoked); len(e) == 1 && !errors.Is(e[0].Err, auth.ErrDisabled) {
 		t.Errorf("disabled: %v", e[0].Err)
 	}
 	send("/who", nil, nil)
@@ -190,7 +190,7 @@ func TestEvents(t *testing.T) {
 	expect("gate", john.ID, auth.EventLoginRefused)
 
 	send("/put", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}})
-	expect("cross-origin", "", auth.EventCrossOrigin)
+	expect("cross-origin", "", auth.EventRequestRefused)
 
 	// A damaged record.
 	c = app.Client(t)
@@ -220,7 +220,7 @@ func TestEvents(t *testing.T) {
 	store.Fail("TakeRecord")
 	send("/who", nil, nil)
 	store.Reset()
-	expect("cleaning up fails", susan.ID, auth.EventSessionEnded, auth.EventStoreFailed)
+	expect("cleaning up fails", susan.ID, auth.EventLoginRevoked, auth.EventCleanupFailed)
 }
 
 // No event, no log and no answer has a secret in it.
@@ -421,7 +421,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 			c.Post("/logout")
 		}
 	})
-	for _, kind := range []auth.EventKind{auth.EventLogin, auth.EventLoginFailed, auth.EventLogout, auth.EventRotated, auth.EventPasswordChanged, auth.EventPasswordFailed, auth.EventCrossOrigin, auth.EventSessionEnded, auth.EventStoreFailed} {
+	for _, kind := range []auth.EventKind{auth.EventLoginSucceeded, auth.EventLoginFailed, auth.EventLoginEnded, auth.EventSessionRotated, auth.EventPasswordSet, auth.EventPasswordSetFailed, auth.EventRequestRefused, auth.EventLoginRevoked, auth.EventCleanupFailed} {
 		if asked[kind] == 0 {
 			t.Errorf("no event %s", kind)
 		}
@@ -431,7 +431,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 // what users typed, and passwords, in the log.
 func TestRejectedPasswordIsNotLogged(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.PasswordCheck = func(_ context.Context, password string, _ auth.Account) error {
+		c.Password.Check = func(_ context.Context, password string, _ auth.Account) error {
 			return fmt.Errorf("%q was found in a breach", password)
 		}
 	})
@@ -456,7 +456,7 @@ func TestCallbacksMayUseTheRequest(t *testing.T) {
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(ctx context.Context, _ auth.Event) { back(ctx) }
 		c.Logger = slog.New(askingHandler{slog.DiscardHandler, back})
-		c.PasswordCheck = func(ctx context.Context, _ string, _ auth.Account) error { back(ctx); return nil }
+		c.Password.Check = func(ctx context.Context, _ string, _ auth.Account) error { back(ctx); return nil }
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			back(r.Context())
 			w.WriteHeader(status)
@@ -533,7 +533,7 @@ func (w *eventWorld) login() {
 func (w *eventWorld) change(do func(*auth.Account)) { change(w.t, w.App, w.u.ID, do) }
 
 func (w *eventWorld) forgot(address string) {
-	if err := w.SendReset(w.t.Context(), address, "/reset"); err != nil {
+	if err := w.SendReset(w.t.Context(), address); err != nil {
 		w.t.Error(err)
 	}
 	w.mailed()
@@ -560,7 +560,7 @@ func (w *eventWorld) verify() (token string) {
 func (w *eventWorld) newEmail() (token string) {
 	w.In(w.c, func(ctx context.Context) {
 		u, _ := w.User(ctx)
-		if err := w.SendNewEmail(ctx, u, "new@app.example", "/account/email"); err != nil {
+		if err := w.SendEmailChange(ctx, u, "new@app.example"); err != nil {
 			w.t.Error(err)
 		}
 	})
@@ -571,7 +571,7 @@ func (w *eventWorld) newEmail() (token string) {
 func (w *eventWorld) confirmEmail() (undo string) {
 	token := w.newEmail()
 	w.In(w.c, func(ctx context.Context) {
-		if _, err := w.ConfirmEmail(ctx, token, "/undo-email"); err != nil {
+		if _, err := w.ConfirmEmailChange(ctx, token); err != nil {
 			w.t.Error(err)
 		}
 	})
@@ -608,7 +608,7 @@ func (w *eventWorld) tryCodes(attempts int) {
 
 // provocations has a way to each kind of event.
 var provocations = map[auth.EventKind]func(w *eventWorld){
-	auth.EventLogin: func(w *eventWorld) { w.login() },
+	auth.EventLoginSucceeded: func(w *eventWorld) { w.login() },
 	auth.EventLoginFailed: func(w *eventWorld) {
 		w.secrets = append(w.secrets, "canary-login")
 		w.c.Post("/login", "login", "canary-login", "password", typed)
@@ -621,31 +621,31 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.factor.enrolled[w.u.ID] = true
 		w.c.Post("/enter", "login", "susan")
 	},
-	auth.EventConfirmed: func(w *eventWorld) {
+	auth.EventLoginConfirmed: func(w *eventWorld) {
 		w.login()
 		w.In(w.c, func(ctx context.Context) { _ = w.ConfirmLogin(ctx) })
 	},
-	auth.EventLogout: func(w *eventWorld) { w.login(); w.c.Post("/logout") },
-	auth.EventLogoutEverywhere: func(w *eventWorld) {
+	auth.EventLoginEnded: func(w *eventWorld) { w.login(); w.c.Post("/logout") },
+	auth.EventLoginsEnded: func(w *eventWorld) {
 		w.login()
 		w.In(w.c, func(ctx context.Context) { _ = w.LogoutEverywhere(ctx, w.u) })
 	},
-	auth.EventSessionEnded: func(w *eventWorld) {
+	auth.EventLoginRevoked: func(w *eventWorld) {
 		w.login()
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
 		w.c.Who()
 	},
-	auth.EventProtected: func(w *eventWorld) {
+	auth.EventLoginProtected: func(w *eventWorld) {
 		w.login()
 		w.c.Do("GET", "/who", nil, http.Header{"User-Agent": {"another/1"}})
 	},
-	auth.EventDenied:   func(w *eventWorld) { w.c.Get("/guarded?token=" + url.QueryEscape(typed)) },
-	auth.EventDisabled: func(w *eventWorld) { _ = w.Disable(w.t.Context(), w.u.ID) },
-	auth.EventEnabled: func(w *eventWorld) {
+	auth.EventAccessDenied:    func(w *eventWorld) { w.c.Get("/guarded?token=" + url.QueryEscape(typed)) },
+	auth.EventAccountDisabled: func(w *eventWorld) { _ = w.Disable(w.t.Context(), w.u.ID) },
+	auth.EventAccountEnabled: func(w *eventWorld) {
 		_ = w.Disable(w.t.Context(), w.u.ID)
 		_ = w.Enable(w.t.Context(), w.u.ID)
 	},
-	auth.EventUnlocked: func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
+	auth.EventAccountUnlocked: func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
 	auth.EventAPITokenIssued: func(w *eventWorld) {
 		w.secrets = append(w.secrets, newToken(w.t, w.App, w.u).Reveal())
 	},
@@ -673,21 +673,21 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		}
 		w.c.Who()
 	},
-	auth.EventRotated: func(w *eventWorld) { w.login(); w.c.Post("/put", "key", typed, "value", typed); w.c.Post("/renew") },
+	auth.EventSessionRotated: func(w *eventWorld) { w.login(); w.c.Post("/put", "key", typed, "value", typed); w.c.Post("/renew") },
 	auth.EventRememberStolen: func(w *eventWorld) {
 		owner, old := stolen(w.t, w.App)
 		old.Who()
 		w.c.Issued = owner.Issued
 	},
-	auth.EventRegistered: func(w *eventWorld) {
+	auth.EventAccountRegistered: func(w *eventWorld) {
 		_, _ = w.Register(w.t.Context(), auth.Registration{Username: "anna", Password: typed, Form: url.Values{"name": {typed}}})
 	},
-	auth.EventRegisterFailed: func(w *eventWorld) {
+	auth.EventAccountRegisterFailed: func(w *eventWorld) {
 		_, _ = w.Register(w.t.Context(), auth.Registration{Username: typed, Password: typed})
 	},
-	auth.EventPasswordChanged: func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed) },
-	auth.EventPasswordFailed:  func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed+"\x00") },
-	auth.EventCheckFailed: func(w *eventWorld) {
+	auth.EventPasswordSet:       func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed) },
+	auth.EventPasswordSetFailed: func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed+"\x00") },
+	auth.EventPasswordCheckFailed: func(w *eventWorld) {
 		w.login()
 		w.In(w.c, func(ctx context.Context) { _, _ = w.CheckPassword(ctx, w.u, typed) })
 	},
@@ -726,10 +726,10 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventPasswordDisabled: func(w *eventWorld) {
 		w.guess(100)
 	},
-	auth.EventRateLimited: func(w *eventWorld) {
+	auth.EventAddressLimited: func(w *eventWorld) {
 		w.In(w.c, func(ctx context.Context) {
 			for range 61 {
-				_ = w.SendReset(ctx, "nobody@app.example", "/reset")
+				_ = w.SendReset(ctx, "nobody@app.example")
 			}
 		})
 	},
@@ -739,33 +739,33 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventProxySuspected: func(w *eventWorld) {
 		w.c.Do("GET", "/who", nil, http.Header{"X-Forwarded-For": {typed}})
 	},
-	auth.EventVerifyIssued: func(w *eventWorld) { w.verify() },
-	auth.EventVerifyRefused: func(w *eventWorld) {
+	auth.EventVerificationIssued: func(w *eventWorld) { w.verify() },
+	auth.EventVerificationRefused: func(w *eventWorld) {
 		_ = w.SendVerification(w.t.Context(), "nobody@app.example")
 		w.secrets = append(w.secrets, "nobody@app.example")
 	},
-	auth.EventVerified: func(w *eventWorld) {
+	auth.EventVerificationDone: func(w *eventWorld) {
 		_, _ = w.VerifyEmail(w.t.Context(), w.verify())
 	},
-	auth.EventVerifyFailed: func(w *eventWorld) { _, _ = w.VerifyEmail(w.t.Context(), typed) },
-	auth.EventEmailAsked:   func(w *eventWorld) { w.login(); w.newEmail() },
-	auth.EventEmailChanged: func(w *eventWorld) { w.login(); w.confirmEmail() },
-	auth.EventEmailUndone: func(w *eventWorld) {
+	auth.EventVerificationFailed: func(w *eventWorld) { _, _ = w.VerifyEmail(w.t.Context(), typed) },
+	auth.EventEmailChangeIssued:  func(w *eventWorld) { w.login(); w.newEmail() },
+	auth.EventEmailChangeDone:    func(w *eventWorld) { w.login(); w.confirmEmail() },
+	auth.EventEmailChangeUndone: func(w *eventWorld) {
 		w.change(func(a *auth.Account) { a.EmailVerified = true })
 		w.login()
-		_, _ = w.UndoEmail(w.t.Context(), w.confirmEmail())
+		_, _ = w.UndoEmailChange(w.t.Context(), w.confirmEmail())
 	},
-	auth.EventEmailFailed: func(w *eventWorld) { _, _ = w.UndoEmail(w.t.Context(), typed) },
-	auth.EventClosed:      func(w *eventWorld) { _ = w.CloseAccount(w.t.Context(), w.u) },
-	auth.EventCloseFailed: func(w *eventWorld) {
+	auth.EventEmailChangeFailed: func(w *eventWorld) { _, _ = w.UndoEmailChange(w.t.Context(), typed) },
+	auth.EventAccountClosed:     func(w *eventWorld) { _ = w.CloseAccount(w.t.Context(), w.u) },
+	auth.EventAccountCloseFailed: func(w *eventWorld) {
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
 		_ = w.CloseAccount(w.t.Context(), w.u)
 	},
-	auth.EventCrossOrigin: func(w *eventWorld) {
+	auth.EventRequestRefused: func(w *eventWorld) {
 		w.login()
 		w.c.Do("POST", "/put?password="+url.QueryEscape(typed), url.Values{"key": {typed}}, http.Header{"Origin": {"https://evil.example"}, "Referer": {"https://evil.example/" + typed}})
 	},
-	auth.EventStoreFailed: func(w *eventWorld) {
+	auth.EventCleanupFailed: func(w *eventWorld) {
 		w.login()
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
 		w.store.Hook(on("TakeRecord", func() error { return errStore }), nil)
@@ -788,8 +788,8 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			t.Parallel()
 			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: &codes{enrolled: map[string]bool{}, good: map[string]string{}}}
 			plain, store := newApp(t, func(c *auth.Config) {
-				c.Mailer, c.Protection, c.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
-				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
+				c.Credentials = []auth.Credential{auth.Bearer()}
 				c.Factors = []auth.Factor{w.factor}
 			})
 			w.App, w.store = plain, store
@@ -909,7 +909,7 @@ func TestLogLines(t *testing.T) {
 				direct(t, app.Server.Config.Handler, "GET", "/guarded?next="+url.QueryEscape(text), header)
 				_, _ = app.Authenticate(t.Context(), text, text)
 				_, _ = app.Register(t.Context(), auth.Registration{Username: text, Email: text, Password: text})
-				_ = app.SendReset(t.Context(), text, "/reset")
+				_ = app.SendReset(t.Context(), text)
 			}
 			lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
 			if n < 4*len(hostile) || len(lines) != n {

@@ -45,9 +45,9 @@ func ExampleManager_ConfirmLogin() {
 }
 
 // A loader for keys in a header of one's own.
-func ExampleRequestLoader() {
+func ExampleCredential() {
 	keys := map[string]string{} // the IDs of accounts, by their keys
-	_ = auth.Config{RequestLoaders: []auth.RequestLoader{auth.BearerLoader(), {
+	_ = auth.Config{Credentials: []auth.Credential{auth.Bearer(), {
 		Load: func(r *http.Request) (auth.Grant, error) {
 			key := r.Header.Get("X-Api-Key")
 			if key == "" {

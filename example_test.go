@@ -40,9 +40,9 @@ func ExampleNew() {
 }
 
 // An application that checks passwords itself needs only to load users.
-func ExampleNewLoader() {
+func ExampleNewWithLoader() {
 	members := map[string]*Member{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
-	manager, err := auth.NewLoader(auth.LoaderFunc[*Member](func(_ context.Context, id string) (*Member, error) {
+	manager, err := auth.NewWithLoader(auth.LoaderFunc[*Member](func(_ context.Context, id string) (*Member, error) {
 		if m, ok := members[id]; ok {
 			return m, nil
 		}

@@ -28,7 +28,9 @@ func CheapHashParams() argon2id.Params {
 }
 
 // OwnBudget gives a Manager a budget of its own, with the limits of the process's.
-func (c *Core) OwnBudget() { c.hasher.Budget = passhash.NewBudget(uint32(c.cfg.HashMemory / 1024)) }
+func (c *Core) OwnBudget() {
+	c.hasher.Budget = passhash.NewBudget(uint32(c.cfg.Password.HashMemory / 1024))
+}
 
 // Hashing returns the budget that a Manager hashes under.
 func (c *Core) Hashing() *passhash.Budget { return c.hasher.Budget }

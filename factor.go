@@ -45,11 +45,11 @@ func checkFactors(factors []Factor) error {
 	for i, f := range factors {
 		switch {
 		case isNil(f):
-			return fmt.Errorf("auth: Factors[%d] is nil", i)
+			return fmt.Errorf("auth: Config.Factors[%d] is nil", i)
 		case !isMethod(f.Name()) || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken:
-			return fmt.Errorf("auth: Factors[%d] has the name %.100q: use 1 to %d letters, digits, colons, dots, hyphens and underscores, and none of the library's own methods", i, f.Name(), maxMethod)
+			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q: use 1 to %d letters, digits, colons, dots, hyphens and underscores, and none of the library's own methods", i, f.Name(), maxMethod)
 		case slices.ContainsFunc(factors[:i], func(other Factor) bool { return other.Name() == f.Name() }):
-			return fmt.Errorf("auth: Factors has %q twice", f.Name())
+			return fmt.Errorf("auth: Config.Factors has %q twice", f.Name())
 		}
 	}
 	return nil

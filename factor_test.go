@@ -71,7 +71,7 @@ func newFactorApp(t *testing.T) *factorApp {
 	app := &factorApp{factor: f}
 	app.App, _ = newApp(t, func(cfg *auth.Config) {
 		cfg.Factors = []auth.Factor{f}
-		cfg.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		cfg.Credentials = []auth.Credential{auth.Bearer()}
 	})
 	app.susan = app.Create(t, "susan", true)
 	app.Create(t, "david", true)
@@ -405,7 +405,7 @@ func TestBy(t *testing.T) {
 		t.Errorf("%s, methods %q", r.Status, c.Get("/methods").Text)
 	}
 	events := app.Events()
-	if i := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventLogin }); i < 0 || events[i].Method != "oauth:example passkey" {
+	if i := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventLoginSucceeded }); i < 0 || events[i].Method != "oauth:example passkey" {
 		t.Errorf("events %+v", events)
 	}
 	for _, bad := range []string{"", "remember", "token", "a b", "a@b", strings.Repeat("x", 65)} {

@@ -266,6 +266,6 @@ func (c *Core) forgetFeatures(ctx context.Context, userID string) {
 		return
 	}
 	if err := c.records.DeleteRecords(ctx, kindFeature, userID); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Err: err})
 	}
 }

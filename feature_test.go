@@ -471,7 +471,7 @@ func TestFeatureCount(t *testing.T) {
 // administrator unlocks the account. A new password changes nothing.
 func TestFeatureCountDisables(t *testing.T) {
 	t.Parallel()
-	a := newSecretApp(t, func(cfg *auth.Config) { cfg.HashParams = hashParams(7168, 5, 1, 16, 32) })
+	a := newSecretApp(t, func(cfg *auth.Config) { cfg.Password.HashParams = hashParams(7168, 5, 1, 16, 32) })
 	u := a.Create(t, "susan", false)
 	for i := range 100 {
 		if got := a.try(t, a.f, u.ID, "no"); got != "wrong" {

@@ -353,7 +353,7 @@ func partial(fields ...auth.AccountField) partialStore {
 // that leave out what nobody can.
 func TestOmittedFieldsAndSettings(t *testing.T) {
 	t.Parallel()
-	basic := []auth.RequestLoader{auth.BasicLoader("app")}
+	basic := []auth.Credential{auth.Basic("app")}
 	for _, c := range []struct {
 		omitted auth.AccountField
 		set     func(c *auth.Config)
@@ -372,22 +372,22 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 		{auth.FieldEmail, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, "Config.Identifiers: EmailOnly needs Account.Email"},
 		{auth.FieldEmail, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} }, "Config.Mailer needs Account.Email"},
 		{auth.FieldEmail, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
-		{auth.FieldEmail, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
+		{auth.FieldEmail, func(c *auth.Config) { c.URLs.Verify = "/verify" }, "Config.URLs.Verify needs Account.EmailVerified"},
 		{auth.FieldEmailVerified, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} }, ""},
 		{auth.FieldEmailVerified, requireVerified, "Config.RequireVerified needs Account.EmailVerified"},
-		{auth.FieldEmailVerified, func(c *auth.Config) { c.VerifyURL = "/verify" }, "Config.VerifyURL needs Account.EmailVerified"},
+		{auth.FieldEmailVerified, func(c *auth.Config) { c.URLs.Verify = "/verify" }, "Config.URLs.Verify needs Account.EmailVerified"},
 		{auth.FieldPasswordHash, nil, ""},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.MinPassword = 15 }, "Config.MinPassword needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.PasswordWords = []string{"app"} }, "Config.PasswordWords needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.Breaches = leakyChecker{} }, "Config.Breaches needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.Min = 15 }, "Config.Password.Min needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.Words = []string{"app"} }, "Config.Password.Words needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.Breaches = leakyChecker{} }, "Config.Password.Breaches needs Account.PasswordHash"},
 		{auth.FieldPasswordHash, func(c *auth.Config) {
-			c.PasswordCheck = func(context.Context, string, auth.Account) error { return nil }
-		}, "Config.PasswordCheck needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashParams = hashParams(19456, 2, 1, 16, 32) }, "Config.HashParams needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.HashMemory = 64 << 20 }, "Config.HashMemory needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.ResetLifetime = time.Hour }, "Config.ResetLifetime needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.Peppers = []auth.Pepper{{}} }, "Config.Peppers needs Account.PasswordHash"},
-		{auth.FieldPasswordHash, func(c *auth.Config) { c.RequestLoaders = basic }, "Config.RequestLoaders with BasicLoader needs Account.PasswordHash"},
+			c.Password.Check = func(context.Context, string, auth.Account) error { return nil }
+		}, "Config.Password.Check needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.HashParams = hashParams(19456, 2, 1, 16, 32) }, "Config.Password.HashParams needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.HashMemory = 64 << 20 }, "Config.Password.HashMemory needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.ResetLifetime = time.Hour }, "Config.Password.ResetLifetime needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Password.Peppers = []auth.Pepper{{}} }, "Config.Password.Peppers needs Account.PasswordHash"},
+		{auth.FieldPasswordHash, func(c *auth.Config) { c.Credentials = basic }, "Config.Credentials with Basic needs Account.PasswordHash"},
 		{auth.FieldDisabled, nil, ""},
 		{auth.FieldRoles, nil, ""},
 	} {
@@ -412,7 +412,7 @@ func TestOmittedFieldsAtWork(t *testing.T) {
 	t.Parallel()
 	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
 	app := testapp.New(t, store, testapp.NewClock(), nil)
-	if got := app.Identifiers(); got != auth.EmailOnly {
+	if got := app.Config().Identifiers; got != auth.EmailOnly {
 		t.Errorf("Identifiers: %v", got)
 	}
 	_, err := app.Register(t.Context(), auth.Registration{Username: "ann", Email: "ann@app.example", Password: testapp.Password})
@@ -496,7 +496,7 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 			return err
 		}},
 		{auth.FieldPasswordHash, "SendReset", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
-			return app.SendReset(ctx, u.Email, "/reset")
+			return app.SendReset(ctx, u.Email)
 		}},
 		{auth.FieldPasswordHash, "ResetToken", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
 			_, err := app.ResetToken(ctx, u)

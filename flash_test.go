@@ -311,7 +311,7 @@ func TestFlashCookieSize(t *testing.T) {
 		for _, category := range []string{"info", strings.Repeat(unit, 600)} {
 			app, _ := flashApp(t, func(c *auth.Config) {
 				atAppExample(c)
-				c.CookieName = "a-rather-long-name-for-a-session-cookie"
+				c.Session.CookieName = "a-rather-long-name-for-a-session-cookie"
 			})
 			c := app.Client(t)
 			var pairs []string

@@ -136,7 +136,7 @@ func TestFullQueueIsLogged(t *testing.T) {
 		empty := func() {}
 		app, store = newApp(t, func(c *auth.Config) {
 			oneHashAtATime(c) // it is worth a line wherever there are two processors
-			c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+			c.Credentials = []auth.Credential{auth.Basic("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
 				if late {
 					empty()

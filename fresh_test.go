@@ -50,7 +50,7 @@ func TestRequireFresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
+			app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = -1 })
 			u := member(t, app, "susan", testapp.Password)
 			c := app.Client(t)
 			test.login(t, app, c, u)
@@ -219,7 +219,7 @@ func TestNotFreshAnswers(t *testing.T) {
 		t.Errorf("a browser: %s %v", r.Status, r.Header)
 	}
 	events := app.Events()
-	if len(events) != 1 || events[0].Kind != auth.EventDenied || events[0].UserID != u.ID || !errors.Is(events[0].Err, auth.ErrNotFresh) {
+	if len(events) != 1 || events[0].Kind != auth.EventAccessDenied || events[0].UserID != u.ID || !errors.Is(events[0].Err, auth.ErrNotFresh) {
 		t.Errorf("events %+v", events)
 	}
 	if r := app.Client(t).Get("/fresh?a=1"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next="+url.QueryEscape("/fresh?a=1") {
@@ -293,21 +293,21 @@ func TestRefreshURL(t *testing.T) {
 		{"/login", "https://sso.example/sudo", "https://sso.example/sudo"},
 	} {
 		cfg := goodConfig()
-		cfg.LoginURL, cfg.RefreshURL = test.login, test.refresh
+		cfg.URLs.Login, cfg.URLs.Refresh = test.login, test.refresh
 		m, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
-		if err != nil || m.RefreshURL() != test.want {
+		if err != nil || m.Config().URLs.Refresh != test.want {
 			t.Errorf("%q, %q: %v", test.login, test.refresh, err)
 		}
 	}
 	for _, bad := range []string{"refresh", "//evil.example", `/\evil`, "/a b", "/x#y", "javascript:x", "https:///x", "ftp://a.example/", "/%zz", "https://a.example/#x", "\n/"} {
 		cfg := goodConfig()
-		cfg.RefreshURL = bad
-		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "RefreshURL") {
-			t.Errorf("RefreshURL %q: %v", bad, err)
+		cfg.URLs.Refresh = bad
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "URLs.Refresh") {
+			t.Errorf("URLs.Refresh %q: %v", bad, err)
 		}
 	}
 	// Where it is absolute, browsers go there.
-	app, _ := newApp(t, func(c *auth.Config) { c.RefreshURL = "https://sso.example/sudo?x=1" })
+	app, _ := newApp(t, func(c *auth.Config) { c.URLs.Refresh = "https://sso.example/sudo?x=1" })
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
 	app.Enter(t, c, u, auth.Stale())

@@ -13,7 +13,7 @@ type attempt struct {
 	methods methods // what has been shown for it
 	device  *device // the remembered device that the login is made from; nil: none
 
-	remember time.Duration // how long to remember the browser; 0: not, negative: Config.RememberFor
+	remember time.Duration // how long to remember the browser; 0: not, negative: Config.Session.RememberFor
 	stale    bool          // the login does not count as one in which the user has just shown who they are
 }
 

@@ -44,8 +44,8 @@ const (
 
 // Fresh holds if the user has shown who they are in this login, and not longer ago than
 // maxAge. If maxAge is zero, any time in this login will do. The rule does not hold for a
-// login that a remember cookie or [Stale] has made, nor for a user that a RequestLoader
-// found. It is then ErrNotFresh, and Error sends a browser to Config.RefreshURL.
+// login that a remember cookie or [Stale] has made, nor for a user that a Credential
+// found. It is then ErrNotFresh, and Error sends a browser to Config.URLs.Refresh.
 func Fresh(maxAge time.Duration) Rule {
 	return Rule{step: stepFresh, ask: func(ctx context.Context, c *Core, _ User) error {
 		return c.checkFresh(ctx, maxAge)
@@ -53,7 +53,7 @@ func Fresh(maxAge time.Duration) Rule {
 }
 
 // Verified holds if the user's e-mail address is verified. If not, it is ErrUnverified:
-// Error sends a browser to Config.VerifyURL, and answers other clients with 403.
+// Error sends a browser to Config.URLs.Verify, and answers other clients with 403.
 func Verified() Rule {
 	return Rule{step: stepAccount, ask: func(_ context.Context, c *Core, user User) error {
 		if user.AuthAccount().EmailVerified {
@@ -64,7 +64,7 @@ func Verified() Rule {
 }
 
 // Scope holds for every login, and for a token that has this scope or ScopeAll. For
-// another token it is ErrScope (403).
+// another token it is ErrOutOfScope (403).
 //
 // A token with scopes works only where a rule asks for one of them. So Scope also lets
 // the token in: within the guard, or after Check in the whole request, User returns the
@@ -79,7 +79,7 @@ func Scope(scope string) Rule {
 		s.op.Lock()
 		defer s.op.Unlock()
 		if !s.grant.covers(scope) {
-			return ErrScope
+			return ErrOutOfScope
 		}
 		return nil
 	}}
@@ -129,7 +129,7 @@ func (c *Core) Check(ctx context.Context, rules ...Rule) error {
 }
 
 // RequireLogin is Require without a rule: next runs only if somebody is logged in.
-// Other requests are sent to Config.LoginURL, with the page they wanted in the query as
+// Other requests are sent to Config.URLs.Login, with the page they wanted in the query as
 // next. [Core.Error] says what clients get that are not browsers.
 func (c *Core) RequireLogin(next http.Handler) http.Handler { return c.Require()(next) }
 
@@ -155,7 +155,7 @@ func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 // returns.
 func (c *Core) CheckVerified(ctx context.Context) error { return c.Check(ctx, Verified()) }
 
-// CheckScope is Check with [Scope]. It returns nil, ErrScope, or what User returns.
+// CheckScope is Check with [Scope]. It returns nil, ErrOutOfScope, or what User returns.
 func (c *Core) CheckScope(ctx context.Context, scope string) error { return c.Check(ctx, Scope(scope)) }
 
 // holds returns the error of the first rule that does not hold, in the order of their
@@ -231,7 +231,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 			return
 		}
 		if isDenial(err) {
-			c.event(r.Context(), Event{Kind: EventDenied, UserID: c.known(r.Context()), Err: err})
+			c.event(r.Context(), Event{Kind: EventAccessDenied, UserID: c.known(r.Context()), Err: err})
 		}
 		deny(w, r, err)
 	})
@@ -239,7 +239,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 
 // isDenial reports whether a rule has refused a request. Other errors are failures.
 func isDenial(err error) bool {
-	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrScope, ErrForbidden} {
+	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrOutOfScope, ErrForbidden} {
 		if errors.Is(err, denial) {
 			return true
 		}

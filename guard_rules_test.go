@@ -27,7 +27,7 @@ func newRuleApp(t *testing.T) *ruleApp {
 	t.Helper()
 	clock := testapp.NewClock()
 	a := &ruleApp{App: testapp.New(t, memstore.New[testapp.User](memstore.WithClock(clock.Now)), clock, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		c.Credentials = []auth.Credential{auth.Bearer()}
 	})}
 	a.Mux.HandleFunc("/ask", func(w http.ResponseWriter, r *http.Request) { a.act(w, r) })
 	return a
@@ -83,7 +83,7 @@ func (a *ruleApp) requesters(t *testing.T) map[string]requester {
 	rules := func(verified, fresh, scope, where error) map[string]error {
 		return map[string]error{"verified": verified, "fresh": fresh, "scope": scope, "where": where}
 	}
-	nobody, stale, scope, forbidden := auth.ErrNotLoggedIn, auth.ErrNotFresh, auth.ErrScope, auth.ErrForbidden
+	nobody, stale, scope, forbidden := auth.ErrNotLoggedIn, auth.ErrNotFresh, auth.ErrOutOfScope, auth.ErrForbidden
 	return map[string]requester{
 		"nobody":              {a.Client(t), nil, nobody, rules(nobody, nobody, nobody, nobody)},
 		"susan, fresh":        {login(susan), nil, nil, rules(nil, nil, nil, nil)},
@@ -161,7 +161,7 @@ func TestRulesAreAskedInOneOrder(t *testing.T) {
 				t.Errorf("%s: Require(%v): ran %v, want %v", name, way, ran, want)
 			case want == nil && len(events) != 0:
 				t.Errorf("%s: %v: events %v", name, way, events)
-			case want != nil && (len(events) != 1 || events[0].Kind != auth.EventDenied || !errors.Is(events[0].Err, want)):
+			case want != nil && (len(events) != 1 || events[0].Kind != auth.EventAccessDenied || !errors.Is(events[0].Err, want)):
 				t.Errorf("%s: %v: events %v", name, way, events)
 			}
 		}

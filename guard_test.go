@@ -21,13 +21,13 @@ func TestDeniedEventSaysWhy(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	c := app.Client(t)
 	c.Get("/guarded")
-	if e := expectEvents(t, app, auth.EventDenied); len(e) == 1 && (!errors.Is(e[0].Err, auth.ErrNotLoggedIn) || e[0].UserID != "") {
+	if e := expectEvents(t, app, auth.EventAccessDenied); len(e) == 1 && (!errors.Is(e[0].Err, auth.ErrNotLoggedIn) || e[0].UserID != "") {
 		t.Errorf("%+v", e[0])
 	}
 	c.Post("/as/stale")
 	app.Events()
 	c.Get("/sensitive")
-	if e := expectEvents(t, app, auth.EventDenied); len(e) == 1 && (!errors.Is(e[0].Err, auth.ErrNotFresh) || e[0].UserID == "") {
+	if e := expectEvents(t, app, auth.EventAccessDenied); len(e) == 1 && (!errors.Is(e[0].Err, auth.ErrNotFresh) || e[0].UserID == "") {
 		t.Errorf("%+v", e[0])
 	}
 }
@@ -169,8 +169,8 @@ func TestMessageHook(t *testing.T) {
 func TestMessageForAbsoluteURLs(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, func(c *auth.Config) {
-		c.LoginURL, c.RefreshURL = "https://sso.example/login", "https://sso.example/sudo"
-		c.LoginURLs = map[string]string{"/fresh5": "/here"}
+		c.URLs.Login, c.URLs.Refresh = "https://sso.example/login", "https://sso.example/sudo"
+		c.URLs.LoginFor = map[string]string{"/fresh5": "/here"}
 	})
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
@@ -255,7 +255,7 @@ func TestRequireLogin(t *testing.T) {
 		{name: "htmx javascript", path: "/part", header: http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"javascript:alert(1)"}}, status: 401, hx: "/login"},
 		{name: "htmx without page", path: "/part", header: http.Header{"Hx-Request": {"true"}}, status: 401, hx: "/login"},
 	} {
-		app, _ := newApp(t, func(c *auth.Config) { atAppExample(c); c.LoginURL = test.login })
+		app, _ := newApp(t, func(c *auth.Config) { atAppExample(c); c.URLs.Login = test.login })
 		ran := false
 		h := app.LoadAndSave(app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })))
 		method := test.method
@@ -332,7 +332,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 				if ran != "" || w.Code != http.StatusSeeOther && w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "data") {
 					t.Errorf("%s, %q, %s: %d %q, and the handler ran with %q", name, method, kind, w.Code, w.Body, ran)
 				}
-				if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventDenied {
+				if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventAccessDenied {
 					t.Errorf("%s, %q, %s: events %+v", name, method, kind, events)
 				}
 			}
@@ -367,7 +367,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 func TestLoginURLs(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.LoginURLs = map[string]string{
+		c.URLs.LoginFor = map[string]string{
 			"/admin": "/admin/login", "/admin/db/": "/db-login?x=1", "/shop/": "/shop/login", "/sso": "https://sso.example/in",
 		}
 	})
@@ -408,7 +408,7 @@ func TestLoginURLs(t *testing.T) {
 		t.Errorf("htmx: %q", r.Header.Get("HX-Redirect"))
 	}
 	// The whole site may be an area, too.
-	whole, _ := newApp(t, func(c *auth.Config) { c.LoginURLs = map[string]string{"/": "/in", "/guarded": "/here"} })
+	whole, _ := newApp(t, func(c *auth.Config) { c.URLs.LoginFor = map[string]string{"/": "/in", "/guarded": "/here"} })
 	whole.Mux.Handle("/{any...}", whole.RequireLogin(http.HandlerFunc(hello)))
 	for path, want := range map[string]string{"/x": "/in", "/guarded": "/here"} {
 		if r := whole.Client(t).Get(path); !strings.HasPrefix(r.Header.Get("Location"), want+"?") {
@@ -421,7 +421,7 @@ func TestLoginURLs(t *testing.T) {
 func TestLoginURLsTwice(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
-	cfg.LoginURLs = map[string]string{"/admin": "/here", "/admin/": "/there"}
+	cfg.URLs.LoginFor = map[string]string{"/admin": "/here", "/admin/": "/there"}
 	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil {
 		t.Error("/admin and /admin/ have different pages")
 	}

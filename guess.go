@@ -175,7 +175,7 @@ func (g *guess) void() {
 	}
 	g.leave()
 	if err != nil {
-		g.core.event(g.ctx, Event{Kind: EventStoreFailed, UserID: g.userID, Err: err})
+		g.core.event(g.ctx, Event{Kind: EventCleanupFailed, UserID: g.userID, Err: err})
 	}
 }
 

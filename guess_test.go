@@ -365,7 +365,7 @@ func TestPasswordDisabled(t *testing.T) {
 	t.Parallel()
 	for name, enable := range map[string]func(*testing.T, *testapp.App, *testapp.User, *testapp.Client, *testapp.Outbox){
 		"a reset by mail": func(t *testing.T, app *testapp.App, u *testapp.User, _ *testapp.Client, box *testapp.Outbox) {
-			if err := app.SendReset(t.Context(), u.Email, "/reset"); err != nil {
+			if err := app.SendReset(t.Context(), u.Email); err != nil {
 				t.Fatal(err)
 			}
 			mails := box.Take()
@@ -393,8 +393,8 @@ func TestPasswordDisabled(t *testing.T) {
 			box := &testapp.Outbox{}
 			app, _ := newApp(t, func(c *auth.Config) {
 				noLimits(c)
-				c.Mailer, c.Lifetime, c.IdleTimeout, c.RememberFor = box, 2*365*24*time.Hour, -1, 400*24*time.Hour
-				c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+				c.Mailer, c.Session.Lifetime, c.Session.IdleTimeout, c.Session.RememberFor = box, 2*365*24*time.Hour, -1, 400*24*time.Hour
+				c.Credentials = []auth.Credential{auth.Bearer()}
 			})
 			u := member(t, app, "susan", testapp.Password)
 			owner, device := app.Client(t), app.Client(t)
@@ -1227,7 +1227,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	if n := app.PasswordHashes() - before; n != 1 {
 		t.Errorf("%d hashes", n)
 	}
-	if events := app.Events(); !slices.Equal(kinds(events), []auth.EventKind{auth.EventCheckFailed}) || !errors.Is(events[0].Err, auth.ErrLocked) {
+	if events := app.Events(); !slices.Equal(kinds(events), []auth.EventKind{auth.EventPasswordCheckFailed}) || !errors.Is(events[0].Err, auth.ErrLocked) {
 		t.Errorf("events %v", events)
 	}
 	if who := c.Who(); who != "susan" {
@@ -1272,7 +1272,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 func TestBasicIsCounted(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+		c.Credentials = []auth.Credential{auth.Basic("test")}
 		c.Limits.Guesses = 10
 	})
 	app.Create(t, "susan", true)
@@ -1319,7 +1319,7 @@ func TestGuessesAreNotTold(t *testing.T) {
 	box := &testapp.Outbox{}
 	app, store := newApp(t, func(c *auth.Config) {
 		c.Limits, c.Mailer = auth.Limits{Guesses: 40, Mails: 6}, box
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+		c.Credentials = []auth.Credential{auth.Basic("test")}
 	})
 	forgot(app)
 	member(t, app, "susan", testapp.Password)
@@ -1334,7 +1334,7 @@ func TestGuessesAreNotTold(t *testing.T) {
 		direct(t, app.Server.Config.Handler, "GET", "/who", basicHeader("canary-basic", "canary-password"))
 	}
 	events := app.Events()
-	for _, kind := range []auth.EventKind{auth.EventPasswordLocked, auth.EventRateLimited, auth.EventResetRefused} {
+	for _, kind := range []auth.EventKind{auth.EventPasswordLocked, auth.EventAddressLimited, auth.EventResetRefused} {
 		if countOf(events, kind) == 0 {
 			t.Errorf("no event %s", kind)
 		}

@@ -221,7 +221,7 @@ func TestParallelLoginsWithAForeignHash(t *testing.T) {
 func TestWrapATable(t *testing.T) {
 	t.Parallel()
 	for _, peppers := range [][]auth.Pepper{nil, {pepper2026}} {
-		app, store := newApp(t, func(c *auth.Config) { c.Peppers = peppers })
+		app, store := newApp(t, func(c *auth.Config) { c.Password.Peppers = peppers })
 		hashes := foreignHashes(t)
 		if peppers != nil {
 			maps.DeleteFunc(hashes, func(name string, _ auth.Secret) bool { return !strings.HasSuffix(name, "of werkzeug") })
@@ -329,7 +329,7 @@ func TestPeppers(t *testing.T) {
 	}
 	apps := map[string]*testapp.App{}
 	for name, list := range lists {
-		apps[name] = testapp.New(t, store, clock, func(c *auth.Config) { c.Peppers = list })
+		apps[name] = testapp.New(t, store, clock, func(c *auth.Config) { c.Password.Peppers = list })
 	}
 	first := func(name string) (id string, key string) {
 		if len(lists[name]) == 0 {
@@ -403,7 +403,7 @@ func TestPeppers(t *testing.T) {
 // them by what docs/passwords.md says.
 func TestFormatOfHashes(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	app, _ := newApp(t, func(c *auth.Config) { c.Password.Peppers = []auth.Pepper{pepper2026} })
 	plain, _ := newApp(t, nil)
 	encode := base64.RawStdEncoding.EncodeToString
 	mac := func(text string) string {
@@ -444,7 +444,7 @@ func TestEveryNewHashIsPeppered(t *testing.T) {
 	t.Parallel()
 	key := slices.Clone(pepper2026.Key)
 	list := []auth.Pepper{{ID: "2026", Key: key}}
-	app, _ := newApp(t, func(c *auth.Config) { c.Peppers = list })
+	app, _ := newApp(t, func(c *auth.Config) { c.Password.Peppers = list })
 	clear(key)
 	list[0].ID = "2027"
 	check := func(what, id, password string) {
@@ -472,7 +472,7 @@ func TestEveryNewHashIsPeppered(t *testing.T) {
 	}
 	check("Authenticate", bob.ID, testapp.Password)
 	// The same key, from the configuration of another process.
-	other, _ := newApp(t, func(c *auth.Config) { c.Peppers = []auth.Pepper{pepper2026} })
+	other, _ := newApp(t, func(c *auth.Config) { c.Password.Peppers = []auth.Pepper{pepper2026} })
 	if ok, err := other.CheckPassword(t.Context(), stored(t, app, bob.ID), testapp.Password); !ok || err != nil {
 		t.Error(ok, err)
 	}
@@ -509,7 +509,7 @@ func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see abo
 	for i := range managers {
 		managers[i], _ = budgetManager(t, func(c *auth.Config) {
 			if i == 20 {
-				c.HashMemory = 96 << 20 // the largest is everybody's
+				c.Password.HashMemory = 96 << 20 // the largest is everybody's
 			}
 		})
 	}
@@ -567,7 +567,7 @@ func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see abo
 // if the process's budget is larger.
 func TestHashMemoryOfOneManager(t *testing.T) {
 	t.Parallel()
-	_, _ = budgetManager(t, func(c *auth.Config) { c.HashMemory = 96 << 20 })
+	_, _ = budgetManager(t, func(c *auth.Config) { c.Password.HashMemory = 96 << 20 })
 	small, store := budgetManager(t, nil)
 	hash := auth.NewSecret("$argon2id$v=19$m=65537,t=1,p=1$" + strings.Repeat("A", 22) + "$" + strings.Repeat("A", 43))
 	u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: hash, Stamp: auth.NewSecret("s"), Version: 1}, nil)

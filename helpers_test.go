@@ -87,12 +87,12 @@ func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) 
 // the cheap ones of testapp.New. It is for tests of the hashes, and of what they cost.
 func defaultHashes(c *auth.Config) {
 	p := auth.DefaultHashParams()
-	c.HashParams = &p
+	c.Password.HashParams = &p
 }
 
 // oneHashAtATime makes hashes that each take all the memory there is.
 func oneHashAtATime(c *auth.Config) {
-	c.HashParams, c.HashMemory = hashParams(7168, 5, 1, 16, 32), 7168<<10
+	c.Password.HashParams, c.Password.HashMemory = hashParams(7168, 5, 1, 16, 32), 7168<<10
 }
 
 // noLimits switches all rate limits off.
@@ -106,17 +106,19 @@ func atAppExample(c *auth.Config) { c.BaseURL = "https://app.example" }
 // requireVerified lets in only users whose e-mail address is verified.
 func requireVerified(c *auth.Config) { c.RequireVerified = true }
 
+func hideAccounts(c *auth.Config) { c.RequireVerified, c.HideAccounts = true, true }
+
 // loadedBy configures request loaders.
-func loadedBy(loaders ...auth.RequestLoader) func(*auth.Config) {
-	return func(c *auth.Config) { c.RequestLoaders = loaders }
+func loadedBy(loaders ...auth.Credential) func(*auth.Config) {
+	return func(c *auth.Config) { c.Credentials = loaders }
 }
 
 // withBearer accepts API tokens.
-func withBearer(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()} }
+func withBearer(c *auth.Config) { c.Credentials = []auth.Credential{auth.Bearer()} }
 
 // byHeader finds the user whose ID is in the header X-User, as of method "key".
-func byHeader() auth.RequestLoader {
-	return auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+func byHeader() auth.Credential {
+	return auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
 	}}
 }
@@ -200,7 +202,7 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
+		c.Credentials = []auth.Credential{auth.Bearer()}
 		if configure != nil {
 			configure(c)
 		}
@@ -301,7 +303,7 @@ func stateIn(ctx context.Context, app *testapp.App) string {
 func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, store := newApp(t, func(c *auth.Config) {
-		c.NextInCookie = true
+		c.URLs.NextInCookie = true
 		if configure != nil {
 			configure(c)
 		}
@@ -318,7 +320,7 @@ func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp
 // forgot is a page that asks for a reset.
 func forgot(app *testapp.App) {
 	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.SendReset(r.Context(), r.PostFormValue("email"), "/reset"); err != nil {
+		if err := app.SendReset(r.Context(), r.PostFormValue("email")); err != nil {
 			app.Error(w, r, err)
 		}
 	})
@@ -982,7 +984,7 @@ func countOf(events []auth.Event, kind auth.EventKind) (n int) {
 func lookedAt(t *testing.T, events []auth.Event) (n int) {
 	t.Helper()
 	for _, e := range events {
-		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventCheckFailed {
+		if e.Kind != auth.EventLoginFailed && e.Kind != auth.EventPasswordCheckFailed {
 			continue
 		}
 		switch {

@@ -60,7 +60,7 @@ func TestBrowserCookie(t *testing.T) {
 	for base, name := range map[string]string{"https://app.example": "__Host-session-browser", "http://127.0.0.1:5000": "session-5000-browser"} {
 		app, _ := newApp(t, func(c *auth.Config) {
 			c.BaseURL = base
-			c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("test")}
+			c.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("test")}
 		})
 		u := app.Create(t, "susan", true)
 		app.Create(t, "dora", true)
@@ -521,7 +521,7 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
-		c.RequestLoaders = []auth.RequestLoader{auth.BasicLoader("test")}
+		c.Credentials = []auth.Credential{auth.Basic("test")}
 	})
 	app.Create(t, "susan", true)
 	owner := knownTo(t, app, "192.0.2.1", "susan")
@@ -635,7 +635,7 @@ func TestBrowserOfAFailedLogin(t *testing.T) {
 	if _, err := app.Authenticate(t.Context(), "susan", testapp.Password); err != nil {
 		t.Error(err)
 	}
-	if !slices.Contains(kinds(app.Events()), auth.EventLogin) {
+	if !slices.Contains(kinds(app.Events()), auth.EventLoginSucceeded) {
 		t.Error("no login succeeded")
 	}
 }

@@ -184,7 +184,7 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 		return nil, err
 	case left > 0:
 		err := rateLimited(left)
-		c.event(ctx, Event{Kind: EventRateLimited, Err: err})
+		c.event(ctx, Event{Kind: EventAddressLimited, Err: err})
 		return nil, err
 	}
 	return func() error {
@@ -248,7 +248,7 @@ func (c *Core) allowRegistration(ctx context.Context) error {
 	return err
 }
 
-// allowBreachCheck counts a question to Config.Breaches: who asks it without end
+// allowBreachCheck counts a question to Config.Password.Breaches: who asks it without end
 // would have it answer nobody any more.
 func (c *Core) allowBreachCheck(ctx context.Context) error {
 	_, err := c.count(ctx, "breaches", c.cfg.Limits.Registrations)
@@ -267,7 +267,7 @@ func (c *Core) wrongToken(ctx context.Context) error {
 func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (bool, error) {
 	window := rateWindow
 	if kind == MailReset {
-		window = min(window, c.cfg.ResetLifetime)
+		window = min(window, c.cfg.Password.ResetLifetime)
 	}
 	_, left, err := c.addTo(ctx, counterKey("mailbox "+string(kind), mailbox), maxMails, window)
 	return left > 0, err

@@ -62,7 +62,7 @@ func TestAddressLimit(t *testing.T) {
 				t.Errorf("%d hashes", n)
 			}
 			events := app.Events()
-			if countOf(events, auth.EventRateLimited) != 4 {
+			if countOf(events, auth.EventAddressLimited) != 4 {
 				t.Errorf("events %v", kinds(events))
 			}
 		})
@@ -328,7 +328,7 @@ func TestMailboxLimit(t *testing.T) {
 		t.Run(fmt.Sprint(lifetime), func(t *testing.T) {
 			t.Parallel()
 			box := &testapp.Outbox{}
-			app, store := newApp(t, func(c *auth.Config) { c.Mailer, c.ResetLifetime = box, lifetime })
+			app, store := newApp(t, func(c *auth.Config) { c.Mailer, c.Password.ResetLifetime = box, lifetime })
 			forgot(app)
 			app.Create(t, "susan", false)
 			var tokens []string
@@ -599,7 +599,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 			t.Errorf("%v: %d guesses from one address", differ, n)
 		}
 		for i := range 20 {
-			if err := apps[i%2].SendReset(t.Context(), u.Email, "/reset"); err != nil {
+			if err := apps[i%2].SendReset(t.Context(), u.Email); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -609,7 +609,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 		// The other server is gone, whatever it has left.
 		v := apps[0].Visitor(t.Context(), "192.0.2.1")
 		v.Login("ghost", "a wrong password")
-		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil {
+		if err := apps[0].SendReset(t.Context(), u.Email); err != nil {
 			t.Fatal(err)
 		}
 		box.Take()
@@ -617,7 +617,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v: an hour later: %d", differ, status)
 		}
-		if err := apps[0].SendReset(t.Context(), u.Email, "/reset"); err != nil || len(box.Take()) != 1 {
+		if err := apps[0].SendReset(t.Context(), u.Email); err != nil || len(box.Take()) != 1 {
 			t.Errorf("%v: an hour later no mail: %v", differ, err)
 		}
 	}

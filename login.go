@@ -35,7 +35,7 @@ func By(method string) LoginOption {
 }
 
 // Remember keeps the user logged in on this device beyond the browser's session,
-// for Config.RememberFor, if on is true. Each use of the cookie replaces it. The
+// for Config.Session.RememberFor, if on is true. Each use of the cookie replaces it. The
 // old one stays good, for at most 30 uses, until the browser shows that it has the
 // new one; a use after that is a theft (EventRememberStolen).
 func Remember(on bool) LoginOption {
@@ -127,9 +127,9 @@ func (s *state) enter(a *attempt) error {
 	if stranger {
 		s.clearValues()
 	}
-	s.note(Event{Kind: EventLogin, UserID: id, Method: method})
+	s.note(Event{Kind: EventLoginSucceeded, UserID: id, Method: method})
 	if err := s.trim(a.user); err != nil { // the next login tries again
-		s.note(Event{Kind: EventStoreFailed, UserID: id, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 	}
 	return nil
 }
@@ -221,17 +221,17 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	if stranger {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
-		s.note(Event{Kind: EventLogout, UserID: old.header.userID})
+		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
 	}
 	s.user, s.ended, s.suspect, s.replaced, s.grant = in.user, false, false, false, nil
 	return stranger, nil
 }
 
 // trim ends the user's oldest logins and devices, if there are more than
-// MaxSessions. Each login does so after it was stored: of any number at the same
+// Session.Max. Each login does so after it was stored: of any number at the same
 // moment the last one to look sees all, and leaves no more.
 func (s *state) trim(user User) error {
-	c, limit := s.core, s.core.cfg.MaxSessions
+	c, limit := s.core, s.core.cfg.Session.Max
 	s.op.Lock()
 	var kept header
 	if s.cur.isLogin() {
@@ -264,7 +264,7 @@ func (s *state) trim(user User) error {
 		if _, err := c.endLogin(ctx, h); err != nil {
 			return err
 		}
-		s.note(Event{Kind: EventSessionEnded, UserID: userID, Err: errTooMany})
+		s.note(Event{Kind: EventLoginRevoked, UserID: userID, Err: errTooMany})
 	}
 	if kept.device == "" {
 		return nil
@@ -287,7 +287,7 @@ func (s *state) trim(user User) error {
 }
 
 // errTooMany is why a login was ended by another one.
-var errTooMany = fmt.Errorf("%w: more than MaxSessions", ErrLoggedOut)
+var errTooMany = fmt.Errorf("%w: more than Session.Max", ErrLoggedOut)
 
 // confirm makes the request's login fresh by an attempt of its user, if the gates let
 // it pass.
@@ -343,6 +343,6 @@ func (s *state) confirm(ctx context.Context, a *attempt) error {
 	}
 	s.suspect = false
 	s.rebind(&s.cur.header)
-	s.note(Event{Kind: EventConfirmed, UserID: idOf(a.user), Method: shown.String()})
+	s.note(Event{Kind: EventLoginConfirmed, UserID: idOf(a.user), Method: shown.String()})
 	return nil
 }

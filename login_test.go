@@ -49,7 +49,7 @@ func TestEveryWayIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			app, _ := newApp(t, loadedBy(auth.BearerLoader(), auth.BasicLoader("test"), byHeader()))
+			app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("test"), byHeader()))
 			u := member(t, app, "susan", testapp.Password)
 			login, device := app.Client(t), remembered(t, app, "susan")
 			login.Login("susan")
@@ -161,7 +161,7 @@ func TestMethodOfLogin(t *testing.T) {
 		if r := app.Client(t).Post(path, "login", "susan", "password", testapp.Password); r.StatusCode != http.StatusOK {
 			t.Fatal(r.Status)
 		}
-		if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventLogin || events[0].Method != want {
+		if events := app.Events(); len(events) != 1 || events[0].Kind != auth.EventLoginSucceeded || events[0].Method != want {
 			t.Errorf("%s: %v, want a login by %q", path, events, want)
 		}
 	}

@@ -93,7 +93,7 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) 
 	case !found:
 		return ErrLoginNotFound
 	}
-	c.event(ctx, Event{Kind: EventSessionEnded, UserID: userID, Err: ErrLoggedOut})
+	c.event(ctx, Event{Kind: EventLoginRevoked, UserID: userID, Err: ErrLoggedOut})
 	return nil
 }
 
@@ -112,13 +112,13 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	}
 	found, err := c.endWhere(ctx, current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
 	if err == nil && found {
-		c.event(ctx, Event{Kind: EventSessionEnded, UserID: current.userID, Err: ErrLoggedOut})
+		c.event(ctx, Event{Kind: EventLoginRevoked, UserID: current.userID, Err: ErrLoggedOut})
 	}
 	return err
 }
 
 // LogoutEverywhere ends all that a user is logged in by, this request's login
-// and API tokens included: the account gets a new Stamp. With NewLoader, whose
+// and API tokens included: the account gets a new Stamp. With NewWithLoader, whose
 // application keeps the Stamp itself, it ends the logins, devices and tokens there
 // are.
 func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) {
@@ -126,7 +126,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	if isAbsent(user) {
 		return ErrUserNotFound
 	}
-	x := &credentialChange{userID: user.AuthAccount().ID, own: ownEnds, done: EventLogoutEverywhere}
+	x := &credentialChange{userID: user.AuthAccount().ID, own: ownEnds, done: EventLoginsEnded}
 	if c.store != nil {
 		x.apply = func(*Account) error { return nil } // the new Stamp is all
 	}

@@ -135,7 +135,7 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 		"expired":                func(app *testapp.App, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			app, _ := newApp(t, func(c *auth.Config) { c.RememberFor = time.Minute })
+			app, _ := newApp(t, func(c *auth.Config) { c.Session.RememberFor = time.Minute })
 			u := app.Create(t, "susan", false)
 			c := remembered(t, app, "susan")
 			end(app, c)
@@ -159,7 +159,7 @@ func TestLoginsLeaveOut(t *testing.T) {
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	here := func(c *auth.Config) { c.BaseURL = "http://localhost:1" }
 	app := testapp.New(t, store, clock, here)
-	strict := testapp.New(t, store, clock, func(c *auth.Config) { here(c); c.IdleTimeout = 10 * time.Minute })
+	strict := testapp.New(t, store, clock, func(c *auth.Config) { here(c); c.Session.IdleTimeout = 10 * time.Minute })
 	u := app.Create(t, "susan", false)
 	remembered(t, app, "susan") // of an old Stamp
 	a := u.Clone()
@@ -375,9 +375,9 @@ func TestEndLogin(t *testing.T) {
 				default:
 					end(t.Context())
 				}
-				kind := auth.EventSessionEnded
+				kind := auth.EventLoginRevoked
 				if who == "itself" {
-					kind = auth.EventLogout
+					kind = auth.EventLoginEnded
 				}
 				if e := app.Events(); len(e) != 1 || e[0].Kind != kind || e[0].UserID != u.ID {
 					t.Errorf("events %v", e)
@@ -484,7 +484,7 @@ func TestEndOtherLogins(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventSessionEnded {
+		if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLoginRevoked {
 			t.Errorf("events %v", e)
 		}
 		gone(t, "the others", a, b, lost)
@@ -671,12 +671,12 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 // While somebody ends a login, its browser logs in again and is remembered: at each
 // moment between the steps of the ending. Nothing of it is left.
 func TestEndingCrossesRemember(t *testing.T) {
-	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewLoader's LogoutEverywhere"} {
+	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewWithLoader's LogoutEverywhere"} {
 		testapp.EachCall(t, 2, func(k int) bool {
 			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
-			loader, err := auth.NewLoader[*testapp.User](store, auth.Config{
-				BaseURL: app.BaseURL(), Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
+			loader, err := auth.NewWithLoader[*testapp.User](store, auth.Config{
+				BaseURL: app.Config().BaseURL, Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Now: app.Clock.Now,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -753,7 +753,7 @@ func TestConfirmLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 		events := app.Events()
-		if len(events) != 1 || events[0].Kind != auth.EventConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
+		if len(events) != 1 || events[0].Kind != auth.EventLoginConfirmed || events[0].UserID != u.ID || events[0].Method != "password" || events[0].Address == "" || events[0].Err != nil {
 			t.Errorf("events %+v", events)
 		}
 		if !app.IsFresh(t, c) {
@@ -810,7 +810,7 @@ func TestConfirmLogin(t *testing.T) {
 // A login that is confirmed again and again ends when it was to end.
 func TestConfirmLoginDoesNotExtend(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.Lifetime = time.Hour })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.Lifetime = time.Hour })
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
 	app.Enter(t, c, u)
@@ -868,10 +868,10 @@ func TestConfirmLoginMethod(t *testing.T) {
 
 func TestConfirmLoginRefuses(t *testing.T) {
 	t.Parallel()
-	key := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+	key := auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
-	app, _ := newApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{key} })
+	app, _ := newApp(t, func(c *auth.Config) { c.Credentials = []auth.Credential{key} })
 	u := member(t, app, "susan", "")
 	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
@@ -1001,7 +1001,7 @@ func TestConfirmLoginCrossesItself(t *testing.T) {
 }
 
 func atMost(n int) func(*auth.Config) {
-	return func(c *auth.Config) { c.MaxSessions = n }
+	return func(c *auth.Config) { c.Session.Max = n }
 }
 
 // alive are the indices of the browsers that are the user.
@@ -1052,7 +1052,7 @@ func TestMaxSessions(t *testing.T) {
 				}
 				ended := 0
 				for _, e := range app.Events() {
-					if e.Kind == auth.EventSessionEnded {
+					if e.Kind == auth.EventLoginRevoked {
 						ended++
 						if e.UserID != u.ID || !errors.Is(e.Err, auth.ErrLoggedOut) {
 							t.Errorf("event %+v", e)

@@ -54,7 +54,7 @@ func (s *state) end() error {
 			return err
 		}
 		if found || s.cur.isLogin() { // another request may have ended it
-			s.note(Event{Kind: EventLogout, UserID: h.userID})
+			s.note(Event{Kind: EventLoginEnded, UserID: h.userID})
 		}
 	}
 	if s.cur.isLogin() {

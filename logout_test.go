@@ -164,7 +164,7 @@ func TestLogoutEverywhere(t *testing.T) {
 					t.Errorf("its cookies: %v", a.Cookies)
 				}
 			}
-			if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLogoutEverywhere || e[0].UserID != u.ID {
+			if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventLoginsEnded || e[0].UserID != u.ID {
 				t.Errorf("events %v", e)
 			}
 			gone(t, "everywhere", a, b, c)
@@ -203,11 +203,11 @@ func TestLogoutEverywhere(t *testing.T) {
 func TestLogoutEverywhereWithLoader(t *testing.T) {
 	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
 	records := memstore.NewRecords()
-	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
+	manager, err := auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
 		return users[id], nil
 	}), auth.Config{
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Records: records, RequestLoaders: []auth.RequestLoader{auth.BearerLoader()},
+		Records: records, Credentials: []auth.Credential{auth.Bearer()},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +354,7 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 		for _, remember := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, remembered %v", name, remember), func(t *testing.T) {
 				t.Parallel()
-				plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 3, auth.ProtectStrong })
+				plain, _ := newApp(t, func(c *auth.Config) { c.Session.Max, c.Session.Protection = 3, auth.ProtectStrong })
 				w := &world{App: plain, t: t, u: plain.Create(t, "susan", false)}
 				plain.Create(t, "mike", false)
 				w.c = plain.Client(t)
@@ -388,7 +388,7 @@ func TestExpiredCookiesAreNobodys(t *testing.T) {
 		for _, remember := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
 				if name == "too old" {
-					c.IdleTimeout = -1
+					c.Session.IdleTimeout = -1
 				}
 			})
 			app.Create(t, "susan", false)
@@ -425,7 +425,7 @@ func TestExpiredCookiesAreNobodys(t *testing.T) {
 // A remember cookie that has expired for the server is nobody's, also if the
 // browser keeps it, and however often it was used.
 func TestExpiredRememberCookieIsNobodys(t *testing.T) {
-	app, _ := newApp(t, func(c *auth.Config) { c.RememberFor = 48 * time.Hour })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.RememberFor = 48 * time.Hour })
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
 	for range 5 {

@@ -28,20 +28,17 @@ func (c *Core) isLocal(key string) bool {
 	return !c.cfg.LocalDomains && !strings.Contains(domain, ".")
 }
 
-// checkPath returns an error for a page that is not a plain path.
-func checkPath(page string) error {
-	if ParseNext(page).IsZero() || strings.ContainsAny(page, "?#") {
-		return fmt.Errorf("auth: %q is not a path of this site, without a query", page)
+// absolute returns the absolute URL of one of Config.URLs.
+func (c *Core) absolute(page string) string {
+	if page[0] == '/' {
+		return c.cfg.BaseURL + page
 	}
-	return nil
+	return page
 }
 
-// link is the URL of a page, which may be an absolute URL itself, with a token in
-// the query.
+// link returns the URL of a page with a token in the query.
 func (c *Core) link(page, token string) Secret {
-	if page[0] == '/' {
-		page = c.baseURL.String() + page
-	}
+	page = c.absolute(page)
 	separator := "?"
 	if strings.Contains(page, "?") {
 		separator = "&"

@@ -15,7 +15,7 @@ func TestMailFailsLater(t *testing.T) {
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	u := app.Create(t, "susan", false)
-	if err := app.SendReset(t.Context(), "susan@app.example", "/reset"); err != nil {
+	if err := app.SendReset(t.Context(), "susan@app.example"); err != nil {
 		t.Fatal(err)
 	}
 	app.Events()
@@ -37,7 +37,7 @@ func TestMailerPanics(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = panicBox{} })
 	app.Create(t, "susan", false)
 	for _, address := range []string{"susan@app.example", "nobody@app.example"} {
-		if err := app.SendReset(t.Context(), address, "/reset"); err != nil {
+		if err := app.SendReset(t.Context(), address); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
@@ -154,9 +154,9 @@ func TestOwnersAreTold(t *testing.T) {
 			store.hangUp = cancel
 			var err error
 			if undone {
-				_, err = m.UndoEmail(ctx, token)
+				_, err = m.UndoEmailChange(ctx, token)
 			} else {
-				_, err = m.ConfirmEmail(ctx, token, "/undo")
+				_, err = m.ConfirmEmailChange(ctx, token)
 			}
 			if err != nil {
 				t.Errorf("undone %v: %v", undone, err)

@@ -45,7 +45,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
 			s.fail(err) // for whoever asks who it is
-			c.event(&s.ctx, Event{Kind: EventCrossOrigin, Err: err})
+			c.event(&s.ctx, Event{Kind: EventRequestRefused, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
@@ -92,7 +92,7 @@ func (s *state) suspectForwarded() {
 	if len(s.forwarded) == 0 || told.Load() {
 		return
 	}
-	if _, trusted := clientip.Proxies(s.core.cfg.TrustedProxies).Peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
+	if _, trusted := clientip.Proxies(s.core.cfg.Network.TrustedProxies).Peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
 		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
 	}
 }
@@ -238,7 +238,7 @@ func (s *state) commit(h http.Header) error {
 	}
 	if s.varies || s.flashRead || ready {
 		h["Vary"] = append(h["Vary"], "Cookie")
-		if len(s.core.cfg.RequestLoaders) > 0 {
+		if len(s.core.cfg.Credentials) > 0 {
 			h["Vary"] = append(h["Vary"], "Authorization")
 		}
 	}

@@ -453,7 +453,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		}
 		for _, send := range []func() error{
 			func() error { return app.SendVerification(t.Context(), address) },
-			func() error { return app.SendReset(t.Context(), address, "/reset") },
+			func() error { return app.SendReset(t.Context(), address) },
 		} {
 			if err := send(); err != nil {
 				t.Errorf("%+q: %v", address, err)
@@ -506,7 +506,7 @@ func TestOldNamesTellNothing(t *testing.T) {
 			hooked := testapp.SpyOn(table)
 			app := testapp.New(t, hooked, clock, func(cfg *auth.Config) { cfg.Mailer = box })
 			_, errLogin := app.Authenticate(t.Context(), address, "a wrong password")
-			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address, "/reset"), app.SendVerification(t.Context(), address))
+			told[i] = fmt.Sprint(errLogin, app.SendReset(t.Context(), address), app.SendVerification(t.Context(), address))
 			calls[i] = hooked.Calls()
 		}
 		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
@@ -527,17 +527,17 @@ func TestLocalDomains(t *testing.T) {
 				t.Errorf("%s, LocalDomains %t: %v", what, local, err)
 			}
 		}
-		allowed("CheckNewEmail", m.CheckNewEmail("admin@localhost"))
+		allowed("ValidateEmail", m.ValidateEmail("admin@localhost"))
 		_, err := m.Register(t.Context(), auth.Registration{Username: "admin", Email: "Admin@localhost", Password: resetTo})
 		allowed("Register", err)
-		allowed("SendReset", m.SendReset(t.Context(), "admin@localhost", "/reset"))
+		allowed("SendReset", m.SendReset(t.Context(), "admin@localhost"))
 		allowed("SendVerification", m.SendVerification(t.Context(), "ADMIN@localhost"))
-		m.In(browser, func(ctx context.Context) { allowed("SendNewEmail", m.SendNewEmail(ctx, u, "susan@localhost", "/e")) })
+		m.In(browser, func(ctx context.Context) { allowed("SendEmailChange", m.SendEmailChange(ctx, u, "susan@localhost")) })
 		if n := len(m.box.Take()); local && n != 3 || !local && n != 0 {
 			t.Errorf("LocalDomains %t: %d mails", local, n)
 		}
 		for _, address := range []string{"admin@127", "admin@-", "admin@", "admin@[127.0.0.1]", "admin@localhost."} {
-			if err := m.CheckNewEmail(address); !errors.Is(err, auth.ErrInvalidEmail) {
+			if err := m.ValidateEmail(address); !errors.Is(err, auth.ErrInvalidEmail) {
 				t.Errorf("%q, LocalDomains %t: %v", address, local, err)
 			}
 		}

@@ -197,7 +197,7 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.LoginURLs = map[string]string{"/admin": "/admin-login", "/dashboard": "/wrong"}
+		c.URLs.LoginFor = map[string]string{"/admin": "/admin-login", "/dashboard": "/wrong"}
 	})
 	guarded := app.RequireLogin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the guarded handler ran") }))
 	changing := func(change func(*http.Request), next http.Handler) http.Handler {
@@ -285,7 +285,7 @@ func (b *readBody) Close() error { return nil }
 // login page could leave a file. What comes after can read it.
 func TestNextReadsNoUpload(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.NextInCookie = true })
+	app, _ := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
 	var text bytes.Buffer
 	form := multipart.NewWriter(&text)
 	_ = form.WriteField("next", "/form")
@@ -401,7 +401,7 @@ func TestNextRoundTrip(t *testing.T) {
 
 func TestNextInCookieUnderProtection(t *testing.T) {
 	for _, protection := range []auth.Protection{auth.ProtectOff, auth.ProtectStrong} {
-		app, _ := stateApp(t, func(c *auth.Config) { c.NextInCookie, c.Protection = true, protection })
+		app, _ := stateApp(t, func(c *auth.Config) { c.URLs.NextInCookie, c.Session.Protection = true, protection })
 		c := app.Client(t)
 		expectSent(t, c.Get("/guarded?a=1"), "/login")
 		c.Get("/who")
@@ -632,7 +632,7 @@ func TestNextInCookieSize(t *testing.T) {
 // It is of use for RequireFresh, and for a login page on another site, as well.
 func TestNextInCookieElsewhere(t *testing.T) {
 	t.Parallel()
-	app, _ := nextApp(t, func(c *auth.Config) { c.LoginURL, c.RefreshURL = "https://sso.example/login?x=1", "/sudo" })
+	app, _ := nextApp(t, func(c *auth.Config) { c.URLs.Login, c.URLs.Refresh = "https://sso.example/login?x=1", "/sudo" })
 	app.Create(t, "susan", false)
 	app.Mux.Handle("/recent", app.RequireFresh(time.Minute)(http.HandlerFunc(hello)))
 	c := app.Client(t)

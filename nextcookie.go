@@ -7,7 +7,7 @@ import (
 )
 
 // TakeNext returns where to go after a login or a confirmation, and forgets it:
-// the request's field next, or what Config.NextInCookie has kept. Call it only
+// the request's field next, or what Config.URLs.NextInCookie has kept. Call it only
 // when the form has been accepted, or when a user who is logged in already opens
 // the login page. A request that no person made forgets nothing: see Flashes.
 func (c *Core) TakeNext(r *http.Request) Next {

@@ -194,7 +194,7 @@ func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context
 			failed = take(detached, c.records, kindForm, s.record.Key)
 		}
 		if failed != nil { // for a minute other processes take the form to be busy
-			c.event(ctx, Event{Kind: EventStoreFailed, Err: failed})
+			c.event(ctx, Event{Kind: EventCleanupFailed, Err: failed})
 		}
 	}()
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), formTimeout)

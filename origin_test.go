@@ -55,7 +55,7 @@ func (s *originSite) passes(t *testing.T, name, method, host string, header http
 	if w.Code != http.StatusForbidden || len(w.Header()["Set-Cookie"]) > 0 || w.Header().Get("Cache-Control") != "no-store" || len(calls) > 0 {
 		t.Errorf("%s: %d %v, store calls %v", name, w.Code, w.Header(), calls)
 	}
-	if len(events) != 1 || events[0].Kind != auth.EventCrossOrigin || !errors.Is(events[0].Err, auth.ErrCrossOrigin) {
+	if len(events) != 1 || events[0].Kind != auth.EventRequestRefused || !errors.Is(events[0].Err, auth.ErrCrossOrigin) {
 		t.Errorf("%s: events %v", name, events)
 	}
 	return false
@@ -65,7 +65,7 @@ func TestCrossOriginTable(t *testing.T) {
 	t.Parallel()
 	site := newOriginSite(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.Origins = []string{"https://admin.example", "https://other.example:8443"}
+		c.Network.Origins = []string{"https://admin.example", "https://other.example:8443"}
 	})
 	// Whether a request with this Origin passes where the browser does not say
 	// whence it comes, and where it says: from another site.
@@ -226,7 +226,7 @@ func TestOriginsAreChecked(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]bool{"https://admin.example": true, "https://admin.example/": false} {
 		_, err := auth.New[*testapp.User](memstore.New[testapp.User](), auth.Config{
-			BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Origins: []string{origin},
+			BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Network: auth.NetworkConfig{Origins: []string{origin}},
 		})
 		if (err == nil) != want {
 			t.Errorf("Origins %q: %v", origin, err)
@@ -238,14 +238,14 @@ func TestOriginsAreChecked(t *testing.T) {
 		"": false, "hook": false, "POST": false, "/{": false, "/{a}/{a}": false,
 	} {
 		_, err := auth.New[*testapp.User](memstore.New[testapp.User](), auth.Config{
-			BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, CrossOriginBypass: []string{pattern},
+			BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Network: auth.NetworkConfig{CrossOriginBypass: []string{pattern}},
 		})
 		if (err == nil) != want {
 			t.Errorf("CrossOriginBypass %q: %v", pattern, err)
 		}
 	}
 	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), auth.Config{
-		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, CrossOriginBypass: []string{"/a/{x}", "/a/{y}"},
+		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Network: auth.NetworkConfig{CrossOriginBypass: []string{"/a/{x}", "/a/{y}"}},
 	}); err == nil {
 		t.Error("conflicting patterns are accepted")
 	}
@@ -273,7 +273,7 @@ func TestCrossOriginBypass(t *testing.T) {
 	patterns := []string{"POST /hook", "/any/{id}", "/tree/", "/exact/{$}", "hooks.example/"}
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.CrossOriginBypass = patterns
+		c.Network.CrossOriginBypass = patterns
 	})
 	var ran string
 	mux := http.NewServeMux()
@@ -325,7 +325,7 @@ func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.CrossOriginBypass = []string{"POST /api/hook"}
+		c.Network.CrossOriginBypass = []string{"POST /api/hook"}
 	})
 	ran := false
 	h := http.StripPrefix("/api", app.LoadAndSave(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })))
@@ -346,7 +346,7 @@ func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.CrossOriginBypass = []string{"/any/{id}", "/tree/"}
+		c.Network.CrossOriginBypass = []string{"/any/{id}", "/tree/"}
 	})
 	var ran string
 	server := httptest.NewServer(app.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -434,7 +434,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 		t.Errorf("%d events", len(events))
 	}
 	for _, e := range events {
-		if e.Kind != auth.EventCrossOrigin || e.Address != "127.0.0.1" {
+		if e.Kind != auth.EventRequestRefused || e.Address != "127.0.0.1" {
 			t.Fatalf("event %v", e)
 		}
 	}
@@ -503,7 +503,7 @@ func TestCrossOriginEventResumesNobody(t *testing.T) {
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.OnEvent = func(ctx context.Context, e auth.Event) {
-			if e.Kind == auth.EventCrossOrigin {
+			if e.Kind == auth.EventRequestRefused {
 				if u, err := app.User(ctx); err == nil || errors.Is(err, auth.ErrNotLoggedIn) {
 					t.Errorf("the refused request is %v's, %v", u, err)
 				}
@@ -523,7 +523,7 @@ func TestCrossOriginEventResumesNobody(t *testing.T) {
 // knows no CORS, also for the origins that it trusts.
 func TestNoCORS(t *testing.T) {
 	t.Parallel()
-	app, _, p, _ := pagesApp(t, func(c *auth.Config) { c.Origins = []string{"https://admin.example"} })
+	app, _, p, _ := pagesApp(t, func(c *auth.Config) { c.Network.Origins = []string{"https://admin.example"} })
 	member(t, app, "susan", testapp.Password)
 	c := app.Client(t)
 	c.Login("susan")
@@ -550,7 +550,7 @@ func TestNoCORS(t *testing.T) {
 // A preflight request has no cookies. A middleware outside LoadAndSave answers it.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
-	app, store := newApp(t, func(c *auth.Config) { c.Origins = []string{"https://other.example"} })
+	app, store := newApp(t, func(c *auth.Config) { c.Network.Origins = []string{"https://other.example"} })
 	app.Create(t, "susan", false)
 	cors := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

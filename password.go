@@ -10,21 +10,21 @@ import (
 	"github.com/go-login/auth/internal/blocklist"
 )
 
-// CheckNewPassword applies the policy to a password that an account might get,
+// ValidatePassword applies the policy to a password that an account might get,
 // for forms that show everything that is wrong at once: length in code points,
 // no rules of composition, and the whole password (never parts of it) compared
-// with what others try first and, by Config.Breaches, with what has been in a
+// with what others try first and, by Config.Password.Breaches, with what has been in a
 // data breach. It returns nil or a PasswordError. Register, SetPassword and
 // ResetPassword apply it in any case; Breaches is asked once for all of them in a
 // request.
-func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account) error {
+func (c *Core) ValidatePassword(ctx context.Context, password string, a Account) error {
 	switch {
 	case len(password) > maxPassword:
 		return &PasswordError{Reason: PasswordTooLong}
 	case !isText(password):
 		return &PasswordError{Reason: PasswordNotText}
-	case utf8.RuneCountInString(password) < c.cfg.MinPassword:
-		return &PasswordError{Reason: PasswordTooShort, Min: c.cfg.MinPassword}
+	case utf8.RuneCountInString(password) < c.cfg.Password.Min:
+		return &PasswordError{Reason: PasswordTooShort, Min: c.cfg.Password.Min}
 	case isCommon(password):
 		return &PasswordError{Reason: PasswordCommon}
 	case c.isPersonal(password, &a):
@@ -36,21 +36,21 @@ func (c *Core) CheckNewPassword(ctx context.Context, password string, a Account)
 	case breached:
 		return &PasswordError{Reason: PasswordBreached}
 	}
-	if c.cfg.PasswordCheck == nil {
+	if c.cfg.Password.Check == nil {
 		return nil
 	}
-	if err := c.cfg.PasswordCheck(ctx, password, a.Clone()); err != nil {
+	if err := c.cfg.Password.Check(ctx, password, a.Clone()); err != nil {
 		return &PasswordError{Reason: PasswordRejected, Err: err}
 	}
 	return nil
 }
 
 // isPersonal reports whether the password, in any case and but for digits and
-// punctuation at its end, is a name of the user's or one of PasswordWords.
+// punctuation at its end, is a name of the user's or one of Password.Words.
 func (c *Core) isPersonal(password string, a *Account) bool {
 	const ending = "0123456789!?.,;:*#$_- "
 	local, _, _ := strings.Cut(a.Email, "@")
-	for _, name := range append([]string{a.Username, a.Email, local}, c.cfg.PasswordWords...) {
+	for _, name := range append([]string{a.Username, a.Email, local}, c.cfg.Password.Words...) {
 		if stem := strings.TrimRight(name, ending); stem != "" {
 			name = stem
 		}
@@ -287,7 +287,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 		s.op.Unlock()
 	}
 	if reason != nil {
-		c.event(ctx, Event{Kind: EventCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: reason})
+		c.event(ctx, Event{Kind: EventPasswordCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: reason})
 	}
 	return result.OK, err
 }
@@ -317,7 +317,7 @@ func (c *Core) SetPassword(ctx context.Context, user User, password string) (fai
 func (c *Core) planPassword(ctx context.Context, account Account, password string) (*credentialChange, error) {
 	x := &credentialChange{
 		userID: account.ID, own: ownGoesOn, stamp: account.Stamp, forgets: true, mail: Mail{Kind: MailPasswordChanged},
-		done: EventPasswordChanged, failed: EventPasswordFailed,
+		done: EventPasswordSet, failed: EventPasswordSetFailed,
 	}
 	if c.store == nil {
 		return x, ErrNoUserStore
@@ -325,7 +325,7 @@ func (c *Core) planPassword(ctx context.Context, account Account, password strin
 	if err := c.needs("SetPassword", FieldPasswordHash); err != nil {
 		return x, err
 	}
-	if err := c.CheckNewPassword(ctx, password, account); err != nil {
+	if err := c.ValidatePassword(ctx, password, account); err != nil {
 		return x, err
 	}
 	hash, err := c.hasher.Hash(ctx, password)

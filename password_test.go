@@ -21,14 +21,14 @@ import (
 
 func TestPasswordPolicy(t *testing.T) {
 	t.Parallel()
-	accepted := errors.New("it came as far as PasswordCheck")
+	accepted := errors.New("it came as far as Password.Check")
 	var seen string
 	app, store := newApp(t, func(c *auth.Config) {
-		c.PasswordWords = []string{"Graymatter", "Los Pollos 2", "", "ПолярныйЛис", "4711"}
-		c.PasswordCheck = func(_ context.Context, password string, a auth.Account) error {
+		c.Password.Words = []string{"Graymatter", "Los Pollos 2", "", "ПолярныйЛис", "4711"}
+		c.Password.Check = func(_ context.Context, password string, a auth.Account) error {
 			seen = password
 			if a.Username != "walter.w1958" {
-				t.Errorf("PasswordCheck for %q", a.Username)
+				t.Errorf("Password.Check for %q", a.Username)
 			}
 			return accepted
 		}
@@ -136,7 +136,7 @@ func TestPasswordPolicy(t *testing.T) {
 			}
 		}
 		if c.want == ok && seen != c.password {
-			t.Errorf("%s: PasswordCheck got %.40q", c.what, seen)
+			t.Errorf("%s: Password.Check got %.40q", c.what, seen)
 		}
 		if app.PasswordHashes() != before {
 			t.Errorf("%s: a hash was computed", c.what)
@@ -152,7 +152,7 @@ func TestPasswordPolicy(t *testing.T) {
 
 func TestPasswordMinimum(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.MinPassword = 15 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Password.Min = 15 })
 	for _, c := range []struct {
 		password string
 		short    bool
@@ -166,11 +166,11 @@ func TestPasswordMinimum(t *testing.T) {
 	}
 }
 
-// PasswordCheck gets a copy of the account, and may not change it.
+// Password.Check gets a copy of the account, and may not change it.
 func TestPasswordCheckGetsACopy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.PasswordCheck = func(_ context.Context, _ string, a auth.Account) error {
+		c.Password.Check = func(_ context.Context, _ string, a auth.Account) error {
 			if len(a.Roles) == 1 {
 				a.Roles[0] = "admin"
 			}

@@ -27,14 +27,14 @@ type Pepper struct {
 func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 	for i, p := range peppers {
 		if !passhash.IsPepperID(p.ID) {
-			return fmt.Errorf("auth: Peppers[%d] has the ID %q, and needs 1 to 16 letters, digits, '-', '_' and '.'", i, p.ID)
+			return fmt.Errorf("auth: Config.Password.Peppers[%d] has the ID %q; use 1 to 16 letters, digits, '-', '_' and '.'", i, p.ID)
 		}
 		if err := keyring.CheckSecret(p.Key); err != nil {
-			return fmt.Errorf("auth: Peppers[%d] %w", i, err)
+			return fmt.Errorf("auth: Config.Password.Peppers[%d] %w", i, err)
 		}
 		for j, other := range peppers[:i] {
 			if p.ID == other.ID || bytes.Equal(p.Key, other.Key) {
-				return fmt.Errorf("auth: Peppers[%d] has the ID or the key of Peppers[%d]", i, j)
+				return fmt.Errorf("auth: Config.Password.Peppers[%d] has the ID or the key of Peppers[%d]; each needs its own", i, j)
 			}
 		}
 		if slices.ContainsFunc(secrets, func(s []byte) bool { return bytes.Equal(s, p.Key) }) {

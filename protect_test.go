@@ -23,7 +23,7 @@ const (
 )
 
 func protected(mode auth.Protection, address bool) func(*auth.Config) {
-	return func(c *auth.Config) { c.Protection, c.ProtectAddress = mode, address }
+	return func(c *auth.Config) { c.Session.Protection, c.Session.ProtectAddress = mode, address }
 }
 
 var allChanges = map[string]struct{ agent, address string }{
@@ -99,7 +99,7 @@ func TestProtection(t *testing.T) {
 						}
 						got := 0
 						for _, e := range app.Events() {
-							if e.Kind == auth.EventProtected {
+							if e.Kind == auth.EventLoginProtected {
 								got++
 								if e.UserID != u.ID || e.Err == nil || e.UserAgent != to.agent {
 									t.Errorf("event %+v", e)
@@ -188,7 +188,7 @@ func TestProtectBasicOnce(t *testing.T) {
 			t.Errorf("request %d: %q, calls %v, cookies %v", i, w.Body, calls, w.Header()["Set-Cookie"])
 		}
 	}
-	events := slices.DeleteFunc(app.Events(), func(e auth.Event) bool { return e.Kind != auth.EventProtected })
+	events := slices.DeleteFunc(app.Events(), func(e auth.Event) bool { return e.Kind != auth.EventLoginProtected })
 	if len(events) != 1 {
 		t.Errorf("%d events", len(events))
 	}
@@ -320,8 +320,8 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 	for _, remember := range []bool{false, true} {
 		grant := auth.Grant{}
 		app, _ := newApp(t, func(c *auth.Config) {
-			c.Protection = auth.ProtectStrong
-			c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return grant, nil }}}
+			c.Session.Protection = auth.ProtectStrong
+			c.Credentials = []auth.Credential{{Load: func(*http.Request) (auth.Grant, error) { return grant, nil }}}
 		})
 		member(t, app, "susan", "")
 		mike := member(t, app, "mike", "")
@@ -380,7 +380,7 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 		if enter(t, moved, false); moved.Do("GET", "/get?key=k").Body.String() != "v" {
 			t.Errorf("mode %d: it is lost at the login", mode)
 		}
-		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
+		if slices.Contains(kinds(app.Events()), auth.EventLoginProtected) {
 			t.Errorf("mode %d: an event", mode)
 		}
 	}
@@ -410,7 +410,7 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 		if len(writes) != 1 {
 			t.Errorf("mode %d: %d writes", mode, len(writes))
 		}
-		if slices.Contains(kinds(app.Events()), auth.EventProtected) {
+		if slices.Contains(kinds(app.Events()), auth.EventLoginProtected) {
 			t.Errorf("mode %d: an event", mode)
 		}
 		if b.From(chromium, home).IsFresh() {
@@ -424,7 +424,7 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 func TestProtectSwitchedOn(t *testing.T) {
 	t.Parallel()
 	fixed := func(mode auth.Protection) func(*auth.Config) {
-		return func(c *auth.Config) { c.BaseURL, c.Protection = "http://localhost:1", mode }
+		return func(c *auth.Config) { c.BaseURL, c.Session.Protection = "http://localhost:1", mode }
 	}
 	off, _ := newApp(t, fixed(auth.ProtectOff))
 	member(t, off, "susan", "")
@@ -455,7 +455,7 @@ func TestProtectConfig(t *testing.T) {
 		{99, true, "Protection"},
 	} {
 		cfg := goodConfig()
-		cfg.Protection, cfg.ProtectAddress = test.mode, test.address
+		cfg.Session.Protection, cfg.Session.ProtectAddress = test.mode, test.address
 		_, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg)
 		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%d, %v: %v", test.mode, test.address, err)
@@ -547,7 +547,7 @@ func TestProtectConflicts(t *testing.T) {
 			}
 			stolen := 0
 			for _, k := range kinds(app.Events()) {
-				if k == auth.EventProtected {
+				if k == auth.EventLoginProtected {
 					stolen++
 				}
 			}
@@ -624,12 +624,12 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 					app.Events()
 					moved := mode != auth.ProtectOff && (strings.Contains(name, "agent") || name == "both" ||
 						address && (name == "address" || name == "no address"))
-					want, events, left := "susan", []auth.EventKind{auth.EventLogin}, 1
+					want, events, left := "susan", []auth.EventKind{auth.EventLoginSucceeded}, 1
 					switch {
 					case moved && mode == auth.ProtectStrong:
-						want, events, left = "nobody", []auth.EventKind{auth.EventProtected}, 0
+						want, events, left = "nobody", []auth.EventKind{auth.EventLoginProtected}, 0
 					case moved:
-						events = []auth.EventKind{auth.EventProtected, auth.EventLogin}
+						events = []auth.EventKind{auth.EventLoginProtected, auth.EventLoginSucceeded}
 					}
 					thief := owner.From(to.agent, to.address)
 					for range 3 {
@@ -657,7 +657,7 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
 	basic := testapp.New(t, app.Store, app.Clock, func(c *auth.Config) {
-		c.BaseURL, c.Protection = app.BaseURL(), auth.ProtectBasic
+		c.BaseURL, c.Session.Protection = app.Config().BaseURL, auth.ProtectBasic
 	})
 	basic.Mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 		if err := basic.ConfirmLogin(r.Context()); err != nil {
@@ -688,9 +688,9 @@ func TestProtectedEventIsNobodys(t *testing.T) {
 	var app *testapp.App
 	var st *testapp.Spy
 	app, st = newApp(t, func(c *auth.Config) {
-		c.Protection = auth.ProtectStrong
+		c.Session.Protection = auth.ProtectStrong
 		c.OnEvent = func(ctx context.Context, e auth.Event) {
-			if e.Kind != auth.EventProtected {
+			if e.Kind != auth.EventLoginProtected {
 				return
 			}
 			if u, err := app.User(ctx); err == nil {
@@ -730,7 +730,7 @@ func TestProtectBindsOneOfTwoAtFirstSight(t *testing.T) {
 }
 
 func protect(p auth.Protection) func(*auth.Config) {
-	return func(c *auth.Config) { c.Protection = p }
+	return func(c *auth.Config) { c.Session.Protection = p }
 }
 
 // A browser that comes back with the same user agent stays in. From another one, a
@@ -746,9 +746,9 @@ func TestProtectAfterRestart(t *testing.T) {
 		for range 4 {
 			expectState(t, c, agent("old"), "susan stale remembered")
 		}
-		expectEvents(t, app, auth.EventLogin)
+		expectEvents(t, app, auth.EventLoginSucceeded)
 		c.Restart()
-		want, events := "susan stale remembered", []auth.EventKind{auth.EventProtected, auth.EventLogin}
+		want, events := "susan stale remembered", []auth.EventKind{auth.EventLoginProtected, auth.EventLoginSucceeded}
 		if p == auth.ProtectStrong {
 			want, events = "nobody", events[:1]
 		}
@@ -802,7 +802,7 @@ func TestProtectOfNobodyStoresNothing(t *testing.T) {
 
 // What a client says of its own address is not believed.
 func TestForwardedForIsIgnored(t *testing.T) {
-	app, _ := stateApp(t, func(c *auth.Config) { c.Protection, c.ProtectAddress = auth.ProtectStrong, true })
+	app, _ := stateApp(t, func(c *auth.Config) { c.Session.Protection, c.Session.ProtectAddress = auth.ProtectStrong, true })
 	c := app.Client(t)
 	c.Do(http.MethodPost, "/as/plain", nil, http.Header{"X-Forwarded-For": {"10.1.1.1"}})
 	for _, from := range []string{"10.1.1.1", "10.1.1.1, 10.1.1.2", "192.0.2.7", ""} {

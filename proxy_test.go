@@ -33,7 +33,7 @@ func behind(t *testing.T, proxies []netip.Prefix, change ...func(*auth.Config)) 
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
-		c.TrustedProxies = proxies
+		c.Network.TrustedProxies = proxies
 		for _, f := range change {
 			f(c)
 		}
@@ -65,7 +65,7 @@ func seenAs(t *testing.T, app *testapp.App, peer string, header http.Header) str
 		t.Fatal(w.Code, w.Body)
 	}
 	events := app.Events()
-	at := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventLogin })
+	at := slices.IndexFunc(events, func(e auth.Event) bool { return e.Kind == auth.EventLoginSucceeded })
 	if at < 0 {
 		t.Fatalf("events %v", kinds(events))
 	}
@@ -144,7 +144,7 @@ func TestClientAddressOtherHeaders(t *testing.T) {
 // Over connections, as a proxy makes them.
 func TestClientAddressOverHTTP(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
+	app, _ := newApp(t, func(c *auth.Config) { c.Network.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
 	app.Create(t, "susan", false)
 	socket, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -172,7 +172,7 @@ func TestClientAddressOverHTTP(t *testing.T) {
 func TestClientAddressProtects(t *testing.T) {
 	t.Parallel()
 	app := behind(t, prefixes("10.0.0.0/8"), func(c *auth.Config) {
-		c.Protection, c.ProtectAddress = auth.ProtectStrong, true
+		c.Session.Protection, c.Session.ProtectAddress = auth.ProtectStrong, true
 	})
 	w := from(t.Context(), app, "10.0.0.1:1", "POST", "/enter", url.Values{"login": {"susan"}}, http.Header{"X-Forwarded-For": {"203.0.113.9"}})
 	cookies := w.Result().Cookies()
@@ -225,9 +225,9 @@ func TestTrustedProxies(t *testing.T) {
 		{"everybody", prefixes("0.0.0.0/0"), false},
 	} {
 		cfg := goodConfig()
-		cfg.TrustedProxies = c.proxies
+		cfg.Network.TrustedProxies = c.proxies
 		_, err := auth.New(memstore.New[testapp.User](), cfg)
-		if (err == nil) != c.ok || err != nil && !strings.HasPrefix(err.Error(), "auth: TrustedProxies") {
+		if (err == nil) != c.ok || err != nil && !strings.HasPrefix(err.Error(), "auth: Config.Network.TrustedProxies") {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
@@ -277,7 +277,7 @@ func TestProxySuspectedByHeader(t *testing.T) {
 		if e := get(app, c.peer, forwarded); len(e) != 0 {
 			t.Errorf("%s: again: %v", what, e)
 		}
-		if !strings.Contains(app.Logs(), "level=WARN msg=auth event=proxy-suspected") {
+		if !strings.Contains(app.Logs(), "level=WARN msg=auth event=proxy.suspected") {
 			t.Errorf("%s: not in the log", what)
 		}
 	}
@@ -407,7 +407,7 @@ func TestClientAddressAllocatesNothing(t *testing.T) { // not parallel: it count
 		{prefixes("10.0.0.0/8", "fd00::/8"), "@", http.Header{"X-Forwarded-For": {"[2001:db8::1]:80, fd00::1"}}},
 	} {
 		cfg := goodConfig()
-		cfg.TrustedProxies = c.proxies
+		cfg.Network.TrustedProxies = c.proxies
 		manager, err := auth.New(memstore.New[testapp.User](), cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ const (
 // A recordKind says what becomes of a kind of records.
 type recordKind struct {
 	name     string
-	volatile bool // they are in Config.Sessions, and not in Config.Records
+	volatile bool // they are in Config.SessionStore, and not in Config.Records
 	ends     ending
 }
 

@@ -21,7 +21,7 @@ import (
 //   - a PasswordError, also for an empty password: only NoPassword makes an
 //     account without one;
 //   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
-//     somebody: see RegisterByMail and ConfirmEmail;
+//     somebody: see Config.HideAccounts and ConfirmEmailChange;
 //   - what the user type's ReadForm returns;
 //   - an error for a field that the user store leaves out (see FieldOmitter): with a
 //     username or an address it wraps ErrInvalidUsername or ErrInvalidEmail;
@@ -42,37 +42,96 @@ type Registration struct {
 
 var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
 
-// Register creates an account. See Registration for the errors. With
-// Config.RequireVerified, which lets nobody in before that, it mails the link that
-// verifies the address; else SendVerification does, when the application wants it.
+// Register creates an account. See Registration for the errors. If Config.RequireVerified
+// is set, it mails the link that verifies the address. Otherwise call SendVerification if
+// you want the address to be verified.
+//
+// If Config.HideAccounts is set, Register returns ErrCheckMail in place of the user, and
+// also in place of ErrEmailTaken. The caller cannot tell which of the two happened:
+// Register does the same work for both. If the address is taken, nothing is created, and
+// the owner of the address gets a mail. A caller can still learn that a username is
+// taken, but never that an address is. To keep it so, a username requested together with
+// a taken address is reserved for 30 days. One thing can still tell: a user store that
+// looks at the names first, and only then refuses a form (see UserStore.CreateUser).
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
-	user, err := c.register(ctx, r)
-	if err != nil {
-		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
-		return nil, err
+	register := c.register
+	if c.cfg.HideAccounts {
+		register = c.registerHidden
 	}
-	c.event(ctx, Event{Kind: EventRegistered, UserID: user.AuthAccount().ID})
-	if c.cfg.RequireVerified {
-		c.mailFailed(ctx, user, c.sendVerify(ctx, user)) // it can be asked for again
+	user, owner, err := register(ctx, r)
+	switch {
+	case err != nil:
+		c.event(ctx, Event{Kind: EventAccountRegisterFailed, UserID: idOf(owner), Err: err})
+	case c.cfg.RequireVerified:
+		c.event(ctx, Event{Kind: EventAccountRegistered, UserID: user.AuthAccount().ID})
+		c.mailFailed(ctx, user, c.sendVerify(ctx, user)) // the user can ask for the link again
+	default:
+		c.event(ctx, Event{Kind: EventAccountRegistered, UserID: user.AuthAccount().ID})
 	}
-	return user, nil
+	if c.cfg.HideAccounts && errors.Is(err, ErrEmailTaken) {
+		c.mailFailed(ctx, owner, c.sendTaken(ctx, owner, r.Email))
+		err = nil
+	}
+	if c.cfg.HideAccounts && err == nil {
+		return nil, ErrCheckMail
+	}
+	return user, err
 }
 
-func (c *Core) register(ctx context.Context, r Registration) (User, error) {
+// register creates an account. It returns ErrEmailTaken if the address is taken.
+func (c *Core) register(ctx context.Context, r Registration) (user, owner User, err error) {
 	a, err := c.newAccount(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := c.checkUsername(ctx, a.Username, false); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if kept, err := c.keptFor(ctx, reservedEmail(a.Email)); err != nil {
-		return nil, err
+		return nil, nil, err
 	} else if kept != "" {
-		return nil, ErrEmailTaken
+		return nil, nil, ErrEmailTaken
 	}
-	return c.createAccount(ctx, a, r.Form)
+	user, err = c.createAccount(ctx, a, r.Form)
+	return user, nil, err
+}
+
+// registerHidden is register for Config.HideAccounts: it does the same work whether the
+// address is taken or not. If it is, owner is the user who has it, or nil if the address
+// is reserved for one.
+func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner User, err error) {
+	a, err := c.newAccount(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.checkUsername(ctx, a.Username, true); err != nil {
+		return nil, nil, err
+	}
+	if owner, err = c.findByKey(ctx, emailKey(a.Email)); err != nil && !errors.Is(err, ErrUserNotFound) {
+		return nil, nil, err
+	}
+	kept, err := c.keptFor(ctx, reservedEmail(a.Email))
+	if err != nil {
+		return nil, nil, err
+	}
+	if kept == "" || owner != nil {
+		// Also if the address has an owner: the store must find out what is wrong with
+		// the form in that case, too.
+		user, err = c.createAccount(ctx, a, r.Form)
+		if !errors.Is(err, ErrEmailTaken) {
+			return user, nil, err
+		}
+	} else {
+		// An update of an account that does not exist is as much work for the store as
+		// an account that it refuses. Its result does not matter.
+		_ = c.store.update(ctx, Account{ID: keyring.NewToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
+	}
+	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // as much work as reading a new account back
+	if err := c.reserveUsername(ctx, a.Username); err != nil {
+		return nil, nil, err
+	}
+	return nil, owner, ErrEmailTaken
 }
 
 // newAccount checks a registration and hashes its password. Whether the names are
@@ -96,14 +155,14 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if _, err := UsernameKey(r.Username); err != nil && (needUsername || r.Username != "") {
 		return Account{}, err
 	}
-	if err := c.CheckNewEmail(r.Email); err != nil && (needEmail || r.Email != "") {
+	if err := c.ValidateEmail(r.Email); err != nil && (needEmail || r.Email != "") {
 		return Account{}, err
 	}
 	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(keyring.NewToken()), Version: 1}
 	if r.NoPassword {
 		return a, nil
 	}
-	if err := c.CheckNewPassword(ctx, r.Password, a); err != nil {
+	if err := c.ValidatePassword(ctx, r.Password, a); err != nil {
 		return Account{}, err
 	}
 	var err error
@@ -156,7 +215,7 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 	detached, cancel := detach(ctx)
 	defer cancel()
 	if err := c.erase(detached, id); err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: id, Err: err})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 	}
 	return nil, err
 }
@@ -216,83 +275,4 @@ func (c *Core) rowOf(ctx context.Context, a Account) Account {
 		return Account{}
 	}
 	return *user.AuthAccount()
-}
-
-// RegisterByMail is Register for an application that does not tell strangers who
-// has an account: it returns nil whether the address is free or not, and the
-// answer should be the same text, "check your mail". If it is free, the account is
-// created and gets the link that verifies the address. If it is taken, nothing is
-// created, and its owner is told, with a link to forgotPage, a path of this site
-// without a query, or none if that is empty. It does the same work for both.
-//
-// The errors are those of Register, but for ErrEmailTaken. A username that is
-// taken cannot be hidden; what is found out is that, and nothing of the address:
-// a username that was asked for with an address that is taken is kept from everybody
-// for 30 days. It is an error without Config.RequireVerified.
-//
-// What can still tell: the store, if it refuses a registration for reasons of its
-// own only after it has looked at the names (see UserStore.CreateUser).
-func (c *Core) RegisterByMail(ctx context.Context, r Registration, forgotPage string) (failing error) {
-	defer c.met(ctx, &failing)
-	user, owner, err := c.registerByMail(ctx, r, forgotPage)
-	switch {
-	case err != nil:
-		c.event(ctx, Event{Kind: EventRegisterFailed, Err: err})
-		return err
-	case user != nil:
-		c.event(ctx, Event{Kind: EventRegistered, UserID: user.AuthAccount().ID})
-		err = c.sendVerify(ctx, user)
-	default:
-		c.event(ctx, Event{Kind: EventRegisterFailed, UserID: idOf(owner), Err: ErrEmailTaken})
-		user, err = owner, c.sendTaken(ctx, owner, r.Email, forgotPage)
-	}
-	c.mailFailed(ctx, user, err)
-	return nil
-}
-
-// errNotHidden is why RegisterByMail is of no use.
-var errNotHidden = errors.New("auth: RegisterByMail without Config.RequireVerified: the next login would tell what it hides")
-
-// registerByMail returns the user that it has created, or else the owner of the
-// address, who is nil if it is kept for somebody.
-func (c *Core) registerByMail(ctx context.Context, r Registration, forgotPage string) (user, owner User, err error) {
-	switch {
-	case c.store == nil:
-		return nil, nil, ErrNoUserStore
-	case !c.cfg.RequireVerified:
-		return nil, nil, errNotHidden
-	}
-	if forgotPage != "" {
-		if err := checkPath(forgotPage); err != nil {
-			return nil, nil, err
-		}
-	}
-	a, err := c.newAccount(ctx, r)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := c.checkUsername(ctx, a.Username, true); err != nil {
-		return nil, nil, err
-	}
-	if owner, err = c.findByKey(ctx, emailKey(a.Email)); err != nil && !errors.Is(err, ErrUserNotFound) {
-		return nil, nil, err
-	}
-	kept, err := c.keptFor(ctx, reservedEmail(a.Email))
-	if err != nil {
-		return nil, nil, err
-	}
-	if kept == "" || owner != nil {
-		// Also where there is an owner: what is wrong with the form must be found out
-		// there, too.
-		user, err = c.createAccount(ctx, a, r.Form)
-		if !errors.Is(err, ErrEmailTaken) {
-			return user, nil, err
-		}
-	} else {
-		// An update of nobody is as much work for the store as an account that is
-		// refused. What becomes of it does not matter.
-		_ = c.store.update(ctx, Account{ID: keyring.NewToken(), Stamp: a.Stamp, PasswordHash: a.PasswordHash, Version: 1})
-	}
-	_, _ = c.store.load(ctx, cmp.Or(idOf(owner), a.Stamp.Reveal())) // the work of reading a new account back
-	return nil, owner, c.reserveUsername(ctx, a.Username)
 }

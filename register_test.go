@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
-	"github.com/go-login/auth/memstore"
 )
 
 // An address that is given up while somebody registers it is the old owner's, and
@@ -50,7 +49,7 @@ func TestRegisterCrossesChange(t *testing.T) {
 		if found, err := m.Store.FindUser(t.Context(), "thief"); !errors.Is(err, auth.ErrUserNotFound) {
 			t.Errorf("there is %v, %v", found, err)
 		}
-		if got, err := m.UndoEmail(t.Context(), undo); err != nil || got.Email != u.Email {
+		if got, err := m.UndoEmailChange(t.Context(), undo); err != nil || got.Email != u.Email {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
@@ -178,7 +177,7 @@ func TestRegisterErrors(t *testing.T) {
 			}
 		}
 		events := app.Events()
-		if len(events) != 1 || events[0].Kind != auth.EventRegisterFailed || events[0].Err == nil {
+		if len(events) != 1 || events[0].Kind != auth.EventAccountRegisterFailed || events[0].Err == nil {
 			t.Errorf("%s: events %+v", c.what, events)
 		}
 	}
@@ -201,7 +200,7 @@ func TestRegisterErrors(t *testing.T) {
 // somebody's address.
 func TestEmptyPasswords(t *testing.T) {
 	t.Parallel()
-	m := newMailApp(t, requireVerified)
+	m, hidden := newMailApp(t, requireVerified), newMailApp(t, hideAccounts)
 	u := member(t, m.App, "susan", testapp.Password)
 	token, err := m.ResetToken(t.Context(), u)
 	if err != nil {
@@ -210,11 +209,11 @@ func TestEmptyPasswords(t *testing.T) {
 	anna := auth.Registration{Username: "anna", Email: "anna@app.example"}
 	for name, try := range map[string]func() error{
 		"Register":         func() error { _, err := m.Register(t.Context(), anna); return err },
-		"RegisterByMail":   func() error { return m.RegisterByMail(t.Context(), anna, "") },
+		"hidden":           func() error { return hidden.registerHidden(t.Context(), anna) },
 		"SetPassword":      func() error { return m.SetPassword(t.Context(), u, "") },
 		"ResetPassword":    func() error { _, err := m.ResetPassword(t.Context(), token, ""); return err },
 		"HashPassword":     func() error { _, err := m.HashPassword(t.Context(), ""); return err },
-		"CheckNewPassword": func() error { return m.CheckNewPassword(t.Context(), "", auth.Account{}) },
+		"ValidatePassword": func() error { return m.ValidatePassword(t.Context(), "", auth.Account{}) },
 	} {
 		var refused *auth.PasswordError
 		if err := try(); !errors.As(err, &refused) {
@@ -233,14 +232,14 @@ func TestEmptyPasswords(t *testing.T) {
 	if _, err := m.Register(t.Context(), both); err == nil {
 		t.Error("Register took a password that it was told not to expect")
 	}
-	if err := m.RegisterByMail(t.Context(), both, ""); err == nil {
-		t.Error("RegisterByMail took a password that it was told not to expect")
+	if err := hidden.registerHidden(t.Context(), both); err == nil {
+		t.Error("hidden: Register took a password that it was told not to expect")
 	}
 	anna.NoPassword = true
-	if err := m.RegisterByMail(t.Context(), anna, ""); err != nil {
+	if err := hidden.registerHidden(t.Context(), anna); err != nil {
 		t.Fatal(err)
 	}
-	if u := find(t, m.App, "anna"); !u.PasswordHash.IsZero() {
+	if u := find(t, hidden.App, "anna"); !u.PasswordHash.IsZero() {
 		t.Error("NoPassword made a hash")
 	}
 }
@@ -344,7 +343,7 @@ func TestRegisterMails(t *testing.T) {
 	if _, err := m.Register(t.Context(), auth.Registration{Username: "joe", Email: "joe@app.example", Password: resetTo}); err != nil {
 		t.Error(err)
 	}
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventRegistered, auth.EventVerifyIssued, auth.EventMailFailed}) {
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventAccountRegistered, auth.EventVerificationIssued, auth.EventMailFailed}) {
 		t.Errorf("%v", e)
 	}
 	without := newMailApp(t, nil)
@@ -354,16 +353,41 @@ func TestRegisterMails(t *testing.T) {
 	without.wantMails(t, "without RequireVerified")
 }
 
-func TestRegisterByMail(t *testing.T) {
+// hiding returns an application with the same store and mailbox, and with
+// Config.HideAccounts.
+func (m *mailApp) hiding(t *testing.T) *mailApp {
+	t.Helper()
+	cfg := goodConfig()
+	cfg.Mailer, cfg.Now, cfg.RequireVerified, cfg.HideAccounts = m.box, m.Clock.Now, true, true
+	manager, err := auth.New[*testapp.User](m.Store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &mailApp{&testapp.App{Manager: manager}, m.box}
+}
+
+// registerHidden registers with Config.HideAccounts. It returns nil for ErrCheckMail.
+func (m *mailApp) registerHidden(ctx context.Context, r auth.Registration) error {
+	u, err := m.Register(ctx, r)
+	switch {
+	case err == nil:
+		return fmt.Errorf("Register returned the user %s", u.ID)
+	case errors.Is(err, auth.ErrCheckMail):
+		return nil
+	}
+	return err
+}
+
+func TestHiddenRegistration(t *testing.T) {
 	t.Parallel()
-	m := newMailApp(t, requireVerified)
+	m := newMailApp(t, hideAccounts)
 	m.Events()
 	browser := m.Client(t)
 	var err error
 	r := m.In(browser, func(ctx context.Context) {
-		err = m.RegisterByMail(ctx, auth.Registration{
+		err = m.registerHidden(ctx, auth.Registration{
 			Username: " ann ", Email: " Ann@app.example ", Password: resetTo, Form: map[string][]string{"name": {"Ann"}},
-		}, "/forgot")
+		})
 	})
 	if err != nil || len(r.Cookies()) != 0 || browser.Who() != "nobody" {
 		t.Fatalf("%v, %v", err, r.Cookies())
@@ -372,7 +396,7 @@ func TestRegisterByMail(t *testing.T) {
 	if u.Username != "ann" || u.Email != "Ann@app.example" || u.Name != "Ann" || u.EmailVerified || !opens(t, m.App, u.ID, resetTo) {
 		t.Errorf("%+v", u)
 	}
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventRegistered, auth.EventVerifyIssued}) || e[0].UserID != u.ID {
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventAccountRegistered, auth.EventVerificationIssued}) || e[0].UserID != u.ID {
 		t.Errorf("%v", e)
 	}
 	if _, err := m.Authenticate(t.Context(), "ann", resetTo); !errors.Is(err, auth.ErrUnverified) {
@@ -386,15 +410,15 @@ func TestRegisterByMail(t *testing.T) {
 	}
 	// Once more: nothing is created, and the owner is told.
 	m.Events()
-	if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "ann2", Email: "ANN@app.example", Password: resetTo}, "/forgot"); err != nil {
+	if err := m.registerHidden(t.Context(), auth.Registration{Username: "ann2", Email: "ANN@app.example", Password: resetTo}); err != nil {
 		t.Error(err)
 	}
 	mails := m.box.Take()
 	if len(mails) != 1 || mails[0].Kind != auth.MailAddressTaken || mails[0].To != "Ann@app.example" || mails[0].Lifetime != 0 ||
-		mails[0].Link.Reveal() != m.BaseURL()+"/forgot" || mails[0].User.AuthAccount().ID != u.ID {
+		mails[0].Link.Reveal() != m.Config().BaseURL+"/forgot-password" || mails[0].User.AuthAccount().ID != u.ID {
 		t.Errorf("%+v", mails)
 	}
-	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventRegisterFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrEmailTaken) {
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccountRegisterFailed || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrEmailTaken) {
 		t.Errorf("%v", e)
 	}
 	if now := stored(t, m.App, u.ID); now.Version != 2 || !opens(t, m.App, u.ID, resetTo) {
@@ -403,20 +427,14 @@ func TestRegisterByMail(t *testing.T) {
 	if _, err := m.Store.FindUser(t.Context(), "ann2"); !errors.Is(err, auth.ErrUserNotFound) {
 		t.Errorf("there is an account: %v", err)
 	}
-	if err := m.RegisterByMail(t.Context(), auth.Registration{Username: "ann3", Email: "ann@app.example", Password: resetTo}, ""); err != nil {
-		t.Error(err)
-	}
-	if mails := m.box.Take(); len(mails) != 1 || !mails[0].Link.IsZero() {
-		t.Errorf("without a page: %+v", mails)
-	}
 }
 
 // Whether an address has an account, and in which state, shows neither in the
 // answer nor in the work.
-func TestRegisterByMailTellsNothing(t *testing.T) {
+func TestHiddenRegistrationTellsNothing(t *testing.T) {
 	t.Parallel()
 	for _, with := range []string{"a username", "no username", "no password", "a short password", "a form that is refused", "a name that is taken", "no text"} {
-		m := newMailApp(t, requireVerified)
+		m := newMailApp(t, hideAccounts)
 		for name, do := range accountStates() {
 			member(t, m.App, name, testapp.Password, do)
 		}
@@ -444,7 +462,7 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 				r.Username = "\xff"
 			}
 			asking.Store(&address)
-			return m.RegisterByMail(ctx, r, "/forgot")
+			return m.registerHidden(ctx, r)
 		}}
 		m.Spy().Hook(func(call string) error {
 			// A store may as well look for the address first.
@@ -471,10 +489,11 @@ func TestRegisterByMailTellsNothing(t *testing.T) {
 }
 
 // It refuses what Register refuses, with the same error.
-func TestRegisterByMailRefuses(t *testing.T) {
+func TestHiddenRegistrationRefuses(t *testing.T) {
 	t.Parallel()
-	m := newMailApp(t, requireVerified)
+	m, plain := newMailApp(t, hideAccounts), newMailApp(t, requireVerified)
 	member(t, m.App, "taken", "")
+	member(t, plain.App, "taken", "")
 	for _, r := range []auth.Registration{
 		{Email: "a@app.example", Username: "x y", Password: resetTo},
 		{Email: "a@app.example", Username: "a@b.example", Password: resetTo},
@@ -487,44 +506,25 @@ func TestRegisterByMailRefuses(t *testing.T) {
 		{Email: "a@app.example", Username: "Taken", Password: resetTo},
 		{Email: "a@app.example", Username: "ann", Password: resetTo, Form: map[string][]string{"name": {"refuse"}}},
 	} {
-		_, want := m.Register(t.Context(), r)
-		before := m.PasswordHashes()
-		_, again := m.Register(t.Context(), r)
-		hashes := m.PasswordHashes() - before
-		got := m.RegisterByMail(t.Context(), r, "/forgot")
-		if want == nil || got == nil || again.Error() != want.Error() || got.Error() != want.Error() || m.PasswordHashes() != before+2*hashes {
-			t.Errorf("%+v: %v, and Register says %v", r, got, want)
+		hashes, plainHashes := m.PasswordHashes(), plain.PasswordHashes()
+		_, want := plain.Register(t.Context(), r)
+		got := m.registerHidden(t.Context(), r)
+		if want == nil || got == nil || got.Error() != want.Error() || m.PasswordHashes()-hashes != plain.PasswordHashes()-plainHashes {
+			t.Errorf("%+v: %v, and without HideAccounts %v", r, got, want)
 		}
 	}
 	m.wantMails(t, "nothing")
-	good := auth.Registration{Email: "a@app.example", Password: resetTo}
-	for _, page := range []string{"forgot", "//evil.example", "https://evil.example/", "/forgot?x=y"} {
-		if err := m.RegisterByMail(t.Context(), good, page); err == nil {
-			t.Errorf("the page %q is taken", page)
-		}
-	}
-	without := newMailApp(t, nil)
-	if err := without.RegisterByMail(t.Context(), good, ""); err == nil || !strings.Contains(err.Error(), "RequireVerified") {
-		t.Errorf("without RequireVerified: %v", err)
-	}
-	loader, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := loader.RegisterByMail(t.Context(), good, ""); !errors.Is(err, auth.ErrNoUserStore) {
-		t.Errorf("NewLoader: %v", err)
-	}
 }
 
 // A username that was asked for with an address that is taken is as gone as if the
 // address had been free.
-func TestRegisterByMailKeepsUsernames(t *testing.T) {
+func TestHiddenRegistrationKeepsUsernames(t *testing.T) {
 	t.Parallel()
 	ask := func(m *mailApp, name, address string) error {
-		return m.RegisterByMail(t.Context(), auth.Registration{Username: name, Email: address, NoPassword: true}, "")
+		return m.registerHidden(t.Context(), auth.Registration{Username: name, Email: address, NoPassword: true})
 	}
 	for _, first := range []string{"free@app.example", "susan@app.example", "disabled@app.example", "moved@app.example"} {
-		m := newMailApp(t, requireVerified)
+		m := newMailApp(t, hideAccounts)
 		_, browser := m.susan(t)
 		member(t, m.App, "disabled", "", func(a *auth.Account) { a.Disabled = true })
 		member(t, m.App, "mover", "", func(a *auth.Account) { verified(a); a.Email = "moved@app.example" })
@@ -538,7 +538,7 @@ func TestRegisterByMailKeepsUsernames(t *testing.T) {
 				t.Errorf("%s, then %s: %v", first, second, err)
 			}
 		}
-		if _, err := m.Register(t.Context(), auth.Registration{Username: "ｐrobe", Email: "x@app.example", Password: resetTo}); !errors.Is(err, auth.ErrUsernameTaken) {
+		if err := m.registerHidden(t.Context(), auth.Registration{Username: "ｐrobe", Email: "x@app.example", Password: resetTo}); !errors.Is(err, auth.ErrUsernameTaken) {
 			t.Errorf("%s, then Register: %v", first, err)
 		}
 		m.Clock.Advance(30*24*time.Hour - time.Millisecond)
@@ -560,10 +560,10 @@ func TestRegisterByMailKeepsUsernames(t *testing.T) {
 
 // Of many registrations of one address at the same moment one is made, and all get
 // the same answer.
-func TestRegisterByMailRace(t *testing.T) {
+func TestHiddenRegistrationRace(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {
-		m := newMailApp(t, requireVerified)
+		m := newMailApp(t, hideAccounts)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		answers := map[string]int{}
@@ -573,7 +573,7 @@ func TestRegisterByMailRace(t *testing.T) {
 				if !same {
 					name = fmt.Sprintf("probe%d", i)
 				}
-				err := m.RegisterByMail(t.Context(), auth.Registration{Username: name, Email: "free@app.example", NoPassword: true}, "")
+				err := m.registerHidden(t.Context(), auth.Registration{Username: name, Email: "free@app.example", NoPassword: true})
 				mu.Lock()
 				defer mu.Unlock()
 				answers[fmt.Sprint(err)]++
@@ -604,15 +604,15 @@ func TestRegisterByMailRace(t *testing.T) {
 
 // A failure at any call leaves an account that can be verified, or none that is in
 // anybody's way.
-func TestRegisterByMailIsAllOrNothing(t *testing.T) {
+func TestHiddenRegistrationIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"free@app.example", "susan@app.example"} {
 		t.Run(address, func(t *testing.T) {
 			testapp.AllOrNothing(t, 1, func(t *testing.T, f *testapp.Fault) { // what a store does not find it cannot fail after
-				m := newMailApp(t, requireVerified)
+				m := newMailApp(t, hideAccounts)
 				m.susan(t)
 				r := auth.Registration{Username: "ann", Email: address, NoPassword: true} // without a hash it is faster
-				err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error { return m.RegisterByMail(ctx, r, "") })
+				err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error { return m.registerHidden(ctx, r) })
 				_, found := m.Store.FindUser(t.Context(), "ann")
 				mails := labels(m.box.Take())
 				sent := 1
@@ -634,7 +634,7 @@ func TestRegisterByMailIsAllOrNothing(t *testing.T) {
 					if _, err := m.VerifyEmail(t.Context(), m.token(t, auth.MailVerify, address)); err != nil {
 						t.Errorf("%s, and then %v", f, err)
 					}
-				} else if r.Username = "ann2"; m.RegisterByMail(t.Context(), r, "") != nil {
+				} else if r.Username = "ann2"; m.registerHidden(t.Context(), r) != nil {
 					t.Errorf("%s, and once more it fails", f)
 				}
 			})

@@ -74,8 +74,8 @@ func (s *state) resume() error {
 			return c.endDevice(&s.ctx, record)
 		}
 		if same, _ := s.bound(&d.address, &d.agent); !same {
-			s.note(Event{Kind: EventProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})
-			if c.cfg.Protection == ProtectStrong {
+			s.note(Event{Kind: EventLoginProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})
+			if c.cfg.Session.Protection == ProtectStrong {
 				_, err := c.endLogin(&s.ctx, d.header())
 				return err
 			}
@@ -161,7 +161,7 @@ func (s *state) enterRemembered(user User, d device) error {
 			return h.device == d.record.Key && h.counter < d.counter
 		})
 		if err != nil {
-			s.note(Event{Kind: EventStoreFailed, UserID: d.record.UserID, Err: err})
+			s.note(Event{Kind: EventCleanupFailed, UserID: d.record.UserID, Err: err})
 		}
 	}
 	return nil

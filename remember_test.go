@@ -523,7 +523,7 @@ func TestRememberAnswerLost(t *testing.T) {
 // Until the successor is seen a cookie is good for 30 more uses, and the rest are
 // refused without an alarm. The successor is good all the time.
 func TestRememberLostThirtyTimes(t *testing.T) {
-	app, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = -1 })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.Max = -1 })
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
 	c.Restart()
@@ -626,7 +626,7 @@ func TestRememberSlowUpload(t *testing.T) {
 // the handler asks.
 func TestRememberSlowUploadWithLoader(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
+		c.Credentials = []auth.Credential{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
 	})
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
@@ -1089,7 +1089,7 @@ var endings = map[string]func(t *testing.T, i *testapp.App, thief *testapp.Clien
 			t.Error(err)
 		}
 	},
-	"MaxSessions": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
+	"Session.Max": func(t *testing.T, i *testapp.App, _ *testapp.Client, _ *testapp.User) {
 		for range 3 {
 			i.Clock.Advance(time.Minute)
 			i.Client(t).Login("susan")
@@ -1103,7 +1103,7 @@ func TestTheftEvidenceStays(t *testing.T) {
 	for how, end := range endings {
 		t.Run(how, func(t *testing.T) {
 			box := &testapp.Outbox{}
-			app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.MaxSessions = box, 3 })
+			app, _ := newApp(t, func(c *auth.Config) { c.Mailer, c.Session.Max = box, 3 })
 			u := app.Create(t, "susan", false)
 			app.Create(t, "mallory", false)
 			owner := remembered(t, app, "susan")
@@ -1236,7 +1236,7 @@ func TestRememberForIsAbsolute(t *testing.T) {
 }
 
 func TestConfigRememberFor(t *testing.T) {
-	app, _ := stateApp(t, func(c *auth.Config) { c.CookieName, c.RememberFor = "mine", 48*time.Hour })
+	app, _ := stateApp(t, func(c *auth.Config) { c.Session.CookieName, c.Session.RememberFor = "mine", 48*time.Hour })
 	c := app.Client(t)
 	for _, cookie := range c.Post("/as/remembered").Cookies() {
 		if !strings.HasPrefix(cookie.Name, "mine-") || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
@@ -1252,7 +1252,7 @@ func TestConfigRememberFor(t *testing.T) {
 func TestRememberForIsChecked(t *testing.T) {
 	for _, d := range []time.Duration{-1, 30, time.Minute - 1, 400*24*time.Hour + 1} {
 		cfg := goodConfig()
-		cfg.RememberFor = d
+		cfg.Session.RememberFor = d
 		if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err == nil {
 			t.Errorf("New took a RememberFor of %v", d)
 		}
@@ -1289,7 +1289,7 @@ func TestResumeIsALoginEvent(t *testing.T) {
 	c.Restart()
 	app.Events()
 	expectState(t, c, nil, "susan stale remembered")
-	if e := expectEvents(t, app, auth.EventLogin); len(e) == 1 && (e[0].Method != "remember" || e[0].UserID == "") {
+	if e := expectEvents(t, app, auth.EventLoginSucceeded); len(e) == 1 && (e[0].Method != "remember" || e[0].UserID == "") {
 		t.Errorf("%+v", e[0])
 	}
 }

@@ -12,7 +12,7 @@ import (
 func (c *Core) event(ctx context.Context, e Event) {
 	e.Time = c.cfg.Now()
 	var refused *PasswordError
-	if errors.As(e.Err, &refused) { // without what PasswordCheck says: it has seen the password
+	if errors.As(e.Err, &refused) { // without what Password.Check says: it has seen the password
 		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
 	}
 	if s := c.clientOf(ctx); s != nil {
@@ -30,7 +30,7 @@ func (c *Core) event(ctx context.Context, e Event) {
 	}
 	level := slog.LevelInfo
 	if e.Err != nil {
-		if e.Kind != EventDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // which every link to a guarded page brings
+		if e.Kind != EventAccessDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // which every link to a guarded page brings
 			level = slog.LevelWarn
 		}
 		attrs = append(attrs, slog.String("error", e.Err.Error()))

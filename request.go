@@ -90,7 +90,7 @@ func (s *state) askLoaders() (own bool, err error) {
 	r, sent := s.request.WithContext(&s.inner), *s.target()
 	r.URL = &sent // a router may have changed the other
 	defer handBack(r, s.request)
-	for i, loader := range c.cfg.RequestLoaders {
+	for i, loader := range c.cfg.Credentials {
 		grant, err := c.loads[i](r)
 		switch {
 		case errors.Is(err, ErrLoginRefused):
@@ -192,7 +192,7 @@ func (s *state) review(now time.Time) error {
 				same, rebind = s.bound(&before.address, &before.agent)
 				same = same && !rebind
 			}
-			if !same && s.core.cfg.Protection == ProtectStrong {
+			if !same && s.core.cfg.Session.Protection == ProtectStrong {
 				return s.endProtected()
 			}
 			s.suspect = !same
@@ -211,7 +211,7 @@ func (s *state) review(now time.Time) error {
 			next.version++
 			s.cur = &next
 			if stale {
-				s.note(Event{Kind: EventProtected, UserID: h.userID, Err: errProtected})
+				s.note(Event{Kind: EventLoginProtected, UserID: h.userID, Err: errProtected})
 			}
 			return nil
 		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
@@ -229,7 +229,7 @@ func (s *state) review(now time.Time) error {
 // bound compares the client that a login or a device is bound to with the one that
 // uses it. It binds one that was bound to nothing, and reports whether it did.
 func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
-	if s.core.cfg.Protection == ProtectOff {
+	if s.core.cfg.Session.Protection == ProtectOff {
 		return true, false
 	}
 	same = true
@@ -240,7 +240,7 @@ func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 	} else {
 		same = *boundAgent == agent
 	}
-	if !s.core.cfg.ProtectAddress {
+	if !s.core.cfg.Session.ProtectAddress {
 		return same, bind
 	}
 	if address := s.address(); *boundAddress == "" && address != "" {
@@ -253,14 +253,14 @@ func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 
 // isPassive reports whether the request does not put off IdleTimeout.
 func (s *state) isPassive() bool {
-	return s.core.cfg.NoActivity != nil && s.core.cfg.NoActivity(s.request)
+	return s.core.cfg.Session.NoActivity != nil && s.core.cfg.Session.NoActivity(s.request)
 }
 
 // endProtected ends a login that is used from another client. The request goes
 // on as nobody's; its cookie is left, as that of any void session.
 func (s *state) endProtected() error {
 	cur := s.cur
-	s.note(Event{Kind: EventProtected, UserID: cur.header.userID, Err: errProtected})
+	s.note(Event{Kind: EventLoginProtected, UserID: cur.header.userID, Err: errProtected})
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	if _, err := s.core.endLogin(ctx, cur.header); err != nil {
@@ -275,8 +275,8 @@ var errProtected = errors.New("the login is used from another client")
 
 // Why a proxy is suspected.
 var (
-	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.TrustedProxies, or is there and sends no X-Forwarded-For")
-	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.TrustedProxies, and is ignored")
+	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.Network.TrustedProxies, or is there and sends no X-Forwarded-For")
+	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.Network.TrustedProxies, and is ignored")
 )
 
 // A scopeKey is for the scope that a guard has asked for, in the context of what

@@ -58,8 +58,8 @@ func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader()}
-		c.Protection, c.MaxSessions, c.NextInCookie = auth.ProtectBasic, 3, true
+		c.Credentials = []auth.Credential{auth.Bearer()}
+		c.Session.Protection, c.Session.Max, c.URLs.NextInCookie = auth.ProtectBasic, 3, true
 	})
 	u := app.Create(t, "susan", false)
 	sessions := app.SessionData()
@@ -366,14 +366,14 @@ func parse(t *testing.T, dir string, r *http.Request) {
 func TestTemporaryFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	loader := auth.RequestLoader{Load: func(r *http.Request) (auth.Grant, error) {
+	loader := auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		if r.Header.Get("X-Form") != "" {
 			parse(t, dir, r)
 		}
 		return auth.Grant{UserID: r.Header.Get("X-User")}, nil
 	}}
 	app, store := newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{loader}
+		c.Credentials = []auth.Credential{loader}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			parse(t, dir, r)
 			w.WriteHeader(status)
@@ -691,8 +691,8 @@ func TestWrappedTwice(t *testing.T) {
 // Two managers, one inside the other: each has its own logins and its own data.
 func TestNestedManagers(t *testing.T) {
 	t.Parallel()
-	outer, _ := newApp(t, func(c *auth.Config) { c.CookieName = "outer" })
-	inner, _ := newApp(t, func(c *auth.Config) { c.BaseURL, c.CookieName = "http://localhost:7777", "inner" })
+	outer, _ := newApp(t, func(c *auth.Config) { c.Session.CookieName = "outer" })
+	inner, _ := newApp(t, func(c *auth.Config) { c.BaseURL, c.Session.CookieName = "http://localhost:7777", "inner" })
 	susan, john := outer.Create(t, "susan", false), inner.Create(t, "john", false)
 	outerData, innerData := outer.SessionData(), inner.SessionData()
 
@@ -1206,7 +1206,7 @@ func TestCancelledRequests(t *testing.T) {
 		t.Errorf("records: %d %v", len(records), err)
 	}
 	for _, e := range app.Events() {
-		if e.Kind == auth.EventLogin {
+		if e.Kind == auth.EventLoginSucceeded {
 			t.Errorf("event %v", e)
 		}
 	}

@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// SendReset mails a reset token to the account with this address, if there is
-// one that is not disabled: as the query's token in a link to page, a path of
-// this site without a query ("/reset-password") under Config.BaseURL. It goes to the address
-// that is stored, not to the one that was typed.
+// SendReset mails a link to URLs.Reset, with a reset token, to the account with this
+// address. There must be such an account, and it must not be disabled. The mail goes to
+// the address that is stored, not to the one that was typed.
 //
-// It returns nil whether there is an account or not, and whether the mail could
-// be sent or not, and does the same work for both; the answer should be the
-// same text. It sends nothing, and returns nil, if the address has been sent three
-// within ResetLifetime, or within an hour if that is less. Errors are
-// ErrInvalidEmail for what is no address, a RateLimitError, ErrNoMailer,
-// ErrNoUserStore, a page that is not a plain path, and those of a store that has
-// failed.
-func (c *Core) SendReset(ctx context.Context, address, page string) (failing error) {
+// SendReset returns nil whether there is an account or not, and whether the mail could
+// be sent or not. It does the same work for both, so your page should show the same
+// text. If the address has been sent three such mails within Password.ResetLifetime, or
+// within an hour if that is shorter, it sends nothing and returns nil.
+//
+// The errors are ErrInvalidEmail for a malformed address, a RateLimitError, ErrNoMailer,
+// ErrNoUserStore, and those of a store that failed.
+func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	switch {
 	case c.store == nil:
@@ -27,9 +26,6 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 		return ErrNoMailer
 	}
 	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
-		return err
-	}
-	if err := checkPath(page); err != nil {
 		return err
 	}
 	keys := loginKeys(strings.TrimSpace(address))
@@ -66,8 +62,8 @@ func (c *Core) SendReset(ctx context.Context, address, page string) (failing err
 		return nil
 	}
 	m := Mail{
-		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.ResetLifetime,
-		Link: c.link(page, token),
+		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.Password.ResetLifetime,
+		Link: c.link(c.cfg.URLs.Reset, token),
 	}
 	c.deliver(ctx, m)
 	return nil
@@ -99,7 +95,7 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 const purposeReset = "reset"
 
 func (c *Core) sealReset(a *Account) string {
-	return c.sealToken(purposeReset, c.cfg.ResetLifetime, a, "")
+	return c.sealToken(purposeReset, c.cfg.Password.ResetLifetime, a, "")
 }
 
 // CheckResetToken returns the user whose reset token this is, or
@@ -139,7 +135,7 @@ func (c *Core) planReset(ctx context.Context, token, password string) (*credenti
 		return x, err
 	}
 	x.userID, x.token, x.expires = t.userID, token, t.expires
-	if err := c.CheckNewPassword(ctx, password, *user.AuthAccount()); err != nil {
+	if err := c.ValidatePassword(ctx, password, *user.AuthAccount()); err != nil {
 		return x, err
 	}
 	hash, err := c.hasher.Hash(ctx, password)

@@ -21,9 +21,9 @@ import (
 // Error answers a request that cannot be served because of err.
 //
 // ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with, and
-// ErrFactorRequired send a browser to Config.LoginURL, RefreshURL, VerifyURL or FactorURL
+// ErrFactorRequired send a browser to Config.URLs.Login, URLs.Refresh, URLs.Verify or URLs.Factor
 // by 303 See Other, with a message, and with the page it wanted in the query as next (or in a cookie: see
-// Config.NextInCookie). That is the page it asked for, or, for a request that
+// Config.URLs.NextInCookie). That is the page it asked for, or, for a request that
 // may change something, the page of this site that the request came from. A request
 // that no person made (see Flashes) gets no message and puts nothing in the cookie.
 //
@@ -42,7 +42,7 @@ import (
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and
 //     ErrFactorRequired
-//   - 403: ErrCrossOrigin, ErrScope, ErrForbidden, and ErrUnverified, although that wraps
+//   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, and ErrUnverified, although that wraps
 //     ErrLoginRefused: a login page asks for this first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
 //   - 409: ErrConflict, ErrFormBusy
@@ -51,7 +51,7 @@ import (
 //     and taken names
 //   - 429: RateLimitError, with Retry-After
 //   - 503, with Retry-After: ErrBusy; a context that is done; and, with a record in
-//     the log, a failing store or RequestLoader
+//     the log, a failing store or Credential
 //   - 500, with a record in the log: everything else
 //
 // If a method has returned a store's failure in this request, Error answers 503,
@@ -67,14 +67,14 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	var page string
 	switch {
 	case errors.Is(err, ErrFactorRequired):
-		page = c.cfg.FactorURL
+		page = c.cfg.URLs.Factor
 	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
-		page = c.cfg.loginURL(c.targetOf(r).Path)
+		page = c.cfg.URLs.login(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
-		page = c.cfg.RefreshURL
+		page = c.cfg.URLs.Refresh
 	case errors.Is(err, ErrUnverified):
-		page = c.cfg.VerifyURL
+		page = c.cfg.URLs.Verify
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -98,7 +98,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 		if origin.IsUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
-		if page == c.cfg.FactorURL { // from a login form, which has the page that the user wanted
+		if page == c.cfg.URLs.Factor { // from a login form, which has the page that the user wanted
 			next = cmp.Or(NextFrom(r), next)
 		}
 		redirect(w, c.send(r, page, next, err))
@@ -168,10 +168,10 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 func (c *Core) isOurPage(next Next) bool {
 	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
 	wanted := path(next.String())
-	if wanted == path(c.cfg.LoginURL) || wanted == path(c.cfg.RefreshURL) || wanted == path(c.cfg.FactorURL) || wanted == path(c.cfg.VerifyURL) {
+	if wanted == path(c.cfg.URLs.Login) || wanted == path(c.cfg.URLs.Refresh) || wanted == path(c.cfg.URLs.Factor) || wanted == path(c.cfg.URLs.Verify) {
 		return true
 	}
-	for _, page := range c.cfg.LoginURLs {
+	for _, page := range c.cfg.URLs.LoginFor {
 		if wanted == path(page) {
 			return true
 		}
@@ -183,7 +183,7 @@ func (c *Core) isOurPage(next Next) bool {
 // is of use to it. An Authorization header that no loader knows says so of a
 // program, and nothing of a browser.
 func (c *Core) hasCredentials(r *http.Request) bool {
-	if len(c.cfg.RequestLoaders) == 0 {
+	if len(c.cfg.Credentials) == 0 {
 		return false
 	}
 	if s := c.stateOf(r.Context()); s != nil && s.own {
@@ -201,9 +201,9 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.NextInCookie && (ours || !person): // what is in the cookie stays wanted
+	case c.cfg.URLs.NextInCookie && (ours || !person): // what is in the cookie stays wanted
 		return page
-	case c.cfg.NextInCookie:
+	case c.cfg.URLs.NextInCookie:
 		c.keepNext(r.Context(), next)
 		return page
 	case ours:
@@ -261,7 +261,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 		h.Set("Retry-After", "1")
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 asks for a challenge; browsers ignore this one
-		for _, loader := range c.cfg.RequestLoaders {
+		for _, loader := range c.cfg.Credentials {
 			// A browser would ask for a password in a window of its own.
 			if loader.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") == "" && !strings.Contains(r.Header.Get("Accept"), "text/html") {
 				h.Add("WWW-Authenticate", loader.Challenge)

@@ -178,7 +178,7 @@ func TestErrorPageWithLoaders(t *testing.T) {
 	var app *testapp.App
 	pages := 0
 	app, _ = newApp(t, func(c *auth.Config) {
-		c.RequestLoaders = []auth.RequestLoader{byHeader()}
+		c.Credentials = []auth.Credential{byHeader()}
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
 			pages++
 			app.SessionData().Put(r.Context(), "k", "v")

@@ -35,7 +35,7 @@ func (s *state) rotate() error {
 	case err != nil:
 		return err
 	}
-	s.note(Event{Kind: EventRotated, UserID: id})
+	s.note(Event{Kind: EventSessionRotated, UserID: id})
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 		case marked && effect == tokenReplaced: // nothing was: but a logout with the old token counts
 			s.unmark(ctx, old)
 			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
-				s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+				s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
 			}
 		}
 		if errors.Is(err, errGone) { // which another request may have rotated
@@ -161,7 +161,7 @@ func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (
 
 func (s *state) unmark(ctx context.Context, old *session) {
 	if err := take(ctx, s.core.sessions, kindRotated, old.key); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
 	}
 }
 
@@ -202,7 +202,7 @@ func (s *state) become(ctx context.Context, next, old *session, taken Record) {
 		}
 	})
 	if err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: next.header.userID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: next.header.userID, Err: err})
 	}
 }
 

@@ -35,7 +35,7 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *test
 		hooked := testapp.NewSpy(clock)
 		app := testapp.New(t, hooked, clock, func(c *auth.Config) {
 			withBearer(c)
-			c.Mailer, c.NextInCookie = box, true
+			c.Mailer, c.URLs.NextInCookie = box, true
 			c.BaseURL, c.Records, c.Name = "http://localhost:7777", store, name
 		})
 		app.Mux.HandleFunc("POST /next", func(w http.ResponseWriter, r *http.Request) {
@@ -139,9 +139,9 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 		},
 		"a count of mails": func(t *testing.T, one, other *namedApp) bool {
 			for range 3 {
-				_ = one.SendReset(t.Context(), one.user.Email, "/reset")
+				_ = one.SendReset(t.Context(), one.user.Email)
 			}
-			_ = other.SendReset(t.Context(), other.user.Email, "/reset")
+			_ = other.SendReset(t.Context(), other.user.Email)
 			return len(other.box.Take()) == 0
 		},
 		"a reset token": func(t *testing.T, one, other *namedApp) bool {
@@ -165,7 +165,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 		},
 		"a token for a new address": func(t *testing.T, one, other *namedApp) bool {
 			token := one.askEmail(t, one.enter(t), "new@app.example")
-			_, _, err := other.CheckEmailToken(t.Context(), token)
+			_, _, err := other.CheckEmailChange(t.Context(), token)
 			return accepted(t, err)
 		},
 		"the way back from a new address": func(t *testing.T, one, other *namedApp) bool {
@@ -179,7 +179,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 			if err := other.Store.UpdateAccount(t.Context(), a); err != nil {
 				t.Fatal(err)
 			}
-			_, err = other.UndoEmail(t.Context(), token)
+			_, err = other.UndoEmailChange(t.Context(), token)
 			return accepted(t, err)
 		},
 		"a reserved address": func(t *testing.T, one, other *namedApp) bool {
@@ -286,7 +286,7 @@ func TestNameSeparatesLoaders(t *testing.T) {
 		records := memstore.NewRecords()
 		var handlers []http.Handler
 		for i, name := range names {
-			m, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
+			m, err := auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
 				return &testapp.User{Account: auth.Account{ID: id, Username: []string{"susan", "john"}[i]}}, nil
 			}), auth.Config{
 				BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},

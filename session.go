@@ -20,9 +20,9 @@ func (c *Core) recordOf(s *session) Record {
 // expires is when a session ends if nothing more happens. Limits run from the
 // login, so that no rotation extends them.
 func (c *Core) expires(h *header) time.Time {
-	end := h.created.Add(c.cfg.Lifetime)
-	if c.cfg.IdleTimeout > 0 {
-		if idle := h.seen.Add(c.cfg.IdleTimeout); idle.Before(end) {
+	end := h.created.Add(c.cfg.Session.Lifetime)
+	if c.cfg.Session.IdleTimeout > 0 {
+		if idle := h.seen.Add(c.cfg.Session.IdleTimeout); idle.Before(end) {
 			return idle
 		}
 	}
@@ -34,7 +34,7 @@ func (c *Core) expires(h *header) time.Time {
 // off. Databases have an index of it, and to change what is indexed is several
 // times the work.
 func (c *Core) kept(h *header) time.Time {
-	end, step := h.created.Add(c.cfg.Lifetime), c.cfg.IdleTimeout/4
+	end, step := h.created.Add(c.cfg.Session.Lifetime), c.cfg.Session.IdleTimeout/4
 	if step <= 0 {
 		return end
 	}
@@ -126,7 +126,7 @@ func (s *state) update(ctx context.Context, change func(*session)) error {
 // drop deletes a session's record where it is safe if that fails.
 func (s *state) drop(ctx context.Context, old *session) {
 	if err := take(ctx, s.core.sessions, old.kind(), old.key); err != nil {
-		s.note(Event{Kind: EventStoreFailed, UserID: old.header.userID, Err: err})
+		s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
 	}
 }
 
@@ -173,7 +173,7 @@ type Login struct {
 	Created       time.Time // when the login, or the device's first, began
 	Seen          time.Time // its last request, to the minute
 	Expires       time.Time // the latest that it ends, without another login
-	IdleExpires   time.Time // when it ends if no request puts that off (Config.IdleTimeout, NoActivity); Expires if Remembered
+	IdleExpires   time.Time // when it ends if no request puts that off (Config.Session.IdleTimeout, NoActivity); Expires if Remembered
 	Authenticated time.Time // when the user last showed who they are in it; zero: not, or not any more
 	Methods       []string  // how: "password", "remember", what an application's own are called
 	Remembered    bool      // it outlives the browser's session
@@ -185,7 +185,7 @@ type Login struct {
 // login is the Login of a header.
 func (c *Core) loginOf(h header) Login {
 	return Login{
-		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Lifetime), IdleExpires: c.expires(&h),
+		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Session.Lifetime), IdleExpires: c.expires(&h),
 		Authenticated: h.authenticated, Methods: h.methods.names(), Remembered: h.device != "",
 		Address: h.address, UserAgent: h.agent,
 	}

@@ -42,7 +42,7 @@ func TestTokensAreHashedInTheStore(t *testing.T) {
 func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
-	app := testapp.New(t, store, clock, func(c *auth.Config) { c.IdleTimeout, c.Lifetime = time.Hour, 3*time.Hour })
+	app := testapp.New(t, store, clock, func(c *auth.Config) { c.Session.IdleTimeout, c.Session.Lifetime = time.Hour, 3*time.Hour })
 	u := app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -84,7 +84,7 @@ func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
 
 // A request that outlasts its login is not that of one which lives.
 func TestRequestOutlastsIdleLogin(t *testing.T) {
-	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = time.Hour })
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /slow", func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := app.User(r.Context()); err != nil {
@@ -103,7 +103,7 @@ func TestRequestOutlastsIdleLogin(t *testing.T) {
 
 func TestSessionLimits(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
-		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = time.Hour })
+		app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = time.Hour })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")
@@ -119,7 +119,7 @@ func TestSessionLimits(t *testing.T) {
 		}
 	})
 	t.Run("off", func(t *testing.T) {
-		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1 })
+		app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = -1 })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")
@@ -155,7 +155,7 @@ func TestSessionLimits(t *testing.T) {
 		clock := testapp.NewClock()
 		store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 		first := testapp.New(t, store, clock, func(c *auth.Config) { c.BaseURL = "http://localhost:1" })
-		second := testapp.New(t, store, clock, func(c *auth.Config) { c.BaseURL, c.Lifetime = "http://localhost:1", 10*time.Minute })
+		second := testapp.New(t, store, clock, func(c *auth.Config) { c.BaseURL, c.Session.Lifetime = "http://localhost:1", 10*time.Minute })
 		first.Create(t, "susan", false)
 		c := first.Client(t)
 		c.Login("susan")
@@ -253,7 +253,7 @@ func TestVoidSessions(t *testing.T) {
 			if records, err := store.ListRecords(t.Context(), "session", u.ID); err != nil || len(records) > 0 {
 				t.Errorf("%d records are left, %v", len(records), err)
 			}
-			if events := app.Events(); len(events) == 0 || events[0].Kind != auth.EventSessionEnded || events[0].UserID != u.ID {
+			if events := app.Events(); len(events) == 0 || events[0].Kind != auth.EventLoginRevoked || events[0].UserID != u.ID {
 				t.Errorf("events: %v", events)
 			}
 			if r := c.Get("/get?key=secret"); r.Text != "" {
@@ -509,7 +509,7 @@ func TestOldTokenDiesWithItsLogin(t *testing.T) {
 			"logout", "logout with the old token", "EndLogin", "EndOtherLogins", "LogoutEverywhere", "password elsewhere", "eviction", "destroy", "destroy with the old token",
 		} {
 			t.Run(how+", "+end, func(t *testing.T) {
-				app, _ := rotatingApp(t, func(cfg *auth.Config) { cfg.MaxSessions = 2 })
+				app, _ := rotatingApp(t, func(cfg *auth.Config) { cfg.Session.Max = 2 })
 				u := app.Create(t, "susan", false)
 				other, c := app.Client(t), app.Client(t)
 				c.Login("susan")
@@ -601,7 +601,7 @@ func TestRotationsInARow(t *testing.T) {
 // comes of it.
 func TestReplacedToken(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmail"} {
+	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmailChange"} {
 		for _, remember := range []string{"", "1"} {
 			t.Run(how+remember, func(t *testing.T) {
 				box := &testapp.Outbox{}
@@ -623,9 +623,9 @@ func TestReplacedToken(t *testing.T) {
 						if err = app.SendVerification(ctx, u.Email); err == nil {
 							_, err = app.VerifyEmail(ctx, tokenIn(t, box.Take()[0]))
 						}
-					case "ConfirmEmail":
-						if err = app.SendNewEmail(ctx, u, "new@app.example", "/confirm-email"); err == nil {
-							_, err = app.ConfirmEmail(ctx, tokenIn(t, box.Take()[0]), "/undo")
+					case "ConfirmEmailChange":
+						if err = app.SendEmailChange(ctx, u, "new@app.example"); err == nil {
+							_, err = app.ConfirmEmailChange(ctx, tokenIn(t, box.Take()[0]))
 						}
 					}
 					if err != nil {
@@ -660,7 +660,7 @@ func TestReplacedToken(t *testing.T) {
 					t.Errorf("User: %v", page)
 				}
 				for _, e := range app.Events() {
-					if e.Kind != auth.EventDenied {
+					if e.Kind != auth.EventAccessDenied {
 						t.Errorf("event %v", e)
 					}
 				}
@@ -763,7 +763,7 @@ func TestOldTokenStoreFails(t *testing.T) {
 func TestOldTokenIsProtected(t *testing.T) {
 	t.Parallel()
 	for _, protection := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
-		app, _ := rotatingApp(t, func(c *auth.Config) { c.Protection = protection })
+		app, _ := rotatingApp(t, func(c *auth.Config) { c.Session.Protection = protection })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		c.Login("susan")

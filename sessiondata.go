@@ -285,7 +285,7 @@ func (d *SessionData) Deadline(ctx context.Context) time.Time {
 	return d.core.expires(&h)
 }
 
-// SetDeadline does nothing: Config.Lifetime says when a session ends.
+// SetDeadline does nothing: Config.Session.Lifetime says when a session ends.
 func (d *SessionData) SetDeadline(context.Context, time.Time) {}
 
 // Status returns scs.Modified if there may be changes that are not stored yet, and
@@ -337,12 +337,12 @@ var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 func newSCS(c *Core) *scs.SessionManager {
 	// Not scs.New, which starts a goroutine that cannot be stopped safely.
 	return &scs.SessionManager{
-		Lifetime: c.cfg.Lifetime,
+		Lifetime: c.cfg.Session.Lifetime,
 		Store:    scsStore{c},
 		Codec:    scsCodec{},
 		// Only scs's own middleware would set the cookie, or call ErrorFunc.
 		Cookie: scs.SessionCookie{
-			Name: c.cfg.CookieName + "-unused", Path: "/",
+			Name: c.cfg.Session.CookieName + "-unused", Path: "/",
 			HttpOnly: true, Secure: c.cookies.secure, SameSite: http.SameSiteLaxMode,
 		},
 		ErrorFunc: c.Error,

@@ -359,7 +359,7 @@ func TestNothingReadsTheCallStack(t *testing.T) {
 // Deadline is when the session ends, and not what scs thinks.
 func TestSessionDataDeadline(t *testing.T) {
 	t.Parallel()
-	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = 10 * time.Minute })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = 10 * time.Minute })
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.Login("susan")
@@ -641,7 +641,7 @@ func TestKeysAfterRenewToken(t *testing.T) {
 func TestRenewTokenDoesNotExtend(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"nobody", "susan"} {
-		app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout = -1; c.Lifetime = 24 * time.Hour })
+		app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = -1; c.Session.Lifetime = 24 * time.Hour })
 		app.Create(t, "susan", false)
 		c := app.Client(t)
 		if who != "nobody" {
@@ -1012,7 +1012,7 @@ func TestValuesOfALaterVersion(t *testing.T) {
 	if got := keys(t, app, c); !slices.Equal(got, []string{"k"}) || c.Who() != "susan" {
 		t.Errorf("%q %s", got, c.Who())
 	}
-	if k := kinds(app.Events()); !slices.Contains(k, auth.EventSessionDamaged) || slices.Contains(k, auth.EventSessionEnded) {
+	if k := kinds(app.Events()); !slices.Contains(k, auth.EventSessionDamaged) || slices.Contains(k, auth.EventLoginRevoked) {
 		t.Errorf("events %v", k)
 	}
 	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "k", "w"); app.SessionData().Put(ctx, "more", 1) })

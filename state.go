@@ -79,7 +79,7 @@ type sessionState struct {
 	loggedOut bool     // the record that was removed was a login's
 	replaced  bool     // the token was replaced with a credential: see ErrReplaced
 	failed    error    // why the session cannot be read
-	suspect   bool     // the login is used from another client: see Config.Protection
+	suspect   bool     // the login is used from another client: see Config.Session.Protection
 	suspended string   // the key of the pending record that this request has made
 }
 
@@ -98,7 +98,7 @@ type jar struct {
 // A proof is what this request has shown about passwords. state.op guards it.
 type proof struct {
 	proved      string // the ID of the account whose password it has shown
-	breachAsked Secret // the password that Config.Breaches was last asked about
+	breachAsked Secret // the password that Config.Password.Breaches was last asked about
 	breached    bool   // the answer
 }
 
@@ -232,7 +232,7 @@ func (s *state) fail(err error) {
 // mayBeOwn reports whether a request loader may know the request's credentials: if
 // not, none has to be asked.
 func (s *state) mayBeOwn() bool {
-	for _, loader := range s.core.cfg.RequestLoaders {
+	for _, loader := range s.core.cfg.Credentials {
 		if loader.scheme == "" {
 			return true
 		}

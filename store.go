@@ -96,7 +96,7 @@ func (a Account) Clone() Account {
 }
 
 // A UserLoader finds users by their account's ID. It is all that sessions,
-// guards and the current user need; see [NewLoader].
+// guards and the current user need; see [NewWithLoader].
 type UserLoader[U User] interface {
 	// LoadUser returns the user whose account has this ID, or ErrUserNotFound.
 	// An ID that the store could not have given out is one that is not found.
@@ -138,10 +138,10 @@ type UserStore[U User] interface {
 	// one succeeds and the others return ErrUsernameTaken; likewise for
 	// EmailKey and ErrEmailTaken. An empty username or address collides with
 	// nothing. A username or address without a canonical form is refused with
-	// ErrInvalidUsername or ErrInvalidEmail. What is wrong with the form is found
-	// before a name that is taken: else RegisterByMail would tell whose address is.
-	// For the same reason a call that fails because a name is taken should do as
-	// many statements as one that succeeds.
+	// ErrInvalidUsername or ErrInvalidEmail. Look for errors in
+	// the form before you look for a name that is taken: otherwise Register with
+	// Config.HideAccounts tells whose address is taken. For the same reason, a call that
+	// fails because a name is taken should run as many statements as one that succeeds.
 	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
 
 	// UpdateAccount replaces the account's fields, if the stored Version is
@@ -271,7 +271,7 @@ type RecordStore interface {
 
 // A StoreChecker is a store that can tell whether it was set up as it must be:
 // by its options and the user type, without asking a database. [New] and
-// [NewLoader] ask the user store, Config.Records and Config.Sessions, and return
+// [NewWithLoader] ask the user store, Config.Records and Config.SessionStore, and return
 // the error.
 type StoreChecker interface {
 	CheckStore() error

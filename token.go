@@ -104,12 +104,12 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 		Kind: kindUsed, Key: keyring.TokenKey(token), UserID: userID, Version: keyring.RandomVersion(), Expires: expires,
 	})
 	if err != nil {
-		c.event(ctx, Event{Kind: EventStoreFailed, UserID: userID, Err: err})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Err: err})
 	}
 }
 
 // TokenUsed reports whether a token is void because it has worked: for
-// ResetPassword, VerifyEmail, ConfirmEmail or UndoEmail. It is for a page that got
+// ResetPassword, VerifyEmail, ConfirmEmailChange or UndoEmailChange. It is for a page that got
 // ErrInvalidToken and wants to tell the user, who has the link from their own
 // mailbox, that nothing is left to do. It is false once the token would have
 // expired, and for tokens that never were one. The error is a failure of the store.

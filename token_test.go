@@ -105,9 +105,9 @@ func TestMailedTokensPurpose(t *testing.T) {
 				case "reset":
 					_, err = m.ResetPassword(ctx, token, resetTo)
 				case "email":
-					_, err = m.ConfirmEmail(ctx, token, "/undo")
+					_, err = m.ConfirmEmailChange(ctx, token)
 				case "undo":
-					_, err = m.UndoEmail(ctx, token)
+					_, err = m.UndoEmailChange(ctx, token)
 				}
 			})
 			switch after := stored(t, m.App, u.ID); {
@@ -201,7 +201,7 @@ func FuzzMailedTokens(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := errors.Join(m.SendVerification(f.Context(), alice.Email), m.SendNewEmail(f.Context(), alice, "new@app.example", "/email")); err != nil {
+	if err := errors.Join(m.SendVerification(f.Context(), alice.Email), m.SendEmailChange(f.Context(), alice, "new@app.example")); err != nil {
 		f.Fatal(err)
 	}
 	good := map[string]string{"reset": reset}
@@ -231,16 +231,16 @@ func FuzzMailedTokens(f *testing.F) {
 		want("reset", u, err)
 		u, err = m.CheckVerifyToken(t.Context(), text)
 		want("verify", u, err)
-		u, address, err := m.CheckEmailToken(t.Context(), text)
+		u, address, err := m.CheckEmailChange(t.Context(), text)
 		want("new-address", u, err)
 		if (address == "new@app.example") != (err == nil) {
 			t.Errorf("%q: the address %q", text, address)
 		}
-		u, address, err = m.CheckUndoToken(t.Context(), text)
+		u, address, err = m.CheckEmailUndo(t.Context(), text)
 		if u != nil || address != "" || !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("undo, %q: %v, %q, %v", text, u, address, err)
 		}
-		if u, err := m.UndoEmail(t.Context(), text); u != nil || !errors.Is(err, auth.ErrInvalidToken) {
+		if u, err := m.UndoEmailChange(t.Context(), text); u != nil || !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("undo, %q: %v, %v", text, u, err)
 		}
 	})

@@ -31,7 +31,7 @@ func TestLoaderHasNoUserStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := auth.NewLoader[*testapp.User](store, goodConfig()) // it is a UserStore, too, but was not asked for as one
+	m, err := auth.NewWithLoader[*testapp.User](store, goodConfig()) // it is a UserStore, too, but was not asked for as one
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestNilUser(t *testing.T) {
 		nilUsers[auth.User](t, i, (*testapp.User)(nil))
 	}
 	type value struct{ *auth.Account }
-	v, err := auth.NewLoader(auth.LoaderFunc[value](func(context.Context, string) (value, error) { return value{}, nil }), configWith(store))
+	v, err := auth.NewWithLoader(auth.LoaderFunc[value](func(context.Context, string) (value, error) { return value{}, nil }), configWith(store))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestLoaderMayAsk(t *testing.T) {
 	}
 	var m *auth.Manager[*testapp.User]
 	var tenants []string
-	m, err = auth.NewLoader(auth.LoaderFunc[*testapp.User](func(ctx context.Context, id string) (*testapp.User, error) {
+	m, err = auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(ctx context.Context, id string) (*testapp.User, error) {
 		if other, ok := m.CurrentUser(ctx); ok {
 			t.Errorf("%s is logged in while being loaded", other.Username)
 		}
@@ -315,7 +315,7 @@ func TestLoaderMayAsk(t *testing.T) {
 func TestLoader(t *testing.T) {
 	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
 	down := false
-	manager, err := auth.NewLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
+	manager, err := auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
 		if down {
 			return nil, errStore
 		}

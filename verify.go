@@ -8,7 +8,7 @@ import (
 
 // SendVerification mails a link that verifies its address to the account with this
 // address, if there is one that is not disabled and not verified yet: to
-// Config.VerifyURL, with a token in the query, and good for 24 hours. Like
+// Config.URLs.Verify, with a token in the query, and good for 24 hours. Like
 // SendReset it returns nil whatever becomes of it, and does the same work; errors
 // are ErrInvalidEmail, ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of
 // a store that has failed.
@@ -57,7 +57,7 @@ var errVerified = errors.New("auth: the address is verified")
 func (c *Core) noVerify(ctx context.Context, user User, key string, reason error) error {
 	_, err := c.mailboxFull(ctx, MailVerify, mailboxOf(user, key))
 	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "")
-	c.event(ctx, Event{Kind: EventVerifyRefused, UserID: idOf(user), Err: reason})
+	c.event(ctx, Event{Kind: EventVerificationRefused, UserID: idOf(user), Err: reason})
 	return err
 }
 
@@ -71,10 +71,10 @@ func (c *Core) sendVerify(ctx context.Context, user User) error {
 	if full, err := c.mailboxFull(ctx, MailVerify, a.ID); err != nil || full {
 		return err
 	}
-	c.event(ctx, Event{Kind: EventVerifyIssued, UserID: a.ID})
+	c.event(ctx, Event{Kind: EventVerificationIssued, UserID: a.ID})
 	return c.mail(ctx, Mail{
 		Kind: MailVerify, To: a.Email, User: user, Lifetime: verifyLifetime,
-		Link: c.link(c.cfg.VerifyURL, c.sealToken(purposeVerify, verifyLifetime, a, "")),
+		Link: c.link(c.cfg.URLs.Verify, c.sealToken(purposeVerify, verifyLifetime, a, "")),
 	})
 }
 
@@ -106,7 +106,7 @@ func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing e
 // planVerify plans what VerifyEmail changes. Until then the right password was counted
 // as a wrong one, too, so the count is forgotten.
 func (c *Core) planVerify(ctx context.Context, token string) (*credentialChange, error) {
-	x := &credentialChange{own: ownGoesOn, forgets: true, done: EventVerified, failed: EventVerifyFailed}
+	x := &credentialChange{own: ownGoesOn, forgets: true, done: EventVerificationDone, failed: EventVerificationFailed}
 	if err := c.needs("VerifyEmail", FieldEmailVerified); err != nil {
 		return x, err
 	}

@@ -63,7 +63,7 @@ func TestVerifyEmail(t *testing.T) {
 		}
 	}
 	events := m.Events()
-	if want := []auth.EventKind{auth.EventVerified, auth.EventVerifyFailed, auth.EventVerifyFailed}; !slices.Equal(kinds(events), want) || events[0].UserID != u.ID {
+	if want := []auth.EventKind{auth.EventVerificationDone, auth.EventVerificationFailed, auth.EventVerificationFailed}; !slices.Equal(kinds(events), want) || events[0].UserID != u.ID {
 		t.Errorf("the events are %v", events)
 	}
 	m.wantMails(t, "afterwards")
@@ -224,7 +224,7 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	for name := range accountStates() {
 		m.Events()
 		asked.about(t, name, name+"@app.example")
-		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyIssued && e[0].Kind != auth.EventVerifyRefused || e[0].UserID == "" {
+		if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerificationIssued && e[0].Kind != auth.EventVerificationRefused || e[0].UserID == "" {
 			t.Errorf("%s: %v", name, e)
 		}
 		if name == "unverified" || name == "without-password" {
@@ -236,12 +236,12 @@ func TestSendVerificationTellsNothing(t *testing.T) {
 	m.Events()
 	asked.about(t, "unknown", "nobody@app.example")
 	m.wantMails(t, "unknown")
-	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerifyRefused || e[0].Err == nil {
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventVerificationRefused || e[0].Err == nil {
 		t.Errorf("unknown: %v", e)
 	}
 	m.box.Fail(errStore)
 	asked.about(t, "the mailer is down", "unverified@app.example")
-	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerifyIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errStore) {
+	if e := m.Events(); !slices.Equal(kinds(e), []auth.EventKind{auth.EventVerificationIssued, auth.EventMailFailed}) || !errors.Is(e[1].Err, errStore) {
 		t.Errorf("the mailer is down: %v", e)
 	}
 }
@@ -268,7 +268,7 @@ func TestSendVerificationNeeds(t *testing.T) {
 	if err := without.SendVerification(t.Context(), "susan@app.example"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
 	}
-	loader, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
+	loader, err := auth.NewWithLoader[*testapp.User](memstore.New[testapp.User](), goodConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func TestRequireVerifiedGate(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		m := newMailApp(t, func(c *auth.Config) {
 			c.RequireVerified = on
-			c.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), auth.BasicLoader("x"), byHeader()}
+			c.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("x"), byHeader()}
 		})
 		u := member(t, m.App, "susan", testapp.Password, verified)
 		member(t, m.App, "unknown", "")
@@ -384,11 +384,11 @@ func TestRequireVerifiedConfig(t *testing.T) {
 	}
 	cfg.Mailer = &testapp.Outbox{}
 	m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-	if err != nil || !m.RequiresVerified() || m.VerifyURL() != "/verify-email" {
+	if err != nil || !m.Config().RequireVerified || m.Config().URLs.Verify != "/verify-email" {
 		t.Errorf("%v", err)
 	}
-	if _, err := auth.NewLoader[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoUserStore) {
-		t.Errorf("NewLoader: %v", err)
+	if _, err := auth.NewWithLoader[*testapp.User](memstore.New[testapp.User](), cfg); !errors.Is(err, auth.ErrNoUserStore) {
+		t.Errorf("NewWithLoader: %v", err)
 	}
 	for _, c := range []struct{ login, verify, want string }{
 		{"", "", "/verify-email"},
@@ -400,16 +400,16 @@ func TestRequireVerifiedConfig(t *testing.T) {
 		{"/login", "https://www.example/verify", "https://www.example/verify"},
 	} {
 		cfg := goodConfig()
-		cfg.LoginURL, cfg.VerifyURL, cfg.Mailer = c.login, c.verify, &testapp.Outbox{}
+		cfg.URLs.Login, cfg.URLs.Verify, cfg.Mailer = c.login, c.verify, &testapp.Outbox{}
 		m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
-		if err != nil || m.VerifyURL() != c.want {
+		if err != nil || m.Config().URLs.Verify != c.want {
 			t.Errorf("%v: %v, %v", c, m, err)
 		}
 	}
 	for _, bad := range []string{"verify", "//evil.example", "javascript:x", "/a#b"} {
 		cfg := goodConfig()
-		if cfg.VerifyURL = bad; !fails(cfg) {
-			t.Errorf("VerifyURL %q is taken", bad)
+		if cfg.URLs.Verify = bad; !fails(cfg) {
+			t.Errorf("URLs.Verify %q is taken", bad)
 		}
 	}
 }
@@ -419,7 +419,7 @@ func fails(cfg auth.Config) bool {
 	return err != nil
 }
 
-// The link is right, whatever VerifyURL is.
+// The link is right, whatever URLs.Verify is.
 func TestVerifyLink(t *testing.T) {
 	t.Parallel()
 	for page, want := range map[string]string{
@@ -428,7 +428,7 @@ func TestVerifyLink(t *testing.T) {
 		"https://www.example/verify":     "https://www.example/verify?token=",
 		"https://www.example/verify?a=b": "https://www.example/verify?a=b&token=",
 	} {
-		m := newMailApp(t, func(c *auth.Config) { c.BaseURL, c.VerifyURL = "https://app.example", page })
+		m := newMailApp(t, func(c *auth.Config) { c.BaseURL, c.URLs.Verify = "https://app.example", page })
 		u := member(t, m.App, "susan", "")
 		if err := m.SendVerification(t.Context(), u.Email); err != nil {
 			t.Fatal(err)
@@ -447,7 +447,7 @@ func TestVerifyLink(t *testing.T) {
 
 func TestRequireVerified(t *testing.T) {
 	t.Parallel()
-	m := newMailApp(t, func(c *auth.Config) { c.RequestLoaders = []auth.RequestLoader{byHeader()} })
+	m := newMailApp(t, func(c *auth.Config) { c.Credentials = []auth.Credential{byHeader()} })
 	u := member(t, m.App, "susan", "")
 	m.Mux.Handle("/verified", m.RequireVerified(http.HandlerFunc(hello)))
 	m.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) {
@@ -466,7 +466,7 @@ func TestRequireVerified(t *testing.T) {
 	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/verify-email?next=%2Fverified%3Fx%3D1" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s to %q, %v", r.Status, r.Header.Get("Location"), r.Header)
 	}
-	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventDenied || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrUnverified) {
+	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccessDenied || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrUnverified) {
 		t.Errorf("the events are %v", e)
 	}
 	if text := c.Get("/flashes").Text; !strings.Contains(text, "verify your e-mail address") {
@@ -540,7 +540,7 @@ func TestPreHijacking(t *testing.T) {
 		m.box.Take()
 		pending := m.askEmail(t, browser, "attacker@app.example")
 		verify := m.verifyToken(t, u)
-		if err := m.SendReset(t.Context(), u.Email, "/reset"); err != nil {
+		if err := m.SendReset(t.Context(), u.Email); err != nil {
 			t.Fatal(err)
 		}
 		reset := m.token(t, auth.MailReset, u.Email)
@@ -580,7 +580,7 @@ func TestPreHijacking(t *testing.T) {
 		// The pending change, the other links: also for somebody who is logged in again.
 		browser.Login("victim")
 		m.In(browser, func(ctx context.Context) {
-			if _, err := m.ConfirmEmail(ctx, pending, "/undo"); !errors.Is(err, auth.ErrInvalidToken) {
+			if _, err := m.ConfirmEmailChange(ctx, pending); !errors.Is(err, auth.ErrInvalidToken) {
 				t.Errorf("%s: the pending change: %v", by, err)
 			}
 			if _, err := m.VerifyEmail(ctx, verify); !errors.Is(err, auth.ErrInvalidToken) {
@@ -601,7 +601,7 @@ func TestVerifyURLIsHTTPS(t *testing.T) {
 	t.Parallel()
 	for page, good := range map[string]bool{"http://app.example/verify": false, "https://other.example/verify": true, "/verify": true} {
 		cfg := goodConfig()
-		cfg.VerifyURL = page
+		cfg.URLs.Verify = page
 		if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); (err == nil) != good {
 			t.Errorf("%s: %v", page, err)
 		}

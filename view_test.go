@@ -185,7 +185,7 @@ func TestViewOfTokens(t *testing.T) {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
 	// A loader that fails is a failure of the page.
-	down, _ := viewApp(t, viewTemplate, loadedBy(auth.RequestLoader{Load: func(*http.Request) (auth.Grant, error) {
+	down, _ := viewApp(t, viewTemplate, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 		return auth.Grant{}, errStore
 	}}))
 	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {

@@ -10,9 +10,9 @@ import (
 // WhileLoggedIn returns a context for a request that goes on for long, such as a
 // stream or a WebSocket. It is done when the login ends, with the cause
 // ErrLoggedOut: by a logout, in this browser or from another one, a change of
-// password (also one's own: the page connects again), MaxSessions,
-// Config.IdleTimeout (which other requests put off, and not this one) or
-// Config.Lifetime. What another process does, and what an application changes in
+// password (also one's own: the page connects again), Session.Max,
+// Config.Session.IdleTimeout (which other requests put off, and not this one) or
+// Config.Session.Lifetime. What another process does, and what an application changes in
 // an account with statements of its own, it finds out no sooner than that. It
 // looks once at the beginning whether the login is still good, which loads the
 // user anew. If nobody is logged in, it is

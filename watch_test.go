@@ -166,7 +166,7 @@ func TestWhileLoggedIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions, c.Protection = 2, auth.ProtectStrong })
+			plain, _ := newApp(t, func(c *auth.Config) { c.Session.Max, c.Session.Protection = 2, auth.ProtectStrong })
 			w := &world{watcher: newWatcher(t, plain), t: t, u: plain.Create(t, "susan", false)}
 			plain.Create(t, "mike", false)
 			if w.c = remembered(t, plain, "susan"); name != "eviction" {
@@ -202,7 +202,7 @@ func TestWhileLoggedIn(t *testing.T) {
 
 // What does not end the login does not end its requests.
 func TestWhileLoggedInGoesOn(t *testing.T) {
-	plain, _ := newApp(t, func(c *auth.Config) { c.MaxSessions = 3 })
+	plain, _ := newApp(t, func(c *auth.Config) { c.Session.Max = 3 })
 	w := newWatcher(t, plain)
 	u, m := plain.Create(t, "susan", false), plain.Create(t, "mike", false)
 	c, other, mike := plain.Client(t), remembered(t, plain, "susan"), remembered(t, plain, "mike")
@@ -386,7 +386,7 @@ func TestWhileLoggedInByToken(t *testing.T) {
 
 // It ends when the login may not go on, by the application's clock.
 func TestWhileLoggedInLifetime(t *testing.T) {
-	app, _ := newApp(t, func(c *auth.Config) { c.IdleTimeout, c.RequestLoaders = -1, []auth.RequestLoader{auth.BearerLoader()} })
+	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout, c.Credentials = -1, []auth.Credential{auth.Bearer()} })
 	w := newWatcher(t, app)
 	u := app.Create(t, "susan", false)
 	c, d := app.Client(t), app.Client(t)

@@ -14,7 +14,7 @@ import (
 func (c *Core) User(ctx context.Context) (User, error) {
 	user, err := c.loadUser(ctx)
 	if err == nil && c.requestOf(ctx).outOfScope(ctx) {
-		return nil, ErrScope
+		return nil, ErrOutOfScope
 	}
 	return user, err
 }
@@ -150,7 +150,7 @@ func (s *state) discard(reason error) {
 	cur := s.cur
 	s.cur, s.user = nil, nil
 	s.core.watches.endOne(cur.header.userID, cur.header.loginID)
-	s.note(Event{Kind: EventSessionEnded, UserID: cur.header.userID, Err: reason})
+	s.note(Event{Kind: EventLoginRevoked, UserID: cur.header.userID, Err: reason})
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	s.drop(ctx, cur)
@@ -215,7 +215,7 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 		return header{}, nil
 	}
 	_, err := c.User(ctx)
-	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrScope) {
+	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrOutOfScope) {
 		return header{}, err
 	}
 	s.op.Lock()

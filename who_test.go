@@ -275,7 +275,7 @@ func TestLoadUserDeleted(t *testing.T) {
 		if r := c.Do(http.MethodGet, "/who", nil, header); r.Text != "nobody" {
 			t.Errorf("%s: %s %q", way, r.Status, r.Text)
 		}
-		if way == "session" && !slices.Contains(kinds(app.Events()), auth.EventSessionEnded) {
+		if way == "session" && !slices.Contains(kinds(app.Events()), auth.EventLoginRevoked) {
 			t.Error("no event")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -289,7 +290,7 @@ func (h *hung) Accept() (net.Conn, error) {
 		h.n--
 		h.accepted <- struct{}{}
 		go func() {
-			_, _ = conn.Read(make([]byte, 1<<10))
+			_, _ = io.Copy(io.Discard, conn) // until the client closes it
 			_ = conn.Close()
 			h.ended <- struct{}{}
 		}()

@@ -23,7 +23,7 @@ import (
 
 // A Client is a browser that visits the application. It keeps cookies. Every
 // request has the same User-Agent and the same address, so that it works with
-// every auth.Config.Protection. If the client is asked for something it cannot
+// every auth.Config.Session.Protection. If the client is asked for something it cannot
 // do, such as a page of another site, it ends the test.
 //
 // The client does not follow redirects by itself: see Follow. A cookie that
@@ -73,7 +73,7 @@ func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	if core == nil {
 		t.Fatal("authtest: NewClient: core is nil; pass manager.Core")
 	}
-	base, err := url.Parse(core.BaseURL())
+	base, err := url.Parse(core.Config().BaseURL)
 	if err != nil {
 		t.Fatalf("authtest: %v", err)
 	}

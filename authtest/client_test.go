@@ -44,7 +44,7 @@ func TestClientAtBaseURLs(t *testing.T) {
 					t.Errorf("there is a cookie %s", cookie.Name)
 				}
 			}
-			own := s.BaseURL()
+			own := s.Config().BaseURL
 			_, host, _ := strings.Cut(own, "://")
 			want(t, c.Post("/echo", nil), http.StatusOK, fmt.Sprintf("%s %s %t", host, own, secure))
 			want(t, c.Get(own+"/who?a=b"), http.StatusOK, "susan")
@@ -68,7 +68,7 @@ func TestLoginUnderProtection(t *testing.T) {
 			}
 			for _, custom := range []bool{false, true} {
 				t.Run(fmt.Sprint(protection, address, custom), func(t *testing.T) {
-					s := newSite(t, func(cfg *auth.Config) { cfg.Protection, cfg.ProtectAddress = protection, address })
+					s := newSite(t, func(cfg *auth.Config) { cfg.Session.Protection, cfg.Session.ProtectAddress = protection, address })
 					susan := s.create(t, "susan", "")
 					c := s.client(t)
 					if custom {
@@ -93,7 +93,7 @@ func TestLoginUnderProtection(t *testing.T) {
 
 // A client can change its address and User-Agent.
 func TestClientFromElsewhere(t *testing.T) {
-	s := newSite(t, func(cfg *auth.Config) { cfg.Protection, cfg.ProtectAddress = auth.ProtectStrong, true })
+	s := newSite(t, func(cfg *auth.Config) { cfg.Session.Protection, cfg.Session.ProtectAddress = auth.ProtectStrong, true })
 	s.create(t, "susan", "")
 	for name, change := range map[string]func(*authtest.Client){
 		"browser": func(c *authtest.Client) { c.UserAgent = "another" },
@@ -126,7 +126,7 @@ func TestLoginFreshOrNot(t *testing.T) {
 	want(t, stale.Get("/guarded"), http.StatusOK, "susan")
 	r := stale.Get("/fresh")
 	want(t, r, http.StatusSeeOther, "")
-	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.RefreshURL()) {
+	if to := r.Header.Get("Location"); !strings.HasPrefix(to, s.Config().URLs.Refresh) {
 		t.Errorf("a stale login is sent to %s", to)
 	}
 }
@@ -178,7 +178,7 @@ func TestLoginFailsWithTheStore(t *testing.T) {
 	check(t, err)
 	wantFatal(t, func(t testing.TB) { authtest.NewClient(t, manager.Core, handler).Login(susan) }, "Login of susan", errBroken.Error())
 
-	s := newSite(t, func(cfg *auth.Config) { cfg.Sessions = brokenSessions{memstore.NewRecords()} })
+	s := newSite(t, func(cfg *auth.Config) { cfg.SessionStore = brokenSessions{memstore.NewRecords()} })
 	joe := s.create(t, "joe", "")
 	wantFatal(t, func(t testing.TB) { s.client(t).Login(joe) }, "Login of joe", errBroken.Error())
 }

@@ -83,7 +83,7 @@ func TestMailboxFails(t *testing.T) {
 	s := newSite(t, func(cfg *auth.Config) { cfg.OnEvent = sink(&mu, &events) })
 	s.mailbox.Fail(broken)
 	s.create(t, "susan", "")
-	check(t, s.SendReset(t.Context(), "susan@app.example", "/reset-password"))
+	check(t, s.SendReset(t.Context(), "susan@app.example"))
 	if last := events[len(events)-1]; last.Kind != auth.EventMailFailed || !errors.Is(last.Err, broken) {
 		t.Errorf("the last event is %v", last)
 	}

@@ -63,10 +63,10 @@ func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 		store.users[m.name] = user
 	}
 	manager, err := auth.New(store, auth.Config{
-		BaseURL:     "http://localhost:8080",
-		Secrets:     [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		IdleTimeout: idle,
-		Logger:      slog.New(slog.DiscardHandler),
+		BaseURL: "http://localhost:8080",
+		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Session: auth.SessionConfig{IdleTimeout: idle},
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 	check(tb, err)
 	sessions := manager.SessionData()

@@ -17,10 +17,8 @@ import (
 // A Config holds the settings of the pages. The zero value is valid.
 type Config struct {
 	// Prefix is the path that the pages are mounted at, such as "/auth". The default is
-	// empty: the login page is /login, and so on. With a Prefix, set LoginURL of
-	// auth.Config to Prefix + "/login". RefreshURL must be Prefix + "/refresh" and, with
-	// a Mailer, VerifyURL must be Prefix + "/verify-email". By default both follow from
-	// LoginURL.
+	// empty: the login page is /login, and so on. With a Prefix, set URLs.Login of
+	// auth.Config to Prefix + "/login". The defaults of the other URLs follow from it.
 	Prefix string
 
 	// Home is the path of this site that a login and a logout lead to, unless the
@@ -51,14 +49,6 @@ type Config struct {
 	// rules. It returns what is wrong with the fields, or nil. The form includes the
 	// passwords.
 	CheckRegistration func(ctx context.Context, form url.Values) FieldErrors
-
-	// TellTaken has the registration form say that an address is taken, although
-	// auth.Config has RequireVerified. Anybody can then find out who has an account. By
-	// default the form says the same for every address, "check your email", and the
-	// owner of an address that is taken gets a mail. Without RequireVerified the form
-	// always says that an address is taken, because the next login would show it anyway.
-	// It always says that a username is taken.
-	TellTaken bool
 
 	// FreshFor is how recently a user must have shown the password to end logins (OWASP
 	// ASVS 5.0, 7.5.2), to change the address and to close the account. Otherwise the
@@ -96,7 +86,7 @@ const (
 )
 
 // setDefaults sets the defaults, and checks the settings.
-func (cfg *Config) setDefaults(core *auth.Core) error {
+func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
 	if cfg.Home == "" {
 		cfg.Home = "/"
@@ -125,7 +115,7 @@ func (cfg *Config) setDefaults(core *auth.Core) error {
 			return fmt.Errorf("pages: unknown Presence %d; use Required, Optional or Absent", presence)
 		}
 	}
-	switch identifiers := core.Identifiers(); {
+	switch identifiers := settings.Identifiers; {
 	case cfg.Username != Absent && !core.Keeps(auth.FieldUsername):
 		return errors.New("pages: the user store keeps no usernames, so Username must be Absent")
 	case cfg.Email != Absent && !core.Keeps(auth.FieldEmail):
@@ -134,7 +124,7 @@ func (cfg *Config) setDefaults(core *auth.Core) error {
 		return errors.New("pages: users log in with their usernames, so Username must be Required")
 	case identifiers == auth.EmailOnly && cfg.Email != Required:
 		return errors.New("pages: users log in with their addresses, so Email must be Required")
-	case core.RequiresVerified() && cfg.Email != Required:
+	case settings.RequireVerified && cfg.Email != Required:
 		return errors.New("pages: auth.Config has RequireVerified, so Email must be Required")
 	case cfg.Username != Required && cfg.Email != Required:
 		return errors.New("pages: users log in with their usernames or addresses, so Username or Email must be Required")

@@ -24,27 +24,31 @@ func TestNew(t *testing.T) {
 		want   string // in the error
 	}{
 		{auth.Config{}, pages.Config{}, ""},
-		{auth.Config{LoginURL: "/auth/login"}, pages.Config{Prefix: "/auth/"}, ""},
-		{auth.Config{LoginURL: "https://app.example/auth/login"}, pages.Config{Prefix: "/auth"}, ""},
-		{auth.Config{LoginURL: "https://app.example/auth/login", RefreshURL: "https://app.example/auth/refresh"}, pages.Config{Prefix: "/auth"}, ""},
-		{auth.Config{RefreshURL: "/refresh?again"}, pages.Config{}, ""},
-		{auth.Config{RefreshURL: "/sudo"}, pages.Config{}, "the refresh page is /refresh, but RefreshURL of auth.Config is /sudo"},
-		{auth.Config{LoginURL: "/auth/login", RefreshURL: "/refresh"}, pages.Config{Prefix: "/auth"}, "RefreshURL"},
-		{auth.Config{VerifyURL: "/confirm"}, pages.Config{}, ""}, // there is no such page without a Mailer
-		{auth.Config{Mailer: mailer, VerifyURL: "/confirm"}, pages.Config{}, "the page for verifying is /verify-email, but VerifyURL of auth.Config is /confirm"},
-		{auth.Config{Mailer: mailer, LoginURL: "/auth/login", VerifyURL: "/verify-email"}, pages.Config{Prefix: "/auth"}, "VerifyURL"},
-		{auth.Config{Mailer: mailer, LoginURL: "/auth/login"}, pages.Config{Prefix: "/auth"}, ""},
-		{auth.Config{Mailer: mailer, VerifyURL: "https://app.example/verify-email?a=b"}, pages.Config{}, ""},
+		{auth.Config{URLs: auth.URLs{Login: "/auth/login"}}, pages.Config{Prefix: "/auth/"}, ""},
+		{auth.Config{URLs: auth.URLs{Login: "https://app.example/auth/login"}}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{URLs: auth.URLs{Login: "https://app.example/auth/login", Refresh: "https://app.example/auth/refresh"}}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{URLs: auth.URLs{Refresh: "/refresh?again"}}, pages.Config{}, ""},
+		{auth.Config{URLs: auth.URLs{Refresh: "/sudo"}}, pages.Config{}, "the refresh page is /refresh, but URLs.Refresh of auth.Config is /sudo"},
+		{auth.Config{URLs: auth.URLs{Login: "/auth/login", Refresh: "/refresh"}}, pages.Config{Prefix: "/auth"}, "URLs.Refresh"},
+		{auth.Config{URLs: auth.URLs{Verify: "/confirm"}}, pages.Config{}, ""}, // there is no such page without a Mailer
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Verify: "/confirm"}}, pages.Config{}, "the page for verifying is /verify-email, but URLs.Verify of auth.Config is /confirm"},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Login: "/auth/login", Verify: "/verify-email"}}, pages.Config{Prefix: "/auth"}, "URLs.Verify"},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Login: "/auth/login"}}, pages.Config{Prefix: "/auth"}, ""},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Verify: "https://app.example/verify-email?a=b"}}, pages.Config{}, ""},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Forgot: "/x"}}, pages.Config{}, "URLs.Forgot"},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{Reset: "/x"}}, pages.Config{}, "URLs.Reset"},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{EmailChange: "/x"}}, pages.Config{}, "URLs.EmailChange"},
+		{auth.Config{Mailer: mailer, URLs: auth.URLs{EmailUndo: "/x"}}, pages.Config{}, "URLs.EmailUndo"},
 		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{}, ""},
-		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{TellTaken: true}, ""},
+		{auth.Config{Mailer: mailer, RequireVerified: true, HideAccounts: true}, pages.Config{}, ""},
 		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{Email: pages.Optional}, "so Email must be Required"},
-		{auth.Config{Mailer: mailer, RequireVerified: true, Identifiers: auth.UsernameOnly}, pages.Config{Email: pages.Absent, TellTaken: true}, "so Email must be Required"},
+		{auth.Config{Mailer: mailer, RequireVerified: true, Identifiers: auth.UsernameOnly}, pages.Config{Email: pages.Absent}, "so Email must be Required"},
 		{auth.Config{}, pages.Config{FreshFor: time.Minute}, ""},
 		{auth.Config{}, pages.Config{FreshFor: time.Minute - 1}, "FreshFor"},
 		{auth.Config{}, pages.Config{FreshFor: -time.Hour}, "FreshFor"},
 		{auth.Config{}, pages.Config{Prefix: "/"}, ""},
-		{auth.Config{}, pages.Config{Prefix: "/auth"}, "the login page is /auth/login, but LoginURL of auth.Config is /login"},
-		{auth.Config{LoginURL: "/signin"}, pages.Config{}, "LoginURL"},
+		{auth.Config{}, pages.Config{Prefix: "/auth"}, "the login page is /auth/login, but URLs.Login of auth.Config is /login"},
+		{auth.Config{URLs: auth.URLs{Login: "/signin"}}, pages.Config{}, "URLs.Login"},
 		{auth.Config{}, pages.Config{Prefix: "auth"}, "Prefix"},
 		{auth.Config{}, pages.Config{Prefix: "//evil.example"}, "Prefix"},
 		{auth.Config{}, pages.Config{Prefix: "/a/../b"}, "Prefix"},
@@ -102,7 +106,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	store := memstore.New[User]()
-	manager, err := auth.NewLoader[*User](store, auth.Config{
+	manager, err := auth.NewWithLoader[*User](store, auth.Config{
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 	})
 	check(t, err)

@@ -28,11 +28,11 @@ func (p *Pages) emailForm(q *request) *Form {
 func (p *Pages) sendEmail(q *request) answer {
 	f := p.emailForm(q)
 	f.require(p.texts.Required)
-	if address := f.text("email"); p.core.CheckNewEmail(address) == nil && isNameOf(q.user, address) {
+	if address := f.text("email"); p.core.ValidateEmail(address) == nil && isNameOf(q.user, address) {
 		f.refuse("email", p.texts.EmailSame)
 	}
 	if f.valid() {
-		err := p.core.SendNewEmail(q.Context(), q.user, f.text("email"), p.urls.Email)
+		err := p.core.SendEmailChange(q.Context(), q.user, f.text("email"))
 		if err == nil {
 			return say("info", p.texts.EmailSent, p.urls.Account)
 		}
@@ -57,10 +57,11 @@ func (p *Pages) confirmPage() *page {
 			may(&t.EmailUsed, "This link has already been used: your email address has been changed."),
 		},
 		path: "/account/email", url: &p.urls.Email, mails: true,
-		who: users, own: true, once: true,
+		setting: &setting{"EmailChange", p.auth.URLs.EmailChange, "the page that confirms a new address"},
+		who:     users, own: true, once: true,
 		form: p.confirmForm, get: p.showLinked, post: p.useLink,
 		link: &link{
-			cookie: "email", kept: keepToken, check: p.core.CheckEmailToken, mine: true,
+			cookie: "email", kept: keepToken, check: p.core.CheckEmailChange, mine: true,
 			use: p.confirm, done: func(*request) string { return t.EmailChanged },
 			used: &t.EmailUsed, failed: &p.urls.Email,
 		},
@@ -74,6 +75,6 @@ func (p *Pages) confirmForm(q *request) *Form {
 }
 
 func (p *Pages) confirm(q *request) (answer, error) {
-	_, err := p.core.ConfirmEmail(q.Context(), q.token, p.urls.Undo)
+	_, err := p.core.ConfirmEmailChange(q.Context(), q.token)
 	return answer{to: p.urls.Account}, err
 }

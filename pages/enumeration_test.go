@@ -35,7 +35,7 @@ func newCrowd(t *testing.T, requireVerified bool) *crowd {
 	manager, err := auth.New(c.store, auth.Config{
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 		Mailer: c.mailbox, Now: c.clock.Now, Logger: slog.New(slog.DiscardHandler),
-		RequireVerified: requireVerified, HashParams: leastMemory(),
+		RequireVerified: requireVerified, HideAccounts: requireVerified, Password: auth.PasswordConfig{HashParams: leastMemory()},
 		Limits: auth.Limits{Guesses: -1, Mails: -1, Registrations: -1},
 	})
 	check(t, err)

@@ -16,7 +16,7 @@ import (
 
 // The pages are mounted under a prefix, beside the application's own.
 func Example() {
-	manager := newManager(auth.Config{LoginURL: "/auth/login"})
+	manager := newManager(auth.Config{URLs: auth.URLs{Login: "/auth/login"}})
 	p, err := pages.New(manager.Core, pages.Config{Prefix: "/auth", Site: "Gophers"})
 	if err != nil {
 		log.Fatal(err)

@@ -105,7 +105,7 @@ func (p *Pages) admitUsers(q *request, guard func(http.Handler) http.Handler, er
 }
 
 // deny returns the answer of a guard of Core that refuses the request. The guard writes
-// it, because it also emits auth.EventDenied.
+// it, because it also emits auth.EventAccessDenied.
 func (p *Pages) deny(guard func(http.Handler) http.Handler, err error) answer {
 	return answer{by: guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.core.Error(w, r, err) // the guard let the request through this time

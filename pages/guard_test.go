@@ -410,7 +410,7 @@ func TestDenied(t *testing.T) {
 		a.OnEvent = func(_ context.Context, e auth.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			if e.Kind == auth.EventDenied {
+			if e.Kind == auth.EventAccessDenied {
 				denied = append(denied, e.Err)
 			}
 		}

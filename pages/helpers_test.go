@@ -143,7 +143,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 		change(&authConfig, &config)
 	}
 	if config.Prefix != "" {
-		authConfig.LoginURL = strings.TrimSuffix(config.Prefix, "/") + "/login"
+		authConfig.URLs.Login = strings.TrimSuffix(config.Prefix, "/") + "/login"
 	}
 	var err error
 	s.manager, err = auth.New(s.store, authConfig)
@@ -183,7 +183,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 
 // hashOfGood hashes good once, because that takes long.
 var hashOfGood = sync.OnceValue(func() auth.Secret {
-	hash, err := newManager(auth.Config{HashParams: leastMemory()}).HashPassword(context.Background(), good)
+	hash, err := newManager(auth.Config{Password: auth.PasswordConfig{HashParams: leastMemory()}}).HashPassword(context.Background(), good)
 	if err != nil {
 		panic(err)
 	}
@@ -198,7 +198,7 @@ func config(s *site) auth.Config {
 		Now:     s.clock,
 		Logger:  slog.New(slog.NewTextHandler(s, nil)),
 
-		HashParams: leastMemory(),
+		Password: auth.PasswordConfig{HashParams: leastMemory()},
 	}
 }
 
@@ -297,7 +297,7 @@ func (c *client) send(page response, fields ...string) response {
 
 // path returns the URL of a page.
 func (s *site) path(page string) string {
-	return strings.TrimSuffix(s.manager.LoginURL(), "/login") + page
+	return strings.TrimSuffix(s.manager.Config().URLs.Login, "/login") + page
 }
 
 // A client is a browser that does not follow redirects by itself.
@@ -832,9 +832,11 @@ func failing(t *testing.T, store *records, request func() response, location str
 	}
 }
 
-func nextInCookie(a *auth.Config, _ *pages.Config) { a.NextInCookie = true }
+func nextInCookie(a *auth.Config, _ *pages.Config) { a.URLs.NextInCookie = true }
 
 func requireVerified(a *auth.Config, _ *pages.Config) { a.RequireVerified = true }
+
+func hideAccounts(a *auth.Config, _ *pages.Config) { a.RequireVerified, a.HideAccounts = true, true }
 
 const (
 	invalidToken = "Invalid or expired token"

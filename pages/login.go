@@ -20,7 +20,7 @@ func (p *Pages) loginPage() *page {
 			must(&t.Login, label),
 			must(&t.LoginFailed, failed),
 		},
-		path: "/login", url: &p.urls.Login, setting: &setting{"LoginURL", p.core.LoginURL(), "the login page"},
+		path: "/login", url: &p.urls.Login, setting: &setting{"Login", p.auth.URLs.Login, "the login page"},
 		who:  visitors,
 		form: p.loginForm, get: p.show, post: p.login,
 	}
@@ -29,17 +29,17 @@ func (p *Pages) loginPage() *page {
 // loginTexts returns the defaults of Texts.Login and Texts.LoginFailed.
 func (p *Pages) loginTexts() (label, failed string) {
 	label, names := "Username or Email", "username or email"
-	switch p.core.Identifiers() {
+	switch p.auth.Identifiers {
 	case auth.UsernameOnly:
 		label, names = "Username", "username"
 	case auth.EmailOnly:
 		label, names = "Email", "email"
 	}
 	failed = "We could not log you in. Check both your " + names + " and your password. After several wrong tries, you may have to wait."
-	if p.core.RequiresVerified() {
+	if p.auth.RequireVerified {
 		failed += " If your account is new, first open the link that we mailed to you."
 	}
-	if p.mails {
+	if p.auth.Mailer != nil {
 		failed += " If that does not help, reset your password."
 	}
 	return label, failed
@@ -47,7 +47,7 @@ func (p *Pages) loginTexts() (label, failed string) {
 
 func (p *Pages) loginForm(q *request) *Form {
 	t, kind := &p.texts, "text"
-	if p.core.Identifiers() == auth.EmailOnly {
+	if p.auth.Identifiers == auth.EmailOnly {
 		kind = "email"
 	}
 	f := newForm(p.urls.Login, t.LoginButton, q.typed,

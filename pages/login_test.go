@@ -43,7 +43,7 @@ func TestSwitch(t *testing.T) {
 	} {
 		wantStatus(t, c.post("/register", form...), 409)
 	}
-	if s.manager.PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login-failed") || s.attempts() > 0 {
+	if s.manager.PasswordHashes() != hashes || len(c.sent) != before || strings.Contains(s.log(), "login.failed") || s.attempts() > 0 {
 		t.Error("something was done")
 	}
 	if c.get("/mine").body != "susan" {

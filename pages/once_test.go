@@ -62,11 +62,9 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 	}
 	const mailed = "info: Check your email to finish your registration."
 	return map[string]func() (*site, submission){
-		"register":         open(nil, register("success: Your account has been created! You can now log in.")),
-		"register by mail": open(requireVerified, register(mailed)),
-		"register, telling what is taken": open(func(a *auth.Config, c *pages.Config) {
-			a.RequireVerified, c.TellTaken = true, true
-		}, register(mailed)),
+		"register":                      open(nil, register("success: Your account has been created! You can now log in.")),
+		"register, hiding accounts":     open(hideAccounts, register(mailed)),
+		"register, verifying addresses": open(requireVerified, register(mailed)),
 		"reset": open(nil, func(s *site) submission {
 			return follow(s.client(), s.link("susan@example.com"), "/login", "success: Your password has been reset.", "password", other, "confirm_password", other)
 		}),
@@ -85,7 +83,7 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 		"verify while logged in": open(nil, func(s *site) submission {
 			return verifyIn(s.user("susan", good), s, "/")
 		}),
-		"verify on the way": open(func(a *auth.Config, _ *pages.Config) { a.NextInCookie = true }, func(s *site) submission {
+		"verify on the way": open(func(a *auth.Config, _ *pages.Config) { a.URLs.NextInCookie = true }, func(s *site) submission {
 			c := s.user("susan", good)
 			wantRedirect(t, c.get("/verified"), "/verify-email")
 			return verifyIn(c, s, "/verified")

@@ -10,7 +10,7 @@
 //	}
 //	http.ListenAndServe(":8080", manager.LoadAndSave(mux))
 //
-// or, with Config.Prefix "/auth" and auth.Config's LoginURL "/auth/login",
+// or, with Config.Prefix "/auth" and auth.Config's URLs.Login "/auth/login",
 //
 //	mux.Handle("/auth/", p)
 //
@@ -75,7 +75,7 @@
 //
 // A mailed link is /reset-password?token=…, or another of these pages. The token moves
 // to a cookie, and a redirect removes it from the address bar at once. The cookie lasts
-// an hour; that of a reset lasts for auth.Config's ResetLifetime. Only the form's POST
+// an hour; that of a reset lasts for auth.Config's Password.ResetLifetime. Only the form's POST
 // uses the token. The form's field proof says which token the form is for. If a link has
 // worked already, the page says so.
 //
@@ -121,7 +121,6 @@
 package pages
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -135,9 +134,9 @@ import (
 
 // Pages is the handler that New makes.
 type Pages struct {
-	core  *auth.Core
-	cfg   Config
-	mails bool // auth.Config has a Mailer
+	core *auth.Core
+	auth auth.Config // the manager's settings
+	cfg  Config
 
 	table     []*page
 	named     map[string]*page // the pages that have a template, by name
@@ -155,13 +154,11 @@ func New(core *auth.Core, cfg Config) (*Pages, error) {
 	if core == nil {
 		return nil, errors.New("pages: no manager: pass manager.Core")
 	}
-	p := &Pages{core: core, cfg: cfg, texts: cfg.Texts}
-	// Both calls do nothing but report what is missing.
-	if _, err := p.core.CheckResetToken(context.Background(), ""); errors.Is(err, auth.ErrNoUserStore) {
-		return nil, fmt.Errorf("pages: %w", err)
+	p := &Pages{core: core, auth: core.Config(), cfg: cfg, texts: cfg.Texts}
+	if !p.core.HasUserStore() {
+		return nil, fmt.Errorf("pages: %w", auth.ErrNoUserStore)
 	}
-	p.mails = !errors.Is(p.core.SendReset(context.Background(), "", "/"), auth.ErrNoMailer)
-	if err := p.cfg.setDefaults(p.core); err != nil {
+	if err := p.cfg.setDefaults(p.core, p.auth); err != nil {
 		return nil, err
 	}
 	p.table = p.allPages()
@@ -185,12 +182,12 @@ func (p *Pages) setRoutes() error {
 		if page.name != "" {
 			p.named[page.name] = page
 		}
-		if page.path == "" || page.mails && !p.mails {
+		if page.path == "" || page.mails && p.auth.Mailer == nil {
 			continue
 		}
 		*page.url = p.cfg.Prefix + page.path
 		if s := page.setting; s != nil && !leadsTo(s.url, *page.url) {
-			return fmt.Errorf("pages: %s is %s, but %s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
+			return fmt.Errorf("pages: %s is %s, but URLs.%s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
 		}
 		route := p.routes[page.path]
 		if page.link != nil {

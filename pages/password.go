@@ -78,7 +78,7 @@ func (p *Pages) checkCurrent(q *request, f *Form) error {
 // repetition. If it returns an error, that is an auth.RateLimitError.
 func (p *Pages) checkPasswords(ctx context.Context, f *Form, a auth.Account) error {
 	if password := f.get("password"); password != "" {
-		err := p.core.CheckNewPassword(ctx, password, a)
+		err := p.core.ValidatePassword(ctx, password, a)
 		if errors.Is(err, auth.ErrRateLimited) {
 			return err
 		}

@@ -91,7 +91,7 @@ func TestBreachedPassword(t *testing.T) {
 			},
 		} {
 			l := &leaks{}
-			r := send(newSite(t, func(a *auth.Config, _ *pages.Config) { a.Breaches = l }))
+			r := send(newSite(t, func(a *auth.Config, _ *pages.Config) { a.Password.Breaches = l }))
 			if n := l.asked.Load(); n != 1 {
 				t.Errorf("%s: asked %d times about %q", form, n, c.password)
 			}
@@ -122,7 +122,7 @@ func (b *countingChecker) Breached(context.Context, string) (bool, error) {
 func TestBreachFlood(t *testing.T) {
 	t.Parallel()
 	b := &countingChecker{}
-	s := newSite(t, func(c *auth.Config, _ *pages.Config) { c.Breaches, c.Limits.Registrations = b, 5 })
+	s := newSite(t, func(c *auth.Config, _ *pages.Config) { c.Password.Breaches, c.Limits.Registrations = b, 5 })
 	statuses := map[int]int{}
 	for i := range 30 {
 		r := s.client().post("/register", "username", "u", "email", "u", "password", fmt.Sprint("quite a sentence ", i), "confirm_password", "")

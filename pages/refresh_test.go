@@ -172,7 +172,7 @@ func TestRefreshFails(t *testing.T) {
 func TestRefreshLoader(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) {
-		a.RequestLoaders = []auth.RequestLoader{auth.BearerLoader(), {
+		a.Credentials = []auth.Credential{auth.Bearer(), {
 			Load: func(r *http.Request) (auth.Grant, error) {
 				return auth.Grant{UserID: r.Header.Get("X-User"), Method: "proxy"}, nil
 			},

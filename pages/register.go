@@ -2,6 +2,7 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -58,7 +59,7 @@ func (p *Pages) registerForm(q *request) *Form {
 
 func (p *Pages) register(q *request) answer {
 	category, text := "info", p.texts.RegisterMailed
-	if !p.core.RequiresVerified() {
+	if !p.auth.RequireVerified {
 		category, text = "success", p.texts.Registered
 	}
 	return p.doOnce(q, category, text, p.registerOnce)
@@ -73,8 +74,8 @@ func (p *Pages) registerOnce(q *request) (a answer, done bool) {
 		f.refuseFields(p.cfg.CheckRegistration(q.Context(), maps.Clone(q.PostForm)))
 	}
 	if f.valid() {
-		err := p.create(q.Context(), p.registration(f))
-		if err == nil {
+		_, err := p.core.Register(q.Context(), p.registration(f))
+		if err == nil || errors.Is(err, auth.ErrCheckMail) {
 			return answer{to: q.next().AddTo(p.urls.Login)}, true
 		}
 		if p.refuse(f, err); f.valid() { // then the error is about no field
@@ -82,16 +83,6 @@ func (p *Pages) registerOnce(q *request) (a answer, done bool) {
 		}
 	}
 	return p.draw(q, f), false
-}
-
-// create makes the account. If addresses are verified and TellTaken is not set, it also
-// succeeds if an account has this address already.
-func (p *Pages) create(ctx context.Context, a auth.Registration) error {
-	if p.core.RequiresVerified() && !p.cfg.TellTaken {
-		return p.core.RegisterByMail(ctx, a, p.urls.Forgot)
-	}
-	_, err := p.core.Register(ctx, a)
-	return err
 }
 
 // checkRegistration checks the fields without asking the store. It returns an error only
@@ -107,7 +98,7 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 		p.refuse(f, err)
 	}
 	if address := f.text("email"); f.Field("email") != nil && address != "" {
-		p.refuse(f, p.core.CheckNewEmail(address))
+		p.refuse(f, p.core.ValidateEmail(address))
 	}
 	for _, field := range p.cfg.Fields {
 		if !isText(f.get(field.Name)) {

@@ -233,7 +233,7 @@ func TestMassAssignment(t *testing.T) {
 // told that it is taken (S50).
 func TestRegisterRace(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.HashMemory = 1 << 30 })
+	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Password.HashMemory = 1 << 30 })
 	var posting sync.WaitGroup
 	answers := make([]response, 10)
 	for i := range answers {
@@ -261,7 +261,7 @@ func TestRegisterAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
 	s := newSite(t, func(a *auth.Config, c *pages.Config) {
-		a.RequireVerified, a.Mailer = true, mailbox
+		a.RequireVerified, a.HideAccounts, a.Mailer = true, true, mailbox
 		c.Fields = []pages.Field{{Name: "name", Label: "Name", Autocomplete: "name"}}
 	})
 	s.create("shown", verified)
@@ -328,7 +328,7 @@ func TestRegisterByAddressAlike(t *testing.T) {
 	t.Parallel()
 	mailbox := &authtest.Mailbox{}
 	s := newSite(t, func(a *auth.Config, c *pages.Config) {
-		a.RequireVerified, a.Mailer, a.Identifiers, c.Username = true, mailbox, auth.EmailOnly, pages.Absent
+		a.RequireVerified, a.HideAccounts, a.Mailer, a.Identifiers, c.Username = true, true, mailbox, auth.EmailOnly, pages.Absent
 	})
 	probe := func(address string) authtest.Probe {
 		return authtest.Probe{Hide: []string{address}, Mails: 2, Do: func(c *authtest.Client) {
@@ -344,20 +344,18 @@ func TestRegisterByAddressAlike(t *testing.T) {
 	authtest.Indistinguishable(t, app, probe("nobod@example.com"), probe("susan@example.com"))
 }
 
-// TestTellTaken: the form says that an address is taken if TellTaken is set, or if the
-// next login would show it.
-func TestTellTaken(t *testing.T) {
+// TestHideAccounts: the form says that an address is taken, unless HideAccounts is set.
+func TestHideAccounts(t *testing.T) {
 	t.Parallel()
 	const taken = "Email already registered. Please use a different one."
 	for _, test := range []struct {
-		verified, tell bool
-		want, mails    string
+		verified    bool
+		want, mails string
 	}{
-		{false, false, "success: Your account has been created! You can now log in.", ""},
-		{false, true, "success: Your account has been created! You can now log in.", ""},
-		{true, true, "info: Check your email to finish your registration.", "verify anna@example.com"},
+		{false, "success: Your account has been created! You can now log in.", ""},
+		{true, "info: Check your email to finish your registration.", "verify anna@example.com"},
 	} {
-		s := newSite(t, func(a *auth.Config, c *pages.Config) { a.RequireVerified, c.TellTaken = test.verified, test.tell })
+		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.RequireVerified = test.verified })
 		c := s.client()
 		wantErrors(t, c.post("/register", "username", "anna", "email", "SUSAN@example.com", "password", good, "confirm_password", good),
 			map[string]string{"email": taken})
@@ -380,7 +378,9 @@ func TestTellTaken(t *testing.T) {
 // the password of a disabled account cannot tell that it is right.
 func TestLimitsTellNothing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(c *auth.Config, _ *pages.Config) { c.RequireVerified, c.Limits.Guesses = true, 10 })
+	s := newSite(t, func(c *auth.Config, _ *pages.Config) {
+		c.RequireVerified, c.HideAccounts, c.Limits.Guesses = true, true, 10
+	})
 	s.create("known", verified)
 	s.create("off", disabled, verified)
 	try := func(login, password string) (statuses []int) {

@@ -57,7 +57,7 @@ type URLs struct {
 func (p *Pages) newPage(entry *page, f *Form) Page {
 	page := Page{
 		Name: entry.name, Title: *entry.title, Site: p.cfg.Site, Texts: p.texts, URLs: p.urls, Form: f, Status: http.StatusOK,
-		RequireVerified: p.core.RequiresVerified(),
+		RequireVerified: p.auth.RequireVerified,
 	}
 	if f != nil {
 		next := auth.ParseNext(f.Next)

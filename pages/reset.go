@@ -20,8 +20,9 @@ func (p *Pages) forgotPage() *page {
 			may(&t.ResetSent, "Check your email for instructions to reset your password."),
 		},
 		path: "/forgot-password", url: &p.urls.Forgot, mails: true,
-		who:  visitorsAndUsers,
-		form: p.forgotForm, get: p.showForgot, post: p.forgot,
+		setting: &setting{"Forgot", p.auth.URLs.Forgot, "the page that asks for a reset"},
+		who:     visitorsAndUsers,
+		form:    p.forgotForm, get: p.showForgot, post: p.forgot,
 	}
 }
 
@@ -43,7 +44,7 @@ func (p *Pages) showForgot(q *request) answer {
 func (p *Pages) forgot(q *request) answer {
 	f := p.forgotForm(q)
 	if f.require(p.texts.Required); f.valid() {
-		err := p.core.SendReset(q.Context(), f.get("email"), p.urls.Reset)
+		err := p.core.SendReset(q.Context(), f.get("email"))
 		if err == nil {
 			return say("info", p.texts.ResetSent, p.loginOrAccount(q))
 		}
@@ -76,10 +77,11 @@ func (p *Pages) resetPage() *page {
 			may(&t.ResetUsed, "This link has already been used. You can log in with your new password."),
 		},
 		path: "/reset-password", url: &p.urls.Reset, mails: true,
-		who: visitorsAndUsers, once: true,
+		setting: &setting{"Reset", p.auth.URLs.Reset, "the reset page"},
+		who:     visitorsAndUsers, once: true,
 		form: p.resetForm, get: p.showLinked, post: p.useLink,
 		link: &link{
-			cookie: "reset", kept: p.core.ResetLifetime(), check: p.checkReset,
+			cookie: "reset", kept: p.auth.Password.ResetLifetime, check: p.checkReset,
 			use: p.reset, done: p.resetDone,
 			used: &t.ResetUsed, failed: &p.urls.Forgot,
 		},

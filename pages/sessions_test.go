@@ -318,7 +318,7 @@ func TestSessionsFail(t *testing.T) {
 // TestSessionsMany: the list works with very many logins.
 func TestSessionsMany(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.MaxSessions = -1 })
+	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Session.Max = -1 })
 	user, err := s.store.FindUser(t.Context(), "susan")
 	check(t, err)
 	login := s.manager.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

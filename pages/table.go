@@ -67,7 +67,7 @@ const (
 	anybody                     // both; the handler runs without loading the user
 )
 
-// A setting is one of auth.Config whose value is a URL.
+// A setting is a field of URLs of auth.Config.
 type setting struct {
 	name string // name of the field
 	url  string // its value

@@ -248,7 +248,7 @@ func (t *Texts) nameOf(field *string) string {
 }
 
 // password returns the text that says why a new password is refused. For a refusal by
-// PasswordCheck of auth.Config, that is the check's own error.
+// Password.Check of auth.Config, that is the check's own error.
 func (t *Texts) password(err *auth.PasswordError) string {
 	switch err.Reason {
 	case auth.PasswordTooShort:

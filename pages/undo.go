@@ -20,10 +20,11 @@ func (p *Pages) undoPage() *page {
 			may(&t.UndoUsed, "This link has already been used: your email address has been changed back. Ask for a link that sets a new password."),
 		},
 		path: "/undo-email", url: &p.urls.Undo, mails: true,
-		who:  anybody,
-		form: p.undoForm, get: p.showLinked, post: p.useLink,
+		setting: &setting{"EmailUndo", p.auth.URLs.EmailUndo, "the page that changes an address back"},
+		who:     anybody,
+		form:    p.undoForm, get: p.showLinked, post: p.useLink,
 		link: &link{
-			cookie: "undo", kept: keepToken, check: p.core.CheckUndoToken,
+			cookie: "undo", kept: keepToken, check: p.core.CheckEmailUndo,
 			use: p.undo, done: func(*request) string { return t.EmailUndone },
 			used: &t.UndoUsed, failed: &p.urls.Forgot,
 		},
@@ -52,13 +53,13 @@ func (p *Pages) undo(q *request) (answer, error) {
 // undoEmail logs the browser out, because the user who opens the link may not be the
 // one who is logged in. It does so first: if it fails, the link still works.
 func (p *Pages) undoEmail(ctx context.Context, token string) (auth.User, error) {
-	if _, _, err := p.core.CheckUndoToken(ctx, token); errors.Is(err, auth.ErrInvalidToken) {
-		return p.core.UndoEmail(ctx, token) // which counts the invalid token
+	if _, _, err := p.core.CheckEmailUndo(ctx, token); errors.Is(err, auth.ErrInvalidToken) {
+		return p.core.UndoEmailChange(ctx, token) // which counts the invalid token
 	} else if err != nil {
 		return nil, err
 	}
 	if err := p.core.LogoutUser(ctx); err != nil {
 		return nil, err
 	}
-	return p.core.UndoEmail(ctx, token)
+	return p.core.UndoEmailChange(ctx, token)
 }

@@ -91,7 +91,7 @@ func TestVerify(t *testing.T) {
 func TestVerifyOnTheWay(t *testing.T) {
 	t.Parallel()
 	for _, inCookie := range []bool{false, true} {
-		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.NextInCookie = inCookie })
+		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.URLs.NextInCookie = inCookie })
 		page, home := "/verify-email?next=%2Fverified", "/"
 		if inCookie {
 			page, home = "/verify-email", "/verified"

@@ -19,7 +19,7 @@ func ExampleClient() {
 	manager, err := auth.New(memstore.New[Member](), auth.Config{
 		BaseURL:  "https://app.example",
 		Secrets:  [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
-		Breaches: &pwned.Client{UserAgent: "app.example"},
+		Password: auth.PasswordConfig{Breaches: &pwned.Client{UserAgent: "app.example"}},
 	})
 	fmt.Println(manager != nil, err)
 	// Output: true <nil>

@@ -28,9 +28,9 @@ func Example() {
 	defer func() { _ = client.Close() }()
 
 	manager, err := auth.New(memstore.New[User](), auth.Config{ // or sqlstore.New
-		BaseURL:  "https://app.example",
-		Secrets:  [][]byte{[]byte(rand.Text() + rand.Text())}, // use a secret from your configuration
-		Sessions: redisstore.NewRecords(client),
+		BaseURL:      "https://app.example",
+		Secrets:      [][]byte{[]byte(rand.Text() + rand.Text())}, // use a secret from your configuration
+		SessionStore: redisstore.NewRecords(client),
 	})
 	fmt.Println(manager != nil, err)
 	// Output: true <nil>

@@ -37,7 +37,7 @@
 // the existing ones can still be read and ended. If you must evict, use
 // volatile-ttl, which evicts an index after its records.
 //
-// These risks are acceptable for Config.Sessions, but never for factors or
+// These risks are acceptable for Config.SessionStore, but never for factors or
 // recovery codes. A record without an Expires is therefore refused with
 // [ErrNotDurable], unless you set [Durable]. Set it only if this Redis has
 // appendfsync always, noeviction, and no failover to a replica that may lag.

@@ -72,8 +72,8 @@ func newError[T any, P interface {
 	t.Helper()
 	s := sqlstore.New[T, P](inMemory(t), sqlstore.SQLite)
 	_, err := auth.New(s, auth.Config{BaseURL: "https://app.example", Secrets: [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}})
-	if _, err := auth.NewLoader[P](s, auth.Config{BaseURL: "https://app.example", Secrets: [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}}); (err == nil) != (s.CheckStore() == nil) {
-		t.Errorf("NewLoader: %v", err)
+	if _, err := auth.NewWithLoader[P](s, auth.Config{BaseURL: "https://app.example", Secrets: [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}}); (err == nil) != (s.CheckStore() == nil) {
+		t.Errorf("NewWithLoader: %v", err)
 	}
 	if _, method := s.CreateUser(t.Context(), auth.Account{}, nil); s.CheckStore() != nil && (method == nil || err == nil || method.Error() != err.Error()) {
 		t.Errorf("CreateUser: %v, New: %v", method, err)

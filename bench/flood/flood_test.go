@@ -39,7 +39,7 @@ const floodPassword = "correct horse battery staple"
 type flood struct {
 	Name       string
 	Procs      int   // GOMAXPROCS
-	HashMemory int64 // Config.HashMemory
+	HashMemory int64 // Config.Password.HashMemory
 	Bare       int   // if not 0, hash without the library, this many at a time; -1 means no limit
 	Clients    int   // number of clients that log in without a pause
 	Unknown    bool  // log in as users who do not exist
@@ -345,8 +345,8 @@ func (f flood) handler(t *testing.T, store *memstore.Store[floodUser, *floodUser
 		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 		Logger:  slog.New(slog.DiscardHandler),
 
-		HashMemory: f.HashMemory,
-		Limits:     auth.Limits{Guesses: -1},
+		Password: auth.PasswordConfig{HashMemory: f.HashMemory},
+		Limits:   auth.Limits{Guesses: -1},
 	})
 	check(t, err)
 	authenticate := manager.Authenticate

@@ -46,7 +46,7 @@ func newApp(baseURL string, ending <-chan struct{}) (http.Handler, error) {
 	secret := make([]byte, 32) // in production, read it from a file or the environment
 	_, _ = rand.Read(secret)
 	manager, err := auth.New(memstore.New[User](), auth.Config{
-		BaseURL: baseURL, Secrets: [][]byte{secret}, RequestLoaders: []auth.RequestLoader{auth.BearerLoader()},
+		BaseURL: baseURL, Secrets: [][]byte{secret}, Credentials: []auth.Credential{auth.Bearer()},
 	})
 	if err != nil {
 		return nil, err

@@ -55,10 +55,10 @@ func newApp(db *sql.DB, client *redis.Client, s settings) (http.Handler, error) 
 		// Sessions may vanish; users then have to log in again. Everything that
 		// must last is in the database with the users: remembered devices,
 		// counts of failed logins, and all other kinds of records.
-		Sessions: redisstore.NewRecords(client, redisstore.Prefix(s.prefix)),
+		SessionStore: redisstore.NewRecords(client, redisstore.Prefix(s.prefix)),
 
 		// The proxy connects from this machine, and names the client's address.
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")},
+		Network: auth.NetworkConfig{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")}},
 
 		Mailer: authmail.NewPrinter(s.mails),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With(slog.Int("process", s.number)),

@@ -84,7 +84,7 @@ func testGuesses(t *testing.T, s *site) {
 	}
 	s.wantEvaluated(guesser, 5)
 	for i := range 4 {
-		if len(s.events(guesser, "login-failed", fmt.Sprintf(" process=%d ", i+1))) == 0 {
+		if len(s.events(guesser, "login.failed", fmt.Sprintf(" process=%d ", i+1))) == 0 {
 			t.Errorf("process %d had no guess", i+1)
 		}
 	}
@@ -128,10 +128,10 @@ func testGuesses(t *testing.T, s *site) {
 // account was locked once.
 func (s *site) wantEvaluated(c *client, n int) {
 	s.t.Helper()
-	if lines := s.events(c, "login-failed", "wrong login or password"); len(lines) != n {
+	if lines := s.events(c, "login.failed", "wrong login or password"); len(lines) != n {
 		s.t.Errorf("%d guesses were looked at:\n%s", len(lines), strings.Join(lines, ""))
 	}
-	if lines := s.events(c, "password-locked", ""); len(lines) != 1 {
+	if lines := s.events(c, "password.locked", ""); len(lines) != 1 {
 		s.t.Errorf("it was locked %d times:\n%s", len(lines), strings.Join(lines, ""))
 	}
 }
@@ -140,7 +140,7 @@ func (s *site) wantEvaluated(c *client, n int) {
 func (s *site) wantLocked(c *client, to string) {
 	s.t.Helper()
 	c.wantRefused(c.login(to))
-	if lines := s.events(c, "login-failed", "too many failures"); len(lines) != 1 {
+	if lines := s.events(c, "login.failed", "too many failures"); len(lines) != 1 {
 		s.t.Errorf("it is refused for another reason: %q", lines)
 	}
 }

@@ -15,10 +15,10 @@ type User struct{ auth.Account }
 
 func newManager(db *sql.DB, secret []byte, baseURL string) (*auth.Manager[*User], error) {
 	return auth.New(sqlstore.New[User](db, sqlstore.SQLite), auth.Config{
-		BaseURL:       baseURL,
-		Secrets:       [][]byte{secret},
-		Identifiers:   auth.UsernameOnly,
-		PasswordWords: []string{"microblog"},
+		BaseURL:     baseURL,
+		Secrets:     [][]byte{secret},
+		Identifiers: auth.UsernameOnly,
+		Password:    auth.PasswordConfig{Words: []string{"microblog"}},
 	})
 }
 
@@ -81,7 +81,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, f form) {
 	f.require("username", "email", "password", "password2")
 	_, err := auth.UsernameKey(f.Get("username"))
 	f.refuse(problem(err))
-	f.refuse(problem(a.manager.CheckNewEmail(f.Get("email"))))
+	f.refuse(problem(a.manager.ValidateEmail(f.Get("email"))))
 	if f.Get("password2") != f.Get("password") {
 		f.refuse("password2", "Field must be equal to password.")
 	}

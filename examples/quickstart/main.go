@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if *baseURL == "" {
 		*baseURL = "http://localhost:" + port
 	}
-	app, err := newApp(db, auth.Config{BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer, RequireVerified: *verify})
+	app, err := newApp(db, auth.Config{BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer, RequireVerified: *verify, HideAccounts: *verify})
 	if err != nil {
 		return err
 	}

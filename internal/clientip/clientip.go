@@ -32,9 +32,9 @@ func NewProxies(proxies []netip.Prefix) (Proxies, error) {
 		}
 		switch {
 		case !p.IsValid():
-			return nil, fmt.Errorf("auth: TrustedProxies[%d] is not a valid prefix", i)
+			return nil, fmt.Errorf("auth: Config.Network.TrustedProxies[%d] is not a valid prefix; use netip.ParsePrefix", i)
 		case p.Bits() == 0:
-			return nil, fmt.Errorf("auth: TrustedProxies has %v, and everybody could choose an address", proxies[i])
+			return nil, fmt.Errorf("auth: Config.Network.TrustedProxies has %v, so every client could choose its address; use the networks of your proxies", proxies[i])
 		}
 		proxies[i] = p.Masked()
 	}

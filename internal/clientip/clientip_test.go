@@ -193,7 +193,7 @@ func TestNewProxies(t *testing.T) {
 		{"mapped and negative", []netip.Prefix{mapped(-1)}, false},
 	} {
 		_, err := NewProxies(c.proxies)
-		if (err == nil) != c.ok || err != nil && !strings.HasPrefix(err.Error(), "auth: TrustedProxies") {
+		if (err == nil) != c.ok || err != nil && !strings.HasPrefix(err.Error(), "auth: Config.Network.TrustedProxies") {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}

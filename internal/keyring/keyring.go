@@ -67,11 +67,11 @@ func New(secrets [][]byte, name string) (*Keyring, error) {
 	k := &Keyring{suffix: suffix, keys: map[string][]purposeKey{}}
 	for i, secret := range secrets {
 		if err := CheckSecret(secret); err != nil {
-			return nil, fmt.Errorf("auth: Secrets[%d] %w", i, err)
+			return nil, fmt.Errorf("auth: Config.Secrets[%d] %w", i, err)
 		}
 		for j := range i {
 			if bytes.Equal(secret, secrets[j]) {
-				return nil, fmt.Errorf("auth: Secrets[%d] is Secrets[%d] once more", i, j)
+				return nil, fmt.Errorf("auth: Config.Secrets[%d] equals Secrets[%d]; remove one of them", i, j)
 			}
 		}
 		extracted, err := hkdf.Extract(sha256.New, secret, nil)

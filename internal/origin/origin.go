@@ -47,7 +47,7 @@ func New(base *url.URL, origins, bypass []string) (Check, error) {
 			return o, fmt.Errorf("auth: %q is not an origin as browsers write it (https://app.example)", origin)
 		}
 		if err := o.protection.AddTrustedOrigin(origin); err != nil {
-			return o, fmt.Errorf("auth: Origins: %w", err)
+			return o, fmt.Errorf("auth: Config.Network.Origins: %w", err)
 		}
 		o.trusted[origin] = true
 	}
@@ -81,7 +81,7 @@ func (bypassed) ServeHTTP(http.ResponseWriter, *http.Request) {}
 func handle(mux *http.ServeMux, pattern string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("auth: CrossOriginBypass %q: %v", pattern, p)
+			err = fmt.Errorf("auth: Config.Network.CrossOriginBypass %q: %v", pattern, p)
 		}
 	}()
 	mux.Handle(pattern, bypassed{})

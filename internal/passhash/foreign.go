@@ -17,7 +17,7 @@ import (
 
 // Bounds of the parameters of hashes that other frameworks made. At the bounds, a hash
 // takes about as long as the most expensive Argon2id that fits in 64 MiB: a second or
-// two. The memory of scrypt (N·r/8 KiB) is also bounded by Config.HashMemory.
+// two. The memory of scrypt (N·r/8 KiB) is also bounded by Config.Password.HashMemory.
 const (
 	maxPBKDF2Iterations = 3_000_000
 	minBcryptCost       = 4

@@ -35,7 +35,7 @@ var ErrUnusable = errors.New("auth: the stored hash is malformed, of an unknown 
 
 // Bounds of the parameters in a stored hash. An attacker who can write to the user
 // store can choose these parameters, and would otherwise choose how long a login
-// computes. The memory is bounded by Config.HashMemory.
+// computes. The memory is bounded by Config.Password.HashMemory.
 const (
 	maxHashText    = 512
 	maxIterations  = 32
@@ -77,7 +77,7 @@ type Hasher struct {
 // process to memory bytes, and never computes a stored hash that needs more than that.
 // The first pepper is applied to new hashes; each pepper verifies hashes that name its ID.
 // The logger gets one record if hashes are refused because too many wait. Errors are
-// about Config.HashParams and Config.HashMemory of package auth.
+// about Config.Password.HashParams and Config.Password.HashMemory of package auth.
 func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *slog.Logger) (*Hasher, error) {
 	p := params
 	// The memory in KiB for each number of passes: the rows of equal cost in OWASP's
@@ -90,13 +90,13 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 	h := &Hasher{memory: uint32(min(max(memory, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
 	switch {
 	case p.Iterations == 0 || p.Memory < minimum:
-		return nil, fmt.Errorf("auth: HashParams m=%d t=%d are weaker than OWASP's minimum", p.Memory, p.Iterations)
+		return nil, fmt.Errorf("auth: Config.Password.HashParams m=%d t=%d are weaker than OWASP's minimum; use at least DefaultHashParams", p.Memory, p.Iterations)
 	case p.Parallelism == 0 || p.Parallelism > maxParallelism || p.Iterations > maxIterations:
-		return nil, fmt.Errorf("auth: HashParams t=%d p=%d are out of range", p.Iterations, p.Parallelism)
+		return nil, fmt.Errorf("auth: Config.Password.HashParams t=%d p=%d are out of range", p.Iterations, p.Parallelism)
 	case p.SaltLength < 16 || p.SaltLength > maxSaltOrKey || p.KeyLength < minKey || p.KeyLength > maxSaltOrKey:
-		return nil, fmt.Errorf("auth: HashParams need a salt and a key of 16 to %d bytes", maxSaltOrKey)
+		return nil, fmt.Errorf("auth: Config.Password.HashParams need a salt and a key of 16 to %d bytes", maxSaltOrKey)
 	case p.Memory > h.memory:
-		return nil, fmt.Errorf("auth: HashMemory of %d bytes is less than one hash needs (%d)", memory, int64(p.Memory)*1024)
+		return nil, fmt.Errorf("auth: Config.Password.HashMemory is %d bytes, less than one hash needs; use %d or more", memory, int64(p.Memory)*1024)
 	}
 	for _, pepper := range peppers {
 		h.peppers[pepper.ID] = bytes.Clone(pepper.Key)
@@ -163,7 +163,7 @@ func hashAdvice(procs, cpus int, memory, budget uint32) string {
 		advice = append(advice, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	}
 	if need := int64(memory) * int64(LanesFor(procs, cpus)); need > int64(budget) {
-		advice = append(advice, fmt.Sprintf("Config.HashMemory=%d", need*1024))
+		advice = append(advice, fmt.Sprintf("Config.Password.HashMemory=%d", need*1024))
 	}
 	return strings.Join(advice, " ")
 }
@@ -342,7 +342,7 @@ func (h *Hasher) parse(text string) (recipe, error) {
 		case !IsPepperID(id):
 			return recipe{}, ErrUnusable
 		case !ok:
-			return recipe{}, fmt.Errorf("%w: its pepper %q is none of Config.Peppers", ErrUnusable, id)
+			return recipe{}, fmt.Errorf("%w: its pepper %q is none of Config.Password.Peppers", ErrUnusable, id)
 		}
 		r = r.of(func(text string) string { return peppered(key, text) })
 	}
@@ -355,7 +355,7 @@ func (h *Hasher) parse(text string) (recipe, error) {
 		r = r.of(func(password string) string { return encode(inner.derive(password)) })
 	}
 	if r.memory > h.memory {
-		return recipe{}, fmt.Errorf("%w: it takes %d KiB, and Config.HashMemory has %d", ErrUnusable, r.memory, h.memory)
+		return recipe{}, fmt.Errorf("%w: it takes %d KiB, and Config.Password.HashMemory has %d", ErrUnusable, r.memory, h.memory)
 	}
 	return r, nil
 }

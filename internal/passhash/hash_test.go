@@ -34,8 +34,8 @@ func TestHashAdvice(t *testing.T) {
 	}{
 		{1, 1, ""}, {3, 1, ""},
 		{2, 2, "GOMAXPROCS=4"}, {3, 2, ""}, {4, 2, ""},
-		{3, 3, "GOMAXPROCS=5"}, {4, 4, "GOMAXPROCS=6 Config.HashMemory=79691776"}, {6, 4, "Config.HashMemory=79691776"},
-		{2, 64, ""}, {4, 64, ""}, {8, 64, "Config.HashMemory=139460608"}, // limited from outside
+		{3, 3, "GOMAXPROCS=5"}, {4, 4, "GOMAXPROCS=6 Config.Password.HashMemory=79691776"}, {6, 4, "Config.Password.HashMemory=79691776"},
+		{2, 64, ""}, {4, 64, ""}, {8, 64, "Config.Password.HashMemory=139460608"}, // limited from outside
 	} {
 		if got := hashAdvice(test.procs, test.cpus, m, budget); got != test.want {
 			t.Errorf("%d of %d: %q, want %q", test.procs, test.cpus, got, test.want)

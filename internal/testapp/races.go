@@ -32,9 +32,9 @@ func Races(t *testing.T, rounds int, open func(t *testing.T, clock func() time.T
 						clock := NewClock()
 						store := open(t, clock.Now)
 						app := New(t, store, clock, func(c *auth.Config) {
-							c.IdleTimeout = idle
+							c.Session.IdleTimeout = idle
 							if end == "eviction" {
-								c.MaxSessions = 1
+								c.Session.Max = 1
 							}
 						})
 						race := newRace(t, app)

@@ -24,12 +24,12 @@ func RememberedRaces(t *testing.T, rounds int, open func(t *testing.T, clock fun
 	renewals := []string{"read", "write", "rotate", "confirm", "login", "remember", "resume", "resume-write", "resume-rotate", "resume-remember"}
 	for _, end := range []string{
 		"none", "logout", "logout, remember cookie", "logout, session", "EndLogin", "EndOtherLogins",
-		"LogoutEverywhere", "MaxSessions", "SetPassword", "theft",
+		"LogoutEverywhere", "Session.Max", "SetPassword", "theft",
 	} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
 			clock := NewClock()
-			app := New(t, open(t, clock.Now), clock, func(c *auth.Config) { c.MaxSessions = 2 })
+			app := New(t, open(t, clock.Now), clock, func(c *auth.Config) { c.Session.Max = 2 })
 			r := &rememberedRace{app: app}
 			r.routes()
 			for _, renewal := range renewals {
@@ -191,7 +191,7 @@ func (r *rememberedRace) end(t *testing.T, how string, ending, other, copied *Cl
 		return other.Post("/others").StatusCode
 	case "LogoutEverywhere":
 		err = app.LogoutEverywhere(ctx, user)
-	case "MaxSessions": // the renewal may be newer than the first of them
+	case "Session.Max": // the renewal may be newer than the first of them
 		for range 3 {
 			app.Clock.Advance(time.Minute)
 			app.Client(t).Login(user.Username)

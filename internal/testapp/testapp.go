@@ -113,7 +113,7 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	// (export_test.go has the method): they run in parallel, and some fill the queue.
 	// Its hashes cost almost nothing, unless the test sets HashParams.
 	if core, ok := any(manager.Core).(interface{ OwnHashing(cheap bool) }); ok {
-		core.OwnHashing(cfg.HashParams == nil)
+		core.OwnHashing(cfg.Password.HashParams == nil)
 	}
 	a.Manager = manager
 	a.routes()
