@@ -157,8 +157,8 @@ func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 // remembered reads the request's cookie. ok says that it is one of ours.
 func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 	cookie, _ := s.sent(s.core.cookies.remember)
-	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
-	if err != nil || len(b) != rememberSize {
+	b, ok := keyring.Decode(cookie)
+	if !ok || len(b) != rememberSize {
 		return nil, 0, false
 	}
 	signed, mac := b[:selectorSize+4], b[selectorSize+4:]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 
+	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -39,8 +40,8 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 	if err != nil {
 		return err
 	}
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(seal)
-	if err != nil || !c.secrets.Verify(purposeForm, formOf(form, user), mac) {
+	mac, ok := keyring.Decode(seal)
+	if !ok || !c.secrets.Verify(purposeForm, formOf(form, user), mac) {
 		return ErrOtherUser
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -186,10 +187,17 @@ func (k *Keyring) Open(purpose, text string, now time.Time) (data []byte, until 
 	return b[sealHeader:], until, true
 }
 
+// Decode decodes a text in base64url without padding. It accepts one spelling of each
+// value only: Go's decoder alone would skip line breaks.
+func Decode(text string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return b, err == nil && !strings.ContainsAny(text, "\r\n")
+}
+
 // decrypt returns what Seal has encrypted, under any of the secrets.
 func (k *Keyring) decrypt(purpose, text string) ([]byte, bool) {
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	sealed, ok := Decode(text)
+	if !ok {
 		return nil, false
 	}
 	for _, key := range k.of(purpose) {

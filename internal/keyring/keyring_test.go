@@ -163,6 +163,11 @@ func TestSealOpen(t *testing.T) {
 		if opened != 1 {
 			t.Errorf("%d texts open that differ in the last character", opened)
 		}
+		for _, other := range []string{text + "\n", "\r\n" + text, text[:5] + "\n" + text[5:], text + "="} {
+			if _, _, ok := k.Open("a", other, now); ok {
+				t.Errorf("the text %q opens", other)
+			}
+		}
 	}
 }
 
