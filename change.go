@@ -29,6 +29,8 @@ type credentialChange struct {
 
 	own     ownLogin
 	stamp   Secret    // for ownGoesOn: the Stamp of the logins that may go on
+	shows   string    // for ownGoesOn: a factor that the request has shown, or ""
+	must    bool      // the change has failed if finish fails
 	forgets bool      // the wrong passwords of the account are forgotten
 	closes  bool      // all that is stored about the user is deleted, or the change has failed
 	token   string    // the mailed token that asks for the change, or ""
@@ -126,7 +128,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		}
 		return nil, nil, err
 	}
-	must := x.closes || x.apply == nil
+	must := x.closes || x.apply == nil || x.must
 	if x.finish != nil && (left == nil || !must) {
 		left = errors.Join(left, x.finish(detached))
 	}
@@ -163,6 +165,9 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	}
 	h := *s.cur.shown()
 	h.stamp = stamp.Reveal()
+	if x.shows != "" {
+		h.methods = h.methods.add(x.shows, s.core.cfg.Now())
+	}
 	h.device, h.counter, h.unseen = "", 0, false // the device ends
 	made := false
 	err := s.replace(h, s.cur.values, tokenReplaced, func() error {

@@ -245,6 +245,11 @@ type URLs struct {
 	// is "undo-email" beside Login.
 	EmailUndo string
 
+	// TwoFactor is where a user sets up a second factor. Error sends a browser there if the
+	// rule SecondFactor does not hold because the user has none (ErrNoFactor). The default
+	// is "account/two-factor" beside Login.
+	TwoFactor string
+
 	// NextInCookie keeps the page that the user asked for out of the URL of the login
 	// page. It is then in a sealed cookie that lasts for an hour. TakeNext returns it.
 	NextInCookie bool
@@ -269,6 +274,7 @@ func (u *URLs) check(baseURL string) error {
 		{"Reset", &u.Reset, "reset-password", true},
 		{"EmailChange", &u.EmailChange, "account/email", true},
 		{"EmailUndo", &u.EmailUndo, "undo-email", true},
+		{"TwoFactor", &u.TwoFactor, "account/two-factor", false},
 	} {
 		if *p.url == "" {
 			*p.url = u.besideLogin(baseURL, p.byDefault)

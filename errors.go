@@ -52,6 +52,11 @@ var (
 	// the user to check the mailbox. Core.Error answers 202.
 	ErrCheckMail = errors.New("auth: the registration goes on by mail; tell the user to check the mailbox")
 
+	// ErrNoFactor says that the user has no second factor where one is needed (see
+	// SecondFactor), or does not have the one that is named. Core.Error sends a browser to
+	// Config.URLs.TwoFactor, and answers other clients with 403.
+	ErrNoFactor = errors.New("auth: the user has not set up this second factor")
+
 	// ErrBusy says that more passwords wait to be hashed than the process's memory
 	// budget and its short queue take, or that one has waited for some seconds (503
 	// with Retry-After).
@@ -275,7 +280,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrOutOfScope), errors.Is(err, ErrForbidden):
+	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrOutOfScope), errors.Is(err, ErrForbidden), errors.Is(err, ErrNoFactor):
 		return http.StatusForbidden
 	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
 		return http.StatusNotFound

@@ -61,6 +61,15 @@ const (
 	EventAPITokenIssued  EventKind = "api-token.issued"  // NewAPIToken made a token
 	EventAPITokenRevoked EventKind = "api-token.revoked" // RevokeAPIToken ended a token
 
+	EventFactorAdded        EventKind = "factor.added"         // EnrollFactor set up a second factor
+	EventFactorAddFailed    EventKind = "factor.add-failed"    // EnrollFactor refused, or failed
+	EventFactorRemoved      EventKind = "factor.removed"       // RemoveFactor or ResetFactors removed factors
+	EventFactorRemoveFailed EventKind = "factor.remove-failed" // one of these two refused, or failed
+	EventFactorUnlocked     EventKind = "factor.unlocked"      // UnlockFactor made a factor usable again
+	EventBackupCodesMade    EventKind = "backup-codes.made"    // NewBackupCodes made codes
+	EventBackupCodesFailed  EventKind = "backup-codes.failed"  // NewBackupCodes refused, or failed
+	EventBackupCodeUsed     EventKind = "backup-codes.used"    // a backup code was used
+
 	EventMailFailed        EventKind = "mail.failed"         // the Mailer refused a mail, or could not send it
 	EventRequestRefused    EventKind = "request.refused"     // a cross-origin request was refused
 	EventCleanupFailed     EventKind = "cleanup.failed"      // a store failed to delete what a change made void; the change is safe without it

@@ -31,6 +31,57 @@ type Factor interface {
 	Verify(ctx context.Context, user User, private []byte, answer url.Values) error
 }
 
+// An Enroller is a Factor that users set up and remove themselves. Optional. Core.BeginFactor
+// and Core.EnrollFactor call it; both have made sure that the user may.
+type Enroller interface {
+	Factor
+
+	// Begin returns what the user needs. What it keeps until Finish is kept for 10 minutes;
+	// within them, it returns the same again. It does not touch a factor that the user has.
+	Begin(ctx context.Context, user User) (Setup, error)
+
+	// Finish looks at an answer to the last Begin. If it is right, save stores the factor,
+	// in place of one that the user had. save runs after the account has got a new Stamp. If
+	// the answer is wrong, or nothing was begun, it is ErrWrongFactor. The attempt has been
+	// counted.
+	Finish(ctx context.Context, user User, answer url.Values) (save func(context.Context) error, err error)
+
+	// Remove deletes all that is stored about the user. It is no error if there is nothing.
+	Remove(ctx context.Context, userID string) error
+}
+
+// A BackupFactor is a Factor for users who have lost another one, such as recovery codes.
+// Optional. A user who has only backup factors owes none at a login. Its answers cannot be
+// guessed (they have 112 bits or more), so wrong ones count for the client's address
+// (Config.Limits.Guesses) and not for the account: nobody can lock the owner out.
+type BackupFactor interface {
+	Factor
+
+	// Generate makes new codes. save stores them in place of those that the user had. It
+	// runs after the account has got a new Stamp.
+	Generate(ctx context.Context, user User) (codes []string, save func(context.Context) error, err error)
+
+	// Left returns how many codes the user has not used.
+	Left(ctx context.Context, userID string) (int, error)
+
+	// Remove deletes all that is stored about the user. It is no error if there is nothing.
+	Remove(ctx context.Context, userID string) error
+}
+
+// A remover is an Enroller or a BackupFactor.
+type remover interface {
+	Factor
+	Remove(ctx context.Context, userID string) error
+}
+
+// A Setup is what a user needs to set a factor up.
+type Setup struct {
+	Secret Secret // a text to type into an app that cannot scan the picture; or none
+	URL    Secret // a link that opens an app on the same device; or none
+	SVG    Secret // a picture to scan, as an <svg> element that is inserted into the page unescaped; or none
+	Prompt Prompt // what to ask for then
+}
+
 // A Prompt is what a factor asks for, for the page that draws it.
 type Prompt struct {
 	Field        string // the name of the input: "code"; empty if there is only a button that runs Script

@@ -225,7 +225,7 @@ func (f *Feature) Count(ctx context.Context, userID string, check func() (bool, 
 		return false, ErrUserNotFound
 	}
 	g := &guess{
-		core: f.core, ctx: ctx, kind: kindFeatureAttempts, key: counterKey("feature "+f.name, userID),
+		core: f.core, ctx: ctx, kind: kindFeatureAttempts, key: f.counterKey(userID),
 		userID: userID, final: true,
 	}
 	if err := g.begin(); err != nil {
@@ -247,7 +247,20 @@ func (f *Feature) Count(ctx context.Context, userID string, check func() (bool, 
 	return false, nil
 }
 
-// wrong tells of a wrong attempt after which the next one must wait.
+// counterKey is the key under which attempts at a user's secret are counted.
+func (f *Feature) counterKey(userID string) string { return counterKey("feature "+f.name, userID) }
+
+// disabled reports whether no attempt is looked at any more, after a hundred wrong ones.
+func (f *Feature) disabled(ctx context.Context, userID string) (bool, error) {
+	n, err := f.core.updateCounter(ctx, kindFeatureAttempts, f.counterKey(userID), userID, func(*counter) error { return errUnchanged })
+	if err != nil && !errors.Is(err, errUnchanged) {
+		return false, err
+	}
+	return n.count >= maxAttempts, nil
+}
+
+// wrong tells of a wrong attempt after which the next one must wait. The owner is told of
+// the last one, after which none is looked at any more.
 func (f *Feature) wrong(g *guess) {
 	g.leave()
 	e := Event{Kind: EventSecretLocked, UserID: g.userID, Method: f.name, Err: ErrLocked}
@@ -257,6 +270,15 @@ func (f *Feature) wrong(g *guess) {
 	if g.count >= freeAttempts {
 		f.Event(g.ctx, e)
 	}
+	if g.count < maxAttempts || f.core.factors[f.name] != f {
+		return
+	}
+	user, err := f.core.users.load(g.ctx, g.userID)
+	if err != nil {
+		f.Event(g.ctx, Event{Kind: EventMailFailed, UserID: g.userID, Err: err})
+		return
+	}
+	f.core.tell(g.ctx, Mail{Kind: MailFactorDisabled, To: user.AuthAccount().Email, User: user, Factor: f.name})
 }
 
 // forgetFeatures deletes what features have stored while CloseAccount deleted records and

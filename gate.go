@@ -82,16 +82,42 @@ func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string
 			return nil, nil
 		}
 	}
+	missing, err = c.primaryFactors(ctx, idOf(a.user))
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
 	for _, f := range c.cfg.Factors {
-		has, err := f.Enrolled(ctx, idOf(a.user))
-		if err != nil {
-			return nil, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
-		}
-		if has {
-			missing = append(missing, f.Name())
+		if _, backup := f.(BackupFactor); backup {
+			if missing, err = addEnrolled(ctx, missing, f, idOf(a.user)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return missing, nil
+}
+
+// primaryFactors returns the names of the factors that a user has, without backup factors.
+func (c *Core) primaryFactors(ctx context.Context, userID string) (names []string, err error) {
+	for _, f := range c.cfg.Factors {
+		if _, backup := f.(BackupFactor); !backup {
+			if names, err = addEnrolled(ctx, names, f, userID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return names, nil
+}
+
+// addEnrolled adds the name of a factor that a user has.
+func addEnrolled(ctx context.Context, names []string, f Factor, userID string) ([]string, error) {
+	has, err := f.Enrolled(ctx, userID)
+	if err != nil {
+		return nil, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
+	}
+	if has {
+		names = append(names, f.Name())
+	}
+	return names, nil
 }
 
 // factor returns the factor with a name, or nil.

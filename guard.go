@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Rule is a condition on the user who makes a request: [Fresh], [Verified], [Scope],
+// A Rule is a condition on the user who makes a request: [Fresh], [Verified], [SecondFactor], [Scope],
 // or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
 // [Core.Check] asks them within a handler.
 //
@@ -19,9 +19,10 @@ import (
 //
 //  1. somebody is logged in (asked without any rule)
 //  2. Verified
-//  3. Fresh
-//  4. Scope
-//  5. Where
+//  3. SecondFactor
+//  4. Fresh
+//  5. Scope
+//  6. Where
 type Rule struct {
 	step  step
 	scope *string // a Scope's
@@ -34,7 +35,7 @@ type step int
 
 const (
 	stepAccount step = iota // the account's state: Verified
-	stepFactor              // a second factor was shown: no rule yet
+	stepFactor              // SecondFactor
 	stepFresh               // Fresh
 	stepRole                // roles and permissions: no rule yet
 	stepScope               // Scope

@@ -24,6 +24,11 @@ const (
 	MailAPIToken         MailKind = "api-token"         // one was made
 	MailClosed           MailKind = "closed"            // the account was closed
 	MailStolen           MailKind = "remember-stolen"   // somebody had a copy of a remember cookie
+	MailFactorAdded      MailKind = "factor-added"      // a second factor was set up: Factor
+	MailFactorRemoved    MailKind = "factor-removed"    // a second factor was removed: Factor, or all of them if that is empty
+	MailFactorDisabled   MailKind = "factor-disabled"   // after a hundred wrong answers no further one is accepted: Factor
+	MailBackupCodes      MailKind = "backup-codes"      // new recovery codes were made, and the old ones are void
+	MailBackupCodeUsed   MailKind = "backup-code-used"  // a recovery code was used: Left says how many remain
 )
 
 // A Mail is something to tell a user. What it says, and how it looks, is the
@@ -34,6 +39,8 @@ type Mail struct {
 	User     User          // whose account it is
 	Link     Secret        // the page to open, an absolute URL; empty if there is none
 	Lifetime time.Duration // of the link
+	Factor   string        // the name of the second factor that the mail is about, if it is about one
+	Left     int           // the recovery codes that are left, in a MailBackupCodeUsed
 
 	// Failed is to be called if Send took the mail and it turns out later that
 	// it will not be sent: it makes that an event. It may be nil.

@@ -46,6 +46,21 @@ func (m methods) add(name string, at time.Time) methods {
 	return methods(strings.Join(append(kept, entry), " "))
 }
 
+// at returns when a method was shown. The time is zero if the record is older than the times.
+func (m methods) at(name string) (time.Time, bool) {
+	for _, e := range strings.Fields(string(m)) {
+		n, text, _ := strings.Cut(e, "@")
+		if n == name {
+			seconds, err := strconv.ParseInt(text, 36, 64)
+			if err != nil {
+				return time.Time{}, true
+			}
+			return time.Unix(seconds, 0), true
+		}
+	}
+	return time.Time{}, false
+}
+
 // names returns the names alone.
 func (m methods) names() []string {
 	names := strings.Fields(string(m))

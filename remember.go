@@ -139,7 +139,13 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 
 // enterRemembered logs in by a device, unless a gate refuses.
 func (s *state) enterRemembered(user User, d device) error {
-	err := s.enter(&attempt{user: user, methods: methods("").add(methodRemember, s.core.cfg.Now()), device: &d})
+	shown := methods("").add(methodRemember, s.core.cfg.Now())
+	for _, f := range s.core.cfg.Factors { // what was shown when the browser was remembered
+		if at, ok := d.methods.at(f.Name()); ok {
+			shown = shown.add(f.Name(), at)
+		}
+	}
+	err := s.enter(&attempt{user: user, methods: shown, device: &d})
 	switch {
 	case errors.Is(err, ErrLoginRefused), errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrFactorRequired):
 		return nil

@@ -68,6 +68,8 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrFactorRequired):
 		page = c.cfg.URLs.Factor
+	case errors.Is(err, ErrNoFactor):
+		page = c.cfg.URLs.TwoFactor
 	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.URLs.login(c.targetOf(r).Path)

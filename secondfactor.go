@@ -68,7 +68,7 @@ func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, faili
 		}
 		prompt, private, err := c.factor(factor).Prompt(ctx, p.user)
 		if err != nil {
-			return Prompt{}, hidden(fmt.Errorf("auth: factor %s: %w", factor, err))
+			return Prompt{}, factorFailed(c.factor(factor), err)
 		}
 		if len(private) > maxPrivate {
 			return Prompt{}, broken(fmt.Sprintf("auth: factor %s wants to keep %d bytes; at most %d are kept", factor, len(private), maxPrivate))
@@ -129,9 +129,26 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 		user: p.user, methods: p.methods.add(factor, c.cfg.Now()), remember: p.remember, stale: p.stale,
 	}
 	if p.loginID != "" {
-		return s.confirm(ctx, &a)
+		err = s.confirm(ctx, &a)
+	} else {
+		err = s.enter(&a)
 	}
-	return s.enter(&a)
+	if backup, ok := c.factor(factor).(BackupFactor); ok {
+		c.tellUsed(ctx, backup, p.user)
+	}
+	return err
+}
+
+// tellUsed tells the owner that a backup code was used, and how many are left. The code is
+// used up, whatever has become of the login.
+func (c *Core) tellUsed(ctx context.Context, f BackupFactor, user User) {
+	left, err := f.Left(ctx, idOf(user))
+	if err != nil {
+		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: factorFailed(f, err)})
+		return
+	}
+	c.event(ctx, Event{Kind: EventBackupCodeUsed, UserID: idOf(user), Method: f.Name()})
+	c.tell(ctx, Mail{Kind: MailBackupCodeUsed, To: user.AuthAccount().Email, User: user, Factor: f.Name(), Left: left})
 }
 
 // countTry counts a try of the pending login, before the answer is looked at.
@@ -161,12 +178,16 @@ func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending,
 // tryFactor has a factor look at an answer, after the attempt has been counted. It
 // returns nil, ErrWrongFactor, or an error of Feature.Count.
 func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) error {
-	right, err := c.factors[f.Name()].Count(ctx, idOf(user), func() (bool, error) {
+	count := c.factors[f.Name()].Count
+	if _, ok := f.(BackupFactor); ok {
+		count = c.countAddress
+	}
+	right, err := count(ctx, idOf(user), func() (bool, error) {
 		switch err := f.Verify(ctx, user, private, answer); {
 		case errors.Is(err, ErrWrongFactor):
 			return false, nil
 		case err != nil:
-			return false, hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
+			return false, factorFailed(f, err)
 		}
 		return true, nil
 	})
@@ -174,4 +195,23 @@ func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byt
 		err = ErrWrongFactor
 	}
 	return err
+}
+
+// countAddress is Feature.Count for secrets that cannot be guessed: wrong ones count for the
+// client's address only.
+func (c *Core) countAddress(ctx context.Context, _ string, check func() (bool, error)) (bool, error) {
+	forget, err := c.count(ctx, "guesses", c.cfg.Limits.Guesses)
+	if err != nil {
+		return false, err
+	}
+	right, err := check()
+	if err != nil || right {
+		err = errors.Join(err, forget())
+	}
+	return right && err == nil, err
+}
+
+// factorFailed says which factor has failed.
+func factorFailed(f Factor, err error) error {
+	return hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
 }
