@@ -128,9 +128,11 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		}
 		return nil, nil, err
 	}
-	must := x.closes || x.apply == nil || x.must
+	must := x.closes || x.apply == nil
 	if x.finish != nil && (left == nil || !must) {
-		left = errors.Join(left, x.finish(detached))
+		failed := x.finish(detached)
+		must = must || x.must && failed != nil
+		left = errors.Join(left, failed)
 	}
 	if left != nil && must {
 		return nil, nil, left

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type exit struct {
 	// returns the change.
 	prepare func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error
 
+	configure  func(*auth.Config)  // the application; may be nil
 	unverified bool                // the user's address is
 	last       func(*auth.Account) // what the application does to the account just before
 	goesOn     bool                // the login that makes the request
@@ -41,6 +43,19 @@ type exit struct {
 func exits() map[string]exit {
 	var sent string // the token, of this table's one world
 	redeemed := func() string { return sent }
+	factor, spare := newCodes(), newSpares()
+	factors := func(c *auth.Config) { c.Factors = []auth.Factor{factor, spare} }
+	// enroll sets a factor up in the user's browser. Until just before the exit nobody else
+	// is asked for it.
+	enroll := func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) {
+		m.In(browser, func(ctx context.Context) {
+			if err := m.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}); err != nil {
+				t.Error(err)
+			}
+		})
+		delete(factor.enrolled, u.ID)
+	}
+	enrolled := func(a *auth.Account) { factor.enrolled[a.ID] = true }
 	return map[string]exit{
 		"SetPassword": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
@@ -96,6 +111,39 @@ func exits() map[string]exit {
 			last: func(a *auth.Account) { a.Disabled = true },
 			done: auth.EventAccountEnabled,
 		},
+		"EnrollFactor": {
+			configure: factors,
+			prepare: func(_ *testing.T, m *mailApp, _ *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}) }
+			},
+			goesOn: true, mail: "factor-added to susan@app.example", done: auth.EventFactorAdded, failed: auth.EventFactorAddFailed,
+		},
+		"RemoveFactor": {
+			configure: factors,
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+				enroll(t, m, u, browser)
+				return func(ctx context.Context) error { return m.RemoveFactor(ctx, "code") }
+			},
+			last: enrolled, goesOn: true, mail: "factor-removed to susan@app.example",
+			done: auth.EventFactorRemoved, failed: auth.EventFactorRemoveFailed,
+		},
+		"NewBackupCodes": {
+			configure: factors,
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+				enroll(t, m, u, browser)
+				return func(ctx context.Context) error { _, err := m.NewBackupCodes(ctx, "spare"); return err }
+			},
+			last: enrolled, goesOn: true, mail: "backup-codes to susan@app.example",
+			done: auth.EventBackupCodesMade, failed: auth.EventBackupCodesFailed,
+		},
+		"ResetFactors": {
+			configure: factors,
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.ResetFactors(ctx, u.ID) }
+			},
+			last: enrolled, mail: "factor-removed to susan@app.example",
+			done: auth.EventFactorRemoved, failed: auth.EventFactorRemoveFailed,
+		},
 		"LogoutEverywhere": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
 				return func(ctx context.Context) error { return m.LogoutEverywhere(ctx, u) }
@@ -132,7 +180,7 @@ type exitWorld struct {
 func newExitWorld(t *testing.T, name string) *exitWorld {
 	t.Helper()
 	x := exits()[name]
-	w := &exitWorld{exit: x, mailApp: closeApp(t, x.deletes, nil)}
+	w := &exitWorld{exit: x, mailApp: closeApp(t, x.deletes, x.configure)}
 	u := member(t, w.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = !x.unverified })
 	w.own = w.Client(t)
 	w.own.Login("susan")

@@ -578,6 +578,27 @@ func (w *eventWorld) confirmEmail() (undo string) {
 	return w.mailed()
 }
 
+// verified logs susan in, whose address is verified.
+func (w *eventWorld) verified() {
+	w.change(func(a *auth.Account) { a.EmailVerified = true })
+	w.login()
+}
+
+// enroll has susan set up the factor.
+func (w *eventWorld) enroll() {
+	w.verified()
+	w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}) })
+}
+
+func (w *eventWorld) backupCodes() {
+	w.act(func(ctx context.Context) {
+		codes, _ := w.NewBackupCodes(ctx, "spare")
+		w.secrets = append(w.secrets, codes...)
+	})
+}
+
+func (w *eventWorld) act(do func(ctx context.Context)) { w.In(w.c, do) }
+
 // mailed notes the links of the mails as secrets, and returns the last one's
 // token.
 func (w *eventWorld) mailed() (token string) {
@@ -765,6 +786,26 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.login()
 		w.c.Do("POST", "/put?password="+url.QueryEscape(typed), url.Values{"key": {typed}}, http.Header{"Origin": {"https://evil.example"}, "Referer": {"https://evil.example/" + typed}})
 	},
+	auth.EventFactorAdded: func(w *eventWorld) { w.enroll() },
+	auth.EventFactorAddFailed: func(w *eventWorld) {
+		w.verified()
+		w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "code", url.Values{"code": {typed}}) })
+	},
+	auth.EventFactorRemoved:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, "code") }) },
+	auth.EventFactorRemoveFailed: func(w *eventWorld) { w.verified(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, typed) }) },
+	auth.EventFactorUnlocked:     func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") }) },
+	auth.EventBackupCodesMade:    func(w *eventWorld) { w.enroll(); w.backupCodes() },
+	auth.EventBackupCodesFailed: func(w *eventWorld) {
+		w.verified()
+		w.act(func(ctx context.Context) { _, _ = w.NewBackupCodes(ctx, "spare") })
+	},
+	auth.EventBackupCodeUsed: func(w *eventWorld) {
+		w.enroll()
+		w.backupCodes()
+		w.c = w.Client(w.t)
+		w.c.Post("/login", "login", "susan", "password", testapp.Password)
+		w.In(w.c, func(ctx context.Context) { _ = w.ContinueLogin(ctx, "spare", url.Values{"code": {"spare3"}}) })
+	},
 	auth.EventCleanupFailed: func(w *eventWorld) {
 		w.login()
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
@@ -786,11 +827,11 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 		}
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: &codes{enrolled: map[string]bool{}, good: map[string]string{}}}
+			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: newCodes()}
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.Credentials = []auth.Credential{auth.Bearer()}
-				c.Factors = []auth.Factor{w.factor}
+				c.Factors = []auth.Factor{w.factor, newSpares()}
 			})
 			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)

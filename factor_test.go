@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,14 +17,18 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// codes is a factor: whoever is enrolled has a code, which works once.
+// codes is a factor: a user who is enrolled has a code, which works once. It is an
+// auth.Enroller, whose setup asks for the code "setup".
 type codes struct {
 	mu       sync.Mutex
 	enrolled map[string]bool   // by user ID
 	good     map[string]string // likewise
 	prompts  int
 	failure  error
+	saving   error // what save and Remove return
 }
+
+func newCodes() *codes { return &codes{enrolled: map[string]bool{}, good: map[string]string{}} }
 
 func (*codes) Name() string { return "code" }
 
@@ -51,6 +56,80 @@ func (f *codes) Verify(_ context.Context, user auth.User, private []byte, answer
 	return nil
 }
 
+func (f *codes) Begin(context.Context, auth.User) (auth.Setup, error) {
+	return auth.Setup{Secret: auth.NewSecret("the secret"), Prompt: auth.Prompt{Field: "code"}}, nil
+}
+
+func (f *codes) Finish(_ context.Context, user auth.User, answer url.Values) (func(context.Context) error, error) {
+	if answer.Get("code") != "setup" {
+		return nil, auth.ErrWrongFactor
+	}
+	return func(context.Context) error { return f.set(user.AuthAccount().ID, true) }, nil
+}
+
+func (f *codes) Remove(_ context.Context, userID string) error { return f.set(userID, false) }
+
+func (f *codes) set(userID string, enrolled bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.saving == nil {
+		f.enrolled[userID] = enrolled
+	}
+	return f.saving
+}
+
+// spares is a backup factor: its codes are "spare" and a number.
+type spares struct {
+	mu   sync.Mutex
+	left map[string]int // by user ID
+}
+
+func newSpares() *spares { return &spares{left: map[string]int{}} }
+
+func (*spares) Name() string { return "spare" }
+
+func (f *spares) Left(_ context.Context, userID string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left[userID], nil
+}
+
+func (f *spares) Enrolled(ctx context.Context, userID string) (bool, error) {
+	left, err := f.Left(ctx, userID)
+	return left > 0, err
+}
+
+func (*spares) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
+	return auth.Prompt{Field: "code"}, nil, nil
+}
+
+func (f *spares) Verify(_ context.Context, user auth.User, _ []byte, answer url.Values) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := user.AuthAccount().ID
+	if f.left[id] == 0 || answer.Get("code") != fmt.Sprint("spare", f.left[id]) {
+		return auth.ErrWrongFactor
+	}
+	f.left[id]--
+	return nil
+}
+
+func (f *spares) Generate(_ context.Context, user auth.User) ([]string, func(context.Context) error, error) {
+	return []string{"spare1", "spare2", "spare3"}, func(context.Context) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.left[user.AuthAccount().ID] = 3
+		return nil
+	}, nil
+}
+
+func (f *spares) Remove(_ context.Context, userID string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.left, userID)
+	return nil
+}
+
 func (f *codes) give(userID, code string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +146,7 @@ type factorApp struct {
 
 func newFactorApp(t *testing.T) *factorApp {
 	t.Helper()
-	f := &codes{enrolled: map[string]bool{}, good: map[string]string{}}
+	f := newCodes()
 	app := &factorApp{factor: f}
 	app.App, _ = newApp(t, func(cfg *auth.Config) {
 		cfg.Factors = []auth.Factor{f}
