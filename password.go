@@ -112,9 +112,9 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 	return user, nil
 }
 
-// sawLogin makes an event, once, if the first logins all came from one address that
-// does not exist on the internet although the application is served over https.
-// Config.Network.TrustedProxies is then probably missing. The caller holds no lock.
+// sawLogin makes an event, once, if BaseURL has https and the first 100 logins all came
+// from one address that is not public. Probably they came through a proxy that is
+// missing in Config.Network.TrustedProxies. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
 	if s != nil && c.baseURL.Scheme == "https" && c.proxies.Suspects(s.client()) {
 		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
