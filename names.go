@@ -101,7 +101,8 @@ func addressKey(address string, local bool) (string, error) {
 		return "", ErrInvalidEmail // it would have two keys
 	}
 	key := mailbox + "@" + strings.ToLower(ascii)
-	// net/mail must read the same address, or other mail software may not either.
+	// net/mail must parse the key as the same address. Otherwise mail software might
+	// read another one.
 	if parsed, err := mail.ParseAddress(key); err != nil || parsed.Address != key || len(key) > maxEmail {
 		return "", ErrInvalidEmail
 	}

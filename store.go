@@ -87,7 +87,7 @@ type Account struct {
 // AuthAccount makes every type that embeds an Account a [User].
 func (a *Account) AuthAccount() *Account { return a }
 
-// Clone returns a copy that shares nothing with a.
+// Clone returns a copy that shares no memory with a.
 func (a Account) Clone() Account {
 	a.Roles = slices.Clone(a.Roles)
 	return a
