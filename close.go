@@ -10,11 +10,11 @@ import "context"
 // sure that the user is asking, by CheckPassword or CheckFresh.
 //
 // If the store is not a UserDeleter and leaves out Disabled (see FieldOmitter),
-// CloseAccount changes nothing and returns an error. The other errors are ErrConflict
-// if another change of a credential came first, ErrLoggedOut if the login of this
-// request has ended, ErrUserNotFound, and a failure of a store. After a failure of a
-// store the account may be disabled already. To go on, load the user and call
-// CloseAccount again.
+// CloseAccount changes nothing and returns an error. If another change of a credential
+// came first, it returns ErrConflict. If the login of this request has ended, it
+// returns ErrLoggedOut. The other errors are ErrUserNotFound and a failure of a store.
+// After a failure of a store the account may be disabled already. To go on, load the
+// user and call CloseAccount again.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {

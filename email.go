@@ -22,7 +22,8 @@ import (
 // The undo is a record. It stays valid whatever else an attacker does to the account. It
 // lists older addresses: those that had a valid undo when it was made. These rank above
 // it. Otherwise an attacker could change the address twice, first to A and then to B.
-// When the owner has undone this, the attacker could use the undo link that A got.
+// When the owner has undone this, the attacker could take the account back by the undo
+// link that A got.
 
 // ValidateEmail returns nil for an address that an account may get, or ErrInvalidEmail.
 // It refuses what EmailKey refuses, except that Config.LocalDomains allows domains
@@ -42,9 +43,10 @@ func (c *Core) ValidateEmail(address string) error {
 // If the address belongs to another account, SendEmailChange returns nil, too, and does
 // the same work. The owner of that account gets a mail.
 //
-// The errors are ErrInvalidEmail, also for the address that the account has already,
-// ErrDisabled, ErrLoggedOut if the login ended meanwhile, ErrNoMailer, ErrNoUserStore, a
-// RateLimitError, and those of a store that failed.
+// If the address is malformed, or the account has it already, the error is
+// ErrInvalidEmail. If the login ended meanwhile, it is ErrLoggedOut. The other errors are
+// ErrDisabled, ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of a store that
+// failed.
 func (c *Core) SendEmailChange(ctx context.Context, user User, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -239,16 +241,17 @@ func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
 }
 
 // prepareUndo stores an undo for the account's present address, and reserves the
-// address. It returns the undo's token. If the address was never verified, it returns
-// "", because the mailbox may belong to another person.
+// address. It returns the undo's token. If there is no Mailer, or the address was never
+// verified, it returns "". The mailbox of an unverified address may belong to another
+// person.
 func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err error) {
 	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
 		return "", nil
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	// If this address ranks above an undo, the account was changed back to it since.
-	// Such an undo must end; a deletion may have failed then.
+	// If this address ranks above an undo, the account has since been changed back to
+	// this address, and the undo must end. It is still there if its deletion failed.
 	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
 		return "", err
 	}

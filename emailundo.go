@@ -62,10 +62,10 @@ func (u undo) fits(a *Account) bool {
 // Call ResetToken with that user, so that the user can set a new password. A disabled
 // account stays disabled.
 //
-// A token works once. If UndoEmailChange fails, the token stays valid. The errors are
-// ErrInvalidToken, also if the account is gone or closed, ErrEmailTaken if your
-// application has given the address to another account, ErrNoUserStore, and those of a
-// store that failed.
+// A token works once. If UndoEmailChange fails, the token stays valid. If the account is
+// gone or closed, the error is ErrInvalidToken. If your application has given the address
+// to another account, it is ErrEmailTaken. The other errors are ErrNoUserStore and those
+// of a store that failed.
 func (c *Core) UndoEmailChange(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planUndo(ctx, token)

@@ -52,9 +52,9 @@ var (
 	// Tell the user to check the mailbox. Core.Error answers 202.
 	ErrCheckMail = errors.New("auth: the registration goes on by mail; tell the user to check the mailbox")
 
-	// ErrBusy says that the memory budget of the process and its short queue are full
-	// of passwords to hash, or that a password waited for some seconds. The answer is
-	// 503 with Retry-After.
+	// ErrBusy says that the process has too many passwords to hash: its memory budget
+	// and its short queue are full, or a password waited for some seconds. The answer
+	// is 503 with Retry-After.
 	ErrBusy = passhash.ErrBusy
 )
 
@@ -234,7 +234,7 @@ func (f failure) Is(target error) bool {
 	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
 }
 
-// As hides them, too.
+// As hides a PasswordError and an http.MaxBytesError that err wraps.
 func (f failure) As(target any) bool {
 	switch target.(type) {
 	case **PasswordError, **http.MaxBytesError:

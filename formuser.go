@@ -26,10 +26,10 @@ func (c *Core) SealForm(ctx context.Context, form string) string {
 	return base64.RawURLEncoding.EncodeToString(c.secrets.Sign(purposeForm, formOf(form, user)))
 }
 
-// CheckForm returns ErrOtherUser if seal, the value that was sent with the form, is not
-// the value that SealForm makes for the user who is logged in now. An empty seal
-// passes, because programs send the fields of a form without opening it. The other
-// errors are those of User.
+// CheckForm compares seal, the value that was sent with the form, with the value that
+// SealForm makes for the user who is logged in now. If they differ, it returns
+// ErrOtherUser. An empty seal passes, because programs send the fields of a form
+// without opening it. The other errors are those of User.
 func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 	if seal == "" {
 		return nil

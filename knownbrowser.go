@@ -11,17 +11,17 @@ import (
 )
 
 // This file remembers the browsers of an account's owner. An attacker who guesses wrong
-// passwords locks the account, and with it the owner. So each browser in which the user
-// has logged in by password, or has set the password by a mailed token, gets a counter of
-// wrong passwords of its own. The browser is known for 180 days, or until the account
-// gets a new Stamp. If the owner is locked out in another browser, they get in by a
-// reset, even while the attacker goes on.
+// passwords locks the account, and so locks the owner out. Therefore each browser in which
+// the owner logs in by password gets its own counter of wrong passwords. So does a browser
+// in which the owner sets the password by a mailed token. The browser is known for 180
+// days, or until the account gets a new Stamp. If the owner is locked out in another
+// browser, they get in by a reset, even while the attacker goes on.
 //
 // The cookie proves nothing else. It is sealed and contains
 //
 //	browser  16 bytes, random
 //	binding  32 bytes: SHA-256 of the account's Stamp
-//	ID       the rest: the account's
+//	ID       the rest: the account's ID
 const (
 	purposeBrowser = "browser"
 	browserID      = 16

@@ -271,7 +271,7 @@ func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (
 	return left > 0, err
 }
 
-// rateLimited returns the error that tells a client to wait.
+// rateLimited returns a RateLimitError for this wait, rounded up to whole minutes.
 func rateLimited(wait time.Duration) *RateLimitError {
 	return &RateLimitError{RetryAfter: (wait + time.Minute - 1).Truncate(time.Minute)}
 }

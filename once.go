@@ -11,9 +11,8 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about forms that a browser sends twice: the user clicks twice, or
-// goes back and sends the form again. Such a form carries a nonce, which is sealed and
-// contains
+// This file recognises a form that a browser sends twice: the user clicks twice, or goes
+// back and sends the form again. Such a form carries a nonce, which is sealed and contains
 //
 //	marks    48 bytes: the browser in which the form was shown
 //	form     the rest: the form's name
@@ -27,8 +26,8 @@ import (
 //	marks    48 bytes: the browser, as it is known after the work
 //	outcome  the rest: the outcome of the work
 //
-// The nonce itself goes into the mac and is not stored. So nobody can test guesses
-// of a password against the record, not even with Config.Secrets.
+// The nonce itself goes into the mac and is not stored. So an attacker who has the record
+// and Config.Secrets still cannot test guesses of a password against the mac.
 const (
 	purposeNonce  = "form nonce"
 	purposeFields = "form fields" // signs the fields of a form
@@ -60,11 +59,12 @@ func (c *Core) FormNonce(ctx context.Context, form string) string {
 // again. In these cases do runs, and nothing is stored: the nonce is missing, expired,
 // forged, or of another form or browser, or it was used with other fields.
 //
-// If two submissions arrive at the same time, the second waits for the first if one
-// process serves both; otherwise it gets ErrFormBusy. With a valid nonce, do goes on
-// after the client has hung up, for at most 30 seconds, because a browser drops the
-// first request when its user clicks twice. Other errors are ErrBusy if more than 64
-// repetitions wait, the context's, and a failure of the store.
+// If two submissions arrive at the same time and one process serves both, the second
+// waits for the first. If different processes serve them, the second gets ErrFormBusy.
+// When a user clicks twice, the browser drops the first request. So with a valid nonce,
+// do goes on for at most 30 seconds after the client has hung up. If more than 64
+// repetitions wait, the error is ErrBusy. The other errors are the context's and a
+// failure of the store.
 //
 // A repetition does not prove who sends it, so never log in a user by its outcome.
 func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Values, do func(context.Context) (outcome string, err error)) (outcome string, repeated bool, err error) {

@@ -259,10 +259,13 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 // Verifying it costs as much as both hashes together. It is replaced when its user logs
 // in. Old backups still contain the weak hash.
 //
-// WrapHash returns these hashes unchanged, so the program can run again: a hash that is
-// wrapped or peppered already, an Argon2id hash that is at least as strong as new ones
-// (if new ones get no pepper), and the empty hash of an account without a password. The
-// program must save by compare-and-set, because users log in meanwhile.
+// WrapHash returns these hashes unchanged, so the program can run again:
+//
+//   - a hash that is wrapped or peppered already;
+//   - an Argon2id hash that is at least as strong as new ones, if new ones get no pepper;
+//   - the empty hash of an account without a password.
+//
+// The program must save by compare-and-set, because users log in meanwhile.
 //
 // The result has up to 400 bytes. A column that is too narrow cuts it (MySQL does,
 // without strict mode), and then no password matches. So check the width of the column

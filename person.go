@@ -66,7 +66,7 @@ func byPerson(r *http.Request) bool {
 }
 
 // isResource reports whether a request without Sec-Fetch-Dest is for a part of a page,
-// or for a file that browsers and robots ask for on their own.
+// or for a file that browsers and robots request on their own.
 func isResource(target, accept string) bool {
 	for _, kind := range [...]string{"image/", "text/css", "audio/", "video/", "font/", "text/event-stream"} {
 		if strings.HasPrefix(accept, kind) {

@@ -267,8 +267,7 @@ type RecordStore interface {
 
 	// DeleteRecords deletes a user's records of a kind, except those whose keys are in
 	// keep. An empty userID is ErrInvalidRecord. DeleteRecords need not be one step: if
-	// it fails, some of the records may be gone. Each record is then either whole or
-	// gone.
+	// it fails, some records may be gone and the others unchanged.
 	DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error
 }
 
