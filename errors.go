@@ -120,7 +120,7 @@ var ErrAPITokenNotFound = errors.New("auth: no such API token")
 
 // ErrInvalidAPIToken says that an API token cannot have this name, these scopes or
 // this expiry. Its text says which.
-var ErrInvalidAPIToken = errors.New("auth: invalid API token")
+var ErrInvalidAPIToken = errors.New("auth: cannot make the API token")
 
 // ErrNoMailer says that Config.Mailer is not set.
 var ErrNoMailer = errors.New("auth: no mailer; set Config.Mailer")
