@@ -362,7 +362,7 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 		{"ID", nil, "OmittedFields has ID, which no user store can leave out"},
 		{"Stamp", nil, "OmittedFields has Stamp, which no user store can leave out"},
 		{"Version", nil, "OmittedFields has Version, which no user store can leave out"},
-		{"Nickname", nil, `OmittedFields has "Nickname", which is no field of Account`},
+		{"Nickname", nil, `OmittedFields has "Nickname", which is not a field of Account`},
 		{auth.FieldUsername, nil, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, "Config.Identifiers: UsernameOnly needs Account.Username"},
