@@ -47,8 +47,8 @@ type Core struct {
 }
 
 // Config returns the settings, with the defaults filled in. BaseURL is written as
-// browsers write an origin: in lower case, and without the scheme's own port. Secrets
-// and Password.Peppers are left out. The copy is yours: changing it changes nothing.
+// browsers write an origin: in lower case, and without the scheme's default port.
+// Secrets and Password.Peppers are left out. The result is a copy: you may change it.
 func (c *Core) Config() Config { return c.cfg.public() }
 
 // HasUserStore reports whether the Manager was made by New. One made by NewWithLoader
