@@ -146,8 +146,9 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 
 // goOn makes a change, and lets the login that makes the request go on under a new
 // token. It does so only for a login of the account whose Stamp is x.stamp, and before
-// the header is written; otherwise the change ends the login. The login's new record is
-// stored before the change. So if the store fails at that point, nothing has changed.
+// the header is written; otherwise it only makes the change and calls end. The login's
+// new record is stored before the change. So if the store fails at that point, nothing
+// has changed.
 //
 // end deletes the old records, except the session with the key keep.
 func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end func(keep ...string)) error {

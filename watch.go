@@ -11,17 +11,17 @@ import (
 // It is canceled when the login ends, with the cause ErrLoggedOut. A login ends by:
 //
 //   - a logout, in this browser or from another one;
-//   - a change of the password, even by this user in this browser: the page then
-//     connects again;
+//   - a change of the password, or another change that gives the account a new Stamp,
+//     even by this user in this browser: the page then connects again;
 //   - Session.Max;
 //   - Config.Session.IdleTimeout: other requests extend it, and this one does not;
 //   - Config.Session.Lifetime.
 //
 // If another process ends the login, or your application changes the account without
-// the library, the context ends only when IdleTimeout or Lifetime is over. At the
-// beginning, WhileLoggedIn checks whether the login is still valid, and loads the user
-// anew. If nobody is logged in, the context is canceled at once, with the cause that
-// User returns.
+// the library, the context is canceled later: when IdleTimeout or Lifetime would have
+// ended the login. At the beginning, WhileLoggedIn checks whether the login is still
+// valid, and loads the user anew. If nobody is logged in, the context is canceled at
+// once, with the cause that User returns.
 //
 // Call the returned function when the request ends.
 func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.CancelFunc) {
