@@ -25,7 +25,8 @@
 //   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.ValidatePassword],
 //     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
 //   - E-mail addresses: [Core.ValidateEmail], [Core.SendVerification],
-//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange], [Core.UndoEmailChange].
+//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange],
+//     [Core.UndoEmailChange].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.Credentials.
 //   - Packages that add something to logins: [Core.Feature].

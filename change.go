@@ -21,7 +21,7 @@ type credentialChange struct {
 
 	// apply changes the account, or returns the reason why it does not. It may run several
 	// times. With NewWithLoader apply is nil, because the application keeps the Stamp
-	// itself. Then no account changes, and the change fails if records stay.
+	// itself. Then no account changes, and the change fails if records cannot be deleted.
 	apply func(*Account) error
 
 	abandon func()                      // if not nil, takes back preparations; runs if the account has not changed
@@ -35,7 +35,7 @@ type credentialChange struct {
 	expires time.Time // when token expires
 
 	mail         Mail      // goes to the address that the account had before; none if Kind is ""
-	done, failed EventKind // failed is "" if a failure is no event
+	done, failed EventKind // failed is "" if a failure causes no event
 }
 
 // An ownLogin says what happens to the login that makes the request, if it is one of

@@ -230,7 +230,7 @@ func (c *Core) changeDevice(ctx context.Context, kind, key string, do func(*devi
 
 // useUp counts the device's cookie as used, and returns ErrLoggedOut if the device is
 // gone. It runs after the session made from the device is stored, for two reasons. An
-// ending deletes the device first and lists its sessions then: so either the ending
+// ending deletes the device first and then lists its sessions: so either the ending
 // finds the session, or useUp finds the device gone. And if the store fails before, no
 // cookie has been used up.
 func (s *state) useUp(d *device) error {

@@ -37,7 +37,7 @@ type Factor interface {
 type Prompt struct {
 	Field        string // the name of the input: "code"; empty if there is only a button that runs Script
 	Autocomplete string // the input's autocomplete: "one-time-code"
-	Numeric      bool   // whether a keypad with digits will do
+	Numeric      bool   // true if a keypad with digits is enough
 	Script       string // the path of a script on this site; empty: none
 	Data         any    // for the script, which gets it as JSON in a data attribute
 }

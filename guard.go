@@ -17,7 +17,7 @@ import (
 // You may write rules in any order. They are always checked in this order, and the
 // first one that does not hold decides the answer:
 //
-//  1. a user is logged in (checked without any rule)
+//  1. a user is logged in (always checked)
 //  2. Verified
 //  3. Fresh
 //  4. Scope

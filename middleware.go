@@ -22,8 +22,8 @@ import (
 //
 // The handler gets a copy of the request. If the handler parses a multipart form, its
 // temporary files are removed at the end. If a middleware inside makes a copy of its
-// own (r.WithContext) and parses the form there, it must remove the files itself: defer
-// r.MultipartForm.RemoveAll().
+// own (r.WithContext) and parses the form there, it must remove the files itself, by
+// defer r.MultipartForm.RemoveAll().
 //
 // If a store fails, pages that ask for neither the user nor the session's data are
 // still served. If any method returned the failure before the header is written, the

@@ -108,9 +108,9 @@ func (s *state) resume() error {
 // received its successor. A slow request (an upload, say) may have arrived before that
 // and ask only now for its user. It does not count.
 //
-// The clocks of two servers may differ by maxSkew. Only requests that take longer than
-// slowRequest allow for it: in less time, a successor cannot have gone to the browser
-// and come back.
+// The clocks of two servers may differ by maxSkew. reused allows for that if the
+// request has taken slowRequest or longer. In less time, a successor cannot have gone
+// to the browser and come back.
 func (s *state) reused(d device, counter uint64, now time.Time) bool {
 	switch {
 	case counter >= d.counter, counter+1 == d.counter && d.seen.IsZero():

@@ -29,10 +29,10 @@ func (c *Core) expires(h *header) time.Time {
 	return end
 }
 
-// kept returns until when the record of a session is kept. This is up to a quarter of
-// IdleTimeout after the session ends. So only few requests have to change Expires,
-// which databases have in an index: changing an indexed column costs several times as
-// much.
+// kept returns until when the record of a session is kept: up to a quarter of
+// IdleTimeout after the session ends. Databases have an index of Expires, and to change
+// an indexed column costs several times as much. So few requests should have to change
+// it.
 func (c *Core) kept(h *header) time.Time {
 	end, step := h.created.Add(c.cfg.Session.Lifetime), c.cfg.Session.IdleTimeout/4
 	if step <= 0 {
@@ -61,7 +61,8 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 }
 
 // reread reads the session again after another request has changed or rotated it. If
-// there is none any more, it calls lose. The caller is as for lose.
+// there is none any more, it calls lose. The caller holds op, or no other goroutine has
+// s yet.
 func (s *state) reread(ctx context.Context) error {
 	now := s.core.cfg.Now()
 	found, err := s.fetch(ctx, s.cur.kind(), s.cur.key, now)

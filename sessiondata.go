@@ -37,9 +37,9 @@ type SessionData struct {
 }
 
 // SessionData returns the application's own data in the session; see the type. The data
-// belongs to the session that the cookie names. Whether the login is still valid is a
-// question for User. Each call returns a separate value: if you change its fields,
-// neither other values nor its own methods change.
+// belongs to the session that the cookie names. Call User to learn whether the login is
+// still valid. Each call returns a separate value: if you change its fields, neither
+// other values nor its own methods change.
 func (c *Core) SessionData() *SessionData {
 	d := &struct {
 		SessionData

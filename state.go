@@ -18,9 +18,8 @@ import (
 // its own rules. They are embedded, and not behind pointers, so that a request costs
 // one allocation for all of them.
 //
-// Locks are taken in this order: loading, scs's own, op. The mutexes of values and
-// notes, and those of the cookies, may be taken last; their holder waits for nothing
-// else.
+// Locks are taken in this order: loading, scs's own, op. valuing or noting may be taken
+// last; their holder waits for nothing else.
 type state struct {
 	core   *Core
 	ctx    requestContext // the request's context, with this state in it

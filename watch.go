@@ -13,7 +13,7 @@ import (
 //   - a logout, in this browser or from another one;
 //   - a change of the password, or another change that gives the account a new Stamp,
 //     even by this user in this browser: the page then connects again;
-//   - Session.Max;
+//   - a newer login, if there are more than Config.Session.Max;
 //   - Config.Session.IdleTimeout: other requests extend it, and this one does not;
 //   - Config.Session.Lifetime.
 //
