@@ -64,7 +64,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 			})
 			member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
 			c := app.Client(t)
-			c.Get("/") // which does not ask
+			c.Get("/") // a page that does not ask for the user
 			r := c.Get("/who")
 			if r.StatusCode != test.status || test.status == 200 && r.Text != test.who || asked != test.asked || len(r.Header["Set-Cookie"]) > 0 {
 				t.Errorf("%s %q, %d were asked, cookies %v", r.Status, r.Text, asked, r.Header["Set-Cookie"])
@@ -80,7 +80,8 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 	}
 }
 
-// Every error of a loader that is no refusal is a failure, whatever it wraps.
+// If Load returns an error that is no refusal, the answer is a 5xx, whatever the error
+// wraps.
 func TestLoaderErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
@@ -102,7 +103,7 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 	}
 }
 
-// A loader that failed is asked again in the same request; a user store, too.
+// If Load or the user store fails, a second call in the same request asks again.
 func TestLoaderIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
@@ -132,9 +133,9 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What a loader knows has the last word: the user is never that of a cookie in the
-// same request, whether the credentials are right or wrong. What no loader knows is
-// as if it were not there.
+// Credentials come before cookies: if a Credential finds its own kind in the request,
+// the cookie's user is ignored, whether the credentials are right or wrong. If no
+// Credential finds its kind, the cookie counts.
 func TestCredentialsBeforeCookies(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("test"), byHeader()))
@@ -150,7 +151,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	good := base64.StdEncoding.EncodeToString([]byte("mike:" + testapp.Password))
 	for name, test := range map[string]struct {
 		header http.Header
-		who    string // "": the cookie's
+		who    string // "": the user of the cookie
 	}{
 		"a token":                       {bearerHeader(token), "mike"},
 		"a token in other case":         {basic("bEARER " + token), "mike"},
@@ -199,7 +200,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 			case want == "":
 				want = "susan"
 			case strings.Contains(name, "token") && want == "mike":
-				want = "" // a limited token's, where nothing asks for its scope
+				want = "" // a token with scopes, on a page that asks for none
 			}
 			if want != "" && r.Text != want || want == "" && r.StatusCode != http.StatusForbidden {
 				t.Errorf("%s, remembered=%v: %s %q", name, remembered, r.Status, r.Text)
@@ -222,7 +223,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 			}
 		}
 	}
-	// Credentials are no reason to take a request from another site.
+	// Credentials do not let a request from another site through.
 	for _, header := range []http.Header{bearerHeader(token), basicHeader("mike", testapp.Password), as(mike)} {
 		header.Set("Sec-Fetch-Site", "cross-site")
 		header.Set("Origin", "https://evil.example")
@@ -232,8 +233,8 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	}
 }
 
-// A request with credentials of its own neither reads nor writes what the browser
-// has: its session, its data, its messages and its next.
+// A request with its own credentials neither reads nor writes the browser's session,
+// data, messages or next.
 func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -280,7 +281,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 		} {
 			for _, remembered := range []bool{false, true} {
 				c := app.Client(t)
-				c.Get("/guarded") // a message and a next wait
+				c.Get("/guarded") // a message and a next are waiting
 				app.Enter(t, c, susan, auth.Remember(true))
 				c.Post("/put", "key", "k", "value", "kept")
 				kept := "kept"
@@ -313,14 +314,14 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	}
 }
 
-// A password is hashed once for a request, and only if somebody asks who it is or
-// uses the session, also if a cookie came with it.
+// A request computes at most one hash, and only if the handler asks for the user or
+// uses the session, even if the request has a cookie, too.
 func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Basic("test")))
 	susan := member(t, app, "susan", "")
 	app.Create(t, "mike", true)
-	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // gives the hash its final form
+	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // upgrades the hash
 	c := app.Client(t)
 	app.Enter(t, c, susan)
 	for name, test := range map[string]struct {
@@ -351,8 +352,8 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	}
 }
 
-// If it cannot be found out whose the request is, no answer is given as if it were
-// nobody's, whatever the handler asked for.
+// If Load fails, the answer is never that for an anonymous visitor, whatever the
+// handler calls.
 func TestLoaderFailureIsNotNobody(t *testing.T) {
 	t.Parallel()
 	fails := true
@@ -394,7 +395,7 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 	}
 }
 
-// A session that is found void does not stop the loaders either.
+// Credentials count even if the session of the request is void.
 func TestLoadersAfterVoidSession(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
@@ -424,8 +425,8 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 	}
 }
 
-// Whatever happens in a request that a loader has found the user of, no cookie
-// is set and no record is made; and it is never fresh.
+// A request with its own credentials sets no cookie, makes no record, and is never
+// fresh.
 func TestLoadedRequestKeepsNothing(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -449,11 +450,11 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 		"logout":  func(_ http.ResponseWriter, r *http.Request) { _ = app.LogoutUser(r.Context()) },
 		"confirm": func(_ http.ResponseWriter, r *http.Request) { _ = app.ConfirmLogin(r.Context()) },
 		"not fresh": func(w http.ResponseWriter, r *http.Request) {
-			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with its message, and next in the cookie
+			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with a message, and next in the cookie
 		},
 		"others": func(_ http.ResponseWriter, r *http.Request) { _ = app.EndOtherLogins(r.Context()) },
 	} {
-		for _, first := range []bool{true, false} { // who it is, before or after
+		for _, first := range []bool{true, false} { // asking for the user before or after
 			c := app.Client(t)
 			app.Spy().Reset()
 			r := app.Act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
@@ -476,7 +477,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 			}
 		}
 	}
-	// Nor if nobody asks who it is.
+	// The same if the handler does not ask for the user.
 	for name, f := range map[string]http.HandlerFunc{
 		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
 	} {
@@ -485,12 +486,12 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
 		}
 	}
-	// A visitor's is kept, as ever.
+	// A visitor's data is kept as usual.
 	c := app.Client(t)
 	if c.Post("/put", "key", "k", "value", "v"); c.Get("/get?key=k").Text != "v" {
 		t.Error("a visitor's data is lost")
 	}
-	// Nor do guards' messages.
+	// The messages of guards set no cookie either.
 	for _, path := range []string{"/fresh", "/fresh5"} {
 		r := app.Client(t).Do("GET", path, nil, as(u))
 		if r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 {
@@ -499,8 +500,8 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	}
 }
 
-// An account that is disabled, deleted, or has another Stamp than the loader
-// found is nobody's, whatever the next loader would say.
+// If the account that a Credential finds is disabled, deleted, or has another Stamp,
+// the request is anonymous. No later Credential is asked.
 func TestLoadedAccountIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -546,7 +547,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 	}
 }
 
-// A loader that panics leaves no lock behind, and nobody logged in.
+// If Load panics, no lock stays held, and nobody is logged in.
 func TestLoaderPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -585,7 +586,7 @@ func TestLoaderPanics(t *testing.T) {
 	}
 }
 
-// In a loader there is no session: asking for it is an error, and no deadlock.
+// In Load no session exists: asking for it is an error, and no deadlock.
 func TestLoaderHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -620,7 +621,7 @@ func TestLoaderHasNoSession(t *testing.T) {
 	}
 }
 
-// Who hears of an event of a loader's may ask who the user is.
+// A listener that gets an event of a Credential may ask for the user.
 func TestLoaderEventsMayAsk(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -682,7 +683,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	}
 }
 
-// A request of a loader's may log in: then it has a session like any other.
+// A request with its own credentials may log in. Then it has a session like any other.
 func TestLoginInLoadedRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
@@ -709,7 +710,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 			t.Errorf("then it is %q", c.Who())
 		}
 	}
-	// And may log out, which ends nothing but itself.
+	// It may log out, which has no effect beyond the request.
 	c := app.Client(t)
 	r := app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = app.User(r.Context())
@@ -723,7 +724,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 	if len(r.Header["Set-Cookie"]) > 0 || c.Do("GET", "/who", nil, as(susan)).Text != "susan" {
 		t.Errorf("cookies %v", r.Header["Set-Cookie"])
 	}
-	// Before anybody was asked, too.
+	// The same without asking for the user first.
 	app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.LogoutUser(r.Context())
 		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
@@ -732,7 +733,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 	})
 }
 
-// What ends all logins of a user ends that of the request.
+// LogoutEverywhere makes the request itself anonymous.
 func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
@@ -784,7 +785,7 @@ func TestBasicLoader(t *testing.T) {
 		header http.Header
 		who    string
 		hashes uint64
-		failed string // the ID in the event, if there is one
+		failed string // the user ID of the event of a failed login; "-" for no event
 	}{
 		"right":            {basicHeader("susan", testapp.Password), "susan", 1, "-"},
 		"the address":      {basicHeader("susan@app.example", testapp.Password), "susan", 1, "-"},
@@ -827,11 +828,11 @@ func TestBasicLoader(t *testing.T) {
 			t.Errorf("%s: events %+v", name, events)
 		}
 	}
-	// The credentials are never in the URL.
+	// Credentials in the URL do not count.
 	if r := app.Client(t).Get("/who?Authorization=" + url.QueryEscape(basicHeader("susan", testapp.Password).Get("Authorization"))); r.Text != "nobody" {
 		t.Errorf("%q", r.Text)
 	}
-	// Once for a request.
+	// A request computes one hash, however often it asks for the user.
 	app.Mux.HandleFunc("GET /thrice", func(_ http.ResponseWriter, r *http.Request) {
 		for range 3 {
 			_, _ = app.CurrentUser(r.Context())
@@ -850,7 +851,8 @@ func TestBasicLoader(t *testing.T) {
 	}
 }
 
-// Where hashes must wait too long, the answer is 503: not nobody, and not 401.
+// If the hashing queue is full, the answer is 503: neither 401 nor the page for
+// anonymous visitors.
 func TestBasicLoaderBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -873,7 +875,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 				if ctx.Err() == nil {
 					busy.Add(1)
 				}
-				cancel() // the first one that is told so sends the others away
+				cancel() // the first client that is refused cancels all others
 			case w.Code != http.StatusOK:
 				t.Errorf("%d", w.Code)
 			}
@@ -885,8 +887,8 @@ func TestBasicLoaderBusy(t *testing.T) {
 	}
 }
 
-// Clients that are no browsers are told how to authenticate; browsers, which
-// would ask for a password in a window of their own, are not.
+// Programs get a WWW-Authenticate header. Browsers do not, because they would open a
+// password dialog of their own.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("the"), byHeader()))
@@ -930,7 +932,7 @@ func TestChallenges(t *testing.T) {
 			t.Errorf("%s is sent to %q", name, r.Header.Get("HX-Redirect"))
 		}
 	}
-	// Without loaders nobody is challenged, and Authorization says nothing.
+	// Without Credentials no answer has the header, and Authorization is ignored.
 	plain, _ := newApp(t, nil)
 	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("without loaders: %s", r.Status)
@@ -944,7 +946,7 @@ func TestLoaderConfig(t *testing.T) {
 	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "Credentials[1]") {
 		t.Errorf("a loader without Load: %v", err)
 	}
-	// What the application does to its slice afterwards is nobody's business.
+	// If the application changes its slice afterwards, it has no effect.
 	loaders := []auth.Credential{byHeader()}
 	app, _ := newApp(t, loadedBy(loaders...))
 	loaders[0].Load = nil
@@ -968,7 +970,7 @@ func TestRequestLoaderFindsTheUser(t *testing.T) {
 	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.Writes() > 0 {
 		t.Errorf("%q, cookies %v, calls %v", r.Text, r.Cookies(), spy.Calls())
 	}
-	expectState(t, c, nil, "nobody") // the next request is its own
+	expectState(t, c, nil, "nobody") // the next request has no credentials
 
 	app.Events()
 	expectState(t, c, asID("9000"), "nobody")
@@ -977,7 +979,7 @@ func TestRequestLoaderFindsTheUser(t *testing.T) {
 	}
 }
 
-// A loader that finds no scopes lets nothing through; nil has no limits.
+// A Grant with empty Scopes opens nothing. A Grant with nil Scopes has no limits.
 func TestGrantWithoutScopes(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -998,7 +1000,7 @@ func TestGrantWithoutScopes(t *testing.T) {
 	}
 }
 
-// Only the header's one form is a token.
+// Only the one form of the header is accepted as a token.
 func TestBearerHeader(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -1041,15 +1043,14 @@ func TestBearerHeader(t *testing.T) {
 	}
 }
 
-// No header but the one with a token, or with a password, makes a request
-// somebody's; none is a 5xx.
+// Only a header with a valid token or password finds a user. No header causes a 5xx.
 func FuzzAuthorization(f *testing.F) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	cfg := goodConfig()
 	cfg.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("test")}
 	cfg.Now = clock.Now
-	cfg.Limits.Guesses = -1 // or 429 is the answer to all from the hundred-first on
+	cfg.Limits.Guesses = -1 // otherwise every answer after the hundredth would be 429
 	cfg.Password.HashParams = hashParams(7168, 5, 1, 16, 32)
 	m, err := auth.New[*testapp.User](store, cfg)
 	if err != nil {

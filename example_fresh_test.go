@@ -21,7 +21,7 @@ func exampleManager() *auth.Manager[*Member] {
 	return manager
 }
 
-// The page that RequireFresh sends to: it asks for the password once more.
+// The page to which RequireFresh sends the browser: it asks for the password again.
 func ExampleManager_ConfirmLogin() {
 	manager := exampleManager()
 	mux := http.NewServeMux()
@@ -44,7 +44,7 @@ func ExampleManager_ConfirmLogin() {
 	mux.Handle("POST /close-account", manager.RequireFresh(10*time.Minute)(closing))
 }
 
-// A loader for keys in a header of one's own.
+// A Credential for keys in a header of your own.
 func ExampleCredential() {
 	keys := map[string]string{} // the IDs of accounts, by their keys
 	_ = auth.Config{Credentials: []auth.Credential{auth.Bearer(), {
