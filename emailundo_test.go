@@ -414,7 +414,7 @@ func TestUndoChain(t *testing.T) {
 			u, thief := m.susan(t)
 			owners := m.changeEmail(t, thief, "b@evil.example")
 			thiefs := m.changeEmail(t, thief, "c@evil.example")
-			third := m.changeEmail(t, thief, "b@evil.example") // back to b@evil.example, where the account was before
+			third := m.changeEmail(t, thief, "b@evil.example") // back to b@evil.example
 			undo := func(who string) {
 				token := map[string]string{"owner": owners, "thief": thiefs}[who]
 				if _, err := m.UndoEmailChange(t.Context(), token); err != nil && (who == "owner" || !errors.Is(err, auth.ErrInvalidToken)) {

@@ -19,8 +19,8 @@ import (
 // codes is a Factor. A user who is enrolled gets codes, each of which works once.
 type codes struct {
 	mu       sync.Mutex
-	enrolled map[string]bool // the keys of both maps are user IDs
-	good     map[string]string
+	enrolled map[string]bool   // by user ID
+	good     map[string]string // by user ID
 	prompts  int
 	failure  error
 }

@@ -95,8 +95,7 @@ func TestEveryWayIn(t *testing.T) {
 	}
 }
 
-// LoginUser refuses an empty ID. A failed login returns an error that is no other
-// documented one.
+// LoginUser refuses a user without an ID, and nobody is logged in then.
 func TestLoginNeedsAnID(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("POST /empty", func(_ http.ResponseWriter, r *http.Request) {

@@ -271,9 +271,9 @@ func TestInvisibleCharactersInNames(t *testing.T) {
 	}
 }
 
-// Some names are equal under the usual foldings (ToLower, ToUpper, EqualFold, NFKC).
-// They count as one name only if their keys are equal. For addresses the keys always
-// differ.
+// The usual foldings (ToLower, ToUpper, EqualFold, NFKC) treat some different names as
+// equal. Such usernames have different keys, or are refused. Such addresses have
+// different keys.
 func TestNamesThatOnlyLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{
