@@ -102,10 +102,10 @@ func TestAPITokenScopes(t *testing.T) {
 		}
 		c := app.Client(t)
 		if r := c.Get(path); r.StatusCode != http.StatusUnauthorized && !strings.HasPrefix(path, "/guarded") && !strings.HasPrefix(path, "/login") {
-			t.Errorf("%s for a program of nobody's: %s", path, r.Status)
+			t.Errorf("%s for a program without credentials: %s", path, r.Status)
 		}
 		if r := c.Do("GET", path, nil, http.Header{"Accept": {"text/html"}}); r.StatusCode != http.StatusSeeOther {
-			t.Errorf("%s for nobody: %s", path, r.Status)
+			t.Errorf("%s for a browser without a login: %s", path, r.Status)
 		}
 		app.Enter(t, c, u)
 		if r := c.Get(path); r.Text != "susan" {
@@ -248,7 +248,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		}
 	}
 	if err := app.RevokeAPIToken(t.Context(), "", ids[0]); err == nil {
-		t.Error("nobody's was revoked")
+		t.Error("a token was revoked without a user")
 	}
 	for i, token := range append(secrets, other) {
 		if got := status(t, app, "/read", token); got != http.StatusOK {
@@ -275,7 +275,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		}
 	}
 	if _, err := app.APITokens(t.Context(), "unknown"); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("of nobody: %v", err)
+		t.Errorf("of an unknown user: %v", err)
 	}
 	w := httptest.NewRecorder()
 	app.Error(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), auth.ErrAPITokenNotFound)
@@ -483,10 +483,10 @@ func TestNewAPITokenRefuses(t *testing.T) {
 		}
 	}
 	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })
 	if _, _, err := app.NewAPIToken(t.Context(), disabled, good); !errors.Is(err, auth.ErrDisabled) {

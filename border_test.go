@@ -35,7 +35,7 @@ var closedConnections = map[string]error{
 }
 
 // A read whose connection was closed runs a second time, and succeeds.
-func TestReadsRunTwice(t *testing.T) {
+func TestReadsAreRetriedOnce(t *testing.T) {
 	t.Parallel()
 	for name, closed := range closedConnections {
 		app, store := newApp(t, nil)
@@ -74,7 +74,7 @@ func is(got, want string) error {
 
 // A read runs at most twice. It does not run again after another error, or when its
 // time is over. A write never runs again.
-func TestWhatRunsOnce(t *testing.T) {
+func TestWritesAreNotRetried(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -227,7 +227,7 @@ func TestFailureAfterALogin(t *testing.T) {
 }
 
 // A RecordStore may log through a slog handler that asks for the user.
-func TestStoreMayAskWhoTheUserIs(t *testing.T) {
+func TestStoreMayAskForTheUser(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
@@ -251,7 +251,7 @@ func TestStoreMayAskWhoTheUserIs(t *testing.T) {
 
 type curiousKey struct{ a, b any }
 
-func TestStoreMayAskTheContext(t *testing.T) {
+func TestStoreMayReadTheContext(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)

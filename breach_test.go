@@ -256,7 +256,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 }
 
 // If the client hangs up during the check, the password is not set.
-func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
+func TestBreachCheckAfterHangUp(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	app, _ := newApp(t, func(c *auth.Config) {

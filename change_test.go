@@ -187,7 +187,7 @@ func (w *exitWorld) wantEnded(t *testing.T, what string) {
 		want = "susan"
 	}
 	if who := w.own.Who(); who != want {
-		t.Errorf("%s: the login that did it is %q, want %q", what, who, want)
+		t.Errorf("%s: the user of the login that made the change is %q, want %q", what, who, want)
 	}
 	if other, device, api := w.other.Who(), w.device.Who(), bearer(w.App, t, w.api); other != "nobody" || device != "nobody" || api != "nobody" {
 		t.Errorf("%s: another login is %q, a device %q, an API token %q", what, other, device, api)
@@ -202,7 +202,7 @@ func (w *exitWorld) wantErased(t *testing.T, what string) {
 	t.Helper()
 	for _, kind := range []string{"session", "rotated", "remember", "remember-ended", "api-token", "attempts", "email-undo", "reserved", "used"} {
 		if got := w.left(t, kind); got != 0 {
-			t.Errorf("%s: %d records of kind %s are left of who has closed the account", what, got, kind)
+			t.Errorf("%s: after the account was closed, %d records of kind %s are left", what, got, kind)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestExits(t *testing.T) {
 			t.Parallel()
 			w := newExitWorld(t, name)
 			if !w.user.Disabled && opens(t, w.App, w.user.ID, "a wrong password") {
-				t.Fatal("it is the right one")
+				t.Fatal("the wrong password is the right one")
 			}
 			wrong := w.left(t, "attempts")
 			for _, kind := range []string{"rotated", "email-undo", "reserved", "used"} {
@@ -310,10 +310,10 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 		same := w.user.Account
 		if now.Version != same.Version || now.Email != same.Email || !now.PasswordHash.Equal(same.PasswordHash) ||
 			now.Disabled != same.Disabled || now.EmailVerified != same.EmailVerified {
-			t.Errorf("%s: half of it is made: %+v", what, now)
+			t.Errorf("%s: only a part of the change was made: %+v", what, now)
 		}
 		if own, other := w.own.Who(), w.other.Who(); !now.Disabled && (own != "susan" || other != "susan") {
-			t.Errorf("%s: nothing is made, and the logins are %q and %q", what, own, other)
+			t.Errorf("%s: the change was not made, and the users of the logins are %q and %q", what, own, other)
 		}
 	}
 	if failed := f.String(); err != nil && f.Mode == testapp.CallFailsAfter && (strings.Contains(failed, "(UpdateAccount)") || strings.Contains(failed, "(DeleteUser)")) {

@@ -92,7 +92,7 @@ func TestCloseAccount(t *testing.T) {
 				}
 			})
 			if watched.Err() == nil {
-				t.Errorf("%s: what is watched goes on", by)
+				t.Errorf("%s: the context of WhileLoggedIn goes on", by)
 			}
 			if by != "an administrator" && len(closing.Cookies) != 0 {
 				t.Errorf("%s: there are cookies: %v", by, closing.Cookies)
@@ -138,7 +138,7 @@ func TestCloseAccount(t *testing.T) {
 				t.Errorf("%s: %v, %v", by, again, err)
 			}
 			if _, err := m.UndoEmailChange(t.Context(), mikes); err != nil {
-				t.Errorf("%s: mike's way back: %v", by, err)
+				t.Errorf("%s: mike's undo link: %v", by, err)
 			}
 		}
 	}
@@ -262,7 +262,7 @@ func TestCloseAccountFails(t *testing.T) {
 				}
 				for _, key := range []string{"susan", "susan@app.example"} {
 					if _, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
-						t.Errorf("%s: %s is somebody: %v", f, key, err)
+						t.Errorf("%s: %s is still taken: %v", f, key, err)
 					}
 				}
 				for _, kind := range []string{"session", "api-token"} {

@@ -233,7 +233,7 @@ func TestCookiesAreDeletedAsSet(t *testing.T) {
 }
 
 // Whatever bytes a cookie contains, the request is anonymous.
-func TestHostileCookiesAreNobodys(t *testing.T) {
+func TestHostileCookiesAreAnonymous(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
 		c.URLs.NextInCookie = true
 		loadedBy(byHeader())(c)

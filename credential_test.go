@@ -21,7 +21,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func TestLoadersAreAskedInOrder(t *testing.T) {
+func TestCredentialsAreAskedInOrder(t *testing.T) {
 	t.Parallel()
 	type load = func() (auth.Grant, error)
 	zero := func() (auth.Grant, error) { return auth.Grant{}, nil }
@@ -37,16 +37,16 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 		status  int
 		who     string
 	}{
-		"none":                {nil, 0, 200, "nobody"},
-		"the first":           {[]load{found, failed}, 1, 200, "susan"},
-		"the third":           {[]load{zero, zero, found, failed}, 3, 200, "susan"},
-		"refused is the end":  {[]load{zero, refused, found, failed}, 2, 200, "nobody"},
-		"nobody knows":        {[]load{zero, refused}, 2, 200, "nobody"},
-		"refused, and a user": {[]load{both}, 1, 200, "nobody"},
-		"gone":                {[]load{gone}, 1, 200, "nobody"},
-		"gone, then found":    {[]load{gone, found}, 1, 200, "nobody"},
-		"failed":              {[]load{zero, failed, found}, 2, 503, ""},
-		"busy":                {[]load{busy, found}, 1, 503, ""},
+		"none":                      {nil, 0, 200, "nobody"},
+		"the first":                 {[]load{found, failed}, 1, 200, "susan"},
+		"the third":                 {[]load{zero, zero, found, failed}, 3, 200, "susan"},
+		"a refusal ends the search": {[]load{zero, refused, found, failed}, 2, 200, "nobody"},
+		"zero, then refused":        {[]load{zero, refused}, 2, 200, "nobody"},
+		"refused, and a user":       {[]load{both}, 1, 200, "nobody"},
+		"gone":                      {[]load{gone}, 1, 200, "nobody"},
+		"gone, then found":          {[]load{gone, found}, 1, 200, "nobody"},
+		"failed":                    {[]load{zero, failed, found}, 2, 503, ""},
+		"busy":                      {[]load{busy, found}, 1, 503, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +55,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 				for i, load := range test.loaders {
 					c.Credentials = append(c.Credentials, auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 						if i != asked || r.URL.Path == "/" {
-							t.Errorf("loader %d was asked as number %d, for %s", i, asked, r.URL.Path)
+							t.Errorf("Credential %d was asked as number %d, for %s", i, asked, r.URL.Path)
 						}
 						asked++
 						return load()
@@ -82,7 +82,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 
 // If Load returns an error that is no refusal, the answer is a 5xx, whatever the error
 // wraps.
-func TestLoaderErrorsAre5xx(t *testing.T) {
+func TestCredentialErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
 		errStore, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
@@ -104,7 +104,7 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 }
 
 // If Load or the user store fails, a second call in the same request asks again.
-func TestLoaderIsAskedAgain(t *testing.T) {
+func TestFailedCredentialIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
@@ -177,7 +177,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 		"Basic alone":                   {basic("basic"), "nobody"},
 		"Basic twice":                   {http.Header{"Authorization": {"Basic " + good, "Basic " + good}}, "nobody"},
 		"a key of a disabled user":      {as(dora), "nobody"},
-		"a key of nobody":               {http.Header{"X-User": {"unknown"}}, "nobody"},
+		"a key of an unknown user":      {http.Header{"X-User": {"unknown"}}, "nobody"},
 		"a wrong token and a right key": {http.Header{"Authorization": {"Bearer x"}, "X-User": {mike.ID}}, "nobody"},
 		"nothing":                       {http.Header{}, ""},
 		"an empty header":               {basic(""), ""},
@@ -354,7 +354,7 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 
 // If Load fails, the answer is never that for an anonymous visitor, whatever the
 // handler calls.
-func TestLoaderFailureIsNotNobody(t *testing.T) {
+func TestCredentialFailureIsNotAnonymous(t *testing.T) {
 	t.Parallel()
 	fails := true
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
@@ -396,7 +396,7 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 }
 
 // Credentials count even if the session of the request is void.
-func TestLoadersAfterVoidSession(t *testing.T) {
+func TestCredentialsAfterVoidSession(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
 		"another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
@@ -427,7 +427,7 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 
 // A request with its own credentials sets no cookie, makes no record, and is never
 // fresh.
-func TestLoadedRequestKeepsNothing(t *testing.T) {
+func TestRequestWithCredentialsStoresNothing(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Credentials = []auth.Credential{byHeader()}
@@ -483,7 +483,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	} {
 		app.Spy().Reset()
 		if r := app.Act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || app.Spy().Writes() > 0 {
-			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
+			t.Errorf("%s, without asking for the user: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
 		}
 	}
 	// A visitor's data is kept as usual.
@@ -502,7 +502,7 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 
 // If the account that a Credential finds is disabled, deleted, or has another Stamp,
 // the request is anonymous. No later Credential is asked.
-func TestLoadedAccountIsChecked(t *testing.T) {
+func TestAccountOfCredentialIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		grant auth.Grant
@@ -548,7 +548,7 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 }
 
 // If Load panics, no lock stays held, and nobody is logged in.
-func TestLoaderPanics(t *testing.T) {
+func TestCredentialPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
@@ -562,7 +562,7 @@ func TestLoaderPanics(t *testing.T) {
 				defer func() { _ = recover() }()
 				_, err := app.User(r.Context())
 				if err == nil {
-					t.Error("somebody is logged in")
+					t.Error("a user is logged in")
 				}
 			}
 			ask()
@@ -587,7 +587,7 @@ func TestLoaderPanics(t *testing.T) {
 }
 
 // In Load no session exists: asking for it is an error, and no deadlock.
-func TestLoaderHasNoSession(t *testing.T) {
+func TestCredentialHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	var app *testapp.App
@@ -622,7 +622,7 @@ func TestLoaderHasNoSession(t *testing.T) {
 }
 
 // A listener that gets an event of a Credential may ask for the user.
-func TestLoaderEventsMayAsk(t *testing.T) {
+func TestCredentialEventsMayAskForTheUser(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var heard atomic.Int32
@@ -650,7 +650,7 @@ func TestLoaderEventsMayAsk(t *testing.T) {
 	}
 }
 
-func TestLoaderIsAskedOnce(t *testing.T) {
+func TestCredentialIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
@@ -684,7 +684,7 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 }
 
 // A request with its own credentials may log in. Then it has a session like any other.
-func TestLoginInLoadedRequest(t *testing.T) {
+func TestLoginInRequestWithCredentials(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	susan := member(t, app, "susan", "")
@@ -734,7 +734,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 }
 
 // LogoutEverywhere makes the request itself anonymous.
-func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
+func TestLogoutEverywhereInRequestWithCredentials(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	u := member(t, app, "susan", "")
@@ -752,7 +752,7 @@ func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 	})
 }
 
-func TestCurrentLoginOfLoader(t *testing.T) {
+func TestCurrentLoginOfCredential(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	u := member(t, app, "susan", "")
@@ -768,7 +768,7 @@ func TestCurrentLoginOfLoader(t *testing.T) {
 	})
 }
 
-func TestBasicLoader(t *testing.T) {
+func TestBasic(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, loadedBy(auth.Basic("test")))
 	u := app.Create(t, "susan", true)
@@ -853,7 +853,7 @@ func TestBasicLoader(t *testing.T) {
 
 // If the hashing queue is full, the answer is 503: neither 401 nor the page for
 // anonymous visitors.
-func TestBasicLoaderBusy(t *testing.T) {
+func TestBasicBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		oneHashAtATime(c)
@@ -883,7 +883,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 	}
 	wg.Wait()
 	if busy.Load() == 0 {
-		t.Error("nobody was told to wait")
+		t.Error("no client got 503")
 	}
 }
 
@@ -935,16 +935,16 @@ func TestChallenges(t *testing.T) {
 	// Without Credentials no answer has the header, and Authorization is ignored.
 	plain, _ := newApp(t, nil)
 	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("without loaders: %s", r.Status)
+		t.Errorf("without Credentials: %s", r.Status)
 	}
 }
 
-func TestLoaderConfig(t *testing.T) {
+func TestCredentialsConfig(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Credentials = []auth.Credential{byHeader(), {Challenge: "Bearer"}}
 	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "Credentials[1]") {
-		t.Errorf("a loader without Load: %v", err)
+		t.Errorf("a Credential without Load: %v", err)
 	}
 	// If the application changes its slice afterwards, it has no effect.
 	loaders := []auth.Credential{byHeader()}
@@ -956,7 +956,7 @@ func TestLoaderConfig(t *testing.T) {
 	}
 }
 
-func TestRequestLoaderFindsTheUser(t *testing.T) {
+func TestCredentialFindsTheUser(t *testing.T) {
 	app, spy := stateApp(t, loadedBy(byHeader()))
 	u, err := app.Store.FindUser(t.Context(), "mike")
 	if err != nil {

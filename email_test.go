@@ -127,7 +127,7 @@ func TestChangeEmail(t *testing.T) {
 // Only the user who asked for the change can confirm it. If another user clicks the
 // link in the mail, their account does not get the address, and neither does the one
 // that asked.
-func TestConfirmEmailNeedsTheUser(t *testing.T) {
+func TestConfirmEmailChangeNeedsTheUser(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
@@ -139,7 +139,7 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 		t.Errorf("another user: %v", err)
 	}
 	if _, err := m.confirm(m.Client(t), token); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	if _, err := m.ConfirmEmailChange(t.Context(), token); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
@@ -166,7 +166,7 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 	}
 }
 
-func TestSendNewEmailNeeds(t *testing.T) {
+func TestSendEmailChangeErrors(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, _ := m.susan(t)
@@ -223,7 +223,7 @@ func TestSendNewEmailNeeds(t *testing.T) {
 
 // If the new address is taken, the caller does not learn that. The owner of the address
 // is told.
-func TestSendNewEmailTellsNothing(t *testing.T) {
+func TestSendEmailChangeTellsNothing(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
@@ -315,7 +315,7 @@ func TestEmailTokenIsBound(t *testing.T) {
 			t.Errorf("%s: changed", what)
 		}
 		if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); what != "another change" && (err != nil || len(list) != 0) {
-			t.Errorf("%s: %d ways back are left, %v", what, len(list), err)
+			t.Errorf("%s: %d undo links are left, %v", what, len(list), err)
 		}
 	}
 }
@@ -359,11 +359,11 @@ func TestEmailTokensCross(t *testing.T) {
 		}
 		wg.Wait()
 		if now := stored(t, m.App, u.ID); now.Email != "attacker@app.example" || won.Load() != 1 {
-			t.Errorf("%d have won, and it is %s", won.Load(), now.Email)
+			t.Errorf("%d confirmations succeeded, and the address is %s", won.Load(), now.Email)
 		}
 		// One undo link exists, for the one mail.
 		if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 1 {
-			t.Errorf("%d ways back, %v", len(list), err)
+			t.Errorf("%d undo links, %v", len(list), err)
 		}
 		m.wantMails(t, "changed once", "address-changed to susan@app.example")
 	}
@@ -371,7 +371,7 @@ func TestEmailTokensCross(t *testing.T) {
 
 // If any call of ConfirmEmailChange fails, the account has the old address and the
 // token is good; or it has the new address and the undo link was mailed.
-func TestConfirmEmailIsAllOrNothing(t *testing.T) {
+func TestConfirmEmailChangeIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
 		m := newMailApp(t, nil)
@@ -394,7 +394,7 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 		switch {
 		case now.Email == u.Email:
 			if err == nil || len(mails) != 0 || f.Mode != testapp.StoreGone && len(list) != 0 {
-				t.Errorf("%s, and %d ways back", what, len(list))
+				t.Errorf("%s, and %d undo links", what, len(list))
 			}
 			browser.Login("susan")
 			if _, err := m.confirm(browser, token); err != nil {
@@ -402,16 +402,16 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 			}
 			if undo := m.token(t, auth.MailAddressChanged, u.Email); undo != "" {
 				if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
-					t.Errorf("%s, and back: %v", what, err)
+					t.Errorf("%s, and the undo: %v", what, err)
 				}
 			}
 		case len(mails) == 0 && f.Mode == testapp.StoreGone && err != nil:
 			// The store is down, so the test cannot find out what has happened.
 		case len(mails) != 1 || len(list) != 1:
-			t.Errorf("%s, and %d ways back", what, len(list))
+			t.Errorf("%s, and %d undo links", what, len(list))
 		default:
 			if _, err := m.UndoEmailChange(t.Context(), tokenIn(t, mails[0])); err != nil {
-				t.Errorf("%s, and back: %v", what, err)
+				t.Errorf("%s, and the undo: %v", what, err)
 			}
 		}
 	})
@@ -419,7 +419,7 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 
 // A change of address needs no browser: a request with its own credentials may confirm
 // it. No login has to be kept then.
-func TestConfirmEmailByLoader(t *testing.T) {
+func TestConfirmEmailChangeByCredential(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.Credentials = []auth.Credential{byHeader()} })
 	u, browser := m.susan(t)

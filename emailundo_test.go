@@ -17,7 +17,7 @@ import (
 
 // An account has at most ten undo links, so that their number does not grow without
 // limit. The first ones stay good.
-func TestUndosAreTenAtMost(t *testing.T) {
+func TestAtMostTenUndoLinks(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.Limits.Mails = -1 })
 	_, c := m.susan(t)
@@ -35,13 +35,13 @@ func TestUndosAreTenAtMost(t *testing.T) {
 		t.Errorf("the eleventh: %v", err)
 	}
 	if u, err := m.UndoEmailChange(t.Context(), first); err != nil || u.Email != "susan@app.example" {
-		t.Errorf("the first way back: %v, %v", u, err)
+		t.Errorf("the first undo link: %v, %v", u, err)
 	}
 }
 
 // An address that was never verified may be an attacker's, so no undo link is sent
 // there.
-func TestNoUndoForUnverified(t *testing.T) {
+func TestNoUndoLinkToUnverifiedAddress(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u := member(t, m.App, "susan", testapp.Password)
@@ -83,7 +83,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 		}
 		m.wantMails(t, "for a kept address")
 		if slices.Contains(m.Spy().Calls(), "CreateUser") {
-			t.Error("somebody had the address for a moment")
+			t.Error("for a moment the new account had the address")
 		}
 		for _, name := range []string{"other", "another"} {
 			if _, err := m.Store.FindUser(t.Context(), name); !errors.Is(err, auth.ErrUserNotFound) {
@@ -148,7 +148,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 }
 
 // Whatever the thief of an account changes, the owner gets it back with the undo link.
-func TestUndoEmail(t *testing.T) {
+func TestUndoEmailChange(t *testing.T) {
 	t.Parallel()
 	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User, thief *testapp.Client){
 		"nothing": func(*testing.T, *mailApp, *testapp.User, *testapp.Client) {},
@@ -257,7 +257,7 @@ func enabled(u *testapp.User) *testapp.User {
 	return &other
 }
 
-func TestUndoEmailRefused(t *testing.T) {
+func TestUndoEmailChangeRefused(t *testing.T) {
 	t.Parallel()
 	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User){
 		"72 hours": func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(72 * time.Hour) },
@@ -326,7 +326,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if _, err := m.Store.FindUser(t.Context(), u.Email); !errors.Is(err, auth.ErrUserNotFound) {
-			t.Errorf("%s: the address is somebody's: %v", what, err)
+			t.Errorf("%s: the address is taken: %v", what, err)
 		}
 	}
 	// The owner uses an undo link while the thief uses another one.
@@ -448,7 +448,7 @@ func TestUndoChain(t *testing.T) {
 				t.Errorf("%s: later it is %s", order, now.Email)
 			}
 			if _, err := m.UndoEmailChange(t.Context(), moved); err != nil {
-				t.Errorf("%s: the owner's next way back: %v", order, err)
+				t.Errorf("%s: the owner's next undo link: %v", order, err)
 			}
 		}
 	}
@@ -479,12 +479,12 @@ func TestUndoCrossesChange(t *testing.T) {
 		}
 		if thiefs != "" {
 			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("call %d: the thief goes back in turn: %v", k, err)
+				t.Errorf("call %d: then the thief uses an undo link: %v", k, err)
 			}
 			thief.Login("susan")
 			m.changeEmail(t, thief, "owners-new@app.example")
 			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("call %d: the thief goes back later: %v", k, err)
+				t.Errorf("call %d: the thief uses an undo link later: %v", k, err)
 			}
 		}
 		return crossed()
@@ -514,7 +514,7 @@ func TestUndoRacesChange(t *testing.T) {
 		for _, mail := range m.box.Take() {
 			if mail.Kind == auth.MailAddressChanged {
 				if _, err := m.UndoEmailChange(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
-					t.Errorf("the thief goes back in turn: %v", err)
+					t.Errorf("then the thief uses an undo link: %v", err)
 				}
 			}
 		}
@@ -527,7 +527,7 @@ func TestUndoRacesChange(t *testing.T) {
 
 // Once the account has an old address again, all undo links that are newer than that
 // address are void. Older links and those of other users stay good.
-func TestUndoRanks(t *testing.T) {
+func TestUndoVoidsNewerLinks(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
@@ -615,7 +615,7 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 
 // If any call of UndoEmailChange fails, the change is undone or the token stays good.
 // If the store is gone, the token works again a minute later.
-func TestUndoEmailIsAllOrNothing(t *testing.T) {
+func TestUndoEmailChangeIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
 		m := newMailApp(t, nil)

@@ -277,7 +277,7 @@ func TestEventsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	if len(all["the events"]) < 1000 || len(all["the log"]) < 1000 {
-		t.Error("too little was told for this to mean anything")
+		t.Error("the log or the events are too short for this test to mean anything")
 	}
 }
 
@@ -781,7 +781,7 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 	for kind := range eventKinds(t) {
 		provoke, ok := provocations[kind]
 		if !ok {
-			t.Errorf("provocations has none of %s", kind)
+			t.Errorf("provocations has no entry for %s", kind)
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {

@@ -199,7 +199,7 @@ func TestLoginWithAFactor(t *testing.T) {
 }
 
 // API tokens and other credentials that make no session need no second factor.
-func TestFactorIsOwedByLoginsAlone(t *testing.T) {
+func TestFactorOnlyForLogins(t *testing.T) {
 	app := newFactorApp(t)
 	token, _, err := app.NewAPIToken(t.Context(), app.susan, auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {
@@ -387,7 +387,7 @@ type namedFactor struct {
 
 func (f namedFactor) Name() string { return f.name }
 
-func TestBy(t *testing.T) {
+func TestByNamesTheMethod(t *testing.T) {
 	app := newFactorApp(t)
 	var with []auth.LoginOption
 	app.Mux.HandleFunc("POST /by", func(w http.ResponseWriter, r *http.Request) {

@@ -205,7 +205,7 @@ func TestFeatureRecords(t *testing.T) {
 }
 
 // Accounts that do not exist, or are disabled, get no records.
-func TestFeatureInsertForNobody(t *testing.T) {
+func TestFeatureInsertNeedsAnAccount(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
@@ -464,7 +464,7 @@ func TestFeatureCount(t *testing.T) {
 	}
 	want(a.f, susan, "right", "right")
 	if _, err := a.f.Count(t.Context(), "", func() (bool, error) { return true, nil }); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("for nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 }
 
@@ -801,7 +801,7 @@ func TestCloseAccountCrossesInsert(t *testing.T) {
 }
 
 // Insert takes back its own record only, and not a later one with the same key.
-func TestFeatureInsertTakesBackItsOwn(t *testing.T) {
+func TestFeatureInsertTakesBackItsOwnRecordOnly(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	steps := &crossingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}

@@ -91,7 +91,7 @@ func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
 
 // If the store loses a field, the first registration fails. The error names the field.
 // The new row is deleted, or the error names it.
-func TestRegisterNoticesALostField(t *testing.T) {
+func TestRegisterReportsALostField(t *testing.T) {
 	t.Parallel()
 	all := losses()
 	all["PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"] = cutHashes
@@ -129,7 +129,7 @@ func TestRegisterNoticesALostField(t *testing.T) {
 }
 
 // If CreateUser returns another user, that user is not deleted.
-func TestRegisterDeletesNobodyElse(t *testing.T) {
+func TestRegisterDeletesNoOtherUser(t *testing.T) {
 	t.Parallel()
 	app, store := lossyApp(t, true)
 	susan := app.Create(t, "susan", true)
@@ -178,7 +178,7 @@ func (s strangeStore) CreateUser(ctx context.Context, a auth.Account, form url.V
 
 // If the store does not save a change, the error names the field, and the account stays
 // as it was, with its password, reset token and logins.
-func TestChangeNoticesALostField(t *testing.T) {
+func TestChangeReportsALostField(t *testing.T) {
 	t.Parallel()
 	const next = "another fine sentence"
 	for _, c := range []struct {
@@ -239,7 +239,7 @@ func TestChangeNoticesALostField(t *testing.T) {
 }
 
 // A store may save names in lower case, even names that today's rules would refuse.
-func TestNamesInLowerCaseAreNotLost(t *testing.T) {
+func TestStoreMayLowerNames(t *testing.T) {
 	t.Parallel()
 	lower := func(a *auth.Account) { a.Username, a.Email = strings.ToLower(a.Username), strings.ToLower(a.Email) }
 	store := &lossyStore{Store: memstore.New[testapp.User](), lose: lower}
@@ -285,7 +285,7 @@ func (s uncountedStore) UpdateAccount(ctx context.Context, a auth.Account) error
 
 // A store that does not increase Version would lose changes. The first change reports
 // that.
-func TestChangeNoticesAnUncountedVersion(t *testing.T) {
+func TestChangeReportsAnUncountedVersion(t *testing.T) {
 	t.Parallel()
 	app := testapp.New(t, uncountedStore{memstore.New[testapp.User]()}, testapp.NewClock(), nil)
 	u := member(t, app, "alice", testapp.Password)
@@ -408,7 +408,7 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 
 // An application works on a table without usernames, Disabled and Roles. Functions that
 // need these fields return an error that says so.
-func TestOmittedFieldsAtWork(t *testing.T) {
+func TestApplicationWithOmittedFields(t *testing.T) {
 	t.Parallel()
 	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
 	app := testapp.New(t, store, testapp.NewClock(), nil)
@@ -523,7 +523,7 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 
 // If the store cuts the upgraded hash or does not save it, the old hash is restored.
 // This login and all later ones succeed.
-func TestHashUpgradeThatIsCut(t *testing.T) {
+func TestCutHashIsRestored(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
@@ -599,7 +599,7 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 
 // If the store refuses the upgraded hash, as MySQL does in strict mode, the login still
 // succeeds.
-func TestHashUpgradeThatIsRefused(t *testing.T) {
+func TestRefusedHashUpgrade(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
@@ -626,7 +626,7 @@ func TestHashUpgradeThatIsRefused(t *testing.T) {
 }
 
 // If the old hash cannot be restored either, the event says so.
-func TestHashUpgradeThatCannotBePutBack(t *testing.T) {
+func TestHashUpgradeThatCannotBeUndone(t *testing.T) {
 	t.Parallel()
 	app, store := lossyApp(t, false)
 	alice := member(t, app, "alice", testapp.Password)

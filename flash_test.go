@@ -334,7 +334,7 @@ func TestFlashCookieSize(t *testing.T) {
 
 // A message in a request with a token sets no cookie, even if the handler does not ask
 // for the user.
-func TestTokenRequestKeepsNoMessage(t *testing.T) {
+func TestRequestWithTokenKeepsNoMessage(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)

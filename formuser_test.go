@@ -51,7 +51,7 @@ func TestFormUser(t *testing.T) {
 		t.Errorf("the seal is %q", seal)
 	}
 	if got := nobody.Get("/seal?form=f").Text; got != "" {
-		t.Errorf("nobody's seal is %q", got)
+		t.Errorf("without a login the seal is %q", got)
 	}
 	for _, test := range []struct {
 		c          *testapp.Client
@@ -76,7 +76,7 @@ func TestFormUser(t *testing.T) {
 		}
 	}
 	if r := nobody.Post("/check", "form", "f", "seal", seal); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("who is not logged in gets %s", r.Status)
+		t.Errorf("without a login: %s", r.Status)
 	}
 }
 

@@ -102,7 +102,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	}
 	c := app.Client(t)
 	if err := check(c); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	app.Enter(t, c, u)
 	if err := check(c); err != nil {
@@ -223,7 +223,7 @@ func TestNotFreshAnswers(t *testing.T) {
 		t.Errorf("events %+v", events)
 	}
 	if r := app.Client(t).Get("/fresh?a=1"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next="+url.QueryEscape("/fresh?a=1") {
-		t.Errorf("nobody: %s %v", r.Status, r.Header)
+		t.Errorf("without a login: %s %v", r.Status, r.Header)
 	}
 	r := c.Do("GET", "/fresh", nil, http.Header{"Accept": {"application/json"}})
 	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"error"`) {

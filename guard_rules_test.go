@@ -132,7 +132,7 @@ func permutations(names ...string) [][]string {
 
 // Rules are checked in a fixed order, however you list them: Check and Require give the
 // same answer for all permutations.
-func TestRulesAreAskedInOneOrder(t *testing.T) {
+func TestRulesAreCheckedInOneOrder(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
 	requesters, rules := a.requesters(t), a.rules()
@@ -285,7 +285,7 @@ func TestScopeRules(t *testing.T) {
 					}
 				})).ServeHTTP(httptest.NewRecorder(), r)
 				if err := a.Check(r.Context(), append(rules, a.Where(func(*testapp.User) bool { return false }))...); err == nil {
-					t.Error("the rule of the application's own holds")
+					t.Error("a false Where rule passes")
 				}
 				if _, err := a.User(r.Context()); (err == nil) != full {
 					t.Errorf("%v: after a Check that failed: %v", c.scopes, err)
@@ -308,7 +308,7 @@ func TestScopeRules(t *testing.T) {
 type otherUser struct{ auth.Account }
 
 // An empty rule, and a rule of another Manager, refuse every request.
-func TestRulesThatCannotBeAsked(t *testing.T) {
+func TestInvalidRulesRefuse(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
 	a.Create(t, "susan", false)

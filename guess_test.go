@@ -20,7 +20,7 @@ import (
 
 // An attacker must not disable a password for good if no mail can tell the owner how to
 // get back in.
-func TestNoMailNoEnd(t *testing.T) {
+func TestPasswordNotDisabledWithoutMail(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	for name, c := range map[string]struct {
@@ -115,13 +115,13 @@ func TestLockSchedule(t *testing.T) {
 	for n, known := range results[0] {
 		unknown := results[1][n]
 		if known.told != results[0][0].told || unknown.told != known.told {
-			t.Errorf("step %d: %s, and for nobody %s", n, known.told, unknown.told)
+			t.Errorf("step %d: %s, and without an account %s", n, known.told, unknown.told)
 		}
 		if known.hashes != 1 || unknown.hashes != 1 {
-			t.Errorf("step %d: %d hashes, and for nobody %d", n, known.hashes, unknown.hashes)
+			t.Errorf("step %d: %d hashes, and without an account %d", n, known.hashes, unknown.hashes)
 		}
 		if !slices.Equal(known.calls, unknown.calls) {
-			t.Errorf("step %d: %v, and for nobody %v", n, known.calls, unknown.calls)
+			t.Errorf("step %d: %v, and without an account %v", n, known.calls, unknown.calls)
 		}
 	}
 	if !strings.HasPrefix(results[0][0].told, "401") || strings.Contains(results[0][0].told, "Retry-After") {
@@ -154,13 +154,13 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	right, rightCalls, rightHashes := attempt("susan", testapp.Password)
 	ghost, ghostCalls, ghostHashes := attempt("ghost", testapp.Password)
 	if right != wrong || ghost != wrong || wrong != unlocked {
-		t.Errorf("unlocked %s, locked: wrong %s, right %s, nobody %s", unlocked, wrong, right, ghost)
+		t.Errorf("unlocked %s, locked: wrong %s, right %s, without an account %s", unlocked, wrong, right, ghost)
 	}
 	if !slices.Equal(rightCalls, wrongCalls) || !slices.Equal(ghostCalls, wrongCalls) {
-		t.Errorf("wrong %v, right %v, nobody %v", wrongCalls, rightCalls, ghostCalls)
+		t.Errorf("wrong %v, right %v, without an account %v", wrongCalls, rightCalls, ghostCalls)
 	}
 	if wrongHashes != 1 || rightHashes != 1 || ghostHashes != 1 {
-		t.Errorf("hashes: wrong %d, right %d, nobody %d", wrongHashes, rightHashes, ghostHashes)
+		t.Errorf("hashes: wrong %d, right %d, without an account %d", wrongHashes, rightHashes, ghostHashes)
 	}
 	if len(v.Cookies) > 0 {
 		t.Errorf("cookies %v", v.Cookies)
@@ -482,7 +482,7 @@ func TestPasswordDisabled(t *testing.T) {
 // If an account is disabled, even its right password counts as a wrong one. The
 // hundredth attempt disables the password. The owner gets a mail about that, and can
 // get back in with it.
-func TestRightPasswordLetInNowhere(t *testing.T) {
+func TestRightPasswordOfDisabledAccountCounts(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -581,7 +581,7 @@ func TestDisabledTellsNothing(t *testing.T) {
 			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
-			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
+			t.Errorf("after %v: %s, and without an account %s", wait, said[0], said[1])
 		}
 	}
 }
@@ -651,7 +651,7 @@ func TestCounterFails(t *testing.T) {
 
 // If a client hangs up while its password is hashed, the attempt counts. If it hangs up
 // before, it does not. In neither case do other clients have to wait.
-func TestGuesserGoesAway(t *testing.T) {
+func TestHangUpDuringGuess(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 6 })
 	app.Create(t, "susan", true)
@@ -726,7 +726,7 @@ func TestGuesserGoesAway(t *testing.T) {
 
 // After the wait one password may be checked. If its client hangs up before the check,
 // the next attempt may be checked instead.
-func TestGivenUpAfterTheWait(t *testing.T) {
+func TestHangUpAfterTheWait(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
@@ -759,7 +759,7 @@ func dropCancelled(events []auth.Event) []auth.Event {
 
 // If a client hangs up while it waits for its turn, its attempt does not count, and
 // nobody waits for it.
-func TestWaiterGoesAway(t *testing.T) {
+func TestHangUpWhileWaiting(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
@@ -778,7 +778,7 @@ func TestWaiterGoesAway(t *testing.T) {
 		v.Ctx = ctx
 		wg.Go(func() {
 			if status := v.Login("susan", testapp.Password); status != http.StatusServiceUnavailable {
-				t.Errorf("who has gone: %d", status)
+				t.Errorf("a client that hung up: %d", status)
 			}
 		})
 	}
@@ -815,7 +815,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 		}
 	}
 	if busy["susan"] != busy["ghost"] {
-		t.Errorf("%s, and for nobody %s", busy["susan"], busy["ghost"])
+		t.Errorf("%s, and without an account %s", busy["susan"], busy["ghost"])
 	}
 	empty()
 	for i := range 4 {
@@ -833,7 +833,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 
 // At most 64 attempts wait for one account. The others are told to come back later.
 // That locks no account, and leaves nothing behind.
-func TestTooManyWait(t *testing.T) {
+func TestAtMost64Wait(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
@@ -879,7 +879,7 @@ func TestTooManyWait(t *testing.T) {
 	close(resume)
 	wg.Wait()
 	if in.Load() != 65 || busy.Load() != 16 {
-		t.Errorf("%d in, %d told to come back", in.Load(), busy.Load())
+		t.Errorf("%d logged in, %d told to come back", in.Load(), busy.Load())
 	}
 	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
@@ -925,7 +925,7 @@ func TestStorePanics(t *testing.T) {
 
 // A listener that hears of a locked account may check a password of that account: no
 // lock is held meanwhile.
-func TestListenerMayGuess(t *testing.T) {
+func TestListenerMayCheckPasswords(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var u *testapp.User
@@ -952,7 +952,7 @@ func TestListenerMayGuess(t *testing.T) {
 
 // If the attacker hangs up, the mail to the owner is still sent. It counts for the
 // mailbox's limit only if it was sent.
-func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
+func TestMailAfterHangUp(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -991,7 +991,7 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 
 // Taking an attempt off a count leaves the attempts that another process counts at the
 // same moment.
-func TestVoidGuessLeavesOtherCounts(t *testing.T) {
+func TestVoidGuessKeepsOtherGuesses(t *testing.T) {
 	t.Parallel()
 	apps, store := processes(t, 2, func(c *auth.Config) { c.Limits.Guesses = 4 })
 	member(t, apps[0], "mallory", testapp.Password)
@@ -1195,10 +1195,10 @@ func TestClocksThatDifferWithoutAMail(t *testing.T) {
 		pass(10 * time.Minute)
 	}
 	if looked > 2*10+len(apps) {
-		t.Errorf("%d looked at in ten hours", looked)
+		t.Errorf("%d passwords were checked in ten hours", looked)
 	}
 	if looked == 0 {
-		t.Error("nobody gets in any more")
+		t.Error("no password was checked in ten hours")
 	}
 }
 
@@ -1315,13 +1315,13 @@ func TestBasicIsCounted(t *testing.T) {
 	for _, login := range []string{"susan", "ghost"} {
 		w := basic(login, testapp.Password)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" {
-			t.Errorf("%s, from an address that has had enough: %s", login, told(t, w))
+			t.Errorf("%s, from an address at its limit: %s", login, told(t, w))
 		}
 	}
 }
 
 // No event, no log line and no record contains what a user typed.
-func TestGuessesAreNotTold(t *testing.T) {
+func TestGuessesAreNotLogged(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, store := newApp(t, func(c *auth.Config) {

@@ -132,7 +132,7 @@ func TestLongPasswordsOfBcrypt(t *testing.T) {
 			t.Errorf("%s looks at more than 72 bytes", name)
 		}
 		if login(same+"e") != http.StatusOK || login(same+"d") != http.StatusUnauthorized || login(same) != http.StatusUnauthorized || login(same+"e") != http.StatusOK {
-			t.Errorf("%s: what was typed is not the password", name)
+			t.Errorf("%s: the password is not the one typed at the upgrade", name)
 		}
 	}
 }
@@ -585,7 +585,7 @@ func TestHashMemoryOfOneManager(t *testing.T) {
 // to come back, before a server's WriteTimeout would cut the connection. Logins to one
 // account wait for each other, too, at most twice that long. An attempt that was not
 // checked does not count.
-func TestQueueEnds(t *testing.T) {
+func TestQueueTimesOut(t *testing.T) {
 	t.Parallel()
 	for _, accounts := range []int{1, 12} {
 		synctest.Test(t, func(t *testing.T) {

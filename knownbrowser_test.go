@@ -129,7 +129,7 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 
 	lock(t, stranger, "susan")
 	if status := stranger.Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an unknown browser: %d", status)
 	}
 	for _, v := range []*testapp.Visitor{owner, other} {
 		for _, login := range []string{"susan", "susan@app.example"} {
@@ -140,17 +140,17 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 		v.Post("/logout")
 	}
 	if status := stranger.Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger, after the owner's login: %d", status)
+		t.Errorf("an unknown browser, after the owner's login: %d", status)
 	}
 	app.Clock.Advance(30 * time.Second)
 	stranger.Login("susan", "a wrong password") // the sixth: the owner's login has not reset the count
 	app.Clock.Advance(59 * time.Second)
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger, before the second wait is over: %d", status)
+		t.Errorf("an unknown browser, before the second wait is over: %d", status)
 	}
 	app.Clock.Advance(time.Second)
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("a stranger, after it: %d", status)
+		t.Errorf("an unknown browser, after it: %d", status)
 	}
 
 	lock(t, owner, "susan") // the schedule is the same
@@ -196,7 +196,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 	}
 	hundred(app.Visitor(t.Context(), "198.51.100.1"))
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an unknown browser: %d", status)
 	}
 	if status := owner.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the owner: %d", status)
@@ -208,7 +208,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 		t.Errorf("the browser that has failed: %d", status)
 	}
 	if status := other.Login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("another one of the owner: %d", status)
+		t.Errorf("another known browser of the owner: %d", status)
 	}
 	// That login has upgraded the hash, which ends the attacker's count.
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
@@ -329,7 +329,7 @@ func TestKnownBrowserExpires(t *testing.T) {
 }
 
 // However often a browser logs in, it has one count. Its old cookies share it.
-func TestKnownBrowserStaysOne(t *testing.T) {
+func TestKnownBrowserHasOneCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
@@ -429,7 +429,7 @@ func resets(app *testapp.App) {
 
 // An owner who is locked out in a new browser gets in by a reset, although attackers go
 // on guessing and lock the new password at once.
-func TestResetIsAWayIn(t *testing.T) {
+func TestResetUnlocks(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	resets(app)
@@ -512,7 +512,7 @@ func TestTwoAccountsInABrowser(t *testing.T) {
 }
 
 // Every function that checks a password uses the count of the known browser.
-func TestKnownBrowserEverywhere(t *testing.T) {
+func TestKnownBrowserAtEveryPasswordCheck(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
@@ -524,7 +524,7 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 	lock(t, app.Visitor(t.Context(), "198.51.100.1"), "susan")
 	basic := basicHeader("susan", testapp.Password)
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code == http.StatusOK {
-		t.Errorf("Basic of a stranger: %d", w.Code)
+		t.Errorf("Basic from an unknown browser: %d", w.Code)
 	}
 	basic["Cookie"] = []string{name + "=" + value}
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code != http.StatusOK {
@@ -574,7 +574,7 @@ func TestKnownBrowserSecretsRotate(t *testing.T) {
 }
 
 // If an ID is too long for a cookie, the browser stays unknown, and nothing fails.
-func TestBrowserOfALongID(t *testing.T) {
+func TestKnownBrowserWithLongID(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	for length, want := range map[int]bool{1024: true, 1025: false, 4000: false} {
@@ -598,7 +598,7 @@ func TestBrowserOfALongID(t *testing.T) {
 
 // If a login fails because of the store after the password was right, the browser does
 // not become known.
-func TestBrowserOfAFailedLogin(t *testing.T) {
+func TestKnownBrowserAfterFailedLogin(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)

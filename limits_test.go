@@ -111,7 +111,7 @@ func TestAddressLimitEnds(t *testing.T) {
 }
 
 // Successful logins do not count, and do not reset the count of earlier attempts.
-func TestSuccessAndAddress(t *testing.T) {
+func TestSuccessfulLoginsDoNotCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
@@ -355,7 +355,7 @@ func TestMailboxLimit(t *testing.T) {
 					}
 					unknown := ask("ghost@app.example")
 					if known != unknown || !strings.HasPrefix(known, "200") {
-						t.Errorf("round %d, request %d: %s, for nobody %s", round, i, known, unknown)
+						t.Errorf("round %d, request %d: %s, without an account %s", round, i, known, unknown)
 					}
 					full := 0
 					for _, e := range app.Events() {
@@ -427,7 +427,7 @@ func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 }
 
 // A store that refuses every update with ErrConflict has failed.
-func TestCounterNeverAgrees(t *testing.T) {
+func TestCounterAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	for call, conflict := range map[string]error{"UpdateRecord": auth.ErrConflict, "InsertRecord": auth.ErrRecordExists} {
 		app, store := newApp(t, nil)
@@ -454,7 +454,7 @@ func TestCounterNeverAgrees(t *testing.T) {
 
 // Whatever a counter's record contains, the answer is no 5xx and no account stays
 // locked.
-func TestDamagedCounters(t *testing.T) {
+func TestDamagedCountersLockNoAccount(t *testing.T) {
 	t.Parallel()
 	counter := func(version byte, count uint64, since int64) []byte {
 		return binary.AppendVarint(binary.AppendUvarint([]byte{version}, count), since)
@@ -490,7 +490,7 @@ func TestDamagedCounters(t *testing.T) {
 			t.Errorf("%s: %d", name, status)
 		}
 		if status := v.Login("ghost", testapp.Password); status != http.StatusUnauthorized {
-			t.Errorf("%s: %d for nobody", name, status)
+			t.Errorf("%s: %d without an account", name, status)
 		}
 	}
 }
@@ -666,9 +666,9 @@ func TestContradictoryStore(t *testing.T) {
 			store contrarian
 			want  int
 		}{
-			"nothing is found, and nothing inserted": {contrarian{}, http.StatusInternalServerError},
-			"what was read is not there":             {contrarian{found: &auth.Record{Kind: kind, Version: 7}}, http.StatusInternalServerError},
-			"others are faster each time":            {contrarian{found: &auth.Record{Kind: kind, Version: 7}, moves: true}, http.StatusServiceUnavailable},
+			"finds nothing, and refuses to insert":   {contrarian{}, http.StatusInternalServerError},
+			"returns a record, and cannot update it": {contrarian{found: &auth.Record{Kind: kind, Version: 7}}, http.StatusInternalServerError},
+			"another process changes it each time":   {contrarian{found: &auth.Record{Kind: kind, Version: 7}, moves: true}, http.StatusServiceUnavailable},
 		} {
 			clock := testapp.NewClock()
 			store := c.store

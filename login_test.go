@@ -13,7 +13,7 @@ import (
 
 // The library creates no account by itself: neither in New, nor when all pages are
 // requested.
-func TestNobodyIsThereAtFirst(t *testing.T) {
+func TestNoAccountsByDefault(t *testing.T) {
 	t.Parallel()
 	app, store, p, _ := pagesApp(t, nil)
 	if calls := store.Calls(); len(calls) > 0 {
@@ -103,7 +103,7 @@ func TestLoginNeedsAnID(t *testing.T) {
 			t.Error("no error")
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("somebody is logged in")
+			t.Error("a user is logged in")
 		}
 	})
 	if r := app.Client(t).Post("/empty"); len(r.Cookies()) > 0 {
@@ -211,7 +211,7 @@ func TestLoginAfterVoidSession(t *testing.T) {
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /page", func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("the void session is somebody's")
+			t.Error("the void session has a user")
 		}
 		fresh, err := app.Store.LoadUser(r.Context(), u.ID)
 		if err == nil {

@@ -77,7 +77,7 @@ func TestLogins(t *testing.T) {
 	for name, browser := range map[string]struct {
 		c       *testapp.Client
 		current int
-	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "a stranger": {app.Client(t), -1}} {
+	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "an anonymous visitor": {app.Client(t), -1}} {
 		app.In(browser.c, func(ctx context.Context) {
 			got, err := app.Logins(ctx, u.ID)
 			if err != nil {
@@ -99,7 +99,7 @@ func TestLogins(t *testing.T) {
 	})
 	i := slices.IndexFunc(got, func(l auth.Login) bool { return l.Current })
 	if len(got) != 3 || i < 0 || !got[i].Created.Equal(start.Add(10*time.Minute)) || !got[i].Authenticated.IsZero() || got[i].ID != l.ID || !l.Current {
-		t.Errorf("resumed in this request: %+v, of which current: %+v", got, l)
+		t.Errorf("resumed in this request: %+v, CurrentLogin: %+v", got, l)
 	}
 	for j := range got {
 		if j != i && got[j].Current {
@@ -130,7 +130,7 @@ func TestCurrentLoginIsInTheList(t *testing.T) {
 
 // If the device ends and the login goes on, the login is no longer listed as
 // remembered.
-func TestLoginsRememberedNoMore(t *testing.T) {
+func TestLoginsNotRememberedAfterTheDeviceEnds(t *testing.T) {
 	for name, end := range map[string]func(*testapp.App, *testapp.Client){
 		"own change of password": func(_ *testapp.App, c *testapp.Client) { c.Post("/password", "password", "another good password") },
 		"expired":                func(app *testapp.App, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
@@ -144,7 +144,7 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 				t.Fatal(who)
 			}
 			if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered {
-				t.Errorf("it outlives nothing any more: %+v", l)
+				t.Errorf("after the device has ended, the login is listed as remembered: %+v", l)
 			}
 			if err := app.EndLogin(t.Context(), u.ID, logins(t, app, u.ID)[0].ID); err != nil {
 				t.Error(err)
@@ -155,7 +155,7 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 }
 
 // Logins lists only what is still good.
-func TestLoginsLeaveOut(t *testing.T) {
+func TestLoginsListNothingVoid(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	here := func(c *auth.Config) { c.BaseURL = "http://localhost:1" }
@@ -300,7 +300,7 @@ func TestLoginsErrors(t *testing.T) {
 	spy.Reset()
 	app.In(app.Client(t), func(ctx context.Context) {
 		if _, err := app.CurrentLogin(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
-			t.Errorf("a stranger's CurrentLogin: %v", err)
+			t.Errorf("CurrentLogin of an anonymous visitor: %v", err)
 		}
 	})
 	if _, err := app.CurrentLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
@@ -420,7 +420,7 @@ func TestEndLoginNotFound(t *testing.T) {
 		{susan.ID, mID}, {mike.ID, sID}, {"unknown", sID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, sID[1:]}, {susan.ID, sID + "x"},
 		{susan.ID, strings.ToLower(sID)}, {susan.ID, records[0].Key}, {susan.ID, cookie}, {susan.ID, strings.Repeat("A", 1<<16)}, {susan.ID, "\x00%"},
 	} {
-		for name, ctx := range map[string]*testapp.Client{"outside": nil, "susan": s, "mike": m, "a stranger": app.Client(t)} {
+		for name, ctx := range map[string]*testapp.Client{"outside": nil, "susan": s, "mike": m, "an anonymous visitor": app.Client(t)} {
 			var err error
 			if ctx == nil {
 				err = app.EndLogin(t.Context(), try.user, try.id)
@@ -521,7 +521,7 @@ func TestEndOtherLogins(t *testing.T) {
 	}
 	app.In(app.Client(t), func(ctx context.Context) {
 		if err := app.EndOtherLogins(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
-			t.Errorf("a stranger: %v", err)
+			t.Errorf("an anonymous visitor: %v", err)
 		}
 	})
 }
@@ -764,7 +764,7 @@ func TestConfirmLogin(t *testing.T) {
 		_, a := sessionCookie(old)
 		_, b := sessionCookie(c)
 		if a == b || b == "" {
-			t.Error("the token is the old one")
+			t.Error("the token was not replaced")
 		}
 		if remember { // the remember cookie is good for another minute, but this is about the token
 			for name := range old.Cookies {
@@ -885,10 +885,10 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	before := c.Clone()
 	app.Spy().Reset()
 	if err := app.Confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
-		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
+		t.Errorf("without a login ConfirmLogin makes the calls %v, cookies %v", calls, c.Cookies)
 	}
 	as := http.Header{"X-User": {u.ID}}
 	for _, browser := range []*testapp.Client{c, app.Client(t)} {
@@ -1069,7 +1069,7 @@ func TestMaxSessions(t *testing.T) {
 	}
 }
 
-func TestMaxSessionsDefaultAndNone(t *testing.T) {
+func TestMaxSessionsDefaultAndUnlimited(t *testing.T) {
 	for limit, want := range map[int]int{0: 100, -1: 105, 1: 1} {
 		app, _ := newApp(t, atMost(limit))
 		u := app.Create(t, "susan", false)
@@ -1203,7 +1203,7 @@ func TestMaxSessionsParallel(t *testing.T) {
 }
 
 // Requests that are under way in an evicted login do not bring it back.
-func TestMaxSessionsRevivesNothing(t *testing.T) {
+func TestMaxSessionsEvictedLoginStaysDead(t *testing.T) {
 	app, _ := newApp(t, atMost(1))
 	for round := range 30 {
 		name := fmt.Sprintf("susan%d", round)

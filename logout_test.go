@@ -44,7 +44,7 @@ func TestPanicInLogoutLeavesNoLock(t *testing.T) {
 	}
 }
 
-func TestLogoutOfNobodyIsNoEvent(t *testing.T) {
+func TestAnonymousLogoutSendsNoEvent(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	if r := app.Client(t).Post("/logout"); r.StatusCode != http.StatusOK {
 		t.Errorf("%s", r.Status)
@@ -144,7 +144,7 @@ func TestLogoutEverywhere(t *testing.T) {
 					t.Error(err)
 				}
 				if _, err := app.User(ctx); err == nil {
-					t.Error("the request that did it is still somebody's")
+					t.Error("the request that called LogoutEverywhere still has a user")
 				}
 			}
 			app.Events()
@@ -293,7 +293,7 @@ func TestLogoutFromAnOlderTab(t *testing.T) {
 
 // After the login has ended, every cookie that its browser ever had is dead: alone,
 // together with any other, and together with all of its time.
-func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
+func TestCookiesAreDeadAfterLogout(t *testing.T) {
 	type world struct {
 		*testapp.App
 		t *testing.T
@@ -333,7 +333,7 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 			other.Login("susan")
 			w.In(other, func(ctx context.Context) { fail(w, w.EndOtherLogins(ctx)) })
 			if who := other.Who(); who != "susan" {
-				w.t.Errorf("the other one is %q", who)
+				w.t.Errorf("the user of the other browser is %q", who)
 			}
 		},
 		"eviction": func(w *world) {
@@ -384,7 +384,7 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 
 // Without a remembered device, an idle or too old session is dead. With one, the device
 // makes a new login, and the old session stays dead.
-func TestExpiredCookiesAreNobodys(t *testing.T) {
+func TestExpiredCookiesAreDead(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"idle": time.Hour, "too old": 24 * time.Hour} {
 		for _, remember := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
@@ -425,7 +425,7 @@ func TestExpiredCookiesAreNobodys(t *testing.T) {
 
 // A remember cookie that has expired on the server is dead, even if the browser keeps
 // it, and however often it was used.
-func TestExpiredRememberCookieIsNobodys(t *testing.T) {
+func TestExpiredRememberCookieIsDead(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.RememberFor = 48 * time.Hour })
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")

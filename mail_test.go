@@ -11,7 +11,7 @@ import (
 )
 
 // If a mailer gives up on a mail later, an event is sent, too.
-func TestMailFailsLater(t *testing.T) {
+func TestMailGivenUpLater(t *testing.T) {
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	u := app.Create(t, "susan", false)
@@ -72,7 +72,7 @@ func (s *hangingStore) UpdateAccount(ctx context.Context, a auth.Account) error 
 // The owner gets a mail about every change of a credential, at the address that the
 // account had. The change is kept even if the mail cannot be sent or the client hangs
 // up.
-func TestOwnersAreTold(t *testing.T) {
+func TestOwnerGetsMails(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
 		do   func(ctx context.Context, m *mailApp, u *testapp.User) error

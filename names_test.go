@@ -323,7 +323,7 @@ func FuzzUsernameKey(f *testing.F) {
 			t.Errorf("%+q: not UTF-8: %+q", name, key)
 		}
 		if invisible.In(name) {
-			t.Errorf("%+q: nobody sees all of it", name)
+			t.Errorf("%+q has invisible characters", name)
 		}
 		for _, r := range key {
 			if r == '@' || unicode.IsUpper(r) && unicode.ToLower(r) != r || unicode.IsSpace(r) || unicode.IsControl(r) ||
@@ -357,7 +357,7 @@ func FuzzEmailKey(f *testing.F) {
 			t.Errorf("%+q: key %+q, whose key is %+q, %v", address, key, again, err)
 		}
 		if invisible.In(address) || invisible.In(key) {
-			t.Errorf("%+q: nobody sees all of it, and its key is %+q", address, key)
+			t.Errorf("%+q or its key %+q has invisible characters", address, key)
 		}
 		local, domain, _ := strings.Cut(key, "@")
 		if len(key) > 254 || len(local) > 64 || local == "" || !strings.Contains(domain, ".") || strings.Contains(domain, "@") {
@@ -511,7 +511,7 @@ func TestOldNamesTellNothing(t *testing.T) {
 			calls[i] = hooked.Calls()
 		}
 		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
-			t.Errorf("%+q: nobody's is %s %v, and somebody's %s %v", address, told[0], calls[0], told[1], calls[1])
+			t.Errorf("%+q: without an account %s %v, with one %s %v", address, told[0], calls[0], told[1], calls[1])
 		}
 	}
 }

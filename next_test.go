@@ -68,7 +68,7 @@ func TestParseNext(t *testing.T) {
 		}
 	}
 	if !(auth.Next{}).IsZero() || (auth.Next{}).AddTo("/login") != "/login" {
-		t.Error("the zero value leads somewhere")
+		t.Error("the zero Next is not empty")
 	}
 }
 
@@ -194,7 +194,7 @@ func TestNextFrom(t *testing.T) {
 
 // Routers may change a request on its way. URLs are made from the request that the
 // browser sent.
-func TestURLsAreThoseTheBrowserSent(t *testing.T) {
+func TestURLsFollowTheOriginalRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
@@ -479,7 +479,7 @@ func TestNextInCookieIsSecure(t *testing.T) {
 
 // A login page that was not opened by a redirect leaves the cookie alone, and so does a
 // failed login that does not call TakeNext.
-func TestNextInCookieWaits(t *testing.T) {
+func TestNextInCookieIsKept(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
 	app.Create(t, "susan", true)
@@ -550,7 +550,7 @@ func TestNextInCookieTabs(t *testing.T) {
 	c.Get("/a")
 	c.Get("/b")
 	if r := c.Post("/take"); r.Text != "/b" {
-		t.Errorf("the last one: %q", r.Text)
+		t.Errorf("the next is %q", r.Text)
 	}
 	for _, test := range []struct{ path, form, want string }{
 		{"/take", "/form", "/form"},
@@ -632,7 +632,7 @@ func TestNextInCookieSize(t *testing.T) {
 }
 
 // The cookie is also used for RequireFresh, and for a login page on another site.
-func TestNextInCookieElsewhere(t *testing.T) {
+func TestNextInCookieForOtherPages(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, func(c *auth.Config) { c.URLs.Login, c.URLs.Refresh = "https://sso.example/login?x=1", "/sudo" })
 	app.Create(t, "susan", false)

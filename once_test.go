@@ -58,7 +58,7 @@ func TestFormOnce(t *testing.T) {
 	ctx := t.Context()
 	o := newOnce(ctx, app.Core)
 	if o.again(ctx, t) || !o.again(ctx, t) || !o.again(ctx, t) {
-		t.Error("the first is to be done, and no other")
+		t.Error("the operation must run the first time, and no other time")
 	}
 	fewer, more, swapped := someFields(), someFields(), someFields()
 	fewer.Del("name")
@@ -178,9 +178,9 @@ func TestFormOnceInAnotherProcess(t *testing.T) {
 	}
 }
 
-// TestFormOnceHangsUp: if the user clicks twice, the browser cancels the first request.
+// TestFormOnceAfterHangUp: if the user clicks twice, the browser cancels the first request.
 // The operation goes on.
-func TestFormOnceHangsUp(t *testing.T) {
+func TestFormOnceAfterHangUp(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -225,7 +225,7 @@ func TestFormOnceStoreFails(t *testing.T) {
 			}
 			stored := err == nil && (k > 2 || late)
 			if o.again(t.Context(), t) != stored || !o.again(t.Context(), t) {
-				t.Errorf("call %d, late %t: not sent again as it is to be", k, late)
+				t.Errorf("call %d, late %t: whether the form can be sent again is wrong", k, late)
 			}
 		}
 	}
@@ -279,7 +279,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 		var o *once
 		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 		if again(o, browser) || !again(o, browser) {
-			t.Errorf("%s: not repeated in the browser that it was shown in", shown)
+			t.Errorf("%s: in the browser that opened the form, the second submission is no repetition", shown)
 		}
 		for sent, other := range browsers {
 			if repeats := again(o, other); repeats != (sent == shown || shown == "none") {

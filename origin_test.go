@@ -469,7 +469,7 @@ func TestCrossOriginErrorPage(t *testing.T) {
 
 // If the ErrorPage of a refused cross-origin request asks for the user, this must not
 // use up the remember cookie or replace the login.
-func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
+func TestCrossOriginErrorPageResumesNoLogin(t *testing.T) {
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
@@ -500,7 +500,7 @@ func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
 
 // If a listener of EventRequestRefused asks for the user, the refused request does not
 // resume a remembered login.
-func TestCrossOriginEventResumesNobody(t *testing.T) {
+func TestCrossOriginEventResumesNoLogin(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {

@@ -227,7 +227,7 @@ func TestPasswordsAreExact(t *testing.T) {
 
 // A text that cannot be a password is refused alike for all accounts, before the store
 // is asked.
-func TestLoginWithWhatIsNoPassword(t *testing.T) {
+func TestLoginWithImpossiblePassword(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
@@ -784,7 +784,7 @@ func TestSetPasswordEndsOtherLogins(t *testing.T) {
 		}
 	}
 	if own.Get("/get?key=k").Text != "alice's" || visitor.Get("/get?key=k").Text != "visitor's" || old.Get("/get?key=k").Text != "" {
-		t.Error("the sessions' data is not where it was")
+		t.Error("the data of a session was lost or moved")
 	}
 	u := stored(t, app, alice.ID)
 	if !opens(t, app, alice.ID, password) || opens(t, app, alice.ID, testapp.Password) || u.Stamp.Equal(alice.Stamp) || u.Version != 2 {
@@ -1091,7 +1091,7 @@ func TestSetPasswordRevivesNoVoidSession(t *testing.T) {
 	r := c.Post("/expired-password", "login", "susan", "password", testapp.Password, "new", "another fine battery")
 	t.Log(r.Status)
 	if who := c.Who(); who != "nobody" {
-		t.Error("nobody logged in, but the browser is", who)
+		t.Error("without a login the browser is logged in as", who)
 	}
 }
 

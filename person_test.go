@@ -60,7 +60,7 @@ func personApp(t *testing.T) *testapp.App {
 }
 
 // If a request without a user's action is refused, it leaves no message and no next.
-func TestUnaskedIsRefusedWithoutATrace(t *testing.T) {
+func TestPrefetchLeavesNoMessageOrNext(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	c := app.Client(t)
@@ -99,7 +99,7 @@ func TestUnaskedIsRefusedWithoutATrace(t *testing.T) {
 }
 
 // A request without a user's action sees the waiting messages and leaves them there.
-func TestUnaskedTakesNothing(t *testing.T) {
+func TestPrefetchTakesNoMessageOrNext(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	hello := []auth.Flash{{Category: "info", Text: "hello"}}
@@ -146,7 +146,7 @@ func TestUnaskedTakesNothing(t *testing.T) {
 
 // The request counts as the browser sent it, even if a router has changed a HEAD into a
 // GET.
-func TestUnaskedAsSent(t *testing.T) {
+func TestPrefetchAsSent(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	app.Mux.HandleFunc("/routed", func(w http.ResponseWriter, r *http.Request) {

@@ -279,7 +279,7 @@ func TestProtectStrongRequest(t *testing.T) {
 			t.Errorf("the data of the session that was ended is there: %q", v)
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("somebody is logged in")
+			t.Error("a user is logged in")
 		}
 		if err := app.LoginUser(r.Context(), mike); err != nil {
 			t.Error(err)
@@ -315,7 +315,7 @@ func TestProtectStrongGuards(t *testing.T) {
 }
 
 // A request with its own credentials uses no login, so protection cannot end one.
-func TestProtectStrongAsksLoaders(t *testing.T) {
+func TestProtectStrongWithCredentials(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
 		grant := auth.Grant{}
@@ -378,7 +378,7 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 			}
 		}
 		if enter(t, moved, false); moved.Do("GET", "/get?key=k").Body.String() != "v" {
-			t.Errorf("mode %d: it is lost at the login", mode)
+			t.Errorf("mode %d: the visitor's data is lost at the login", mode)
 		}
 		if slices.Contains(kinds(app.Events()), auth.EventLoginProtected) {
 			t.Errorf("mode %d: an event", mode)
@@ -397,7 +397,7 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 		b.Agent, b.Address = "", "pipe"
 		enter(t, b, false)
 		if !b.IsFresh() {
-			t.Error("bound to nothing, and not fresh")
+			t.Error("a login without a User-Agent and an address is not fresh")
 		}
 		app.Spy().Reset()
 		seen := b.From(firefox, home)
@@ -678,12 +678,12 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	}
 	owner.Restart()
 	if who := owner.From(firefox, home).Who(); who != "nobody" {
-		t.Errorf("where it was before: %q", who)
+		t.Errorf("in the earlier client: %q", who)
 	}
 }
 
 // If a login could not be ended, it is still anonymous for the listeners of the event.
-func TestProtectedEventIsNobodys(t *testing.T) {
+func TestProtectedEventHasNoUser(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var st *testapp.Spy
@@ -761,7 +761,7 @@ func TestProtectAfterRestart(t *testing.T) {
 }
 
 // A visitor's session data does not end a remembered login.
-func TestProtectSparesARememberedVisitor(t *testing.T) {
+func TestProtectKeepsARememberedVisitor(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := stateApp(t, protect(p))
 		c := app.Client(t)
@@ -782,7 +782,7 @@ func TestProtectSparesARememberedVisitor(t *testing.T) {
 	}
 }
 
-func TestProtectOfNobodyStoresNothing(t *testing.T) {
+func TestProtectStoresNothingForVisitors(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		app, spy := stateApp(t, protect(p))
 		c := app.Client(t)

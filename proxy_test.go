@@ -287,7 +287,7 @@ func TestProxySuspectedByHeader(t *testing.T) {
 		}
 	}
 	if e := get(app, "192.0.2.7:1", forwarded); len(e) != 1 {
-		t.Errorf("after those of a proxy: %v", e)
+		t.Errorf("after requests through a proxy: %v", e)
 	}
 }
 

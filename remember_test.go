@@ -165,7 +165,7 @@ func TestRememberTabs(t *testing.T) {
 	_, want := rememberCookie(t, tabs[0])
 	for i, tab := range tabs {
 		if _, got := rememberCookie(t, tab); got != want {
-			t.Errorf("tab %d has another successor", i)
+			t.Errorf("tab %d has another next cookie", i)
 		}
 		if r := tab.Get("/who"); r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("tab %d did not keep its session: %q, %v", i, r.Text, r.Header["Set-Cookie"])
@@ -403,7 +403,7 @@ func TestRememberEndsLostLogins(t *testing.T) {
 
 // If the store fails while a device is resumed, a second call in the same request does
 // not report an anonymous visitor.
-func TestRememberFailureIsNotNobody(t *testing.T) {
+func TestRememberFailureIsNotAnonymous(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /twice", func(_ http.ResponseWriter, r *http.Request) {
@@ -514,7 +514,7 @@ func TestRememberAnswerLost(t *testing.T) {
 				}
 			}
 			if n := thefts(app.Events()); n > 0 || len(box.Take()) > 0 {
-				t.Errorf("lost answers are %d thefts", n)
+				t.Errorf("lost answers caused %d alarms", n)
 			}
 		})
 	}
@@ -624,7 +624,7 @@ func TestRememberSlowUpload(t *testing.T) {
 
 // The same holds if Credentials delay the reading of the session until the handler asks
 // for the user.
-func TestRememberSlowUploadWithLoader(t *testing.T) {
+func TestRememberSlowUploadWithCredentials(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Credentials = []auth.Credential{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
 	})
@@ -766,7 +766,7 @@ func TestOutageIsNoTheft(t *testing.T) {
 	}
 }
 
-// sessions without end, without a hash.
+// A remember cookie cannot make sessions without limit, although no hash is computed.
 func TestRememberCookieMakesFewSessions(t *testing.T) {
 	app, _ := newApp(t, nil)
 	user := app.Create(t, "susan", false)
@@ -1124,7 +1124,7 @@ func TestTheftEvidenceStays(t *testing.T) {
 				t.Errorf("the newest cookie: %q", who)
 			}
 			if n := thefts(app.Events()); n > 0 {
-				t.Errorf("the newest cookie is %d thefts", n)
+				t.Errorf("the newest cookie caused %d alarms", n)
 			}
 			app.Clock.Advance(29 * 24 * time.Hour)
 			for range 3 {

@@ -219,7 +219,7 @@ func TestResponseControllerWorks(t *testing.T) {
 		t.Errorf("%s %q %v", r.Status, r.Text, r.Cookies())
 	}
 	if got := c.Get("/get?key=k").Text; got != "v" {
-		t.Errorf("what was put before Flush is %q", got)
+		t.Errorf("the value that was put before Flush is %q", got)
 	}
 	// If the writer cannot flush, the error says so, and nothing panics.
 	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -395,7 +395,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 			parse(t, dir, r)
 			next.ServeHTTP(w, r)
 			if _, err := r.MultipartForm.File["file"][0].Open(); err != nil {
-				t.Errorf("what was parsed outside is gone: %v", err)
+				t.Errorf("the file of a form parsed outside is gone: %v", err)
 			}
 			_ = r.MultipartForm.RemoveAll()
 		})
@@ -486,7 +486,7 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 
 // The handler's request is a copy. It shows what net/http sets later in the original,
 // such as trailers. The original shows the pattern that a mux finds inside.
-func TestRequestIsSharedWithItsCopy(t *testing.T) {
+func TestRequestAndItsCopyAgree(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
@@ -1361,7 +1361,7 @@ func TestCaching(t *testing.T) {
 
 // Requests of anonymous visitors, refusals, failures, and requests that change nothing
 // leave no record and set no cookie.
-func TestNothingForStrangers(t *testing.T) {
+func TestVisitorsStoreNothing(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {
@@ -1380,10 +1380,10 @@ func TestNothingForStrangers(t *testing.T) {
 		}
 	}
 	if r := c.Post("/logout"); len(r.Header["Set-Cookie"]) > 0 {
-		t.Error("a stranger's logout set a cookie")
+		t.Error("the logout of an anonymous visitor set a cookie")
 	}
 	if n := spy.Writes(); n > 0 {
-		t.Errorf("%d writes for a stranger: %v", n, spy.Calls())
+		t.Errorf("%d writes for an anonymous visitor: %v", n, spy.Calls())
 	}
 	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // failed logins are counted, but not in a cookie
 		if r := c.Post("/login", "login", login, "password", "a wrong password"); len(r.Header["Set-Cookie"]) > 0 {

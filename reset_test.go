@@ -565,7 +565,7 @@ func TestResetRacesUpgrades(t *testing.T) {
 		}
 		for _, b := range browsers {
 			if who := b.Who(); who != "nobody" {
-				t.Errorf("who knew the old password is logged in as %s", who)
+				t.Errorf("after the reset, a browser that used the old password is logged in as %s", who)
 			}
 		}
 	}

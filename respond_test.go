@@ -17,7 +17,7 @@ import (
 )
 
 // If a request is not for a page, the answer is 401 and no message is kept for a page.
-func TestOnlyPagesAreSentToTheLogin(t *testing.T) {
+func TestOnlyPagesAreRedirectedToTheLogin(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	for dest, status := range map[string]int{
@@ -39,7 +39,7 @@ func TestOnlyPagesAreSentToTheLogin(t *testing.T) {
 
 // A page that answers in its own way calls CheckFresh or CurrentUser itself. ErrorPage
 // writes the 401 of a guard.
-func TestApplicationAnswersItself(t *testing.T) {
+func TestApplicationCanAnswerItself(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
 			w.WriteHeader(status)
@@ -144,7 +144,7 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	store.Fail("GetRecord")
 	ask("read", "GET", "/guarded", nil, 503)
 	if len(saw) != 1 || errors.Is(saw[0], auth.ErrNotLoggedIn) {
-		t.Errorf("with an unreadable session the page takes the user for nobody: %v", saw)
+		t.Errorf("with an unreadable session the page shows no user: %v", saw)
 	}
 }
 
@@ -172,7 +172,7 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 }
 
 // If Load fails, ErrorPage is called once. It may write to the session, without effect.
-func TestErrorPageWithLoaders(t *testing.T) {
+func TestErrorPageWithCredentials(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	pages := 0

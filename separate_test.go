@@ -168,7 +168,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 			_, _, err := other.CheckEmailChange(t.Context(), token)
 			return accepted(t, err)
 		},
-		"the way back from a new address": func(t *testing.T, one, other *namedApp) bool {
+		"the undo link of a new address": func(t *testing.T, one, other *namedApp) bool {
 			token := one.changeEmail(t, one.enter(t), "new@app.example")
 			changed, err := one.Store.LoadUser(t.Context(), "7")
 			if err != nil {

@@ -39,7 +39,7 @@ func TestTokensAreHashedInTheStore(t *testing.T) {
 
 // A session's record is kept a little longer than the session is good. So most updates
 // of "last seen" need not move the record's expiry.
-func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
+func TestTouchesSeldomMoveTheExpiry(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	app := testapp.New(t, store, clock, func(c *auth.Config) { c.Session.IdleTimeout, c.Session.Lifetime = time.Hour, 3*time.Hour })
@@ -364,7 +364,7 @@ func TestOldTokenEndsAfterAWhile(t *testing.T) {
 }
 
 // A confirmation makes the new token fresh, and not the old one.
-func TestOldTokenIsNoFresher(t *testing.T) {
+func TestOldTokenDoesNotBecomeFresh(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -652,7 +652,7 @@ func TestReplacedToken(t *testing.T) {
 						}
 					}
 					if tab.Who() != "nobody" {
-						t.Errorf("a page for everybody is shown to %q", tab.Who())
+						t.Errorf("a public page is shown to %q", tab.Who())
 					}
 				}
 				app.In(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
@@ -671,7 +671,7 @@ func TestReplacedToken(t *testing.T) {
 				// other dead token.
 				in := old.Clone()
 				if in.Login("susan"); in.Who() != "susan" {
-					t.Error("with the old token nobody can log in")
+					t.Error("a browser with the old token cannot log in")
 				}
 				app.Clock.Advance(rotationWindow)
 				if r := old.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
@@ -904,7 +904,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 	try("valid", valid.Data)
 	if alive != 2 {
-		t.Fatal("the valid record is not")
+		t.Fatal("the valid record does not log in")
 	}
 	if !bytes.Contains(valid.Data, []byte(susan.ID)) || len(john.ID) != len(susan.ID) {
 		t.Fatal("the record does not name its user")
@@ -932,13 +932,13 @@ func TestDamagedRecords(t *testing.T) {
 		try("scs's own", deadline)
 	}
 	if alive < 100 {
-		t.Errorf("only %d changed records are still the user's: is this a test?", alive)
+		t.Errorf("only %d changed records still log in: the test changes too much", alive)
 	}
 }
 
 // If the store has lost a session's record, the request is anonymous and its data is
 // not written back.
-func TestDataIsForItsSessionOnly(t *testing.T) {
+func TestDataStaysInItsSession(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)

@@ -130,7 +130,7 @@ func TestDataWrittenLate(t *testing.T) {
 
 // The log also says so if the session was ended meanwhile, by this request or another,
 // or could not be read.
-func TestDataWrittenTooLate(t *testing.T) {
+func TestLostDataIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
 		app, store := newApp(t, nil)
@@ -413,7 +413,7 @@ func TestSessionValues(t *testing.T) {
 				t.Errorf("%s: keys %s", who, got)
 			}
 			if s.Exists(ctx, "none") || s.Get(ctx, "none") != nil || s.GetString(ctx, "int") != "" {
-				t.Errorf("%s: what is not there is", who)
+				t.Errorf("%s: a missing key exists", who)
 			}
 		}
 		r := do(t, app, c, func(ctx context.Context) { put(ctx); check(ctx) })
@@ -432,7 +432,7 @@ func TestSessionValues(t *testing.T) {
 			t.Errorf("%s: the same again sets %v", who, r.Cookies())
 		}
 		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
-			t.Errorf("%s: putting what is there calls %v", who, calls)
+			t.Errorf("%s: putting the same values again calls %v", who, calls)
 		}
 		if keys := keys(t, app, other); len(keys) > 0 {
 			t.Errorf("%s: another browser has %v", who, keys)
@@ -742,7 +742,7 @@ func TestMergeSession(t *testing.T) {
 						t.Error(err)
 					}
 					if m.Exists(ctx, "secret") {
-						t.Error("another's data was merged in")
+						t.Error("the data of another user's session was merged in")
 					}
 				})
 			}
@@ -1239,7 +1239,7 @@ func TestSessionDataForCodeOfSCS(t *testing.T) {
 			lent := in(ctx)
 			theirs.Put(lent, "theirs", "2")
 			if theirs.GetString(lent, "ours") != "1" || sessions.GetString(ctx, "theirs") != "2" || sessions.GetString(lent, "theirs") != "2" {
-				t.Errorf("%s: one does not see what the other has put", who)
+				t.Errorf("%s: one manager does not see the other's values", who)
 			}
 			if u, ok := app.CurrentUser(lent); ok != (who == "susan") {
 				t.Errorf("%s: the user is %v", who, u)
@@ -1272,7 +1272,7 @@ func TestSessionDataForCodeOfSCS(t *testing.T) {
 			theirs.Put(lent, "late", "4")
 		})
 		if r := c.Post("/late"); r.Text != "page" || get("late") != "4" {
-			t.Errorf("%s: what was put late is %q", who, get("late"))
+			t.Errorf("%s: the value that was put late is %q", who, get("late"))
 		}
 		for name, end := range map[string]func(context.Context) error{"Destroy": theirs.Destroy, "RenewToken": theirs.RenewToken} {
 			c := app.Client(t)

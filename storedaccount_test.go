@@ -192,7 +192,7 @@ func TestStoredAccount(t *testing.T) {
 		t.Errorf("null: %v", err)
 	}
 	if err := json.Unmarshal([]byte(`7`), &secret); err == nil {
-		t.Error("a number was taken for a secret")
+		t.Error("a number was decoded into a Secret")
 	}
 }
 

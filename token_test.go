@@ -120,7 +120,7 @@ func TestMailedTokensPurpose(t *testing.T) {
 }
 
 // The functions notice changes of the account between checking the token and using it.
-func TestMailedTokensCross(t *testing.T) {
+func TestMailedTokensNoticeChanges(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"verify", "email"} {
 		for what, c := range map[string]struct {
@@ -175,7 +175,7 @@ func TestMailedTokensCross(t *testing.T) {
 			}
 			m.wantMails(t, what)
 			if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
-				t.Errorf("%s crosses %s: %d ways back, %v", by, what, len(list), err)
+				t.Errorf("%s crosses %s: %d undo links, %v", by, what, len(list), err)
 			}
 		}
 	}

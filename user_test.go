@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func TestLoaderHasNoUserStore(t *testing.T) {
+func TestNewWithLoaderHasNoUserStore(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
 	user, err := store.CreateUser(t.Context(), auth.Account{Username: "alice", Email: "alice@x.example", Stamp: auth.NewSecret("s")}, nil)
@@ -176,7 +176,7 @@ func (s *wrongStore) CreateUser(ctx context.Context, a auth.Account, form url.Va
 
 // If a store returns nil, another user, or a user without an ID, nobody is logged in,
 // and nothing panics.
-func TestStoresThatAnswerWrongly(t *testing.T) {
+func TestStoreReturnsWrongUsers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"nobody", "another", "without an ID"} {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestStoresThatAnswerWrongly(t *testing.T) {
 
 // A UserLoader may ask for session data and for the user with its context. It gets no
 // user yet.
-func TestLoaderMayAsk(t *testing.T) {
+func TestUserLoaderMayAskForTheUser(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
 	u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("s"), Version: 1}, nil)
@@ -312,7 +312,7 @@ func TestLoaderMayAsk(t *testing.T) {
 }
 
 // With a UserLoader alone, sessions, guards and the current user work.
-func TestLoader(t *testing.T) {
+func TestNewWithLoader(t *testing.T) {
 	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
 	down := false
 	manager, err := auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
@@ -340,7 +340,7 @@ func TestLoader(t *testing.T) {
 	})))
 	do := serve(t, manager.LoadAndSave(mux))
 	if status, _ := do("GET", "/guarded"); status != http.StatusSeeOther {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an anonymous visitor: %d", status)
 	}
 	if status, _ := do("POST", "/enter"); status != http.StatusOK {
 		t.Fatalf("login: %d", status)

@@ -76,7 +76,7 @@ func TestVerifyEmail(t *testing.T) {
 // with all devices and tokens that they made.
 func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 	t.Parallel()
-	for _, by := range []string{"a login of the user's", "another user's", "a stranger"} {
+	for _, by := range []string{"a login of the user's", "another user's", "an anonymous visitor"} {
 		m := newMailApp(t, withBearer)
 		u := member(t, m.App, "susan", testapp.Password)
 		member(t, m.App, "mike", "")
@@ -88,7 +88,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 		api := newToken(t, m.App, u)
 		reset := resetToken(t, m.App, u)
 		token := m.verifyToken(t, u)
-		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "a stranger": m.Client(t)}[by]
+		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "an anonymous visitor": m.Client(t)}[by]
 		as := clicking.Who()
 		m.In(clicking, func(ctx context.Context) {
 			if got, err := m.VerifyEmail(ctx, token); err != nil || !got.EmailVerified {
@@ -458,7 +458,7 @@ func TestRequireVerified(t *testing.T) {
 	})
 	c := m.Client(t)
 	if r := c.Get("/verified?x=1"); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/login?next=") {
-		t.Errorf("nobody: %s to %q", r.Status, r.Header.Get("Location"))
+		t.Errorf("without a login: %s to %q", r.Status, r.Header.Get("Location"))
 	}
 	c.Login("susan")
 	c.Get("/flashes")

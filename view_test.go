@@ -48,7 +48,7 @@ func TestView(t *testing.T) {
 	c := app.Client(t)
 	const title = "<b>&lt;Posts&gt;</b>"
 	if r := c.Get("/view"); r.Text != "Log in"+title || len(r.Header["Set-Cookie"]) > 0 {
-		t.Errorf("nobody: %q", r.Text)
+		t.Errorf("without a login: %q", r.Text)
 	}
 	app.Enter(t, c, u)
 	if r := c.Get("/view"); r.Text != "Hi, susan (&lt;script&gt;alert(1)&lt;/script&gt;)!"+title {
@@ -190,7 +190,7 @@ func TestViewOfTokens(t *testing.T) {
 		return auth.Grant{}, errStore
 	}}))
 	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("a loader that fails: %s", r.Status)
+		t.Errorf("a Credential that fails: %s", r.Status)
 	}
 	if len(*failed) > 0 {
 		t.Errorf("%v", *failed)

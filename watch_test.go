@@ -271,7 +271,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 	}
 }
 
-func TestWhileLoggedInNobody(t *testing.T) {
+func TestWhileLoggedInAnonymous(t *testing.T) {
 	app, spy := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	ctx, stop := app.WhileLoggedIn(t.Context())
@@ -283,7 +283,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
 		if !errors.Is(context.Cause(watched), auth.ErrNotLoggedIn) || errors.Is(context.Cause(watched), auth.ErrLoggedOut) || ctx.Err() != nil {
-			t.Errorf("a stranger: %v", context.Cause(watched))
+			t.Errorf("an anonymous visitor: %v", context.Cause(watched))
 		}
 	})
 	c := app.Client(t)
@@ -539,7 +539,7 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 
 // If a change of password succeeds but deleting the records fails, the login still
 // ends, even for a request that begins to watch afterwards.
-func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
+func TestWhileLoggedInAfterFailedCleanup(t *testing.T) {
 	for name, cookies := range map[string]bool{"cookie": true, "token": false} {
 		clock := testapp.NewClock()
 		hooked := testapp.NewSpy(clock)
@@ -666,7 +666,7 @@ func TestWhileLoggedInSSE(t *testing.T) {
 
 // If a request finds out while writing its session that its login has ended, its
 // WhileLoggedIn ends, too.
-func TestWhileLoggedInAfterLoss(t *testing.T) {
+func TestWhileLoggedInEndsAtCommit(t *testing.T) {
 	t.Parallel()
 	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
 		app.SessionData().Put(ctx, "k", "v")

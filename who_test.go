@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func TestNobodyIsTheZeroUser(t *testing.T) {
+func TestAnonymousUserIsZero(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("GET /nobody", func(_ http.ResponseWriter, r *http.Request) {
 		if u, ok := app.CurrentUser(r.Context()); ok || u != nil {
@@ -29,7 +29,7 @@ func TestNobodyIsTheZeroUser(t *testing.T) {
 	app.Client(t).Get("/nobody")
 }
 
-func TestPagesThatDoNotAskLoadNoUser(t *testing.T) {
+func TestUserIsLoadedOnlyOnRequest(t *testing.T) {
 	app, spy := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/remembered")
@@ -204,7 +204,7 @@ func TestLoadUserFails(t *testing.T) {
 			}
 		}
 		if _, ok := app.CurrentUser(ctx); ok {
-			t.Error("CurrentUser knows somebody")
+			t.Error("CurrentUser returns a user")
 		}
 		store.Reset()
 		if user, err := app.User(ctx); err != nil || user.ID != u.ID {
