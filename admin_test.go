@@ -183,7 +183,7 @@ func TestUnlock(t *testing.T) {
 		}
 	}
 	if err := m.Unlock(t.Context(), u.ID); err != nil {
-		t.Errorf("where there is nothing to unlock: %v", err)
+		t.Errorf("Unlock of an account that is not locked: %v", err)
 	}
 	m.Spy().Hook(on("DeleteRecords", func() error { return errStore }), nil)
 	if err := m.Unlock(t.Context(), u.ID); !errors.Is(err, errStore) {

@@ -216,8 +216,7 @@ func TestConfig(t *testing.T) {
 		{"reset lifetime in minutes", func(c *auth.Config) { c.Password.ResetLifetime = 10 * time.Minute }, true},
 		{"long reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = 24*time.Hour + 1 }, false},
 		{"negative reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = -1 }, false},
-		// Somebody wrote 30 and meant minutes, but it is 30 ns: every token would
-		// expire at once.
+		// 30 without a unit is 30 ns: every token would expire at once.
 		{"reset lifetime without a unit", func(c *auth.Config) { c.Password.ResetLifetime = 30 }, false},
 
 		{"another origin", origin("https://admin.example", "https://b.example:8443"), true},

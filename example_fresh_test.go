@@ -51,7 +51,7 @@ func ExampleCredential() {
 		Load: func(r *http.Request) (auth.Grant, error) {
 			key := r.Header.Get("X-Api-Key")
 			if key == "" {
-				return auth.Grant{}, nil // the next loader may know
+				return auth.Grant{}, nil // the next Credential may know
 			}
 			id, ok := keys[key]
 			if !ok {

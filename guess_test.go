@@ -950,8 +950,8 @@ func TestListenerMayCheckPasswords(t *testing.T) {
 	}
 }
 
-// If the attacker hangs up, the mail to the owner is still sent. It counts for the
-// mailbox's limit only if it was sent.
+// If the attacker hangs up, the mail to the owner is still sent. A mail that counts for
+// a mailbox's limit is sent even if the client hangs up.
 func TestMailAfterHangUp(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}

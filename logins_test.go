@@ -727,10 +727,10 @@ func TestConfirmLoginNeedsALogin(t *testing.T) {
 	expectSent(t, c.Post("/confirm"), "/login")
 	for range 2 {
 		if r := c.Do(http.MethodGet, "/sensitive", nil, asID(u.ID)); r.Text == "granted" {
-			t.Error("a key is fresh")
+			t.Error("a request with a key is fresh")
 		}
 		if r := c.Do(http.MethodPost, "/confirm", nil, asID(u.ID)); r.StatusCode == http.StatusOK {
-			t.Error("a key was confirmed")
+			t.Error("ConfirmLogin accepts a request with a key")
 		}
 	}
 }

@@ -923,8 +923,7 @@ func TestParallelSetPassword(t *testing.T) {
 }
 
 // Browsers of one user change the password at the same time, each two of them with the
-// same cookie. A browser is logged in afterwards only if its change succeeded, and then
-// its password is the stored one.
+// same cookie. One change succeeds. Its browser stays logged in, and no other one.
 func TestParallelSetPasswordOverHTTP(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)

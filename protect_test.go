@@ -167,7 +167,8 @@ func TestProtectNetworks(t *testing.T) {
 	}
 }
 
-// Basic protection makes a suspicious login stale, until the user confirms it.
+// Basic protection makes a suspicious login stale. It does so once, and the login stays
+// stale.
 func TestProtectBasicOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
@@ -201,7 +202,7 @@ func TestProtectBasicOnce(t *testing.T) {
 			t.Errorf("fresh after %s", path)
 		}
 	}
-	owner.Cookies = thief.Cookies // the token was rotated, whichever of them confirmed
+	owner.Cookies = thief.Cookies // the thief's requests have rotated the token
 	if owner.IsFresh() || owner.Do("GET", "/get?key=k").Body.String() != "kept" {
 		t.Error("fresh for the owner, or its data is lost")
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// While somebody registers an address, its owner changes to another one. The address
-// stays reserved for the owner, and the new account is deleted.
+// While another user registers an address, its owner changes to another one. The old
+// address stays reserved for the owner, and the new account is deleted.
 func TestRegisterCrossesChange(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{false, true} {
@@ -186,7 +186,8 @@ func TestRegisterErrors(t *testing.T) {
 	if _, err := app.Register(ctx, ok); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	// No attempt has taken the name. Spaces around a name are dropped.
+	// None of the refused attempts has taken the name. Spaces around a name are
+	// dropped.
 	u, err := app.Register(t.Context(), with(func(r *auth.Registration) { r.Username, r.Email = " bob\t", "\nbob@app.example " }))
 	if err != nil {
 		t.Fatal(err)

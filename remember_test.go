@@ -42,7 +42,7 @@ func TestRemember(t *testing.T) {
 		_, before := rememberCookie(t, c)
 		spy.Reset()
 		if r := c.Get("/"); len(r.Header["Set-Cookie"]) > 0 || len(spy.Calls()) > 0 {
-			t.Errorf("a page that does not ask who it is: %v", spy.Calls())
+			t.Errorf("a page that does not ask for the user: %v", spy.Calls())
 		}
 		if who := c.Who(); who != "susan" {
 			t.Fatalf("after a restart: %q", who)
@@ -979,7 +979,7 @@ func TestTheftStoreFails(t *testing.T) {
 	}
 }
 
-// While a theft is handled, somebody logs in with the newest cookie. At no step does
+// While a theft is handled, a browser logs in with the newest cookie. At no step does
 // this login survive, even if the store fails afterwards.
 func TestTheftCrossesResume(t *testing.T) {
 	for _, fails := range []bool{false, true} {

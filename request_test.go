@@ -1361,7 +1361,7 @@ func TestCaching(t *testing.T) {
 
 // Requests of anonymous visitors, refusals, failures, and requests that change nothing
 // leave no record and set no cookie.
-func TestVisitorsStoreNothing(t *testing.T) {
+func TestUnchangedRequestsStoreNothing(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {

@@ -37,8 +37,8 @@ func TestOnlyPagesAreRedirectedToTheLogin(t *testing.T) {
 	}
 }
 
-// A page that answers in its own way calls CheckFresh or CurrentUser itself. ErrorPage
-// writes the 401 of a guard.
+// A page that answers in its own way calls CheckFresh itself. ErrorPage writes the 401
+// of a guard.
 func TestApplicationCanAnswerItself(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
@@ -171,7 +171,8 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	}
 }
 
-// If Load fails, ErrorPage is called once. It may write to the session, without effect.
+// With Credentials, too, ErrorPage is called once for a refused or failed request. It
+// may write to the session, without effect.
 func TestErrorPageWithCredentials(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App

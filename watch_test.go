@@ -664,9 +664,9 @@ func TestWhileLoggedInSSE(t *testing.T) {
 	}
 }
 
-// If a request finds out while writing its session that its login has ended, its
-// WhileLoggedIn ends, too.
-func TestWhileLoggedInEndsAtCommit(t *testing.T) {
+// If a request finds out while writing its session that its login has ended, the
+// context of WhileLoggedIn has ended, too.
+func TestWhileLoggedInOfEndedLogin(t *testing.T) {
 	t.Parallel()
 	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
 		app.SessionData().Put(ctx, "k", "v")

@@ -36,7 +36,7 @@ func TestUserIsLoadedOnlyOnRequest(t *testing.T) {
 	spy.Reset()
 	c.Get("/")
 	if slices.Contains(spy.Calls(), "LoadUser") {
-		t.Errorf("a page that does not ask loads the user: %v", spy.Calls())
+		t.Errorf("a page that does not ask for the user loads it: %v", spy.Calls())
 	}
 	spy.Reset()
 	c.Get("/state") // asks for the user three times
