@@ -115,8 +115,11 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if store == nil && cfg.RequireVerified {
 		return nil, fmt.Errorf("auth: Config.RequireVerified needs a UserStore: %w", ErrNoUserStore)
 	}
-	if isNil(c.records) {
-		return nil, errors.New("auth: the user store is not a RecordStore; set Config.Records, for example to sqlstore.NewRecords")
+	switch {
+	case c.records == nil:
+		return nil, errors.New("auth: there is no RecordStore; set Config.Records, for example to sqlstore.NewRecords: your user store or loader is not one")
+	case isNil(c.records):
+		return nil, errors.New("auth: Config.Records is a nil pointer")
 	}
 	if c.sessions == nil {
 		c.sessions = c.records

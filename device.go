@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	purposeRemember = "remember" // signs the cookie
-
 	selectorSize = 16
 	rememberSize = selectorSize + 4 + 32
 

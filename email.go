@@ -185,7 +185,6 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 }
 
 const (
-	purposeEmail  = "email"        // seals the link to the new address
 	emailLifetime = time.Hour      // of the link to the new address
 	undoLifetime  = 72 * time.Hour // of the undo link, and of the reservation of the old address
 

@@ -182,14 +182,14 @@ func (f *Feature) shown(r Record) Record {
 // returns the data until the given time. The text can be sent any number of times. For
 // something that works only once, store a record, and Take it.
 func (f *Feature) Seal(data []byte, until time.Time) string {
-	return f.core.secrets.Seal("feature "+f.name, data, until)
+	return f.core.secrets.Seal(purposeFeature+f.name, data, until)
 }
 
 // Open returns the data that Seal was given. It returns false if the text has expired,
 // was changed, or was sealed by another feature or under a secret that is no longer in
 // Config.Secrets.
 func (f *Feature) Open(text string) (data []byte, ok bool) {
-	data, _, ok = f.core.secrets.Open("feature "+f.name, text, f.Now())
+	data, _, ok = f.core.secrets.Open(purposeFeature+f.name, text, f.Now())
 	return data, ok
 }
 

@@ -10,7 +10,6 @@ import (
 
 // Flashes are in a sealed cookie, so a message to an anonymous visitor needs no record.
 const (
-	purposeFlash  = "flash"
 	flashLifetime = 5 * time.Minute
 	maxCategory   = 64
 	maxFlash      = 512

@@ -92,9 +92,6 @@ func (c *Core) canReset(user User) bool {
 	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
-// purposeLogin signs a login that is not an account's, for the key of its counter.
-const purposeLogin = "login"
-
 // attemptsKey returns the key under which attempts are counted. The hash is part of it,
 // so a new password begins a new count. So does an upgrade of the hash, which happens
 // once.

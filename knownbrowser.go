@@ -23,7 +23,6 @@ import (
 //	binding  32 bytes: SHA-256 of the account's Stamp
 //	ID       the rest: the account's ID
 const (
-	purposeBrowser = "browser"
 	browserID      = 16
 	browserHeader  = browserID + sha256.Size
 	browserFor     = 180 * 24 * time.Hour

@@ -34,8 +34,8 @@ func By(method string) LoginOption {
 	}
 }
 
-// Remember, if on is true, keeps the user logged in on this device after the browser
-// closes, for Config.Session.RememberFor.
+// Remember keeps the user logged in on this device after the browser closes, if on is
+// true, for Config.Session.RememberFor.
 //
 // Each use of the remember cookie replaces it by a new one. The old one stays valid,
 // for at most 30 uses, until the browser shows that it has the new one. If the old one
@@ -113,9 +113,9 @@ func (s *state) shownMethods(userID string) (shown methods) {
 // else does it.
 func (s *state) enter(a *attempt) error {
 	id, method := idOf(a.user), a.methods.String()
-	stranger, err := false, s.core.passLogin(&s.ctx, a)
+	otherUser, err := false, s.core.passLogin(&s.ctx, a)
 	if err == nil {
-		stranger, err = s.login(a)
+		otherUser, err = s.login(a)
 	}
 	if errors.Is(err, ErrFactorRequired) && a.device == nil {
 		return s.wait(a, "")
@@ -126,7 +126,7 @@ func (s *state) enter(a *attempt) error {
 		}
 		return err
 	}
-	if stranger {
+	if otherUser {
 		s.clearValues()
 	}
 	s.note(Event{Kind: EventLoginSucceeded, UserID: id, Method: method})
@@ -136,9 +136,9 @@ func (s *state) enter(a *attempt) error {
 	return nil
 }
 
-// login makes the request's session one of the user's. stranger reports whether the
+// login makes the request's session one of the user's. otherUser reports whether the
 // session was another user's before.
-func (s *state) login(in *attempt) (stranger bool, err error) {
+func (s *state) login(in *attempt) (otherUser bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
@@ -171,7 +171,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	old := s.cur
 	if old.isLogin() {
-		if stranger = old.header.userID != a.ID; stranger {
+		if otherUser = old.header.userID != a.ID; otherUser {
 			values = ""
 		} else {
 			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // the same login goes on
@@ -221,12 +221,12 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	if in.methods.has(methodPassword) {
 		s.knowBrowser(a.ID, a.Stamp)
 	}
-	if stranger {
+	if otherUser {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
 	}
 	s.user, s.ended, s.suspect, s.replaced, s.grant = in.user, false, false, false, nil
-	return stranger, nil
+	return otherUser, nil
 }
 
 // trim ends the user's oldest logins and devices, if there are more than Session.Max.
@@ -310,7 +310,7 @@ func (s *state) confirm(ctx context.Context, a *attempt) error {
 	switch {
 	case s.loggedOut, s.replaced:
 		return s.gone()
-	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a request loader found the user
+	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a Credential found the user
 		return ErrNotLoggedIn
 	case s.committed:
 		return ErrHeaderWritten

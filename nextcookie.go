@@ -36,8 +36,6 @@ func (c *Core) TakeNext(r *http.Request) Next {
 // registration that waits for a mail.
 const nextLifetime = time.Hour
 
-const purposeNext = "next"
-
 // keepNext puts next into the cookie, or deletes the cookie if next leads nowhere.
 func (c *Core) keepNext(ctx context.Context, next Next) {
 	if s := c.stateOf(ctx); s != nil {

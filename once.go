@@ -29,9 +29,6 @@ import (
 // The nonce itself goes into the mac and is not stored. So an attacker who has the record
 // and Config.Secrets still cannot test guesses of a password against the mac.
 const (
-	purposeNonce  = "form nonce"
-	purposeFields = "form fields" // signs the fields of a form
-
 	nonceHeader = 3 * markLength
 	nonceFor    = 10 * time.Minute
 	maxNonce    = 1024 // of text

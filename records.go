@@ -9,6 +9,23 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
+// The purposes of keys. A text that is sealed or signed for one purpose is worth nothing
+// for another: the keyring derives a key for each. A Feature has a purpose of its own.
+const (
+	purposeReset    = "reset"       // seals the token of a MailReset
+	purposeVerify   = "verify"      // seals the token of a MailVerify
+	purposeEmail    = "email"       // seals the token of a MailNewAddress
+	purposeRemember = "remember"    // signs the remember cookie
+	purposeBrowser  = "browser"     // seals the cookie of a known browser
+	purposeFlash    = "flash"       // seals the messages for the next page
+	purposeNext     = "next"        // seals the page to open after the login
+	purposeForm     = "form"        // signs the user of a form
+	purposeNonce    = "form nonce"  // seals what lets a form run once
+	purposeFields   = "form fields" // signs the fields of a form
+	purposeLogin    = "login"       // signs a login that is no account's, for its counter
+	purposeFeature  = "feature "    // and the Feature's name: seals what the Feature seals
+)
+
 // formatVersion is the first version of every record's format.
 const formatVersion = 1
 

@@ -44,7 +44,7 @@ func (s *state) settle(final bool) {
 	}
 }
 
-// identify finds out whether the request has credentials that a request loader knows.
+// identify finds out whether the request has credentials that a Credential knows.
 // If it has none, identify reads its session. After an error, the next call asks the
 // loaders again. The caller holds loading, and emits.
 func (s *state) identify() error {

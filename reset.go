@@ -92,8 +92,6 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	return c.sealReset(a), nil
 }
 
-const purposeReset = "reset"
-
 func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.Password.ResetLifetime, a, "")
 }

@@ -26,9 +26,6 @@ const (
 	maxMailedToken = 2048 // of text
 )
 
-// purposeVerify is here, and not in verify.go, because fits uses it.
-const purposeVerify = "verify"
-
 type mailedToken struct {
 	purpose string
 	userID  string
