@@ -8,7 +8,6 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// purposeForm signs the user of a form.
 // SealForm returns the value of a hidden field that ties a form to the user who is
 // logged in. The field protects against this order of events: a user opens a form,
 // another user logs in in another tab of the same browser, and the form is submitted.
