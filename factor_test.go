@@ -17,12 +17,12 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// codes is a factor: a user who is enrolled has a code, which works once. It is an
-// auth.Enroller, whose setup asks for the code "setup".
+// codes is a Factor. A user who is enrolled gets codes, each of which works once. It is an
+// auth.Enroller, too, whose setup asks for the code "setup".
 type codes struct {
 	mu       sync.Mutex
 	enrolled map[string]bool   // by user ID
-	good     map[string]string // likewise
+	good     map[string]string // by user ID
 	prompts  int
 	failure  error
 	saving   error // what save and Remove return
@@ -136,8 +136,8 @@ func (f *codes) give(userID, code string) {
 	f.good[userID] = code
 }
 
-// factorApp is an application with a factor, in which susan is enrolled and david is
-// not.
+// factorApp returns an application with a Factor, in which susan is enrolled and david
+// is not.
 type factorApp struct {
 	*testapp.App
 	factor *codes
@@ -207,7 +207,7 @@ func newFactorApp(t *testing.T) *factorApp {
 	return app
 }
 
-// begin logs susan in as far as her password goes.
+// begin sends susan's password, after which her login waits for the second factor.
 func (a *factorApp) begin(t *testing.T) *testapp.Client {
 	t.Helper()
 	c := a.Client(t)
@@ -218,7 +218,7 @@ func (a *factorApp) begin(t *testing.T) *testapp.Client {
 	return c
 }
 
-// prompted is begin, and the page that asks for the code.
+// prompted calls begin and opens the page that asks for the code.
 func (a *factorApp) prompted(t *testing.T) *testapp.Client {
 	t.Helper()
 	c := a.begin(t)
@@ -270,15 +270,15 @@ func TestLoginWithAFactor(t *testing.T) {
 	if r := c.Post("/login/verify", "code", "1234"); r.StatusCode == http.StatusOK {
 		t.Error("it can be used twice")
 	}
-	// Who has no factor owes none.
+	// A user without the factor is logged in at once.
 	david := app.Client(t)
 	if r := david.Post("/login", "login", "david", "password", testapp.Password); r.StatusCode != http.StatusOK || david.Who() != "david" {
 		t.Errorf("david: %s", r.Status)
 	}
 }
 
-// An API token and what else goes by the gates of accounts owes no factor.
-func TestFactorIsOwedByLoginsAlone(t *testing.T) {
+// API tokens and other credentials that make no session need no second factor.
+func TestFactorOnlyForLogins(t *testing.T) {
 	app := newFactorApp(t)
 	token, _, err := app.NewAPIToken(t.Context(), app.susan, auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {
@@ -314,7 +314,7 @@ func TestOneRightAnswerOneLogin(t *testing.T) {
 	}
 }
 
-// maxTries is how many answers a pending login may bring.
+// maxTries is how many answers a pending login accepts.
 const maxTries = 5
 
 func TestWrongAnswersEndThePendingLogin(t *testing.T) {
@@ -375,7 +375,7 @@ func TestConfirmWithAFactor(t *testing.T) {
 	if r := c.Get("/login/verify"); r.Text != "susan password code" {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
-	// It is worth nothing without the login that it belongs to.
+	// Without its login, the pending confirmation does not log in.
 	alone := c.Clone()
 	for name := range alone.Cookies {
 		if !strings.HasSuffix(name, "-pending") {
@@ -398,9 +398,9 @@ func TestConfirmWithAFactor(t *testing.T) {
 	}
 }
 
-// A device that was remembered after both factors has shown both. One that was
-// remembered before the user had a factor has not: it logs nobody in, and leaves no
-// pending login.
+// If a device was remembered after both factors, it needs no factor again. If it was
+// remembered before the user had a factor, it logs nobody in, and makes no pending
+// login.
 func TestRememberedDeviceAndFactor(t *testing.T) {
 	app := newFactorApp(t)
 	c := app.Client(t)
@@ -466,7 +466,7 @@ type namedFactor struct {
 
 func (f namedFactor) Name() string { return f.name }
 
-func TestBy(t *testing.T) {
+func TestByNamesTheMethod(t *testing.T) {
 	app := newFactorApp(t)
 	var with []auth.LoginOption
 	app.Mux.HandleFunc("POST /by", func(w http.ResponseWriter, r *http.Request) {
