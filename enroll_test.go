@@ -432,3 +432,76 @@ func TestSecondFactorRule(t *testing.T) {
 		t.Errorf("a factor that fails: %s", r.Status)
 	}
 }
+
+// A user of whom a factor is required reaches nothing else before it is set up.
+func TestRequiredFactor(t *testing.T) {
+	t.Parallel()
+	a := &enrollApp{factor: newCodes(), spare: newSpares()}
+	a.mailApp = newMailApp(t, func(c *auth.Config) {
+		c.Factors = []auth.Factor{a.factor, a.spare}
+		c.RequireFactor = func(user auth.User) bool { return slices.Contains(user.AuthAccount().Roles, "admin") }
+		c.Credentials = []auth.Credential{auth.Bearer()}
+	})
+	a.susan = member(t, a.App, "susan", testapp.Password, verified, func(u *auth.Account) { u.Roles = []string{"admin"} })
+	member(t, a.App, "david", testapp.Password, verified)
+	david := a.Client(t)
+	david.Login("david")
+	if david.Who() != "david" {
+		t.Error("a user of whom no factor is required is stopped")
+	}
+	a.own = a.Client(t)
+	a.own.Login("susan")
+	if who := a.own.Who(); who == "susan" {
+		t.Error("the user is told who they are")
+	}
+	if r := a.own.Get("/guarded"); r.Header.Get("Location") != "/account/two-factor?next=%2Fguarded" {
+		t.Errorf("a guarded page: %s to %q", r.Status, r.Header.Get("Location"))
+	}
+	for name, call := range map[string]func(ctx context.Context) error{
+		"User":           func(ctx context.Context) error { _, err := a.User(ctx); return err },
+		"Check":          func(ctx context.Context) error { return a.Check(ctx) },
+		"CheckFresh":     func(ctx context.Context) error { return a.CheckFresh(ctx, time.Hour) },
+		"CurrentLogin":   func(ctx context.Context) error { _, err := a.CurrentLogin(ctx); return err },
+		"EndOtherLogins": a.EndOtherLogins,
+		"WhileLoggedIn": func(ctx context.Context) error {
+			ctx, stop := a.WhileLoggedIn(ctx)
+			defer stop()
+			return context.Cause(ctx)
+		},
+		"RequireScope":    func(ctx context.Context) error { return a.CheckScope(ctx, "x") },
+		"the second rule": func(ctx context.Context) error { return a.Check(ctx, auth.SecondFactor()) },
+	} {
+		if err := a.do(call); !errors.Is(err, auth.ErrNoFactor) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	api := newToken(t, a.App, stored(t, a.App, a.susan.ID))
+	if who := bearer(a.App, t, api); who != "susan" {
+		t.Errorf("an API token's user is %q", who)
+	}
+	if u := a.do(func(ctx context.Context) error { _, err := a.EnrollingUser(ctx); return err }); u != nil {
+		t.Errorf("EnrollingUser: %v", u)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.ConfirmLogin(ctx) }); err != nil {
+		t.Errorf("ConfirmLogin: %v", err)
+	}
+	a.enroll(t)
+	if who := a.own.Who(); who != "susan" {
+		t.Errorf("with the factor the user is %q", who)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+	if who := a.own.Who(); who != "susan" { // the login has shown it
+		t.Errorf("after the removal the user is %q", who)
+	}
+	a.own.Login("susan")
+	if who := a.own.Who(); who == "susan" {
+		t.Error("at the next login no factor is required")
+	}
+	cfg := goodConfig()
+	cfg.RequireFactor = func(auth.User) bool { return true }
+	if _, err := auth.New[*testapp.User](a.Store, cfg); err == nil {
+		t.Error("RequireFactor without Factors is no error")
+	}
+}

@@ -17,7 +17,7 @@ import (
 // keyed hash: it does not show who the user is, and it is the same each time. If no user
 // is logged in, or the user cannot be loaded, SealForm returns "".
 func (c *Core) SealForm(ctx context.Context, form string) string {
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return ""
 	}
@@ -32,7 +32,7 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 	if seal == "" {
 		return nil
 	}
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return err
 	}

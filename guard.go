@@ -168,11 +168,14 @@ func (c *Core) holds(ctx context.Context, rules []Rule) error {
 	if slices.ContainsFunc(rules, func(r Rule) bool { return r.ask == nil }) {
 		return errNoRule
 	}
-	who := c.User
+	who := c.EnrollingUser
 	if scopeIn(rules) != nil {
 		who = c.loadUser // the Scope rule checks the scope
 	}
 	user, err := who(ctx)
+	if err == nil {
+		err = c.gateRequired(ctx, user)
+	}
 	if err != nil {
 		return err
 	}
@@ -244,7 +247,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 
 // isDenial reports whether a rule has refused a request. Other errors are failures.
 func isDenial(err error) bool {
-	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrOutOfScope, ErrForbidden} {
+	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrOutOfScope, ErrForbidden, ErrNoFactor} {
 		if errors.Is(err, denial) {
 			return true
 		}

@@ -144,7 +144,7 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 // login.
 func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return err
 	}

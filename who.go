@@ -12,7 +12,23 @@ import (
 // ErrNoSession outside LoadAndSave, and ErrOutOfScope for a token with scopes where no
 // rule asks for one of them (see Scope). If a store has failed, it returns the store's
 // error, and the answer is 503.
+//
+// If Config.RequireFactor asks for a second factor that the login has not shown, User
+// returns ErrNoFactor, or ErrNotFresh if the user has one.
 func (c *Core) User(ctx context.Context) (User, error) {
+	user, err := c.EnrollingUser(ctx)
+	if err == nil {
+		err = c.gateRequired(ctx, user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// EnrollingUser is User for the pages on which a user sets up a second factor: it also
+// returns a user of whom Config.RequireFactor asks for one. Show nothing else to this user.
+func (c *Core) EnrollingUser(ctx context.Context) (User, error) {
 	user, err := c.loadUser(ctx)
 	if err == nil && c.requestOf(ctx).outOfScope(ctx) {
 		return nil, ErrOutOfScope
@@ -214,7 +230,7 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 	if s == nil {
 		return header{}, nil
 	}
-	_, err := c.User(ctx)
+	_, err := c.EnrollingUser(ctx)
 	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrOutOfScope) {
 		return header{}, err
 	}
@@ -255,4 +271,52 @@ func (c *Core) stillIn(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// shownFactor reports whether the login has shown one of Config.Factors.
+func (c *Core) shownFactor(ctx context.Context) bool {
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() {
+		return false
+	}
+	for _, f := range c.cfg.Factors {
+		if s.cur.shown().methods.has(f.Name()) {
+			return true
+		}
+	}
+	return false
+}
+
+// needFactor returns nil if the login has shown a factor. Otherwise it returns ErrNoFactor
+// if the user has none, or ErrNotFresh if the user has one.
+func (c *Core) needFactor(ctx context.Context, user User) error {
+	if c.shownFactor(ctx) {
+		return nil
+	}
+	primary, err := c.primaryFactors(ctx, idOf(user))
+	switch {
+	case err != nil:
+		return err
+	case len(primary) == 0:
+		return ErrNoFactor
+	}
+	return ErrNotFresh
+}
+
+// gateRequired returns ErrNoFactor if Config.RequireFactor asks for a factor that the user's
+// login has not shown. It does not ask where credentials of the request say who the user is.
+func (c *Core) gateRequired(ctx context.Context, user User) error {
+	if c.cfg.RequireFactor == nil {
+		return nil
+	}
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	login := s.cur.isLogin()
+	s.op.Unlock()
+	if !login || !c.cfg.RequireFactor(user) {
+		return nil
+	}
+	return c.needFactor(ctx, user)
 }
