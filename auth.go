@@ -34,8 +34,8 @@
 //     [Core.FormOnce], [Core.SealForm].
 //
 // A process may have several Managers. They share only the memory budget for password
-// hashing (Config.Password.HashMemory) and the stores that you give to both (see
-// Config.Name).
+// hashing (Config.Password.HashMemory), and the stores that you give to more than one of
+// them (see Config.Name).
 //
 // The library keeps everything it must remember in [Record] values in a [RecordStore].
 // Packages memstore and sqlstore implement both interfaces. Package storetest checks an
@@ -54,9 +54,10 @@ import (
 	"github.com/go-login/auth/internal/origin"
 )
 
-// A Manager has all methods of [Core], where they are documented. The methods below
-// return the user in the application's own type U. A Manager is safe for use by many
-// goroutines.
+// A Manager has all methods of [Core], where they are documented. Among them are
+// [Core.LoadAndSave], [Core.RequireLogin], [Core.LoginUser] and [Core.LogoutUser]; the
+// package overview lists them by task. The methods below use your own user type U. A
+// Manager is safe for use by many goroutines.
 type Manager[U User] struct {
 	*Core
 }

@@ -320,9 +320,9 @@ func emptyRows(text string) []string {
 // have.
 func missingNames(text string) []string {
 	var missing []string
-	for _, m := range regexp.MustCompile("`(Config|Manager|Account|Login|Next)\\.([A-Za-z]+)(?:\\.([A-Za-z]+))?`").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("`(Config|Core|Manager|Account|Login|Next)\\.([A-Za-z]+)(?:\\.([A-Za-z]+))?`").FindAllStringSubmatch(text, -1) {
 		of := map[string]reflect.Type{
-			"Config": reflect.TypeFor[*auth.Config](), "Manager": reflect.TypeFor[*auth.Manager[*Member]](),
+			"Config": reflect.TypeFor[*auth.Config](), "Core": reflect.TypeFor[*auth.Core](), "Manager": reflect.TypeFor[*auth.Manager[*Member]](),
 			"Account": reflect.TypeFor[*auth.Account](), "Login": reflect.TypeFor[*auth.Login](), "Next": reflect.TypeFor[*auth.Next](),
 		}[m[1]]
 		_, found := of.MethodByName(m[2])

@@ -16,7 +16,7 @@ import (
 //   - errors.Is(err, ErrLoginRefused): show the form again, with one text for all
 //     reasons. Otherwise the text would tell an attacker about the account.
 //   - errors.Is(err, ErrFactorRequired): go to the page for the second factor.
-//   - any other error: call Manager.Error(w, r, err). It answers 503 to ErrBusy and
+//   - any other error: call Core.Error(w, r, err). It answers 503 to ErrBusy and
 //     to a failure of a store, and 500 to a mistake in the program.
 var (
 	// ErrLoginRefused is wrapped by every error that refuses a login.
@@ -36,7 +36,7 @@ var (
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
 	// ErrFactorRequired says that the first factor was right and a second one is owed.
-	// The login waits for ContinueLogin. Manager.Error sends the browser to the page
+	// The login waits for ContinueLogin. Core.Error sends the browser to the page
 	// that asks for the second factor, Config.URLs.Factor.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
 
@@ -77,7 +77,7 @@ var (
 	// so it can send the same request again.
 	//
 	// ErrReplaced wraps ErrLoggedOut, and so ErrNotLoggedIn: check for ErrReplaced
-	// first. Manager.Error answers it with 401 and a page to try again from. It does
+	// first. Core.Error answers it with 401 and a page to try again from. It does
 	// not send the browser to the login page.
 	ErrReplaced = fmt.Errorf("%w: the session's token was replaced because a credential changed; send the request again", ErrLoggedOut)
 

@@ -9,8 +9,8 @@ import (
 // TakeNext returns where to go after a login or a confirmation, and forgets it. That is
 // the request's field next, or the page that Config.URLs.NextInCookie has kept. Call it
 // only when the form has been accepted, or when a user who is already logged in opens
-// the login page. If the browser made the request on its own, nothing is forgotten: see
-// Flashes.
+// the login page. A request that the browser makes on its own, such as a prefetch,
+// forgets nothing (Flashes lists these requests).
 func (c *Core) TakeNext(r *http.Request) Next {
 	next := NextFrom(r)
 	s := c.stateOf(r.Context())

@@ -25,8 +25,8 @@ import (
 // URLs.Verify, and ErrFactorRequired to URLs.Factor. The page that the browser wanted
 // is in the query as next (or in a cookie: see Config.URLs.NextInCookie). For a request
 // that may change something, next is the page of this site that the request came from.
-// If the browser made the request on its own (see Flashes), there is no message, and
-// the cookie stays as it is.
+// A request that the browser makes on its own, such as a prefetch (Flashes lists them),
+// sets no message, and leaves the cookie as it is.
 //
 // A script that asks for a part of a page is told to load the login page as a whole
 // page. The next is then the page that the user is on: HX-Current-URL, or Referer.

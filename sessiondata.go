@@ -234,7 +234,7 @@ func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Ti
 // For 30 seconds the old token is valid for requests that are under way. If another
 // request has just renewed the token, nothing happens. RenewToken returns ErrNoSession
 // outside LoadAndSave, ErrHeaderWritten if it is too late to set the cookie, and
-// ErrReplaced.
+// ErrReplaced if another request has changed a credential and so replaced the session.
 func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 	defer d.core.met(ctx, &failing)
 	s, err := d.session(ctx)
@@ -321,7 +321,7 @@ func (d *SessionData) Load(ctx context.Context, token string) (context.Context, 
 	return &dataContext{ctx, s.data().scs}, nil
 }
 
-// LoadAndSave is Manager.LoadAndSave.
+// LoadAndSave is Core.LoadAndSave.
 func (d *SessionData) LoadAndSave(next http.Handler) http.Handler { return d.core.LoadAndSave(next) }
 
 // WriteSessionCookie does nothing: LoadAndSave sets the cookie.

@@ -71,7 +71,7 @@ type Account struct {
 	Stamp Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Disabled accounts cannot log in, and a login that exists ends with its next
-	// request. Manager.Disable and Manager.Enable set this field. If your application
+	// request. Core.Disable and Core.Enable set this field. If your application
 	// sets it itself, it must set a new Stamp, too. Otherwise a login that made no
 	// request meanwhile goes on when the account is enabled again.
 	Disabled bool `json:"-" xml:"-" form:"-" schema:"-"`
@@ -179,17 +179,17 @@ const (
 
 // A FieldOmitter is a [UserStore] whose table has no column for some fields of
 // [Account]. It ignores those fields. [New] and package storetest ask which ones. If a
-// setting of Config needs a field that is left out, New returns an error. Without
+// setting of Config needs a field that is left out, New returns an error. If a field is
+// left out, this changes:
 //
-//   - Username, users log in with their addresses, and Register refuses a username;
-//   - Email, users log in with their usernames, and Register refuses an address. There
-//     can be no Mailer, and EmailVerified is left out as well;
-//   - EmailVerified, SendVerification, VerifyEmail and RequireVerified return an error;
-//   - PasswordHash, every method that sets, resets or checks a password returns an
-//     error;
-//   - Disabled, Disable and Enable return an error. So does CloseAccount if the store
-//     is not a UserDeleter;
-//   - Roles, no account has any.
+//   - Username: users log in with their addresses, and Register refuses a username.
+//   - Email: users log in with their usernames, and Register refuses an address. There
+//     can be no Mailer, and EmailVerified is left out as well.
+//   - EmailVerified: SendVerification, VerifyEmail and RequireVerified return an error.
+//   - PasswordHash: every method that sets, resets or checks a password returns an error.
+//   - Disabled: Disable and Enable return an error. So does CloseAccount if the store is
+//     not a UserDeleter.
+//   - Roles: no account has any.
 //
 // A store must keep Username or Email.
 type FieldOmitter interface {
@@ -241,7 +241,7 @@ func (r Record) Expired(now time.Time) bool {
 // An expired record behaves like one that does not exist. The store decides when to
 // remove it. An empty Kind or Key is ErrInvalidRecord.
 //
-// A method must not use Manager.SessionData with its context. The library may be
+// A method must not use Core.SessionData with its context. The library may be
 // storing that very session data: the method would then wait for itself.
 type RecordStore interface {
 	// InsertRecord stores r as it is given. If an unexpired record with that kind and

@@ -62,7 +62,7 @@ type Config struct {
 	Texts Texts
 
 	// Templates has files that replace the embedded ones of the same name. You may
-	// replace any number of layout.html, form.html, login.html, register.html,
+	// replace any of these files: layout.html, form.html, login.html, register.html,
 	// forgot.html, reset.html, verify.html, resend.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
 	// switch.html, error.html and the stylesheet auth.css. The templates are those of

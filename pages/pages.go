@@ -52,7 +52,7 @@
 //   - 429 with Retry-After if the client's address has reached one of auth.Config's
 //     Limits.
 //
-// Errors that are not the client's fault go to Manager.Error.
+// Errors that are not the client's fault go to Core.Error.
 //
 // # Users who are logged in already
 //
@@ -84,7 +84,7 @@
 // browsers that do not send Sec-Fetch-Site (Safari before 16.4) would get 403.
 //
 // With a token, /verify-email says whose address it would verify. Without one it sends
-// the link again. Manager.RequireVerified sends users there. With a token from the mail
+// the link again. Core.RequireVerified sends users there. With a token from the mail
 // to the new address, /account/email asks whether to use that address. Without one it
 // asks for the address. While the browser has a token, the pages without it are at
 // /verify-email?new and /account/email?new. The old address gets a link to /undo-email,
@@ -107,7 +107,7 @@
 // /account/sessions lists a user's logins. A POST ends the one with this id or, if
 // others is not empty, all except the one that asks. For that, for a change of address
 // and for /account/close, the login must be fresh: see Config.FreshFor. If the account
-// has a password, /account/close asks for it in any case. Manager.RequireFresh sends
+// has a password, /account/close asks for it in any case. Core.RequireFresh sends
 // users to /refresh if they have not shown the password, or not recently. From there
 // they go back to the page they came from.
 //
@@ -174,7 +174,7 @@ func New(core *auth.Core, cfg Config) (*Pages, error) {
 	return p, nil
 }
 
-// setRoutes derives the routes and the URLs from the table.
+// setRoutes derives the routes and the URLs from the table in table.go.
 func (p *Pages) setRoutes() error {
 	p.named, p.routes = map[string]*page{}, map[string]route{}
 	p.urls.Home = p.cfg.Home

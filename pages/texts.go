@@ -106,7 +106,7 @@ type Texts struct {
 	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
 	StayLink       string // Stay logged in as {user}
 
-	// Messages on the next page. These may be None. Each message has one of three
+	// Messages on the page that a form or a link leads to. These may be None. Each message has one of three
 	// categories:
 	//
 	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,

@@ -33,23 +33,23 @@ func flood(name, unit string) value { return value{name: "Flood/" + name, unit: 
 
 func targets() []target {
 	return []target{
-		{name: "anonymous request, of scs", what: request("anonymous", "go-login"), of: request("anonymous", "scs"), atMost: 1.2},
-		{name: "logged-in request, of scs", what: request("logged-in", "go-login"), of: request("logged-in", "scs"), atMost: 0.08},
-		{name: "logged-in request, of the floor", what: request("logged-in", "go-login"), of: request("logged-in", "floor"), atMost: 2.2},
+		{name: "anonymous request, as a share of scs", what: request("anonymous", "go-login"), of: request("anonymous", "scs"), atMost: 1.2},
+		{name: "logged-in request, as a share of scs", what: request("logged-in", "go-login"), of: request("logged-in", "scs"), atMost: 0.08},
+		{name: "logged-in request, in multiples of the floor", what: request("logged-in", "go-login"), of: request("logged-in", "floor"), atMost: 2.2},
 		{name: "logged-in request, allocations", what: allocations("logged-in", "go-login"), atMost: 18},
-		{name: "session write, of scs", what: request("write", "go-login"), of: request("write", "scs"), atMost: 0.12},
-		{name: "idle timeout on, of off", what: request("idle", "go-login"), of: request("idle", "go-login-off"), atMost: 1.05},
+		{name: "session write, as a share of scs", what: request("write", "go-login"), of: request("write", "scs"), atMost: 0.12},
+		{name: "with an idle timeout, in multiples of without", what: request("idle", "go-login"), of: request("idle", "go-login-off"), atMost: 1.05},
 		{name: "logged-in request, calls of the store that read", what: per("reads", "Store/Memory"), atMost: 2},
 		{name: "logged-in request, calls of the store that write", what: per("writes", "Store/Memory"), atMost: 0},
 		// The figure is a ratio of rates, which is the inverse of the ratio of
 		// times.
-		{name: "HTTP requests per second, of a bare handler", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
-		{name: "logins per second of 128 clients, of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
-		{name: "page in a flood of logins, 99th percentile, of idle", what: flood("default", "p99/idle"), atMost: 12},
+		{name: "HTTP requests per second, as a share of a bare handler's", what: per("sec", "HTTP/bare"), of: per("sec", "HTTP/go-login"), atLeast: 0.90},
+		{name: "logins per second of 128 clients, as a share of Argon2id on all cores", what: per("sec", "Logins/argon2id"), of: per("sec", "Logins/go-login"), atLeast: 0.95},
+		{name: "page in a flood of logins, 99th percentile, in multiples of an idle server's", what: flood("default", "p99/idle"), atMost: 12},
 		{name: "the same with GOMAXPROCS of cores + 2", what: flood("procs+2", "p99/idle"), atMost: 12},
-		{name: "logins in a flood, of Argon2id on all cores", what: flood("default", "logins/full"), atLeast: 0.85},
+		{name: "logins in a flood, as a share of Argon2id on all cores", what: flood("default", "logins/full"), atLeast: 0.85},
 		{name: "the same with GOMAXPROCS of cores + 2", what: flood("procs+2", "logins/full"), atLeast: 0.85},
-		{name: "memory in a flood, of its hashes, a quarter, and 32 MiB", what: flood("default", "MiB"), of: flood("default", "MiB-allowed"), atMost: 1},
+		{name: "memory in a flood, as a share of 1.25 times its hashes plus 32 MiB", what: flood("default", "MiB"), of: flood("default", "MiB-allowed"), atMost: 1},
 	}
 }
 
