@@ -14,10 +14,11 @@ func (p *Pages) logoutPage() *page {
 	}
 }
 
-// logout also cancels a login that waits for a second factor.
+// logout also cancels a login that waits for a second factor. Then the form has the field
+// cancel.
 func (p *Pages) logout(q *request) answer {
 	text := p.texts.LoggedOut
-	if pending, err := p.core.Pending(q.Context()); err == nil && !pending.Confirm {
+	if q.PostForm.Has("cancel") {
 		text = p.texts.LoginCancelled
 	}
 	if err := p.core.LogoutUser(q.Context()); err != nil {

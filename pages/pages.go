@@ -23,7 +23,7 @@
 //
 //	GET POST /register                username, email, password, confirm_password, next
 //	GET POST /login                   login, password, remember_me, next
-//	POST     /logout                  next
+//	POST     /logout                  next, cancel
 //	GET POST /forgot-password         email
 //	GET POST /reset-password          password, confirm_password
 //	GET POST /verify-email            email, next; or, with a token, next
