@@ -26,7 +26,7 @@ func (p *Pages) factorPage() *page {
 			must(&t.TOTPCode, "Code from your authenticator app"),
 			must(&t.RecoveryCode, "Recovery code"),
 			must(&t.FactorCode, "Code"),
-			must(&t.FactorExplain, "Show once more that it is you, to go on as {user}."),
+			must(&t.FactorExplain, "To go on as {user}, confirm once more that it is you."),
 			must(&t.OtherFactors, "Try another way"),
 			must(&t.FactorWrong, "That code was wrong or has been used. Wait for the next one."),
 			must(&t.RecoveryWrong, "That recovery code was wrong or has been used. Use another one."),

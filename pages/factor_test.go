@@ -29,7 +29,7 @@ func TestLoginWithFactor(t *testing.T) {
 	if input := only(t, doc, with("id", "code")); attr(input, "inputmode") != "numeric" || !has(input, "autofocus") || has(input, "pattern") || has(input, "maxlength") {
 		t.Errorf("the field is %v", input.Attr)
 	}
-	if main := text(only(t, doc, tag("main"))); !strings.Contains(main, "go on as susan.") || heading(t, r) != "Confirm It Is You" {
+	if main := text(only(t, doc, tag("main"))); !strings.Contains(main, "To go on as susan, confirm") || heading(t, r) != "Confirm It Is You" {
 		t.Errorf("the page says %q", main)
 	}
 	if target := link(t, r, "Recovery codes"); target != "/login/verify?with=recovery&next=%2Fmine%3Fx%3D1" {
@@ -42,6 +42,9 @@ func TestLoginWithFactor(t *testing.T) {
 	f.app.give("right")
 	r = c.submit(r, "/login/verify", "code", "wrong")
 	wantErrors(t, r, map[string]string{"code": factorWrong})
+	if typed := fields(t, r)["code"].value; typed != "" {
+		t.Errorf("the code %q is in the page", typed)
+	}
 	r = c.submit(r, "/login/verify", "code", "right")
 	wantRedirect(t, r, "/mine?x=1")
 	if !c.loggedIn() {
@@ -282,7 +285,7 @@ func TestRefreshWithFactor(t *testing.T) {
 func TestFactorFormOfOther(t *testing.T) {
 	t.Parallel()
 	s, f := newFactorSite(t, nil)
-	s.create("anna")
+	s.create("anna", verified)
 	c := f.enter(s)
 	s.advance(25 * time.Minute)
 	wantRedirect(t, c.post("/refresh", "password", good), "/login/verify")
@@ -297,6 +300,17 @@ func TestFactorFormOfOther(t *testing.T) {
 	if body := c.get("/mine").body; body != "anna" {
 		t.Errorf("logged in is %q", body)
 	}
+	// Nor does it confirm a login of anna's.
+	f.app.set(s.account("anna").ID, true)
+	wantRedirect(t, c.post("/refresh", "password", good, "next", "/mine"), "/login/verify?next=%2Fmine")
+	wantStatus(t, c.get("/login/verify"), 200)
+	again := c.submit(r, "/login/verify", "code", "right")
+	wantStatus(t, again, 409)
+	accessible(t, again)
+	if _, text := message(t, again); !strings.HasPrefix(text, "You are now logged in as anna.") {
+		t.Errorf("the page says %q", text)
+	}
+	wantRedirect(t, c.submit(again, "/login/verify", "code", "right"), "/")
 }
 
 // TestFactorTwice: a user clicks twice. The second form leads to the same page, without a
@@ -457,7 +471,7 @@ func TestFactorNames(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan@example.com", "password", good), "/login/verify")
 	r := c.submit(c.get("/login/verify"), "/login/verify", "code", `"><script>`)
 	wantErrors(t, r, map[string]string{"code": "<b>Wrong</b>"})
-	if strings.Contains(r.body, "<b>") || !strings.Contains(text(only(t, parse(t, r), tag("main"))), "as <b>susan</b>.") {
+	if strings.Contains(r.body, "<b>") || !strings.Contains(text(only(t, parse(t, r), tag("main"))), "as <b>susan</b>, confirm") {
 		t.Errorf("markup is in the page:\n%s", r.body)
 	}
 	f.app.give("right")

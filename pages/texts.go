@@ -109,7 +109,7 @@ type Texts struct {
 	TOTPCode            string // Code from your authenticator app: the label of its field
 	RecoveryCode        string // Recovery code: likewise
 	FactorCode          string // Code: the label of every other factor
-	FactorExplain       string // Show once more that it is you, to go on as {user}.
+	FactorExplain       string // To go on as {user}, confirm once more that it is you.
 	OtherFactors        string // Try another way
 	FactorOn            string // on
 	FactorOff           string // off
