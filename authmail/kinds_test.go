@@ -99,12 +99,12 @@ func TestFactorMails(t *testing.T) {
 		{auth.MailFactorAdded, "totp", 0, "A second factor was added", "A second factor was added to your account: an authenticator app. From now on, a login asks for it after the password."},
 		{auth.MailFactorAdded, "sms", 0, "A second factor was added", "A second factor was added to your account: sms. From now on,"},
 		{auth.MailFactorRemoved, "totp", 0, "A second factor was removed", "A second factor was removed from your account: an authenticator app. Other logins were ended."},
-		{auth.MailFactorRemoved, "recovery", 0, "A second factor was removed", "A second factor was removed from your account: recovery codes. Other"},
+		{auth.MailFactorRemoved, "recovery-code", 0, "A second factor was removed", "A second factor was removed from your account: recovery codes. Other"},
 		{auth.MailFactorRemoved, "", 0, "Your second factors were removed", "All second factors were removed from your account. A login now asks for the password only. Other logins were ended."},
 		{auth.MailFactorDisabled, "totp", 0, "A second factor does not work any more", "There were too many wrong codes for a second factor of your account: an authenticator app. So that"},
-		{auth.MailBackupCodes, "recovery", 0, "New recovery codes were made", "New recovery codes were made for your account."},
-		{auth.MailBackupCodeUsed, "recovery", 2, "A recovery code was used", "A recovery code of your account was used to log in. Recovery codes left: 2. If it was you,"},
-		{auth.MailBackupCodeUsed, "recovery", 0, "A recovery code was used", "A recovery code of your account was used to log in. There are no recovery codes left. If you lose"},
+		{auth.MailBackupCodes, "recovery-code", 0, "New recovery codes were made", "New recovery codes were made for your account."},
+		{auth.MailBackupCodeUsed, "recovery-code", 2, "A recovery code was used", "A recovery code of your account was used to log in. Recovery codes left: 2. If it was you,"},
+		{auth.MailBackupCodeUsed, "recovery-code", 0, "A recovery code was used", "A recovery code of your account was used to log in. There are no recovery codes left. If you lose"},
 	} {
 		p := NewPrinter(io.Discard)
 		data, err := dataOf(auth.Mail{Kind: test.kind, To: "ann@app.example", Factor: test.factor, Left: test.left})

@@ -53,7 +53,7 @@ type Data struct {
 }
 
 // FactorWords is the Factor in English words: "an authenticator app" for "totp", "recovery
-// codes" for "recovery", and "all second factors" if it is empty. Other factors are called
+// codes" for "recovery-code", and "all second factors" if it is empty. Other factors are called
 // by their names.
 func (d Data) FactorWords() string {
 	switch d.Factor {
@@ -61,7 +61,7 @@ func (d Data) FactorWords() string {
 		return "all second factors"
 	case "totp":
 		return "an authenticator app"
-	case "recovery":
+	case "recovery-code":
 		return "recovery codes"
 	}
 	return d.Factor

@@ -39,7 +39,7 @@ func (p *Pages) factorPage() *page {
 		who:     anybody, own: true, once: true, pending: true,
 		form: p.factorForm, get: p.showFactor, post: p.useFactor,
 		sample: func(page *Page) {
-			page.Factors = []Factor{{FactorState: auth.FactorState{Name: "recovery"}, Label: "text", URL: "/"}}
+			page.Factors = []Factor{{FactorState: auth.FactorState{Name: "recovery-code"}, Label: "text", URL: "/"}}
 		},
 	}
 }

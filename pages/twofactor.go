@@ -72,7 +72,7 @@ func sampleFactors(page *Page) {
 	page.Factors = []Factor{
 		{FactorState: auth.FactorState{Name: "totp", Enrolls: true}, Label: "text"},
 		{FactorState: auth.FactorState{Name: "sms", Enrolls: true, Enrolled: true, Disabled: true}, Label: "text"},
-		{FactorState: auth.FactorState{Name: "recovery", Backup: true, Enrolled: true, Left: 1}, Label: "text"},
+		{FactorState: auth.FactorState{Name: "recovery-code", Backup: true, Enrolled: true, Left: 1}, Label: "text"},
 	}
 }
 
