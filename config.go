@@ -113,9 +113,10 @@ type Config struct {
 	Name string
 
 	// Message, if set, returns the message for a user who is sent to the login page,
-	// the refresh page or the page that verifies an address. reason is ErrNotLoggedIn,
-	// ErrNotFresh or ErrUnverified. A Flash without a text shows nothing. The default
-	// is DefaultMessage. A function of your own may use the language of the request.
+	// the refresh page, the page that verifies an address, or one of the pages for second
+	// factors. reason is ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrFactorRequired or
+	// ErrNoFactor. A Flash without a text shows nothing. The default is DefaultMessage. A
+	// function of your own may use the language of the request.
 	Message func(r *http.Request, reason error) Flash
 
 	// OnEvent, if set, is called with each Event, failures included. It runs in the
@@ -613,8 +614,15 @@ type Flash struct {
 	Text     string // plain text: templates must escape it
 }
 
-// DefaultMessage is the default of Config.Message.
+// DefaultMessage is the default of Config.Message. For ErrFactorRequired there is no
+// message: the user has just logged in, and the page asks for the second factor.
 func DefaultMessage(_ *http.Request, reason error) Flash {
+	if errors.Is(reason, ErrFactorRequired) {
+		return Flash{}
+	}
+	if errors.Is(reason, ErrNoFactor) {
+		return Flash{"info", "Please set up a second factor to access this page."}
+	}
 	if errors.Is(reason, ErrNotFresh) {
 		return Flash{"info", "Please confirm your password to access this page."}
 	}

@@ -459,6 +459,26 @@ func TestFactorConfig(t *testing.T) {
 	}
 }
 
+// A user who is sent on to the second factor has just logged in: no message asks for a
+// login.
+func TestMessagesAboutFactors(t *testing.T) {
+	for reason, want := range map[error]string{
+		auth.ErrFactorRequired: "",
+		auth.ErrNoFactor:       "Please set up a second factor to access this page.",
+		auth.ErrNoPending:      "Please log in to access this page.",
+	} {
+		if got := auth.DefaultMessage(nil, reason).Text; got != want {
+			t.Errorf("%v: %q, want %q", reason, got, want)
+		}
+	}
+	app := newFactorApp(t)
+	for name := range app.begin(t).Cookies {
+		if strings.HasSuffix(name, "-flash") {
+			t.Error("the page for the second factor has a message")
+		}
+	}
+}
+
 type namedFactor struct {
 	auth.Factor
 	name string

@@ -22,11 +22,14 @@ func TestKinds(t *testing.T) {
 		auth.MailAddressChanged: {true, true}, auth.MailAddressTaken: {false, true},
 		auth.MailAddressUndone: {}, auth.MailPasswordChanged: {}, auth.MailPasswordDisabled: {},
 		auth.MailAPIToken: {}, auth.MailClosed: {}, auth.MailStolen: {},
+		auth.MailFactorAdded: {}, auth.MailFactorRemoved: {}, auth.MailFactorDisabled: {},
+		auth.MailBackupCodes: {}, auth.MailBackupCodeUsed: {},
 	} {
 		for _, with := range []bool{true, false} {
 			var out bytes.Buffer
 			p := NewPrinter(&out)
 			m := auth.Mail{Kind: kind, To: "ann@app.example", User: &auth.Account{Username: "eve", Email: "ann@app.example"}}
+			m.Factor = "totp"
 			if with {
 				m.Link, m.Lifetime = auth.NewSecret(page), 72*time.Hour
 			}
@@ -48,7 +51,7 @@ func TestKinds(t *testing.T) {
 		}
 	}
 	// Every kind is in the list above.
-	if n := len(NewPrinter(io.Discard).templates); n != 11 {
+	if n := len(NewPrinter(io.Discard).templates); n != 16 {
 		t.Errorf("%d kinds", n)
 	}
 }
@@ -80,6 +83,57 @@ func check(t *testing.T, kind string, c content, link string, with bool) {
 	}
 	if !regexp.MustCompile(`[Ii]f (it was not you|you did not|you have not)`).MatchString(words) {
 		t.Errorf("%s: what if it was not you? %s", kind, words)
+	}
+}
+
+// TestFactorMails checks what the mails about second factors say of the factor and of the
+// codes that are left.
+func TestFactorMails(t *testing.T) {
+	for _, test := range []struct {
+		kind    auth.MailKind
+		factor  string
+		left    int
+		subject string
+		want    string // the beginning of the text
+	}{
+		{auth.MailFactorAdded, "totp", 0, "A second factor was added", "A second factor was added to your account: an authenticator app. From now on, a login asks for it after the password."},
+		{auth.MailFactorAdded, "sms", 0, "A second factor was added", "A second factor was added to your account: sms. From now on,"},
+		{auth.MailFactorRemoved, "totp", 0, "A second factor was removed", "A second factor was removed from your account: an authenticator app. Other logins were ended."},
+		{auth.MailFactorRemoved, "recovery-code", 0, "A second factor was removed", "A second factor was removed from your account: recovery codes. Other"},
+		{auth.MailFactorRemoved, "", 0, "Your second factors were removed", "All second factors were removed from your account. A login now asks for the password only. Other logins were ended."},
+		{auth.MailFactorDisabled, "totp", 0, "A second factor does not work any more", "There were too many wrong codes for a second factor of your account: an authenticator app. So that"},
+		{auth.MailBackupCodes, "recovery-code", 0, "New recovery codes were made", "New recovery codes were made for your account."},
+		{auth.MailBackupCodeUsed, "recovery-code", 2, "A recovery code was used", "A recovery code of your account was used to log in. Recovery codes left: 2. If it was you,"},
+		{auth.MailBackupCodeUsed, "recovery-code", 0, "A recovery code was used", "A recovery code of your account was used to log in. There are no recovery codes left. If you lose"},
+	} {
+		p := NewPrinter(io.Discard)
+		data, err := dataOf(auth.Mail{Kind: test.kind, To: "ann@app.example", Factor: test.factor, Left: test.left})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.templates[test.kind].render(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, string(test.kind), c, "https://app.example/", false)
+		if words := strings.Join(strings.Fields(c.text), " "); c.subject != test.subject || !strings.HasPrefix(words, test.want) {
+			t.Errorf("%s of %q: %q, %q", test.kind, test.factor, c.subject, words)
+		}
+	}
+	if words := (Data{}).FactorWords(); words != "all second factors" {
+		t.Errorf("no factor is %q", words)
+	}
+}
+
+// TestFactorMarkup checks that the name of a factor cannot be markup.
+func TestFactorMarkup(t *testing.T) {
+	data, err := dataOf(auth.Mail{Kind: auth.MailFactorAdded, To: "ann@app.example", Factor: "<b>x</b>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewPrinter(io.Discard).templates[auth.MailFactorAdded].render(data)
+	if err != nil || strings.Contains(c.html, "<b>") {
+		t.Errorf("the HTML is %s, %v", c.html, err)
 	}
 }
 

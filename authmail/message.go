@@ -28,7 +28,7 @@ func dataOf(m auth.Mail) (Data, error) {
 	case rule == needsLink && !isURL(link), link != "" && !isURL(link):
 		return Data{}, errors.New("authmail: Mail.Link is not an absolute http or https URL") // without the link, which may hold a token
 	}
-	return Data{Username: safeName(m.User), Email: to, Link: link, Lifetime: m.Lifetime}, nil
+	return Data{Username: safeName(m.User), Email: to, Link: link, Lifetime: m.Lifetime, Factor: m.Factor, Left: m.Left}, nil
 }
 
 // recipient returns an address as it is sent to the server. The mailbox stays

@@ -44,6 +44,27 @@ type Data struct {
 	Email    string        // the recipient's address
 	Link     string        // the URL to open, absolute; empty if there is none
 	Lifetime time.Duration // how long the link is valid, for other languages: {{.Lifetime.Minutes}} Minuten
+
+	// Factor is the name of the second factor that the mail is about, such as "totp". In an
+	// auth.MailFactorRemoved it is empty if all of them were removed.
+	Factor string
+
+	Left int // how many recovery codes are left, in an auth.MailBackupCodeUsed
+}
+
+// FactorWords is the Factor in English words: "an authenticator app" for "totp", "recovery
+// codes" for "recovery-code", and "all second factors" if it is empty. Other factors are called
+// by their names.
+func (d Data) FactorWords() string {
+	switch d.Factor {
+	case "":
+		return "all second factors"
+	case "totp":
+		return "an authenticator app"
+	case "recovery-code":
+		return "recovery codes"
+	}
+	return d.Factor
 }
 
 // ValidFor is the Lifetime in English words ("30 minutes", "1 hour"), rounded
@@ -91,6 +112,8 @@ func linkRules() map[auth.MailKind]linkRule {
 		auth.MailAddressTaken: mayHaveLink, auth.MailAddressChanged: needsLink, auth.MailAddressUndone: noLink,
 		auth.MailPasswordChanged: noLink, auth.MailPasswordDisabled: noLink,
 		auth.MailAPIToken: noLink, auth.MailClosed: noLink, auth.MailStolen: noLink,
+		auth.MailFactorAdded: noLink, auth.MailFactorRemoved: noLink, auth.MailFactorDisabled: noLink,
+		auth.MailBackupCodes: noLink, auth.MailBackupCodeUsed: noLink,
 	}
 }
 
@@ -144,7 +167,7 @@ func parseTemplate(kind auth.MailKind, rule linkRule, replaced Template) (*templ
 func (t *templates) try(withLink bool) error {
 	const link = "https://app.example/sample"
 	for _, name := range []string{"sample", ""} {
-		d := Data{Username: name, Email: "sample@app.example"}
+		d := Data{Username: name, Email: "sample@app.example", Factor: name}
 		if withLink {
 			d.Link, d.Lifetime = link, 30*time.Minute
 		}

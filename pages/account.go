@@ -10,6 +10,9 @@ func (p *Pages) accountPage() *page {
 			must(&t.EmailUnverified, "not verified"),
 		},
 		path: "/account", url: &p.urls.Account,
-		who: users, get: p.show,
+		who: users, get: p.showAccount,
+		sample: sampleFactors,
 	}
 }
+
+func (p *Pages) showAccount(q *request) answer { return p.withFactors(q, p.show(q)) }

@@ -65,7 +65,7 @@ type Config struct {
 	// replace any of these files: layout.html, form.html, login.html, register.html,
 	// forgot.html, reset.html, verify.html, resend.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
-	// switch.html, error.html and the stylesheet auth.css. The templates are those of
+	// factor.html, twofactor.html, recoverycodes.html, switch.html, error.html and the stylesheet auth.css. The templates are those of
 	// html/template, and are executed with a Page. A page's file defines "content", which
 	// the layout inserts.
 	Templates fs.FS

@@ -18,6 +18,7 @@ func TestNew(t *testing.T) {
 	t.Parallel()
 	file := func(name, text string) fs.FS { return fstest.MapFS{name: {Data: []byte(text)}} }
 	mailer := authmail.NewPrinter(io.Discard)
+	factors := []auth.Factor{newFactors().app}
 	for _, test := range []struct {
 		auth   auth.Config
 		config pages.Config
@@ -39,6 +40,11 @@ func TestNew(t *testing.T) {
 		{auth.Config{Mailer: mailer, URLs: auth.URLs{Reset: "/x"}}, pages.Config{}, "URLs.Reset"},
 		{auth.Config{Mailer: mailer, URLs: auth.URLs{EmailChange: "/x"}}, pages.Config{}, "URLs.EmailChange"},
 		{auth.Config{Mailer: mailer, URLs: auth.URLs{EmailUndo: "/x"}}, pages.Config{}, "URLs.EmailUndo"},
+		{auth.Config{URLs: auth.URLs{Factor: "/x", TwoFactor: "/y"}}, pages.Config{}, ""}, // there are no such pages without factors
+		{auth.Config{Factors: factors}, pages.Config{}, ""},
+		{auth.Config{Factors: factors, URLs: auth.URLs{Factor: "/x"}}, pages.Config{}, "the page that asks for a second factor is /login/verify, but URLs.Factor of auth.Config is /x"},
+		{auth.Config{Factors: factors, URLs: auth.URLs{TwoFactor: "/y"}}, pages.Config{}, "the page for second factors is /account/two-factor, but URLs.TwoFactor of auth.Config is /y"},
+		{auth.Config{Factors: factors, URLs: auth.URLs{Login: "/auth/login"}}, pages.Config{Prefix: "/auth"}, ""},
 		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{}, ""},
 		{auth.Config{Mailer: mailer, RequireVerified: true, HideAccounts: true}, pages.Config{}, ""},
 		{auth.Config{Mailer: mailer, RequireVerified: true}, pages.Config{Email: pages.Optional}, "so Email must be Required"},
@@ -87,6 +93,11 @@ func TestNew(t *testing.T) {
 		{auth.Config{}, pages.Config{Templates: file("resend.html", `{{define "content"}}{{.Form.Nonsense}}{{end}}`)}, "Nonsense"},
 		{auth.Config{}, pages.Config{Templates: file("email.html", `{{define "content"}}{{.User.Username}}{{(.Form.Field "email").Label}}{{end}}`)}, ""},
 		{auth.Config{}, pages.Config{Templates: file("close.html", `{{define "content"}}{{(.Form.Field "confirm").Nonsense}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("factor.html", `{{define "content"}}{{.Subject.Username}}{{(.Form.Field "code").Label}}{{range .Factors}}{{.URL}}{{end}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("factor.html", `{{define "content"}}{{range .Factors}}{{.Nonsense}}{{end}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("factor.html", `{{define "content"}}{{.User.Username}}{{end}}`)}, "factor.html"},
+		{auth.Config{}, pages.Config{Templates: file("twofactor.html", `{{define "content"}}{{with .Setup}}{{.Nonsense}}{{end}}{{end}}`)}, "Nonsense"},
+		{auth.Config{}, pages.Config{Templates: file("recoverycodes.html", `{{define "content"}}{{range .Codes}}{{.Nonsense}}{{end}}{{end}}`)}, "Nonsense"},
 		{auth.Config{}, pages.Config{Templates: file("error.html", `{{define "content"}}{{.User.AuthAccount}}{{end}}`)}, "error.html"},
 		{auth.Config{}, pages.Config{Templates: file("form.html", `{{define "form"}}{{template "summary" .}}{{end}}`)}, "summary"},
 		{auth.Config{}, pages.Config{Templates: file("layout.html", `{{template "content" .}}`)}, ""},

@@ -114,8 +114,10 @@ type Field struct {
 	Type         string // "text", "email", "password", "checkbox"
 	Autocomplete string // HTML's autocomplete: what a password manager or browser may fill in
 	Required     bool
+	Code         bool // the field is for a code of a second factor
+	Numeric      bool // a keypad with digits will do
 
-	Value   string // what was typed; never a password
+	Value   string // what was typed; never a password or a code
 	Checked bool   // for a checkbox
 	Focus   bool   // the field has the cursor
 	Error   string // what is wrong with it
@@ -127,9 +129,9 @@ type Field struct {
 func newForm(action, button string, values url.Values, fields ...Field) *Form {
 	f := &Form{Action: action, Button: button, Fields: fields, values: values}
 	for i := range f.Fields {
-		switch field := &f.Fields[i]; field.Type {
-		case "password":
-		case "checkbox":
+		switch field := &f.Fields[i]; {
+		case field.Type == "password", field.Code:
+		case field.Type == "checkbox":
 			field.Checked = values.Get(field.Name) != ""
 		default:
 			field.Value = shown(values.Get(field.Name))

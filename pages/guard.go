@@ -28,6 +28,11 @@ type request struct {
 	token   string
 	subject auth.User
 	address string
+
+	// On the page for a login that waits for a second factor, subject is its user. factor
+	// is the name of the factor that the form asks for, and prompt is what it asks for.
+	factor string
+	prompt auth.Prompt
 }
 
 // with returns the request with another context.
@@ -140,7 +145,7 @@ func (p *Pages) showOther(route route, q *request) answer {
 func (p *Pages) takeNext(q *request) string {
 	next := p.core.TakeNext(q.Request).String()
 	target, err := url.Parse(next)
-	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout}, path.Clean(target.Path)) {
+	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout, p.urls.Factor}, path.Clean(target.Path)) {
 		return p.cfg.Home
 	}
 	return cmp.Or(next, p.cfg.Home)

@@ -3,6 +3,7 @@ package pages_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -966,3 +967,281 @@ func (s *site) stolen() (thief *client, undo string) {
 	wantRedirect(s.t, thief.press("/account/email"), "/account")
 	return thief, s.mailed(auth.MailAddressChanged, "susan@example.com")
 }
+
+// factors are the second factors of a site. A user with app shows a code that the test has
+// given, once.
+type factors struct {
+	app    *appFactor
+	backup *backupFactor
+}
+
+func newFactors() *factors {
+	return &factors{&appFactor{name: "totp", enrolled: map[string]bool{}}, &backupFactor{codes: map[string][]string{}}}
+}
+
+// in has an application use the factors.
+func (f *factors) in(a *auth.Config, _ *pages.Config) { a.Factors = []auth.Factor{f.app, f.backup} }
+
+// withFactors has an application use factors that nobody has.
+func withFactors(a *auth.Config, c *pages.Config) { newFactors().in(a, c) }
+
+// appFactor is an Enroller.
+type appFactor struct {
+	name    string
+	feature *auth.Feature
+
+	mu       sync.Mutex
+	enrolled map[string]bool // by user ID
+	code     string          // the one that is accepted next; it is used up
+	prompts  int
+	begun    int
+	setup    auth.Setup // replaces the usual one if its Secret is not empty
+	prompt   auth.Prompt
+	fails    error
+}
+
+func (f *appFactor) Name() string { return f.name }
+
+func (f *appFactor) Bind(feature *auth.Feature) error {
+	f.feature = feature
+	return nil
+}
+
+func (f *appFactor) Enrolled(_ context.Context, userID string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.enrolled[userID], f.fails
+}
+
+func (f *appFactor) asks() auth.Prompt {
+	if f.prompt != (auth.Prompt{}) {
+		return f.prompt
+	}
+	return auth.Prompt{Field: "code", Autocomplete: "one-time-code", Numeric: true}
+}
+
+func (f *appFactor) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.prompts++
+	return f.asks(), []byte("asked"), nil
+}
+
+func (f *appFactor) Verify(_ context.Context, _ auth.User, private []byte, answer url.Values) error {
+	if string(private) != "asked" {
+		return auth.ErrWrongFactor
+	}
+	return f.use(answer)
+}
+
+func (f *appFactor) use(answer url.Values) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.code == "" || answer.Get("code") != f.code {
+		return auth.ErrWrongFactor
+	}
+	f.code = ""
+	return nil
+}
+
+func (f *appFactor) Begin(context.Context, auth.User) (auth.Setup, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.begun++; !f.setup.Secret.IsZero() {
+		return f.setup, nil
+	}
+	return auth.Setup{
+		Secret: auth.NewSecret("JBSWY3DPEHPK3PXPJB"), URL: auth.NewSecret("otpauth://totp/Gophers:susan?secret=JBSWY3DPEHPK3PXPJB&issuer=Gophers"),
+		SVG:    auth.NewSecret(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M0 0h1v1z"/></svg>`),
+		Prompt: f.asks(),
+	}, nil
+}
+
+func (f *appFactor) Finish(_ context.Context, user auth.User, answer url.Values) (func(context.Context) error, error) {
+	id := user.AuthAccount().ID
+	return func(context.Context) error {
+		f.set(id, true)
+		return nil
+	}, f.use(answer)
+}
+
+func (f *appFactor) Remove(_ context.Context, userID string) error {
+	f.set(userID, false)
+	return nil
+}
+
+func (f *appFactor) set(userID string, enrolled bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.enrolled[userID] = enrolled
+}
+
+func (f *appFactor) has(userID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.enrolled[userID]
+}
+
+// give has the factor accept a code, once.
+func (f *appFactor) give(code string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.code = code
+}
+
+func (f *appFactor) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = err
+}
+
+// counts returns how often the factor was asked to prompt, and to begin.
+func (f *appFactor) counts() (prompts, begun int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.prompts, f.begun
+}
+
+// disable has a user give a hundred wrong answers.
+func (f *appFactor) disable(s *site, userID string) {
+	s.t.Helper()
+	for range 100 {
+		if _, err := f.feature.Count(s.t.Context(), userID, func() (bool, error) { return false, nil }); err != nil {
+			s.t.Fatal(err)
+		}
+		s.advance(time.Hour)
+	}
+}
+
+// backupFactor is a BackupFactor.
+type backupFactor struct {
+	mu    sync.Mutex
+	made  int
+	codes map[string][]string // by user ID
+}
+
+func (*backupFactor) Name() string { return "recovery" }
+
+func (f *backupFactor) Enrolled(ctx context.Context, userID string) (bool, error) {
+	n, err := f.Left(ctx, userID)
+	return n > 0, err
+}
+
+func (*backupFactor) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
+	return auth.Prompt{Field: "code"}, nil, nil
+}
+
+func (f *backupFactor) Verify(_ context.Context, user auth.User, _ []byte, answer url.Values) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := user.AuthAccount().ID
+	i := slices.Index(f.codes[id], answer.Get("code"))
+	if i < 0 {
+		return auth.ErrWrongFactor
+	}
+	f.codes[id] = slices.Delete(f.codes[id], i, i+1)
+	return nil
+}
+
+func (f *backupFactor) Generate(_ context.Context, user auth.User) ([]string, func(context.Context) error, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.made++
+	var codes []string
+	for i := range 10 {
+		codes = append(codes, fmt.Sprintf("set%d-code%d", f.made, i))
+	}
+	return codes, func(context.Context) error {
+		f.set(user.AuthAccount().ID, codes...)
+		return nil
+	}, nil
+}
+
+func (f *backupFactor) Left(_ context.Context, userID string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.codes[userID]), nil
+}
+
+func (f *backupFactor) Remove(_ context.Context, userID string) error {
+	f.set(userID)
+	return nil
+}
+
+func (f *backupFactor) set(userID string, codes ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.codes[userID] = slices.Clone(codes)
+}
+
+// newFactorSite is newSite with factors. susan's address is verified, and she has the app
+// and four recovery codes.
+func newFactorSite(t *testing.T, change func(*auth.Config, *pages.Config)) (*site, *factors) {
+	t.Helper()
+	f := newFactors()
+	s := newSite(t, func(a *auth.Config, c *pages.Config) {
+		f.in(a, c)
+		if change != nil {
+			change(a, c)
+		}
+	})
+	s.update("susan", verified)
+	f.app.set(s.account("susan").ID, true)
+	f.backup.set(s.account("susan").ID, "spare 1", "spare 2", "spare 3", "spare 4")
+	return s, f
+}
+
+// begin logs susan in as far as her password goes, and returns the page for the factor.
+func (c *client) begin(fields ...string) response {
+	c.t.Helper()
+	r := c.post("/login", append([]string{"login", "susan", "password", good}, fields...)...)
+	wantStatus(c.t, r, http.StatusSeeOther)
+	if path, _, _ := strings.Cut(r.location, "?"); path != "/login/verify" {
+		c.t.Fatalf("the password leads to %s", r.location)
+	}
+	page := c.get(r.location)
+	wantStatus(c.t, page, http.StatusOK)
+	return page
+}
+
+// enter returns a client that has logged in as susan with both factors.
+func (f *factors) enter(s *site, fields ...string) *client {
+	s.t.Helper()
+	c := s.client()
+	page := c.begin(fields...)
+	f.app.give("enter")
+	wantRedirect(s.t, c.submit(page, "/login/verify", "code", "enter"), "/")
+	return c
+}
+
+// formTo returns the form in a page's main part whose action begins like this and that has a
+// field with this value, if value is not empty.
+func formTo(t *testing.T, page response, action, value string) *html.Node {
+	t.Helper()
+	return only(t, only(t, parse(t, page), tag("main")), func(n *html.Node) bool {
+		return n.Data == "form" && strings.HasPrefix(attr(n, "action"), action) && (value == "" || len(all(n, with("value", value))) > 0)
+	})
+}
+
+// submit sends one of the forms of a page, with its hidden fields and these ones.
+func (c *client) submit(page response, action string, fields ...string) response {
+	c.t.Helper()
+	return c.push(formTo(c.t, page, action, ""), fields...)
+}
+
+// push sends a form with its hidden fields and these ones.
+func (c *client) push(form *html.Node, fields ...string) response {
+	c.t.Helper()
+	for _, input := range all(form, with("type", "hidden")) {
+		fields = append(fields, attr(input, "name"), attr(input, "value"))
+	}
+	if attr(form, "method") == "get" {
+		return c.get(attr(form, "action") + "?" + urlencoded(fields))
+	}
+	return c.post(attr(form, "action"), fields...)
+}
+
+const (
+	factorWrong   = "That code was wrong or has been used. Wait for the next one."
+	recoveryWrong = "That recovery code was wrong or has been used. Use another one."
+)

@@ -71,6 +71,8 @@ func (p *Pages) login(q *request) answer {
 	switch {
 	case err == nil:
 		return answer{to: p.takeNext(q)}
+	case errors.Is(err, auth.ErrFactorRequired):
+		return answer{to: q.next().AddTo(p.urls.Factor)}
 	case errors.Is(err, auth.ErrLoginRefused):
 		f.refuseAll(p.texts.LoginFailed)
 		return p.draw(q, f)

@@ -14,9 +14,15 @@ func (p *Pages) logoutPage() *page {
 	}
 }
 
+// logout also cancels a login that waits for a second factor. Then the form has the field
+// cancel.
 func (p *Pages) logout(q *request) answer {
+	text := p.texts.LoggedOut
+	if q.PostForm.Has("cancel") {
+		text = p.texts.LoginCancelled
+	}
 	if err := p.core.LogoutUser(q.Context()); err != nil {
 		return answer{err: err}
 	}
-	return say("info", p.texts.LoggedOut, cmp.Or(q.next().String(), p.cfg.Home))
+	return say("info", text, cmp.Or(q.next().String(), p.cfg.Home))
 }

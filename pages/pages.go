@@ -1,7 +1,7 @@
 // Package pages provides the pages that an application with logins needs: register,
 // verify the address, log in and out, forgot and reset the password, the account,
-// change the password or the address, the list of logins, close the account, and
-// confirm the password once more.
+// change the password or the address, the list of logins, close the account, confirm
+// the password once more, and second factors.
 //
 //	p, err := pages.New(manager.Core, pages.Config{Site: "Gophers"})
 //	…
@@ -21,28 +21,32 @@
 //
 // Below the prefix, with the fields of their forms:
 //
-//	GET POST /register          username, email, password, confirm_password, next
-//	GET POST /login             login, password, remember_me, next
-//	POST     /logout            next
-//	GET POST /forgot-password   email
-//	GET POST /reset-password    password, confirm_password
-//	GET POST /verify-email      email, next; or, with a token, next
+//	GET POST /register                username, email, password, confirm_password, next
+//	GET POST /login                   login, password, remember_me, next
+//	POST     /logout                  next, cancel
+//	GET POST /forgot-password         email
+//	GET POST /reset-password          password, confirm_password
+//	GET POST /verify-email            email, next; or, with a token, next
 //	GET      /account
-//	GET POST /account/password  current_password, password, confirm_password
-//	GET POST /account/email     email; or, with a token, none
+//	GET POST /account/password        current_password, password, confirm_password
+//	GET POST /account/email           email; or, with a token, none
 //	GET POST /undo-email
-//	GET POST /account/sessions  id, or others
-//	GET POST /account/close     current_password, confirm
-//	GET POST /refresh           password, next
+//	GET POST /account/sessions        id, or others
+//	GET POST /account/close           current_password, confirm
+//	GET POST /refresh                 password, next
+//	GET POST /login/verify            what a factor asks for; next
+//	GET POST /account/two-factor      remove, or unlock, or what a factor asks for
+//	GET POST /account/recovery-codes
 //	GET      /auth.css
 //
 // HEAD is answered like GET, but keeps the flash messages for the next GET. Without a
 // Mailer in auth.Config, /forgot-password and the pages that mailed links open do not
-// exist.
+// exist. Without Factors, /login/verify and /account/two-factor do not exist, and without
+// a BackupFactor among them, /account/recovery-codes does not.
 //
 // The answers to a form are:
 //
-//   - 303 See Other if it succeeded.
+//   - 303 See Other if it succeeded; 200 OK from /account/recovery-codes, with the codes.
 //   - 422 Unprocessable Content, and the form again with what was typed except for
 //     passwords, if a field is wrong or the login is refused.
 //   - 409 Conflict in the three cases below.
@@ -110,6 +114,21 @@
 // has a password, /account/close asks for it in any case. Core.RequireFresh sends
 // users to /refresh if they have not shown the password, or not recently. From there
 // they go back to the page they came from.
+//
+// # Second factors
+//
+// If a user has one of the Factors of auth.Config, the password leads from /login on to
+// /login/verify, and from /refresh too. The page asks for the first factor that the user
+// has, and links to the others as /login/verify?with=NAME. A wrong answer is 422. After
+// five of them, or five minutes, the user begins again. The button that cancels the login
+// posts to /logout.
+//
+// /account/two-factor lists the factors. GET /account/two-factor?set-up=NAME shows what
+// the user needs to set one up, and its form is posted to the same URL. The other forms
+// have the name of a factor in remove, or in unlock for a factor that accepts no codes any
+// more. /account/recovery-codes says how many codes are left. A POST makes new codes and
+// shows them in its own answer, once. To change anything here, the user must have logged
+// in within 10 minutes, with a second factor if they have one, whatever FreshFor is.
 //
 // # Security
 //
@@ -182,7 +201,7 @@ func (p *Pages) setRoutes() error {
 		if page.name != "" {
 			p.named[page.name] = page
 		}
-		if page.path == "" || page.mails && p.auth.Mailer == nil {
+		if page.path == "" || page.absent || page.mails && p.auth.Mailer == nil {
 			continue
 		}
 		*page.url = p.cfg.Prefix + page.path

@@ -17,7 +17,7 @@ import (
 // method.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, withFactors)
 	visitor, user := s.client(), s.user("susan", good)
 	seen := map[int]bool{}
 	for _, c := range []*client{visitor, user} {
@@ -65,6 +65,7 @@ func TestReferrerPolicy(t *testing.T) {
 	t.Parallel()
 	for _, mails := range []bool{true, false} {
 		s := newSite(t, func(a *auth.Config, _ *pages.Config) {
+			withFactors(a, nil)
 			if !mails {
 				a.Mailer = nil
 			}
@@ -164,14 +165,14 @@ func TestFormsWithoutSecFetchSite(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, withFactors)
 	c := s.client()
 	for path, allow := range map[string]string{
 		"/register": "GET, HEAD, POST", "/login": "GET, HEAD, POST", "/logout": "POST",
 		"/forgot-password": "GET, HEAD, POST", "/reset-password": "GET, HEAD, POST",
 		"/account": "GET, HEAD", "/account/password": "GET, HEAD, POST", "/account/sessions": "GET, HEAD, POST",
 		"/verify-email": "GET, HEAD, POST", "/account/email": "GET, HEAD, POST", "/undo-email": "GET, HEAD, POST", "/account/close": "GET, HEAD, POST",
-		"/refresh": "GET, HEAD, POST", "/auth.css": "GET, HEAD",
+		"/refresh": "GET, HEAD, POST", "/login/verify": "GET, HEAD, POST", "/account/two-factor": "GET, HEAD, POST", "/account/recovery-codes": "GET, HEAD, POST", "/auth.css": "GET, HEAD",
 	} {
 		if !slices.Contains(s.pages.Paths(), path) {
 			t.Errorf("Paths has no %s", path)
@@ -210,10 +211,13 @@ func TestHead(t *testing.T) {
 func TestPrefix(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"/account-area", "/a/b/"} {
-		s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Prefix = prefix })
+		s := newSite(t, func(a *auth.Config, c *pages.Config) {
+			withFactors(a, c)
+			c.Prefix = prefix
+		})
 		below := strings.TrimSuffix(prefix, "/")
 		visitor, user := s.client(), s.user("susan", good)
-		for _, path := range []string{"/register", "/login", "/forgot-password", "/verify-email", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/refresh"} {
+		for _, path := range []string{"/register", "/login", "/forgot-password", "/verify-email", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/account/two-factor", "/refresh"} {
 			c := visitor
 			if strings.HasPrefix(path, "/account") || path == "/refresh" {
 				c = user
@@ -279,7 +283,7 @@ func TestNoMailer(t *testing.T) {
 // site sends still do nothing (S92).
 func TestCrossSite(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, withFactors)
 	c := s.user("susan", good)
 	for _, headers := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
@@ -288,6 +292,7 @@ func TestCrossSite(t *testing.T) {
 			"/logout": "", "/login": "login=susan&password=" + good,
 			"/register": "username=anna&email=anna%40example.com&password=" + good + "&confirm_password=" + good, "/forgot-password": "email=susan%40example.com",
 			"/refresh": "password=" + good, "/account/sessions": "others=1", "/account/close": "confirm=y&current_password=" + good,
+			"/login/verify": "code=1", "/account/two-factor": "remove=totp", "/account/recovery-codes": "",
 			"/verify-email": "email=susan%40example.com", "/account/email": "email=new%40example.com", "/undo-email": "",
 			"/account/password": "current_password=" + good + "&password=" + other + "&confirm_password=" + other,
 		} {
@@ -379,7 +384,7 @@ func TestCookies(t *testing.T) {
 // TestOutside: outside LoadAndSave nothing works, and the log says why.
 func TestOutside(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, withFactors)
 	for _, path := range append(s.pages.Paths(), "/nowhere") {
 		for _, method := range []string{"GET", "POST"} {
 			if path == "/auth.css" {

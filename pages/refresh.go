@@ -40,6 +40,8 @@ func (p *Pages) refresh(q *request) answer {
 			err = p.core.ConfirmLogin(q.Context())
 		}
 		switch {
+		case errors.Is(err, auth.ErrFactorRequired):
+			return answer{to: q.next().AddTo(p.urls.Factor)}
 		case err != nil:
 			return p.refreshFailed(q, err)
 		case right:

@@ -23,10 +23,20 @@ type Page struct {
 	Logins  []auth.Login // on the page "sessions"
 	Status  int          // HTTP status of the answer
 
+	// Factors are, on the pages "account", "twofactor" and "recoverycodes", those of
+	// auth.Config, with what the user has of them. On the page "factor" they are the ways
+	// to go on besides the one that the form asks for.
+	Factors    []Factor
+	TwoFactor  bool     // on these three pages: a login of the user asks for a second factor
+	Setup      *Setup   // on the page "twofactor", if it sets up a factor; or nil
+	Unverified bool     // on the page "twofactor": the user must verify the address first
+	Codes      []string // on the page "recoverycodes", in the answer that made them: the new codes
+	Confirms   bool     // on the page "factor": the user is logged in, and confirms that
+
 	// Subject and Address are set on the pages "reset", "verify", "confirm" and "undo",
 	// which mailed links open. Subject is the user whose account the link is for. Address
 	// is the address that is to be verified, or that the account is to get; "reset" has
-	// none.
+	// none. On the page "factor", Subject is the user whose login waits.
 	Subject auth.User
 	Address string
 
@@ -42,7 +52,8 @@ type Page struct {
 
 // URLs are the pages' URLs, as paths of this site. On pages that know where the login
 // leads, Login and Register have it in their query. Without a Mailer, Forgot, Reset,
-// Verify, Email and Undo are empty, because these pages do not exist.
+// Verify, Email and Undo are empty, because these pages do not exist. So are Factor,
+// TwoFactor and RecoveryCodes without such factors.
 type URLs struct {
 	Home, Stylesheet        string
 	Register, Login, Logout string
@@ -50,7 +61,9 @@ type URLs struct {
 	Account, Password       string
 	Sessions, Refresh       string
 	Verify, Email, Undo     string
-	Close                   string
+	Close, Factor           string
+	TwoFactor               string
+	RecoveryCodes           string
 }
 
 // newPage returns a Page with everything that does not depend on the request.

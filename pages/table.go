@@ -20,6 +20,9 @@ func (p *Pages) allPages() []*page {
 		p.sessionsPage(),
 		p.closePage(),
 		p.refreshPage(),
+		p.factorPage(),
+		p.twoFactorPage(),
+		p.codesPage(),
 		p.errorPage(),
 		p.stylesheetPage(),
 	}
@@ -37,12 +40,14 @@ type page struct {
 	path    string   // path below Config.Prefix; empty if the page is only shown at the paths of others
 	url     *string  // the page's URL, a field of URLs
 	mails   bool     // the page is served only if auth.Config has a Mailer
+	absent  bool     // the page is not served, because auth.Config has no second factor for it
 	setting *setting // a setting of auth.Config that must be the page's URL, or nil
 
 	who       who  // who may see the page and send its form
 	freshPost bool // only freshUsers may send the form, though all users see it
 	own       bool // the form is tied to the user who opened it: see Core.SealForm
 	once      bool // the form is not done twice: see Core.FormOnce
+	pending   bool // the page is for a login that waits, and not for a login
 
 	form      func(*request) *Form         // returns the page's form; nil for a page without one
 	link      *link                        // set if a mailed link opens the page: how it uses the token

@@ -47,7 +47,7 @@ func fieldsOf(t *testing.T, f *ast.File, name string) []*ast.Field {
 // its methods, and Config.Templates lists every file.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, withFactors)
 	want := map[string]string{}
 	for _, path := range s.pages.Paths() {
 		r := s.client().do("OPTIONS", path, "")

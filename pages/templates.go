@@ -119,8 +119,11 @@ func (p *Pages) try(entry *page) error {
 // bare returns a page with nothing but its form.
 func (p *Pages) bare(entry *page, sample auth.User) Page {
 	q := &request{Request: &http.Request{URL: &url.URL{Path: "/", RawQuery: "next=/"}}, page: entry, user: sample}
-	if entry.link != nil {
+	if entry.link != nil || entry.pending {
 		q.subject = sample
+	}
+	if entry.pending {
+		q.factor, q.prompt = totp, auth.Prompt{Field: "code"}
 	}
 	return *p.show(q).page
 }

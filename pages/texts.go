@@ -19,20 +19,24 @@ type Texts struct {
 	Lang string // en: the language of the pages, as in HTML's lang
 
 	// Titles and headings.
-	LoginTitle    string // Log In
-	RegisterTitle string // Register
-	ForgotTitle   string // Reset Password
-	ResetTitle    string // Reset Password
-	AccountTitle  string // Account
-	PasswordTitle string // Change Password
-	SessionsTitle string // Where You Are Logged In
-	RefreshTitle  string // Confirm Your Password
-	VerifyTitle   string // Verify Your Email
-	EmailTitle    string // Change Email
-	ConfirmTitle  string // Confirm Your New Email
-	UndoTitle     string // Change Your Email Back
-	CloseTitle    string // Close Account
-	SwitchTitle   string // You Are Already Logged In
+	LoginTitle     string // Log In
+	RegisterTitle  string // Register
+	ForgotTitle    string // Reset Password
+	ResetTitle     string // Reset Password
+	AccountTitle   string // Account
+	PasswordTitle  string // Change Password
+	SessionsTitle  string // Where You Are Logged In
+	RefreshTitle   string // Confirm Your Password
+	VerifyTitle    string // Verify Your Email
+	EmailTitle     string // Change Email
+	ConfirmTitle   string // Confirm Your New Email
+	UndoTitle      string // Change Your Email Back
+	CloseTitle     string // Close Account
+	SwitchTitle    string // You Are Already Logged In
+	FactorTitle    string // Confirm It Is You
+	TwoFactorTitle string // Two-Factor Login
+	SetupTitle     string // Set Up: {factor}: {factor} stands for its name
+	CodesTitle     string // Recovery Codes
 
 	// Buttons.
 	LoginButton    string // Log In
@@ -50,6 +54,13 @@ type Texts struct {
 	UndoButton     string // Change It Back
 	CloseButton    string // Close Account
 	SwitchButton   string // Log Out and Continue
+	FactorButton   string // Continue
+	CancelButton   string // Cancel
+	SetupButton    string // Set Up
+	EnrollButton   string // Turn On
+	RemoveButton   string // Remove
+	UnlockButton   string // Accept Codes Again: for a factor that accepts no codes any more
+	CodesButton    string // Make New Codes
 
 	// Labels of fields.
 	Login              string // Username or Email; only one of the two if Identifiers of auth.Config allows only one
@@ -89,6 +100,33 @@ type Texts struct {
 	SwitchExplain string // You are logged in as {user}. To use another account, log out first.
 	OtherUser     string // You are now logged in as {user}. This form was opened by another account. Nothing was changed.
 
+	// Second factors. TOTPName is the name of the factor "totp", and RecoveryName that of the
+	// only backup factor. Other factors are shown by their names in auth.Config. {user} and
+	// {left} stand for the account and for the number of recovery codes. TwoFactorExplain,
+	// SetupExplain and CodesExplain may be None.
+	TOTPName            string // Authenticator app
+	RecoveryName        string // Recovery codes
+	TOTPCode            string // Code from your authenticator app: the label of its field
+	RecoveryCode        string // Recovery code: likewise
+	FactorCode          string // Code: the label of every other factor
+	FactorExplain       string // To go on as {user}, confirm once more that it is you.
+	OtherFactors        string // Try another way
+	FactorOn            string // on
+	FactorOff           string // off
+	FactorLocked        string // There were too many wrong codes. No code is accepted any more until you allow it again.
+	TwoFactorExplain    string // With a second factor, nobody can log in to your account by its password alone.
+	TwoFactorUnverified string // Before you set up a second factor, verify your email address.
+	SetupExplain        string // Scan the picture with the app, or type the key into it. Then enter the code that the app shows.
+	SetupPicture        string // QR code: for those who do not see the picture
+	SetupSecret         string // Key
+	SetupLink           string // Open the app on this device
+	CodesLeft           string // Recovery codes left: {left}.
+	CodesFew            string // Recovery codes left: {left}. Make new ones soon.
+	CodesNone           string // You have no recovery codes. If you lose your second factor, you cannot log in.
+	CodesExplain        string // If you have lost your second factor, a recovery code logs you in. Each one works once. New codes replace the old ones.
+	CodesKeep           string // Keep them somewhere safe; they are shown only once.
+	CodesSaved          string // I have saved them
+
 	// Links, and the texts beside them. These may be None.
 	Home           string // Home
 	HaveAccount    string // Already have an account?
@@ -110,10 +148,11 @@ type Texts struct {
 	// categories:
 	//
 	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,
-	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed.
+	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed, FactorAdded,
+	//     FactorRemoved, FactorUnlocked.
 	//   - info: LoggedOut, ResetSent, RegisterMailed, VerifySent, EmailSent, ResetUsed,
-	//     VerifyUsed, EmailUsed, UndoUsed.
-	//   - warning: InvalidToken; and EmailTaken, if an account gets the address between
+	//     VerifyUsed, EmailUsed, UndoUsed, LoginCancelled.
+	//   - warning: InvalidToken, LoginAgain, RefreshAgain; and EmailTaken, if an account gets the address between
 	//     the mail and the click on its link.
 	Registered      string // Your account has been created! You can now log in.
 	LoggedOut       string // You have been logged out.
@@ -135,6 +174,12 @@ type Texts struct {
 	VerifyUsed      string // This link has already been used: your email address has been verified. You can log in.
 	EmailUsed       string // This link has already been used: your email address has been changed.
 	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
+	LoginAgain      string // Please log in again.
+	RefreshAgain    string // Please confirm your password again.
+	LoginCancelled  string // The login has been cancelled.
+	FactorAdded     string // The second factor is set up. Other browsers have been logged out.
+	FactorRemoved   string // The second factor has been removed. Other browsers have been logged out.
+	FactorUnlocked  string // Codes are accepted again.
 
 	// LoginFailed is the text for every login that is refused. A text for each reason
 	// would tell who has an account, so this one must be true for all reasons. The
@@ -163,6 +208,8 @@ type Texts struct {
 	PasswordCommon   string // Many people use this password, so it is easy to guess.
 	PasswordPersonal string // This password is a name that is easy to guess.
 	PasswordBreached string // This password has been in a data breach, so others may know it.
+	FactorWrong      string // That code was wrong or has been used. Wait for the next one.
+	RecoveryWrong    string // That recovery code was wrong or has been used. Use another one.
 
 	// Titles of error pages.
 	BadRequest       string // The form cannot be read

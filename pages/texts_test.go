@@ -63,7 +63,8 @@ func TestTexts(t *testing.T) {
 	if n := none.FieldByName("VerifyExplain").String() + none.FieldByName("PasswordWrong").String() + none.FieldByName("Required").String() + none.FieldByName("LoginTitle").String(); n != "" {
 		t.Error("a text that must be can be None")
 	}
-	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+	s := newSite(t, func(a *auth.Config, c *pages.Config) {
+		withFactors(a, c)
 		texts, ok := none.Interface().(pages.Texts)
 		if !ok {
 			t.Error("not Texts")

@@ -1,0 +1,60 @@
+package pages
+
+import (
+	"errors"
+
+	"github.com/go-login/auth"
+)
+
+// codesPage makes recovery codes: those of the manager's first backup factor.
+func (p *Pages) codesPage() *page {
+	t := &p.texts
+	return &page{
+		name: "recoverycodes", title: &t.CodesTitle,
+		texts: []text{
+			must(&t.CodesTitle, "Recovery Codes"),
+			must(&t.CodesButton, "Make New Codes"),
+			must(&t.CodesLeft, "Recovery codes left: {left}."),
+			must(&t.CodesFew, "Recovery codes left: {left}. Make new ones soon."),
+			must(&t.CodesNone, "You have no recovery codes. If you lose your second factor, you cannot log in."),
+			may(&t.CodesExplain, "If you have lost your second factor, a recovery code logs you in. Each one works once. New codes replace the old ones."),
+			must(&t.CodesKeep, "Keep them somewhere safe; they are shown only once."),
+			must(&t.CodesSaved, "I have saved them"),
+		},
+		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.backupFactors()) == 0,
+		who: users, own: true,
+		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
+		sample: func(page *Page) {
+			sampleFactors(page)
+			page.Codes = []string{"text"}
+		},
+	}
+}
+
+func (p *Pages) codesForm(*request) *Form {
+	return newForm(p.urls.RecoveryCodes, p.texts.CodesButton, nil)
+}
+
+// showCodes says how many codes are left. It cannot show the codes: only their hashes are
+// stored.
+func (p *Pages) showCodes(q *request) answer {
+	a := p.withFactors(q, p.show(q))
+	if a.page != nil && !a.page.TwoFactor { // then no login asks for a code
+		return answer{to: p.urls.TwoFactor}
+	}
+	return a
+}
+
+// makeCodes makes new codes, and shows them this once.
+func (p *Pages) makeCodes(q *request) answer {
+	codes, err := p.core.NewBackupCodes(q.Context(), p.backupFactors()[0])
+	switch {
+	case err == nil:
+		a := p.draw(q, nil)
+		a.page.Codes = codes
+		return a
+	case errors.Is(err, auth.ErrNoFactor): // the user has no other factor
+		return answer{to: p.urls.TwoFactor}
+	}
+	return answer{err: err}
+}
