@@ -458,10 +458,9 @@ func TestRequiredFactor(t *testing.T) {
 		t.Errorf("a guarded page: %s to %q", r.Status, r.Header.Get("Location"))
 	}
 	for name, call := range map[string]func(ctx context.Context) error{
-		"User":         func(ctx context.Context) error { _, err := a.User(ctx); return err },
-		"Check":        func(ctx context.Context) error { return a.Check(ctx) },
-		"CheckFresh":   func(ctx context.Context) error { return a.CheckFresh(ctx, time.Hour) },
-		"CurrentLogin": func(ctx context.Context) error { _, err := a.CurrentLogin(ctx); return err },
+		"User":       func(ctx context.Context) error { _, err := a.User(ctx); return err },
+		"Check":      func(ctx context.Context) error { return a.Check(ctx) },
+		"CheckFresh": func(ctx context.Context) error { return a.CheckFresh(ctx, time.Hour) },
 		"WhileLoggedIn": func(ctx context.Context) error {
 			ctx, stop := a.WhileLoggedIn(ctx)
 			defer stop()

@@ -185,10 +185,10 @@ func (c *Core) known(ctx context.Context) string {
 }
 
 // CurrentLogin describes the login that makes the request: how and when the user
-// authenticated, and whether it is remembered. It returns the errors of User.
+// authenticated, and whether it is remembered. It returns the errors of EnrollingUser.
 func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	defer c.met(ctx, &failing)
-	if _, err := c.User(ctx); err != nil {
+	if _, err := c.EnrollingUser(ctx); err != nil {
 		return Login{}, err
 	}
 	s := c.stateOf(ctx)

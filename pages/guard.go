@@ -72,7 +72,7 @@ func (p *Pages) admit(q *request) (refusal answer, ok bool) {
 }
 
 func (p *Pages) admitBoth(q *request) (refusal answer, ok bool) {
-	user, err := p.core.User(q.Context())
+	user, err := p.core.EnrollingUser(q.Context())
 	if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
 		return answer{err: err}, false
 	}
@@ -98,7 +98,11 @@ func (p *Pages) admitVisitors(q *request) (refusal answer, ok bool) {
 // the guard of Core that refuses such a request.
 func (p *Pages) admitUsers(q *request, guard func(http.Handler) http.Handler, err error) (refusal answer, ok bool) {
 	if err == nil {
-		q.user, err = p.core.User(q.Context())
+		load := p.core.User
+		if q.page.who == enrolling {
+			load = p.core.EnrollingUser
+		}
+		q.user, err = load(q.Context())
 	}
 	switch {
 	case err == nil:
@@ -129,7 +133,7 @@ func (p *Pages) ofOther(q *request) bool {
 func (p *Pages) showOther(route route, q *request) answer {
 	q.page, q.typed = route.page, nil
 	var err error
-	if q.user, err = p.core.User(q.Context()); err != nil {
+	if q.user, err = p.core.EnrollingUser(q.Context()); err != nil {
 		return answer{err: err}
 	}
 	a := q.page.get(q)

@@ -22,7 +22,7 @@ func (p *Pages) codesPage() *page {
 			must(&t.CodesSaved, "I have saved them"),
 		},
 		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.backupFactors()) == 0,
-		who: users, own: true,
+		who: enrolling, own: true,
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
 			sampleFactors(page)

@@ -16,7 +16,7 @@ func (p *Pages) refreshPage() *page {
 			must(&t.RefreshButton, "Confirm"),
 		},
 		path: "/refresh", url: &p.urls.Refresh, setting: &setting{"Refresh", p.auth.URLs.Refresh, "the refresh page"},
-		who: users, own: true, refused: p.refreshFailed,
+		who: enrolling, own: true, refused: p.refreshFailed,
 		form: p.refreshForm, get: p.show, post: p.refresh,
 	}
 }

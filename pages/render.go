@@ -82,7 +82,7 @@ func (p *Pages) newPage(entry *page, f *Form) Page {
 // render writes a page as HTML. If the page cannot be rendered as a whole, it writes an
 // error.
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, page *Page) {
-	user, err := p.core.User(r.Context())
+	user, err := p.core.EnrollingUser(r.Context()) // the layout has only the name, and a way to log out
 	if err != nil && !errors.Is(err, auth.ErrNotLoggedIn) {
 		p.core.Error(w, r, err)
 		return

@@ -58,7 +58,7 @@ func (p *Pages) forgot(q *request) answer {
 // loginOrAccount is where to go on: to the account, if a user is logged in, or else to
 // the login.
 func (p *Pages) loginOrAccount(q *request) string {
-	if _, err := p.core.User(q.Context()); err == nil {
+	if _, err := p.core.EnrollingUser(q.Context()); err == nil {
 		return p.urls.Account
 	}
 	return p.urls.Login
@@ -108,7 +108,7 @@ func (p *Pages) resetForm(q *request) *Form {
 // resetDone says so if a user is logged in whose account the token is not for. The
 // reset of the user's own account ends the login.
 func (p *Pages) resetDone(q *request) string {
-	user, err := p.core.User(q.Context())
+	user, err := p.core.EnrollingUser(q.Context())
 	if err != nil {
 		return p.texts.ResetDone
 	}

@@ -66,6 +66,7 @@ type who int
 
 const (
 	users            who = iota // users who are logged in
+	enrolling                   // users who are logged in, also those who must set up a second factor before they reach anything else
 	freshUsers                  // users who have shown the password within Config.FreshFor
 	visitors                    // browsers that are not logged in; users go on to where the login leads
 	visitorsAndUsers            // both; the user is loaded first, and if that fails, so does the request

@@ -55,7 +55,7 @@ func (p *Pages) twoFactorPage() *page {
 		},
 		path: "/account/two-factor", url: &p.urls.TwoFactor, absent: len(p.auth.Factors) == 0,
 		setting: &setting{"TwoFactor", p.auth.URLs.TwoFactor, "the page for second factors"},
-		who:     users, own: true,
+		who:     enrolling, own: true,
 		get: p.showTwoFactor, post: p.changeTwoFactor,
 		sample: func(page *Page) {
 			sampleFactors(page)

@@ -380,3 +380,35 @@ func TestTwoFactorPrefix(t *testing.T) {
 	wantRedirect(t, c.press("/auth/account/two-factor?set-up=totp", "code", "right"), "/auth/account/recovery-codes")
 	wantStatus(t, c.press("/auth/account/recovery-codes"), 200)
 }
+
+// TestRequiredFactor: a user of whom a second factor is required is led to the page that sets
+// one up, and reaches nothing else before that, except to confirm the password, to verify the
+// address and to log out.
+func TestRequiredFactor(t *testing.T) {
+	t.Parallel()
+	s, f := newFactorSite(t, func(a *auth.Config, _ *pages.Config) {
+		a.RequireFactor = func(auth.User) bool { return true }
+	})
+	f.app.set(s.account("susan").ID, false)
+	c := s.client()
+	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "next", "/mine"), "/mine")
+	for _, path := range []string{"/mine", "/account", "/account/password", "/account/email", "/account/sessions", "/login", "/register"} {
+		if r := c.get(path); r.status != http.StatusSeeOther || !strings.HasPrefix(r.location, "/account/two-factor") {
+			t.Errorf("%s: %d to %q", path, r.status, r.location)
+		}
+	}
+	for _, path := range []string{"/account/two-factor", "/account/two-factor?set-up=totp", "/refresh", "/forgot-password"} {
+		if r := c.get(path); r.status != http.StatusOK {
+			t.Errorf("%s: %d to %q", path, r.status, r.location)
+		}
+	}
+	s.advance(11 * time.Minute)
+	if r := c.get("/account/two-factor?set-up=totp"); !strings.HasPrefix(r.location, "/refresh") {
+		t.Errorf("after 11 minutes: %d to %q", r.status, r.location)
+	}
+	wantRedirect(t, c.post("/refresh", "password", good, "next", "/account/two-factor?set-up=totp"), "/account/two-factor?set-up=totp")
+	page := c.get("/account/two-factor?set-up=totp")
+	wantStatus(t, page, http.StatusOK)
+	wantStatus(t, c.submit(page, "/account/two-factor", "code", "right"), http.StatusSeeOther)
+	wantStatus(t, c.get("/mine"), http.StatusOK)
+}

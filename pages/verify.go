@@ -48,7 +48,7 @@ func (p *Pages) verify(q *request) (answer, error) {
 	if _, err := p.core.VerifyEmail(q.Context(), q.token); err != nil {
 		return answer{}, err
 	}
-	if _, err := p.core.User(q.Context()); err == nil {
+	if _, err := p.core.EnrollingUser(q.Context()); err == nil {
 		return answer{to: cmp.Or(p.core.TakeNext(q.Request).String(), p.cfg.Home)}, nil
 	}
 	return answer{to: q.next().AddTo(p.urls.Login)}, nil
@@ -82,7 +82,7 @@ func (p *Pages) resendForm(q *request) *Form {
 // showResend fills in the address of the user, if one is logged in. If it is verified,
 // there is nothing to do.
 func (p *Pages) showResend(q *request) answer {
-	if user, err := p.core.User(q.Context()); err == nil { // render answers other errors
+	if user, err := p.core.EnrollingUser(q.Context()); err == nil { // render answers other errors
 		if user.AuthAccount().EmailVerified {
 			return answer{to: cmp.Or(q.next().String(), p.cfg.Home)}
 		}
