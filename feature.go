@@ -199,6 +199,9 @@ func (f *Feature) Cookie(name string) http.Cookie {
 // name: "totp-enrolled". An event must not have a secret in it.
 func (f *Feature) Event(ctx context.Context, e Event) { f.core.event(ctx, e) }
 
+// Host is the host of Config.BaseURL, without a port: "app.example".
+func (f *Feature) Host() string { return f.core.baseURL.Hostname() }
+
 // Now is the time by Config.Now.
 func (f *Feature) Now() time.Time { return f.core.cfg.Now() }
 
