@@ -275,7 +275,7 @@ func TestWhatEndsAPendingLogin(t *testing.T) {
 func TestReplaceTheApp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	u := s.account(t, "susan")
 	old, c := s.enroll(t, "susan")
 	fresh := s.begin(t, c)
 	if fresh.Secret.Reveal() == old {
@@ -294,6 +294,13 @@ func TestReplaceTheApp(t *testing.T) {
 	want(t, "the old app", s.try(t, "susan", app, s.code(t, old)), auth.ErrWrongFactor)
 	must(t, s.try(t, "susan", app, s.code(t, fresh.Secret.Reveal())))
 	want(t, "a second time", s.finish(c, s.next(t, fresh.Secret.Reveal())), auth.ErrWrongFactor)
+	if left := s.records(t, u.ID); len(left) != 1 {
+		t.Errorf("%d records are left", len(left))
+	}
+	s.Clock.Advance(10 * 365 * 24 * time.Hour)
+	must(t, s.try(t, "susan", app, s.code(t, fresh.Secret.Reveal())))
+	s.Clock.Advance(10 * 365 * 24 * time.Hour)
+	must(t, s.try(t, "susan", app, s.code(t, fresh.Secret.Reveal())))
 }
 
 func TestSecretThatIsNotConfirmedEnds(t *testing.T) {
@@ -308,6 +315,9 @@ func TestSecretThatIsNotConfirmedEnds(t *testing.T) {
 		t.Error("it has ended too early")
 	}
 	s.Clock.Advance(time.Second)
+	if left := s.records(t, u.ID); len(left) != 0 {
+		t.Errorf("%d records are left", len(left))
+	}
 	s.Enter(t, c, u)
 	want(t, "after ten minutes", s.finish(c, s.code(t, first)), auth.ErrWrongFactor)
 	second := s.begin(t, c).Secret.Reveal()
@@ -401,6 +411,40 @@ func TestFinishTwice(t *testing.T) {
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		want(t, "save", save(t.Context()), auth.ErrConflict)
 		must(t, s.totp.Verify(t.Context(), u, nil, answer(s.code(t, base32OfVector))))
+	})
+	t.Run("after another app was replaced", func(t *testing.T) {
+		s := newSite(t)
+		u := s.account(t, "susan")
+		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
+		finish := func(u *testapp.User) (secret string, save func(context.Context) error) {
+			setup, err := s.totp.Begin(t.Context(), u)
+			must(t, err)
+			secret = setup.Secret.Reveal()
+			save, err = s.totp.Finish(t.Context(), u, answer(s.code(t, secret)))
+			must(t, err)
+			return secret, save
+		}
+		_, saveFirst := finish(u)
+		later := &testapp.User{Account: u.Clone()}
+		later.Stamp = auth.NewSecret("another")
+		secret, saveLater := finish(later)
+		must(t, saveLater(t.Context()))
+		want(t, "save", saveFirst(t.Context()), auth.ErrConflict)
+		must(t, s.totp.Verify(t.Context(), u, nil, answer(s.next(t, secret))))
+	})
+	t.Run("over a record that cannot be opened", func(t *testing.T) {
+		for data, conflict := range map[string]error{"damaged": nil, "damaged otherwise": auth.ErrConflict} {
+			s := newSite(t)
+			u := s.account(t, "susan")
+			must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
+			s.overwrite(t, u.ID, "totp/secret/", []byte("damaged"))
+			setup, err := s.totp.Begin(t.Context(), u)
+			must(t, err)
+			save, err := s.totp.Finish(t.Context(), u, answer(s.code(t, setup.Secret.Reveal())))
+			must(t, err)
+			s.overwrite(t, u.ID, "totp/secret/", []byte(data))
+			want(t, "save over a record that is "+data, save(t.Context()), conflict)
+		}
 	})
 	t.Run("while the app is removed", func(t *testing.T) {
 		s := newSite(t)
@@ -683,6 +727,11 @@ func TestServerWithAWrongClock(t *testing.T) {
 			t.Errorf("%d more events", n)
 		}
 		s.Clock.Advance(10 * time.Minute)
+		wrong(20)
+		if n := s.count(totp.EventAllWrong); n != 1 {
+			t.Errorf("%d events of the next ten minutes", n)
+		}
+		must(t, s.totp.Verify(t.Context(), u, nil, answer(s.next(t, secret))))
 		for range 30 { // one in a minute is no sign of anything
 			s.Clock.Advance(time.Minute - time.Second)
 			wrong(1)
@@ -690,7 +739,7 @@ func TestServerWithAWrongClock(t *testing.T) {
 		if n := s.count(totp.EventAllWrong); n != 0 {
 			t.Errorf("%d events of single codes", n)
 		}
-		if n := strings.Count(s.Logs(), "totp.all-wrong"); n != 1 {
+		if n := strings.Count(s.Logs(), "totp.all-wrong"); n != 2 {
 			t.Errorf("%d lines in the log", n)
 		}
 	}
