@@ -12,10 +12,10 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// findByLogin returns the canonical form of the login, too. What cannot be a
-// login is ErrUserNotFound, and stays as it is.
+// findByLogin also returns the canonical form of the login. If the text cannot be a
+// login, it returns ErrUserNotFound and the text.
 func (c *Core) findByLogin(ctx context.Context, login string) (user User, key string, err error) {
-	login = strings.TrimSpace(login) // which keyboards add
+	login = strings.TrimSpace(login) // on-screen keyboards add spaces
 	isEmail := strings.Contains(login, "@")
 	if isEmail && c.cfg.Identifiers == UsernameOnly || !isEmail && c.cfg.Identifiers == EmailOnly {
 		return nil, login, ErrUserNotFound
@@ -28,8 +28,8 @@ func (c *Core) findByLogin(ctx context.Context, login string) (user User, key st
 	return user, keys[0], err
 }
 
-// findByKey finds a user by a canonical username or address. Of several keys (see
-// loginKeys) all are asked for, so that the work is the same for every account.
+// findByKey finds a user by a canonical username or address. If there are several keys
+// (see loginKeys), all are looked up, so that the work is the same for every account.
 func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 	var found User
 	for _, key := range keys {
@@ -40,14 +40,14 @@ func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 		case err != nil:
 			return nil, err
 		}
-		// A store that compares more loosely than the canonical form does (by a
-		// collation that takes é for e, say) would log people in as somebody else.
+		// A store may compare more loosely than the canonical form, such as by a
+		// collation in which é equals e. It would then log in the wrong user.
 		name := user.AuthAccount().Username
 		if strings.Contains(key, "@") {
 			name = user.AuthAccount().Email
 		}
 		if len(keys) > 1 && len(loginKeys(name)) == 1 {
-			continue // what was typed is no name of today, and this user's is
+			continue // the login breaks today's rules, and this user's name does not
 		}
 		if !slices.Contains(loginKeys(name), key) {
 			return nil, errors.New("auth: FindUser returned a user whose name has another canonical form than the key it was asked for: compare the columns of UsernameKey and EmailKey byte by byte (see storetest.TestUserStore)")
@@ -75,7 +75,7 @@ func (c *Core) updateAccount(ctx context.Context, id string, stamp Secret, chang
 		if err != nil {
 			return nil, nil, err
 		}
-		if user.AuthAccount().Stamp.Equal(stamp) { // ErrConflict was wrong
+		if user.AuthAccount().Stamp.Equal(stamp) { // the store returned ErrConflict, but made the change
 			after, err = c.checkUpdate(ctx, before, given)
 			return before, after, err
 		}
@@ -119,13 +119,14 @@ func (c *Core) checkUpdate(ctx context.Context, before User, given Account) (aft
 	old := before.AuthAccount().Clone()
 	old.Version = stored.Version
 	if err := c.store.update(ctx, old); err != nil {
-		return nil, fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // it says nothing about what the caller asked for
+		return nil, fmt.Errorf("%w; the account as it was before could not be put back: %v", lost, err) //nolint:errorlint // err is not about what the caller asked for
 	}
 	return nil, lost
 }
 
-// erase deletes an account, or, if the store does not, leaves nothing of it but
-// its ID. A store that says it failed may have deleted the account all the same.
+// erase deletes an account. If the store cannot delete users, erase empties the account
+// except for its ID, and disables it. If the store returns an error, it may have
+// deleted the account all the same.
 func (c *Core) erase(ctx context.Context, id string) error {
 	deleted, err := c.store.remove(ctx, id)
 	if err != nil {
@@ -147,11 +148,11 @@ func (c *Core) erase(ctx context.Context, id string) error {
 	return err
 }
 
-// nobody is who a name is kept for if it is for no user.
+// nobody stands for the user in keptFor if a name is reserved, but for no user.
 const nobody = "nobody"
 
-// reservedUsername and reservedEmail are the keys of reserved records, or empty
-// for no name.
+// reservedUsername and reservedEmail return the keys of the records that reserve a name.
+// For an empty name, the key is "".
 func reservedUsername(username string) string {
 	key := usernameKey(username)
 	if key == "" {
@@ -168,8 +169,8 @@ func reservedEmail(address string) string {
 	return keyring.TokenKey("email\x00" + key)
 }
 
-// keptFor returns the ID of the user that a name is kept for, or nobody, or
-// nothing if it is not.
+// keptFor returns the ID of the user that a name is reserved for, or nobody. If the
+// name is not reserved, it returns "".
 func (c *Core) keptFor(ctx context.Context, key string) (userID string, err error) {
 	if key == "" {
 		return "", nil
@@ -186,8 +187,8 @@ func (c *Core) keptFor(ctx context.Context, key string) (userID string, err erro
 	return record.UserID, nil
 }
 
-// checkUsername returns ErrUsernameTaken for a username that is kept or, if that
-// is to be looked up, somebody's.
+// checkUsername returns ErrUsernameTaken for a username that is reserved. If look is
+// true, it also looks for a user who has it.
 func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
 	if username == "" {
 		return nil
@@ -212,8 +213,8 @@ func (c *Core) checkUsername(ctx context.Context, username string, look bool) er
 	}
 }
 
-// reserveUsername keeps a username from everybody. Without one it stores
-// something all the same, which is the work that an account is.
+// reserveUsername reserves a username, so that no user can get it. If the username is
+// empty, it stores a record all the same: that is as much work as creating an account.
 func (c *Core) reserveUsername(ctx context.Context, username string) error {
 	r := Record{
 		Kind: kindReserved, Key: reservedUsername(username),
@@ -223,16 +224,16 @@ func (c *Core) reserveUsername(ctx context.Context, username string) error {
 		r.Key, r.Expires = keyring.NewToken(), c.cfg.Now().Add(time.Minute)
 	}
 	err := c.records.InsertRecord(ctx, r)
-	if errors.Is(err, ErrRecordExists) { // since it was looked at
+	if errors.Is(err, ErrRecordExists) { // reserved meanwhile
 		return ErrUsernameTaken
 	}
 	return err
 }
 
-// reserveEmail keeps an account's address for it.
+// reserveEmail reserves an account's address for the account.
 func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) error {
 	return changeRecord(ctx, c.records, kindReserved, reservedEmail(a.Email), func(r *Record, found bool) error {
-		if found && r.UserID != a.ID { // another account has it: nothing is kept for this one
+		if found && r.UserID != a.ID { // already reserved for another account
 			return errUnchanged
 		}
 		r.UserID, r.Expires = a.ID, expires
@@ -240,12 +241,12 @@ func (c *Core) reserveEmail(ctx context.Context, a *Account, expires time.Time) 
 	})
 }
 
-// sendTaken mails the owner of an address, if there is one, that somebody wanted to use
-// it for another account.
+// sendTaken mails the owner of an address that a client wanted to use it for another
+// account. If the address has no owner, it sends nothing and does the same work.
 func (c *Core) sendTaken(ctx context.Context, owner User, address string) error {
 	key := emailKey(strings.TrimSpace(address))
 	full, err := c.mailboxFull(ctx, MailAddressTaken, mailboxOf(owner, key))
-	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the work that a token is
+	_ = c.sealToken(purposeVerify, verifyLifetime, &Account{ID: key}, "") // the same work as for a free address
 	if err != nil || full || owner == nil || owner.AuthAccount().Disabled {
 		return err
 	}
@@ -256,7 +257,7 @@ func (c *Core) sendTaken(ctx context.Context, owner User, address string) error 
 	return c.mail(ctx, m)
 }
 
-// verifyLifetime is how long a link that verifies an address is good for: the
-// longest that NIST SP 800-63B-4 lets a mailed code be (section 4.2.1.2), since
-// people register today and read mail tomorrow.
+// verifyLifetime is how long a link that verifies an address is valid. It is the
+// longest time that NIST SP 800-63B-4 allows for a mailed code (section 4.2.1.2),
+// because a user may register today and read the mail tomorrow.
 const verifyLifetime = 24 * time.Hour

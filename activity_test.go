@@ -11,7 +11,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// activityApp counts everything as activity but /poll, which answers when the login ends.
+// activityApp counts every request as activity except /poll, which answers when the
+// login ends.
 func activityApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -32,7 +33,7 @@ func activityApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	return app
 }
 
-// A page that polls is told how long its login still lasts, and does not keep it alive.
+// A page that polls learns how long its login still lasts, and does not prolong it.
 func TestNoActivity(t *testing.T) {
 	t.Parallel()
 	app := activityApp(t, nil)
@@ -51,7 +52,7 @@ func TestNoActivity(t *testing.T) {
 	}
 }
 
-// Another request puts the end off as ever.
+// Any other request prolongs the login as usual.
 func TestActivity(t *testing.T) {
 	t.Parallel()
 	app := activityApp(t, func(c *auth.Config) { c.Session.Lifetime = 30 * time.Minute })
@@ -69,7 +70,7 @@ func TestActivity(t *testing.T) {
 	}
 }
 
-// The end that is told is the end: the login is good until then, and not after.
+// The login is good until the end that CurrentLogin reports, and not after.
 func TestIdleExpires(t *testing.T) {
 	t.Parallel()
 	for _, before := range []time.Duration{0, 30 * time.Second, time.Minute, 90 * time.Second} {
@@ -78,7 +79,7 @@ func TestIdleExpires(t *testing.T) {
 		c := app.Client(t)
 		c.Login("susan")
 		app.Clock.Advance(before)
-		c.Who() // which touches the session, to the minute
+		c.Who() // touches the session, to the minute
 		end := app.LoginOf(t, c).IdleExpires
 		if all := logins(t, app, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(end) || all[0].IdleExpires.After(all[0].Expires) {
 			t.Errorf("after %v: CurrentLogin says %v, Logins %+v", before, end, all)
@@ -94,7 +95,7 @@ func TestIdleExpires(t *testing.T) {
 	}
 }
 
-// A remembered browser is logged in until its device expires.
+// A remembered login lasts until its device expires, without an idle timeout.
 func TestIdleExpiresOfRemembered(t *testing.T) {
 	t.Parallel()
 	app := activityApp(t, nil)
@@ -107,7 +108,7 @@ func TestIdleExpiresOfRemembered(t *testing.T) {
 	if all := logins(t, app, u.ID); len(all) != 1 || !all[0].IdleExpires.Equal(l.IdleExpires) {
 		t.Errorf("%+v", all)
 	}
-	// What was rotated ends with the login that it has become.
+	// The session of before the restart ends with the login.
 	visitor := app.Client(t)
 	visitor.Login("susan")
 	tab := visitor.Clone()

@@ -5,14 +5,15 @@ import (
 	"errors"
 )
 
-// Disable disables an account, for an administrator: nobody can log in to it. Its
-// logins, remembered devices, API tokens and mailed links end, and they stay dead
-// when the account is enabled again, since it gets a new Stamp; the link that undoes
-// a change of address works then. It is no error if the account is disabled already.
+// Disable disables an account, for an administrator. The user can no longer log in. The
+// account's logins, remembered devices, API tokens and mailed links end. They stay void
+// when the account is enabled again, because it gets a new Stamp. Only the link that
+// undoes a change of address works again then. If the account is disabled already,
+// Disable returns nil.
 //
-// It returns ErrUserNotFound, ErrNoUserStore, or a failure of a store, after which
-// the account may be disabled; call it again. The user is not told: the application
-// knows the reason.
+// The errors are ErrUserNotFound, ErrNoUserStore, or a failure of a store. After a
+// failure of a store the account may be disabled; call Disable again. The user gets no
+// mail, because only your application knows the reason.
 func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planDisabled(userID, true)
@@ -20,9 +21,9 @@ func (c *Core) Disable(ctx context.Context, userID string) (failing error) {
 	return err
 }
 
-// Enable enables a disabled account. It gets a new Stamp, so that nothing from
-// before works, also if the application itself has disabled it. For an account that
-// is not disabled it does nothing. The errors are those of Disable.
+// Enable enables a disabled account. It gets a new Stamp, so nothing from before works,
+// even if your application set Account.Disabled itself. If the account is not disabled,
+// Enable does nothing and returns nil. The errors are those of Disable.
 func (c *Core) Enable(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planDisabled(userID, false)
@@ -33,11 +34,12 @@ func (c *Core) Enable(ctx context.Context, userID string) (failing error) {
 	return err
 }
 
-// errEnabled says that there is nothing to do.
+// errEnabled says that Enable has nothing to do.
 var errEnabled = errors.New("auth: the account is not disabled")
 
-// planDisabled plans what Disable and Enable change. What somebody was logged in by
-// before must not come back, also if the application itself has disabled the account.
+// planDisabled plans what Disable and Enable change. Enable replaces the Stamp, too:
+// earlier logins must not come back, even if the application set Account.Disabled
+// itself.
 func (c *Core) planDisabled(userID string, disabled bool) (*credentialChange, error) {
 	x := &credentialChange{userID: userID, own: ownEnds, done: EventAccountEnabled}
 	if disabled {
@@ -56,12 +58,11 @@ func (c *Core) planDisabled(userID string, disabled bool) (*credentialChange, er
 	return x, c.needs("Disable and Enable", FieldDisabled)
 }
 
-// Unlock forgets the wrong passwords of an account, for an administrator: those in
-// browsers that the user has logged in with before as well. It also forgets the wrong
-// attempts at the secrets of a [Feature], such as codes. The next attempt is
-// looked at, also if the secret was disabled by a hundred of them. Limits of
-// addresses stay (Config.Limits). It returns ErrUserNotFound, or a failure of a
-// store.
+// Unlock forgets the wrong passwords of an account, for an administrator, including
+// those in browsers that the user has logged in with before. It also forgets the wrong
+// attempts at the secrets of a [Feature], such as codes. The next attempt is checked,
+// even if a hundred wrong ones had disabled the secret. The rate limits of IP addresses
+// stay (Config.Limits). Unlock returns ErrUserNotFound, or a failure of a store.
 func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	if _, err := c.users.load(ctx, userID); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Whatever let somebody in before an account was disabled lets nobody in when it is
-// enabled again, whether it was used meanwhile or not.
+// After an account was disabled and enabled again, no older session, device or token
+// works, whether or not it was used while the account was disabled.
 func TestDisabledAndEnabledAgain(t *testing.T) {
 	t.Parallel()
 	for name, disable := range map[string]func(*mailApp, *testapp.User) error{
@@ -113,7 +113,7 @@ func TestDisableAndEnable(t *testing.T) {
 		}
 	}
 
-	// An administrator who disables their own account is logged out by it.
+	// An administrator who disables their own account is logged out.
 	c.Login("susan")
 	m.In(c, func(ctx context.Context) {
 		if err := m.Disable(ctx, u.ID); err != nil {
@@ -128,8 +128,8 @@ func TestDisableAndEnable(t *testing.T) {
 	}
 }
 
-// A store that fails at any call leaves an account as it was, or disabled with
-// nothing alive in it.
+// If the store fails at any call of Disable, the account is either unchanged, or
+// disabled with no session left that works.
 func TestDisableWithAFailingStore(t *testing.T) {
 	t.Parallel()
 	testapp.EachCall(t, 1, func(k int) bool {
@@ -152,7 +152,7 @@ func TestDisableWithAFailingStore(t *testing.T) {
 	})
 }
 
-// Unlock forgets what was counted against an account, in every browser.
+// Unlock deletes the counts of an account, in every browser.
 func TestUnlock(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, noLimits)
@@ -183,7 +183,7 @@ func TestUnlock(t *testing.T) {
 		}
 	}
 	if err := m.Unlock(t.Context(), u.ID); err != nil {
-		t.Errorf("where there is nothing to unlock: %v", err)
+		t.Errorf("Unlock of an account that is not locked: %v", err)
 	}
 	m.Spy().Hook(on("DeleteRecords", func() error { return errStore }), nil)
 	if err := m.Unlock(t.Context(), u.ID); !errors.Is(err, errStore) {

@@ -13,15 +13,16 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A sink takes an answer and allocates nothing.
+// A sink is a ResponseWriter that drops everything and allocates nothing.
 type sink struct{ header http.Header }
 
 func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(int)             {}
 
-// TestAllocations holds requests to how often they allocate, which is the same on
-// every machine. Two are the store's copies, of the record's data and of the user.
+// TestAllocations fixes how often requests allocate, which is the same on every
+// machine. Two allocations are copies that the store makes, of the record's data and of
+// the user.
 func TestAllocations(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates, too")
@@ -93,8 +94,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestReadsChangeNothing: pages that only read ask a store for a session and its
-// user, once each, and set no cookie; also while an idle timeout runs.
+// TestReadsChangeNothing: pages that only read load the session and the user once each,
+// and set no cookie, even with an idle timeout.
 func TestReadsChangeNothing(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{-1, time.Hour} {

@@ -15,19 +15,18 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about API tokens, which programs send in a header. The store has
-// their hashes. Like everything that opens an account they are bound to its
-// Stamp: a change of password ends them.
+// This file has API tokens, which programs send in a header. The store has only their
+// hashes. A token is bound to the account's Stamp, so a change of password ends it.
 
-// newAPITokens returns the share of the Core in which API tokens are stored. It has a
-// kind of its own, because every change of a credential ends them.
+// newAPITokens returns the share of the Core in which API tokens are stored. It has its
+// own kind of record, because every change of a credential ends API tokens.
 func newAPITokens(c *Core) *Feature {
 	return &Feature{core: c, name: kindAPIToken, kind: kindAPIToken}
 }
 
 const (
-	// apiTokenPrefix lets people, and programs that look for leaked secrets,
-	// tell what it is.
+	// apiTokenPrefix lets people, and programs that look for leaked secrets, recognise
+	// a token.
 	apiTokenPrefix = "goauth_"
 
 	apiTokenTouch = time.Hour // how old "last used" may be
@@ -36,17 +35,17 @@ const (
 	maxScope      = 100 // bytes
 )
 
-// An APIToken describes a token of a user's for programs.
+// An APIToken describes a token with which a program makes requests for a user.
 type APIToken struct {
-	ID      string   // names it to RevokeAPIToken; it is of no other use
-	Name    string   // what the user calls it; one line of at most 200 bytes, and may be empty
-	Scopes  []string // what it is for: at least one, each of visible ASCII but for " and \ (RFC 6749), or ScopeAll
+	ID      string   // for RevokeAPIToken; it is not the token
+	Name    string   // the user's name for it: one line of at most 200 bytes; may be empty
+	Scopes  []string // 1 to 50 scopes, each of 1 to 100 visible ASCII characters except " and \ (RFC 6749); or ScopeAll
 	Created time.Time
-	Used    time.Time // the last time, to the hour; zero: never
+	Used    time.Time // the last use, to the hour; zero if it was never used
 	Expires time.Time
 }
 
-// apiToken is a record of one, read.
+// An apiToken is the decoded record of an API token.
 type apiToken struct {
 	APIToken
 	record Record
@@ -67,15 +66,15 @@ func decodeAPIToken(record Record) (apiToken, bool) {
 	}
 	t := apiToken{record: record, stamp: r.Text()}
 	t.ID, t.Expires = record.Key, record.Expires
-	t.Name, t.Scopes = r.Text(), append([]string{}, strings.Fields(r.Text())...) // never nil, which has no limits
+	t.Name, t.Scopes = r.Text(), append([]string{}, strings.Fields(r.Text())...) // never nil: nil Scopes would allow everything
 	t.Created, t.Used = time.UnixMilli(r.Varint()), time.UnixMilli(r.Varint())
 	return t, r.OK() && r.Rest() == ""
 }
 
-// NewAPIToken makes a token that Bearer takes for the user. t has its Name,
-// Scopes and Expires, which must all be in order (else ErrInvalidAPIToken), and
-// comes back complete. The
-// token itself is not stored: show it once. It ends with the account's Stamp, as
+// NewAPIToken makes an API token for the user; see Bearer. Set the Name, Scopes and
+// Expires of t. If one of them is not valid, the error is ErrInvalidAPIToken.
+// NewAPIToken returns the token, and t with all fields set. The token itself is not
+// stored, so show it to the user once. It ends when the account gets a new Stamp, such as
 // by a change of password.
 func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret, _ APIToken, failing error) {
 	defer c.met(ctx, &failing)
@@ -88,11 +87,11 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	}
 	switch {
 	case !isText(t.Name) || len(t.Name) > maxTokenName || strings.ContainsFunc(t.Name, unicode.IsControl):
-		return Secret{}, APIToken{}, fmt.Errorf("%w: the name is not a line of at most %d bytes", ErrInvalidAPIToken, maxTokenName)
+		return Secret{}, APIToken{}, fmt.Errorf("%w: the Name must be one line of at most %d bytes", ErrInvalidAPIToken, maxTokenName)
 	case len(t.Scopes) == 0 || len(t.Scopes) > maxScopes || slices.ContainsFunc(t.Scopes, func(s string) bool { return !isScope(s) }):
-		return Secret{}, APIToken{}, fmt.Errorf("%w: the scopes are not between one and %d words", ErrInvalidAPIToken, maxScopes)
+		return Secret{}, APIToken{}, fmt.Errorf("%w: use 1 to %d Scopes, each of 1 to %d visible ASCII characters except \" and \\", ErrInvalidAPIToken, maxScopes, maxScope)
 	case !t.Expires.After(now):
-		return Secret{}, APIToken{}, fmt.Errorf("%w: the expiry is not in the future", ErrInvalidAPIToken)
+		return Secret{}, APIToken{}, fmt.Errorf("%w: Expires must be in the future", ErrInvalidAPIToken)
 	}
 	if s := c.stateOf(ctx); s != nil && s.exceeds(t.Scopes) {
 		return Secret{}, APIToken{}, ErrOutOfScope
@@ -115,14 +114,14 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	return NewSecret(token), made.APIToken, nil
 }
 
-// exceeds reports whether the request's own token does not have these scopes.
+// exceeds reports whether one of the scopes is missing in the request's own token.
 func (s *state) exceeds(scopes []string) bool {
 	s.op.Lock()
 	defer s.op.Unlock()
 	return slices.ContainsFunc(scopes, func(scope string) bool { return !s.grant.covers(scope) })
 }
 
-// isScope reports whether s is a scope of OAuth's (RFC 6749, section 3.3).
+// isScope reports whether s is a scope as in OAuth (RFC 6749, section 3.3).
 func isScope(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
@@ -158,8 +157,8 @@ func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, fail
 	return tokens, nil
 }
 
-// RevokeAPIToken ends one of a user's API tokens, or returns
-// ErrAPITokenNotFound.
+// RevokeAPIToken ends one of a user's API tokens. If the user has no token with this
+// ID, it returns ErrAPITokenNotFound.
 func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	if userID == "" {
@@ -169,7 +168,7 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // another user's, perhaps
+	if !slices.ContainsFunc(records, func(r Record) bool { return r.Key == id }) { // it may be another user's
 		return ErrAPITokenNotFound
 	}
 	_, taken := c.tokens.Take(ctx, id)
@@ -181,10 +180,9 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 	return nil
 }
 
-// Bearer finds users by an API token that NewAPIToken made, in the header
-// Authorization: Bearer (RFC 6750), and never in the URL.
-// The loader recognises every request with this scheme. A malformed token counts as
-// a wrong one.
+// Bearer finds the user by an API token that NewAPIToken made. The token must be in the
+// header Authorization: Bearer (RFC 6750); the URL is not read. Every request with this
+// scheme is decided by Bearer, so a malformed token is a wrong one.
 func Bearer() Credential {
 	return Credential{Challenge: schemeBearer, scheme: schemeBearer}
 }
@@ -210,7 +208,7 @@ func (c *Core) loadBearer(r *http.Request) (Grant, error) {
 		return wrong, ErrInvalidCredentials
 	}
 	switch err := c.touchAPIToken(ctx, &t); {
-	case errors.Is(err, ErrRecordNotFound): // revoked this moment
+	case errors.Is(err, ErrRecordNotFound): // just revoked
 		return wrong, ErrInvalidCredentials
 	case err != nil:
 		return Grant{}, err
@@ -221,7 +219,8 @@ func (c *Core) loadBearer(r *http.Request) (Grant, error) {
 	}, nil
 }
 
-// touchAPIToken stores that a token is in use, if that was not stored within the hour.
+// touchAPIToken stores that a token is in use, unless that was stored within the last
+// hour.
 func (c *Core) touchAPIToken(ctx context.Context, t *apiToken) error {
 	now := c.tokens.Now()
 	due := func(used time.Time) bool { return now.Sub(used) >= apiTokenTouch }
@@ -244,5 +243,5 @@ func (c *Core) touchAPIToken(ctx context.Context, t *apiToken) error {
 	return err
 }
 
-// errTouched says that another request has stored that a token is in use.
+// errTouched says that another request has just stored that the token is in use.
 var errTouched = errors.New("auth: touched already")

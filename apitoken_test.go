@@ -20,7 +20,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// Neither the store, nor the log, nor the events have the token.
+// Neither the store, nor the log, nor the events contain the token.
 func TestAPITokenIsNotStored(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, withBearer)
@@ -54,7 +54,7 @@ func TestAPITokenIsNotStored(t *testing.T) {
 			t.Fatalf("the token's bytes from %d are somewhere", n)
 		}
 	}
-	// A record's key is no token, and neither is the ID.
+	// Neither the record's key nor the token's ID works as a token.
 	for _, guess := range []string{described.ID, "goauth_" + described.ID} {
 		if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(guess)); r.Text != "nobody" {
 			t.Errorf("%q", r.Text)
@@ -102,27 +102,27 @@ func TestAPITokenScopes(t *testing.T) {
 		}
 		c := app.Client(t)
 		if r := c.Get(path); r.StatusCode != http.StatusUnauthorized && !strings.HasPrefix(path, "/guarded") && !strings.HasPrefix(path, "/login") {
-			t.Errorf("%s for a program of nobody's: %s", path, r.Status)
+			t.Errorf("%s for a program without credentials: %s", path, r.Status)
 		}
 		if r := c.Do("GET", path, nil, http.Header{"Accept": {"text/html"}}); r.StatusCode != http.StatusSeeOther {
-			t.Errorf("%s for nobody: %s", path, r.Status)
+			t.Errorf("%s for a browser without a login: %s", path, r.Status)
 		}
 		app.Enter(t, c, u)
 		if r := c.Get(path); r.Text != "susan" {
 			t.Errorf("%s with a session: %s", path, r.Status)
 		}
-		// A token that comes with a session is all that counts.
+		// If a request has a session and a token, only the token counts.
 		if r := c.Do("GET", path, nil, bearerHeader(tokens["other"])); r.StatusCode != http.StatusForbidden {
 			t.Errorf("%s with a session and a token: %s", path, r.Status)
 		}
 	}
-	// No token is fresh: 401, and no page to go to.
+	// A token is never fresh: the answer is 401, without a redirect.
 	for _, path := range []string{"/fresh", "/read/fresh"} {
 		if got := status(t, app, path, tokens["all"]); got != http.StatusUnauthorized {
 			t.Errorf("%s: %d", path, got)
 		}
 	}
-	// Where nothing guards, a limited token is nobody's.
+	// Outside RequireScope, a request with a token with scopes is anonymous.
 	app.Act(app.Client(t), bearerHeader(tokens["read"]), func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if _, ok := app.CurrentUser(ctx); ok {
@@ -140,7 +140,8 @@ func TestAPITokenScopes(t *testing.T) {
 		if !errors.Is(context.Cause(watched), auth.ErrOutOfScope) {
 			t.Errorf("WhileLoggedIn: %v", context.Cause(watched))
 		}
-		// A login in the request lifts the limits, a logout leaves nobody.
+		// A login in the request lifts the limits. After a logout the request is
+		// anonymous.
 		if err := app.LoginUser(ctx, u); err != nil {
 			t.Error(err)
 		}
@@ -151,14 +152,14 @@ func TestAPITokenScopes(t *testing.T) {
 	if r := app.Client(t).Do("GET", "/who", nil, bearerHeader(tokens["read"])); r.StatusCode != http.StatusForbidden {
 		t.Errorf("/who: %s %q", r.Status, r.Text)
 	}
-	// A HEAD is guarded, and OPTIONS is not; then there is no user.
+	// RequireScope guards HEAD as well.
 	if r := app.Client(t).Do("HEAD", "/write", nil, bearerHeader(tokens["read"])); r.StatusCode != http.StatusForbidden {
 		t.Errorf("HEAD: %s", r.Status)
 	}
 }
 
-// A refused scope does not open the rest of the request, and one that was let
-// through does not open another.
+// A refused scope stays closed for the rest of the request. An accepted scope opens no
+// other one.
 func TestAPITokenScopesDoNotLeak(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -238,7 +239,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 			t.Errorf("%d: %+v", i, token)
 		}
 	}
-	// Another user's, in either direction, and nonsense.
+	// Another user's token, in either direction, and IDs that no token has.
 	for _, wrong := range []struct{ user, id string }{
 		{mike.ID, ids[0]}, {susan.ID, others.ID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, secrets[0]}, {"unknown", ids[0]}, {susan.ID, ids[0] + " "},
 	} {
@@ -247,7 +248,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		}
 	}
 	if err := app.RevokeAPIToken(t.Context(), "", ids[0]); err == nil {
-		t.Error("nobody's was revoked")
+		t.Error("a token was revoked without a user")
 	}
 	for i, token := range append(secrets, other) {
 		if got := status(t, app, "/read", token); got != http.StatusOK {
@@ -274,7 +275,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 		}
 	}
 	if _, err := app.APITokens(t.Context(), "unknown"); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("of nobody: %v", err)
+		t.Errorf("of an unknown user: %v", err)
 	}
 	w := httptest.NewRecorder()
 	app.Error(w, httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), auth.ErrAPITokenNotFound)
@@ -283,7 +284,7 @@ func TestAPITokensListAndRevoke(t *testing.T) {
 	}
 }
 
-// What changes a credential ends every token that was made before.
+// Every change of a credential ends all earlier tokens.
 func TestAPITokenEnds(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
@@ -370,8 +371,7 @@ func TestAPITokenEnds(t *testing.T) {
 	}
 }
 
-// Nor does it matter that the account had no Stamp yet, as one that was made by
-// hand has not.
+// The same holds for an account that has no Stamp yet, such as one inserted by hand.
 func TestAPITokenOfAccountWithoutStamp(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -388,7 +388,7 @@ func TestAPITokenOfAccountWithoutStamp(t *testing.T) {
 	}
 }
 
-// The last use is written once an hour.
+// The last use is written at most once an hour.
 func TestAPITokenUsed(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -419,14 +419,15 @@ func TestAPITokenUsed(t *testing.T) {
 			t.Errorf("at %v: calls %v", step.at, app.Spy().Calls())
 		}
 	}
-	// A wrong one is not used.
+	// A wrong token is not marked as used.
 	app.Spy().Reset()
 	status(t, app, "/read", "goauth_"+strings.Repeat("A", 43))
 	if app.Spy().Writes() > 0 {
 		t.Errorf("calls %v", app.Spy().Calls())
 	}
-	// Another request that writes it at the same moment is no failure, a store
-	// that fails is one, and a token that is revoked meanwhile is no good.
+	// If another request writes the last use at the same moment, the token works. If
+	// the store fails, the answer is 503. If the token was revoked meanwhile, the
+	// answer is 401.
 	for name, test := range map[string]struct {
 		err    error
 		status int
@@ -482,10 +483,10 @@ func TestNewAPITokenRefuses(t *testing.T) {
 		}
 	}
 	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 	if _, _, err := app.NewAPIToken(t.Context(), nil, good); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 	disabled := member(t, app, "dora", "", func(a *auth.Account) { a.Disabled = true })
 	if _, _, err := app.NewAPIToken(t.Context(), disabled, good); !errors.Is(err, auth.ErrDisabled) {
@@ -520,7 +521,7 @@ func TestNewAPITokenRefuses(t *testing.T) {
 	}
 }
 
-// What the caller does to its slices afterwards changes nothing.
+// If the caller changes its slices afterwards, the token does not change.
 func TestAPITokenSharesNothing(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -536,7 +537,7 @@ func TestAPITokenSharesNothing(t *testing.T) {
 	}
 }
 
-// Programs that race for a token's revocation and its use leave nobody in.
+// If a token is revoked while it is used, it does not work afterwards.
 func TestRevokeCrossesUse(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -565,7 +566,7 @@ func TestRevokeCrossesUse(t *testing.T) {
 	}
 }
 
-// A hostileStore has one record for every key.
+// A hostileStore returns the same record for every key.
 type hostileStore struct {
 	testapp.Store
 	userID string
@@ -589,7 +590,7 @@ func (s *hostileStore) ListRecords(_ context.Context, kind, _ string) ([]auth.Re
 
 func (s *hostileStore) UpdateRecord(context.Context, auth.Record) error { return nil }
 
-// tokenData is a token's record as the library writes it.
+// tokenData is the data of a token's record, in the library's own encoding.
 func tokenData(stamp, name, scopes string, created, used int64) []byte {
 	b := []byte{1}
 	for _, text := range []string{stamp, name, scopes} {
@@ -598,8 +599,8 @@ func tokenData(stamp, name, scopes string, created, used int64) []byte {
 	return binary.AppendVarint(binary.AppendVarint(b, created), used)
 }
 
-// Whatever a record says, it is never a 5xx, and opens no account whose Stamp
-// it does not name.
+// Whatever a token's record contains, the answer is never a 5xx, and the record opens
+// no account with another Stamp.
 func FuzzAPITokenRecord(f *testing.F) {
 	store := &hostileStore{Store: memstore.New[testapp.User]()}
 	cfg := goodConfig()
@@ -633,7 +634,7 @@ func FuzzAPITokenRecord(f *testing.F) {
 			if bytes.Equal(data, good) {
 				t.Error("a good record is refused")
 			}
-		case http.StatusOK, http.StatusForbidden: // 403: it has other scopes
+		case http.StatusOK, http.StatusForbidden: // 403: the token has other scopes
 			if !bytes.HasPrefix(data, []byte{1}) || !bytes.Contains(data, []byte(stamp)) {
 				t.Errorf("%q is susan", data)
 			}
@@ -646,7 +647,8 @@ func FuzzAPITokenRecord(f *testing.F) {
 	})
 }
 
-// Nor may it make a token, which lives on for as long as it says.
+// If the login ends while a request is under way, the request cannot make a token,
+// which would outlive the login.
 func TestHeldRequestMakesNoToken(t *testing.T) {
 	t.Parallel()
 	app, u := endedWhileHeld(t, func(ctx context.Context, app *testapp.App, u *testapp.User) {
@@ -660,8 +662,8 @@ func TestHeldRequestMakesNoToken(t *testing.T) {
 	}
 }
 
-// A page for one scope does not open the others' for the rest of the request, as
-// where a batch is answered by several handlers.
+// RequireScope opens the scope for its handler only, and not for other handlers that
+// answer the same request, as in a batch.
 func TestScopeEndsWithItsHandler(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -686,8 +688,8 @@ func TestScopeEndsWithItsHandler(t *testing.T) {
 	status(t, app, "/batch", token)
 }
 
-// While a page for a scope is at work, what asks in another goroutine without
-// having asked for it is refused.
+// While a handler behind RequireScope runs, other goroutines of the request are refused
+// if they did not ask for the scope.
 func TestScopeIsNotShared(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -708,7 +710,7 @@ func TestScopeIsNotShared(t *testing.T) {
 	}
 }
 
-// A token makes no token that can do more than it can.
+// A token cannot make a token with more scopes than its own.
 func TestTokenMakesNoWiderToken(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)

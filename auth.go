@@ -1,5 +1,5 @@
-// Package auth gives a net/http application logins: sessions that end when they are
-// ended, passwords, guarded pages, and the current user in the application's own type.
+// Package auth gives a net/http application logins: sessions that you can end,
+// passwords, guarded pages, and the current user in your application's own type.
 //
 // [New] makes a [Manager] from a [UserStore], which finds and saves your users, and a
 // [Config]. The Manager's LoadAndSave wraps the whole application. Inside it,
@@ -8,11 +8,11 @@
 //
 // returns the user who makes the request.
 //
-// The methods of a Manager are those of its [Core], which documents them. A dozen that
-// return a user are repeated on Manager with your type. By task:
+// A Manager has all methods of its [Core], which documents them. Methods that return a
+// user exist on Manager again, with your type. By task:
 //
 //   - The request: [Core.LoadAndSave], [Core.Error].
-//   - Who it is: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
+//   - The user: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
 //   - Guards: [Core.RequireLogin], [Core.Require] with a [Rule] or several,
 //     [Core.RequireFresh], [Core.RequireVerified], [Core.RequireScope]; in a handler,
 //     [Core.Check], [Core.CheckFresh], [Core.CheckVerified], [Core.CheckScope].
@@ -25,15 +25,16 @@
 //   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.ValidatePassword],
 //     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
 //   - E-mail addresses: [Core.ValidateEmail], [Core.SendVerification],
-//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange], [Core.UndoEmailChange].
+//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange],
+//     [Core.UndoEmailChange].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.Credentials.
 //   - Packages that add something to logins: [Core.Feature].
 //   - Pages: [Core.SessionData], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
-// A process may have several Managers. All they share is the memory budget for password
-// hashing (Config.Password.HashMemory) and, if you give them the same ones, their stores (see
+// A process may have several Managers. They share only the memory budget for password
+// hashing (Config.Password.HashMemory) and the stores that you give to both (see
 // Config.Name).
 //
 // The library keeps everything it must remember in [Record] values in a [RecordStore].
@@ -53,18 +54,18 @@ import (
 	"github.com/go-login/auth/internal/origin"
 )
 
-// A Manager is an application's logins. It has all methods of [Core], which is the
-// manual, and those below, which return the user in the application's own type U. A
-// Manager is safe for use by many goroutines.
+// A Manager has all methods of [Core], where they are documented. The methods below
+// return the user in the application's own type U. A Manager is safe for use by many
+// goroutines.
 type Manager[U User] struct {
 	*Core
 }
 
-// New makes a Manager with all features. It returns an error for every
-// misconfiguration that it can see.
+// New makes a Manager with all features. It returns an error for every misconfiguration
+// that it can detect.
 func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	if isNil(store) {
-		return nil, errors.New("auth: no user store")
+		return nil, errors.New("auth: New got a nil UserStore; pass a store, such as one of package sqlstore or memstore")
 	}
 	if cfg.Records == nil {
 		cfg.Records, _ = store.(RecordStore)
@@ -86,12 +87,12 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	return &Manager[U]{core}, nil
 }
 
-// NewWithLoader makes a Manager for an application that checks passwords itself. It has
-// sessions, guards and the current user. Methods that need a UserStore return
-// ErrNoUserStore.
+// NewWithLoader makes a Manager for an application that checks passwords itself. This
+// Manager has sessions, guards and the current user. Methods that need a UserStore
+// return ErrNoUserStore.
 func NewWithLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error) {
 	if isNil(loader) {
-		return nil, errors.New("auth: no user loader")
+		return nil, errors.New("auth: NewWithLoader got a nil UserLoader; pass one that loads your users")
 	}
 	if cfg.Records == nil {
 		cfg.Records, _ = loader.(RecordStore)
@@ -109,13 +110,16 @@ func NewWithLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.SessionStore, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion())}
 	if store == nil && slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }) {
-		return nil, fmt.Errorf("auth: Config.Credentials has Basic: %w", ErrNoUserStore)
+		return nil, fmt.Errorf("auth: Config.Credentials has Basic, which needs a UserStore: %w", ErrNoUserStore)
 	}
 	if store == nil && cfg.RequireVerified {
-		return nil, fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoUserStore)
+		return nil, fmt.Errorf("auth: Config.RequireVerified needs a UserStore: %w", ErrNoUserStore)
 	}
-	if isNil(c.records) {
-		return nil, errors.New("auth: no record store; set Config.Records, for example to sqlstore.NewRecords: the user store is not a RecordStore")
+	switch {
+	case c.records == nil:
+		return nil, errors.New("auth: there is no RecordStore; set Config.Records, for example to sqlstore.NewRecords: your user store or loader is not one")
+	case isNil(c.records):
+		return nil, errors.New("auth: Config.Records is a nil pointer")
 	}
 	if c.sessions == nil {
 		c.sessions = c.records
@@ -165,7 +169,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	return c, nil
 }
 
-// loadsOf returns how each loader finds users.
+// loadsOf returns the function of each loader that finds the user of a request.
 func (c *Core) loadsOf(loaders []Credential) (loads []func(*http.Request) (Grant, error)) {
 	for _, l := range loaders {
 		switch {
@@ -180,7 +184,7 @@ func (c *Core) loadsOf(loaders []Credential) (loads []func(*http.Request) (Grant
 	return loads
 }
 
-// bind gives each factor its feature.
+// bind gives each factor its feature, and returns the features by name.
 func (c *Core) bind(factors []Factor) (map[string]*Feature, error) {
 	bound := map[string]*Feature{}
 	for _, factor := range factors {
@@ -199,8 +203,8 @@ func (c *Core) bind(factors []Factor) (map[string]*Feature, error) {
 }
 
 // CurrentUser returns the user who makes the request. It returns false if nobody is
-// logged in, and if a store has failed. In the second case the answer is 503, whatever
-// the handler writes, unless the header is written already: the page for anonymous
+// logged in, or if a store has failed. After a failure the answer is 503, whatever the
+// handler writes, unless the header has been written already. So the page for anonymous
 // visitors never goes out by mistake.
 func (m *Manager[U]) CurrentUser(ctx context.Context) (U, bool) {
 	u, err := m.User(ctx)
@@ -274,13 +278,14 @@ func typed[U User](user User, err error) (U, error) {
 	}
 	u, ok := user.(U)
 	if !ok {
-		return u, fmt.Errorf("auth: the user is a %T, not a %v", user, reflect.TypeFor[U]())
+		return u, fmt.Errorf("auth: the user is a %T, but the Manager's type is %v", user, reflect.TypeFor[U]())
 	}
 	return u, nil
 }
 
 // Where is a rule of your own. It holds if ok returns true for the user who makes the
-// request. If not, it is ErrForbidden (403). The other rules are asked first.
+// request. Otherwise the answer is ErrForbidden (403). ok runs only if all other rules
+// hold.
 func (m *Manager[U]) Where(ok func(U) bool) Rule {
 	if ok == nil {
 		return Rule{}

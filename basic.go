@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Basic finds users by HTTP Basic authentication (RFC 7617), with their
-// login and password. Each request computes a password hash, which takes some
-// 20 milliseconds and counts as any login does. realm is a name for the
-// application; quotes, backslashes and line breaks are left out of it.
+// Basic finds the user by HTTP Basic authentication (RFC 7617), with login and
+// password. Each request computes a password hash, which takes some 20 milliseconds and
+// counts like any login. realm is a name for the application; quotes, backslashes and
+// line breaks in it are removed.
 func Basic(realm string) Credential {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
 	return Credential{Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}

@@ -11,12 +11,12 @@ import (
 	"slices"
 )
 
-// This file is the border between the library and the application's stores. Every
-// call of a store passes it once, and three things happen there:
+// This file calls the application's stores for the library. It does three things in each
+// call:
 //
 //   - The store gets a context without the request's session (Core.hide).
-//   - A read that found its connection closed runs a second time.
-//   - An error that store.go does not name becomes a failure.
+//   - If a read finds its connection closed, it runs a second time.
+//   - If store.go does not name an error, the error becomes a failure.
 
 // A recordBorder is a RecordStore as the library calls it.
 type recordBorder struct {
@@ -77,8 +77,9 @@ func (b *userBorder) find(ctx context.Context, key string) (User, error) {
 	return user, failed(err, ErrUserNotFound)
 }
 
-// create passes on errors that store.go does not name: the application's form (see
-// FormReader) may have made them. Only a lost connection is a failure for sure.
+// create returns errors unchanged, even those that store.go does not name: they may
+// come from the application's form (see FormReader). Only a lost connection, or a
+// context that is done, certainly is a failure.
 func (b *userBorder) create(ctx context.Context, a Account, form url.Values) (User, error) {
 	ctx = b.core.hide(ctx)
 	user, err := b.store.create(ctx, a, form)
@@ -98,13 +99,12 @@ func (b *userBorder) remove(ctx context.Context, id string) (deleted bool, err e
 	return deleted, failed(err, ErrUserNotFound)
 }
 
-// read calls a method of a store that changes nothing. If the connection turned
-// out to be closed, it calls the method once more, with the same context and so
-// within the same deadline. A pool hands out connections that the database has
-// closed meanwhile, after a restart or because they were idle; the second call
-// gets another one.
+// read calls a method of a store that changes nothing. If the connection turned out to
+// be closed, it calls the method once more, with the same context and so within the
+// same deadline. A pool may hand out a connection that the database has closed, after a
+// restart or because it was idle. The second call gets another one.
 //
-// Writes are never repeated: the first one may have happened.
+// A write is never repeated, because the first call may have written.
 func read[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	v, err := call()
 	if err != nil && ctx.Err() == nil && isClosed(err) {
@@ -113,13 +113,13 @@ func read[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	return v, err
 }
 
-// isClosed reports whether err says that a connection was closed, by the driver,
-// by this process or by the other side. A time limit, a refused connection and
-// whatever else the database may answer are not among these errors: for those a
-// second call would only add load to a database that is in trouble.
+// isClosed reports whether err says that a connection was closed, by the driver, by
+// this process or by the other side. It is false for a time limit, a refused connection
+// and other answers of the database: a second call would only add load to a database
+// that is in trouble.
 func isClosed(err error) bool {
 	for _, closed := range [...]error{
-		driver.ErrBadConn, // database/sql repeats it, too, but not what a driver finds out midway
+		driver.ErrBadConn, // database/sql repeats such a call too, but not if a driver fails midway
 		sql.ErrConnDone,
 		net.ErrClosed, // "use of closed network connection"
 		io.EOF,        // the other side has closed it
@@ -132,8 +132,8 @@ func isClosed(err error) bool {
 	return isReset(err)
 }
 
-// failed returns an error of a store as the library goes on with it: nil and the
-// errors that its method may return as they are, every other one as a failure.
+// failed returns nil and the named errors unchanged. It returns every other error of a
+// store as a failure.
 func failed(err error, named ...error) error {
 	if err == nil || slices.ContainsFunc(named, func(n error) bool { return errors.Is(err, n) }) {
 		return err

@@ -1,4 +1,4 @@
 package auth
 
-// isReset is false: Plan 9 has no number for a connection that was dropped.
+// isReset returns false: Plan 9 has no error number for a dropped connection.
 func isReset(error) bool { return false }

@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// isReset reports whether the other side has dropped the connection that err
-// comes from, so that reading from it or writing to it fails.
+// isReset reports whether err says that the other side has dropped the connection, so
+// that reading or writing fails.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, wsaReset)
 }
 
-// wsaReset is ECONNRESET as Windows says it, where syscall.ECONNRESET is a number
-// of Go's own. No other system has an error of this number.
+// wsaReset is the number that Windows has for ECONNRESET. There, syscall.ECONNRESET is
+// a number of Go's own. No other system has an error of this number.
 const wsaReset = syscall.Errno(10054)

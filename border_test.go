@@ -20,8 +20,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// closedConnections are what drivers return when the database has closed a pooled
-// connection.
+// closedConnections are the errors that drivers return when the database has closed a
+// pooled connection.
 var closedConnections = map[string]error{
 	"driver.ErrBadConn":    driver.ErrBadConn,
 	"wrapped":              fmt.Errorf("store: %w", driver.ErrBadConn),
@@ -34,8 +34,8 @@ var closedConnections = map[string]error{
 	"closed, and one ours": fmt.Errorf("%w: %w", auth.ErrNotLoggedIn, net.ErrClosed),
 }
 
-// A read whose connection was closed runs once more, and nobody notices.
-func TestReadsRunTwice(t *testing.T) {
+// A read whose connection was closed runs a second time, and succeeds.
+func TestReadsAreRetriedOnce(t *testing.T) {
 	t.Parallel()
 	for name, closed := range closedConnections {
 		app, store := newApp(t, nil)
@@ -72,9 +72,9 @@ func is(got, want string) error {
 	return nil
 }
 
-// It runs twice and not more often; not after another error; not when its time is
-// over; and a write never does.
-func TestWhatRunsOnce(t *testing.T) {
+// A read runs at most twice. It does not run again after another error, or when its
+// time is over. A write never runs again.
+func TestWritesAreNotRetried(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -122,9 +122,9 @@ func TestWhatRunsOnce(t *testing.T) {
 	}
 }
 
-// While the store is down a browser with a cookie gets what asks for nobody, and
-// 503 for the rest, also from a handler that takes no notice and renders the page
-// for anonymous visitors.
+// While the store is down, a browser with a cookie gets the pages that do not ask for
+// the user. All other pages are 503, even if the handler ignores the error and renders
+// the page for anonymous visitors.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -191,8 +191,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// What has happened stays: the cookie of a login that succeeded goes out with the
-// 503 of a later failure, and messages still wait.
+// A later failure undoes nothing: the cookie of a successful login goes out with the
+// 503, and messages are kept for the next page.
 func TestFailureAfterALogin(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -226,14 +226,14 @@ func TestFailureAfterALogin(t *testing.T) {
 	}
 }
 
-// a RecordStore that logs through a slog handler which asks who the user is.
-func TestStoreMayAskWhoTheUserIs(t *testing.T) {
+// A RecordStore may log through a slog handler that asks for the user.
+func TestStoreMayAskForTheUser(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
 	c := app.Client(t)
 	c.HTTP.Timeout = patience
 	c.Login("susan")
-	st.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as a slog handler with the user's name would
+	st.HookCalls(func(ctx context.Context, _ testapp.Call) error { // like a slog handler that adds the user's name
 		app.CurrentUser(ctx)
 		return nil
 	}, nil)
@@ -251,11 +251,11 @@ func TestStoreMayAskWhoTheUserIs(t *testing.T) {
 
 type curiousKey struct{ a, b any }
 
-func TestStoreMayAskTheContext(t *testing.T) {
+func TestStoreMayReadTheContext(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
-	store.HookCalls(func(ctx context.Context, _ testapp.Call) error { // as tracing does
+	store.HookCalls(func(ctx context.Context, _ testapp.Call) error { // like tracing
 		for _, key := range []any{curiousKey{1, "x"}, "string", 1, new(int), [2]int{}, struct{}{}, http.ServerContextKey, http.LocalAddrContextKey, store} {
 			_ = ctx.Value(key)
 		}
@@ -280,8 +280,8 @@ func TestStoreMayAskTheContext(t *testing.T) {
 	}
 }
 
-// A store that fails at any step of any operation gives a 5xx or has done its
-// work, leaves nothing half-done, and the next request works.
+// If a store fails at any step, the answer is a 5xx or the operation is done. Nothing
+// is half done, and the next request works.
 func TestStoreFails(t *testing.T) {
 	for _, op := range []struct {
 		name string
@@ -307,7 +307,7 @@ func TestStoreFails(t *testing.T) {
 					c := app.Client(t)
 					c.Login("susan")
 					before := c.Clone()
-					app.Clock.Advance(2 * time.Minute) // the touch is a step, too
+					app.Clock.Advance(2 * time.Minute) // so that the session's touch is a step, too
 					spy.FailAt(k, after)
 					var r *testapp.Response
 					if op.form == nil {
@@ -327,7 +327,7 @@ func TestStoreFails(t *testing.T) {
 					if failed && !strings.Contains(app.Logs(), errStore.Error()) {
 						t.Errorf("call %d: the failure is not in the log", k)
 					}
-					// Now that the store is well: who is the browser?
+					// The store works again. Who is logged in?
 					who, old := c.Who(), before.Who()
 					if who != "susan" && who != "mike" && who != "nobody" || old != "susan" && old != "nobody" {
 						t.Errorf("call %d (%v): then %q, the old cookie %q", k, calls, who, old)
@@ -350,7 +350,7 @@ func TestStoreFails(t *testing.T) {
 							t.Errorf("call %d (%v): nothing is changed and the login is gone", k, calls)
 						}
 					}
-					// And can it log in?
+					// And can the browser log in?
 					again := app.Client(t)
 					again.Login("susan")
 					if again.Who() != "susan" {

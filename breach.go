@@ -10,9 +10,9 @@ import (
 // breachTimeout is how long a BreachChecker may delay the answer to a form.
 const breachTimeout = 2 * time.Second
 
-// isBreached asks Config.Password.Breaches about a password. It asks once in a request: a form may
-// call ValidatePassword before Register checks the same password again. If the checker
-// fails, the answer is no.
+// isBreached asks Config.Password.Breaches about a password. It asks once in a request: a
+// form may call ValidatePassword before Register checks the same password again. If the
+// checker fails, isBreached returns false.
 func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, error) {
 	if c.cfg.Password.Breaches == nil {
 		return false, nil
@@ -41,8 +41,8 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	return breached, nil
 }
 
-// askBreaches asks Config.Password.Breaches within breachTimeout. With an error it returns false.
-// The text of the error can be logged: it contains no part of the password.
+// askBreaches asks Config.Password.Breaches within breachTimeout. If there is an error, it
+// returns false. The error's text can be logged: it contains no part of the password.
 func (c *Core) askBreaches(ctx context.Context, password string) (breached bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, breachTimeout)
 	defer cancel()

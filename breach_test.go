@@ -23,16 +23,16 @@ import (
 	"github.com/go-login/auth/pwned"
 )
 
-// leaked is a password that the rest of the policy accepts.
+// leaked is a password that only the breach check refuses.
 const leaked = "tr0ub4dor&3 & horse"
 
-// hashOf is the SHA-1 of a password as the protocol cuts it.
+// hashOf returns the two halves of a password's SHA-1, as the protocol splits it.
 func hashOf(password string) (prefix, suffix string) {
 	sum := fmt.Sprintf("%X", sha1.Sum([]byte(password))) //nolint:gosec // the protocol's
 	return sum[:5], sum[5:]
 }
 
-// padding is n lines of other hashes.
+// padding returns n lines of other hashes.
 func padding(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -41,7 +41,7 @@ func padding(n int) string {
 	return b.String()
 }
 
-// tellsNothing fails if a text has the password in it, or a part of its hash.
+// tellsNothing fails the test if a text contains the password or a part of its hash.
 func tellsNothing(t *testing.T, what, password, text string) {
 	t.Helper()
 	prefix, suffix := hashOf(password)
@@ -52,7 +52,7 @@ func tellsNothing(t *testing.T, what, password, text string) {
 	}
 }
 
-// A checker is a BreachChecker that counts.
+// A checker is a BreachChecker that remembers which passwords it was asked about.
 type checker struct {
 	mu    sync.Mutex
 	asked []string
@@ -66,7 +66,7 @@ func (c *checker) Breached(ctx context.Context, password string) (bool, error) {
 	return c.check(ctx, password)
 }
 
-// times returns how often it was asked since the last call.
+// times returns how often the checker was asked since the last call.
 func (c *checker) times() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,8 @@ func (c *checker) times() int {
 	return n
 }
 
-// saysFree is an error that says whether its text is free of the password.
+// saysFree is an error whose PasswordFree says whether its text is free of the
+// password.
 type saysFree struct {
 	text string
 	free bool
@@ -86,7 +87,7 @@ func (e saysFree) PasswordFree() bool { return e.free }
 
 func isLeaked(_ context.Context, password string) (bool, error) { return password == leaked, nil }
 
-// entrances are all ways to a new password.
+// entrances are all functions that set a new password.
 func entrances(t *testing.T, ctx context.Context, app *testapp.App, user *testapp.User, password string) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{
@@ -144,7 +145,7 @@ func TestBreachedPassword(t *testing.T) {
 			}
 		}
 	}
-	// What the rest of the policy refuses does not even go as far.
+	// If the rest of the policy refuses a password, the checker is not asked.
 	for _, password := range []string{"short", "password1", "susan2026", "\xff\xff\xff\xff\xff\xff\xff\xff", strings.Repeat("x y ", 300)} {
 		if err := app.ValidatePassword(t.Context(), password, susan.Account); err == nil || checks.times() != 0 {
 			t.Errorf("%.20q: %v, or the checker was asked", password, err)
@@ -160,8 +161,8 @@ func TestBreachedPassword(t *testing.T) {
 	}
 }
 
-// What a checker cannot say lets the password pass, with an event that has
-// nothing of the password in it.
+// If the checker fails, the password is accepted, and an event says so without
+// containing the password.
 func TestBreachCheckFailsOpen(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -222,7 +223,7 @@ func TestBreachCheckFailsOpen(t *testing.T) {
 	}
 }
 
-// Two seconds, and not a moment more, whatever the request may take.
+// The check takes at most two seconds, however much time the request has.
 func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +245,7 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 		if len(events) != 1 || events[0].Kind != auth.EventBreachCheckFailed || !errors.Is(events[0].Err, context.DeadlineExceeded) {
 			t.Errorf("%+v", events)
 		}
-		// A request that has less time takes less.
+		// If the request has less time, the check takes less.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin = time.Now()
@@ -254,8 +255,8 @@ func TestBreachCheckTakesTwoSeconds(t *testing.T) {
 	})
 }
 
-// Who goes away while the service is asked does not get a password past it.
-func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
+// If the client hangs up during the check, the password is not set.
+func TestBreachCheckAfterHangUp(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -270,7 +271,7 @@ func TestBreachCheckOfAClientThatIsGone(t *testing.T) {
 	}
 }
 
-// A request asks once about a password, however often it is checked.
+// A request asks about a password once, however often it checks it.
 func TestBreachCheckOncePerRequest(t *testing.T) {
 	t.Parallel()
 	checks := &checker{}
@@ -311,7 +312,7 @@ func TestBreachCheckOncePerRequest(t *testing.T) {
 			t.Errorf("%s: asked %d times", what, n)
 		}
 	}
-	// One failure is enough to wait for.
+	// If the checker fails, it is not asked again in this request.
 	checks.check = func(context.Context, string) (bool, error) { return true, errors.New("down") }
 	do = func(ctx context.Context) {
 		if refused := check(ctx, leaked, leaked, leaked); len(refused) != 0 {
@@ -324,7 +325,7 @@ func TestBreachCheckOncePerRequest(t *testing.T) {
 		t.Errorf("of a failure: %v", k)
 	}
 	checks.check = isLeaked
-	// As a form does: it checks, and then Register does.
+	// A form checks the password first, and calls Register then.
 	do = func(ctx context.Context) {
 		check(ctx, good)
 		if _, err := app.Register(ctx, auth.Registration{Username: "anna", Password: good}); err != nil {
@@ -334,7 +335,7 @@ func TestBreachCheckOncePerRequest(t *testing.T) {
 	if c.Post("/do"); checks.times() != 1 {
 		t.Error("a registration asks again")
 	}
-	// Another request is another matter, and so is what is none.
+	// Another request asks again. Outside a request every check asks.
 	do = func(ctx context.Context) { check(ctx, good) }
 	c.Post("/do")
 	c.Post("/do")
@@ -342,7 +343,7 @@ func TestBreachCheckOncePerRequest(t *testing.T) {
 	if n := checks.times(); n != 4 {
 		t.Errorf("asked %d times", n)
 	}
-	// Many at once are no race.
+	// Parallel checks are safe.
 	var began atomic.Int32
 	all := make(chan struct{})
 	checks.check = func(ctx context.Context, password string) (bool, error) {
@@ -367,7 +368,7 @@ func TestBreachCheckOncePerRequest(t *testing.T) {
 	c.Post("/do")
 }
 
-// The whole way: an application, and a service that answers, fails, and lies.
+// The whole path: an application, and a service that answers, fails or lies.
 func TestBreachedPasswordOverHTTP(t *testing.T) {
 	t.Parallel()
 	prefix, suffix := hashOf(leaked)

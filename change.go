@@ -9,35 +9,35 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// This file is the one way out: changeCredential changes the credentials, the address
-// and the state of an account, and nothing else in the library does. A crash between
-// two of its steps leaves nothing open: a session, a device, an API token and a mailed
-// token name the Stamp that the account had when they were made, and the first step
-// replaces it.
+// This file changes the credentials, the address and the state of an account, by
+// changeCredential. Nothing else in the library does so. Every session, device, API token
+// and mailed token names the Stamp that the account had when it was made. The first step
+// of changeCredential replaces the Stamp, so they are void even if the process crashes
+// before the next step.
 
 // A credentialChange says what one exported method changes, and what follows from it.
 type credentialChange struct {
 	userID string
 
-	// apply changes the account, or returns why not. It may run several times. It is nil
-	// with NewWithLoader, whose application keeps the Stamp itself: no account changes then,
-	// and what the change ends must be deleted before it counts as made.
+	// apply changes the account, or returns the reason why it does not. It may run several
+	// times. With NewWithLoader apply is nil, because the application keeps the Stamp
+	// itself. Then no account changes, and the change fails if records cannot be deleted.
 	apply func(*Account) error
 
-	abandon func()                      // if not nil, takes back what was prepared; runs if the account has not changed
-	finish  func(context.Context) error // if not nil, runs after the records of before are deleted
+	abandon func()                      // if not nil, takes back preparations; runs if the account has not changed
+	finish  func(context.Context) error // if not nil, runs after the old records are deleted
 
 	own     ownLogin
-	stamp   Secret    // for ownGoesOn: the Stamp of the logins that may go on
+	stamp   Secret    // for ownGoesOn: only a login with this Stamp may go on
 	shows   string    // for ownGoesOn: a factor that the request has shown, or ""
-	must    bool      // the change has failed if finish fails
-	forgets bool      // the wrong passwords of the account are forgotten
-	closes  bool      // all that is stored about the user is deleted, or the change has failed
+	must    bool      // if finish fails, the change fails
+	forgets bool      // the account's counters of wrong passwords are deleted
+	closes  bool      // all records of the user are deleted; if that fails, the change fails
 	token   string    // the mailed token that asks for the change, or ""
 	expires time.Time // when token expires
 
-	mail         Mail      // what the owner is told at the address of before; nothing if Kind is ""
-	done, failed EventKind // failed is "" if a failure is no event
+	mail         Mail      // goes to the address that the account had before; none if Kind is ""
+	done, failed EventKind // failed is "" if a failure causes no event
 }
 
 // An ownLogin says what happens to the login that makes the request, if it is one of
@@ -47,25 +47,26 @@ type ownLogin int
 const (
 	ownEnds   ownLogin = iota
 	ownGoesOn          // with a new token and the new Stamp
-	ownKnown           // it ends, but the browser is known: the user has just proved that they have the mailbox
+	ownKnown           // it ends, but the browser becomes a known one: the user has just proved that they have the mailbox
 )
 
 // changeCredential makes a change of an account, in these steps:
 //
 //  1. The account changes by compare-and-set, and gets a new Stamp.
 //  2. The login that makes the request goes on or ends.
-//  3. The records of what has ended are deleted, and the wrong passwords forgotten if
-//     the change says so (recordKinds has the list).
-//  4. What the change itself has left to do is done, and its token is marked as used.
+//  3. The records of ended logins and tokens are deleted, and the counters of wrong
+//     passwords if the change says so (recordKinds has the list).
+//  4. finish runs, and the change's token is marked as used.
 //  5. The owner gets a mail.
 //  6. An event tells of it.
 //
-// After step 1 the change is made, whatever fails: a failure is an event. Only a change
-// that closes the account, or has no account to change, fails in steps 3 and 4 too.
+// After step 1 the change is made, even if a later step fails: a failure is then only
+// an event. There are two exceptions: a change that closes the account, and one that
+// has no account to change. They also fail if step 3 or finish fails.
 //
-// refused is why there is nothing to do; the change then fails with it. changeCredential
-// returns the user as they are after the change, if they could be loaded, or as they
-// were before.
+// If refused is not nil, the change fails with it at once. Otherwise changeCredential
+// returns the user as they are after the change, or, if they could not be loaded, as
+// they were before.
 func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refused error) (User, error) {
 	var before, after User
 	err := refused
@@ -89,9 +90,8 @@ func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refuse
 	return after, nil
 }
 
-// carryOut is changeCredential up to the point where nothing can fail any more. From
-// the moment it begins, it goes on if the client hangs up: else the owner would not be
-// told.
+// carryOut makes the change: steps 1 to 3, and finish. Once it has begun, it goes on if
+// the client hangs up. Otherwise the account could change without a mail to its owner.
 func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after User, err error) {
 	detached, cancel := detach(ctx)
 	defer cancel()
@@ -128,14 +128,16 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		}
 		return nil, nil, err
 	}
-	must := x.closes || x.apply == nil || x.must
+	must := x.closes || x.apply == nil
 	if x.finish != nil && (left == nil || !must) {
-		left = errors.Join(left, x.finish(detached))
+		failed := x.finish(detached)
+		must = must || x.must && failed != nil
+		left = errors.Join(left, failed)
 	}
 	if left != nil && must {
 		return nil, nil, left
 	}
-	if left != nil { // what is left opens nothing
+	if left != nil { // the records that are left are void
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left})
 	}
 	if s != nil && x.own == ownKnown {
@@ -147,11 +149,12 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 }
 
 // goOn makes a change, and lets the login that makes the request go on under a new
-// token, if it is one of the account's and was made with the Stamp of before. Its new
-// record is stored before the change, so that a store which fails then has changed
-// nothing.
+// token. It does so only for a login of the account whose Stamp is x.stamp, and before
+// the header is written; otherwise it only makes the change and calls end. The login's
+// new record is stored before the change. So if the store fails at that point, nothing
+// has changed.
 //
-// end deletes the records of before, except the session with the key keep.
+// end deletes the old records, except the session with the key keep.
 func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end func(keep ...string)) error {
 	defer s.emit()
 	s.op.Lock()
@@ -168,7 +171,7 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	if x.shows != "" {
 		h.methods = h.methods.add(x.shows, s.core.cfg.Now())
 	}
-	h.device, h.counter, h.unseen = "", 0, false // the device ends
+	h.device, h.counter, h.unseen = "", 0, false // the remembered device ends
 	made := false
 	err := s.replace(h, s.cur.values, tokenReplaced, func() error {
 		err := update()
@@ -182,7 +185,7 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 		end()
 		return nil
 	}
-	s.user = nil // it has changed
+	s.user = nil // the account has changed: load the user again
 	if _, known, binding := s.browser(); known == x.userID && subtle.ConstantTimeCompare(binding, stampBinding(x.stamp)) == 1 {
 		s.knowBrowser(x.userID, stamp)
 	}
@@ -191,8 +194,8 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	return nil
 }
 
-// revoked notes that the user's logins have been ended, of which the request's
-// may be one.
+// revoked notes that the user's logins have been ended. If the request's login is one
+// of them, its cookies are deleted.
 func (s *state) revoked(userID string) {
 	s.op.Lock()
 	own := s.cur.isLogin() && s.cur.header.userID == userID
@@ -211,14 +214,15 @@ func (s *state) revoked(userID string) {
 }
 
 // endRecords deletes the records that a change ends, except the session with the key
-// keep, which goes on with the new Stamp. Requests that are under way end, those of that
-// session too: they came with its old token, and an attacker may have the same token.
+// keep, which goes on with the new Stamp. It also ends requests under way
+// (WhileLoggedIn), those of that session too: they came with its old token, and an
+// attacker may have the same token.
 func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret, keep ...string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	var failed error
 	for _, k := range recordKinds() {
-		if !x.ends(k) || k.name == kindPending && len(c.cfg.Factors) == 0 { // without factors there are none
+		if !x.ends(k) || k.name == kindPending && len(c.cfg.Factors) == 0 { // without factors there are no pending logins
 			continue
 		}
 		if k.name == kindRemember {

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,29 +19,43 @@ import (
 )
 
 // An exit is a method that changes a credential, an address or the state of an account,
-// with what it promises.
+// together with what the method promises.
 type exit struct {
-	// prepare gets the user and their browser before anybody else is logged in, and
+	// prepare runs before anybody logs in. It gets the user and their browser, and
 	// returns the change.
 	prepare func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error
 
-	unverified bool                // the user's address is
-	last       func(*auth.Account) // what the application does to the account just before
-	goesOn     bool                // the login that makes the request
-	known      bool                // the browser, afterwards
-	forgets    bool                // wrong passwords
+	configure  func(*auth.Config)  // changes the application's settings; may be nil
+	unverified bool                // the user's address is not verified
+	last       func(*auth.Account) // the application's change of the account just before
+	goesOn     bool                // whether the login that makes the request goes on
+	known      bool                // whether the browser is known afterwards
+	forgets    bool                // whether the exit deletes the count of wrong passwords
 	redeemed   func() string       // the mailed token that was used
-	mail       string              // what the owner gets
+	mail       string              // the mail that the owner gets
 	done       auth.EventKind
 	failed     auth.EventKind // "" for none
-	closes     bool           // nothing is left of the user
-	deletes    bool           // on a store that can delete users
+	closes     bool           // whether all records of the user are deleted
+	deletes    bool           // whether the store can delete users
 }
 
-// exits are all of them: TestNoOtherExit finds one that is missing.
+// exits are all exits of the library. TestNoOtherExit fails if one is missing.
 func exits() map[string]exit {
-	var sent string // the token, of this table's one world
+	var sent string // the mailed token of this table's one application
 	redeemed := func() string { return sent }
+	factor, spare := newCodes(), newSpares()
+	factors := func(c *auth.Config) { c.Factors = []auth.Factor{factor, spare} }
+	// enroll sets a factor up in the user's browser. Until just before the exit nobody else
+	// is asked for it.
+	enroll := func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) {
+		m.In(browser, func(ctx context.Context) {
+			if err := m.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}); err != nil {
+				t.Error(err)
+			}
+		})
+		delete(factor.enrolled, u.ID)
+	}
+	enrolled := func(a *auth.Account) { factor.enrolled[a.ID] = true }
 	return map[string]exit{
 		"SetPassword": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
@@ -96,6 +111,39 @@ func exits() map[string]exit {
 			last: func(a *auth.Account) { a.Disabled = true },
 			done: auth.EventAccountEnabled,
 		},
+		"EnrollFactor": {
+			configure: factors,
+			prepare: func(_ *testing.T, m *mailApp, _ *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}) }
+			},
+			goesOn: true, mail: "factor-added to susan@app.example", done: auth.EventFactorAdded, failed: auth.EventFactorAddFailed,
+		},
+		"RemoveFactor": {
+			configure: factors,
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+				enroll(t, m, u, browser)
+				return func(ctx context.Context) error { return m.RemoveFactor(ctx, "code") }
+			},
+			last: enrolled, goesOn: true, mail: "factor-removed to susan@app.example",
+			done: auth.EventFactorRemoved, failed: auth.EventFactorRemoveFailed,
+		},
+		"NewBackupCodes": {
+			configure: factors,
+			prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
+				enroll(t, m, u, browser)
+				return func(ctx context.Context) error { _, err := m.NewBackupCodes(ctx, "spare"); return err }
+			},
+			last: enrolled, goesOn: true, mail: "backup-codes to susan@app.example",
+			done: auth.EventBackupCodesMade, failed: auth.EventBackupCodesFailed,
+		},
+		"ResetFactors": {
+			configure: factors,
+			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
+				return func(ctx context.Context) error { return m.ResetFactors(ctx, u.ID) }
+			},
+			last: enrolled, mail: "factor-removed to susan@app.example",
+			done: auth.EventFactorRemoved, failed: auth.EventFactorRemoveFailed,
+		},
 		"LogoutEverywhere": {
 			prepare: func(_ *testing.T, m *mailApp, u *testapp.User, _ *testapp.Client) func(context.Context) error {
 				return func(ctx context.Context) error { return m.LogoutEverywhere(ctx, u) }
@@ -117,11 +165,11 @@ func closing(deletes bool) exit {
 	}
 }
 
-// An exitWorld is an application on which one exit is tried.
+// An exitWorld is an application for the test of one exit.
 type exitWorld struct {
 	*mailApp
 	exit
-	user          *testapp.User // as saved, just before
+	user          *testapp.User // as stored, just before the change
 	own           *testapp.Client
 	other, device *testapp.Client
 	api           auth.Secret
@@ -132,7 +180,7 @@ type exitWorld struct {
 func newExitWorld(t *testing.T, name string) *exitWorld {
 	t.Helper()
 	x := exits()[name]
-	w := &exitWorld{exit: x, mailApp: closeApp(t, x.deletes, nil)}
+	w := &exitWorld{exit: x, mailApp: closeApp(t, x.deletes, x.configure)}
 	u := member(t, w.App, "susan", testapp.Password, func(a *auth.Account) { a.EmailVerified = !x.unverified })
 	w.own = w.Client(t)
 	w.own.Login("susan")
@@ -151,7 +199,7 @@ func newExitWorld(t *testing.T, name string) *exitWorld {
 	return w
 }
 
-// now is the account, or an empty one if it was deleted.
+// now returns the account as stored, or an empty one if it was deleted.
 func (w *exitWorld) now(t *testing.T) auth.Account {
 	t.Helper()
 	u, err := w.Store.LoadUser(t.Context(), w.user.ID)
@@ -173,13 +221,13 @@ func (w *exitWorld) left(t *testing.T, kind string) int {
 	return len(records)
 }
 
-// wantEnded checks that nothing opens the account that opened it before, but, if it goes
-// on, the login that has made the request.
+// wantEnded checks that nothing that opened the account before opens it now, except the
+// login that made the request, if goesOn is set.
 func (w *exitWorld) wantEnded(t *testing.T, what string) {
 	t.Helper()
 	if now := w.now(t); now.Stamp.Equal(w.user.Stamp) {
 		t.Errorf("%s: the Stamp is the same", what)
-	} else if now.Disabled && !w.closes { // what ended must stay dead
+	} else if now.Disabled && !w.closes { // enabling the account again must not revive what has ended
 		change(t, w.App, w.user.ID, func(a *auth.Account) { a.Disabled = false })
 	}
 	want := "nobody"
@@ -187,7 +235,7 @@ func (w *exitWorld) wantEnded(t *testing.T, what string) {
 		want = "susan"
 	}
 	if who := w.own.Who(); who != want {
-		t.Errorf("%s: the login that did it is %q, want %q", what, who, want)
+		t.Errorf("%s: the user of the login that made the change is %q, want %q", what, who, want)
 	}
 	if other, device, api := w.other.Who(), w.device.Who(), bearer(w.App, t, w.api); other != "nobody" || device != "nobody" || api != "nobody" {
 		t.Errorf("%s: another login is %q, a device %q, an API token %q", what, other, device, api)
@@ -202,12 +250,12 @@ func (w *exitWorld) wantErased(t *testing.T, what string) {
 	t.Helper()
 	for _, kind := range []string{"session", "rotated", "remember", "remember-ended", "api-token", "attempts", "email-undo", "reserved", "used"} {
 		if got := w.left(t, kind); got != 0 {
-			t.Errorf("%s: %d records of kind %s are left of who has closed the account", what, got, kind)
+			t.Errorf("%s: after the account was closed, %d records of kind %s are left", what, got, kind)
 		}
 	}
 }
 
-// TestExits: every exit does every step.
+// TestExits: every exit takes every step.
 func TestExits(t *testing.T) {
 	t.Parallel()
 	for name := range exits() {
@@ -215,7 +263,7 @@ func TestExits(t *testing.T) {
 			t.Parallel()
 			w := newExitWorld(t, name)
 			if !w.user.Disabled && opens(t, w.App, w.user.ID, "a wrong password") {
-				t.Fatal("it is the right one")
+				t.Fatal("the wrong password is the right one")
 			}
 			wrong := w.left(t, "attempts")
 			for _, kind := range []string{"rotated", "email-undo", "reserved", "used"} {
@@ -281,9 +329,9 @@ func TestExits(t *testing.T) {
 	}
 }
 
-// TestExitsAllOrNothing: a store that fails at any call of an exit, before it does what
-// it was asked to or after, and a client that goes away, leave all of the change or
-// nothing. If it is made, the caller is told so, and the owner.
+// TestExitsAllOrNothing: a store fails at each call of an exit, before or after the
+// call takes effect, or the client hangs up. The change is then made completely or not
+// at all. If it is made, the caller and the owner are told.
 func TestExitsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for name := range exits() {
@@ -294,7 +342,7 @@ func TestExitsAllOrNothing(t *testing.T) {
 	}
 }
 
-// tryExit has a call of an exit fail.
+// tryExit makes one call of an exit fail.
 func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	t.Helper()
 	w := newExitWorld(t, name)
@@ -310,10 +358,10 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 		same := w.user.Account
 		if now.Version != same.Version || now.Email != same.Email || !now.PasswordHash.Equal(same.PasswordHash) ||
 			now.Disabled != same.Disabled || now.EmailVerified != same.EmailVerified {
-			t.Errorf("%s: half of it is made: %+v", what, now)
+			t.Errorf("%s: only a part of the change was made: %+v", what, now)
 		}
 		if own, other := w.own.Who(), w.other.Who(); !now.Disabled && (own != "susan" || other != "susan") {
-			t.Errorf("%s: nothing is made, and the logins are %q and %q", what, own, other)
+			t.Errorf("%s: the change was not made, and the users of the logins are %q and %q", what, own, other)
 		}
 	}
 	if failed := f.String(); err != nil && f.Mode == testapp.CallFailsAfter && (strings.Contains(failed, "(UpdateAccount)") || strings.Contains(failed, "(DeleteUser)")) {
@@ -321,7 +369,7 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	}
 	switch {
 	case made && err != nil && w.closes && now.ID != "" && now.Email != "":
-		// It goes on when it is called again, and only then is the owner told.
+		// A second call completes it, and only then is the owner told.
 		if len(mails) != 0 || countOf(events, w.done) != 0 || countOf(events, w.failed) != 1 {
 			t.Error(what)
 		}
@@ -346,15 +394,15 @@ func tryExit(t *testing.T, name string, f *testapp.Fault) {
 	}
 }
 
-// TestNoOtherExit: only changeCredential gives an account a new Stamp, the methods that
-// use it are those of exits, and the table of record kinds is complete.
+// TestNoOtherExit: only changeCredential sets a new Stamp, only exits call it, and the
+// table of record kinds is complete.
 func TestNoOtherExit(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	callers := map[string][]string{} // by what they call
+	callers := map[string][]string{} // by the function that they call
 	var declared, listed []string    // kinds of records
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") || name == "border.go" || name == "users.go" {

@@ -8,13 +8,13 @@ import (
 	"github.com/go-login/auth/internal/clientip"
 )
 
-// client is where the request came from, whatever has been done to it since, or
-// the zero Addr.
+// client returns the IP address that the request came from, or the zero Addr. A handler
+// that changes the request does not change it.
 func (s *state) client() netip.Addr {
 	return clientip.Proxies(s.core.cfg.Network.TrustedProxies).Client(s.request.RemoteAddr, s.forwarded)
 }
 
-// address is the client's IP address in canonical form, or empty.
+// address returns the client's IP address in canonical form, or "".
 func (s *state) address() string {
 	client := s.client()
 	if !client.IsValid() {
@@ -23,8 +23,8 @@ func (s *state) address() string {
 	return client.String()
 }
 
-// agent is what the client says that it is, without what cannot be seen or makes
-// a log say something else.
+// agent returns the client's User-Agent without characters that cannot be printed,
+// which could forge a line of the log.
 func (s *state) agent() string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

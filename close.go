@@ -2,19 +2,19 @@ package auth
 
 import "context"
 
-// CloseAccount ends an account for good: nobody can log in to it any more, what it
-// was logged in by and all the library has stored of it is deleted, and the user is
-// deleted, if the store is a UserDeleter. Else the account stays, disabled, with
-// a random username if it had one and without an address; what the application keeps
-// beside the account is its own to delete. The address that it had is told. The
-// caller must have seen that it is the user who asks, by CheckPassword or
-// CheckFresh.
+// CloseAccount closes an account for good. It ends the user's logins and deletes
+// everything that the library has stored for the account. If the store is a
+// UserDeleter, it also deletes the user. Otherwise the account stays: disabled, without
+// an address, and with a random username if it had one. Your application deletes its
+// own data. The account's last address gets a mail. Before you call CloseAccount, make
+// sure that the user is asking, by CheckPassword or CheckFresh.
 //
-// If the store is no UserDeleter and leaves out Disabled (see FieldOmitter), it
-// changes nothing and returns an error. It returns ErrConflict if another change
-// of a credential came first, ErrLoggedOut if the login that asks has been ended,
-// ErrUserNotFound, or a failure of a store. After a failure the account may be disabled already; to go
-// on, load the user and call it again.
+// If the store is not a UserDeleter and leaves out Disabled (see FieldOmitter),
+// CloseAccount changes nothing and returns an error. If another change of a credential
+// came first, it returns ErrConflict. If the login of this request has ended, it
+// returns ErrLoggedOut. The other errors are ErrUserNotFound and a failure of a store.
+// After a failure of a store the account may be disabled already. To go on, load the
+// user and call CloseAccount again.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -25,9 +25,9 @@ func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	return err
 }
 
-// planClose plans what CloseAccount changes. First nobody can use the account any more,
-// so that a failure later on leaves a dead account, and not a living one without its
-// records. Then the records are deleted, and the account last.
+// planClose plans what CloseAccount changes. The account is disabled first, then its
+// records are deleted, and the account is deleted last. So if a later step fails, the
+// account is already closed, and not a usable one without its records.
 func (c *Core) planClose(ctx context.Context, account Account) (*credentialChange, error) {
 	x := &credentialChange{
 		userID: account.ID, own: ownEnds, closes: true, mail: Mail{Kind: MailClosed},

@@ -15,7 +15,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// left are the kinds of the records that there are of a user.
+// left returns the kinds of records that the user has.
 func left(t *testing.T, s *testapp.Spy, userID string) (kinds []string) {
 	t.Helper()
 	for _, kind := range s.Kinds() {
@@ -30,7 +30,7 @@ func left(t *testing.T, s *testapp.Spy, userID string) (kinds []string) {
 	return kinds
 }
 
-// closeApp is an application on a store that can delete users, or cannot.
+// closeApp returns an application on a store that can delete users, or cannot.
 func closeApp(t *testing.T, deletes bool, configure func(*auth.Config)) *mailApp {
 	t.Helper()
 	box := &testapp.Outbox{}
@@ -92,7 +92,7 @@ func TestCloseAccount(t *testing.T) {
 				}
 			})
 			if watched.Err() == nil {
-				t.Errorf("%s: what is watched goes on", by)
+				t.Errorf("%s: the context of WhileLoggedIn goes on", by)
 			}
 			if by != "an administrator" && len(closing.Cookies) != 0 {
 				t.Errorf("%s: there are cookies: %v", by, closing.Cookies)
@@ -132,13 +132,13 @@ func TestCloseAccount(t *testing.T) {
 				now.Stamp.Equal(u.Stamp) || now.Stamp.IsZero() || !strings.HasPrefix(now.Username, "closed-"):
 				t.Errorf("%s: %+v, %v", by, now, err)
 			}
-			// Everything is free, and inherits nothing.
+			// The names are free again, and a new account inherits nothing.
 			again, err := m.Register(t.Context(), auth.Registration{Username: "susan", Email: "new@app.example", Password: resetTo})
 			if err != nil || again.ID == u.ID || len(again.Roles) != 0 {
 				t.Errorf("%s: %v, %v", by, again, err)
 			}
 			if _, err := m.UndoEmailChange(t.Context(), mikes); err != nil {
-				t.Errorf("%s: mike's way back: %v", by, err)
+				t.Errorf("%s: mike's undo link: %v", by, err)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func TestCloseAccountRefused(t *testing.T) {
 	if err := loader.CloseAccount(t.Context(), u); !errors.Is(err, auth.ErrNoUserStore) {
 		t.Errorf("NewWithLoader: %v", err)
 	}
-	// Who has neither a username nor an address has nothing to lose, and gets no mail.
+	// An account without username and address has nothing to lose, and gets no mail.
 	bare := member(t, m.App, "bare", "", func(a *auth.Account) { a.Email = "" })
 	change(t, m.App, bare.ID, func(a *auth.Account) { a.Username, a.Email = "", "" })
 	if err := m.CloseAccount(t.Context(), stored(t, m.App, bare.ID)); err != nil || stored(t, m.App, bare.ID).Username != "" {
@@ -226,8 +226,8 @@ func TestCloseAccountRace(t *testing.T) {
 	}
 }
 
-// A failure at any call leaves the account as it was, or dead; and called again it
-// goes on.
+// If any call fails, the account is unchanged or closed. Calling CloseAccount again
+// completes it.
 func TestCloseAccountFails(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{true, false} {
@@ -262,7 +262,7 @@ func TestCloseAccountFails(t *testing.T) {
 				}
 				for _, key := range []string{"susan", "susan@app.example"} {
 					if _, err := m.Store.FindUser(t.Context(), key); !errors.Is(err, auth.ErrUserNotFound) {
-						t.Errorf("%s: %s is somebody: %v", f, key, err)
+						t.Errorf("%s: %s is still taken: %v", f, key, err)
 					}
 				}
 				for _, kind := range []string{"session", "api-token"} {

@@ -87,6 +87,14 @@ type Config struct {
 	// enrolled in one of them cannot log in without showing one: see Factor.
 	Factors []Factor
 
+	// RequireFactor, if set, says of which users a second factor is required, such as those
+	// with a role. A user who has none can log in, and reaches nothing but the page that
+	// sets one up: User returns ErrNoFactor, and Core.Error sends the browser to
+	// URLs.TwoFactor. See Core.EnrollingUser. Credentials of a request, such as an API
+	// token, are not asked for a factor. RequireFactor runs in every request that asks for
+	// the user, and must be quick.
+	RequireFactor func(user User) bool
+
 	URLs     URLs           // the pages that the library sends browsers to, or names in mails
 	Session  SessionConfig  // how long logins last, how many there may be, and their cookie
 	Password PasswordConfig // which passwords are accepted, and how they are hashed
@@ -154,6 +162,8 @@ func (cfg *Config) check() error {
 		return errors.New("auth: Config.Mailer is a nil pointer; leave it unset to have no Mailer")
 	case cfg.RequireVerified && cfg.Mailer == nil:
 		return fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoMailer)
+	case cfg.RequireFactor != nil && len(cfg.Factors) == 0:
+		return errors.New("auth: Config.RequireFactor needs Factors: without them no user could set one up")
 	case cfg.HideAccounts && !cfg.RequireVerified:
 		return errors.New("auth: Config.HideAccounts needs RequireVerified: otherwise a login with the new password would tell what Register hides")
 	}

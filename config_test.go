@@ -102,7 +102,7 @@ func TestConfig(t *testing.T) {
 		{"bad escape", base("https://app.example/%zz"), false},
 		{"bad port", base("https://app.example:http"), false},
 		{"two hosts", base("https://a.example,https://b.example"), false},
-		// No browser writes these origins, so that no origin would ever match.
+		// No browser sends these origins, so no request would ever match.
 		{"empty port", base("https://app.example:"), false},
 		{"port out of range", base("https://app.example:99999"), false},
 		{"host not in ASCII", base("https://bücher.example"), false},
@@ -216,7 +216,7 @@ func TestConfig(t *testing.T) {
 		{"reset lifetime in minutes", func(c *auth.Config) { c.Password.ResetLifetime = 10 * time.Minute }, true},
 		{"long reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = 24*time.Hour + 1 }, false},
 		{"negative reset lifetime", func(c *auth.Config) { c.Password.ResetLifetime = -1 }, false},
-		// 30, by somebody who thinks of minutes: no token would ever be good.
+		// 30 without a unit is 30 ns: every token would expire at once.
 		{"reset lifetime without a unit", func(c *auth.Config) { c.Password.ResetLifetime = 30 }, false},
 
 		{"another origin", origin("https://admin.example", "https://b.example:8443"), true},
@@ -356,8 +356,8 @@ func TestConfigStores(t *testing.T) {
 		{"no records with a loader", newLoader(loaderOnly{store}), nil, nil, false},
 		{"no records with a function", newLoader(auth.LoaderFunc[*testapp.User](store.LoadUser)), nil, nil, false},
 
-		// A nil pointer in an interface is not a nil interface, and just as
-		// useless: the first request would panic.
+		// A nil pointer in an interface is not a nil interface. It is just as useless:
+		// the first request would panic.
 		{"nil store", newUser(nilStore), store, nil, false},
 		{"nil loader", newLoader(nilStore), store, nil, false},
 		{"nil function", newLoader(nilFunc), store, nil, false},
@@ -374,8 +374,8 @@ func TestConfigStores(t *testing.T) {
 	}
 }
 
-// What New was given may change afterwards, and may be shared by managers that
-// are made at the same time.
+// After New, you may change the Config that you passed. Several managers may be made
+// from one Config at the same time.
 func TestConfigIsCopied(t *testing.T) {
 	t.Parallel()
 	params := auth.DefaultHashParams()
@@ -394,7 +394,7 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 	params.Iterations, params.Parallelism = 0, 0
 	clear(secret)
-	if _, err := m.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) { // there is no such user
+	if _, err := m.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) { // the user is not in the store
 		t.Error(err)
 	}
 	again, err := m.ResetToken(t.Context(), user)
@@ -416,7 +416,7 @@ func TestDefaultHashParams(t *testing.T) {
 
 func TestConfigErrorsDoNotPanic(t *testing.T) {
 	t.Parallel()
-	// Anything that somebody may have in an environment variable.
+	// Texts that an environment variable may contain by mistake.
 	for _, text := range []string{"", " ", "\x00", "\xff", "%", "%zz", "://", "https://[", "https://[::1", "http://[::1%25eth0]:80", "{", "$HOME", strings.Repeat("a", 1<<16)} {
 		for i := range 5 {
 			cfg := goodConfig()
@@ -471,7 +471,7 @@ func TestLoginURLsConfig(t *testing.T) {
 			t.Errorf("%q: %q: %v", area, page, err)
 		}
 	}
-	// What the application does to its map afterwards is nobody's business.
+	// If the application changes its map afterwards, it has no effect.
 	urls := map[string]string{"/guarded": "/here"}
 	app, _ := newApp(t, func(c *auth.Config) { c.URLs.LoginFor = urls })
 	urls["/guarded"] = "//evil.example"
@@ -480,7 +480,7 @@ func TestLoginURLsConfig(t *testing.T) {
 	}
 }
 
-// recordsOnly, usersOnly and loaderOnly hide what else a store can do.
+// recordsOnly, usersOnly and loaderOnly hide the other methods of a store.
 type (
 	recordsOnly struct{ auth.RecordStore }
 	usersOnly   struct{ auth.UserStore[*testapp.User] }

@@ -14,7 +14,8 @@ func (s *state) setCookie(name, value string, until time.Time) {
 	s.cookie[name] = cookie{value, until}
 }
 
-// deleteCookie deletes a cookie if the client has it or is about to.
+// deleteCookie deletes a cookie if the browser has it. If this request was going to set
+// it, it is not set.
 func (s *state) deleteCookie(name string) {
 	_, set := s.cookie[name]
 	if _, has := s.sent(name); has {
@@ -24,11 +25,11 @@ func (s *state) deleteCookie(name string) {
 	}
 }
 
-// Cookie returns a cookie with the name that belongs to this application and
-// the attributes that all its cookies have, to be given a value and set:
-// http.SetCookie(w, &c). For what must not be stored, such as a token on its
-// way through a redirect. The library's own are visitor, flash, next, remember, browser
-// and pending.
+// Cookie returns a cookie of this application, with the attributes of all its cookies.
+// Its name begins with the name of the session cookie. Give it a value and set it:
+// http.SetCookie(w, &c). Use it for values that must not be stored, such as a token
+// during a redirect. The library itself uses the names visitor, flash, next, remember,
+// browser and pending.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",
@@ -45,8 +46,8 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 	if base.Scheme == "https" {
 		name = "__Host-" + name
 	} else {
-		// Browsers refuse the prefix here. Cookies do not know ports, and
-		// several applications may be under development at once.
+		// Browsers refuse the prefix over http. Cookies are shared between ports, so the
+		// port in the name separates applications on the same development machine.
 		port := base.Port()
 		if port == "" {
 			port = "80"
@@ -56,7 +57,7 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending", base.Scheme == "https"}, nil
 }
 
-// write sets a cookie, or deletes it with the attributes it was set with.
+// write sets a cookie, or deletes it with the attributes that it was set with.
 func (c *cookies) write(h http.Header, name string, set cookie, now time.Time) {
 	cookie := http.Cookie{
 		Name: name, Value: set.value, Path: "/",

@@ -18,8 +18,8 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// FuzzCookieOf: of what could be a token of ours, we read nothing in a request's
-// cookies that net/http does not, and miss nothing that comes alone.
+// FuzzCookieOf: among values that could be a token of ours, CookieOf finds only those
+// that net/http finds, and finds every cookie that is sent alone.
 func FuzzCookieOf(f *testing.F) {
 	for _, header := range []string{
 		"auth=AAAA", "a=1; auth=AAAA; b=2", "auth=AAAA;auth=BBBB", " auth=AAAA ;", "auth=\"AAAA\"", "auth", "auth; auth=AAAA", "auth =AAAA",
@@ -46,8 +46,7 @@ func FuzzCookieOf(f *testing.F) {
 	})
 }
 
-// issuedCookies are cookies of all kinds, as set for susan, with what they are
-// about.
+// issuedCookies returns cookies of all kinds that were set for susan.
 func issuedCookies(t *testing.T, app *testapp.App) []*http.Cookie {
 	t.Helper()
 	app.Mux.HandleFunc("POST /flash", func(_ http.ResponseWriter, r *http.Request) {
@@ -72,7 +71,7 @@ func issuedCookies(t *testing.T, app *testapp.App) []*http.Cookie {
 	return c.Issued
 }
 
-// What is in a cookie says nothing of its user.
+// The value of a cookie tells nothing about its user.
 func TestCookiesTellNothing(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
@@ -90,8 +89,8 @@ func TestCookiesTellNothing(t *testing.T) {
 	}
 }
 
-// Who reads the stores has no cookie: not in whole, nor a part of one that is
-// random.
+// An attacker who reads the store finds no cookie in it, neither whole nor a random
+// part of one.
 func TestNoCookieIsStored(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
@@ -119,7 +118,8 @@ func TestNoCookieIsStored(t *testing.T) {
 	}
 }
 
-// A cookie counts by its exact name, and of two with one name the first.
+// A cookie's name must match exactly. If two cookies have the same name, the first
+// counts.
 func TestCookieNameTricks(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, atAppExample)
@@ -151,14 +151,14 @@ func TestCookieNameTricks(t *testing.T) {
 	}
 }
 
-// Tokens are 256 random bits, also if many are made at once.
+// Tokens are 256 random bits, even if many are made at once.
 func TestTokensAreRandom(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.Max = -1 })
 	u := member(t, app, "susan", "")
 	var mu sync.Mutex
 	seen := map[string]bool{}
-	var all, some [32]byte // the bits that all have, and that some have
+	var all, some [32]byte // the bits set in all tokens, and in some of them
 	for i := range all {
 		all[i] = 0xff
 	}
@@ -211,8 +211,8 @@ func TestTokensAreRandom(t *testing.T) {
 	}
 }
 
-// A cookie is deleted with the attributes that it was set with, or browsers
-// keep it.
+// A cookie must be deleted with the attributes that it was set with, or browsers keep
+// it.
 func TestCookiesAreDeletedAsSet(t *testing.T) {
 	for _, base := range []string{"https://app.example", "http://localhost:5000"} {
 		app, _ := stateApp(t, func(c *auth.Config) { c.BaseURL = base })
@@ -232,8 +232,8 @@ func TestCookiesAreDeletedAsSet(t *testing.T) {
 	}
 }
 
-// Any bytes in a cookie are those of nobody.
-func TestHostileCookiesAreNobodys(t *testing.T) {
+// Whatever bytes a cookie contains, the request is anonymous.
+func TestHostileCookiesAreAnonymous(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
 		c.URLs.NextInCookie = true
 		loadedBy(byHeader())(c)
@@ -260,7 +260,7 @@ func TestHostileCookiesAreNobodys(t *testing.T) {
 					t.Errorf("%s with %s=%.20q: %s %q", path, name, value, r.Status, r.Text)
 				}
 			}
-			// Nor does it keep a request from bringing credentials of its own.
+			// Credentials of the request still count.
 			raw.Set("X-User", u.ID)
 			expectState(t, app.Client(t), raw, "mike stale")
 		}
@@ -287,7 +287,7 @@ func TestBaseURLDecidesTheCookie(t *testing.T) {
 		}
 		user := &testapp.User{Account: auth.Account{ID: "1"}}
 		rec := httptest.NewRecorder()
-		// What the request says about host and scheme does not matter.
+		// Host and scheme of the request do not matter.
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://evil.example:99/", nil)
 		r.Header.Set("X-Forwarded-Proto", "http")
 		r.Header.Set("X-Forwarded-Host", "evil.example")
@@ -358,13 +358,14 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
-// A cookie must not get into a shared cache, whatever the page says of itself.
+// A response that sets a cookie must not get into a shared cache, whatever
+// Cache-Control the page sets.
 func TestCookiesAreNotCached(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /cached", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=600") // as a middleware for assets does
+		w.Header().Set("Cache-Control", "public, max-age=600") // a middleware for assets does this
 		if err := app.LoginUser(r.Context(), u); err != nil {
 			t.Error(err)
 		}
@@ -375,8 +376,8 @@ func TestCookiesAreNotCached(t *testing.T) {
 	}
 }
 
-// Cookies that are no tokens are nobody's, cost no more than a lookup, and are
-// left alone.
+// A cookie that is no valid token makes the request anonymous. It costs at most one
+// lookup, and it is not deleted.
 func TestGarbageCookies(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -416,14 +417,14 @@ func TestGarbageCookies(t *testing.T) {
 		for _, path := range []string{"/who", "/guarded", "/get?key=k"} {
 			w := direct(t, app.Server.Config.Handler, "GET", path, http.Header{"Cookie": {header}})
 			want := map[string]string{"/who": "nobody", "/guarded": "", "/get?key=k": ""}[path]
-			cookies := slices.DeleteFunc(w.Result().Cookies(), func(c *http.Cookie) bool { // a guard's message
+			cookies := slices.DeleteFunc(w.Result().Cookies(), func(c *http.Cookie) bool { // the guard's message
 				return path == "/guarded" && c.Name == session+"-flash"
 			})
 			if w.Body.String() != want || len(cookies) > 0 || w.Code >= 400 {
 				t.Errorf("%s, %s: %d %q %v", name, path, w.Code, w.Body, w.Header()["Set-Cookie"])
 			}
 		}
-		// Writing makes a session of its own, under another token.
+		// Writing makes a new session with another token.
 		w := direct(t, app.Server.Config.Handler, "POST", "/renew", http.Header{"Cookie": {header}})
 		if w.Code != 200 {
 			t.Errorf("%s: renew: %d", name, w.Code)
@@ -445,7 +446,7 @@ func TestGarbageCookies(t *testing.T) {
 	if c.Who() != "susan" || c.Get("/get?key=mine").Text != "" || visitor.Get("/get?key=k").Text != "v" {
 		t.Errorf("afterwards: %s", c.Who())
 	}
-	// The server itself answers a header that is too large.
+	// The server itself refuses a header that is too large.
 	big := app.Client(t)
 	big.Cookies[session] = strings.Repeat("A", 2<<20)
 	if r := big.Get("/who"); r.StatusCode != http.StatusRequestHeaderFieldsTooLarge {

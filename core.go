@@ -47,8 +47,8 @@ type Core struct {
 }
 
 // Config returns the settings, with the defaults filled in. BaseURL is written as
-// browsers write an origin: in lower case, and without the scheme's own port. Secrets
-// and Password.Peppers are left out. The copy is yours: changing it changes nothing.
+// browsers write an origin: in lower case, and without the scheme's default port.
+// Secrets and Password.Peppers are left out. The result is a copy: you may change it.
 func (c *Core) Config() Config { return c.cfg.public() }
 
 // HasUserStore reports whether the Manager was made by New. One made by NewWithLoader
@@ -61,8 +61,7 @@ type cookies struct {
 	secure                                                    bool
 }
 
-// watches are the requests of this process that want to know when their login
-// ends.
+// watches are this process's requests whose WhileLoggedIn contexts end with a login.
 type watches struct {
 	mu     sync.Mutex
 	byUser map[string]map[*watch]bool
@@ -92,7 +91,7 @@ func (w *watches) add(userID string, one *watch) (remove func()) {
 	}
 }
 
-// end tells those whose login has ended.
+// end cancels the contexts of a user's logins for which ended returns true.
 func (w *watches) end(userID string, ended func(loginID string) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,23 +107,24 @@ func (w *watches) endOne(userID, loginID string) {
 	w.end(userID, func(id string) bool { return id == loginID })
 }
 
-// A proxyWatch looks for proxies that Config.Network.TrustedProxies does not have.
+// A proxyWatch looks for reverse proxies that are missing in
+// Config.Network.TrustedProxies.
 type proxyWatch struct {
-	forwarded atomic.Bool // X-Forwarded-For has been told of
+	forwarded atomic.Bool // an untrusted X-Forwarded-For has been reported
 	clientip.Watch
 }
 
-// upgrades are the accounts whose hash could not be upgraded. Each costs a hash
-// and up to four calls of the store, so it is tried once in upgradeAgain for each account
-// and process.
+// upgrades are the accounts whose hash could not be upgraded. A try costs a hash and up
+// to four calls of the store. So for each account, a process tries again only after
+// upgradeAgain.
 type upgrades struct {
 	mu    sync.Mutex
-	after map[string]time.Time // by account ID: when it is tried again
+	after map[string]time.Time // by account ID: when the next try is due
 }
 
 const (
 	upgradeAgain = time.Hour
-	maxUpgrades  = 10_000 // accounts that are kept; with more, all are tried again
+	maxUpgrades  = 10_000 // accounts in the map; when it is full, it is emptied
 )
 
 // due reports whether an upgrade may be tried.
@@ -134,7 +134,7 @@ func (u *upgrades) due(id string, now time.Time) bool {
 	return !now.Before(u.after[id])
 }
 
-// failed keeps an account from being tried again for a while.
+// failed notes that an upgrade failed, so that the next try is due after upgradeAgain.
 func (u *upgrades) failed(id string, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -144,13 +144,13 @@ func (u *upgrades) failed(id string, now time.Time) {
 	u.after[id] = now.Add(upgradeAgain)
 }
 
-// features are the names of features that were claimed.
+// features are the names that Core.Feature has given out.
 type features struct {
 	mu     sync.Mutex
 	claims map[string]bool
 }
 
-// claim reports whether nobody has claimed the name before.
+// claim gives out a name. It returns false if the name was given out before.
 func (f *features) claim(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -164,15 +164,15 @@ func (f *features) claim(name string) bool {
 	return true
 }
 
-// A Feature is a package's own share of a Core, under a name of its own: records, sealed
-// texts, cookies, counted attempts and events. A package that adds something to logins,
-// such as a second factor or an identity provider, needs nothing else to keep its state.
+// A Feature is a package's own share of a Core, under a name of its own: records,
+// sealed texts, cookies, counted attempts and events. A package that adds something to
+// logins, such as a second factor or an identity provider, keeps all its state in it.
 //
-// Two features cannot read each other's records, nor open each other's sealed texts, and
-// neither can Cores with different Config.Names. CloseAccount deletes a user's records
-// of all features, also of those that the process does not use any more. Nothing else
-// deletes them: they outlive a change of the password, for example. Records without a
-// UserID must expire.
+// A feature cannot read the records of another feature, nor open its sealed texts. The
+// same holds for Cores with different Config.Names. CloseAccount deletes a user's
+// records of all features, even if the process no longer uses the feature. No other
+// change deletes them: they outlive a change of the password, for example. Records
+// without a UserID must expire.
 //
 // A Feature is safe for use by many goroutines.
 type Feature struct {

@@ -2,7 +2,7 @@ package auth_test
 
 import "testing"
 
-// option nil, nil user.
+// A nil option, and a nil user.
 func TestNilArguments(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)

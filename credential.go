@@ -6,69 +6,70 @@ import (
 	"strings"
 )
 
-// A Credential finds the user of a request that brings credentials of its own,
-// as the clients of an API do. If a loader knows the credentials, its verdict is
-// final: the user is the one that it found, or nobody, and never that of a cookie
-// in the same request. Such a request reads and writes no session: session data is
-// empty and what is put there is dropped, flash messages too; no cookie is read or
-// set, and nothing is fresh. Only LoginUser makes it a request with a login.
+// A Credential finds the user of a request that brings its own credentials, as the
+// clients of an API do. If the Load of a Credential recognises the credentials, it
+// alone decides: the request has the user that Load found, or none. The cookies of such
+// a request are ignored.
 //
-// The user is loaded and checked as that of a session is: a loader cannot let in
-// a disabled account. No credentials exempt a request from the cross-origin check.
+// Such a request has no session. Session data is empty, and what you store in it is
+// dropped, and so are flash messages. No cookie is read or set, and the login is never
+// fresh. Only LoginUser turns it into a request with a session.
+//
+// The user is loaded and checked as for a session, so Load cannot let in a disabled
+// account. Requests with credentials must pass the cross-origin check, too.
 type Credential struct {
 	// Load returns who makes the request. It has three answers:
 	//
 	//   - A Grant with a UserID, if the credentials are right.
-	//   - An error that wraps ErrLoginRefused, if the request has credentials of
-	//     the loader's kind and they are wrong or malformed. The request is then
-	//     anonymous, guards answer 401, and there is an event (with the UserID and
-	//     Method of the Grant, if they are known).
-	//   - A Grant without a UserID and no error, if the request has none of the
-	//     credentials that the loader knows. Then the next loader is asked, and
-	//     after the last one the session.
+	//   - An error that wraps ErrLoginRefused, if the request has credentials of this
+	//     kind and they are wrong or malformed. The request is then anonymous, guards
+	//     answer 401, and there is an event. The event has the UserID and Method of the
+	//     Grant, if you set them.
+	//   - An empty Grant and no error, if the request has no credentials of this kind.
+	//     Then the next Credential is asked, and after the last one the session.
 	//
-	// Any other error is a failure: the request is answered 503. Load is called once
-	// for a request, and only if somebody asks who the user is or uses the session.
-	// In the context of r there is no session. A Load that parses a form reads the
-	// body, which the handler then cannot read.
+	// Any other error is a failure: the request is answered 503. Load is called at most
+	// once for a request, when the user or the session is first needed. The context of
+	// r has no session. If Load parses a form, it reads the body, and the handler
+	// cannot read it again.
 	Load func(r *http.Request) (Grant, error)
 
-	// Challenge, if set, is what 401 says in WWW-Authenticate to clients that
-	// are no browsers: Bearer.
+	// Challenge, if set, is the value of WWW-Authenticate in a 401 to clients that are
+	// not browsers, such as Bearer.
 	Challenge string
 
-	// scheme, if set, is the one of the Authorization header that Load reads, and
-	// nothing else: without it there is nothing to ask.
+	// scheme, if set, is the scheme of the Authorization header that Load reads. If the
+	// request does not have it, Load need not be called.
 	scheme string
 }
 
-// A Grant is what a Credential found.
+// A Grant is what the Load of a Credential found.
 type Grant struct {
 	UserID string
-	Method string // how the user authenticated, for events
+	Method string // how the user authenticated; for events
 
-	// Stamp, if set, must still be the account's.
+	// Stamp, if set, must equal the Stamp of the account.
 	Stamp Secret
 
-	// Scopes, if it is not nil, limits what the request may do to what
-	// RequireScope guards with one of them, or everything if ScopeAll is among
-	// them: for all else there is no user (ErrOutOfScope).
+	// Scopes, if not nil, limits what the request may do. It then has a user only in
+	// handlers that RequireScope guards with one of these scopes; everywhere else it
+	// gets ErrOutOfScope. ScopeAll allows everything.
 	Scopes []string
 
-	bound bool   // the Stamp must be the account's, also if it is empty
-	id    string // of an API token's record
+	bound bool   // compare the Stamp even if it is empty
+	id    string // the key of the API token's record, or empty
 }
 
-// ScopeAll is the scope that has all others in it.
+// ScopeAll is the scope that includes all others.
 const ScopeAll = "*"
 
-// covers reports whether the grant is for this scope. No grant, which is a login,
-// is for all.
+// covers reports whether the grant allows this scope. A nil grant is a login and allows
+// everything.
 func (g *Grant) covers(scope string) bool {
 	return g == nil || g.Scopes == nil || slices.Contains(g.Scopes, ScopeAll) || slices.Contains(g.Scopes, scope)
 }
 
-// token is the ID of the API token that the grant comes from, if it does.
+// token returns the ID of the API token that the grant comes from, or "".
 func (g *Grant) token() string {
 	if g == nil {
 		return ""
@@ -76,14 +77,15 @@ func (g *Grant) token() string {
 	return g.id
 }
 
-// schemeBasic is the scheme of Basic, for which Authenticate makes the event.
+// The schemes of Basic and Bearer. For Basic, Authenticate makes the event.
 const (
 	schemeBasic  = "Basic"
 	schemeBearer = "Bearer"
 )
 
-// credentials returns what a request's Authorization header has for a scheme, and
-// whether it names the scheme. Of several headers none is any good.
+// credentials returns the text after the scheme in a request's Authorization header,
+// and whether the header names the scheme. If there are several Authorization headers,
+// the text is empty, so the credentials are wrong.
 func credentials(r *http.Request, scheme string) (text string, found bool) {
 	lines := r.Header["Authorization"]
 	for _, line := range lines {

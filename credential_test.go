@@ -21,7 +21,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func TestLoadersAreAskedInOrder(t *testing.T) {
+func TestCredentialsAreAskedInOrder(t *testing.T) {
 	t.Parallel()
 	type load = func() (auth.Grant, error)
 	zero := func() (auth.Grant, error) { return auth.Grant{}, nil }
@@ -37,16 +37,16 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 		status  int
 		who     string
 	}{
-		"none":                {nil, 0, 200, "nobody"},
-		"the first":           {[]load{found, failed}, 1, 200, "susan"},
-		"the third":           {[]load{zero, zero, found, failed}, 3, 200, "susan"},
-		"refused is the end":  {[]load{zero, refused, found, failed}, 2, 200, "nobody"},
-		"nobody knows":        {[]load{zero, refused}, 2, 200, "nobody"},
-		"refused, and a user": {[]load{both}, 1, 200, "nobody"},
-		"gone":                {[]load{gone}, 1, 200, "nobody"},
-		"gone, then found":    {[]load{gone, found}, 1, 200, "nobody"},
-		"failed":              {[]load{zero, failed, found}, 2, 503, ""},
-		"busy":                {[]load{busy, found}, 1, 503, ""},
+		"none":                      {nil, 0, 200, "nobody"},
+		"the first":                 {[]load{found, failed}, 1, 200, "susan"},
+		"the third":                 {[]load{zero, zero, found, failed}, 3, 200, "susan"},
+		"a refusal ends the search": {[]load{zero, refused, found, failed}, 2, 200, "nobody"},
+		"zero, then refused":        {[]load{zero, refused}, 2, 200, "nobody"},
+		"refused, and a user":       {[]load{both}, 1, 200, "nobody"},
+		"gone":                      {[]load{gone}, 1, 200, "nobody"},
+		"gone, then found":          {[]load{gone, found}, 1, 200, "nobody"},
+		"failed":                    {[]load{zero, failed, found}, 2, 503, ""},
+		"busy":                      {[]load{busy, found}, 1, 503, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +55,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 				for i, load := range test.loaders {
 					c.Credentials = append(c.Credentials, auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 						if i != asked || r.URL.Path == "/" {
-							t.Errorf("loader %d was asked as number %d, for %s", i, asked, r.URL.Path)
+							t.Errorf("Credential %d was asked as number %d, for %s", i, asked, r.URL.Path)
 						}
 						asked++
 						return load()
@@ -64,7 +64,7 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 			})
 			member(t, app, "susan", "", func(a *auth.Account) { a.ID = "susan's" })
 			c := app.Client(t)
-			c.Get("/") // which does not ask
+			c.Get("/") // a page that does not ask for the user
 			r := c.Get("/who")
 			if r.StatusCode != test.status || test.status == 200 && r.Text != test.who || asked != test.asked || len(r.Header["Set-Cookie"]) > 0 {
 				t.Errorf("%s %q, %d were asked, cookies %v", r.Status, r.Text, asked, r.Header["Set-Cookie"])
@@ -80,8 +80,9 @@ func TestLoadersAreAskedInOrder(t *testing.T) {
 	}
 }
 
-// Every error of a loader that is no refusal is a failure, whatever it wraps.
-func TestLoaderErrorsAre5xx(t *testing.T) {
+// If Load returns an error that is no refusal, the answer is a 5xx, whatever the error
+// wraps.
+func TestCredentialErrorsAre5xx(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{
 		errStore, auth.ErrUserNotFound, auth.ErrRecordNotFound, auth.ErrNoSession, context.DeadlineExceeded,
@@ -102,8 +103,8 @@ func TestLoaderErrorsAre5xx(t *testing.T) {
 	}
 }
 
-// A loader that failed is asked again in the same request; a user store, too.
-func TestLoaderIsAskedAgain(t *testing.T) {
+// If Load or the user store fails, a second call in the same request asks again.
+func TestFailedCredentialIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	fails := 1
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
@@ -132,9 +133,9 @@ func TestLoaderIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What a loader knows has the last word: the user is never that of a cookie in the
-// same request, whether the credentials are right or wrong. What no loader knows is
-// as if it were not there.
+// Credentials come before cookies: if a Credential finds its own kind in the request,
+// the cookie's user is ignored, whether the credentials are right or wrong. If no
+// Credential finds its kind, the cookie counts.
 func TestCredentialsBeforeCookies(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("test"), byHeader()))
@@ -150,7 +151,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	good := base64.StdEncoding.EncodeToString([]byte("mike:" + testapp.Password))
 	for name, test := range map[string]struct {
 		header http.Header
-		who    string // "": the cookie's
+		who    string // "": the user of the cookie
 	}{
 		"a token":                       {bearerHeader(token), "mike"},
 		"a token in other case":         {basic("bEARER " + token), "mike"},
@@ -176,7 +177,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 		"Basic alone":                   {basic("basic"), "nobody"},
 		"Basic twice":                   {http.Header{"Authorization": {"Basic " + good, "Basic " + good}}, "nobody"},
 		"a key of a disabled user":      {as(dora), "nobody"},
-		"a key of nobody":               {http.Header{"X-User": {"unknown"}}, "nobody"},
+		"a key of an unknown user":      {http.Header{"X-User": {"unknown"}}, "nobody"},
 		"a wrong token and a right key": {http.Header{"Authorization": {"Bearer x"}, "X-User": {mike.ID}}, "nobody"},
 		"nothing":                       {http.Header{}, ""},
 		"an empty header":               {basic(""), ""},
@@ -199,7 +200,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 			case want == "":
 				want = "susan"
 			case strings.Contains(name, "token") && want == "mike":
-				want = "" // a limited token's, where nothing asks for its scope
+				want = "" // a token with scopes, on a page that asks for none
 			}
 			if want != "" && r.Text != want || want == "" && r.StatusCode != http.StatusForbidden {
 				t.Errorf("%s, remembered=%v: %s %q", name, remembered, r.Status, r.Text)
@@ -222,7 +223,7 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 			}
 		}
 	}
-	// Credentials are no reason to take a request from another site.
+	// Credentials do not let a request from another site through.
 	for _, header := range []http.Header{bearerHeader(token), basicHeader("mike", testapp.Password), as(mike)} {
 		header.Set("Sec-Fetch-Site", "cross-site")
 		header.Set("Origin", "https://evil.example")
@@ -232,8 +233,8 @@ func TestCredentialsBeforeCookies(t *testing.T) {
 	}
 }
 
-// A request with credentials of its own neither reads nor writes what the browser
-// has: its session, its data, its messages and its next.
+// A request with its own credentials neither reads nor writes the browser's session,
+// data, messages or next.
 func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -280,7 +281,7 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 		} {
 			for _, remembered := range []bool{false, true} {
 				c := app.Client(t)
-				c.Get("/guarded") // a message and a next wait
+				c.Get("/guarded") // a message and a next are waiting
 				app.Enter(t, c, susan, auth.Remember(true))
 				c.Post("/put", "key", "k", "value", "kept")
 				kept := "kept"
@@ -313,14 +314,14 @@ func TestCredentialsLeaveTheSessionAlone(t *testing.T) {
 	}
 }
 
-// A password is hashed once for a request, and only if somebody asks who it is or
-// uses the session, also if a cookie came with it.
+// A request computes at most one hash, and only if the handler asks for the user or
+// uses the session, even if the request has a cookie, too.
 func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Basic("test")))
 	susan := member(t, app, "susan", "")
 	app.Create(t, "mike", true)
-	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // gives the hash its final form
+	app.Client(t).Do("GET", "/who", nil, basicHeader("mike", testapp.Password)) // upgrades the hash
 	c := app.Client(t)
 	app.Enter(t, c, susan)
 	for name, test := range map[string]struct {
@@ -351,9 +352,9 @@ func TestCredentialsAreCheckedWhenNeeded(t *testing.T) {
 	}
 }
 
-// If it cannot be found out whose the request is, no answer is given as if it were
-// nobody's, whatever the handler asked for.
-func TestLoaderFailureIsNotNobody(t *testing.T) {
+// If Load fails, the answer is never that for an anonymous visitor, whatever the
+// handler calls.
+func TestCredentialFailureIsNotAnonymous(t *testing.T) {
 	t.Parallel()
 	fails := true
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
@@ -394,8 +395,8 @@ func TestLoaderFailureIsNotNobody(t *testing.T) {
 	}
 }
 
-// A session that is found void does not stop the loaders either.
-func TestLoadersAfterVoidSession(t *testing.T) {
+// Credentials count even if the session of the request is void.
+func TestCredentialsAfterVoidSession(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.User){
 		"another stamp": func(t *testing.T, app *testapp.App, u *testapp.User) {
@@ -424,9 +425,9 @@ func TestLoadersAfterVoidSession(t *testing.T) {
 	}
 }
 
-// Whatever happens in a request that a loader has found the user of, no cookie
-// is set and no record is made; and it is never fresh.
-func TestLoadedRequestKeepsNothing(t *testing.T) {
+// A request with its own credentials sets no cookie, makes no record, and is never
+// fresh.
+func TestRequestWithCredentialsStoresNothing(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Credentials = []auth.Credential{byHeader()}
@@ -449,11 +450,11 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 		"logout":  func(_ http.ResponseWriter, r *http.Request) { _ = app.LogoutUser(r.Context()) },
 		"confirm": func(_ http.ResponseWriter, r *http.Request) { _ = app.ConfirmLogin(r.Context()) },
 		"not fresh": func(w http.ResponseWriter, r *http.Request) {
-			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with its message, and next in the cookie
+			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with a message, and next in the cookie
 		},
 		"others": func(_ http.ResponseWriter, r *http.Request) { _ = app.EndOtherLogins(r.Context()) },
 	} {
-		for _, first := range []bool{true, false} { // who it is, before or after
+		for _, first := range []bool{true, false} { // asking for the user before or after
 			c := app.Client(t)
 			app.Spy().Reset()
 			r := app.Act(c, as(u), func(w http.ResponseWriter, r *http.Request) {
@@ -476,21 +477,21 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 			}
 		}
 	}
-	// Nor if nobody asks who it is.
+	// The same if the handler does not ask for the user.
 	for name, f := range map[string]http.HandlerFunc{
 		"put": func(_ http.ResponseWriter, r *http.Request) { sessions.Put(r.Context(), "k", "v") },
 	} {
 		app.Spy().Reset()
 		if r := app.Act(app.Client(t), as(u), f); len(r.Header["Set-Cookie"]) > 0 || app.Spy().Writes() > 0 {
-			t.Errorf("%s, nobody asks: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
+			t.Errorf("%s, without asking for the user: cookies %v, calls %v", name, r.Header["Set-Cookie"], app.Spy().Calls())
 		}
 	}
-	// A visitor's is kept, as ever.
+	// A visitor's data is kept as usual.
 	c := app.Client(t)
 	if c.Post("/put", "key", "k", "value", "v"); c.Get("/get?key=k").Text != "v" {
 		t.Error("a visitor's data is lost")
 	}
-	// Nor do guards' messages.
+	// The messages of guards set no cookie either.
 	for _, path := range []string{"/fresh", "/fresh5"} {
 		r := app.Client(t).Do("GET", path, nil, as(u))
 		if r.StatusCode != http.StatusUnauthorized || len(r.Header["Set-Cookie"]) > 0 {
@@ -499,9 +500,9 @@ func TestLoadedRequestKeepsNothing(t *testing.T) {
 	}
 }
 
-// An account that is disabled, deleted, or has another Stamp than the loader
-// found is nobody's, whatever the next loader would say.
-func TestLoadedAccountIsChecked(t *testing.T) {
+// If the account that a Credential finds is disabled, deleted, or has another Stamp,
+// the request is anonymous. No later Credential is asked.
+func TestAccountOfCredentialIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		grant auth.Grant
@@ -546,8 +547,8 @@ func TestLoadedAccountIsChecked(t *testing.T) {
 	}
 }
 
-// A loader that panics leaves no lock behind, and nobody logged in.
-func TestLoaderPanics(t *testing.T) {
+// If Load panics, no lock stays held, and nobody is logged in.
+func TestCredentialPanics(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	app, _ := newApp(t, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
@@ -561,7 +562,7 @@ func TestLoaderPanics(t *testing.T) {
 				defer func() { _ = recover() }()
 				_, err := app.User(r.Context())
 				if err == nil {
-					t.Error("somebody is logged in")
+					t.Error("a user is logged in")
 				}
 			}
 			ask()
@@ -585,8 +586,8 @@ func TestLoaderPanics(t *testing.T) {
 	}
 }
 
-// In a loader there is no session: asking for it is an error, and no deadlock.
-func TestLoaderHasNoSession(t *testing.T) {
+// In Load no session exists: asking for it is an error, and no deadlock.
+func TestCredentialHasNoSession(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	var app *testapp.App
@@ -620,8 +621,8 @@ func TestLoaderHasNoSession(t *testing.T) {
 	}
 }
 
-// Who hears of an event of a loader's may ask who the user is.
-func TestLoaderEventsMayAsk(t *testing.T) {
+// A listener that gets an event of a Credential may ask for the user.
+func TestCredentialEventsMayAskForTheUser(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var heard atomic.Int32
@@ -649,7 +650,7 @@ func TestLoaderEventsMayAsk(t *testing.T) {
 	}
 }
 
-func TestLoaderIsAskedOnce(t *testing.T) {
+func TestCredentialIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
 		var asked atomic.Int32
@@ -682,8 +683,8 @@ func TestLoaderIsAskedOnce(t *testing.T) {
 	}
 }
 
-// A request of a loader's may log in: then it has a session like any other.
-func TestLoginInLoadedRequest(t *testing.T) {
+// A request with its own credentials may log in. Then it has a session like any other.
+func TestLoginInRequestWithCredentials(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	susan := member(t, app, "susan", "")
@@ -709,7 +710,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 			t.Errorf("then it is %q", c.Who())
 		}
 	}
-	// And may log out, which ends nothing but itself.
+	// It may log out, which has no effect beyond the request.
 	c := app.Client(t)
 	r := app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = app.User(r.Context())
@@ -723,7 +724,7 @@ func TestLoginInLoadedRequest(t *testing.T) {
 	if len(r.Header["Set-Cookie"]) > 0 || c.Do("GET", "/who", nil, as(susan)).Text != "susan" {
 		t.Errorf("cookies %v", r.Header["Set-Cookie"])
 	}
-	// Before anybody was asked, too.
+	// The same without asking for the user first.
 	app.Act(c, as(susan), func(_ http.ResponseWriter, r *http.Request) {
 		_ = app.LogoutUser(r.Context())
 		if _, err := app.User(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
@@ -732,8 +733,8 @@ func TestLoginInLoadedRequest(t *testing.T) {
 	})
 }
 
-// What ends all logins of a user ends that of the request.
-func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
+// LogoutEverywhere makes the request itself anonymous.
+func TestLogoutEverywhereInRequestWithCredentials(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	u := member(t, app, "susan", "")
@@ -751,7 +752,7 @@ func TestLogoutEverywhereInLoadedRequest(t *testing.T) {
 	})
 }
 
-func TestCurrentLoginOfLoader(t *testing.T) {
+func TestCurrentLoginOfCredential(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(byHeader()))
 	u := member(t, app, "susan", "")
@@ -767,7 +768,7 @@ func TestCurrentLoginOfLoader(t *testing.T) {
 	})
 }
 
-func TestBasicLoader(t *testing.T) {
+func TestBasic(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, loadedBy(auth.Basic("test")))
 	u := app.Create(t, "susan", true)
@@ -784,7 +785,7 @@ func TestBasicLoader(t *testing.T) {
 		header http.Header
 		who    string
 		hashes uint64
-		failed string // the ID in the event, if there is one
+		failed string // the user ID of the event of a failed login; "-" for no event
 	}{
 		"right":            {basicHeader("susan", testapp.Password), "susan", 1, "-"},
 		"the address":      {basicHeader("susan@app.example", testapp.Password), "susan", 1, "-"},
@@ -827,11 +828,11 @@ func TestBasicLoader(t *testing.T) {
 			t.Errorf("%s: events %+v", name, events)
 		}
 	}
-	// The credentials are never in the URL.
+	// Credentials in the URL do not count.
 	if r := app.Client(t).Get("/who?Authorization=" + url.QueryEscape(basicHeader("susan", testapp.Password).Get("Authorization"))); r.Text != "nobody" {
 		t.Errorf("%q", r.Text)
 	}
-	// Once for a request.
+	// A request computes one hash, however often it asks for the user.
 	app.Mux.HandleFunc("GET /thrice", func(_ http.ResponseWriter, r *http.Request) {
 		for range 3 {
 			_, _ = app.CurrentUser(r.Context())
@@ -850,8 +851,9 @@ func TestBasicLoader(t *testing.T) {
 	}
 }
 
-// Where hashes must wait too long, the answer is 503: not nobody, and not 401.
-func TestBasicLoaderBusy(t *testing.T) {
+// If the hashing queue is full, the answer is 503: neither 401 nor the page for
+// anonymous visitors.
+func TestBasicBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		oneHashAtATime(c)
@@ -873,7 +875,7 @@ func TestBasicLoaderBusy(t *testing.T) {
 				if ctx.Err() == nil {
 					busy.Add(1)
 				}
-				cancel() // the first one that is told so sends the others away
+				cancel() // the first client that is refused cancels all others
 			case w.Code != http.StatusOK:
 				t.Errorf("%d", w.Code)
 			}
@@ -881,12 +883,12 @@ func TestBasicLoaderBusy(t *testing.T) {
 	}
 	wg.Wait()
 	if busy.Load() == 0 {
-		t.Error("nobody was told to wait")
+		t.Error("no client got 503")
 	}
 }
 
-// Clients that are no browsers are told how to authenticate; browsers, which
-// would ask for a password in a window of their own, are not.
+// Programs get a WWW-Authenticate header. Browsers do not, because they would open a
+// password dialog of their own.
 func TestChallenges(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, loadedBy(auth.Bearer(), auth.Basic("the"), byHeader()))
@@ -930,21 +932,21 @@ func TestChallenges(t *testing.T) {
 			t.Errorf("%s is sent to %q", name, r.Header.Get("HX-Redirect"))
 		}
 	}
-	// Without loaders nobody is challenged, and Authorization says nothing.
+	// Without Credentials no answer has the header, and Authorization is ignored.
 	plain, _ := newApp(t, nil)
 	if r := plain.Client(t).Do("GET", "/guarded", nil, http.Header{"Authorization": {"Basic x"}}); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("without loaders: %s", r.Status)
+		t.Errorf("without Credentials: %s", r.Status)
 	}
 }
 
-func TestLoaderConfig(t *testing.T) {
+func TestCredentialsConfig(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()
 	cfg.Credentials = []auth.Credential{byHeader(), {Challenge: "Bearer"}}
 	if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), "Credentials[1]") {
-		t.Errorf("a loader without Load: %v", err)
+		t.Errorf("a Credential without Load: %v", err)
 	}
-	// What the application does to its slice afterwards is nobody's business.
+	// If the application changes its slice afterwards, it has no effect.
 	loaders := []auth.Credential{byHeader()}
 	app, _ := newApp(t, loadedBy(loaders...))
 	loaders[0].Load = nil
@@ -954,7 +956,7 @@ func TestLoaderConfig(t *testing.T) {
 	}
 }
 
-func TestRequestLoaderFindsTheUser(t *testing.T) {
+func TestCredentialFindsTheUser(t *testing.T) {
 	app, spy := stateApp(t, loadedBy(byHeader()))
 	u, err := app.Store.FindUser(t.Context(), "mike")
 	if err != nil {
@@ -968,7 +970,7 @@ func TestRequestLoaderFindsTheUser(t *testing.T) {
 	if r.Text != "mike stale" || len(r.Cookies()) > 0 || spy.Writes() > 0 {
 		t.Errorf("%q, cookies %v, calls %v", r.Text, r.Cookies(), spy.Calls())
 	}
-	expectState(t, c, nil, "nobody") // the next request is its own
+	expectState(t, c, nil, "nobody") // the next request has no credentials
 
 	app.Events()
 	expectState(t, c, asID("9000"), "nobody")
@@ -977,7 +979,7 @@ func TestRequestLoaderFindsTheUser(t *testing.T) {
 	}
 }
 
-// A loader that finds no scopes lets nothing through; nil has no limits.
+// A Grant with empty Scopes opens nothing. A Grant with nil Scopes has no limits.
 func TestGrantWithoutScopes(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -998,7 +1000,7 @@ func TestGrantWithoutScopes(t *testing.T) {
 	}
 }
 
-// Only the header's one form is a token.
+// Only the one form of the header is accepted as a token.
 func TestBearerHeader(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
@@ -1041,15 +1043,14 @@ func TestBearerHeader(t *testing.T) {
 	}
 }
 
-// No header but the one with a token, or with a password, makes a request
-// somebody's; none is a 5xx.
+// Only a header with a valid token or password finds a user. No header causes a 5xx.
 func FuzzAuthorization(f *testing.F) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	cfg := goodConfig()
 	cfg.Credentials = []auth.Credential{auth.Bearer(), auth.Basic("test")}
 	cfg.Now = clock.Now
-	cfg.Limits.Guesses = -1 // or 429 is the answer to all from the hundred-first on
+	cfg.Limits.Guesses = -1 // otherwise every answer after the hundredth would be 429
 	cfg.Password.HashParams = hashParams(7168, 5, 1, 16, 32)
 	m, err := auth.New[*testapp.User](store, cfg)
 	if err != nil {

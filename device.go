@@ -14,57 +14,56 @@ import (
 )
 
 const (
-	purposeRemember = "remember" // signs the cookie
-
 	selectorSize = 16
 	rememberSize = selectorSize + 4 + 32
 
-	// slowRequest is from when on the time that a request is under way may be
-	// compared with another server's clock; see reused.
+	// slowRequest is how long a request must have been under way before its time of
+	// arrival is compared with another server's clock; see reused.
 	slowRequest = time.Second
 
-	// stolenCounter is beyond what a cookie can say: every cookie of the device
-	// is one that was used up.
+	// stolenCounter is higher than any cookie's counter. In a device that has it, every
+	// cookie counts as used up.
 	stolenCounter = 1 << 40
 
-	// maxSpare is how often a cookie can be used beside its successor: by tabs
+	// maxSpare is how often a cookie can be used after its successor was made: by tabs
 	// that are opened at once, and after answers that were lost.
 	maxSpare = 30
 
-	// alarmRaised is what a tombstone has for its spare uses, of which a device has
-	// at most maxSpare, once the alarm has been raised.
+	// alarmRaised is the value of spare in a tombstone whose theft has been reported. A
+	// device's spare is at most maxSpare.
 	alarmRaised = maxSpare + 1
 
-	// maxEnded is how many tombstones a user has: the newest ones.
+	// maxEnded is how many tombstones are kept for a user: the newest ones.
 	maxEnded = 100
 )
 
-// A device is a remember record, read.
+// A device is a decoded remember record.
 type device struct {
 	record  Record
 	stamp   string
 	counter uint64    // of the newest cookie
-	rotated time.Time // when that was made
-	spare   uint64    // how often the cookie before it has been used since
+	rotated time.Time // when the newest cookie was made
+	spare   uint64    // how often the previous cookie has been used since
 	created time.Time
 	address string
 	agent   string
 	family  string    // Login.ID of the logins that are made from it
-	seen    time.Time // when a request first showed that the browser has the newest cookie; zero: none has yet
-	methods methods   // what was shown when the browser was remembered
+	seen    time.Time // when a request first showed that the browser has the newest cookie; zero: none has
+	methods methods   // what the user showed when the browser was remembered
 
-	cookie  string // the newest one, to be set; empty if the browser has it
-	current bool   // the request came with the newest one, and not with the one before
+	cookie  string // the newest cookie, to be set; empty if the browser has it
+	current bool   // the request came with the newest cookie, and not with the previous one
 	suspect bool   // the request comes from another client; see Config.Session.Protection
 }
 
-// header is what a device has of a login, for those who look for either.
+// header returns the fields that a device shares with a login, for functions that look
+// for both.
 func (d *device) header() header {
 	return header{userID: d.record.UserID, device: d.record.Key, family: d.family, stamp: d.stamp}
 }
 
-// A device's record begins with its version. What a later version adds comes at
-// the end, and is skipped by this one. Version 1 ends with the agent.
+// A device's record begins with its version. A later version adds its fields at the
+// end, and this version skips them. Version 1 ends with the agent.
 const deviceVersion = 2
 
 func (d *device) encode() {
@@ -96,14 +95,14 @@ func decodeDevice(record Record) (device, bool) {
 	if seen := r.Varint(); seen != 0 {
 		d.seen = time.UnixMicro(seen)
 	}
-	if r.OK() && r.Rest() != "" { // else it is older than the methods
+	if r.OK() && r.Rest() != "" { // older records have no methods
 		d.methods = methods(r.Text())
 	}
 	return d, r.OK()
 }
 
 // insertDevice stores a new device for the account and the login with this header. A
-// negative lifetime is the configured one.
+// negative lifetime means Config.Session.RememberFor.
 func (s *state) insertDevice(a *Account, lifetime time.Duration, h header) (*device, error) {
 	if lifetime < 0 {
 		lifetime = s.core.cfg.Session.RememberFor
@@ -121,13 +120,13 @@ func (s *state) insertDevice(a *Account, lifetime time.Duration, h header) (*dev
 	}
 	d.encode()
 	if err := s.core.records.InsertRecord(&s.ctx, d.record); err != nil {
-		s.dropDevice(d) // it may have been stored all the same
+		s.dropDevice(d) // InsertRecord may have stored it although it failed
 		return nil, err
 	}
 	return d, nil
 }
 
-// dropDevice deletes a device that no cookie was made for, if there is one.
+// dropDevice deletes a device whose cookie was never sent. d may be nil.
 func (s *state) dropDevice(d *device) {
 	if d == nil {
 		return
@@ -139,8 +138,8 @@ func (s *state) dropDevice(d *device) {
 	}
 }
 
-// rememberAs makes the browser remembered as a device, or as nobody if that is
-// nil. The caller holds op.
+// rememberAs sets the cookie of a device. If d is nil, it deletes the browser's
+// remember cookie. The caller holds op.
 func (s *state) rememberAs(d *device) {
 	if d == nil {
 		s.deleteCookie(s.core.cookies.remember)
@@ -154,7 +153,7 @@ func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, c.secrets.Sign(purposeRemember, b)...))
 }
 
-// remembered reads the request's cookie. ok says that it is one of ours.
+// remembered reads the request's remember cookie. ok is true if its signature is valid.
 func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 	cookie, _ := s.sent(s.core.cookies.remember)
 	b, ok := keyring.Decode(cookie)
@@ -168,9 +167,9 @@ func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
 	return b[:selectorSize], uint64(binary.BigEndian.Uint32(b[selectorSize:])), true
 }
 
-// received notes in the device that the browser has the newest cookie: it has sent
-// the session that came with it. It reports whether that is settled. If the store
-// fails, the session's next request tries again.
+// received notes in the device that the browser has the newest cookie: the browser has
+// sent the session that came with it. It returns false if the store fails; the
+// session's next request then tries again.
 func (s *state) received(login *header) bool {
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
@@ -187,8 +186,8 @@ func (s *state) received(login *header) bool {
 	return err == nil
 }
 
-// rebind binds the device of a login to the request's client: its user has shown
-// who they are there.
+// rebind binds the device of a login to the request's client, because the user has just
+// shown there who they are.
 func (s *state) rebind(login *header) {
 	if s.core.cfg.Session.Protection == ProtectOff || login.device == "" {
 		return
@@ -207,8 +206,9 @@ func (s *state) rebind(login *header) {
 	}
 }
 
-// changeDevice changes a device, or its tombstone, by compare-and-set (see changeRecord),
-// and reports whether it has. One that is gone or damaged stays as it is.
+// changeDevice changes a device, or its tombstone, by compare-and-set (see
+// changeRecord), and reports whether it has. A device that is gone or damaged stays as
+// it is.
 func (c *Core) changeDevice(ctx context.Context, kind, key string, do func(*device) error) (changed bool, err error) {
 	err = changeRecord(ctx, c.records, kind, key, func(r *Record, _ bool) error {
 		changed = false
@@ -226,11 +226,11 @@ func (c *Core) changeDevice(ctx context.Context, kind, key string, do func(*devi
 	return changed && err == nil, err
 }
 
-// useUp counts the device's cookie as used, and returns ErrLoggedOut if the
-// device is gone. It runs once the session made from it is stored: who ends a
-// device deletes it first and lists its sessions then, so that one of the two
-// sees the other; and a store that fails before has not used up a cookie for
-// nothing.
+// useUp counts the device's cookie as used, and returns ErrLoggedOut if the device is
+// gone. It runs after the session made from the device is stored, for two reasons. An
+// ending deletes the device first and then lists its sessions: so either the ending
+// finds the session, or useUp finds the device gone. And if the store fails before, no
+// cookie has been used up.
 func (s *state) useUp(d *device) error {
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
@@ -241,8 +241,8 @@ func (s *state) useUp(d *device) error {
 	return err
 }
 
-// cookieDevice returns the device that the request's cookie names, or nil. It may
-// have ended.
+// cookieDevice returns the device that the request's cookie names, or nil. The device
+// may have ended.
 func (s *state) cookieDevice() (*device, error) {
 	selector, _, ok := s.remembered()
 	if !ok {

@@ -13,20 +13,22 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about changing the address of an account. Whoever has the mailbox
-// has the account, so the new address is proved before it applies, and the old one
-// can take the change back.
+// This file changes the address of an account. The owner of the mailbox can take the
+// account by a reset. So the user has to prove that they own the new mailbox before the
+// change, and the owner of the old mailbox can undo it.
 //
-// The proof is a mailed token: nothing is stored, and so nothing is pending. The
-// way back is a record, which is good whatever else the one who made the change
-// does to the account. It knows which addresses the account had before, as far as
-// they can be gone back to themselves: they rank above it. Else somebody who
-// changes an address twice could take the owner's return back in turn.
+// The proof is a mailed token. Nothing is stored until it is used.
+//
+// The undo is a record. It stays valid whatever else an attacker does to the account. It
+// lists older addresses: those that had a valid undo when it was made. These rank above
+// it. Otherwise an attacker could change the address twice, first to A and then to B.
+// When the owner has undone this, the attacker could take the account back by the undo
+// link that A got.
 
-// ValidateEmail returns nil for an address that an account may get, or
-// ErrInvalidEmail: what EmailKey refuses, except that Config.LocalDomains allows
-// domains without a dot. It is for forms that show everything that is wrong at once.
-// Whether the address is free it does not say.
+// ValidateEmail returns nil for an address that an account may get, or ErrInvalidEmail.
+// It refuses what EmailKey refuses, except that Config.LocalDomains allows domains
+// without a dot. Use it for forms that show everything that is wrong at once. It does
+// not say whether the address is free.
 func (c *Core) ValidateEmail(address string) error {
 	_, err := addressKey(strings.TrimSpace(address), c.cfg.LocalDomains)
 	return err
@@ -41,9 +43,10 @@ func (c *Core) ValidateEmail(address string) error {
 // If the address belongs to another account, SendEmailChange returns nil, too, and does
 // the same work. The owner of that account gets a mail.
 //
-// The errors are ErrInvalidEmail, also for the address that the account has already,
-// ErrDisabled, ErrLoggedOut if the login ended meanwhile, ErrNoMailer, ErrNoUserStore, a
-// RateLimitError, and those of a store that failed.
+// If the address is malformed, or the account has it already, the error is
+// ErrInvalidEmail. If the login ended meanwhile, it is ErrLoggedOut. The other errors are
+// ErrDisabled, ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of a store that
+// failed.
 func (c *Core) SendEmailChange(ctx context.Context, user User, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -77,7 +80,7 @@ func (c *Core) sendEmailChange(ctx context.Context, user User, address string) (
 		return nil, err
 	}
 	a := user.AuthAccount()
-	if err := mailable(a); err != nil && !errors.Is(err, ErrInvalidEmail) { // it may have had none
+	if err := mailable(a); err != nil && !errors.Is(err, ErrInvalidEmail) { // the account may have no address yet
 		return nil, err
 	}
 	if err := c.ValidateEmail(address); err != nil {
@@ -85,7 +88,7 @@ func (c *Core) sendEmailChange(ctx context.Context, user User, address string) (
 	}
 	key := emailKey(address)
 	if key == emailKey(a.Email) {
-		return nil, fmt.Errorf("%w: it is the account's own already", ErrInvalidEmail)
+		return nil, fmt.Errorf("%w: the account has this address already", ErrInvalidEmail)
 	}
 	if err := c.stillIn(ctx); err != nil {
 		return nil, err
@@ -144,8 +147,8 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 		return x, err
 	}
 	x.userID, x.stamp, x.token, x.expires = t.userID, user.AuthAccount().Stamp, token, t.expires
-	// Only for the user who asked: else anybody could have their own account get
-	// the address of somebody who does not look where a link leads.
+	// Only the user who asked may confirm. Otherwise an attacker could ask for a
+	// victim's address on their own account, and the victim might click the link.
 	current, err := c.User(ctx)
 	if err != nil {
 		return x, err
@@ -182,23 +185,22 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 }
 
 const (
-	purposeEmail  = "email"        // seals the link to the new address
 	emailLifetime = time.Hour      // of the link to the new address
-	undoLifetime  = 72 * time.Hour // of the link to the old one, and how long that is kept for the account
+	undoLifetime  = 72 * time.Hour // of the undo link, and of the reservation of the old address
 
-	// undoBusy is how long a use of an undo link may be under way, before it is
-	// taken for one that has died.
+	// undoBusy is how long the use of an undo link may take. After that, its process is
+	// taken to have died, and the link can be used again.
 	undoBusy = time.Minute
 
-	maxUndos = 10 // open at the same time, for one account
+	maxUndos = 10 // for one account at the same time
 )
 
-// An undo is the record of a way back, read.
+// An undo is the decoded record of an undo link.
 type undo struct {
 	record  Record
-	address string    // the one to go back to
-	busy    time.Time // when somebody began to use it, if somebody has
-	older   []string  // the keys of the addresses that rank above it: those with ways back of their own when it was made
+	address string    // that the link changes back to
+	busy    time.Time // when a request began to use it, or zero
+	older   []string  // keys of the addresses that rank above it: those that had an undo when it was made
 }
 
 func (u *undo) encode() {
@@ -222,7 +224,7 @@ func decodeUndo(record Record) (undo, bool) {
 	return u, r.OK()
 }
 
-// undos returns a user's ways back.
+// undos returns a user's undos.
 func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
 	records, err := c.records.ListRecords(ctx, kindUndo, userID)
 	if err != nil {
@@ -237,16 +239,18 @@ func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
 	return all, nil
 }
 
-// prepareUndo stores a way back to the address that an account has, and keeps the
-// address for it. It returns the way back's token, or nothing if there is none: an
-// address that was never proved may be a stranger's.
+// prepareUndo stores an undo for the account's present address, and reserves the
+// address. It returns the undo's token. If there is no Mailer, or the address was never
+// verified, it returns "". The mailbox of an unverified address may belong to another
+// person.
 func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err error) {
 	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
 		return "", nil
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	// Ways back that this address ranks above have ended: it has been gone back to.
+	// If this address ranks above an undo, the account has since been changed back to
+	// this address, and the undo must end. It is still there if its deletion failed.
 	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
 		return "", err
 	}
@@ -254,7 +258,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	if err != nil {
 		return "", err
 	}
-	if len(live) >= maxUndos { // each knows those before it: else they grow with the square of their number
+	if len(live) >= maxUndos { // each undo lists the older ones, so their size grows with the square of their number
 		first := live[0].record.Expires
 		for _, other := range live {
 			first = earlier(first, other.record.Expires)
@@ -271,7 +275,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	expires := c.cfg.Now().Add(undoLifetime)
 	u.record = Record{
 		Kind: kindUndo, Key: keyring.TokenKey(token), UserID: a.ID,
-		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a last use is seen to its end
+		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a use in the last moment can finish
 	}
 	u.encode()
 	if err := c.reserveEmail(ctx, a, expires); err != nil {
@@ -284,7 +288,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	return token, nil
 }
 
-// dropUndo takes a way back away that leads nowhere.
+// dropUndo deletes an undo whose change of address was not made.
 func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	if token == "" {
 		return
@@ -296,8 +300,8 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	}
 }
 
-// endUndos deletes the ways back that an address ranks above, and, if own is true,
-// those that lead to it.
+// endUndos deletes the undos that an address ranks above. If own is true, it also
+// deletes those that change back to this address.
 func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error {
 	live, err := c.undos(ctx, userID)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// askEmail has the browser's user ask for an address, and returns the token that
-// is mailed there.
+// askEmail lets the browser's user ask for a new address, and returns the token that is
+// mailed there.
 func (m *mailApp) askEmail(t *testing.T, c *testapp.Client, address string) string {
 	t.Helper()
 	m.box.Take()
@@ -33,14 +33,14 @@ func (m *mailApp) askEmail(t *testing.T, c *testapp.Client, address string) stri
 	return m.token(t, auth.MailNewAddress, address)
 }
 
-// confirm is ConfirmEmailChange in the browser.
+// confirm calls ConfirmEmailChange in the browser.
 func (m *mailApp) confirm(c *testapp.Client, token string) (u *testapp.User, err error) {
 	m.In(c, func(ctx context.Context) { u, err = m.ConfirmEmailChange(ctx, token) })
 	return u, err
 }
 
-// changeEmail has the browser's user change their address, which is verified, and
-// returns the token that goes to the old one.
+// changeEmail lets the browser's user change their verified address, and returns the
+// undo token that is mailed to the old address.
 func (m *mailApp) changeEmail(t *testing.T, c *testapp.Client, address string) string {
 	t.Helper()
 	token := m.askEmail(t, c, address)
@@ -54,7 +54,7 @@ func (m *mailApp) changeEmail(t *testing.T, c *testapp.Client, address string) s
 	return tokenIn(t, mails[0])
 }
 
-// susan is a user whose address is verified, logged in.
+// susan returns a logged-in user with a verified address.
 func (m *mailApp) susan(t *testing.T) (*testapp.User, *testapp.Client) {
 	t.Helper()
 	u := member(t, m.App, "susan", testapp.Password, verified)
@@ -124,9 +124,10 @@ func TestChangeEmail(t *testing.T) {
 	}
 }
 
-// Only the user who asked can confirm: who clicks in somebody else's mail gives
-// nobody their address.
-func TestConfirmEmailNeedsTheUser(t *testing.T) {
+// Only the user who asked for the change can confirm it. If another user clicks the
+// link in the mail, their account does not get the address, and neither does the one
+// that asked.
+func TestConfirmEmailChangeNeedsTheUser(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
@@ -138,12 +139,12 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 		t.Errorf("another user: %v", err)
 	}
 	if _, err := m.confirm(m.Client(t), token); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	if _, err := m.ConfirmEmailChange(t.Context(), token); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	// A login that was ended while it held the request.
+	// The login ended while the request was under way.
 	m.In(browser, func(ctx context.Context) {
 		_, _ = m.User(ctx)
 		for _, l := range logins(t, m.App, u.ID) {
@@ -165,7 +166,7 @@ func TestConfirmEmailNeedsTheUser(t *testing.T) {
 	}
 }
 
-func TestSendNewEmailNeeds(t *testing.T) {
+func TestSendEmailChangeErrors(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, _ := m.susan(t)
@@ -190,7 +191,7 @@ func TestSendNewEmailNeeds(t *testing.T) {
 		}
 	}
 	m.wantMails(t, "nothing")
-	// A login that was ended while it held the request.
+	// The login ended while the request was under way.
 	browser := m.Client(t)
 	browser.Login("susan")
 	m.In(browser, func(ctx context.Context) {
@@ -207,7 +208,8 @@ func TestSendNewEmailNeeds(t *testing.T) {
 	if err := without.SendEmailChange(t.Context(), u, "new@app.example"); !errors.Is(err, auth.ErrNoMailer) {
 		t.Error(err)
 	}
-	// Who has no address may get one; nobody is told, for there is no old one.
+	// A user without an address may get one. Nobody is told, because no old address
+	// exists.
 	bare := member(t, m.App, "bare", "", func(a *auth.Account) { a.Email = "" })
 	browser.Login("bare")
 	if _, err := m.confirm(browser, m.askEmail(t, browser, "bare@app.example")); err != nil {
@@ -219,15 +221,16 @@ func TestSendNewEmailNeeds(t *testing.T) {
 	}
 }
 
-// Who asks for an address that somebody has learns nothing, and that one is told.
-func TestSendNewEmailTellsNothing(t *testing.T) {
+// If the new address is taken, the caller does not learn that. The owner of the address
+// is told.
+func TestSendEmailChangeTellsNothing(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
 	for name, do := range accountStates() {
 		member(t, m.App, name, testapp.Password, do)
 	}
-	// An address that somebody has given up, and may want back.
+	// An address that its owner has given up, and can still take back.
 	member(t, m.App, "mover", "", verified)
 	mover := m.Client(t)
 	mover.Login("mover")
@@ -257,7 +260,7 @@ func TestSendNewEmailTellsNothing(t *testing.T) {
 	asked.about(t, "the mailer is down", "free@app.example")
 }
 
-// What makes the token void that confirms an address, and what does not.
+// Which changes void the token that confirms an address.
 func TestEmailTokenIsBound(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -312,13 +315,13 @@ func TestEmailTokenIsBound(t *testing.T) {
 			t.Errorf("%s: changed", what)
 		}
 		if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); what != "another change" && (err != nil || len(list) != 0) {
-			t.Errorf("%s: %d ways back are left, %v", what, len(list), err)
+			t.Errorf("%s: %d undo links are left, %v", what, len(list), err)
 		}
 	}
 }
 
-// A token carries the address that it proves, however requests for two cross; and
-// of many confirmations one succeeds.
+// Each token confirms the address that it was mailed to, even if two requests cross. Of
+// many confirmations one succeeds.
 func TestEmailTokensCross(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -356,19 +359,19 @@ func TestEmailTokensCross(t *testing.T) {
 		}
 		wg.Wait()
 		if now := stored(t, m.App, u.ID); now.Email != "attacker@app.example" || won.Load() != 1 {
-			t.Errorf("%d have won, and it is %s", won.Load(), now.Email)
+			t.Errorf("%d confirmations succeeded, and the address is %s", won.Load(), now.Email)
 		}
-		// One way back, to the one mail.
+		// One undo link exists, for the one mail.
 		if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 1 {
-			t.Errorf("%d ways back, %v", len(list), err)
+			t.Errorf("%d undo links, %v", len(list), err)
 		}
 		m.wantMails(t, "changed once", "address-changed to susan@app.example")
 	}
 }
 
-// A failure at any call of ConfirmEmailChange leaves the old address and a good token, or
-// the new address and a way back that was mailed.
-func TestConfirmEmailIsAllOrNothing(t *testing.T) {
+// If any call of ConfirmEmailChange fails, the account has the old address and the
+// token is good; or it has the new address and the undo link was mailed.
+func TestConfirmEmailChangeIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
 		m := newMailApp(t, nil)
@@ -391,7 +394,7 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 		switch {
 		case now.Email == u.Email:
 			if err == nil || len(mails) != 0 || f.Mode != testapp.StoreGone && len(list) != 0 {
-				t.Errorf("%s, and %d ways back", what, len(list))
+				t.Errorf("%s, and %d undo links", what, len(list))
 			}
 			browser.Login("susan")
 			if _, err := m.confirm(browser, token); err != nil {
@@ -399,24 +402,24 @@ func TestConfirmEmailIsAllOrNothing(t *testing.T) {
 			}
 			if undo := m.token(t, auth.MailAddressChanged, u.Email); undo != "" {
 				if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
-					t.Errorf("%s, and back: %v", what, err)
+					t.Errorf("%s, and the undo: %v", what, err)
 				}
 			}
 		case len(mails) == 0 && f.Mode == testapp.StoreGone && err != nil:
-			// Not even what has become of it can be found out.
+			// The store is down, so the test cannot find out what has happened.
 		case len(mails) != 1 || len(list) != 1:
-			t.Errorf("%s, and %d ways back", what, len(list))
+			t.Errorf("%s, and %d undo links", what, len(list))
 		default:
 			if _, err := m.UndoEmailChange(t.Context(), tokenIn(t, mails[0])); err != nil {
-				t.Errorf("%s, and back: %v", what, err)
+				t.Errorf("%s, and the undo: %v", what, err)
 			}
 		}
 	})
 }
 
-// A change of address does not need a browser: who comes with Basic may, and has no
-// login to be kept.
-func TestConfirmEmailByLoader(t *testing.T) {
+// A change of address needs no browser: a request with its own credentials may confirm
+// it. No login has to be kept then.
+func TestConfirmEmailChangeByCredential(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.Credentials = []auth.Credential{byHeader()} })
 	u, browser := m.susan(t)

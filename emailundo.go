@@ -10,7 +10,7 @@ import (
 )
 
 // CheckEmailUndo returns the user whose address UndoEmailChange would change back, and
-// the old one, or ErrInvalidToken, and changes nothing.
+// the old address, or ErrInvalidToken. It changes nothing.
 func (c *Core) CheckEmailUndo(ctx context.Context, token string) (user User, address string, err error) {
 	defer c.met(ctx, &err)
 	user, u, err := c.checkUndo(ctx, token)
@@ -45,33 +45,37 @@ func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) 
 	return user, u, nil
 }
 
-// fits reports whether an account can go back: not from an address that ranks
-// above, nor if it has been closed and has none.
+// fits reports whether the undo still applies to the account. It does not if the
+// account's address ranks above it, or if the account was closed and has no address.
 func (u undo) fits(a *Account) bool {
 	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
 }
 
-// UndoEmailChange changes an address back, by the token that went to the old one: for an
-// owner whose account somebody else has taken, whatever that one has changed since,
-// be it the password, or the address once more. Of several old addresses the oldest
-// has the last word. It removes the password and ends all the user's logins, this
-// request's too, and everything that was made in them. It returns the user, for whom
-// ResetToken makes a token for a new password. A disabled account stays disabled.
+// UndoEmailChange changes the address of an account back, by the token that was mailed
+// to the old address. It is for this attack: an attacker gets into an account and
+// changes its address. The attacker may then change the password, or the address once
+// more; the owner's token still works. If several old addresses have a token, the
+// oldest address wins.
 //
-// A token works once; a failure leaves it as it was. Errors are ErrInvalidToken,
-// also if the account is gone or closed, ErrEmailTaken if the application has given
-// the address to somebody else, ErrNoUserStore, and those of a store that has
-// failed.
+// UndoEmailChange removes the password, and ends all the user's logins and everything
+// that was made in them. It ends the login of this request, too. It returns the user.
+// Call ResetToken with that user, so that the user can set a new password. A disabled
+// account stays disabled.
+//
+// A token works once. If UndoEmailChange fails, the token stays valid. If the account is
+// gone or closed, the error is ErrInvalidToken. If your application has given the address
+// to another account, it is ErrEmailTaken. The other errors are ErrNoUserStore and those
+// of a store that failed.
 func (c *Core) UndoEmailChange(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planUndo(ctx, token)
 	return c.changeCredential(ctx, x, err)
 }
 
-// planUndo plans what UndoEmailChange changes, and marks the way back as being used. Of those
-// who use it at the same moment one goes on. The record stays until the account is
-// changed, so that another change of the address that is under way sees what ranks above
-// it.
+// planUndo plans what UndoEmailChange changes, and marks the undo as in use: of several
+// requests that use it at the same moment, one goes on. The record stays until the
+// account is changed. So another change of the address that is under way still sees
+// that this address ranks above it.
 func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, error) {
 	x := &credentialChange{own: ownEnds, forgets: true, done: EventEmailChangeUndone, failed: EventEmailChangeFailed}
 	user, u, err := c.checkUndo(ctx, token)
@@ -95,7 +99,7 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 	}
 	u.record.Version++
 	x.abandon = func() { c.freeUndo(ctx, u) }
-	// Whoever has changed the address may know the password.
+	// An attacker who changed the address may know the password, so it is removed.
 	x.apply = func(a *Account) error {
 		if !u.fits(a) {
 			return ErrInvalidToken
@@ -106,12 +110,12 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 		a.Email, a.EmailVerified, a.PasswordHash = u.address, true, Secret{}
 		return nil
 	}
-	// Afterwards, and not before: so it finds those ways back, too, that were made meanwhile.
+	// The undos are ended after the change, so that those made meanwhile end, too.
 	x.finish = func(ctx context.Context) error { return c.endUndos(ctx, x.userID, emailKey(u.address), true) }
 	return x, nil
 }
 
-// freeUndo makes a way back good again whose use has failed.
+// freeUndo makes an undo valid again after its use has failed.
 func (c *Core) freeUndo(ctx context.Context, u undo) {
 	detached, cancel := detach(ctx)
 	defer cancel()
@@ -125,7 +129,7 @@ func (c *Core) freeUndo(ctx context.Context, u undo) {
 		*r = now.record
 		return nil
 	})
-	if err != nil { // it is good again by itself, in a minute
+	if err != nil { // after undoBusy it is valid again by itself
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: u.record.UserID, Err: err})
 	}
 }

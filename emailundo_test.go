@@ -15,9 +15,9 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Ways back to addresses that an account had are ten at most, so that they do not
-// grow without end; the first ones stay good.
-func TestUndosAreTenAtMost(t *testing.T) {
+// An account has at most ten undo links, so that their number does not grow without
+// limit. The first ones stay good.
+func TestAtMostTenUndoLinks(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.Limits.Mails = -1 })
 	_, c := m.susan(t)
@@ -35,12 +35,13 @@ func TestUndosAreTenAtMost(t *testing.T) {
 		t.Errorf("the eleventh: %v", err)
 	}
 	if u, err := m.UndoEmailChange(t.Context(), first); err != nil || u.Email != "susan@app.example" {
-		t.Errorf("the first way back: %v, %v", u, err)
+		t.Errorf("the first undo link: %v, %v", u, err)
 	}
 }
 
-// An address that was never proved may be a stranger's: no link goes there.
-func TestNoUndoForUnverified(t *testing.T) {
+// An address that was never verified may be an attacker's, so no undo link is sent
+// there.
+func TestNoUndoLinkToUnverifiedAddress(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u := member(t, m.App, "susan", testapp.Password)
@@ -58,7 +59,7 @@ func TestNoUndoForUnverified(t *testing.T) {
 	}
 }
 
-// Nobody else gets an address that can be gone back to, until it cannot.
+// While an undo link is good, no other account can take the old address.
 func TestOldAddressIsReserved(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"72 hours", "undone", "closed"} {
@@ -82,7 +83,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 		}
 		m.wantMails(t, "for a kept address")
 		if slices.Contains(m.Spy().Calls(), "CreateUser") {
-			t.Error("somebody had the address for a moment")
+			t.Error("for a moment the new account had the address")
 		}
 		for _, name := range []string{"other", "another"} {
 			if _, err := m.Store.FindUser(t.Context(), name); !errors.Is(err, auth.ErrUserNotFound) {
@@ -103,7 +104,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 			if _, err := m.UndoEmailChange(t.Context(), undo); err != nil {
 				t.Fatal(err)
 			}
-			// It is the account's: the other one is free at once.
+			// The account has its old address back, so the other one is free at once.
 			registration.Email = "new@app.example"
 		case "closed":
 			if err := m.CloseAccount(t.Context(), stored(t, m.App, u.ID)); err != nil {
@@ -117,8 +118,8 @@ func TestOldAddressIsReserved(t *testing.T) {
 			t.Errorf("%s: %v", end, err)
 		}
 	}
-	// The account itself may go back; and for an address that it gives up once more
-	// the time begins anew.
+	// The account itself may return to the address. If it gives the address up again,
+	// the time starts again.
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
 	m.changeEmail(t, browser, "new@app.example")
@@ -134,7 +135,7 @@ func TestOldAddressIsReserved(t *testing.T) {
 	if _, err := m.Register(t.Context(), auth.Registration{Username: "x", Email: u.Email, Password: resetTo}); !errors.Is(err, auth.ErrEmailTaken) {
 		t.Errorf("given up twice: %v", err)
 	}
-	// A confirmation that was asked for before the address was somebody's, or kept.
+	// The confirmation mail was sent before the address was taken or reserved.
 	member(t, m.App, "mike", "", verified)
 	mike := m.Client(t)
 	mike.Login("mike")
@@ -146,8 +147,8 @@ func TestOldAddressIsReserved(t *testing.T) {
 	}
 }
 
-// Whatever the thief of an account changes, its owner gets it back.
-func TestUndoEmail(t *testing.T) {
+// Whatever the thief of an account changes, the owner gets it back with the undo link.
+func TestUndoEmailChange(t *testing.T) {
 	t.Parallel()
 	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User, thief *testapp.Client){
 		"nothing": func(*testing.T, *mailApp, *testapp.User, *testapp.Client) {},
@@ -203,7 +204,7 @@ func TestUndoEmail(t *testing.T) {
 		}
 		var got *testapp.User
 		var err error
-		owner := m.Client(t) // nobody
+		owner := m.Client(t) // an anonymous browser
 		m.In(owner, func(ctx context.Context) { got, err = m.UndoEmailChange(ctx, undo) })
 		now := stored(t, m.App, u.ID)
 		if err != nil || got.Email != u.Email || now.Email != u.Email || !now.EmailVerified || !now.PasswordHash.IsZero() ||
@@ -228,7 +229,7 @@ func TestUndoEmail(t *testing.T) {
 				t.Errorf("%s: %d records of kind %s, %v", what, len(list), kind, err)
 			}
 		}
-		thief.Login("susan") // in the owner's stead, even
+		thief.Login("susan") // even if the owner logs in there
 		if _, err := m.confirm(thief, pending); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%s: the pending change: %v", what, err)
 		}
@@ -237,7 +238,7 @@ func TestUndoEmail(t *testing.T) {
 				t.Errorf("%s: a second time: %v", what, err)
 			}
 		}
-		// And the owner sets a new password.
+		// The owner sets a new password.
 		if !before.Disabled {
 			if _, err := m.ResetPassword(t.Context(), resetToken(t, m.App, got), "the owner's own one"); err != nil {
 				t.Errorf("%s: %v", what, err)
@@ -249,14 +250,14 @@ func TestUndoEmail(t *testing.T) {
 	}
 }
 
-// enabled is a copy that may have tokens.
+// enabled returns a copy of the user for which tokens can be made.
 func enabled(u *testapp.User) *testapp.User {
 	other := *u
 	other.Disabled = false
 	return &other
 }
 
-func TestUndoEmailRefused(t *testing.T) {
+func TestUndoEmailChangeRefused(t *testing.T) {
 	t.Parallel()
 	for what, meanwhile := range map[string]func(t *testing.T, m *mailApp, u *testapp.User){
 		"72 hours": func(_ *testing.T, m *mailApp, _ *testapp.User) { m.Clock.Advance(72 * time.Hour) },
@@ -284,7 +285,8 @@ func TestUndoEmailRefused(t *testing.T) {
 			t.Errorf("%s: changed", what)
 		}
 	}
-	// Whom the application has given the address keeps it; the way back stays open.
+	// If the application gave the old address to another account, that account keeps
+	// it. The undo link stays good.
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
 	undo := m.changeEmail(t, browser, "new@app.example")
@@ -300,7 +302,8 @@ func TestUndoEmailRefused(t *testing.T) {
 	}
 }
 
-// What happens to the account between the look at the record and its use counts.
+// UndoEmailChange notices changes of the account between reading the record and using
+// it.
 func TestUndoCrossesEnd(t *testing.T) {
 	t.Parallel()
 	for what, do := range map[string]func(m *mailApp, u *testapp.User){
@@ -323,10 +326,10 @@ func TestUndoCrossesEnd(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if _, err := m.Store.FindUser(t.Context(), u.Email); !errors.Is(err, auth.ErrUserNotFound) {
-			t.Errorf("%s: the address is somebody's: %v", what, err)
+			t.Errorf("%s: the address is taken: %v", what, err)
 		}
 	}
-	// The owner goes back while the thief does.
+	// The owner uses an undo link while the thief uses another one.
 	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u, thief := m.susan(t)
@@ -344,7 +347,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 		}
 		return crossed()
 	})
-	// Who is back already is not told about it.
+	// If the account has the old address already, no mail is sent.
 	m := newMailApp(t, nil)
 	_, browser := m.susan(t)
 	undo := m.changeEmail(t, browser, "new@app.example")
@@ -357,7 +360,7 @@ func TestUndoCrossesEnd(t *testing.T) {
 
 func TestUndoParallelRedemptions(t *testing.T) {
 	t.Parallel()
-	// A second use at each step of the first.
+	// The link is used a second time at each step of the first use.
 	testapp.EachCall(t, 1, func(k int) bool {
 		m := newMailApp(t, nil)
 		u, browser := m.susan(t)
@@ -397,8 +400,8 @@ func TestUndoParallelRedemptions(t *testing.T) {
 	}
 }
 
-// A thief changes the address twice, to have a link to go back, too. The owner's
-// has the last word, whichever is used first, and both at the same moment.
+// The thief changes the address twice, and so gets an undo link, too. The owner's link
+// wins, whichever is used first, and also if both are used at the same moment.
 func TestUndoChain(t *testing.T) {
 	t.Parallel()
 	for _, order := range []string{"owner", "owner, thief", "thief, owner", "thief, owner, thief", "both"} {
@@ -411,7 +414,7 @@ func TestUndoChain(t *testing.T) {
 			u, thief := m.susan(t)
 			owners := m.changeEmail(t, thief, "b@evil.example")
 			thiefs := m.changeEmail(t, thief, "c@evil.example")
-			third := m.changeEmail(t, thief, "b@evil.example") // round in a circle
+			third := m.changeEmail(t, thief, "b@evil.example") // back to b@evil.example
 			undo := func(who string) {
 				token := map[string]string{"owner": owners, "thief": thiefs}[who]
 				if _, err := m.UndoEmailChange(t.Context(), token); err != nil && (who == "owner" || !errors.Is(err, auth.ErrInvalidToken)) {
@@ -433,7 +436,7 @@ func TestUndoChain(t *testing.T) {
 			if now.Email != u.Email || !now.PasswordHash.IsZero() {
 				t.Fatalf("%s: it is %s", order, now.Email)
 			}
-			// Nor later, when the owner has moved.
+			// Nor do they work later, when the owner has another address.
 			thief.Login("susan")
 			moved := m.changeEmail(t, thief, "owners-new@app.example")
 			for name, token := range map[string]string{"the thief's": thiefs, "the third": third, "the owner's, used": owners} {
@@ -445,14 +448,13 @@ func TestUndoChain(t *testing.T) {
 				t.Errorf("%s: later it is %s", order, now.Email)
 			}
 			if _, err := m.UndoEmailChange(t.Context(), moved); err != nil {
-				t.Errorf("%s: the owner's next way back: %v", order, err)
+				t.Errorf("%s: the owner's next undo link: %v", order, err)
 			}
 		}
 	}
 }
 
-// The thief changes the address once more while the owner goes back: at every step
-// of it.
+// The thief changes the address again at each step of the owner's undo.
 func TestUndoCrossesChange(t *testing.T) {
 	t.Parallel()
 	testapp.EachCall(t, 5, func(k int) bool {
@@ -477,19 +479,19 @@ func TestUndoCrossesChange(t *testing.T) {
 		}
 		if thiefs != "" {
 			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("call %d: the thief goes back in turn: %v", k, err)
+				t.Errorf("call %d: then the thief uses an undo link: %v", k, err)
 			}
 			thief.Login("susan")
 			m.changeEmail(t, thief, "owners-new@app.example")
 			if _, err := m.UndoEmailChange(t.Context(), thiefs); !errors.Is(err, auth.ErrInvalidToken) {
-				t.Errorf("call %d: the thief goes back later: %v", k, err)
+				t.Errorf("call %d: the thief uses an undo link later: %v", k, err)
 			}
 		}
 		return crossed()
 	})
 }
 
-// The same at the same moment.
+// The same, with both requests at the same moment.
 func TestUndoRacesChange(t *testing.T) {
 	t.Parallel()
 	for range 60 {
@@ -512,7 +514,7 @@ func TestUndoRacesChange(t *testing.T) {
 		for _, mail := range m.box.Take() {
 			if mail.Kind == auth.MailAddressChanged {
 				if _, err := m.UndoEmailChange(t.Context(), tokenIn(t, mail)); !errors.Is(err, auth.ErrInvalidToken) {
-					t.Errorf("the thief goes back in turn: %v", err)
+					t.Errorf("then the thief uses an undo link: %v", err)
 				}
 			}
 		}
@@ -523,9 +525,9 @@ func TestUndoRacesChange(t *testing.T) {
 	}
 }
 
-// Ways back that rank below the address that the account has lead nowhere; those
-// of other users, and above, stay.
-func TestUndoRanks(t *testing.T) {
+// Once the account has an old address again, all undo links that are newer than that
+// address are void. Older links and those of other users stay good.
+func TestUndoVoidsNewerLinks(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
 	u, browser := m.susan(t)
@@ -554,11 +556,11 @@ func TestUndoRanks(t *testing.T) {
 	undo(c, "")
 	undo(a, "susan@app.example") // and from there
 	a = m.changeEmail(t, browser, "b@app.example")
-	b = m.changeEmail(t, browser, "susan@app.example") // by hand
+	b = m.changeEmail(t, browser, "susan@app.example") // by an ordinary change
 	undo(b, "")
 	again := m.changeEmail(t, browser, "e@app.example")
 	undo(b, "")
-	// One of two ways back to the same address; a failure spends neither.
+	// Two undo links lead to the same address. A failure uses up neither.
 	m.Spy().Hook(on("UpdateAccount", func() error { return errStore }), nil)
 	if _, err := m.UndoEmailChange(t.Context(), again); !errors.Is(err, errStore) {
 		t.Error(err)
@@ -584,7 +586,7 @@ func TestUndoRanks(t *testing.T) {
 	}
 }
 
-// The request's own login ends, too, when it is the user's, and no other.
+// The login of the request ends, too, if it is the user's, but not another user's.
 func TestUndoEndsOwnLogin(t *testing.T) {
 	t.Parallel()
 	for _, as := range []string{"susan", "mike", "nobody"} {
@@ -611,9 +613,9 @@ func TestUndoEndsOwnLogin(t *testing.T) {
 	}
 }
 
-// A failure at any call of UndoEmailChange leaves a token that is good, at once or, if
-// the store is gone, in a minute, unless it has done its work.
-func TestUndoEmailIsAllOrNothing(t *testing.T) {
+// If any call of UndoEmailChange fails, the change is undone or the token stays good.
+// If the store is gone, the token works again a minute later.
+func TestUndoEmailChangeIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 7, func(t *testing.T, f *testapp.Fault) {
 		m := newMailApp(t, nil)
@@ -651,7 +653,7 @@ func TestUndoEmailIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// A damaged record, or one of another kind, is no way back.
+// A damaged record, or one of another kind, is no undo link.
 func TestUndoDamaged(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
@@ -672,14 +674,14 @@ func TestUndoDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Version++
-		// A shorter list of what ranks above is one that was written so.
+		// A shortened record is refused, too: its list of newer links may be cut.
 		if got, _, err := m.CheckEmailUndo(t.Context(), undo); got != nil || !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%d bytes: %v, %v", n, got, err)
 		}
 		if _, err := m.UndoEmailChange(t.Context(), undo); !errors.Is(err, auth.ErrInvalidToken) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
-		// Nor does it keep anybody from changing the address.
+		// Nor does the damaged record prevent a change of address.
 		if n == 0 {
 			m.changeEmail(t, browser, "newer@app.example")
 		}

@@ -10,19 +10,20 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// endLogin ends the login that a session's or a device's header is of.
+// endLogin ends the login that the header of a session or a device belongs to.
 func (c *Core) endLogin(ctx context.Context, h header) (found bool, err error) {
 	id := loginHandle(h)
 	return c.endWhere(ctx, h.userID, func(other header) bool { return loginHandle(other) == id })
 }
 
-// endWhere ends some of a user's logins: their remembered devices and their
-// sessions, until there are none. It reports whether there were any.
+// endWhere ends some of a user's logins. It removes their remembered devices and their
+// sessions, again and again, until it finds none. It reports whether there were any.
 //
-// Devices go first: who makes a session from one counts it as used after the
-// session is stored, so that it finds the device gone, or its session is found
-// here. A rotation that was under way may have inserted another session; if it
-// inserts one later, it finds that the one it replaces is gone.
+// Devices go first. A request that makes a session from a device counts the device as
+// used after it stored the session. So either that request finds the device gone, or
+// endWhere finds its session. A rotation that is under way may have inserted another
+// session, which endWhere finds. If the rotation inserts it later, the rotation finds
+// that the old session is gone, and removes the new one.
 func (c *Core) endWhere(ctx context.Context, userID string, which func(header) bool) (found bool, err error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
@@ -43,10 +44,10 @@ func (c *Core) endWhere(ctx context.Context, userID string, which func(header) b
 	return found, errKeepsComing
 }
 
-var errKeepsComing = errors.New("auth: the login's records keep coming back")
+var errKeepsComing = errors.New("auth: the login could not be ended: other requests made new records for it again and again")
 
-// continueAs ends sessions that have gone on as another one of the same login: a
-// logout that was sent with their token still ends that.
+// continueAs ends sessions whose login goes on in another session. It leaves rotations,
+// so that a logout that was sent with an old token still ends the login.
 func (c *Core) continueAs(ctx context.Context, userID string, which func(header) bool) error {
 	for range maxConflicts {
 		found, err := c.takeSessions(ctx, userID, which, c.leaveRotated)
@@ -78,8 +79,8 @@ func (c *Core) takeDevices(ctx context.Context, userID string, which func(header
 	return found, nil
 }
 
-// takeSessions is one pass over a user's sessions. before, if it is not nil, runs
-// before each is taken.
+// takeSessions is one pass over a user's sessions. before, if not nil, runs before each
+// session is taken.
 func (c *Core) takeSessions(ctx context.Context, userID string, which func(header) bool, before func(context.Context, string, header) error) (found bool, err error) {
 	records, err := c.sessions.ListRecords(ctx, kindSession, userID)
 	if err != nil {
@@ -104,8 +105,8 @@ func (c *Core) takeSessions(ctx context.Context, userID string, which func(heade
 	return found, nil
 }
 
-// endDevice ends a remembered device, and leaves a tombstone. That is stored first,
-// so that no request finds neither of the two.
+// endDevice ends a remembered device, and leaves a tombstone. It stores the tombstone
+// first, so that a request always finds one of the two.
 func (c *Core) endDevice(ctx context.Context, record Record) error {
 	if err := c.bury(ctx, record); err != nil {
 		return err
@@ -114,18 +115,20 @@ func (c *Core) endDevice(ctx context.Context, record Record) error {
 	if err != nil || bytes.Equal(last.Data, record.Data) {
 		return unlessNotFound(err)
 	}
-	return c.bury(ctx, last) // it was used meanwhile
+	return c.bury(ctx, last) // the device was used meanwhile
 }
 
-// bury stores a device's tombstone, and deletes the user's oldest ones. It is kept
-// until the device would have expired; if no cookie of it has been used up, only for
-// a logout that was sent with its cookie.
+// bury stores a device's tombstone, and deletes the user's oldest tombstones. A
+// tombstone is kept until the device would have expired. If no cookie of the device has
+// been used up, there can be no theft, and the tombstone is kept only for rotatedFor,
+// for a logout that is under way.
 func (c *Core) bury(ctx context.Context, record Record) error {
 	if d, ok := decodeDevice(record); !ok || d.counter == 0 {
 		record.Expires = earlier(record.Expires, c.cfg.Now().Add(rotatedFor))
 	}
 	err := changeRecord(ctx, c.records, kindRememberEnded, record.Key, func(r *Record, found bool) error {
-		// It may have one: of an attempt that failed, or of a request that ends it, too.
+		// The device may have a tombstone: an earlier attempt failed, or another request
+		// ends the device too.
 		if d, ok := decodeDevice(*r); found && ok && d.spare == alarmRaised {
 			return errUnchanged
 		}
@@ -148,8 +151,8 @@ func (c *Core) bury(ctx context.Context, record Record) error {
 	return nil
 }
 
-// leaveRotated stores, for a short while, which login a session with this key was
-// of, for a logout that is sent with its token.
+// leaveRotated notes, for rotatedFor, which login the session with this key belonged
+// to. A logout that is sent with the session's token then ends the login.
 func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
 	now := c.cfg.Now()
 	r := rotation{effect: tokenVoid, at: now, header: h}
@@ -163,9 +166,9 @@ func (c *Core) leaveRotated(ctx context.Context, key string, h header) error {
 	return err
 }
 
-// forget ends devices, with all the logins made from them: those that browsers
-// have lost in a restart are still good for anybody who copied their cookies. The
-// logins keep are spared.
+// forget ends devices with all the logins made from them, except those named in keep. A
+// browser may have lost such a login in a restart, but an attacker who copied its
+// cookie could still use it.
 func (s *state) forget(devices []header, keep ...string) error {
 	for _, d := range devices {
 		_, err := s.core.endWhere(&s.ctx, d.userID, func(h header) bool {

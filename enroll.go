@@ -283,7 +283,7 @@ func (c *Core) mayEnroll(ctx context.Context, factor string) (User, Enroller, er
 
 // mayChangeFactors returns the current user, if the user may change factors now.
 func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -313,34 +313,8 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 // A remembered device counts as one that has shown what the login showed that made it.
 func SecondFactor() Rule {
 	return Rule{step: stepFactor, ask: func(ctx context.Context, c *Core, user User) error {
-		if c.shownFactor(ctx) {
-			return nil
-		}
-		primary, err := c.primaryFactors(ctx, idOf(user))
-		switch {
-		case err != nil:
-			return err
-		case len(primary) == 0:
-			return ErrNoFactor
-		}
-		return ErrNotFresh
+		return c.needFactor(ctx, user)
 	}}
-}
-
-// shownFactor reports whether the login has shown one of Config.Factors.
-func (c *Core) shownFactor(ctx context.Context) bool {
-	s := c.stateOf(ctx)
-	s.op.Lock()
-	defer s.op.Unlock()
-	if !s.cur.isLogin() {
-		return false
-	}
-	for _, f := range c.cfg.Factors {
-		if s.cur.shown().methods.has(f.Name()) {
-			return true
-		}
-	}
-	return false
 }
 
 // of sets whose account changes, and that no other change may come first.

@@ -10,46 +10,46 @@ import (
 	"github.com/go-login/auth/internal/passhash"
 )
 
-// What a login page must tell apart. A page that is written with these three
-// questions stays right when later features refuse logins for reasons of their
-// own:
+// Errors of a login. A login page asks these three questions, in this order. It
+// then stays right when later versions refuse logins for further reasons:
 //
-//   - errors.Is(err, ErrLoginRefused): show the form again, with one text for
-//     all reasons, since a reason tells a stranger about the account.
+//   - errors.Is(err, ErrLoginRefused): show the form again, with one text for all
+//     reasons. Otherwise the text would tell an attacker about the account.
 //   - errors.Is(err, ErrFactorRequired): go to the page for the second factor.
-//   - anything else: Manager.Error(w, r, err), which answers 503 to ErrBusy and to
-//     a store that fails, and 500 to a mistake in the program.
+//   - any other error: call Manager.Error(w, r, err). It answers 503 to ErrBusy and
+//     to a failure of a store, and 500 to a mistake in the program.
 var (
-	// ErrLoginRefused is wrapped by all the errors that say "not you" or "not
-	// now".
+	// ErrLoginRefused is wrapped by every error that refuses a login.
 	ErrLoginRefused = errors.New("auth: login refused")
 
 	ErrInvalidCredentials = fmt.Errorf("%w: wrong login or password", ErrLoginRefused)
 
-	// ErrDisabled and ErrUnverified say so only to who has shown the password.
+	// Authenticate returns ErrDisabled and ErrUnverified only if the password was
+	// right. Otherwise its error is ErrInvalidCredentials.
 	ErrDisabled   = fmt.Errorf("%w: the account is disabled", ErrLoginRefused)
 	ErrUnverified = fmt.Errorf("%w: the address is not verified", ErrLoginRefused)
 
-	// ErrLocked and ErrResetRequired are for events: Authenticate says
-	// ErrInvalidCredentials, since the password is not looked at.
+	// ErrLocked and ErrResetRequired are only in events. Authenticate returns
+	// ErrInvalidCredentials in their place, because it does not check the password
+	// then.
 	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
 	// ErrFactorRequired says that the first factor was right and a second one is owed.
-	// The login waits for ContinueLogin; Manager.Error sends the browser to the page
-	// that asks for it, Config.URLs.Factor.
+	// The login waits for ContinueLogin. Manager.Error sends the browser to the page
+	// that asks for the second factor, Config.URLs.Factor.
 	ErrFactorRequired = errors.New("auth: a second factor is required")
 
 	// ErrWrongFactor says that an answer to a factor is wrong (see ContinueLogin).
 	ErrWrongFactor = fmt.Errorf("%w: wrong answer to the second factor", ErrLoginRefused)
 
 	// ErrNoPending says that no login of this browser waits for a second factor: none
-	// was begun, its 5 minutes are over, or it has brought five answers. The user
-	// begins again at the login page.
+	// was begun, its 5 minutes are over, or it has had five answers. The user begins
+	// again at the login page.
 	ErrNoPending = fmt.Errorf("%w: no login waits for a second factor; log in again", ErrNotLoggedIn)
 
-	// ErrCheckMail says that a registration goes on by mail: see Config.HideAccounts. Tell
-	// the user to check the mailbox. Core.Error answers 202.
+	// ErrCheckMail says that a registration goes on by mail: see Config.HideAccounts.
+	// Tell the user to check the mailbox. Core.Error answers 202.
 	ErrCheckMail = errors.New("auth: the registration goes on by mail; tell the user to check the mailbox")
 
 	// ErrNoFactor says that the user has no second factor where one is needed (see
@@ -57,70 +57,65 @@ var (
 	// Config.URLs.TwoFactor, and answers other clients with 403.
 	ErrNoFactor = errors.New("auth: the user has not set up this second factor")
 
-	// ErrBusy says that more passwords wait to be hashed than the process's memory
-	// budget and its short queue take, or that one has waited for some seconds (503
-	// with Retry-After).
+	// ErrBusy says that the process has too many passwords to hash: its memory budget
+	// and its short queue are full, or a password waited for some seconds. The answer
+	// is 503 with Retry-After.
 	ErrBusy = passhash.ErrBusy
 )
 
 // Other errors.
 var (
-	// ErrNotLoggedIn says that nobody is logged in.
+	// ErrNotLoggedIn says that the request has no login.
 	ErrNotLoggedIn = errors.New("auth: not logged in")
 
-	// ErrLoggedOut says that the login was ended while the request was at work.
+	// ErrLoggedOut says that the login ended while the request was at work.
 	ErrLoggedOut = fmt.Errorf("%w: the login has been ended", ErrNotLoggedIn)
 
-	// ErrReplaced says that another request of this browser has just changed the
-	// user's password, or another credential, and with it the session's token: this
-	// request was sent with the old one. The browser is logged in and has the new one
-	// by now, so the same request can be made again. It wraps ErrLoggedOut, and so
-	// ErrNotLoggedIn: ask for it first. Manager.Error answers it with 401 and a page to
-	// try again from, and sends nobody to the login page.
-	ErrReplaced = fmt.Errorf("%w: the session's token was replaced with a credential; try again", ErrLoggedOut)
+	// ErrReplaced says that the request was sent with a session token that has just
+	// been replaced: another request of this browser changed the user's password, or
+	// another credential. The browser is still logged in and has the new token by now,
+	// so it can send the same request again.
+	//
+	// ErrReplaced wraps ErrLoggedOut, and so ErrNotLoggedIn: check for ErrReplaced
+	// first. Manager.Error answers it with 401 and a page to try again from. It does
+	// not send the browser to the login page.
+	ErrReplaced = fmt.Errorf("%w: the session's token was replaced because a credential changed; send the request again", ErrLoggedOut)
 
-	// ErrNoSession says that the context is not one of a request inside
-	// LoadAndSave.
-	ErrNoSession = errors.New("auth: not inside LoadAndSave")
+	// ErrNoSession says that the context is not that of a request inside LoadAndSave.
+	ErrNoSession = errors.New("auth: not inside LoadAndSave; wrap the handler with it, and pass the request's context")
 
 	// ErrHeaderWritten says that it is too late to set a cookie.
-	ErrHeaderWritten = errors.New("auth: the response's header has been written")
+	ErrHeaderWritten = errors.New("auth: the response's header has been written; it is too late to set a cookie")
 
-	// ErrInvalidToken says that a mailed token is damaged, forged, expired,
-	// used or made void, or another user's. Which of them it is must stay unknown,
-	// except that Core.TokenUsed knows a token that has worked.
+	// ErrInvalidToken says that a mailed token is damaged, forged, expired, used, void,
+	// or another user's. You cannot learn which, with one exception: Core.TokenUsed
+	// recognises a token that has worked.
 	ErrInvalidToken = errors.New("auth: invalid or expired token")
 
-	// ErrHashUnusable says that a stored password hash is malformed, of an
-	// unknown kind or beyond the limits. It opens for no password.
+	// ErrHashUnusable says that a stored password hash is malformed, of an unknown kind
+	// or beyond the limits. No password matches it.
 	ErrHashUnusable = passhash.ErrUnusable
 
-	// ErrCrossOrigin says that a request that may change something came from
-	// a page of another site.
+	// ErrCrossOrigin says that a page of another site sent a request that may change
+	// something.
 	ErrCrossOrigin = errors.New("auth: cross-origin request refused")
 
 	// ErrNoUserStore says that the Manager was made by NewWithLoader, which can
 	// only load users.
-	ErrNoUserStore = errors.New("auth: this manager has a UserLoader, not a UserStore")
+	ErrNoUserStore = errors.New("auth: this Manager can only load users; make it by New with a UserStore, not by NewWithLoader")
 )
 
-// This file is about how sure it is that the user is still the one at the
-// keyboard: a login is fresh if the user has shown who they are in it, and not
-// too long ago. One that a remember cookie has made is not.
-
-// ErrNotFresh says that somebody is logged in, and is to show once more who they
-// are.
+// ErrNotFresh says that the user is logged in, but must show the password, or another
+// credential, again. A login is fresh if the user did so lately. A login that a
+// remember cookie made is not fresh.
 var ErrNotFresh = errors.New("auth: the login is not fresh")
 
-// ErrOutOfScope says that the request's API token does not have the scope that it needs.
+// ErrOutOfScope says that the request needs a scope that its API token does not have.
 var ErrOutOfScope = errors.New("auth: the API token does not have the scope that this needs")
 
-// ErrForbidden says that a rule of the application's own ([Manager.Where]) does not let
-// the user do this.
+// ErrForbidden says that a rule of your application ([Manager.Where]) does not let the
+// user do this.
 var ErrForbidden = errors.New("auth: the user may not do this")
-
-// This file is about logins that one can see and end: one's own, in other
-// browsers, and those that are too many.
 
 // ErrLoginNotFound says that the user has no login with this ID.
 var ErrLoginNotFound = errors.New("auth: no such login")
@@ -129,27 +124,28 @@ var ErrLoginNotFound = errors.New("auth: no such login")
 var ErrAPITokenNotFound = errors.New("auth: no such API token")
 
 // ErrInvalidAPIToken says that an API token cannot have this name, these scopes or
-// this expiry.
-var ErrInvalidAPIToken = errors.New("auth: not a description of an API token")
+// this expiry. Its text says which.
+var ErrInvalidAPIToken = errors.New("auth: cannot make the API token")
 
 // ErrNoMailer says that Config.Mailer is not set.
-var ErrNoMailer = errors.New("auth: no mailer")
+var ErrNoMailer = errors.New("auth: no mailer; set Config.Mailer")
 
-// ErrOtherUser says that a form was opened by another user than the one who is
-// logged in now. Core.Error answers it with 409 Conflict.
+// ErrOtherUser says that the user who opened the form is not the user who is logged in
+// now. Core.Error answers it with 409 Conflict.
 var ErrOtherUser = errors.New("auth: another user opened this form")
 
-// ErrFormBusy says that another process is still at work on the same submission of
-// a form: see FormOnce (409).
+// ErrFormBusy says that another process is still at work on the same submission of a
+// form: see FormOnce. The answer is 409.
 var ErrFormBusy = errors.New("auth: this form is being processed by another request")
 
-// ErrRateLimited says that an address has done something too often (429, with
-// Retry-After). It is wrapped by RateLimitError, which says for how long.
-var ErrRateLimited = errors.New("auth: too many requests from this address")
+// ErrRateLimited says that a rate limit was reached. The answer is 429 with
+// Retry-After. RateLimitError wraps it and says how long to wait.
+var ErrRateLimited = errors.New("auth: too many requests")
 
-// A RateLimitError says that an address has reached one of Config.Limits.
+// A RateLimitError says that a client's IP address has reached one of Config.Limits,
+// or that an account changes its e-mail address too often.
 type RateLimitError struct {
-	RetryAfter time.Duration // when to come back, in whole minutes
+	RetryAfter time.Duration // how long to wait, in whole minutes
 }
 
 func (e *RateLimitError) Error() string {
@@ -168,16 +164,16 @@ const (
 	PasswordNotText  PasswordReason = "not-text"  // invalid UTF-8, or a NUL in it
 	PasswordCommon   PasswordReason = "common"    // on the list of common passwords, or a simple pattern
 	PasswordPersonal PasswordReason = "personal"  // the user's own name or address, or one of Config.Password.Words
-	PasswordBreached PasswordReason = "breached"  // known from a data breach, says Config.Password.Breaches
-	PasswordRejected PasswordReason = "rejected"  // by Config.Password.Check, whose error is wrapped
+	PasswordBreached PasswordReason = "breached"  // Config.Password.Breaches says that it was in a data breach
+	PasswordRejected PasswordReason = "rejected"  // refused by Config.Password.Check, whose error is wrapped
 )
 
-// A PasswordError says why a new password was refused. Its text is fit for the
-// user to read.
+// A PasswordError says why a new password was refused. You can show its text to the
+// user.
 type PasswordError struct {
 	Reason PasswordReason
-	Min    int   // for PasswordTooShort: the least number of characters
-	Err    error // for PasswordRejected
+	Min    int   // with PasswordTooShort: the least number of characters
+	Err    error // with PasswordRejected: the error of Config.Password.Check
 }
 
 func (e *PasswordError) Error() string {
@@ -189,7 +185,7 @@ func (e *PasswordError) Error() string {
 	case PasswordNotText:
 		return "the password has characters that are not text"
 	case PasswordCommon:
-		return "the password is one that many people use, and the first that is tried"
+		return "many people use this password, so it is easy to guess"
 	case PasswordPersonal:
 		return "the password is a name that is easy to guess"
 	case PasswordBreached:
@@ -203,48 +199,47 @@ func (e *PasswordError) Error() string {
 
 func (e *PasswordError) Unwrap() error { return e.Err }
 
-// Limits of passwords: the least number of code points (NIST SP 800-63B-4,
-// section 3.1.1.2, for a password that is not the only factor; the same text
-// asks for at most 64 or more) and the most bytes that are looked at.
+// Limits of passwords: the least number of code points, and the most bytes. NIST SP
+// 800-63B-4, section 3.1.1.2, asks for at least 8 characters if the password is not the
+// only factor, and for a maximum of 64 or more.
 const (
 	minPassword = 8
 	maxPassword = 1024
 )
 
-// What stores say. They may wrap these errors; the library asks with
-// errors.Is. Every other error of a store means that the store has failed.
+// Errors that stores return. A store may wrap them: the library compares with
+// errors.Is. Every other error means that the store has failed.
 var (
 	ErrUserNotFound   = errors.New("auth: no such user")
 	ErrUsernameTaken  = errors.New("auth: the username is taken")
 	ErrEmailTaken     = errors.New("auth: the address is taken")
-	ErrConflict       = errors.New("auth: changed by somebody else meanwhile")
+	ErrConflict       = errors.New("auth: changed by another request meanwhile")
 	ErrRecordNotFound = errors.New("auth: no such record")
 	ErrRecordExists   = errors.New("auth: the record exists already")
-	ErrInvalidRecord  = errors.New("auth: a record needs a kind and a key, and a list a user")
+	ErrInvalidRecord  = errors.New("auth: a record needs a Kind and a Key, and a list of records needs a user ID")
 
-	// ErrInvalidUsername and ErrInvalidEmail are also those of UsernameKey and
-	// EmailKey.
-	ErrInvalidUsername = errors.New("auth: not a username")
-	ErrInvalidEmail    = errors.New("auth: not an e-mail address")
+	// UsernameKey returns ErrInvalidUsername, and EmailKey returns ErrInvalidEmail.
+	ErrInvalidUsername = errors.New("auth: invalid username")
+	ErrInvalidEmail    = errors.New("auth: invalid e-mail address")
 )
 
-// A failure is an error of the application's own code (a store, a request
-// loader) that the library cannot work with. It is answered 503, since the next
-// request may find the store working; see broken for the exception. It hides the
-// errors of ours that err may wrap: a store that returns ErrNotLoggedIn has
-// failed, and says nothing about the user.
+// A failure is an error of application code (a store, or the Load of a Credential) that
+// the library cannot work with. It is answered 503, because the next request may find
+// the store working; broken is the exception. It hides our own errors if err wraps
+// them: if a store returns ErrNotLoggedIn, the store has failed, and the error says
+// nothing about the user.
 type failure struct{ err error }
 
 func (f failure) Error() string { return f.err.Error() }
 
-// Is hides our own errors that are no failures. ErrRateLimited and ErrBusy stay
-// visible: the client is to come back later.
+// Is hides our own errors, except those that are answered with 5xx or 429. ErrRateLimited
+// and ErrBusy stay visible, so that the client comes back later.
 func (f failure) Is(target error) bool {
 	status := statusOf(target)
 	return (status >= http.StatusInternalServerError || status == http.StatusTooManyRequests) && errors.Is(f.err, target)
 }
 
-// As does, too.
+// As hides a PasswordError and an http.MaxBytesError that err wraps.
 func (f failure) As(target any) bool {
 	switch target.(type) {
 	case **PasswordError, **http.MaxBytesError:
@@ -253,7 +248,7 @@ func (f failure) As(target any) bool {
 	return errors.As(f.err, target)
 }
 
-// hidden returns err as a failure, which it may be already.
+// hidden returns err as a failure. If err is a failure already, it returns err.
 func hidden(err error) error {
 	if f := (failure{}); errors.As(err, &f) {
 		return err
@@ -261,9 +256,8 @@ func hidden(err error) error {
 	return failure{err}
 }
 
-// A broken is the error of a store that does not keep to its interface. It is a
-// mistake in the program, which no later request finds mended: it is answered
-// 500.
+// A broken is the error of a store that breaks the contract of its interface. This is a
+// mistake in the program, and a later request meets it again. So it is answered 500.
 type broken string
 
 func (b broken) Error() string { return string(b) }
@@ -276,7 +270,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, ErrCheckMail):
 		return http.StatusAccepted
-	case errors.Is(err, ErrUnverified): // before what it wraps: who it is, is known
+	case errors.Is(err, ErrUnverified): // before ErrLoginRefused, which it wraps: the user is known
 		return http.StatusForbidden
 	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
 		return http.StatusUnauthorized
@@ -305,8 +299,8 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// A passwordFree error is an error of a BreachChecker that says whether its text is free of
-// the password. Its text is logged if PasswordFree returns true.
+// A passwordFree error is an error of a BreachChecker that says whether its text is
+// free of the password. If PasswordFree returns true, the text is logged.
 type passwordFree interface {
 	error
 	PasswordFree() bool

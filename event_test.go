@@ -28,7 +28,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Every flow tells what it did, about whom, and who asked.
+// Every operation sends events with its user and client.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -36,7 +36,7 @@ func TestEvents(t *testing.T) {
 	john := app.Create(t, "john", false)
 	c := app.Client(t)
 	const agent = "an agent"
-	// act runs f in a request of c.
+	// act calls f in a request of c.
 	var f func(w http.ResponseWriter, r *http.Request)
 	app.Mux.HandleFunc("/act", func(w http.ResponseWriter, r *http.Request) { f(w, r) })
 	send := func(path string, form url.Values, header http.Header) *testapp.Response {
@@ -100,7 +100,7 @@ func TestEvents(t *testing.T) {
 	login("john", "wrong password")
 	expect("no password", john.ID, auth.EventLoginFailed)
 
-	// Another user takes the session over: the first one's login ends.
+	// Another user logs in in the same browser, which ends the first user's login.
 	c.Login("john")
 	app.Events()
 	login("susan", testapp.Password)
@@ -152,7 +152,7 @@ func TestEvents(t *testing.T) {
 	act(func(ctx context.Context) { _, _ = app.ResetPassword(ctx, "forged", "a fourth good one") })
 	expect("reset forged", "", auth.EventResetFailed)
 
-	// Hashes: an older one is replaced, a damaged one is told of.
+	// Hashes: an old one is upgraded, and a damaged one is reported.
 	hash, err := argon2id.CreateHash("an old password", &argon2id.Params{Memory: 8 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestEvents(t *testing.T) {
 	login("john", "an old password")
 	expect("unusable", john.ID, auth.EventHashUnusable, auth.EventLoginFailed)
 
-	// The gate, and sessions that are void.
+	// A disabled account, and void sessions.
 	a = user(john.ID).Clone()
 	a.Disabled = true
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
@@ -207,7 +207,7 @@ func TestEvents(t *testing.T) {
 	send("/who", nil, nil)
 	expect("damaged", susan.ID, auth.EventSessionDamaged)
 
-	// Cleaning up fails after a change: the change stands.
+	// If cleaning up fails after a change, the change is kept.
 	c = app.Client(t)
 	c.Login("susan")
 	app.Events()
@@ -223,7 +223,7 @@ func TestEvents(t *testing.T) {
 	expect("cleaning up fails", susan.ID, auth.EventLoginRevoked, auth.EventCleanupFailed)
 }
 
-// No event, no log and no answer has a secret in it.
+// No event, no log line and no answer contains a secret.
 func TestEventsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -277,11 +277,11 @@ func TestEventsHaveNoSecrets(t *testing.T) {
 		}
 	}
 	if len(all["the events"]) < 1000 || len(all["the log"]) < 1000 {
-		t.Error("too little was told for this to mean anything")
+		t.Error("the log or the events are too short for this test to mean anything")
 	}
 }
 
-// printable is the beginning of a text without what cannot be seen.
+// printable returns the first 256 bytes of a text, without invisible characters.
 func printable(text string) string {
 	if n := 256; len(text) > n {
 		for n > 0 && !utf8.RuneStart(text[n]) {
@@ -297,7 +297,7 @@ func printable(text string) string {
 	}, text)
 }
 
-// A long or hostile User-Agent neither breaks a line of the log nor grows.
+// A long or hostile User-Agent neither breaks a log line nor makes it long.
 func TestEventAgent(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -352,8 +352,8 @@ func TestOnEventPanics(t *testing.T) {
 	}
 }
 
-// What hears of an event, and what writes the log, may ask who the user is and
-// what is in the session: no lock is held.
+// Listeners and log handlers may ask for the user and for session data, because no lock
+// is held.
 func TestEventHandlersMayAsk(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -374,7 +374,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 	nested := 0
 	app, store := newApp(t, func(c *auth.Config) {
 		c.Logger = slog.New(askingHandler{slog.DiscardHandler, func(ctx context.Context) {
-			if nested++; nested%2 == 1 { // its own questions may be logged in turn
+			if nested++; nested%2 == 1 { // the log handler's own calls may log in turn
 				ask(ctx)
 			}
 		}})
@@ -428,7 +428,7 @@ func TestEventHandlersMayAsk(t *testing.T) {
 	}
 }
 
-// what users typed, and passwords, in the log.
+// The log contains neither what users typed nor passwords.
 func TestRejectedPasswordIsNotLogged(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Password.Check = func(_ context.Context, password string, _ auth.Account) error {
@@ -486,8 +486,8 @@ func safe(ctx context.Context, app *testapp.App) context.Context {
 	return ctx
 }
 
-// What a client says goes into the log in small pieces, and without what makes a
-// terminal show something else.
+// The log contains only short pieces of what a client sent, without control characters
+// that change what a terminal shows.
 func TestLogsAreShortAndPlain(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -513,7 +513,7 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 	}
 }
 
-// An eventWorld is an application in which one kind of event is to happen.
+// An eventWorld is an application in which a test causes one kind of event.
 type eventWorld struct {
 	*testapp.App
 	t       *testing.T
@@ -522,8 +522,8 @@ type eventWorld struct {
 	factor  *codes
 	u       *testapp.User
 	c       *testapp.Client
-	secrets []string // besides what the account and the browser have
-	moved   bool     // the clock has been
+	secrets []string // besides those of the account and the browser
+	moved   bool     // whether the clock has moved
 }
 
 func (w *eventWorld) login() {
@@ -539,7 +539,7 @@ func (w *eventWorld) forgot(address string) {
 	w.mailed()
 }
 
-// guess tries wrong passwords, as soon as each is looked at.
+// guess tries n wrong passwords, and waits so that each is checked.
 func (w *eventWorld) guess(n int) {
 	for i := range n {
 		if i >= 5 {
@@ -567,7 +567,7 @@ func (w *eventWorld) newEmail() (token string) {
 	return w.mailed()
 }
 
-// confirmEmail returns the token of the way back, if there is one.
+// confirmEmail returns the token of the undo link, if one was mailed.
 func (w *eventWorld) confirmEmail() (undo string) {
 	token := w.newEmail()
 	w.In(w.c, func(ctx context.Context) {
@@ -578,8 +578,29 @@ func (w *eventWorld) confirmEmail() (undo string) {
 	return w.mailed()
 }
 
-// mailed notes the links of the mails as secrets, and returns the last one's
-// token.
+// verified logs susan in, whose address is verified.
+func (w *eventWorld) verified() {
+	w.change(func(a *auth.Account) { a.EmailVerified = true })
+	w.login()
+}
+
+// enroll has susan set up the factor.
+func (w *eventWorld) enroll() {
+	w.verified()
+	w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}) })
+}
+
+func (w *eventWorld) backupCodes() {
+	w.act(func(ctx context.Context) {
+		codes, _ := w.NewBackupCodes(ctx, "spare")
+		w.secrets = append(w.secrets, codes...)
+	})
+}
+
+func (w *eventWorld) act(do func(ctx context.Context)) { w.In(w.c, do) }
+
+// mailed adds the links of all mails to the secrets, and returns the token of the last
+// one.
 func (w *eventWorld) mailed() (token string) {
 	for _, m := range w.box.Take() {
 		_, token, _ = strings.Cut(m.Link.Reveal(), "token=")
@@ -588,10 +609,10 @@ func (w *eventWorld) mailed() (token string) {
 	return token
 }
 
-// typed is what users type that is nobody's business, in the tests of events.
+// typed is a text that users type and that events and logs must not contain.
 const typed = "canary sentence 4711"
 
-// tryCodes tries so many wrong secrets of a Feature.
+// tryCodes tries this many wrong secrets of a Feature.
 func (w *eventWorld) tryCodes(attempts int) {
 	w.moved = true
 	f, err := w.Feature("codes")
@@ -606,7 +627,7 @@ func (w *eventWorld) tryCodes(attempts int) {
 	}
 }
 
-// provocations has a way to each kind of event.
+// provocations causes each kind of event.
 var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventLoginSucceeded: func(w *eventWorld) { w.login() },
 	auth.EventLoginFailed: func(w *eventWorld) {
@@ -765,6 +786,26 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.login()
 		w.c.Do("POST", "/put?password="+url.QueryEscape(typed), url.Values{"key": {typed}}, http.Header{"Origin": {"https://evil.example"}, "Referer": {"https://evil.example/" + typed}})
 	},
+	auth.EventFactorAdded: func(w *eventWorld) { w.enroll() },
+	auth.EventFactorAddFailed: func(w *eventWorld) {
+		w.verified()
+		w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "code", url.Values{"code": {typed}}) })
+	},
+	auth.EventFactorRemoved:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, "code") }) },
+	auth.EventFactorRemoveFailed: func(w *eventWorld) { w.verified(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, typed) }) },
+	auth.EventFactorUnlocked:     func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") }) },
+	auth.EventBackupCodesMade:    func(w *eventWorld) { w.enroll(); w.backupCodes() },
+	auth.EventBackupCodesFailed: func(w *eventWorld) {
+		w.verified()
+		w.act(func(ctx context.Context) { _, _ = w.NewBackupCodes(ctx, "spare") })
+	},
+	auth.EventBackupCodeUsed: func(w *eventWorld) {
+		w.enroll()
+		w.backupCodes()
+		w.c = w.Client(w.t)
+		w.c.Post("/login", "login", "susan", "password", testapp.Password)
+		w.In(w.c, func(ctx context.Context) { _ = w.ContinueLogin(ctx, "spare", url.Values{"code": {"spare3"}}) })
+	},
 	auth.EventCleanupFailed: func(w *eventWorld) {
 		w.login()
 		w.change(func(a *auth.Account) { a.Stamp = auth.NewSecret(typed) })
@@ -774,23 +815,23 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 }
 
-// Every kind of event happens, is told once where it should be, and has in it
-// and in its log record no password, hash, Stamp, token or cookie.
+// Each kind of event is sent exactly once. Neither the event nor its log record
+// contains a password, hash, Stamp, token or cookie.
 func TestEveryEventHasNoSecret(t *testing.T) {
 	t.Parallel()
 	for kind := range eventKinds(t) {
 		provoke, ok := provocations[kind]
 		if !ok {
-			t.Errorf("provocations has none of %s", kind)
+			t.Errorf("provocations has no entry for %s", kind)
 			continue
 		}
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: &codes{enrolled: map[string]bool{}, good: map[string]string{}}}
+			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: newCodes()}
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.Credentials = []auth.Credential{auth.Bearer()}
-				c.Factors = []auth.Factor{w.factor}
+				c.Factors = []auth.Factor{w.factor, newSpares()}
 			})
 			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)
@@ -834,7 +875,7 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 	}
 }
 
-// eventKinds are the constants of event.go, with what is said of them.
+// eventKinds returns the constants of event.go with their comments.
 func eventKinds(t *testing.T) map[auth.EventKind]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, parser.ParseComments|parser.SkipObjectResolution)
@@ -864,7 +905,7 @@ func eventKinds(t *testing.T) map[auth.EventKind]string {
 	return kinds
 }
 
-// Every kind of event says what it is about.
+// The comment of each kind of event says when it is sent.
 func TestEventsAreDocumented(t *testing.T) {
 	t.Parallel()
 	kinds := eventKinds(t)
@@ -878,8 +919,8 @@ func TestEventsAreDocumented(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, an event is one line of the log, in which a text
-// cannot pass for a field.
+// Whatever a client sends, an event is one log line, and no text in it can look like
+// another field.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	hostile := []string{
@@ -933,8 +974,8 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// A whole day of an application's leaves no password, hash, stamp or token in
-// its log or events.
+// After a whole day of an application's work, neither the log nor the events contain a
+// password, hash, Stamp or token.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -974,7 +1015,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	secrets = append(secrets, token)
 	_, _ = app.ResetPassword(ctx, token[1:], secrets[2])
 	_, _ = app.ResetPassword(ctx, token, secrets[4])
-	for i := range 12 { // and a store that fails here and there
+	for i := range 12 { // a store that fails now and then
 		n := 0
 		store.Hook(func(string) error {
 			if n++; n == i {

@@ -21,7 +21,7 @@ func exampleManager() *auth.Manager[*Member] {
 	return manager
 }
 
-// The page that RequireFresh sends to: it asks for the password once more.
+// The page to which RequireFresh sends the browser: it asks for the password again.
 func ExampleManager_ConfirmLogin() {
 	manager := exampleManager()
 	mux := http.NewServeMux()
@@ -44,14 +44,14 @@ func ExampleManager_ConfirmLogin() {
 	mux.Handle("POST /close-account", manager.RequireFresh(10*time.Minute)(closing))
 }
 
-// A loader for keys in a header of one's own.
+// A Credential for keys in a header of your own.
 func ExampleCredential() {
 	keys := map[string]string{} // the IDs of accounts, by their keys
 	_ = auth.Config{Credentials: []auth.Credential{auth.Bearer(), {
 		Load: func(r *http.Request) (auth.Grant, error) {
 			key := r.Header.Get("X-Api-Key")
 			if key == "" {
-				return auth.Grant{}, nil // the next loader may know
+				return auth.Grant{}, nil // the next Credential may know
 			}
 			id, ok := keys[key]
 			if !ok {

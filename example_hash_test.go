@@ -10,8 +10,8 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A table of users comes from a Flask application. Its hashes are wrapped, one
-// after the other; the application may be running.
+// The table of users comes from a Flask application. Its hashes are wrapped one by one,
+// and both applications may be running meanwhile.
 func ExampleManager_WrapHash() {
 	ctx := context.Background()
 	store := memstore.New[Member]()

@@ -33,8 +33,8 @@ func ExampleCore_SessionData() {
 	// visit 3
 }
 
-// Code that takes a *scs.SessionManager finds the data in a context of Load. A middleware
-// inside LoadAndSave can call Load for all handlers that use such code.
+// Code that takes a *scs.SessionManager needs a context of Load. A middleware inside
+// LoadAndSave can call Load for all handlers that use such code.
 func ExampleSessionData_Load() {
 	manager := exampleManager()
 	sessions := manager.SessionData()

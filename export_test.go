@@ -8,12 +8,13 @@ import (
 	"github.com/go-login/auth/internal/passhash"
 )
 
-// TurnsTaken returns for how many counters somebody has a turn, or waits for one.
+// TurnsTaken returns the number of counters for which a request has the turn or waits
+// for it.
 func (c *Core) TurnsTaken() int { return c.turns.Len() }
 
-// OwnHashing gives a Manager a budget of its own, so that tests that run at the same
-// time do not wait for each other. Nobody is sent away because the machine is slow.
-// If cheap is set, new hashes are CheapHashParams, which New refuses. See testapp.New.
+// OwnHashing gives a Manager a hashing budget of its own, so that parallel tests do not
+// wait for each other. On a slow machine no hash times out in its queue. If cheap is
+// set, new hashes use CheapHashParams, which New would refuse. See testapp.New.
 func (c *Core) OwnHashing(cheap bool) {
 	c.OwnBudget()
 	c.hasher.Budget.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
@@ -22,20 +23,22 @@ func (c *Core) OwnHashing(cheap bool) {
 	}
 }
 
-// CheapHashParams are the parameters of most tests: a hash takes a fraction of a millisecond.
+// CheapHashParams are the parameters of most tests: a hash takes a fraction of a
+// millisecond.
 func CheapHashParams() argon2id.Params {
 	return argon2id.Params{Memory: 256, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
-// OwnBudget gives a Manager a budget of its own, with the limits of the process's.
+// OwnBudget gives a Manager a hashing budget of its own, with the limits of the
+// process's budget.
 func (c *Core) OwnBudget() {
 	c.hasher.Budget = passhash.NewBudget(uint32(c.cfg.Password.HashMemory / 1024))
 }
 
-// Hashing returns the budget that a Manager hashes under.
+// Hashing returns the Manager's hashing budget.
 func (c *Core) Hashing() *passhash.Budget { return c.hasher.Budget }
 
-// HoldHashing takes all the memory that hashes have, for tests outside.
+// HoldHashing takes the whole hashing budget, for tests outside the package.
 func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
 	lanes := c.hasher.Budget
 	size := lanes.State().Size
@@ -43,7 +46,7 @@ func (c *Core) HoldHashing(ctx context.Context) (release func(), err error) {
 	return func() { lanes.Release(size) }, err
 }
 
-// HashesWaiting is how many hashes are in the queue.
+// HashesWaiting returns the number of hashes in the queue.
 func (c *Core) HashesWaiting() int { return c.hasher.Budget.State().Waiting }
 
 // CookieOf is cookieOf.

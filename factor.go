@@ -7,27 +7,29 @@ import (
 	"slices"
 )
 
-// A Factor is something that a user shows besides the password, such as a code from an
-// app. List it in Config.Factors. A login of a user who has enrolled in a factor, and
-// has not shown one, is not made: it waits as a [Pending] login. A factor that keeps
-// something is also a FactorBinder.
+// A Factor is something that a user shows in addition to the password, such as a code
+// from an app. List it in Config.Factors. If a user has enrolled in a factor and has
+// not shown one, the login does not succeed yet: it waits as a [Pending] login. A
+// factor that stores something is also a FactorBinder.
 type Factor interface {
-	// Name is the factor's name, which is one of Login.Methods after it was shown:
-	// "totp". The rules of By hold for it.
+	// Name is the factor's name, such as "totp". After the user has shown the factor,
+	// it is one of Login.Methods. It follows the rules of By.
 	Name() string
 
-	// Enrolled reports whether the user has the factor. An error fails the login (503).
+	// Enrolled reports whether the user has the factor. If it returns an error, the
+	// login fails (503).
 	Enrolled(ctx context.Context, userID string) (bool, error)
 
-	// Prompt returns what to ask the user. private is kept in the pending login, at most
-	// 4,096 bytes of it, and comes back to Verify.
+	// Prompt returns what to ask the user. private is kept in the pending login, and
+	// passed to Verify. It has at most 4,096 bytes.
 	Prompt(ctx context.Context, user User) (p Prompt, private []byte, err error)
 
-	// Verify looks at an answer. It returns nil if it is right, ErrWrongFactor if it is
-	// wrong, or a failure. It is called only after the attempt has been counted, by
-	// Feature.Count. It must
-	// use up what it accepts (a code, a counter) by compare-and-set: two requests may
-	// bring the same answer at the same moment.
+	// Verify checks an answer. It returns nil if the answer is right, ErrWrongFactor if
+	// it is wrong, or another error if it failed. The library calls it only after it
+	// has counted the attempt by Feature.Count.
+	//
+	// Two requests may bring the same answer at the same moment. So Verify must use up
+	// what it accepts (a code, a counter) by compare-and-set.
 	Verify(ctx context.Context, user User, private []byte, answer url.Values) error
 }
 
@@ -82,25 +84,25 @@ type Setup struct {
 	Prompt Prompt // what to ask for then
 }
 
-// A Prompt is what a factor asks for, for the page that draws it.
+// A Prompt says what a factor asks for. The page shows it.
 type Prompt struct {
 	Field        string // the name of the input: "code"; empty if there is only a button that runs Script
 	Autocomplete string // the input's autocomplete: "one-time-code"
-	Numeric      bool   // whether a keypad with digits will do
+	Numeric      bool   // true if a keypad with digits is enough
 	Script       string // the path of a script on this site; empty: none
 	Data         any    // for the script, which gets it as JSON in a data attribute
 }
 
-// checkFactors refuses factors that cannot be told apart.
+// checkFactors refuses factors that are nil, or have an invalid name or the same one.
 func checkFactors(factors []Factor) error {
 	for i, f := range factors {
 		switch {
 		case isNil(f):
-			return fmt.Errorf("auth: Config.Factors[%d] is nil", i)
+			return fmt.Errorf("auth: Config.Factors[%d] is nil; remove it or set it", i)
 		case !isMethod(f.Name()) || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken:
-			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q: use 1 to %d letters, digits, colons, dots, hyphens and underscores, and none of the library's own methods", i, f.Name(), maxMethod)
+			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q; use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q, %q or %q", i, f.Name(), maxMethod, methodPassword, methodRemember, methodAPIToken)
 		case slices.ContainsFunc(factors[:i], func(other Factor) bool { return other.Name() == f.Name() }):
-			return fmt.Errorf("auth: Config.Factors has %q twice", f.Name())
+			return fmt.Errorf("auth: Config.Factors has %q twice; remove one", f.Name())
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,14 +17,18 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// codes is a factor: whoever is enrolled has a code, which works once.
+// codes is a Factor. A user who is enrolled gets codes, each of which works once. It is an
+// auth.Enroller, too, whose setup asks for the code "setup".
 type codes struct {
 	mu       sync.Mutex
 	enrolled map[string]bool   // by user ID
-	good     map[string]string // likewise
+	good     map[string]string // by user ID
 	prompts  int
 	failure  error
+	saving   error // what save and Remove return
 }
+
+func newCodes() *codes { return &codes{enrolled: map[string]bool{}, good: map[string]string{}} }
 
 func (*codes) Name() string { return "code" }
 
@@ -51,14 +56,88 @@ func (f *codes) Verify(_ context.Context, user auth.User, private []byte, answer
 	return nil
 }
 
+func (f *codes) Begin(context.Context, auth.User) (auth.Setup, error) {
+	return auth.Setup{Secret: auth.NewSecret("the secret"), Prompt: auth.Prompt{Field: "code"}}, nil
+}
+
+func (f *codes) Finish(_ context.Context, user auth.User, answer url.Values) (func(context.Context) error, error) {
+	if answer.Get("code") != "setup" {
+		return nil, auth.ErrWrongFactor
+	}
+	return func(context.Context) error { return f.set(user.AuthAccount().ID, true) }, nil
+}
+
+func (f *codes) Remove(_ context.Context, userID string) error { return f.set(userID, false) }
+
+func (f *codes) set(userID string, enrolled bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.saving == nil {
+		f.enrolled[userID] = enrolled
+	}
+	return f.saving
+}
+
+// spares is a backup factor: its codes are "spare" and a number.
+type spares struct {
+	mu   sync.Mutex
+	left map[string]int // by user ID
+}
+
+func newSpares() *spares { return &spares{left: map[string]int{}} }
+
+func (*spares) Name() string { return "spare" }
+
+func (f *spares) Left(_ context.Context, userID string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left[userID], nil
+}
+
+func (f *spares) Enrolled(ctx context.Context, userID string) (bool, error) {
+	left, err := f.Left(ctx, userID)
+	return left > 0, err
+}
+
+func (*spares) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
+	return auth.Prompt{Field: "code"}, nil, nil
+}
+
+func (f *spares) Verify(_ context.Context, user auth.User, _ []byte, answer url.Values) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := user.AuthAccount().ID
+	if f.left[id] == 0 || answer.Get("code") != fmt.Sprint("spare", f.left[id]) {
+		return auth.ErrWrongFactor
+	}
+	f.left[id]--
+	return nil
+}
+
+func (f *spares) Generate(_ context.Context, user auth.User) ([]string, func(context.Context) error, error) {
+	return []string{"spare1", "spare2", "spare3"}, func(context.Context) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.left[user.AuthAccount().ID] = 3
+		return nil
+	}, nil
+}
+
+func (f *spares) Remove(_ context.Context, userID string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.left, userID)
+	return nil
+}
+
 func (f *codes) give(userID, code string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.good[userID] = code
 }
 
-// factorApp is an application with a factor, in which susan is enrolled and david is
-// not.
+// factorApp returns an application with a Factor, in which susan is enrolled and david
+// is not.
 type factorApp struct {
 	*testapp.App
 	factor *codes
@@ -67,7 +146,7 @@ type factorApp struct {
 
 func newFactorApp(t *testing.T) *factorApp {
 	t.Helper()
-	f := &codes{enrolled: map[string]bool{}, good: map[string]string{}}
+	f := newCodes()
 	app := &factorApp{factor: f}
 	app.App, _ = newApp(t, func(cfg *auth.Config) {
 		cfg.Factors = []auth.Factor{f}
@@ -128,7 +207,7 @@ func newFactorApp(t *testing.T) *factorApp {
 	return app
 }
 
-// begin logs susan in as far as her password goes.
+// begin sends susan's password, after which her login waits for the second factor.
 func (a *factorApp) begin(t *testing.T) *testapp.Client {
 	t.Helper()
 	c := a.Client(t)
@@ -139,7 +218,7 @@ func (a *factorApp) begin(t *testing.T) *testapp.Client {
 	return c
 }
 
-// prompted is begin, and the page that asks for the code.
+// prompted calls begin and opens the page that asks for the code.
 func (a *factorApp) prompted(t *testing.T) *testapp.Client {
 	t.Helper()
 	c := a.begin(t)
@@ -191,15 +270,15 @@ func TestLoginWithAFactor(t *testing.T) {
 	if r := c.Post("/login/verify", "code", "1234"); r.StatusCode == http.StatusOK {
 		t.Error("it can be used twice")
 	}
-	// Who has no factor owes none.
+	// A user without the factor is logged in at once.
 	david := app.Client(t)
 	if r := david.Post("/login", "login", "david", "password", testapp.Password); r.StatusCode != http.StatusOK || david.Who() != "david" {
 		t.Errorf("david: %s", r.Status)
 	}
 }
 
-// An API token and what else goes by the gates of accounts owes no factor.
-func TestFactorIsOwedByLoginsAlone(t *testing.T) {
+// API tokens and other credentials that make no session need no second factor.
+func TestFactorOnlyForLogins(t *testing.T) {
 	app := newFactorApp(t)
 	token, _, err := app.NewAPIToken(t.Context(), app.susan, auth.APIToken{Name: "ci", Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 	if err != nil {
@@ -235,7 +314,7 @@ func TestOneRightAnswerOneLogin(t *testing.T) {
 	}
 }
 
-// maxTries is how many answers a pending login may bring.
+// maxTries is how many answers a pending login accepts.
 const maxTries = 5
 
 func TestWrongAnswersEndThePendingLogin(t *testing.T) {
@@ -307,7 +386,7 @@ func TestConfirmWithAFactor(t *testing.T) {
 	if r := c.Get("/login/verify"); r.Text != "susan password code" {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
-	// It is worth nothing without the login that it belongs to.
+	// Without its login, the pending confirmation does not log in.
 	alone := c.Clone()
 	for name := range alone.Cookies {
 		if !strings.HasSuffix(name, "-pending") {
@@ -330,9 +409,9 @@ func TestConfirmWithAFactor(t *testing.T) {
 	}
 }
 
-// A device that was remembered after both factors has shown both. One that was
-// remembered before the user had a factor has not: it logs nobody in, and leaves no
-// pending login.
+// If a device was remembered after both factors, it needs no factor again. If it was
+// remembered before the user had a factor, it logs nobody in, and makes no pending
+// login.
 func TestRememberedDeviceAndFactor(t *testing.T) {
 	app := newFactorApp(t)
 	c := app.Client(t)
@@ -398,7 +477,7 @@ type namedFactor struct {
 
 func (f namedFactor) Name() string { return f.name }
 
-func TestBy(t *testing.T) {
+func TestByNamesTheMethod(t *testing.T) {
 	app := newFactorApp(t)
 	var with []auth.LoginOption
 	app.Mux.HandleFunc("POST /by", func(w http.ResponseWriter, r *http.Request) {

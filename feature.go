@@ -12,17 +12,18 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// Limits of what a feature stores. With the name, a key is within the 200 bytes that
-// storetest asks of a store.
+// Limits of what a feature stores. With the feature's name and a slash, a key is shorter
+// than the 200 bytes that storetest requires of a store.
 const (
 	maxFeatureName = 32
 	maxFeatureKey  = 160
 )
 
-// Feature returns the share of the Core with this name. The name has 1 to 32 letters,
-// digits, dots, dashes and colons, such as "totp". Each name is given out once, so that
-// two packages never share records by accident: a second call with the same name is an
-// error. So is a name that the library uses for records of its own, such as "session".
+// Feature returns the feature with this name: see the type. The name has 1 to 32
+// letters, digits, dots, dashes and colons, such as "totp". Each name is given out
+// once, so that two packages never share records by accident. A second call with the
+// same name returns an error. So does a name that the library uses for records of its
+// own, such as "session".
 func (c *Core) Feature(name string) (*Feature, error) {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-:"
 	switch {
@@ -31,29 +32,31 @@ func (c *Core) Feature(name string) (*Feature, error) {
 	case name == "" || len(name) > maxFeatureName || strings.Trim(name, allowed) != "":
 		return nil, fmt.Errorf("auth: Feature %q: a name has 1 to %d letters, digits, dots, dashes and colons", name, maxFeatureName)
 	case slices.ContainsFunc(recordKinds(), func(k recordKind) bool { return k.name == name }):
-		return nil, fmt.Errorf("auth: Feature %q: the library uses this name itself", name)
+		return nil, fmt.Errorf("auth: Feature %q: the library uses this name itself; choose another one", name)
 	}
 	if !c.features.claim(name) {
-		return nil, fmt.Errorf("auth: Feature %q is claimed already: each name is given out once for a Core", name)
+		return nil, fmt.Errorf("auth: Feature %q exists already: each name is given out once for a Core", name)
 	}
 	return &Feature{c, name, kindFeature, name + "/"}, nil
 }
 
-// A FactorBinder is a Factor that keeps something, such as secrets and counters.
-// Optional. New calls Bind once, with the feature of the factor's name.
+// A FactorBinder is a Factor that stores something, such as secrets and counters.
+// Implementing it is optional. New calls Bind once, with the feature of the factor's
+// name.
 type FactorBinder interface {
 	Bind(f *Feature) error
 }
 
-// Insert stores a record of the feature, or returns ErrRecordExists if it has one with
-// this key already. It uses the record's Key, UserID, Data and Expires.
+// Insert stores a record of the feature. It uses the record's Key, UserID, Data and
+// Expires. It returns ErrRecordExists if the feature has a record with this key
+// already, and ErrInvalidRecord if the key is empty or has more than 160 bytes.
 //
-// A key has at most 160 bytes, else it is ErrInvalidRecord. Store secrets only as a hash,
-// as a key too: anybody who can read the database would have them.
+// Store secrets only as a hash, in the key as well as in the data. Otherwise an
+// attacker who can read the database has them.
 //
 // If the record has a UserID, the account must exist (else ErrUserNotFound) and not be
-// disabled (else ErrDisabled). So no record is left if the account is closed at the same
-// moment.
+// disabled (else ErrDisabled). So no record is left if the account is closed at the
+// same moment.
 func (f *Feature) Insert(ctx context.Context, r Record) error {
 	if !f.canKeep(r.Key) {
 		return ErrInvalidRecord
@@ -63,8 +66,8 @@ func (f *Feature) Insert(ctx context.Context, r Record) error {
 		return err
 	}
 	// CloseAccount disables the account, then deletes the records, and deletes the
-	// user last. If the account is alive now, CloseAccount will find this record.
-	ctx, cancel := detach(ctx) // the record is there, also if the client has gone
+	// user last. If the account is enabled now, CloseAccount will find this record.
+	ctx, cancel := detach(ctx) // the check must run even if the client has gone: the record is stored
 	defer cancel()
 	user, err := f.core.users.load(ctx, r.UserID)
 	if err == nil {
@@ -76,8 +79,9 @@ func (f *Feature) Insert(ctx context.Context, r Record) error {
 	return errors.Join(err, f.takeBack(ctx, r))
 }
 
-// takeBack removes a record that was just inserted. It expires by compare-and-set: by
-// TakeRecord another one that has got the same key meanwhile would be lost.
+// takeBack removes a record that was just inserted, by making it expire by
+// compare-and-set. TakeRecord could delete a newer record that has got the same key
+// meanwhile.
 func (f *Feature) takeBack(ctx context.Context, r Record) error {
 	r.Data, r.Expires = nil, f.Now().Add(-24*time.Hour)
 	err := f.core.records.UpdateRecord(ctx, r)
@@ -96,8 +100,9 @@ func (f *Feature) Get(ctx context.Context, key string) (Record, error) {
 	return f.shown(r), err
 }
 
-// Take deletes the feature's record with this key and returns it, or returns
-// ErrRecordNotFound. Of any number of concurrent calls, one gets the record.
+// Take deletes the feature's record with this key and returns it. If there is none, it
+// returns ErrRecordNotFound. If several calls run at the same time, exactly one gets
+// the record.
 func (f *Feature) Take(ctx context.Context, key string) (Record, error) {
 	if !f.canKeep(key) {
 		return Record{}, ErrRecordNotFound
@@ -122,7 +127,8 @@ func (f *Feature) List(ctx context.Context, userID string) ([]Record, error) {
 }
 
 // Delete deletes the feature's records of a user, except those whose keys are in keep.
-// It goes on after a failure, and returns it: some of the records may then be gone.
+// If one cannot be deleted, Delete goes on with the others and returns the error at the
+// end.
 func (f *Feature) Delete(ctx context.Context, userID string, keep ...string) error {
 	records, err := f.List(ctx, userID)
 	if err != nil {
@@ -138,12 +144,13 @@ func (f *Feature) Delete(ctx context.Context, userID string, keep ...string) err
 }
 
 // Change changes the Data and Expires of a record by compare-and-set. It reads the
-// record, lets change work on it, and stores the result. If somebody else has changed
-// the record meanwhile, it begins again. So change may run several times, and must do
-// nothing but look at the record and change it.
+// record, calls change, and stores the result. If another request has changed the
+// record meanwhile, Change begins again. So change may run several times, and must have
+// no effect other than on the record.
 //
-// It returns ErrRecordNotFound if there is no such record; the error of change, after
-// which nothing is stored; or ErrConflict, if other changes have come first 200 times.
+// It returns ErrRecordNotFound if there is no such record. If change returns an error,
+// Change stores nothing and returns that error. If other requests were first 200 times
+// in a row, it returns ErrConflict.
 func (f *Feature) Change(ctx context.Context, key string, change func(*Record) error) error {
 	for range maxConflicts {
 		r, err := f.Get(ctx, key)
@@ -172,54 +179,57 @@ func (f *Feature) shown(r Record) Record {
 }
 
 // Seal encrypts and signs data, as text for a URL or a cookie. Open of the same feature
-// returns the data before the time until. Whoever has the text can send it any number of
-// times: for what works once, store a record, and Take it.
+// returns the data until the given time. The text can be sent any number of times. For
+// something that works only once, store a record, and Take it.
 func (f *Feature) Seal(data []byte, until time.Time) string {
-	return f.core.secrets.Seal("feature "+f.name, data, until)
+	return f.core.secrets.Seal(purposeFeature+f.name, data, until)
 }
 
-// Open returns what Seal was given. It returns false if the text has expired, was
-// changed, or was sealed by another feature or under a secret that is not in
-// Config.Secrets any more.
+// Open returns the data that Seal was given. It returns false if the text has expired,
+// was changed, or was sealed by another feature or under a secret that is no longer in
+// Config.Secrets.
 func (f *Feature) Open(text string) (data []byte, ok bool) {
-	data, _, ok = f.core.secrets.Open("feature "+f.name, text, f.Now())
+	data, _, ok = f.core.secrets.Open(purposeFeature+f.name, text, f.Now())
 	return data, ok
 }
 
 // Cookie returns a cookie of the feature, with the attributes of all the application's
-// cookies. Set its Value, its MaxAge if it is to outlive the browser's session, and send
-// it: http.SetCookie(w, &c). The name has letters, digits, dots and dashes.
+// cookies. Set its Value, and its MaxAge if the cookie shall outlive the browser's
+// session. Send it by http.SetCookie(w, &c). The name has letters, digits, dots and
+// dashes.
 func (f *Feature) Cookie(name string) http.Cookie {
-	// No colon may be in a cookie's name, and no feature's name has a _ or a ~ in it.
+	// A cookie's name cannot have a colon. A feature's name has no _ and no ~, so the
+	// cookie names of two features differ.
 	return f.core.Cookie(strings.ReplaceAll(f.name, ":", "_") + "~" + name)
 }
 
-// Event tells the log and Config.OnEvent what happened. Set its Kind, UserID, Method and
-// Err; the time and the client are added. A Kind of the feature's own begins with its
-// name: "totp-enrolled". An event must not have a secret in it.
+// Event reports to the log and to Config.OnEvent what happened. Set Kind, UserID,
+// Method and Err; the time and the client are added. If you define a Kind, begin it
+// with the feature's name: "totp-enrolled". Never put a secret into an event.
 func (f *Feature) Event(ctx context.Context, e Event) { f.core.event(ctx, e) }
 
 // Host is the host of Config.BaseURL, without a port: "app.example".
 func (f *Feature) Host() string { return f.core.baseURL.Hostname() }
 
-// Now is the time by Config.Now.
+// Now returns the time by Config.Now.
 func (f *Feature) Now() time.Time { return f.core.cfg.Now() }
 
-// Count lets somebody try a secret of the feature's, such as a code. check looks at what
-// was typed, and reports whether it is right; Count returns what check does.
+// Count counts an attempt at a secret of the feature, such as a code, and then calls
+// check. check looks at what the user typed, and reports whether it is right. Count
+// returns what check returns.
 //
-// An attacker could otherwise try all codes there are. So the attempt is counted in the
-// record store before check runs: many attempts at the same time are no more than one
-// after the other. There is one count for each account and feature, whatever the browser
-// and the address. After 5 wrong attempts in a row, none is looked at for 30 seconds;
-// each further one doubles that, to an hour at most. After 100, none is looked at until
-// an administrator calls Unlock (NIST SP 800-63B-4, section 3.2.2). Wrong attempts also
-// count for Config.Limits.Guesses.
+// Without a count, an attacker could try all possible codes. Count stores the attempt
+// before check runs, so an attacker gains nothing by many attempts at the same time.
+// There is one count for each account and feature, whatever the browser and the
+// address. After 5 wrong attempts in a row, all attempts are refused for 30 seconds.
+// Each further wrong one doubles that time, to an hour at most. After 100, all are
+// refused until an administrator calls Unlock (NIST SP 800-63B-4, section 3.2.2). Wrong
+// attempts also count for Config.Limits.Guesses.
 //
-// If check returns true, the count begins again at zero. If it returns an error, nothing
-// was found out, and the attempt is taken off the count. Count returns ErrLocked if the
-// attempt must not be looked at: then check does not run. It also returns ErrBusy, a
-// RateLimitError, or a failure of the store, and then false.
+// If check returns true, the count goes back to zero. If check returns an error, the
+// attempt is taken off the count. Count returns false and ErrLocked, without calling
+// check, while attempts are refused. It also returns false with ErrBusy, a
+// RateLimitError, or a failure of the store.
 //
 // In one process, the attempts at an account run one after the other. So check must not
 // call Count for the same user.
@@ -234,7 +244,7 @@ func (f *Feature) Count(ctx context.Context, userID string, check func() (bool, 
 	if err := g.begin(); err != nil {
 		return false, err
 	}
-	defer g.leave() // also if check panics: the attempt then counts
+	defer g.leave() // if check panics, the attempt stays counted
 	if g.err != nil {
 		return false, ErrLocked
 	}
@@ -262,8 +272,8 @@ func (f *Feature) disabled(ctx context.Context, userID string) (bool, error) {
 	return n.count >= maxAttempts, nil
 }
 
-// wrong tells of a wrong attempt after which the next one must wait. The owner is told of
-// the last one, after which none is looked at any more.
+// wrong reports a wrong attempt, if it has locked or disabled the secret. If it has
+// disabled a factor, the owner gets a mail.
 func (f *Feature) wrong(g *guess) {
 	g.leave()
 	e := Event{Kind: EventSecretLocked, UserID: g.userID, Method: f.name, Err: ErrLocked}
@@ -284,8 +294,9 @@ func (f *Feature) wrong(g *guess) {
 	f.core.tell(g.ctx, Mail{Kind: MailFactorDisabled, To: user.AuthAccount().Email, User: user, Factor: f.name})
 }
 
-// forgetFeatures deletes what features have stored while CloseAccount deleted records and
-// the account. Where accounts can be disabled, Insert has refused that.
+// forgetFeatures deletes records that features stored while CloseAccount was deleting
+// the records and the account. If accounts can be disabled, Insert has refused such
+// records.
 func (c *Core) forgetFeatures(ctx context.Context, userID string) {
 	if c.Keeps(FieldDisabled) {
 		return

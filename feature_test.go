@@ -18,7 +18,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// featureCore makes a Core on a store, as another process would.
+// featureCore makes a Core on a store, as another process would have one.
 func featureCore(t *testing.T, store testapp.Store, clock *testapp.Clock, configure func(*auth.Config)) *auth.Core {
 	t.Helper()
 	cfg := goodConfig()
@@ -59,7 +59,7 @@ func account(t *testing.T, store testapp.Store, name string) *testapp.User {
 	return u
 }
 
-// A name is given out once, and only if it is one.
+// A name is given out once per Core, and only if it is valid.
 func TestFeatureNames(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -96,7 +96,7 @@ func TestFeatureNames(t *testing.T) {
 	}
 }
 
-// keysOf lists a user's records by their keys.
+// keysOf lists a user's records as key=data.
 func keysOf(t *testing.T, f *auth.Feature, userID string) string {
 	t.Helper()
 	records, err := f.List(t.Context(), userID)
@@ -111,7 +111,7 @@ func keysOf(t *testing.T, f *auth.Feature, userID string) string {
 	return strings.Join(keys, " ")
 }
 
-// Features store records, each its own.
+// Features store records. No feature sees another's records.
 func TestFeatureRecords(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -173,7 +173,7 @@ func TestFeatureRecords(t *testing.T) {
 		}
 		return three(name)
 	})
-	// What no record has for its key.
+	// Keys that no record has.
 	a := all["a"]
 	for _, key := range []string{"1", "none", "", long + "k", "../ab/3"} {
 		_, got := a.Get(t.Context(), key)
@@ -190,7 +190,7 @@ func TestFeatureRecords(t *testing.T) {
 			t.Errorf("Insert of %q: %v", key, err)
 		}
 	}
-	// They are of no kind of the library's.
+	// The library's own kinds of records do not contain them.
 	for _, kind := range []string{"session", "api-token", "remember"} {
 		if list, err := store.ListRecords(t.Context(), kind, susan); err != nil || len(list) != 0 {
 			t.Errorf("%s: %v, %v", kind, list, err)
@@ -204,8 +204,8 @@ func TestFeatureRecords(t *testing.T) {
 	}
 }
 
-// Accounts that are not there, or disabled, get no records.
-func TestFeatureInsertForNobody(t *testing.T) {
+// Accounts that do not exist, or are disabled, get no records.
+func TestFeatureInsertNeedsAnAccount(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
@@ -228,7 +228,7 @@ func TestFeatureInsertForNobody(t *testing.T) {
 	}
 }
 
-// Of any number of changes at the same time none is lost.
+// If many changes happen at the same time, none is lost.
 func TestFeatureChange(t *testing.T) {
 	t.Parallel()
 	f, u, clock := newFeature(t, "a")
@@ -252,7 +252,8 @@ func TestFeatureChange(t *testing.T) {
 	if err != nil || binary.BigEndian.Uint64(r.Data) != 20 {
 		t.Errorf("%v, %v", r.Data, err)
 	}
-	// What refuses changes nothing; names and owners do not change.
+	// If the function returns an error, nothing changes. Kind, key, user and version of
+	// a record cannot be changed.
 	if err := f.Change(t.Context(), "k", func(r *auth.Record) error { r.Data = nil; return errStore }); !errors.Is(err, errStore) {
 		t.Error(err)
 	}
@@ -264,7 +265,7 @@ func TestFeatureChange(t *testing.T) {
 	if r, got := f.Get(t.Context(), "k"); err != nil || got != nil || r.Key != "k" || r.UserID != u.ID || len(r.Data) != 9 || !r.Expires.Equal(until) {
 		t.Errorf("%+v, %v, %v", r, err, got)
 	}
-	// Who is always beaten gives up.
+	// If other changes always come first, Change gives up.
 	tries := 0
 	err = f.Change(t.Context(), "k", func(r *auth.Record) error {
 		tries++
@@ -273,7 +274,7 @@ func TestFeatureChange(t *testing.T) {
 	if !errors.Is(err, auth.ErrConflict) || tries != 200 {
 		t.Errorf("%v after %d tries", err, tries)
 	}
-	// And a record that is deleted meanwhile does not come back.
+	// A record that is deleted meanwhile is not inserted again.
 	err = f.Change(t.Context(), "k", func(*auth.Record) error {
 		_, err := f.Take(t.Context(), "k")
 		return err
@@ -283,7 +284,7 @@ func TestFeatureChange(t *testing.T) {
 	}
 }
 
-// What a feature seals, it alone opens, for as long as it is to.
+// Only the feature that sealed a text can open it, until it expires.
 func TestFeatureSeal(t *testing.T) {
 	t.Parallel()
 	const older, newer = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", "x0PmvQ7rE2oYt9Jd4sKhUc6bGzL1wNfA"
@@ -364,7 +365,7 @@ func TestFeatureCookie(t *testing.T) {
 	}
 }
 
-// An event gets the time and the client.
+// An event gets its time and its client.
 func TestFeatureEvent(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -383,7 +384,7 @@ func TestFeatureEvent(t *testing.T) {
 	}
 }
 
-// A secretApp has two features whose secret is "right".
+// A secretApp has two features. Their secret is "right".
 type secretApp struct {
 	*testapp.App
 	f, other *auth.Feature
@@ -416,7 +417,7 @@ func (a *secretApp) try(t *testing.T, f *auth.Feature, id, secret string) string
 	return "wrong"
 }
 
-// The attempts at a secret are counted for each account and feature.
+// Attempts are counted separately for each account and feature.
 func TestFeatureCount(t *testing.T) {
 	t.Parallel()
 	a := newSecretApp(t, nil)
@@ -427,7 +428,7 @@ func TestFeatureCount(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	for range 3 { // the right one forgets the wrong ones
+	for range 3 { // the right secret deletes the count of wrong ones
 		for range 4 {
 			want(a.f, susan, "no", "wrong")
 		}
@@ -444,7 +445,7 @@ func TestFeatureCount(t *testing.T) {
 	}
 	want(a.f, susan, "right", "locked")
 	want(a.f, mike, "right", "right")
-	want(a.other, susan, "right", "right") // which says nothing of the first
+	want(a.other, susan, "right", "right") // the count of the first feature is not affected
 	want(a.f, susan, "right", "locked")
 	a.Clock.Advance(29 * time.Second)
 	want(a.f, susan, "right", "locked")
@@ -463,12 +464,12 @@ func TestFeatureCount(t *testing.T) {
 	}
 	want(a.f, susan, "right", "right")
 	if _, err := a.f.Count(t.Context(), "", func() (bool, error) { return true, nil }); !errors.Is(err, auth.ErrUserNotFound) {
-		t.Errorf("for nobody: %v", err)
+		t.Errorf("without a user: %v", err)
 	}
 }
 
-// After a hundred wrong attempts none is looked at, however long one waits, until an
-// administrator unlocks the account. A new password changes nothing.
+// After a hundred wrong attempts no secret is checked, however long the user waits,
+// until an administrator calls Unlock. A new password changes nothing.
 func TestFeatureCountDisables(t *testing.T) {
 	t.Parallel()
 	a := newSecretApp(t, func(cfg *auth.Config) { cfg.Password.HashParams = hashParams(7168, 5, 1, 16, 32) })
@@ -497,8 +498,8 @@ func TestFeatureCountDisables(t *testing.T) {
 	}
 }
 
-// Of many attempts at the same time, at one or at several processes, no more are looked
-// at than of many in a row. Right ones at the same time all get through.
+// If many attempts come at the same time, in one process or several, no more are
+// checked than if they came one by one. If all are right, all succeed.
 func TestFeatureCountAtOnce(t *testing.T) {
 	t.Parallel()
 	a := newSecretApp(t, nil)
@@ -537,7 +538,7 @@ func TestFeatureCountAtOnce(t *testing.T) {
 	}
 }
 
-// What nobody has looked at does not count; what has panicked does.
+// If the function returns an error, the attempt does not count. If it panics, it does.
 func TestFeatureCountSettlesOnce(t *testing.T) {
 	t.Parallel()
 	a := newSecretApp(t, nil)
@@ -563,7 +564,7 @@ func TestFeatureCountSettlesOnce(t *testing.T) {
 	}
 }
 
-// Wrong attempts count for the client's address, whichever account they are at.
+// Wrong attempts also count for the client's address, whichever accounts they are for.
 func TestFeatureCountLimitsAddresses(t *testing.T) {
 	t.Parallel()
 	a := newSecretApp(t, func(cfg *auth.Config) { cfg.Limits.Guesses = 3 })
@@ -592,8 +593,8 @@ func TestFeatureCountLimitsAddresses(t *testing.T) {
 	}
 }
 
-// A crossingStore runs a function of the test's before each call that may change something,
-// or sees whether an account is alive.
+// A crossingStore calls a function of the test before each call that may change
+// something, or that looks whether an account is alive.
 type crossingStore struct {
 	testapp.Store
 	mu     sync.Mutex
@@ -652,7 +653,7 @@ func (s crossingDeleter) DeleteUser(ctx context.Context, id string) error {
 	return deleter.DeleteUser(ctx, id)
 }
 
-// A withoutDisabled keeps no Disabled.
+// A withoutDisabled store leaves out the field Disabled.
 type withoutDisabled struct{ crossingDeleter }
 
 func (withoutDisabled) OmittedFields() []auth.AccountField {
@@ -664,7 +665,7 @@ func (s withoutDisabled) UpdateAccount(ctx context.Context, a auth.Account) erro
 	return s.crossingDeleter.UpdateAccount(ctx, a)
 }
 
-// crossingStores are the kinds of stores that CloseAccount tells apart.
+// crossingStores are the kinds of stores that CloseAccount treats differently.
 func crossingStores(clock *testapp.Clock) map[string]func() (testapp.Store, *crossingStore) {
 	open := func() *crossingStore {
 		return &crossingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}
@@ -676,8 +677,8 @@ func crossingStores(clock *testapp.Clock) map[string]func() (testapp.Store, *cro
 	}
 }
 
-// CloseAccount deletes the records of features, also if the process that closes the
-// account does not know them. Other users keep theirs.
+// CloseAccount deletes the records of all features, even if the process that closes the
+// account has no such features. Records of other users stay.
 func TestCloseAccountDeletesFeatures(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -698,7 +699,7 @@ func TestCloseAccountDeletesFeatures(t *testing.T) {
 					_, _ = f.Count(t.Context(), susan.ID, func() (bool, error) { return false, nil })
 				}
 			}
-			other := featureCore(t, store, clock, named) // has no features
+			other := featureCore(t, store, clock, named) // this process has no features
 			if err := other.CloseAccount(t.Context(), susan); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
@@ -723,9 +724,9 @@ func TestCloseAccountDeletesFeatures(t *testing.T) {
 	}
 }
 
-// However an Insert crosses the closing of its account, no record is left: Insert runs
-// as a whole at every step of CloseAccount, CloseAccount at every step of Insert, and
-// each half of Insert at every step of CloseAccount.
+// If an Insert and a CloseAccount of the same account cross, no record is left. The
+// test runs Insert as a whole at each step of CloseAccount, CloseAccount at each step
+// of Insert, and each half of Insert at each step of CloseAccount.
 func TestCloseAccountCrossesInsert(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -747,7 +748,7 @@ func TestCloseAccountCrossesInsert(t *testing.T) {
 						t.Errorf("%s, %s, %d: %v", what, way, k, err)
 					}
 				}
-				// at runs do before the call with the number n of what is run next.
+				// at calls do before the n-th call of whatever runs next.
 				at := func(n int, do func()) {
 					var calls atomic.Int32
 					steps.hook(func(string) {
@@ -770,7 +771,7 @@ func TestCloseAccountCrossesInsert(t *testing.T) {
 					at(k, func() {
 						reached = true
 						steps.hook(func(call string) {
-							if call == "LoadUser" { // Insert's: CloseAccount waits
+							if call == "LoadUser" { // the call is Insert's, because CloseAccount is waiting
 								steps.hook(nil)
 								close(inserted)
 								<-closed
@@ -799,8 +800,8 @@ func TestCloseAccountCrossesInsert(t *testing.T) {
 	}
 }
 
-// Insert takes its own record back, and not one that has got the key meanwhile.
-func TestFeatureInsertTakesBackItsOwn(t *testing.T) {
+// Insert takes back its own record only, and not a later one with the same key.
+func TestFeatureInsertTakesBackItsOwnRecordOnly(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	steps := &crossingStore{Store: memstore.New[testapp.User](memstore.WithClock(clock.Now))}

@@ -11,8 +11,8 @@ import (
 // FieldOmitter.
 func (c *Core) Keeps(field AccountField) bool { return !slices.Contains(c.omitted, field) }
 
-// needs returns an error if the user store leaves out a field. what is the function
-// that needs it.
+// needs returns an error if the user store leaves out a field that a function needs. what
+// is the name of the function.
 func (c *Core) needs(what string, field AccountField) error {
 	if c.Keeps(field) {
 		return nil
@@ -24,9 +24,9 @@ func errOmitted(what string, field AccountField) error {
 	return fmt.Errorf("auth: %s needs Account.%s, which the user store leaves out (OmittedFields)", what, field)
 }
 
-// omitFields returns what a store leaves out. It returns an error for what no
-// store can leave out, and for a setting that needs what is missing. Where
-// usernames or addresses are left out, people log in with the other.
+// omitFields returns the fields that a store leaves out. It returns an error if a store
+// must keep one of them, or if a setting needs one of them. If usernames are left out,
+// users log in with addresses, and vice versa.
 func omitFields(store any, cfg *Config) ([]AccountField, error) {
 	o, ok := store.(FieldOmitter)
 	if !ok {
@@ -39,13 +39,13 @@ func omitFields(store any, cfg *Config) ([]AccountField, error) {
 		case "ID", "Stamp", "Version":
 			return nil, fmt.Errorf("auth: OmittedFields has %s, which no user store can leave out: add a column for it", field)
 		default:
-			return nil, fmt.Errorf("auth: OmittedFields has %q, which is no field of Account", field)
+			return nil, fmt.Errorf("auth: OmittedFields has %q, which is not a field of Account; use constants such as auth.FieldRoles", field)
 		}
 	}
 	omits := func(field AccountField) bool { return slices.Contains(omitted, field) }
 	switch {
 	case omits(FieldUsername) && omits(FieldEmail):
-		return nil, errors.New("auth: OmittedFields has Username and Email, and nobody could log in: keep one of them")
+		return nil, errors.New("auth: OmittedFields has Username and Email, so no user could log in: keep one of them")
 	case omits(FieldEmail) && !omits(FieldEmailVerified):
 		omitted = append(omitted, FieldEmailVerified)
 	}
@@ -82,7 +82,7 @@ func omitFields(store any, cfg *Config) ([]AccountField, error) {
 	return omitted, nil
 }
 
-// A lostError says which fields of an account a user store has not kept.
+// A lostError says which fields of an account a user store has lost.
 type lostError struct {
 	did    string   // "CreateUser returned a user"
 	fields []string // at least one
@@ -97,15 +97,15 @@ func (e *lostError) Error() string {
 	return text + ": the store must save and return every field of Account (storetest.TestUserStore shows which one is missing)"
 }
 
-// lost compares an account with what a store was given, and returns nil if every
-// field is there. Names are compared in their canonical forms. If set is true,
-// only fields that were given a value are compared: an application's CreateUser
-// may add to a new account.
+// lost compares an account with the one that a store was given, and returns nil if
+// every field is kept. Names are compared in their canonical forms. If set is true, it
+// compares only fields that were given a value, because an application's CreateUser may
+// add others to a new account.
 func (c *Core) lost(did string, given, stored Account, set bool) *lostError {
 	e := &lostError{did: did}
 	for _, f := range []struct {
 		field AccountField
-		given bool // a value
+		given bool // it was given a value
 		same  bool
 	}{
 		{"ID", given.ID != "", given.ID == stored.ID},
@@ -129,14 +129,15 @@ func (c *Core) lost(did string, given, stored Account, set bool) *lostError {
 	return e
 }
 
-// sameName reports whether two names have one canonical form, as names of older
-// tables have it, too (see loginKeys).
+// sameName reports whether two names are equal or have the same canonical form (see
+// loginKeys for names of older tables).
 func sameName(a, b string) bool {
 	key := firstKey(a)
 	return a == b || key != "" && key == firstKey(b)
 }
 
-// cutHint returns the width that a column needs which has cut a text, or nothing.
+// cutHint says which column cut a text, and how wide it must be. If no text was cut, it
+// returns "".
 func cutHint(given, stored Account) string {
 	for _, f := range []struct {
 		name          string

@@ -16,12 +16,12 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A lossyStore loses something of every account on its way into the table.
+// A lossyStore loses something of every account that it saves.
 type lossyStore struct {
 	testapp.Store
 	lose     func(a *auth.Account)
-	after    func(a auth.Account) error // UpdateAccount fails having done it
-	truthful bool                       // CreateUser returns what it was given, and not what is saved
+	after    func(a auth.Account) error // makes UpdateAccount fail after the change
+	truthful bool                       // CreateUser returns what it was given, not what it saved
 	updates  int
 }
 
@@ -57,7 +57,7 @@ func (s lossyDeleter) DeleteUser(ctx context.Context, id string) error {
 	return d.DeleteUser(ctx, id)
 }
 
-// cutHashes is a column of 64 bytes in a database that cuts what is longer.
+// cutHashes is like a column of 64 bytes in a database that cuts longer texts.
 func cutHashes(a *auth.Account) {
 	if hash := a.PasswordHash.Reveal(); len(hash) > 64 {
 		a.PasswordHash = auth.NewSecret(hash[:64])
@@ -77,7 +77,7 @@ func losses() map[string]func(a *auth.Account) {
 	}
 }
 
-// lossyApp is an application on a lossy store, which loses nothing yet.
+// lossyApp returns an application on a lossyStore that loses nothing yet.
 func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
 	t.Helper()
 	clock := testapp.NewClock()
@@ -89,9 +89,9 @@ func lossyApp(t *testing.T, deletes bool) (*testapp.App, *lossyStore) {
 	return testapp.New(t, store, clock, nil), lossy
 }
 
-// A store that loses a field is found out at the first registration. The error
-// names the field, and nothing is left behind, or the error names the row.
-func TestRegisterNoticesALostField(t *testing.T) {
+// If the store loses a field, the first registration fails. The error names the field.
+// The new row is deleted, or the error names it.
+func TestRegisterReportsALostField(t *testing.T) {
 	t.Parallel()
 	all := losses()
 	all["PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"] = cutHashes
@@ -128,8 +128,8 @@ func TestRegisterNoticesALostField(t *testing.T) {
 	}
 }
 
-// What is returned in place of the new user is never deleted for it.
-func TestRegisterDeletesNobodyElse(t *testing.T) {
+// If CreateUser returns another user, that user is not deleted.
+func TestRegisterDeletesNoOtherUser(t *testing.T) {
 	t.Parallel()
 	app, store := lossyApp(t, true)
 	susan := app.Create(t, "susan", true)
@@ -165,7 +165,7 @@ func TestRegisterDeletesNobodyElse(t *testing.T) {
 	}
 }
 
-// A strangeStore returns another user than it has created.
+// A strangeStore creates one user and returns another.
 type strangeStore struct {
 	lossyDeleter
 	returned *testapp.User
@@ -176,9 +176,9 @@ func (s strangeStore) CreateUser(ctx context.Context, a auth.Account, form url.V
 	return s.returned, err
 }
 
-// A change that the store does not keep is an error that names the field, and the
-// account is as it was: the old password, the reset token, the logins.
-func TestChangeNoticesALostField(t *testing.T) {
+// If the store does not save a change, the error names the field, and the account stays
+// as it was, with its password, reset token and logins.
+func TestChangeReportsALostField(t *testing.T) {
 	t.Parallel()
 	const next = "another fine sentence"
 	for _, c := range []struct {
@@ -238,8 +238,8 @@ func TestChangeNoticesALostField(t *testing.T) {
 	}
 }
 
-// A store may keep names in lower case, also those that have no key by today's rules.
-func TestNamesInLowerCaseAreNotLost(t *testing.T) {
+// A store may save names in lower case, even names that today's rules would refuse.
+func TestStoreMayLowerNames(t *testing.T) {
 	t.Parallel()
 	lower := func(a *auth.Account) { a.Username, a.Email = strings.ToLower(a.Username), strings.ToLower(a.Email) }
 	store := &lossyStore{Store: memstore.New[testapp.User](), lose: lower}
@@ -263,7 +263,7 @@ func TestNamesInLowerCaseAreNotLost(t *testing.T) {
 	}
 }
 
-// An uncountedStore has no Version: it keeps 1.
+// An uncountedStore does not save Version: it always returns 1.
 type uncountedStore struct{ testapp.Store }
 
 func (s uncountedStore) LoadUser(ctx context.Context, id string) (*testapp.User, error) {
@@ -283,9 +283,9 @@ func (s uncountedStore) UpdateAccount(ctx context.Context, a auth.Account) error
 	return s.Store.UpdateAccount(ctx, a)
 }
 
-// A store that does not count the Version up would lose changes. It is found out at
-// the first.
-func TestChangeNoticesAnUncountedVersion(t *testing.T) {
+// A store that does not increase Version would lose changes. The first change reports
+// that.
+func TestChangeReportsAnUncountedVersion(t *testing.T) {
 	t.Parallel()
 	app := testapp.New(t, uncountedStore{memstore.New[testapp.User]()}, testapp.NewClock(), nil)
 	u := member(t, app, "alice", testapp.Password)
@@ -298,7 +298,7 @@ func TestChangeNoticesAnUncountedVersion(t *testing.T) {
 	}
 }
 
-// partialStore leaves fields out.
+// A partialStore leaves fields out.
 type partialStore struct {
 	testapp.Store
 	omitted []auth.AccountField
@@ -334,7 +334,7 @@ func (s partialStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return s.Store.UpdateAccount(ctx, s.drop(a))
 }
 
-// partialDeleter can delete users, too.
+// A partialDeleter can delete users, too.
 type partialDeleter struct{ partialStore }
 
 func (s partialDeleter) DeleteUser(ctx context.Context, id string) error {
@@ -349,8 +349,8 @@ func partial(fields ...auth.AccountField) partialStore {
 	return partialStore{memstore.New[testapp.User](), fields}
 }
 
-// New refuses settings that need a field which the store leaves out, and stores
-// that leave out what nobody can.
+// New refuses settings that need a field which the store leaves out, and stores that
+// leave out an indispensable field.
 func TestOmittedFieldsAndSettings(t *testing.T) {
 	t.Parallel()
 	basic := []auth.Credential{auth.Basic("app")}
@@ -362,7 +362,7 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 		{"ID", nil, "OmittedFields has ID, which no user store can leave out"},
 		{"Stamp", nil, "OmittedFields has Stamp, which no user store can leave out"},
 		{"Version", nil, "OmittedFields has Version, which no user store can leave out"},
-		{"Nickname", nil, `OmittedFields has "Nickname", which is no field of Account`},
+		{"Nickname", nil, `OmittedFields has "Nickname", which is not a field of Account`},
 		{auth.FieldUsername, nil, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.EmailOnly }, ""},
 		{auth.FieldUsername, func(c *auth.Config) { c.Identifiers = auth.UsernameOnly }, "Config.Identifiers: UsernameOnly needs Account.Username"},
@@ -406,9 +406,9 @@ func TestOmittedFieldsAndSettings(t *testing.T) {
 	}
 }
 
-// An application on a table without usernames, Disabled and Roles works, and what
-// needs them says so.
-func TestOmittedFieldsAtWork(t *testing.T) {
+// An application works on a table without usernames, Disabled and Roles. Functions that
+// need these fields return an error that says so.
+func TestApplicationWithOmittedFields(t *testing.T) {
 	t.Parallel()
 	store := partial(auth.FieldUsername, auth.FieldDisabled, auth.FieldRoles)
 	app := testapp.New(t, store, testapp.NewClock(), nil)
@@ -455,7 +455,8 @@ func TestOmittedFieldsAtWork(t *testing.T) {
 	}
 }
 
-// Each function that needs a field which the store leaves out says which one.
+// Each function that needs a field which the store leaves out names the field in its
+// error.
 func TestOmittedFieldsAndFunctions(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -520,16 +521,16 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 	}
 }
 
-// A hash that the store cuts, or does not save, is put back. The login succeeds,
-// and so do all later ones.
-func TestHashUpgradeThatIsCut(t *testing.T) {
+// If the store cuts the upgraded hash or does not save it, the old hash is restored.
+// This login and all later ones succeed.
+func TestCutHashIsRestored(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		lose     func(a *auth.Account)
 		after    error
 		upgraded bool
-		want     string // in the event
+		want     string // of the event
 	}{
 		{"cuts", cutHashes, nil, false, "PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"},
 		{"cuts and fails", cutHashes, errStore, false, "PasswordHash was cut from 95 to 64 bytes; its column needs room for 400"},
@@ -573,7 +574,8 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 			if c.upgraded == u.PasswordHash.Equal(alice.PasswordHash) || !u.Stamp.Equal(alice.Stamp) {
 				t.Errorf("left %q", u.PasswordHash.Reveal())
 			}
-			// It is not tried again at each login, which would cost twice, but after an hour.
+			// The upgrade is tried again after an hour, and not at each login, where it
+			// would cost a second hash.
 			updates, hashes := store.updates, app.PasswordHashes()
 			for range 3 {
 				if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
@@ -584,7 +586,7 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 				t.Errorf("tried again: %d updates, %d hashes", store.updates-updates, app.PasswordHashes()-hashes)
 			}
 			app.Clock.Advance(time.Hour)
-			store.lose, store.after = keepAll, nil // the column is wide enough now
+			store.lose, store.after = keepAll, nil // the column is long enough now
 			if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); err != nil {
 				t.Error(err)
 			}
@@ -595,9 +597,9 @@ func TestHashUpgradeThatIsCut(t *testing.T) {
 	}
 }
 
-// An upgrade that the store refuses, as MySQL does in strict mode, is no reason to
-// refuse the login.
-func TestHashUpgradeThatIsRefused(t *testing.T) {
+// If the store refuses the upgraded hash, as MySQL does in strict mode, the login still
+// succeeds.
+func TestRefusedHashUpgrade(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
@@ -623,8 +625,8 @@ func TestHashUpgradeThatIsRefused(t *testing.T) {
 	}
 }
 
-// If the old hash cannot be put back either, the event says so.
-func TestHashUpgradeThatCannotBePutBack(t *testing.T) {
+// If the old hash cannot be restored either, the event says so.
+func TestHashUpgradeThatCannotBeUndone(t *testing.T) {
 	t.Parallel()
 	app, store := lossyApp(t, false)
 	alice := member(t, app, "alice", testapp.Password)

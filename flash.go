@@ -8,21 +8,19 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// Flashes travel in a sealed cookie, so that a message to a stranger costs no
-// record.
+// Flashes are in a sealed cookie, so a message to an anonymous visitor needs no record.
 const (
-	purposeFlash  = "flash"
 	flashLifetime = 5 * time.Minute
 	maxCategory   = 64
 	maxFlash      = 512
-	maxFlashes    = 2800 // of all that wait, so that the cookie stays under 4 KiB
+	maxFlashes    = 2800 // bytes of all messages, so that the cookie stays under 4 KiB
 )
 
-// Flash keeps a message for the next page that shows Flashes, whoever made the
-// request. A message that
-// waits already is not added again. Categories are cut to 64 bytes and texts to
-// 512; of more than fit into a cookie, at least four, the oldest go. It returns
-// ErrNoSession or ErrHeaderWritten.
+// Flash keeps a message for the next page that shows Flashes, even if no person made
+// the request. If the same message is waiting already, it is not added again.
+// Categories are cut to 64 bytes and texts to 512. If the messages no longer fit into a
+// cookie, the oldest are dropped; at least four fit. Flash returns ErrNoSession or
+// ErrHeaderWritten.
 func (c *Core) Flash(ctx context.Context, category, text string) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -47,14 +45,14 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 }
 
 // Flashes returns the messages that wait to be shown, and removes them. Outside
-// LoadAndSave, and when it is too late to remove them, there are none.
+// LoadAndSave, and after the header was written, it returns none.
 //
-// A request that no person made (a prefetch or prerendering, an image, an icon, a
-// script's GET that does not ask for a page, HEAD) gets the messages and does not
-// remove them. The browser may throw the page away, and then nobody has seen them;
-// or it may show the page later, and then they belong on it. In the second case the
-// next page shows them again: better twice than never. What a script asks for by
-// POST, through htmx, or as a page (Turbo, Inertia) counts as a person's request.
+// Browsers and pages make some requests on their own: a prefetch or prerendering, an
+// image, an icon, HEAD, a script's GET that does not ask for a page. Such a request gets
+// the messages and does not remove them, because the browser may discard the page before
+// the user has seen it. If the browser shows the page later, the user sees the messages
+// twice. A script's POST, and a request for a page through htmx, Turbo or Inertia, count
+// as the user's.
 func (c *Core) Flashes(ctx context.Context) []Flash {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -90,7 +88,7 @@ func (s *state) flashes() []Flash {
 	return s.flash
 }
 
-// sealFlashes returns the cookie's value, empty if there are none.
+// sealFlashes returns the cookie's value. If there are no messages, it is empty.
 func (s *state) sealFlashes() string {
 	if len(s.flash) == 0 {
 		return ""

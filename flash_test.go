@@ -15,8 +15,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// flashApp has POST /flash, which adds a message for each field, and GET
-// /flashes, which shows them as JSON.
+// flashApp has POST /flash, which adds a message for each field, and GET /flashes,
+// which shows the messages as JSON.
 func flashApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, store := newApp(t, configure)
@@ -60,7 +60,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 		} else if v := r.Cookies()[0]; v.MaxAge != 0 || !v.HttpOnly || v.Path != "/" || v.SameSite != http.SameSiteLaxMode || strings.Contains(v.Value, "Hello") {
 			t.Errorf("%s: %v", who, v)
 		}
-		// Pages that do not show them leave them alone.
+		// A page that does not show messages leaves them for the next one.
 		if r := c.Get("/"); len(r.Cookies()) != 0 || r.Header.Get("Vary") != "" {
 			t.Errorf("%s: another page: %v", who, r.Header)
 		}
@@ -76,7 +76,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 				t.Errorf("%s: again: %s %v", who, r.Text, r.Cookies())
 			}
 		}
-		if got := shown(t, old); len(got) != 4 { // nothing is stored, so a copied cookie works
+		if got := shown(t, old); len(got) != 4 { // nothing is stored on the server, so a copied cookie works
 			t.Errorf("%s: a copy of the cookie: %q", who, got)
 		}
 		if slices.ContainsFunc(store.Calls(), func(verb string) bool { return verb != "GetRecord" }) {
@@ -113,7 +113,7 @@ func TestFlashWithinARequest(t *testing.T) {
 	app.Mux.HandleFunc("/steps", func(_ http.ResponseWriter, r *http.Request) { steps(r.Context()) })
 	c := app.Client(t)
 
-	// Added and shown in one request: no cookie.
+	// A message that is added and shown in one request needs no cookie.
 	steps = func(ctx context.Context) {
 		_ = app.Flash(ctx, "a", "1")
 		if got := app.Flashes(ctx); len(got) != 1 {
@@ -126,13 +126,13 @@ func TestFlashWithinARequest(t *testing.T) {
 	if r := c.Get("/steps"); len(r.Cookies()) != 0 {
 		t.Errorf("%v", r.Cookies())
 	}
-	// Shown, then added: the new one waits.
+	// A message that is added after the others were shown waits for the next page.
 	flash(c, "a", "old")
 	steps = func(ctx context.Context) {
 		if got := app.Flashes(ctx); len(got) != 1 || got[0].Text != "old" {
 			t.Errorf("%v", got)
 		} else {
-			got[0].Text = "changed" // is the caller's
+			got[0].Text = "changed" // the slice belongs to the caller
 		}
 		_ = app.Flash(ctx, "a", "new")
 	}
@@ -140,7 +140,7 @@ func TestFlashWithinARequest(t *testing.T) {
 	if got := shown(t, c); len(got) != 1 || got[0].Text != "new" {
 		t.Errorf("%v", got)
 	}
-	// A duplicate of one that waits changes nothing, so there is no cookie.
+	// A duplicate of a waiting message changes nothing, so no cookie is set.
 	flash(c, "a", "same")
 	if r := flash(c, "a", "same", "a", "same"); len(r.Cookies()) != 0 {
 		t.Errorf("a duplicate sets %v", r.Cookies())
@@ -149,7 +149,7 @@ func TestFlashWithinARequest(t *testing.T) {
 	if got := shown(t, c); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
-	// A duplicate is one also if it was cut, or is not text.
+	// A message that was cut or repaired is recognised as a duplicate, too.
 	flash(c, "a", strings.Repeat("x", 600), "a", strings.Repeat("x", 700))
 	if got := shown(t, c); len(got) != 1 || len(got[0].Text) != 512 {
 		t.Errorf("%d", len(got))
@@ -159,7 +159,7 @@ func TestFlashWithinARequest(t *testing.T) {
 	if got := shown(t, c); len(got) != 1 {
 		t.Errorf("the same message twice: %q", got)
 	}
-	// Of goroutines.
+	// Messages may be added in several goroutines.
 	steps = func(ctx context.Context) {
 		done := make(chan struct{})
 		for i := range 8 {
@@ -214,7 +214,7 @@ func TestFlashCookieIsSealed(t *testing.T) {
 	try("padded", value+"=")
 	try("twice", value+value)
 	try("garbage", strings.Repeat("A", 3000))
-	// A reset token is sealed with the same secret, for another purpose.
+	// A reset token is sealed with the same secret, but for another purpose.
 	token, err := app.ResetToken(t.Context(), app.Create(t, "susan", false))
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestFlashLimits(t *testing.T) {
 	t.Parallel()
 	app, _ := flashApp(t, nil)
 	c := app.Client(t)
-	// Of many, the newest are kept, in their order.
+	// Of too many messages, the newest are kept, in their order.
 	var pairs []string
 	for i := range 500 {
 		pairs = append(pairs, "info", fmt.Sprint("message ", i))
@@ -282,7 +282,7 @@ func TestFlashLimits(t *testing.T) {
 			t.Fatalf("%d of %d is %q, not %q", i, len(got), f.Text, want)
 		}
 	}
-	// At least four, however long.
+	// At least four messages are kept, however long they are.
 	for range 4 {
 		flash(c, strings.Repeat("c", 100), fmt.Sprint(len(pairs))+strings.Repeat("x", 1000))
 		pairs = append(pairs, "")
@@ -290,7 +290,7 @@ func TestFlashLimits(t *testing.T) {
 	if got := shown(t, c); len(got) != 4 {
 		t.Errorf("of four long ones %d are left", len(got))
 	}
-	// Texts are cut to whole code points.
+	// Texts are cut between code points.
 	for _, text := range []string{strings.Repeat("a", 600), strings.Repeat("é", 400), "a" + strings.Repeat("é", 400), strings.Repeat("世", 200), strings.Repeat("😀", 200), "ab" + strings.Repeat("😀", 200)} {
 		flash(c, text, text)
 		got := shown(t, c)
@@ -300,8 +300,8 @@ func TestFlashLimits(t *testing.T) {
 	}
 }
 
-// Browsers drop a cookie whose name and value are longer than 4,096 bytes, and
-// with it all messages.
+// Browsers drop a cookie whose name and value are longer than 4,096 bytes, and all
+// messages with it.
 func TestFlashCookieSize(t *testing.T) {
 	t.Parallel()
 	for name, unit := range map[string]string{
@@ -332,9 +332,9 @@ func TestFlashCookieSize(t *testing.T) {
 	}
 }
 
-// A message in a request with a token sets no cookie, though nobody asks whose
-// it is.
-func TestTokenRequestKeepsNoMessage(t *testing.T) {
+// A message in a request with a token sets no cookie, even if the handler does not ask
+// for the user.
+func TestRequestWithTokenKeepsNoMessage(t *testing.T) {
 	t.Parallel()
 	app := tokenApp(t, nil)
 	u := app.Create(t, "susan", false)

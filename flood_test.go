@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector takes several times the memory.
+// Under the race detector the process takes several times the memory.
 
 package auth_test
 
@@ -30,13 +30,14 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// floodServer is set for the process that is flooded: this test binary again.
+// floodServer is the environment variable that makes this test binary the server that
+// is flooded.
 const floodServer = "FLOOD_SERVER"
 
-// floodUsers is how many accounts it has, user0 and so on.
+// floodUsers is the number of accounts, named user0 and so on.
 const floodUsers = 64
 
-// TestFloodServer is that process.
+// TestFloodServer is the server, if floodServer is set.
 func TestFloodServer(t *testing.T) {
 	if os.Getenv(floodServer) == "" {
 		t.Skip("this is a part of TestFlood and TestFloodMemory")
@@ -53,13 +54,13 @@ func TestFloodServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	debug.FreeOSMemory() // of the hash
+	debug.FreeOSMemory() // that the first hash took
 	fmt.Println("serving", app.Server.URL)
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the test is over
 }
 
-// startFloodServer starts that process with more processors for Go than it may hash
-// on, so that several hashes are computed at a time wherever there are several.
+// startFloodServer starts the server. GOMAXPROCS is larger than the number of hashes at
+// a time, so that several hashes run at once if the machine has several processors.
 func startFloodServer(t *testing.T) (base string, pid int) {
 	t.Helper()
 	if _, err := os.Stat("/proc/self/status"); err != nil {
@@ -87,16 +88,16 @@ func startFloodServer(t *testing.T) (base string, pid int) {
 	return base, server.Process.Pid
 }
 
-// floodMemory is how much more than an idle server a flooded one may have
-// resident, in KiB: four times what the hashes take that it computes at a time, of
-// which the collector leaves most lying, and 32 MiB for all else.
+// floodMemory is how much more memory than an idle server a flooded one may use, in KiB
+// of resident memory. It is four times the memory of the hashes that run at once,
+// because the collector frees it late, and 32 MiB for everything else.
 func floodMemory() int {
 	m := int(auth.DefaultHashParams().Memory)
 	return min(runtime.NumCPU(), 64<<10/m)*m*4 + 32<<10
 }
 
-// TestFloodMemory has 64 clients log in again and again, and holds the server's
-// memory to its bound: for accounts that exist, and for those that do not.
+// In TestFloodMemory, 64 clients log in again and again, as users that exist and users
+// that do not. The server's memory must stay below its limit.
 func TestFloodMemory(t *testing.T) {
 	testapp.NeedsSlow(t)
 	for name, login := range map[string]string{"somebody": "user", "nobody": "ghost"} {
@@ -125,9 +126,9 @@ func TestFloodMemory(t *testing.T) {
 	}
 }
 
-// Who hears in the log that the queue is full may ask who the user is, also of a
-// request that brings a password: the queue may be full still, or the login may
-// have found that out while it had its turn.
+// A log handler that gets the line about the full queue may ask for the user, even if
+// the request brings a password: the queue may still be full, or the login may hold the
+// turn of its account.
 func TestFullQueueIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
@@ -135,7 +136,7 @@ func TestFullQueueIsLogged(t *testing.T) {
 		var store *testapp.Spy
 		empty := func() {}
 		app, store = newApp(t, func(c *auth.Config) {
-			oneHashAtATime(c) // it is worth a line wherever there are two processors
+			oneHashAtATime(c) // the line is written only if two processors exist
 			c.Credentials = []auth.Credential{auth.Basic("test")}
 			c.Logger = slog.New(askingHandler{c.Logger.Handler(), func(ctx context.Context) {
 				if late {
@@ -162,8 +163,8 @@ func TestFullQueueIsLogged(t *testing.T) {
 	}
 }
 
-// A login that finds the queue full is refused at once: no hash is computed for
-// it, no store is asked, and it does not wait, for somebody as for nobody.
+// If the queue is full, a login is refused at once: without a hash, a call of the
+// store, or a wait. Existing and missing accounts answer alike.
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
@@ -173,7 +174,7 @@ func TestFullQueue(t *testing.T) {
 	calls := len(store.Calls())
 	for _, login := range []string{"susan", "ghost"} {
 		for range 10 {
-			// Nothing that hashes could go on with is given back before this returns.
+			// The queue stays full until this call has returned.
 			w := app.Visitor(t.Context(), "192.0.2.1").Post("/login", "login", login, "password", testapp.Password)
 			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
 				t.Errorf("%s: %d %v", login, w.Code, w.Header())
@@ -192,8 +193,8 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// TestFlood has a thousand wrong logins at once, from a thousand addresses, for
-// accounts that exist and that do not, while somebody who is logged in reads.
+// TestFlood sends a thousand wrong logins at once, from a thousand addresses, for
+// accounts that exist and that do not. A logged-in user reads pages meanwhile.
 func TestFlood(t *testing.T) {
 	const (
 		addresses     = 1000
@@ -282,7 +283,7 @@ func client(t *testing.T, address string) *http.Client {
 	return &http.Client{Transport: transport, Jar: jar}
 }
 
-// A jar has all cookies that it was ever given.
+// A jar keeps all cookies that it was ever given.
 type jar struct {
 	mu      sync.Mutex
 	cookies map[string]*http.Cookie
@@ -325,8 +326,8 @@ func post(t *testing.T, c *http.Client, base, login, password string) (int, http
 	return r.StatusCode, r.Header
 }
 
-// memory is a line of a process's status: VmRSS is what is resident, VmHWM the
-// most that has ever been, in KiB.
+// memory returns a line of a process's status, in KiB: VmRSS is the resident memory,
+// and VmHWM the most that was ever resident.
 func memory(t *testing.T, pid int, name string) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -8,35 +8,31 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// purposeForm signs whose form it is.
-const purposeForm = "form"
-
-// SealForm returns the value of a hidden field that ties a form to the user who
-// is logged in. The field protects against this order of events: a user opens a
-// form, somebody else logs in in another tab of the same browser, and the form
-// is submitted. It would change the second user's account. CheckForm finds that
-// out.
+// SealForm returns the value of a hidden field that ties a form to the user who is
+// logged in. The field protects against this order of events: a user opens a form,
+// another user logs in in another tab of the same browser, and the form is submitted.
+// Without the field, it would change the second user's account. CheckForm detects this.
 //
-// form is your name for the form; the value is good for no other form. The value
-// is a keyed hash: it does not show who the user is, and it is the same each
-// time. SealForm returns "" if nobody is logged in or the user cannot be loaded.
+// form is your name for the form; the value is valid only for that form. The value is a
+// keyed hash: it does not show who the user is, and it is the same each time. If no user
+// is logged in, or the user cannot be loaded, SealForm returns "".
 func (c *Core) SealForm(ctx context.Context, form string) string {
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(c.secrets.Sign(purposeForm, formOf(form, user)))
 }
 
-// CheckForm returns ErrOtherUser if seal, the value that the form was sent with,
-// is not the one that SealForm makes for the user who is logged in now. An empty
-// seal passes, because programs send the fields of a form without having opened
-// it. The other errors are those of User.
+// CheckForm compares seal, the value that was sent with the form, with the value that
+// SealForm makes for the user who is logged in now. If they differ, it returns
+// ErrOtherUser. An empty seal passes, because programs send the fields of a form
+// without opening it. The other errors are those of User.
 func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 	if seal == "" {
 		return nil
 	}
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,7 +43,7 @@ func (c *Core) CheckForm(ctx context.Context, form, seal string) error {
 	return nil
 }
 
-// formOf is what the seal of a user's form is a hash of.
+// formOf returns what the seal of a form is a hash of.
 func formOf(form string, user User) []byte {
 	return wire.AppendText(wire.AppendText(nil, form), user.AuthAccount().ID)
 }

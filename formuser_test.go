@@ -13,8 +13,8 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// formApp has GET /seal, which answers the seal of the form f, and POST /check,
-// which checks one.
+// formApp has GET /seal, which answers the seal of the form f, and POST /check, which
+// checks one.
 func formApp(t *testing.T, store testapp.Store, clock *testapp.Clock, secrets ...string) *testapp.App {
 	t.Helper()
 	app := testapp.New(t, store, clock, func(c *auth.Config) {
@@ -36,7 +36,7 @@ func formApp(t *testing.T, store testapp.Store, clock *testapp.Clock, secrets ..
 
 const firstSecret, secondSecret = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", "kq8ZcP3vXw1nRt6yUe0oAs5dFg7hJlMb"
 
-// TestFormUser: a form is its user's, and another user cannot send it.
+// TestFormUser: only the user who opened a form can send it.
 func TestFormUser(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -51,7 +51,7 @@ func TestFormUser(t *testing.T) {
 		t.Errorf("the seal is %q", seal)
 	}
 	if got := nobody.Get("/seal?form=f").Text; got != "" {
-		t.Errorf("nobody's seal is %q", got)
+		t.Errorf("without a login the seal is %q", got)
 	}
 	for _, test := range []struct {
 		c          *testapp.Client
@@ -59,7 +59,7 @@ func TestFormUser(t *testing.T) {
 		want       int
 	}{
 		{susan, "f", seal, 200},
-		{susan, "f", "", 200}, // of a program, which has opened no form
+		{susan, "f", "", 200}, // a program sends the form without having opened it
 		{nobody, "f", "", 200},
 		{anna, "f", "", 200},
 		{anna, "f", seal, 409},
@@ -76,12 +76,12 @@ func TestFormUser(t *testing.T) {
 		}
 	}
 	if r := nobody.Post("/check", "form", "f", "seal", seal); r.StatusCode != http.StatusSeeOther {
-		t.Errorf("who is not logged in gets %s", r.Status)
+		t.Errorf("without a login: %s", r.Status)
 	}
 }
 
-// TestFormUserSecretsRotate: a form that was opened before Secrets changed can
-// still be sent as long as the old secret is among them.
+// TestFormUserSecretsRotate: a form that was opened before Secrets changed can still be
+// sent while the old secret is in the list.
 func TestFormUserSecretsRotate(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -107,7 +107,8 @@ func TestFormUserSecretsRotate(t *testing.T) {
 	}
 }
 
-// TestFormUserFails: a store that fails is neither a match nor another user.
+// TestFormUserFails: if the store fails, the answer is neither "same user" nor "another
+// user".
 func TestFormUserFails(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)

@@ -62,7 +62,7 @@ func TestRequireFresh(t *testing.T) {
 				app.Clock.Advance(at.Add(age).Sub(app.Clock.Now()))
 				for path, want := range map[string]bool{
 					"/fresh":  test.fresh,
-					"/fresh5": test.fresh && age <= 5*time.Minute && age >= -time.Minute, // a clock that was put back tells nothing
+					"/fresh5": test.fresh && age <= 5*time.Minute && age >= -time.Minute, // if the clock was put back, the age is unknown
 				} {
 					r := c.Get(path)
 					if got := r.StatusCode == http.StatusOK; got != want || !got && r.Header.Get("Location") != "/refresh?next="+url.QueryEscape(path) {
@@ -77,7 +77,7 @@ func TestRequireFresh(t *testing.T) {
 	}
 }
 
-// No login is younger than nothing at all, whatever the clock says.
+// No login passes RequireFresh with a negative duration, whatever the clock says.
 func TestRequireFreshNegative(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -102,7 +102,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	}
 	c := app.Client(t)
 	if err := check(c); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	app.Enter(t, c, u)
 	if err := check(c); err != nil {
@@ -130,7 +130,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	}
 }
 
-// Nothing but showing who one is makes a stale login fresh.
+// Only credentials make a stale login fresh.
 func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
@@ -164,7 +164,7 @@ func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 					_, _ = app.Authenticate(r.Context(), "susan", "wrong password")
 				})
 			}},
-			// A change of password does not ask for the old one: the page does.
+			// SetPassword does not ask for the old password; your page must do that.
 			{"SetPassword", func() *testapp.Response { return c.Post("/password", "password", "another good password") }},
 		} {
 			if r := step.do(); r.StatusCode != http.StatusOK {
@@ -184,7 +184,7 @@ func TestOnlyCredentialsMakeALoginFresh(t *testing.T) {
 	}
 }
 
-// A fresh login is as fresh after a change of password, and not more.
+// A change of password leaves the age of a login unchanged.
 func TestSetPasswordKeepsTheAge(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -204,7 +204,7 @@ func TestSetPasswordKeepsTheAge(t *testing.T) {
 	}
 }
 
-// What RequireFresh answers to each kind of client.
+// The answers of RequireFresh to each kind of client.
 func TestNotFreshAnswers(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -223,7 +223,7 @@ func TestNotFreshAnswers(t *testing.T) {
 		t.Errorf("events %+v", events)
 	}
 	if r := app.Client(t).Get("/fresh?a=1"); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next="+url.QueryEscape("/fresh?a=1") {
-		t.Errorf("nobody: %s %v", r.Status, r.Header)
+		t.Errorf("without a login: %s %v", r.Status, r.Header)
 	}
 	r := c.Do("GET", "/fresh", nil, http.Header{"Accept": {"application/json"}})
 	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"error"`) {
@@ -237,7 +237,7 @@ func TestNotFreshAnswers(t *testing.T) {
 		own + "/form?id=7#top":                   "/form?id=7",
 		own + "/":                                "/",
 		own:                                      "/",
-		"http://localhost:" + port + "/form":     "/form", // the loopback's names are one
+		"http://localhost:" + port + "/form":     "/form", // all names of the loopback address count as one
 		"":                                       "",
 		"https://evil.example/form":              "",
 		"https://" + host + "/form":              "",
@@ -271,7 +271,7 @@ func TestNotFreshAnswers(t *testing.T) {
 				t.Errorf("%s from %.80q: %s to %q, not %q", method, referer, r.Status, r.Header.Get("Location"), want)
 			}
 		}
-		// A GET goes back to itself, whatever it came from.
+		// A GET returns to its own page, whatever its Referer.
 		if r := c.Do("GET", "/fresh", nil, http.Header{"Referer": {referer}}); r.Header.Get("Location") != "/refresh?next=%2Ffresh" {
 			t.Errorf("GET from %.80q: %q", referer, r.Header.Get("Location"))
 		}
@@ -306,7 +306,7 @@ func TestRefreshURL(t *testing.T) {
 			t.Errorf("URLs.Refresh %q: %v", bad, err)
 		}
 	}
-	// Where it is absolute, browsers go there.
+	// An absolute URLs.Refresh is sent to browsers as it is.
 	app, _ := newApp(t, func(c *auth.Config) { c.URLs.Refresh = "https://sso.example/sudo?x=1" })
 	u := member(t, app, "susan", "")
 	c := app.Client(t)
@@ -316,7 +316,7 @@ func TestRefreshURL(t *testing.T) {
 	}
 }
 
-// Goroutines of one request may ask, confirm and write at the same time.
+// Goroutines of one request may check, confirm and write at the same time.
 func TestFreshConcurrently(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -344,7 +344,7 @@ func TestFreshConcurrently(t *testing.T) {
 	}
 }
 
-// An htmx client that is told nothing about its page gets no next.
+// If an htmx request does not name a page of this site, the redirect gets no next.
 func TestNotFreshHTMXForeignPage(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)

@@ -7,28 +7,29 @@ import (
 	"time"
 )
 
-// An attempt is somebody who is about to be let in. It is all that a gate looks at.
+// An attempt is a user who is about to be let in, and what has been shown for them. A
+// gate looks at nothing else.
 type attempt struct {
 	user    User
-	methods methods // what has been shown for it
-	device  *device // the remembered device that the login is made from; nil: none
+	methods methods // what the user has shown
+	device  *device // the remembered device that the login is made from, or nil
 
-	remember time.Duration // how long to remember the browser; 0: not, negative: Config.Session.RememberFor
-	stale    bool          // the login does not count as one in which the user has just shown who they are
+	remember time.Duration // how long to remember the browser; 0: not at all, negative: Config.Session.RememberFor
+	stale    bool          // the login is not to be fresh
 }
 
-// A gate lets an attempt pass, or returns the reason why not.
+// A gate lets an attempt pass, or returns the reason why it does not.
 type gate func(ctx context.Context, a *attempt) error
 
-// passAccount asks the account gates. They hold for every credential: logins,
+// passAccount runs the account gates. They hold for every credential: logins,
 // remembered devices, HTTP Basic, API tokens. A new condition on accounts goes here.
 func (c *Core) passAccount(ctx context.Context, user User) error {
 	return pass(ctx, &attempt{user: user}, gateDisabled, c.gateUnverified)
 }
 
-// passLogin asks the login gates: those of the account, and then what only a login
-// owes. They hold where a session is made, or made fresh. A new condition on logins
-// goes here.
+// passLogin runs the login gates: first those of the account, then those that only a
+// login must pass. They hold where a session is made, or made fresh. A new condition on
+// logins goes here.
 func (c *Core) passLogin(ctx context.Context, a *attempt) error {
 	if err := c.passAccount(ctx, a.user); err != nil {
 		return err
@@ -36,12 +37,12 @@ func (c *Core) passLogin(ctx context.Context, a *attempt) error {
 	return pass(ctx, a, c.gateFactor)
 }
 
-// pass asks gates in their order. A session that is made after they have let an
-// attempt pass gets the Stamp of the account that they saw. If that is no longer the
-// stored one, the session is void.
+// pass runs gates in their order. A session that is made afterwards gets the Stamp of
+// the account that the gates saw. If the stored Stamp has changed meanwhile, the
+// session is void.
 func pass(ctx context.Context, a *attempt, gates ...gate) error {
 	if a.user.AuthAccount().ID == "" {
-		return errors.New("auth: a user without an ID cannot log in")
+		return errors.New("auth: a user without an ID cannot log in; set ID in the Account that AuthAccount returns")
 	}
 	for _, gate := range gates {
 		if err := gate(ctx, a); err != nil {
@@ -65,8 +66,9 @@ func (c *Core) gateUnverified(_ context.Context, a *attempt) error {
 	return nil
 }
 
-// gateFactor refuses a login that owes a factor: the user has one, and none was shown.
-// A remembered device has shown what was shown when it was remembered.
+// gateFactor refuses a login if the user has enrolled in a factor and has shown none.
+// For a remembered device, a factor counts that was shown when the device was
+// remembered.
 func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
 	missing, err := c.missingFactors(ctx, a)
 	if err == nil && len(missing) > 0 {

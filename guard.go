@@ -12,12 +12,12 @@ import (
 
 // A Rule is a condition on the user who makes a request: [Fresh], [Verified], [SecondFactor], [Scope],
 // or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
-// [Core.Check] asks them within a handler.
+// [Core.Check] checks them within a handler.
 //
-// It does not matter in which order you write rules. They are always asked in this
-// one, and the first that does not hold decides the answer:
+// You may write rules in any order. They are always checked in this order, and the
+// first one that does not hold decides the answer:
 //
-//  1. somebody is logged in (asked without any rule)
+//  1. a user is logged in (always checked)
 //  2. Verified
 //  3. SecondFactor
 //  4. Fresh
@@ -29,8 +29,8 @@ type Rule struct {
 	ask   func(ctx context.Context, c *Core, user User) error
 }
 
-// A step is a rule's place in the order in which rules are asked. Before the first step
-// somebody is logged in.
+// A step is a rule's place in the order of the checks. That a user is logged in is
+// checked before the first step.
 type step int
 
 const (
@@ -44,17 +44,19 @@ const (
 )
 
 // Fresh holds if the user has shown who they are in this login, and not longer ago than
-// maxAge. If maxAge is zero, any time in this login will do. The rule does not hold for a
-// login that a remember cookie or [Stale] has made, nor for a user that a Credential
-// found. It is then ErrNotFresh, and Error sends a browser to Config.URLs.Refresh.
+// maxAge. If maxAge is zero, any time in this login is enough. The rule does not hold
+// for a login that a remember cookie or [Stale] has made, nor for a user that a
+// Credential found. The error is then ErrNotFresh, and Core.Error sends a browser to
+// Config.URLs.Refresh.
 func Fresh(maxAge time.Duration) Rule {
 	return Rule{step: stepFresh, ask: func(ctx context.Context, c *Core, _ User) error {
 		return c.checkFresh(ctx, maxAge)
 	}}
 }
 
-// Verified holds if the user's e-mail address is verified. If not, it is ErrUnverified:
-// Error sends a browser to Config.URLs.Verify, and answers other clients with 403.
+// Verified holds if the user's e-mail address is verified. If not, the error is
+// ErrUnverified: Core.Error sends a browser to Config.URLs.Verify, and answers other
+// clients with 403.
 func Verified() Rule {
 	return Rule{step: stepAccount, ask: func(_ context.Context, c *Core, user User) error {
 		if user.AuthAccount().EmailVerified {
@@ -65,15 +67,15 @@ func Verified() Rule {
 }
 
 // Scope holds for every login, and for a token that has this scope or ScopeAll. For
-// another token it is ErrOutOfScope (403).
+// another token the error is ErrOutOfScope (403).
 //
-// A token with scopes works only where a rule asks for one of them. So Scope also lets
-// the token in: within the guard, or after Check in the whole request, User returns the
-// token's user. If you ask for several scopes, the token needs all of them.
+// A token with scopes works only on handlers where a rule asks for one of them;
+// elsewhere User returns ErrOutOfScope. With a Scope rule, User returns the token's
+// user: within the guard, or after Check in the whole request. If you ask for several
+// scopes, the token needs all of them.
 //
-// Behind a guard that asks for a scope, a request without a login is sent to the login
-// page only if it asks for HTML in so many words (Accept: text/html). Otherwise it gets
-// 401.
+// Behind a guard with a Scope, a request without a login is sent to the login page only
+// if its Accept header has text/html. Otherwise the answer is 401.
 func Scope(scope string) Rule {
 	return Rule{step: stepScope, scope: &scope, ask: func(ctx context.Context, c *Core, _ User) error {
 		s := c.stateOf(ctx)
@@ -86,15 +88,15 @@ func Scope(scope string) Rule {
 	}}
 }
 
-// errNoRule is a mistake in the program. The request is refused: what the rule was to
-// ask is not known.
-const errNoRule broken = "auth: a Rule{}, or a Where(nil), asks nothing: make rules with Fresh, Verified, Scope and Manager.Where"
+// errNoRule is a mistake in the program. The request is refused, because the library
+// does not know what the rule was meant to check.
+const errNoRule broken = "auth: a guard has an empty Rule{} or a Where(nil); make rules with Fresh, Verified, Scope and Manager.Where"
 
-// Require guards a handler: it runs only if somebody is logged in and every rule holds.
-// [Core.Error] answers the other requests. Guards guard every method, OPTIONS and HEAD
-// included; a CORS middleware outside LoadAndSave answers preflight requests. Guards
-// compose: Require(a, b)(next) lets the same requests through as
-// Require(a)(Require(b)(next)).
+// Require guards a handler, which then runs only if a user is logged in and every rule
+// holds. [Core.Error] answers the other requests. Guards check requests of every
+// method, OPTIONS and HEAD included. So a CORS middleware that answers preflight
+// requests goes outside LoadAndSave. Guards compose: Require(a, b)(next) lets the same
+// requests through as Require(a)(Require(b)(next)).
 //
 //	mux.Handle("POST /billing", manager.Require(auth.Fresh(15*time.Minute), auth.Verified())(billing))
 func (c *Core) Require(rules ...Rule) func(http.Handler) http.Handler {
@@ -113,8 +115,8 @@ func (c *Core) Require(rules ...Rule) func(http.Handler) http.Handler {
 	}
 }
 
-// Check is Require for a handler that asks itself. It returns nil, the error of the
-// first rule that does not hold, or what User returns.
+// Check checks rules within a handler. It returns nil, the error of the first rule that
+// does not hold, or the error of User.
 //
 // If the rules include a Scope and hold, User returns the token's user in the whole
 // request from now on. Behind Require it does so only within the guard.
@@ -129,9 +131,9 @@ func (c *Core) Check(ctx context.Context, rules ...Rule) error {
 	return nil
 }
 
-// RequireLogin is Require without a rule: next runs only if somebody is logged in.
-// Other requests are sent to Config.URLs.Login, with the page they wanted in the query as
-// next. [Core.Error] says what clients get that are not browsers.
+// RequireLogin is Require without a rule: next runs only if a user is logged in. It
+// sends other requests to Config.URLs.Login, with the page they wanted in the query as
+// next. [Core.Error] says what it answers to clients that are not browsers.
 func (c *Core) RequireLogin(next http.Handler) http.Handler { return c.Require()(next) }
 
 // RequireFresh is Require with [Fresh].
@@ -147,29 +149,33 @@ func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
 	return c.Require(Scope(scope))
 }
 
-// CheckFresh is Check with [Fresh]. It returns nil, ErrNotFresh, or what User returns.
+// CheckFresh is Check with [Fresh]. It returns nil, ErrNotFresh, or the error of User.
 func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
 	return c.Check(ctx, Fresh(maxAge))
 }
 
-// CheckVerified is Check with [Verified]. It returns nil, ErrUnverified, or what User
-// returns.
+// CheckVerified is Check with [Verified]. It returns nil, ErrUnverified, or the error
+// of User.
 func (c *Core) CheckVerified(ctx context.Context) error { return c.Check(ctx, Verified()) }
 
-// CheckScope is Check with [Scope]. It returns nil, ErrOutOfScope, or what User returns.
+// CheckScope is Check with [Scope]. It returns nil, ErrOutOfScope, or the error of
+// User.
 func (c *Core) CheckScope(ctx context.Context, scope string) error { return c.Check(ctx, Scope(scope)) }
 
-// holds returns the error of the first rule that does not hold, in the order of their
-// steps.
+// holds checks rules in the order of their steps. It returns the error of the first one
+// that does not hold.
 func (c *Core) holds(ctx context.Context, rules []Rule) error {
 	if slices.ContainsFunc(rules, func(r Rule) bool { return r.ask == nil }) {
 		return errNoRule
 	}
-	who := c.User
+	who := c.EnrollingUser
 	if scopeIn(rules) != nil {
-		who = c.loadUser // the scope is asked below
+		who = c.loadUser // the Scope rule checks the scope
 	}
 	user, err := who(ctx)
+	if err == nil {
+		err = c.gateRequired(ctx, user)
+	}
 	if err != nil {
 		return err
 	}
@@ -186,8 +192,8 @@ func (c *Core) holds(ctx context.Context, rules []Rule) error {
 	return nil
 }
 
-// scopeIn returns a scope that the rules ask for, or nil. If they ask for several, it
-// does not matter which: whatever they let in has them all.
+// scopeIn returns a scope that the rules ask for, or nil. If they ask for several, any
+// will do: a token that passes has all of them.
 func scopeIn(rules []Rule) *string {
 	for _, r := range rules {
 		if r.scope != nil {
@@ -212,8 +218,9 @@ func (c *Core) checkFresh(ctx context.Context, maxAge time.Duration) error {
 	return nil
 }
 
-// denyScope answers a request that a guard with a scope has refused. Most of its clients
-// are programs, so only a client that asks for HTML is sent to the login page.
+// denyScope answers a request that a guard with a scope has refused. Most clients of
+// such a handler are programs, so only a client that asks for HTML is sent to the login
+// page.
 func (c *Core) denyScope(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrNotLoggedIn) && !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		c.fail(w, r, http.StatusUnauthorized, err)
@@ -222,8 +229,8 @@ func (c *Core) denyScope(w http.ResponseWriter, r *http.Request, err error) {
 	c.Error(w, r, err)
 }
 
-// guard returns a handler that lets a request through to next if the rules hold,
-// whatever its method. deny answers the other requests.
+// guard returns a handler that passes a request to next if the rules hold. deny answers
+// the other requests.
 func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Request, error), rules []Rule) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := c.holds(r.Context(), rules)
@@ -240,7 +247,7 @@ func (c *Core) guard(next http.Handler, deny func(http.ResponseWriter, *http.Req
 
 // isDenial reports whether a rule has refused a request. Other errors are failures.
 func isDenial(err error) bool {
-	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrOutOfScope, ErrForbidden} {
+	for _, denial := range [...]error{ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrOutOfScope, ErrForbidden, ErrNoFactor} {
 		if errors.Is(err, denial) {
 			return true
 		}

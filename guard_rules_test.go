@@ -17,7 +17,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A ruleApp has a page /ask, on which a test does something in a request.
+// A ruleApp has a page /ask, which calls a function of the test.
 type ruleApp struct {
 	*testapp.App
 	act func(w http.ResponseWriter, r *http.Request)
@@ -33,21 +33,21 @@ func newRuleApp(t *testing.T) *ruleApp {
 	return a
 }
 
-// ask has do run in a request.
+// ask calls do in a request.
 func (a *ruleApp) ask(c *testapp.Client, method string, header http.Header, do func(w http.ResponseWriter, r *http.Request)) *testapp.Response {
 	a.act = do
 	return c.Do(method, "/ask", nil, header)
 }
 
-// A requester makes requests, and says what each rule is for them.
+// A requester makes requests, and knows the answer of each rule to them.
 type requester struct {
 	client *testapp.Client
 	header http.Header
-	login  error // without a rule
+	login  error // the error without any rule
 	rules  map[string]error
 }
 
-// requesters are clients for each of which other rules hold.
+// requesters are clients that pass different rules.
 func (a *ruleApp) requesters(t *testing.T) map[string]requester {
 	t.Helper()
 	verified := func(name string) *testapp.User {
@@ -104,8 +104,8 @@ func (a *ruleApp) rules() map[string]auth.Rule {
 	}
 }
 
-// want is what the requester gets for some rules: the first error in the order that is
-// documented at Rule.
+// want returns the answer to a request under these rules: the first error, in the order
+// that the documentation of Rule gives.
 func (q requester) want(rules []string) error {
 	if q.login != nil && (!slices.Contains(rules, "scope") || errors.Is(q.login, auth.ErrNotLoggedIn)) {
 		return q.login
@@ -118,7 +118,7 @@ func (q requester) want(rules []string) error {
 	return nil
 }
 
-// permutations returns all ways to choose some of the names, in any order.
+// permutations returns all selections of the names, in any order.
 func permutations(names ...string) [][]string {
 	all := [][]string{nil}
 	for i, name := range names {
@@ -130,9 +130,9 @@ func permutations(names ...string) [][]string {
 	return all
 }
 
-// However rules are written, they are asked in one order: Check and Require give the
+// Rules are checked in a fixed order, however you list them: Check and Require give the
 // same answer for all permutations.
-func TestRulesAreAskedInOneOrder(t *testing.T) {
+func TestRulesAreCheckedInOneOrder(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
 	requesters, rules := a.requesters(t), a.rules()
@@ -168,7 +168,7 @@ func TestRulesAreAskedInOneOrder(t *testing.T) {
 	}
 }
 
-// The shorthands are the rules.
+// The shorthands equal the rules that they stand for.
 func TestRuleShorthands(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
@@ -196,7 +196,7 @@ func TestRuleShorthands(t *testing.T) {
 	}
 }
 
-// Each rule answers a browser, a program and any method.
+// Each rule, with a browser, with a program, and with any method.
 func TestRuleAnswers(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
@@ -233,7 +233,7 @@ func TestRuleAnswers(t *testing.T) {
 	}
 }
 
-// Guards within guards let through what one guard with all their rules does.
+// Nested guards let the same requests through as one guard with all their rules.
 func TestNestedGuards(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
@@ -241,7 +241,7 @@ func TestNestedGuards(t *testing.T) {
 	for name, q := range requesters {
 		for _, way := range permutations("verified", "fresh", "scope", "where") {
 			if i := slices.Index(way, "scope"); i > 0 && q.login != nil {
-				continue // outside of the guard with the scope the token is nobody's
+				continue // outside RequireScope a request with a limited token is anonymous
 			}
 			ran := false
 			guarded := a.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }))
@@ -256,8 +256,8 @@ func TestNestedGuards(t *testing.T) {
 	}
 }
 
-// Several scopes must all be the token's. What a guard opens is open only behind it;
-// what Check opens is open in the whole request.
+// The token must have all scopes of several rules. Require opens a scope for its
+// handler only; Check opens it for the whole request.
 func TestScopeRules(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
@@ -285,7 +285,7 @@ func TestScopeRules(t *testing.T) {
 					}
 				})).ServeHTTP(httptest.NewRecorder(), r)
 				if err := a.Check(r.Context(), append(rules, a.Where(func(*testapp.User) bool { return false }))...); err == nil {
-					t.Error("the rule of the application's own holds")
+					t.Error("a false Where rule passes")
 				}
 				if _, err := a.User(r.Context()); (err == nil) != full {
 					t.Errorf("%v: after a Check that failed: %v", c.scopes, err)
@@ -307,8 +307,8 @@ func TestScopeRules(t *testing.T) {
 // An otherUser is the user type of another Manager.
 type otherUser struct{ auth.Account }
 
-// A rule that asks nothing, or that of another application, lets nobody through.
-func TestRulesThatCannotBeAsked(t *testing.T) {
+// An empty rule, and a rule of another Manager, refuse every request.
+func TestInvalidRulesRefuse(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)
 	a.Create(t, "susan", false)
@@ -336,7 +336,7 @@ func TestRulesThatCannotBeAsked(t *testing.T) {
 	}
 }
 
-// A guard keeps its rules, whatever happens to the list that it was given.
+// Require copies its rules: later changes of the list have no effect.
 func TestRequireKeepsItsRules(t *testing.T) {
 	t.Parallel()
 	a := newRuleApp(t)

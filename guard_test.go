@@ -32,7 +32,7 @@ func TestDeniedEventSaysWhy(t *testing.T) {
 	}
 }
 
-// messageApp has GET /flashes, which shows what waits.
+// messageApp has GET /flashes, which shows the waiting messages.
 func messageApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, configure)
@@ -95,8 +95,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// The application may say it in its own words, in the language of the request,
-// or not at all.
+// Config.Message may return a text of your own, in the language of the request, or
+// none.
 func TestMessageHook(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -107,7 +107,7 @@ func TestMessageHook(t *testing.T) {
 			mu.Lock()
 			reasons = append(reasons, reason)
 			mu.Unlock()
-			u, ok := app.CurrentUser(r.Context()) // it may ask
+			u, ok := app.CurrentUser(r.Context()) // the hook may ask for the user
 			switch {
 			case r.Header.Get("Accept-Language") == "de" && errors.Is(reason, auth.ErrNotFresh) && ok:
 				return auth.Flash{Category: "warnung", Text: "Bitte noch einmal, " + u.Username + "!"}
@@ -157,7 +157,7 @@ func TestMessageHook(t *testing.T) {
 			}
 		}
 	}
-	// Who is not sent anywhere is not asked about.
+	// If the browser is not redirected, Config.Message is not called.
 	reasons = nil
 	app.Client(t).Do("GET", "/guarded", nil, http.Header{"Accept": {"application/json"}})
 	if len(reasons) > 0 {
@@ -165,7 +165,7 @@ func TestMessageHook(t *testing.T) {
 	}
 }
 
-// Another site would not show the message.
+// Another site would not show the message, so none is set.
 func TestMessageForAbsoluteURLs(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, func(c *auth.Config) {
@@ -187,15 +187,14 @@ func TestMessageForAbsoluteURLs(t *testing.T) {
 	}
 }
 
-// A message does not displace what the application has to say, and goes by
-// itself.
+// The message joins those of the application, and expires like them.
 func TestMessageAmongOthers(t *testing.T) {
 	t.Parallel()
 	app := messageApp(t, nil)
 	c := app.Client(t)
 	app.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
 		_ = app.Flash(r.Context(), "danger", "first")
-		_ = app.Flash(r.Context(), "danger", loginMessage.Text) // of another category, it is another one
+		_ = app.Flash(r.Context(), "danger", loginMessage.Text) // the same text in another category is another message
 		app.Error(w, r, auth.ErrNotLoggedIn)
 	})
 	c.Get("/guarded")
@@ -207,7 +206,7 @@ func TestMessageAmongOthers(t *testing.T) {
 	if got := shown(t, c); len(got) > 0 {
 		t.Errorf("five minutes later: %v", got)
 	}
-	// Outside LoadAndSave there is none, and the answer is the same.
+	// Outside LoadAndSave no message is kept, and the answer is the same.
 	w := direct(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, auth.ErrNotLoggedIn) }), "GET", "/x", nil)
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/login?next="+url.QueryEscape("/x") || len(w.Header()["Set-Cookie"]) > 0 {
 		t.Errorf("outside: %d %v", w.Code, w.Header())
@@ -270,8 +269,8 @@ func TestRequireLogin(t *testing.T) {
 		if head.Get("Cache-Control") != "no-store" || head.Get("Vary") != "Cookie" {
 			t.Errorf("%s: %v", test.name, head)
 		}
-		// A browser that is sent to a page of this site finds a message there.
-		told := strings.HasPrefix(test.location+test.hx, "/") && method != "HEAD" // of which nobody sees the answer
+		// A browser that is redirected to a page of this site finds a message there.
+		told := strings.HasPrefix(test.location+test.hx, "/") && method != "HEAD" // a HEAD has no reader for a message
 		if cookies := w.Result().Cookies(); len(cookies) > 1 || (len(cookies) == 1) != told || told && !strings.HasSuffix(cookies[0].Name, "-flash") {
 			t.Errorf("%s: cookies %v", test.name, cookies)
 		}
@@ -282,7 +281,7 @@ func TestRequireLogin(t *testing.T) {
 		if test.json && (json.Unmarshal(w.Body.Bytes(), &answer) != nil || answer["error"] == "" || head.Get("Content-Type") != "application/json") {
 			t.Errorf("%s: %s", test.name, w.Body)
 		}
-		// The page comes back exactly.
+		// The next is exactly the requested page.
 		if u, err := url.Parse(test.location); err != nil {
 			t.Error(err)
 		} else if next := u.Query().Get("next"); next != "" && next != test.path {
@@ -291,8 +290,8 @@ func TestRequireLogin(t *testing.T) {
 	}
 }
 
-// No method passes a guard: OPTIONS, too, would run the handler with nobody as
-// the user.
+// Guards guard every method: even an OPTIONS request would run the handler without a
+// user.
 func TestGuardsGuardEveryMethod(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -321,7 +320,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 		for _, method := range methods {
 			for kind, header := range headers {
 				if kind == "preflight" && method != "OPTIONS" {
-					continue // which is another site's request
+					continue // the cross-origin check refuses it first
 				}
 				ran = ""
 				app.Events()
@@ -338,7 +337,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 			}
 		}
 	}
-	// Who is logged in gets through with each of them.
+	// A logged-in user passes the guards with every method.
 	u := app.Create(t, "susan", false)
 	a := u.Clone()
 	a.EmailVerified = true
@@ -350,7 +349,7 @@ func TestGuardsGuardEveryMethod(t *testing.T) {
 	for name, guard := range guards {
 		for _, method := range methods {
 			if method == "" {
-				continue // which net/http's server takes for none
+				continue // net/http's server takes it for no method
 			}
 			ran = ""
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/export", nil)
@@ -407,7 +406,7 @@ func TestLoginURLs(t *testing.T) {
 	if r.Header.Get("HX-Redirect") != "/admin/login" {
 		t.Errorf("htmx: %q", r.Header.Get("HX-Redirect"))
 	}
-	// The whole site may be an area, too.
+	// The area may also be the whole site.
 	whole, _ := newApp(t, func(c *auth.Config) { c.URLs.LoginFor = map[string]string{"/": "/in", "/guarded": "/here"} })
 	whole.Mux.Handle("/{any...}", whole.RequireLogin(http.HandlerFunc(hello)))
 	for path, want := range map[string]string{"/x": "/in", "/guarded": "/here"} {
@@ -417,7 +416,8 @@ func TestLoginURLs(t *testing.T) {
 	}
 }
 
-// Two areas that are one would leave it to chance where a browser is sent.
+// If two entries name the same area, it would be random where a browser is sent, so New
+// refuses them.
 func TestLoginURLsTwice(t *testing.T) {
 	t.Parallel()
 	cfg := goodConfig()

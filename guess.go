@@ -7,16 +7,16 @@ import (
 	"github.com/go-login/auth/internal/passhash"
 )
 
-// tryPassword looks whether a password is the user's, under the limits. It
-// computes one hash, also for nobody and for who has no more guesses. reason says
-// why it is not, for the log only; err is what guess returns.
+// tryPassword checks a user's password, if the limits allow it. It computes one hash,
+// even if there is no user or the account is locked. If the password is refused, reason
+// says why, for the log only. err is the error of guess.
 func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result passhash.Verification, reason, err error) {
 	g, err := c.guess(ctx, user, login)
 	if err != nil {
 		return passhash.Verification{}, nil, err
 	}
-	defer g.leave() // also if something panics
-	var hash Secret // stays empty where there is nothing to look at: the hasher then does the same work for nothing
+	defer g.leave() // also after a panic
+	var hash Secret // if it is empty, the hasher does the same work and refuses the password
 	if user != nil && g.err == nil {
 		hash = user.AuthAccount().PasswordHash
 	}
@@ -25,9 +25,10 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	case err != nil:
 		g.void()
 	case result.OK && login != "" && c.passAccount(ctx, user) != nil:
-		// Who is let in nowhere is answered as for a wrong one, and so it counts as
-		// one: else who has registered somebody's address would see by their own
-		// limits whether that has made an account.
+		// The user may not log in, so the attempt counts as wrong. Otherwise an attacker
+		// could register a victim's address (see Config.HideAccounts) and log in with
+		// the password that they chose. Whether these logins count as wrong would tell
+		// them whether an account was made.
 		_ = g.wrong(user)
 	case result.OK:
 		if err = g.right(); err != nil {
@@ -39,66 +40,61 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	return result, reason, err
 }
 
-// A guess is a secret that somebody says is an account's: its password, or that of a
-// Feature. It has been counted,
-// unless err says why it is not to be looked at. Exactly one of right, wrong and
-// void must follow, and leave.
+// A guess is one attempt at a secret of an account: its password, or the secret of a
+// Feature. It has been counted, unless err says that it must not be checked. Call exactly
+// one of right, wrong and void, and then leave.
 type guess struct {
 	core    *Core
 	ctx     context.Context
-	kind    string       // of the counter
-	key     string       // likewise
-	userID  string       // whose secret it is
+	kind    string       // of the counter's record
+	key     string       // of the counter's record
+	userID  string       // of the account, or empty
 	err     error        // ErrLocked or ErrResetRequired
-	final   bool         // the hundredth attempt disables the password or the feature's secret for ever
-	count   uint64       // of this attempt
-	before  counter      // as the counter was before it
-	counted counter      // and after it
-	leave   func()       // lets the next one go on
-	forget  func() error // takes the attempt off the address's count
+	final   bool         // the hundredth wrong attempt disables the secret until it is reset
+	count   uint64       // attempts in a row, with this one
+	before  counter      // the counter before this attempt
+	counted counter      // the counter after this attempt
+	leave   func()       // lets the next attempt go on
+	forget  func() error // takes the attempt off the IP address's count
 }
 
-// guess counts an attempt. The user is nil if there is none with this login,
-// which counts alike. The error is ErrBusy, a RateLimitError, the context's or
-// the store's.
+// guess counts an attempt. If there is no user with this login, user is nil, and the
+// attempt counts in the same way. The error is ErrBusy, a RateLimitError, the context's
+// or the store's.
 func (c *Core) guess(ctx context.Context, user User, login string) (*guess, error) {
 	g := &guess{core: c, ctx: ctx, kind: kindAttempts, key: c.attemptsKey(ctx, user, login), userID: idOf(user), final: c.canReset(user)}
 	err := g.begin()
 	return g, err
 }
 
-// begin counts the attempt, also for the client's address.
+// begin counts the attempt for the client's IP address and for the secret.
 func (g *guess) begin() error {
 	forget, err := g.core.count(g.ctx, "guesses", g.core.cfg.Limits.Guesses)
 	if err != nil {
 		return err
 	}
 	g.forget = forget
-	// One at a time within a process: else more than five who log in to one
-	// account at the same moment, with the right password, would be taken for
-	// guesses.
+	// One attempt at a time within a process. Otherwise, if a user sends more than five
+	// logins with the right password at the same moment, the sixth would meet a lock.
 	if g.leave, err = g.core.takeTurn(g.ctx, g.key); err == nil {
 		err = g.reserve()
 	}
 	if err != nil {
-		_ = forget() // err says more
+		_ = forget() // err matters more
 	}
 	return err
 }
 
-// canReset reports whether the user can get a new password by mail. Where nobody
-// can, a password that is disabled for ever would be the end of the account. Of
-// nobody it is said as of most accounts.
+// canReset reports whether the user can get a new password by mail. If not, disabling
+// the password for ever would close the account. A login without an account is treated
+// like most accounts.
 func (c *Core) canReset(user User) bool {
 	return c.store != nil && c.cfg.Mailer != nil && (user == nil || user.AuthAccount().Email != "")
 }
 
-// purposeLogin signs what was typed as a login and is no account's, for the key of
-// its counter.
-const purposeLogin = "login"
-
-// attemptsKey is what attempts are counted under. A new password begins a new
-// count, and so does a better hash of the same one, which it gets once.
+// attemptsKey returns the key under which attempts are counted. The hash is part of it,
+// so a new password begins a new count. So does an upgrade of the hash, which happens
+// once.
 func (c *Core) attemptsKey(ctx context.Context, user User, login string) string {
 	if user == nil {
 		return counterKey("login", string(c.secrets.Sign(purposeLogin, []byte(login))))
@@ -110,12 +106,11 @@ func (c *Core) attemptsKey(ctx context.Context, user User, login string) string 
 	return counterKey("account", a.PasswordHash.Reveal()+a.ID)
 }
 
-// reserve counts the attempt. The turn goes on only for one that is to be looked
-// at.
+// reserve counts the attempt. If the attempt is refused, the turn is released at once.
 func (g *guess) reserve() error {
 	counted := false
 	defer func() {
-		if !counted { // also if the store panics
+		if !counted { // also after a panic of the store
 			g.leave()
 		}
 	}()
@@ -132,7 +127,7 @@ func (g *guess) reserve() error {
 			if n.isLike(&g.before) {
 				return errUnchanged
 			}
-			return nil // this clock has begun to wait
+			return nil // store that the wait of this clock has begun
 		}
 		n.mark(now, clock)
 		n.count++
@@ -147,8 +142,8 @@ func (g *guess) reserve() error {
 	return err
 }
 
-// keep sets until when a counter of attempts is kept: one that has disabled an
-// account's password, for ever.
+// keep sets how long a counter of attempts is kept. A counter that has disabled an
+// account's password is kept for ever.
 func (g *guess) keep(n *counter) {
 	n.record.Expires = n.since.Add(attemptsFor)
 	if n.count >= maxAttempts && g.final && n.record.UserID != "" {
@@ -156,8 +151,8 @@ func (g *guess) keep(n *counter) {
 	}
 }
 
-// right settles that the password is the account's. It proves nothing about
-// other browsers, nor about the address.
+// right settles that the password is right. It resets this counter only. Counters of
+// other browsers stay, and only this attempt is taken off the IP address's count.
 func (g *guess) right() error {
 	ctx, cancel := detach(g.ctx)
 	defer cancel()
@@ -167,7 +162,7 @@ func (g *guess) right() error {
 	return g.forget()
 }
 
-// void settles that no password was looked at.
+// void settles that the password was not checked.
 func (g *guess) void() {
 	err := g.forget()
 	if err == nil && g.err == nil {
@@ -196,8 +191,8 @@ func (g *guess) uncount() error {
 	return err
 }
 
-// wrong settles that the password is not the account's, and returns why, for
-// the log. Who is told of it may try a password, too.
+// wrong settles that the password is wrong, and returns why, for the log. It releases
+// the turn first, because OnEvent or the Mailer may try a password, too.
 func (g *guess) wrong(user User) error {
 	g.leave()
 	switch c := g.core; {

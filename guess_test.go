@@ -18,8 +18,9 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Where no mail can be sent, nobody can switch off a password for ever.
-func TestNoMailNoEnd(t *testing.T) {
+// An attacker must not disable a password for good if no mail can tell the owner how to
+// get back in.
+func TestPasswordNotDisabledWithoutMail(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	for name, c := range map[string]struct {
@@ -53,7 +54,8 @@ func TestNoMailNoEnd(t *testing.T) {
 		}
 	}
 
-	// With a mail it is disabled, and Unlock is a way back, too.
+	// With a mailer, the password is disabled. Unlock enables it again, as a reset
+	// does.
 	m := newMailApp(t, noLimits)
 	u := member(t, m.App, "susan", testapp.Password)
 	v := m.Visitor(t.Context(), "192.0.2.1")
@@ -73,10 +75,10 @@ func TestNoMailNoEnd(t *testing.T) {
 	}
 }
 
-// The schedule: five wrong passwords in a row are looked at, and then one after
-// each wait, which doubles from 30 seconds to an hour. What is tried meanwhile
-// neither counts nor makes the wait longer. Whether there is an account cannot be
-// seen from the answer, nor from the number of hashes or the calls of the store.
+// After five wrong passwords in a row, one more password is checked after each wait.
+// The wait starts at 30 seconds and doubles up to an hour. Attempts during a wait
+// neither count nor make it longer. The answer, the number of hashes and the store's
+// calls do not tell whether the account exists.
 func TestLockSchedule(t *testing.T) {
 	t.Parallel()
 	type step struct {
@@ -113,13 +115,13 @@ func TestLockSchedule(t *testing.T) {
 	for n, known := range results[0] {
 		unknown := results[1][n]
 		if known.told != results[0][0].told || unknown.told != known.told {
-			t.Errorf("step %d: %s, and for nobody %s", n, known.told, unknown.told)
+			t.Errorf("step %d: %s, and without an account %s", n, known.told, unknown.told)
 		}
 		if known.hashes != 1 || unknown.hashes != 1 {
-			t.Errorf("step %d: %d hashes, and for nobody %d", n, known.hashes, unknown.hashes)
+			t.Errorf("step %d: %d hashes, and without an account %d", n, known.hashes, unknown.hashes)
 		}
 		if !slices.Equal(known.calls, unknown.calls) {
-			t.Errorf("step %d: %v, and for nobody %v", n, known.calls, unknown.calls)
+			t.Errorf("step %d: %v, and without an account %v", n, known.calls, unknown.calls)
 		}
 	}
 	if !strings.HasPrefix(results[0][0].told, "401") || strings.Contains(results[0][0].told, "Retry-After") {
@@ -127,8 +129,8 @@ func TestLockSchedule(t *testing.T) {
 	}
 }
 
-// While an account is locked, the right password is refused as a wrong one is,
-// with one hash. Afterwards it is good, and the count begins anew.
+// While an account is locked, the right password is refused like a wrong one, with one
+// hash. Afterwards it is accepted, and the count starts again.
 func TestLockedRefusesTheRightPassword(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -152,13 +154,13 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 	right, rightCalls, rightHashes := attempt("susan", testapp.Password)
 	ghost, ghostCalls, ghostHashes := attempt("ghost", testapp.Password)
 	if right != wrong || ghost != wrong || wrong != unlocked {
-		t.Errorf("unlocked %s, locked: wrong %s, right %s, nobody %s", unlocked, wrong, right, ghost)
+		t.Errorf("unlocked %s, locked: wrong %s, right %s, without an account %s", unlocked, wrong, right, ghost)
 	}
 	if !slices.Equal(rightCalls, wrongCalls) || !slices.Equal(ghostCalls, wrongCalls) {
-		t.Errorf("wrong %v, right %v, nobody %v", wrongCalls, rightCalls, ghostCalls)
+		t.Errorf("wrong %v, right %v, without an account %v", wrongCalls, rightCalls, ghostCalls)
 	}
 	if wrongHashes != 1 || rightHashes != 1 || ghostHashes != 1 {
-		t.Errorf("hashes: wrong %d, right %d, nobody %d", wrongHashes, rightHashes, ghostHashes)
+		t.Errorf("hashes: wrong %d, right %d, without an account %d", wrongHashes, rightHashes, ghostHashes)
 	}
 	if len(v.Cookies) > 0 {
 		t.Errorf("cookies %v", v.Cookies)
@@ -169,7 +171,8 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 		t.Errorf("just before the wait is over: %d", status)
 	}
 	app.Clock.Advance(time.Millisecond)
-	// From here on in other browsers: the one that has logged in is known.
+	// From here on each login comes from another browser, because the first browser is
+	// known now.
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Fatalf("after the wait: %d", status)
 	}
@@ -180,13 +183,13 @@ func TestLockedRefusesTheRightPassword(t *testing.T) {
 		t.Errorf("after four wrong ones: %d", status)
 	}
 	lock(t, v, "susan")
-	app.Clock.Advance(30 * time.Second) // not a minute
+	app.Clock.Advance(30 * time.Second) // less than a minute
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("after another wait: %d", status)
 	}
 }
 
-// When the wait is over, one password is looked at, however many come at once.
+// When the wait is over, one password is checked, however many arrive at once.
 func TestOneGuessAfterTheWait(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -216,9 +219,9 @@ func TestOneGuessAfterTheWait(t *testing.T) {
 	}
 }
 
-// Of 200 guesses at the same moment, five are looked at: in one process and in
-// several, for an account and for none. The account's hash is unusable, which is
-// an event of its own whenever somebody looks at it.
+// Of 200 guesses at the same moment, five are checked: in one process and in several,
+// for accounts that exist and for those that do not. The account's stored hash is
+// unusable, which causes an event of its own at each check.
 func TestGuessesAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 3} {
@@ -228,7 +231,7 @@ func TestGuessesAtTheSameMoment(t *testing.T) {
 				apps, store := processes(t, n, noLimits)
 				member(t, apps[0], "susan", "", func(a *auth.Account) { a.PasswordHash = auth.NewSecret("unusable") })
 				store.Hook(nil, func(call string) error {
-					if call == "GetRecord" { // let others read the same count
+					if call == "GetRecord" { // another request reads the same count
 						for range 20 {
 							runtime.Gosched()
 						}
@@ -249,7 +252,8 @@ func TestGuessesAtTheSameMoment(t *testing.T) {
 					opened += countOf(events, auth.EventHashUnusable)
 					locked += countOf(events, auth.EventPasswordLocked)
 				}
-				// Where the hashing queue was full, the count is taken off again.
+				// If the hashing queue was full, the attempt is taken off the count
+				// again.
 				if looked > 5 || opened > 5 || locked > 1 || looked == 0 {
 					t.Errorf("%d looked at, %d opened, %d times locked", looked, opened, locked)
 				}
@@ -266,8 +270,8 @@ func TestGuessesAtTheSameMoment(t *testing.T) {
 	}
 }
 
-// The right password among guesses that come at the same moment is refused, too,
-// once five have been looked at.
+// The right password is refused, too, if five wrong ones of the same moment have been
+// checked before it.
 func TestRightGuessAmongMany(t *testing.T) {
 	t.Parallel()
 	apps, _ := processes(t, 2, noLimits)
@@ -289,7 +293,8 @@ func TestRightGuessAmongMany(t *testing.T) {
 	}
 }
 
-// Many browsers of one user that log in at the same moment are no guesses.
+// If many browsers of one user log in at the same moment, nothing is counted as a
+// guess.
 func TestLoginsAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2} {
@@ -313,8 +318,8 @@ func TestLoginsAtTheSameMoment(t *testing.T) {
 	}
 }
 
-// An account is one, whatever it is called; what is no account is as many as
-// there are names for it.
+// All names of an account share one counter. If no account exists, each name has its
+// own.
 func TestOneCounterForAnAccount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -323,7 +328,7 @@ func TestOneCounterForAnAccount(t *testing.T) {
 	names := []string{
 		"susan", "SUSAN", " susan\t", "\uff53\uff55\uff53\uff41\uff4e", "susan@app.example", "Susan@App.Example", "susan@APP.EXAMPLE ", // "ｓｕｓａｎ"
 	}
-	for first := range names { // any five of them lock the rest
+	for first := range names { // any five of these attempts lock the rest
 		v := app.Visitor(t.Context(), "192.0.2.1")
 		for i := range 5 {
 			v.Login(names[(first+i)%len(names)], "a wrong password")
@@ -341,7 +346,7 @@ func TestOneCounterForAnAccount(t *testing.T) {
 		if status := v.Login(names[first], testapp.Password); status != http.StatusOK {
 			t.Errorf("%q, after the wait: %d", names[first], status)
 		}
-		app.Clock.Advance(time.Hour) // for the address
+		app.Clock.Advance(time.Hour) // so that the limit of the address does not matter
 	}
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("mike", testapp.Password); status != http.StatusOK {
 		t.Errorf("another account: %d", status)
@@ -359,8 +364,8 @@ func TestOneCounterForAnAccount(t *testing.T) {
 	}
 }
 
-// The hundredth wrong password in a row disables the password, until it is
-// another one. Logins that exist go on.
+// The hundredth wrong password in a row disables the password, until the user has a new
+// one. Existing logins go on.
 func TestPasswordDisabled(t *testing.T) {
 	t.Parallel()
 	for name, enable := range map[string]func(*testing.T, *testapp.App, *testapp.User, *testapp.Client, *testapp.Outbox){
@@ -404,7 +409,7 @@ func TestPasswordDisabled(t *testing.T) {
 			}
 			device.Restart()
 			token := bearerFor(t, app, u)
-			box.Take() // which tells of the token
+			box.Take() // drops the mail with the token
 			stamp := stored(t, app, u.ID).Stamp
 
 			v := app.Visitor(t.Context(), "192.0.2.1")
@@ -461,7 +466,7 @@ func TestPasswordDisabled(t *testing.T) {
 			if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password: %d", status)
 			}
-			lock(t, v, "susan") // the count is from zero
+			lock(t, v, "susan") // the count has started at zero
 			app.Clock.Advance(30 * time.Second)
 			if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", "another good password"); status != http.StatusOK {
 				t.Errorf("the new password, after a wait: %d", status)
@@ -474,9 +479,10 @@ func TestPasswordDisabled(t *testing.T) {
 	}
 }
 
-// The right password of an account that lets nobody in counts as a wrong one; that
-// the hundredth disables it is told, and there is a way back.
-func TestRightPasswordLetInNowhere(t *testing.T) {
+// If an account is disabled, even its right password counts as a wrong one. The
+// hundredth attempt disables the password. The owner gets a mail about that, and can
+// get back in with it.
+func TestRightPasswordOfDisabledAccountCounts(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -508,8 +514,8 @@ func TestRightPasswordLetInNowhere(t *testing.T) {
 	}
 }
 
-// Who could not wait for the mail that verifies their address is not locked out
-// once it has.
+// A user who tries to log in before verifying their address collects refused attempts.
+// Verifying the address deletes them.
 func TestVerifyForgivesEarlierGuesses(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
@@ -533,8 +539,7 @@ func TestVerifyForgivesEarlierGuesses(t *testing.T) {
 	}
 }
 
-// A new password begins a new count, also if the store does not get to delete the
-// old one.
+// A new password starts a new count, even if the store fails to delete the old count.
 func TestNewPasswordBeginsANewCount(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -555,7 +560,7 @@ func TestNewPasswordBeginsANewCount(t *testing.T) {
 	}
 }
 
-// After a hundred guesses nobody is told apart from somebody either.
+// Even after a hundred guesses, an existing and a missing account answer alike.
 func TestDisabledTellsNothing(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { noLimits(c); c.Mailer = &testapp.Outbox{} })
@@ -576,20 +581,20 @@ func TestDisabledTellsNothing(t *testing.T) {
 			said = append(said, fmt.Sprint(told(t, w), store.Calls(), app.PasswordHashes()-before))
 		}
 		if said[0] != said[1] || !strings.HasPrefix(said[0], "401") {
-			t.Errorf("after %v: %s, and for nobody %s", wait, said[0], said[1])
+			t.Errorf("after %v: %s, and without an account %s", wait, said[0], said[1])
 		}
 	}
 }
 
-// Where the count cannot be read, written or settled, nobody logs in.
+// If the count cannot be read, written or settled, nobody can log in.
 func TestCounterFails(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
 	warm := app.Visitor(t.Context(), "192.0.2.1")
-	warm.Login("susan", "a wrong password") // so that counters are updated, too
+	warm.Login("susan", "a wrong password") // so that counters get updated and not only inserted
 	for _, call := range []string{"GetRecord", "UpdateRecord", "TakeRecord", "InsertRecord"} {
-		for _, after := range []bool{false, true} { // then it has happened, and nobody knows
+		for _, after := range []bool{false, true} { // true: the store makes the change and then fails
 			fails := func(c string) error {
 				if c == call {
 					return errStore
@@ -618,7 +623,8 @@ func TestCounterFails(t *testing.T) {
 		t.Errorf("afterwards: %d", status)
 	}
 
-	// One call that fails, whichever: an error or the answer as ever.
+	// Whichever single call fails, the answer is an error or the same as without the
+	// failure.
 	for _, after := range []bool{false, true} {
 		for _, password := range []string{testapp.Password, "a wrong password"} {
 			want := map[string]int{testapp.Password: http.StatusOK, "a wrong password": http.StatusUnauthorized}[password]
@@ -643,9 +649,9 @@ func TestCounterFails(t *testing.T) {
 	}
 }
 
-// A client that goes away while its password is hashed has guessed; one that goes
-// away before has not. What it leaves behind holds up nobody.
-func TestGuesserGoesAway(t *testing.T) {
+// If a client hangs up while its password is hashed, the attempt counts. If it hangs up
+// before, it does not. In neither case do other clients have to wait.
+func TestHangUpDuringGuess(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 6 })
 	app.Create(t, "susan", true)
@@ -663,7 +669,7 @@ func TestGuesserGoesAway(t *testing.T) {
 		when(cancel)
 		<-done
 	}
-	for range 20 { // counted, and not yet hashed
+	for range 20 { // counted, but not hashed yet
 		before := app.PasswordHashes()
 		abort("a wrong password", func(cancel func()) {
 			counted := make(chan struct{})
@@ -718,8 +724,9 @@ func TestGuesserGoesAway(t *testing.T) {
 	}
 }
 
-// A guess that is given up after the wait leaves the next one free, as it was.
-func TestGivenUpAfterTheWait(t *testing.T) {
+// After the wait one password may be checked. If its client hangs up before the check,
+// the next attempt may be checked instead.
+func TestHangUpAfterTheWait(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", true)
@@ -745,19 +752,19 @@ func TestGivenUpAfterTheWait(t *testing.T) {
 	}
 }
 
-// dropCancelled leaves out what tells of clients that have gone.
+// dropCancelled leaves out the events about clients that hung up.
 func dropCancelled(events []auth.Event) []auth.Event {
 	return slices.DeleteFunc(events, func(e auth.Event) bool { return errors.Is(e.Err, context.Canceled) })
 }
 
-// Who goes away while somebody else has the turn has guessed nothing, and nobody
-// waits for them.
-func TestWaiterGoesAway(t *testing.T) {
+// If a client hangs up while it waits for its turn, its attempt does not count, and
+// nobody waits for it.
+func TestHangUpWhileWaiting(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
 	counting, resume := make(chan struct{}), make(chan struct{})
-	store.Hook(on("InsertRecord", func() error { // of the first one, which has its address's turn
+	store.Hook(on("InsertRecord", func() error { // by the first request, which has the turn of its address
 		close(counting)
 		<-resume
 		return nil
@@ -771,7 +778,7 @@ func TestWaiterGoesAway(t *testing.T) {
 		v.Ctx = ctx
 		wg.Go(func() {
 			if status := v.Login("susan", testapp.Password); status != http.StatusServiceUnavailable {
-				t.Errorf("who has gone: %d", status)
+				t.Errorf("a client that hung up: %d", status)
 			}
 		})
 	}
@@ -791,8 +798,8 @@ func TestWaiterGoesAway(t *testing.T) {
 	}
 }
 
-// Where the hashing queue is full, nothing was looked at and nothing counts: for
-// somebody and for nobody.
+// If the hashing queue is full, no password is checked and nothing counts: for accounts
+// that exist and for those that do not.
 func TestBusyIsNotCounted(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 5 })
@@ -808,7 +815,7 @@ func TestBusyIsNotCounted(t *testing.T) {
 		}
 	}
 	if busy["susan"] != busy["ghost"] {
-		t.Errorf("%s, and for nobody %s", busy["susan"], busy["ghost"])
+		t.Errorf("%s, and without an account %s", busy["susan"], busy["ghost"])
 	}
 	empty()
 	for i := range 4 {
@@ -824,9 +831,9 @@ func TestBusyIsNotCounted(t *testing.T) {
 	}
 }
 
-// More than 64 who wait for one account are told to come back. Nobody is locked by
-// that, and nothing is left of them.
-func TestTooManyWait(t *testing.T) {
+// At most 64 attempts wait for one account. The others are told to come back later.
+// That locks no account, and leaves nothing behind.
+func TestAtMost64Wait(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
@@ -872,14 +879,14 @@ func TestTooManyWait(t *testing.T) {
 	close(resume)
 	wg.Wait()
 	if in.Load() != 65 || busy.Load() != 16 {
-		t.Errorf("%d in, %d told to come back", in.Load(), busy.Load())
+		t.Errorf("%d logged in, %d told to come back", in.Load(), busy.Load())
 	}
 	if n := app.TurnsTaken(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }
 
-// A store that panics holds up nobody either.
+// If a store panics, no other request has to wait either.
 func TestStorePanics(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"GetRecord", "InsertRecord", "UpdateRecord", "TakeRecord"} {
@@ -916,9 +923,9 @@ func TestStorePanics(t *testing.T) {
 	}
 }
 
-// Who is told that an account is locked may try a password of it: nothing is held
-// meanwhile.
-func TestListenerMayGuess(t *testing.T) {
+// A listener that hears of a locked account may check a password of that account: no
+// lock is held meanwhile.
+func TestListenerMayCheckPasswords(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var u *testapp.User
@@ -943,9 +950,9 @@ func TestListenerMayGuess(t *testing.T) {
 	}
 }
 
-// A guesser who goes away does not keep the owner from being told, and who has
-// used up a mailbox's mails has had them sent.
-func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
+// If the attacker hangs up, the mail to the owner is still sent. A mail that counts for
+// a mailbox's limit is sent even if the client hangs up.
+func TestMailAfterHangUp(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -982,14 +989,13 @@ func TestMailOfAGuesserWhoGoesAway(t *testing.T) {
 	}
 }
 
-// A guess that is taken off a count takes no other along that another process
-// has counted at the same moment.
-func TestVoidGuessLeavesOtherCounts(t *testing.T) {
+// Taking an attempt off a count leaves the attempts that another process counts at the
+// same moment.
+func TestVoidGuessKeepsOtherGuesses(t *testing.T) {
 	t.Parallel()
 	apps, store := processes(t, 2, func(c *auth.Config) { c.Limits.Guesses = 4 })
 	member(t, apps[0], "mallory", testapp.Password)
-	// At one of the calls of a login that succeeds three guesses come from the
-	// same address.
+	// At each call of a successful login, three guesses come from the same address.
 	for k, reached := 1, true; reached; k++ {
 		address, calls := fmt.Sprint("192.0.2.", k), 0
 		reached = false
@@ -1015,8 +1021,8 @@ func TestVoidGuessLeavesOtherCounts(t *testing.T) {
 			t.Errorf("only %d calls", k)
 		}
 	}
-	// At one of the calls of a login that is given up three guesses at the same
-	// account come.
+	// At each call of a login that is cancelled, three guesses at the same account
+	// come.
 	for k, reached := 1, true; reached; k++ {
 		login, calls := fmt.Sprint("susan", k), 0
 		member(t, apps[0], login, testapp.Password)
@@ -1047,7 +1053,8 @@ func TestVoidGuessLeavesOtherCounts(t *testing.T) {
 	}
 }
 
-// A clock that is set back or forward locks nobody for ever, and opens no flood.
+// If a clock is set back or forward, no account stays locked for ever, and no flood of
+// guesses gets through.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	for _, jump := range []time.Duration{-time.Hour, -48 * time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
@@ -1070,7 +1077,7 @@ func TestClockJumps(t *testing.T) {
 		if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%v and back: %d", jump, status)
 		}
-		// Nor an address, by more than the hour.
+		// Nor is an address blocked for more than the hour.
 		for i := range 25 {
 			v.Login(fmt.Sprint("ghost", i), "a wrong password")
 		}
@@ -1083,7 +1090,7 @@ func TestClockJumps(t *testing.T) {
 		}
 	}
 
-	// A clock that differs by less than a minute opens nothing.
+	// A clock that differs by less than a minute allows no more guesses.
 	app, _ := newApp(t, nil)
 	member(t, app, "susan", testapp.Password)
 	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
@@ -1093,8 +1100,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// Servers whose clocks differ by up to a minute never look at a password before the
-// wait is over, and each of them at the latest two minutes after.
+// If the clocks of servers differ by up to a minute, no server checks a password before
+// the wait is over. Each server does so at most two minutes after.
 func TestClocksThatDifferByAMinute(t *testing.T) {
 	t.Parallel()
 	differences := []time.Duration{time.Minute, -time.Minute, 31 * time.Second, -31 * time.Second}
@@ -1130,8 +1137,9 @@ func TestClocksThatDifferByAMinute(t *testing.T) {
 	}
 }
 
-// However the clocks of servers differ, an account has no more than a hundred
-// guesses, and its owner gets in as soon as a wait is over by the clock that is asked.
+// However the clocks of servers differ, at most a hundred guesses are checked per
+// account. The owner can log in as soon as the wait is over by the clock of the server
+// that gets the request.
 func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
@@ -1163,8 +1171,8 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
-// Where a password cannot be disabled, nobody gets more than two guesses an hour by
-// going from server to server, and one for each clock.
+// If a password cannot be disabled, an attacker who goes from server to server gets at
+// most two guesses an hour, and one more for each clock.
 func TestClocksThatDifferWithoutAMail(t *testing.T) {
 	t.Parallel()
 	apps, pass := skewed(t, noLimits, 3*time.Hour, -3*time.Hour, 24*time.Hour)
@@ -1187,15 +1195,14 @@ func TestClocksThatDifferWithoutAMail(t *testing.T) {
 		pass(10 * time.Minute)
 	}
 	if looked > 2*10+len(apps) {
-		t.Errorf("%d looked at in ten hours", looked)
+		t.Errorf("%d passwords were checked in ten hours", looked)
 	}
 	if looked == 0 {
-		t.Error("nobody gets in any more")
+		t.Error("no password was checked in ten hours")
 	}
 }
 
-// Who asks for the password again, on the page /refresh say, asks under the same
-// limits.
+// CheckPassword, on the page /refresh for example, has the same limits as a login.
 func TestCheckPasswordIsCounted(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 12 })
@@ -1255,7 +1262,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	if ok, err := check(testapp.Password); ok || !errors.As(err, &limited) {
 		t.Errorf("the thirteenth: %v, %v", ok, err)
 	}
-	// A store that cannot settle the count: not yes.
+	// If the store cannot settle the count, CheckPassword does not return true.
 	app.Clock.Advance(time.Hour)
 	app.Spy().Hook(func(call string) error {
 		if call == "TakeRecord" {
@@ -1268,7 +1275,7 @@ func TestCheckPasswordIsCounted(t *testing.T) {
 	}
 }
 
-// Guesses by HTTP Basic are counted with all others, and refused alike.
+// Guesses by HTTP Basic count with all others, and are refused in the same way.
 func TestBasicIsCounted(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -1308,13 +1315,13 @@ func TestBasicIsCounted(t *testing.T) {
 	for _, login := range []string{"susan", "ghost"} {
 		w := basic(login, testapp.Password)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3600" {
-			t.Errorf("%s, from an address that has had enough: %s", login, told(t, w))
+			t.Errorf("%s, from an address at its limit: %s", login, told(t, w))
 		}
 	}
 }
 
-// No event, no log and no record has what was typed.
-func TestGuessesAreNotTold(t *testing.T) {
+// No event, no log line and no record contains what a user typed.
+func TestGuessesAreNotLogged(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
 	app, store := newApp(t, func(c *auth.Config) {

@@ -32,8 +32,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// foreignHashes are hashes of testapp.Password that other libraries have made, one
-// of each scheme.
+// foreignHashes are hashes of testapp.Password by other libraries, one of each scheme.
 func foreignHashes(t *testing.T) map[string]auth.Secret {
 	t.Helper()
 	hashes := map[string]auth.Secret{}
@@ -59,15 +58,15 @@ func foreignHashes(t *testing.T) map[string]auth.Secret {
 	return hashes
 }
 
-// withHash is for member.
+// withHash returns a change for member that sets the hash.
 func withHash(hash auth.Secret) func(*auth.Account) {
 	return func(a *auth.Account) { a.PasswordHash = hash }
 }
 
-// newHashes is how the hashes start that newApp makes: see auth.CheapHashParams.
+// newHashes is how hashes begin that newApp makes; see auth.CheapHashParams.
 const newHashes = "$argon2id$v=19$m=256,t=1,p=1$"
 
-// Who comes with a hash from elsewhere logs in as ever, and has one of ours then.
+// A user with a hash of another library logs in as usual, and then has a hash of ours.
 func TestLoginWithForeignHashes(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -105,8 +104,8 @@ func TestLoginWithForeignHashes(t *testing.T) {
 	}
 }
 
-// Of a password that is longer than 72 bytes bcrypt has looked at 72 only, and so
-// do we. What is typed when the hash is replaced is the password from then on.
+// bcrypt uses only the first 72 bytes of a password, and so must we for its hashes. The
+// password that the user types when the hash is replaced is exact from then on.
 func TestLongPasswordsOfBcrypt(t *testing.T) {
 	t.Parallel()
 	const same = "73 bytes 012345678901234567890123456789012345678901234567890123456789abc"
@@ -121,9 +120,9 @@ func TestLongPasswordsOfBcrypt(t *testing.T) {
 				t.Errorf("%s: %q opens", name, wrong)
 			}
 		}
-		if name == "bcrypt_sha256" { // which has seen it all
+		if name == "bcrypt_sha256" { // it has used the whole password
 			exact := login(same+"~") == http.StatusUnauthorized && login(same) == http.StatusUnauthorized
-			app.Clock.Advance(time.Minute) // these were five
+			app.Clock.Advance(time.Minute) // these were five attempts
 			if !exact || login(same+"d") != http.StatusOK {
 				t.Errorf("%s is not exact", name)
 			}
@@ -133,12 +132,12 @@ func TestLongPasswordsOfBcrypt(t *testing.T) {
 			t.Errorf("%s looks at more than 72 bytes", name)
 		}
 		if login(same+"e") != http.StatusOK || login(same+"d") != http.StatusUnauthorized || login(same) != http.StatusUnauthorized || login(same+"e") != http.StatusOK {
-			t.Errorf("%s: what was typed is not the password", name)
+			t.Errorf("%s: the password is not the one typed at the upgrade", name)
 		}
 	}
 }
 
-// longHash returns a hash of the password of 73 bytes.
+// longHash returns a hash of the password with 73 bytes.
 func longHash(t *testing.T, scheme string) auth.Secret {
 	t.Helper()
 	text, err := os.ReadFile("internal/passhash/testdata/hashes/django.jsonl")
@@ -158,8 +157,8 @@ func longHash(t *testing.T, scheme string) auth.Secret {
 	return auth.Secret{}
 }
 
-// A login that loses the upgrade of a foreign hash to another change is a login,
-// and undoes nothing.
+// If another change of the account comes before the upgrade of a foreign hash, the
+// login succeeds and the other change is kept.
 func TestForeignHashLosesRaces(t *testing.T) {
 	t.Parallel()
 	for name, hash := range foreignHashes(t) {
@@ -216,8 +215,8 @@ func TestParallelLoginsWithAForeignHash(t *testing.T) {
 	}
 }
 
-// A table is wrapped while its users log in: afterwards every hash is Argon2id,
-// and everybody's password is what it was.
+// A table is wrapped while its users log in. Afterwards every hash is Argon2id, and
+// every password still works.
 func TestWrapATable(t *testing.T) {
 	t.Parallel()
 	for _, peppers := range [][]auth.Pepper{nil, {pepper2026}} {
@@ -245,7 +244,7 @@ func TestWrapATable(t *testing.T) {
 			meanwhile()
 			return store.UpdateAccount(t.Context(), a)
 		}
-		// One of them logs in at that very moment.
+		// One user logs in at that very moment.
 		racer := users["scrypt-of-werkzeug"]
 		if err := wrap(racer.ID, func() {
 			if _, err := app.Authenticate(t.Context(), racer.Username, testapp.Password); err != nil {
@@ -254,7 +253,7 @@ func TestWrapATable(t *testing.T) {
 		}); !errors.Is(err, auth.ErrConflict) {
 			t.Errorf("wrapping over an upgrade: %v", err)
 		}
-		for range 2 { // the second time changes nothing
+		for range 2 { // a second run changes nothing
 			for login, u := range users {
 				if err := wrap(u.ID, func() {}); err != nil {
 					t.Errorf("%s: %v", login, err)
@@ -319,7 +318,8 @@ var (
 	forged2026 = auth.Pepper{ID: "2026", Key: []byte("rrBb2hTnDsEYYXfgoyKCcmQyVRBJFOp5")}
 )
 
-// A hash opens where its pepper is, and becomes one with the first pepper there.
+// A hash can be verified wherever its pepper is listed. A login replaces it by a hash
+// with the first pepper of the list.
 func TestPeppers(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -399,8 +399,8 @@ func TestPeppers(t *testing.T) {
 	}
 }
 
-// How hashes are stored is no secret of ours: whoever wants to leave can compute
-// them by what docs/passwords.md says.
+// Anybody can compute the stored hashes from the description in docs/passwords.md, so
+// an application can leave this library.
 func TestFormatOfHashes(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Password.Peppers = []auth.Pepper{pepper2026} })
@@ -419,7 +419,7 @@ func TestFormatOfHashes(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		make   func() (auth.Secret, error)
-		text   string // what Argon2id is of
+		text   string // the input of Argon2id
 		suffix string
 	}{
 		{"plain", func() (auth.Secret, error) { return plain.HashPassword(t.Context(), testapp.Password) }, testapp.Password, ""},
@@ -438,8 +438,8 @@ func TestFormatOfHashes(t *testing.T) {
 	}
 }
 
-// Every way to a new hash peppers it, and what the application does to its
-// Config afterwards changes nothing.
+// Every new hash is peppered. If the application changes its Config afterwards, it has
+// no effect.
 func TestEveryNewHashIsPeppered(t *testing.T) {
 	t.Parallel()
 	key := slices.Clone(pepper2026.Key)
@@ -471,15 +471,14 @@ func TestEveryNewHashIsPeppered(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("Authenticate", bob.ID, testapp.Password)
-	// The same key, from the configuration of another process.
+	// The same key from the configuration of another process.
 	other, _ := newApp(t, func(c *auth.Config) { c.Password.Peppers = []auth.Pepper{pepper2026} })
 	if ok, err := other.CheckPassword(t.Context(), stored(t, app, bob.ID), testapp.Password); !ok || err != nil {
 		t.Error(ok, err)
 	}
 }
 
-// budgetManager returns a Manager that is not served on a network, so that it can
-// be used in a bubble of synctest.
+// budgetManager returns a Manager without a server, for a bubble of synctest.
 func budgetManager(t *testing.T, configure func(*auth.Config)) (*auth.Manager[*testapp.User], *memstore.Store[testapp.User, *testapp.User]) {
 	t.Helper()
 	cfg := auth.Config{
@@ -497,10 +496,10 @@ func budgetManager(t *testing.T, configure func(*auth.Config)) (*auth.Manager[*t
 	return m, store
 }
 
-// However many Managers a process has, no more hashes are computed at a time and
-// wait than for one: while one hash takes the whole budget, 200 wrong logins at
-// forty Managers compute none, 64 wait, and the rest is told at once to come again.
-// It is not parallel: it takes the budget of the whole process.
+// All Managers of a process share one hashing budget. While one hash takes all of it,
+// 200 wrong logins at forty Managers compute no hash: 64 of them wait, and the others
+// are refused at once. The test is not parallel, because it takes the budget of the
+// whole process.
 func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see above
 	const logins = 200
 	budget := passhash.Process()
@@ -563,8 +562,8 @@ func TestManagersShareOneBudget(t *testing.T) { //nolint:paralleltest // see abo
 	}
 }
 
-// A stored hash that needs more than its Manager's HashMemory is not verified, even
-// if the process's budget is larger.
+// A stored hash that needs more than HashMemory of its Manager is not verified, even if
+// the process's budget is larger.
 func TestHashMemoryOfOneManager(t *testing.T) {
 	t.Parallel()
 	_, _ = budgetManager(t, func(c *auth.Config) { c.Password.HashMemory = 96 << 20 })
@@ -582,11 +581,11 @@ func TestHashMemoryOfOneManager(t *testing.T) {
 	}
 }
 
-// While the hash before it takes for ever, a login waits for five seconds and is
-// then told to come again: so it is answered before a server's WriteTimeout cuts the
-// connection. Logins to one account wait for each other, too, and none of them
-// longer than twice that. What was not looked at is not counted.
-func TestQueueEnds(t *testing.T) {
+// While another hash runs without end, a login waits for five seconds and is then told
+// to come back, before a server's WriteTimeout would cut the connection. Logins to one
+// account wait for each other, too, at most twice that long. An attempt that was not
+// checked does not count.
+func TestQueueTimesOut(t *testing.T) {
 	t.Parallel()
 	for _, accounts := range []int{1, 12} {
 		synctest.Test(t, func(t *testing.T) {
@@ -648,8 +647,8 @@ func TestQueueEnds(t *testing.T) {
 	}
 }
 
-// A login whose hash is to be upgraded does not wait for that: if no lane is free at
-// once, the hash stays, and the next login upgrades it.
+// A login does not wait for the upgrade of its hash: if no lane is free at once, the
+// hash stays, and the next login upgrades it.
 func TestUpgradeDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -668,7 +667,7 @@ func TestUpgradeDoesNotWait(t *testing.T) {
 		for _, busy := range []bool{true, false} {
 			asked, kinds = 0, nil
 			budget.Lanes = func() int {
-				if asked++; busy && asked > 1 { // somebody has taken the lane of the verification
+				if asked++; busy && asked > 1 { // another hash has taken the lane of the verification
 					return 0
 				}
 				return usual()

@@ -8,20 +8,21 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// A session is a session record, read.
+// A session is a decoded session record.
 type session struct {
 	key     string // of its record
 	version int64  // likewise
 	header  header
 	values  string // the application's, encoded
 
-	// before is the login as it was when the request's token was good, if another
-	// request has rotated that token since: this request is no fresher. It is never
-	// stored. nil: the request has the newest token.
+	// before is set if another request has rotated the token that this request was
+	// sent with. It is the login's header from before the rotation, so that this request
+	// counts as no fresher than its token was. It is never stored. nil: the request has
+	// the newest token.
 	before *header
 }
 
-// shown is the header that the request may act on.
+// shown returns the header that decides what the request may do.
 func (s *session) shown() *header {
 	if s.before != nil {
 		return s.before
@@ -38,21 +39,21 @@ func (s *session) kind() string {
 	return kindSession
 }
 
-// header is what the library knows about a session. It is not among the
+// A header is what the library knows about a session. It is kept apart from the
 // application's values, so that nothing can change it through them.
 type header struct {
 	userID  string  // empty for a visitor
 	loginID string  // the same through all rotations of a login
 	stamp   string  // the account's, when the login was made
 	methods methods // how the user authenticated, and when
-	address string  // the client's, at the login
-	agent   string  // likewise
+	address string  // the client's IP address, at the login
+	agent   string  // the client's user agent, at the login
 	device  string  // the key of the remembered device that it was made from or with
-	family  string  // Login.ID; the sessions that are made from a device share it. Empty in version 1
+	family  string  // Login.ID; all sessions of a device share it. Empty in version 1
 
-	// If a remember cookie made the session: the counter of the cookie that
-	// was sent with it, and whether no request has shown yet that the browser has
-	// received the two.
+	// If a remember cookie made the session, the answer set a new remember cookie too.
+	// counter is that cookie's counter. unseen is true until a request shows that the
+	// browser has received the answer.
 	counter uint64
 	unseen  bool
 
@@ -61,8 +62,8 @@ type header struct {
 	seen          time.Time // the last request, to the minute
 }
 
-// A session's record holds, in this order: the version of the format, the
-// login's header, and the application's values.
+// A session's record holds, in this order: the version of the format, the header, and
+// the application's values.
 //
 //	header  = 4 bytes (the length of what follows), seven texts, three times,
 //	          a text (the family), a uvarint (the counter), a byte (1: unseen),
@@ -72,12 +73,12 @@ type header struct {
 //	text    = uvarint (its length) bytes
 //	time    = varint (milliseconds since 1970)
 //
-// A reader skips the end of a header that it does not know, so that processes
-// of two versions can share a store. Version 1 has no length, and nothing after
-// the times; it is still read.
+// A later version may add fields at the end of the header. A reader skips them, so that
+// processes of two versions can share a store. Version 1 has no length, and nothing
+// after the times; it is still read.
 //
-// A record that cannot be read is an anonymous session, and never an error: the
-// browser that has its cookie would get a 500 for every request.
+// If a record cannot be read, the request is anonymous. It is no error: the browser that
+// has the cookie would get a 500 for every request.
 const (
 	headerVersion = 2
 )
@@ -104,8 +105,8 @@ func (h *header) encode(values string) []byte {
 	return append(b, values...)
 }
 
-// decode reads the header of a record's data, and returns the encoded values,
-// which it checks for form and does not decode.
+// decode reads the header of a record's data, and returns the encoded values. It checks
+// the form of the values, and does not decode them.
 func (h *header) decode(data string) (values string, ok bool) {
 	r := wire.NewReader(data)
 	ok = true
@@ -125,7 +126,7 @@ func (h *header) decode(data string) (values string, ok bool) {
 	return values, ok && r.OK() && wire.ValidValues(values)
 }
 
-// decodeLogin reads what all versions begin with.
+// decodeLogin reads the fields that all versions have.
 func (h *header) decodeLogin(r *wire.Reader) {
 	h.userID, h.loginID, h.stamp, h.methods = r.Text(), r.Text(), r.Text(), methods(r.Text())
 	h.address, h.agent, h.device = r.Text(), r.Text(), r.Text()
@@ -139,13 +140,13 @@ func flag(on bool) byte {
 	return 0
 }
 
-// sameLogin reports whether two headers are of one login. Visitors have none, and
-// their tokens alone say who they are.
+// sameLogin reports whether two headers belong to the same login. It is true for two
+// visitors: a visitor has no login ID.
 func sameLogin(a, b *header) bool {
 	return a.userID == b.userID && a.loginID == b.loginID
 }
 
-// loginHandle is a Login's ID. A session that is made from a remembered device has
+// loginHandle returns a Login's ID. All sessions made from one remembered device have
 // the device's.
 func loginHandle(h header) string {
 	switch {
@@ -157,46 +158,47 @@ func loginHandle(h header) string {
 	return keyring.TokenKey("login " + h.loginID)[:22]
 }
 
-// newHandle returns a new login's ID: what else the store has is not for pages.
+// newHandle returns a new login's ID. It is random, so that pages show no key or ID of
+// a record.
 func newHandle() string { return keyring.NewToken()[:22] }
 
 // A rotation is the record that stays, for rotatedFor, under the key of a token that
-// was replaced by a new one of the same login: a request may have been sent with
-// the old token before the browser had the new one.
+// was replaced by a new one of the same login. A browser may have sent a request with
+// the old token before it had the new one.
 //
-// It opens nothing by itself. What the old token still means is looked up in the
-// session's new record, and ends with that.
+// A rotation gives no access by itself. It leads to the session's new record, which
+// decides. If that record is gone, the old token is worthless.
 type rotation struct {
 	effect oldToken
 	at     time.Time
-	next   string // the key of the record that came instead
-	header header // of the login, as it was with the old token
+	next   string // the key of the new record
+	header header // the login's, from before the rotation
 }
 
-// An oldToken is what a token means that was replaced.
+// An oldToken says what a replaced token still means.
 type oldToken byte
 
 const (
-	// tokenVoid: nothing; but a logout that was sent with it ends the login. So it is
-	// after LoginUser.
+	// tokenVoid gives no access, but a logout that was sent with it ends the login.
+	// LoginUser leaves it.
 	tokenVoid oldToken = iota
 
-	// tokenRotated: for rotationGrace, the login as it was before. So it is after
-	// RenewToken and ConfirmLogin.
+	// tokenRotated gives access to the login as it was before, for rotationGrace.
+	// RenewToken and ConfirmLogin leave it.
 	tokenRotated
 
-	// tokenReplaced: nothing, and the browser is to ask again with the token that it
-	// has by then: ErrReplaced. So it is after a change of a credential.
+	// tokenReplaced gives no access. The request gets ErrReplaced, so that the browser
+	// tries again with its new token. A change of a credential leaves it.
 	tokenReplaced
 )
 
 const (
 	// rotationGrace is how old a rotation may be when a request with the old token
-	// arrives: longer than a request waits in a proxy or on a slow line, and too
-	// short to be of use to who has copied the token.
+	// arrives. It is longer than a request waits in a proxy or on a slow line, and too
+	// short to be of use to an attacker who has copied the token.
 	rotationGrace = 30 * time.Second
 
-	// maxRotations is how many rotations of a login are followed one after the other.
+	// maxRotations is how many successive rotations of a login are followed.
 	maxRotations = 16
 
 	rotationVersion = 1
@@ -218,8 +220,8 @@ func decodeRotation(record Record) (rotation, bool) {
 	return r, ok && in.OK() && r.header.userID == record.UserID
 }
 
-// invalid says why something that was made with this stamp is not the user's
-// any more, or nil. The user is nil if the account is gone.
+// invalid returns why a record that was made under this stamp is void, or nil if it is
+// valid. user is the account's user, or nil if the account is gone.
 func invalid(stamp string, user User) error {
 	switch {
 	case user == nil:

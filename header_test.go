@@ -31,10 +31,10 @@ func TestHeaderRoundTrip(t *testing.T) {
 	}
 }
 
-// Nothing that is cut short or is another application's is a session.
+// Data that is cut short, or was written by another application, is no session.
 func TestForeignData(t *testing.T) {
 	t.Parallel()
-	var scsGob bytes.Buffer // as scs's own codec writes it
+	var scsGob bytes.Buffer // as the codec of scs writes it
 	if err := gob.NewEncoder(&scsGob).Encode(&struct {
 		Deadline time.Time
 		Values   map[string]any
@@ -60,7 +60,8 @@ func TestForeignData(t *testing.T) {
 			t.Errorf("cut to %d of %d bytes it is a session", n, len(data))
 		}
 	}
-	// Nor are values that we would not write: out of order, twice, or empty.
+	// Nor are values that the library would not write: unsorted, repeated, or without a
+	// key.
 	for name, keys := range map[string][]string{"order": {"b", "a"}, "twice": {"a", "a"}, "empty keys": {"", ""}} {
 		bad := string(head)
 		for _, key := range keys {
@@ -75,7 +76,7 @@ func TestForeignData(t *testing.T) {
 	}
 }
 
-// seedValues are encoded values, and some that are damaged.
+// seedValues are encoded values, some of them damaged.
 func seedValues(f *testing.F) []string {
 	var seeds []string
 	for _, m := range []map[string]any{
@@ -117,7 +118,7 @@ func FuzzDecodeSession(f *testing.F) {
 		if !ok || values2 != values || string(h2.encode("")) != string(h.encode("")) {
 			t.Errorf("%q, read and written, is %q", data, again)
 		}
-		// What is checked for form can be taken apart and put together.
+		// Values that pass the check can be decoded and encoded again.
 		if applied := wire.Apply(values, nil); !maps.Equal(entries(applied), entries(values)) {
 			t.Errorf("%q became %q", values, applied)
 		}

@@ -27,8 +27,8 @@ import (
 	"github.com/go-login/auth/pages"
 )
 
-// patience is how long a test waits for what would hang if it were wrong. The machine may
-// be busy.
+// patience is how long a test waits before it takes something for hung. It is long
+// because the machine may be busy.
 const patience = 2 * time.Minute
 
 // finish fails the test if f hangs.
@@ -47,13 +47,14 @@ func finish(t *testing.T, f func()) {
 	}
 }
 
-// registerOnce registers what these tests put; gob takes the same again.
+// registerOnce registers with gob the types that these tests store. Repeated calls do
+// no harm.
 func registerOnce() { gob.Register(map[string]string{}) }
 
-// errStore is what a store says that is made to fail.
+// errStore is the error of a store that a test makes fail.
 var errStore = testapp.ErrStore
 
-// on calls f at the first call of that name.
+// on returns a hook that calls f at the first call of this name.
 func on(name string, f func() error) func(string) error {
 	var once sync.Once
 	return func(call string) (err error) {
@@ -67,9 +68,7 @@ func on(name string, f func() error) func(string) error {
 // memStore is the store in memory with the users of testapp.
 type memStore = memstore.Store[testapp.User, *testapp.User]
 
-// Configurations.
-
-// goodConfig is one that New accepts.
+// goodConfig returns a configuration that New accepts.
 func goodConfig() auth.Config {
 	return auth.Config{
 		BaseURL: "https://app.example",
@@ -78,19 +77,19 @@ func goodConfig() auth.Config {
 	}
 }
 
-// hashParams are parameters of Argon2id.
+// hashParams returns parameters of Argon2id.
 func hashParams(memory, iterations uint32, parallelism uint8, salt, key uint32) *argon2id.Params {
 	return &argon2id.Params{Memory: memory, Iterations: iterations, Parallelism: parallelism, SaltLength: salt, KeyLength: key}
 }
 
-// defaultHashes makes the hashes of an application that sets no HashParams, instead of
-// the cheap ones of testapp.New. It is for tests of the hashes, and of what they cost.
+// defaultHashes hashes as an application does that sets no HashParams, instead of with
+// the cheap parameters of testapp.New. It is for tests of the hashes and of their cost.
 func defaultHashes(c *auth.Config) {
 	p := auth.DefaultHashParams()
 	c.Password.HashParams = &p
 }
 
-// oneHashAtATime makes hashes that each take all the memory there is.
+// oneHashAtATime makes each hash take the whole memory budget.
 func oneHashAtATime(c *auth.Config) {
 	c.Password.HashParams, c.Password.HashMemory = hashParams(7168, 5, 1, 16, 32), 7168<<10
 }
@@ -108,7 +107,7 @@ func requireVerified(c *auth.Config) { c.RequireVerified = true }
 
 func hideAccounts(c *auth.Config) { c.RequireVerified, c.HideAccounts = true, true }
 
-// loadedBy configures request loaders.
+// loadedBy sets Config.Credentials.
 func loadedBy(loaders ...auth.Credential) func(*auth.Config) {
 	return func(c *auth.Config) { c.Credentials = loaders }
 }
@@ -116,21 +115,21 @@ func loadedBy(loaders ...auth.Credential) func(*auth.Config) {
 // withBearer accepts API tokens.
 func withBearer(c *auth.Config) { c.Credentials = []auth.Credential{auth.Bearer()} }
 
-// byHeader finds the user whose ID is in the header X-User, as of method "key".
+// byHeader accepts the user whose ID is in the header X-User, with the method "key".
 func byHeader() auth.Credential {
 	return auth.Credential{Load: func(r *http.Request) (auth.Grant, error) {
 		return auth.Grant{UserID: r.Header.Get("X-User"), Method: "key"}, nil
 	}}
 }
 
-// A leakyChecker tells what it has seen.
+// A leakyChecker puts the password into its error.
 type leakyChecker struct{}
 
 func (leakyChecker) Breached(_ context.Context, password string) (bool, error) {
 	return false, errors.New("no answer for " + password)
 }
 
-// An askingHandler is a handler of the log that uses the request's context.
+// An askingHandler is a log handler that calls ask with the request's context.
 type askingHandler struct {
 	slog.Handler
 	ask func(context.Context)
@@ -141,9 +140,7 @@ func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// Applications.
-
-// newApp is an application on a store with hooks. Its hashes are cheap; see
+// newApp returns an application on a store with hooks. Its hashes are cheap; see
 // testapp.New and defaultHashes.
 func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
@@ -152,7 +149,7 @@ func newApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.
 	return testapp.New(t, store, clock, configure), store
 }
 
-// processes are applications on one store, as several processes are.
+// processes returns n applications on one store, like n processes of one deployment.
 func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.App, *testapp.Spy) {
 	t.Helper()
 	first, store := newApp(t, configure)
@@ -163,8 +160,8 @@ func processes(t *testing.T, n int, configure func(*auth.Config)) ([]*testapp.Ap
 	return apps, store
 }
 
-// skewed returns apps on one store whose clocks differ from the first one's by so
-// much, and a function that lets time pass.
+// skewed returns applications on one store. Their clocks differ from the first one's by
+// these durations. The function that it returns moves all clocks.
 func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration) (apps []*testapp.App, pass func(time.Duration)) {
 	t.Helper()
 	store := memstore.New[testapp.User](memstore.WithClock(testapp.NewClock().Now))
@@ -180,8 +177,7 @@ func skewed(t *testing.T, configure func(*auth.Config), differ ...time.Duration)
 	}
 }
 
-// pagesApp is an application with the ready-made pages, in which susan is a
-// member.
+// pagesApp returns an application with the ready-made pages and the user susan.
 func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, store *testapp.Spy, p *pages.Pages, box *testapp.Outbox) {
 	t.Helper()
 	box = &testapp.Outbox{}
@@ -198,7 +194,7 @@ func pagesApp(t *testing.T, configure func(*auth.Config)) (app *testapp.App, sto
 	return app, store, p, box
 }
 
-// tokenApp has pages for scopes.
+// tokenApp returns an application with pages that need scopes.
 func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -226,8 +222,8 @@ func tokenApp(t *testing.T, configure func(*auth.Config)) *testapp.App {
 	return app
 }
 
-// stateApp has the users susan and mike, the page /state, which says what the request
-// is, and pages that log susan in with one option each.
+// stateApp returns an application with the users susan and mike. Its page /state says
+// who the request's user is, and other pages log susan in, each with one option.
 func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, spy := newApp(t, configure)
@@ -244,7 +240,8 @@ func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testap
 			app.Error(w, r, err)
 		}
 	})
-	// as logs in as susan, with one option, and says what the request is then.
+	// as adds a page that logs susan in with one option and answers what stateIn says
+	// then.
 	as := func(path string, option func(*http.Request) auth.LoginOption) {
 		app.Mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 			u, err := app.Store.FindUser(r.Context(), "susan")
@@ -280,8 +277,8 @@ func stateApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testap
 	return app, spy
 }
 
-// stateIn says who makes a request, whether the login is fresh, and whether
-// it is remembered.
+// stateIn says who the user is, whether the login is fresh, and whether it is
+// remembered.
 func stateIn(ctx context.Context, app *testapp.App) string {
 	u, ok := app.CurrentUser(ctx)
 	if !ok {
@@ -299,7 +296,8 @@ func stateIn(ctx context.Context, app *testapp.App) string {
 	return state
 }
 
-// nextApp keeps the next in a cookie. POST /take answers what TakeNext returns.
+// nextApp returns an application with NextInCookie. POST /take answers what TakeNext
+// returns.
 func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, store := newApp(t, func(c *auth.Config) {
@@ -317,7 +315,7 @@ func nextApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp
 	return app, store
 }
 
-// forgot is a page that asks for a reset.
+// forgot adds the page /forgot, which calls SendReset.
 func forgot(app *testapp.App) {
 	app.Mux.HandleFunc("POST /forgot", func(w http.ResponseWriter, r *http.Request) {
 		if err := app.SendReset(r.Context(), r.PostFormValue("email")); err != nil {
@@ -326,7 +324,6 @@ func forgot(app *testapp.App) {
 	})
 }
 
-// hello is a page that answers "hello".
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
 
 // A mailApp is an application with a mailbox, on a store with hooks.
@@ -335,7 +332,6 @@ type mailApp struct {
 	box *testapp.Outbox
 }
 
-// newMailApp is an application with a mailbox.
 func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
 	t.Helper()
 	box := &testapp.Outbox{}
@@ -348,7 +344,7 @@ func newMailApp(t *testing.T, configure func(*auth.Config)) *mailApp {
 	return &mailApp{app, box}
 }
 
-// token returns the token in the link of the one mail since the last time, which
+// token returns the token in the link of the only mail since the last call. The mail
 // must be of this kind and to this address.
 func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
 	t.Helper()
@@ -359,7 +355,7 @@ func (m *mailApp) token(t *testing.T, kind auth.MailKind, to string) string {
 	return tokenIn(t, mails[0])
 }
 
-// wantMails compares the mails since the last time.
+// wantMails compares the mails since the last call with those that are wanted.
 func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
 	t.Helper()
 	if got := labels(m.box.Take()); !slices.Equal(got, append([]string{}, want...)) {
@@ -367,7 +363,7 @@ func (m *mailApp) wantMails(t *testing.T, what string, want ...string) {
 	}
 }
 
-// verifyToken has a link mailed that verifies the user's address.
+// verifyToken sends the mail that verifies the user's address, and returns its token.
 func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
 	t.Helper()
 	m.box.Take()
@@ -377,8 +373,8 @@ func (m *mailApp) verifyToken(t *testing.T, u *testapp.User) string {
 	return m.token(t, auth.MailVerify, u.Email)
 }
 
-// An oldTable is an application's table from before this library, with one user whose
-// names it found another rule for.
+// An oldTable is a user table that is older than this library. It finds its one user by
+// keys that another rule has made.
 type oldTable struct {
 	testapp.Store
 
@@ -417,8 +413,6 @@ func (s *oldTable) UpdateAccount(_ context.Context, a auth.Account) error {
 	return nil
 }
 
-// Accounts.
-
 // member saves an account with a cheap hash of the password, if it is not "".
 func member(t *testing.T, app *testapp.App, name, password string, change ...func(*auth.Account)) *testapp.User {
 	t.Helper()
@@ -436,7 +430,7 @@ func member(t *testing.T, app *testapp.App, name, password string, change ...fun
 	return u
 }
 
-// cheapHash is a hash with parameters older than any, which takes no time.
+// cheapHash returns a hash with weak old parameters, which is quick to compute.
 func cheapHash(password string) auth.Secret {
 	hash, err := argon2id.CreateHash(password, &argon2id.Params{Memory: 8, Iterations: 1, Parallelism: 1, SaltLength: 8, KeyLength: 16})
 	if err != nil {
@@ -445,10 +439,11 @@ func cheapHash(password string) auth.Secret {
 	return auth.NewSecret(hash)
 }
 
-// verified makes an account one whose e-mail address is verified.
+// verified sets EmailVerified.
 func verified(a *auth.Account) { a.EmailVerified = true }
 
-// accountStates are the states that an account can be in, by the name of one that is.
+// accountStates returns the states an account can be in, by the username of an account
+// in that state.
 func accountStates() map[string]func(*auth.Account) {
 	return map[string]func(*auth.Account){
 		"unverified":       func(*auth.Account) {},
@@ -459,7 +454,7 @@ func accountStates() map[string]func(*auth.Account) {
 	}
 }
 
-// find is the user with this username or address.
+// find returns the user with this username or address.
 func find(t *testing.T, app *testapp.App, name string) *testapp.User {
 	t.Helper()
 	u, err := app.Store.FindUser(t.Context(), name)
@@ -469,7 +464,7 @@ func find(t *testing.T, app *testapp.App, name string) *testapp.User {
 	return u
 }
 
-// stored is the user as saved.
+// stored returns the user as the store has it.
 func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
 	t.Helper()
 	u, err := app.Store.LoadUser(t.Context(), id)
@@ -479,7 +474,7 @@ func stored(t *testing.T, app *testapp.App, id string) *testapp.User {
 	return u
 }
 
-// change updates an account as an application may.
+// change updates an account as the application would, without the library.
 func change(t *testing.T, app *testapp.App, id string, do func(*auth.Account)) {
 	t.Helper()
 	a := stored(t, app, id).Clone()
@@ -507,7 +502,7 @@ func deleteUser(t *testing.T, app *testapp.App, id string) {
 	}
 }
 
-// opens reports whether it is the user's password, as saved.
+// opens reports whether this is the password of the stored user.
 func opens(t *testing.T, app *testapp.App, id, password string) bool {
 	t.Helper()
 	ok, err := app.CheckPassword(t.Context(), stored(t, app, id), password)
@@ -519,9 +514,7 @@ func opens(t *testing.T, app *testapp.App, id, password string) bool {
 
 const resetTo = "zq8 vbx1 mn4" // a good new password
 
-// Requests and browsers.
-
-// direct sends a request to the application's handler without a network.
+// direct sends a request to the application's handler, without a network.
 func direct(t *testing.T, h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
@@ -536,8 +529,8 @@ func direct(t *testing.T, h http.Handler, method, target string, header http.Hea
 	return w
 }
 
-// serve returns a function that sends requests to a handler, as one browser
-// over https does.
+// serve returns a function that sends requests to a handler, like one browser over
+// https.
 func serve(t *testing.T, h http.Handler) func(method, target string) (status int, text string) {
 	t.Helper()
 	cookies := map[string]string{}
@@ -561,8 +554,8 @@ func serve(t *testing.T, h http.Handler) func(method, target string) (status int
 	}
 }
 
-// postDirectly sends a form to the application without a network, as a browser with
-// cookies, and returns the cookies that it has then.
+// postDirectly sends a form to the application without a network, with these cookies.
+// It returns the cookies that the browser has afterwards.
 func postDirectly(ctx context.Context, app *testapp.App, path string, cookies map[string]string, fields ...string) (map[string]string, *http.Response) {
 	v := app.Visitor(ctx, "192.0.2.1")
 	maps.Copy(v.Cookies, cookies)
@@ -570,7 +563,7 @@ func postDirectly(ctx context.Context, app *testapp.App, path string, cookies ma
 	return v.Cookies, w.Result()
 }
 
-// cookieHeader has cookies, by name.
+// cookieHeader returns a Cookie header with these cookies.
 func cookieHeader(cookies map[string]string) http.Header {
 	var parts []string
 	for k, v := range cookies {
@@ -579,7 +572,7 @@ func cookieHeader(cookies map[string]string) http.Header {
 	return http.Header{"Cookie": {strings.Join(parts, "; ")}}
 }
 
-// cookieNamed returns the browser's cookie whose name ends in that.
+// cookieNamed returns the browser's cookie whose name ends in suffix.
 func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
 	for name, value := range c.Cookies {
 		if strings.HasSuffix(name, suffix) {
@@ -589,7 +582,7 @@ func cookieNamed(c *testapp.Client, suffix string) (name, value string) {
 	return "", ""
 }
 
-// rememberCookie is the cookie by which the browser is remembered, which it must have.
+// rememberCookie returns the browser's remember cookie. Without one the test fails.
 func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
 	t.Helper()
 	for name, value := range c.Cookies {
@@ -601,18 +594,18 @@ func rememberCookie(t *testing.T, c *testapp.Client) (name, value string) {
 	return "", ""
 }
 
-// asID are the credentials that byHeader finds the user with this ID by.
+// asID returns a header with which byHeader accepts the user with this ID.
 func asID(id string) http.Header { return http.Header{"X-User": {id}} }
 
-// as are the credentials that byHeader finds the user by.
+// as returns a header with which byHeader accepts the user.
 func as(u *testapp.User) http.Header { return asID(u.ID) }
 
-// basicHeader are credentials by HTTP Basic.
+// basicHeader returns a header for HTTP Basic.
 func basicHeader(login, password string) http.Header {
 	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(login+":"+password))}}
 }
 
-// bearerHeader has an API token.
+// bearerHeader returns a header with an API token.
 func bearerHeader(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 func status(t *testing.T, a *testapp.App, path, token string) int {
@@ -634,14 +627,14 @@ func do(t *testing.T, app *testapp.App, c *testapp.Client, f func(ctx context.Co
 	return r
 }
 
-// keys are the keys of the values in the session.
+// keys returns the keys of the values in the session.
 func keys(t *testing.T, app *testapp.App, c *testapp.Client) (keys []string) {
 	t.Helper()
 	do(t, app, c, func(ctx context.Context) { keys = app.SessionData().Keys(ctx) })
 	return keys
 }
 
-// enter logs the visitor in as susan.
+// enter logs the visitor in as susan, without a password.
 func enter(t *testing.T, v *testapp.Visitor, remember bool) {
 	t.Helper()
 	fields := []string{"login", "susan"}
@@ -653,7 +646,7 @@ func enter(t *testing.T, v *testapp.Visitor, remember bool) {
 	}
 }
 
-// enterBy logs in with a user agent.
+// enterBy logs in with this User-Agent.
 func enterBy(t *testing.T, c *testapp.Client, name, agent string, remember bool) {
 	t.Helper()
 	form := url.Values{"login": {name}}
@@ -675,9 +668,9 @@ func remembered(t *testing.T, app *testapp.App, name string) *testapp.Client {
 	return c
 }
 
-// stolen is an application in which susan's remember cookie was copied: she has
-// used it since, her browser has shown that it has its successor, and old is a
-// browser that has the copy.
+// stolen returns an application and two browsers. An attacker has copied susan's
+// remember cookie to the browser old. Since then susan has used the cookie, and her
+// browser has shown that it received the next one.
 func stolen(t *testing.T, app *testapp.App) (owner, old *testapp.Client) {
 	t.Helper()
 	owner = remembered(t, app, "susan")
@@ -704,8 +697,8 @@ func lock(t *testing.T, v *testapp.Visitor, login string) {
 	}
 }
 
-// endedWhileHeld runs f in a request whose user is known, and whose login has
-// been ended by another browser since.
+// endedWhileHeld logs in, loads the user in a request, ends that login from another
+// browser, and then calls f in the same request.
 func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *testapp.App, u *testapp.User)) (*testapp.App, *testapp.User) {
 	t.Helper()
 	app, _ := newApp(t, nil)
@@ -734,10 +727,10 @@ func endedWhileHeld(t *testing.T, f func(ctx context.Context, app *testapp.App, 
 	return app, u
 }
 
-// browserHost returns the host that a browser goes to from a page of an https
-// site for a Location, by the URL Standard (url.spec.whatwg.org): C0 controls
-// and spaces at the ends go, tabs and newlines go everywhere, and in URLs with
-// a special scheme \ is /.
+// browserHost returns the host that a browser requests when a page of an https site
+// sends it to a Location. It follows the URL Standard (url.spec.whatwg.org): C0
+// controls and spaces at both ends are dropped, tabs and newlines are dropped
+// everywhere, and in URLs with a special scheme \ counts as /.
 func browserHost(base, location string) string {
 	page, err := url.Parse(base)
 	if err != nil {
@@ -779,7 +772,7 @@ func cutScheme(s string) (scheme, rest string, ok bool) {
 	return "", s, false
 }
 
-// slashes makes / of \ up to the query.
+// slashes replaces \ by /, up to the query.
 func slashes(s string) string {
 	end := strings.IndexAny(s, "?#")
 	if end < 0 {
@@ -795,9 +788,8 @@ func authority(s string) string {
 	return s[strings.LastIndex(s, "@")+1:]
 }
 
-// Logins and tokens.
-
-// logins are the user's, as somebody sees them who is not one of them.
+// logins returns the user's logins, asked for outside a request, so that none is
+// Current.
 func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
 	t.Helper()
 	l, err := app.Logins(t.Context(), userID)
@@ -807,9 +799,10 @@ func logins(t *testing.T, app *testapp.App, userID string) []auth.Login {
 	return l
 }
 
-// gone wants every cookie that the browsers ever had to be nobody's: what they
-// have now, each alone, and each with any of another name. The newest come first,
-// and remember cookies last: an old one is a theft, which ends all.
+// gone checks that every cookie that these browsers ever had is dead: all cookies they
+// have now, each cookie alone, and each with any cookie of another name. The newest
+// cookies come first and remember cookies last, because an old remember cookie counts
+// as a theft and ends all logins.
 func gone(t *testing.T, what string, browsers ...*testapp.Client) {
 	t.Helper()
 	for b, c := range browsers {
@@ -830,7 +823,7 @@ func gone(t *testing.T, what string, browsers ...*testapp.Client) {
 	}
 }
 
-// pairs has every way to send one, or none, of the values of each name.
+// pairs returns all ways to send, for each name, one of its values or none.
 func pairs(values map[string][]string) []map[string]string {
 	all := []map[string]string{{}}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -847,7 +840,7 @@ func pairs(values map[string][]string) []map[string]string {
 	return all
 }
 
-// newToken makes an API token with all scopes.
+// newToken makes an API token with all scopes, good for a year.
 func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
 	t.Helper()
 	token, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{
@@ -859,7 +852,7 @@ func newToken(t *testing.T, app *testapp.App, u *testapp.User) auth.Secret {
 	return token
 }
 
-// issue makes a token that is good for a day.
+// issue makes an API token that is good for a day.
 func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (string, auth.APIToken) {
 	t.Helper()
 	secret, token, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
@@ -871,7 +864,7 @@ func issue(t *testing.T, app *testapp.App, u *testapp.User, scopes ...string) (s
 	return secret.Reveal(), token
 }
 
-// bearerFor makes a token that is good for years.
+// bearerFor makes an API token that is good for years.
 func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
 	t.Helper()
 	secret, _, err := app.NewAPIToken(t.Context(), stored(t, app, u.ID), auth.APIToken{
@@ -883,7 +876,7 @@ func bearerFor(t *testing.T, app *testapp.App, u *testapp.User) string {
 	return secret.Reveal()
 }
 
-// bearer asks who it is with an API token.
+// bearer says who the user of a request with this API token is.
 func bearer(app *testapp.App, t *testing.T, token auth.Secret) string {
 	r := app.Client(t).Do(http.MethodGet, "/who", nil, http.Header{"Authorization": {"Bearer " + token.Reveal()}})
 	if r.StatusCode != http.StatusOK {
@@ -902,7 +895,7 @@ func resetToken(t *testing.T, app *testapp.App, user *testapp.User) string {
 	return token
 }
 
-// usable reports whether the token is good, which asking does not change.
+// usable reports whether the reset token is good. Asking does not use it up.
 func usable(t *testing.T, app *testapp.App, token string) bool {
 	t.Helper()
 	u, err := app.CheckResetToken(t.Context(), token)
@@ -912,7 +905,7 @@ func usable(t *testing.T, app *testapp.App, token string) bool {
 	return err == nil
 }
 
-// tokenIn is the token in the link of a mail.
+// tokenIn returns the token in the link of a mail.
 func tokenIn(t *testing.T, m auth.Mail) string {
 	t.Helper()
 	link, err := url.Parse(m.Link.Reveal())
@@ -922,9 +915,7 @@ func tokenIn(t *testing.T, m auth.Mail) string {
 	return link.Query().Get("token")
 }
 
-// What is expected.
-
-// expectState asks who the application takes the browser for.
+// expectState checks what /state says about the browser.
 func expectState(t *testing.T, c *testapp.Client, header http.Header, want string) {
 	t.Helper()
 	if r := c.Do(http.MethodGet, "/state", nil, header); r.Text != want {
@@ -932,7 +923,8 @@ func expectState(t *testing.T, c *testapp.Client, header http.Header, want strin
 	}
 }
 
-// expectEvents compares the events since the last time, and returns them.
+// expectEvents checks the kinds of the events since the last call, and returns the
+// events.
 func expectEvents(t *testing.T, app *testapp.App, want ...auth.EventKind) []auth.Event {
 	t.Helper()
 	events := app.Events()
@@ -942,7 +934,7 @@ func expectEvents(t *testing.T, app *testapp.App, want ...auth.EventKind) []auth
 	return events
 }
 
-// expectSent expects a redirect.
+// expectSent checks that the answer is a redirect to this page.
 func expectSent(t *testing.T, r *testapp.Response, want string) {
 	t.Helper()
 	if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther || got != want {
@@ -950,7 +942,7 @@ func expectSent(t *testing.T, r *testapp.Response, want string) {
 	}
 }
 
-// kinds are the kinds of the events.
+// kinds returns the kinds of the events.
 func kinds(events []auth.Event) []auth.EventKind {
 	var k []auth.EventKind
 	for _, e := range events {
@@ -979,8 +971,8 @@ func countOf(events []auth.Event, kind auth.EventKind) (n int) {
 	return n
 }
 
-// lookedAt returns how many of the passwords that were refused were looked at,
-// by what the log says.
+// lookedAt returns for how many of the refused passwords a hash was computed. The
+// events tell.
 func lookedAt(t *testing.T, events []auth.Event) (n int) {
 	t.Helper()
 	for _, e := range events {
@@ -998,7 +990,7 @@ func lookedAt(t *testing.T, events []auth.Event) (n int) {
 	return n
 }
 
-// labels say what mails are, sorted.
+// labels describes mails in a line each, sorted.
 func labels(mails []auth.Mail) []string {
 	all := []string{}
 	for _, m := range mails {
@@ -1008,7 +1000,7 @@ func labels(mails []auth.Mail) []string {
 	return all
 }
 
-// shown are the messages that the page /flashes shows.
+// shown returns the messages that the page /flashes shows.
 func shown(t *testing.T, c *testapp.Client) []auth.Flash {
 	t.Helper()
 	var flashes []auth.Flash
@@ -1023,7 +1015,7 @@ var (
 	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
 )
 
-// told is all that an answer tells.
+// told returns everything that an answer tells its reader.
 func told(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	var b strings.Builder
@@ -1036,8 +1028,8 @@ func told(t *testing.T, w *httptest.ResponseRecorder) string {
 	return b.String() + "\n" + w.Body.String()
 }
 
-// counted makes the first count of an hour look like those that follow: which of
-// them it is depends on who has asked before, and not on the account.
+// counted treats the first count of an hour (an insert) like those that follow
+// (updates). Which of the two happens depends on earlier requests, not on the account.
 func counted(calls []string) []string {
 	calls = slices.Clone(calls)
 	for i, call := range calls {
@@ -1048,15 +1040,16 @@ func counted(calls []string) []string {
 	return calls
 }
 
-// alike asks about one account after the other. Whoever asks must learn the same each
-// time: from what is returned, from the answer, and from the work, which takes time.
+// alike makes the same request about one account after another. The caller must not be
+// able to tell them apart: not by the returned error, nor by the answer, nor by the
+// work, because work takes time.
 type alike struct {
 	app *testapp.App
-	by  *testapp.Client // who asks
+	by  *testapp.Client // who makes the requests
 	ask func(ctx context.Context, about string) error
 
-	// work is what must be the same about the store's calls: by default which they
-	// are, in their order.
+	// work returns what must be the same about the store's calls. By default that is
+	// the calls themselves, in their order.
 	work func(calls []string) any
 
 	first string
@@ -1086,10 +1079,10 @@ func (a *alike) about(t *testing.T, what, account string) {
 	}
 }
 
-// fullQueue is how many hashes may wait.
+// fullQueue is how many hashes may wait at once.
 const fullQueue = 64
 
-// fillQueue has as many hashes wait as may, for one that does not end until empty.
+// fillQueue fills the hashing queue. It stays full until empty is called.
 func fillQueue(t *testing.T, app *testapp.App) (empty func()) {
 	t.Helper()
 	release, err := app.HoldHashing(t.Context())

@@ -10,26 +10,27 @@ import (
 	"time"
 )
 
-// A browser that somebody has logged in with by password, or has set one with by
-// a mailed token, is known from then on, for as long as the password is the same:
-// it has a counter of wrong passwords of its own. Strangers who guess an account's
-// password then cannot lock its owner out, and who is locked out in a browser that
-// is not known gets in by a reset, however fast they go on guessing. The cookie
-// proves nothing else. It is sealed, and has in it
+// This file remembers the browsers of an account's owner. An attacker who guesses wrong
+// passwords locks the account, and so locks the owner out. Therefore each browser in which
+// the owner logs in by password gets its own counter of wrong passwords. So does a browser
+// in which the owner sets the password by a mailed token. The browser is known for 180
+// days, or until the account gets a new Stamp. If the owner is locked out in another
+// browser, they get in by a reset, even while the attacker goes on.
+//
+// The cookie proves nothing else. It is sealed and contains
 //
 //	browser  16 bytes, random
 //	binding  32 bytes: SHA-256 of the account's Stamp
-//	ID       the rest: the account's
+//	ID       the rest: the account's ID
 const (
-	purposeBrowser = "browser"
 	browserID      = 16
 	browserHeader  = browserID + sha256.Size
 	browserFor     = 180 * 24 * time.Hour
 	maxBrowserText = 2048
 )
 
-// knownBrowser returns what names the request's browser, if the user has logged
-// in with it, or "".
+// knownBrowser returns the name of the request's browser, if the user has logged in
+// with it before, or "".
 func (c *Core) knownBrowser(ctx context.Context, user User) string {
 	client := c.clientOf(ctx)
 	if client == nil || user == nil {
@@ -48,8 +49,7 @@ func stampBinding(stamp Secret) []byte {
 	return sum[:]
 }
 
-// browser reads the request's cookie. browser is nil if there is none that is
-// good.
+// browser reads the request's cookie. If there is no valid cookie, browser is nil.
 func (s *state) browser() (browser []byte, userID string, binding []byte) {
 	cookie, _ := cookieOf(s.request, s.core.cookies.browser)
 	if cookie == "" || len(cookie) > maxBrowserText {
@@ -62,8 +62,9 @@ func (s *state) browser() (browser []byte, userID string, binding []byte) {
 	return data[:browserID], string(data[browserHeader:]), data[browserID:browserHeader]
 }
 
-// knowBrowser has the browser known as one that the account's owner uses. What it
-// was known as before, for the same account, it stays. The caller holds op.
+// knowBrowser sets the cookie that makes the browser known as one of the account's
+// owner. If the browser is already known for this account, it keeps its name. The
+// caller holds op.
 func (s *state) knowBrowser(userID string, stamp Secret) {
 	browser, known, _ := s.browser()
 	if browser == nil || known != userID {
@@ -72,7 +73,7 @@ func (s *state) knowBrowser(userID string, stamp Secret) {
 	}
 	until := s.core.cfg.Now().Add(browserFor)
 	data := slices.Concat(browser, stampBinding(stamp), []byte(userID))
-	if len(userID) <= maxTokenID { // else it does not fit into a cookie
+	if len(userID) <= maxTokenID { // a longer ID does not fit into a cookie
 		s.setCookie(s.core.cookies.browser, s.core.secrets.Seal(purposeBrowser, data, until), until)
 	}
 }

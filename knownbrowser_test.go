@@ -16,8 +16,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// browserCookie returns the name and the value of the cookie by which a browser
-// is known, or "".
+// browserCookie returns the name and value of the cookie of a known browser, or "".
 func browserCookie(cookies map[string]string) (name, value string) {
 	for name, value := range cookies {
 		if strings.HasSuffix(name, "-browser") {
@@ -27,8 +26,7 @@ func browserCookie(cookies map[string]string) (name, value string) {
 	return "", ""
 }
 
-// setsBrowser returns the cookie by which the browser is known from now on, if an
-// answer sets it.
+// setsBrowser returns the cookie that makes a browser known, if the answer sets it.
 func setsBrowser(w *httptest.ResponseRecorder) *http.Cookie {
 	for _, c := range w.Result().Cookies() {
 		if strings.HasSuffix(c.Name, "-browser") {
@@ -38,7 +36,7 @@ func setsBrowser(w *httptest.ResponseRecorder) *http.Cookie {
 	return nil
 }
 
-// knownTo returns a browser that has logged in by password, and out again.
+// knownTo returns a browser that has logged in with a password, and out again.
 func knownTo(t *testing.T, app *testapp.App, address, login string) *testapp.Visitor {
 	t.Helper()
 	v := app.Visitor(t.Context(), address)
@@ -54,7 +52,7 @@ func knownTo(t *testing.T, app *testapp.App, address, login string) *testapp.Vis
 	return v
 }
 
-// A login by password, and nothing else, sets the cookie.
+// Only a login with a password sets the cookie.
 func TestBrowserCookie(t *testing.T) {
 	t.Parallel()
 	for base, name := range map[string]string{"https://app.example": "__Host-session-browser", "http://127.0.0.1:5000": "session-5000-browser"} {
@@ -79,8 +77,8 @@ func TestBrowserCookie(t *testing.T) {
 			t.Errorf("%s: Cache-Control is %q", base, w.Header().Get("Cache-Control"))
 		}
 
-		// Sealed: the store's ID of the account is not in it, nor the Stamp, and
-		// another login gets another text.
+		// The cookie is sealed: it shows neither the ID of the account nor the Stamp.
+		// Each login gets another text.
 		raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
 		if err != nil || bytes.Contains(raw, []byte(u.ID)) || bytes.Contains(raw, []byte("susan")) || bytes.Contains(raw, []byte("stamp")) {
 			t.Errorf("%s: %q, %v", base, raw, err)
@@ -120,8 +118,8 @@ func TestBrowserCookie(t *testing.T) {
 	}
 }
 
-// Strangers do not lock out the owner, nor does the owner's failing browser lock
-// others.
+// An attacker's guesses do not lock out the owner's known browser. Wrong passwords in
+// the owner's browser do not lock others.
 func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
@@ -131,7 +129,7 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 
 	lock(t, stranger, "susan")
 	if status := stranger.Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an unknown browser: %d", status)
 	}
 	for _, v := range []*testapp.Visitor{owner, other} {
 		for _, login := range []string{"susan", "susan@app.example"} {
@@ -142,17 +140,17 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 		v.Post("/logout")
 	}
 	if status := stranger.Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger, after the owner's login: %d", status)
+		t.Errorf("an unknown browser, after the owner's login: %d", status)
 	}
 	app.Clock.Advance(30 * time.Second)
 	stranger.Login("susan", "a wrong password") // the sixth: the owner's login has not reset the count
 	app.Clock.Advance(59 * time.Second)
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger, before the second wait is over: %d", status)
+		t.Errorf("an unknown browser, before the second wait is over: %d", status)
 	}
 	app.Clock.Advance(time.Second)
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("a stranger, after it: %d", status)
+		t.Errorf("an unknown browser, after it: %d", status)
 	}
 
 	lock(t, owner, "susan") // the schedule is the same
@@ -175,9 +173,8 @@ func TestKnownBrowserHasItsOwnCount(t *testing.T) {
 	}
 }
 
-// An account whose password strangers have had disabled is still its owner's, in
-// a browser that is known; a browser that has had a hundred is not, and others
-// are.
+// If attackers had a password disabled, the owner can still log in in a known browser.
+// After a hundred wrong passwords in a known browser, only that browser is refused.
 func TestKnownBrowserAndDisabled(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
@@ -187,7 +184,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 	})
 	u := member(t, app, "susan", testapp.Password)
 	owner, other := knownTo(t, app, "192.0.2.1", "susan"), knownTo(t, app, "192.0.2.2", "susan")
-	change(t, app, u.ID, func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) }) // which the logins have upgraded
+	change(t, app, u.ID, func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) }) // restores the old hash, which the logins have upgraded
 	hundred := func(v *testapp.Visitor) {
 		for range 100 {
 			v.Login("susan", "a wrong password")
@@ -199,7 +196,7 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 	}
 	hundred(app.Visitor(t.Context(), "198.51.100.1"))
 	if status := app.Visitor(t.Context(), "198.51.100.1").Login("susan", testapp.Password); status != http.StatusUnauthorized {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an unknown browser: %d", status)
 	}
 	if status := owner.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the owner: %d", status)
@@ -211,16 +208,16 @@ func TestKnownBrowserAndDisabled(t *testing.T) {
 		t.Errorf("the browser that has failed: %d", status)
 	}
 	if status := other.Login("susan", testapp.Password); status != http.StatusOK {
-		t.Errorf("another one of the owner: %d", status)
+		t.Errorf("another known browser of the owner: %d", status)
 	}
-	// That login has replaced the old hash, with which the strangers' count ends.
+	// That login has upgraded the hash, which ends the attacker's count.
 	if status := app.Visitor(t.Context(), "192.0.2.1").Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("without the cookie: %d", status)
 	}
 }
 
-// A cookie that is not the account's, not ours, not of now or damaged makes its
-// sender a stranger, and is no error.
+// A cookie that is another account's, made with other secrets, expired or damaged makes
+// no browser known. It is no error.
 func TestUnknownBrowsers(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
@@ -262,7 +259,8 @@ func TestUnknownBrowsers(t *testing.T) {
 			t.Errorf("%s: %d", what, status)
 		}
 	}
-	// And it does count for the stranger: none of them has a count of its own.
+	// The attempt counts for unknown browsers: none of these cookies has a count of its
+	// own.
 	app.Events()
 	app.Clock.Advance(30 * time.Second)
 	for what, value := range map[string]string{"another account's": mallorys, "of other secrets": foreign, "cut": good[:len(good)-1]} {
@@ -282,8 +280,7 @@ func TestUnknownBrowsers(t *testing.T) {
 	}
 }
 
-// Where accounts have no Stamp, a browser is known for its own account all the
-// same.
+// If accounts have no Stamp, a browser is still known for its own account only.
 func TestKnownBrowserWithoutStamps(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
@@ -303,8 +300,8 @@ func TestKnownBrowserWithoutStamps(t *testing.T) {
 	}
 }
 
-// A known browser is known for 180 days after its last login, whatever the client
-// says about its cookies.
+// A browser is known for 180 days after its last login, however long the client keeps
+// the cookie.
 func TestKnownBrowserExpires(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
@@ -314,7 +311,7 @@ func TestKnownBrowserExpires(t *testing.T) {
 	const days = 24 * time.Hour
 	app.Clock.Advance(180*days - time.Millisecond)
 	lock(t, app.Visitor(t.Context(), "192.0.2.1"), "susan")
-	if status := v.Login("susan", testapp.Password); status != http.StatusOK { // which makes it known anew
+	if status := v.Login("susan", testapp.Password); status != http.StatusOK { // makes the browser known anew
 		t.Errorf("on the last day: %d", status)
 	}
 	app.Clock.Advance(time.Millisecond)
@@ -331,9 +328,8 @@ func TestKnownBrowserExpires(t *testing.T) {
 	}
 }
 
-// However often a browser logs in, it has one count: its old cookies are no new
-// browsers.
-func TestKnownBrowserStaysOne(t *testing.T) {
+// However often a browser logs in, it has one count. Its old cookies share it.
+func TestKnownBrowserHasOneCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	app.Create(t, "susan", true)
@@ -365,14 +361,13 @@ func TestKnownBrowserStaysOne(t *testing.T) {
 	}
 }
 
-// A new password makes all browsers unknown, but for the one in which the owner
-// sets it.
+// A new password makes all browsers unknown, except the one in which the owner sets it.
 func TestKnownBrowserAndNewPassword(t *testing.T) {
 	t.Parallel()
 	const next = "another good password"
 	for name, test := range map[string]struct {
 		change func(*testing.T, *testapp.App, *testapp.User, *testapp.Visitor)
-		known  bool // the browser that makes the change
+		known  bool // whether the browser that makes the change is known afterwards
 	}{
 		"the owner": {func(t *testing.T, _ *testapp.App, _ *testapp.User, v *testapp.Visitor) {
 			if w := v.Post("/password", "password", next); w.Code != http.StatusOK || setsBrowser(w) == nil {
@@ -423,7 +418,7 @@ func TestKnownBrowserAndNewPassword(t *testing.T) {
 	}
 }
 
-// resets is a page that takes a reset token.
+// resets adds a page that resets a password.
 func resets(app *testapp.App) {
 	app.Mux.HandleFunc("POST /reset", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := app.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password")); err != nil {
@@ -432,9 +427,9 @@ func resets(app *testapp.App) {
 	})
 }
 
-// Who is locked out in a new browser gets in by a reset, although strangers go
-// on guessing, and lock the new password as soon as it is there.
-func TestResetIsAWayIn(t *testing.T) {
+// An owner who is locked out in a new browser gets in by a reset, although attackers go
+// on guessing and lock the new password at once.
+func TestResetUnlocks(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	resets(app)
@@ -443,7 +438,7 @@ func TestResetIsAWayIn(t *testing.T) {
 	lock(t, stranger, "susan")
 	owner := app.Visitor(t.Context(), "192.0.2.1")
 	token := resetToken(t, app, stored(t, app, u.ID))
-	for _, wrong := range []string{token + "x", ""} { // which nobody becomes known by
+	for _, wrong := range []string{token + "x", ""} { // wrong tokens make no browser known
 		if w := owner.Post("/reset", "token", wrong, "password", "another good password"); w.Code != http.StatusBadRequest || setsBrowser(w) != nil {
 			t.Error(told(t, w))
 		}
@@ -484,8 +479,8 @@ func TestKnownBrowserAndLogoutEverywhere(t *testing.T) {
 	}
 }
 
-// A browser is known for one account: the last one that somebody has logged in to.
-// For the others it is unknown again.
+// A browser is known for one account: the last one that logged in there. For other
+// accounts it is unknown again.
 func TestTwoAccountsInABrowser(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
@@ -510,14 +505,14 @@ func TestTwoAccountsInABrowser(t *testing.T) {
 	if status := v.Login("mike", testapp.Password); status != http.StatusOK {
 		t.Errorf("the second: %d", status)
 	}
-	v.Cookies = map[string]string{name: susans} // a copy of the first is as good as it was
+	v.Cookies = map[string]string{name: susans} // a copy of the first cookie still works
 	if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 		t.Errorf("the first account by its own cookie: %d", status)
 	}
 }
 
-// A known browser is asked for the password under its own count in every place.
-func TestKnownBrowserEverywhere(t *testing.T) {
+// Every function that checks a password uses the count of the known browser.
+func TestKnownBrowserAtEveryPasswordCheck(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		noLimits(c)
@@ -529,7 +524,7 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 	lock(t, app.Visitor(t.Context(), "198.51.100.1"), "susan")
 	basic := basicHeader("susan", testapp.Password)
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code == http.StatusOK {
-		t.Errorf("Basic of a stranger: %d", w.Code)
+		t.Errorf("Basic from an unknown browser: %d", w.Code)
 	}
 	basic["Cookie"] = []string{name + "=" + value}
 	if w := direct(t, app.Server.Config.Handler, "GET", "/guarded", basic); w.Code != http.StatusOK {
@@ -544,13 +539,13 @@ func TestKnownBrowserEverywhere(t *testing.T) {
 		})
 		owner.Post(act)
 	}
-	if ok, err := app.CheckPassword(t.Context(), u, testapp.Password); ok || err != nil { // there is no browser
+	if ok, err := app.CheckPassword(t.Context(), u, testapp.Password); ok || err != nil { // outside a request no browser is known
 		t.Errorf("CheckPassword outside a request: %v, %v", ok, err)
 	}
 }
 
-// A new secret in front knows the browsers of the old one, and one that is gone
-// does not.
+// If a new secret is put in front, browsers stay known. If their secret is removed,
+// they become unknown.
 func TestKnownBrowserSecretsRotate(t *testing.T) {
 	t.Parallel()
 	first, second := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"), []byte("kTzK8G4ocWbq0m2nSgq0UQzR3rjZtJ5A")
@@ -578,8 +573,8 @@ func TestKnownBrowserSecretsRotate(t *testing.T) {
 	}
 }
 
-// An ID that is too long for a cookie leaves the browser unknown, and is no error.
-func TestBrowserOfALongID(t *testing.T) {
+// If an ID is too long for a cookie, the browser stays unknown, and nothing fails.
+func TestKnownBrowserWithLongID(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, noLimits)
 	for length, want := range map[int]bool{1024: true, 1025: false, 4000: false} {
@@ -601,9 +596,9 @@ func TestBrowserOfALongID(t *testing.T) {
 	}
 }
 
-// A login that fails after the password was right, for the store, makes no
-// browser known.
-func TestBrowserOfAFailedLogin(t *testing.T) {
+// If a login fails because of the store after the password was right, the browser does
+// not become known.
+func TestKnownBrowserAfterFailedLogin(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, noLimits)
 	app.Create(t, "susan", true)
@@ -618,7 +613,7 @@ func TestBrowserOfAFailedLogin(t *testing.T) {
 		app.Clock.Advance(time.Hour)
 		return len(calls) >= k
 	})
-	// Nor one that comes too late for a cookie, nor one without a request.
+	// Nor does it if the login is too late for a cookie, or is made outside a request.
 	app.Mux.HandleFunc("POST /late", func(w http.ResponseWriter, r *http.Request) {
 		u, err := app.Authenticate(r.Context(), "susan", testapp.Password)
 		if err != nil {

@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// The files of package auth are in layers, from the top down: a declaration uses
-// declarations of its own file, of its own layer and of those below. docs/architecture.md
-// lists the layers. No files form a cycle.
+// The files of package auth are in layers. A declaration uses only declarations of its
+// own file, of its own layer, and of lower layers. docs/architecture.md lists the
+// layers. No files form a cycle.
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	layers := layersOf(t, "docs/architecture.md")
@@ -56,7 +56,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// The test of the test: it finds what it looks for.
+// Tests the test: it finds such faults.
 func TestLayersCheck(t *testing.T) {
 	t.Parallel()
 	uses := map[string]map[string]string{
@@ -72,8 +72,8 @@ func TestLayersCheck(t *testing.T) {
 	}
 }
 
-// layersOf reads the list of layers: the lines of the code block that follows the
-// heading "The layers". A line's words that end in .go are the files of a layer.
+// layersOf reads the list of layers from the code block below the heading "The layers".
+// All words in a line that end in .go are the files of one layer.
 func layersOf(t *testing.T, path string) (layers [][]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -140,8 +140,7 @@ func usesOf(t *testing.T, dir string) map[string]map[string]string {
 	return uses
 }
 
-// exportsOf returns what an importer asks for the types of the packages that a package
-// imports.
+// exportsOf returns a function that opens the export data of the package's imports.
 func exportsOf(t *testing.T, dir string) func(path string) (io.ReadCloser, error) {
 	t.Helper()
 	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".")

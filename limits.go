@@ -13,47 +13,45 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about guessing. An attempt is counted before its hash is
-// computed, in the record store and by compare-and-set, so that of any number
-// of guesses at the same time no more are looked at than are allowed; what the
-// hash then shows settles the count. Three things are counted:
+// This file limits guesses and mails. An attacker may send many guesses at the same
+// moment, so an attempt is counted before its hash is computed, by compare-and-set in
+// the record store. When the hash shows whether the password was right, the count is
+// corrected. Three things are counted:
 //
-//   - wrong passwords in a row, for each account and for what is no account:
-//     attempts
-//   - the same for each browser that the account's owner has logged in with
-//     before (see browser.go), so that a stranger's failures do not lock the
-//     owner out
-//   - what a client's address does in an hour: a rate
+//   - wrong passwords in a row, for each account, and for each login that is not an
+//     account's: attempts
+//   - the same for each browser that the account's owner has logged in with before (see
+//     knownbrowser.go), so that an attacker's failures do not lock the owner out
+//   - what a client's IP address does in an hour: a rate
 //
-// A count of attempts is no credential and never changes the account: logins
-// that exist go on.
+// A count of attempts never changes the account: logins that exist go on.
 const (
-	freeAttempts = 5                // wrong passwords in a row that are followed by no wait
-	firstWait    = 30 * time.Second // after the fifth, doubled by each that follows (NIST SP 800-63B-4, section 3.2.2)
+	freeAttempts = 5                // the fifth wrong password in a row is the first that locks the account
+	firstWait    = 30 * time.Second // the first lock; each further wrong password doubles it (NIST SP 800-63B-4, section 3.2.2)
 	longestWait  = time.Hour
-	maxAttempts  = 100                 // then the password is disabled (the same section), if a mail can bring another
-	attemptsFor  = 30 * 24 * time.Hour // without an attempt, until fewer are forgotten
+	maxAttempts  = 100                 // then the password is disabled (the same section), if it can be reset by mail
+	attemptsFor  = 30 * 24 * time.Hour // after the last attempt, a count below maxAttempts is forgotten
 	rateWindow   = time.Hour
-	maxMails     = 3 // to one mailbox in rateWindow, of one kind
+	maxMails     = 3 // of one kind to one mailbox in rateWindow
 )
 
-// A counter is an attempts or a rate record, read.
+// A counter is the decoded record of attempts or of a rate.
 //
-// Servers' clocks differ, and counters must not be reset by that. So a counter knows
-// whose clock has set its time (see Core.clock). A clock that is far behind since
-// goes by a time of its own, behind: since stays, or the clock that is ahead would
-// take it for long past. Of several clocks that are behind, the last one to begin
-// has this time.
+// Servers' clocks differ, and that must not reset a counter. So a counter notes which
+// process's clock set its time (see Core.clock). If the clock of a process is far behind
+// since, the process uses the time behind in its place. It leaves since alone: otherwise
+// a process whose clock is ahead would read since as long past. If several clocks are
+// behind, the time is that of the last process that began to use it.
 type counter struct {
 	record      Record
 	count       uint64
-	since       time.Time // the last attempt; of a rate, when its hour began
+	since       time.Time // when the last attempt was made, or when a rate's hour began
 	clock       uint64
 	behind      time.Time
 	behindClock uint64
 }
 
-// countersVersion is the version of a counter that knows whose clock it goes by.
+// countersVersion is the format version of a counter that notes its clocks.
 const countersVersion = 2
 
 func (n *counter) encode() {
@@ -87,8 +85,8 @@ func decodeCounter(record Record) (counter, bool) {
 // isAhead reports whether since was set by a clock that is far ahead of now.
 func (n *counter) isAhead(now time.Time) bool { return now.Sub(n.since) < -maxSkew }
 
-// passed returns how long ago the counter's time is at least. A clock that is far
-// behind begins to wait now, unless it has begun already.
+// passed returns the least time that has passed since the counter's time. If this
+// process's clock is far behind, its wait begins now, unless it has begun already.
 func (n *counter) passed(now time.Time, clock uint64) time.Duration {
 	since, by := n.since, n.clock
 	if n.isAhead(now) {
@@ -99,7 +97,7 @@ func (n *counter) passed(now time.Time, clock uint64) time.Duration {
 	}
 	passed := now.Sub(since)
 	if by != clock {
-		passed -= maxSkew // that clock may be so much behind ours
+		passed -= maxSkew // the other process's clock may be this far behind ours
 	}
 	return max(passed, 0)
 }
@@ -113,14 +111,14 @@ func (n *counter) mark(now time.Time, clock uint64) {
 	n.since, n.clock = now, clock
 }
 
-// isLike reports whether the counter's times are those of other, as they are stored.
+// isLike reports whether the counter's times equal those of other to the millisecond,
+// as they are stored.
 func (n *counter) isLike(other *counter) bool {
 	return n.since.UnixMilli() == other.since.UnixMilli() && n.clock == other.clock &&
 		n.behind.UnixMilli() == other.behind.UnixMilli() && n.behindClock == other.behindClock
 }
 
-// wait is how long after the last of so many wrong passwords no other is looked
-// at.
+// wait returns how long an account is locked after so many wrong passwords.
 func wait(count uint64) time.Duration {
 	if count < freeAttempts {
 		return 0
@@ -128,17 +126,17 @@ func wait(count uint64) time.Duration {
 	return min(firstWait<<min(count-freeAttempts, 20), longestWait)
 }
 
-// counterKey is the key of a counter's record. What is counted may be what
-// somebody typed, so it is hashed.
+// counterKey returns the key of a counter's record. It is a hash, because what is
+// counted may be a text that a client typed.
 func counterKey(kind, what string) string {
 	sum := sha256.Sum256(wire.AppendText(wire.AppendText(nil, kind), what))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// updateCounter changes a counter by compare-and-set. do begins with a
-// count of zero if there is none, and may refuse; what it makes zero expires at
-// once (TakeRecord would take along what others have counted since it was read).
-// What is counted is counted also if the client has gone.
+// updateCounter changes a counter by compare-and-set. If there is no counter, do gets
+// one with a count of zero. do may refuse. If it sets the count to zero, the record
+// expires at once. (TakeRecord would also delete what others have counted since it was
+// read.) If the client hangs up, the count is stored all the same.
 func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, do func(*counter) error) (n counter, err error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
@@ -148,7 +146,7 @@ func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, do f
 		}
 		var ok bool
 		if n, ok = decodeCounter(*r); !ok {
-			n = counter{record: *r} // there is none, or it is damaged: it begins again
+			n = counter{record: *r} // there is none, or it is damaged: start from zero
 		}
 		if err := do(&n); err != nil {
 			return err
@@ -164,14 +162,14 @@ func (c *Core) updateCounter(ctx context.Context, kind, key, userID string, do f
 		return nil
 	})
 	if errors.Is(err, ErrConflict) {
-		return counter{}, ErrBusy // with so many others: ErrConflict would be the client's fault
+		return counter{}, ErrBusy // not ErrConflict: its status 409 would blame the client
 	}
 	return n, err
 }
 
-// count adds one to what the client's address has done within the hour, or
-// returns a RateLimitError. forget takes it off again. Outside a request there is
-// no client.
+// count adds one to what the client's IP address has done within the hour, or returns a
+// RateLimitError. forget takes this one off again. Outside a request there is no
+// client, and nothing is counted.
 func (c *Core) count(ctx context.Context, what string, limit int) (forget func() error, err error) {
 	client := c.clientOf(ctx)
 	if client == nil || limit < 0 {
@@ -198,8 +196,8 @@ func (c *Core) count(ctx context.Context, what string, limit int) (forget func()
 	}, nil
 }
 
-// addTo adds one to a rate, and returns when its window began. If that has come
-// to its limit, left is what is left of the window.
+// addTo adds one to a rate, and returns when its window began. If the rate has reached
+// its limit, left is the rest of the window.
 func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Duration) (began time.Time, left time.Duration, err error) {
 	leave, err := c.takeTurn(ctx, key)
 	if err != nil {
@@ -225,7 +223,7 @@ func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Dur
 			if left = window - passed; n.isLike(&before) {
 				return errUnchanged
 			}
-			return nil // this clock has begun to wait
+			return nil // store that the wait of this clock has begun
 		}
 		n.count++
 		return nil
@@ -236,7 +234,7 @@ func (c *Core) addTo(ctx context.Context, key string, limit int, window time.Dur
 	return n.since, 0, err
 }
 
-// allowMails counts a request to be sent a mail.
+// allowMails counts a request for a mail.
 func (c *Core) allowMails(ctx context.Context) error {
 	_, err := c.count(ctx, "mails", c.cfg.Limits.Mails)
 	return err
@@ -248,22 +246,22 @@ func (c *Core) allowRegistration(ctx context.Context) error {
 	return err
 }
 
-// allowBreachCheck counts a question to Config.Password.Breaches: who asks it without end
-// would have it answer nobody any more.
+// allowBreachCheck counts a query to Config.Password.Breaches. Otherwise an attacker
+// could send so many queries that the service stops answering.
 func (c *Core) allowBreachCheck(ctx context.Context) error {
 	_, err := c.count(ctx, "breaches", c.cfg.Limits.Registrations)
 	return err
 }
 
-// wrongToken counts a mailed token that is none.
+// wrongToken counts an invalid mailed token.
 func (c *Core) wrongToken(ctx context.Context) error {
 	_, err := c.count(ctx, "guesses", c.cfg.Limits.Guesses)
 	return err
 }
 
-// mailboxFull counts a mail that somebody asks for, and reports whether the
-// mailbox (see mailboxOf) has had enough of them. As long as it has, one that it
-// has had is still good.
+// mailboxFull counts a mail that a client asks for, and reports whether the mailbox
+// (see mailboxOf) has had enough of them. The window is at most as long as a link is
+// valid, so a full mailbox has a link that still works.
 func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (bool, error) {
 	window := rateWindow
 	if kind == MailReset {
@@ -273,7 +271,7 @@ func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (
 	return left > 0, err
 }
 
-// rateLimited is the error for who is to wait so long at least.
+// rateLimited returns a RateLimitError for this wait, rounded up to whole minutes.
 func rateLimited(wait time.Duration) *RateLimitError {
 	return &RateLimitError{RetryAfter: (wait + time.Minute - 1).Truncate(time.Minute)}
 }

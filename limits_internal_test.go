@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The wait grows as it is documented to, and for no count is it less than before
-// or over an hour.
+// The wait grows as documented. It never falls as the count grows, and never exceeds an
+// hour.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	for count, want := range map[uint64]time.Duration{
@@ -27,7 +27,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// A counter is read as it was written, and nothing else is one.
+// A counter is decoded as it was encoded. Other data is no counter.
 func TestCounterCodec(t *testing.T) {
 	t.Parallel()
 	for _, n := range []counter{

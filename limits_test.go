@@ -24,7 +24,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// What one address may do in an hour.
+// How many attempts one address has in an hour.
 func TestAddressLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 3
@@ -81,7 +81,7 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
-// Retry-After is in whole minutes and never none. The window ends an hour after
+// Retry-After is a number of whole minutes, at least one. The window ends an hour after
 // it began, whatever is tried meanwhile.
 func TestAddressLimitEnds(t *testing.T) {
 	t.Parallel()
@@ -110,8 +110,8 @@ func TestAddressLimitEnds(t *testing.T) {
 	}
 }
 
-// Logins that succeed do not count, and do not reset what others have counted.
-func TestSuccessAndAddress(t *testing.T) {
+// Successful logins do not count, and do not reset the count of earlier attempts.
+func TestSuccessfulLoginsDoNotCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	app.Create(t, "susan", true)
@@ -126,7 +126,7 @@ func TestSuccessAndAddress(t *testing.T) {
 		if status := v.Login("susan", "a wrong password"); status != http.StatusUnauthorized {
 			t.Fatalf("guess %d: %d", i, status)
 		}
-		if i < 2 { // with the third one Mallory's address has had enough
+		if i < 2 { // after the third guess Mallory's address is at its limit
 			if status := app.Visitor(t.Context(), "192.0.2.1").Login("mallory", testapp.Password); status != http.StatusOK {
 				t.Fatalf("Mallory's login: %d", status)
 			}
@@ -137,13 +137,13 @@ func TestSuccessAndAddress(t *testing.T) {
 	}
 }
 
-// A login that takes longer than what is left of the hour takes nothing off the
-// next one.
+// If a login takes longer than the rest of the hour, its success takes nothing off the
+// count of the next hour.
 func TestSuccessInTheNextWindow(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
 	member(t, app, "susan", testapp.Password)
-	store.Hook(on("TakeRecord", func() error { // the password was right
+	store.Hook(on("TakeRecord", func() error { // called after the password was found right
 		app.Clock.Advance(time.Hour)
 		for range 3 {
 			app.Visitor(t.Context(), "192.0.2.1").Login("ghost", "a wrong password")
@@ -159,7 +159,7 @@ func TestSuccessInTheNextWindow(t *testing.T) {
 	}
 }
 
-// A negative limit is none; zero is the default.
+// A negative limit means no limit; zero means the default.
 func TestNoAddressLimit(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]int{-1: http.StatusUnauthorized, math.MinInt: http.StatusUnauthorized, 0: http.StatusTooManyRequests} {
@@ -228,14 +228,13 @@ func TestLimitsOfOthers(t *testing.T) {
 		other.Login("susan", testapp.Password); a != 200 || b != 200 || c != 200 {
 		t.Errorf("from another address: %d, %d, %d", a, b, c)
 	}
-	// Outside a request there is no address.
+	// Outside a request no address is known.
 	if _, err := app.Register(t.Context(), auth.Registration{Username: "carl", NoPassword: true}); err != nil {
 		t.Error(err)
 	}
 }
 
-// Mailed tokens that are none count as wrong passwords do; those that are good do
-// not.
+// Invalid mailed tokens count like wrong passwords. Good ones do not count.
 func TestWrongTokensCount(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Limits.Guesses = 3 })
@@ -276,7 +275,7 @@ func TestWrongTokensCount(t *testing.T) {
 	}
 }
 
-// The application's own page, and programs, are told as well.
+// ErrorPage and programs get the status and Retry-After, too.
 func TestLimitAnswers(t *testing.T) {
 	t.Parallel()
 	var pages []int
@@ -318,8 +317,8 @@ func TestLimitAnswers(t *testing.T) {
 	}
 }
 
-// One mailbox gets three mails in the time that a link is good for, at most an
-// hour; nobody who asks can tell. One of the links is good all the time.
+// A mailbox gets at most three mails per lifetime of a link, or per hour if links live
+// longer. The caller cannot tell. One of the links is good all the time.
 func TestMailboxLimit(t *testing.T) {
 	t.Parallel()
 	for lifetime, window := range map[time.Duration]time.Duration{
@@ -348,7 +347,7 @@ func TestMailboxLimit(t *testing.T) {
 			}
 			for round := range 3 {
 				for i, address := range []string{"susan@app.example", "SUSAN@app.example", " susan@APP.example", "susan@app.example", "Susan@app.example"} {
-					ask("warm-up@app.example") // begins the address's count, if it must
+					ask("warm-up@app.example") // begins the count of the address, if necessary
 					app.Events()
 					known := ask(address)
 					if got, want := mails(), min(1, max(0, 3-i)); got != want {
@@ -356,7 +355,7 @@ func TestMailboxLimit(t *testing.T) {
 					}
 					unknown := ask("ghost@app.example")
 					if known != unknown || !strings.HasPrefix(known, "200") {
-						t.Errorf("round %d, request %d: %s, for nobody %s", round, i, known, unknown)
+						t.Errorf("round %d, request %d: %s, without an account %s", round, i, known, unknown)
 					}
 					full := 0
 					for _, e := range app.Events() {
@@ -369,7 +368,7 @@ func TestMailboxLimit(t *testing.T) {
 					}
 				}
 				left := window
-				for left > time.Millisecond { // the last moment is the worst
+				for left > time.Millisecond { // the last moment is the worst case
 					step := (left / 2).Truncate(time.Millisecond)
 					left -= step
 					app.Clock.Advance(step)
@@ -390,7 +389,7 @@ func TestMailboxLimit(t *testing.T) {
 	}
 }
 
-// However many ask at the same moment, for an account or for none.
+// Many requests at the same moment, for accounts that exist and for those that do not.
 func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	box := &testapp.Outbox{}
@@ -427,8 +426,8 @@ func TestMailboxLimitAtTheSameMoment(t *testing.T) {
 	}
 }
 
-// A store that refuses every update as somebody else's has failed.
-func TestCounterNeverAgrees(t *testing.T) {
+// A store that refuses every update with ErrConflict has failed.
+func TestCounterAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	for call, conflict := range map[string]error{"UpdateRecord": auth.ErrConflict, "InsertRecord": auth.ErrRecordExists} {
 		app, store := newApp(t, nil)
@@ -453,8 +452,9 @@ func TestCounterNeverAgrees(t *testing.T) {
 	}
 }
 
-// Whatever a counter's record says, it is no 5xx and locks nobody for ever.
-func TestDamagedCounters(t *testing.T) {
+// Whatever a counter's record contains, the answer is no 5xx and no account stays
+// locked.
+func TestDamagedCountersLockNoAccount(t *testing.T) {
 	t.Parallel()
 	counter := func(version byte, count uint64, since int64) []byte {
 		return binary.AppendVarint(binary.AppendUvarint([]byte{version}, count), since)
@@ -480,22 +480,22 @@ func TestDamagedCounters(t *testing.T) {
 		app := testapp.New(t, store, clock, nil)
 		member(t, app, "susan", testapp.Password)
 		v := app.Visitor(t.Context(), "192.0.2.1")
-		if name == "from the future" || name == "from the year 10000" { // by no clock of ours: the wait begins now
+		if name == "from the future" || name == "from the year 10000" { // no clock of ours: the wait begins now
 			if status := v.Login("susan", testapp.Password); status != http.StatusUnauthorized {
 				t.Errorf("%s, at first: %d", name, status)
 			}
-			continue // this store keeps no time for it to begin at
+			continue // this store does not save when the wait began
 		}
 		if status := v.Login("susan", testapp.Password); status != http.StatusOK {
 			t.Errorf("%s: %d", name, status)
 		}
 		if status := v.Login("ghost", testapp.Password); status != http.StatusUnauthorized {
-			t.Errorf("%s: %d for nobody", name, status)
+			t.Errorf("%s: %d without an account", name, status)
 		}
 	}
 }
 
-// A countingStore has the same record for every counter.
+// A countingStore returns the same record for every counter.
 type countingStore struct {
 	testapp.Store
 	data []byte
@@ -524,8 +524,8 @@ func (s *countingStore) TakeRecord(ctx context.Context, kind, key string) (auth.
 
 func isCounter(kind string) bool { return kind == "attempts" || kind == "rate" }
 
-// Whatever a counter's record says, a password is refused or looked at, and no
-// request is a 5xx. What is no counter is a count that begins.
+// Whatever a counter's record contains, a password is refused or checked, and the
+// answer is no 5xx. Invalid data starts a new count.
 func FuzzCounter(f *testing.F) {
 	clock := testapp.NewClock()
 	store := &countingStore{Store: memstore.New[testapp.User]()}
@@ -575,8 +575,8 @@ func FuzzCounter(f *testing.F) {
 	})
 }
 
-// The limits of addresses and mailboxes hold when clocks differ, and a clock that was
-// years ahead once closes none of them for longer than an hour.
+// The limits of addresses and mailboxes hold if clocks differ. A clock that was years
+// ahead blocks an address or mailbox for at most an hour.
 func TestClocksThatDifferAndLimits(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
@@ -606,7 +606,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 		if n := len(box.Take()); n > 2*3 {
 			t.Errorf("%v: %d mails to one mailbox", differ, n)
 		}
-		// The other server is gone, whatever it has left.
+		// The other server is gone; its counters are still there.
 		v := apps[0].Visitor(t.Context(), "192.0.2.1")
 		v.Login("ghost", "a wrong password")
 		if err := apps[0].SendReset(t.Context(), u.Email); err != nil {
@@ -627,7 +627,7 @@ func TestClocksThatDifferAndLimits(t *testing.T) {
 type contrarian struct {
 	testapp.Store
 	kind  string
-	moves bool // somebody else has really changed the record each time
+	moves bool // whether another request really changes the record each time
 	found *auth.Record
 }
 
@@ -657,18 +657,18 @@ func (s *contrarian) UpdateRecord(ctx context.Context, r auth.Record) error {
 	return s.Store.UpdateRecord(ctx, r)
 }
 
-// TestContradictoryStore has a store, or a driver below it, that never writes what
-// attempts are counted in. That is a failure of the store, which the log names, and
-// not what a busy server says.
+// In TestContradictoryStore the store, or a driver below it, never writes the counters
+// of attempts. The answer says that the store has failed, not that the server is busy,
+// and the log names the store.
 func TestContradictoryStore(t *testing.T) {
 	for _, kind := range []string{"attempts", "rate"} {
 		for name, c := range map[string]struct {
 			store contrarian
 			want  int
 		}{
-			"nothing is found, and nothing inserted": {contrarian{}, http.StatusInternalServerError},
-			"what was read is not there":             {contrarian{found: &auth.Record{Kind: kind, Version: 7}}, http.StatusInternalServerError},
-			"others are faster each time":            {contrarian{found: &auth.Record{Kind: kind, Version: 7}, moves: true}, http.StatusServiceUnavailable},
+			"finds nothing, and refuses to insert":   {contrarian{}, http.StatusInternalServerError},
+			"returns a record, and cannot update it": {contrarian{found: &auth.Record{Kind: kind, Version: 7}}, http.StatusInternalServerError},
+			"another process changes it each time":   {contrarian{found: &auth.Record{Kind: kind, Version: 7}, moves: true}, http.StatusServiceUnavailable},
 		} {
 			clock := testapp.NewClock()
 			store := c.store

@@ -16,60 +16,62 @@ type loginOptions struct {
 	by       []string // methods that the application names
 	remember time.Duration
 	stale    bool
-	err      error // of an option
+	err      error // an option was invalid
 }
 
-// By says how the user was authenticated, if it was not by Authenticate or
-// CheckPassword: "oauth:google", say. It becomes one of [Login].Methods, with the
-// time, and the Method of the events. A method has 1 to 64 letters, digits, colons, dots,
-// hyphens and underscores; "remember" and "token" are the library's own. LoginUser
-// returns an error for others. Several are given by several options.
+// By says how the user was authenticated, if not by Authenticate or CheckPassword: for
+// example "oauth:google". The method and the time are added to [Login].Methods, and the
+// events have it as Method. A method has 1 to 64 letters, digits, colons, dots, hyphens
+// and underscores. "remember" and "token" are the library's own. For an invalid method
+// LoginUser returns an error. For several methods, pass several options.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
 		if !isMethod(method) || method == methodRemember || method == methodAPIToken {
-			o.err = fmt.Errorf("auth: By(%.100q): a method has 1 to %d letters, digits, colons, dots, hyphens and underscores, and is not %q or %q", method, maxMethod, methodRemember, methodAPIToken)
+			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q or %q", method, maxMethod, methodRemember, methodAPIToken)
 			return
 		}
 		o.by = append(o.by, method)
 	}
 }
 
-// Remember keeps the user logged in on this device beyond the browser's session,
-// for Config.Session.RememberFor, if on is true. Each use of the cookie replaces it. The
-// old one stays good, for at most 30 uses, until the browser shows that it has the
-// new one; a use after that is a theft (EventRememberStolen).
+// Remember keeps the user logged in on this device after the browser closes, if on is
+// true, for Config.Session.RememberFor.
+//
+// Each use of the remember cookie replaces it by a new one. The old one stays valid,
+// for at most 30 uses, until the browser shows that it has the new one. If the old one
+// is used after that, it was stolen, and the device's logins end (EventRememberStolen).
 func Remember(on bool) LoginOption {
 	return func(o *loginOptions) {
 		if on {
-			o.remember = -1 // as configured
+			o.remember = -1 // Config.Session.RememberFor
 		}
 	}
 }
 
-// RememberFor is Remember for a time of its own, at most 400 days. If d is not
+// RememberFor is Remember with a time of your choice, at most 400 days. If d is not
 // positive, the user is not remembered.
 func RememberFor(d time.Duration) LoginOption {
 	return func(o *loginOptions) { o.remember = min(max(d, 0), maxRemember) }
 }
 
-// Stale makes a login that is not fresh: RequireFresh asks the user to show who they
-// are. Use it if you log in a user who has not just done so, because they came from
-// another site or by a link for example.
+// Stale makes a login that is not fresh: RequireFresh then asks the user to show who
+// they are. Use it if the user has not just shown that, for example because they came
+// by a link or from another site.
 func Stale() LoginOption {
 	return func(o *loginOptions) { o.stale = true }
 }
 
-// LoginUser logs the user in: it passes the gates, rotates the session token,
-// and has the login stored before it returns; the cookie goes out with the
-// response's header. What the handler does afterwards, a 5xx too, does not undo
-// it. What an anonymous visitor had in the session is kept,
-// another user's is dropped. An earlier login of this browser is ended, and so
-// is what it was remembered as; the option Remember has it remembered.
+// LoginUser logs the user in. It passes the gates, gives the session a new token, and
+// stores the login before it returns. The cookie goes out with the response's header.
+// The login stays even if the handler fails afterwards, with a 5xx too.
 //
-// It must be called inside LoadAndSave (else ErrNoSession) and before the
-// header is written (else ErrHeaderWritten). An error that wraps
-// ErrLoginRefused comes from a gate. ErrLoggedOut says that the login this
-// browser had was ended at the same moment.
+// If an anonymous visitor had data in the session, it is kept; another user's data is
+// dropped. An earlier login of this browser ends, and so does its remembered device.
+// With the option Remember, the browser is remembered anew.
+//
+// LoginUser returns ErrNoSession outside LoadAndSave and ErrHeaderWritten after the
+// header. An error that wraps ErrLoginRefused comes from a gate. ErrLoggedOut means
+// that the earlier login of this browser was ended at the same moment.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -107,24 +109,24 @@ func (s *state) shownMethods(userID string) (shown methods) {
 	return shown
 }
 
-// enter is the gate: every way to log in ends here, and only here does a
-// request become a logged-in one.
+// enter makes the request a logged-in one. Every way to log in ends here, and nothing
+// else does it.
 func (s *state) enter(a *attempt) error {
 	id, method := idOf(a.user), a.methods.String()
-	stranger, err := false, s.core.passLogin(&s.ctx, a)
+	otherUser, err := false, s.core.passLogin(&s.ctx, a)
 	if err == nil {
-		stranger, err = s.login(a)
+		otherUser, err = s.login(a)
 	}
 	if errors.Is(err, ErrFactorRequired) && a.device == nil {
 		return s.wait(a, "")
 	}
 	if err != nil {
-		if !errors.Is(err, ErrConflict) { // after which the caller begins again
+		if !errors.Is(err, ErrConflict) { // after a conflict the caller begins again
 			s.note(Event{Kind: EventLoginRefused, UserID: id, Method: method, Err: err})
 		}
 		return err
 	}
-	if stranger {
+	if otherUser {
 		s.clearValues()
 	}
 	s.note(Event{Kind: EventLoginSucceeded, UserID: id, Method: method})
@@ -136,15 +138,15 @@ func (s *state) enter(a *attempt) error {
 			s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 		}
 	}
-	if err := s.trim(a.user); err != nil { // the next login tries again
+	if err := s.trim(a.user); err != nil { // the next login calls trim again
 		s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 	}
 	return nil
 }
 
-// login makes the request's session one of the user's. It reports whether the
-// session had been another user's.
-func (s *state) login(in *attempt) (stranger bool, err error) {
+// login makes the request's session one of the user's. otherUser reports whether the
+// session was another user's before.
+func (s *state) login(in *attempt) (otherUser bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
 	switch {
@@ -167,7 +169,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	if d := in.device; d != nil {
 		h.authenticated, h.device, h.family = time.Time{}, d.record.Key, loginHandle(d.header())
 		h.counter, h.unseen = d.counter, d.cookie != ""
-		if d.suspect { // it stays bound to the client that the device is bound to
+		if d.suspect { // the session stays bound to the client that the device is bound to
 			h.address, h.agent = d.address, d.agent
 		}
 	}
@@ -177,13 +179,13 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	old := s.cur
 	if old.isLogin() {
-		if stranger = old.header.userID != a.ID; stranger {
+		if otherUser = old.header.userID != a.ID; otherUser {
 			values = ""
 		} else {
-			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // it is renewed, and ends as one
+			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // the same login goes on
 		}
 	}
-	var devices []header // that are forgotten: what the browser was remembered as is not what it is now
+	var devices []header // the browser was remembered as these; they end
 	if in.device == nil {
 		if old.isLogin() && old.header.device != "" {
 			devices = append(devices, old.header)
@@ -211,7 +213,7 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	}
 	keep := []string{h.loginID}
 	if old.isLogin() {
-		keep = append(keep, old.header.loginID) // which is replaced
+		keep = append(keep, old.header.loginID) // replace takes it
 	}
 	if err := s.forget(devices, keep...); err != nil {
 		s.dropDevice(fresh)
@@ -227,17 +229,18 @@ func (s *state) login(in *attempt) (stranger bool, err error) {
 	if in.methods.has(methodPassword) {
 		s.knowBrowser(a.ID, a.Stamp)
 	}
-	if stranger {
+	if otherUser {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
 	}
 	s.user, s.ended, s.suspect, s.replaced, s.grant = in.user, false, false, false, nil
-	return stranger, nil
+	return otherUser, nil
 }
 
-// trim ends the user's oldest logins and devices, if there are more than
-// Session.Max. Each login does so after it was stored: of any number at the same
-// moment the last one to look sees all, and leaves no more.
+// trim ends the user's oldest logins and devices, if there are more than Session.Max.
+// Each login calls trim after it was stored. So if several logins happen at the same
+// moment, the last one to call trim sees all of them and leaves no more than
+// Session.Max.
 func (s *state) trim(user User) error {
 	c, limit := s.core, s.core.cfg.Session.Max
 	s.op.Lock()
@@ -259,7 +262,7 @@ func (s *state) trim(user User) error {
 	newestFirst(live, loginHandle(kept), func(h header) (string, time.Time) { return loginHandle(h), h.created })
 	seen, ended := map[string]bool{}, map[string]bool{}
 	for _, h := range live {
-		// Browsers are counted: a device and the logins made from it are one.
+		// Browsers are counted: a device and the logins made from it count as one.
 		id := loginHandle(h)
 		if seen[id] || len(seen) < limit {
 			seen[id] = true
@@ -282,7 +285,7 @@ func (s *state) trim(user User) error {
 		return err
 	}
 	newestFirst(devices, kept.device, func(r Record) (string, time.Time) {
-		d, _ := decodeDevice(r) // one that is damaged is the oldest
+		d, _ := decodeDevice(r) // a damaged one counts as the oldest
 		return r.Key, d.rotated
 	})
 	for _, r := range devices[limit:] {
@@ -294,11 +297,10 @@ func (s *state) trim(user User) error {
 	return nil
 }
 
-// errTooMany is why a login was ended by another one.
+// errTooMany is the reason when a new login has ended an old one.
 var errTooMany = fmt.Errorf("%w: more than Session.Max", ErrLoggedOut)
 
-// confirm makes the request's login fresh by an attempt of its user, if the gates let
-// it pass.
+// confirm makes the request's login fresh, if the attempt passes the gates.
 func (s *state) confirm(ctx context.Context, a *attempt) error {
 	c, shown := s.core, a.methods
 	if err := c.passLogin(ctx, a); errors.Is(err, ErrFactorRequired) {
@@ -316,7 +318,7 @@ func (s *state) confirm(ctx context.Context, a *attempt) error {
 	switch {
 	case s.loggedOut, s.replaced:
 		return s.gone()
-	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a request loader's
+	case !s.cur.isLogin() || s.cur.header.userID != idOf(a.user): // a Credential found the user
 		return ErrNotLoggedIn
 	case s.committed:
 		return ErrHeaderWritten
@@ -334,9 +336,9 @@ func (s *state) confirm(ctx context.Context, a *attempt) error {
 		err = s.replace(h, s.cur.values, tokenRotated, nil)
 	}
 	if s.cur != nil && s.cur.before != nil {
-		// Another request has just rotated the token. If this one did so too, the
-		// browser might keep the wrong one of two cookies. So the new record is
-		// confirmed where it is.
+		// Another request has just rotated the token. If this one rotated it again, the
+		// browser would get two cookies and might keep the older one. So the other
+		// request's record is confirmed, and its token stays.
 		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		err = s.update(ctx, func(x *session) {

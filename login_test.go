@@ -11,9 +11,9 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Nobody has an account that nobody has made: not after New, and not after
-// everything has been asked for.
-func TestNobodyIsThereAtFirst(t *testing.T) {
+// The library creates no account by itself: neither in New, nor when all pages are
+// requested.
+func TestNoAccountsByDefault(t *testing.T) {
 	t.Parallel()
 	app, store, p, _ := pagesApp(t, nil)
 	if calls := store.Calls(); len(calls) > 0 {
@@ -37,8 +37,8 @@ func TestNobodyIsThereAtFirst(t *testing.T) {
 	}
 }
 
-// Every way in, and what is kept of it, is closed to an account that is disabled
-// or gone.
+// If an account is disabled or deleted, no way to log in works, nor any earlier
+// session, device or token.
 func TestEveryWayIn(t *testing.T) {
 	t.Parallel()
 	for name, shut := range map[string]func(*testing.T, *testapp.App, string){
@@ -95,8 +95,7 @@ func TestEveryWayIn(t *testing.T) {
 	}
 }
 
-// An ID that is empty is no ID, and a login that fails is an error that cannot
-// be mistaken.
+// LoginUser refuses a user without an ID, and nobody is logged in then.
 func TestLoginNeedsAnID(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("POST /empty", func(_ http.ResponseWriter, r *http.Request) {
@@ -104,7 +103,7 @@ func TestLoginNeedsAnID(t *testing.T) {
 			t.Error("no error")
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("somebody is logged in")
+			t.Error("a user is logged in")
 		}
 	})
 	if r := app.Client(t).Post("/empty"); len(r.Cookies()) > 0 {
@@ -138,7 +137,7 @@ func TestLoginAndLogout(t *testing.T) {
 		t.Errorf("logout: %s", r.Status)
 	}
 	for name := range c.Cookies {
-		if !strings.HasSuffix(name, "-browser") { // which is no login
+		if !strings.HasSuffix(name, "-browser") { // which does not log in
 			t.Errorf("after the logout there are cookies: %v", c.Cookies)
 		}
 	}
@@ -152,7 +151,7 @@ func TestLoginAndLogout(t *testing.T) {
 	}
 }
 
-// An event says how somebody authenticated if the library knows.
+// An event names the method of the login if the library knows it.
 func TestMethodOfLogin(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", true)
@@ -182,7 +181,7 @@ func TestLoginReplacesTheCookie(t *testing.T) {
 	}
 }
 
-// A token chosen by somebody else is never adopted.
+// A session token that an attacker has chosen is never adopted.
 func TestFixation(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -206,13 +205,13 @@ func TestFixation(t *testing.T) {
 	}
 }
 
-// A session found void does not stop the same request from logging in.
+// A void session does not prevent a login in the same request.
 func TestLoginAfterVoidSession(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
 	app.Mux.HandleFunc("POST /page", func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("the void session is somebody's")
+			t.Error("the void session has a user")
 		}
 		fresh, err := app.Store.LoadUser(r.Context(), u.ID)
 		if err == nil {
@@ -234,7 +233,7 @@ func TestLoginAfterVoidSession(t *testing.T) {
 	}
 }
 
-// The gate: every entrance and every state of the account.
+// Every entrance with every state of the account.
 func TestDisabledAccountsCannotEnter(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", true)
@@ -263,7 +262,7 @@ func TestDisabledAccountsCannotEnter(t *testing.T) {
 	}
 }
 
-// The options of a login hold in the request that makes it, and in the next ones,
+// The options of a login are effective in the request itself and in the next ones,
 // which set no cookie.
 func TestLoginOptionsHoldAtOnce(t *testing.T) {
 	for path, want := range map[string]string{

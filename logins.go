@@ -7,9 +7,10 @@ import (
 	"slices"
 )
 
-// Logins lists the browsers in which a user is logged in or remembered: the one
-// that makes the request first, and then as they were last seen. A remembered device and the logins made from it are one. It
-// returns ErrUserNotFound, or a failure of a store.
+// Logins lists the browsers in which a user is logged in or remembered. The one that
+// makes the request comes first, then the others, most recently seen first. A
+// remembered device and the logins made from it are one entry. Logins returns
+// ErrUserNotFound, or a failure of a store.
 func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -43,7 +44,7 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 	for _, h := range sessions {
 		l := c.loginOf(h)
 		d, ok := logins[l.ID]
-		if l.Remembered = ok && d.Remembered; ok { // the device's, or another session made from it
+		if l.Remembered = ok && d.Remembered; ok { // merge it with its device, or with another session of it
 			newest := l
 			if d.Seen.After(l.Seen) {
 				newest = d
@@ -70,10 +71,12 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 	}), nil
 }
 
-// EndLogin ends one of a user's Logins: as LogoutUser does, if it is the one that
-// makes the request. It returns ErrLoginNotFound if the user has none with this
-// ID. What the other browser shows it keeps showing until its next request, and
-// some show it once more when the user goes back, without asking us.
+// EndLogin ends one of a user's Logins. If it is the one that makes the request,
+// EndLogin does what LogoutUser does. It returns ErrLoginNotFound if the user has no
+// login with this ID.
+//
+// The other browser goes on showing its page until its next request. Some browsers show
+// a page once more when the user goes back, without asking the server.
 func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -97,8 +100,8 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) 
 	return nil
 }
 
-// EndOtherLogins ends all Logins of the user who makes the request, but for this
-// one. API tokens are no Logins.
+// EndOtherLogins ends all Logins of the user who makes the request, except this one.
+// API tokens stay valid.
 func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	current, err := c.currentHeader(ctx)
@@ -117,10 +120,10 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	return err
 }
 
-// LogoutEverywhere ends all that a user is logged in by, this request's login
-// and API tokens included: the account gets a new Stamp. With NewWithLoader, whose
-// application keeps the Stamp itself, it ends the logins, devices and tokens there
-// are.
+// LogoutEverywhere ends all logins, remembered devices and API tokens of a user,
+// including the login that makes the request. The account gets a new Stamp, which makes
+// them void. With NewWithLoader the application keeps the Stamp itself, so
+// LogoutEverywhere only deletes their records.
 func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -128,19 +131,20 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	}
 	x := &credentialChange{userID: user.AuthAccount().ID, own: ownEnds, done: EventLoginsEnded}
 	if c.store != nil {
-		x.apply = func(*Account) error { return nil } // the new Stamp is all
+		x.apply = func(*Account) error { return nil } // only the Stamp changes
 	}
 	_, err := c.changeCredential(ctx, x, nil)
 	return err
 }
 
-// ConfirmLogin makes the login fresh, with a new token, for a user who has just
-// shown who they are: after CheckPassword said yes. Limits of the login's length
-// are not extended. It returns ErrNotLoggedIn if there is no login, and the
-// errors of LoginUser: ErrFactorRequired too, after which ContinueLogin confirms.
+// ConfirmLogin makes the login fresh and gives it a new token. Call it when the user
+// has just shown who they are: after CheckPassword returned true. It does not extend
+// Config.Session.Lifetime. ConfirmLogin returns ErrNotLoggedIn if there is no login,
+// and the errors of LoginUser. After ErrFactorRequired, ContinueLogin confirms the
+// login.
 func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
-	user, err := c.User(ctx)
+	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return err
 	}

@@ -36,14 +36,14 @@ func TestLogins(t *testing.T) {
 	enterBy(t, tablet, "susan", "tablet/1", true)
 	mike.Login("mike")
 	app.Clock.Advance(5 * time.Minute)
-	tablet.Restart() // a device without a login
+	tablet.Restart() // so the device has no login
 	phone.Restart()
-	if who := phone.Who(); who != "susan" { // with one that was made from it
+	if who := phone.Who(); who != "susan" { // a login made from the device
 		t.Fatal(who)
 	}
 	app.Clock.Advance(time.Minute)
 	laptop.Who()
-	laptop.Post("/renew") // it stays one login
+	laptop.Post("/renew") // a new token, but the same login
 
 	want := []auth.Login{{
 		Created: start, Seen: start.Add(16 * time.Minute), Expires: start.Add(24 * time.Hour), Authenticated: start,
@@ -52,8 +52,8 @@ func TestLogins(t *testing.T) {
 		Created: start.Add(5 * time.Minute), Seen: start.Add(15 * time.Minute), Expires: start.Add(5*time.Minute + 30*24*time.Hour),
 		Methods: []string{"remember"}, UserAgent: "Go-http-client/1.1", Remembered: true,
 	}, {
-		// Its session is one that the browser has lost, and that is still good
-		// for whoever has copied its cookie.
+		// The browser has lost this session. It is still good for an attacker who has
+		// copied its cookie.
 		Created: start.Add(10 * time.Minute), Seen: start.Add(10 * time.Minute), Expires: start.Add(10*time.Minute + 30*24*time.Hour),
 		Authenticated: start.Add(10 * time.Minute), UserAgent: "tablet/1", Remembered: true,
 	}}
@@ -77,7 +77,7 @@ func TestLogins(t *testing.T) {
 	for name, browser := range map[string]struct {
 		c       *testapp.Client
 		current int
-	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "a stranger": {app.Client(t), -1}} {
+	}{"laptop": {laptop, 0}, "mike": {mike, -1}, "an anonymous visitor": {app.Client(t), -1}} {
 		app.In(browser.c, func(ctx context.Context) {
 			got, err := app.Logins(ctx, u.ID)
 			if err != nil {
@@ -86,7 +86,7 @@ func TestLogins(t *testing.T) {
 			check(name, got, browser.current)
 		})
 	}
-	// One that is resumed in the request that asks.
+	// A login that is resumed in the request that calls Logins.
 	var got []auth.Login
 	var l auth.Login
 	app.In(tablet, func(ctx context.Context) {
@@ -99,7 +99,7 @@ func TestLogins(t *testing.T) {
 	})
 	i := slices.IndexFunc(got, func(l auth.Login) bool { return l.Current })
 	if len(got) != 3 || i < 0 || !got[i].Created.Equal(start.Add(10*time.Minute)) || !got[i].Authenticated.IsZero() || got[i].ID != l.ID || !l.Current {
-		t.Errorf("resumed in this request: %+v, of which current: %+v", got, l)
+		t.Errorf("resumed in this request: %+v, CurrentLogin: %+v", got, l)
 	}
 	for j := range got {
 		if j != i && got[j].Current {
@@ -108,7 +108,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// A page and CurrentLogin say the same of a login.
+// Logins and CurrentLogin describe a login alike.
 func TestCurrentLoginIsInTheList(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -128,8 +128,9 @@ func TestCurrentLoginIsInTheList(t *testing.T) {
 	}
 }
 
-// A device that is forgotten while the login goes on is not remembered.
-func TestLoginsRememberedNoMore(t *testing.T) {
+// If the device ends and the login goes on, the login is no longer listed as
+// remembered.
+func TestLoginsNotRememberedAfterTheDeviceEnds(t *testing.T) {
 	for name, end := range map[string]func(*testapp.App, *testapp.Client){
 		"own change of password": func(_ *testapp.App, c *testapp.Client) { c.Post("/password", "password", "another good password") },
 		"expired":                func(app *testapp.App, _ *testapp.Client) { app.Clock.Advance(time.Minute) },
@@ -143,7 +144,7 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 				t.Fatal(who)
 			}
 			if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered {
-				t.Errorf("it outlives nothing any more: %+v", l)
+				t.Errorf("after the device has ended, the login is listed as remembered: %+v", l)
 			}
 			if err := app.EndLogin(t.Context(), u.ID, logins(t, app, u.ID)[0].ID); err != nil {
 				t.Error(err)
@@ -153,21 +154,21 @@ func TestLoginsRememberedNoMore(t *testing.T) {
 	}
 }
 
-// What is not good any more is not listed.
-func TestLoginsLeaveOut(t *testing.T) {
+// Logins lists only what is still good.
+func TestLoginsListNothingVoid(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	here := func(c *auth.Config) { c.BaseURL = "http://localhost:1" }
 	app := testapp.New(t, store, clock, here)
 	strict := testapp.New(t, store, clock, func(c *auth.Config) { here(c); c.Session.IdleTimeout = 10 * time.Minute })
 	u := app.Create(t, "susan", false)
-	remembered(t, app, "susan") // of an old Stamp
+	remembered(t, app, "susan") // with an old Stamp
 	a := u.Clone()
 	a.Stamp = auth.NewSecret("new")
 	if err := store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	app.Client(t).Login("susan") // idle, for one of the two
+	app.Client(t).Login("susan") // idle for one of the two applications
 	clock.Advance(11 * time.Minute)
 	good := app.Client(t)
 	good.Login("susan")
@@ -202,7 +203,8 @@ func TestLoginsLeaveOut(t *testing.T) {
 	}
 }
 
-// What a page may show says nothing that opens anything.
+// A page may show every field of a Login: none is a secret, and none is needed to log
+// in.
 func TestLoginsHaveNoSecrets(t *testing.T) {
 	app, spy := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -239,7 +241,7 @@ func TestLoginsHaveNoSecrets(t *testing.T) {
 			t.Errorf("%s is in %s", secret, text)
 		}
 	}
-	// And what it says is no cookie.
+	// Nor is any of its fields a cookie.
 	for _, l := range logins(t, app, u.ID) {
 		for name := range c.Cookies {
 			alone := app.Client(t)
@@ -267,7 +269,7 @@ func TestLoginsErrors(t *testing.T) {
 		t.Errorf("deleted: %v", err)
 	}
 
-	// It costs one list of each kind, and never more.
+	// Logins costs one list for each kind of record, and never more.
 	spy.Reset()
 	logins(t, app, u.ID)
 	if calls := spy.Calls(); !slices.Equal(calls, []string{"LoadUser", "ListRecords", "ListRecords"}) {
@@ -288,7 +290,7 @@ func TestLoginsErrors(t *testing.T) {
 	if calls := spy.Calls(); spy.Writes() > 0 || len(calls) > 5 {
 		t.Errorf("calls inside: %v", calls)
 	}
-	// Who cannot tell which login is the current one does not guess.
+	// If Logins cannot find out which login is the current one, it fails.
 	app.In(c, func(ctx context.Context) {
 		spy.FailAt(1, false)
 		if l, err := app.Logins(ctx, u.ID); !errors.Is(err, errStore) || l != nil {
@@ -298,7 +300,7 @@ func TestLoginsErrors(t *testing.T) {
 	spy.Reset()
 	app.In(app.Client(t), func(ctx context.Context) {
 		if _, err := app.CurrentLogin(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
-			t.Errorf("a stranger's CurrentLogin: %v", err)
+			t.Errorf("CurrentLogin of an anonymous visitor: %v", err)
 		}
 	})
 	if _, err := app.CurrentLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
@@ -306,7 +308,7 @@ func TestLoginsErrors(t *testing.T) {
 	}
 }
 
-// A rotation that is under way is one login still.
+// During a rotation two records exist, but one login is listed.
 func TestLoginsDuringRotation(t *testing.T) {
 	app, trap := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -401,7 +403,7 @@ func TestEndLogin(t *testing.T) {
 	}
 }
 
-// Nobody ends another user's login, nor one that is not there.
+// EndLogin ends neither another user's login nor one that does not exist.
 func TestEndLoginNotFound(t *testing.T) {
 	app, spy := newApp(t, nil)
 	susan, mike := app.Create(t, "susan", false), app.Create(t, "mike", false)
@@ -418,7 +420,7 @@ func TestEndLoginNotFound(t *testing.T) {
 		{susan.ID, mID}, {mike.ID, sID}, {"unknown", sID}, {susan.ID, ""}, {susan.ID, "x"}, {susan.ID, sID[1:]}, {susan.ID, sID + "x"},
 		{susan.ID, strings.ToLower(sID)}, {susan.ID, records[0].Key}, {susan.ID, cookie}, {susan.ID, strings.Repeat("A", 1<<16)}, {susan.ID, "\x00%"},
 	} {
-		for name, ctx := range map[string]*testapp.Client{"outside": nil, "susan": s, "mike": m, "a stranger": app.Client(t)} {
+		for name, ctx := range map[string]*testapp.Client{"outside": nil, "susan": s, "mike": m, "an anonymous visitor": app.Client(t)} {
 			var err error
 			if ctx == nil {
 				err = app.EndLogin(t.Context(), try.user, try.id)
@@ -439,7 +441,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	if a, b := s.Who(), m.Who(); a != "susan" || b != "mike" {
 		t.Errorf("then they are %q and %q", a, b)
 	}
-	// Without a user there is nothing to end, and not everything.
+	// Without a user, EndLogin is an error and ends nothing.
 	for _, id := range []string{"", "x", sID} {
 		app.In(s, func(ctx context.Context) {
 			if err := app.EndLogin(ctx, "", id); err == nil {
@@ -456,7 +458,7 @@ func TestEndLoginNotFound(t *testing.T) {
 	}
 }
 
-// httpError is the status that an error is answered with.
+// httpError returns the status with which Error answers an error.
 func httpError(t *testing.T, app *testapp.App, err error) int {
 	t.Helper()
 	app.Mux.HandleFunc("GET /error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, err) })
@@ -473,7 +475,7 @@ func TestEndOtherLogins(t *testing.T) {
 		a.Login("susan")
 		b.Restart()
 		b.Who()
-		lost.Restart() // a device alone
+		lost.Restart() // so there is a device without a login
 		if remember {
 			c.Restart()
 			c.Who()
@@ -494,7 +496,7 @@ func TestEndOtherLogins(t *testing.T) {
 		if l := logins(t, app, u.ID); len(l) != 1 || l[0].Remembered != remember {
 			t.Errorf("left: %+v", l)
 		}
-		app.In(c, func(ctx context.Context) { // there are none
+		app.In(c, func(ctx context.Context) { // there are no other logins now
 			if err := app.EndOtherLogins(ctx); err != nil {
 				t.Error(err)
 			}
@@ -519,13 +521,13 @@ func TestEndOtherLogins(t *testing.T) {
 	}
 	app.In(app.Client(t), func(ctx context.Context) {
 		if err := app.EndOtherLogins(ctx); !errors.Is(err, auth.ErrNotLoggedIn) {
-			t.Errorf("a stranger: %v", err)
+			t.Errorf("an anonymous visitor: %v", err)
 		}
 	})
 }
 
-// A store that fails at any step of an ending gives an error, after which it
-// can be done again; or it is done, and nothing is left.
+// If a store fails at any step while logins are ended, you get an error and can try
+// again; or everything has ended.
 func TestEndingStoreFails(t *testing.T) {
 	for _, op := range []string{"own", "another", "others", "everywhere"} {
 		for _, after := range []bool{false, true} {
@@ -566,7 +568,7 @@ func TestEndingStoreFails(t *testing.T) {
 					})
 					want := http.StatusOK
 					if err != nil {
-						want = http.StatusServiceUnavailable // though the handler says nothing
+						want = http.StatusServiceUnavailable // although the handler ignores the error
 					}
 					if r.StatusCode != want {
 						t.Errorf("call %d: %s", k, r.Status)
@@ -575,7 +577,7 @@ func TestEndingStoreFails(t *testing.T) {
 						if !errors.Is(err, errStore) {
 							t.Errorf("call %d (%v): %v", k, calls, err)
 						}
-						// Again, from wherever it can be done.
+						// Try again, in the same login if it still exists.
 						var again error
 						if c.Who() == "susan" {
 							app.In(c, func(ctx context.Context) { again = do(ctx) })
@@ -610,8 +612,8 @@ func TestEndingStoreFails(t *testing.T) {
 	}
 }
 
-// A login keeps its ID when it becomes remembered, when it is renewed, and when the
-// browser is restarted: EndLogin ends it by the ID that a page has shown before.
+// A login keeps its ID when it becomes remembered, when its token is renewed, and when
+// the browser is restarted. EndLogin ends it by an ID that a page showed before.
 func TestLoginKeepsItsID(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -640,17 +642,17 @@ func TestLoginKeepsItsID(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone(t, "EndLogin", c)
-	// Another login has another one.
+	// Another login has another ID.
 	c.Login("susan")
 	if got := app.LoginOf(t, c).ID; got == id {
 		t.Error("a new login has the ID of one that has ended")
 	}
 }
 
-// A browser whose session has run out is still remembered; an ending that somebody
-// asks for ends that, too.
+// If a session has run out, the browser is still remembered. Ending the login ends the
+// device, too.
 func TestExpiryLeavesTheDevice(t *testing.T) {
-	for _, wait := range []time.Duration{time.Hour, 24 * time.Hour} { // idle, and Lifetime
+	for _, wait := range []time.Duration{time.Hour, 24 * time.Hour} { // IdleTimeout, and Lifetime
 		app, _ := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
@@ -668,8 +670,8 @@ func TestExpiryLeavesTheDevice(t *testing.T) {
 	}
 }
 
-// While somebody ends a login, its browser logs in again and is remembered: at each
-// moment between the steps of the ending. Nothing of it is left.
+// While a login is being ended, its browser logs in again and is remembered, at each
+// step of the ending. Neither the login nor the device survives.
 func TestEndingCrossesRemember(t *testing.T) {
 	for _, how := range []string{"EndLogin", "EndOtherLogins", "LogoutEverywhere", "NewWithLoader's LogoutEverywhere"} {
 		testapp.EachCall(t, 2, func(k int) bool {
@@ -712,8 +714,8 @@ func TestEndingCrossesRemember(t *testing.T) {
 	}
 }
 
-// Nobody cannot be confirmed, and a request with a key of its own gains nothing
-// by it.
+// An anonymous visitor cannot confirm a login. In a request with its own credentials,
+// ConfirmLogin makes nothing fresh.
 func TestConfirmLoginNeedsALogin(t *testing.T) {
 	app, _ := stateApp(t, loadedBy(byHeader()))
 	u, err := app.Store.FindUser(t.Context(), "susan")
@@ -725,10 +727,10 @@ func TestConfirmLoginNeedsALogin(t *testing.T) {
 	expectSent(t, c.Post("/confirm"), "/login")
 	for range 2 {
 		if r := c.Do(http.MethodGet, "/sensitive", nil, asID(u.ID)); r.Text == "granted" {
-			t.Error("a key is fresh")
+			t.Error("a request with a key is fresh")
 		}
 		if r := c.Do(http.MethodPost, "/confirm", nil, asID(u.ID)); r.StatusCode == http.StatusOK {
-			t.Error("a key was confirmed")
+			t.Error("ConfirmLogin accepts a request with a key")
 		}
 	}
 }
@@ -762,9 +764,9 @@ func TestConfirmLogin(t *testing.T) {
 		_, a := sessionCookie(old)
 		_, b := sessionCookie(c)
 		if a == b || b == "" {
-			t.Error("the token is the old one")
+			t.Error("the token was not replaced")
 		}
-		if remember { // the cookie of the device is good for a minute more: it is the token that is asked here
+		if remember { // the remember cookie is good for another minute, but this is about the token
 			for name := range old.Cookies {
 				if strings.HasSuffix(name, "-remember") {
 					delete(old.Cookies, name)
@@ -785,14 +787,14 @@ func TestConfirmLogin(t *testing.T) {
 		if !slices.Equal(after.Methods, wantMethods) || !after.Authenticated.Equal(app.Clock.Now()) {
 			t.Errorf("methods %v at %v", after.Methods, after.Authenticated)
 		}
-		// Twice is not two methods.
+		// Confirming twice does not list the method twice.
 		if err := app.Confirm(t, c, testapp.Password); err != nil {
 			t.Fatal(err)
 		}
 		if l := app.LoginOf(t, c); !slices.Equal(l.Methods, wantMethods) {
 			t.Errorf("methods %v", l.Methods)
 		}
-		app.Clock.Advance(time.Minute) // until when a request could be under way with it
+		app.Clock.Advance(time.Minute) // longer than a request with the old token may take
 		if who := old.Who(); who != "nobody" {
 			t.Errorf("the old token is %q", who)
 		}
@@ -807,7 +809,7 @@ func TestConfirmLogin(t *testing.T) {
 	}
 }
 
-// A login that is confirmed again and again ends when it was to end.
+// A login that is confirmed again and again still ends at its time.
 func TestConfirmLoginDoesNotExtend(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.Lifetime = time.Hour })
@@ -830,7 +832,7 @@ func TestConfirmLoginDoesNotExtend(t *testing.T) {
 	}
 }
 
-// Only a password that was right in this request, and the user's own, is a
+// Only a password that was right in this request, and is this user's, counts as a
 // method.
 func TestConfirmLoginMethod(t *testing.T) {
 	t.Parallel()
@@ -876,17 +878,17 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	if err := app.ConfirmLogin(t.Context()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
-	// Who is nobody cannot confirm, and nothing of it is left for a user whom a
-	// loader finds in the same browser.
+	// If an anonymous visitor confirms, it fails, and has no effect on a user whom a
+	// Credential finds in the same browser later.
 	c := app.Client(t)
 	c.Post("/put", "key", "k", "value", "a visitor's")
 	before := c.Clone()
 	app.Spy().Reset()
 	if err := app.Confirm(t, c, ""); !errors.Is(err, auth.ErrNotLoggedIn) {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("without a login: %v", err)
 	}
 	if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) || fmt.Sprint(before.Cookies) != fmt.Sprint(c.Cookies) {
-		t.Errorf("nobody's confirmation: calls %v, cookies %v", calls, c.Cookies)
+		t.Errorf("without a login ConfirmLogin makes the calls %v, cookies %v", calls, c.Cookies)
 	}
 	as := http.Header{"X-User": {u.ID}}
 	for _, browser := range []*testapp.Client{c, app.Client(t)} {
@@ -930,8 +932,8 @@ func TestConfirmLoginRefuses(t *testing.T) {
 	}
 }
 
-// A store that fails at any step of a confirmation gives an error, and no fresh
-// login without a cookie of it.
+// If a store fails at any step of a confirmation, the answer is an error. No fresh
+// login exists then without the browser having its cookie.
 func TestConfirmLoginStoreFails(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
@@ -955,7 +957,7 @@ func TestConfirmLoginStoreFails(t *testing.T) {
 				t.Errorf("call %d, after=%v: it failed, and the old login is fresh, or a cookie is set", k, after)
 			}
 			fresh := c.Get("/fresh").StatusCode
-			app.Clock.Advance(time.Minute) // until when a request could be under way with the old token
+			app.Clock.Advance(time.Minute) // longer than a request with the old token may take
 			if !failed && (fresh != http.StatusOK || old.Who() != "nobody") {
 				t.Errorf("call %d, after=%v: %s, the old token is %q", k, after, r.Status, old.Who())
 			}
@@ -1004,7 +1006,7 @@ func atMost(n int) func(*auth.Config) {
 	return func(c *auth.Config) { c.Session.Max = n }
 }
 
-// alive are the indices of the browsers that are the user.
+// alive returns the indices of the browsers that are logged in as the user.
 func alive(browsers []*testapp.Client, name string) (is []int) {
 	for i, c := range browsers {
 		if c.Clone().Who() == name {
@@ -1027,7 +1029,7 @@ func TestMaxSessions(t *testing.T) {
 					c := app.Client(t)
 					enterBy(t, c, "susan", "x/1", remember)
 					browsers = append(browsers, c)
-					for range 3 { // rotations, and logins in the same browser, are not more
+					for range 3 { // rotations, and logins in the same browser, do not count
 						c.Post("/renew")
 					}
 					enterBy(t, c, "susan", "x/1", remember)
@@ -1067,7 +1069,7 @@ func TestMaxSessions(t *testing.T) {
 	}
 }
 
-func TestMaxSessionsDefaultAndNone(t *testing.T) {
+func TestMaxSessionsDefaultAndUnlimited(t *testing.T) {
 	for limit, want := range map[int]int{0: 100, -1: 105, 1: 1} {
 		app, _ := newApp(t, atMost(limit))
 		u := app.Create(t, "susan", false)
@@ -1092,7 +1094,7 @@ func TestMaxSessionsDefaultAndNone(t *testing.T) {
 	}
 }
 
-// A browser that is restarted has one login still, and nobody has to go for it.
+// A browser that is restarted counts as one login, so no other login has to end.
 func TestMaxSessionsCountsBrowsers(t *testing.T) {
 	app, _ := newApp(t, atMost(2))
 	app.Create(t, "susan", false)
@@ -1112,8 +1114,8 @@ func TestMaxSessionsCountsBrowsers(t *testing.T) {
 	}
 }
 
-// Tabs that were opened at once are one browser: the end of the older one's
-// login is not that of the younger one's.
+// Tabs that open at once belong to one browser. When the login of the older tab ends,
+// the login of the younger one goes on.
 func TestMaxSessionsTabs(t *testing.T) {
 	app, _ := newApp(t, atMost(2))
 	app.Create(t, "susan", false)
@@ -1134,7 +1136,7 @@ func TestMaxSessionsTabs(t *testing.T) {
 	}
 }
 
-// Logins at the same moment leave no more than there may be.
+// If many browsers log in at the same moment, at most Session.Max logins are left.
 func TestMaxSessionsParallel(t *testing.T) {
 	for _, remember := range []bool{false, true} {
 		for _, limit := range []int{5, 1} {
@@ -1166,7 +1168,7 @@ func TestMaxSessionsParallel(t *testing.T) {
 					wg.Wait()
 					least := 1
 					if limit == 1 {
-						least = 0 // two that both come last end each other
+						least = 0 // two logins that both come last end each other
 					}
 					if got := alive(browsers, name); len(got) > limit || len(got) < least {
 						t.Errorf("round %d: %d are alive: %v", round, len(got), got)
@@ -1184,7 +1186,7 @@ func TestMaxSessionsParallel(t *testing.T) {
 					if got := alive(browsers, name); len(got) > limit || !remember && len(got) > 0 {
 						t.Errorf("round %d: after a restart %d are alive: %v", round, len(got), got)
 					}
-					// The next one is one more, and is in.
+					// The next login succeeds and stays within the limit.
 					app.Clock.Advance(time.Second)
 					last := app.Client(t)
 					last.Login(name)
@@ -1201,7 +1203,7 @@ func TestMaxSessionsParallel(t *testing.T) {
 }
 
 // Requests that are under way in an evicted login do not bring it back.
-func TestMaxSessionsRevivesNothing(t *testing.T) {
+func TestMaxSessionsEvictedLoginStaysDead(t *testing.T) {
 	app, _ := newApp(t, atMost(1))
 	for round := range 30 {
 		name := fmt.Sprintf("susan%d", round)
@@ -1251,8 +1253,8 @@ func TestMaxSessionsRevivesNothing(t *testing.T) {
 	}
 }
 
-// A store that fails while the others are counted ends nothing that it should
-// not: the login is made, and the next one tries again.
+// If the store fails while old logins are counted, the new login is made all the same,
+// and no login is ended wrongly. The next login tries again.
 func TestMaxSessionsStoreFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		testapp.EachCall(t, 1, func(k int) bool {

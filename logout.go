@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// LogoutUser ends the login and the session that goes with it, everywhere that
-// its cookie may have been copied to. It is no error if nobody is logged in.
-// After the header is written it ends the login all the same, and returns
-// ErrHeaderWritten to say that the cookie, now worthless, could not be removed.
+// LogoutUser ends the login and its session. Copies of the cookie are then worthless.
+// If no user is logged in, it returns nil. After the header is written it still ends
+// the login, and returns ErrHeaderWritten, because the cookie could not be deleted.
 //
-// Call it for POST only: a GET would let any page log the user out.
+// Call it for POST only. If a GET logged out, any page on the web could log the user
+// out.
 func (c *Core) LogoutUser(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
@@ -38,8 +38,8 @@ func (s *state) logout() (hadLogin, late bool, err error) {
 	return hadLogin, late, s.end()
 }
 
-// end ends the request's login and deletes its cookie. What a visitor has is
-// kept. The caller holds op.
+// end ends the request's login and deletes its cookies. A visitor's data is kept. The
+// caller holds op.
 func (s *state) end() error {
 	if s.failed != nil {
 		return s.failed
@@ -67,8 +67,8 @@ func (s *state) end() error {
 	return s.dropPending(&s.ctx)
 }
 
-// named returns the logins that the request's cookies name, with living tokens or
-// with such that were replaced, each once.
+// named returns the logins that the request's cookies name, each once. It also finds a
+// login whose token has been replaced.
 func (s *state) named() ([]header, error) {
 	var logins []header
 	add := func(h header) {

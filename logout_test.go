@@ -17,7 +17,8 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// a store that panics in logout, and a recovering middleware inside LoadAndSave.
+// If a store panics in a logout and a middleware inside LoadAndSave recovers, no lock
+// stays held.
 func TestPanicInLogoutLeavesNoLock(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -43,7 +44,7 @@ func TestPanicInLogoutLeavesNoLock(t *testing.T) {
 	}
 }
 
-func TestLogoutOfNobodyIsNoEvent(t *testing.T) {
+func TestAnonymousLogoutSendsNoEvent(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	if r := app.Client(t).Post("/logout"); r.StatusCode != http.StatusOK {
 		t.Errorf("%s", r.Status)
@@ -63,8 +64,8 @@ func TestLogoutForgetsADeviceWithADuration(t *testing.T) {
 	expectState(t, copied, nil, "nobody")
 }
 
-// A logout that crosses a confirmation ends the login: no cookie, old or new,
-// is anybody's.
+// If a logout crosses a confirmation, the login ends: neither the old nor the new
+// cookie is logged in.
 func TestLogoutCrossesConfirmLogin(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -143,7 +144,7 @@ func TestLogoutEverywhere(t *testing.T) {
 					t.Error(err)
 				}
 				if _, err := app.User(ctx); err == nil {
-					t.Error("the request that did it is still somebody's")
+					t.Error("the request that called LogoutEverywhere still has a user")
 				}
 			}
 			app.Events()
@@ -182,7 +183,7 @@ func TestLogoutEverywhere(t *testing.T) {
 			if who, program := mike.Who(), bearer(app, t, mikes); who != "mike" || program != "mike" {
 				t.Errorf("mike is %q and %q", who, program)
 			}
-			b.Login("susan") // and again
+			b.Login("susan") // logs in again
 			if who := b.Who(); who != "susan" {
 				t.Error(who)
 			}
@@ -199,7 +200,7 @@ func TestLogoutEverywhere(t *testing.T) {
 	}
 }
 
-// An application with a loader has the same, but for the Stamp.
+// The same for NewWithLoader, except for the Stamp.
 func TestLogoutEverywhereWithLoader(t *testing.T) {
 	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
 	records := memstore.NewRecords()
@@ -255,8 +256,8 @@ func TestLogoutEverywhereWithLoader(t *testing.T) {
 	}
 }
 
-// In one tab the user logs in again and is remembered. A logout from another tab,
-// whose page is older, ends all of it, with each of the tokens that it may have.
+// In one tab the user logs in again and is remembered. A logout in another tab with an
+// older page ends all of it, whichever tokens that tab sends.
 func TestLogoutFromAnOlderTab(t *testing.T) {
 	for _, first := range []string{"", "1"} {
 		for _, sends := range []string{"both", "session", "remember"} {
@@ -273,7 +274,7 @@ func TestLogoutFromAnOlderTab(t *testing.T) {
 					}
 				}
 				if len(tab.Cookies) == 0 {
-					continue // it was not remembered
+					continue // the login was not remembered
 				}
 				if r := tab.Post("/logout"); r.StatusCode != http.StatusOK {
 					t.Fatal(r.Status)
@@ -290,9 +291,9 @@ func TestLogoutFromAnOlderTab(t *testing.T) {
 	}
 }
 
-// Every cookie that a browser was ever given is nobody's after whatever ends its
-// login: alone, with any other, and all that it had at one time together.
-func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
+// After the login has ended, every cookie that its browser ever had is dead: alone,
+// together with any other, and together with all of its time.
+func TestCookiesAreDeadAfterLogout(t *testing.T) {
 	type world struct {
 		*testapp.App
 		t *testing.T
@@ -332,7 +333,7 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 			other.Login("susan")
 			w.In(other, func(ctx context.Context) { fail(w, w.EndOtherLogins(ctx)) })
 			if who := other.Who(); who != "susan" {
-				w.t.Errorf("the other one is %q", who)
+				w.t.Errorf("the user of the other browser is %q", who)
 			}
 		},
 		"eviction": func(w *world) {
@@ -381,9 +382,9 @@ func TestCookiesAreNobodysAfterTheEnd(t *testing.T) {
 	}
 }
 
-// Without remember me, what is idle or too old is nobody's; with it, the device
-// makes a new login and the old session stays dead.
-func TestExpiredCookiesAreNobodys(t *testing.T) {
+// Without a remembered device, an idle or too old session is dead. With one, the device
+// makes a new login, and the old session stays dead.
+func TestExpiredCookiesAreDead(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"idle": time.Hour, "too old": 24 * time.Hour} {
 		for _, remember := range []bool{false, true} {
 			app, _ := newApp(t, func(c *auth.Config) {
@@ -417,14 +418,14 @@ func TestExpiredCookiesAreNobodys(t *testing.T) {
 			if who := c.Clone().Who(); (who == "susan") != remember {
 				t.Errorf("%s, remembered %v: %q", name, remember, who)
 			}
-			gone(t, name, sessions) // still
+			gone(t, name, sessions) // still dead
 		}
 	}
 }
 
-// A remember cookie that has expired for the server is nobody's, also if the
-// browser keeps it, and however often it was used.
-func TestExpiredRememberCookieIsNobodys(t *testing.T) {
+// A remember cookie that has expired on the server is dead, even if the browser keeps
+// it, and however often it was used.
+func TestExpiredRememberCookieIsDead(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.RememberFor = 48 * time.Hour })
 	app.Create(t, "susan", false)
 	c := remembered(t, app, "susan")
@@ -435,11 +436,12 @@ func TestExpiredRememberCookieIsNobodys(t *testing.T) {
 			t.Fatal(who)
 		}
 	}
-	app.Clock.Advance(3 * time.Hour) // of the device; the last login is 3 hours old and idle
+	app.Clock.Advance(3 * time.Hour) // the device's time; the last login is 3 hours old and idle
 	gone(t, "expired", c)
 }
 
-// A replay that is a theft ends everything, whichever cookie comes first.
+// If a replayed cookie is detected as a theft, all logins end, whichever cookie is
+// replayed first.
 func TestReplayedCookieIsATheft(t *testing.T) {
 	for first := range 3 {
 		app, _ := newApp(t, nil)
@@ -449,7 +451,7 @@ func TestReplayedCookieIsATheft(t *testing.T) {
 			app.Clock.Advance(2 * time.Minute)
 			c.Restart()
 			c.Who()
-			c.Who() // by now it has the cookie
+			c.Who() // by then the browser has the cookie
 		}
 		var cookies []*http.Cookie
 		name, _ := rememberCookie(t, c)

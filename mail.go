@@ -22,7 +22,8 @@ func mailable(a *Account) error {
 	return nil
 }
 
-// isLocal reports whether an address is refused for want of Config.LocalDomains.
+// isLocal reports whether an address is refused because its domain has no dot and
+// Config.LocalDomains is not set.
 func (c *Core) isLocal(key string) bool {
 	_, domain, _ := strings.Cut(key, "@")
 	return !c.cfg.LocalDomains && !strings.Contains(domain, ".")
@@ -46,8 +47,8 @@ func (c *Core) link(page, token string) Secret {
 	return NewSecret(page + separator + "token=" + token)
 }
 
-// notify tells the owner of an account what has become of it, also if who has done
-// it goes away. There is no second time: a failure is an event, and nothing else.
+// notify mails the owner of an account what happened to it, even if the client hangs
+// up. It tries once: a failure is only an event.
 func (c *Core) notify(ctx context.Context, kind MailKind, user User, address string) {
 	c.tell(ctx, Mail{Kind: kind, To: address, User: user})
 }
@@ -59,7 +60,7 @@ func (c *Core) tell(ctx context.Context, m Mail) {
 	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	if !m.User.AuthAccount().EmailVerified { // it may be a stranger's, who is not to get mails without end
+	if !m.User.AuthAccount().EmailVerified { // the mailbox may belong to another person, so limit its mails
 		full, err := c.mailboxFull(ctx, m.Kind, mailboxOf(nil, emailKey(m.To)))
 		if err == nil && full {
 			err = errMailboxFull
@@ -79,8 +80,8 @@ func (c *Core) deliver(ctx context.Context, m Mail) {
 	}
 }
 
-// mailboxOf is what mails to an address are counted by: its account, or, so that
-// it is the same work, the address of nobody.
+// mailboxOf returns the key by which mails to an address are counted: the account's ID,
+// or, for the same work without an account, a hash of the address.
 func mailboxOf(user User, key string) string {
 	if user == nil {
 		return keyring.TokenKey("mailbox\x00" + key)
@@ -88,8 +89,9 @@ func mailboxOf(user User, key string) string {
 	return user.AuthAccount().ID
 }
 
-// mail hands a mail to the Mailer. One that panics would tell a stranger whom it
-// had a mail for.
+// mail hands a mail to the Mailer. It recovers a panic of the Mailer: otherwise the
+// failed answer would tell an attacker that there was a mail to send, and so an
+// account.
 func (c *Core) mail(ctx context.Context, m Mail) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -97,13 +99,13 @@ func (c *Core) mail(ctx context.Context, m Mail) (err error) {
 		}
 	}()
 	id := idOf(m.User)
-	m.Failed = func(err error) { // when the request is long gone
+	m.Failed = func(err error) { // called after the request, so its context is not used
 		c.event(context.Background(), Event{Kind: EventMailFailed, UserID: id, Err: err})
 	}
-	return c.cfg.Mailer.Send(context.WithoutCancel(ctx), m) // that the client waits for the answer is no condition
+	return c.cfg.Mailer.Send(context.WithoutCancel(ctx), m) // if the client hangs up, the mail is sent all the same
 }
 
-// mailFailed makes an event of the failure of a mail.
+// mailFailed makes an event of a mail that failed, if err is not nil.
 func (c *Core) mailFailed(ctx context.Context, user User, err error) {
 	if err != nil {
 		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: err})

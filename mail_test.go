@@ -10,8 +10,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// A mail that is given up later is an event as well.
-func TestMailFailsLater(t *testing.T) {
+// If a mailer gives up on a mail later, an event is sent, too.
+func TestMailGivenUpLater(t *testing.T) {
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })
 	u := app.Create(t, "susan", false)
@@ -31,7 +31,8 @@ type panicBox struct{}
 
 func (panicBox) Send(context.Context, auth.Mail) error { panic("no mail today") }
 
-// A Mailer that panics tells nobody whom it had a mail for.
+// If the Mailer panics, the answers for existing and missing accounts are still the
+// same.
 func TestMailerPanics(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = panicBox{} })
@@ -52,8 +53,9 @@ func TestMailerPanics(t *testing.T) {
 	}
 }
 
-// A hangingStore is one whose clients hang up while it changes an account: it does
-// so all the same, and says that it was stopped, if it was.
+// A hangingStore makes the client hang up during UpdateAccount. The change is made all
+// the same, but the store returns the error of the cancelled context, if it was
+// cancelled.
 type hangingStore struct {
 	*testapp.Spy
 	hangUp func()
@@ -67,10 +69,10 @@ func (s *hangingStore) UpdateAccount(ctx context.Context, a auth.Account) error 
 	return errors.Join(err, ctx.Err())
 }
 
-// Every change of a credential is told to the owner, at the address that the
-// account had; whether that can be sent changes nothing, nor whether the client waits
-// for it.
-func TestOwnersAreTold(t *testing.T) {
+// The owner gets a mail about every change of a credential, at the address that the
+// account had. The change is kept even if the mail cannot be sent or the client hangs
+// up.
+func TestOwnerGetsMails(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
 		do   func(ctx context.Context, m *mailApp, u *testapp.User) error
@@ -133,7 +135,7 @@ func TestOwnersAreTold(t *testing.T) {
 			}
 		}
 	}
-	// And of an address, both ways.
+	// The same for a change of the address and its undo.
 	for _, undone := range []bool{false, true} {
 		box := &testapp.Outbox{}
 		clock := testapp.NewClock()

@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// methodPassword is how somebody authenticated.
-const methodPassword = "password"
-
+// The library's own methods.
 const (
+	methodPassword = "password"
 	methodRemember = "remember"
 	methodAPIToken = "token"
 )
 
 // methods are the ways in which a user has authenticated in a login, in order, each
-// with the time: the text of a header, "password@t7h2k0 oauth:google@t7h2k3". The time is
-// in seconds since 1970, in base 36. Older records have no times.
+// with the time: "password@t7h2k0 oauth:google@t7h2k3". This is also how a header
+// stores them. The time is in seconds since 1970, in base 36. Older records have no
+// times.
 //
-// They stay a text until somebody asks, so that reading a session costs nothing for it.
+// They stay a text until they are needed, so that reading a session does not have to
+// parse them.
 type methods string
 
 const maxMethod = 64
@@ -34,7 +35,8 @@ func isMethod(name string) bool {
 	return name != "" && len(name) <= maxMethod
 }
 
-// add returns the methods with one more, or with a new time for one that they have.
+// add returns the methods with name added at the end. If name is among them already, it
+// moves there and gets the new time.
 func (m methods) add(name string, at time.Time) methods {
 	entry := name + "@" + strconv.FormatInt(at.Unix(), 36)
 	var kept []string

@@ -14,21 +14,22 @@ import (
 	"github.com/go-login/auth/internal/origin"
 )
 
-// LoadAndSave wraps the whole application. It refuses cross-origin requests
-// that may change something (so a CORS middleware goes outside, and webhooks,
-// which say no origin, pass), reads the session of the cookie, and writes what
-// changed before the response's header goes out.
+// LoadAndSave wraps the whole application. It reads the session that the cookie names,
+// and stores what changed before the response's header goes out.
 //
-// The handler gets a copy of the request. Temporary files of a multipart form that
-// was parsed in this copy are removed at the end. If a middleware inside makes a
-// copy of its own (r.WithContext) and parses the form there, it has to remove them:
+// It refuses cross-origin requests that may change something. So a CORS middleware goes
+// outside. Requests with neither Origin nor Sec-Fetch-Site, such as webhooks, pass.
+//
+// The handler gets a copy of the request. If the handler parses a multipart form, its
+// temporary files are removed at the end. If a middleware inside makes a copy of its
+// own (r.WithContext) and parses the form there, it must remove the files itself, by
 // defer r.MultipartForm.RemoveAll().
 //
-// If a store fails, a page that asks for neither the user nor the session's data
-// is served. If any method has returned the failure before the header is written,
-// the answer is 503 with Retry-After, also where the handler ignored it: its page
-// may be the one for anonymous visitors. Cookies of ours that the request has
-// set by then, such as that of a new login, go out with it.
+// If a store fails, pages that ask for neither the user nor the session's data are
+// still served. If any method returned the failure before the header is written, the
+// answer is 503 with Retry-After, even if the handler ignored the error: its page may
+// be the one for anonymous visitors. Cookies of ours that the request had set by then,
+// such as that of a new login, go out with the 503.
 func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.requestOf(r.Context()) != nil { // wrapped twice
@@ -44,15 +45,15 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		if origin.IsUnsafe(sent.Method) && !c.origins.Allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
 				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
-			s.fail(err) // for whoever asks who it is
+			s.fail(err) // for an ErrorPage that asks for the user
 			c.event(&s.ctx, Event{Kind: EventRequestRefused, Err: err})
 			c.Error(rw, r, err)
 			return
 		}
 		if !s.mayBeOwn() {
 			if err := s.load(); err != nil {
-				// Methods that need the session return the error. A page that asks
-				// for neither the user nor the session's data is served.
+				// Methods that need the session return the error. Pages that do not
+				// need it are served.
 				s.fail(hidden(err))
 			}
 			s.identified.Store(true)
@@ -68,13 +69,13 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 // newState returns the state of a request.
 func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
 	if r.Trailer == nil && len(r.TransferEncoding) > 0 {
-		r.Trailer = http.Header{} // else the server would make it when the body was read, and our copy would have none
+		r.Trailer = http.Header{} // if the server made the map after the body was read, our copy would not have it
 	}
 	s := &state{core: c, arrival: arrival{request: r, forwarded: r.Header["X-Forwarded-For"]}}
 	s.ctx.Context, s.ctx.state = r.Context(), s
 	s.inner.Context, s.inner.core = &s.ctx, c
 	s.served = r.WithContext(&s.ctx)
-	if r.RequestURI == "" && r.URL != nil { // no server made it
+	if r.RequestURI == "" && r.URL != nil { // a test made the request, and no server
 		u := *r.URL
 		s.url = &u
 	}
@@ -85,8 +86,8 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
 	return s
 }
 
-// suspectForwarded notes, once, that X-Forwarded-For came from somebody who is
-// not to be believed.
+// suspectForwarded notes, once for each Core, that X-Forwarded-For came from an address
+// that is not a trusted proxy's.
 func (s *state) suspectForwarded() {
 	told := &s.core.proxies.forwarded
 	if len(s.forwarded) == 0 || told.Load() {
@@ -97,10 +98,10 @@ func (s *state) suspectForwarded() {
 	}
 }
 
-// start commits, once, before an answer with this status. The answer becomes an
-// error page if the commit fails, and if a store has failed and the handler is
-// about to answer as if it had not: what it made may be the page of an anonymous
-// visitor.
+// start commits, once, before an answer with this status. It answers with an error page
+// if the commit fails. It also does so if a store has failed in this request and the
+// handler is about to answer with another status: the handler's page may be the one for
+// anonymous visitors.
 func (w *responseWriter) start(status int) {
 	if w.started {
 		return
@@ -108,7 +109,7 @@ func (w *responseWriter) start(status int) {
 	w.started = true
 	s := w.state
 	if w.failed = s.hasMet(); w.failed != nil {
-		if status == statusOf(w.failed) { // the handler has said it
+		if status == statusOf(w.failed) { // the handler reports the failure itself
 			w.failed = nil
 		} else {
 			w.reset()
@@ -124,8 +125,9 @@ func (w *responseWriter) start(status int) {
 	}
 }
 
-// keepWaiting leaves what waits for the next page, and the page that is to follow
-// the login, as the request found it: nobody sees the answer that used it.
+// keepWaiting takes back what the handler did with flash messages and with the page
+// that follows the login. The browser gets an error page instead, so both must be there
+// for the next request.
 func (s *state) keepWaiting() {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -133,7 +135,7 @@ func (s *state) keepWaiting() {
 	delete(s.cookie, s.core.cookies.next)
 }
 
-// reset takes back the headers that the handler has set.
+// reset restores the headers to what they were before the handler ran.
 func (w *responseWriter) reset() {
 	h := w.Header()
 	clear(h)
@@ -142,7 +144,7 @@ func (w *responseWriter) reset() {
 
 func (w *responseWriter) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(status) // there may be several before the header
+		w.ResponseWriter.WriteHeader(status) // informational: several may precede the header
 		return
 	}
 	again := w.started
@@ -150,17 +152,18 @@ func (w *responseWriter) WriteHeader(status int) {
 		if status == http.StatusRequestEntityTooLarge {
 			tooLarge(w.ResponseWriter)
 		}
-		w.ResponseWriter.WriteHeader(status) // which complains about a second call
+		w.ResponseWriter.WriteHeader(status) // logs a second call
 	} else if again {
 		w.state.core.cfg.Logger.Debug("auth: WriteHeader after an error page")
 	}
 }
 
-// tooLarge tells the server that the request's body is too large, so that it reads
-// no more of it and closes the connection. http.MaxBytesReader calls an unexported
-// method for that if its writer is the server's own, and no other type can have
-// that method, nor does it look at Unwrap. So a reader that is over its limit is
-// made to call it, when the handler's answer says what the reader told it.
+// tooLarge tells the server that the request's body is too large. The server then reads
+// no more of it and closes the connection.
+//
+// http.MaxBytesReader does this only if its writer is the server's own: it calls an
+// unexported method, which our type cannot have, and does not look at Unwrap. So if the
+// handler answers 413, tooLarge makes a reader that is over its limit call that method.
 func tooLarge(w http.ResponseWriter) {
 	over := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
 	_, _ = over.Read(make([]byte, 1))
@@ -173,7 +176,7 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// ReadFrom lets a file be sent without copying.
+// ReadFrom lets the server send a file without copying it through user space.
 func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 	if w.start(http.StatusOK); w.failed != nil {
 		return 0, w.failed
@@ -206,7 +209,7 @@ func (s *state) commit(h http.Header) error {
 	defer s.emit()
 	ready := s.hasData()
 	var err error
-	if s.mayHaveChanged() && s.failed == nil { // else data has met the failure
+	if s.mayHaveChanged() && s.failed == nil { // after a failure, data has reported it
 		err = s.saveAll()
 	}
 	s.op.Lock()
@@ -228,7 +231,7 @@ func (s *state) commit(h http.Header) error {
 	if !s.next.IsZero() {
 		s.setCookie(names.next, s.sealNext(), time.Time{})
 	}
-	if s.own && !s.cur.isLogin() { // a client that sends its credentials with each request keeps nothing
+	if s.own && !s.cur.isLogin() { // a request with credentials of its own gets no cookies
 		s.cookie = nil
 	}
 	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending} {
@@ -242,11 +245,12 @@ func (s *state) commit(h http.Header) error {
 			h["Vary"] = append(h["Vary"], "Authorization")
 		}
 	}
-	// What was made for one user is nobody else's, nor the back button's; and a
-	// cookie is never to be cached, whatever the application says.
+	// A page that was made for one user must not be shown to another one, nor by the
+	// back button after a logout. So it gets no-store, unless the application has set
+	// Cache-Control. An answer that sets a cookie always gets no-store.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
 	says := h["Cache-Control"]
-	shown := s.flashRead && len(s.flash) > 0 // and still waiting, so that no cookie is set
+	shown := s.flashRead && len(s.flash) > 0 // messages were shown, and stay in the cookie
 	if len(s.cookie) > 0 || shown || personal && (len(says) == 0 || says[0] == "") {
 		h["Cache-Control"] = []string{"no-store"}
 	}

@@ -13,18 +13,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Limits of names. Those of addresses are RFC 5321's (section 4.5.3.1).
+// Limits of names. The limits of addresses are from RFC 5321, section 4.5.3.1.
 const (
 	maxUsername = 64 // code points
 	maxLocal    = 64 // octets before the @
 	maxEmail    = 254
 )
 
-// AccountKeys returns the canonical forms of the account's names, as a store's
-// columns with a unique index should have them: nil, which database/sql takes
-// for NULL and which collides with nothing, for one that is empty. The errors
-// are those of UsernameKey and EmailKey, except that a domain without a dot, as in
-// admin@localhost, has a key: Config.LocalDomains decides about it, not a store.
+// AccountKeys returns the canonical forms of the account's names, for a store's columns
+// with a unique index. If a name is empty, its key is nil: database/sql stores that as
+// NULL, which collides with nothing. The errors are those of UsernameKey and EmailKey,
+// except that a domain without a dot, as in admin@localhost, has a key.
+// Config.LocalDomains decides whether such an address is accepted, not the store.
 func AccountKeys(a Account) (username, email *string, err error) {
 	if a.Username != "" {
 		key, err := UsernameKey(a.Username)
@@ -43,11 +43,12 @@ func AccountKeys(a Account) (username, email *string, err error) {
 	return username, email, nil
 }
 
-// UsernameKey returns the canonical form of a username: two usernames are the
-// same if their keys are. It is PRECIS UsernameCaseMapped (RFC 8265), which
-// folds case and width and refuses spaces and control characters. Invisible
-// characters are refused, joiners too, which the RFC allows in some scripts. A username has at most 64 code points and no @, so that it is never
-// somebody's address. The error wraps ErrInvalidUsername.
+// UsernameKey returns the canonical form of a username. Two usernames are the same if
+// their keys are equal. The key is PRECIS UsernameCaseMapped (RFC 8265), which folds
+// case and width and refuses spaces and control characters. Invisible characters are
+// refused, even the joiners that the RFC allows in some scripts. A username has at most
+// 64 code points. It contains no @, so it never equals an e-mail address. The error
+// wraps ErrInvalidUsername.
 func UsernameKey(username string) (string, error) {
 	if len(username) > 4*maxUsername || utf8.RuneCountInString(username) > maxUsername {
 		return "", fmt.Errorf("%w: longer than %d characters", ErrInvalidUsername, maxUsername)
@@ -59,8 +60,8 @@ func UsernameKey(username string) (string, error) {
 	if err != nil {
 		return "", ErrInvalidUsername
 	}
-	// The profile is not idempotent for every input (RFC 8265, section 3.1);
-	// a name that does not settle at once would have two keys.
+	// The profile is not idempotent for every input (RFC 8265, section 3.1). If a second
+	// pass changes the key, the name would have two keys, so it is refused.
 	again, err := precis.UsernameCaseMapped.String(key)
 	if err != nil || again != key || key == "" || strings.ContainsRune(key, '@') || utf8.RuneCountInString(key) > maxUsername {
 		return "", ErrInvalidUsername
@@ -68,18 +69,21 @@ func UsernameKey(username string) (string, error) {
 	return key, nil
 }
 
-// EmailKey returns the canonical form of an e-mail address: two addresses are
-// the same if their keys are. The part before the @ is RFC 5322's dot-atom, without
-// the quoting and routing characters % and !, in lower case. Letters and digits
-// outside ASCII (RFC 6531, SMTPUTF8) are those of UsernameKey, but not ones that
-// common software folds into ASCII: full width, dotless i, long s, the Kelvin sign.
-// The domain is in lower case and in its ASCII form (IDNA 2008), has at least two
-// labels and is no address literal. Invisible characters are refused everywhere.
-// Tags and dots are kept: a+1@x.example is not a@x.example. The error wraps
-// ErrInvalidEmail.
+// EmailKey returns the canonical form of an e-mail address. Two addresses are the same
+// if their keys are equal. The error wraps ErrInvalidEmail.
+//
+//   - The part before the @ is a dot-atom (RFC 5322), in lower case. The quoting and
+//     routing characters % and ! are refused.
+//   - Letters and digits outside ASCII (RFC 6531, SMTPUTF8) are those that UsernameKey
+//     accepts. Characters that common software folds into ASCII are refused: full
+//     width, dotless i, long s, the Kelvin sign.
+//   - The domain is in lower case and in its ASCII form (IDNA 2008). It has at least
+//     two labels. An IP address in brackets is refused.
+//   - Invisible characters are refused everywhere.
+//   - Tags and dots are kept: a+1@x.example and a@x.example are two addresses.
 func EmailKey(address string) (string, error) { return addressKey(address, false) }
 
-// addressKey is EmailKey, also for a domain without a dot if local is true.
+// addressKey is EmailKey. If local is true, it accepts a domain without a dot, too.
 func addressKey(address string, local bool) (string, error) {
 	mailbox, domain, ok := strings.Cut(address, "@")
 	if !ok || len(address) > maxEmail || !utf8.ValidString(address) || invisible.In(address) {
@@ -97,20 +101,21 @@ func addressKey(address string, local bool) (string, error) {
 		return "", ErrInvalidEmail // it would have two keys
 	}
 	key := mailbox + "@" + strings.ToLower(ascii)
-	// Every parser must read it as we do.
+	// net/mail must parse the key as the same address. Otherwise mail software might
+	// read another one.
 	if parsed, err := mail.ParseAddress(key); err != nil || parsed.Address != key || len(key) > maxEmail {
 		return "", ErrInvalidEmail
 	}
 	return key, nil
 }
 
-// domainKey is idna.Lookup.ToASCII, but lets a label have hyphens in the third and
-// fourth place. isDomain looks at those at its ends.
+// domainKey is idna.Lookup.ToASCII, but accepts hyphens in the third and fourth place
+// of a label. isDomain checks for hyphens at the ends of a label.
 func domainKey(domain string) (string, error) {
 	return idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.CheckHyphens(false)).ToASCII(domain)
 }
 
-// mailboxKey returns the canonical form of what is before the @.
+// mailboxKey returns the canonical form of the part before the @.
 func mailboxKey(mailbox string) (key string, ok bool) {
 	if !isDotAtom(mailbox) {
 		return "", false
@@ -129,8 +134,8 @@ func mailboxKey(mailbox string) (key string, ok bool) {
 	return key, err == nil && again == key
 }
 
-// foldsIntoASCII reports whether software that compares addresses more loosely may
-// take a character outside ASCII for one of ASCII.
+// foldsIntoASCII reports whether a character outside ASCII may equal an ASCII character
+// in software that compares addresses more loosely.
 func foldsIntoASCII(r rune) bool {
 	if r < utf8.RuneSelf {
 		return false
@@ -142,15 +147,15 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// maxLogin is how many bytes of a login are looked at.
+// maxLogin is the most bytes that a login may have.
 const maxLogin = 1024
 
-// loginKeys returns the keys under which a user with this username or address may
-// be stored. Usually that is its canonical form. A name that UsernameKey or EmailKey
-// refuses today may be in a table that is older than this rule: it is looked up
-// without its invisible characters, and as it is, in lower case. There are none for
-// what nobody's name can be. How many there are depends on the name alone, so that
-// the work tells nothing.
+// loginKeys returns the keys under which a user with this username or address may be
+// stored. Usually that is only its canonical form. A name in an older table may break
+// the rules of UsernameKey or EmailKey. It is looked up without its invisible
+// characters, and then unchanged but in lower case. If the text cannot be a name, there
+// are no keys. The number of keys depends only on the name, so the work for a login
+// does not reveal whether there is an account.
 func loginKeys(login string) []string {
 	canonical := UsernameKey
 	if strings.Contains(login, "@") {
@@ -174,8 +179,8 @@ func loginKeys(login string) []string {
 	return append(keys, strings.ToLower(login))
 }
 
-// looksLikeAddress reports whether s may be one address of an older table, and
-// neither several nor one with a name.
+// looksLikeAddress reports whether s may be a single address of an older table: not a
+// list, and not an address with a display name.
 func looksLikeAddress(s string) bool {
 	const others = " ,;:<>()[]\"\\"
 	at := strings.LastIndexByte(s, '@')
@@ -186,8 +191,8 @@ func looksLikeAddress(s string) bool {
 	return mailbox != "" && domain != "" && !strings.ContainsAny(mailbox+domain, others+"@")
 }
 
-// usernameKey and emailKey are UsernameKey and EmailKey for names that are stored
-// already: see loginKeys. They are empty for what has none.
+// usernameKey and emailKey are UsernameKey and EmailKey for names that are already
+// stored: see loginKeys. If a name has no key, they return "".
 func usernameKey(username string) string { return firstKey(username) }
 
 func emailKey(address string) string {
@@ -204,11 +209,11 @@ func firstKey(name string) string {
 	return ""
 }
 
-// isDotAtom reports whether s is a mailbox name that needs no quoting. Outside
-// ASCII it takes everything.
+// isDotAtom reports whether s can stand before the @ without quotes. It accepts every
+// character outside ASCII.
 func isDotAtom(s string) bool {
 	if s == "" || len(s) > maxLocal || s[0] == '-' || s[0] == '.' || s[len(s)-1] == '.' ||
-		strings.Contains(s, "..") || strings.Contains(s, "=?") { // which begins an encoded word
+		strings.Contains(s, "..") || strings.Contains(s, "=?") { // =? begins an encoded word
 		return false
 	}
 	for i := range len(s) {
@@ -219,9 +224,9 @@ func isDotAtom(s string) bool {
 	return true
 }
 
-// isDomain reports whether s, in ASCII, is a host name whose last label begins with
-// a letter, which tells it from an IP address in any of its spellings. It has a dot
-// in it, unless local is true.
+// isDomain reports whether s, in ASCII, is a host name. Its last label must begin with
+// a letter, because an IP address, however it is written, does not. It must contain a
+// dot, unless local is true.
 func isDomain(s string, local bool) bool {
 	labels := strings.Split(s, ".")
 	if len(labels) < 2 && !local {

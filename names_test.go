@@ -18,7 +18,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// nameCase is a name and its key; an empty key means that it is refused.
+// A nameCase is a name and its key; an empty key means that the name is refused.
 type nameCase struct{ what, name, key string }
 
 func checkNames(t *testing.T, of func(string) (string, error), sentinel error, cases []nameCase) {
@@ -116,8 +116,8 @@ func TestUsernameKey(t *testing.T) {
 		{"65 code points", strings.Repeat("a", 65), ""},
 		{"a megabyte", strings.Repeat("a", 1<<20), ""},
 		{"a megabyte that is not UTF-8", strings.Repeat("\xff", 1<<20), ""},
-		// The canonical form must keep to the limit as well, or it is a name
-		// that has no key.
+		// The canonical form must be short enough as well. Otherwise the name has no
+		// key.
 		{"64 code points that decompose into 128", strings.Repeat("\u0958", 64), ""},
 		{"64 code points that become 128 in lower case", strings.Repeat("\u0130", 64), ""},
 	})
@@ -246,12 +246,12 @@ func TestEmailKey(t *testing.T) {
 	})
 }
 
-// A name that looks like another because of a character that nobody sees is
-// refused, wherever the character is.
+// If a name looks like another one because of an invisible character, it is refused,
+// wherever the character is.
 func TestInvisibleCharactersInNames(t *testing.T) {
 	t.Parallel()
 	for r := range unicode.MaxRune + 1 {
-		if !invisible.Is(r) || unicode.In(r, unicode.Co, unicode.Cs) && r%509 != 0 { // of those there are many
+		if !invisible.Is(r) || unicode.In(r, unicode.Co, unicode.Cs) && r%509 != 0 { // a sample, because there are so many
 			continue
 		}
 		if r > 0xffff && r%61 != 0 && !testapp.Slow() {
@@ -271,8 +271,9 @@ func TestInvisibleCharactersInNames(t *testing.T) {
 	}
 }
 
-// Names that the usual foldings (ToLower, ToUpper, EqualFold, NFKC) take for
-// one are one only if they have the same key, and an address never is.
+// The usual foldings (ToLower, ToUpper, EqualFold, NFKC) treat some different names as
+// equal. Such usernames have different keys, or are refused. Such addresses have
+// different keys.
 func TestNamesThatOnlyLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{
@@ -322,7 +323,7 @@ func FuzzUsernameKey(f *testing.F) {
 			t.Errorf("%+q: not UTF-8: %+q", name, key)
 		}
 		if invisible.In(name) {
-			t.Errorf("%+q: nobody sees all of it", name)
+			t.Errorf("%+q has invisible characters", name)
 		}
 		for _, r := range key {
 			if r == '@' || unicode.IsUpper(r) && unicode.ToLower(r) != r || unicode.IsSpace(r) || unicode.IsControl(r) ||
@@ -356,7 +357,7 @@ func FuzzEmailKey(f *testing.F) {
 			t.Errorf("%+q: key %+q, whose key is %+q, %v", address, key, again, err)
 		}
 		if invisible.In(address) || invisible.In(key) {
-			t.Errorf("%+q: nobody sees all of it, and its key is %+q", address, key)
+			t.Errorf("%+q or its key %+q has invisible characters", address, key)
 		}
 		local, domain, _ := strings.Cut(key, "@")
 		if len(key) > 254 || len(local) > 64 || local == "" || !strings.Contains(domain, ".") || strings.Contains(domain, "@") {
@@ -367,8 +368,8 @@ func FuzzEmailKey(f *testing.F) {
 				t.Errorf("%+q: the key %+q has %q", address, key, c)
 			}
 		}
-		// What is before the @ may be written in other cases and compositions, and
-		// nothing else.
+		// Before the @, only case and composition of the address may differ from its
+		// key.
 		typed, _, _ := strings.Cut(address, "@")
 		if composed := strings.ToLower(norm.NFC.String(strings.ToLower(typed))); composed != local || len(typed) != len(local) && !strings.ContainsFunc(typed, func(r rune) bool { return r >= utf8.RuneSelf }) {
 			t.Errorf("%+q: the name became %+q", address, local)
@@ -408,8 +409,8 @@ func TestAccountKeys(t *testing.T) {
 	}
 }
 
-// Users who are in the table already are not locked out by what a new username or
-// address must be: they log in, and mails reach them.
+// Users with names that today's rules refuse, from an older table, can still log in and
+// get their mails.
 func TestOldNamesStillWork(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -477,7 +478,7 @@ func TestOldNamesStillWork(t *testing.T) {
 		if u := stored(t, app, "7"); !u.EmailVerified || !opens(t, app, "7", "one more good password") {
 			t.Errorf("%+q: %+v", c.email, u)
 		}
-		// Nobody else gets such a name, nor one that looks like it.
+		// No other user can register such a name, or one that looks like it.
 		for _, r := range []auth.Registration{
 			{Username: c.username, Email: "new@app.example", NoPassword: true},
 			{Username: "newcomer", Email: c.email, NoPassword: true},
@@ -489,8 +490,8 @@ func TestOldNamesStillWork(t *testing.T) {
 	}
 }
 
-// What is no address today is answered alike whether it is somebody's from an older
-// table or nobody's.
+// If an address is invalid by today's rules, the answer is the same whether or not an
+// older account has it.
 func TestOldNamesTellNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"susan@app.example\u200b", "a..b@app.example", `"john doe"@app.example`} {
@@ -510,12 +511,12 @@ func TestOldNamesTellNothing(t *testing.T) {
 			calls[i] = hooked.Calls()
 		}
 		if told[0] != told[1] || !slices.Equal(calls[0], calls[1]) {
-			t.Errorf("%+q: nobody's is %s %v, and somebody's %s %v", address, told[0], calls[0], told[1], calls[1])
+			t.Errorf("%+q: without an account %s %v, with one %s %v", address, told[0], calls[0], told[1], calls[1])
 		}
 	}
 }
 
-// An address without a dot in its domain needs a setting.
+// An address without a dot in its domain needs LocalDomains.
 func TestLocalDomains(t *testing.T) {
 	t.Parallel()
 	for _, local := range []bool{false, true} {
@@ -544,8 +545,8 @@ func TestLocalDomains(t *testing.T) {
 	}
 }
 
-// An old row with a name that the store would not take today logs in all the same,
-// and keeps its old hash.
+// If the store refuses an old row because of its name, the user still logs in, and the
+// old hash stays.
 func TestOldNamesLogIn(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)

@@ -10,17 +10,18 @@ import (
 // maxNext is the longest Next, in bytes.
 const maxNext = 2048
 
-// Next is where to go after a login: a path of this site with its query and
-// fragment. There is no way to make one that leads elsewhere, so it may be
-// redirected to whatever a client sent. The zero value leads nowhere.
+// Next is where to go after a login: a path of this site with its query and fragment. A
+// Next can never lead to another site, so you may redirect to it even if a client sent
+// it. The zero value leads nowhere.
 type Next struct{ target string }
 
-// ParseNext returns the Next that text stands for, or the zero value.
+// ParseNext returns text as a Next, or the zero value if text is not a path of this
+// site.
 //
-// Browsers read URLs more liberally than net/url does (they strip tabs, and
-// take \ for /), so it does not parse: it accepts a text that starts with a
-// single / and consists of visible ASCII without \, and keeps it as it is. Such
-// a text is a path to every parser.
+// Browsers read URLs more liberally than net/url does: they strip tabs, and take \ for
+// /. So ParseNext does not rely on a parser. It accepts a text that starts with a
+// single / and consists of visible ASCII without \. Such a text is a path to every
+// parser. ParseNext keeps it unchanged.
 func ParseNext(text string) Next {
 	if len(text) == 0 || len(text) > maxNext || text[0] != '/' || strings.HasPrefix(text, "//") {
 		return Next{}
@@ -30,7 +31,7 @@ func ParseNext(text string) Next {
 			return Next{}
 		}
 	}
-	// A path that no server would take is not a page to go to.
+	// Servers answer 400 to a path with a malformed escape.
 	path := text[:strings.IndexAny(text+"?", "?#")]
 	if _, err := url.PathUnescape(path); err != nil {
 		return Next{}
@@ -38,12 +39,12 @@ func ParseNext(text string) Next {
 	return Next{text}
 }
 
-// NextFrom returns the next of a request: the field of that name in the form,
-// or else in the query. A multipart form counts only if the handler has parsed it
-// before: to look for a next, no upload is read and stored.
+// NextFrom returns the next of a request: the field of that name in the form, or else
+// in the query. A multipart form counts only if the handler has parsed it before,
+// because parsing it could store an upload.
 func NextFrom(r *http.Request) Next {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/x-www-form-urlencoded" {
-		_ = r.ParseForm() // what could be read of it counts, as in PostFormValue
+		_ = r.ParseForm() // after an error, the fields that were read count, as in PostFormValue
 	}
 	if r.PostForm.Has("next") {
 		return ParseNext(r.PostForm.Get("next"))
@@ -57,8 +58,8 @@ func (n Next) IsZero() bool { return n.target == "" }
 // String returns the path, query and fragment, or "".
 func (n Next) String() string { return n.target }
 
-// AddTo returns u with n in its query as next, or u if n leads nowhere. u is
-// the application's own, and must have no fragment.
+// AddTo returns u with n in its query as next, or u if n leads nowhere. u is a URL of
+// your application, without a fragment.
 func (n Next) AddTo(u string) string {
 	if n.IsZero() {
 		return u
@@ -70,11 +71,11 @@ func (n Next) AddTo(u string) string {
 	return u + separator + "next=" + url.QueryEscape(n.target)
 }
 
-// Redirect answers 303 See Other with n, or with fallback if n leads nowhere.
-// fallback is the application's own URL and is not checked.
+// Redirect answers 303 See Other with n, or with fallback if n leads nowhere. fallback
+// is a URL of your application, and is not checked.
 //
-// It is used in place of http.Redirect, which rewrites paths: it makes
-// /\evil.example of /./\evil.example.
+// Use it instead of http.Redirect, which rewrites paths: it turns /\evil.example into
+// /./\evil.example.
 func (n Next) Redirect(w http.ResponseWriter, fallback string) {
 	target := n.target
 	if target == "" {
@@ -89,8 +90,8 @@ func redirect(w http.ResponseWriter, target string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// nextOf returns the page at target, so that a request for it can be made again:
-// the zero value for a method that may change something.
+// nextOf returns the page at target, so that the browser can ask for it again. For a
+// method that may change something it returns the zero value.
 func nextOf(method string, target *url.URL) Next {
 	if method != http.MethodGet && method != http.MethodHead {
 		return Next{}
@@ -102,8 +103,9 @@ func nextOf(method string, target *url.URL) Next {
 	return ParseNext(page)
 }
 
-// targetOf reads a request's RequestURI as the server did. Without one, and for
-// CONNECT, which asks for no page, the URL is otherwise.
+// targetOf reads a request's RequestURI as the server did. It returns otherwise if
+// there is no RequestURI. A CONNECT request asks for no page; for it, targetOf returns
+// r.URL.
 func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
 	if r.RequestURI == "" {
 		return otherwise

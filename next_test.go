@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// The measure itself must see what it is there to see.
+// Tests browserHost, which other tests rely on.
 func TestBrowserHost(t *testing.T) {
 	t.Parallel()
 	for location, host := range map[string]string{
@@ -68,7 +68,7 @@ func TestParseNext(t *testing.T) {
 		}
 	}
 	if !(auth.Next{}).IsZero() || (auth.Next{}).AddTo("/login") != "/login" {
-		t.Error("the zero value leads somewhere")
+		t.Error("the zero Next is not empty")
 	}
 }
 
@@ -99,7 +99,7 @@ func checkNext(t *testing.T, text string) {
 			t.Errorf("from %s, %q leads net/url to %s", page, s, u)
 		}
 	}
-	// There and back, as a parameter of the login page and through the header.
+	// The next survives as a parameter of the login page and in the header.
 	for _, login := range []string{"/login", "/login?lang=de", "https://sso.example/in?a=b&c"} {
 		u, err := url.Parse(n.AddTo(login))
 		if err != nil || !strings.HasPrefix(n.AddTo(login), login) {
@@ -170,7 +170,7 @@ func TestNextFrom(t *testing.T) {
 		{name: "broken multipart", method: "POST", target: "/login?next=/q", body: both[:20], kind: bothType, want: "/q"},
 		{name: "body of a GET", method: "GET", target: "/login?next=/q", body: "next=/form", kind: form, want: "/q"},
 	} {
-		for _, before := range []bool{false, true} { // the form was read before, or is read afterwards
+		for _, before := range []bool{false, true} { // the form is read before NextFrom, or after it
 			r := httptest.NewRequestWithContext(t.Context(), test.method, test.target, strings.NewReader(test.body))
 			if test.kind != "" {
 				r.Header.Set("Content-Type", test.kind)
@@ -180,7 +180,7 @@ func TestNextFrom(t *testing.T) {
 			}
 			want := test.want
 			if !before && strings.HasPrefix(test.kind, "multipart/") {
-				want = auth.ParseNext(r.URL.Query().Get("next")).String() // it is not parsed to look for a next
+				want = auth.ParseNext(r.URL.Query().Get("next")).String() // NextFrom does not parse it
 			}
 			if got := auth.NextFrom(r).String(); got != want {
 				t.Errorf("%s (form read before: %v): %q, want %q", test.name, before, got, want)
@@ -192,8 +192,9 @@ func TestNextFrom(t *testing.T) {
 	}
 }
 
-// Routers change a request on its way. URLs are made from what the browser sent.
-func TestURLsAreThoseTheBrowserSent(t *testing.T) {
+// Routers may change a request on its way. URLs are made from the request that the
+// browser sent.
+func TestURLsFollowTheOriginalRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
 		atAppExample(c)
@@ -232,7 +233,7 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 			if w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
 				t.Errorf("%s, %s: %d to %q, want %q", name, target, w.Code, w.Header().Get("Location"), want)
 			}
-			// A client that has no server, as some adapters are.
+			// Some adapters make requests without a server, and so without RequestURI.
 			if strings.HasPrefix(target, "/") && name != "StripPrefix outside" && name != "StripPrefix twice" && name != "without LoadAndSave" {
 				r := httptest.NewRequestWithContext(t.Context(), "GET", target, nil)
 				r.RequestURI = ""
@@ -244,18 +245,18 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 			}
 		}
 	}
-	// A form that a router takes for a GET is no page to go back to.
+	// A router has changed a POST into a GET: the browser cannot go back to it.
 	h := app.LoadAndSave(changing(func(r *http.Request) { r.Method = http.MethodGet }, guarded))
 	if got := direct(t, h, "POST", "/admin/delete", nil).Header().Get("Location"); got != "/admin-login" {
 		t.Errorf("a POST that became a GET: to %q", got)
 	}
-	// The log has the same path.
+	// The log has the path that the browser sent, too.
 	failing := strip(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) }))
 	direct(t, app.LoadAndSave(failing), "GET", "/admin/broken", nil)
 	if !strings.Contains(app.Logs(), "path=/admin/broken") {
 		t.Errorf("the log has another path: %s", app.Logs())
 	}
-	// What leads elsewhere is no next, however it was sent.
+	// A target on another site is no next, however it was sent.
 	for _, target := range []string{"//evil.example/x", "/\\evil.example", "http://evil.example//evil.example/x", "/%zz", "*", "/a b"} {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/admin/x", nil)
 		r.RequestURI = target
@@ -268,7 +269,7 @@ func TestURLsAreThoseTheBrowserSent(t *testing.T) {
 	}
 }
 
-// A readBody tells whether somebody has read it.
+// A readBody remembers whether it was read.
 type readBody struct {
 	io.Reader
 	read bool
@@ -281,8 +282,9 @@ func (b *readBody) Read(p []byte) (int, error) {
 
 func (b *readBody) Close() error { return nil }
 
-// To look for a next reads no upload, whatever the method: else each visit of a
-// login page could leave a file. What comes after can read it.
+// NextFrom and TakeNext read no upload, whatever the method. Otherwise each request for
+// a login page could leave a file on disk. The handler can still read the upload
+// afterwards.
 func TestNextReadsNoUpload(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.URLs.NextInCookie = true })
@@ -320,14 +322,14 @@ func TestNextReadsNoUpload(t *testing.T) {
 	}
 }
 
-// Over a connection, where net/http writes the header.
+// Over a connection, because net/http changes the header when it writes it.
 func TestNextRedirect(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		auth.NextFrom(r).Redirect(w, "/fallback?x=1")
 	}))
 	t.Cleanup(server.Close)
-	transport := server.Client().Transport // a client parses Location, and /x#%zz has no parse
+	transport := server.Client().Transport // a client parses Location, and /x#%zz does not parse
 	ask := func(next string) string {
 		t.Helper()
 		for _, method := range []string{"GET", "POST"} {
@@ -364,7 +366,7 @@ func TestNextRedirect(t *testing.T) {
 	}
 }
 
-// RequireLogin's redirect, through the login, back to the page.
+// RequireLogin redirects to the login page, and the login redirects back.
 func TestNextRoundTrip(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -438,7 +440,7 @@ func TestNextInCookie(t *testing.T) {
 		t.Errorf("cookie %q, calls %v", value, store.Calls())
 	}
 	copied := c.Clone()
-	c.Do(http.MethodHead, "/take", nil, nil) // takes nothing
+	c.Do(http.MethodHead, "/take", nil, nil) // a HEAD takes nothing
 	r = c.Post("/take")
 	if r.Text != "/deep/page?secret=1&x=%2F" {
 		t.Errorf("taken: %q", r.Text)
@@ -449,7 +451,7 @@ func TestNextInCookie(t *testing.T) {
 	if r := c.Post("/take"); r.Text != "" || len(r.Header["Set-Cookie"]) > 0 {
 		t.Errorf("taken twice: %q, cookies %v", r.Text, r.Header["Set-Cookie"])
 	}
-	// It is good for an hour.
+	// The cookie is good for an hour.
 	app.Clock.Advance(time.Hour - time.Millisecond)
 	if r := copied.Clone().Post("/take"); r.Text != "/deep/page?secret=1&x=%2F" {
 		t.Errorf("before the hour is over: %q", r.Text)
@@ -475,9 +477,9 @@ func TestNextInCookieIsSecure(t *testing.T) {
 	}
 }
 
-// A login page that nobody asks from leaves the cookie alone; a failed attempt
-// that does not take it, too.
-func TestNextInCookieWaits(t *testing.T) {
+// A login page that was not opened by a redirect leaves the cookie alone, and so does a
+// failed login that does not call TakeNext.
+func TestNextInCookieIsKept(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
 	app.Create(t, "susan", true)
@@ -491,7 +493,7 @@ func TestNextInCookieWaits(t *testing.T) {
 	}
 }
 
-// What is no cookie of ours is nothing, and goes.
+// A forged or damaged cookie is ignored and deleted.
 func TestNextInCookieForged(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
@@ -530,7 +532,7 @@ func TestNextInCookieForged(t *testing.T) {
 			t.Errorf("%s: with a form %q", what, r.Text)
 		}
 	}
-	// And a next is no flash.
+	// Nor does the next cookie work as a flash cookie.
 	alone := app.Client(t)
 	alone.Cookies[flashName] = good
 	app.Mux.HandleFunc("GET /flashes", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, app.Flashes(r.Context())) })
@@ -539,7 +541,7 @@ func TestNextInCookieForged(t *testing.T) {
 	}
 }
 
-// Of two tabs the last one counts, and a page that says itself where to go
+// If two tabs are redirected to the login, the later one counts. A next in the request
 // comes before both.
 func TestNextInCookieTabs(t *testing.T) {
 	t.Parallel()
@@ -548,7 +550,7 @@ func TestNextInCookieTabs(t *testing.T) {
 	c.Get("/a")
 	c.Get("/b")
 	if r := c.Post("/take"); r.Text != "/b" {
-		t.Errorf("the last one: %q", r.Text)
+		t.Errorf("the next is %q", r.Text)
 	}
 	for _, test := range []struct{ path, form, want string }{
 		{"/take", "/form", "/form"},
@@ -573,7 +575,7 @@ func TestNextInCookieTabs(t *testing.T) {
 	}
 }
 
-// A refusal that has no page to go back to takes away that of an earlier one.
+// If a later refusal has no page to return to, the next of an earlier one is deleted.
 func TestNextInCookieIsReplaced(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
@@ -612,7 +614,7 @@ func TestNextInCookieIsReplaced(t *testing.T) {
 	}
 }
 
-// The longest next makes a cookie that browsers keep.
+// Even the longest next makes a cookie that browsers accept.
 func TestNextInCookieSize(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
@@ -629,8 +631,8 @@ func TestNextInCookieSize(t *testing.T) {
 	}
 }
 
-// It is of use for RequireFresh, and for a login page on another site, as well.
-func TestNextInCookieElsewhere(t *testing.T) {
+// The cookie is also used for RequireFresh, and for a login page on another site.
+func TestNextInCookieForOtherPages(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, func(c *auth.Config) { c.URLs.Login, c.URLs.Refresh = "https://sso.example/login?x=1", "/sudo" })
 	app.Create(t, "susan", false)
@@ -652,7 +654,8 @@ func TestNextInCookieElsewhere(t *testing.T) {
 	}
 }
 
-// Without the option, or too late, or outside, TakeNext is NextFrom.
+// Without the option, after the header was written, or outside LoadAndSave, TakeNext
+// equals NextFrom.
 func TestTakeNextWithoutCookie(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -689,7 +692,7 @@ func TestTakeNextWithoutCookie(t *testing.T) {
 	}
 }
 
-// The next cookie outlives a rotation of the secrets.
+// The next cookie stays good when the secrets are rotated.
 func TestNextInCookieSecretsRotate(t *testing.T) {
 	t.Parallel()
 	old, fresh := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"), []byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo")
@@ -707,7 +710,7 @@ func TestNextInCookieSecretsRotate(t *testing.T) {
 	}
 }
 
-// AddTo keeps what the URL has in its query, and leaves it alone without a next.
+// AddTo keeps the query of the URL. An empty Next leaves the URL unchanged.
 func TestNextAddTo(t *testing.T) {
 	for _, test := range [][3]string{
 		{"/protected?a=1&b=2", "/login", "/login?next=%2Fprotected%3Fa%3D1%26b%3D2"},

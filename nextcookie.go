@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// TakeNext returns where to go after a login or a confirmation, and forgets it:
-// the request's field next, or what Config.URLs.NextInCookie has kept. Call it only
-// when the form has been accepted, or when a user who is logged in already opens
-// the login page. A request that no person made forgets nothing: see Flashes.
+// TakeNext returns where to go after a login or a confirmation, and forgets it. That is
+// the request's field next, or the page that Config.URLs.NextInCookie has kept. Call it
+// only when the form has been accepted, or when a user who is already logged in opens
+// the login page. If the browser made the request on its own, nothing is forgotten: see
+// Flashes.
 func (c *Core) TakeNext(r *http.Request) Next {
 	next := NextFrom(r)
 	s := c.stateOf(r.Context())
@@ -31,13 +32,11 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	return next
 }
 
-// nextLifetime is how long the cookie with a next is good: for a registration
-// that waits for a mail, and not for the next day.
+// nextLifetime is how long the cookie with a next is valid. It is long enough for a
+// registration that waits for a mail.
 const nextLifetime = time.Hour
 
-const purposeNext = "next"
-
-// keepNext has the next put into the cookie.
+// keepNext puts next into the cookie, or deletes the cookie if next leads nowhere.
 func (c *Core) keepNext(ctx context.Context, next Next) {
 	if s := c.stateOf(ctx); s != nil {
 		s.op.Lock()

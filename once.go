@@ -11,62 +11,59 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about forms that a browser sends twice: the user clicks twice, or
-// goes back and sends the form again. Such a form carries a nonce, which is sealed
-// and has in it
+// This file recognises a form that a browser sends twice: the user clicks twice, or goes
+// back and sends the form again. Such a form carries a nonce, which is sealed and contains
 //
-//	marks    48 bytes: which browser the form was shown in
-//	form     the rest: its name
+//	marks    48 bytes: the browser in which the form was shown
+//	form     the rest: the form's name
 //
 // The first submission stores a record under the nonce's hash:
 //
 //	version  1 byte
-//	worker   text (see internal/wire): the Core that is at work; empty once it is done
+//	worker   text (see internal/wire): the Core that is at work; empty when it is done
 //	claimed  varint: when the work began, in Unix milliseconds
 //	mac      text: a keyed hash of the fields
-//	marks    48 bytes: what the browser is known by after the work
-//	outcome  the rest: what the work came to
+//	marks    48 bytes: the browser, as it is known after the work
+//	outcome  the rest: the outcome of the work
 //
-// The nonce itself goes into the mac and is not stored. So nobody can test guesses
-// of a password against the record, not even with Config.Secrets.
+// The nonce itself goes into the mac and is not stored. So an attacker who has the record
+// and Config.Secrets still cannot test guesses of a password against the mac.
 const (
-	purposeNonce  = "form nonce"
-	purposeFields = "form fields" // signs the fields of a form
-
 	nonceHeader = 3 * markLength
 	nonceFor    = 10 * time.Minute
 	maxNonce    = 1024 // of text
 
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
-	formDied    = time.Minute      // after which a claim is taken for one of a process that has died
+	formDied    = time.Minute      // then the process that made a claim is taken to have died
 )
 
-// FormNonce returns a nonce for FormOnce, to be put into a hidden field of the form
-// with this name. It is good for 10 minutes, for this form, and in this browser if
-// the browser has a cookie of a session or is known by an earlier login. The page
-// must not be cached: every form that is shown needs a nonce of its own.
+// FormNonce returns a nonce for FormOnce. Put it into a hidden field of the form with
+// this name. It is valid for 10 minutes and for this form. If the browser has a session
+// cookie, or is known by an earlier login, the nonce is valid only in this browser. The
+// page must not be cached, because every form that is shown needs its own nonce.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
 	until := c.cfg.Now().Add(nonceFor)
 	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(nil), form...), until)
 }
 
-// FormOnce runs do for a submission of a form, but not for its repetition: if do
-// has succeeded before for the same nonce, the same form and the same fields, its
-// outcome is returned once more, and repeated is true. The outcome is any text that
-// lets the handler show the same page again, such as the URL that it redirects to.
-// fields are those that were posted, without the nonce.
+// FormOnce runs do for a submission of a form, but not for a repetition of it. If do
+// has already succeeded for the same nonce, form and fields, FormOnce returns its
+// outcome again, and repeated is true. The outcome is any text from which the handler
+// can show the same page again, such as the URL of a redirect. fields are the posted
+// fields without the nonce.
 //
-// If do fails, its error is returned, nothing is kept, and the form can be sent
-// again. A nonce that is missing, expired, forged, of another form or browser, or
-// that came with other fields before, does not matter: do runs, and nothing is kept.
+// If do fails, its error is returned, nothing is stored, and the form can be sent
+// again. In these cases do runs, and nothing is stored: the nonce is missing, expired,
+// forged, or of another form or browser, or it was used with other fields.
 //
-// Of two submissions at the same time the second waits for the first, if one process
-// serves both; otherwise it gets ErrFormBusy. With a nonce do goes on after the
-// client has hung up, for at most 30 seconds: a browser whose user clicks twice drops
-// the first request. Other errors are ErrBusy if more than 64 repetitions wait, the
-// context's, and a failure of the store.
+// If two submissions arrive at the same time and one process serves both, the second
+// waits for the first. If different processes serve them, the second gets ErrFormBusy.
+// When a user clicks twice, the browser drops the first request. So with a valid nonce,
+// do goes on for at most 30 seconds after the client has hung up. If more than 64
+// repetitions wait, the error is ErrBusy. The other errors are the context's and a
+// failure of the store.
 //
-// A repetition proves nothing, so do not log anybody in by its outcome.
+// A repetition does not prove who sends it, so never log in a user by its outcome.
 func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Values, do func(context.Context) (outcome string, err error)) (outcome string, repeated bool, err error) {
 	defer c.met(ctx, &err)
 	shown, expires, good := c.openNonce(form, nonce)
@@ -97,7 +94,7 @@ func (c *Core) FormOnce(ctx context.Context, form, nonce string, fields url.Valu
 	return "", false, ErrFormBusy
 }
 
-// A submission is the record of one, read.
+// A submission is the decoded record of a submission.
 type submission struct {
 	record  Record
 	worker  string
@@ -112,8 +109,8 @@ func (s *submission) encode() {
 	s.record.Data = append(s.marks.appendTo(wire.AppendText(b, s.mac)), s.outcome...)
 }
 
-// decodeSubmission returns a submission with a mac that fits nothing if the record
-// is damaged.
+// decodeSubmission decodes a record. If the record is damaged, the submission has no
+// mac, so no fields fit it.
 func decodeSubmission(record Record) submission {
 	r := wire.NewReader(string(record.Data))
 	if r.Byte() != formatVersion {
@@ -127,9 +124,10 @@ func decodeSubmission(record Record) submission {
 	return s
 }
 
-// firstOf returns the submission that s repeats, or nil if there is none, and s is
-// claimed. In another browser it returns one that fits no fields. The browser is the
-// same, too, if it is known by what the answer to the first submission has set.
+// firstOf returns the submission that s repeats. If there is none, it claims s and
+// returns nil. If the request comes from another browser, it returns an empty
+// submission, which no fields fit. A browser also counts as the same if it has the
+// cookies that the answer to the first submission set.
 func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submission, error) {
 	now := c.marks(ctx)
 	if shown.fit(now) {
@@ -145,9 +143,10 @@ func (c *Core) firstOf(ctx context.Context, s *submission, shown marks) (*submis
 	return &submission{}, nil
 }
 
-// claimForm stores the record of a submission whose work begins now. If there is
-// one already it returns that, unless nobody is at work on it any more: its process
-// has died, or it is this one, which holds the turn, and could not free the claim.
+// claimForm stores the record of a submission whose work begins now. If there is a
+// record already, it returns that, unless the work on it has stopped. The work has
+// stopped if its process has died, or if the record is from this process: this request
+// holds the turn, so an earlier request failed to delete its claim.
 func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission, err error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
@@ -159,7 +158,7 @@ func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission,
 			return nil, err
 		}
 		record, err := c.records.GetRecord(ctx, kindForm, s.record.Key)
-		if errors.Is(err, ErrRecordNotFound) { // the first submission failed this moment
+		if errors.Is(err, ErrRecordNotFound) { // the first submission has just failed
 			continue
 		} else if err != nil {
 			return nil, err
@@ -178,8 +177,8 @@ func (c *Core) claimForm(ctx context.Context, s *submission) (first *submission,
 	return nil, ErrFormBusy
 }
 
-// doForm does the work of a submission that has been claimed, and stores what it
-// came to. If it fails, or panics, the nonce is as good as before.
+// doForm does the work of a submission that was claimed, and stores the outcome. If the
+// work fails or panics, the nonce can be used again.
 func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context) (string, error)) (outcome string, err error) {
 	done := false
 	defer func() {
@@ -193,7 +192,7 @@ func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context
 		} else {
 			failed = take(detached, c.records, kindForm, s.record.Key)
 		}
-		if failed != nil { // for a minute other processes take the form to be busy
+		if failed != nil { // for a minute, other processes answer ErrFormBusy
 			c.event(ctx, Event{Kind: EventCleanupFailed, Err: failed})
 		}
 	}()
@@ -204,8 +203,8 @@ func (c *Core) doForm(ctx context.Context, s submission, do func(context.Context
 	return outcome, err
 }
 
-// openNonce returns which browser a nonce was made for, when it expires, and whether
-// it is good for this form.
+// openNonce returns the browser that a nonce was made for, when the nonce expires, and
+// whether it is valid for this form.
 func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, good bool) {
 	if nonce == "" || len(nonce) > maxNonce {
 		return shown, expires, false
@@ -218,9 +217,9 @@ func (c *Core) openNonce(form, nonce string) (shown marks, expires time.Time, go
 	return shown, expires, true
 }
 
-// marks name a browser by what it has of ours: its login, its visitor's session,
-// and what it is known by since an earlier login. They are hashes, and zero for what
-// it does not have. Other cookies do not count: a form uses up its own.
+// marks identify a browser by its login, its session without a login, and its name from
+// an earlier login (knownbrowser.go). Each mark is a hash; a missing one is zero. Other
+// cookies are not used, because a form may remove them when it is submitted.
 type marks [3][markLength]byte
 
 const markLength = 16
@@ -240,8 +239,8 @@ func (m *marks) read(text string) (rest string) {
 	return text
 }
 
-// marks returns those of the browser that makes the request, with what its answer
-// changes of them.
+// marks returns the marks of the browser that makes the request, with the changes that
+// the answer makes.
 func (c *Core) marks(ctx context.Context) (m marks) {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -268,9 +267,9 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 	return m
 }
 
-// fit reports whether a form that was shown to a browser with the marks m is sent
-// by one with the marks now. The first kind of mark that both have decides. A
-// browser that had none when the form was shown may be any.
+// fit reports whether a form that was shown to a browser with the marks m may come from
+// a browser with the marks now. The first mark that both browsers have decides. If the
+// browser had no marks when the form was shown, every browser fits.
 func (m marks) fit(now marks) bool {
 	none, bound := [markLength]byte{}, false
 	for i := range m {

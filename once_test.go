@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A once submits a form, and counts how often it was done.
+// A once submits a form, and counts how often the operation ran.
 type once struct {
 	core  *auth.Core
 	done  atomic.Int32
@@ -36,7 +36,7 @@ func (o *once) do(context.Context) (string, error) {
 	return "/page", nil
 }
 
-// repeats reports whether the submission is taken for a repetition.
+// repeats submits the form and reports whether FormOnce took it for a repetition.
 func (o *once) repeats(ctx context.Context, t *testing.T, form, nonce string, fields url.Values) bool {
 	t.Helper()
 	before := o.done.Load()
@@ -58,7 +58,7 @@ func TestFormOnce(t *testing.T) {
 	ctx := t.Context()
 	o := newOnce(ctx, app.Core)
 	if o.again(ctx, t) || !o.again(ctx, t) || !o.again(ctx, t) {
-		t.Error("the first is to be done, and no other")
+		t.Error("the operation must run the first time, and no other time")
 	}
 	fewer, more, swapped := someFields(), someFields(), someFields()
 	fewer.Del("name")
@@ -94,7 +94,8 @@ func TestFormOnce(t *testing.T) {
 	}
 }
 
-// TestFormOnceFails: what was not done can be sent again, with other fields too.
+// TestFormOnceFails: if the operation failed, the form can be sent again, even with
+// other fields.
 func TestFormOnceFails(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -119,8 +120,8 @@ func TestFormOnceFails(t *testing.T) {
 	}
 }
 
-// TestFormOnceAtOnce: of many at the same moment one is done, and the others wait
-// for it.
+// TestFormOnceAtOnce: if a form is sent many times at the same moment, the operation
+// runs once, and the other requests wait for it.
 func TestFormOnceAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -135,8 +136,8 @@ func TestFormOnceAtOnce(t *testing.T) {
 	}
 }
 
-// TestFormOnceInAnotherProcess: a form that another process is at work on is busy,
-// until that is done, has failed, or has died.
+// TestFormOnceInAnotherProcess: while another process runs the operation, FormOnce
+// returns ErrBusy, until that process has finished, failed or died.
 func TestFormOnceInAnotherProcess(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
@@ -170,15 +171,16 @@ func TestFormOnceInAnotherProcess(t *testing.T) {
 		if o.again(ctx, t) {
 			t.Error("a process that has died has done it")
 		}
-		return "/other", nil // it was alive after all
+		return "/other", nil // the process was still alive
 	})
 	if err != nil || !o.again(ctx, t) {
 		t.Errorf("%v, or not done", err)
 	}
 }
 
-// TestFormOnceHangsUp: who clicks twice drops the first request. It goes on.
-func TestFormOnceHangsUp(t *testing.T) {
+// TestFormOnceAfterHangUp: if the user clicks twice, the browser cancels the first request.
+// The operation goes on.
+func TestFormOnceAfterHangUp(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -196,8 +198,8 @@ func TestFormOnceHangsUp(t *testing.T) {
 	}
 }
 
-// TestFormOnceStoreFails: whatever fails, the form can be sent again in the process
-// that served it, and what was done is not done again where that could be stored.
+// TestFormOnceStoreFails: if the store fails, the form can be sent again to the same
+// process. If the store had saved that the operation is done, it does not run again.
 func TestFormOnceStoreFails(t *testing.T) {
 	t.Parallel()
 	for k := 1; k <= 4; k++ {
@@ -223,14 +225,14 @@ func TestFormOnceStoreFails(t *testing.T) {
 			}
 			stored := err == nil && (k > 2 || late)
 			if o.again(t.Context(), t) != stored || !o.again(t.Context(), t) {
-				t.Errorf("call %d, late %t: not sent again as it is to be", k, late)
+				t.Errorf("call %d, late %t: whether the form can be sent again is wrong", k, late)
 			}
 		}
 	}
 }
 
-// TestFormOnceKeepsNoFields: what is stored tells nothing of the fields, and not
-// even that two submissions have the same.
+// TestFormOnceKeepsNoFields: the stored record tells nothing about the fields, not even
+// that two submissions have the same fields.
 func TestFormOnceKeepsNoFields(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -251,8 +253,8 @@ func TestFormOnceKeepsNoFields(t *testing.T) {
 	}
 }
 
-// TestFormOnceIsBoundToTheBrowser: to its login, also after a rotation; else to its
-// session; else to what it is known by.
+// TestFormOnceIsBoundToTheBrowser: to its login, also after a rotation; without a login
+// to its session; without a session to the cookie of the known browser.
 func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -277,7 +279,7 @@ func TestFormOnceIsBoundToTheBrowser(t *testing.T) {
 		var o *once
 		app.In(browser, func(ctx context.Context) { o = newOnce(ctx, app.Core) })
 		if again(o, browser) || !again(o, browser) {
-			t.Errorf("%s: not repeated in the browser that it was shown in", shown)
+			t.Errorf("%s: in the browser that opened the form, the second submission is no repetition", shown)
 		}
 		for sent, other := range browsers {
 			if repeats := again(o, other); repeats != (sent == shown || shown == "none") {

@@ -20,7 +20,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// originSite is a handler behind LoadAndSave that counts what gets through.
+// An originSite is a handler behind LoadAndSave that counts which requests get through.
 type originSite struct {
 	*testapp.App
 	store   *testapp.Spy
@@ -36,8 +36,8 @@ func newOriginSite(t *testing.T, configure func(*auth.Config)) *originSite {
 	return s
 }
 
-// passes sends a request and reports whether the handler ran, having checked
-// that a refusal is one.
+// passes sends a request and reports whether the handler ran. If it did not, passes
+// checks the refusal.
 func (s *originSite) passes(t *testing.T, name, method, host string, header http.Header) bool {
 	t.Helper()
 	before := s.ran
@@ -67,8 +67,8 @@ func TestCrossOriginTable(t *testing.T) {
 		atAppExample(c)
 		c.Network.Origins = []string{"https://admin.example", "https://other.example:8443"}
 	})
-	// Whether a request with this Origin passes where the browser does not say
-	// whence it comes, and where it says: from another site.
+	// absent: whether a request with this Origin passes if the browser sends no
+	// Sec-Fetch-Site. foreign: whether it passes with Sec-Fetch-Site: cross-site.
 	type origin struct {
 		text            string
 		absent, foreign bool
@@ -124,10 +124,10 @@ func TestCrossOriginTable(t *testing.T) {
 				case "absent", "":
 					want = o.absent
 				case "same-origin", "none":
-					want = true // also with null, which a page with no-referrer sends
+					want = true // even with Origin: null, which a page with Referrer-Policy: no-referrer sends
 				default:
 					if o.text == "https://app.example" {
-						continue // no browser says both
+						continue // no browser sends both
 					}
 					want = o.foreign
 				}
@@ -140,7 +140,7 @@ func TestCrossOriginTable(t *testing.T) {
 			}
 		}
 	}
-	// Safe methods always pass, whatever else they claim to be.
+	// Safe methods always pass, even with a header that names another method.
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 		header := http.Header{
 			"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
@@ -150,14 +150,15 @@ func TestCrossOriginTable(t *testing.T) {
 			t.Errorf("%s is refused", method)
 		}
 	}
-	// Nor does a forwarded host make an origin ours.
+	// A forwarded host does not make another origin ours.
 	for _, forwarded := range []string{"X-Forwarded-Host", "Forwarded", "X-Original-Host", "X-Forwarded-Server"} {
 		header := http.Header{"Origin": {"https://evil.example"}, forwarded: {"evil.example"}}
 		if site.passes(t, forwarded, "POST", "app.example", header) {
 			t.Errorf("%s: passes", forwarded)
 		}
 	}
-	// Two headers: the browser sends one, and a first empty one must not hide it.
+	// Browsers send one header. If a request has two, an empty first one must not hide
+	// the second.
 	for _, header := range []http.Header{
 		{"Origin": {"", "https://evil.example"}},
 		{"Sec-Fetch-Site": {"", "cross-site"}, "Origin": {""}},
@@ -169,7 +170,7 @@ func TestCrossOriginTable(t *testing.T) {
 	}
 }
 
-// A base URL with the default port, or in upper case is the same origin.
+// A BaseURL with the default port or in upper case means the same origin.
 func TestOwnOrigin(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"https://app.example", "https://app.example:443", "https://APP.Example/"} {
@@ -220,8 +221,8 @@ func TestOwnOrigin(t *testing.T) {
 	}
 }
 
-// New refuses an origin that no browser would ever send: it would be no use,
-// and nobody would know why.
+// New refuses an origin that no browser sends. It would never match, and the reason
+// would be hard to find.
 func TestOriginsAreChecked(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]bool{"https://admin.example": true, "https://admin.example/": false} {
@@ -251,7 +252,7 @@ func TestOriginsAreChecked(t *testing.T) {
 	}
 }
 
-// sendRaw sends a cross-origin request as it is written here.
+// sendRaw sends a cross-origin request exactly as it is written here.
 func sendRaw(t *testing.T, server *httptest.Server, method, target string) int {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
@@ -308,7 +309,7 @@ func TestCrossOriginBypass(t *testing.T) {
 			t.Errorf("%s %s got through to the %s handler: %d", test.method, test.target, ran, status)
 		}
 	}
-	// Encoded, these are one segment to ServeMux, here as there.
+	// ServeMux and CrossOriginBypass take these encoded paths for one segment.
 	for _, target := range []string{"/tree/%2e%2e/login", "/tree/..%2flogin", "/tree/%2flogin", "/any/1%2flogin", "/%68ook/", "/hoo%6b"} {
 		for _, method := range []string{"POST", "CONNECT"} {
 			ran = ""
@@ -319,8 +320,8 @@ func TestCrossOriginBypass(t *testing.T) {
 	}
 }
 
-// CrossOriginBypass is about what the browser asks for, not about what a router
-// outside has left of it.
+// CrossOriginBypass compares the path that the browser requested, even if a router
+// outside LoadAndSave has removed a prefix.
 func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -340,8 +341,8 @@ func TestCrossOriginBypassBelowStripPrefix(t *testing.T) {
 	}
 }
 
-// Other routers decode the path before they look at it, and may clean it: for
-// them a pattern must not open more than it says.
+// Other routers decode the path first, and may clean it. With them, too, a pattern must
+// not open more than it says.
 func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -372,8 +373,8 @@ func TestCrossOriginBypassWithOtherRouters(t *testing.T) {
 	}
 }
 
-// What a cross-origin request must not do to somebody who is logged in, nor to
-// somebody who is not.
+// A cross-origin request must not change anything, for logged-in users and for
+// anonymous visitors.
 func TestCrossOriginChangesNothing(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -443,7 +444,7 @@ func TestCrossOriginChangesNothing(t *testing.T) {
 	}
 }
 
-// An error page of the application's is asked, too, and JSON clients get JSON.
+// ErrorPage is called for refused requests, too. JSON clients get JSON.
 func TestCrossOriginErrorPage(t *testing.T) {
 	t.Parallel()
 	site := newOriginSite(t, atAppExample)
@@ -466,8 +467,9 @@ func TestCrossOriginErrorPage(t *testing.T) {
 	}
 }
 
-// a refused cross-origin request, whose error page asks who the user is, uses up the remember cookie and replaces the login.
-func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
+// If the ErrorPage of a refused cross-origin request asks for the user, this must not
+// use up the remember cookie or replace the login.
+func TestCrossOriginErrorPageResumesNoLogin(t *testing.T) {
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, r *http.Request, status int, _ error) {
@@ -496,9 +498,9 @@ func TestCrossOriginErrorPageResumesNobody(t *testing.T) {
 	}
 }
 
-// Who hears of a refused cross-origin request and asks who it was does not log
-// anybody in by it.
-func TestCrossOriginEventResumesNobody(t *testing.T) {
+// If a listener of EventRequestRefused asks for the user, the refused request does not
+// resume a remembered login.
+func TestCrossOriginEventResumesNoLogin(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	app, _ = newApp(t, func(c *auth.Config) {
@@ -519,8 +521,8 @@ func TestCrossOriginEventResumesNobody(t *testing.T) {
 	}
 }
 
-// No page of another origin is told that it may read an answer: the library
-// knows no CORS, also for the origins that it trusts.
+// No answer allows a page of another origin to read it: the library sends no CORS
+// headers, not even to Network.Origins.
 func TestNoCORS(t *testing.T) {
 	t.Parallel()
 	app, _, p, _ := pagesApp(t, func(c *auth.Config) { c.Network.Origins = []string{"https://admin.example"} })
@@ -547,7 +549,7 @@ func TestNoCORS(t *testing.T) {
 	}
 }
 
-// A preflight request has no cookies. A middleware outside LoadAndSave answers it.
+// A preflight request has no cookies. A middleware outside LoadAndSave must answer it.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, func(c *auth.Config) { c.Network.Origins = []string{"https://other.example"} })
@@ -580,7 +582,8 @@ func TestPreflight(t *testing.T) {
 	if r.Text != "susan" || r.Header.Get("Access-Control-Allow-Origin") == "" {
 		t.Errorf("then: %s %q %v", r.Status, r.Text, r.Header)
 	}
-	// What is no preflight, or comes from elsewhere, meets the guard.
+	// An OPTIONS request that is no preflight, or comes from another origin, reaches
+	// the guard.
 	for _, header := range []http.Header{{"Origin": {"https://other.example"}}, {"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, {}} {
 		if r := app.Client(t).Do(http.MethodOptions, "/guarded", nil, header); r.StatusCode != http.StatusSeeOther || r.Text != "" {
 			t.Errorf("OPTIONS with %v: %s %q", header, r.Status, r.Text)

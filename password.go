@@ -10,13 +10,15 @@ import (
 	"github.com/go-login/auth/internal/blocklist"
 )
 
-// ValidatePassword applies the policy to a password that an account might get,
-// for forms that show everything that is wrong at once: length in code points,
-// no rules of composition, and the whole password (never parts of it) compared
-// with what others try first and, by Config.Password.Breaches, with what has been in a
-// data breach. It returns nil or a PasswordError. Register, SetPassword and
-// ResetPassword apply it in any case; Breaches is asked once for all of them in a
-// request.
+// ValidatePassword applies the policy to a password that an account might get. It
+// returns nil or a PasswordError. Use it for forms that show everything that is wrong
+// at once: Register, SetPassword and ResetPassword call it anyway.
+//
+// The policy has a minimum length in code points, and no rules of composition. The
+// whole password, never a part of it, is compared with common passwords and with the
+// user's names. Config.Password.Breaches says whether it was in a data breach. It is
+// asked once in a request, however often ValidatePassword is called with the same
+// password.
 func (c *Core) ValidatePassword(ctx context.Context, password string, a Account) error {
 	switch {
 	case len(password) > maxPassword:
@@ -45,8 +47,8 @@ func (c *Core) ValidatePassword(ctx context.Context, password string, a Account)
 	return nil
 }
 
-// isPersonal reports whether the password, in any case and but for digits and
-// punctuation at its end, is a name of the user's or one of Password.Words.
+// isPersonal reports whether the password is one of the user's names or one of
+// Password.Words. Case, and digits and punctuation at its end, do not matter.
 func (c *Core) isPersonal(password string, a *Account) bool {
 	const ending = "0123456789!?.,;:*#$_- "
 	local, _, _ := strings.Cut(a.Email, "@")
@@ -62,8 +64,8 @@ func (c *Core) isPersonal(password string, a *Account) bool {
 	return false
 }
 
-// isCommon reports whether the password is a common one, once or several times,
-// or a simple pattern.
+// isCommon reports whether the password is a common one, a common one repeated, or a
+// simple pattern.
 func isCommon(password string) bool {
 	if blocklist.Contains(password) || blocklist.Trivial(password) {
 		return true
@@ -77,17 +79,20 @@ func isCommon(password string) bool {
 }
 
 // Authenticate returns the user with this login (a username or an address, see
-// Config.Identifiers) and password. It does not log the user in: LoginUser
-// does. Its errors wrap ErrLoginRefused, or are ErrBusy, a RateLimitError, or a
-// failure of the store. Whatever the state of the account, it computes one hash,
-// but none for a RateLimitError.
+// Config.Identifiers) and password. It does not log the user in: call LoginUser for
+// that. Its errors wrap ErrLoginRefused, or are ErrBusy, a RateLimitError, or a failure
+// of the store. It computes one hash, whatever the state of the account; only a
+// RateLimitError comes without a hash.
 //
-// After five wrong passwords in a row none is looked at for 30 seconds, and after
-// each further one for twice as long as before, up to an hour; the error is
-// ErrInvalidCredentials all the same. After the hundredth none is until the
-// account has a new password, or Unlock is called; if no mail can be sent (there is
-// no Mailer, or the account has no address), one is looked at in each hour. Browsers that the user has logged in with before,
-// by password, have counts of their own.
+// After five wrong passwords in a row, the account is locked for 30 seconds. Each
+// further wrong password doubles the time, up to an hour. While the account is locked,
+// Authenticate returns ErrInvalidCredentials even for the right password. After the
+// hundredth wrong password, the account is locked until it has a new password or you
+// call Unlock. If no mail can be sent (there is no Mailer, or the account has no
+// address), one attempt an hour is still checked.
+//
+// Each browser that the user has logged in with before, by password, has a count of its
+// own. So an attacker who guesses elsewhere does not lock the user out there.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	c.sawLogin(c.requestOf(ctx))
@@ -95,7 +100,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 	if err != nil {
 		c.event(ctx, Event{Kind: EventLoginFailed, UserID: id, Method: methodPassword, Err: err})
 		if errors.Is(err, ErrLocked) || errors.Is(err, ErrResetRequired) {
-			err = ErrInvalidCredentials // which of them is for the log
+			err = ErrInvalidCredentials // only the log says more
 		}
 		return nil, err
 	}
@@ -107,15 +112,16 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 	return user, nil
 }
 
-// sawLogin tells, once, if the first logins all came from one address that is
-// nobody's on the internet, where https is for. The caller holds no lock.
+// sawLogin makes an event, once, if BaseURL has https and the first 100 logins all came
+// from one address that is not public. Probably they came through a proxy that is
+// missing in Config.Network.TrustedProxies. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
 	if s != nil && c.baseURL.Scheme == "https" && c.proxies.Suspects(s.client()) {
 		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }
 
-// authenticate returns the ID of the account that was tried, too.
+// authenticate also returns the ID of the account that was tried.
 func (c *Core) authenticate(ctx context.Context, login, password string) (user User, id string, err error) {
 	if c.store == nil {
 		return nil, "", ErrNoUserStore
@@ -123,12 +129,12 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	if err := c.needs("Authenticate", FieldPasswordHash); err != nil {
 		return nil, "", err
 	}
-	// What cannot be a password is refused before anything is looked up, and
-	// so alike for every account.
+	// A text that cannot be a password is refused before the lookup, so the answer is
+	// the same for every account.
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return nil, "", ErrInvalidCredentials
 	}
-	if err := c.hasher.Ready(); err != nil { // before the stores have any work
+	if err := c.hasher.Ready(); err != nil { // if hashing is busy, spare the stores the work
 		return nil, "", err
 	}
 	user, key, err := c.findByLogin(ctx, login)
@@ -147,7 +153,7 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 		return nil, id, reason
 	}
 	if err := c.passAccount(ctx, user); err != nil {
-		return nil, id, err // for those who do not go on to LoginUser
+		return nil, id, err // asked here, too, for callers that do not call LoginUser
 	}
 	if result.Outdated {
 		user, err = c.upgradeHash(ctx, user, password)
@@ -155,10 +161,10 @@ func (c *Core) authenticate(ctx context.Context, login, password string) (user U
 	return user, id, err
 }
 
-// upgradeHash replaces a hash that would be made otherwise now, while the
-// password is known. Whatever the store makes of it, the login goes on, unless the
-// account was deleted or got a new Stamp meanwhile. If it lost to another change,
-// the next login tries again.
+// upgradeHash replaces a hash that does not have today's parameters, while the password
+// is known. If the store fails to save it, the login still goes on. Only if the account
+// was deleted or got a new Stamp meanwhile, the login is refused. If another change
+// came first, the next login tries again.
 func (c *Core) upgradeHash(ctx context.Context, user User, password string) (User, error) {
 	old := user.AuthAccount().Clone()
 	if !c.upgrades.due(old.ID, c.cfg.Now()) {
@@ -170,7 +176,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	} else if err != nil {
 		return nil, err
 	}
-	detached, cancel := detach(ctx) // a client that hangs up must not leave half a hash behind
+	detached, cancel := detach(ctx) // if the client hangs up, the hash must still be saved and checked
 	defer cancel()
 	next := old.Clone()
 	next.PasswordHash = hash
@@ -183,23 +189,24 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	stored, failed := c.store.load(detached, old.ID)
 	switch {
 	case errors.Is(failed, ErrUserNotFound), failed == nil && !stored.AuthAccount().Stamp.Equal(old.Stamp):
-		return nil, ErrInvalidCredentials // deleted, or changed, this very moment
+		return nil, ErrInvalidCredentials // deleted or changed meanwhile
 	case failed == nil && stored.AuthAccount().PasswordHash.Equal(hash):
 		c.event(ctx, Event{Kind: EventHashUpgraded, UserID: old.ID})
 		return stored, nil
 	case failed == nil && stored.AuthAccount().Version > old.Version+1:
-		return stored, nil // somebody else's change came after ours
+		return stored, nil // another change came after ours
 	}
-	// The new hash is not there, or was cut, or cannot be read: the old one is good.
+	// The new hash is missing, was cut or cannot be read. Put the old one back.
 	user, why := c.restoreHash(detached, user, stored, next, errors.Join(err, failed))
 	c.upgrades.failed(old.ID, c.cfg.Now())
 	c.event(ctx, Event{Kind: EventHashNotUpgraded, UserID: old.ID, Err: why})
 	return user, failed
 }
 
-// restoreHash puts the old hash back after an upgrade to next, whose reason to fail
-// may be known. stored is what the upgrade has left, or nil if it could not be
-// loaded. It returns the user as they are then, and what to log.
+// restoreHash puts the old hash back after the upgrade to next failed. stored is the
+// user as the upgrade left them, or nil if they could not be loaded. reason is why the
+// upgrade failed, or nil if that is not known. restoreHash returns the user as they are
+// now, and what to log.
 func (c *Core) restoreHash(ctx context.Context, user, stored User, next Account, reason error) (User, error) {
 	old := user.AuthAccount().Clone()
 	next.Version++
@@ -229,10 +236,10 @@ func (c *Core) restoreHash(ctx context.Context, user, stored User, next Account,
 		errors.Join(reason, err, failed))
 }
 
-// HashPassword returns the hash of a password, for accounts that are made
-// outside Register. It applies no policy, but refuses (PasswordError) what could
-// never log in: no password at all, one of over 1,024 bytes, invalid UTF-8, a
-// NUL. It may return ErrBusy.
+// HashPassword returns the hash of a password, for accounts that you create without
+// Register. It does not apply the policy. It returns a PasswordError for a text that no
+// user could log in with: an empty one, one of more than 1,024 bytes, invalid UTF-8, or
+// one with a NUL. It may return ErrBusy.
 func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error) {
 	switch {
 	case password == "" || !isText(password):
@@ -243,32 +250,38 @@ func (c *Core) HashPassword(ctx context.Context, password string) (Secret, error
 	return c.hasher.Hash(ctx, password)
 }
 
-// WrapHash returns Argon2id(old), as it were: a hash of the digest in a hash, made
-// like those of new passwords, and with the same pepper. It needs no password, so
-// that a whole table of hashes from elsewhere can be made as hard to guess as new
-// ones on the day it is taken over. The result has the old scheme, its parameters
-// and its salt in it, and not its digest. It is verified at the cost of both, and
-// replaced when its user logs in. Old backups still have what was there.
+// WrapHash makes a weak hash from another library as hard to guess as a new one. It
+// needs no password, so a program can wrap a whole table on the day you take it over.
+// It hashes the digest of the old hash with Argon2id, as it would hash a new password,
+// with the same pepper.
 //
-// A hash that is wrapped or peppered already, an Argon2id hash that is no weaker
-// than new ones (if these get no pepper), and the empty hash of an account without
-// a password are returned as they are. So a program that goes through a table can
-// be run again. It must save by compare-and-set, since users log in meanwhile.
+// The result contains the old scheme, its parameters and its salt, but not its digest.
+// Verifying it costs as much as both hashes together. It is replaced when its user logs
+// in. Old backups still contain the weak hash.
+//
+// WrapHash returns these hashes unchanged, so the program can run again:
+//
+//   - a hash that is wrapped or peppered already;
+//   - an Argon2id hash that is at least as strong as new ones, if new ones get no pepper;
+//   - the empty hash of an account without a password.
+//
+// The program must save by compare-and-set, because users log in meanwhile.
 //
 // The result has up to 400 bytes. A column that is too narrow cuts it (MySQL does,
-// without strict mode), and no password opens it then: check the width of the
-// column first, and read each row back before you commit.
+// without strict mode), and then no password matches. So check the width of the column
+// first, and read each row back before you commit.
 //
-// It returns ErrHashUnusable for what could not be verified anyway, ErrBusy, or
-// the context's error.
+// If the old hash could not be verified anyway, WrapHash returns ErrHashUnusable. The
+// other errors are ErrBusy and the context's.
 func (c *Core) WrapHash(ctx context.Context, old Secret) (Secret, error) {
 	return c.hasher.Wrap(ctx, old)
 }
 
-// CheckPassword reports whether it is the user's password. It logs nobody in; a
-// page that asks for the current password again uses it. Wrong ones count as
-// those of Authenticate do, and the right one is not, either, while none is
-// looked at. The error is ErrBusy, a RateLimitError, the context's or the store's.
+// CheckPassword reports whether the password is the user's. It does not log the user
+// in. Use it on a page that asks for the current password again. Failed checks count
+// like failed logins. While the account is locked, CheckPassword returns false even for
+// the right password. The error is ErrBusy, a RateLimitError, the context's or the
+// store's.
 func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_ bool, failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {
@@ -292,17 +305,19 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	return result.OK, err
 }
 
-// PasswordHashes returns how many password hashes have been made or compared
-// with since the Manager was made: for metrics, and for tests that show that two
-// requests did the same work. Each comparison takes at least the work of making
-// one, and counts as one even if it takes more.
+// PasswordHashes returns how many password hashes have been computed since the Manager
+// was made. Use it for metrics, or in a test that shows that two requests did the same
+// work. Comparing a password with a stored hash counts as one, even if it takes more
+// work than a new hash; it never takes less.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.Computed() }
 
-// SetPassword gives the user a new password, which must satisfy the policy
-// (PasswordError), and ends the user's logins, except that the one which makes
-// this request goes on with a new token. It returns ErrConflict if another
-// change of password came first, ErrBusy, ErrUserNotFound for an account that is
-// gone, or a failure of the store, and has then changed nothing.
+// SetPassword gives the user a new password. The policy applies (PasswordError). The
+// user's logins end, except for the login that makes this request: it goes on with a
+// new token.
+//
+// If another change of password came first, SetPassword returns ErrConflict; if the
+// account is gone, ErrUserNotFound. It may also return ErrBusy or a failure of the
+// store. With any of these errors it has changed nothing.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {

@@ -166,7 +166,7 @@ func TestPasswordMinimum(t *testing.T) {
 	}
 }
 
-// Password.Check gets a copy of the account, and may not change it.
+// Password.Check gets a copy of the account, so it cannot change the original.
 func TestPasswordCheckGetsACopy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -225,9 +225,9 @@ func TestPasswordsAreExact(t *testing.T) {
 	}
 }
 
-// What cannot be a password is refused alike for all accounts, before the store
+// A text that cannot be a password is refused alike for all accounts, before the store
 // is asked.
-func TestLoginWithWhatIsNoPassword(t *testing.T) {
+func TestLoginWithImpossiblePassword(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	member(t, app, "alice", testapp.Password)
@@ -259,8 +259,8 @@ func TestLoginWithWhatIsNoPassword(t *testing.T) {
 	}
 }
 
-// Whatever the state of an account is, an attempt computes one hash, and one
-// who does not know the password sees no difference.
+// Whatever the state of the account, an attempt computes one hash. Without the
+// password, a caller cannot see the state.
 func TestEqualWork(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -305,15 +305,14 @@ func TestEqualWork(t *testing.T) {
 			t.Errorf("%.40q: %s, but alice's is %s", login, answer, first)
 		}
 	}
-	// Who knows the password of a disabled account learns no more.
+	// Even with the password, a caller cannot see that the account is disabled.
 	before := app.PasswordHashes()
 	r := browser.Post("/login", "login", "disabled", "password", testapp.Password)
 	r.Header.Del("Date")
 	if answer := fmt.Sprint(r.StatusCode, r.Text, r.Header); answer != first || app.PasswordHashes() != before+1 {
 		t.Errorf("disabled: %s, %d hashes", answer, app.PasswordHashes()-before)
 	}
-	// The empty password, and the text that stands in the place of the hash,
-	// open nothing.
+	// Neither an empty password, nor the text in place of a missing hash, logs in.
 	for _, c := range [][2]string{
 		{"nopassword", ""}, {"nopassword", "null"}, {"nopassword", "[redacted]"}, {"null", "null"}, {"locked", "!"}, {"malformed", ""}, {"zero", ""},
 	} {
@@ -332,11 +331,11 @@ func TestEqualWork(t *testing.T) {
 	}
 }
 
-// The memory that a stored hash asks for, and everything else in it, may be an
-// attacker's. Not parallel: it measures allocation.
+// An attacker may have written the stored hash, and so chosen the memory that it needs.
+// The test is not parallel, because it measures allocation.
 func TestHostileHashes(t *testing.T) {
 	app, _ := newApp(t, defaultHashes)
-	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // salt of 16, key of 32
+	const tag = "AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // a salt of 16 bytes, and a key of 32
 	digest := strings.Repeat("0", 128)
 	b64 := func(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
 	for _, c := range []struct{ what, hash string }{
@@ -420,13 +419,13 @@ func TestHostileHashes(t *testing.T) {
 		if n := app.PasswordHashes() - before; n != 1 {
 			t.Errorf("%s: %d hashes", c.what, n)
 		}
-		// No more than the budget is ever allocated, and for a hash that is
-		// not computed no more than for a current one, with something to spare.
+		// Never is more allocated than the budget. A hash that is refused costs no more
+		// than a normal one, with some tolerance.
 		if n := end.TotalAlloc - start.TotalAlloc; n > 24<<20 {
 			t.Errorf("%s: %d bytes were allocated", c.what, n)
 		}
 	}
-	// At the limits a hash is computed.
+	// A hash at the limits is computed.
 	greatest := &testapp.User{Account: auth.Account{ID: "1", PasswordHash: auth.NewSecret("$argon2id$v=19$m=65536,t=1,p=16$" + b64(64) + "$" + b64(64))}}
 	if ok, err := app.CheckPassword(t.Context(), greatest, testapp.Password); ok || err != nil {
 		t.Error(ok, err)
@@ -438,7 +437,7 @@ func TestHashPassword(t *testing.T) {
 	app, _ := newApp(t, defaultHashes)
 	var hashes [2]string
 	for i := range hashes {
-		hash, err := app.HashPassword(t.Context(), "x") // no policy
+		hash, err := app.HashPassword(t.Context(), "x") // HashPassword applies no policy
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -531,7 +530,7 @@ func TestHashIsUpgradedOnce(t *testing.T) {
 	}
 }
 
-// What happens to the account while its hash is being upgraded.
+// The account changes while its hash is being upgraded.
 func TestHashUpgradeLosesRaces(t *testing.T) {
 	t.Parallel()
 	change := func(f func(*auth.Account)) func(*testing.T, *testapp.Spy, auth.Account) error {
@@ -545,7 +544,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 		what  string
 		race  func(t *testing.T, s *testapp.Spy, a auth.Account) error
 		login bool   // Authenticate succeeds
-		who   string // and so does the session, in the end
+		who   string // the user of the session in the end
 	}{
 		{"another field", change(func(a *auth.Account) { a.Roles = []string{"admin"} }), true, "alice"},
 		{"another upgrade", change(func(a *auth.Account) { a.PasswordHash = cheapHash(testapp.Password) }), true, "alice"},
@@ -589,9 +588,8 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 				}
 				browser := app.Client(t)
 				r := browser.Post("/login", "login", "alice", "password", testapp.Password)
-				// If the stamp has changed by the time that the account is read
-				// again, the login may be refused at once; a failure of ours it
-				// never is.
+				// If the Stamp has changed when the account is read again, the login
+				// may be refused at once. It must never be a 5xx.
 				allowed := []int{http.StatusUnauthorized}
 				if c.login && (c.who == "alice" || at == "before") {
 					allowed = []int{http.StatusOK}
@@ -602,7 +600,7 @@ func TestHashUpgradeLosesRaces(t *testing.T) {
 				if who := browser.Who(); who != c.who {
 					t.Errorf("the session is %s's, want %s's", who, c.who)
 				}
-				// The upgrade has not undone what won.
+				// The upgrade has not undone the other change.
 				if raced.ID != "" {
 					u := stored(t, app, alice.ID)
 					if u.Version != raced.Version || !u.PasswordHash.Equal(raced.PasswordHash) || !u.Stamp.Equal(raced.Stamp) ||
@@ -638,8 +636,8 @@ func TestParallelLoginsWithAnOldHash(t *testing.T) {
 	}
 }
 
-// A store that fails at any call of a login gives a 5xx, and neither a session
-// nor a refusal; afterwards everything is as before.
+// If the store fails at any call of a login, the answer is a 5xx: no session is made,
+// and the password is not refused. Nothing has changed afterwards.
 func TestLoginFailsClosed(t *testing.T) {
 	t.Parallel()
 	for k := 1; ; k++ {
@@ -663,13 +661,13 @@ func TestLoginFailsClosed(t *testing.T) {
 			}
 			break
 		}
-		if failed == "ListRecords" { // it looks for older logins after this one is made, and the next one will, too
+		if failed == "ListRecords" { // lists older logins after this one is made; the next login does so again
 			if r.StatusCode != http.StatusOK || browser.Who() != "alice" {
 				t.Errorf("%s (call %d) failed: %s", failed, k, r.Status)
 			}
 			continue
 		}
-		if failed == "UpdateAccount" { // the hash is not upgraded, which is no reason to refuse the right password
+		if failed == "UpdateAccount" { // the hash is not upgraded, but the right password is still accepted
 			if r.StatusCode != http.StatusOK || browser.Who() != "alice" || !stored(t, app, alice.ID).PasswordHash.Equal(alice.PasswordHash) {
 				t.Errorf("%s (call %d) failed: %s", failed, k, r.Status)
 			}
@@ -702,7 +700,7 @@ func TestAuthenticateErrors(t *testing.T) {
 		}
 		store.Reset()
 	}
-	// Wrapped sentinels are what they wrap.
+	// A wrapped sentinel error counts as the sentinel.
 	store.Hook(on("FindUser", func() error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }), nil)
 	before := app.PasswordHashes()
 	if _, err := app.Authenticate(t.Context(), "alice", testapp.Password); !errors.Is(err, auth.ErrInvalidCredentials) || app.PasswordHashes() != before+1 {
@@ -722,7 +720,7 @@ func TestAuthenticateErrors(t *testing.T) {
 	}
 }
 
-// A request that is cancelled while it is at work leaves nothing half done.
+// If a request is cancelled at any call, nothing is left half done.
 func TestLoginCancelledAtEachCall(t *testing.T) {
 	t.Parallel()
 	testapp.EachCall(t, 1, func(k int) bool {
@@ -786,13 +784,13 @@ func TestSetPasswordEndsOtherLogins(t *testing.T) {
 		}
 	}
 	if own.Get("/get?key=k").Text != "alice's" || visitor.Get("/get?key=k").Text != "visitor's" || old.Get("/get?key=k").Text != "" {
-		t.Error("the sessions' data is not where it was")
+		t.Error("the data of a session was lost or moved")
 	}
 	u := stored(t, app, alice.ID)
 	if !opens(t, app, alice.ID, password) || opens(t, app, alice.ID, testapp.Password) || u.Stamp.Equal(alice.Stamp) || u.Version != 2 {
 		t.Errorf("%+v", u.Account)
 	}
-	// A browser of bob's that sets alice's password stays bob's.
+	// If bob's browser sets alice's password, bob stays logged in there.
 	app.Mux.HandleFunc("POST /for-alice", func(w http.ResponseWriter, r *http.Request) {
 		u, err := app.Store.FindUser(r.Context(), "alice")
 		if err == nil {
@@ -807,7 +805,7 @@ func TestSetPasswordEndsOtherLogins(t *testing.T) {
 	}
 }
 
-// In the request itself the user goes on as well, and is the changed one.
+// In the request itself the user stays logged in, and has the new password.
 func TestSetPasswordWithinTheRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -827,7 +825,8 @@ func TestSetPasswordWithinTheRequest(t *testing.T) {
 			}
 		}
 		w.WriteHeader(http.StatusNoContent)
-		// Too late for a cookie: the password is set, and this login ends.
+		// After the header was written no cookie can be set: the password is changed,
+		// and this login ends.
 		if u, err := app.User(r.Context()); err != nil {
 			t.Error(err)
 		} else if err := app.SetPassword(r.Context(), u, "zq8 vbx1 mn4 late"); err != nil {
@@ -854,7 +853,7 @@ func TestSetPasswordOutsideRequests(t *testing.T) {
 	browser.Login("alice")
 	const password = "zq8 vbx1 mn4"
 
-	// Another change of the account meanwhile is not undone.
+	// A change of the account at the same time is kept.
 	store.Hook(on("UpdateAccount", func() error {
 		a := alice.Clone()
 		a.Roles, a.Email = []string{"admin"}, "new@app.example"
@@ -876,7 +875,7 @@ func TestSetPasswordOutsideRequests(t *testing.T) {
 	if !alice.Stamp.Equal(auth.NewSecret("stamp of alice")) || alice.Version != 1 {
 		t.Error("the user that was passed has been written to")
 	}
-	// Who knows the account as it was comes too late.
+	// A caller with an outdated user is refused.
 	if err := app.SetPassword(t.Context(), alice, "yet another password"); !errors.Is(err, auth.ErrConflict) {
 		t.Errorf("with an old user: %v", err)
 	}
@@ -923,9 +922,8 @@ func TestParallelSetPassword(t *testing.T) {
 	}
 }
 
-// Browsers of one user change the password at the same time, two by two with
-// the same cookie: whoever was told that it worked knows the password and is
-// logged in, and nobody else is.
+// Browsers of one user change the password at the same time, each two of them with the
+// same cookie. One change succeeds. Its browser stays logged in, and no other one.
 func TestParallelSetPasswordOverHTTP(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -961,8 +959,8 @@ func TestParallelSetPasswordOverHTTP(t *testing.T) {
 	}
 }
 
-// A store that fails, or a client that goes away, at any call of a change of
-// password leaves all of it or nothing.
+// If the store fails or the client hangs up at any call of SetPassword, the change is
+// made completely or not at all.
 func TestSetPasswordIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	const password = "zq8 vbx1 mn4"
@@ -998,12 +996,12 @@ func TestSetPasswordIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// More attempts than the memory is for wait, and more than the queue is for are
-// told at once to come again.
+// If no memory is left for hashes, attempts wait. If the queue is full, attempts are
+// told at once to come back.
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, oneHashAtATime)
-	// The first client that is told so sends all the others away.
+	// The first client that gets 503 cancels all others.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
@@ -1031,7 +1029,7 @@ func TestBusy(t *testing.T) {
 	if busy.Load() == 0 || uint64(refused.Load()) != app.PasswordHashes() {
 		t.Errorf("%d refused, %d busy, %d hashes", refused.Load(), busy.Load(), app.PasswordHashes())
 	}
-	// Clients that go away free the queue, and only the queue.
+	// When clients hang up, their places in the queue become free.
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
 	full := make(chan struct{})
@@ -1051,7 +1049,7 @@ func TestBusy(t *testing.T) {
 		})
 	}
 	<-full
-	// While it is full, nothing else is lost.
+	// While the queue is full, nothing else fails.
 	if u, err := app.Register(t.Context(), auth.Registration{Username: "bob", Password: "zq8 vbx1 mn4"}); errors.Is(err, auth.ErrBusy) {
 		if _, err := app.Store.FindUser(t.Context(), "bob"); !errors.Is(err, auth.ErrUserNotFound) {
 			t.Errorf("registered, although it was busy: %v", err)
@@ -1069,11 +1067,11 @@ func TestBusy(t *testing.T) {
 
 var _ io.Writer = (*testapp.App)(nil)
 
-// SetPassword revives a void session.
+// SetPassword must not revive a void session.
 func TestSetPasswordRevivesNoVoidSession(t *testing.T) {
 	app, st := newApp(t, nil)
 	user := app.Create(t, "susan", true)
-	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for people who are not logged in
+	app.Mux.HandleFunc("POST /expired-password", func(w http.ResponseWriter, r *http.Request) { // for users who are not logged in
 		u, err := app.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
 		if err == nil {
 			err = app.SetPassword(r.Context(), u, r.PostFormValue("new"))
@@ -1092,12 +1090,12 @@ func TestSetPasswordRevivesNoVoidSession(t *testing.T) {
 	r := c.Post("/expired-password", "login", "susan", "password", testapp.Password, "new", "another fine battery")
 	t.Log(r.Status)
 	if who := c.Who(); who != "nobody" {
-		t.Error("nobody logged in, but the browser is", who)
+		t.Error("without a login the browser is logged in as", who)
 	}
 }
 
-// A thief keeps a request open, with half of its body, and sends the rest after
-// the owner has ended the login. It must not change the password.
+// A thief sends half of a request and holds it. The owner ends the login. When the
+// thief sends the rest, the password must not change.
 func TestHeldRequestSetsNoPassword(t *testing.T) {
 	t.Parallel()
 	app, u := endedWhileHeld(t, func(ctx context.Context, app *testapp.App, u *testapp.User) {
@@ -1121,7 +1119,8 @@ func TestPasswordsDoNotExpire(t *testing.T) {
 	}
 }
 
-// 64 characters of four bytes each are a password, and each of them counts.
+// A password of 64 characters with four bytes each is accepted, and every character
+// counts.
 func TestLongPasswords(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)

@@ -10,35 +10,35 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// A login that owes a second factor is a pending record with a cookie of its own, and
-// nothing else. No guard accepts it, and no session is made before everything has been
-// shown. It is for one account as it was (its Stamp), and is taken once.
+// A login that owes a second factor is a pending record with a cookie of its own. No
+// guard accepts it, and there is no session until the user has shown everything. It is
+// for one account under its present Stamp, and is taken once.
 //
-// A pending record that ConfirmLogin makes is for the login that asks. It can only
-// confirm that login, and is worth nothing without it.
+// A pending record that ConfirmLogin makes can only confirm the login that made the
+// request. Without that login it is worthless.
 const (
 	pendingLifetime = 5 * time.Minute
 
 	// maxPendingTries is how many answers one pending login may bring, over all
-	// factors. Attempts at an account are counted besides, across pending logins.
+	// factors. Feature.Count also counts attempts at an account, across pending logins.
 	maxPendingTries = 5
 
 	maxPrivate     = 4096 // bytes that a factor may keep in a pending login
 	pendingVersion = 1
 )
 
-// pending is a pending record, read.
+// pending is a decoded pending record.
 type pending struct {
 	record   Record
 	user     User
 	stamp    string
 	methods  methods
-	loginID  string // of the login that it confirms; empty: it makes one
+	loginID  string // of the login that it confirms; empty if it makes a new one
 	remember time.Duration
 	stale    bool
 	tries    uint64
-	factor   string // that was prompted for last
-	private  []byte // what it keeps
+	factor   string // the factor that was prompted for last
+	private  []byte // what its Prompt returned
 }
 
 func (p *pending) encode() {
@@ -60,8 +60,8 @@ func decodePending(record Record) (*pending, bool) {
 	return p, r.OK()
 }
 
-// wait has an attempt wait for the factor that it owes. It returns ErrFactorRequired, or
-// a failure.
+// wait stores an attempt until the user shows the factor that it owes. It returns
+// ErrFactorRequired, or a failure.
 func (s *state) wait(a *attempt, loginID string) error {
 	if err := s.suspend(&s.ctx, a, loginID); err != nil {
 		return err
@@ -70,8 +70,8 @@ func (s *state) wait(a *attempt, loginID string) error {
 	return ErrFactorRequired
 }
 
-// suspend keeps an attempt that owes a factor until ContinueLogin. loginID is of the
-// login that it is to confirm, or empty.
+// suspend stores an attempt that owes a factor until ContinueLogin. loginID names the
+// login that the attempt is to confirm, or is empty.
 func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
 	ctx, cancel := detach(ctx)
 	defer cancel()
@@ -158,8 +158,8 @@ func (s *state) pending(ctx context.Context) (*pending, error) {
 	return p, nil
 }
 
-// takePending takes the pending record: of all requests with a right answer, one can.
-// The caller holds op.
+// takePending takes the pending record. If several requests bring a right answer, only
+// one of them can take it. The caller holds op.
 func (s *state) takePending(ctx context.Context, p *pending) error {
 	_, err := s.core.sessions.TakeRecord(ctx, kindPending, p.record.Key)
 	if errors.Is(err, ErrRecordNotFound) {

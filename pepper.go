@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -38,7 +37,7 @@ func checkPeppers(peppers []Pepper, secrets [][]byte) error {
 			}
 		}
 		if slices.ContainsFunc(secrets, func(s []byte) bool { return bytes.Equal(s, p.Key) }) {
-			return errors.New("auth: a key in Peppers is one of Secrets, too")
+			return fmt.Errorf("auth: Config.Password.Peppers[%d] has the key of one of Config.Secrets; use another 32 random bytes (crypto/rand)", i)
 		}
 	}
 	return nil

@@ -8,21 +8,21 @@ import (
 	"github.com/go-login/auth/internal/origin"
 )
 
-// byPerson reports whether a person made the request: by opening a page, or by
-// something they did in a page, for which a script then asked. Other requests are
-// made by browsers and pages on their own: a prefetch, a prerendering, an icon, an
-// image, a poll. They leave alone what is kept for the person: messages that wait,
-// and the page that is to follow the login.
+// byPerson reports whether a person made the request: they opened a page, or did
+// something in a page for which a script sent the request. Browsers and pages make other
+// requests on their own: a prefetch, a prerendering, an icon, an image, a poll. Such
+// requests change nothing that is kept for the person: the flash messages, and the page
+// that follows the login.
 //
-// The request says so itself, and a client may say what it likes. The answer
-// therefore decides only about these two, which belong to that client, and
-// never whether a request is let through.
+// byPerson goes by the request's headers, and a client can send any headers. So it
+// decides only about these two things, which belong to that client, and never about
+// whether a request is allowed.
 //
 //   - Speculative loads: Sec-Purpose (Fetch; all browsers today; "prefetch",
 //     "prefetch;prerender", …), Purpose (Chrome before, Inertia), X-Purpose
 //     (Safari), X-Moz (Firefox before 115), X-Sec-Purpose (Turbo, since scripts
 //     cannot set Sec- headers), HX-Preloaded (htmx).
-//   - HEAD and OPTIONS: nobody sees the answer.
+//   - HEAD and OPTIONS: the answer is not shown.
 //   - Navigations: Sec-Fetch-Mode navigate, also if a service worker passes it
 //     on, which leaves Sec-Fetch-Dest empty.
 //   - Images, styles, scripts and so on: Sec-Fetch-Dest names them. Browsers that do
@@ -30,8 +30,8 @@ import (
 //     icons by their paths.
 //   - fetch and XMLHttpRequest: Sec-Fetch-Dest empty. A poll and a click look
 //     alike. The request counts as a person's if it may change something, if htmx or
-//     Inertia sends it, or if it asks for a page in the words of a navigation, as
-//     Turbo Drive does. A poll of these libraries is not recognised.
+//     Inertia sends it, or if its Accept is that of a navigation, as with Turbo Drive.
+//     So a poll by these libraries counts as a person's, too.
 //   - Beacons and pings: such requests of the mode no-cors.
 func byPerson(r *http.Request) bool {
 	h := r.Header
@@ -65,15 +65,15 @@ func byPerson(r *http.Request) bool {
 	return mode != "no-cors" && (origin.IsUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))
 }
 
-// isResource reports whether a request that does not name its destination is for
-// a part of a page, or for what browsers and robots ask for unasked.
+// isResource reports whether a request without Sec-Fetch-Dest is for a part of a page,
+// or for a file that browsers and robots request on their own.
 func isResource(target, accept string) bool {
 	for _, kind := range [...]string{"image/", "text/css", "audio/", "video/", "font/", "text/event-stream"} {
 		if strings.HasPrefix(accept, kind) {
 			return true
 		}
 	}
-	if strings.Contains(accept, "text/html") { // somebody opens the icon itself
+	if strings.Contains(accept, "text/html") { // a person opens the icon itself
 		return false
 	}
 	name := path.Base(target)

@@ -11,7 +11,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// unasked are requests that browsers and pages make on their own.
+// unasked are requests that browsers and pages send without a user's action.
 var unasked = map[string]http.Header{
 	"prefetch":             {"Sec-Purpose": {"prefetch"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Mode": {"navigate"}, "Accept": {"text/html,application/xhtml+xml,*/*"}},
 	"prerender":            {"Sec-Purpose": {"prefetch;prerender"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Mode": {"navigate"}, "Accept": {"text/html,application/xhtml+xml,*/*"}},
@@ -38,7 +38,7 @@ var unasked = map[string]http.Header{
 	"beacon":               {"Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"no-cors"}, "Accept": {"*/*"}},
 }
 
-// asked are requests that a person made, or a script for them.
+// asked are requests that a user made, directly or by a script.
 var asked = map[string]http.Header{
 	"an unknown client": {},
 	"navigation":        {"Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Mode": {"navigate"}, "Accept": {"text/html,application/xhtml+xml"}},
@@ -59,8 +59,8 @@ func personApp(t *testing.T) *testapp.App {
 	return app
 }
 
-// A refused request that no person made leaves no message and no page.
-func TestUnaskedIsRefusedWithoutATrace(t *testing.T) {
+// If a request without a user's action is refused, it leaves no message and no next.
+func TestPrefetchLeavesNoMessageOrNext(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	c := app.Client(t)
@@ -81,14 +81,14 @@ func TestUnaskedIsRefusedWithoutATrace(t *testing.T) {
 	}
 	for name, header := range asked {
 		c := app.Client(t)
-		if name != "a service worker" { // which asks for a page
+		if name != "a service worker" { // it asks for a page
 			c.Do("GET", "/b", nil, header)
 			if got := shown(t, c); !slices.Equal(got, []auth.Flash{loginMessage}) {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
 	}
-	// Neither replaces what a person wanted before.
+	// No such request replaces the next of an earlier navigation.
 	c.Get("/a")
 	for _, header := range unasked {
 		c.Do("GET", "/b", nil, header)
@@ -98,8 +98,8 @@ func TestUnaskedIsRefusedWithoutATrace(t *testing.T) {
 	}
 }
 
-// A request that no person made sees what waits and leaves it.
-func TestUnaskedTakesNothing(t *testing.T) {
+// A request without a user's action sees the waiting messages and leaves them there.
+func TestPrefetchTakesNoMessageOrNext(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	hello := []auth.Flash{{Category: "info", Text: "hello"}}
@@ -135,7 +135,7 @@ func TestUnaskedTakesNothing(t *testing.T) {
 			t.Errorf("after %s: %v", name, got)
 		}
 	}
-	// A script that sends a form acts for a person.
+	// A script that sends a form acts for the user.
 	c := app.Client(t)
 	c.Get("/flash")
 	c.Do("POST", "/flashes", url.Values{}, http.Header{"Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}})
@@ -144,9 +144,9 @@ func TestUnaskedTakesNothing(t *testing.T) {
 	}
 }
 
-// The request counts as the browser sent it, also where a router has made a GET of
-// a HEAD.
-func TestUnaskedAsSent(t *testing.T) {
+// The request counts as the browser sent it, even if a router has changed a HEAD into a
+// GET.
+func TestPrefetchAsSent(t *testing.T) {
 	t.Parallel()
 	app := personApp(t)
 	app.Mux.HandleFunc("/routed", func(w http.ResponseWriter, r *http.Request) {

@@ -116,7 +116,7 @@ func TestProtection(t *testing.T) {
 	}
 }
 
-// The first 256 bytes of the agent count, as they are kept.
+// Only the first 256 bytes of the User-Agent are stored, and only they count.
 func TestProtectLongAgent(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
@@ -139,7 +139,7 @@ func TestProtectNetworks(t *testing.T) {
 	}{
 		{"192.0.2.7:1", "192.0.2.255:2", true},
 		{"192.0.2.7:1", "192.0.3.7:1", false},
-		{"192.0.2.7:1", "[::ffff:192.0.2.9]:1", true}, // v4-mapped
+		{"192.0.2.7:1", "[::ffff:192.0.2.9]:1", true}, // IPv4 addresses written as IPv6
 		{"[::ffff:192.0.2.9]:1", "192.0.2.7:1", true},
 		{"[::ffff:192.0.2.9]:1", "[::ffff:192.0.3.9]:1", false}, // the same /64
 		{"[2001:db8:1:2:aaaa::1]:1", "[2001:db8:1:2:bbbb::2]:9", true},
@@ -148,9 +148,9 @@ func TestProtectNetworks(t *testing.T) {
 		{"192.0.2.7:1", "[2001:db8:1:2::1]:1", false},
 		{"[2001:db8:1:2::1]:1", "192.0.2.7:1", false},
 		{"192.0.2.7:1", "pipe", false},
-		{"pipe", "@", true}, // no addresses at all
+		{"pipe", "@", true}, // not addresses at all
 		{"pipe", "192.0.2.7:1", true},
-		{"192.0.2.7:1", "192.0.2.7", false}, // no port: not an address that a server reports
+		{"192.0.2.7:1", "192.0.2.7", false}, // no port, so no address that a server reports
 	} {
 		app, _ := newApp(t, protected(auth.ProtectStrong, true))
 		member(t, app, "susan", "")
@@ -167,7 +167,8 @@ func TestProtectNetworks(t *testing.T) {
 	}
 }
 
-// Basic protection marks a login once, and for good.
+// Basic protection makes a suspicious login stale. It does so once, and the login stays
+// stale.
 func TestProtectBasicOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
@@ -201,13 +202,13 @@ func TestProtectBasicOnce(t *testing.T) {
 			t.Errorf("fresh after %s", path)
 		}
 	}
-	owner.Cookies = thief.Cookies // whoever it is, it was rotated
+	owner.Cookies = thief.Cookies // the thief's requests have rotated the token
 	if owner.IsFresh() || owner.Do("GET", "/get?key=k").Body.String() != "kept" {
 		t.Error("fresh for the owner, or its data is lost")
 	}
 }
 
-// ConfirmLogin binds the login to the client that confirms.
+// ConfirmLogin binds the login to the client that calls it.
 func TestProtectConfirmBinds(t *testing.T) {
 	t.Parallel()
 	for _, address := range []bool{false, true} {
@@ -242,7 +243,7 @@ func TestProtectConfirmBinds(t *testing.T) {
 	}
 }
 
-// In the request that finds it, CurrentLogin and CheckFresh know already.
+// CurrentLogin and CheckFresh notice the other client in the same request.
 func TestProtectBasicAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
@@ -258,8 +259,8 @@ func TestProtectBasicAtOnce(t *testing.T) {
 	b.From(chromium, home).Do("POST", act)
 }
 
-// Strong protection takes no cookie away, touches no other login, and lets the
-// same request log in.
+// Strong protection ends one login. It leaves the cookies and all other logins alone,
+// and the same request may log in.
 func TestProtectStrongRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
@@ -271,7 +272,7 @@ func TestProtectStrongRequest(t *testing.T) {
 	enter(t, owner, false)
 	owner.Do("POST", "/put", "key", "k", "value", "susan's")
 	thief := owner.From(chromium, home)
-	for name, value := range visitor.Cookies { // who has a visitor's cookie, too
+	for name, value := range visitor.Cookies { // the client has a visitor's cookie, too
 		thief.Cookies[name] = value
 	}
 	act := app.Page(func(w http.ResponseWriter, r *http.Request) {
@@ -279,7 +280,7 @@ func TestProtectStrongRequest(t *testing.T) {
 			t.Errorf("the data of the session that was ended is there: %q", v)
 		}
 		if _, ok := app.CurrentUser(r.Context()); ok {
-			t.Error("somebody is logged in")
+			t.Error("a user is logged in")
 		}
 		if err := app.LoginUser(r.Context(), mike); err != nil {
 			t.Error(err)
@@ -299,7 +300,7 @@ func TestProtectStrongRequest(t *testing.T) {
 	}
 }
 
-// Guards send who is protected to the login page, as nobody.
+// Guards redirect a client whose login was ended to the login page.
 func TestProtectStrongGuards(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
@@ -314,8 +315,8 @@ func TestProtectStrongGuards(t *testing.T) {
 	}
 }
 
-// A request with credentials of its own uses no login, and so ends none that way.
-func TestProtectStrongAsksLoaders(t *testing.T) {
+// A request with its own credentials uses no login, so protection cannot end one.
+func TestProtectStrongWithCredentials(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []bool{false, true} {
 		grant := auth.Grant{}
@@ -342,8 +343,8 @@ func TestProtectStrongAsksLoaders(t *testing.T) {
 	}
 }
 
-// A remembered login is bound as any other, and lasts (Flask-Login's did for
-// one request).
+// A remembered login is bound like any other, and stays logged in. (In Flask-Login it
+// lasted for one request only.)
 func TestProtectStrongRemembered(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, true))
@@ -362,7 +363,7 @@ func TestProtectStrongRemembered(t *testing.T) {
 	}
 }
 
-// What a visitor has is bound to nobody.
+// A visitor's session is not bound to a client.
 func TestProtectIgnoresVisitors(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -378,7 +379,7 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 			}
 		}
 		if enter(t, moved, false); moved.Do("GET", "/get?key=k").Body.String() != "v" {
-			t.Errorf("mode %d: it is lost at the login", mode)
+			t.Errorf("mode %d: the visitor's data is lost at the login", mode)
 		}
 		if slices.Contains(kinds(app.Events()), auth.EventLoginProtected) {
 			t.Errorf("mode %d: an event", mode)
@@ -386,8 +387,8 @@ func TestProtectIgnoresVisitors(t *testing.T) {
 	}
 }
 
-// A login that was made without a User-Agent is bound to the first one that it
-// is seen with.
+// If a login was made without a User-Agent, it is bound to the first User-Agent that
+// uses it.
 func TestProtectBindsAtFirstSight(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -397,7 +398,7 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 		b.Agent, b.Address = "", "pipe"
 		enter(t, b, false)
 		if !b.IsFresh() {
-			t.Error("bound to nothing, and not fresh")
+			t.Error("a login without a User-Agent and an address is not fresh")
 		}
 		app.Spy().Reset()
 		seen := b.From(firefox, home)
@@ -419,8 +420,8 @@ func TestProtectBindsAtFirstSight(t *testing.T) {
 	}
 }
 
-// A login that was made before protection was switched on is bound to the
-// client it was made by.
+// If a login was made before protection was switched on, it is bound to the client that
+// made it.
 func TestProtectSwitchedOn(t *testing.T) {
 	t.Parallel()
 	fixed := func(mode auth.Protection) func(*auth.Config) {
@@ -463,8 +464,8 @@ func TestProtectConfig(t *testing.T) {
 	}
 }
 
-// A store that fails at any step gives a 5xx: neither the user, nor nobody. The
-// thief's next request is nobody's, or stale.
+// If the store fails at any step, the answer is a 5xx, neither the user's nor the
+// anonymous page. The thief's next request is anonymous or stale.
 func TestProtectStoreFails(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -508,7 +509,7 @@ func TestProtectStoreFails(t *testing.T) {
 	}
 }
 
-// A writer that is first does not save the thief.
+// If another request writes the session first, the thief is still detected.
 func TestProtectConflicts(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -554,7 +555,7 @@ func TestProtectConflicts(t *testing.T) {
 			if mode == auth.ProtectBasic && stolen > 1 {
 				t.Errorf("%s: %d events", name, stolen)
 			}
-			ended := name == "a rotation" || name == "a logout" // by which the thief's token is worthless
+			ended := name == "a rotation" || name == "a logout" // either of these makes the thief's token worthless
 			if mode == auth.ProtectBasic && !ended && (owner.Who() != "susan" || owner.IsFresh()) {
 				t.Errorf("%s: the owner is %q, and fresh=%v", name, owner.Who(), owner.IsFresh())
 			}
@@ -568,8 +569,8 @@ func TestProtectConflicts(t *testing.T) {
 	}
 }
 
-// A thief's cookie and a request of the owner's at the same moment, again and
-// again: the login ends stale, or ended.
+// The thief and the owner send requests at the same moment, many times. In the end the
+// login is stale, or has ended.
 func TestProtectRaces(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -603,9 +604,9 @@ func TestProtectRaces(t *testing.T) {
 	}
 }
 
-// The remember cookie is looked at like the session's: from another client, Strong
-// ends the device and its logins, and Basic lets it in where nothing is fresh before
-// the user has confirmed the login.
+// Protection checks the remember cookie, too. From another client, Strong ends the
+// device and its logins. Basic accepts the cookie, but nothing is fresh until the user
+// confirms the login.
 func TestProtectionOfTheRememberCookie(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
@@ -651,8 +652,8 @@ func TestProtectionOfTheRememberCookie(t *testing.T) {
 	}
 }
 
-// ConfirmLogin binds the login's device to the client, too: it is in after a
-// restart there, and no longer where it was.
+// ConfirmLogin binds the device of the login to the client, too. After a restart the
+// device works there, and no longer in the earlier client.
 func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectStrong, false))
@@ -667,23 +668,23 @@ func TestConfirmLoginBindsTheDevice(t *testing.T) {
 	member(t, app, "susan", "")
 	owner := roamer(t, basic)
 	enter(t, owner, true)
-	owner.Agent = chromium // the browser was updated
+	owner.Agent = chromium // as if the browser was updated
 	if w := owner.Do("POST", "/confirm"); w.Code != http.StatusOK {
 		t.Fatal(w.Code, w.Body)
 	}
 	owner.Restart()
-	owner.App = app // which is strict
+	owner.App = app // with strong protection
 	if who := owner.Who(); who != "susan" {
 		t.Errorf("after it was confirmed: %q", who)
 	}
 	owner.Restart()
 	if who := owner.From(firefox, home).Who(); who != "nobody" {
-		t.Errorf("where it was before: %q", who)
+		t.Errorf("in the earlier client: %q", who)
 	}
 }
 
-// A login that could not be ended is nobody's in the events of that, either.
-func TestProtectedEventIsNobodys(t *testing.T) {
+// If a login could not be ended, it is still anonymous for the listeners of the event.
+func TestProtectedEventHasNoUser(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	var st *testapp.Spy
@@ -708,7 +709,8 @@ func TestProtectedEventIsNobodys(t *testing.T) {
 	st.Reset()
 }
 
-// Two requests at first sight: only one of the clients is bound to.
+// If two requests come from different clients at first sight, the login is bound to
+// only one of them.
 func TestProtectBindsOneOfTwoAtFirstSight(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
@@ -733,9 +735,9 @@ func protect(p auth.Protection) func(*auth.Config) {
 	return func(c *auth.Config) { c.Session.Protection = p }
 }
 
-// A browser that comes back with the same user agent stays in. From another one, a
-// remember cookie is looked at like a session: Basic lets it in, where it is not
-// fresh anyway, and Strong ends it.
+// A remembered browser that comes back with the same User-Agent is logged in. From
+// another one, Basic accepts the remember cookie (such a login is stale anyway), and
+// Strong ends the device.
 func TestProtectAfterRestart(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := stateApp(t, protect(p))
@@ -759,14 +761,14 @@ func TestProtectAfterRestart(t *testing.T) {
 	}
 }
 
-// What a visitor has in the session does not cost a remembered login.
-func TestProtectSparesARememberedVisitor(t *testing.T) {
+// A visitor's session data does not end a remembered login.
+func TestProtectKeepsARememberedVisitor(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		app, _ := stateApp(t, protect(p))
 		c := app.Client(t)
 		c.Do(http.MethodPost, "/as/remembered", nil, agent("old"))
 		c.Restart()
-		for range 2 { // it asks nobody who it is
+		for range 2 { // a page that does not ask for the user
 			c.Do(http.MethodPost, "/put", url.Values{"key": {"foo"}, "value": {"bar"}}, agent("old"))
 		}
 		if len(c.Cookies) != 2 {
@@ -781,7 +783,7 @@ func TestProtectSparesARememberedVisitor(t *testing.T) {
 	}
 }
 
-func TestProtectOfNobodyStoresNothing(t *testing.T) {
+func TestProtectStoresNothingForVisitors(t *testing.T) {
 	for _, p := range []auth.Protection{auth.ProtectOff, auth.ProtectBasic, auth.ProtectStrong} {
 		app, spy := stateApp(t, protect(p))
 		c := app.Client(t)
@@ -800,7 +802,7 @@ func TestProtectOfNobodyStoresNothing(t *testing.T) {
 	}
 }
 
-// What a client says of its own address is not believed.
+// An address in X-Forwarded-For is ignored unless the proxy is trusted.
 func TestForwardedForIsIgnored(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) { c.Session.Protection, c.Session.ProtectAddress = auth.ProtectStrong, true })
 	c := app.Client(t)
@@ -817,7 +819,7 @@ func TestForwardedForIsIgnored(t *testing.T) {
 
 func agent(name string) http.Header { return http.Header{"User-Agent": {name}} }
 
-// roamer is a visitor from home with a browser that says what it is.
+// roamer returns a visitor from home with a User-Agent.
 func roamer(t *testing.T, app *testapp.App) *testapp.Visitor {
 	v := app.Visitor(t.Context(), home)
 	v.Agent = firefox

@@ -28,7 +28,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return p
 }
 
-// behind is an application behind proxies, with the user susan.
+// behind returns an application behind proxies, with the user susan.
 func behind(t *testing.T, proxies []netip.Prefix, change ...func(*auth.Config)) *testapp.App {
 	t.Helper()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -42,7 +42,7 @@ func behind(t *testing.T, proxies []netip.Prefix, change ...func(*auth.Config)) 
 	return app
 }
 
-// from is a request by somebody. header may be nil.
+// from sends a request from an address. header may be nil.
 func from(ctx context.Context, app *testapp.App, peer, method, target string, form url.Values, header http.Header) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
 	r.Header = header.Clone()
@@ -56,8 +56,7 @@ func from(ctx context.Context, app *testapp.App, peer, method, target string, fo
 	return w
 }
 
-// seenAs logs susan in and returns the address that the event and her list of
-// logins have.
+// seenAs logs susan in and returns the address in the event and in her list of logins.
 func seenAs(t *testing.T, app *testapp.App, peer string, header http.Header) string {
 	t.Helper()
 	app.Events()
@@ -121,7 +120,7 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// Nobody's word counts but that of X-Forwarded-For.
+// Only X-Forwarded-For is read, and no other header.
 func TestClientAddressOtherHeaders(t *testing.T) {
 	t.Parallel()
 	app := behind(t, prefixes("10.0.0.0/8"))
@@ -141,7 +140,7 @@ func TestClientAddressOtherHeaders(t *testing.T) {
 	}
 }
 
-// Over connections, as a proxy makes them.
+// Over connections, as a real proxy makes them.
 func TestClientAddressOverHTTP(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Network.TrustedProxies = prefixes("127.0.0.0/8", "::1/128") })
@@ -168,7 +167,7 @@ func TestClientAddressOverHTTP(t *testing.T) {
 	}
 }
 
-// A login that is bound to a network is bound to the client's, not the proxy's.
+// A login that is bound to a network is bound to the client's network, not the proxy's.
 func TestClientAddressProtects(t *testing.T) {
 	t.Parallel()
 	app := behind(t, prefixes("10.0.0.0/8"), func(c *auth.Config) {
@@ -191,7 +190,8 @@ func TestClientAddressProtects(t *testing.T) {
 	}
 }
 
-// The address is that of the request as it came, whatever is done to it later.
+// The address is found when the request arrives, and later changes of the request have
+// no effect.
 func TestClientAddressStays(t *testing.T) {
 	t.Parallel()
 	app := behind(t, prefixes("10.0.0.0/8"))
@@ -231,7 +231,7 @@ func TestTrustedProxies(t *testing.T) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
-	// What the application does with its slice later is its own affair.
+	// If the application changes its slice later, it has no effect.
 	list := prefixes("10.0.0.0/8")
 	app := behind(t, list)
 	list[0] = netip.MustParsePrefix("192.0.2.0/24")
@@ -240,8 +240,7 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// suspicions are the events about proxies among those that an application has
-// had.
+// suspicions returns the EventProxySuspected since the last call.
 func suspicions(app *testapp.App) []auth.Event {
 	return slices.DeleteFunc(app.Events(), func(e auth.Event) bool { return e.Kind != auth.EventProxySuspected })
 }
@@ -288,11 +287,12 @@ func TestProxySuspectedByHeader(t *testing.T) {
 		}
 	}
 	if e := get(app, "192.0.2.7:1", forwarded); len(e) != 1 {
-		t.Errorf("after those of a proxy: %v", e)
+		t.Errorf("after requests through a proxy: %v", e)
 	}
 }
 
-// Once, however many ask at once; and who hears of it may ask who the user is.
+// The event is sent once, even if many requests cause it at the same moment. Its
+// listener may ask for the user.
 func TestProxySuspectedOnce(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -321,7 +321,7 @@ func TestProxySuspectedOnce(t *testing.T) {
 		for range many {
 			wg.Go(func() {
 				h := http.Header{"X-Forwarded-For": {"203.0.113.9"}, "Cookie": cookie["Cookie"]}
-				// A login without a password costs no hash.
+				// a login without a password costs no hash
 				from(context.Background(), app, "10.0.0.1:1", "POST", "/login", url.Values{"login": {"susan"}}, h)
 			})
 		}
@@ -372,7 +372,7 @@ func TestProxySuspectedByLogins(t *testing.T) {
 			}
 		}
 	}
-	// Other requests are no logins, nor is what is not a request.
+	// Only logins count, and only in requests.
 	app := behind(t, nil)
 	for range 250 {
 		from(t.Context(), app, "10.0.0.1:1", "GET", "/who", nil, nil)
@@ -383,22 +383,22 @@ func TestProxySuspectedByLogins(t *testing.T) {
 	}
 }
 
-// discard is a response that nobody reads.
+// discard is a ResponseWriter that drops everything.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
-// To find the address allocates nothing.
-func TestClientAddressAllocatesNothing(t *testing.T) { // not parallel: it counts
+// Finding the client's address allocates nothing.
+func TestClientAddressAllocatesNothing(t *testing.T) { // not parallel, because it counts allocations
 	var least float64
 	for i, c := range []struct {
 		proxies []netip.Prefix
 		peer    string
 		header  http.Header
 	}{
-		{nil, "", http.Header{}}, // nothing to find
+		{nil, "", http.Header{}}, // no address to find
 		{nil, "192.0.2.7:4711", http.Header{}},
 		{nil, "[2001:db8::1]:4711", http.Header{}},
 		{nil, "@", http.Header{}},

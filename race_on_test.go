@@ -2,5 +2,5 @@
 
 package auth_test
 
-// underRace says that the race detector is on, which allocates, too.
+// underRace tells that the race detector is on, which allocates memory itself.
 const underRace = true

@@ -9,15 +9,31 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
+// The purposes of keys. A text that is sealed or signed for one purpose is worth nothing
+// for another: the keyring derives a key for each. A Feature has a purpose of its own.
+const (
+	purposeReset    = "reset"       // seals the token of a MailReset
+	purposeVerify   = "verify"      // seals the token of a MailVerify
+	purposeEmail    = "email"       // seals the token of a MailNewAddress
+	purposeRemember = "remember"    // signs the remember cookie
+	purposeBrowser  = "browser"     // seals the cookie of a known browser
+	purposeFlash    = "flash"       // seals the messages for the next page
+	purposeNext     = "next"        // seals the page to open after the login
+	purposeForm     = "form"        // signs the user of a form
+	purposeNonce    = "form nonce"  // seals what lets a form run once
+	purposeFields   = "form fields" // signs the fields of a form
+	purposeLogin    = "login"       // signs a login that is no account's, for its counter
+	purposeFeature  = "feature "    // and the Feature's name: seals what the Feature seals
+)
+
 // formatVersion is the first version of every record's format.
 const formatVersion = 1
 
-// The kinds of session records. A visitor's session holds an application's
-// data for somebody who is not logged in; it has a cookie of its own, so that
-// writing it can never displace a login that a parallel request has made.
+// The kinds of session records. A visitor's session holds the application's data for a
+// browser that is not logged in. It has a cookie of its own: so a request that stores
+// such data can never overwrite the cookie of a login that a parallel request made.
 //
-// A rotated record is left under the key of a token that was replaced: see
-// rotation.
+// A rotated record stays under the key of a token that was replaced: see rotation.
 const (
 	kindSession = "session"
 	kindVisitor = "visitor"
@@ -38,17 +54,15 @@ const (
 	kindAPIToken = "api-token"
 )
 
-// Counters (limits.go): attempts at an account, and what an address does in an hour.
+// Counters (limits.go): attempts at an account, and requests from an IP address in an
+// hour.
 const (
 	kindAttempts = "attempts"
+	kindRate     = "rate"
 )
 
-const (
-	kindRate = "rate"
-)
-
-// A used record remembers a mailed token that has worked, until it would have
-// expired. Its key is the token's hash.
+// A used record says that a mailed token has worked. It is kept until the token would
+// have expired. Its key is the token's hash.
 const kindUsed = "used"
 
 // Forms that were submitted (once.go).
@@ -56,28 +70,29 @@ const (
 	kindForm = "form"
 )
 
-// The way back from a change of address (emailundo.go).
+// Links that undo a change of address (emailundo.go).
 const (
 	kindUndo = "email-undo"
 )
 
-// A reserved record keeps a name for its user, or, without one, from everybody:
+// A reserved record keeps a name for its user. Without a user, nobody can have the name:
 //
-//   - the address that an account has given up, for as long as it can be undone;
-//   - a username that was asked for together with an address that was taken, so
-//     that who asks for it again does not learn that there was no account made.
+//   - An address that an account has given up is kept for the account, for as long as
+//     the change can be undone.
+//   - If a registration asked for a username together with a taken address, no account
+//     is made, and the username is reserved. A caller who asks for the username again
+//     then finds it taken in both cases, and cannot learn whether the address was.
 const (
 	kindReserved = "reserved"
 )
 
-const (
-	usernameReservedIn = 30 * 24 * time.Hour
-)
+// usernameReservedIn is how long such a username is reserved.
+const usernameReservedIn = 30 * 24 * time.Hour
 
-// A recordKind says what becomes of a kind of records.
+// A recordKind says what happens to the records of one kind.
 type recordKind struct {
 	name     string
-	volatile bool // they are in Config.SessionStore, and not in Config.Records
+	volatile bool // they are in Config.SessionStore, not in Config.Records
 	ends     ending
 }
 
@@ -86,10 +101,10 @@ type recordKind struct {
 type ending int
 
 const (
-	never        ending = iota // they belong to no account
-	atClose                    // when the account is closed
-	atForgetting               // then, and by a change that forgets wrong passwords
-	atChange                   // by every change
+	never        ending = iota // no change: they belong to no account
+	atClose                    // the closing of the account
+	atForgetting               // the closing, and a change that forgets wrong passwords
+	atChange                   // every change
 )
 
 // recordKinds returns every kind of record that the library stores, in the order in
@@ -102,12 +117,12 @@ func recordKinds() []recordKind {
 		{kindRemember, false, atChange},
 		{kindAPIToken, false, atChange},
 		{kindAttempts, false, atForgetting},
-		{kindRotated, true, atClose},        // a request with a token of before must learn that it was replaced
-		{kindRememberEnded, false, atClose}, // the evidence of a theft stays
-		{kindUndo, false, atClose},          // the owner's way back, whatever a thief changes
-		{kindReserved, false, atClose},      // the address of that way
+		{kindRotated, true, atClose},        // a request with an old token must get ErrReplaced
+		{kindRememberEnded, false, atClose}, // a theft must be found later, too
+		{kindUndo, false, atClose},          // the owner needs it after an attacker's changes
+		{kindReserved, false, atClose},      // an undo needs the old address
 		{kindUsed, false, atClose},
-		{kindFeature, false, atClose}, // it outlives a change of the password
+		{kindFeature, false, atClose}, // a second factor outlives a change of the password
 		{kindFeatureAttempts, false, atClose},
 		{kindVisitor, true, never},
 		{kindRate, false, never},
@@ -115,7 +130,7 @@ func recordKinds() []recordKind {
 	}
 }
 
-// take deletes a record that may be gone already.
+// take deletes a record. It is no error if the record is gone already.
 func take(ctx context.Context, store RecordStore, kind, key string) error {
 	_, err := store.TakeRecord(ctx, kind, key)
 	return unlessNotFound(err)
@@ -130,12 +145,13 @@ func unlessNotFound(err error) error {
 
 // changeRecord changes a record by compare-and-set: it reads the record, lets do change
 // it, and writes it. If another request has changed the record meanwhile, changeRecord
-// begins again, so do may run several times. If there is no record, do gets a new one, with
-// found false, and changeRecord inserts it. If do returns errUnchanged, nothing is written,
-// and changeRecord returns no error. Every other error of do ends the change.
+// begins again, so do may run several times. If there is no record, do gets a new one,
+// with found false, and changeRecord inserts it. If do returns errUnchanged,
+// changeRecord writes nothing and returns nil. If do returns another error,
+// changeRecord returns it.
 //
-// The error is ErrConflict if other requests were first, maxConflicts times in a row. If
-// the record was the same each time, the store is wrong, and the error says so.
+// If other requests were first maxConflicts times in a row, the error is ErrConflict.
+// If the record was the same each time, the store is broken, and the error says so.
 func changeRecord(ctx context.Context, store RecordStore, kind, key string, do func(r *Record, found bool) error) error {
 	var before Record // what the last try read
 	unchanged := 0    // how many tries in a row have read the same
@@ -170,30 +186,30 @@ func changeRecord(ctx context.Context, store RecordStore, kind, key string, do f
 	}
 	if unchanged == maxConflicts {
 		return fmt.Errorf("auth: the record store contradicts itself: GetRecord returned the same for a record of the kind %q "+
-			"%d times, and each time InsertRecord or UpdateRecord said that somebody had changed it: check the store with "+
+			"%d times, and each time InsertRecord or UpdateRecord said that it had changed: check the store with "+
 			"storetest.TestRecordStore", kind, maxConflicts)
 	}
 	return ErrConflict
 }
 
-// errUnchanged ends changeRecord, which then writes nothing.
+// errUnchanged is what do returns to changeRecord if nothing is to be written.
 var errUnchanged = errors.New("auth: nothing is to be changed")
 
-// maxConflicts is how often a compare-and-set is tried again. Each failure
-// means that somebody else's succeeded, so that it is reached only by a store
-// that is wrong. Then the error is ErrConflict. Counters and forms say ErrBusy and
-// ErrFormBusy instead, because ErrConflict would blame the client.
+// maxConflicts is how often a compare-and-set is tried again. Each failure means that
+// another request has succeeded, so only a broken store reaches this number. The error
+// is then ErrConflict. Counters and forms return ErrBusy and ErrFormBusy instead,
+// because ErrConflict would blame the client.
 //
-// Loops beside changeRecord have reasons of their own: updateAccount changes an account,
-// and no record; state.update, review and replace follow a session that other requests
-// rotate; claimForm inserts first, because nearly every form is new; resume, endWhere and
+// Some loops do not use changeRecord. updateAccount changes an account, and not a
+// record. state.update, review and replace follow a session that other requests rotate.
+// claimForm inserts first, because nearly every form is new. resume, endWhere and
 // continueAs look again at what another request may have made.
 const maxConflicts = 200
 
-// The records of all features have one kind, so that CloseAccount deletes them without
-// knowing which features there are. A key begins with the feature's name and a slash,
-// which no name has in it. The counters of attempts have a kind of their own: they are
-// the library's, and Unlock deletes them.
+// The records of all features have one kind, so that CloseAccount can delete them without
+// a list of features. A key begins with the feature's name and a slash; a name cannot
+// contain a slash. The counters of attempts have a kind of their own: they belong to the
+// library, and Unlock deletes them.
 const (
 	kindFeature         = "feature"
 	kindFeatureAttempts = "feature-attempts"

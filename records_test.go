@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A oneRecordStore has one record, or none. crossed runs before each write.
+// A oneRecordStore has one record or none. It calls crossed before each write.
 type oneRecordStore struct {
 	RecordStore
 	record  *Record
@@ -50,13 +50,13 @@ func (s *oneRecordStore) UpdateRecord(_ context.Context, r Record) error {
 	return nil
 }
 
-// set is another request's write.
+// set writes the record as another request would.
 func (s *oneRecordStore) set(data string, version int64) {
 	s.record = &Record{Kind: "kind", Key: "key", Data: []byte(data), Version: version}
 }
 
-// TestChangeRecord: changeRecord changes what is there when it writes, whatever other
-// requests do meanwhile.
+// TestChangeRecord: changeRecord changes the record as it is when it is written,
+// whatever other requests do meanwhile.
 func TestChangeRecord(t *testing.T) {
 	t.Parallel()
 	no := errors.New("no")
@@ -116,8 +116,8 @@ func TestChangeRecord(t *testing.T) {
 	}
 }
 
-// TestChangeRecordContradicted: a store that says that others were first, and has
-// always the same record, is wrong, and the error says so.
+// TestChangeRecordContradicted: a store reports a conflict each time, but always
+// returns the same record. It contradicts itself, and the error says so.
 func TestChangeRecordContradicted(t *testing.T) {
 	t.Parallel()
 	s := &oneRecordStore{}
@@ -129,7 +129,7 @@ func TestChangeRecordContradicted(t *testing.T) {
 	}
 }
 
-// A neverThere finds no record.
+// A neverThere store finds no record.
 type neverThere struct{ *oneRecordStore }
 
 func (*neverThere) GetRecord(context.Context, string, string) (Record, error) {

@@ -11,32 +11,33 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// A Registration is what a registration form asks for. Spaces around names and
-// addresses are taken off, as they are from logins. Register returns, and has
-// saved nothing:
+// A Registration has what the user typed into a registration form. Spaces around names
+// and addresses are removed, as for a login. If Register returns one of these errors,
+// it has saved nothing, with the exception in the last item:
 //
-//   - ErrInvalidUsername or ErrInvalidEmail, also for one that is empty and
-//     needed: what Config.Identifiers lets people log in with, and an address if
-//     Config.RequireVerified is set;
-//   - a PasswordError, also for an empty password: only NoPassword makes an
-//     account without one;
-//   - ErrUsernameTaken or ErrEmailTaken, also for a name that is kept for
-//     somebody: see Config.HideAccounts and ConfirmEmailChange;
-//   - what the user type's ReadForm returns;
-//   - an error for a field that the user store leaves out (see FieldOmitter): with a
+//   - ErrInvalidUsername or ErrInvalidEmail, also if a name that is needed is empty.
+//     Config.Identifiers says what is needed: the username, the address, or one of the
+//     two. Config.RequireVerified needs the address;
+//   - a PasswordError, also for an empty password. Only NoPassword makes an account
+//     without a password;
+//   - ErrUsernameTaken or ErrEmailTaken, also if the name is reserved: see
+//     Config.HideAccounts and ConfirmEmailChange;
+//   - an error of the user type's ReadForm;
+//   - an error for a field that the user store leaves out (see FieldOmitter). For a
 //     username or an address it wraps ErrInvalidUsername or ErrInvalidEmail;
 //   - ErrBusy, a RateLimitError, or a failure of the store. If the store has lost a
-//     field of the new account, the error names it, and the row is deleted again; if
-//     the store is no UserDeleter, the error names the row.
+//     field of the new account, the error names the field, and the library deletes the
+//     row again. If the store is not a UserDeleter, the row stays and the error names
+//     it.
 type Registration struct {
 	Username string
 	Email    string
 	Password string
-	Form     url.Values // other fields, for the user store
+	Form     url.Values // the form's other fields; Register hands them to the user store
 
-	// NoPassword makes an account that no password opens, for users who log in
-	// another way, or who set their password by a reset link. Password must then
-	// be empty; else it is an error.
+	// NoPassword makes an account without a password, for users who log in another way
+	// or set their password by a reset link. If NoPassword is set and Password is not
+	// empty, Register returns an error.
 	NoPassword bool
 }
 
@@ -51,8 +52,8 @@ var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; 
 // Register does the same work for both. If the address is taken, nothing is created, and
 // the owner of the address gets a mail. A caller can still learn that a username is
 // taken, but never that an address is. To keep it so, a username requested together with
-// a taken address is reserved for 30 days. One thing can still tell: a user store that
-// looks at the names first, and only then refuses a form (see UserStore.CreateUser).
+// a taken address is reserved for 30 days. A user store can still reveal it, if it
+// checks names before it checks the form (see UserStore.CreateUser).
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	register := c.register
@@ -98,8 +99,8 @@ func (c *Core) register(ctx context.Context, r Registration) (user, owner User, 
 }
 
 // registerHidden is register for Config.HideAccounts: it does the same work whether the
-// address is taken or not. If it is, owner is the user who has it, or nil if the address
-// is reserved for one.
+// address is taken or not. If the address is taken, owner is the user who has it. If
+// the address is only reserved for a user, owner is nil.
 func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner User, err error) {
 	a, err := c.newAccount(ctx, r)
 	if err != nil {
@@ -116,8 +117,8 @@ func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner 
 		return nil, nil, err
 	}
 	if kept == "" || owner != nil {
-		// Also if the address has an owner: the store must find out what is wrong with
-		// the form in that case, too.
+		// Called also if the address has an owner, because the store must check the
+		// form in that case, too.
 		user, err = c.createAccount(ctx, a, r.Form)
 		if !errors.Is(err, ErrEmailTaken) {
 			return user, nil, err
@@ -134,8 +135,8 @@ func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner 
 	return nil, owner, ErrEmailTaken
 }
 
-// newAccount checks a registration and hashes its password. Whether the names are
-// free is not asked.
+// newAccount checks a registration and hashes its password. It does not check whether
+// the names are free.
 func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
 	if c.store == nil {
 		return Account{}, ErrNoUserStore
@@ -170,8 +171,8 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	return a, err
 }
 
-// omits returns an error for a registration with a field that the user store
-// leaves out.
+// omits returns an error if the registration has a field that the user store leaves
+// out.
 func (c *Core) omits(r Registration) error {
 	switch {
 	case r.Username != "" && !c.Keeps(FieldUsername):
@@ -184,7 +185,8 @@ func (c *Core) omits(r Registration) error {
 	return nil
 }
 
-// createAccount stores a new account, unless its address is kept for somebody.
+// createAccount stores a new account. If its address is reserved, it deletes the
+// account again and returns ErrEmailTaken.
 func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (User, error) {
 	user, err := c.store.create(ctx, a, form)
 	switch {
@@ -200,8 +202,9 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 	if errors.As(err, &lost) {
 		return nil, c.withdraw(ctx, a, err)
 	}
-	// It is asked again: who gives an address up has it kept first, so that this
-	// sees it if the address was only just free.
+	// Register has looked for a reservation, but one may have been made since: another
+	// user may have changed their address away from this one. ConfirmEmailChange
+	// reserves the old address before it gives it up, so this second look finds it.
 	kept := ""
 	if err == nil {
 		kept, err = c.keptFor(ctx, reservedEmail(a.Email))
@@ -220,8 +223,8 @@ func (c *Core) createAccount(ctx context.Context, a Account, form url.Values) (U
 	return nil, err
 }
 
-// checkCreated compares an account with what CreateUser returned and with what
-// the store has, and returns a lostError if it is not the one that was given.
+// checkCreated compares an account with what CreateUser returned and with what the
+// store now has. If a field differs, it returns a lostError.
 func (c *Core) checkCreated(ctx context.Context, created User, given Account) error {
 	if lost := c.lost("CreateUser returned a user", given, *created.AuthAccount(), true); lost != nil {
 		return lost
@@ -239,10 +242,9 @@ func (c *Core) checkCreated(ctx context.Context, created User, given Account) er
 	return nil
 }
 
-// withdraw deletes the row of an account that was not saved as it should be, and
-// returns why. If the store cannot delete it, or it is not known whether the row
-// is that of the new account, the error names the row. Only this account has its
-// Stamp and its PasswordHash: by one of them the row is known.
+// withdraw deletes the row of an account that the store did not save correctly, and
+// returns why. Only this account has its Stamp and its PasswordHash, so one of them
+// identifies the row. If the row cannot be identified or deleted, the error names it.
 func (c *Core) withdraw(ctx context.Context, a Account, why error) error {
 	detached, cancel := detach(ctx)
 	defer cancel()
@@ -256,14 +258,14 @@ func (c *Core) withdraw(ctx context.Context, a Account, why error) error {
 			return why
 		}
 		if err != nil {
-			why = fmt.Errorf("%w; DeleteUser failed: %v", why, err) //nolint:errorlint // it is not what the caller asked for
+			why = fmt.Errorf("%w; DeleteUser failed: %v", why, err) //nolint:errorlint // the caller did not ask for a deletion
 		}
 	}
 	return fmt.Errorf("%w; the user with the ID %.100q is left in the users' table: delete it", why, row.ID)
 }
 
-// rowOf returns the account that the store has for one that was created, found by
-// its ID or by its names. If there is none, it is empty.
+// rowOf finds the stored row of an account by the account's ID or names. If there is
+// none, it returns an empty Account.
 func (c *Core) rowOf(ctx context.Context, a Account) Account {
 	user, err := c.store.load(ctx, a.ID)
 	for _, key := range []string{emailKey(a.Email), usernameKey(a.Username)} {

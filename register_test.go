@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// An address that is given up while somebody registers it is the old owner's, and
-// what was registered is gone.
+// While another user registers an address, its owner changes to another one. The old
+// address stays reserved for the owner, and the new account is deleted.
 func TestRegisterCrossesChange(t *testing.T) {
 	t.Parallel()
 	for _, deletes := range []bool{false, true} {
@@ -33,7 +33,7 @@ func TestRegisterCrossesChange(t *testing.T) {
 		u, browser := m.susan(t)
 		token := m.askEmail(t, browser, "new@app.example")
 		undo := ""
-		hooked.Hook(on("CreateUser", func() error { // the address was looked at
+		hooked.Hook(on("CreateUser", func() error { // after Register has looked for the address
 			_, err := m.confirm(browser, token)
 			undo = m.token(t, auth.MailAddressChanged, u.Email)
 			return err
@@ -112,7 +112,7 @@ func TestIdentifiers(t *testing.T) {
 			} {
 				u, err := app.Register(t.Context(), auth.Registration{Username: c.username, Email: c.email, NoPassword: true})
 				if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || (u != nil) != (err == nil) {
-					// With neither, either error may be the one.
+					// If both names are missing, either error is right.
 					if c.what != "neither" || !errors.Is(err, auth.ErrInvalidUsername) && !errors.Is(err, auth.ErrInvalidEmail) {
 						t.Errorf("%s: %v, want %v", c.what, err, c.want)
 					}
@@ -186,7 +186,8 @@ func TestRegisterErrors(t *testing.T) {
 	if _, err := app.Register(ctx, ok); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	// All of it was bob's fault, not his name's. Spaces around it are not his.
+	// None of the refused attempts has taken the name. Spaces around a name are
+	// dropped.
 	u, err := app.Register(t.Context(), with(func(r *auth.Registration) { r.Username, r.Email = " bob\t", "\nbob@app.example " }))
 	if err != nil {
 		t.Fatal(err)
@@ -196,8 +197,8 @@ func TestRegisterErrors(t *testing.T) {
 	}
 }
 
-// Only NoPassword makes an account without a password: an empty one would block
-// somebody's address.
+// Only NoPassword makes an account without a password. Otherwise an empty password by
+// mistake would block the address.
 func TestEmptyPasswords(t *testing.T) {
 	t.Parallel()
 	m, hidden := newMailApp(t, requireVerified), newMailApp(t, hideAccounts)
@@ -244,7 +245,7 @@ func TestEmptyPasswords(t *testing.T) {
 	}
 }
 
-// A form cannot set what is the library's.
+// A form cannot set the account's fields.
 func TestRegisterAssignsNoPrivileges(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -321,8 +322,8 @@ func TestParallelRegistrations(t *testing.T) {
 	}
 }
 
-// Register leaves nobody stuck: with RequireVerified the link is mailed, and an
-// address is needed.
+// With RequireVerified, Register requires an address and mails the link, so that every
+// new user can get in.
 func TestRegisterMails(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, requireVerified)
@@ -353,8 +354,7 @@ func TestRegisterMails(t *testing.T) {
 	without.wantMails(t, "without RequireVerified")
 }
 
-// hiding returns an application with the same store and mailbox, and with
-// Config.HideAccounts.
+// hiding returns an application with the same store and mailbox, and with HideAccounts.
 func (m *mailApp) hiding(t *testing.T) *mailApp {
 	t.Helper()
 	cfg := goodConfig()
@@ -366,7 +366,7 @@ func (m *mailApp) hiding(t *testing.T) *mailApp {
 	return &mailApp{&testapp.App{Manager: manager}, m.box}
 }
 
-// registerHidden registers with Config.HideAccounts. It returns nil for ErrCheckMail.
+// registerHidden registers with HideAccounts. It returns nil for ErrCheckMail.
 func (m *mailApp) registerHidden(ctx context.Context, r auth.Registration) error {
 	u, err := m.Register(ctx, r)
 	switch {
@@ -408,7 +408,7 @@ func TestHiddenRegistration(t *testing.T) {
 	if got, err := m.Authenticate(t.Context(), "ann", resetTo); err != nil || got.ID != u.ID {
 		t.Errorf("%v, %v", got, err)
 	}
-	// Once more: nothing is created, and the owner is told.
+	// A second registration creates nothing, and the owner is told.
 	m.Events()
 	if err := m.registerHidden(t.Context(), auth.Registration{Username: "ann2", Email: "ANN@app.example", Password: resetTo}); err != nil {
 		t.Error(err)
@@ -429,8 +429,8 @@ func TestHiddenRegistration(t *testing.T) {
 	}
 }
 
-// Whether an address has an account, and in which state, shows neither in the
-// answer nor in the work.
+// Neither the answer nor the work shows whether an address has an account, and in which
+// state.
 func TestHiddenRegistrationTellsNothing(t *testing.T) {
 	t.Parallel()
 	for _, with := range []string{"a username", "no username", "no password", "a short password", "a form that is refused", "a name that is taken", "no text"} {
@@ -440,9 +440,9 @@ func TestHiddenRegistrationTellsNothing(t *testing.T) {
 		}
 		member(t, m.App, "taken", "")
 		n := 0
-		var asking atomic.Pointer[string] // the address
-		// The form is refused by the store's CreateUser; after it, the two differ in what
-		// they store, and not in how often they ask.
+		var asking atomic.Pointer[string] // the address asked for
+		// CreateUser refuses the form. After CreateUser the two cases store different
+		// records, with the same number of calls.
 		howOften := func(calls []string) any { return len(calls) }
 		asked := alike{app: m.App, by: m.Client(t), work: howOften, ask: func(ctx context.Context, address string) error {
 			n++
@@ -465,7 +465,7 @@ func TestHiddenRegistrationTellsNothing(t *testing.T) {
 			return m.registerHidden(ctx, r)
 		}}
 		m.Spy().Hook(func(call string) error {
-			// A store may as well look for the address first.
+			// A store may also look for the address first.
 			if call == "CreateUser" && with == "a name that is taken" && !strings.HasPrefix(*asking.Load(), "free") {
 				return auth.ErrEmailTaken
 			}
@@ -488,7 +488,7 @@ func TestHiddenRegistrationTellsNothing(t *testing.T) {
 	}
 }
 
-// It refuses what Register refuses, with the same error.
+// It refuses the same input as without HideAccounts, with the same error.
 func TestHiddenRegistrationRefuses(t *testing.T) {
 	t.Parallel()
 	m, plain := newMailApp(t, hideAccounts), newMailApp(t, requireVerified)
@@ -516,8 +516,8 @@ func TestHiddenRegistrationRefuses(t *testing.T) {
 	m.wantMails(t, "nothing")
 }
 
-// A username that was asked for with an address that is taken is as gone as if the
-// address had been free.
+// A username requested together with a taken address becomes unavailable, just as if
+// the address had been free.
 func TestHiddenRegistrationKeepsUsernames(t *testing.T) {
 	t.Parallel()
 	ask := func(m *mailApp, name, address string) error {
@@ -549,7 +549,7 @@ func TestHiddenRegistrationKeepsUsernames(t *testing.T) {
 		if err := ask(m, "probe", "another@app.example"); first != "free@app.example" && err != nil {
 			t.Errorf("%s, after 30 days: %v", first, err)
 		}
-		// Without a username it can be asked as often as one likes.
+		// Without a username, the registration may be repeated.
 		for range 3 {
 			if err := ask(m, "", "susan@app.example"); err != nil {
 				t.Error(err)
@@ -558,8 +558,8 @@ func TestHiddenRegistrationKeepsUsernames(t *testing.T) {
 	}
 }
 
-// Of many registrations of one address at the same moment one is made, and all get
-// the same answer.
+// If one address is registered many times at the same moment, one account is made, and
+// all callers get the same answer.
 func TestHiddenRegistrationRace(t *testing.T) {
 	t.Parallel()
 	for _, same := range []bool{false, true} {
@@ -602,21 +602,21 @@ func TestHiddenRegistrationRace(t *testing.T) {
 	}
 }
 
-// A failure at any call leaves an account that can be verified, or none that is in
-// anybody's way.
+// If any call fails, the account can be verified; or no account exists that would block
+// the names.
 func TestHiddenRegistrationIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"free@app.example", "susan@app.example"} {
 		t.Run(address, func(t *testing.T) {
-			testapp.AllOrNothing(t, 1, func(t *testing.T, f *testapp.Fault) { // what a store does not find it cannot fail after
+			testapp.AllOrNothing(t, 1, func(t *testing.T, f *testapp.Fault) { // if the store finds nothing, that call cannot fail
 				m := newMailApp(t, hideAccounts)
 				m.susan(t)
-				r := auth.Registration{Username: "ann", Email: address, NoPassword: true} // without a hash it is faster
+				r := auth.Registration{Username: "ann", Email: address, NoPassword: true} // faster without a hash
 				err := f.During(t.Context(), m.Spy(), func(ctx context.Context) error { return m.registerHidden(ctx, r) })
 				_, found := m.Store.FindUser(t.Context(), "ann")
 				mails := labels(m.box.Take())
 				sent := 1
-				if slices.Contains(kinds(m.Events()), auth.EventMailFailed) { // its count failed; it can be asked for again
+				if slices.Contains(kinds(m.Events()), auth.EventMailFailed) { // the count of the mail failed; it can be asked for again
 					sent = 0
 				}
 				switch {
@@ -626,7 +626,7 @@ func TestHiddenRegistrationIsAllOrNothing(t *testing.T) {
 				case err != nil && found == nil && f.Mode != testapp.CallFailsAfter && f.Mode != testapp.StoreGone:
 					t.Errorf("%s, and there is an account", f)
 				}
-				// It can be had all the same: by asking again, or by the link.
+				// The user still gets an account: by registering again, or by the link.
 				if found == nil && address == "free@app.example" {
 					if err := m.SendVerification(t.Context(), address); err != nil {
 						t.Error(err)

@@ -9,30 +9,30 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is about remembered logins: a cookie that outlives the browser's
-// session makes a new login when the old one is gone. It names a device by a
-// random selector, and has a counter: each use is answered with a new cookie,
-// whose counter is one higher. The cookie is
+// This file has the login by a remember cookie. When the browser's login is gone, the
+// cookie makes a new one. It names a device by a random selector, and has a counter.
+// Each use is answered with a new cookie, whose counter is one higher. The cookie is
 //
 //	selector  16 bytes, random
 //	counter   4 bytes
 //	verifier  32 bytes: HMAC of the two under a key derived from Config.Secrets
 //
-// and the record, under the selector's hash, has the counter of the newest one.
-// So nothing in the store makes a cookie, and the same successor can be made again
-// for a second tab, or for a browser that never got the first answer.
+// and the record, under the selector's hash, has the counter of the newest one. So an
+// attacker who reads the store cannot make a cookie. The library can make the same
+// successor again, for a second tab, or for a browser that never got the first answer.
 //
-// An answer can be lost. So a cookie stays good, for maxSpare uses, until a
-// request shows that the browser has its successor: it sends that, or the session
-// that came with it. A cookie that comes after that is a copy. Whether the owner
-// or a thief sent it cannot be told, so the device and its logins end, and the
-// owner gets a mail.
+// An answer can be lost. So a cookie stays valid, for maxSpare uses, until a request
+// shows that the browser has its successor: the request sends the successor, or the
+// session that came with it. If the old cookie is used after that, there are two copies.
+// Nobody can tell whether the owner or an attacker sent it. So the device and its logins
+// end, and the owner gets a mail.
 //
-// A device that is ended leaves a tombstone: its record, under another kind. A
-// thief who logs out cannot hide that the owner's cookie was used before.
+// An attacker might use a stolen cookie and then log out, so that the owner's cookie
+// just looks expired. So a device that has ended leaves a tombstone: its record, under
+// another kind.
 
-// resume logs in by the remember cookie, if there is one that is good. Else
-// the request stays anonymous. An error is the store's.
+// resume logs in by the remember cookie, if the cookie is valid. Otherwise the request
+// stays anonymous. An error is the store's.
 func (s *state) resume() error {
 	selector, counter, ok := s.remembered()
 	if !ok {
@@ -93,24 +93,24 @@ func (s *state) resume() error {
 			d.spare++
 		}
 		d.encode()
-		if d.seen.IsZero() { // else the browser has it, and perhaps a newer one
+		if d.seen.IsZero() { // otherwise the browser has this cookie, and perhaps a newer one
 			d.cookie = c.rememberCookie(selector, d.counter)
 		}
 		if err := s.enterRemembered(user, d); !errors.Is(err, ErrConflict) {
 			return err
 		}
-		// Another tab was first.
+		// Another request with the same cookie was first.
 	}
 	return ErrConflict
 }
 
-// reused reports whether a cookie with this counter was sent by a browser, or a
-// thief, after its successor had been received. A request that arrived before that,
-// and asks only now who it is (an upload, say), has not.
+// reused reports whether a cookie with this counter was sent after the browser had
+// received its successor. A slow request (an upload, say) may have arrived before that
+// and ask only now for its user. It does not count.
 //
-// Two servers' clocks may differ by maxSkew. That matters only to requests that
-// take long: the others cannot have waited while a successor went to the browser
-// and came back.
+// The clocks of two servers may differ by maxSkew. reused allows for that if the
+// request has taken slowRequest or longer. In less time, a successor cannot have gone
+// to the browser and come back.
 func (s *state) reused(d device, counter uint64, now time.Time) bool {
 	switch {
 	case counter >= d.counter, counter+1 == d.counter && d.seen.IsZero():
@@ -123,8 +123,9 @@ func (s *state) reused(d device, counter uint64, now time.Time) bool {
 	return !s.arrived.Before(d.seen)
 }
 
-// resumeEnded looks at a cookie whose device is gone. The newest cookie is just
-// refused: requests may have been on their way when the owner logged out.
+// resumeEnded handles a cookie whose device has ended. The newest cookie is just
+// refused: the browser may have sent the request when the owner logged out. An older
+// one is a theft.
 func (s *state) resumeEnded(key string, counter uint64) error {
 	record, err := s.core.records.GetRecord(&s.ctx, kindRememberEnded, key)
 	if err != nil {
@@ -137,7 +138,7 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 	return s.endStolen(d)
 }
 
-// enterRemembered logs in by a device, unless a gate refuses.
+// enterRemembered logs in by a device. If a gate refuses, the request stays anonymous.
 func (s *state) enterRemembered(user User, d device) error {
 	shown := methods("").add(methodRemember, s.core.cfg.Now())
 	for _, f := range s.core.cfg.Factors { // what was shown when the browser was remembered
@@ -159,8 +160,8 @@ func (s *state) enterRemembered(user User, d device) error {
 		s.setCookie(s.core.cookies.remember, d.cookie, d.record.Expires)
 	}
 	if d.current {
-		// The browser has lost the logins that it was given with older cookies.
-		// (Those of other tabs, which came at the same moment, have the same counter.)
+		// The browser no longer has the logins that older cookies made, so they end.
+		// Logins of other tabs, made at the same moment, have the same counter and stay.
 		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		err := s.core.continueAs(ctx, d.record.UserID, func(h header) bool {
@@ -173,15 +174,16 @@ func (s *state) enterRemembered(user User, d device) error {
 	return nil
 }
 
-// endStolen ends a device of which a cookie was used again, or what followed it if
-// it has ended already, with its logins. After ErrConflict the caller looks again.
+// endStolen ends a device, and its logins, after an old cookie of it was used. If the
+// device has ended already, it ends the logins that followed it. After ErrConflict the
+// caller looks again.
 func (s *state) endStolen(d device) error {
 	c := s.core
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
-	// First the device is made void, by compare-and-set, so that no login is
-	// made from it any more; then all ends. A failure in between leaves the device,
-	// or its tombstone, to be found again.
+	// First the device is made void, by compare-and-set, so that no further login is
+	// made from it. Then the device and its logins end. After a failure in between, the
+	// next request finds the device, or its tombstone, and goes on.
 	if d.record.Kind == kindRemember && d.counter != stolenCounter {
 		d.counter = stolenCounter
 		d.encode()
@@ -198,7 +200,8 @@ func (s *state) endStolen(d device) error {
 	return s.alarm(ctx, d.record.Key)
 }
 
-// alarm raises the alarm for a device that has ended, unless another request has.
+// alarm reports the theft of a device that has ended, unless another request has
+// reported it.
 func (s *state) alarm(ctx context.Context, key string) error {
 	userID := ""
 	raised, err := s.core.changeDevice(ctx, kindRememberEnded, key, func(d *device) error {
@@ -214,7 +217,7 @@ func (s *state) alarm(ctx context.Context, key string) error {
 	return err
 }
 
-// stolen tells of a theft: by an event, and by a mail to the owner of the account.
+// stolen reports a theft: by an event, and by a mail to the owner of the account.
 func (s *state) stolen(ctx context.Context, userID string) {
 	s.note(Event{Kind: EventRememberStolen, UserID: userID, Method: methodRemember, Err: ErrLoggedOut})
 	if s.core.cfg.Mailer == nil {
@@ -227,7 +230,7 @@ func (s *state) stolen(ctx context.Context, userID string) {
 	if err == nil {
 		err = s.core.mail(ctx, Mail{Kind: MailStolen, To: user.AuthAccount().Email, User: user})
 	}
-	if err != nil { // there is no second time
+	if err != nil { // the mail is not tried again
 		s.note(Event{Kind: EventMailFailed, UserID: userID, Err: err})
 	}
 }

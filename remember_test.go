@@ -42,7 +42,7 @@ func TestRemember(t *testing.T) {
 		_, before := rememberCookie(t, c)
 		spy.Reset()
 		if r := c.Get("/"); len(r.Header["Set-Cookie"]) > 0 || len(spy.Calls()) > 0 {
-			t.Errorf("a page that does not ask who it is: %v", spy.Calls())
+			t.Errorf("a page that does not ask for the user: %v", spy.Calls())
 		}
 		if who := c.Who(); who != "susan" {
 			t.Fatalf("after a restart: %q", who)
@@ -51,7 +51,7 @@ func TestRemember(t *testing.T) {
 			t.Error("the cookie was not used up")
 		}
 		spy.Reset()
-		if who := c.Who(); who != "susan" || spy.Writes() != 2 { // that the browser has both cookies
+		if who := c.Who(); who != "susan" || spy.Writes() != 2 { // one request notes that the browser has both cookies
 			t.Errorf("the next page: %q, %v", who, spy.Calls())
 		}
 		spy.Reset()
@@ -59,7 +59,7 @@ func TestRemember(t *testing.T) {
 			t.Errorf("the page after that: %q, %v", who, spy.Calls())
 		}
 	}
-	// However often it is used, it ends when it was to end.
+	// A device expires at the time set at first, however often it is used.
 	app.Clock.Advance(30*24*time.Hour - 5*time.Hour - time.Second)
 	c.Restart()
 	atTheEnd := c.Clone()
@@ -72,7 +72,7 @@ func TestRemember(t *testing.T) {
 	}
 }
 
-// Whatever ends the login ends the device: every cookie ever issued is nobody's.
+// Whatever ends the login also ends the device: every cookie ever issued is dead.
 func TestRememberEnds(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *testapp.App, *testapp.Client, *testapp.User){
 		"logout": func(_ *testing.T, _ *testapp.App, c *testapp.Client, _ *testapp.User) { c.Post("/logout") },
@@ -123,8 +123,8 @@ func TestRememberEnds(t *testing.T) {
 	}
 }
 
-// A change of password in the remembered browser keeps its session, and
-// forgets the device.
+// If the user changes the password in the remembered browser, its session goes on and
+// the device is forgotten.
 func TestRememberOwnPasswordChange(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -145,7 +145,7 @@ func TestRememberOwnPasswordChange(t *testing.T) {
 	}
 }
 
-// Tabs that open at once all get in, and none of them looks like a thief.
+// If many tabs open at once, all are logged in and none is taken for a thief.
 func TestRememberTabs(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -165,7 +165,7 @@ func TestRememberTabs(t *testing.T) {
 	_, want := rememberCookie(t, tabs[0])
 	for i, tab := range tabs {
 		if _, got := rememberCookie(t, tab); got != want {
-			t.Errorf("tab %d has another successor", i)
+			t.Errorf("tab %d has another next cookie", i)
 		}
 		if r := tab.Get("/who"); r.Text != "susan" || len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("tab %d did not keep its session: %q, %v", i, r.Text, r.Header["Set-Cookie"])
@@ -183,9 +183,9 @@ func TestRememberTabs(t *testing.T) {
 	}
 }
 
-// A logout that happens while a device is being resumed ends that login, too.
+// A logout while a device is being resumed also ends the login that results.
 func TestLogoutCrossesResume(t *testing.T) {
-	for _, used := range []bool{false, true} { // the cookie that is good, and the one before
+	for _, used := range []bool{false, true} { // the current cookie, and the one before
 		app, store := newApp(t, nil)
 		u := app.Create(t, "susan", false)
 		c := remembered(t, app, "susan")
@@ -222,9 +222,9 @@ func TestLogoutCrossesResume(t *testing.T) {
 	}
 }
 
-// A cookie that is used after its successor was received ends the device and its
-// logins, whether the owner or the thief comes second. Successors are received when
-// they are sent, or when the session is that came with them.
+// If a remember cookie is used after the browser received the next one, the device and
+// its logins end, whether the owner or the thief comes second. The next cookie counts
+// as received when the browser sends it, or sends the session that came with it.
 func TestRememberTheft(t *testing.T) {
 	for _, ownerFirst := range []bool{true, false} {
 		for _, shown := range []string{"by the session", "by the next cookie"} {
@@ -263,8 +263,8 @@ func TestRememberTheft(t *testing.T) {
 	}
 }
 
-// Another user's login in the same browser forgets the device; so does one
-// without the box.
+// If another user logs in in the same browser, the device is forgotten. So it is if the
+// same user logs in without "remember me".
 func TestRememberIsReplaced(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -309,8 +309,8 @@ func TestRememberGarbage(t *testing.T) {
 	}
 }
 
-// Secrets rotate: a cookie of the old one is good, and its successor is of the
-// new one.
+// After a rotation of the secrets, a cookie made with the old secret is good. The next
+// cookie is made with the new one.
 func TestRememberSecretsRotate(t *testing.T) {
 	old, fresh := []byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"), []byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo")
 	configure := func(secrets ...[]byte) func(*auth.Config) {
@@ -340,8 +340,8 @@ func TestRememberSecretsRotate(t *testing.T) {
 	}
 }
 
-// A store that fails while a device is resumed gives a 5xx, and the cookie
-// works once it is well.
+// If the store fails while a device is resumed, the answer is a 5xx, and the cookie
+// works when the store does again.
 func TestRememberStoreFails(t *testing.T) {
 	testapp.EachCall(t, 3, func(k int) bool {
 		app, spy := newApp(t, nil)
@@ -352,7 +352,7 @@ func TestRememberStoreFails(t *testing.T) {
 		r := c.Get("/who")
 		calls := len(spy.Calls())
 		spy.Reset()
-		if r.StatusCode < 500 && r.Text != "susan" { // who is in, tidied up or not
+		if r.StatusCode < 500 && r.Text != "susan" { // logged in, whether or not old records were deleted
 			t.Errorf("call %d fails: %s %q", k, r.Status, r.Text)
 		}
 		if who := c.Who(); who != "susan" {
@@ -362,8 +362,8 @@ func TestRememberStoreFails(t *testing.T) {
 	})
 }
 
-// A device that is used ends the logins that it made for cookies before, and
-// not those of tabs that are opened at the same moment.
+// When a device is used, the logins that it made from earlier cookies end, except those
+// of tabs opened at the same moment.
 func TestRememberEndsLostLogins(t *testing.T) {
 	app, store := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -401,9 +401,9 @@ func TestRememberEndsLostLogins(t *testing.T) {
 	}
 }
 
-// If the store fails while a device is resumed, whoever asks again in the same
-// request is not told that it is nobody.
-func TestRememberFailureIsNotNobody(t *testing.T) {
+// If the store fails while a device is resumed, a second call in the same request does
+// not report an anonymous visitor.
+func TestRememberFailureIsNotAnonymous(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
 	app.Mux.HandleFunc("GET /twice", func(_ http.ResponseWriter, r *http.Request) {
@@ -424,8 +424,8 @@ func TestRememberFailureIsNotNobody(t *testing.T) {
 	c.Get("/twice")
 }
 
-// lostAnswers are ways in which a browser's first request after a restart is
-// answered without its cookies, each with what sends that request.
+// lostAnswers are ways in which the answer to a browser's first request after a restart
+// loses its cookies. Each comes with a function that sends the request.
 func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client) {
 	t.Helper()
 	known := make(chan struct{}, 1)
@@ -437,7 +437,7 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 		switch r.PathValue("how") {
 		case "panic":
 			panic(http.ErrAbortHandler)
-		case "hijack": // as WebSocket libraries do: the header is their own
+		case "hijack": // WebSocket libraries do this and write a header of their own
 			conn, rw, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -464,7 +464,7 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 	send := func(c *testapp.Client, how string, sent func(cancel func())) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, app.Server.URL+"/lost/"+how, nil) // which is not sent twice
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, app.Server.URL+"/lost/"+how, nil) // net/http does not send a POST a second time
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,9 +490,9 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 	}
 }
 
-// An answer that never reaches the browser uses up nothing: the cookie is good
-// until its successor, or the session that came with it, has been seen. It does not
-// matter how long that takes, nor how many answers are lost.
+// If an answer never reaches the browser, it uses up nothing. The old cookie stays good
+// until the browser has shown the next one, or the session that came with it. Neither
+// the time nor the number of lost answers matters.
 func TestRememberAnswerLost(t *testing.T) {
 	for _, how := range []string{"the client hangs up", "the handler panics", "http.TimeoutHandler answers", "the connection is hijacked"} {
 		t.Run(how, func(t *testing.T) {
@@ -514,14 +514,14 @@ func TestRememberAnswerLost(t *testing.T) {
 				}
 			}
 			if n := thefts(app.Events()); n > 0 || len(box.Take()) > 0 {
-				t.Errorf("lost answers are %d thefts", n)
+				t.Errorf("lost answers caused %d alarms", n)
 			}
 		})
 	}
 }
 
-// Until the successor is seen a cookie is good for 30 more uses, and the rest are
-// refused without an alarm. The successor is good all the time.
+// Until the browser has shown its next cookie, the old one is good for 30 more uses.
+// Later uses are refused without an alarm. The next cookie is good all the time.
 func TestRememberLostThirtyTimes(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.Max = -1 })
 	app.Create(t, "susan", false)
@@ -543,8 +543,8 @@ func TestRememberLostThirtyTimes(t *testing.T) {
 	}
 }
 
-// slowRequest sends a request with a browser's cookies whose body comes when
-// finish is called, and whose handler asks only then who it is.
+// slowRequest sends a request with a browser's cookies. Its body arrives when finish is
+// called, and only then does its handler ask for the user.
 func slowRequest(t *testing.T, app *testapp.App, c *testapp.Client) (finish func() *http.Response) {
 	t.Helper()
 	body, write := io.Pipe()
@@ -582,9 +582,9 @@ func slowRequest(t *testing.T, app *testapp.App, c *testapp.Client) (finish func
 	}
 }
 
-// A request counts from when it arrived: an upload that began before another tab had
-// used the cookie is no theft, however long it takes. It gets a session, and no
-// cookie that is older than the one the browser has.
+// The time a request arrived counts. If an upload began before another tab used the
+// cookie, it is no theft, however long it takes. The upload gets a session, but no
+// remember cookie that is older than the browser's.
 func TestRememberSlowUpload(t *testing.T) {
 	for _, seen := range []bool{false, true} {
 		app, _ := newApp(t, nil)
@@ -622,9 +622,9 @@ func TestRememberSlowUpload(t *testing.T) {
 	}
 }
 
-// It does so, too, where a request loader puts off the reading of the session until
-// the handler asks.
-func TestRememberSlowUploadWithLoader(t *testing.T) {
+// The same holds if Credentials delay the reading of the session until the handler asks
+// for the user.
+func TestRememberSlowUploadWithCredentials(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) {
 		c.Credentials = []auth.Credential{{Load: func(*http.Request) (auth.Grant, error) { return auth.Grant{}, nil }}}
 	})
@@ -646,7 +646,7 @@ func TestRememberSlowUploadWithLoader(t *testing.T) {
 	}
 }
 
-// The same upload, with a cookie that was used up before it began, is a theft.
+// If the cookie was used up before the upload began, it is a theft.
 func TestRememberSlowUploadOfThief(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -662,8 +662,8 @@ func TestRememberSlowUploadOfThief(t *testing.T) {
 	gone(t, "theft", owner, old)
 }
 
-// Two servers whose clocks differ by a minute, either way, take the tabs of a browser
-// for what they are: also an upload that lasts.
+// Two servers whose clocks differ by a minute, either way, do not take the tabs of one
+// browser for a theft, even during a long upload.
 func TestRememberClocksDiffer(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Minute, -time.Second, time.Second, time.Minute} {
 		app, _ := newApp(t, nil)
@@ -671,7 +671,7 @@ func TestRememberClocksDiffer(t *testing.T) {
 		clock := testapp.NewClock()
 		clock.Advance(skew)
 		other := testapp.New(t, app.Store, clock, nil)
-		elsewhere := func(c *testapp.Client) *testapp.Client { // the same browser, at the other server
+		elsewhere := func(c *testapp.Client) *testapp.Client { // the same browser at the other server
 			_, value := rememberCookie(t, c)
 			d := other.Client(t)
 			d.Cookies[other.Cookie("remember").Name] = value
@@ -697,8 +697,8 @@ func TestRememberClocksDiffer(t *testing.T) {
 	}
 }
 
-// If the store cannot note that the browser has its cookie, the page is served, and
-// the next request notes it: a copy of the old cookie is then found.
+// If the store cannot note that the browser received its cookie, the page is still
+// served. The next request notes it, and a copy of the old cookie is then detected.
 func TestRememberReceivedStoreFails(t *testing.T) {
 	for _, call := range []string{"GetRecord", "UpdateRecord"} {
 		app, store := newApp(t, nil)
@@ -712,7 +712,7 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 			if name != call {
 				return nil
 			}
-			if n++; call == "GetRecord" && n != 2 { // the first one is of the session
+			if n++; call == "GetRecord" && n != 2 { // the first one reads the session
 				return nil
 			}
 			return errors.New("the store is down")
@@ -735,7 +735,7 @@ func TestRememberReceivedStoreFails(t *testing.T) {
 	}
 }
 
-// An outage of the session store turns every remembered user who visits during it into a "theft".
+// A failing session store must not make remembered users look like victims of a theft.
 func TestOutageIsNoTheft(t *testing.T) {
 	app, st := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -766,7 +766,7 @@ func TestOutageIsNoTheft(t *testing.T) {
 	}
 }
 
-// sessions without end, without a hash.
+// A remember cookie cannot make sessions without limit, although no hash is computed.
 func TestRememberCookieMakesFewSessions(t *testing.T) {
 	app, _ := newApp(t, nil)
 	user := app.Create(t, "susan", false)
@@ -776,7 +776,7 @@ func TestRememberCookieMakesFewSessions(t *testing.T) {
 	start := time.Now()
 	const n = 5000
 	for range n {
-		d := c.Clone() // always the same cookie, within its minute of grace
+		d := c.Clone() // always the same cookie, which is good for another minute
 		d.Who()
 	}
 	list, _ := app.Store.ListRecords(t.Context(), "session", user.ID)
@@ -786,9 +786,8 @@ func TestRememberCookieMakesFewSessions(t *testing.T) {
 	}
 }
 
-// Another user's login in the same browser forgets the device first, so that a
-// store which cannot do that fails the login, and leaves no copy of the cookie
-// good.
+// If another user logs in in the same browser, the device is forgotten first. A store
+// that cannot do that fails the login, so that no copy of the cookie stays good.
 func TestLoginAsAnotherForgetsTheDevice(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -870,7 +869,7 @@ func TestTheftMail(t *testing.T) {
 	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventMailFailed || e[0].UserID != u.ID {
 		t.Errorf("given up later: %v", e)
 	}
-	// Each device is a theft of its own.
+	// Each device can raise its own alarm.
 	_, old = stolen(t, app)
 	old.Who()
 	if n := len(box.Take()); n != 1 {
@@ -878,7 +877,8 @@ func TestTheftMail(t *testing.T) {
 	}
 }
 
-// Nobody is written to where there is nobody to write to; the logins end.
+// Without a mailer, or without an address that takes mail, no mail is sent. The logins
+// end all the same.
 func TestTheftWithoutMail(t *testing.T) {
 	for name, with := range map[string]struct {
 		mailer  bool
@@ -932,8 +932,8 @@ func TestTheftWithoutMail(t *testing.T) {
 	}
 }
 
-// A store that fails at any step of a theft's end: the same cookie, sent again,
-// ends everything, and its owner is told.
+// A store fails at any step while a theft is handled. If the same cookie is sent again,
+// all logins end and the owner gets the mail.
 func TestTheftStoreFails(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		testapp.EachCall(t, 3, func(k int) bool {
@@ -965,7 +965,8 @@ func TestTheftStoreFails(t *testing.T) {
 					failed = true
 				}
 			}
-			// An alarm that was noted, and the store's answer lost, is not raised again.
+			// If an alarm was stored but the store's answer got lost, it is not raised
+			// again.
 			unknown := after && calls[len(calls)-1] == "UpdateRecord" && thefts == 0
 			if n := len(box.Take()); !unknown && (thefts != 1 || n != 1 && !failed) {
 				t.Errorf("call %d (%v), after=%v: %d events and %d mails", k, calls, after, thefts, n)
@@ -978,15 +979,15 @@ func TestTheftStoreFails(t *testing.T) {
 	}
 }
 
-// A login that is made with the newest cookie while the theft is being ended, at any
-// of its steps, does not outlive it, also if the store fails afterwards.
+// While a theft is handled, a browser logs in with the newest cookie. At no step does
+// this login survive, even if the store fails afterwards.
 func TestTheftCrossesResume(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		testapp.EachCall(t, 7, func(k int) bool {
 			app, store := newApp(t, nil)
 			u := app.Create(t, "susan", false)
 			owner, old := stolen(t, app)
-			newest := owner.Clone() // of the thief and the owner
+			newest := owner.Clone() // the newest cookie that the thief and the owner have
 			newest.Restart()
 			calls, crossed, failing := 0, false, false
 			store.Hook(func(call string) error {
@@ -1005,7 +1006,7 @@ func TestTheftCrossesResume(t *testing.T) {
 			}, nil)
 			r := old.Get("/who")
 			store.Reset()
-			for range 2 { // what comes later with the same cookies finds the theft, or nothing
+			for range 2 { // later requests with the same cookies find the theft, or nothing
 				old.Clone().Who()
 			}
 			what := fmt.Sprintf("step %d, fails %v, answered %s", k, fails, r.Status)
@@ -1018,7 +1019,7 @@ func TestTheftCrossesResume(t *testing.T) {
 	}
 }
 
-// thefts returns how many of the events tell of a stolen cookie.
+// thefts counts the events about stolen cookies.
 func thefts(events []auth.Event) (n int) {
 	for _, e := range events {
 		if e.Kind == auth.EventRememberStolen {
@@ -1028,8 +1029,8 @@ func thefts(events []auth.Event) (n int) {
 	return n
 }
 
-// endings are the ways in which a thief who has the owner's cookie, and a session
-// made from it, can end what shows it.
+// endings are the ways in which a thief can end the device. The thief has the owner's
+// cookie and a session made from it, and wants to delete the evidence.
 var endings = map[string]func(t *testing.T, i *testapp.App, thief *testapp.Client, u *testapp.User){
 	"logout": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) { thief.Post("/logout") },
 	"logout by the remember cookie alone": func(_ *testing.T, _ *testapp.App, thief *testapp.Client, _ *testapp.User) {
@@ -1098,7 +1099,7 @@ var endings = map[string]func(t *testing.T, i *testapp.App, thief *testapp.Clien
 }
 
 // However a thief ends the device after using its cookie, the owner's cookie still
-// raises the alarm, once. The thief's newest cookie raises none, and neither opens.
+// raises one alarm. The thief's newest cookie raises none. Neither cookie logs in.
 func TestTheftEvidenceStays(t *testing.T) {
 	for how, end := range endings {
 		t.Run(how, func(t *testing.T) {
@@ -1123,7 +1124,7 @@ func TestTheftEvidenceStays(t *testing.T) {
 				t.Errorf("the newest cookie: %q", who)
 			}
 			if n := thefts(app.Events()); n > 0 {
-				t.Errorf("the newest cookie is %d thefts", n)
+				t.Errorf("the newest cookie caused %d alarms", n)
 			}
 			app.Clock.Advance(29 * 24 * time.Hour)
 			for range 3 {
@@ -1139,8 +1140,8 @@ func TestTheftEvidenceStays(t *testing.T) {
 	}
 }
 
-// A device that was never used leaves nothing that lasts, and no tombstone lasts
-// longer than the device would have.
+// A device that was never used leaves no tombstone, and no tombstone lasts longer than
+// its device would have.
 func TestTheftEvidenceExpires(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -1170,7 +1171,7 @@ func TestTheftEvidenceExpires(t *testing.T) {
 	}
 }
 
-// There are a hundred of them at most, and CloseAccount deletes them.
+// A user has at most a hundred tombstones. CloseAccount deletes them.
 func TestTheftEvidenceIsBounded(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -1193,9 +1194,9 @@ func TestTheftEvidenceIsBounded(t *testing.T) {
 	}
 }
 
-// Requests that were on their way when the owner logged out are no alarm: neither
-// with the newest cookie, nor with the one before it, if no request had shown yet
-// that the browser has the newest.
+// Requests that are under way when the owner logs out raise no alarm: neither with the
+// newest cookie, nor with the one before it, if no request has shown yet that the
+// browser has the newest.
 func TestTheftNotByLogoutInFlight(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -1205,7 +1206,7 @@ func TestTheftNotByLogoutInFlight(t *testing.T) {
 	c.Who()
 	newest := c.Clone()
 	newest.Restart()
-	if r := before.Clone().Post("/logout"); r.StatusCode != http.StatusOK { // by the cookie before
+	if r := before.Clone().Post("/logout"); r.StatusCode != http.StatusOK { // with the earlier cookie
 		t.Fatal(r.Status)
 	}
 	gone(t, "logout", before, newest, c)
@@ -1224,7 +1225,7 @@ func TestRememberForIsAbsolute(t *testing.T) {
 	if !lasts {
 		t.Errorf("cookies %v", r.Cookies())
 	}
-	for range 2 { // its use does not extend it
+	for range 2 { // using the device does not extend it
 		app.Clock.Advance(3 * time.Hour)
 		c.Restart()
 		expectState(t, c, nil, "susan stale remembered")
@@ -1265,7 +1266,7 @@ func TestRememberForIsChecked(t *testing.T) {
 	}
 }
 
-// A duration is that of one login.
+// A RememberFor duration holds for one login only.
 func TestRememberForIsOfOneLogin(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	c := app.Client(t)
@@ -1294,7 +1295,7 @@ func TestResumeIsALoginEvent(t *testing.T) {
 	}
 }
 
-// The cookie of an account that is gone leaves nothing behind.
+// The remember cookie of a deleted user creates no record.
 func TestRememberCookieOfADeletedUser(t *testing.T) {
 	app, spy := stateApp(t, nil)
 	u, err := app.Store.FindUser(t.Context(), "susan")

@@ -8,11 +8,11 @@ import (
 	"net/http"
 )
 
-// event tells the log and Config.OnEvent.
+// event sends an event to the log and to Config.OnEvent.
 func (c *Core) event(ctx context.Context, e Event) {
 	e.Time = c.cfg.Now()
 	var refused *PasswordError
-	if errors.As(e.Err, &refused) { // without what Password.Check says: it has seen the password
+	if errors.As(e.Err, &refused) { // leave out the error of Password.Check: it may contain the password
 		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
 	}
 	if s := c.clientOf(ctx); s != nil {
@@ -30,7 +30,7 @@ func (c *Core) event(ctx context.Context, e Event) {
 	}
 	level := slog.LevelInfo
 	if e.Err != nil {
-		if e.Kind != EventAccessDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // which every link to a guarded page brings
+		if e.Kind != EventAccessDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // every visitor who follows a link to a guarded page causes one
 			level = slog.LevelWarn
 		}
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
@@ -54,7 +54,7 @@ func (s *state) note(e Event) {
 	s.noted = append(s.noted, e)
 }
 
-// emit tells of what was noted. The caller holds no lock.
+// emit sends the events that were noted. The caller holds no lock.
 func (s *state) emit() {
 	s.noting.Lock()
 	events := s.noted
@@ -65,10 +65,10 @@ func (s *state) emit() {
 	}
 }
 
-// meet keeps a failure that the application is told of. The request is then
-// answered by it, also if the handler takes no notice: see responseWriter.start.
+// meet notes a failure that a method returns to the application. The request is then
+// answered with it, even if the handler ignores the error: see responseWriter.start.
 func (s *state) meet(err error) {
-	if errors.Is(err, ErrNotLoggedIn) { // as for most visitors: errors.As would allocate
+	if errors.Is(err, ErrNotLoggedIn) { // the common case; this avoids the allocation of errors.As
 		return
 	}
 	if f := (failure{}); !errors.As(err, &f) || statusOf(err) < http.StatusInternalServerError {
@@ -81,14 +81,14 @@ func (s *state) meet(err error) {
 	}
 }
 
-// hasMet returns the first failure that the application was told of, or nil.
+// hasMet returns the first failure that meet noted, or nil.
 func (s *state) hasMet() error {
 	s.noting.Lock()
 	defer s.noting.Unlock()
 	return s.met
 }
 
-// met is meet for the error that a method is about to return.
+// met calls meet with the error that a method is about to return.
 func (c *Core) met(ctx context.Context, err *error) {
 	if *err == nil {
 		return

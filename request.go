@@ -9,8 +9,8 @@ import (
 	"github.com/go-login/auth/internal/clientip"
 )
 
-// stateOf returns nil outside LoadAndSave. It settles whose the request is, so
-// that its session is known.
+// stateOf returns the request's state, or nil outside LoadAndSave. It first finds out
+// whether the request has credentials of its own, and reads its session if not.
 func (c *Core) stateOf(ctx context.Context) *state {
 	s := c.requestOf(ctx)
 	if s != nil {
@@ -19,9 +19,10 @@ func (c *Core) stateOf(ctx context.Context) *state {
 	return s
 }
 
-// settle is identify for callers that cannot return its error. The request is then
-// answered by the error, unless somebody who asks again is told, or has better luck;
-// after final nobody asks again.
+// settle is identify for callers that cannot return its error. If it fails, the answer
+// to the request will be an error. A later call of identify may still succeed, or
+// return the error to its caller, who then decides about the answer. If final is true,
+// identify does not try again.
 func (s *state) settle(final bool) {
 	if s.identified.Load() {
 		return
@@ -43,16 +44,16 @@ func (s *state) settle(final bool) {
 	}
 }
 
-// identify finds out whether the request has credentials that a request loader
-// knows, and reads its session if it has none. The caller holds loading, and emits.
-// After an error the loaders are asked again by whoever asks next.
+// identify finds out whether the request has credentials that a Credential knows.
+// If it has none, identify reads its session. After an error, the next call asks the
+// loaders again. The caller holds loading, and emits.
 func (s *state) identify() error {
 	if s.identified.Load() {
 		return s.failed
 	}
 	done := false
 	defer func() {
-		if !done { // a loader panicked: the request is nobody's
+		if !done { // a loader panicked: the request is anonymous
 			s.op.Lock()
 			s.own = true
 			s.op.Unlock()
@@ -71,7 +72,7 @@ func (s *state) identify() error {
 		}
 	}
 	s.op.Lock()
-	if s.failed != nil { // the loaders', before
+	if s.failed != nil { // the loaders failed in an earlier call
 		s.failed, s.ended, s.unread = nil, false, false
 	}
 	s.op.Unlock()
@@ -79,8 +80,8 @@ func (s *state) identify() error {
 	return nil
 }
 
-// askLoaders asks for the user of the request's own credentials, and reports
-// whether it has some: the first loader that knows them has the last word. The
+// askLoaders asks the loaders for the user of the request's own credentials, and
+// reports whether it has some. The first loader that knows the credentials decides. The
 // caller holds loading.
 func (s *state) askLoaders() (own bool, err error) {
 	c := s.core
@@ -88,7 +89,7 @@ func (s *state) askLoaders() (own bool, err error) {
 		return false, nil
 	}
 	r, sent := s.request.WithContext(&s.inner), *s.target()
-	r.URL = &sent // a router may have changed the other
+	r.URL = &sent // a router may have changed the request's URL
 	defer handBack(r, s.request)
 	for i, loader := range c.cfg.Credentials {
 		grant, err := c.loads[i](r)
@@ -123,8 +124,8 @@ func (s *state) askLoaders() (own bool, err error) {
 	return false, nil
 }
 
-// refuseGrant notes that the request has brought credentials that are no good, so
-// that it is nobody's.
+// refuseGrant notes that the request has brought invalid credentials. The request is
+// then anonymous. If told is true, the event has been noted already.
 func (s *state) refuseGrant(kind EventKind, g Grant, err error, told bool) {
 	if !told {
 		s.note(Event{Kind: kind, UserID: g.UserID, Method: g.Method, Err: err})
@@ -139,7 +140,7 @@ func (s *state) load() error {
 	if len(s.request.Header["Cookie"]) == 0 {
 		return nil
 	}
-	now := s.arrived // a request loader may have put this off
+	now := s.arrived // and not Now: a request loader may have taken its time
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},
@@ -171,8 +172,8 @@ func (s *state) load() error {
 	return nil
 }
 
-// review brings the session that a request came with up to date: when it was
-// seen, by whom, and that the browser has received its remember cookie.
+// review updates the session that a request came with: when it was seen, from which
+// client, and whether the browser has received its remember cookie.
 func (s *state) review(now time.Time) error {
 	received := s.cur.header.unseen && s.received(&s.cur.header)
 	for range maxConflicts {
@@ -187,7 +188,7 @@ func (s *state) review(now time.Time) error {
 		if s.cur.isLogin() {
 			var same bool
 			same, bind = s.bound(&h.address, &h.agent)
-			if !same && s.cur.before != nil { // confirmed from another client since, perhaps
+			if !same && s.cur.before != nil { // the login may have been confirmed from another client since
 				before, rebind := *s.cur.before, false
 				same, rebind = s.bound(&before.address, &before.agent)
 				same = same && !rebind
@@ -216,7 +217,7 @@ func (s *state) review(now time.Time) error {
 			return nil
 		case unlessNotFound(err) != nil && !errors.Is(err, ErrConflict):
 			return err
-		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // somebody has touched or written it
+		case errors.Is(err, ErrConflict) && !s.suspect && !bind: // another request has updated the record
 			return nil
 		}
 		if err := s.reread(&s.ctx); err != nil || s.cur == nil {
@@ -226,14 +227,15 @@ func (s *state) review(now time.Time) error {
 	return ErrConflict
 }
 
-// bound compares the client that a login or a device is bound to with the one that
-// uses it. It binds one that was bound to nothing, and reports whether it did.
+// bound compares the client that a login or a device is bound to with the client of the
+// request. If it is bound to no client yet, bound binds it to this one and returns bind
+// true.
 func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 	if s.core.cfg.Session.Protection == ProtectOff {
 		return true, false
 	}
 	same = true
-	if *boundAgent != "" && *boundAgent == s.request.UserAgent() { // the same to the letter: needs no cleaning
+	if *boundAgent != "" && *boundAgent == s.request.UserAgent() { // equal even before agent cleans it
 		same = true
 	} else if agent := s.agent(); *boundAgent == "" && agent != "" {
 		*boundAgent, bind = agent, true
@@ -251,13 +253,13 @@ func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 	return same, bind
 }
 
-// isPassive reports whether the request does not put off IdleTimeout.
+// isPassive reports whether the request does not extend IdleTimeout.
 func (s *state) isPassive() bool {
 	return s.core.cfg.Session.NoActivity != nil && s.core.cfg.Session.NoActivity(s.request)
 }
 
-// endProtected ends a login that is used from another client. The request goes
-// on as nobody's; its cookie is left, as that of any void session.
+// endProtected ends a login that is used from another client. The request goes on as an
+// anonymous one. Like the cookie of any void session, its cookie is kept.
 func (s *state) endProtected() error {
 	cur := s.cur
 	s.note(Event{Kind: EventLoginProtected, UserID: cur.header.userID, Err: errProtected})
@@ -270,20 +272,22 @@ func (s *state) endProtected() error {
 	return nil
 }
 
-// errProtected is why a login was ended, or made stale.
+// errProtected is the reason when a login used from another client was ended or is no
+// longer fresh.
 var errProtected = errors.New("the login is used from another client")
 
-// Why a proxy is suspected.
+// The reasons of EventProxySuspected.
 var (
-	errOneAddress = errors.New("all logins so far came from one private address, or none: that may be a proxy, which belongs in Config.Network.TrustedProxies, or is there and sends no X-Forwarded-For")
-	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.Network.TrustedProxies, and is ignored")
+	errOneAddress = errors.New("all logins so far came from one private address, or without an address: it may be a reverse proxy's; add it to Config.Network.TrustedProxies, and let the proxy send X-Forwarded-For")
+	errForwarded  = errors.New("X-Forwarded-For came from an address that is not in Config.Network.TrustedProxies, and is ignored; if it is your reverse proxy's, add it")
 )
 
-// A scopeKey is for the scope that a guard has asked for, in the context of what
-// is behind it: it opens nothing beside it.
+// A scopeKey finds the scope that a guard has asked for, in the context of the handler
+// behind the guard. The token is let in there and nowhere else.
 type scopeKey struct{ core *Core }
 
-// outOfScope reports whether the request's token is not for what it asks.
+// outOfScope reports whether the request's token has scopes and no rule has asked for
+// one of them, so that User must refuse it.
 func (s *state) outOfScope(ctx context.Context) bool {
 	s.op.Lock()
 	defer s.op.Unlock()

@@ -27,7 +27,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// the personal page of a login that ends meanwhile is not no-store.
+// If the login ends while a personal page is made, the page must still be no-store.
 func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -53,8 +53,8 @@ func TestNoStoreAlsoIfTheLoginEnds(t *testing.T) {
 	}
 }
 
-// Everything at once, in one request, under the race detector: nothing waits
-// for itself, and nothing is left.
+// All functions at once, in one request, under the race detector. Nothing deadlocks,
+// and nothing is left.
 func TestEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) {
@@ -114,7 +114,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 }
 
-// Whatever is in the query, a request with a safe method does nothing.
+// Whatever its query contains, a request with a safe method changes nothing.
 func TestSafeMethodsChangeNothing(t *testing.T) {
 	t.Parallel()
 	app, store, p, box := pagesApp(t, nil)
@@ -199,7 +199,7 @@ func TestResponseControllerWorks(t *testing.T) {
 			}
 		}
 		sessions.Put(r.Context(), "k", "v")
-		if err := rc.Flush(); err != nil { // the first thing that is sent
+		if err := rc.Flush(); err != nil { // nothing was sent before
 			t.Errorf("Flush: %v", err)
 		}
 		if err := app.Flash(r.Context(), "info", "late"); !errors.Is(err, auth.ErrHeaderWritten) {
@@ -219,9 +219,9 @@ func TestResponseControllerWorks(t *testing.T) {
 		t.Errorf("%s %q %v", r.Status, r.Text, r.Cookies())
 	}
 	if got := c.Get("/get?key=k").Text; got != "v" {
-		t.Errorf("what was put before Flush is %q", got)
+		t.Errorf("the value that was put before Flush is %q", got)
 	}
-	// A writer that cannot flush says so, and does not panic.
+	// If the writer cannot flush, the error says so, and nothing panics.
 	h := app.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("Flush of a plain writer: %v", err)
@@ -265,7 +265,8 @@ func TestHijack(t *testing.T) {
 	if got := c.Get("/get?key=k").Text; got != "hijacked" {
 		t.Errorf("Hijack committed %q", got)
 	}
-	// A commit that fails leaves the connection with us: an error page.
+	// If the commit fails, the connection is not handed over, and an error page is
+	// sent.
 	store.Fail("UpdateRecord")
 	app.Mux.HandleFunc("/hijack2", func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "k", "again")
@@ -278,7 +279,7 @@ func TestHijack(t *testing.T) {
 	}
 }
 
-// readFromWriter counts what comes by ReadFrom.
+// readFromWriter counts the calls of ReadFrom.
 type readFromWriter struct {
 	*httptest.ResponseRecorder
 	reads   int
@@ -333,7 +334,7 @@ func TestReadFrom(t *testing.T) {
 	}
 }
 
-// upload is a request with a form that goes to a file when it is parsed.
+// upload returns a request with a form so large that parsing puts it into a file.
 func upload(t *testing.T, method, target string) *http.Request {
 	t.Helper()
 	var body bytes.Buffer
@@ -351,7 +352,7 @@ func upload(t *testing.T, method, target string) *http.Request {
 	return r
 }
 
-// parse puts the file of an upload on disk, and looks whether it is there.
+// parse parses an upload, and checks that its file is on disk.
 func parse(t *testing.T, dir string, r *http.Request) {
 	if err := r.ParseMultipartForm(1); err != nil {
 		t.Errorf("ParseMultipartForm: %v", err)
@@ -361,8 +362,9 @@ func parse(t *testing.T, dir string, r *http.Request) {
 	}
 }
 
-// net/http removes the temporary files of its own request. What LoadAndSave hands
-// on is a copy, and so is what a guard or a loader of ours gets.
+// net/http removes the temporary files of its own request. The requests that
+// LoadAndSave, guards and Credentials pass on are copies, whose files must be removed,
+// too.
 func TestTemporaryFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -393,7 +395,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 			parse(t, dir, r)
 			next.ServeHTTP(w, r)
 			if _, err := r.MultipartForm.File["file"][0].Open(); err != nil {
-				t.Errorf("what was parsed outside is gone: %v", err)
+				t.Errorf("the file of a form parsed outside is gone: %v", err)
 			}
 			_ = r.MultipartForm.RemoveAll()
 		})
@@ -438,8 +440,8 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 	}
 }
 
-// http.MaxBytesReader tells net/http's own writer that a body was too large, and the
-// server then closes the connection instead of reading the rest.
+// If a body is too large, http.MaxBytesReader tells net/http's own writer. The server
+// then closes the connection instead of reading the rest.
 func TestTooLargeClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -482,9 +484,9 @@ func TestTooLargeClosesTheConnection(t *testing.T) {
 	}
 }
 
-// The handler's request is a copy. What net/http fills in later, in its own, is seen
-// in the copy, and what a mux finds inside is seen by who logs outside.
-func TestRequestIsSharedWithItsCopy(t *testing.T) {
+// The handler's request is a copy. It shows what net/http sets later in the original,
+// such as trailers. The original shows the pattern that a mux finds inside.
+func TestRequestAndItsCopyAgree(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	trailers, patterns := make(chan http.Header, 1), make(chan string, 1)
@@ -571,7 +573,7 @@ func TestEveryKindOfAnswerCommits(t *testing.T) {
 	}
 }
 
-// recovering is what applications have: it answers 500 to a panic.
+// recovering is a middleware that answers a panic with 500, as applications have it.
 func recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -630,7 +632,8 @@ func TestPanics(t *testing.T) {
 			if where == "outside" && len(w.Header()["Set-Cookie"]) > 0 {
 				t.Errorf("%s, %s: a handler that panicked set %v", where, name, w.Header()["Set-Cookie"])
 			}
-			// The login's record is stored, so inside the cookie may go out: then it works.
+			// The login's record is stored. If the middleware is inside LoadAndSave,
+			// the cookie may go out, and then it works.
 			cookies := map[string]string{}
 			for _, c := range w.Result().Cookies() {
 				cookies[c.Name] = c.Value
@@ -645,7 +648,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// The server's own recovery: the connection is cut, the next one works.
+// If the server itself recovers, the connection is cut, and the next one works.
 func TestPanicOverHTTP(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -688,7 +691,7 @@ func TestWrappedTwice(t *testing.T) {
 	}
 }
 
-// Two managers, one inside the other: each has its own logins and its own data.
+// Of two nested managers, each has its own logins and its own data.
 func TestNestedManagers(t *testing.T) {
 	t.Parallel()
 	outer, _ := newApp(t, func(c *auth.Config) { c.Session.CookieName = "outer" })
@@ -763,7 +766,7 @@ func TestNestedManagers(t *testing.T) {
 	}))); got != "[outer]" {
 		t.Errorf("the outer manager's data is %s", got)
 	}
-	// A middleware between the two has used the outer's data before.
+	// A middleware between the two has used the outer manager's data before.
 	if got := run("both", outer.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, outerData.Keys(r.Context()))
 		inner.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -772,7 +775,8 @@ func TestNestedManagers(t *testing.T) {
 	}))); got != "[outer][inner more]" {
 		t.Errorf("both managers' data: %s", got)
 	}
-	// Inside both, each reads and writes its own, and renews and destroys it.
+	// Inside both, each manager's SessionData reads, writes, renews and destroys its
+	// own session only.
 	run("outer data, inside the inner", step(func(_ http.ResponseWriter, r *http.Request) { outerData.Put(r.Context(), "late", "3") }))
 	keys := step(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, outerData.Keys(r.Context()), innerData.Keys(r.Context()))
@@ -817,7 +821,7 @@ func TestTooLate(t *testing.T) {
 		_, _ = io.WriteString(w, "text")
 		errs["LoginUser"] = app.LoginUser(ctx, u)
 		errs["Flash"] = app.Flash(ctx, "info", "late")
-		sessions.Put(ctx, "k", "late") // is lost, as it is with scs
+		sessions.Put(ctx, "k", "late") // is lost, as with scs
 		_, _, errs["Commit"] = sessions.Commit(ctx)
 		if f := app.Flashes(ctx); len(f) != 0 {
 			t.Errorf("Flashes: %v", f)
@@ -835,11 +839,12 @@ func TestTooLate(t *testing.T) {
 	if who := c.Who(); who != "nobody" {
 		t.Errorf("who: %s", who)
 	}
-	// A login that has no cookie must not be left in the store.
+	// A login without a cookie must not stay in the store.
 	if left, err := app.Store.ListRecords(t.Context(), "session", u.ID); err != nil || len(left) != 0 {
 		t.Errorf("records: %v %v", left, err)
 	}
-	// Somebody who has a session can still write to it, as there is no cookie to set.
+	// A client that has a session can still write to it, because no cookie has to be
+	// set.
 	c.Login("susan")
 	if r := c.Get("/late"); r.StatusCode != http.StatusOK || r.Text != "text" {
 		t.Errorf("%s %q", r.Status, r.Text)
@@ -852,7 +857,7 @@ func TestTooLate(t *testing.T) {
 	}
 }
 
-// A goroutine that lives longer than its request does no harm.
+// A goroutine that outlives its request does no harm.
 func TestAfterTheRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -886,8 +891,8 @@ func TestAfterTheRequest(t *testing.T) {
 	}
 }
 
-// http.TimeoutHandler gives up on a handler that goes on: it writes the header
-// in one goroutine while the handler logs in in another.
+// http.TimeoutHandler writes the header in one goroutine, while the handler goes on and
+// logs in in another.
 func TestTimeoutHandler(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -959,7 +964,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 		if w.Code != 500 || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: RequireLogin: %d", name, w.Code)
 		}
-		// What needs no session works.
+		// Functions that need no session work.
 		if _, err := app.Authenticate(ctx, "susan", testapp.Password); err != nil {
 			t.Errorf("%s: Authenticate: %v", name, err)
 		}
@@ -978,7 +983,7 @@ func TestOutsideLoadAndSave(t *testing.T) {
 	}
 }
 
-// leak is what the handler of a failing commit must not let through.
+// leak is written by the handler, and must not reach the client if the commit fails.
 const leak = "the handler's own words"
 
 func TestCommitFails(t *testing.T) {
@@ -1084,7 +1089,7 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// Other headers that send a browser on, or say how long the page is good for.
+// Other headers that redirect a browser, or describe the page.
 func TestCommitFailsDropsHeaders(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -1099,7 +1104,7 @@ func TestCommitFailsDropsHeaders(t *testing.T) {
 		}
 	})
 	app.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Strict-Transport-Security", "max-age=1") // a middleware around it, for every answer
+		w.Header().Set("Strict-Transport-Security", "max-age=1") // set by a middleware around LoadAndSave, for every answer
 		app.LoadAndSave(app.Mux).ServeHTTP(w, r)
 	})
 	store.Fail("InsertRecord")
@@ -1151,7 +1156,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	if user.Who() != "susan" || visitor.Get("/get?key=k").Text != "v" {
 		t.Errorf("whole again: %s, %s", user.Who(), visitor.Get("/get?key=k").Text)
 	}
-	// The user store.
+	// The user store fails.
 	store.Fail("LoadUser")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Location") != "" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("guarded without users: %s %v", r.Status, r.Header)
@@ -1163,7 +1168,7 @@ func TestStoreFailsAtTheRead(t *testing.T) {
 	if user.Who() != "susan" {
 		t.Errorf("whole again: %s", user.Who())
 	}
-	// Last seen cannot be written.
+	// "Last seen" cannot be written.
 	app.Clock.Advance(5 * time.Minute)
 	store.Fail("UpdateRecord")
 	if r := user.Get("/guarded"); r.StatusCode != http.StatusServiceUnavailable {
@@ -1210,7 +1215,7 @@ func TestCancelledRequests(t *testing.T) {
 			t.Errorf("event %v", e)
 		}
 	}
-	// What was done before is finished.
+	// Data that was written before is stored.
 	w := run(cookies, func(ctx context.Context) error {
 		app.SessionData().Put(ctx, "k", "v")
 		cancel()
@@ -1226,7 +1231,8 @@ func TestCancelledRequests(t *testing.T) {
 	if w.Code != 200 || c.Who() != "nobody" {
 		t.Errorf("logout: %d, %s", w.Code, c.Who())
 	}
-	// Cancelled before it began: never anonymous.
+	// If the request was cancelled before it began, the answer is never the anonymous
+	// page.
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	c.Login("susan")
@@ -1239,7 +1245,7 @@ func TestCancelledRequests(t *testing.T) {
 	}
 }
 
-// Raw request lines, which clients of net/http cannot send.
+// Raw request lines that net/http's client cannot send.
 func TestHostileRequestLines(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, atAppExample)
@@ -1329,7 +1335,7 @@ func TestCaching(t *testing.T) {
 		{user, "/guarded-silent", "no-store", "Cookie"},
 		{anonymous, "/guarded", "no-store", "Cookie"},
 		{anonymous, "/get?key=k", "", "Cookie"},
-		{user, "/get?key=k", "no-store", "Cookie"},    // it is only the user's
+		{user, "/get?key=k", "no-store", "Cookie"},    // for this user only
 		{anonymous, "/flashes", "no-store", "Cookie"}, // the guard's message
 		{anonymous, "/flashes", "", "Cookie"},
 		{user, "/own", "private, max-age=5", "Cookie"},
@@ -1353,33 +1359,33 @@ func TestCaching(t *testing.T) {
 	}
 }
 
-// What leaves no record and sets no cookie: strangers, refusals, failures, and
-// requests that change nothing.
-func TestNothingForStrangers(t *testing.T) {
+// Requests of anonymous visitors, refusals, failures, and requests that change nothing
+// leave no record and set no cookie.
+func TestUnchangedRequestsStoreNothing(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", true)
 	app.Mux.HandleFunc("GET /idle", func(_ http.ResponseWriter, r *http.Request) {
 		s := app.SessionData()
 		s.Put(r.Context(), "a", "1")
-		s.Remove(r.Context(), "a") // changed, and back
+		s.Remove(r.Context(), "a") // changed, and changed back
 	})
 	spy.Reset()
 	c := app.Client(t)
 	for _, path := range []string{"/", "/who", "/guarded", "/get?key=x", "/idle"} {
 		r := c.Get(path)
-		for _, cookie := range r.Cookies() { // a guard's message is no record
+		for _, cookie := range r.Cookies() { // a guard's message needs no record
 			if path != "/guarded" || !strings.HasSuffix(cookie.Name, "-flash") {
 				t.Errorf("%s set the cookie %s", path, cookie.Name)
 			}
 		}
 	}
 	if r := c.Post("/logout"); len(r.Header["Set-Cookie"]) > 0 {
-		t.Error("a stranger's logout set a cookie")
+		t.Error("the logout of an anonymous visitor set a cookie")
 	}
 	if n := spy.Writes(); n > 0 {
-		t.Errorf("%d writes for a stranger: %v", n, spy.Calls())
+		t.Errorf("%d writes for an anonymous visitor: %v", n, spy.Calls())
 	}
-	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // which are counted
+	for _, login := range []string{"susan", "nobody", "a b", "susan@app.example"} { // failed logins are counted, but not in a cookie
 		if r := c.Post("/login", "login", login, "password", "a wrong password"); len(r.Header["Set-Cookie"]) > 0 {
 			t.Errorf("a failed login as %s set a cookie", login)
 		}

@@ -52,12 +52,12 @@ func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 		return nil
 	}
 	if user == nil || user.AuthAccount().Disabled {
-		_ = c.sealReset(&Account{ID: key}) // the work that a token is
+		_ = c.sealReset(&Account{ID: key}) // the same work as for an account
 		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: ErrUserNotFound})
 		return nil
 	}
 	token, err := c.ResetToken(ctx, user)
-	if err != nil { // which is nobody's business
+	if err != nil { // an error would tell the caller that there is an account
 		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
 		return nil
 	}
@@ -69,10 +69,10 @@ func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 	return nil
 }
 
-// ResetToken returns a token that sets a new password for the user once, to be
-// mailed to the account's address. See ResetPassword. It returns ErrDisabled for
-// who is disabled, ErrInvalidEmail where there is no address, and an error for
-// an ID of over 1,024 bytes.
+// ResetToken returns a token that sets a new password for the user once. Mail it to the
+// account's address. See ResetPassword. If the account is disabled, ResetToken returns
+// ErrDisabled; if it has no address, ErrInvalidEmail. For an ID of more than 1,024
+// bytes it returns an error.
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
 	switch {
@@ -92,29 +92,30 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	return c.sealReset(a), nil
 }
 
-const purposeReset = "reset"
-
 func (c *Core) sealReset(a *Account) string {
 	return c.sealToken(purposeReset, c.cfg.Password.ResetLifetime, a, "")
 }
 
-// CheckResetToken returns the user whose reset token this is, or
-// ErrInvalidToken, and changes nothing. It is for the page that the link opens.
+// CheckResetToken returns the user whose reset token this is, or ErrInvalidToken. It
+// changes nothing. Call it for the page that the link opens.
 func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeReset, token)
 	return user, err
 }
 
-// ResetPassword sets a new password by a reset token. Of any number of calls
-// with an account's tokens one succeeds; the others, and every token that is
-// older than the account's last change of password, are ErrInvalidToken. A
-// password that the policy refuses (PasswordError), and ErrBusy, leave the token
-// as it was. Tokens that are none count as wrong passwords do (RateLimitError). It ends all the user's logins and logs nobody in.
+// ResetPassword sets a new password by a reset token. It ends all the user's logins,
+// and does not log the user in.
 //
-// An older token that was not used stays valid until one is used, the password
-// or the address changes, or it expires: asking for a second mail does not
-// make the first one void.
+// If ResetPassword is called several times with tokens of one account, one call
+// succeeds and the others return ErrInvalidToken. A token from before the account's
+// last change of password is also ErrInvalidToken. If the policy refuses the password
+// (PasswordError), or the error is ErrBusy, the token stays valid. Invalid tokens count
+// like wrong passwords, so there may be a RateLimitError.
+//
+// A second SendReset does not make an earlier token void. An unused token is valid
+// until one of the account's tokens is used, the password or the address changes, or
+// the token expires.
 func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planReset(ctx, token, password)
@@ -139,8 +140,8 @@ func (c *Core) planReset(ctx context.Context, token, password string) (*credenti
 		return x, err
 	}
 	hash, err := c.hasher.Hash(ctx, password)
-	// What else may change an account meanwhile is tried against again, as long
-	// as the token still fits it; a second reset no longer does.
+	// If another request changes the account meanwhile, apply runs again. After a
+	// second reset the token no longer fits.
 	x.apply = func(a *Account) error {
 		if !t.fits(a) {
 			return ErrInvalidToken

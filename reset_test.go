@@ -19,8 +19,8 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// refused checks that neither call takes the token, that they say no more than
-// that, and that nothing is written or hashed.
+// refused checks that CheckResetToken and ResetPassword refuse the token with nothing
+// but ErrInvalidToken, and that nothing is written or hashed.
 func refused(t *testing.T, app *testapp.App, store *testapp.Spy, what, token string) {
 	t.Helper()
 	before := app.PasswordHashes()
@@ -68,7 +68,7 @@ func TestResetToken(t *testing.T) {
 		t.Error("two tokens are the same")
 	}
 
-	// Looking changes nothing, however often.
+	// Checking the token changes nothing, however often.
 	for range 3 {
 		store.Reset()
 		u, err := app.CheckResetToken(t.Context(), token)
@@ -83,7 +83,7 @@ func TestResetToken(t *testing.T) {
 		t.Error("CheckResetToken changed something")
 	}
 
-	// A password that is refused leaves it as it was.
+	// If the password is refused, the token stays good.
 	store.Reset()
 	for _, password := range []string{"", "short", "password1", "alice@app.example", "a\x00bcdefgh", "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", strings.Repeat("horse ", 200)} {
 		var policy *auth.PasswordError
@@ -159,12 +159,12 @@ func TestResetLogsNobodyIn(t *testing.T) {
 			t.Errorf("as %q: %s, the browser is %s's", c.as, r.Status, who)
 		}
 		for _, cookie := range browser.Issued[issued:] {
-			if !strings.HasSuffix(cookie.Name, "-browser") { // which is no login
+			if !strings.HasSuffix(cookie.Name, "-browser") { // which does not log in
 				t.Errorf("as %q: the cookie %s", c.as, cookie.Name)
 			}
 		}
 	}
-	// An application may log the user in afterwards, whoever the browser was.
+	// The application may log the user in afterwards, whoever was logged in before.
 	for _, as := range []string{"", "bob", "alice"} {
 		browser := app.Client(t)
 		if as != "" {
@@ -199,7 +199,7 @@ func TestResetTokenNeeds(t *testing.T) {
 	}
 }
 
-// Not one bit of a token may change, and nothing else is a token.
+// If any bit of a token is changed, it is refused.
 func TestResetTokenForged(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -245,7 +245,7 @@ func TestResetTokenForged(t *testing.T) {
 	}
 }
 
-// What was sealed for another purpose is no token, and a token is no cookie.
+// A text that was sealed for another purpose is no token, and a token is no cookie.
 func TestResetTokenPurpose(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -308,7 +308,7 @@ func TestResetTokenSecrets(t *testing.T) {
 			}
 		}
 	}
-	token := resetToken(t, apps[0], alice) // by the first deployment, used after two rotations
+	token := resetToken(t, apps[0], alice) // made by the first deployment, used after two rotations
 	if _, err := apps[3].ResetPassword(t.Context(), token, resetTo); err != nil {
 		t.Error(err)
 	}
@@ -343,12 +343,12 @@ func TestResetTokenExpires(t *testing.T) {
 	}
 }
 
-// Of any number of redemptions, of any of the account's tokens, one succeeds.
+// However many times the account's tokens are used, only one reset succeeds.
 func TestResetParallelRedemptions(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
 	alice := member(t, app, "alice", testapp.Password)
-	tokens := []string{resetToken(t, app, alice), resetToken(t, app, alice)} // two mails
+	tokens := []string{resetToken(t, app, alice), resetToken(t, app, alice)} // of two mails
 	var wg sync.WaitGroup
 	var won atomic.Int32
 	winner := -1
@@ -380,7 +380,7 @@ func TestResetParallelRedemptions(t *testing.T) {
 	}
 }
 
-// What makes a token void, and what does not.
+// Which changes void a token.
 func TestResetTokenIsBound(t *testing.T) {
 	t.Parallel()
 	update := func(f func(*auth.Account)) func(*testing.T, *testapp.App, *testapp.User) {
@@ -479,7 +479,7 @@ func TestResetTokenIsBound(t *testing.T) {
 	}
 }
 
-// What happens between a reset's look at the account and its change.
+// The account changes between the reset's check and its own change.
 func TestResetRaces(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -534,8 +534,8 @@ func TestResetRaces(t *testing.T) {
 	}
 }
 
-// A reset and a login that upgrades the hash, at the same time for good: the
-// reset never fails, and the old password never comes back.
+// A reset and a login that upgrades the hash run in parallel, without a hook. The reset
+// never fails, and the old password never works again.
 func TestResetRacesUpgrades(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -565,13 +565,13 @@ func TestResetRacesUpgrades(t *testing.T) {
 		}
 		for _, b := range browsers {
 			if who := b.Who(); who != "nobody" {
-				t.Errorf("who knew the old password is logged in as %s", who)
+				t.Errorf("after the reset, a browser that used the old password is logged in as %s", who)
 			}
 		}
 	}
 }
 
-// A reset and a change of password, at the same time: one of them is made.
+// A reset and a change of password run in parallel: exactly one of them is made.
 func TestResetRacesSetPassword(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -598,8 +598,8 @@ func TestResetRacesSetPassword(t *testing.T) {
 	}
 }
 
-// A store that fails, or a client that goes away, at any call of a reset leaves
-// all of it or nothing, and in the second case the token good.
+// If the store fails or the client hangs up at any call of a reset, the reset is made
+// completely or not at all. If it is not made, the token stays good.
 func TestResetIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
@@ -628,7 +628,7 @@ func TestResetIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// Store errors are never taken for a bad token.
+// An error of the store never looks like an invalid token.
 func TestResetStoreFails(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -643,12 +643,12 @@ func TestResetStoreFails(t *testing.T) {
 			t.Errorf("ResetPassword: %v, %v", u, got)
 		}
 	}
-	// But what is wrapped is what it wraps.
+	// A wrapped sentinel error counts as the sentinel.
 	store.Hook(func(string) error { return fmt.Errorf("sql: %w", auth.ErrUserNotFound) }, nil)
 	if _, err := app.CheckResetToken(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
 		t.Error(err)
 	}
-	// A store that never agrees ends in an error, not in a loop.
+	// If every update conflicts, the result is an error, not an endless loop.
 	store.Hook(func(call string) error {
 		if call == "UpdateAccount" {
 			return auth.ErrConflict
@@ -664,7 +664,7 @@ func TestResetStoreFails(t *testing.T) {
 	}
 }
 
-// The token is the account's by its ID, whatever bytes that has.
+// The token names its account by the ID, whatever bytes the ID has.
 func TestResetTokenOfOddIDs(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)
@@ -679,7 +679,7 @@ func TestResetTokenOfOddIDs(t *testing.T) {
 			if len(id) < 1000 {
 				t.Errorf("%.20q: %v", id, err)
 			}
-			continue // a limit is a limit, as long as it is known before the mail goes out
+			continue // too long; the error comes before a mail is sent
 		}
 		if u, err := app.CheckResetToken(t.Context(), token); err != nil || u.ID != id {
 			t.Errorf("%.20q (%d bytes): %v, %v", id, len(id), u, err)
@@ -736,7 +736,7 @@ func FuzzResetToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		u, err := m.CheckResetToken(t.Context(), text)
-		// base64 does not mind line ends, and so neither does a token.
+		// base64 ignores line ends, so a token with line ends is accepted.
 		if strings.NewReplacer("\r", "", "\n", "").Replace(text) == token {
 			if err != nil || u.ID != alice.ID {
 				t.Errorf("%q: %v", text, err)
@@ -752,7 +752,7 @@ func FuzzResetToken(f *testing.F) {
 	})
 }
 
-// Nobody learns by SendReset of an account whose ID is too long for a token.
+// SendReset does not reveal that an account's ID is too long for a token.
 func TestSendResetLongID(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = &testapp.Outbox{} })
@@ -771,7 +771,7 @@ func TestSendReset(t *testing.T) {
 	forgot(app)
 	u := app.Create(t, "susan", false)
 	a := u.Clone()
-	a.Email = "Susan@App.example" // mail goes to what is stored
+	a.Email = "Susan@App.example" // the mail goes to the address as stored
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
@@ -798,8 +798,8 @@ func TestSendReset(t *testing.T) {
 	}
 }
 
-// Whoever asks learns nothing: not from the answer, nor from the work that it
-// takes, nor from a mailer that fails.
+// The caller cannot see whether the account exists: not in the answer, nor in the work,
+// nor if the mailer fails.
 func TestSendResetTellsNothing(t *testing.T) {
 	box := &testapp.Outbox{}
 	app, _ := newApp(t, func(c *auth.Config) { c.Mailer = box })

@@ -18,48 +18,51 @@ import (
 	"github.com/go-login/auth/internal/origin"
 )
 
-// Error answers a request that cannot be served because of err.
+// Error answers a request that cannot be served because of err. Guards call it.
 //
-// ErrNotLoggedIn, ErrNotFresh and ErrUnverified, which is what guards call it with, and
-// ErrFactorRequired send a browser to Config.URLs.Login, URLs.Refresh, URLs.Verify or URLs.Factor
-// by 303 See Other, with a message, and with the page it wanted in the query as next (or in a cookie: see
-// Config.URLs.NextInCookie). That is the page it asked for, or, for a request that
-// may change something, the page of this site that the request came from. A request
-// that no person made (see Flashes) gets no message and puts nothing in the cookie.
+// For four errors it sends a browser to a page, by 303 See Other with a message:
+// ErrNotLoggedIn to Config.URLs.Login, ErrNotFresh to URLs.Refresh, ErrUnverified to
+// URLs.Verify, and ErrFactorRequired to URLs.Factor. The page that the browser wanted
+// is in the query as next (or in a cookie: see Config.URLs.NextInCookie). For a request
+// that may change something, next is the page of this site that the request came from.
+// If the browser made the request on its own (see Flashes), there is no message, and
+// the cookie stays as it is.
 //
 // A script that asks for a part of a page is told to load the login page as a whole
 // page. The next is then the page that the user is on: HX-Current-URL, or Referer.
 //
 //   - htmx (HX-Request), also with hx-boost, gets HX-Redirect with the status.
 //   - Inertia (X-Inertia) gets 409 Conflict with X-Inertia-Location.
-//   - A frame of Turbo's (Turbo-Frame) gets the status with a small page, not
+//   - A Turbo frame (Turbo-Frame) gets the status with a small page, not
 //     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
 //
-// A client that does not want HTML, or that has sent credentials in a header, gets
-// the status alone. ErrReplaced, although it wraps ErrNotLoggedIn, sends nobody
-// anywhere: its page says to try again. Errors are answered by their status:
+// A client that does not accept HTML, or that has sent credentials in a header, gets
+// the status alone. So does a request with ErrReplaced, although it wraps
+// ErrNotLoggedIn: its page says to try again. The statuses are:
 //
+//   - 202: ErrCheckMail
 //   - 400: ErrInvalidToken
-//   - 401: ErrNotLoggedIn, ErrNotFresh, what wraps ErrLoginRefused, and
-//     ErrFactorRequired
-//   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, and ErrUnverified, although that wraps
-//     ErrLoginRefused: a login page asks for this first, and shows its form
+//   - 401: ErrNotLoggedIn, ErrNotFresh, ErrFactorRequired, and errors that wrap
+//     ErrLoginRefused, except ErrUnverified
+//   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, and ErrUnverified. Because
+//     ErrUnverified also wraps ErrLoginRefused, a login page checks for
+//     ErrLoginRefused first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
-//   - 409: ErrConflict, ErrFormBusy
+//   - 409: ErrConflict, ErrFormBusy, ErrOtherUser
 //   - 413: a body that http.MaxBytesReader cut off
-//   - 422: what is wrong with a form: PasswordError, ErrInvalidAPIToken, invalid
-//     and taken names
+//   - 422: an invalid form: PasswordError, ErrInvalidAPIToken, invalid and taken names
 //   - 429: RateLimitError, with Retry-After
 //   - 503, with Retry-After: ErrBusy; a context that is done; and, with a record in
 //     the log, a failing store or Credential
 //   - 500, with a record in the log: everything else
 //
 // If a method has returned a store's failure in this request, Error answers 503,
-// whatever err is: a handler that asked CurrentUser may think that nobody is logged
-// in.
+// whatever err is: a handler that asked CurrentUser cannot tell a failure from an
+// anonymous visitor.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	if s := c.requestOf(r.Context()); s != nil { // asks no loader a second time
-		// A handler that took the user for nobody says ErrNotLoggedIn.
+	// requestOf and not stateOf: the request loaders must not be asked again.
+	if s := c.requestOf(r.Context()); s != nil {
+		// A handler that saw no user because of the failure passes ErrNotLoggedIn.
 		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
 			err = met
 		}
@@ -70,7 +73,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 		page = c.cfg.URLs.Factor
 	case errors.Is(err, ErrNoFactor):
 		page = c.cfg.URLs.TwoFactor
-	case errors.Is(err, ErrReplaced): // the browser is logged in, and comes again
+	case errors.Is(err, ErrReplaced): // the browser is logged in; its page says to try again
 	case errors.Is(err, ErrNotLoggedIn):
 		page = c.cfg.URLs.login(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
@@ -100,26 +103,27 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 		if origin.IsUnsafe(sent.Method) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
-		if page == c.cfg.URLs.Factor { // from a login form, which has the page that the user wanted
+		if page == c.cfg.URLs.Factor { // the request is a login form's, which has a next itself
 			next = cmp.Or(NextFrom(r), next)
 		}
 		redirect(w, c.send(r, page, next, err))
 	}
 }
 
-// The kinds of clients, by how they can be sent to another page.
+// The kinds of clients, by the way to send them to another page.
 const (
-	clientAPI     = iota // not at all
+	clientAPI     = iota // there is no way
 	clientBrowser        // by a redirect
 	clientHTMX           // by HX-Redirect, with any status
 	clientInertia        // by X-Inertia-Location, with 409 Conflict
-	clientFrame          // a frame of Turbo's: by leaveFrame
+	clientFrame          // a Turbo frame: by leaveFrame
 )
 
-// clientKind tells which kind of client makes a request. A script that followed a
-// redirect would put the login page where a part of a page belongs. When htmx
-// restores a page from the history it looks at no HX-Redirect, and shows what it
-// was redirected to as the whole page.
+// clientKind returns which kind of client made the request. A script needs another way
+// than a browser: if it followed a redirect, it would put the login page where a part
+// of a page belongs. One request of htmx counts as a browser's: when htmx restores a
+// page from its history, it ignores HX-Redirect, follows a redirect, and shows the
+// result as the whole page.
 func clientKind(r *http.Request) int {
 	h := r.Header
 	switch {
@@ -137,12 +141,13 @@ func clientKind(r *http.Request) int {
 	return clientBrowser
 }
 
-// leaveFrame answers the request of a Turbo frame with a page that Turbo shows in
-// place of the whole page, because it says turbo-visit-control, and that leads to
-// target. A redirect would not do: Turbo looks for the frame in the login page, and
-// where that asks for a reload it is loaded twice, the second time without the
-// message. Turbo would load a page with a status of success again from the frame's
-// own URL.
+// leaveFrame answers the request of a Turbo frame with a page that leads to target.
+// Because the page has turbo-visit-control, Turbo shows it in place of the whole page.
+//
+// A redirect would not work: Turbo looks for the frame in the login page. If the login
+// page asked for a reload, Turbo would load it twice, the second time without the
+// message. The status must be an error, because after a success Turbo would load the
+// page again from the frame's own URL.
 func leaveFrame(w http.ResponseWriter, status int, target string) {
 	h := w.Header()
 	setErrorHeaders(h)
@@ -165,8 +170,8 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 `, target, http.StatusText(status), target, http.StatusText(status))
 }
 
-// isOurPage reports whether a next is for a login page, the refresh page or the
-// one for verifying, to which nobody wants to go back.
+// isOurPage reports whether next is a login page, the refresh page, the factor's page
+// or the page that verifies an address. No user wants to return to one of these.
 func (c *Core) isOurPage(next Next) bool {
 	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
 	wanted := path(next.String())
@@ -181,9 +186,9 @@ func (c *Core) isOurPage(next Next) bool {
 	return false
 }
 
-// hasCredentials reports whether a request has brought its own, so that no page
-// is of use to it. An Authorization header that no loader knows says so of a
-// program, and nothing of a browser.
+// hasCredentials reports whether the request has brought credentials of its own; it is
+// then answered without a redirect. An Authorization header that no loader knows counts
+// too, unless the client asks for HTML as a browser does.
 func (c *Core) hasCredentials(r *http.Request) bool {
 	if len(c.cfg.Credentials) == 0 {
 		return false
@@ -194,16 +199,17 @@ func (c *Core) hasCredentials(r *http.Request) bool {
 	return r.Header.Get("Authorization") != "" && !strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// send prepares to send a browser to one of these pages, and returns its URL.
+// send prepares to send a browser to one of our pages, and returns the URL: it keeps
+// the message and next.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
 	person := byPerson(c.asSent(r))
-	if person && page[0] == '/' { // another site would not show it
+	if person && page[0] == '/' { // a page on another site would not show the message
 		if m := c.cfg.Message(r, reason); m.Text != "" {
-			_ = c.Flash(r.Context(), m.Category, m.Text) // outside LoadAndSave, or too late, there is none
+			_ = c.Flash(r.Context(), m.Category, m.Text) // fails outside LoadAndSave, or after the header
 		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.URLs.NextInCookie && (ours || !person): // what is in the cookie stays wanted
+	case c.cfg.URLs.NextInCookie && (ours || !person): // the cookie keeps the next that it has
 		return page
 	case c.cfg.URLs.NextInCookie:
 		c.keepNext(r.Context(), next)
@@ -218,7 +224,8 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 	return next.AddTo(page)
 }
 
-// nextOfPage is the path and query of a page's URL, if it is one of ours.
+// nextOfPage returns the path and query of a page's URL, or the zero value if the page
+// is on another site.
 func (c *Core) nextOfPage(page string) Next {
 	u, err := url.Parse(page)
 	if err != nil || !c.origins.Owns(u.Scheme+"://"+u.Host) {
@@ -227,8 +234,8 @@ func (c *Core) nextOfPage(page string) Next {
 	return ParseNext(u.RequestURI())
 }
 
-// wantsHTML reports whether a redirect to a page is of use to the client: to a
-// browser that navigates, and to a client that does not say what it wants.
+// wantsHTML reports whether the client can use a redirect to a page. That is a browser
+// that navigates, or a client that does not say what it accepts.
 func wantsHTML(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	if strings.Contains(accept, "text/html") {
@@ -262,9 +269,9 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 asks for a challenge; browsers ignore this one
+		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 requires a challenge; browsers ignore this one
 		for _, loader := range c.cfg.Credentials {
-			// A browser would ask for a password in a window of its own.
+			// Browsers get no such challenge: they would open their own password dialog.
 			if loader.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") == "" && !strings.Contains(r.Header.Get("Accept"), "text/html") {
 				h.Add("WWW-Authenticate", loader.Challenge)
 			}
@@ -293,8 +300,8 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	_, _ = fmt.Fprintln(w, text)
 }
 
-// setErrorHeaders sets the headers that our error pages have, unless the
-// application has its own.
+// setErrorHeaders sets the headers of our error pages, except those that the
+// application has set.
 func setErrorHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	for name, value := range map[string]string{
@@ -309,8 +316,8 @@ func setErrorHeaders(h http.Header) {
 	}
 }
 
-// tryAgain is the page for ErrReplaced. Its link leads to the page that was asked
-// for, or back to the form that was sent.
+// tryAgain is the page for ErrReplaced. Its link leads to the page that the browser
+// asked for, or back to the form that it sent.
 func (c *Core) tryAgain(r *http.Request) string {
 	target := "" // the page itself
 	if origin.IsUnsafe(r.Method) {

@@ -16,8 +16,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// What no page can be shown for gets 401, and no message waits for a page.
-func TestOnlyPagesAreSentToTheLogin(t *testing.T) {
+// If a request is not for a page, the answer is 401 and no message is kept for a page.
+func TestOnlyPagesAreRedirectedToTheLogin(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	for dest, status := range map[string]int{
@@ -30,16 +30,16 @@ func TestOnlyPagesAreSentToTheLogin(t *testing.T) {
 			t.Errorf("Sec-Fetch-Dest %q: %s, cookies %v", dest, r.Status, r.Cookies())
 		}
 	}
-	// A script that asks for HTML knows what to do with it.
+	// A script that accepts HTML gets the redirect.
 	r := app.Client(t).Do(http.MethodGet, "/guarded", nil, http.Header{"Sec-Fetch-Dest": {"empty"}, "Accept": {"text/html"}})
 	if r.StatusCode != http.StatusSeeOther {
 		t.Error(r.Status)
 	}
 }
 
-// A page that is to answer in its own way asks itself, and a guard's 401 is
-// written by ErrorPage.
-func TestApplicationAnswersItself(t *testing.T) {
+// A page that answers in its own way calls CheckFresh itself. ErrorPage writes the 401
+// of a guard.
+func TestApplicationCanAnswerItself(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
 		c.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int, err error) {
 			w.WriteHeader(status)
@@ -94,8 +94,8 @@ func TestRedirectsIgnoreTheHost(t *testing.T) {
 	}
 }
 
-// An ErrorPage shows the site's layout, which asks who is logged in, for the
-// flashes and for session data. It must be able to, whatever failed.
+// An ErrorPage shows the site's layout, which needs the user, the flashes and session
+// data. All of them must work there, whatever has failed.
 func TestErrorPageUsesTheSession(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -117,7 +117,7 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	app.Mux.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) { app.Error(w, r, errStore) })
 	c := app.Client(t)
 	c.Login("susan")
-	// ask does not use Do, as a panic in ErrorPage cuts the connection.
+	// ask does not use Do, because a panic in ErrorPage cuts the connection.
 	ask := func(name, method, path string, header http.Header, status int) {
 		t.Helper()
 		h := cookieHeader(c.Cookies)
@@ -144,11 +144,11 @@ func TestErrorPageUsesTheSession(t *testing.T) {
 	store.Fail("GetRecord")
 	ask("read", "GET", "/guarded", nil, 503)
 	if len(saw) != 1 || errors.Is(saw[0], auth.ErrNotLoggedIn) {
-		t.Errorf("with an unreadable session the page takes the user for nobody: %v", saw)
+		t.Errorf("with an unreadable session the page shows no user: %v", saw)
 	}
 }
 
-// A page for a request whose session could not be read must not make a session.
+// If the session could not be read, the ErrorPage must not make a new one.
 func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -171,9 +171,9 @@ func TestErrorPageAfterReadFailureStoresNothing(t *testing.T) {
 	}
 }
 
-// The page of a request that failed may write into the session, to no effect,
-// and is shown once.
-func TestErrorPageWithLoaders(t *testing.T) {
+// With Credentials, too, ErrorPage is called once for a refused or failed request. It
+// may write to the session, without effect.
+func TestErrorPageWithCredentials(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
 	pages := 0
@@ -205,8 +205,8 @@ func TestErrorPageWithLoaders(t *testing.T) {
 	}
 }
 
-// Libraries that load parts of a page by a script are told to load the login page
-// as a whole, and the next is the page that the user is on.
+// Libraries that load parts of a page by script are told to load the login page as a
+// whole. The next is the page that the user is on.
 func TestScriptsLoadTheWholePage(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -218,7 +218,7 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 		app.Mux.Handle(path, guard(http.HandlerFunc(page)))
 	}
 	base = app.Server.URL
-	// What their scripts send.
+	// The headers that their scripts send.
 	turbo := http.Header{"Turbo-Frame": {"cart"}, "Accept": {"text/html, application/xhtml+xml"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}}
 	stream := turbo.Clone()
 	stream.Set("Accept", "text/vnd.turbo-stream.html, text/html, application/xhtml+xml")
@@ -227,7 +227,7 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 	partial.Set("X-Inertia-Partial-Component", "Users")
 	partial.Set("Accept", "application/json")
 	boosted := http.Header{"Hx-Request": {"true"}, "Hx-Boosted": {"true"}, "Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}
-	// target is where the answer leads the whole page.
+	// target returns where the answer sends the whole page.
 	target := func(name string, r *testapp.Response) string {
 		h := r.Header
 		switch {
@@ -270,7 +270,7 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 				c := app.Client(t)
 				r := c.Do(method, "/part?x=1", nil, header)
 				got := target(name, r)
-				if strings.Contains(from, "script>") { // it is a path, escaped
+				if strings.Contains(from, "script>") { // the path must be escaped
 					u, err := url.Parse(got)
 					if err != nil || u.Path != "/login" || strings.Contains(r.Text, "<script") || strings.ContainsAny(u.Query().Get("next"), `"<>`) {
 						t.Errorf("%s from %q: %q\n%s", name, from, got, r.Text)
@@ -287,7 +287,7 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 			}
 		}
 	}
-	// The other guards do the same.
+	// The other guards answer alike.
 	app.Create(t, "susan", false)
 	login := app.Client(t)
 	login.Post("/enter", "login", "susan", "remember", "yes")
@@ -309,8 +309,8 @@ func TestScriptsLoadTheWholePage(t *testing.T) {
 	}
 }
 
-// htmx restores a page from the history with a request whose answer it shows as the
-// whole page, and whose HX-Redirect it does not look at.
+// When htmx restores a page from the history, it shows the answer as the whole page and
+// ignores HX-Redirect.
 func TestHistoryIsRestoredAsAPage(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -325,7 +325,7 @@ func TestHistoryIsRestoredAsAPage(t *testing.T) {
 	}
 }
 
-// With NextInCookie the URL of the page stays out of what the script is sent to.
+// With NextInCookie, the URL that the script gets does not contain the URL of the page.
 func TestScriptsWithNextInCookie(t *testing.T) {
 	t.Parallel()
 	app, _ := nextApp(t, nil)
@@ -389,7 +389,8 @@ func TestErrorStatuses(t *testing.T) {
 	}
 }
 
-// A slip of the application's is a 500, and not a connection that is cut.
+// If the application calls Error with nil by mistake, the answer is 500 and not a cut
+// connection.
 func TestErrorOfNil(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -405,7 +406,7 @@ func TestErrorOfNil(t *testing.T) {
 	}
 }
 
-// No error page has in it what was typed.
+// No error page contains what the user typed.
 func TestErrorPagesSayNothing(t *testing.T) {
 	t.Parallel()
 	app, store := newApp(t, nil)

@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// rotate gives the session a new token. If another request has just done so, the
-// browser has that one.
+// rotate gives the session a new token. If another request has just done so, rotate
+// does nothing: the browser gets that request's token.
 func (s *state) rotate() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -21,7 +21,7 @@ func (s *state) rotate() error {
 		return s.failed
 	case s.replaced:
 		return ErrReplaced
-	case s.cur == nil || s.grant != nil: // whose cookies go nowhere
+	case s.cur == nil || s.grant != nil: // a request with its own credentials gets no cookies
 		return nil
 	case s.committed:
 		return ErrHeaderWritten
@@ -39,17 +39,18 @@ func (s *state) rotate() error {
 	return nil
 }
 
-// replace makes a new record, with a new token, the request's session, and
-// deletes the old one: in this order. If the old one is found to be gone, the
-// login has been ended, and the new record goes too; the other order would let
-// a login that is being ended live on in a record that its end did not see.
+// replace makes a new record, with a new token, the request's session. It stores the
+// new record first and then takes the old one. If the old one is gone, the login has
+// been ended, and replace removes the new record again. In the other order, an ending
+// that runs in between would not see the new record, and the login would live on.
 //
-// If another request has rotated the old token, the record that it made is what is
-// replaced here; a rotation is not needed then, and returns errRotated.
+// If another request has rotated the old token, replace takes the record that the other
+// request made. If effect is tokenRotated, no second rotation is needed, and replace
+// returns errRotated.
 //
 // between, if not nil, runs after the new record is stored and before the old one is
-// taken. If it fails, nothing has happened. If it succeeds, replace returns no other
-// error than that of gone. The caller holds op.
+// taken. If it fails, replace removes the new record and returns the error. If it
+// succeeds, replace can only fail with the error of gone. The caller holds op.
 func (s *state) replace(h header, values string, effect oldToken, between func() error) error {
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
@@ -82,17 +83,17 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 			s.sendToken(next.kind(), token)
 			return nil
 		}
-		s.drop(ctx, next) // it may have been stored all the same
+		s.drop(ctx, next) // InsertRecord may have stored it although it failed
 		switch gone := errors.Is(err, errGone); {
 		case marked && !gone:
 			s.unmark(ctx, old)
-		case marked && effect == tokenReplaced: // nothing was: but a logout with the old token counts
+		case marked && effect == tokenReplaced: // no token was replaced, but a logout with the old one counts
 			s.unmark(ctx, old)
 			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
 				s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
 			}
 		}
-		if errors.Is(err, errGone) { // which another request may have rotated
+		if errors.Is(err, errGone) { // another request may have rotated the old record
 			var found *session
 			if found, s.replaced, err = s.successor(ctx, old.kind(), old.key, rotatedFor, c.cfg.Now()); found != nil {
 				s.cur, err = found, errRotated
@@ -118,15 +119,15 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 	return ErrConflict
 }
 
-// errRotated says that another request has rotated the token, and that the session
-// is now the one which that has made.
+// errRotated says that another request has rotated the token, and that s.cur is now the
+// session that the other request made.
 var errRotated = errors.New("auth: another request has rotated the token")
 
-// errGone says that there is no record any more that could be replaced.
+// errGone says that the record that was to be replaced is gone.
 var errGone = errors.New("auth: the session is gone")
 
-// mark leaves a rotation under the key of the old session's token, if that goes on as
-// the next one. It reports whether it has, or may have.
+// mark leaves a rotation under the key of the old session's token, if next continues
+// the same login. marked is true if the rotation was stored or may have been.
 func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (marked bool, err error) {
 	c := s.core
 	if old == nil || !sameLogin(&old.header, &next.header) {
@@ -141,8 +142,8 @@ func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (
 	if !errors.Is(err, ErrRecordExists) {
 		return true, err
 	}
-	// Another request was first. It has taken the old record, is about to, or has
-	// failed.
+	// Another request has left a rotation. It has taken the old record, is about to, or
+	// has failed.
 	if effect == tokenVoid {
 		return false, nil
 	}
@@ -165,15 +166,15 @@ func (s *state) unmark(ctx context.Context, old *session) {
 	}
 }
 
-// takeOld takes the record that is replaced. If it is gone, it returns errGone; what a
-// visitor had may be gone.
+// takeOld takes the record that is replaced. It returns errGone if a login's record is
+// gone. A visitor's record may be gone.
 func (s *state) takeOld(ctx context.Context, old *session, done bool) (Record, error) {
 	taken, err := s.core.sessions.TakeRecord(ctx, old.kind(), old.key)
 	switch {
 	case errors.Is(err, ErrRecordNotFound) && old.isLogin():
 		return taken, errGone
 	case unlessNotFound(err) != nil && !done:
-		if old.isLogin() { // it may have been taken all the same
+		if old.isLogin() { // TakeRecord may have taken it although it failed
 			s.unwatch(ctx, old.header)
 		}
 		return taken, err
@@ -181,8 +182,8 @@ func (s *state) takeOld(ctx context.Context, old *session, done bool) (Record, e
 	return taken, nil
 }
 
-// become makes next the request's session, with what other requests have written to
-// the old record since this request read it.
+// become makes next the request's session. It adds the values that other requests have
+// written to the old record since this request read it.
 func (s *state) become(ctx context.Context, next, old *session, taken Record) {
 	s.cur = next
 	if old == nil || taken.Version == old.version || len(taken.Data) == 0 || old.isLogin() && old.header.userID != next.header.userID {
@@ -217,17 +218,16 @@ func (s *state) sendToken(kind, token string) {
 	s.deleteCookie(names.visitor)
 }
 
-// unwatch tells those who watch a login that it has ended, if it has. The
-// record that a rotation makes void may have been seen as a sign of life, and by
-// who ended the login it was not.
+// unwatch cancels the WhileLoggedIn contexts of a login if no record of it is left. It
+// is called when a rotation lost to a logout. The logout may have seen the rotation's
+// new record, taken it for a living one, and so not have cancelled them.
 func (s *state) unwatch(ctx context.Context, h header) {
 	if lives, err := s.core.lives(ctx, h); err != nil || !lives {
 		s.core.watches.endOne(h.userID, h.loginID)
 	}
 }
 
-// lives reports whether a login has a record still: this one, or one that it was
-// rotated to.
+// lives reports whether a login still has a record.
 func (c *Core) lives(ctx context.Context, h header) (bool, error) {
 	records, err := c.sessions.ListRecords(ctx, kindSession, h.userID)
 	return slices.ContainsFunc(records, func(r Record) bool {

@@ -9,18 +9,19 @@ import (
 	"time"
 )
 
-// A Pending login has shown the first factor and owes another one. Nobody is logged in
-// by it.
+// A Pending login is one where the user has shown the first factor and owes a second
+// one. It gives no access by itself.
 type Pending struct {
 	User    User
-	Methods []string  // what has been shown so far
+	Methods []string  // what the user has shown so far
 	Missing []string  // the names of the factors of which the user must show one
-	Confirm bool      // it confirms a login that exists (ConfirmLogin), and makes none
+	Confirm bool      // true if it confirms an existing login (ConfirmLogin)
 	Expires time.Time // 5 minutes after the first factor was shown
 }
 
-// Pending returns the login of this browser that waits for a second factor, for the
-// page that asks for it. It returns ErrNoPending if none waits: the user begins again.
+// Pending returns this browser's login that waits for a second factor. The page that
+// asks for the factor calls it. It returns ErrNoPending if no login waits; the user
+// must then begin again.
 func (c *Core) Pending(ctx context.Context) (_ Pending, failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
@@ -43,15 +44,16 @@ func (c *Core) pendingOf(ctx context.Context, s *state) (*pending, []string, err
 		return nil, nil, err
 	}
 	missing, err := c.missingFactors(ctx, &attempt{user: p.user, methods: p.methods})
-	if err == nil && len(missing) == 0 { // the user has none any more, which the Stamp would have told
+	if err == nil && len(missing) == 0 { // the user has removed the factors; the Stamp should have changed
 		err = ErrNoPending
 	}
 	return p, missing, err
 }
 
-// PromptFactor returns what one of Pending's Missing factors asks for. The page calls it
-// each time it is shown, and once for a factor: what an earlier call has asked for is
-// void then. It returns ErrNoPending, also for a factor that is not missing, or a failure.
+// PromptFactor returns what one of Pending's Missing factors asks for. The page calls
+// it each time it is shown, for one factor. What an earlier call asked for is then
+// void. PromptFactor returns ErrNoPending if no login waits or the factor is not
+// Missing, or a failure.
 func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
@@ -71,7 +73,7 @@ func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, faili
 			return Prompt{}, factorFailed(c.factor(factor), err)
 		}
 		if len(private) > maxPrivate {
-			return Prompt{}, broken(fmt.Sprintf("auth: factor %s wants to keep %d bytes; at most %d are kept", factor, len(private), maxPrivate))
+			return Prompt{}, broken(fmt.Sprintf("auth: Prompt of factor %s returned %d private bytes; at most %d are kept", factor, len(private), maxPrivate))
 		}
 		if factor == p.factor && string(private) == string(p.private) {
 			return prompt, nil
@@ -91,13 +93,15 @@ func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, faili
 }
 
 // ContinueLogin goes on with the login that waits, by an answer to one of its Missing
-// factors: it does what LoginUser, or ConfirmLogin, would have done. answer is the form
-// of the page.
+// factors. If the answer is right, it does what LoginUser, or ConfirmLogin, would have
+// done. answer is the form of the page. The errors are:
 //
-// It returns ErrWrongFactor for a wrong answer, after which the user may try again;
-// ErrLocked after too many at this account, whatever the answer (see Feature.Count);
-// ErrNoPending if no login waits, also after five answers; ErrFactorRequired if another
-// factor is owed; and the errors of LoginUser.
+//   - ErrWrongFactor: the answer is wrong, and the user may try again.
+//   - ErrLocked: there were too many wrong answers at this account, and this one was
+//     not looked at (see Feature.Count).
+//   - ErrNoPending: no login waits, or it has had five answers.
+//   - ErrFactorRequired: the user owes another factor.
+//   - The errors of LoginUser.
 func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Values) (failing error) {
 	defer c.met(ctx, &failing)
 	s := c.stateOf(ctx)
@@ -151,7 +155,7 @@ func (c *Core) tellUsed(ctx context.Context, f BackupFactor, user User) {
 	c.tell(ctx, Mail{Kind: MailBackupCodeUsed, To: user.AuthAccount().Email, User: user, Factor: f.Name(), Left: left})
 }
 
-// countTry counts a try of the pending login, before the answer is looked at.
+// countTry counts an answer to the pending login, before the factor looks at it.
 func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending, error) {
 	for range maxConflicts {
 		p, missing, err := c.pendingOf(ctx, s)
@@ -175,8 +179,8 @@ func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending,
 	return nil, ErrConflict
 }
 
-// tryFactor has a factor look at an answer, after the attempt has been counted. It
-// returns nil, ErrWrongFactor, or an error of Feature.Count.
+// tryFactor counts an attempt and lets the factor check the answer. It returns nil,
+// ErrWrongFactor, or an error of Feature.Count.
 func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) error {
 	count := c.factors[f.Name()].Count
 	if _, ok := f.(BackupFactor); ok {

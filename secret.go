@@ -8,17 +8,16 @@ import (
 	"log/slog"
 )
 
-// redacted is what a Secret shows of itself.
+// redacted is what a Secret prints in place of its text.
 const redacted = "[redacted]"
 
-// A Secret is a text that cannot be printed by accident: fmt, log/slog and
-// encoding/json show a placeholder for it, also where it is a field of
-// something else, exported or not. The zero value is the empty secret.
+// A Secret is a text that cannot be printed by accident. fmt, log/slog and
+// encoding/json show a placeholder for it, even if it is a field, exported or not, of
+// another value. The zero value is the empty secret.
 //
-// database/sql reads and writes it as the text it is. A store that keeps
-// accounts in another encoding must use Reveal and NewSecret; for JSON there is
-// [StoredAccount].
-type Secret struct{ text *string } // a pointer: reflection prints an address, not the text
+// database/sql reads and writes the text itself. A store that encodes accounts in
+// another way must use Reveal and NewSecret; for JSON there is [StoredAccount].
+type Secret struct{ text *string } // a pointer, so that reflection prints a memory address, not the text
 
 // NewSecret makes a Secret of text.
 func NewSecret(text string) Secret {
@@ -39,8 +38,8 @@ func (s Secret) Reveal() string {
 // IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.text == nil }
 
-// Equal compares two secrets in constant time. (The == operator does not
-// compare their texts.)
+// Equal compares two secrets in constant time. Do not use ==, which does not compare
+// the texts.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
@@ -70,7 +69,7 @@ func (s *Secret) Scan(src any) error {
 	case []byte:
 		*s = NewSecret(string(v))
 	default:
-		return fmt.Errorf("auth: a secret cannot be read from a %T", src)
+		return fmt.Errorf("auth: a Secret cannot be read from a %T; use a text column", src)
 	}
 	return nil
 }

@@ -23,8 +23,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// hidden is a text that no output may have in it, in any of the ways that
-// something might write it.
+// hidden is a text that no output may contain, in any encoding.
 const hidden = "s3cr3t-xyzzy-plugh"
 
 func leaks(output string) bool {
@@ -57,7 +56,7 @@ type (
 		any   any
 	}
 	embeddedSecret struct{ auth.Secret }
-	namedSecret    auth.Secret // has no methods at all
+	namedSecret    auth.Secret // a type without methods
 	secretUser     struct {
 		auth.Account
 		Name string
@@ -67,7 +66,7 @@ type (
 
 func (secretError) Error() string { return "an error with a secret" }
 
-// secretsIn returns the secret in everything that it may be a part of.
+// secretsIn returns the secret inside all kinds of values.
 func secretsIn(s auth.Secret) map[string]any {
 	nested := nestedSecret{
 		Deep: exportedSecret{s}, deep: unexportedSecret{s}, Map: map[string]auth.Secret{"k": s},
@@ -168,7 +167,7 @@ func TestSecretIsNotEncoded(t *testing.T) {
 	s := auth.NewSecret(hidden)
 	for name, value := range secretsIn(s) {
 		var out bytes.Buffer
-		// An error is as good as a placeholder, as long as it does not tell.
+		// The output may be an error or a placeholder, but not the secret.
 		_ = json.NewEncoder(&out).Encode(value)
 		if _, err := json.MarshalIndent(value, "", " "); err != nil {
 			out.WriteString(err.Error())
@@ -201,8 +200,8 @@ func TestSecretIsNotEncoded(t *testing.T) {
 	}
 }
 
-// A placeholder that is read back must not become somebody's password hash, or
-// be a Stamp that all accounts share.
+// If a placeholder is read back, it must not become a password hash, or a Stamp that
+// all accounts share.
 func TestSecretIsNotRestoredFromItsPlaceholder(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(exportedSecret{auth.NewSecret(hidden)})
@@ -335,8 +334,8 @@ func TestSecretInDatabases(t *testing.T) {
 	}
 }
 
-// Account must not promote methods to the type that embeds it, or that would
-// print, log and encode as an account only.
+// Account must not promote methods to the type that embeds it. Otherwise that type
+// would be printed, logged and encoded as an Account only.
 func TestAccountPromotesNothing(t *testing.T) {
 	t.Parallel()
 	var u any = &secretUser{auth.Account{ID: "1"}, "Alice"}

@@ -7,30 +7,30 @@ import (
 	"strings"
 )
 
-// maxNameLength is the longest Config.Name, in bytes: with it the kind of a record
-// is still far below what stores take.
+// maxNameLength is the longest Config.Name in bytes. It keeps the kind of a record far
+// shorter than stores allow.
 const maxNameLength = 32
 
 // checkName checks Config.Name.
 func checkName(name string) error {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 	if len(name) > maxNameLength || strings.Trim(name, allowed) != "" {
-		return fmt.Errorf("auth: Config.Name %q: it must be 1 to %d letters, digits, -, _ and dots, or empty", name, maxNameLength)
+		return fmt.Errorf("auth: Config.Name is %q; use 1 to %d letters, digits, -, _ and dots, or leave it empty", name, maxNameLength)
 	}
 	return nil
 }
 
-// separate returns a store in which a Manager with this Config.Name sees only its
-// own records. Every kind of record is separated, since it happens here and nowhere
-// else. The keyring does the same for whatever is sealed or signed.
+// separate returns a store in which a Manager with this Config.Name sees only its own
+// records. All kinds of records pass through here. The keyring separates what is sealed
+// or signed.
 func separate(store RecordStore, name string) RecordStore {
 	if name == "" {
 		return store
 	}
-	return &separated{store, "@" + name + "/"} // no kind of ours begins with an @
+	return &separated{store, "@" + name + "/"} // none of our kinds begins with @
 }
 
-// A separated is a RecordStore whose records have a prefix before their kind.
+// A separated is a RecordStore that puts a prefix before the kind of each record.
 type separated struct {
 	store  RecordStore
 	prefix string

@@ -15,9 +15,9 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// A namedApp is one of two applications with one record store, the same Secrets and
-// the same cookie names. Each has a user of its own, with the same ID, Stamp,
-// address and password hash.
+// A namedApp is one of two applications with the same record store, Secrets and cookie
+// names. Each has a user of its own, with the same ID, Stamp, address and password
+// hash.
 type namedApp struct {
 	*mailApp
 	user *testapp.User
@@ -27,7 +27,7 @@ type namedApp struct {
 func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *testapp.Spy) {
 	t.Helper()
 	clock := testapp.NewClock()
-	store = testapp.NewSpy(clock) // its records
+	store = testapp.NewSpy(clock) // the store of the records
 	hash := cheapHash(testapp.Password)
 	var apps []*namedApp
 	for i, name := range names {
@@ -50,8 +50,8 @@ func namedApps(t *testing.T, names ...string) (one, other *namedApp, store *test
 	return apps[0], apps[1], store
 }
 
-// browser returns a browser of this application that has another one's cookies:
-// all of them, or one.
+// browser returns a browser of this application with cookies of another browser: all of
+// them, or the one whose name ends in only.
 func (a *namedApp) browser(t *testing.T, from *testapp.Client, only string) *testapp.Client {
 	t.Helper()
 	c := a.Client(t)
@@ -83,8 +83,8 @@ func (a *namedApp) lock(t *testing.T) {
 	}
 }
 
-// crossings are the ways in which one application can reach the other's records and
-// credentials. Each reports whether it did.
+// crossings are the ways in which one application could use the other's records and
+// credentials. Each reports whether that worked.
 func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 	accepted := func(t *testing.T, err error) bool {
 		t.Helper()
@@ -168,7 +168,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 			_, _, err := other.CheckEmailChange(t.Context(), token)
 			return accepted(t, err)
 		},
-		"the way back from a new address": func(t *testing.T, one, other *namedApp) bool {
+		"the undo link of a new address": func(t *testing.T, one, other *namedApp) bool {
 			token := one.changeEmail(t, one.enter(t), "new@app.example")
 			changed, err := one.Store.LoadUser(t.Context(), "7")
 			if err != nil {
@@ -240,7 +240,7 @@ func crossings() map[string]func(t *testing.T, one, other *namedApp) bool {
 	}
 }
 
-// isKindOf reports whether records of this kind are those of a Manager with the name.
+// isKindOf reports whether records of this kind belong to a Manager with this name.
 func isKindOf(kind, name string) bool {
 	if name == "" {
 		return !strings.ContainsAny(kind, "@/")
@@ -248,10 +248,9 @@ func isKindOf(kind, name string) bool {
 	return strings.HasPrefix(kind, "@"+name+"/")
 }
 
-// Managers that share a store, Secrets and cookie names accept nothing of each
-// other's and find nothing of each other's, if their Names differ, even if their
-// users cannot be told apart. With the same Name, which is empty by default, they
-// are processes of one application.
+// Two Managers share a store, Secrets and cookie names. If their Names differ, neither
+// accepts or finds anything of the other, even if their users look the same. If their
+// Names are equal, they are processes of one application.
 func TestNameSeparates(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -278,8 +277,8 @@ func TestNameSeparates(t *testing.T) {
 	}
 }
 
-// A UserLoader's users may have no Stamp, so that nothing but the Name tells two
-// tables of users apart.
+// The users of a UserLoader may have no Stamp. Then only the Name separates two tables
+// of users.
 func TestNameSeparatesLoaders(t *testing.T) {
 	t.Parallel()
 	for names, same := range map[[2]string]bool{{"", ""}: true, {"a", "a"}: true, {"a", "b"}: false, {"", "b"}: false, {"a", ""}: false} {

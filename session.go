@@ -17,8 +17,8 @@ func (c *Core) recordOf(s *session) Record {
 	}
 }
 
-// expires is when a session ends if nothing more happens. Limits run from the
-// login, so that no rotation extends them.
+// expires returns when a session ends if no further request comes. The limits run from
+// the login, so no rotation extends them.
 func (c *Core) expires(h *header) time.Time {
 	end := h.created.Add(c.cfg.Session.Lifetime)
 	if c.cfg.Session.IdleTimeout > 0 {
@@ -29,10 +29,10 @@ func (c *Core) expires(h *header) time.Time {
 	return end
 }
 
-// kept is until when the record of a session is kept: up to a quarter of
-// IdleTimeout longer than the session is good for, so that few touches put it
-// off. Databases have an index of it, and to change what is indexed is several
-// times the work.
+// kept returns until when the record of a session is kept: up to a quarter of
+// IdleTimeout after the session ends. Databases have an index of Expires, and to change
+// an indexed column costs several times as much. So few requests should have to change
+// it.
 func (c *Core) kept(h *header) time.Time {
 	end, step := h.created.Add(c.cfg.Session.Lifetime), c.cfg.Session.IdleTimeout/4
 	if step <= 0 {
@@ -42,7 +42,7 @@ func (c *Core) kept(h *header) time.Time {
 	return earlier(h.created.Add(good-good%step+step), end)
 }
 
-// fetch returns a session, or nil if there is none or it is not one.
+// fetch returns a session, or nil if the record is missing, expired or damaged.
 func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*session, error) {
 	record, err := s.core.sessions.GetRecord(ctx, kind, key)
 	if err != nil {
@@ -60,12 +60,13 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 	return found, nil
 }
 
-// reread takes the session as another request has written it, or what that has
-// rotated it to. The caller is that of lose.
+// reread reads the session again after another request has changed or rotated it. If
+// there is none any more, it calls lose. The caller holds op, or no other goroutine has
+// s yet.
 func (s *state) reread(ctx context.Context) error {
 	now := s.core.cfg.Now()
 	found, err := s.fetch(ctx, s.cur.kind(), s.cur.key, now)
-	if err == nil && found == nil { // the request was here before the rotation, however long ago that is
+	if err == nil && found == nil { // rotatedFor and not rotationGrace: the request began before the rotation
 		found, s.replaced, err = s.successor(ctx, s.cur.kind(), s.cur.key, rotatedFor, now)
 	}
 	if found != nil && s.cur.before != nil {
@@ -82,14 +83,14 @@ func (s *state) reread(ctx context.Context) error {
 	return nil
 }
 
-// lose notes that another request has removed the session. The caller holds op,
-// or is the only one that has s.
+// lose notes that another request has removed the session. The caller holds op, or no
+// other goroutine has s yet.
 func (s *state) lose() {
 	s.loggedOut = s.loggedOut || s.cur.isLogin()
 	s.cur, s.ended = nil, true
 }
 
-// gone says why the session that the request came with is gone.
+// gone returns why the session that the request came with is gone.
 func (s *state) gone() error {
 	if s.replaced {
 		return ErrReplaced
@@ -97,9 +98,9 @@ func (s *state) gone() error {
 	return ErrLoggedOut
 }
 
-// update changes the session's record by compare-and-set, wherever other requests
-// have rotated it to. It returns what gone says if there is none any more. The
-// caller holds op.
+// update changes the session's record by compare-and-set. If other requests have
+// rotated the session, it changes the newest record. If there is none any more, it
+// returns the error of gone. The caller holds op.
 func (s *state) update(ctx context.Context, change func(*session)) error {
 	for range maxConflicts {
 		next := *s.cur
@@ -120,18 +121,19 @@ func (s *state) update(ctx context.Context, change func(*session)) error {
 			return s.gone()
 		}
 	}
-	return fmt.Errorf("auth: the session could not be saved: %w", ErrConflict)
+	return fmt.Errorf("auth: the session could not be saved, because other requests changed it again and again: %w", ErrConflict)
 }
 
-// drop deletes a session's record where it is safe if that fails.
+// drop deletes a session's record. Use it only where a record that stays does no harm:
+// a failure is only an event.
 func (s *state) drop(ctx context.Context, old *session) {
 	if err := take(ctx, s.core.sessions, old.kind(), old.key); err != nil {
 		s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
 	}
 }
 
-// successor returns the session that a token was rotated to at most within ago, or
-// nil. replaced says that it was replaced with a credential.
+// successor returns the session that a token was rotated to no longer than within ago,
+// or nil. replaced is true if a change of a credential replaced the token.
 func (s *state) successor(ctx context.Context, kind, key string, within time.Duration, now time.Time) (found *session, replaced bool, err error) {
 	var before *header
 	for range maxRotations {
@@ -166,23 +168,23 @@ func (s *state) successor(ctx context.Context, kind, key string, within time.Dur
 
 // A Login is a browser in which a user is logged in, or is remembered.
 type Login struct {
-	ID      string // names it to EndLogin; it is of no other use. Empty for what a request loader found
+	ID      string // names it to EndLogin, and has no other use. Empty if a Credential found the user
 	Current bool   // it is the one that makes the request
 
-	// For what a request loader found, these five are zero.
-	Created       time.Time // when the login, or the device's first, began
+	// If a Credential found the user, these five are zero.
+	Created       time.Time // when the login began; for a device, when its first login began
 	Seen          time.Time // its last request, to the minute
-	Expires       time.Time // the latest that it ends, without another login
-	IdleExpires   time.Time // when it ends if no request puts that off (Config.Session.IdleTimeout, NoActivity); Expires if Remembered
-	Authenticated time.Time // when the user last showed who they are in it; zero: not, or not any more
-	Methods       []string  // how: "password", "remember", what an application's own are called
-	Remembered    bool      // it outlives the browser's session
+	Expires       time.Time // the latest time at which it ends, without another login
+	IdleExpires   time.Time // when it ends if no request extends it (Config.Session.IdleTimeout, NoActivity); Expires if Remembered
+	Authenticated time.Time // when the user last showed who they are in it; zero if the login is not fresh
+	Methods       []string  // how the user authenticated: "password", "remember", and names given to By
+	Remembered    bool      // it goes on after the browser closes
 
 	Address   string // the client's IP address, when the login was made
-	UserAgent string // what the client says that it is, at most 256 bytes
+	UserAgent string // the client's User-Agent header, at most 256 bytes
 }
 
-// login is the Login of a header.
+// loginOf returns the Login of a header.
 func (c *Core) loginOf(h header) Login {
 	return Login{
 		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Session.Lifetime), IdleExpires: c.expires(&h),
@@ -191,8 +193,8 @@ func (c *Core) loginOf(h header) Login {
 	}
 }
 
-// liveLogins returns the headers of the sessions that are good for the user as
-// they are now.
+// liveLogins returns the headers of the user's sessions that are valid under the
+// account's current state.
 func (c *Core) liveLogins(ctx context.Context, user User) ([]header, error) {
 	records, err := c.sessions.ListRecords(ctx, kindSession, user.AuthAccount().ID)
 	if err != nil {

@@ -37,9 +37,9 @@ func TestTokensAreHashedInTheStore(t *testing.T) {
 	}
 }
 
-// A session's record outlives it a little, so that few of its touches put off
-// when that is deleted; it is not good for longer.
-func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
+// A session's record is kept a little longer than the session is good. So most updates
+// of "last seen" need not move the record's expiry.
+func TestTouchesSeldomMoveTheExpiry(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	app := testapp.New(t, store, clock, func(c *auth.Config) { c.Session.IdleTimeout, c.Session.Lifetime = time.Hour, 3*time.Hour })
@@ -82,7 +82,7 @@ func TestTouchesSeldomPutOffTheEnd(t *testing.T) {
 	}
 }
 
-// A request that outlasts its login is not that of one which lives.
+// A request that outlasts its login can no longer act for the user.
 func TestRequestOutlastsIdleLogin(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = time.Hour })
 	u := app.Create(t, "susan", false)
@@ -185,7 +185,7 @@ func TestSessionLimits(t *testing.T) {
 	})
 }
 
-// "Last seen" is written at most once a minute, and without a cookie.
+// "Last seen" is written at most once a minute, and sets no cookie.
 func TestLastSeenIsWrittenOnceAMinute(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -205,8 +205,8 @@ func TestLastSeenIsWrittenOnceAMinute(t *testing.T) {
 	}
 }
 
-// A user who is gone, disabled or has another Stamp is nobody, and the record
-// is cleaned up; so is one who is somebody else.
+// If the user is deleted, disabled or has another Stamp, the session is void and its
+// record is deleted. The same holds if the store returns another user.
 func TestVoidSessions(t *testing.T) {
 	for name, void := range map[string]func(*testing.T, testapp.Store, *testapp.User){
 		"disabled": func(t *testing.T, s testapp.Store, u *testapp.User) {
@@ -263,10 +263,10 @@ func TestVoidSessions(t *testing.T) {
 	}
 }
 
-// rotationWindow is longer than a request with an old token is waited for.
+// rotationWindow is longer than the time an old token is good for.
 const rotationWindow = time.Minute
 
-// rotatingApp has what a browser with several tabs asks for.
+// rotatingApp has the pages for tests with several tabs of a browser.
 func rotatingApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *testapp.Spy) {
 	t.Helper()
 	app, store := newApp(t, configure)
@@ -296,8 +296,8 @@ func setsSession(t *testing.T, r *testapp.Response) bool {
 	return false
 }
 
-// A request that was sent before the browser had the new token is the same login,
-// and changes nothing of it.
+// A request that was sent before the browser had the new token belongs to the same
+// login, and changes nothing.
 func TestOldTokenIsTheSameLogin(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"renew", "confirm"} {
@@ -363,8 +363,8 @@ func TestOldTokenEndsAfterAWhile(t *testing.T) {
 	}
 }
 
-// The old token does not get what the confirmation has given to the new one.
-func TestOldTokenIsNoFresher(t *testing.T) {
+// A confirmation makes the new token fresh, and not the old one.
+func TestOldTokenDoesNotBecomeFresh(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -382,7 +382,7 @@ func TestOldTokenIsNoFresher(t *testing.T) {
 	if l := app.LoginOf(t, poll); !l.Authenticated.IsZero() || len(l.Methods) != len(before.Methods) || l.ID != before.ID {
 		t.Errorf("before %+v, with the old token %+v", before, l)
 	}
-	// A change of credential through it does not make it fresher either.
+	// Nor does a change of credential with the old token make it fresher.
 	app.In(poll, func(ctx context.Context) {
 		if err := app.SetPassword(ctx, stored(t, app, u.ID), "another good password"); err != nil {
 			t.Error(err)
@@ -393,7 +393,8 @@ func TestOldTokenIsNoFresher(t *testing.T) {
 	}
 }
 
-// What a tab with the old token does reaches the login, and takes no tab's token.
+// A tab with the old token acts on the login, and does not invalidate the token of
+// another tab.
 func TestTwoTabsRotate(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"renew", "confirm"} {
@@ -423,7 +424,7 @@ func TestTwoTabsRotate(t *testing.T) {
 	}
 }
 
-// ConfirmLogin with the old token is for the request that calls it, and the new token.
+// ConfirmLogin with the old token is effective for that request and for the new token.
 func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
@@ -439,7 +440,7 @@ func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	})
 }
 
-// A write that crosses a rotation, in any order, is kept: of logins and visitors.
+// A write that crosses a rotation is kept, in any order, for logins and visitors.
 func TestWritesCrossRotation(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"susan", "nobody"} {
@@ -477,7 +478,7 @@ func TestWritesCrossRotation(t *testing.T) {
 						app.In(tab, func(ctx context.Context) {
 							_, _ = app.User(ctx)
 							app.In(c, func(ctx context.Context) { _ = rotate(ctx) })
-							app.Clock.Advance(40 * time.Second) // it was here before
+							app.Clock.Advance(40 * time.Second) // as if the request had begun earlier
 							write(ctx)
 						})
 					case "read by the rotation, written, rotated":
@@ -501,7 +502,7 @@ func TestWritesCrossRotation(t *testing.T) {
 	}
 }
 
-// The old token ends with the login, and ends it.
+// The old token ends with the login, and a logout with it ends the login.
 func TestOldTokenDiesWithItsLogin(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"renew", "confirm"} {
@@ -570,12 +571,12 @@ func TestLoginVoidsOldTokens(t *testing.T) {
 	if first.Who() != "nobody" || second.Who() != "nobody" || c.Who() != "susan" {
 		t.Errorf("the tokens are %q, %q, %q", first.Who(), second.Who(), c.Who())
 	}
-	if first.Post("/logout"); c.Who() != "nobody" { // which was sent before the answers of both had come
+	if first.Post("/logout"); c.Who() != "nobody" { // sent before both answers had arrived
 		t.Errorf("after a logout with the first token the browser is %q", c.Who())
 	}
 }
 
-// A chain of rotations is followed, and each token is as fresh as it was.
+// A chain of rotations is followed. Each token stays as fresh as it was.
 func TestRotationsInARow(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
@@ -597,8 +598,7 @@ func TestRotationsInARow(t *testing.T) {
 	}
 }
 
-// The token that a change of credential has replaced says "try again", and nothing
-// comes of it.
+// After a change of credential the old token gets "try again", and has no effect.
 func TestReplacedToken(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"SetPassword", "VerifyEmail", "ConfirmEmailChange"} {
@@ -652,7 +652,7 @@ func TestReplacedToken(t *testing.T) {
 						}
 					}
 					if tab.Who() != "nobody" {
-						t.Errorf("a page for everybody is shown to %q", tab.Who())
+						t.Errorf("a public page is shown to %q", tab.Who())
 					}
 				}
 				app.In(old.Clone(), func(ctx context.Context) { _, page = app.User(ctx) })
@@ -667,10 +667,11 @@ func TestReplacedToken(t *testing.T) {
 				if c.Who() != "susan" || c.Get("/get?key=cart").Text != "42 books" {
 					t.Errorf("the browser is %q with %q", c.Who(), c.Get("/get?key=cart").Text)
 				}
-				// It can log in, and a minute later it is a token like any other.
+				// The browser can log in. A minute later the old token is like any
+				// other dead token.
 				in := old.Clone()
 				if in.Login("susan"); in.Who() != "susan" {
-					t.Error("with the old token nobody can log in")
+					t.Error("a browser with the old token cannot log in")
 				}
 				app.Clock.Advance(rotationWindow)
 				if r := old.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
@@ -681,7 +682,7 @@ func TestReplacedToken(t *testing.T) {
 	}
 }
 
-// A change of password in another browser is no reason to try again.
+// If the password was changed in another browser, the answer is not "try again".
 func TestPasswordChangedElsewhere(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
@@ -699,7 +700,7 @@ func TestPasswordChangedElsewhere(t *testing.T) {
 	}
 }
 
-// A poll that comes while the password is being changed does not log the browser out.
+// A poll that arrives while the password is being changed does not log the browser out.
 func TestPollCrossesChangeOfPassword(t *testing.T) {
 	t.Parallel()
 	for _, remember := range []string{"", "1"} {
@@ -728,8 +729,7 @@ func TestPollCrossesChangeOfPassword(t *testing.T) {
 	}
 }
 
-// Each read of what an old token means can fail: that is a 5xx and not an anonymous
-// page.
+// If any read about an old token fails, the answer is a 5xx and not an anonymous page.
 func TestOldTokenStoreFails(t *testing.T) {
 	t.Parallel()
 	for k := 1; k <= 3; k++ {
@@ -758,8 +758,8 @@ func TestOldTokenStoreFails(t *testing.T) {
 	}
 }
 
-// A protected login is compared with the client as it was before the rotation and as
-// it is now; a third client is suspect with any token.
+// With protection on, an old token is accepted from the client before the rotation and
+// from the client after it. Any other client is suspect with any token.
 func TestOldTokenIsProtected(t *testing.T) {
 	t.Parallel()
 	for _, protection := range []auth.Protection{auth.ProtectBasic, auth.ProtectStrong} {
@@ -779,8 +779,7 @@ func TestOldTokenIsProtected(t *testing.T) {
 	}
 }
 
-// A logout that is sent with the token that a change of password has replaced ends the
-// login.
+// A logout with a token that a change of password has replaced ends the login.
 func TestLogoutWithReplacedToken(t *testing.T) {
 	t.Parallel()
 	app, _ := rotatingApp(t, nil)
@@ -798,8 +797,8 @@ func TestLogoutWithReplacedToken(t *testing.T) {
 	}
 }
 
-// A login that is ended while a rotation takes over what another request has written
-// is over: nothing panics, and nobody is logged in.
+// A login is ended while a rotation merges data that another request has written.
+// Nothing panics, and nobody is logged in.
 func TestRotationEndsWhileItMerges(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/renew", "/confirm", "/password"} {
@@ -835,14 +834,14 @@ func TestRotationEndsWhileItMerges(t *testing.T) {
 	}
 }
 
-// Every record that differs from a valid one in a bit, or is cut short, is
-// nobody's or the same user's, and never an error.
+// If a bit of a valid record is flipped, or the record is cut short, the request is
+// anonymous or the same user's, and never an error.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	susan, john := app.Create(t, "susan", false), app.Create(t, "john", false)
 	a := john.Clone()
-	a.Stamp = susan.Stamp // so that it is not the Stamp that tells them apart
+	a.Stamp = susan.Stamp // the same Stamp, so that a check of the Stamp cannot tell them apart
 	if err := app.Store.UpdateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
@@ -905,7 +904,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 	try("valid", valid.Data)
 	if alive != 2 {
-		t.Fatal("the valid record is not")
+		t.Fatal("the valid record does not log in")
 	}
 	if !bytes.Contains(valid.Data, []byte(susan.ID)) || len(john.ID) != len(susan.ID) {
 		t.Fatal("the record does not name its user")
@@ -933,13 +932,13 @@ func TestDamagedRecords(t *testing.T) {
 		try("scs's own", deadline)
 	}
 	if alive < 100 {
-		t.Errorf("only %d changed records are still the user's: is this a test?", alive)
+		t.Errorf("only %d changed records still log in: the test changes too much", alive)
 	}
 }
 
-// A session of a store that lost its records is nobody's, and its data is not
-// written back.
-func TestDataIsForItsSessionOnly(t *testing.T) {
+// If the store has lost a session's record, the request is anonymous and its data is
+// not written back.
+func TestDataStaysInItsSession(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	susan := app.Create(t, "susan", false)
@@ -959,7 +958,7 @@ func TestDataIsForItsSessionOnly(t *testing.T) {
 	if c.Who() != "nobody" || c.Get("/get?key=k").Text != "" {
 		t.Errorf("%s %q", c.Who(), c.Get("/get?key=k").Text)
 	}
-	// The user's data is not left to whoever comes after.
+	// A later user of the browser does not get this user's data.
 	c.Login("susan")
 	do(t, app, c, func(ctx context.Context) { app.SessionData().Put(ctx, "secret", "susan's") })
 	u, err := app.Store.LoadUser(t.Context(), susan.ID)

@@ -12,32 +12,34 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// This file is the face of the application's data: the methods of scs, for the session
-// of the request. values.go brings the data from the record to scs and back. At the end
-// of this file is what scs calls: its store, which is the session of the request.
+// This file has the methods with which the application reads and writes its data in the
+// session. At its end are the store and the codec that scs calls. values.go moves the
+// data between the session's record and scs.
 
 // SessionData is the application's own data in the session of a request. It has the
 // methods of scs.SessionManager; docs/sessions.md says what can be stored. It cannot
-// reach the login. LoadAndSave alone sets the session's cookie and decides when the
-// session ends.
+// read or change the login. LoadAndSave alone sets the session's cookie and decides
+// when the session ends.
 //
-// Changes are stored before the response's header is written. Those that are made later
-// are stored when the handler returns, if the session has a record. If it has none yet, it
-// is too late to set a cookie; if it has ended meanwhile, or could not be read, there is
-// none any more. Then they are lost, and the log says so. Commit returns the error at once.
+// Changes are stored before the response's header is written. Later changes are stored
+// when the handler returns, if the session has a record. They are lost, and the log
+// says so, in three cases: the session has no record yet, so that it is too late to set
+// a cookie; the session has ended meanwhile; or it could not be read. To get the error
+// at once, call Commit.
 //
-// SessionData has a method of its own for each method of scs.SessionManager. The embedded
-// SessionManager is for code that takes a *scs.SessionManager. It finds the data only in
-// a context that Load has returned; with other contexts its methods panic. Its Destroy
-// and its RenewToken log the user out.
+// SessionData replaces every method of scs.SessionManager by one of its own. The
+// embedded SessionManager is for code that takes a *scs.SessionManager. It finds the
+// data only in a context that Load has returned; with other contexts its methods panic.
+// Its Destroy and its RenewToken log the user out.
 type SessionData struct {
 	*scs.SessionManager
 	core *Core
 }
 
-// SessionData returns the application's own data in the session: see the type. It is
-// the data of the session's cookie; User says whether the login is still good. Each call
-// returns a value of its own, whose fields have no effect on others, nor on its methods.
+// SessionData returns the application's own data in the session; see the type. The data
+// belongs to the session that the cookie names. Call User to learn whether the login is
+// still valid. Each call returns a separate value: if you change its fields, neither
+// other values nor its own methods change.
 func (c *Core) SessionData() *SessionData {
 	d := &struct {
 		SessionData
@@ -48,9 +50,10 @@ func (c *Core) SessionData() *SessionData {
 }
 
 // data returns the context in which scs finds the request's data. Outside LoadAndSave
-// it is ctx: scs panics there, unless the context comes from Load.
+// it returns ctx; scs then panics, unless ctx comes from Load.
 //
-// A store that loads a user may ask for the data, too: it finds the state by clientOf.
+// A store that loads a user may read the data, too. Its context hides the session, so
+// data finds the state by clientOf.
 func (d *SessionData) data(ctx context.Context) context.Context {
 	if s := d.core.clientOf(ctx); s != nil {
 		return s.data()
@@ -58,16 +61,16 @@ func (d *SessionData) data(ctx context.Context) context.Context {
 	return ctx
 }
 
-// changed notes that the data may have to be stored. It is called after the change: if
-// it were called before, a commit in between would take the note and miss the change.
+// changed notes that the data may have to be stored. Call it after the change. If you
+// called it before, a commit in between would clear the note and miss the change.
 func (d *SessionData) changed(ctx context.Context) {
 	if s := d.core.clientOf(ctx); s != nil {
 		s.dirty.Store(true)
 	}
 }
 
-// session returns the state of a request whose session a method is about. From then on
-// the answer depends on the session.
+// session returns the request's state for a method that concerns the session. It also
+// notes that the answer depends on the session.
 func (d *SessionData) session(ctx context.Context) (*state, error) {
 	s := d.core.stateOf(ctx)
 	if s == nil {
@@ -150,7 +153,7 @@ func (d *SessionData) Remove(ctx context.Context, key string) {
 	}
 }
 
-// Clear deletes all values, and leaves the session.
+// Clear deletes all values. The session goes on.
 func (d *SessionData) Clear(ctx context.Context) error {
 	defer d.changed(ctx)
 	return d.core.scs.Clear(d.data(ctx))
@@ -159,7 +162,7 @@ func (d *SessionData) Clear(ctx context.Context) error {
 // Pop returns a value and deletes it.
 func (d *SessionData) Pop(ctx context.Context, key string) any {
 	data := d.data(ctx)
-	if !d.core.scs.Exists(data, key) { // a page that looks for a value, and finds none, changes nothing
+	if !d.core.scs.Exists(data, key) { // nothing changes, so nothing has to be stored
 		return nil
 	}
 	defer d.changed(ctx)
@@ -202,8 +205,8 @@ func (d *SessionData) PopTime(ctx context.Context, key string) time.Time {
 	return v
 }
 
-// RememberMe stores a value that has no effect on the session's cookie. For a login that
-// outlives the browser, see Remember.
+// RememberMe stores a value that has no effect on the session's cookie. To keep a user
+// logged in after the browser closes, use the login option Remember.
 func (d *SessionData) RememberMe(ctx context.Context, remember bool) {
 	d.core.scs.RememberMe(d.data(ctx), remember)
 	d.changed(ctx)
@@ -211,10 +214,11 @@ func (d *SessionData) RememberMe(ctx context.Context, remember bool) {
 
 // The session.
 
-// Commit stores what was changed, without waiting for the header. It returns what Token
-// returns, and when the session ends. It returns ErrNoSession outside LoadAndSave;
-// ErrHeaderWritten if there is no session yet and it is too late for its cookie; and
-// ErrLoggedOut, after the header, if the session has been ended.
+// Commit stores the changes now, before the header is written. It returns what Token
+// returns, and when the session ends. It returns ErrNoSession outside LoadAndSave.
+// After the header, it returns ErrHeaderWritten if the session has no record yet,
+// because it is too late to set a cookie, and ErrLoggedOut if the session has been
+// ended.
 func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Time, err error) {
 	s, err := d.session(ctx)
 	if err != nil {
@@ -226,10 +230,11 @@ func (d *SessionData) Commit(ctx context.Context) (token string, expires time.Ti
 	return d.Token(ctx), d.Deadline(ctx), nil
 }
 
-// RenewToken gives the session a new token, and leaves its data and its end. For some
-// seconds the old token is good for requests that are under way. If another request has
-// just renewed the token, nothing happens. It returns ErrNoSession outside LoadAndSave,
-// ErrHeaderWritten if it is too late to set the cookie, and ErrReplaced.
+// RenewToken gives the session a new token. The data and the end of the session stay.
+// For 30 seconds the old token is valid for requests that are under way. If another
+// request has just renewed the token, nothing happens. RenewToken returns ErrNoSession
+// outside LoadAndSave, ErrHeaderWritten if it is too late to set the cookie, and
+// ErrReplaced.
 func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 	defer d.core.met(ctx, &failing)
 	s, err := d.session(ctx)
@@ -244,8 +249,9 @@ func (d *SessionData) RenewToken(ctx context.Context) (failing error) {
 	return err
 }
 
-// Destroy deletes the session's data, and logs the user out. It returns ErrNoSession
-// outside LoadAndSave, and ErrHeaderWritten if that was too late to delete the cookie.
+// Destroy deletes the session's data and logs the user out. It returns ErrNoSession
+// outside LoadAndSave. After the header it returns ErrHeaderWritten: the session has
+// ended, but its cookie could not be deleted.
 func (d *SessionData) Destroy(ctx context.Context) error {
 	s, err := d.session(ctx)
 	if err != nil {
@@ -254,9 +260,9 @@ func (d *SessionData) Destroy(ctx context.Context) error {
 	return d.core.scs.Destroy(&dataContext{ctx, s.data().scs})
 }
 
-// Token returns a name of the session, for a log or as a key: it is another one for each
-// session and after each new token, and opens nothing. It is empty for a session that is
-// not stored.
+// Token returns a name of the session, for a log or as a key. It differs for each
+// session and changes with each new token. Nobody can log in with it. It is empty if
+// the session is not stored.
 func (d *SessionData) Token(ctx context.Context) string {
 	s, err := d.session(ctx)
 	if err != nil {
@@ -270,8 +276,8 @@ func (d *SessionData) Token(ctx context.Context) string {
 	return keyring.TokenKey("session data " + s.cur.key)
 }
 
-// Deadline returns when the session ends if no other request is made. For one that is not
-// stored it is when it would end.
+// Deadline returns when the session ends if no other request is made. If the session is
+// not stored, Deadline returns when a session that begins now would end.
 func (d *SessionData) Deadline(ctx context.Context) time.Time {
 	now := d.core.cfg.Now()
 	h := header{created: now, seen: now}
@@ -288,8 +294,8 @@ func (d *SessionData) Deadline(ctx context.Context) time.Time {
 // SetDeadline does nothing: Config.Session.Lifetime says when a session ends.
 func (d *SessionData) SetDeadline(context.Context, time.Time) {}
 
-// Status returns scs.Modified if there may be changes that are not stored yet, and
-// scs.Destroyed after Destroy, if nothing was stored since.
+// Status returns scs.Modified if there may be changes that are not stored yet. It
+// returns scs.Destroyed after Destroy, if nothing has been stored since.
 func (d *SessionData) Status(ctx context.Context) scs.Status {
 	status := d.core.scs.Status(d.data(ctx))
 	if s := d.core.clientOf(ctx); s != nil && status != scs.Destroyed {
@@ -300,12 +306,12 @@ func (d *SessionData) Status(ctx context.Context) scs.Status {
 	return status
 }
 
-// Scs's own middleware, and code that takes a *scs.SessionManager.
+// For scs's own middleware, and for code that takes a *scs.SessionManager.
 
-// Load returns a context in which the embedded SessionManager finds the request's data,
-// whatever the token: for code that takes a *scs.SessionManager. What such code changes
-// is stored as if a method of SessionData had changed it. Outside LoadAndSave, Load does
-// what it does in scs, and finds no session.
+// Load returns a context in which the embedded SessionManager finds the request's data.
+// It is for code that takes a *scs.SessionManager. The token has no effect. Changes
+// that such code makes are stored like changes by SessionData's methods. Outside
+// LoadAndSave, Load does what it does in scs, and finds no session.
 func (d *SessionData) Load(ctx context.Context, token string) (context.Context, error) {
 	s := d.core.clientOf(ctx)
 	if s == nil {
@@ -321,26 +327,27 @@ func (d *SessionData) LoadAndSave(next http.Handler) http.Handler { return d.cor
 // WriteSessionCookie does nothing: LoadAndSave sets the cookie.
 func (d *SessionData) WriteSessionCookie(context.Context, http.ResponseWriter, string, time.Time) {}
 
-// Iterate returns an error that wraps errors.ErrUnsupported: nobody sees the data of
-// all sessions.
+// Iterate returns an error that wraps errors.ErrUnsupported. No method returns the data
+// of all sessions.
 func (d *SessionData) Iterate(context.Context, func(context.Context) error) error { return errData }
 
-// MergeSession returns an error that wraps errors.ErrUnsupported: a request has the data
-// of its own session only. LoginUser keeps what a visitor has.
+// MergeSession returns an error that wraps errors.ErrUnsupported: a request can only
+// read its own session. When a visitor logs in, LoginUser keeps the visitor's data.
 func (d *SessionData) MergeSession(context.Context, string) error { return errData }
 
-// errData is wrapped by what scs can do with a session and this package cannot.
+// errData is returned by methods of scs that this package does not support.
 var errData = fmt.Errorf("auth: session data: %w", errors.ErrUnsupported)
 
-// newSCS returns the session manager that keeps the data of all requests. Its store is
-// the session of the request.
+// newSCS returns the session manager that holds the data of all requests. Its store is
+// the session of the request in the context.
 func newSCS(c *Core) *scs.SessionManager {
-	// Not scs.New, which starts a goroutine that cannot be stopped safely.
+	// scs.New would start a goroutine that cannot be stopped safely.
 	return &scs.SessionManager{
 		Lifetime: c.cfg.Session.Lifetime,
 		Store:    scsStore{c},
 		Codec:    scsCodec{},
-		// Only scs's own middleware would set the cookie, or call ErrorFunc.
+		// Only scs's own middleware would set the cookie or call ErrorFunc, and the
+		// library does not use it.
 		Cookie: scs.SessionCookie{
 			Name: c.cfg.Session.CookieName + "-unused", Path: "/",
 			HttpOnly: true, Secure: c.cookies.secure, SameSite: http.SameSiteLaxMode,
@@ -349,7 +356,8 @@ func newSCS(c *Core) *scs.SessionManager {
 	}
 }
 
-// scsStore is scs's store: the session of the request in the context, and no other.
+// scsStore is scs's store. It reads and writes only the session of the request in the
+// context.
 type scsStore struct{ core *Core }
 
 // CommitCtx is called by scs's Commit. scs holds its lock.
@@ -372,7 +380,8 @@ func (t scsStore) DeleteCtx(ctx context.Context, _ string) (failing error) {
 	return s.destroy()
 }
 
-// FindCtx is called by scs's Load. The values are not found here: see state.data.
+// FindCtx is called by scs's Load. It finds a session without values; state.data adds
+// them.
 func (scsStore) FindCtx(_ context.Context, token string) ([]byte, bool, error) {
 	return nil, token == scsToken, nil
 }
@@ -385,8 +394,8 @@ func (scsStore) Find(string) ([]byte, bool, error) { return nil, false, ErrNoSes
 
 func (scsStore) All() (map[string][]byte, error) { return map[string][]byte{}, nil }
 
-// scsCodec encodes the application's values. What it decodes is the session of scsToken,
-// which has none.
+// scsCodec encodes the application's values. Decode returns no values: it is called
+// only for the empty session that FindCtx returns.
 type scsCodec struct{}
 
 func (scsCodec) Encode(_ time.Time, values map[string]any) ([]byte, error) {
@@ -397,14 +406,14 @@ func (scsCodec) Decode([]byte) (time.Time, map[string]any, error) {
 	return time.Time{}, map[string]any{}, nil
 }
 
-// destroy ends the session, and the login if it is one. scs holds its lock.
+// destroy ends the session, and the login if there is one. scs holds its lock.
 func (s *state) destroy() error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	if err := s.end(); err != nil {
 		return err
 	}
-	if s.cur != nil { // a visitor's
+	if s.cur != nil { // a visitor's session
 		ctx, cancel := detach(&s.ctx)
 		defer cancel()
 		if err := take(ctx, s.core.sessions, kindVisitor, s.cur.key); err != nil {

@@ -26,8 +26,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// Data that is written after the first byte of the body is stored if there is a session
-// already. If there is none, the log says that it is lost.
+// Data written after the first byte of the body is stored if a session exists already.
+// If none exists, the log says that the data is lost.
 func TestDataWrittenLate(t *testing.T) {
 	t.Parallel()
 	late := map[string]func(w http.ResponseWriter, r *http.Request, write func()){
@@ -109,7 +109,7 @@ func TestDataWrittenLate(t *testing.T) {
 					_ = res.Body.Close()
 				}
 				if who == "nobody" {
-					app.Server.Close() // when the handler has returned
+					app.Server.Close() // after the handler has returned
 					if !strings.Contains(app.Logs(), "is lost") || !strings.Contains(app.Logs(), "level=ERROR") {
 						t.Errorf("%s, %s, %s: the log does not say that it is lost: %s", when, what, who, app.Logs())
 					}
@@ -128,9 +128,9 @@ func TestDataWrittenLate(t *testing.T) {
 	}
 }
 
-// Nor is it lost without a word if the session was ended meanwhile, by this request or
-// another, or could not be read.
-func TestDataWrittenTooLate(t *testing.T) {
+// The log also says so if the session was ended meanwhile, by this request or another,
+// or could not be read.
+func TestLostDataIsLogged(t *testing.T) {
 	t.Parallel()
 	for _, why := range []string{"ended here", "ended elsewhere", "ended elsewhere, and known", "outage"} {
 		app, store := newApp(t, nil)
@@ -165,14 +165,15 @@ func TestDataWrittenTooLate(t *testing.T) {
 		if err := <-done; err == nil {
 			t.Errorf("%s: Commit returns no error", why)
 		}
-		app.Server.Close() // when the handler has returned
+		app.Server.Close() // after the handler has returned
 		if !strings.Contains(app.Logs(), "is lost") {
 			t.Errorf("%s: the log does not say that it is lost: %s", why, app.Logs())
 		}
 	}
 }
 
-// Each session has a name of its own, which is no key to anything.
+// SessionData.Token returns a text of its own for each session. It is no token and
+// opens nothing.
 func TestSessionDataToken(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -216,7 +217,7 @@ func TestSessionDataToken(t *testing.T) {
 	}
 }
 
-// A moody value cannot be read or written in some moods.
+// A moody value fails or panics when it is read or written, depending on its Mood.
 type moody struct{ Mood string }
 
 func (m moody) GobEncode() ([]byte, error) {
@@ -244,8 +245,8 @@ func (m *moody) GobDecode(b []byte) error {
 
 var registerMoody = sync.OnceFunc(func() { gob.Register(moody{}) })
 
-// A value that fails or panics when it is read breaks only itself, and stays in the
-// record.
+// If a value fails or panics when it is read, only that value is affected. It stays in
+// the record.
 func TestValuesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	registerMoody()
@@ -293,7 +294,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A value that cannot be written is an error that names it, and no panic.
+// A value that cannot be written causes an error that names it, and no panic.
 func TestValuesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	registerMoody()
@@ -324,8 +325,8 @@ func TestValuesThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// What works does so whatever functions are called in the binary: nothing reads the call
-// stack, where a build without names says something else.
+// No function reads the call stack: in a build without function names the answer would
+// differ.
 func TestNothingReadsTheCallStack(t *testing.T) {
 	t.Parallel()
 	files := 0
@@ -356,7 +357,7 @@ func TestNothingReadsTheCallStack(t *testing.T) {
 	}
 }
 
-// Deadline is when the session ends, and not what scs thinks.
+// Deadline returns when the session ends, whatever scs has stored.
 func TestSessionDataDeadline(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout = 10 * time.Minute })
@@ -412,7 +413,7 @@ func TestSessionValues(t *testing.T) {
 				t.Errorf("%s: keys %s", who, got)
 			}
 			if s.Exists(ctx, "none") || s.Get(ctx, "none") != nil || s.GetString(ctx, "int") != "" {
-				t.Errorf("%s: what is not there is", who)
+				t.Errorf("%s: a missing key exists", who)
 			}
 		}
 		r := do(t, app, c, func(ctx context.Context) { put(ctx); check(ctx) })
@@ -431,7 +432,7 @@ func TestSessionValues(t *testing.T) {
 			t.Errorf("%s: the same again sets %v", who, r.Cookies())
 		}
 		if calls := app.Spy().Calls(); !slices.Equal(calls, []string{"GetRecord"}) {
-			t.Errorf("%s: putting what is there calls %v", who, calls)
+			t.Errorf("%s: putting the same values again calls %v", who, calls)
 		}
 		if keys := keys(t, app, other); len(keys) > 0 {
 			t.Errorf("%s: another browser has %v", who, keys)
@@ -455,8 +456,8 @@ func TestSessionValues(t *testing.T) {
 	}
 }
 
-// All sequences of three things that a request can do with its session end as a
-// simple model of them does, for a visitor and for somebody logged in.
+// All sequences of three session operations in a request end like a simple model of
+// them, for a visitor and for a logged-in user.
 func TestSessionModel(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -515,7 +516,7 @@ func TestSessionModel(t *testing.T) {
 			app.Error(w, r, err)
 		}
 	}))
-	// run is a request; it takes the cookies and returns those it had before.
+	// run sends a request. It updates the cookies and returns what they were before.
 	run := func(cookies map[string]string, f func(ctx context.Context) error) (old map[string]string, code int) {
 		old = map[string]string{}
 		for k, v := range cookies {
@@ -569,7 +570,7 @@ func TestSessionModel(t *testing.T) {
 					}
 					operations[name].model(&want)
 				}
-				// The request itself sees what the next one does.
+				// The request itself sees what the next one will see.
 				who := "nobody"
 				if u, ok := app.CurrentUser(ctx); ok {
 					who = u.Username
@@ -587,8 +588,7 @@ func TestSessionModel(t *testing.T) {
 				failures++
 				t.Errorf("%s: %v: %d, within the request %s, afterwards %s, want %s", start, sequence, code, within, got, model)
 			}
-			// The old cookie is dead, or will be when the rotation is old enough, except
-			// where it is still the cookie, or a visitor's that nothing has been done to.
+			// After a rotation and its grace period the old cookie is dead.
 			rotates := slices.ContainsFunc(sequence, func(n string) bool {
 				return n == "renew" || n == "destroy" || strings.HasPrefix(n, "login") || n == "logout" && start != "nobody"
 			})
@@ -617,7 +617,7 @@ func TestSessionModel(t *testing.T) {
 	}
 }
 
-// In the request that renews the token, the data is the application's alone.
+// In the request that renews the token, the keys are the application's own.
 func TestKeysAfterRenewToken(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -712,7 +712,7 @@ func TestSessionsIsACopy(t *testing.T) {
 	if c.Who() != "susan" {
 		t.Errorf("who: %s", c.Who())
 	}
-	// Nothing of ours is in what an application can see of the session.
+	// The application sees nothing of the library's in the session.
 	do(t, app, c, func(ctx context.Context) {
 		if keys := mine.Keys(ctx); !slices.Equal(keys, []string{"__rememberMe", "k"}) {
 			t.Errorf("keys %q", keys)
@@ -742,7 +742,7 @@ func TestMergeSession(t *testing.T) {
 						t.Error(err)
 					}
 					if m.Exists(ctx, "secret") {
-						t.Error("another's data was merged in")
+						t.Error("the data of another user's session was merged in")
 					}
 				})
 			}
@@ -791,7 +791,8 @@ func TestSCSMiddleware(t *testing.T) {
 			_, _ = fmt.Fprint(w, s.GetString(r.Context(), "k"), u != nil)
 		}
 	})
-	// Inside ours it is superfluous and does no harm.
+	// Inside the LoadAndSave of the Manager, that of scs is superfluous and does no
+	// harm.
 	both := app.LoadAndSave(s.LoadAndSave(inner))
 	cookies := map[string]string{}
 	send := func(h http.Handler, path string) *httptest.ResponseRecorder {
@@ -812,7 +813,7 @@ func TestSCSMiddleware(t *testing.T) {
 			t.Errorf("inside: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
-	// It is ours, so that it works alone, too.
+	// SessionData has a LoadAndSave of its own, which also works alone.
 	cookies = map[string]string{}
 	alone := s.LoadAndSave(inner)
 	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
@@ -820,7 +821,7 @@ func TestSCSMiddleware(t *testing.T) {
 			t.Errorf("alone: %s: %d %q, want %q", step.path, w.Code, w.Body, step.want)
 		}
 	}
-	// Outside ours.
+	// Outside the LoadAndSave of the Manager.
 	cookies = map[string]string{}
 	outside := s.LoadAndSave(app.LoadAndSave(inner))
 	for _, step := range []struct{ path, want string }{{"/put", ""}, {"/get", "vfalse"}, {"/login", ""}, {"/get", "vtrue"}, {"/destroy", ""}, {"/get", "false"}} {
@@ -833,7 +834,7 @@ func TestSCSMiddleware(t *testing.T) {
 	}
 }
 
-// Everything at once, in the goroutines of one request.
+// All operations at once, in the goroutines of one request.
 func TestManyGoroutinesOfOneRequest(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -874,7 +875,7 @@ func TestManyGoroutinesOfOneRequest(t *testing.T) {
 				t.Errorf("afterwards: %s", who)
 			}
 		}
-		// Whatever happened, a logout ends it.
+		// A logout ends the session in every case.
 		c.Post("/logout")
 		if who := c.Who(); who != "nobody" {
 			t.Errorf("after the logout: %s", who)
@@ -882,8 +883,8 @@ func TestManyGoroutinesOfOneRequest(t *testing.T) {
 	})
 }
 
-// Parallel writers of different keys in one session all succeed, and lose
-// nothing.
+// Parallel requests that write different keys of one session all succeed, and no value
+// is lost.
 func TestParallelWriters(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"nobody", "susan"} {
@@ -903,7 +904,7 @@ func TestParallelWriters(t *testing.T) {
 					app.SessionData().Remove(r.Context(), "first")
 				}
 				arrived.Done()
-				arrived.Wait() // all have loaded the same session
+				arrived.Wait() // all requests have loaded the same session
 			})
 			var wg sync.WaitGroup
 			for i := range n {
@@ -926,8 +927,8 @@ func TestParallelWriters(t *testing.T) {
 	}
 }
 
-// The same with a map in the session, which is encoded in another order each
-// time: a request that does not touch it must not undo what another one did.
+// The same with a map in the session, whose encoding differs each time. A request that
+// does not change the map must not undo the change of another request.
 func TestParallelWritersAndAMap(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -987,7 +988,7 @@ func TestUnregisteredType(t *testing.T) {
 	}
 }
 
-// A value that a later version has written is kept, and the others work.
+// A value of a later version's type is kept in the record, and the other values work.
 func TestValuesOfALaterVersion(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -1030,7 +1031,7 @@ func TestValuesOfALaterVersion(t *testing.T) {
 	}
 }
 
-// What JSON handlers do: nothing of the session is in what can be marshalled.
+// JSON handlers marshal users and sessions. The output contains nothing of the session.
 func TestSessionsCannotBePrinted(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -1047,13 +1048,13 @@ func TestSessionsCannotBePrinted(t *testing.T) {
 	})
 }
 
-// SessionManager is what an application may call its own wrapper around ours.
+// SessionManager is a wrapper around SessionData, as an application may write one.
 type SessionManager struct{ *auth.SessionData }
 
-// RenewToken makes a new session of nobody's, with nothing in it.
+// RenewToken replaces the session by an empty anonymous one.
 func (m *SessionManager) RenewToken(ctx context.Context) error { return m.Destroy(ctx) }
 
-// Destroy is a logout, whoever calls it.
+// Destroy logs the user out, also if a wrapper calls it.
 func TestDestroyByAWrapper(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -1071,8 +1072,9 @@ func TestDestroyByAWrapper(t *testing.T) {
 	}
 }
 
-// SessionData has a method of its own for each method of scs.SessionManager, with the
-// same signature. A new version of scs may add one: it would be promoted, and panic.
+// SessionData declares a method for each method of scs.SessionManager, with the same
+// signature. If a new version of scs adds a method, it would be promoted, and would
+// panic.
 func TestSessionDataCoversSCS(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
@@ -1119,8 +1121,8 @@ func TestSessionDataCoversSCS(t *testing.T) {
 	}
 }
 
-// Every method works with the context of a request. Those of the embedded manager do
-// not find the data there.
+// Every method works with the context of a request. Methods of the embedded manager
+// would not find the data there.
 func TestSessionDataFindsTheData(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -1173,8 +1175,8 @@ func TestSessionDataFindsTheData(t *testing.T) {
 	}
 }
 
-// Status is Modified only if there may be something to store. Then a page that looks for
-// a value, and finds none, has nothing encoded.
+// Status is Modified only if something may have to be stored. So a page that looks for
+// a missing value costs no encoding.
 func TestSessionDataStatus(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
@@ -1237,7 +1239,7 @@ func TestSessionDataForCodeOfSCS(t *testing.T) {
 			lent := in(ctx)
 			theirs.Put(lent, "theirs", "2")
 			if theirs.GetString(lent, "ours") != "1" || sessions.GetString(ctx, "theirs") != "2" || sessions.GetString(lent, "theirs") != "2" {
-				t.Errorf("%s: one does not see what the other has put", who)
+				t.Errorf("%s: one manager does not see the other's values", who)
 			}
 			if u, ok := app.CurrentUser(lent); ok != (who == "susan") {
 				t.Errorf("%s: the user is %v", who, u)
@@ -1270,7 +1272,7 @@ func TestSessionDataForCodeOfSCS(t *testing.T) {
 			theirs.Put(lent, "late", "4")
 		})
 		if r := c.Post("/late"); r.Text != "page" || get("late") != "4" {
-			t.Errorf("%s: what was put late is %q", who, get("late"))
+			t.Errorf("%s: the value that was put late is %q", who, get("late"))
 		}
 		for name, end := range map[string]func(context.Context) error{"Destroy": theirs.Destroy, "RenewToken": theirs.RenewToken} {
 			c := app.Client(t)
@@ -1289,7 +1291,7 @@ func TestSessionDataForCodeOfSCS(t *testing.T) {
 			}
 		}
 	}
-	// No request's data is anywhere else.
+	// Outside a request, Load returns empty data.
 	app, _ := newApp(t, nil)
 	sessions := app.SessionData()
 	for _, token := range []string{"", "x", "the session of the request"} {

@@ -15,15 +15,15 @@ import (
 
 // A state is what the library knows about one request. LoadAndSave makes it, and it
 // lives until the request has been answered. It consists of the parts below, each with
-// its own rules. They are embedded, and not behind pointers, so that a request costs one
-// allocation for all of them.
+// its own rules. They are embedded, and not behind pointers, so that a request costs
+// one allocation for all of them.
 //
-// Locks are taken in this order: loading, scs's own, op; and values, noting or the cookies'
-// while nothing else is waited for.
+// Locks are taken in this order: loading, scs's own, op. valuing or noting may be taken
+// last; their holder waits for nothing else.
 type state struct {
 	core   *Core
 	ctx    requestContext // the request's context, with this state in it
-	inner  innerContext   // the same without it, for stores
+	inner  innerContext   // the same context without the state, for stores
 	writer responseWriter
 
 	arrival
@@ -39,56 +39,56 @@ type state struct {
 type arrival struct {
 	request   *http.Request
 	url       *url.URL      // its URL, if it has no RequestURI
-	served    *http.Request // the same request with state.ctx: handlers get it
-	forwarded []string      // its lines of X-Forwarded-For
-	arrived   time.Time     // set if it has a cookie
+	served    *http.Request // the same request with state.ctx; handlers get it
+	forwarded []string      // the lines of its X-Forwarded-For
+	arrived   time.Time     // when it arrived; set only if it has a cookie
 }
 
-// An identity is whose request it is. There are three ways to find out (see
-// state.currentUser): credentials of the request's own, its session, its remembered
+// An identity says which user makes the request. There are three ways to find out (see
+// state.currentUser): the request's own credentials, its session, its remembered
 // device. state.op guards it.
 type identity struct {
 	// loading is held while the request is identified and while the user is loaded,
 	// so that each happens once.
 	loading sync.Mutex
 
-	// identified says that own is known and, unless own is true, that the session has
-	// been read.
+	// identified is true once own is known and, if own is false, the session has been
+	// read.
 	identified atomic.Bool
 
-	// own says that the request has credentials of its own, right or wrong. Then its
-	// cookies are ignored.
+	// own is true if the request has credentials of its own, right or wrong. Its
+	// cookies are then ignored.
 	own bool
 
-	user        User   // nil: nobody, or not loaded yet
-	grant       *Grant // what the request's own credentials have granted, if they found the user
-	scoped      bool   // CheckScope has opened the whole request to the grant
-	deviceTried bool   // the remember cookie has been used, or must not be
-	unread      bool   // the session could not be read and no caller was told: the answer is an error
+	user        User   // nil: there is none, or it is not loaded yet
+	grant       *Grant // what the request's own credentials allow, if they found the user
+	scoped      bool   // Check with a Scope has let the token in for the whole request
+	deviceTried bool   // the remember cookie has been used, or must not be used
+	unread      bool   // the session could not be read and no caller got the error: the answer is an error
 }
 
 // A sessionState is the session of the request. op guards it and is held while the
 // store is at work.
 //
-// At most one of cur and ended is set. After ended nothing is stored any more, unless
-// the request logs in.
+// At most one of cur and ended is set. Once ended is true, nothing is stored any more,
+// unless the request logs in.
 type sessionState struct {
 	op        sync.Mutex
-	cur       *session // what the request came with, or has become; nil: nothing is stored
+	cur       *session // the session that the request came with, or its successor; nil: there is no record
 	ended     bool     // another request has removed the record, or it cannot be read (failed)
-	loggedOut bool     // the record that was removed was a login's
-	replaced  bool     // the token was replaced with a credential: see ErrReplaced
+	loggedOut bool     // the removed record was a login's
+	replaced  bool     // a change of a credential replaced the token: see ErrReplaced
 	failed    error    // why the session cannot be read
 	suspect   bool     // the login is used from another client: see Config.Session.Protection
-	suspended string   // the key of the pending record that this request has made
+	suspended string   // the key of the pending record that this request made
 }
 
-// A jar holds the cookies that the answer will set. Once the header is written it is
-// committed, and takes no more. state.op guards it.
+// A jar holds the cookies that the answer will set. Once the header is written,
+// committed is true, and the jar takes no more. state.op guards it.
 type jar struct {
 	cookie       map[string]cookie // by name
-	next         Next              // to be sealed into a cookie
-	flash        []Flash           // likewise
+	next         Next              // commit seals it into a cookie
+	flash        []Flash           // commit seals them into a cookie
 	flashRead    bool              // flash has been read from the request's cookie
 	flashChanged bool
 	varies       bool // the answer depends on the request's cookies
@@ -102,25 +102,25 @@ type proof struct {
 	breached    bool   // the answer
 }
 
-// notes are what waits until no lock is held.
+// notes are events and failures that wait until no lock is held.
 type notes struct {
 	noting sync.Mutex
-	noted  []Event // whoever hears of them may ask for the current user
+	noted  []Event // OnEvent may ask for the current user, which takes locks
 	met    error   // the first failure that a method returned
 }
 
-// values are the application's data on their way between the record and scs. No
-// store is called while the mutex is held.
+// values hold the application's data between the record and scs. No store is called
+// while the mutex is held.
 type values struct {
 	valuing sync.Mutex
-	loaded  string      // what scs has been given, encoded
-	given   dataContext // where scs finds it, once the application has asked for it
-	dirty   atomic.Bool // something may have changed since commit
-	lent    atomic.Bool // Load has been called: code that we do not know may change something at any time
+	loaded  string      // the encoded values that scs was given
+	given   dataContext // the context in which scs finds them, once the application has asked for them
+	dirty   atomic.Bool // values may have changed since the last commit
+	lent    atomic.Bool // Load has been called: its caller may change values at any time, without setting dirty
 }
 
-// A cookie is the value of one that is to be set, and when it ends. Without a value
-// it is to be deleted, and without an end it lasts as long as the browser runs.
+// A cookie is a value to be set, and when the cookie ends. Without a value the cookie
+// is to be deleted. Without an end it lasts as long as the browser runs.
 type cookie struct {
 	value string
 	until time.Time
@@ -148,14 +148,14 @@ func (c *requestContext) Value(key any) any {
 
 type stateKey struct{ core *Core }
 
-// clientKey is for the state, too, and answered where there is no session: by
-// whom, and from where, does not wait for anything. A store that loads a user may
-// also ask for the application's data.
+// clientKey finds the state even in an innerContext. It is for what waits for no lock:
+// the client's address and user agent, and the application's data. A store that loads a
+// user may ask for both.
 type clientKey struct{ core *Core }
 
 // An innerContext is a request's context without its session. Stores get it (see
-// border.go), because a lock of the state may be held while they run: a store, or a
-// logger of its own, that asked for the current user would wait for itself.
+// border.go). A lock of the state may be held while a store runs: if the store, or its
+// logger, asked for the current user, it would wait for itself.
 type innerContext struct {
 	context.Context
 	core *Core
@@ -172,30 +172,30 @@ func (c *innerContext) Value(key any) any {
 type responseWriter struct {
 	http.ResponseWriter
 	state   *state
-	before  http.Header // what was set outside
+	before  http.Header // the headers that were set outside LoadAndSave
 	started bool
-	failed  error // the commit's; the response is an error page then, and takes nothing more
+	failed  error // of the commit or a store; the response is an error page, and takes nothing more
 }
 
-// requestOf is stateOf for what does not depend on the session, and so asks no
-// request loader and no store.
+// requestOf is stateOf for callers that do not need the session. It asks no request
+// loader and no store.
 func (c *Core) requestOf(ctx context.Context) *state {
 	s, _ := ctx.Value(stateKey{c}).(*state)
 	return s
 }
 
-// clientOf is stateOf for what the state says about the client, and for the
-// application's data, and nothing else.
+// clientOf is stateOf for callers that need only the client, or the application's data.
+// See clientKey.
 func (c *Core) clientOf(ctx context.Context) *state {
 	s, _ := ctx.Value(clientKey{c}).(*state)
 	return s
 }
 
-// hide returns a context in which there is no session: see innerContext.
+// hide returns a context without the session: see innerContext.
 func (c *Core) hide(ctx context.Context) context.Context {
 	switch x := ctx.(type) {
 	case *requestContext:
-		if x.state.core == c { // it has one already
+		if x.state.core == c { // the state has such a context already
 			return &x.state.inner
 		}
 	case *innerContext:
@@ -209,19 +209,20 @@ func (c *Core) hide(ctx context.Context) context.Context {
 	return &innerContext{ctx, c}
 }
 
-// detach returns a context for steps that belong together: if the client goes away
+// detach returns a context for steps that belong together. If the client goes away
 // between them, they go on, for finishTimeout at most.
 func detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 }
 
 const (
-	finishTimeout = 10 * time.Second // for what must be finished after the client has gone
+	finishTimeout = 10 * time.Second // for steps that must finish after the client has gone
 )
 
 func (s *state) target() *url.URL { return targetOf(s.request, s.url) }
 
-// fail notes that nobody can say whose the request is. Nothing is stored any more.
+// fail notes that the user of the request cannot be found out. Nothing is stored any
+// more.
 func (s *state) fail(err error) {
 	s.op.Lock()
 	s.failed, s.ended, s.cur = err, true, nil
@@ -229,8 +230,8 @@ func (s *state) fail(err error) {
 	s.identified.Store(true)
 }
 
-// mayBeOwn reports whether a request loader may know the request's credentials: if
-// not, none has to be asked.
+// mayBeOwn reports whether the request may have credentials that a request loader
+// knows. If not, no loader has to be asked.
 func (s *state) mayBeOwn() bool {
 	for _, loader := range s.core.cfg.Credentials {
 		if loader.scheme == "" {
@@ -243,7 +244,7 @@ func (s *state) mayBeOwn() bool {
 	return false
 }
 
-// sent returns the value of a cookie of the request, and whether it has one.
+// sent returns the value of a cookie that the request sent, and whether it sent one.
 func (s *state) sent(name string) (value string, ok bool) {
 	if s.own {
 		return "", false
@@ -260,8 +261,8 @@ func (s *state) sentKey(cookie string) string {
 	return keyring.TokenKey(token)
 }
 
-// asSent returns a request as LoadAndSave got it, or the request itself outside:
-// what is inside may have changed the method and the URL.
+// asSent returns the request as LoadAndSave got it: handlers and routers may have
+// changed the method and the URL of r. Outside LoadAndSave it returns r.
 func (c *Core) asSent(r *http.Request) *http.Request {
 	if s := c.requestOf(r.Context()); s != nil {
 		return s.request
@@ -269,8 +270,8 @@ func (c *Core) asSent(r *http.Request) *http.Request {
 	return r
 }
 
-// targetOf returns the URL that the client asked for, whatever a router
-// (http.StripPrefix) has made of r.URL since.
+// targetOf returns the URL that the client asked for, even if a router
+// (http.StripPrefix) has changed r.URL.
 func (c *Core) targetOf(r *http.Request) *url.URL {
 	if s := c.requestOf(r.Context()); s != nil {
 		return s.target()
@@ -285,10 +286,10 @@ func idOf(user User) string {
 	return user.AuthAccount().ID
 }
 
-// handBack does for a copy of a request, when it has been served, what net/http
-// does for its own: it removes the temporary files of a multipart form that was
-// parsed on the way, also after a panic. And it tells those outside which pattern
-// an http.ServeMux inside has found. Nobody can do so for copies that others make.
+// handBack does for the copy of a request what net/http does for its own request. It
+// removes the temporary files of a multipart form that was parsed in the copy. It also
+// passes on the pattern that an http.ServeMux inside has found. If a handler makes a
+// further copy, handBack does not see it.
 func handBack(served, sent *http.Request) {
 	if form := served.MultipartForm; form != nil && form != sent.MultipartForm {
 		_ = form.RemoveAll()
@@ -298,9 +299,9 @@ func handBack(served, sent *http.Request) {
 	}
 }
 
-// cookieOf returns the value of a request's cookie, and whether it has one. It is
-// what http.Request.Cookie finds for cookies of ours, whose values are base64url,
-// without taking apart those of others.
+// cookieOf returns the value of a request's cookie, and whether there is one. For our
+// cookies, whose values are base64url, it finds what http.Request.Cookie finds, without
+// parsing other cookies.
 func cookieOf(r *http.Request, name string) (value string, ok bool) {
 	for _, line := range r.Header["Cookie"] {
 		for rest, more := line, true; more; {
@@ -315,13 +316,8 @@ func cookieOf(r *http.Request, name string) (value string, ok bool) {
 	return "", false
 }
 
-// This file brings the application's data from the session's record to scs and back.
-// In the record the values are encoded; scs has them in a map. First data decodes them,
-// when the application asks for one. Then saveValues has scs encode its map, save finds
-// out which values have changed, and write changes those in the record.
-
-// A dataContext is a context in which scs finds a request's values.
+// A dataContext is a context in which scs finds a request's values; see values.go.
 type dataContext struct {
 	context.Context
-	scs context.Context // what scs.Load has returned; nil until the application asks for its data
+	scs context.Context // the context that scs.Load returned; nil until the application asks for its data
 }

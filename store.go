@@ -7,89 +7,87 @@ import (
 	"time"
 )
 
-// A User is any type of the application's that can say which account it is.
-// A struct that embeds Account is one, through its pointer:
+// A User is a type of your application that knows its account. A struct that embeds
+// Account is one, through its pointer:
 //
 //	type User struct {
 //		auth.Account
 //		Name string
 //	}
 //
-// The library never writes through the pointer that AuthAccount returns, and
-// never keeps it beyond the request.
+// The library never writes through the pointer that AuthAccount returns, and never
+// keeps it beyond the request.
 type User interface {
 	AuthAccount() *Account
 }
 
-// A FormReader is a [User] with fields of its own that come from the
-// registration form. It is the store that calls ReadForm, on the new user and
-// before it saves it; its error is the error of CreateUser, and nothing is
-// saved. memstore and sqlstore do; a store of one's own must, if its users are
-// such.
+// A FormReader is a [User] with fields of its own that come from the registration form.
+// The store calls ReadForm on the new user before it saves the user. If ReadForm
+// returns an error, CreateUser saves nothing and returns that error. memstore and
+// sqlstore do this. If you write your own store and your users are FormReaders, it must
+// do the same.
 type FormReader interface {
 	ReadForm(form url.Values) error
 }
 
 // An Account is what the library must know about a user.
 //
-// Its texts are valid UTF-8 without NUL; a store may refuse others. It has no
-// String, LogValue or MarshalJSON method, because embedding would promote it to
-// the application's type; its secrets are of type [Secret] and look after
-// themselves.
+// Its texts are valid UTF-8 without NUL; a store may refuse others. It has no String,
+// LogValue or MarshalJSON method, because embedding would promote it to your type. Its
+// secrets are of type [Secret], which is never printed by accident.
 //
-// A client must not set these fields: an ID that came with a request would change
-// another user, and Roles would make an administrator. So encoding/json and
-// encoding/xml neither read nor write them, and popular decoders of forms
-// (gorilla/schema, go-playground/form, gin) do not read them. Other decoders know
-// other tags (encoding/gob has none): decode what a client sends into a type that
+// A client must not set these fields. An attacker who sends an ID with a form could
+// change another user, and one who sends Roles could become an administrator. So
+// encoding/json and encoding/xml neither read nor write them, and popular decoders of
+// forms (gorilla/schema, go-playground/form, gin) do not read them. Other decoders use
+// other tags, and encoding/gob has none. So decode what a client sends into a type that
 // has only the fields of that form. A store that keeps users as JSON uses
 // [StoredAccount].
 type Account struct {
-	// ID names the account for ever. It is opaque to the library; the store
-	// sets it in CreateUser when it is empty. It is never reused, not even
-	// after the account is deleted.
+	// ID names the account for ever. The library does not look into it. If it is empty,
+	// the store sets it in CreateUser. It is never reused, not even after the account
+	// is deleted.
 	ID string `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// Username and Email are what the user typed. They are compared in their
-	// canonical forms (UsernameKey, EmailKey); mail goes to Email as it stands
-	// here. Either may be empty.
+	// Username and Email are what the user typed. They are compared in their canonical
+	// forms (UsernameKey, EmailKey). Mail goes to Email as it is written here. Either
+	// may be empty.
 	Username string `json:"-" xml:"-" form:"-" schema:"-"`
 	Email    string `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// EmailVerified says that the owner of the mailbox Email has proved to be
-	// the owner of the account. An application that changes Email itself must
-	// clear it.
+	// EmailVerified says that the owner of the mailbox Email has proved to own the
+	// account. If your application changes Email itself, it must clear EmailVerified.
 	EmailVerified bool `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// PasswordHash is what HashPassword or WrapHash has returned, of at most
-	// 400 bytes, or a hash from elsewhere (docs/passwords.md). It is empty for
-	// an account that has no password, which no password then opens.
+	// PasswordHash is what HashPassword or WrapHash returned (at most 400 bytes), or a
+	// hash from another library (docs/passwords.md). If it is empty, the account has no
+	// password, and every password is wrong.
 	PasswordHash Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// Stamp is a random text, of at most 255 bytes, that changes with every credential. A login is
-	// good for as long as the Stamp it was made with is the account's: setting
-	// a new one ends every login and voids every mailed token that is bound to
-	// it.
+	// Stamp is a random text of at most 255 bytes. Every change of a credential
+	// replaces it. A login is valid while the account has the Stamp that the login was
+	// made with. So a new Stamp ends every login and makes every mailed token void that
+	// is bound to the Stamp.
 	Stamp Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// Disabled accounts cannot log in, and the logins they have end with
-	// their next request. Manager.Disable and Manager.Enable set it. An application
-	// that sets it itself must set a new Stamp with it: else logins that made no
-	// request meanwhile go on when the account is enabled again.
+	// Disabled accounts cannot log in, and a login that exists ends with its next
+	// request. Manager.Disable and Manager.Enable set this field. If your application
+	// sets it itself, it must set a new Stamp, too. Otherwise a login that made no
+	// request meanwhile goes on when the account is enabled again.
 	Disabled bool `json:"-" xml:"-" form:"-" schema:"-"`
 
 	Roles []string `json:"-" xml:"-" form:"-" schema:"-"`
 
-	// Version counts the changes of the account. UpdateAccount goes by it. An
-	// application that changes accounts with statements of its own must count
-	// it up, or a concurrent UpdateAccount undoes the change.
+	// Version counts the changes of the account. UpdateAccount compares it. If your
+	// application changes accounts with statements of its own, it must increment
+	// Version. Otherwise a concurrent UpdateAccount overwrites the change.
 	Version int64 `json:"-" xml:"-" form:"-" schema:"-"`
 }
 
 // AuthAccount makes every type that embeds an Account a [User].
 func (a *Account) AuthAccount() *Account { return a }
 
-// Clone returns a copy that shares nothing with a.
+// Clone returns a copy that shares no memory with a.
 func (a Account) Clone() Account {
 	a.Roles = slices.Clone(a.Roles)
 	return a
@@ -98,75 +96,78 @@ func (a Account) Clone() Account {
 // A UserLoader finds users by their account's ID. It is all that sessions,
 // guards and the current user need; see [NewWithLoader].
 type UserLoader[U User] interface {
-	// LoadUser returns the user whose account has this ID, or ErrUserNotFound.
-	// An ID that the store could not have given out is one that is not found.
-	// Any other error is a failure of the store: the request is answered 503.
+	// LoadUser returns the user whose account has this ID, or ErrUserNotFound. That
+	// includes an ID that the store could not have made, such as a text where IDs are
+	// numbers. Any other error is a failure of the store: the request is answered 503.
 	LoadUser(ctx context.Context, id string) (U, error)
 }
 
-// LoaderFunc makes a [UserLoader] of a function.
+// A LoaderFunc is a function that serves as a [UserLoader].
 type LoaderFunc[U User] func(ctx context.Context, id string) (U, error)
 
 // LoadUser calls f.
 func (f LoaderFunc[U]) LoadUser(ctx context.Context, id string) (U, error) { return f(ctx, id) }
 
-// A UserStore keeps the application's users. Package storetest checks an
+// A UserStore keeps your application's users. Package storetest checks an
 // implementation; its subtests are this contract in detail.
 //
-// All methods may be called by many goroutines at once, and by several
-// processes where the store is shared. Each is atomic: its effect is whole or
-// absent. A call whose context is done returns its error and does nothing. After
-// an error that is not among those named here (a connection lost, a context
-// cancelled midway) the caller does not know which. LoadUser and FindUser are called
-// a second time if their error says that a connection was closed: driver.ErrBadConn,
-// net.ErrClosed, io.EOF, a connection reset by the other side.
+// All methods may be called by many goroutines at once, and by several processes if the
+// store is shared. Each is atomic: its effect is whole or absent. A call whose context
+// is done returns the context's error and does nothing. After any error that is not
+// named here, such as a lost connection, the operation may or may not have happened. If
+// the error of LoadUser or FindUser says that a connection was closed, the library
+// calls the method a second time. Such errors are driver.ErrBadConn, net.ErrClosed,
+// io.EOF, and a connection reset by the other side.
 type UserStore[U User] interface {
 	UserLoader[U]
 
-	// FindUser returns the user with this canonical username or address (see
-	// UsernameKey and EmailKey), or ErrUserNotFound. A key with an @ in it is
-	// an address, since no username has one.
+	// FindUser returns the user with this canonical username or e-mail address (see
+	// UsernameKey and EmailKey), or ErrUserNotFound. A key with an @ is an address: no
+	// username contains one.
 	FindUser(ctx context.Context, key string) (U, error)
 
-	// CreateUser saves a new account and returns its user as it is saved: the
-	// library compares it with a, and reads it back. The store sets the
-	// ID when a has none, and stores everything else as given; an ID that is in
-	// use is an error. form has the other fields of the registration; it may be
-	// nil.
+	// CreateUser saves a new account and returns its user as it is saved. The library
+	// compares the user with a, and reads it back. If a has no ID, the store sets it.
+	// Everything else is stored as given. An ID that is in use is an error. form has
+	// the other fields of the registration; it may be nil.
 	//
-	// Of any number of concurrent calls whose usernames have one UsernameKey,
-	// one succeeds and the others return ErrUsernameTaken; likewise for
-	// EmailKey and ErrEmailTaken. An empty username or address collides with
-	// nothing. A username or address without a canonical form is refused with
-	// ErrInvalidUsername or ErrInvalidEmail. Look for errors in
-	// the form before you look for a name that is taken: otherwise Register with
-	// Config.HideAccounts tells whose address is taken. For the same reason, a call that
-	// fails because a name is taken should run as many statements as one that succeeds.
+	// If concurrent calls have usernames with the same UsernameKey, exactly one
+	// succeeds and the others return ErrUsernameTaken. The same holds for EmailKey and
+	// ErrEmailTaken. An empty username or address collides with nothing. If a username
+	// or address has no canonical form, CreateUser returns ErrInvalidUsername or
+	// ErrInvalidEmail.
+	//
+	// If you set Config.HideAccounts, an attacker must not learn from Register whether
+	// an address is taken. So check the form before you check whether a name is taken.
+	// A call that fails because a name is taken should also run as many statements as
+	// one that succeeds.
 	CreateUser(ctx context.Context, a Account, form url.Values) (U, error)
 
-	// UpdateAccount replaces the account's fields, if the stored Version is
-	// a.Version, and stores Version+1. If it is not, it changes nothing and
-	// returns ErrConflict. It returns ErrUserNotFound for an unknown ID, and
-	// the errors of CreateUser for a username or address that it cannot have. One
-	// that does not change keeps its key and is not checked: it may be older than
-	// the rules of UsernameKey and EmailKey, and its user must not be locked out.
-	// It leaves alone what is not in Account.
+	// UpdateAccount replaces the account's fields and stores Version+1, if the stored
+	// Version is a.Version. Otherwise it changes nothing and returns ErrConflict. For
+	// an unknown ID it returns ErrUserNotFound. For a username or address that the
+	// account cannot have, it returns the errors of CreateUser. It changes nothing that
+	// is not in Account.
+	//
+	// A username or address that does not change keeps its key and is not checked. It
+	// may be older than the rules of UsernameKey and EmailKey, and its user must still
+	// be able to log in.
 	UpdateAccount(ctx context.Context, a Account) error
 }
 
-// A UserDeleter is a [UserStore] that can delete accounts. CloseAccount asks for
-// it; where it is missing, accounts are emptied and disabled.
+// A UserDeleter is a [UserStore] that can delete accounts. CloseAccount uses it. If the
+// store has no DeleteUser, CloseAccount empties and disables the account.
 type UserDeleter interface {
-	// DeleteUser deletes the user with this ID, or returns ErrUserNotFound. The
-	// username and the address are free again; the ID is never given out a second
-	// time. Records of the user are not its affair.
+	// DeleteUser deletes the user with this ID, or returns ErrUserNotFound. Afterwards
+	// another user can have the username and the address. The ID is never given out a
+	// second time. DeleteUser need not delete the user's records; the library does.
 	DeleteUser(ctx context.Context, id string) error
 }
 
 // An AccountField is a field of [Account] that a user store may leave out.
 type AccountField string
 
-// The fields that a user store may leave out. ID, Stamp and Version cannot be.
+// The fields that a user store may leave out. It must keep ID, Stamp and Version.
 const (
 	FieldUsername      AccountField = "Username"
 	FieldEmail         AccountField = "Email"
@@ -176,50 +177,49 @@ const (
 	FieldRoles         AccountField = "Roles"
 )
 
-// A FieldOmitter is a [UserStore] whose table has no place for some fields of
-// [Account], which it then ignores. [New] and package storetest ask which. A
-// setting of Config that needs such a field is an error from New. Without
+// A FieldOmitter is a [UserStore] whose table has no column for some fields of
+// [Account]. It ignores those fields. [New] and package storetest ask which ones. If a
+// setting of Config needs a field that is left out, New returns an error. Without
 //
-//   - Username, people log in with their addresses, and Register refuses a
-//     username;
-//   - Email, people log in with their usernames, Register refuses an address,
-//     there can be no Mailer, and EmailVerified is left out as well;
-//   - EmailVerified, SendVerification, VerifyEmail and RequireVerified return
-//     an error;
-//   - PasswordHash, whatever sets, resets or checks a password returns an error;
-//   - Disabled, Disable and Enable return an error, and so does CloseAccount if the
-//     store is no UserDeleter;
+//   - Username, users log in with their addresses, and Register refuses a username;
+//   - Email, users log in with their usernames, and Register refuses an address. There
+//     can be no Mailer, and EmailVerified is left out as well;
+//   - EmailVerified, SendVerification, VerifyEmail and RequireVerified return an error;
+//   - PasswordHash, every method that sets, resets or checks a password returns an
+//     error;
+//   - Disabled, Disable and Enable return an error. So does CloseAccount if the store
+//     is not a UserDeleter;
 //   - Roles, no account has any.
 //
-// Username and Email cannot both be left out.
+// A store must keep Username or Email.
 type FieldOmitter interface {
-	// OmittedFields returns the fields that are left out. It always returns the
-	// same ones.
+	// OmittedFields returns the fields that are left out. It always returns the same
+	// ones.
 	OmittedFields() []AccountField
 }
 
-// A Record is something that the library must remember: a session, a factor,
-// a counter. Stores need not understand it.
+// A Record is something that the library must remember: a session, a factor, a counter.
+// A store need not understand it.
 type Record struct {
-	// Kind and Key name the record; a key is unique in its kind. Secrets
-	// arrive here hashed. Both are compared byte by byte.
+	// Kind and Key name the record; a key is unique in its kind. The library hashes
+	// secrets before it uses them as keys. Both are compared byte by byte.
 	Kind string
 	Key  string
 
-	// UserID is the account that the record belongs to, or empty. It never
-	// changes, and is compared byte by byte.
+	// UserID is the account that the record belongs to, or empty. It never changes, and
+	// is compared byte by byte.
 	UserID string
 
-	// Data is opaque, may be empty, and is sealed where it is secret.
+	// Data is opaque and may be empty. If it is secret, the library has sealed it.
 	Data []byte
 
-	// Version counts the changes of the record. A new one starts at a random
-	// number, so that a record deleted and inserted again is not mistaken for
-	// an unchanged one.
+	// Version counts the changes of the record. A new record starts at a random
+	// number. So a record that was deleted and inserted again is not mistaken for an
+	// unchanged one.
 	Version int64
 
-	// Expires is when the record ceases to exist: at that instant it is gone.
-	// Zero means never. Stores keep it at least to the microsecond.
+	// Expires is when the record ceases to exist: at that instant it is gone. Zero
+	// means never. Stores keep it at least to the microsecond.
 	Expires time.Time
 }
 
@@ -228,56 +228,57 @@ func (r Record) Expired(now time.Time) bool {
 	return !r.Expires.IsZero() && !now.Before(r.Expires)
 }
 
-// A RecordStore keeps [Record] values. Package storetest checks an
-// implementation; its subtests are this contract in detail.
+// A RecordStore keeps [Record] values. Package storetest checks an implementation; its
+// subtests are this contract in detail.
 //
-// Each method is atomic: its effect is whole or absent, and visible to every
-// other process when it returns. A call whose context is done returns its error
-// and does nothing. After an error that is not among those named here the caller
-// does not know which. GetRecord and ListRecords are called a second time if their
-// error says that a connection was closed, as with UserStore; the other methods
-// never are. All methods may be called by many goroutines at once. A record that
-// has expired behaves as one that is not there; removing it is the store's own
-// affair. An empty Kind or Key is ErrInvalidRecord. A method
-// must not use Manager.SessionData with its context, whose data may be what is being
-// stored: it would wait for itself.
+// All methods may be called by many goroutines at once. Each is atomic: its effect is
+// whole or absent, and visible to every other process when it returns. A call whose
+// context is done returns the context's error and does nothing. After any error that is
+// not named here, the operation may or may not have happened. If the error of GetRecord
+// or ListRecords says that a connection was closed, the library calls the method a
+// second time, as with UserStore. It never repeats the other methods.
+//
+// An expired record behaves like one that does not exist. The store decides when to
+// remove it. An empty Kind or Key is ErrInvalidRecord.
+//
+// A method must not use Manager.SessionData with its context. The library may be
+// storing that very session data: the method would then wait for itself.
 type RecordStore interface {
-	// InsertRecord stores r as it is given, or returns ErrRecordExists if
-	// there is one of that kind and key that has not expired.
+	// InsertRecord stores r as it is given. If an unexpired record with that kind and
+	// key exists, it returns ErrRecordExists.
 	InsertRecord(ctx context.Context, r Record) error
 
-	// GetRecord returns ErrRecordNotFound if there is none.
+	// GetRecord returns the record, or ErrRecordNotFound.
 	GetRecord(ctx context.Context, kind, key string) (Record, error)
 
-	// UpdateRecord replaces Data and Expires, if the stored Version is
-	// r.Version, and stores Version+1. If it is not, it returns ErrConflict; if
-	// the record is gone, ErrRecordNotFound. It never creates a record, and
-	// never changes its UserID.
+	// UpdateRecord replaces Data and Expires and stores Version+1, if the stored
+	// Version is r.Version. Otherwise it returns ErrConflict. If the record is gone, it
+	// returns ErrRecordNotFound. It never creates a record, and never changes a
+	// record's UserID.
 	UpdateRecord(ctx context.Context, r Record) error
 
-	// TakeRecord returns the record and deletes it. Of any number of
-	// concurrent calls one gets it and the others ErrRecordNotFound.
+	// TakeRecord returns the record and deletes it. Of concurrent calls, exactly one
+	// gets the record and the others get ErrRecordNotFound.
 	TakeRecord(ctx context.Context, kind, key string) (Record, error)
 
-	// ListRecords returns a user's records of a kind, in no particular order.
-	// An empty userID is ErrInvalidRecord, and never "everybody's".
+	// ListRecords returns a user's records of a kind, in no particular order. An empty
+	// userID is ErrInvalidRecord; it never means all users.
 	ListRecords(ctx context.Context, kind, userID string) ([]Record, error)
 
-	// DeleteRecords deletes a user's records of a kind, but for those whose
-	// keys are in keep. An empty userID is ErrInvalidRecord. It need not be one
-	// step: if it fails, some of the records may be gone, each of them wholly.
+	// DeleteRecords deletes a user's records of a kind, except those whose keys are in
+	// keep. An empty userID is ErrInvalidRecord. DeleteRecords need not be one step: if
+	// it fails, some records may be gone and the others unchanged.
 	DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error
 }
 
-// A StoreChecker is a store that can tell whether it was set up as it must be:
-// by its options and the user type, without asking a database. [New] and
-// [NewWithLoader] ask the user store, Config.Records and Config.SessionStore, and return
-// the error.
+// A StoreChecker is a store that can check its own setup: its options and the user
+// type, without a query to a database. [New] and [NewWithLoader] call CheckStore on the
+// user store, Config.Records and Config.SessionStore, and return its error.
 type StoreChecker interface {
 	CheckStore() error
 }
 
-// checkStores returns the first error of those stores that are a StoreChecker.
+// checkStores returns the first error of a StoreChecker among the stores.
 func checkStores(stores ...any) error {
 	for _, store := range stores {
 		if checker, ok := store.(StoreChecker); ok && !isNil(store) {

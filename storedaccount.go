@@ -5,10 +5,9 @@ import (
 	"slices"
 )
 
-// A StoredAccount is an [Account] for stores that keep users as JSON, in a file or
-// in a document database: it has all fields of the account, and its secrets as the
-// texts that they are. An Account itself has no JSON, so that no client's JSON can
-// set its fields.
+// A StoredAccount is an [Account] for stores that keep users as JSON, in a file or in a
+// document database. It has all fields of the account, with secrets as plain text. An
+// Account itself has no JSON, so that a client cannot set its fields by JSON.
 //
 //	type row struct {
 //		auth.StoredAccount
@@ -20,7 +19,7 @@ import (
 //	err = json.Unmarshal(text, &row)
 //	user := &User{Account: row.StoredAccount.Account(), Name: row.Name}
 //
-// Never send one to a client, and never decode one from a client's request.
+// Never send a StoredAccount to a client, and never decode one from a client's request.
 type StoredAccount struct {
 	ID            string       `json:"id,omitzero"`
 	Username      string       `json:"username,omitzero"`
@@ -33,7 +32,7 @@ type StoredAccount struct {
 	Version       int64        `json:"version,omitzero"`
 }
 
-// StoredAccountOf returns the account for a store. It shares nothing with a.
+// StoredAccountOf returns the account for a store. It shares no memory with a.
 func StoredAccountOf(a Account) StoredAccount {
 	return StoredAccount{
 		ID: a.ID, Username: a.Username, Email: a.Email, EmailVerified: a.EmailVerified,
@@ -42,7 +41,7 @@ func StoredAccountOf(a Account) StoredAccount {
 	}
 }
 
-// Account returns the account that was stored. It shares nothing with s.
+// Account returns the account that was stored. It shares no memory with s.
 func (s StoredAccount) Account() Account {
 	return Account{
 		ID: s.ID, Username: s.Username, Email: s.Email, EmailVerified: s.EmailVerified,

@@ -29,8 +29,8 @@ func fullAccount(t *testing.T) auth.Account {
 	return a
 }
 
-// What a client sends is decoded into the user, as handlers do who know no better.
-// It must set the application's own fields and none of the account's.
+// A careless handler decodes a client's data into the user. This must set the
+// application's own fields, and no field of Account.
 func TestClientsCannotSetAccountFields(t *testing.T) {
 	t.Parallel()
 	type user struct {
@@ -94,7 +94,7 @@ func TestClientsCannotSetAccountFields(t *testing.T) {
 	}
 }
 
-// The tags that decoders of forms go by.
+// Decoders of forms obey these tags.
 func TestAccountTags(t *testing.T) {
 	t.Parallel()
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[auth.Account]()) {
@@ -106,7 +106,7 @@ func TestAccountTags(t *testing.T) {
 	}
 }
 
-// A profile that a client has sent goes to the user who sent it.
+// A profile that a client has sent is saved for the user who sent it.
 func TestUpdateProfileOfDecodedUser(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
@@ -132,7 +132,7 @@ func TestUpdateProfileOfDecodedUser(t *testing.T) {
 	}
 }
 
-// A client is not told what is in an account.
+// A client does not see the fields of Account.
 func TestAccountHasNoJSON(t *testing.T) {
 	t.Parallel()
 	type user struct {
@@ -149,7 +149,7 @@ func TestAccountHasNoJSON(t *testing.T) {
 	}
 }
 
-// A store that keeps users as JSON gets back what it was given, with the secrets.
+// A store that keeps users as JSON gets back what it saved, including the secrets.
 func TestStoredAccount(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -192,11 +192,11 @@ func TestStoredAccount(t *testing.T) {
 		t.Errorf("null: %v", err)
 	}
 	if err := json.Unmarshal([]byte(`7`), &secret); err == nil {
-		t.Error("a number was taken for a secret")
+		t.Error("a number was decoded into a Secret")
 	}
 }
 
-// revealed is an account whose secrets can be compared.
+// revealed returns a copy of an account whose secrets can be compared.
 func revealed(a auth.Account) []any {
 	hash, stamp := a.PasswordHash.Reveal(), a.Stamp.Reveal()
 	a.PasswordHash, a.Stamp = auth.Secret{}, auth.Secret{}

@@ -20,8 +20,8 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// isText reports whether s is valid UTF-8 without NUL, which stores and other
-// libraries would cut it at.
+// isText reports whether s is valid UTF-8 without NUL. Some stores and libraries cut a
+// text at a NUL.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func earlier(a, b time.Time) time.Time {
@@ -38,11 +38,11 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// maxSkew is how much the clocks of servers may differ. A login that is younger
-// than that was made before a clock was put back, and nobody knows how long ago.
+// maxSkew is how much the clocks of servers may differ. If a login's time is further in
+// the future, a clock was set back since, and the login's age is unknown.
 const maxSkew = time.Minute
 
-// newestFirst sorts by time, but for the one that is kept, which comes first.
+// newestFirst sorts by time, but puts the item with the ID keep first.
 func newestFirst[T any](items []T, keep string, of func(T) (string, time.Time)) {
 	slices.SortFunc(items, func(a, b T) int {
 		idA, timeA := of(a)

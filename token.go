@@ -11,23 +11,20 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
-// A mailed token is sealed (see internal/keyring), under a purpose of its own, and has in
-// it
+// A mailed token is sealed (see internal/keyring), under a purpose of its own. It
+// contains
 //
-//	binding  32 bytes
-//	ID       text (see internal/wire): the account's
-//	address  the rest: one that the account is to get
+//	binding  32 bytes: see tokenBinding
+//	ID       text (see internal/wire): the account's ID
+//	address  the rest: the account's new address, or empty
 //
-// Nothing is stored. It works once because what it is bound to changes when it
-// is used: the account's Stamp, by compare-and-set.
+// The token is not stored. It works once, because using it changes the account's Stamp,
+// by compare-and-set, and the token is bound to the old Stamp.
 const (
 	tokenHeader    = sha256.Size
 	maxTokenID     = 1024
 	maxMailedToken = 2048 // of text
 )
-
-// purposeVerify is here, and not in verify.go, because fits knows it.
-const purposeVerify = "verify"
 
 type mailedToken struct {
 	purpose string
@@ -45,9 +42,9 @@ func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, add
 	return c.secrets.Seal(purpose, append(data, address...), c.cfg.Now().Add(lifetime))
 }
 
-// tokenBinding is what must not have changed when the token is used: the Stamp,
-// which every change of a credential replaces (and an upgrade of the hash does
-// not), and the address that the account has.
+// tokenBinding returns a hash of what must not change before the token is used: the
+// account's address, and its Stamp, which every change of a credential replaces. (An
+// upgrade of the hash does not.)
 func tokenBinding(a *Account) []byte {
 	sum := sha256.New()
 	for _, s := range []string{a.Stamp.Reveal(), a.Email} {
@@ -56,8 +53,8 @@ func tokenBinding(a *Account) []byte {
 	return sum.Sum(nil)
 }
 
-// fits reports whether the token is for the account as it is now. Who is
-// disabled has none, and who is verified none to verify.
+// fits reports whether the token is for the account as it is now. If the account is
+// disabled, no token fits. If its address is verified, no token for VerifyEmail fits.
 func (t mailedToken) fits(a *Account) bool {
 	return !a.Disabled && (t.purpose != purposeVerify || !a.EmailVerified) &&
 		subtle.ConstantTimeCompare(t.binding, tokenBinding(a)) == 1
@@ -95,8 +92,8 @@ func (c *Core) checkToken(ctx context.Context, purpose, token string) (User, mai
 	return user, t, err
 }
 
-// spend remembers that a token of the user's has worked. A failure is an event: the
-// link is then answered as any that is void.
+// spend remembers that a token of the user's has worked, for TokenUsed. A failure is an
+// event: TokenUsed then returns false for the token.
 func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
 	detached, cancel := detach(ctx)
 	defer cancel()
@@ -108,11 +105,11 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 	}
 }
 
-// TokenUsed reports whether a token is void because it has worked: for
-// ResetPassword, VerifyEmail, ConfirmEmailChange or UndoEmailChange. It is for a page that got
-// ErrInvalidToken and wants to tell the user, who has the link from their own
-// mailbox, that nothing is left to do. It is false once the token would have
-// expired, and for tokens that never were one. The error is a failure of the store.
+// TokenUsed reports whether a token is void because it has worked for ResetPassword,
+// VerifyEmail, ConfirmEmailChange or UndoEmailChange. Call it on a page that got
+// ErrInvalidToken: if it returns true, the page can tell the user that there is nothing
+// left to do. TokenUsed returns false once the token would have expired, and for a text
+// that never was a token. The error is a failure of the store.
 func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing error) {
 	defer c.met(ctx, &failing)
 	if token == "" || len(token) > maxMailedToken {
@@ -122,8 +119,8 @@ func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing 
 	return err == nil, unlessNotFound(err)
 }
 
-// refuseToken counts a token that is no good against the request's client. The
-// error is to be returned in place of err.
+// refuseToken counts an invalid token against the client's IP address. The caller
+// returns its error in place of err.
 func (c *Core) refuseToken(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrInvalidToken) {
 		return err
@@ -134,5 +131,5 @@ func (c *Core) refuseToken(ctx context.Context, err error) error {
 	return err
 }
 
-// errNoToken is for accounts that tokens cannot be made for.
+// errNoToken says that no token can be made for the account.
 var errNoToken = errors.New("auth: a user without an ID, or with one of over 1,024 bytes, has no mailed tokens")

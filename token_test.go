@@ -12,7 +12,6 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// used is TokenUsed.
 func used(t *testing.T, app *testapp.App, token string) bool {
 	t.Helper()
 	was, err := app.TokenUsed(t.Context(), token)
@@ -22,8 +21,8 @@ func used(t *testing.T, app *testapp.App, token string) bool {
 	return was
 }
 
-// TestTokenUsed: a token that has worked is known as one until it would have
-// expired. One that is void for another reason is not.
+// TestTokenUsed: TokenUsed returns true for a token that was used, until it would have
+// expired. For a token that is void for another reason it returns false.
 func TestTokenUsed(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
@@ -48,7 +47,7 @@ func TestTokenUsed(t *testing.T) {
 			t.Errorf("%q is used: %t", text, !want)
 		}
 	}
-	// It says no more to those who use it.
+	// The other functions still say no more than ErrInvalidToken.
 	if _, err := m.CheckResetToken(t.Context(), first); !errors.Is(err, auth.ErrInvalidToken) {
 		t.Error(err)
 	}
@@ -76,7 +75,7 @@ func TestTokenUsed(t *testing.T) {
 	}
 }
 
-// A token is good for one thing, and for one account.
+// A token works for one purpose and for one account.
 func TestMailedTokensPurpose(t *testing.T) {
 	t.Parallel()
 	for _, made := range []string{"verify", "reset", "email", "undo"} {
@@ -120,8 +119,8 @@ func TestMailedTokensPurpose(t *testing.T) {
 	}
 }
 
-// What changes the account between the look at a token and its use counts.
-func TestMailedTokensCross(t *testing.T) {
+// The functions notice changes of the account between checking the token and using it.
+func TestMailedTokensNoticeChanges(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"verify", "email"} {
 		for what, c := range map[string]struct {
@@ -176,13 +175,13 @@ func TestMailedTokensCross(t *testing.T) {
 			}
 			m.wantMails(t, what)
 			if list, err := m.Store.ListRecords(t.Context(), "email-undo", u.ID); err != nil || len(list) != 0 {
-				t.Errorf("%s crosses %s: %d ways back, %v", by, what, len(list), err)
+				t.Errorf("%s crosses %s: %d undo links, %v", by, what, len(list), err)
 			}
 		}
 	}
 }
 
-// FuzzMailedTokens: no text is a token but the tokens.
+// FuzzMailedTokens: no other text is accepted as a token.
 func FuzzMailedTokens(f *testing.F) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
@@ -217,7 +216,7 @@ func FuzzMailedTokens(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		plain := strings.NewReplacer("\r", "", "\n", "").Replace(text) // base64 does not mind line ends
+		plain := strings.NewReplacer("\r", "", "\n", "").Replace(text) // base64 ignores line ends
 		want := func(what string, user *testapp.User, err error) {
 			if plain == good[what] {
 				if err != nil || user.ID != alice.ID {

@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-func TestLoaderHasNoUserStore(t *testing.T) {
+func TestNewWithLoaderHasNoUserStore(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
 	user, err := store.CreateUser(t.Context(), auth.Account{Username: "alice", Email: "alice@x.example", Stamp: auth.NewSecret("s")}, nil)
@@ -31,7 +31,7 @@ func TestLoaderHasNoUserStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := auth.NewWithLoader[*testapp.User](store, goodConfig()) // it is a UserStore, too, but was not asked for as one
+	m, err := auth.NewWithLoader[*testapp.User](store, goodConfig()) // it could be a UserStore, but is used as a UserLoader
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestNilUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	nilUsers(t, m, nil)
-	// The user type may be an interface, and what is nil in it a pointer.
+	// The user type may be an interface that holds a nil pointer.
 	i, err := auth.New[auth.User](anyUsers{store}, goodConfig())
 	if err == nil {
 		nilUsers(t, i, nil)
@@ -129,11 +129,11 @@ func nilUsers[U auth.User](t *testing.T, m *auth.Manager[U], none U) {
 	}
 }
 
-// anyUsers is a store of users of an interface type.
+// anyUsers is a store whose user type is an interface.
 type anyUsers struct{ *memStore }
 
 func (s anyUsers) LoadUser(ctx context.Context, id string) (auth.User, error) {
-	return s.memStore.LoadUser(ctx, id) // on error a nil *User in an interface
+	return s.memStore.LoadUser(ctx, id) // on error it returns an interface with a nil *User
 }
 
 func (s anyUsers) FindUser(ctx context.Context, key string) (auth.User, error) {
@@ -144,7 +144,7 @@ func (s anyUsers) CreateUser(ctx context.Context, a auth.Account, form url.Value
 	return s.memStore.CreateUser(ctx, a, form)
 }
 
-// A wrongStore answers with users that it was not asked for.
+// A wrongStore returns other users than it was asked for.
 type wrongStore struct {
 	*memStore
 	load, find, create func() (*testapp.User, error)
@@ -174,9 +174,9 @@ func (s *wrongStore) CreateUser(ctx context.Context, a auth.Account, form url.Va
 	return s.memStore.CreateUser(ctx, a, form)
 }
 
-// A store that answers with nobody, with somebody else, or with somebody who
-// has no ID logs nobody in, and never panics.
-func TestStoresThatAnswerWrongly(t *testing.T) {
+// If a store returns nil, another user, or a user without an ID, nobody is logged in,
+// and nothing panics.
+func TestStoreReturnsWrongUsers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"nobody", "another", "without an ID"} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestStoresThatAnswerWrongly(t *testing.T) {
 					return nil, nil
 				case "another":
 					u, err := store.memStore.LoadUser(t.Context(), mallory.ID)
-					if u != nil { // not even the Stamp tells them apart
+					if u != nil { // the same Stamp, so that a check of the Stamp cannot tell them apart
 						u.Stamp = alice.Stamp
 						if store.load != nil {
 							u.Email = alice.Email
@@ -250,9 +250,9 @@ func TestStoresThatAnswerWrongly(t *testing.T) {
 	}
 }
 
-// A loader may ask for the session's data, and who is logged in, with the
-// context that it is given: nobody is, as yet.
-func TestLoaderMayAsk(t *testing.T) {
+// A UserLoader may ask for session data and for the user with its context. It gets no
+// user yet.
+func TestUserLoaderMayAskForTheUser(t *testing.T) {
 	t.Parallel()
 	store := memstore.New[testapp.User]()
 	u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", Stamp: auth.NewSecret("s"), Version: 1}, nil)
@@ -311,15 +311,15 @@ func TestLoaderMayAsk(t *testing.T) {
 	}
 }
 
-// A loader alone gives sessions, guards and the current user.
-func TestLoader(t *testing.T) {
+// With a UserLoader alone, sessions, guards and the current user work.
+func TestNewWithLoader(t *testing.T) {
 	users := map[string]*testapp.User{"7": {Account: auth.Account{ID: "7", Username: "susan"}}}
 	down := false
 	manager, err := auth.NewWithLoader(auth.LoaderFunc[*testapp.User](func(_ context.Context, id string) (*testapp.User, error) {
 		if down {
 			return nil, errStore
 		}
-		return users[id], nil // nil and no error for one that is not there
+		return users[id], nil // nil and no error if the user does not exist
 	}), auth.Config{
 		BaseURL: "https://app.example",
 		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
@@ -340,7 +340,7 @@ func TestLoader(t *testing.T) {
 	})))
 	do := serve(t, manager.LoadAndSave(mux))
 	if status, _ := do("GET", "/guarded"); status != http.StatusSeeOther {
-		t.Errorf("a stranger: %d", status)
+		t.Errorf("an anonymous visitor: %d", status)
 	}
 	if status, _ := do("POST", "/enter"); status != http.StatusOK {
 		t.Fatalf("login: %d", status)

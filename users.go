@@ -7,9 +7,7 @@ import (
 	"reflect"
 )
 
-// This file takes the type parameter off the application's store.
-
-// loader and storer are UserLoader and UserStore without the type parameter.
+// loader and storer are UserLoader and UserStore without their type parameter.
 type loader interface {
 	load(ctx context.Context, id string) (User, error)
 }
@@ -19,7 +17,7 @@ type storer interface {
 	find(ctx context.Context, key string) (User, error)
 	create(ctx context.Context, a Account, form url.Values) (User, error)
 	update(ctx context.Context, a Account) error
-	remove(ctx context.Context, id string) (deleted bool, err error) // false, nil: the store cannot
+	remove(ctx context.Context, id string) (deleted bool, err error) // false, nil: the store cannot delete users
 }
 
 type typedLoader[U User] struct {
@@ -71,7 +69,8 @@ func (t typedStore[U]) remove(ctx context.Context, id string) (deleted bool, err
 	return err == nil, err
 }
 
-// check turns what a store returned into a user that can be relied on.
+// check returns the user that a store returned, or an error if the user is nil or
+// incomplete.
 func (t typedLoader[U]) check(u U, err error) (User, error) {
 	switch {
 	case err != nil:
@@ -86,8 +85,8 @@ func (t typedLoader[U]) check(u U, err error) (User, error) {
 	return u, nil
 }
 
-// absent returns a function that says whether a U is nil. How to ask depends
-// on the type, which is looked at here, once.
+// absent returns a function that reports whether a U is nil. The check depends on the
+// type, so the type is examined once, here.
 func absent[U User]() func(U) bool {
 	var zero U
 	switch reflect.TypeFor[U]().Kind() {
@@ -99,8 +98,8 @@ func absent[U User]() func(U) bool {
 	return func(U) bool { return false }
 }
 
-// isAbsent reports whether the application has passed no user: nil, a nil pointer, or
-// one without an account.
+// isAbsent reports whether the application has passed no user: nil, a nil pointer, or a
+// user without an Account.
 func isAbsent(user User) bool {
 	return isNil(user) || user.AuthAccount() == nil
 }

@@ -8,6 +8,12 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// This file moves the application's data from the session's record to scs and back. In
+// the record the values are encoded; scs has them in a map. When the application first
+// asks for a value, data decodes them all. At the end of the request, saveValues lets scs
+// encode its map, save finds the values that changed, and write changes them in the
+// record.
+
 func (c *dataContext) Value(key any) any {
 	if v := c.scs.Value(key); v != nil {
 		return v
@@ -16,8 +22,8 @@ func (c *dataContext) Value(key any) any {
 }
 
 // data returns the request's context in which scs finds its values. The first call
-// decodes them. If the session could not be read, the answer becomes an error: the
-// caller's getters cannot return one.
+// decodes them. If the session could not be read, the answer becomes an error, because
+// the getters that call data cannot return one.
 func (s *state) data() *dataContext {
 	s.settle(true)
 	if s.failed != nil {
@@ -28,7 +34,7 @@ func (s *state) data() *dataContext {
 	if s.given.scs != nil {
 		return &s.given
 	}
-	// Load begins with an empty context, in which scs finds no data of another manager.
+	// The context is empty, so that scs finds no data of another manager in it.
 	empty, _ := s.core.scs.Load(context.Background(), scsToken)
 	var unread []wire.Change
 	for _, err := range wire.DecodeValues(s.loaded, func(key string, value any) { s.core.scs.Put(empty, key, value) }) {
@@ -37,14 +43,14 @@ func (s *state) data() *dataContext {
 			unread = append(unread, wire.Change{Key: damaged.Key})
 		}
 	}
-	if len(unread) > 0 { // it is not ours to change: leave it out of the comparison
+	if len(unread) > 0 { // leave these values out of the comparison, so that the record keeps them
 		s.loaded = wire.Apply(s.loaded, unread)
 	}
 	s.given = dataContext{&s.ctx, empty}
 	return &s.given
 }
 
-// scsToken is the token of each request's session as scs knows it. scs's store finds a
+// scsToken is the token of every request's session as scs knows it. scs's store finds a
 // session without values for it. Without a token, scs would make a random one for each
 // session that it stores.
 const scsToken = "the session of the request"
@@ -62,8 +68,7 @@ func (s *state) mayHaveChanged() bool {
 	return s.dirty.Swap(false) || s.lent.Load()
 }
 
-// saveLate stores what the application has changed in its data since the header was
-// written.
+// saveLate stores changes that the application made after the header was written.
 func (s *state) saveLate() {
 	if !s.writer.started || s.writer.failed != nil || !s.mayHaveChanged() {
 		return
@@ -75,21 +80,21 @@ func (s *state) saveLate() {
 	s.emit()
 }
 
-// saveAll is saveValues for the end of a request: it goes on if the client goes away.
+// saveAll is saveValues for the end of a request. It goes on if the client goes away.
 func (s *state) saveAll() error {
 	ctx, cancel := detach(s.data())
 	defer cancel()
 	return s.saveValues(ctx)
 }
 
-// saveValues has scs encode the values that it finds in the context. scs passes them to
-// save, by way of its store.
+// saveValues lets scs encode the values that it finds in the context. scs passes them
+// to save, by way of its store.
 func (s *state) saveValues(ctx context.Context) error {
 	_, _, err := s.core.scs.Commit(ctx)
 	return err
 }
 
-// save stores what the application changed in its data. scs holds its lock.
+// save stores what the application has changed. scs holds its lock.
 func (s *state) save(ctx context.Context, encoded string) error {
 	s.valuing.Lock()
 	loaded := s.loaded
@@ -109,11 +114,11 @@ func (s *state) save(ctx context.Context, encoded string) error {
 	return nil
 }
 
-// write makes changes in the session's record, or in a new visitor's. If the
-// record is gone, so is what they were for. The caller holds op.
+// write makes changes in the session's record, or in a new visitor's record. If another
+// request has removed the record, the changes are dropped. The caller holds op.
 func (s *state) write(ctx context.Context, changes []wire.Change) error {
 	switch {
-	case s.cur == nil && s.own: // a client that sends its credentials with each request keeps nothing
+	case s.cur == nil && s.own: // a request with credentials of its own has no session
 		return nil
 	case s.replaced:
 		return ErrReplaced
@@ -143,6 +148,6 @@ func (s *state) clearValues() {
 	asked := s.given.scs != nil
 	s.valuing.Unlock()
 	if asked {
-		_ = s.core.scs.Clear(&s.given) // returns nil always
+		_ = s.core.scs.Clear(&s.given) // always returns nil
 	}
 }

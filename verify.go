@@ -6,12 +6,14 @@ import (
 	"strings"
 )
 
-// SendVerification mails a link that verifies its address to the account with this
-// address, if there is one that is not disabled and not verified yet: to
-// Config.URLs.Verify, with a token in the query, and good for 24 hours. Like
-// SendReset it returns nil whatever becomes of it, and does the same work; errors
-// are ErrInvalidEmail, ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of
-// a store that has failed.
+// SendVerification mails a link to Config.URLs.Verify, with a token, to the account
+// with this address. The link verifies the address and is valid for 24 hours. There
+// must be such an account, it must not be disabled, and its address must not be
+// verified yet.
+//
+// Like SendReset, SendVerification returns nil whether a mail was sent or not, and does
+// the same work for both. The errors are ErrInvalidEmail for a malformed address,
+// ErrNoMailer, ErrNoUserStore, a RateLimitError, and those of a store that failed.
 func (c *Core) SendVerification(ctx context.Context, address string) (failing error) {
 	defer c.met(ctx, &failing)
 	switch {
@@ -50,7 +52,7 @@ func (c *Core) SendVerification(ctx context.Context, address string) (failing er
 	return nil
 }
 
-// errVerified is why no link is sent.
+// errVerified says that no link was sent, because the address is verified already.
 var errVerified = errors.New("auth: the address is verified")
 
 // noVerify does the work of sendVerify for an account that gets no mail.
@@ -61,8 +63,8 @@ func (c *Core) noVerify(ctx context.Context, user User, key string, reason error
 	return err
 }
 
-// sendVerify mails the link that verifies a user's address, unless their mailbox
-// has had too many.
+// sendVerify mails the link that verifies a user's address. If the mailbox has had too
+// many such mails, it sends nothing.
 func (c *Core) sendVerify(ctx context.Context, user User) error {
 	a := user.AuthAccount()
 	if err := mailable(a); err != nil {
@@ -79,32 +81,36 @@ func (c *Core) sendVerify(ctx context.Context, user User) error {
 }
 
 // CheckVerifyToken returns the user whose address VerifyEmail would verify, or
-// ErrInvalidToken, and changes nothing. It is for the page that the link opens,
-// which must wait for a POST: programs that read mail open links.
+// ErrInvalidToken. It changes nothing. Call it for the page that the link opens. That
+// page must wait for a POST before it verifies, because programs that scan mail open
+// links.
 func (c *Core) CheckVerifyToken(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	user, _, err := c.checkToken(ctx, purposeVerify, token)
 	return user, err
 }
 
-// VerifyEmail takes the account's address for verified, by a token that
-// SendVerification or Register has mailed. A token works once, and no longer when
-// a credential or the address has changed; of any number of calls one succeeds, and
+// VerifyEmail verifies the account's address by a token that SendVerification or
+// Register mailed. A token works once. It is void after a credential or the address has
+// changed. If VerifyEmail is called several times with a token, one call succeeds and
 // the others return ErrInvalidToken.
 //
-// What was made before ends: logins, remembered devices, API tokens, other mailed
-// links. Somebody else may have registered the address and waited for its owner.
-// The login that makes the request, if it is the account's, goes on. Nobody is
-// logged in by it, and the password is as it was registered: who did not register
-// is told by the mail to leave the link alone, and gets the account by a reset.
+// If an attacker registered your user's address before the user did, they may be logged
+// in and wait for the user to verify it. So VerifyEmail ends everything that was made
+// before: logins, remembered devices, API tokens and other mailed links. Only the login
+// that makes the request goes on, if it is the account's.
+//
+// VerifyEmail does not log the user in, and the password stays the one of the
+// registration. So the mail tells a user who did not register to leave the link alone.
+// Such a user gets the account by a reset.
 func (c *Core) VerifyEmail(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planVerify(ctx, token)
 	return c.changeCredential(ctx, x, err)
 }
 
-// planVerify plans what VerifyEmail changes. Until then the right password was counted
-// as a wrong one, too, so the count is forgotten.
+// planVerify plans what VerifyEmail changes. With Config.RequireVerified, the right
+// password counted like a wrong one until now, so the count is reset.
 func (c *Core) planVerify(ctx context.Context, token string) (*credentialChange, error) {
 	x := &credentialChange{own: ownGoesOn, forgets: true, done: EventVerificationDone, failed: EventVerificationFailed}
 	if err := c.needs("VerifyEmail", FieldEmailVerified); err != nil {

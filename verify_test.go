@@ -41,7 +41,7 @@ func TestVerifyEmail(t *testing.T) {
 		mail.User.AuthAccount().ID != u.ID || mail.Lifetime != 24*time.Hour {
 		t.Errorf("%+v, link to %s", mail, link)
 	}
-	for range 3 { // looking does no harm
+	for range 3 { // checking changes nothing
 		if got, err := m.CheckVerifyToken(t.Context(), token); err != nil || got.ID != u.ID || got.EmailVerified {
 			t.Errorf("%v, %v", got, err)
 		}
@@ -72,11 +72,11 @@ func TestVerifyEmail(t *testing.T) {
 	}
 }
 
-// The login that verifies goes on, under a new token; all others end, and so does
-// what was made in them.
+// The login that verifies the address goes on, with a new token. All other logins end,
+// with all devices and tokens that they made.
 func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 	t.Parallel()
-	for _, by := range []string{"a login of the user's", "another user's", "a stranger"} {
+	for _, by := range []string{"a login of the user's", "another user's", "an anonymous visitor"} {
 		m := newMailApp(t, withBearer)
 		u := member(t, m.App, "susan", testapp.Password)
 		member(t, m.App, "mike", "")
@@ -88,7 +88,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 		api := newToken(t, m.App, u)
 		reset := resetToken(t, m.App, u)
 		token := m.verifyToken(t, u)
-		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "a stranger": m.Client(t)}[by]
+		clicking := map[string]*testapp.Client{"a login of the user's": own, "another user's": mike, "an anonymous visitor": m.Client(t)}[by]
 		as := clicking.Who()
 		m.In(clicking, func(ctx context.Context) {
 			if got, err := m.VerifyEmail(ctx, token); err != nil || !got.EmailVerified {
@@ -102,7 +102,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 			t.Errorf("%s: afterwards it is %q, and was %q", by, who, as)
 		}
 		if own == clicking {
-			own = before // the old cookie
+			own = before // the cookie of before
 		}
 		gone(t, by, own, other, device)
 		if who := bearer(m.App, t, api); who != "nobody" {
@@ -114,7 +114,7 @@ func TestVerifyEmailEndsWhatWasBefore(t *testing.T) {
 	}
 }
 
-// What makes a token void, and what does not.
+// Which changes void a token.
 func TestVerifyTokenIsBound(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -186,7 +186,7 @@ func TestVerifyTokenIsBound(t *testing.T) {
 	}
 }
 
-// Of any number of redemptions, of any of the account's tokens, one succeeds.
+// However many times the account's tokens are used, only one verification succeeds.
 func TestVerifyParallelRedemptions(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
@@ -210,8 +210,8 @@ func TestVerifyParallelRedemptions(t *testing.T) {
 	}
 }
 
-// Whoever asks learns nothing: not from the answer, nor from the work that it
-// takes, nor from a mailer that fails.
+// The caller cannot see whether the account exists: not in the answer, nor in the work,
+// nor if the mailer fails.
 func TestSendVerificationTellsNothing(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, nil)
@@ -280,8 +280,8 @@ func TestSendVerificationNeeds(t *testing.T) {
 	}
 }
 
-// A failure at any call of VerifyEmail leaves all of it or nothing, and in the
-// second case the token good.
+// If any call of VerifyEmail fails, the change is made completely or not at all. If it
+// is not made, the token stays good.
 func TestVerifyIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 3, func(t *testing.T, f *testapp.Fault) {
@@ -313,7 +313,8 @@ func TestVerifyIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// Every entrance refuses who is not verified, and none does without the setting.
+// With RequireVerified, no entrance lets a user without a verified address in. Without
+// it, every entrance does.
 func TestRequireVerifiedGate(t *testing.T) {
 	t.Parallel()
 	for _, on := range []bool{true, false} {
@@ -365,7 +366,7 @@ func TestRequireVerifiedGate(t *testing.T) {
 		if who := inside.Who(); who != "susan" {
 			t.Errorf("on %v: the login that was there before is %q", on, who)
 		}
-		// And when it is verified, it is in.
+		// After the user has verified the address, the login works.
 		if _, err := m.VerifyEmail(t.Context(), m.verifyToken(t, stored(t, m.App, u.ID))); err != nil {
 			t.Fatal(err)
 		}
@@ -419,7 +420,7 @@ func fails(cfg auth.Config) bool {
 	return err != nil
 }
 
-// The link is right, whatever URLs.Verify is.
+// The link is right for every form of URLs.Verify.
 func TestVerifyLink(t *testing.T) {
 	t.Parallel()
 	for page, want := range map[string]string{
@@ -457,7 +458,7 @@ func TestRequireVerified(t *testing.T) {
 	})
 	c := m.Client(t)
 	if r := c.Get("/verified?x=1"); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/login?next=") {
-		t.Errorf("nobody: %s to %q", r.Status, r.Header.Get("Location"))
+		t.Errorf("without a login: %s to %q", r.Status, r.Header.Get("Location"))
 	}
 	c.Login("susan")
 	c.Get("/flashes")
@@ -487,8 +488,8 @@ func TestRequireVerified(t *testing.T) {
 	if r.StatusCode != http.StatusForbidden || r.Header.Get("HX-Redirect") != "/verify-email?next=%2Fpage" {
 		t.Errorf("htmx: %s, %v", r.Status, r.Header)
 	}
-	// A request that may change something goes back to the page that it came from;
-	// to the page for verifying itself nobody goes back.
+	// After a request that may change something, the next is the page that it came
+	// from, but never the page for verifying itself.
 	r = c.Do(http.MethodPost, "/verified", url.Values{}, http.Header{"Referer": {m.Server.URL + "/form"}})
 	if r.Header.Get("Location") != "/verify-email?next=%2Fform" {
 		t.Errorf("POST: %q", r.Header.Get("Location"))
@@ -523,9 +524,10 @@ func TestRequireVerified(t *testing.T) {
 	}
 }
 
-// Somebody registers an address before its owner does, and prepares everything to
-// stay. When the owner shows up, by the mail that verifies or by a reset, nothing of
-// it is left but, with the mail that verifies, the password: the mail says so.
+// An attacker registers an address before its owner does, and prepares everything to
+// keep access. When the owner verifies the address or resets the password, all of it
+// ends. After verifying, only the password is still the attacker's, and the mail says
+// so.
 func TestPreHijacking(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"verify", "verify, in the attacker's browser", "reset", "reset of a link that was mailed before"} {
@@ -547,7 +549,7 @@ func TestPreHijacking(t *testing.T) {
 		switch by {
 		case "verify":
 			_, err = m.VerifyEmail(t.Context(), verify)
-		case "verify, in the attacker's browser": // who has the mailbox is shown the attacker's screen
+		case "verify, in the attacker's browser": // the owner has the mailbox, but sits at the attacker's screen
 			m.In(browser, func(ctx context.Context) { _, err = m.VerifyEmail(ctx, verify) })
 		case "reset":
 			_, err = m.ResetPassword(t.Context(), resetToken(t, m.App, u), resetTo)
@@ -577,7 +579,8 @@ func TestPreHijacking(t *testing.T) {
 		if !after.EmailVerified || after.Email != "victim@app.example" {
 			t.Errorf("%s: %+v", by, after)
 		}
-		// The pending change, the other links: also for somebody who is logged in again.
+		// The pending change and the other links are void, even if the attacker logs in
+		// again.
 		browser.Login("victim")
 		m.In(browser, func(ctx context.Context) {
 			if _, err := m.ConfirmEmailChange(ctx, pending); !errors.Is(err, auth.ErrInvalidToken) {
@@ -596,7 +599,7 @@ func TestPreHijacking(t *testing.T) {
 	}
 }
 
-// A link with a token does not go to a page without https.
+// New refuses a page without https, because links with tokens go there.
 func TestVerifyURLIsHTTPS(t *testing.T) {
 	t.Parallel()
 	for page, good := range map[string]bool{"http://app.example/verify": false, "https://other.example/verify": true, "/verify": true} {

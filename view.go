@@ -2,32 +2,31 @@ package auth
 
 import "net/http"
 
-// A View is what a template shows of the request, without the handler passing
-// it on: who is logged in, the messages that wait, and what a login form keeps.
+// A View gives a template what it often needs, so that a handler need not pass it: the
+// user who is logged in, the messages that wait, and the hidden field of a login form.
 //
 //	{{with .User}}Hi, {{.Name}}!{{else}}<a href="/login">Log in</a>{{end}}
 //	{{range .Flashes}}<p class="{{.Category}}">{{.Text}}</p>{{end}}
 //	{{with .Next}}<input type="hidden" name="next" value="{{.}}">{{end}}
 //	{{range .Data.Posts}} … {{end}}
 //
-// Forms need no hidden token: LoadAndSave refuses what a page of another site
-// makes the browser send.
+// Forms need no hidden token against cross-site request forgery, because LoadAndSave
+// refuses the requests that a page of another site makes the browser send.
 type View[U User] struct {
-	Data any // the handler's own
+	Data any // the handler's own data
 
 	manager *Manager[U]
 	request *http.Request
 }
 
-// View returns what a template may show of the request, with the handler's own
-// data in it. Nothing is loaded until the template asks for it. Execute the
-// template before the header is written, into a buffer: a store that fails is
-// an error of Execute and makes the answer 503, and messages are removed by a
-// cookie.
+// View returns a View of the request with the handler's own data. Nothing is loaded
+// until the template asks for it. Execute the template into a buffer before the header
+// is written. There are two reasons: if a store fails, Execute returns the error and
+// the answer is 503; and messages are removed by a cookie in the header.
 func (m *Manager[U]) View(r *http.Request, data any) View[U] { return View[U]{data, m, r} }
 
-// User returns the user who makes the request, or the zero U if nobody is logged
-// in. Its error is a store's.
+// User returns the user who makes the request. If no user is logged in, it returns the
+// zero U. The error is a failure of the store.
 func (v View[U]) User() (U, error) {
 	user, err := v.manager.User(v.request.Context())
 	if err != nil && statusOf(err) < http.StatusInternalServerError {
@@ -36,8 +35,8 @@ func (v View[U]) User() (U, error) {
 	return user, err
 }
 
-// Flashes returns the messages that wait to be shown, and removes them; but not
-// for HEAD, whose answer nobody sees.
+// Flashes returns the messages that wait to be shown, and removes them. For HEAD it
+// returns none, because the answer is not shown.
 func (v View[U]) Flashes() []Flash {
 	if v.request.Method == http.MethodHead {
 		return nil

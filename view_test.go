@@ -20,7 +20,7 @@ const viewTemplate = `{{with .User}}Hi, {{.Username}} ({{.Name}})!{{else}}Log in
 {{- with .Next}}<input name="next" value="{{.}}">{{end}}
 {{- with .Data}}<b>{{.Title}}</b>{{end}}`
 
-// viewApp shows a template at /view. The errors of Execute are in failed.
+// viewApp shows a template at /view. failed gets the errors of Execute.
 func viewApp(t *testing.T, text string, configure func(*auth.Config)) (app *testapp.App, failed *[]error) {
 	t.Helper()
 	app, _ = newApp(t, configure)
@@ -48,7 +48,7 @@ func TestView(t *testing.T) {
 	c := app.Client(t)
 	const title = "<b>&lt;Posts&gt;</b>"
 	if r := c.Get("/view"); r.Text != "Log in"+title || len(r.Header["Set-Cookie"]) > 0 {
-		t.Errorf("nobody: %q", r.Text)
+		t.Errorf("without a login: %q", r.Text)
 	}
 	app.Enter(t, c, u)
 	if r := c.Get("/view"); r.Text != "Hi, susan (&lt;script&gt;alert(1)&lt;/script&gt;)!"+title {
@@ -87,7 +87,8 @@ func TestView(t *testing.T) {
 	}
 }
 
-// What the template does not ask for is not looked up, and not used up.
+// If the template does not use a value, it is not looked up, and messages are not
+// taken.
 func TestViewIsLazy(t *testing.T) {
 	t.Parallel()
 	app, _ := viewApp(t, "{{.Data.Title}}", nil)
@@ -114,8 +115,8 @@ func TestViewIsLazy(t *testing.T) {
 	})
 }
 
-// A store that fails is an error of Execute, and the page a 503: not one for
-// nobody.
+// If the store fails, Execute returns an error and the answer is 503, not the anonymous
+// page.
 func TestViewStoreFails(t *testing.T) {
 	t.Parallel()
 	app, failed := viewApp(t, viewTemplate, nil)
@@ -132,7 +133,7 @@ func TestViewStoreFails(t *testing.T) {
 	if r := c.Get("/view"); !strings.HasPrefix(r.Text, "Hi, susan") {
 		t.Errorf("then: %q", r.Text)
 	}
-	// Outside LoadAndSave there is nobody to show, which is a mistake.
+	// Using a View outside LoadAndSave is a mistake, so User returns an error.
 	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		v := app.View(r, nil)
 		if _, err := v.User(); !errors.Is(err, auth.ErrNoSession) {
@@ -145,7 +146,7 @@ func TestViewStoreFails(t *testing.T) {
 	direct(t, h, "GET", "/?next=/x", nil)
 }
 
-// Errors of a store are failures whatever they wrap.
+// An error of the store is a failure, whatever it wraps.
 func TestViewStoreFailsWithAnyError(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{auth.ErrConflict, auth.ErrInvalidEmail, auth.ErrInvalidToken, auth.ErrRecordNotFound} {
@@ -160,8 +161,8 @@ func TestViewStoreFailsWithAnyError(t *testing.T) {
 	}
 }
 
-// A token that is not for the page is nobody's there; who has the scope is
-// shown.
+// Without RequireScope, a request with a limited token is anonymous. Behind it, the
+// user is shown.
 func TestViewOfTokens(t *testing.T) {
 	t.Parallel()
 	app, failed := viewApp(t, viewTemplate, withBearer)
@@ -184,19 +185,19 @@ func TestViewOfTokens(t *testing.T) {
 	if r := app.Client(t).Do("GET", "/scoped", nil, header); r.Text != "susan" {
 		t.Errorf("%s %q", r.Status, r.Text)
 	}
-	// A loader that fails is a failure of the page.
+	// If Load fails, the page fails.
 	down, _ := viewApp(t, viewTemplate, loadedBy(auth.Credential{Load: func(*http.Request) (auth.Grant, error) {
 		return auth.Grant{}, errStore
 	}}))
 	if r := down.Client(t).Get("/view"); r.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("a loader that fails: %s", r.Status)
+		t.Errorf("a Credential that fails: %s", r.Status)
 	}
 	if len(*failed) > 0 {
 		t.Errorf("%v", *failed)
 	}
 }
 
-// The page of a refused request may be a View, too: nobody's.
+// The error page of a refused request may use a View. It shows no user.
 func TestViewOnErrorPages(t *testing.T) {
 	t.Parallel()
 	var app *testapp.App
@@ -224,7 +225,7 @@ func TestViewOnErrorPages(t *testing.T) {
 	})
 }
 
-// A view's user is of the application's own type, and nil for nobody.
+// The view's user has the application's own type, and is nil for an anonymous visitor.
 func TestViewType(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)

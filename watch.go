@@ -7,17 +7,23 @@ import (
 	"time"
 )
 
-// WhileLoggedIn returns a context for a request that goes on for long, such as a
-// stream or a WebSocket. It is done when the login ends, with the cause
-// ErrLoggedOut: by a logout, in this browser or from another one, a change of
-// password (also one's own: the page connects again), Session.Max,
-// Config.Session.IdleTimeout (which other requests put off, and not this one) or
-// Config.Session.Lifetime. What another process does, and what an application changes in
-// an account with statements of its own, it finds out no sooner than that. It
-// looks once at the beginning whether the login is still good, which loads the
-// user anew. If nobody is logged in, it is
-// done at once, with the cause that User returns. Call the function when the
-// request ends.
+// WhileLoggedIn returns a context for a long request, such as a stream or a WebSocket.
+// It is canceled when the login ends, with the cause ErrLoggedOut. A login ends by:
+//
+//   - a logout, in this browser or from another one;
+//   - a change of the password, or another change that gives the account a new Stamp,
+//     even by this user in this browser: the page then connects again;
+//   - a newer login, if there are more than Config.Session.Max;
+//   - Config.Session.IdleTimeout: other requests extend it, and this one does not;
+//   - Config.Session.Lifetime.
+//
+// If another process ends the login, or your application changes the account without
+// the library, the context is canceled later: when IdleTimeout or Lifetime would have
+// ended the login. At the beginning, WhileLoggedIn checks whether the login is still
+// valid, and loads the user anew. If nobody is logged in, the context is canceled at
+// once, with the cause that User returns.
+//
+// Call the returned function when the request ends.
 func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.CancelFunc) {
 	watched, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(context.Canceled) }
@@ -33,13 +39,14 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		id = s.cur.header.loginID
 	}
 	s.op.Unlock()
-	if lost { // which the request has found out since its user was loaded
+	if lost { // the request has found out after it loaded its user
 		cancel(ErrLoggedOut)
 		return watched, stop
 	}
 	_ = context.AfterFunc(watched, c.watches.add(userID, &watch{id, cancel}))
-	// It may have ended before it was watched, and ends by itself when its time is
-	// up, which other requests put off.
+	// look checks the login now, because it may have ended before it was watched. It
+	// checks again at the time when the login should end, which other requests may
+	// extend.
 	var look func(expected time.Time)
 	look = func(expected time.Time) {
 		end, err := c.aliveUntil(ctx, user, id, isLogin)
@@ -47,7 +54,7 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		case err != nil:
 			cancel(err)
 		case end.IsZero() || watched.Err() != nil:
-		case end.Equal(expected): // and this is when
+		case end.Equal(expected): // no request has extended it
 			cancel(ErrLoggedOut)
 		default:
 			timer := time.AfterFunc(end.Sub(c.cfg.Now()), func() { look(end) })
@@ -60,10 +67,10 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 	return watched, stop
 }
 
-// aliveUntil is when a login, or an API token, ends if nothing more happens; zero
-// if it has no end of its own. It returns ErrLoggedOut if it has ended.
+// aliveUntil returns when a login, or an API token, ends if no further request comes.
+// It returns the zero time if there is no such end, and ErrLoggedOut if it has ended.
 func (c *Core) aliveUntil(ctx context.Context, user User, id string, isLogin bool) (end time.Time, err error) {
-	// As the account is now: its Stamp may have changed since the request began.
+	// Load the user again: the Stamp may have changed since the request began.
 	now, err := c.users.load(ctx, user.AuthAccount().ID)
 	if errors.Is(err, ErrUserNotFound) || err == nil && invalid(user.AuthAccount().Stamp.Reveal(), now) != nil {
 		return end, ErrLoggedOut

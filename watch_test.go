@@ -19,8 +19,8 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-// A watcher is an application with requests that go on until the test ends, or
-// their login does.
+// A watcher is an application with requests that go on until the test or their login
+// ends.
 type watcher struct {
 	*testapp.App
 	opened  chan context.Context
@@ -46,7 +46,8 @@ func newWatcher(t *testing.T, app *testapp.App) *watcher {
 	return w
 }
 
-// open begins a request of the browser's, and returns its context.
+// open sends a request with the browser's cookies, and returns the context of its
+// handler.
 func (w *watcher) open(c *testapp.Client, header http.Header) context.Context {
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/stream", nil)
 	r.Header.Set("User-Agent", "Go-http-client/1.1")
@@ -60,7 +61,7 @@ func (w *watcher) open(c *testapp.Client, header http.Header) context.Context {
 	return <-w.opened
 }
 
-// What ends a login ends its requests, before it returns.
+// A function that ends a login ends its watching requests before it returns.
 func TestWhileLoggedIn(t *testing.T) {
 	type world struct {
 		*watcher
@@ -178,7 +179,7 @@ func TestWhileLoggedIn(t *testing.T) {
 			mike.Login("mike")
 			his := w.open(mike, nil)
 			streams := []context.Context{w.open(w.c, nil), w.open(w.c, nil)}
-			w.In(w.c, func(ctx context.Context) { // and where there is no handler of ours
+			w.In(w.c, func(ctx context.Context) { // also outside a handler
 				watched, _ := w.WhileLoggedIn(context.WithoutCancel(ctx))
 				streams = append(streams, watched)
 			})
@@ -200,7 +201,7 @@ func TestWhileLoggedIn(t *testing.T) {
 	}
 }
 
-// What does not end the login does not end its requests.
+// If the login does not end, its requests go on.
 func TestWhileLoggedInGoesOn(t *testing.T) {
 	plain, _ := newApp(t, func(c *auth.Config) { c.Session.Max = 3 })
 	w := newWatcher(t, plain)
@@ -225,7 +226,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 			wg.Go(func() { a.Post("/renew") })
 			wg.Go(func() { c.Post("/renew") })
 			wg.Wait()
-			if maps.Equal(c.Cookies, before.Cookies) { // the other one was first, and has the new token
+			if maps.Equal(c.Cookies, before.Cookies) { // the other request came first and has the new token
 				c = a
 			}
 			if who := c.Who(); who != "susan" {
@@ -260,8 +261,8 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 			t.Fatalf("%s: %v", step.name, context.Cause(stream))
 		}
 	}
-	// A change of password keeps the login, but not what came with its old token:
-	// somebody else may have had a copy.
+	// A change of password keeps the login. Requests that began with the old token end,
+	// because an attacker may have copied the token.
 	if r := c.Post("/password", "password", "another good password"); r.StatusCode != http.StatusOK || c.Who() != "susan" {
 		t.Errorf("own password: %s, %s", r.Status, c.Who())
 	}
@@ -270,7 +271,7 @@ func TestWhileLoggedInGoesOn(t *testing.T) {
 	}
 }
 
-func TestWhileLoggedInNobody(t *testing.T) {
+func TestWhileLoggedInAnonymous(t *testing.T) {
 	app, spy := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
 	ctx, stop := app.WhileLoggedIn(t.Context())
@@ -282,12 +283,12 @@ func TestWhileLoggedInNobody(t *testing.T) {
 		watched, stop := app.WhileLoggedIn(ctx)
 		defer stop()
 		if !errors.Is(context.Cause(watched), auth.ErrNotLoggedIn) || errors.Is(context.Cause(watched), auth.ErrLoggedOut) || ctx.Err() != nil {
-			t.Errorf("a stranger: %v", context.Cause(watched))
+			t.Errorf("an anonymous visitor: %v", context.Cause(watched))
 		}
 	})
 	c := app.Client(t)
 	c.Login("susan")
-	for k := range 2 { // who it is, and whether that is still so
+	for k := range 2 { // loading the user, and checking the login again
 		app.In(c, func(ctx context.Context) {
 			spy.FailAt(k+1, false)
 			watched, stop := app.WhileLoggedIn(ctx)
@@ -313,7 +314,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 			t.Errorf("after the logout: %v", context.Cause(watched))
 		}
 	})
-	// The application's own end is no logout.
+	// If the application cancels the context itself, the cause is no logout.
 	c.Login("susan")
 	app.In(c, func(ctx context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -336,7 +337,7 @@ func TestWhileLoggedInNobody(t *testing.T) {
 	_ = u
 }
 
-// A request by an API token ends with it.
+// A request with an API token ends when the token does.
 func TestWhileLoggedInByToken(t *testing.T) {
 	plain, _ := newApp(t, withBearer)
 	w := newWatcher(t, plain)
@@ -384,7 +385,7 @@ func TestWhileLoggedInByToken(t *testing.T) {
 	}
 }
 
-// It ends when the login may not go on, by the application's clock.
+// The request ends when the login expires, by the application's clock.
 func TestWhileLoggedInLifetime(t *testing.T) {
 	app, _ := newApp(t, func(c *auth.Config) { c.Session.IdleTimeout, c.Credentials = -1, []auth.Credential{auth.Bearer()} })
 	w := newWatcher(t, app)
@@ -393,7 +394,7 @@ func TestWhileLoggedInLifetime(t *testing.T) {
 	c.Login("susan")
 	app.Clock.Advance(24*time.Hour - 30*time.Millisecond)
 	d.Login("susan")
-	c.Post("/renew") // which extends nothing
+	c.Post("/renew") // which does not extend the login
 	long, short := w.open(d, nil), w.open(c, nil)
 	<-short.Done()
 	if !errors.Is(context.Cause(short), auth.ErrLoggedOut) || long.Err() != nil {
@@ -410,8 +411,8 @@ func TestWhileLoggedInLifetime(t *testing.T) {
 	}
 }
 
-// A request that begins to watch while a rotation that the login's end makes
-// void is under way sees the rotation's record, and ends all the same.
+// A login is ended while its token is being rotated. A request that begins to watch
+// then sees the rotation's new record. It must end all the same.
 func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 	app, store := newApp(t, nil)
 	u := app.Create(t, "susan", false)
@@ -440,7 +441,7 @@ func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 	store.HookCalls(func(_ context.Context, call testapp.Call) error {
 		switch {
 		case call.Method == "TakeRecord" && call.Kind == "session" && takes.Add(1) == 1:
-			// The end has seen the old record. Now comes the rotation's.
+			// The end has read the old record. Now the rotation inserts its own.
 			wg.Go(func() {
 				defer close(rotated)
 				rotating.Post("/renew")
@@ -450,7 +451,7 @@ func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 			close(inserted)
 			<-goOn
 		case call.Method == "ListRecords" && call.Kind == "session" && takes.Load() == 1 && lists.Add(1) == 1:
-			// The old record is gone, and the end looks for others.
+			// The old record is deleted, and the end looks for others.
 			close(watch)
 			stream = <-watching
 			close(goOn)
@@ -472,7 +473,8 @@ func TestWhileLoggedInCrossesRotationAndEnd(t *testing.T) {
 	}
 }
 
-// Whatever begins to watch before or after the end is done when the end is.
+// Whether a request begins to watch before or after the end, it is over when the end
+// returns.
 func TestWhileLoggedInCrossesEnd(t *testing.T) {
 	for _, how := range []string{"EndLogin", "LogoutEverywhere", "logout", "password"} {
 		t.Run(how, func(t *testing.T) {
@@ -535,9 +537,9 @@ func TestWhileLoggedInCrossesEnd(t *testing.T) {
 	}
 }
 
-// A change of password whose tidying up fails ends the login all the same, also
-// for a request that begins to watch then.
-func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
+// If a change of password succeeds but deleting the records fails, the login still
+// ends, even for a request that begins to watch afterwards.
+func TestWhileLoggedInAfterFailedCleanup(t *testing.T) {
 	for name, cookies := range map[string]bool{"cookie": true, "token": false} {
 		clock := testapp.NewClock()
 		hooked := testapp.NewSpy(clock)
@@ -573,8 +575,7 @@ func TestWhileLoggedInAfterEndThatCouldNotTidyUp(t *testing.T) {
 	}
 }
 
-// Nothing is left of requests that are over: no goroutine, and nothing that the
-// manager holds on to.
+// After a request nothing of it is left: no goroutine, and no reference in the manager.
 func TestWhileLoggedInLeavesNothing(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -582,12 +583,12 @@ func TestWhileLoggedInLeavesNothing(t *testing.T) {
 	app.Mux.HandleFunc("GET /watch", func(_ http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if r.FormValue("how") == "stop" {
-			ctx = context.WithoutCancel(ctx) // else the request ends it
+			ctx = context.WithoutCancel(ctx) // otherwise the end of the request would end it
 		}
 		ctx, stop := app.WhileLoggedIn(ctx)
 		mark := new([1 << 10]byte)
 		runtime.AddCleanup(mark, func(struct{}) { collected.Add(1) }, struct{}{})
-		_ = context.AfterFunc(ctx, func() { mark[0]++ }) // the context holds the mark
+		_ = context.AfterFunc(ctx, func() { mark[0]++ }) // so the context refers to mark
 		if r.FormValue("how") == "stop" {
 			stop()
 		}
@@ -610,7 +611,7 @@ func TestWhileLoggedInLeavesNothing(t *testing.T) {
 		handler.ServeHTTP(httptest.NewRecorder(), r)
 		cancel()
 	}
-	for range 10000 { // until what was told of it has been
+	for range 10000 { // until everything is collected
 		if runtime.NumGoroutine() <= before && collected.Load() == n {
 			return
 		}
@@ -620,7 +621,7 @@ func TestWhileLoggedInLeavesNothing(t *testing.T) {
 	t.Errorf("%d goroutines before, %d now; %d of %d contexts were collected", before, runtime.NumGoroutine(), collected.Load(), n)
 }
 
-// A stream of events that ends when the user logs out elsewhere.
+// A stream of events ends when the user logs out elsewhere.
 func TestWhileLoggedInSSE(t *testing.T) {
 	app, _ := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -663,9 +664,9 @@ func TestWhileLoggedInSSE(t *testing.T) {
 	}
 }
 
-// A request that finds out that its login is gone while it writes its session
-// is not watched any more as if nothing had been.
-func TestWhileLoggedInAfterLoss(t *testing.T) {
+// If a request finds out while writing its session that its login has ended, the
+// context of WhileLoggedIn has ended, too.
+func TestWhileLoggedInOfEndedLogin(t *testing.T) {
 	t.Parallel()
 	endedWhileHeld(t, func(ctx context.Context, app *testapp.App, _ *testapp.User) {
 		app.SessionData().Put(ctx, "k", "v")

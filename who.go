@@ -7,11 +7,28 @@ import (
 	"time"
 )
 
-// User returns the user who makes the request. It returns ErrNotLoggedIn if
-// nobody is logged in, ErrNoSession outside LoadAndSave, and the store's error
-// if it has failed, after which the answer is 503. The user is loaded at the first call and kept for the
-// request.
+// User returns the user who makes the request. The user is loaded at the first call and
+// kept for the request. User returns ErrNotLoggedIn if nobody is logged in,
+// ErrNoSession outside LoadAndSave, and ErrOutOfScope for a token with scopes where no
+// rule asks for one of them (see Scope). If a store has failed, it returns the store's
+// error, and the answer is 503.
+//
+// If Config.RequireFactor asks for a second factor that the login has not shown, User
+// returns ErrNoFactor, or ErrNotFresh if the user has one.
 func (c *Core) User(ctx context.Context) (User, error) {
+	user, err := c.EnrollingUser(ctx)
+	if err == nil {
+		err = c.gateRequired(ctx, user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// EnrollingUser is User for the pages on which a user sets up a second factor: it also
+// returns a user of whom Config.RequireFactor asks for one. Show nothing else to this user.
+func (c *Core) EnrollingUser(ctx context.Context) (User, error) {
 	user, err := c.loadUser(ctx)
 	if err == nil && c.requestOf(ctx).outOfScope(ctx) {
 		return nil, ErrOutOfScope
@@ -36,9 +53,9 @@ func (c *Core) loadUser(ctx context.Context) (User, error) {
 	return user, err
 }
 
-// currentUser finds the user, once, by the first of three ways that knows one: the
-// request's own credentials, its session, its remembered device. It reports whether
-// the session was found to be void.
+// currentUser finds the user, once. It tries three ways and stops at the first that
+// finds one: the request's own credentials, its session, its remembered device. void is
+// true if the session was found to be void.
 func (s *state) currentUser(ctx context.Context) (user User, void bool, err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
@@ -54,17 +71,17 @@ func (s *state) currentUser(ctx context.Context) (user User, void bool, err erro
 	return user, void, err
 }
 
-// byCredentials returns the user of the request's own credentials. It asks for them
-// first (see identify), and so reads the session if the request has none.
+// byCredentials returns the user of the request's own credentials. It calls identify
+// first, which reads the session if the request has no credentials.
 func (s *state) byCredentials() (User, error) {
 	err := s.identify()
 	s.op.Lock()
 	defer s.op.Unlock()
 	if s.varies = true; err != nil {
-		s.unread = false // the caller is told
+		s.unread = false // the caller gets the error
 		return nil, err
 	}
-	return s.user, nil // or the one that was found before
+	return s.user, nil // found now, or by an earlier call
 }
 
 // bySession returns the user of the session's login, and whether the session is void.
@@ -87,8 +104,8 @@ func (s *state) bySession(ctx context.Context) (user User, void bool, err error)
 	}
 }
 
-// takeUser makes the user that was loaded for a session the request's, unless
-// somebody has logged in or out meanwhile. It reports whether the session is void.
+// takeUser makes user, who was loaded for cur, the request's user. It does nothing if
+// the request has logged in or out meanwhile. It reports whether the session is void.
 func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -101,8 +118,8 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 		s.user = user
 		return false, nil
 	case errors.Is(reason, ErrLoggedOut):
-		// A request of the same login may have changed the Stamp just now, and be about
-		// to replace this record: then it is not for us to remove.
+		// Another request of the same login may have just changed the Stamp, and be about
+		// to replace this record. Then the record must stay.
 		_, replaced, err := s.successor(&s.ctx, cur.kind(), cur.key, rotatedFor, s.core.cfg.Now())
 		if err != nil {
 			return false, err
@@ -116,7 +133,7 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	return true, nil
 }
 
-// byDevice logs in by the remember cookie, and returns the user. It is tried once.
+// byDevice logs in by the remember cookie, and returns the user. It tries once.
 func (s *state) byDevice() (User, error) {
 	s.op.Lock()
 	try := !s.own && !s.deviceTried && !s.loggedOut && !s.replaced && !s.committed
@@ -129,11 +146,11 @@ func (s *state) byDevice() (User, error) {
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	s.deviceTried = true // after a failure it is not: the next caller must not be told that it is nobody
+	s.deviceTried = true // not after a failure: the next caller must get the error too, and not "no user"
 	return s.user, nil
 }
 
-// nobody says why the request has no user.
+// nobody returns why the request has no user.
 func (s *state) nobody() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -143,9 +160,8 @@ func (s *state) nobody() error {
 	return ErrNotLoggedIn
 }
 
-// discard removes a session that was found void. The request goes on as
-// nobody's; its cookie is left, as that of any unknown session. The caller
-// holds op.
+// discard removes a session that was found void. The request goes on as an anonymous
+// one. Like the cookie of any unknown session, its cookie is kept. The caller holds op.
 func (s *state) discard(reason error) {
 	cur := s.cur
 	s.cur, s.user = nil, nil
@@ -156,8 +172,8 @@ func (s *state) discard(reason error) {
 	s.drop(ctx, cur)
 }
 
-// known is the ID of the user who makes the request, as far as it has been
-// found out.
+// known returns the ID of the user who makes the request, if the user has been loaded,
+// or "".
 func (c *Core) known(ctx context.Context) string {
 	s := c.requestOf(ctx)
 	if s == nil {
@@ -169,7 +185,7 @@ func (c *Core) known(ctx context.Context) string {
 }
 
 // CurrentLogin describes the login that makes the request: how and when the user
-// authenticated, and whether it is remembered. Its errors are User's.
+// authenticated, and whether it is remembered. It returns the errors of User.
 func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	defer c.met(ctx, &failing)
 	if _, err := c.User(ctx); err != nil {
@@ -182,13 +198,13 @@ func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	case s.loggedOut:
 		return Login{}, s.gone()
 	case s.cur.isLogin():
-	case s.grant == nil: // it has been ended since
+	case s.grant == nil: // the login has been ended since User returned
 		return Login{}, ErrNotLoggedIn
 	default:
 		return Login{Current: true, Methods: strings.Fields(s.grant.Method), Address: s.address(), UserAgent: s.agent()}, nil
 	}
 	l := c.loginOf(*s.cur.shown())
-	l.IdleExpires = c.expires(&s.cur.header) // which other requests put off
+	l.IdleExpires = c.expires(&s.cur.header) // from the newest record: other requests extend it
 	if l.Current = true; s.suspect {
 		l.Authenticated = time.Time{}
 	}
@@ -207,14 +223,14 @@ func (c *Core) CurrentLogin(ctx context.Context) (_ Login, failing error) {
 	return l, nil
 }
 
-// currentHeader is the header of the request's login, or the zero value. It is
-// no error if there is none, nor outside LoadAndSave.
+// currentHeader returns the header of the request's login. If there is no login, or
+// outside LoadAndSave, it returns the zero value and no error.
 func (c *Core) currentHeader(ctx context.Context) (header, error) {
 	s := c.stateOf(ctx)
 	if s == nil {
 		return header{}, nil
 	}
-	_, err := c.User(ctx)
+	_, err := c.EnrollingUser(ctx)
 	if errors.Is(err, ErrReplaced) || err != nil && !errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrOutOfScope) {
 		return header{}, err
 	}
@@ -226,9 +242,10 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 	return s.cur.header, nil
 }
 
-// stillIn returns ErrLoggedOut if what has let the request in was ended since.
-// What makes a credential asks: a client may hold a request open for as long as
-// it likes, with half of its body.
+// stillIn returns ErrLoggedOut if the login or API token of the request was ended since
+// the request began. An attacker may hold a request open by sending half of its body,
+// and finish it after the login was ended. So methods that make a credential or change
+// an account call stillIn.
 func (c *Core) stillIn(ctx context.Context) error {
 	s := c.stateOf(ctx)
 	if s == nil {
@@ -254,4 +271,52 @@ func (c *Core) stillIn(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// shownFactor reports whether the login has shown one of Config.Factors.
+func (c *Core) shownFactor(ctx context.Context) bool {
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() {
+		return false
+	}
+	for _, f := range c.cfg.Factors {
+		if s.cur.shown().methods.has(f.Name()) {
+			return true
+		}
+	}
+	return false
+}
+
+// needFactor returns nil if the login has shown a factor. Otherwise it returns ErrNoFactor
+// if the user has none, or ErrNotFresh if the user has one.
+func (c *Core) needFactor(ctx context.Context, user User) error {
+	if c.shownFactor(ctx) {
+		return nil
+	}
+	primary, err := c.primaryFactors(ctx, idOf(user))
+	switch {
+	case err != nil:
+		return err
+	case len(primary) == 0:
+		return ErrNoFactor
+	}
+	return ErrNotFresh
+}
+
+// gateRequired returns ErrNoFactor if Config.RequireFactor asks for a factor that the user's
+// login has not shown. It does not ask where credentials of the request say who the user is.
+func (c *Core) gateRequired(ctx context.Context, user User) error {
+	if c.cfg.RequireFactor == nil {
+		return nil
+	}
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	login := s.cur.isLogin()
+	s.op.Unlock()
+	if !login || !c.cfg.RequireFactor(user) {
+		return nil
+	}
+	return c.needFactor(ctx, user)
 }

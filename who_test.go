@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/internal/testapp"
 )
 
-func TestNobodyIsTheZeroUser(t *testing.T) {
+func TestAnonymousUserIsZero(t *testing.T) {
 	app, _ := stateApp(t, nil)
 	app.Mux.HandleFunc("GET /nobody", func(_ http.ResponseWriter, r *http.Request) {
 		if u, ok := app.CurrentUser(r.Context()); ok || u != nil {
@@ -29,17 +29,17 @@ func TestNobodyIsTheZeroUser(t *testing.T) {
 	app.Client(t).Get("/nobody")
 }
 
-func TestPagesThatDoNotAskLoadNoUser(t *testing.T) {
+func TestUserIsLoadedOnlyOnRequest(t *testing.T) {
 	app, spy := stateApp(t, nil)
 	c := app.Client(t)
 	c.Post("/as/remembered")
 	spy.Reset()
 	c.Get("/")
 	if slices.Contains(spy.Calls(), "LoadUser") {
-		t.Errorf("a page that does not ask loads the user: %v", spy.Calls())
+		t.Errorf("a page that does not ask for the user loads it: %v", spy.Calls())
 	}
 	spy.Reset()
-	c.Get("/state") // asks three times
+	c.Get("/state") // asks for the user three times
 	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 1 {
 		t.Errorf("%d loads: %v", n, spy.Calls())
 	}
@@ -69,7 +69,7 @@ func TestUnicodeIDAndUsername(t *testing.T) {
 	}
 }
 
-// known are three ways for a request to be susan's.
+// known are three ways to send a request as susan.
 func known(t *testing.T, app *testapp.App, u *testapp.User) map[string]func() (*testapp.Client, http.Header) {
 	t.Helper()
 	token := newToken(t, app, u)
@@ -91,7 +91,8 @@ func known(t *testing.T, app *testapp.App, u *testapp.User) map[string]func() (*
 	}
 }
 
-// The user is loaded once for a request, however many ask, and for what.
+// A request loads the user once, however often and by whichever functions its handler
+// asks.
 func TestLoadUserOnce(t *testing.T) {
 	app, spy := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
@@ -151,7 +152,7 @@ func TestLoadUserOnce(t *testing.T) {
 	}
 }
 
-// A tab that loses the race for a remember cookie loads the user once, too.
+// If a tab loses the race for a remember cookie, it still loads the user once.
 func TestLoadUserOnceForTabs(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -171,14 +172,14 @@ func TestLoadUserOnceForTabs(t *testing.T) {
 	if who := c.Who(); who != "susan" {
 		t.Error(who)
 	}
-	// One load was before.
+	// The user was loaded before.
 	if n := strings.Count(strings.Join(spy.Calls(), " "), "LoadUser"); n != 0 {
 		t.Errorf("%d more loads: %v", n, spy.Calls())
 	}
 }
 
-// A loader that fails is a 503 and not nobody. A handler that asks again in the same
-// request gets the user, if the loader is well then; the answer stays 503.
+// If the store fails, the answer is 503 and not the anonymous page. If the handler asks
+// again and the store works, it gets the user. The answer stays 503.
 func TestLoadUserFails(t *testing.T) {
 	app, store := newApp(t, withBearer)
 	u := app.Create(t, "susan", false)
@@ -203,7 +204,7 @@ func TestLoadUserFails(t *testing.T) {
 			}
 		}
 		if _, ok := app.CurrentUser(ctx); ok {
-			t.Error("CurrentUser knows somebody")
+			t.Error("CurrentUser returns a user")
 		}
 		store.Reset()
 		if user, err := app.User(ctx); err != nil || user.ID != u.ID {
@@ -235,8 +236,8 @@ func TestLoadUserFails(t *testing.T) {
 	}
 }
 
-// Who is deleted is nobody, and what was stored for them is cleaned up as it is
-// found.
+// If a user was deleted, their requests are anonymous, and their records are deleted
+// when they are found.
 func TestLoadUserDeleted(t *testing.T) {
 	app, store := newApp(t, withBearer)
 	for i, way := range []string{"session", "remembered", "bearer"} {
@@ -281,7 +282,7 @@ func TestLoadUserDeleted(t *testing.T) {
 	}
 }
 
-// At most one LoadUser for a request, however many goroutines ask.
+// A request calls LoadUser at most once, however many goroutines ask.
 func TestUserIsLoadedOnce(t *testing.T) {
 	app, spy := newApp(t, nil)
 	app.Create(t, "susan", false)
@@ -309,8 +310,7 @@ func TestUserIsLoadedOnce(t *testing.T) {
 	}
 }
 
-// The user is looked up afresh by every request, and the login is effective in
-// the request that makes it.
+// Each request loads the user again. A login is effective in the request that makes it.
 func TestCurrentUserIsCurrent(t *testing.T) {
 	app, _ := newApp(t, nil)
 	u := app.Create(t, "susan", false)

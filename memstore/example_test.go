@@ -62,5 +62,5 @@ func ExampleStore_UpdateProfile() {
 	fmt.Println(store.UpdateProfile(ctx, user)) // user still has the Version from before the first change
 	// Output:
 	// <nil>
-	// auth: changed by somebody else meanwhile
+	// auth: changed by another request meanwhile
 }

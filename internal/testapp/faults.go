@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// EachCall runs round with k = 1, 2, 3 and so on. In round k something is to happen at
-// the k-th call of a store. The first round that reports that there was no such call
-// is the last one. An operation that makes fewer calls than least fails the test.
+// EachCall calls round with k = 1, 2, 3 and so on. Round k is about the k-th call of a
+// store, for example by making it fail. EachCall stops after the first round that
+// returns false, because no such call was made. If the operation makes fewer calls than
+// least, the test fails.
 func EachCall(tb testing.TB, least int, round func(k int) (reached bool)) {
 	tb.Helper()
 	for k := 1; ; k++ {
@@ -24,9 +25,8 @@ func EachCall(tb testing.TB, least int, round func(k int) (reached bool)) {
 	}
 }
 
-// At runs f before the k-th call from now on, counted from 1, as a request does that
-// crosses the one that makes the call. reached reports afterwards whether there was
-// such a call.
+// At runs f before the k-th call from now on, counted from 1, as if another request ran
+// at that moment. Afterwards, reached reports whether such a call was made.
 func (s *Spy) At(k int, f func()) (reached func() bool) {
 	var mu sync.Mutex
 	n := 0
@@ -62,13 +62,13 @@ type Fault struct {
 
 	mu     sync.Mutex
 	failed []string
-	err    error // of the attempt
+	err    error // the error of the attempt
 }
 
-// AllOrNothing runs round with a Fault at each call of an operation, for each way to
-// fail. round makes an application, attempts the operation by Fault.During, and
-// checks that all of it was done, or nothing. Without a failure the attempt must
-// succeed; with fewer calls than least the test fails.
+// AllOrNothing calls round with a Fault at each call of an operation, for each way to
+// fail. round makes an application, attempts the operation with Fault.During, and
+// checks that it was done completely or not at all. Without a failure the attempt must
+// succeed. If the operation makes fewer calls than least, the test fails.
 func AllOrNothing(t *testing.T, least int, round func(t *testing.T, f *Fault)) {
 	for _, mode := range []string{CallFails, CallFailsAfter, ClientGone, StoreGone} {
 		t.Run(mode, func(t *testing.T) {
@@ -85,7 +85,7 @@ func AllOrNothing(t *testing.T, least int, round func(t *testing.T, f *Fault)) {
 	}
 }
 
-// During attempts the operation while the store, or the client, fails.
+// During attempts the operation while the store or the client fails.
 func (f *Fault) During(ctx context.Context, spy *Spy, attempt func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -114,7 +114,7 @@ func (f *Fault) During(ctx context.Context, spy *Spy, attempt func(ctx context.C
 	return f.err
 }
 
-// String says what failed, and what the attempt returned.
+// String describes which call failed and what the attempt returned.
 func (f *Fault) String() string {
 	return fmt.Sprintf("call %d (%s): %v", f.K, strings.Join(f.failed, " "), f.err)
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Main runs the tests of a package whose applications share the process's hashing
-// budget. The tests run at the same time, and the machine may be slow: the queue
-// sends nobody away.
+// budget. The tests are parallel, and the machine may be slow, so no hash times out in
+// the queue.
 func Main(m *testing.M) {
 	b := passhash.Process()
 	b.MaxQueue, b.MaxWait = 10_000, 10*time.Minute

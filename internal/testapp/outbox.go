@@ -8,8 +8,8 @@ import (
 	"github.com/go-login/auth/authtest"
 )
 
-// An Outbox is a mailbox that a test empties. It takes no mail of a request that is
-// over.
+// An Outbox is a mailbox that a test empties. It refuses a mail if the request's
+// context has ended.
 type Outbox struct {
 	authtest.Mailbox
 	mu    sync.Mutex
@@ -24,7 +24,7 @@ func (o *Outbox) Send(ctx context.Context, m auth.Mail) error {
 	return o.Mailbox.Send(ctx, m)
 }
 
-// Take returns the mails since the last time.
+// Take returns the mails since the last call.
 func (o *Outbox) Take() []auth.Mail {
 	o.mu.Lock()
 	defer o.mu.Unlock()

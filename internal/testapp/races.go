@@ -12,13 +12,14 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Races lets the end of a login cross a request of the same login, so many rounds
-// for each pair: afterwards no cookie, old or new, may be logged in, and
-// nothing may have answered 5xx. A rotation ends nothing: after it the old cookie is
-// the same login for some seconds, and then nobody's.
+// Races lets a request of a login run while the login is being ended, for each pair of
+// request and ending, this many rounds. Afterwards no cookie, old or new, may be logged
+// in, and no answer may be a 5xx. A rotation is listed as an ending, but ends nothing:
+// after it, the old cookie belongs to the same login for some seconds, and is dead
+// then.
 //
-// In half of the rounds the request is held in its handler, its session loaded,
-// until the login has been ended; in the others the two run freely.
+// In half of the rounds the request loads its session and then waits in its handler
+// until the login has been ended. In the others both run freely.
 func Races(t *testing.T, rounds int, open func(t *testing.T, clock func() time.Time) Store) {
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		t.Run(fmt.Sprintf("idle timeout %v", idle > 0), func(t *testing.T) {
@@ -55,7 +56,7 @@ type race struct {
 	held map[string]*hold
 }
 
-// A hold stops a request in its handler.
+// A hold stops a request in its handler until it is released.
 type hold struct{ arrived, release chan struct{} }
 
 func newRace(_ *testing.T, app *App) *race {
@@ -120,7 +121,7 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 	user := r.app.Create(t, name, false)
 	browser := r.app.Client(t)
 	browser.Login(name)
-	// What the clock of "last seen" does in between is part of the race.
+	// When the clock moves, requests also write "last seen", which is part of the race.
 	if i%4 >= 2 {
 		r.app.Clock.Advance(2 * time.Minute)
 	}
@@ -213,8 +214,8 @@ func (r *race) round(t *testing.T, i int, end, request string) {
 			t.Errorf("round %d: the old cookie is logged in a minute after the %s", i, end)
 		}
 	}
-	// A rotation leaves one living cookie. So does a login that begins when
-	// the rotation is over, or is over when it begins; two at the same moment
+	// After a rotation one cookie is logged in. The same holds for a login that begins
+	// after the rotation, or is over before it. If both happen at the same moment, they
 	// end each other.
 	switch records, err := r.app.Store.ListRecords(t.Context(), "session", user.ID); {
 	case err != nil:

@@ -14,12 +14,12 @@ import (
 	"github.com/go-login/auth"
 )
 
-// RememberedRaces lets each way of ending a remembered login cross each request
-// that can renew it, so many rounds for each pair. Afterwards no cookie, old or new,
-// may be logged in, and nothing may have answered 5xx. A theft raises one alarm, and
-// nothing else raises any.
+// RememberedRaces lets each request that can renew a remembered login run while the
+// login is being ended, for each way of ending it, this many rounds. Afterwards no
+// cookie, old or new, may be logged in, and no answer may be a 5xx. A theft raises one
+// alarm, and no other ending raises any.
 //
-// Without an ending, requests of one browser that cross leave it logged in.
+// Without an ending, parallel requests of one browser leave it logged in.
 func RememberedRaces(t *testing.T, rounds int, open func(t *testing.T, clock func() time.Time) Store) {
 	renewals := []string{"read", "write", "rotate", "confirm", "login", "remember", "resume", "resume-write", "resume-rotate", "resume-remember"}
 	for _, end := range []string{
@@ -35,7 +35,7 @@ func RememberedRaces(t *testing.T, rounds int, open func(t *testing.T, clock fun
 			for _, renewal := range renewals {
 				n := rounds
 				if end == "SetPassword" {
-					n = (rounds + 9) / 10 // it computes a hash
+					n = (rounds + 9) / 10 // each round computes a hash
 				}
 				for i := range n {
 					r.round(t, fmt.Sprintf("%s crosses %s, round %d", end, renewal, i), end, renewal)
@@ -80,7 +80,7 @@ func (r *rememberedRace) routes() {
 	})
 }
 
-// only returns a browser with those of its cookies that last, or with the others.
+// only returns a browser with the remember cookie alone, or with all other cookies.
 func only(c *Client, lasting bool) *Client {
 	other := c.Clone()
 	maps.DeleteFunc(other.Cookies, func(name, _ string) bool { return strings.HasSuffix(name, "-remember") != lasting })
@@ -101,7 +101,7 @@ func (r *rememberedRace) round(t *testing.T, what, end, renewal string) {
 		return c
 	}
 	browser := enter()
-	// It has used its first cookie, and shown that it has the second.
+	// The browser has used its first cookie, and shown that it has the second.
 	browser.Restart()
 	copied := browser.Clone()
 	for range 2 {
@@ -169,7 +169,8 @@ func (r *rememberedRace) round(t *testing.T, what, end, renewal string) {
 	}
 }
 
-// end ends the login and returns the status of the answer, or 200.
+// end ends the login. It returns the status of the answer, or 200 if it sends no
+// request.
 func (r *rememberedRace) end(t *testing.T, how string, ending, other, copied *Client, user *User, logins []auth.Login) int {
 	t.Helper()
 	app, ctx := r.app, t.Context()
@@ -191,7 +192,7 @@ func (r *rememberedRace) end(t *testing.T, how string, ending, other, copied *Cl
 		return other.Post("/others").StatusCode
 	case "LogoutEverywhere":
 		err = app.LogoutEverywhere(ctx, user)
-	case "Session.Max": // the renewal may be newer than the first of them
+	case "Session.Max": // the renewal may be newer than the first of these logins
 		for range 3 {
 			app.Clock.Advance(time.Minute)
 			app.Client(t).Login(user.Username)

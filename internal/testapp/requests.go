@@ -13,7 +13,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// Page returns where f is served from now on, for any method.
+// Page serves f, for any method, and returns its path.
 func (a *App) Page(f http.HandlerFunc) (target string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -21,18 +21,18 @@ func (a *App) Page(f http.HandlerFunc) (target string) {
 	return "/test?act=" + strconv.Itoa(len(a.acts)-1)
 }
 
-// Act lets f answer a request of the client's, a POST with this header besides its
-// cookies.
+// Act answers a request of the client with f. The request is a POST with this header
+// and the client's cookies.
 func (a *App) Act(c *Client, header http.Header, f http.HandlerFunc) *Response {
 	return c.Do(http.MethodPost, a.Page(f), url.Values{}, header)
 }
 
-// In runs f in a request of the client's.
+// In calls f in a request of the client.
 func (a *App) In(c *Client, f func(ctx context.Context)) *Response {
 	return a.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { f(r.Context()) })
 }
 
-// act serves the functions that Page was given.
+// act serves the functions of Page.
 func (a *App) act(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.Atoi(r.URL.Query().Get("act"))
 	if err != nil {
@@ -45,8 +45,8 @@ func (a *App) act(w http.ResponseWriter, r *http.Request) {
 	f(w, r)
 }
 
-// freshPages are pages that ask for a fresh login: of any age, of at most five
-// minutes, and one that no login is fresh enough for.
+// freshPages are pages that need a fresh login: of any age, of at most five minutes,
+// and with a limit that no login meets.
 func (a *App) freshPages() {
 	for path, maxAge := range map[string]time.Duration{"/fresh": 0, "/fresh5": 5 * time.Minute, "/never": -time.Nanosecond} {
 		a.Mux.Handle(path, a.RequireFresh(maxAge)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -55,7 +55,8 @@ func (a *App) freshPages() {
 	}
 }
 
-// Enter logs the client in as the user, as the account is now, with the options.
+// Enter logs the client in as the user, loaded again from the store, with these
+// options.
 func (a *App) Enter(tb testing.TB, c *Client, u *User, options ...auth.LoginOption) {
 	tb.Helper()
 	r := a.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
@@ -72,8 +73,8 @@ func (a *App) Enter(tb testing.TB, c *Client, u *User, options ...auth.LoginOpti
 	}
 }
 
-// Confirm calls ConfirmLogin in a request of the client's. If password is not empty,
-// the request shows it first.
+// Confirm calls ConfirmLogin in a request of the client. If password is not empty, the
+// request checks it first.
 func (a *App) Confirm(tb testing.TB, c *Client, password string) (err error) {
 	tb.Helper()
 	a.In(c, func(ctx context.Context) {
@@ -87,7 +88,7 @@ func (a *App) Confirm(tb testing.TB, c *Client, password string) (err error) {
 	return err
 }
 
-// LoginOf returns the client's login, which it must have.
+// LoginOf returns the client's login. Without one the test fails.
 func (a *App) LoginOf(tb testing.TB, c *Client) (l auth.Login) {
 	tb.Helper()
 	err := auth.ErrNotLoggedIn
@@ -98,8 +99,7 @@ func (a *App) LoginOf(tb testing.TB, c *Client) (l auth.Login) {
 	return l
 }
 
-// IsFresh reports whether the client gets a page that asks for a fresh login of any
-// age.
+// IsFresh reports whether the client has a fresh login of any age.
 func (a *App) IsFresh(tb testing.TB, c *Client) bool {
 	tb.Helper()
 	switch r := c.Get("/fresh"); {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// slowVariable is set where tests may take minutes. CONTRIBUTING.md lists all variables
-// that leave tests out.
+// slowVariable is set if tests may take minutes. CONTRIBUTING.md lists all variables
+// that control which tests are skipped.
 const slowVariable = "GOLOGIN_SLOW"
 
 // Slow reports whether GOLOGIN_SLOW is set, as .ci/run sets it.
@@ -18,8 +18,8 @@ func NeedsSlow(tb testing.TB) {
 	Need(tb, slowVariable)
 }
 
-// Rounds returns all if GOLOGIN_SLOW is set. Otherwise it returns few, and the test's log
-// says so.
+// Rounds returns all if GOLOGIN_SLOW is set. Otherwise it returns few, and the test
+// logs that.
 func Rounds(tb testing.TB, few, all int) int {
 	tb.Helper()
 	if Slow() {

@@ -11,26 +11,26 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// ErrStore is the error of the calls that Fail and FailAt let fail.
+// ErrStore is the error of calls that a Spy makes fail.
 var ErrStore = errors.New("testapp: the store is on fire")
 
-// A Call is a call of one of a store's methods.
+// A Call is a call of a method of the store.
 type Call struct {
 	Method string      // such as "GetRecord"
-	Kind   string      // of the records that it is about, or "" if it is about users
+	Kind   string      // of the records; "" if the call is about users
 	Record auth.Record // what InsertRecord or UpdateRecord was given
 }
 
-// A Spy is a store that remembers which of its methods were called. Functions of the
-// test run before and after the calls: they may fail them, panic, wait, or use the
-// application.
+// A Spy is a store that records which of its methods were called. A test can run
+// functions before and after the calls: they may make calls fail, panic, wait, or use
+// the application.
 type Spy struct {
-	Store // the store that it is wrapped around
+	Store // the store that does the work
 
 	mu            sync.Mutex
 	before, after func(context.Context, Call) error
 	calls         []Call
-	failAt        int // the number of the call that fails, or 0
+	failAt        int // the number of the call that fails; 0 for none
 	failAfter     bool
 }
 
@@ -42,17 +42,16 @@ func NewSpy(clock *Clock) *Spy {
 // SpyOn returns a Spy around a store.
 func SpyOn(store Store) *Spy { return &Spy{Store: store} }
 
-// HookCalls runs before and after around each call from now on, and forgets the
-// calls until now. If before returns an error, the call is not made and fails with
-// it. If after returns an error, the call was made and fails with it. Either may be
-// nil.
+// HookCalls runs before and after around each call from now on, and forgets all earlier
+// calls. If before returns an error, the call is not made and returns that error. If
+// after returns an error, the call was made, and returns that error. Either may be nil.
 func (s *Spy) HookCalls(before, after func(context.Context, Call) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.before, s.after, s.calls, s.failAt = before, after, nil, 0
 }
 
-// Hook is HookCalls with functions that need to know only the method's name.
+// Hook is HookCalls with functions that need only the name of the method.
 func (s *Spy) Hook(before, after func(method string) error) {
 	byName := func(f func(string) error) func(context.Context, Call) error {
 		if f == nil {
@@ -66,7 +65,7 @@ func (s *Spy) Hook(before, after func(method string) error) {
 // Reset removes all hooks and forgets the calls until now.
 func (s *Spy) Reset() { s.HookCalls(nil, nil) }
 
-// Fail makes the named methods fail from now on.
+// Fail makes these methods fail from now on.
 func (s *Spy) Fail(methods ...string) {
 	s.Hook(func(method string) error {
 		if slices.Contains(methods, method) {
@@ -76,8 +75,8 @@ func (s *Spy) Fail(methods ...string) {
 	}, nil)
 }
 
-// FailAt makes the k-th call from now on fail, counted from 1: before it is made, or
-// after.
+// FailAt makes the k-th call from now on fail, counted from 1: before it takes effect,
+// or afterwards.
 func (s *Spy) FailAt(k int, after bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,8 +98,8 @@ func (s *Spy) made() []Call {
 	return slices.Clone(s.calls)
 }
 
-// Given returns the records that the methods were given since the last hook or Reset:
-// those of InsertRecord, UpdateRecord, or both.
+// Given returns the records that InsertRecord, UpdateRecord or both were given since
+// the last hook or Reset.
 func (s *Spy) Given(methods ...string) (records []auth.Record) {
 	for _, c := range s.made() {
 		if slices.Contains(methods, c.Method) {
@@ -110,8 +109,8 @@ func (s *Spy) Given(methods ...string) (records []auth.Record) {
 	return records
 }
 
-// Kinds returns the kinds of the records that the calls since the last hook or Reset
-// were about, sorted.
+// Kinds returns the kinds of records that were the subject of calls since the last hook
+// or Reset, sorted.
 func (s *Spy) Kinds() (kinds []string) {
 	for _, c := range s.made() {
 		if c.Kind != "" {

@@ -1,14 +1,14 @@
-// Package testapp is a small application on package auth, for tests over HTTP:
-// of the library itself, and of each store.
+// Package testapp is a small application on package auth. Tests of the library and of
+// each store use it over HTTP.
 //
 //   - App is the application. Act, In and Page run functions of a test in its requests.
 //   - Client is a browser over the network, Visitor one without a network that can come
 //     from any address.
-//   - Spy is a store that counts its calls, lets them fail, and runs functions of a test
+//   - Spy is a store that records its calls, makes them fail, and runs functions of a test
 //     around them. EachCall and AllOrNothing go through all calls of an operation.
-//   - Outbox takes the mails. The Clock stands still.
-//   - Races and RememberedRaces let requests cross, on any store.
-//   - Slow, NeedsSlow, Rounds and Need leave out what takes long, and what needs a server.
+//   - Outbox receives the mails. The Clock stands still.
+//   - Races and RememberedRaces run requests at the same moment, on any store.
+//   - Slow, NeedsSlow, Rounds and Need skip tests that take long or need a server.
 package testapp
 
 import (
@@ -35,7 +35,7 @@ type User struct {
 	Name string
 }
 
-// ReadForm takes the field name from a registration.
+// ReadForm sets Name from the form of a registration.
 func (u *User) ReadForm(form url.Values) error {
 	if form.Get("name") == "refuse" {
 		return ErrRefused
@@ -44,10 +44,10 @@ func (u *User) ReadForm(form url.Values) error {
 	return nil
 }
 
-// ErrRefused is what ReadForm says to the name "refuse".
+// ErrRefused is the error of ReadForm for the name "refuse".
 var ErrRefused = errors.New("testapp: refused")
 
-// A Store is what the application lives on.
+// A Store is a user store and a record store in one.
 type Store interface {
 	auth.UserStore[*User]
 	auth.RecordStore
@@ -56,21 +56,21 @@ type Store interface {
 // Password is the password of the users that Create makes, if they have one.
 const Password = "correct horse battery"
 
-// A Clock stands still until it is told to go on.
+// A Clock stands still until a test moves it.
 type Clock = authtest.Clock
 
-// NewClock returns a clock that shows some time in 2026.
+// NewClock returns a clock that shows a time in 2026.
 func NewClock() *Clock {
 	return authtest.NewClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 }
 
-// An App is the application, being served.
+// An App is a running application.
 type App struct {
 	*auth.Manager[*User]
 	Store  Store
 	Clock  *Clock
 	Server *httptest.Server
-	Mux    *http.ServeMux // for further handlers
+	Mux    *http.ServeMux // for handlers of the test
 
 	mu     sync.Mutex
 	events []auth.Event
@@ -89,8 +89,8 @@ func (a *App) Spy() *Spy {
 	return nil
 }
 
-// New serves an application over plain HTTP. configure, if it is not nil,
-// changes the configuration.
+// New starts an application over plain HTTP. configure, if not nil, changes its
+// configuration.
 func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config)) *App {
 	tb.Helper()
 	a := &App{Store: store, Clock: clock, Mux: http.NewServeMux()}
@@ -109,9 +109,9 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// In the tests of package auth each application hashes under a budget of its own
-	// (export_test.go has the method): they run in parallel, and some fill the queue.
-	// Its hashes cost almost nothing, unless the test sets HashParams.
+	// In the tests of package auth each application has a hashing budget of its own
+	// (export_test.go has the method), because the tests are parallel, and some fill
+	// the queue. The hashes cost almost nothing, unless the test sets HashParams.
 	if core, ok := any(manager.Core).(interface{ OwnHashing(cheap bool) }); ok {
 		core.OwnHashing(cfg.Password.HashParams == nil)
 	}
@@ -124,14 +124,14 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	return a
 }
 
-// Write takes the log.
+// Write takes lines of the log.
 func (a *App) Write(b []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.logs.Write(b)
 }
 
-// Logs returns what has been logged.
+// Logs returns everything that was logged.
 func (a *App) Logs() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,7 +144,7 @@ func (a *App) onEvent(_ context.Context, e auth.Event) {
 	a.events = append(a.events, e)
 }
 
-// Events returns the events so far, and forgets them.
+// Events returns the events since the last call.
 func (a *App) Events() []auth.Event {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -153,7 +153,7 @@ func (a *App) Events() []auth.Event {
 	return events
 }
 
-// routes are the application's pages. Those that change something take POST.
+// routes adds the application's pages. Pages that change something take POST.
 func (a *App) routes() {
 	sessions := a.SessionData()
 	a.Mux.HandleFunc("/test", a.act)
@@ -161,7 +161,7 @@ func (a *App) routes() {
 	a.Mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "public")
 	})
-	// who is for everybody: it answers the user's name, or "nobody".
+	// who is public: it answers the user's name, or "nobody".
 	a.Mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		u, err := a.User(r.Context())
 		switch {
@@ -184,7 +184,7 @@ func (a *App) routes() {
 		}
 		a.answer(w, r, err)
 	})
-	// enter logs in without a password, which takes no time.
+	// enter logs in without a password, which is quick.
 	a.Mux.HandleFunc("POST /enter", func(w http.ResponseWriter, r *http.Request) {
 		u, err := a.Store.FindUser(r.Context(), r.PostFormValue("login"))
 		if err == nil {
@@ -225,8 +225,8 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = io.WriteString(w, "ok")
 }
 
-// Create makes a user with this name, the address name@app.example, and
-// Password if withPassword says so.
+// Create makes a user with this name and the address name@app.example. With
+// withPassword, the user has Password.
 func (a *App) Create(tb testing.TB, name string, withPassword bool) *User {
 	tb.Helper()
 	account := auth.Account{Username: name, Email: name + "@app.example", Stamp: auth.NewSecret("stamp of " + name), Version: 1}
@@ -244,7 +244,7 @@ func (a *App) Create(tb testing.TB, name string, withPassword bool) *User {
 	return u
 }
 
-// A Client is a browser with cookies, which it keeps all it ever got.
+// A Client is a browser. It remembers every cookie that it ever got.
 type Client struct {
 	tb   testing.TB
 	base string
@@ -252,10 +252,10 @@ type Client struct {
 
 	mu      sync.Mutex
 	Cookies map[string]string
-	Issued  []*http.Cookie // with a value
+	Issued  []*http.Cookie // those with a value
 }
 
-// Client returns a browser that has never been here.
+// Client returns a browser without cookies.
 func (a *App) Client(tb testing.TB) *Client {
 	return &Client{
 		tb: tb, base: a.Server.URL, Cookies: map[string]string{},
@@ -266,7 +266,7 @@ func (a *App) Client(tb testing.TB) *Client {
 	}
 }
 
-// Clone returns a browser that has the same cookies.
+// Clone returns a browser with the same cookies.
 func (c *Client) Clone() *Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -277,7 +277,7 @@ func (c *Client) Clone() *Client {
 	return other
 }
 
-// A Response is an answer, read.
+// A Response is an answer whose body has been read.
 type Response struct {
 	*http.Response
 	Text string
@@ -295,8 +295,7 @@ func (c *Client) Post(path string, fields ...string) *Response {
 	return c.Do(http.MethodPost, path, form, nil)
 }
 
-// Do sends a request, takes its cookies, and fails the test if there is no
-// answer.
+// Do sends a request and keeps its cookies. Without an answer the test fails.
 func (c *Client) Do(method, path string, form url.Values, header http.Header) *Response {
 	var body io.Reader
 	if form != nil {
@@ -341,7 +340,7 @@ func (c *Client) Do(method, path string, form url.Values, header http.Header) *R
 	return &Response{res, strings.TrimSpace(string(text))}
 }
 
-// Who is who the application takes the browser for.
+// Who returns the name of the user that the application sees, or "nobody".
 func (c *Client) Who() string {
 	r := c.Get("/who")
 	if r.StatusCode != http.StatusOK {
@@ -350,7 +349,7 @@ func (c *Client) Who() string {
 	return r.Text
 }
 
-// Login logs in without a password and fails the test if it cannot.
+// Login logs in without a password. If that fails, the test fails.
 func (c *Client) Login(name string) {
 	c.tb.Helper()
 	if r := c.Post("/enter", "login", name); r.StatusCode != http.StatusOK {
@@ -358,7 +357,7 @@ func (c *Client) Login(name string) {
 	}
 }
 
-// Restart ends the browser's session: only cookies that last are left.
+// Restart drops the cookies that a browser drops when it is closed.
 func (c *Client) Restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -369,8 +368,8 @@ func (c *Client) Restart() {
 	}
 }
 
-// Replay returns who the application takes each cookie that the browser was
-// ever given for, each sent alone.
+// Replay sends each cookie that the browser ever got alone, and returns the user of
+// each request.
 func (c *Client) Replay() []string {
 	c.mu.Lock()
 	issued := c.Issued

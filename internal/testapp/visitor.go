@@ -10,19 +10,18 @@ import (
 	"strings"
 )
 
-// A Visitor is a browser that may come from anywhere, as anything. It talks to the
+// A Visitor is a browser that may come from any address, with any header. It calls the
 // application's handler without a network.
 type Visitor struct {
 	App     *App
 	Ctx     context.Context //nolint:containedctx // of its requests
-	Address string          // where it comes from, as in http.Request.RemoteAddr
-	Agent   string          // its User-Agent; if it is empty, it sends none
+	Address string          // its address, as in http.Request.RemoteAddr
+	Agent   string          // its User-Agent; "" for none
 	Header  http.Header     // sent with each request
 	Cookies map[string]string
 }
 
-// Visitor returns a browser at an address that has never been here. An IP address gets
-// a port.
+// Visitor returns a browser without cookies at this address. An IP address gets a port.
 func (a *App) Visitor(ctx context.Context, address string) *Visitor {
 	if ip, err := netip.ParseAddr(address); err == nil {
 		address = netip.AddrPortFrom(ip, 1234).String()
@@ -30,7 +29,7 @@ func (a *App) Visitor(ctx context.Context, address string) *Visitor {
 	return &Visitor{App: a, Ctx: ctx, Address: address, Header: http.Header{}, Cookies: map[string]string{}}
 }
 
-// From returns a browser with the same cookies somewhere else: at this Address.
+// From returns a browser with the same cookies, with this Agent and Address.
 func (v *Visitor) From(agent, address string) *Visitor {
 	other := v.App.Visitor(v.Ctx, "")
 	other.Agent, other.Address = agent, address
@@ -38,12 +37,12 @@ func (v *Visitor) From(agent, address string) *Visitor {
 	return other
 }
 
-// Restart ends the browser's session: only cookies that last are left.
+// Restart drops the cookies that a browser drops when it is closed.
 func (v *Visitor) Restart() {
 	maps.DeleteFunc(v.Cookies, func(name, _ string) bool { return !strings.HasSuffix(name, "-remember") })
 }
 
-// Do sends a form, of names and values, and takes the answer's cookies.
+// Do sends a form and keeps the cookies of the answer.
 func (v *Visitor) Do(method, target string, fields ...string) *httptest.ResponseRecorder {
 	form := url.Values{}
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -76,14 +75,13 @@ func (v *Visitor) Post(target string, fields ...string) *httptest.ResponseRecord
 	return v.Do(http.MethodPost, target, fields...)
 }
 
-// Login tries a password, and returns the answer's status.
+// Login tries a password, and returns the status of the answer.
 func (v *Visitor) Login(login, password string) int {
 	return v.Post("/login", "login", login, "password", password).Code
 }
 
-// Who is who the application takes the browser for.
+// Who returns the name of the user that the application sees, or "nobody".
 func (v *Visitor) Who() string { return v.Do(http.MethodGet, "/who").Body.String() }
 
-// IsFresh reports whether the browser gets a page that asks for a fresh login of any
-// age.
+// IsFresh reports whether the browser has a fresh login of any age.
 func (v *Visitor) IsFresh() bool { return v.Do(http.MethodGet, "/fresh").Code == http.StatusOK }

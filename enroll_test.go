@@ -1,0 +1,506 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+// An enrollApp is an application in which users set up a factor and backup codes.
+type enrollApp struct {
+	*mailApp
+	factor *codes
+	spare  *spares
+	susan  *testapp.User
+	own    *testapp.Client // susan's, logged in
+}
+
+func newEnrollApp(t *testing.T) *enrollApp {
+	t.Helper()
+	a := &enrollApp{factor: newCodes(), spare: newSpares()}
+	a.mailApp = newMailApp(t, func(c *auth.Config) { c.Factors = []auth.Factor{a.factor, a.spare} })
+	a.susan = member(t, a.App, "susan", testapp.Password, verified)
+	a.own = a.Client(t)
+	a.own.Login("susan")
+	a.Mux.Handle("GET /second", a.Require(auth.SecondFactor())(http.HandlerFunc(hello)))
+	a.box.Take()
+	a.Events()
+	return a
+}
+
+var setup = url.Values{"code": {"setup"}}
+
+// do runs a function in susan's request.
+func (a *enrollApp) do(f func(ctx context.Context) error) (err error) {
+	a.In(a.own, func(ctx context.Context) { err = f(ctx) })
+	return err
+}
+
+func (a *enrollApp) enroll(t *testing.T) {
+	t.Helper()
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); err != nil {
+		t.Fatal(err)
+	}
+	a.box.Take()
+	a.Events()
+}
+
+func (a *enrollApp) backup(t *testing.T) (codes []string) {
+	t.Helper()
+	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewBackupCodes(ctx, "spare"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.box.Take()
+	return codes
+}
+
+// pending begins a login of susan's that owes a factor.
+func (a *enrollApp) pending(t *testing.T) *testapp.Client {
+	t.Helper()
+	c := a.Client(t)
+	if r := c.Post("/login", "login", "susan", "password", testapp.Password); !strings.HasPrefix(r.Header.Get("Location"), "/login/verify") {
+		t.Fatalf("the login goes to %q", r.Header.Get("Location"))
+	}
+	return c
+}
+
+func (a *enrollApp) answer(c *testapp.Client, factor, code string) (err error) {
+	a.In(c, func(ctx context.Context) { err = a.ContinueLogin(ctx, factor, url.Values{"code": {code}}) })
+	return err
+}
+
+// A user sets a factor up, is asked for it from then on, and removes it again.
+func TestEnrollFactor(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	states := func() (s []auth.FactorState) {
+		s, err := a.FactorsOf(t.Context(), a.susan)
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	}
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Backup: true}}; !slices.Equal(got, want) {
+		t.Errorf("before: %+v", got)
+	}
+	err := a.do(func(ctx context.Context) error {
+		s, err := a.BeginFactor(ctx, "code")
+		if s.Secret.Reveal() != "the secret" || s.Prompt.Field != "code" {
+			t.Errorf("the setup is %+v", s)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	a.enroll(t)
+	if a.own.Who() != "susan" {
+		t.Error("the login that set the factor up has ended")
+	}
+	if r := a.own.Get("/second"); r.StatusCode != http.StatusOK {
+		t.Errorf("the login that set the factor up: %s", r.Status)
+	}
+	a.backup(t)
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolled: true, Enrolls: true}, {Name: "spare", Enrolled: true, Backup: true, Left: 3}}; !slices.Equal(got, want) {
+		t.Errorf("after: %+v", got)
+	}
+	c := a.pending(t)
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("a login that owes a factor is %q", who)
+	}
+	a.factor.give(a.susan.ID, "123")
+	a.In(c, func(ctx context.Context) {
+		if _, err := a.PromptFactor(ctx, "code"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := a.answer(c, "code", "123"); err != nil || c.Who() != "susan" {
+		t.Errorf("with the code: %v, %q", err, c.Who())
+	}
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+	if c.Who() != "nobody" || a.own.Who() != "susan" {
+		t.Errorf("after the removal another login is %q, and the one that asked %q", c.Who(), a.own.Who())
+	}
+	// The backup codes are gone, too: alone they would ask for something at each login.
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Backup: true}}; !slices.Equal(got, want) {
+		t.Errorf("at the end: %+v", got)
+	}
+	c.Login("susan")
+	if c.Who() != "susan" {
+		t.Error("the removed factor is asked for")
+	}
+}
+
+// Backup codes work in place of the factor, and the owner is told of each use.
+func TestBackupCodes(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	if err := a.do(func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err }); !errors.Is(err, auth.ErrNoFactor) {
+		t.Errorf("without a factor to replace: %v", err)
+	}
+	a.enroll(t)
+	codes := a.backup(t)
+	if !slices.Equal(codes, []string{"spare1", "spare2", "spare3"}) {
+		t.Errorf("the codes are %v", codes)
+	}
+	c := a.pending(t)
+	if err := a.answer(c, "spare", "spare9"); !errors.Is(err, auth.ErrWrongFactor) {
+		t.Errorf("a wrong code: %v", err)
+	}
+	if err := a.answer(c, "spare", "spare3"); err != nil || c.Who() != "susan" {
+		t.Errorf("a right code: %v, %q", err, c.Who())
+	}
+	mails := a.box.Take()
+	if len(mails) != 1 || mails[0].Kind != auth.MailBackupCodeUsed || mails[0].Left != 2 || mails[0].Factor != "spare" {
+		t.Errorf("the mails are %+v", mails)
+	}
+	if r := c.Get("/second"); r.StatusCode != http.StatusOK {
+		t.Errorf("a login by a backup code: %s", r.Status)
+	}
+}
+
+// Nobody can lock the owner out of the backup codes: wrong ones count for the address only.
+func TestBackupCodesAreNotLocked(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	a.backup(t)
+	waits := a.pending(t)
+	for range 25 { // Limits.Guesses is 100
+		c := a.pending(t)
+		for range 4 {
+			if err := a.answer(c, "spare", "wrong"); !errors.Is(err, auth.ErrWrongFactor) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := a.answer(waits, "spare", "spare3"); !errors.Is(err, auth.ErrRateLimited) {
+		t.Errorf("one more from this address: %v", err)
+	}
+	a.Clock.Advance(time.Hour)
+	if c := a.pending(t); a.answer(c, "spare", "spare3") != nil || c.Who() != "susan" {
+		t.Error("a right code is refused after many wrong ones")
+	}
+}
+
+// Only a user who has just logged in sets up or removes factors, and with the factor if
+// there is one.
+func TestFactorsNeedAFreshLogin(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	calls := map[string]func(ctx context.Context) error{
+		"BeginFactor":    func(ctx context.Context) error { _, err := a.BeginFactor(ctx, "code"); return err },
+		"EnrollFactor":   func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
+		"RemoveFactor":   func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
+		"NewBackupCodes": func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err },
+		"UnlockFactor":   func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") },
+	}
+	want := func(what string, want error, c *testapp.Client) {
+		t.Helper()
+		for name, call := range calls {
+			a.In(c, func(ctx context.Context) {
+				if err := call(ctx); !errors.Is(err, want) {
+					t.Errorf("%s, %s: %v, want %v", what, name, err, want)
+				}
+			})
+		}
+	}
+	want("nobody", auth.ErrNotLoggedIn, a.Client(t))
+	a.Clock.Advance(10*time.Minute + time.Second)
+	want("after ten minutes", auth.ErrNotFresh, a.own)
+	a.own.Login("susan")
+	device := remembered(t, a.App, "susan")
+	device.Restart()
+	want("a remembered device", auth.ErrNotFresh, device)
+	// A factor that another login has set up, where the Stamp has not told: this login has
+	// not shown it.
+	a.factor.enrolled[a.susan.ID] = true
+	want("a login without the factor", auth.ErrNotFresh, a.own)
+	for name, call := range calls {
+		if err := call(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+			t.Errorf("%s outside of a request: %v", name, err)
+		}
+	}
+}
+
+// An attacker who registers a victim's address cannot lock the owner out by a factor.
+func TestFactorsNeedAVerifiedAddress(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	member(t, a.App, "mallory", testapp.Password)
+	c := a.Client(t)
+	c.Login("mallory")
+	a.In(c, func(ctx context.Context) {
+		if _, err := a.BeginFactor(ctx, "code"); !errors.Is(err, auth.ErrUnverified) {
+			t.Errorf("BeginFactor: %v", err)
+		}
+		if err := a.EnrollFactor(ctx, "code", setup); !errors.Is(err, auth.ErrUnverified) {
+			t.Errorf("EnrollFactor: %v", err)
+		}
+	})
+}
+
+// Attempts at setting a factor up count together with those at a login.
+func TestEnrollmentIsCounted(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	for range 5 {
+		if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", url.Values{"code": {"x"}}) }); !errors.Is(err, auth.ErrWrongFactor) {
+			t.Fatal(err)
+		}
+	}
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); !errors.Is(err, auth.ErrLocked) {
+		t.Errorf("a sixth attempt: %v", err)
+	}
+	a.factor.enrolled[a.susan.ID] = true
+	a.factor.give(a.susan.ID, "123")
+	if err := a.answer(a.pending(t), "code", "123"); !errors.Is(err, auth.ErrLocked) {
+		t.Errorf("at a login: %v", err)
+	}
+}
+
+// After a hundred wrong answers the factor is off. The owner is told, and switches it on
+// again by a backup code.
+func TestDisabledFactor(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	a.backup(t)
+	for range 100 {
+		a.Clock.Advance(time.Hour)
+		if err := a.answer(a.pending(t), "code", "wrong"); !errors.Is(err, auth.ErrWrongFactor) {
+			t.Fatal(err)
+		}
+	}
+	if got := labels(a.box.Take()); !slices.Equal(got, []string{"factor-disabled to susan@app.example"}) {
+		t.Errorf("the mails are %v", got)
+	}
+	a.Clock.Advance(100 * time.Hour)
+	if s, err := a.FactorsOf(t.Context(), a.susan); err != nil || !s[0].Disabled || !s[0].Enrolled {
+		t.Errorf("the state is %+v, %v", s, err)
+	}
+	a.own = a.pending(t)
+	a.factor.give(a.susan.ID, "123")
+	if err := a.answer(a.own, "code", "123"); !errors.Is(err, auth.ErrLocked) {
+		t.Errorf("a right code: %v", err)
+	}
+	if err := a.answer(a.own, "spare", "spare3"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "nothing") }); !errors.Is(err, auth.ErrNoFactor) {
+		t.Errorf("another factor: %v", err)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") }); err != nil {
+		t.Fatal(err)
+	}
+	c := a.pending(t)
+	a.In(c, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })
+	if err := a.answer(c, "code", "123"); err != nil || c.Who() != "susan" {
+		t.Errorf("after UnlockFactor: %v", err)
+	}
+}
+
+// A factor that cannot store fails the request, and the next try works.
+func TestEnrollmentFails(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.factor.saving = errStore
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); !errors.Is(err, errStore) {
+		t.Errorf("%v", err)
+	}
+	if got := labels(a.box.Take()); len(got) != 0 {
+		t.Errorf("the mails are %v", got)
+	}
+	if a.own.Who() != "susan" {
+		t.Error("the login has ended")
+	}
+	a.factor.saving = nil
+	a.enroll(t)
+	a.factor.saving = errStore
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); !errors.Is(err, errStore) {
+		t.Errorf("%v", err)
+	}
+	if !a.factor.enrolled[a.susan.ID] || a.own.Who() != "susan" {
+		t.Error("the factor or the login is gone")
+	}
+	a.factor.saving = nil
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of two that set a factor up at the same moment one is told that it was made.
+func TestTwoEnrollmentsAtOnce(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	second := a.Client(t)
+	second.Login("susan")
+	var wg sync.WaitGroup
+	made := make(chan error, 2)
+	for _, c := range []*testapp.Client{a.own, second} {
+		wg.Go(func() {
+			a.In(c, func(ctx context.Context) { made <- a.EnrollFactor(ctx, "code", setup) })
+		})
+	}
+	wg.Wait()
+	close(made)
+	won := 0
+	for err := range made {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, auth.ErrConflict) && !errors.Is(err, auth.ErrNotLoggedIn) && !errors.Is(err, auth.ErrNotFresh) {
+			t.Errorf("the other one: %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d were told that the factor was made", won)
+	}
+	if got := labels(a.box.Take()); len(got) != 1 {
+		t.Errorf("the mails are %v", got)
+	}
+}
+
+// ResetFactors lets a user in who has lost every factor.
+func TestResetFactors(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	a.backup(t)
+	waits := a.pending(t)
+	if err := a.ResetFactors(t.Context(), a.susan.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.answer(waits, "spare", "spare3"); !errors.Is(err, auth.ErrNoPending) {
+		t.Errorf("a login that waited: %v", err)
+	}
+	c := a.Client(t)
+	c.Login("susan")
+	if c.Who() != "susan" || a.own.Who() != "nobody" {
+		t.Errorf("a new login is %q, the old one %q", c.Who(), a.own.Who())
+	}
+	if err := a.ResetFactors(t.Context(), "nobody"); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Errorf("a user who does not exist: %v", err)
+	}
+}
+
+// The rule SecondFactor sends users without a factor to set one up, and others to show it.
+func TestSecondFactorRule(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.Mux.Handle("GET /both", a.Require(auth.Fresh(time.Minute), auth.SecondFactor())(http.HandlerFunc(hello)))
+	location := func(c *testapp.Client, path string) string {
+		t.Helper()
+		return c.Get(path).Header.Get("Location")
+	}
+	if got := location(a.Client(t), "/second"); !strings.HasPrefix(got, "/login?") {
+		t.Errorf("nobody goes to %q", got)
+	}
+	if got := location(a.own, "/second"); got != "/account/two-factor?next=%2Fsecond" {
+		t.Errorf("a user without a factor goes to %q", got)
+	}
+	a.Clock.Advance(time.Hour - time.Minute)
+	if got := location(a.own, "/both"); !strings.HasPrefix(got, "/account/two-factor") {
+		t.Errorf("a factor is asked for first, and not %q", got)
+	}
+	a.factor.enrolled[a.susan.ID] = true
+	if got := location(a.own, "/second"); got != "/refresh?next=%2Fsecond" {
+		t.Errorf("a user who has not shown the factor goes to %q", got)
+	}
+	r := a.own.Do("GET", "/second", nil, http.Header{"Accept": {"application/json"}})
+	if r.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a program gets %s", r.Status)
+	}
+	delete(a.factor.enrolled, a.susan.ID)
+	r = a.own.Do("GET", "/second", nil, http.Header{"Accept": {"application/json"}})
+	if r.StatusCode != http.StatusForbidden {
+		t.Errorf("a program of a user without a factor gets %s", r.Status)
+	}
+	a.factor.failure = errStore
+	if r := a.own.Get("/second"); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a factor that fails: %s", r.Status)
+	}
+}
+
+// A user of whom a factor is required reaches nothing else before it is set up.
+func TestRequiredFactor(t *testing.T) {
+	t.Parallel()
+	a := &enrollApp{factor: newCodes(), spare: newSpares()}
+	a.mailApp = newMailApp(t, func(c *auth.Config) {
+		c.Factors = []auth.Factor{a.factor, a.spare}
+		c.RequireFactor = func(user auth.User) bool { return slices.Contains(user.AuthAccount().Roles, "admin") }
+		c.Credentials = []auth.Credential{auth.Bearer()}
+	})
+	a.susan = member(t, a.App, "susan", testapp.Password, verified, func(u *auth.Account) { u.Roles = []string{"admin"} })
+	member(t, a.App, "david", testapp.Password, verified)
+	david := a.Client(t)
+	david.Login("david")
+	if david.Who() != "david" {
+		t.Error("a user of whom no factor is required is stopped")
+	}
+	a.own = a.Client(t)
+	a.own.Login("susan")
+	if who := a.own.Who(); who == "susan" {
+		t.Error("the user is told who they are")
+	}
+	if r := a.own.Get("/guarded"); r.Header.Get("Location") != "/account/two-factor?next=%2Fguarded" {
+		t.Errorf("a guarded page: %s to %q", r.Status, r.Header.Get("Location"))
+	}
+	for name, call := range map[string]func(ctx context.Context) error{
+		"User":         func(ctx context.Context) error { _, err := a.User(ctx); return err },
+		"Check":        func(ctx context.Context) error { return a.Check(ctx) },
+		"CheckFresh":   func(ctx context.Context) error { return a.CheckFresh(ctx, time.Hour) },
+		"CurrentLogin": func(ctx context.Context) error { _, err := a.CurrentLogin(ctx); return err },
+		"WhileLoggedIn": func(ctx context.Context) error {
+			ctx, stop := a.WhileLoggedIn(ctx)
+			defer stop()
+			return context.Cause(ctx)
+		},
+		"RequireScope":    func(ctx context.Context) error { return a.CheckScope(ctx, "x") },
+		"the second rule": func(ctx context.Context) error { return a.Check(ctx, auth.SecondFactor()) },
+	} {
+		if err := a.do(call); !errors.Is(err, auth.ErrNoFactor) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	api := newToken(t, a.App, stored(t, a.App, a.susan.ID))
+	if who := bearer(a.App, t, api); who != "susan" {
+		t.Errorf("an API token's user is %q", who)
+	}
+	if u := a.do(func(ctx context.Context) error { _, err := a.EnrollingUser(ctx); return err }); u != nil {
+		t.Errorf("EnrollingUser: %v", u)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.ConfirmLogin(ctx) }); err != nil {
+		t.Errorf("ConfirmLogin: %v", err)
+	}
+	a.enroll(t)
+	if who := a.own.Who(); who != "susan" {
+		t.Errorf("with the factor the user is %q", who)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+	if who := a.own.Who(); who != "susan" { // the login has shown it
+		t.Errorf("after the removal the user is %q", who)
+	}
+	a.own.Login("susan")
+	if who := a.own.Who(); who == "susan" {
+		t.Error("at the next login no factor is required")
+	}
+	cfg := goodConfig()
+	cfg.RequireFactor = func(auth.User) bool { return true }
+	if _, err := auth.New[*testapp.User](a.Store, cfg); err == nil {
+		t.Error("RequireFactor without Factors is no error")
+	}
+}
