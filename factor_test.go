@@ -362,6 +362,17 @@ func TestPendingLoginEnds(t *testing.T) {
 	}
 }
 
+// A browser in which another user logs in meanwhile does not go on with the login that waits.
+func TestPendingLoginEndsWithALoginOfAnotherUser(t *testing.T) {
+	app := newFactorApp(t)
+	c := app.prompted(t)
+	app.factor.give(app.susan.ID, "1")
+	c.Login("david")
+	if r := c.Post("/login/verify", "code", "1"); r.StatusCode != http.StatusSeeOther || c.Who() != "david" {
+		t.Errorf("%s, and then it is %s's", r.Status, c.Who())
+	}
+}
+
 func TestConfirmWithAFactor(t *testing.T) {
 	app := newFactorApp(t)
 	c := app.enter(t)

@@ -208,6 +208,9 @@ func (f *Feature) Cookie(name string) http.Cookie {
 // with the feature's name: "totp-enrolled". Never put a secret into an event.
 func (f *Feature) Event(ctx context.Context, e Event) { f.core.event(ctx, e) }
 
+// Host is the host of Config.BaseURL, without a port: "app.example".
+func (f *Feature) Host() string { return f.core.baseURL.Hostname() }
+
 // Now returns the time by Config.Now.
 func (f *Feature) Now() time.Time { return f.core.cfg.Now() }
 

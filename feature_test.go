@@ -829,3 +829,13 @@ func TestFeatureInsertTakesBackItsOwnRecordOnly(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+func TestFeatureHost(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{"https://app.example": "app.example", "https://app.example:8443": "app.example", "http://[::1]:8080": "::1"} {
+		c := featureCore(t, memstore.New[testapp.User](), testapp.NewClock(), func(cfg *auth.Config) { cfg.BaseURL = base })
+		if got := claim(t, c, "a").Host(); got != want {
+			t.Errorf("%s: %q", base, got)
+		}
+	}
+}

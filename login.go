@@ -130,6 +130,14 @@ func (s *state) enter(a *attempt) error {
 		s.clearValues()
 	}
 	s.note(Event{Kind: EventLoginSucceeded, UserID: id, Method: method})
+	if a.device == nil {
+		s.op.Lock()
+		err := s.dropPending(&s.ctx) // another login of this browser that waits, perhaps of another user
+		s.op.Unlock()
+		if err != nil { // it still owes its factor
+			s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
+		}
+	}
 	if err := s.trim(a.user); err != nil { // the next login calls trim again
 		s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 	}
