@@ -409,6 +409,7 @@ func TestRequiredFactor(t *testing.T) {
 	wantRedirect(t, c.post("/refresh", "password", good, "next", "/account/two-factor?set-up=totp"), "/account/two-factor?set-up=totp")
 	page := c.get("/account/two-factor?set-up=totp")
 	wantStatus(t, page, http.StatusOK)
+	f.app.give("right")
 	wantStatus(t, c.submit(page, "/account/two-factor", "code", "right"), http.StatusSeeOther)
 	wantStatus(t, c.get("/mine"), http.StatusOK)
 }
