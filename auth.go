@@ -123,7 +123,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 		return nil, errors.New("auth: Config.Records is a nil pointer")
 	}
 	if c.sessions == nil {
-		c.sessions = c.records
+		c.sessions, c.cfg.SessionStore = c.records, c.records
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.SessionStore is a nil pointer; leave it unset to use Records")
 	}

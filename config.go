@@ -60,8 +60,8 @@ type Config struct {
 	LocalDomains bool
 
 	// RequireVerified refuses the login of an account whose address is not verified,
-	// with ErrUnverified, whatever the user logs in with. Only a login is refused: one
-	// that exists goes on. Register then needs an address, and mails the link that
+	// with ErrUnverified, whatever the user logs in with, and requests with credentials
+	// of their own, such as an API token. A login that exists goes on. Register then needs an address, and mails the link that
 	// verifies it, so there must be a Mailer. If your login page shows one text for
 	// ErrLoginRefused, as it should, say there where to ask for the link again.
 	RequireVerified bool
@@ -128,8 +128,8 @@ type Config struct {
 	// slog.Default().
 	Logger *slog.Logger
 
-	// ErrorPage, if set, writes the answer to a request that failed, in place of a
-	// line of plain text: see Core.Error for when. Cache-Control is set, and also
+	// ErrorPage, if set, writes the answers of Core.Error and of failed requests, in
+	// place of a line of plain text. status is 202 for ErrCheckMail. Cache-Control is set, and also
 	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
 	// belong. ErrorPage must write Content-Type, status and body. err is for the log;
 	// do not show it to the client.
@@ -217,7 +217,7 @@ const (
 // of package pages. They are beside Login: if Login is /auth/login, then Refresh is
 // /auth/refresh. If Login is on another site, they are at the root.
 //
-// A page that a mail links to gets the token as the query's token: ?token=….
+// Verify, Reset, EmailChange and EmailUndo get a token in the query: ?token=….
 type URLs struct {
 	// Login is where RequireLogin sends browsers. The default is /login.
 	Login string
@@ -290,11 +290,15 @@ func (u *URLs) check(baseURL string) error {
 		if *p.url == "" {
 			*p.url = u.besideLogin(baseURL, p.byDefault)
 		}
+		if !isPage(*p.url) {
+			return fmt.Errorf("auth: Config.URLs.%s is not a page; use a path of this site or an absolute URL, without a user and a fragment", p.name)
+		}
+		parsed, _ := url.Parse(*p.url)
 		switch {
-		case !isPage(*p.url):
-			return fmt.Errorf("auth: Config.URLs.%s is %q; use a path of this site or an absolute URL, without a fragment", p.name, *p.url)
-		case p.tokens && strings.HasPrefix(*p.url, "http://") && !strings.HasPrefix(baseURL, "http://"):
+		case p.tokens && parsed.Scheme == "http" && !strings.HasPrefix(baseURL, "http://"):
 			return fmt.Errorf("auth: Config.URLs.%s is %q, which would get tokens over plain http; use https", p.name, *p.url)
+		case p.tokens && parsed.Query().Has("token"):
+			return fmt.Errorf("auth: Config.URLs.%s is %q; remove the token from the query: the link's token is added there", p.name, *p.url)
 		}
 	}
 	for area, page := range u.LoginFor {
@@ -305,7 +309,7 @@ func (u *URLs) check(baseURL string) error {
 		case ParseNext(area).IsZero() || strings.ContainsAny(area, "?#%"):
 			return fmt.Errorf("auth: Config.URLs.LoginFor has %q; use a plain path such as \"/admin\"", area)
 		case !isPage(page):
-			return fmt.Errorf("auth: Config.URLs.LoginFor[%q] is %q; use a path of this site or an absolute URL, without a fragment", area, page)
+			return fmt.Errorf("auth: Config.URLs.LoginFor[%q] is not a page; use a path of this site or an absolute URL, without a user and a fragment", area)
 		}
 	}
 	return nil
@@ -315,8 +319,8 @@ func (u *URLs) check(baseURL string) error {
 // at the root if Login is on another site.
 func (u *URLs) besideLogin(baseURL, name string) string {
 	page := u.Login
-	if base := strings.TrimSuffix(baseURL, "/"); strings.HasPrefix(page, base+"/") {
-		page = page[len(base):]
+	if parsed, err := url.Parse(page); err == nil && sameOrigin(parsed, baseURL) {
+		page = parsed.EscapedPath()
 	}
 	page, _, _ = strings.Cut(page, "?")
 	if !strings.HasPrefix(page, "/") {
@@ -341,10 +345,17 @@ func (u *URLs) login(path string) string {
 // link.
 func isPage(u string) bool {
 	parsed, err := url.Parse(u)
-	if err != nil || strings.Contains(u, "#") {
+	if err != nil || strings.Contains(u, "#") || strings.ContainsFunc(u, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"'<>\^`+"`{|}", r) }) {
 		return false
 	}
-	return !ParseNext(u).IsZero() || parsed.Host != "" && (parsed.Scheme == "https" || parsed.Scheme == "http")
+	return !ParseNext(u).IsZero() || parsed.Hostname() != "" && parsed.User == nil && (parsed.Scheme == "https" || parsed.Scheme == "http")
+}
+
+// sameOrigin reports whether an absolute URL has the origin of baseURL, which is written as
+// browsers write an origin.
+func sameOrigin(u *url.URL, baseURL string) bool {
+	host := strings.TrimSuffix(strings.ToLower(u.Host), map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
+	return u.Scheme+"://"+host == baseURL
 }
 
 // A SessionConfig says how long logins last, how many there may be, and what their
@@ -382,7 +393,7 @@ type SessionConfig struct {
 	RememberFor time.Duration
 
 	// CookieName is the name of the session cookie. The default is "session". Over
-	// https, the cookie is called __Host-session; on a loopback address, session-PORT.
+	// https, the cookie is called __Host-session; over plain http, session-PORT.
 	CookieName string
 
 	// Protection says what happens to a login whose requests begin to come from
@@ -513,10 +524,11 @@ func (p *PasswordConfig) check() error {
 	p.Min = cmp.Or(p.Min, minPassword)
 	p.ResetLifetime = cmp.Or(p.ResetLifetime, 30*time.Minute)
 	p.HashMemory = cmp.Or(p.HashMemory, 64<<20)
-	if p.HashParams == nil {
-		params := DefaultHashParams()
-		p.HashParams = &params
+	params := DefaultHashParams()
+	if p.HashParams != nil {
+		params = *p.HashParams
 	}
+	p.HashParams, p.Words = &params, slices.Clone(p.Words)
 	switch {
 	case p.Min < minPassword || p.Min > 64:
 		return fmt.Errorf("auth: Config.Password.Min is %d; use %d to 64", p.Min, minPassword)
@@ -604,6 +616,7 @@ type NetworkConfig struct {
 // check checks the settings. Origins and CrossOriginBypass are checked where they are
 // parsed, in newCore.
 func (n *NetworkConfig) check() (err error) {
+	n.Origins, n.CrossOriginBypass = slices.Clone(n.Origins), slices.Clone(n.CrossOriginBypass)
 	n.TrustedProxies, err = clientip.NewProxies(n.TrustedProxies)
 	return err
 }
@@ -639,7 +652,9 @@ func parseBaseURL(text string) (*url.URL, error) {
 	switch {
 	case text == "":
 		return nil, errors.New("auth: Config.BaseURL is empty; set it to where browsers find the application, such as https://app.example")
-	case err != nil || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.Trim(u.Path, "/") != "":
+	case err == nil && u.User != nil: // whose password must not be repeated
+		return nil, errors.New("auth: Config.BaseURL has a user; use a scheme and a host, such as https://app.example")
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use a scheme and a host, such as https://app.example", text)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use https, or http on a loopback address (localhost, 127.0.0.1)", text)

@@ -486,3 +486,59 @@ type (
 	usersOnly   struct{ auth.UserStore[*testapp.User] }
 	loaderOnly  struct{ auth.UserLoader[*testapp.User] }
 )
+
+// A page that gets a token by mail is one of this site, or an https URL that browsers and
+// people read in the same way.
+func TestTokenURLsConfig(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(*auth.Config, string){
+		"Verify":      func(c *auth.Config, u string) { c.URLs.Verify = u },
+		"Reset":       func(c *auth.Config, u string) { c.URLs.Reset = u },
+		"EmailChange": func(c *auth.Config, u string) { c.URLs.EmailChange = u },
+		"EmailUndo":   func(c *auth.Config, u string) { c.URLs.EmailUndo = u },
+	} {
+		for u, ok := range map[string]bool{
+			"/a": true, "/a?b=c": true, "https://spa.example/a": true, "https://spa.example:8443/a?b": true,
+			"http://evil.example/a": false, "HTTP://evil.example/a": false, "hTTp://evil.example/a": false, "https://app.example@evil.example/a": false,
+			"https://u:pw@app.example/a": false, "https://:443/a": false, "https:///a": false, "/a?token=x": false, "/a?%74oken=x": false,
+			"/a#b": false, "//evil.example/a": false, "a": false, "/a b": false, "https://spa.example/a b": false, `https://spa.example"/a`: false,
+			"javascript:alert(1)": false, "/a\n": false, `/\evil.example`: false,
+		} {
+			cfg := goodConfig()
+			set(&cfg, u)
+			_, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg)
+			if (err == nil) != ok || err != nil && (!strings.Contains(err.Error(), "Config.URLs."+name) || strings.Contains(err.Error(), "u:pw")) {
+				t.Errorf("%s %q: %v", name, u, err)
+			}
+		}
+	}
+	cfg := goodConfig()
+	cfg.BaseURL, cfg.URLs.Reset = "http://localhost:8080", "http://localhost:3000/reset"
+	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err != nil {
+		t.Errorf("under development: %v", err)
+	}
+	for login, want := range map[string]string{
+		"/login": "/refresh", "/auth/login": "/auth/refresh", "https://APP.example:443/auth/login?x": "/auth/refresh",
+		"https://sso.example/auth/login": "/refresh", "https://app.example.evil.example/auth/login": "/refresh",
+	} {
+		cfg := goodConfig()
+		cfg.BaseURL, cfg.URLs.Login = "https://App.example", login
+		if m, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err != nil || m.Config().URLs.Refresh != want {
+			t.Errorf("beside %s the refresh page is not %s: %v", login, want, err)
+		}
+	}
+}
+
+// HideAccounts without RequireVerified would hide nothing.
+func TestHideAccountsConfig(t *testing.T) {
+	t.Parallel()
+	cfg := goodConfig()
+	cfg.HideAccounts, cfg.Mailer = true, &testapp.Outbox{}
+	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err == nil || !strings.Contains(err.Error(), "RequireVerified") {
+		t.Errorf("%v", err)
+	}
+	cfg.BaseURL = "https://user:canary@app.example"
+	if _, err := auth.New[*testapp.User](memstore.New[testapp.User](), cfg); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("%v", err)
+	}
+}

@@ -29,9 +29,10 @@ var (
 	ErrDisabled   = fmt.Errorf("%w: the account is disabled", ErrLoginRefused)
 	ErrUnverified = fmt.Errorf("%w: the address is not verified", ErrLoginRefused)
 
-	// ErrLocked and ErrResetRequired are only in events. Authenticate returns
-	// ErrInvalidCredentials in their place, because it does not check the password
-	// then.
+	// ErrLocked and ErrResetRequired say that the account is locked. Authenticate
+	// returns ErrInvalidCredentials in their place, because it does not check the
+	// password then; its events have them. Feature.Count and ContinueLogin return
+	// ErrLocked.
 	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 

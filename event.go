@@ -13,7 +13,7 @@ const (
 	EventLoginPending   EventKind = "login.pending"   // a login waits for a second factor
 	EventLoginConfirmed EventKind = "login.confirmed" // ConfirmLogin made a login fresh
 	EventLoginProtected EventKind = "login.protected" // a login was used from another client; see SessionConfig.Protection
-	EventLoginEnded     EventKind = "login.ended"     // a user logged out
+	EventLoginEnded     EventKind = "login.ended"     // a user logged out, or another user logged in in the same browser
 	EventLoginsEnded    EventKind = "logins.ended"    // LogoutEverywhere ended all logins of a user
 	EventLoginRevoked   EventKind = "login.revoked"   // a login is no longer valid, or was ended from elsewhere; Err says why
 	EventAccessDenied   EventKind = "access.denied"   // a guard refused; Err says why
@@ -72,7 +72,7 @@ const (
 
 	EventMailFailed        EventKind = "mail.failed"         // the Mailer refused a mail, or could not send it
 	EventRequestRefused    EventKind = "request.refused"     // a cross-origin request was refused
-	EventCleanupFailed     EventKind = "cleanup.failed"      // a store failed to delete what a change made void; the change is safe without it
+	EventCleanupFailed     EventKind = "cleanup.failed"      // work that follows a change has failed; the change itself is made and safe
 	EventBreachCheckFailed EventKind = "breach-check.failed" // PasswordConfig.Breaches gave no answer, and the password was accepted
 	EventProxySuspected    EventKind = "proxy.suspected"     // X-Forwarded-For came from an untrusted address, or all logins come from one private address; once for each
 )

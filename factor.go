@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // A Factor is something that a user shows in addition to the password, such as a code
@@ -13,7 +14,7 @@ import (
 // factor that stores something is also a FactorBinder.
 type Factor interface {
 	// Name is the factor's name, such as "totp". After the user has shown the factor,
-	// it is one of Login.Methods. It follows the rules of By.
+	// it is one of Login.Methods. It has 1 to 32 letters, digits, dots, dashes and colons.
 	Name() string
 
 	// Enrolled reports whether the user has the factor. If it returns an error, the
@@ -93,14 +94,17 @@ type Prompt struct {
 	Data         any    // for the script, which gets it as JSON in a data attribute
 }
 
+// maxFeatureName is the longest name of a Feature, and of a factor: it has a Feature.
+const maxFeatureName = 32
+
 // checkFactors refuses factors that are nil, or have an invalid name or the same one.
 func checkFactors(factors []Factor) error {
 	for i, f := range factors {
 		switch {
 		case isNil(f):
 			return fmt.Errorf("auth: Config.Factors[%d] is nil; remove it or set it", i)
-		case !isMethod(f.Name()) || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken:
-			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q; use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q, %q or %q", i, f.Name(), maxMethod, methodPassword, methodRemember, methodAPIToken)
+		case !isMethod(f.Name()) || len(f.Name()) > maxFeatureName || strings.Contains(f.Name(), "_") || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken:
+			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q; use 1 to %d letters, digits, colons, dots and hyphens, and not %q, %q or %q", i, f.Name(), maxFeatureName, methodPassword, methodRemember, methodAPIToken)
 		case slices.ContainsFunc(factors[:i], func(other Factor) bool { return other.Name() == f.Name() }):
 			return fmt.Errorf("auth: Config.Factors has %q twice; remove one", f.Name())
 		}

@@ -14,10 +14,7 @@ import (
 
 // Limits of what a feature stores. With the feature's name and a slash, a key is shorter
 // than the 200 bytes that storetest requires of a store.
-const (
-	maxFeatureName = 32
-	maxFeatureKey  = 160
-)
+const maxFeatureKey = 160
 
 // Feature returns the feature with this name: see the type. The name has 1 to 32
 // letters, digits, dots, dashes and colons, such as "totp". Each name is given out
@@ -205,7 +202,7 @@ func (f *Feature) Cookie(name string) http.Cookie {
 
 // Event reports to the log and to Config.OnEvent what happened. Set Kind, UserID,
 // Method and Err; the time and the client are added. If you define a Kind, begin it
-// with the feature's name: "totp-enrolled". Never put a secret into an event.
+// with the feature's name: "totp.enrolled". Never put a secret into an event.
 func (f *Feature) Event(ctx context.Context, e Event) { f.core.event(ctx, e) }
 
 // Host is the host of Config.BaseURL, without a port: "app.example".

@@ -70,7 +70,8 @@ func Stale() LoginOption {
 // With the option Remember, the browser is remembered anew.
 //
 // LoginUser returns ErrNoSession outside LoadAndSave and ErrHeaderWritten after the
-// header. An error that wraps ErrLoginRefused comes from a gate. ErrLoggedOut means
+// header. An error that wraps ErrLoginRefused comes from a gate, and so does
+// ErrFactorRequired: the login waits for a second factor. ErrLoggedOut means
 // that the earlier login of this browser was ended at the same moment.
 func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)

@@ -69,9 +69,9 @@ func TestEveryWayIn(t *testing.T) {
 					app.In(c, func(ctx context.Context) { _ = app.LoginUser(ctx, u) })
 					return c.Who() == "susan"
 				},
-				"Basic":            func() bool { return by(basicHeader("susan", testapp.Password)) },
-				"an API token":     func() bool { return by(bearerHeader(token.Reveal())) },
-				"a request loader": func() bool { return by(as(u)) },
+				"Basic":        func() bool { return by(basicHeader("susan", testapp.Password)) },
+				"an API token": func() bool { return by(bearerHeader(token.Reveal())) },
+				"a Credential": func() bool { return by(as(u)) },
 				"a new API token, with the account as it was": func() bool {
 					fresh, _, err := app.NewAPIToken(t.Context(), u, auth.APIToken{Scopes: []string{auth.ScopeAll}, Expires: app.Clock.Now().Add(time.Hour)})
 					return err == nil && by(bearerHeader(fresh.Reveal()))

@@ -81,8 +81,9 @@ func isCommon(password string) bool {
 // Authenticate returns the user with this login (a username or an address, see
 // Config.Identifiers) and password. It does not log the user in: call LoginUser for
 // that. Its errors wrap ErrLoginRefused, or are ErrBusy, a RateLimitError, or a failure
-// of the store. It computes one hash, whatever the state of the account; only a
-// RateLimitError comes without a hash.
+// of the store. It computes one hash, whatever the state of the account. It computes none if it
+// returns ErrBusy, a RateLimitError or a failure, nor for a password that no account can
+// have, such as an empty one.
 //
 // After five wrong passwords in a row, the account is locked for 30 seconds. Each
 // further wrong password doubles the time, up to an hour. While the account is locked,
@@ -317,7 +318,8 @@ func (c *Core) PasswordHashes() uint64 { return c.hasher.Computed() }
 //
 // If another change of password came first, SetPassword returns ErrConflict; if the
 // account is gone, ErrUserNotFound. It may also return ErrBusy or a failure of the
-// store. With any of these errors it has changed nothing.
+// store. After a failure of the store the password may have changed. After any other
+// error nothing has changed.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {

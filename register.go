@@ -51,9 +51,9 @@ var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; 
 // also in place of ErrEmailTaken. The caller cannot tell which of the two happened:
 // Register does the same work for both. If the address is taken, nothing is created, and
 // the owner of the address gets a mail. A caller can still learn that a username is
-// taken, but never that an address is. To keep it so, a username requested together with
-// a taken address is reserved for 30 days. A user store can still reveal it, if it
-// checks names before it checks the form (see UserStore.CreateUser).
+// taken, but not that an address is: a username requested together with a taken address
+// is reserved for 30 days. A user store can still reveal it, if it checks names before it
+// checks the form (see UserStore.CreateUser). docs/security.md has what else remains.
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	register := c.register

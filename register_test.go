@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -639,5 +640,30 @@ func TestHiddenRegistrationIsAllOrNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// With HideAccounts a page that hands every error to Error answers 202, whether the address is
+// free or taken, and no user comes with the error.
+func TestHiddenRegistrationIsAccepted(t *testing.T) {
+	t.Parallel()
+	m := newMailApp(t, hideAccounts)
+	member(t, m.App, "taken", "")
+	m.Mux.HandleFunc("POST /register", func(w http.ResponseWriter, r *http.Request) {
+		user, err := m.Core.Register(r.Context(), auth.Registration{Email: r.PostFormValue("email"), NoPassword: true})
+		if user != nil {
+			t.Errorf("there is a user: %v", user)
+		}
+		m.Error(w, r, err)
+	})
+	for _, address := range []string{"free@app.example", "taken@app.example"} {
+		c := m.Client(t)
+		if r := c.Post("/register", "email", address); r.StatusCode != http.StatusAccepted {
+			t.Errorf("%s: %s", address, r.Status)
+		}
+		r := c.Do("POST", "/register", url.Values{"email": {"another-" + address}}, http.Header{"Accept": {"application/json"}})
+		if r.StatusCode != http.StatusAccepted || r.Text != `{"status":"Accepted"}` {
+			t.Errorf("a program, %s: %s %q", address, r.Status, r.Text)
+		}
 	}
 }

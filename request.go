@@ -140,7 +140,7 @@ func (s *state) load() error {
 	if len(s.request.Header["Cookie"]) == 0 {
 		return nil
 	}
-	now := s.arrived // and not Now: a request loader may have taken its time
+	now := s.arrived // and not Now: a Credential may have taken its time
 	for _, c := range [...]struct{ cookie, kind string }{
 		{s.core.cookies.session, kindSession},
 		{s.core.cookies.visitor, kindVisitor},

@@ -60,7 +60,7 @@ import (
 // whatever err is: a handler that asked CurrentUser cannot tell a failure from an
 // anonymous visitor.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	// requestOf and not stateOf: the request loaders must not be asked again.
+	// requestOf and not stateOf: the Credentials must not be asked again.
 	if s := c.requestOf(r.Context()); s != nil {
 		// A handler that saw no user because of the failure passes ErrNotLoggedIn.
 		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
@@ -286,7 +286,11 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	if !wantsHTML(r) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+		key := "error"
+		if status < http.StatusBadRequest { // ErrCheckMail
+			key = "status"
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{key: text})
 		return
 	}
 	if errors.Is(err, ErrReplaced) {

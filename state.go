@@ -230,7 +230,7 @@ func (s *state) fail(err error) {
 	s.identified.Store(true)
 }
 
-// mayBeOwn reports whether the request may have credentials that a request loader
+// mayBeOwn reports whether the request may have credentials that a Credential
 // knows. If not, no loader has to be asked.
 func (s *state) mayBeOwn() bool {
 	for _, loader := range s.core.cfg.Credentials {

@@ -210,7 +210,8 @@ type Record struct {
 	// is compared byte by byte.
 	UserID string
 
-	// Data is opaque and may be empty. If it is secret, the library has sealed it.
+	// Data is opaque and may be empty. Protect it like the users' table: it contains
+	// Stamps and the application's session data. Tokens are in it only as hashes.
 	Data []byte
 
 	// Version counts the changes of the record. A new record starts at a random

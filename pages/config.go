@@ -132,10 +132,14 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 	return cfg.setFields()
 }
 
-// leadsTo reports whether a URL has this path.
-func leadsTo(target, path string) bool {
+// leadsTo reports whether a URL of auth.Config leads to this path of the application.
+func leadsTo(target, baseURL, path string) bool {
 	u, err := url.Parse(target)
-	return err == nil && u.Path == path
+	if err != nil || u.Path != path {
+		return false
+	}
+	rest, ours := strings.CutPrefix(strings.ToLower(target), strings.ToLower(baseURL))
+	return u.Host == "" || ours && strings.HasPrefix(rest, "/")
 }
 
 // setFields sets the defaults of Fields, and checks them.

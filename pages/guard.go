@@ -19,7 +19,7 @@ type request struct {
 	typed url.Values // what was typed into the page's form; nil if it is shown for the first time
 
 	// user is the user who is logged in, or nil. admit sets it if the page's who is
-	// users, freshUsers or visitorsAndUsers.
+	// users, enrolling, freshUsers or visitorsAndUsers.
 	user auth.User
 
 	// token is the token of the mailed link, from the cookie, or empty. After the token

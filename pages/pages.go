@@ -17,6 +17,12 @@
 // The handler needs the whole path, so do not use http.StripPrefix. To replace one of
 // the pages by a page of your own, add yours to the mux under a more specific pattern.
 //
+// # Who has an account
+//
+// The login page, /forgot-password and /verify-email never tell who has an account. If
+// HideAccounts of auth.Config is set, /register does not tell whose address it knows,
+// either. Otherwise it says that an address is taken.
+//
 // # Routes
 //
 // Below the prefix, with the fields of their forms:
@@ -205,7 +211,7 @@ func (p *Pages) setRoutes() error {
 			continue
 		}
 		*page.url = p.cfg.Prefix + page.path
-		if s := page.setting; s != nil && !leadsTo(s.url, *page.url) {
+		if s := page.setting; s != nil && !leadsTo(s.url, p.auth.BaseURL, *page.url) {
 			return fmt.Errorf("pages: %s is %s, but URLs.%s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
 		}
 		route := p.routes[page.path]

@@ -31,7 +31,7 @@ func (p *Pages) refreshForm(q *request) *Form {
 
 func (p *Pages) refresh(q *request) answer {
 	if login, err := p.core.CurrentLogin(q.Context()); err != nil || login.ID == "" {
-		return answer{err: cmp.Or(err, auth.ErrNotLoggedIn)} // a request loader's user has no login that could be fresh
+		return answer{err: cmp.Or(err, auth.ErrNotLoggedIn)} // a Credential's user has no login that could be fresh
 	}
 	f := p.refreshForm(q)
 	if f.require(p.texts.Required); f.valid() {

@@ -167,7 +167,7 @@ func TestRefreshFails(t *testing.T) {
 	}
 }
 
-// TestRefreshLoader: the user of a request loader never has a fresh login, and is not
+// TestRefreshLoader: the user of a Credential never has a fresh login, and is not
 // redirected in a circle.
 func TestRefreshLoader(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestRefreshLoader(t *testing.T) {
 	wantStatus(t, do("POST", "/refresh", url.Values{"password": {good}, "next": {"/account/sessions"}}.Encode()), 401)
 	wantStatus(t, do("POST", "/account/sessions", "others=1"), 401)
 	if len(c.sent) > 0 {
-		t.Errorf("cookies for a request loader's user: %v", c.sent)
+		t.Errorf("cookies for a Credential's user: %v", c.sent)
 	}
 
 	secret, _, err := s.manager.NewAPIToken(t.Context(), user, auth.APIToken{Name: "x", Scopes: []string{auth.ScopeAll}, Expires: s.clock().Add(time.Hour)})

@@ -150,7 +150,7 @@ func (p *Pages) full(entry *page, sample auth.User) Page {
 // seenBy returns the users that New tries a page with; nil stands for a visitor.
 func (w who) seenBy(sample auth.User) []auth.User {
 	switch w {
-	case users, freshUsers:
+	case users, enrolling, freshUsers:
 		return []auth.User{sample}
 	case visitors:
 		return []auth.User{nil}

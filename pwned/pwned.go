@@ -1,11 +1,11 @@
 // Package pwned asks Have I Been Pwned's Pwned Passwords whether a password was in a data
 // breach. Package auth refuses such passwords at registration and when a password is
-// changed or reset, if Config.Breaches is set:
+// changed or reset, if Config.Password.Breaches is set:
 //
 //	manager, err := auth.New(store, auth.Config{
 //		BaseURL:  "https://app.example",
 //		Secrets:  secrets,
-//		Breaches: &pwned.Client{UserAgent: "app.example"},
+//		Password: auth.PasswordConfig{Breaches: &pwned.Client{UserAgent: "app.example"}},
 //	})
 //
 // The password stays in the process: see [Client] for what is sent.

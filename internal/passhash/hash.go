@@ -90,7 +90,7 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 	h := &Hasher{memory: uint32(min(max(memory, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
 	switch {
 	case p.Iterations == 0 || p.Memory < minimum:
-		return nil, fmt.Errorf("auth: Config.Password.HashParams m=%d t=%d are weaker than OWASP's minimum; use at least DefaultHashParams", p.Memory, p.Iterations)
+		return nil, fmt.Errorf("auth: Config.Password.HashParams m=%d t=%d are weaker than OWASP's minimum; raise the memory or the passes, or use auth.DefaultHashParams", p.Memory, p.Iterations)
 	case p.Parallelism == 0 || p.Parallelism > maxParallelism || p.Iterations > maxIterations:
 		return nil, fmt.Errorf("auth: Config.Password.HashParams t=%d p=%d are out of range", p.Iterations, p.Parallelism)
 	case p.SaltLength < 16 || p.SaltLength > maxSaltOrKey || p.KeyLength < minKey || p.KeyLength > maxSaltOrKey:
