@@ -17,6 +17,7 @@ import (
 	"github.com/go-login/auth/authmail"
 	"github.com/go-login/auth/examples/internal/server"
 	"github.com/go-login/auth/sqlstore"
+	"github.com/go-login/auth/totp"
 )
 
 func main() {
@@ -67,7 +68,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if *baseURL == "" {
 		*baseURL = "http://localhost:" + port
 	}
-	app, err := newApp(db, auth.Config{BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer, RequireVerified: *verify, HideAccounts: *verify})
+	app, err := newApp(db, auth.Config{
+		BaseURL: *baseURL, Secrets: [][]byte{secret}, Mailer: mailer, RequireVerified: *verify, HideAccounts: *verify,
+		Factors: []auth.Factor{totp.New(totp.Issuer("Quickstart")), totp.RecoveryCodes()},
+	})
 	if err != nil {
 		return err
 	}
