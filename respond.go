@@ -209,7 +209,8 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.URLs.NextInCookie && (ours || !person): // the cookie keeps the next that it has
+	case c.cfg.URLs.NextInCookie && (ours || !person || page == c.cfg.URLs.Factor && next.IsZero()):
+		// The cookie keeps the next that it has. It has one while a login goes on.
 		return page
 	case c.cfg.URLs.NextInCookie:
 		c.keepNext(r.Context(), next)
