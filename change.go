@@ -222,7 +222,7 @@ func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret
 	defer cancel()
 	var failed error
 	for _, k := range recordKinds() {
-		if !x.ends(k) || k.name == kindPending && len(c.cfg.Factors) == 0 { // without factors there are no pending logins
+		if !x.ends(k) || !c.keeps(k) {
 			continue
 		}
 		if k.name == kindRemember {
@@ -239,6 +239,18 @@ func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret
 	}
 	c.watches.end(x.userID, func(string) bool { return true })
 	return failed
+}
+
+// keeps reports whether there can be records of this kind that open something. Those of
+// trusted browsers and pending logins are void by their Stamp, in any case.
+func (c *Core) keeps(k recordKind) bool {
+	switch k.name {
+	case kindPending:
+		return len(c.cfg.Factors) > 0
+	case kindTrusted:
+		return c.cfg.TrustFor > 0
+	}
+	return true
 }
 
 // ends reports whether the change ends a user's records of this kind.

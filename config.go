@@ -87,6 +87,11 @@ type Config struct {
 	// enrolled in one of them cannot log in without showing one: see Factor.
 	Factors []Factor
 
+	// TrustFor, if set, lets users trust a browser for this long: logins there owe no second
+	// factor (see Core.TrustBrowser). The default is 0: no browser is trusted. 30 days are
+	// usual; the maximum is 90 days.
+	TrustFor time.Duration
+
 	// RequireFactor, if set, says of which users a second factor is required, such as those
 	// with a role. A user who has none can log in, and reaches nothing but the page that
 	// sets one up: User returns ErrNoFactor, and Core.Error sends the browser to
@@ -163,6 +168,10 @@ func (cfg *Config) check() error {
 		return errors.New("auth: Config.Mailer is a nil pointer; leave it unset to have no Mailer")
 	case cfg.RequireVerified && cfg.Mailer == nil:
 		return fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoMailer)
+	case cfg.TrustFor < 0 || cfg.TrustFor > maxTrust:
+		return fmt.Errorf("auth: Config.TrustFor is %v; use at most 90 days, or 0 for none", cfg.TrustFor)
+	case cfg.TrustFor > 0 && len(cfg.Factors) == 0:
+		return errors.New("auth: Config.TrustFor has no effect without Factors")
 	case cfg.RequireFactor != nil && len(cfg.Factors) == 0:
 		return errors.New("auth: Config.RequireFactor needs Factors: without them no user could set one up")
 	case cfg.HideAccounts && !cfg.RequireVerified:
@@ -450,7 +459,8 @@ func (s *SessionConfig) checkEffect() error {
 
 const (
 	maxRemember = 400 * 24 * time.Hour // browsers keep no cookie longer
-	touchAfter  = time.Minute          // how old "last seen" may be
+	maxTrust    = 90 * 24 * time.Hour
+	touchAfter  = time.Minute // how old "last seen" may be
 )
 
 // A Protection says what happens to a login, or a remembered device, if its requests

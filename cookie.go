@@ -29,7 +29,7 @@ func (s *state) deleteCookie(name string) {
 // Its name begins with the name of the session cookie. Give it a value and set it:
 // http.SetCookie(w, &c). Use it for values that must not be stored, such as a token
 // during a redirect. The library itself uses the names visitor, flash, next, remember,
-// browser and pending.
+// browser, pending and trusted.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",
@@ -54,7 +54,7 @@ func newCookies(base *url.URL, name string) (cookies, error) {
 		}
 		name += "-" + port
 	}
-	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending", base.Scheme == "https"}, nil
+	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending", name + "-trusted", base.Scheme == "https"}, nil
 }
 
 // write sets a cookie, or deletes it with the attributes that it was set with.

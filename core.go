@@ -57,8 +57,8 @@ func (c *Core) HasUserStore() bool { return c.store != nil }
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash, next, remember, browser, pending string
-	secure                                                    bool
+	session, visitor, flash, next, remember, browser, pending, trusted string
+	secure                                                             bool
 }
 
 // watches are this process's requests whose WhileLoggedIn contexts end with a login.

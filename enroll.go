@@ -166,11 +166,7 @@ func (c *Core) ResetFactors(ctx context.Context, userID string) (failing error) 
 		userID: userID, own: ownEnds, must: true, mail: Mail{Kind: MailFactorRemoved}, done: EventFactorRemoved, failed: EventFactorRemoveFailed,
 		apply: func(*Account) error { return nil },
 		finish: func(ctx context.Context) error {
-			var names []string
-			for _, f := range c.cfg.Factors {
-				names = append(names, f.Name())
-			}
-			return c.removeFactors(ctx, userID, names...)
+			return c.removeFactors(ctx, userID, factorNames(c.cfg.Factors)...)
 		},
 	}
 	var err error
@@ -310,7 +306,8 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 // set one up. If the user has one and this login has not shown it, it is ErrNotFresh, and
 // Error sends a browser to Config.URLs.Refresh.
 //
-// A remembered device counts as one that has shown what the login showed that made it.
+// A remembered device counts as one that has shown what the login showed that made it. So
+// does a trusted browser (see TrustBrowser).
 func SecondFactor() Rule {
 	return Rule{step: stepFactor, ask: func(ctx context.Context, c *Core, user User) error {
 		return c.needFactor(ctx, user)

@@ -66,6 +66,8 @@ const (
 	EventFactorRemoved      EventKind = "factor.removed"       // RemoveFactor or ResetFactors removed factors
 	EventFactorRemoveFailed EventKind = "factor.remove-failed" // one of these two refused, or failed
 	EventFactorUnlocked     EventKind = "factor.unlocked"      // UnlockFactor made a factor usable again
+	EventTrustGiven         EventKind = "trust.given"          // TrustBrowser began to trust a browser
+	EventTrustEnded         EventKind = "trust.ended"          // EndTrust ended the trust in a browser
 	EventBackupCodesMade    EventKind = "backup-codes.made"    // NewBackupCodes made codes
 	EventBackupCodesFailed  EventKind = "backup-codes.failed"  // NewBackupCodes refused, or failed
 	EventBackupCodeUsed     EventKind = "backup-codes.used"    // a backup code was used

@@ -794,6 +794,8 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventFactorRemoved:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, "code") }) },
 	auth.EventFactorRemoveFailed: func(w *eventWorld) { w.verified(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, typed) }) },
 	auth.EventFactorUnlocked:     func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") }) },
+	auth.EventTrustGiven:         func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
+	auth.EventTrustEnded:         func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
 	auth.EventBackupCodesMade:    func(w *eventWorld) { w.enroll(); w.backupCodes() },
 	auth.EventBackupCodesFailed: func(w *eventWorld) {
 		w.verified()
@@ -831,7 +833,7 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.Credentials = []auth.Credential{auth.Bearer()}
-				c.Factors = []auth.Factor{w.factor, newSpares()}
+				c.Factors, c.TrustFor = []auth.Factor{w.factor, newSpares()}, time.Hour
 			})
 			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)

@@ -94,6 +94,13 @@ type Prompt struct {
 	Data         any    // for the script, which gets it as JSON in a data attribute
 }
 
+func factorNames(factors []Factor) (names []string) {
+	for _, f := range factors {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
 // maxFeatureName is the longest name of a Feature, and of a factor: it has a Feature.
 const maxFeatureName = 32
 
@@ -103,8 +110,8 @@ func checkFactors(factors []Factor) error {
 		switch {
 		case isNil(f):
 			return fmt.Errorf("auth: Config.Factors[%d] is nil; remove it or set it", i)
-		case !isMethod(f.Name()) || len(f.Name()) > maxFeatureName || strings.Contains(f.Name(), "_") || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken:
-			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q; use 1 to %d letters, digits, colons, dots and hyphens, and not %q, %q or %q", i, f.Name(), maxFeatureName, methodPassword, methodRemember, methodAPIToken)
+		case !isMethod(f.Name()) || len(f.Name()) > maxFeatureName || strings.Contains(f.Name(), "_") || f.Name() == methodPassword || f.Name() == methodRemember || f.Name() == methodAPIToken || f.Name() == methodTrusted:
+			return fmt.Errorf("auth: Config.Factors[%d] has the name %.100q; use 1 to %d letters, digits, colons, dots and hyphens, and not %q, %q, %q or %q", i, f.Name(), maxFeatureName, methodPassword, methodRemember, methodAPIToken, methodTrusted)
 		case slices.ContainsFunc(factors[:i], func(other Factor) bool { return other.Name() == f.Name() }):
 			return fmt.Errorf("auth: Config.Factors has %q twice; remove one", f.Name())
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -79,10 +80,8 @@ func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
 
 // missingFactors returns the factors of which the user must show one.
 func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string, err error) {
-	for _, f := range c.cfg.Factors {
-		if a.methods.has(f.Name()) || a.device != nil && a.device.methods.has(f.Name()) {
-			return nil, nil
-		}
+	if c.hasFactor(a.methods) || a.methods.has(methodTrusted) || a.device != nil && (c.hasFactor(a.device.methods) || a.device.methods.has(methodTrusted)) {
+		return nil, nil
 	}
 	missing, err = c.primaryFactors(ctx, idOf(a.user))
 	if err != nil || len(missing) == 0 {
@@ -96,6 +95,11 @@ func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string
 		}
 	}
 	return missing, nil
+}
+
+// hasFactor reports whether one of Config.Factors is among the methods.
+func (c *Core) hasFactor(m methods) bool {
+	return slices.ContainsFunc(c.cfg.Factors, func(f Factor) bool { return m.has(f.Name()) })
 }
 
 // primaryFactors returns the names of the factors that a user has, without backup factors.

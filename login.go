@@ -26,8 +26,8 @@ type loginOptions struct {
 // LoginUser returns an error. For several methods, pass several options.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
-		if !isMethod(method) || method == methodRemember || method == methodAPIToken {
-			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q or %q", method, maxMethod, methodRemember, methodAPIToken)
+		if !isMethod(method) || method == methodRemember || method == methodAPIToken || method == methodTrusted {
+			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q, %q or %q", method, maxMethod, methodRemember, methodAPIToken, methodTrusted)
 			return
 		}
 		o.by = append(o.by, method)
@@ -114,7 +114,10 @@ func (s *state) shownMethods(userID string) (shown methods) {
 // else does it.
 func (s *state) enter(a *attempt) error {
 	id, method := idOf(a.user), a.methods.String()
-	otherUser, err := false, s.core.passLogin(&s.ctx, a)
+	otherUser, err := false, s.trusted(a)
+	if err == nil {
+		err = s.core.passLogin(&s.ctx, a)
+	}
 	if err == nil {
 		otherUser, err = s.login(a)
 	}

@@ -11,6 +11,7 @@ import (
 const (
 	methodPassword = "password"
 	methodRemember = "remember"
+	methodTrusted  = "trusted" // the browser is trusted: see TrustBrowser
 	methodAPIToken = "token"
 )
 

@@ -234,7 +234,7 @@ func (s *state) commit(h http.Header) error {
 	if s.own && !s.cur.isLogin() { // a request with credentials of its own gets no cookies
 		s.cookie = nil
 	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending} {
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending, names.trusted} {
 		if set, ok := s.cookie[name]; ok {
 			names.write(h, name, set, s.core.cfg.Now())
 		}

@@ -49,6 +49,9 @@ const (
 	kindRememberEnded = "remember-ended"
 )
 
+// Browsers in which logins owe no second factor (trust.go).
+const kindTrusted = "trusted"
+
 // API tokens (apitoken.go).
 const (
 	kindAPIToken = "api-token"
@@ -113,7 +116,8 @@ const (
 func recordKinds() []recordKind {
 	return []recordKind{
 		{kindSession, true, atChange},
-		{kindPending, true, atChange}, // if there are factors
+		{kindPending, true, atChange},  // if there are factors
+		{kindTrusted, false, atChange}, // if browsers can be trusted
 		{kindRemember, false, atChange},
 		{kindAPIToken, false, atChange},
 		{kindAttempts, false, atForgetting},

@@ -141,9 +141,9 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 // enterRemembered logs in by a device. If a gate refuses, the request stays anonymous.
 func (s *state) enterRemembered(user User, d device) error {
 	shown := methods("").add(methodRemember, s.core.cfg.Now())
-	for _, f := range s.core.cfg.Factors { // what was shown when the browser was remembered
-		if at, ok := d.methods.at(f.Name()); ok {
-			shown = shown.add(f.Name(), at)
+	for _, name := range append(factorNames(s.core.cfg.Factors), methodTrusted) { // what was shown when the browser was remembered
+		if at, ok := d.methods.at(name); ok {
+			shown = shown.add(name, at)
 		}
 	}
 	err := s.enter(&attempt{user: user, methods: shown, device: &d})

@@ -281,18 +281,22 @@ func (c *Core) shownFactor(ctx context.Context) bool {
 	if !s.cur.isLogin() {
 		return false
 	}
-	for _, f := range c.cfg.Factors {
-		if s.cur.shown().methods.has(f.Name()) {
-			return true
-		}
-	}
-	return false
+	return c.hasFactor(s.cur.shown().methods)
 }
 
-// needFactor returns nil if the login has shown a factor. Otherwise it returns ErrNoFactor
+// shownOrTrusted reports whether the login has shown a factor, or was made in a browser that
+// its user trusts.
+func (c *Core) shownOrTrusted(ctx context.Context) bool {
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	defer s.op.Unlock()
+	return s.cur.isLogin() && (c.hasFactor(s.cur.shown().methods) || s.cur.shown().methods.has(methodTrusted))
+}
+
+// needFactor returns nil if the login has shown a factor or its browser is trusted. Otherwise it returns ErrNoFactor
 // if the user has none, or ErrNotFresh if the user has one.
 func (c *Core) needFactor(ctx context.Context, user User) error {
-	if c.shownFactor(ctx) {
+	if c.shownOrTrusted(ctx) {
 		return nil
 	}
 	primary, err := c.primaryFactors(ctx, idOf(user))

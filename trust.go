@@ -1,0 +1,166 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-login/auth/internal/keyring"
+)
+
+// A TrustedBrowser is a browser in which logins of a user owe no second factor.
+type TrustedBrowser struct {
+	ID        string    // for EndTrust
+	Created   time.Time // when the user showed the second factor
+	Expires   time.Time
+	Address   string // of the client, at Created
+	UserAgent string // likewise
+	Current   bool   // it makes the request
+}
+
+// TrustBrowser has later logins of the user in this browser owe no second factor, for
+// Config.TrustFor. Call it after ContinueLogin, if the user wants it: on a computer that
+// others use, it lets them in by the password alone. A change of a credential or of a factor
+// ends it. Confirming a login asks for the factor in any case.
+//
+// It returns ErrNotFresh if the login has not shown a factor within the last 10 minutes,
+// an error if Config.TrustFor is not set, what User returns, or a failure of the store.
+func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
+	defer c.met(ctx, &failing)
+	if c.cfg.TrustFor == 0 {
+		return errors.New("auth: TrustBrowser needs Config.TrustFor; set it to 30 days, for example")
+	}
+	user, err := c.EnrollingUser(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.checkFresh(ctx, enrollFresh); err != nil {
+		return err
+	}
+	if !c.shownFactor(ctx) {
+		return ErrNotFresh
+	}
+	s, a, now := c.stateOf(ctx), user.AuthAccount(), c.cfg.Now()
+	token := keyring.NewToken()
+	t := trust{stamp: a.Stamp.Reveal(), created: now, address: s.address(), agent: s.agent(), record: Record{
+		Kind: kindTrusted, Key: keyring.TokenKey(token), UserID: a.ID, Version: keyring.RandomVersion(), Expires: now.Add(c.cfg.TrustFor),
+	}}
+	t.encode()
+	if err := c.dropOldestTrust(ctx, a.ID); err != nil {
+		return err
+	}
+	defer s.emit()
+	s.op.Lock()
+	defer s.op.Unlock()
+	if s.committed {
+		return ErrHeaderWritten
+	}
+	detached, cancel := detach(ctx)
+	defer cancel()
+	if old := s.sentKey(c.cookies.trusted); old != "" {
+		if err := take(detached, c.records, kindTrusted, old); err != nil {
+			return err
+		}
+	}
+	if err := c.records.InsertRecord(detached, t.record); err != nil {
+		return err
+	}
+	s.setCookie(c.cookies.trusted, token, t.record.Expires)
+	s.note(Event{Kind: EventTrustGiven, UserID: a.ID})
+	return nil
+}
+
+// dropOldestTrust makes room for one more trusted browser.
+func (c *Core) dropOldestTrust(ctx context.Context, userID string) error {
+	all, err := c.trusts(ctx, userID)
+	if err != nil || len(all) < maxTrusted {
+		return err
+	}
+	slices.SortFunc(all, func(a, b trust) int {
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.record.Key, b.record.Key))
+	})
+	for _, t := range all[:len(all)-maxTrusted+1] {
+		if err := take(ctx, c.records, kindTrusted, t.record.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trusts returns a user's trusted browsers.
+func (c *Core) trusts(ctx context.Context, userID string) ([]trust, error) {
+	records, err := c.records.ListRecords(ctx, kindTrusted, userID)
+	if err != nil {
+		return nil, err
+	}
+	var all []trust
+	for _, r := range records {
+		if t, ok := decodeTrust(r); ok {
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+// TrustedBrowsers returns the browsers in which logins of the user owe no second factor, the
+// newest first.
+func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrowser, failing error) {
+	defer c.met(ctx, &failing)
+	if isAbsent(user) {
+		return nil, ErrUserNotFound
+	}
+	all, err := c.trusts(ctx, idOf(user))
+	if err != nil {
+		return nil, err
+	}
+	current := ""
+	if s := c.stateOf(ctx); s != nil {
+		s.op.Lock()
+		current = s.sentKey(c.cookies.trusted)
+		s.op.Unlock()
+	}
+	var browsers []TrustedBrowser
+	for _, t := range all {
+		if t.stamp != user.AuthAccount().Stamp.Reveal() {
+			continue // it is void, and was not deleted
+		}
+		browsers = append(browsers, TrustedBrowser{
+			ID: trustID(t.record.Key), Created: t.created, Expires: t.record.Expires, Address: t.address, UserAgent: t.agent,
+			Current: t.record.Key == current,
+		})
+	}
+	slices.SortFunc(browsers, func(a, b TrustedBrowser) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return browsers, nil
+}
+
+// EndTrust ends the trust in one of a user's TrustedBrowsers, or in all of them if id is
+// empty. It returns ErrLoginNotFound if there is none with this ID. Logins go on.
+func (c *Core) EndTrust(ctx context.Context, userID, id string) (failing error) {
+	defer c.met(ctx, &failing)
+	all, err := c.trusts(ctx, userID)
+	if err != nil {
+		return err
+	}
+	found := id == ""
+	for _, t := range all {
+		if id != "" && trustID(t.record.Key) != id {
+			continue
+		}
+		found = true
+		if err := take(ctx, c.records, kindTrusted, t.record.Key); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return ErrLoginNotFound
+	}
+	c.event(ctx, Event{Kind: EventTrustEnded, UserID: userID})
+	return nil
+}
+
+// trustID returns what an application may show of a record's key.
+func trustID(key string) string { return keyring.TokenKey("trusted " + key) }

@@ -1,0 +1,250 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/testapp"
+)
+
+const month = 30 * 24 * time.Hour
+
+// newTrustApp returns an application in which susan has a factor, and has trusted the browser
+// own.
+func newTrustApp(t *testing.T, trustFor time.Duration) *enrollApp {
+	t.Helper()
+	a := &enrollApp{factor: newCodes(), spare: newSpares()}
+	a.mailApp = newMailApp(t, func(c *auth.Config) { c.Factors, c.TrustFor = []auth.Factor{a.factor, a.spare}, trustFor })
+	a.susan = member(t, a.App, "susan", testapp.Password, verified)
+	member(t, a.App, "david", testapp.Password, verified)
+	a.own = a.Client(t)
+	a.own.Login("susan")
+	a.Mux.Handle("GET /second", a.Require(auth.SecondFactor())(http.HandlerFunc(hello)))
+	a.enroll(t)
+	return a
+}
+
+func (a *enrollApp) trust(t *testing.T) {
+	t.Helper()
+	if err := a.do(a.TrustBrowser); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// owes reports whether a login by password in a browser owes a factor.
+func (a *enrollApp) owes(c *testapp.Client, name string) bool {
+	c.Post("/logout")
+	r := c.Post("/login", "login", name, "password", testapp.Password)
+	return strings.HasPrefix(r.Header.Get("Location"), "/login/verify")
+}
+
+// In a trusted browser the factor is not asked for at a login. It is asked for when a login is
+// confirmed, and to change factors.
+func TestTrustBrowser(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	if !a.owes(a.Client(t), "susan") {
+		t.Error("a browser is trusted that nobody has trusted")
+	}
+	a.trust(t)
+	if a.owes(a.own, "susan") || a.own.Who() != "susan" {
+		t.Error("a login in a trusted browser owes a factor")
+	}
+	if r := a.own.Get("/second"); r.StatusCode != http.StatusOK {
+		t.Errorf("SecondFactor in a trusted browser: %s", r.Status)
+	}
+	var methods []string
+	_ = a.do(func(ctx context.Context) error {
+		l, err := a.CurrentLogin(ctx)
+		methods = l.Methods
+		return err
+	})
+	if !slices.Contains(methods, "trusted") || slices.Contains(methods, "code") {
+		t.Errorf("the methods are %v", methods)
+	}
+	for name, call := range map[string]func(ctx context.Context) error{
+		"RemoveFactor": func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
+		"EnrollFactor": func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
+		"TrustBrowser": a.TrustBrowser,
+	} {
+		if err := a.do(call); !errors.Is(err, auth.ErrNotFresh) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := a.do(func(ctx context.Context) error {
+		u, _ := a.User(ctx)
+		if ok, err := a.CheckPassword(ctx, u, testapp.Password); !ok || err != nil {
+			t.Error(ok, err)
+		}
+		return a.ConfirmLogin(ctx)
+	}); !errors.Is(err, auth.ErrFactorRequired) {
+		t.Errorf("a confirmation in a trusted browser: %v", err)
+	}
+	if a.owes(a.own, "david") {
+		t.Error("a user without a factor owes one")
+	}
+}
+
+// What ends the trust in a browser.
+func TestTrustEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, a *enrollApp) error{
+		"time":          func(_ *testing.T, a *enrollApp) error { a.Clock.Advance(month); return nil },
+		"EndTrust, all": func(t *testing.T, a *enrollApp) error { return a.EndTrust(t.Context(), a.susan.ID, "") },
+		"SetPassword": func(t *testing.T, a *enrollApp) error {
+			return a.SetPassword(t.Context(), stored(t, a.App, a.susan.ID), testapp.Password)
+		},
+		"NewBackupCodes": func(t *testing.T, a *enrollApp) error { a.backup(t); return nil },
+		"another factor": func(_ *testing.T, a *enrollApp) error {
+			return a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) })
+		},
+		"LogoutEverywhere": func(t *testing.T, a *enrollApp) error {
+			return a.LogoutEverywhere(t.Context(), stored(t, a.App, a.susan.ID))
+		},
+		"a new Stamp, and records that were not deleted": func(t *testing.T, a *enrollApp) error {
+			change(t, a.App, a.susan.ID, func(u *auth.Account) { u.Stamp = auth.NewSecret("another") })
+			return nil
+		},
+		"EndTrust, by ID": func(t *testing.T, a *enrollApp) error {
+			browsers, err := a.TrustedBrowsers(t.Context(), a.susan)
+			if err != nil || len(browsers) != 1 || browsers[0].Current || !browsers[0].Expires.Equal(a.Clock.Now().Add(month)) || browsers[0].UserAgent == "" {
+				t.Errorf("the trusted browsers are %+v, %v", browsers, err)
+			}
+			if err := a.EndTrust(t.Context(), a.susan.ID, "x"); !errors.Is(err, auth.ErrLoginNotFound) {
+				t.Errorf("an unknown ID: %v", err)
+			}
+			david := find(t, a.App, "david")
+			if err := a.EndTrust(t.Context(), david.ID, browsers[0].ID); !errors.Is(err, auth.ErrLoginNotFound) {
+				t.Errorf("another user's: %v", err)
+			}
+			return a.EndTrust(t.Context(), a.susan.ID, browsers[0].ID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newTrustApp(t, month)
+			a.trust(t)
+			a.susan = stored(t, a.App, a.susan.ID)
+			_ = a.do(func(ctx context.Context) error {
+				if browsers, err := a.TrustedBrowsers(ctx, a.susan); err != nil || len(browsers) != 1 || !browsers[0].Current {
+					t.Errorf("in the browser itself: %+v, %v", browsers, err)
+				}
+				return nil
+			})
+			if err := end(t, a); err != nil {
+				t.Fatal(err)
+			}
+			if !a.owes(a.own, "susan") {
+				t.Error("the browser is still trusted")
+			}
+		})
+	}
+}
+
+// The trust is one account's. Another user's login in the same browser owes a factor.
+func TestTrustIsOfOneAccount(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.trust(t)
+	a.factor.enrolled[find(t, a.App, "david").ID] = true
+	if !a.owes(a.own, "david") {
+		t.Error("susan's trust lets david in")
+	}
+	if a.owes(a.own, "susan") {
+		t.Error("david's login has ended susan's trust")
+	}
+	for _, cookie := range []string{"", "x", strings.Repeat("A", 43), "\x00", strings.Repeat("y", 5000)} {
+		c := a.Client(t)
+		c.Cookies["session-"+portOf(a.Server.URL)+"-trusted"] = cookie
+		if !a.owes(c, "susan") {
+			t.Errorf("the cookie %.20q is trusted", cookie)
+		}
+	}
+}
+
+func portOf(base string) string {
+	u, _ := url.Parse(base)
+	return u.Port()
+}
+
+// No more than 20 browsers are trusted, and only a login that has shown a factor trusts one.
+func TestTrustIsLimited(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.trust(t)
+	first := a.own
+	for i := range 20 {
+		a.own = a.pending(t)
+		a.factor.give(a.susan.ID, fmt.Sprint(i))
+		a.In(a.own, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })
+		if err := a.answer(a.own, "code", fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+		a.Clock.Advance(time.Second)
+		a.trust(t)
+	}
+	if browsers, err := a.TrustedBrowsers(t.Context(), stored(t, a.App, a.susan.ID)); err != nil || len(browsers) != 20 {
+		t.Errorf("%d browsers are trusted, %v", len(browsers), err)
+	}
+	if !a.owes(first, "susan") {
+		t.Error("the oldest is still trusted")
+	}
+	a.Clock.Advance(11 * time.Minute)
+	if err := a.do(a.TrustBrowser); !errors.Is(err, auth.ErrNotFresh) {
+		t.Errorf("after 11 minutes: %v", err)
+	}
+	david := a.Client(t)
+	david.Login("david")
+	a.In(david, func(ctx context.Context) {
+		if err := a.TrustBrowser(ctx); !errors.Is(err, auth.ErrNotFresh) {
+			t.Errorf("without a factor: %v", err)
+		}
+	})
+	if err := a.TrustBrowser(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("outside of a request: %v", err)
+	}
+	off := newTrustApp(t, 0)
+	if err := off.do(off.TrustBrowser); err == nil || !strings.Contains(err.Error(), "TrustFor") {
+		t.Errorf("without TrustFor: %v", err)
+	}
+}
+
+// A store that fails while the trust is looked up lets nobody in.
+func TestTrustFails(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.trust(t)
+	a.own.Post("/logout")
+	a.Spy().Hook(func(call string) error {
+		if call == "GetRecord" {
+			return errStore
+		}
+		return nil
+	}, nil)
+	r := a.own.Post("/login", "login", "susan", "password", testapp.Password)
+	a.Spy().Reset()
+	if r.StatusCode != http.StatusServiceUnavailable || a.own.Who() != "nobody" {
+		t.Errorf("%s", r.Status)
+	}
+}
+
+func TestTrustConfig(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{-1: "TrustFor", 91 * 24 * time.Hour: "90 days", time.Hour: "Factors"} {
+		cfg := goodConfig()
+		if cfg.TrustFor = d; want != "Factors" {
+			cfg.Factors = []auth.Factor{newCodes()}
+		}
+		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", d, err)
+		}
+	}
+}
