@@ -11,7 +11,7 @@ import (
 // counts like any login. realm is a name for the application; quotes, backslashes and
 // line breaks in it are removed.
 //
-// A user who has a second factor is refused, because the password alone would get in. Such
+// A user who has or must have a second factor is refused, because the password alone would get in. Such
 // a user needs an API token.
 func Basic(realm string) Credential {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
@@ -20,7 +20,7 @@ func Basic(realm string) Credential {
 
 // errBasicFactor refuses a right password: with Basic there is nothing to show a second
 // factor with.
-var errBasicFactor = fmt.Errorf("%w: the account has a second factor, which HTTP Basic cannot show; use an API token", ErrLoginRefused)
+var errBasicFactor = fmt.Errorf("%w: the account has or must have a second factor, which HTTP Basic cannot show; use an API token", ErrLoginRefused)
 
 // loadBasic is the Load of Basic.
 func (c *Core) loadBasic(r *http.Request) (Grant, error) {
@@ -41,7 +41,7 @@ func (c *Core) loadBasic(r *http.Request) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	if len(owed) > 0 {
+	if len(owed) > 0 || c.cfg.RequireFactor != nil && c.cfg.RequireFactor(user) {
 		c.event(r.Context(), Event{Kind: EventLoginRefused, UserID: a.ID, Method: methodPassword, Err: errBasicFactor})
 		return Grant{}, errBasicFactor
 	}

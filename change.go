@@ -28,9 +28,11 @@ type credentialChange struct {
 	finish  func(context.Context) error // if not nil, runs after the old records are deleted
 
 	own     ownLogin
-	stamp   Secret    // for ownGoesOn: only a login with this Stamp may go on
-	shows   string    // for ownGoesOn: a factor that the request has shown, or ""
-	must    bool      // if finish fails, the change fails
+	stamp   Secret // for ownGoesOn: only a login with this Stamp may go on
+	must    bool   // if finish fails, the change fails, unless made says that it was made
+	made    func(context.Context) bool
+	factor  string    // the factor that the change is about, for the event; or ""
+	shows   bool      // for ownGoesOn: the request has shown factor
 	forgets bool      // the account's counters of wrong passwords are deleted
 	closes  bool      // all records of the user are deleted; if that fails, the change fails
 	token   string    // the mailed token that asks for the change, or ""
@@ -61,8 +63,9 @@ const (
 //  6. An event tells of it.
 //
 // After step 1 the change is made, even if a later step fails: a failure is then only
-// an event. There are two exceptions: a change that closes the account, and one that
-// has no account to change. They also fail if step 3 or finish fails.
+// an event. There are three exceptions. A change that closes the account, and one that
+// has no account to change, also fail if step 3 or finish fails. A change of a factor
+// also fails if finish fails.
 //
 // If refused is not nil, the change fails with it at once. Otherwise changeCredential
 // returns the user as they are after the change, or, if they could not be loaded, as
@@ -75,7 +78,7 @@ func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refuse
 	}
 	if err != nil {
 		if x.failed != "" {
-			c.event(ctx, Event{Kind: x.failed, UserID: x.userID, Err: err})
+			c.event(ctx, Event{Kind: x.failed, UserID: x.userID, Method: x.factor, Err: err})
 		}
 		return nil, c.refuseToken(ctx, err)
 	}
@@ -86,7 +89,7 @@ func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refuse
 		x.mail.User, x.mail.To = before, before.AuthAccount().Email
 		c.tell(ctx, x.mail)
 	}
-	c.event(ctx, Event{Kind: x.done, UserID: x.userID})
+	c.event(ctx, Event{Kind: x.done, UserID: x.userID, Method: x.factor})
 	return after, nil
 }
 
@@ -131,7 +134,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 	must := x.closes || x.apply == nil
 	if x.finish != nil && (left == nil || !must) {
 		failed := x.finish(detached)
-		must = must || x.must && failed != nil
+		must = must || x.must && failed != nil && (x.made == nil || !x.made(detached))
 		left = errors.Join(left, failed)
 	}
 	if left != nil && must {
@@ -139,6 +142,11 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 	}
 	if left != nil { // the records that are left are void
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left})
+	}
+	if s != nil && x.shows {
+		if err := s.noteShown(detached, x.factor); err != nil { // the user is asked for it then
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: err})
+		}
 	}
 	if s != nil && x.own == ownKnown {
 		s.op.Lock()
@@ -168,9 +176,6 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	}
 	h := *s.cur.shown()
 	h.stamp = stamp.Reveal()
-	if x.shows != "" {
-		h.methods = h.methods.add(x.shows, s.core.cfg.Now())
-	}
 	h.device, h.counter, h.unseen = "", 0, false // the remembered device ends
 	made := false
 	err := s.replace(h, s.cur.values, tokenReplaced, func() error {
@@ -192,6 +197,24 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	end(s.cur.key)
 	s.deleteCookie(s.core.cookies.remember)
 	return nil
+}
+
+// noteShown adds a factor to the methods of the request's login, which goes on.
+func (s *state) noteShown(ctx context.Context, factor string) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() {
+		return nil
+	}
+	now := s.core.cfg.Now()
+	return s.update(ctx, func(x *session) {
+		x.header.methods = x.header.methods.add(factor, now)
+		if x.before != nil {
+			before := *x.before
+			before.methods = before.methods.add(factor, now)
+			x.before = &before
+		}
+	})
 }
 
 // revoked notes that the user's logins have been ended. If the request's login is one

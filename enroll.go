@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 			if state.Left, err = backup.Left(ctx, id); err != nil {
 				return nil, factorFailed(f, err)
 			}
-		} else if has {
+		} else {
 			if state.Disabled, err = c.factors[f.Name()].disabled(ctx, id); err != nil {
 				return nil, err
 			}
@@ -92,7 +93,7 @@ func (c *Core) EnrollFactor(ctx context.Context, factor string, answer url.Value
 // planEnroll plans what EnrollFactor changes.
 func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values) (*credentialChange, error) {
 	x := &credentialChange{
-		own: ownGoesOn, shows: factor, must: true, mail: Mail{Kind: MailFactorAdded, Factor: factor},
+		own: ownGoesOn, factor: c.knownFactor(factor), shows: true, must: true, mail: Mail{Kind: MailFactorAdded, Factor: factor},
 		done: EventFactorAdded, failed: EventFactorAddFailed,
 	}
 	user, f, err := c.mayEnroll(ctx, factor)
@@ -100,6 +101,16 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 		return x, err
 	}
 	x.of(user)
+	before, err := f.Enrolled(ctx, x.userID)
+	if err != nil {
+		return x, factorFailed(f, err)
+	}
+	if !before { // of a factor that is replaced, nobody can tell which one is stored
+		x.made = func(ctx context.Context) bool {
+			has, err := f.Enrolled(ctx, x.userID)
+			return has && err == nil
+		}
+	}
 	right, err := c.factors[factor].Count(ctx, x.userID, func() (bool, error) {
 		switch x.finish, err = f.Finish(ctx, user, answer); {
 		case errors.Is(err, ErrWrongFactor):
@@ -120,8 +131,9 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 // asks for the password alone. The account gets a new Stamp, as with EnrollFactor. The owner
 // gets a MailFactorRemoved.
 //
-// It returns ErrNotFresh, ErrNoFactor if the user does not have the factor, ErrConflict if
-// another change of the account came first, what User returns, or a failure.
+// It returns ErrNotFresh, ErrNoFactor if the user does not have the factor, ErrForbidden if
+// Config.RequireFactor requires one of the user and it is the last, ErrConflict if another
+// change of the account came first, what User returns, or a failure.
 func (c *Core) RemoveFactor(ctx context.Context, factor string) (failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planRemove(ctx, factor)
@@ -132,7 +144,7 @@ func (c *Core) RemoveFactor(ctx context.Context, factor string) (failing error) 
 // planRemove plans what RemoveFactor changes.
 func (c *Core) planRemove(ctx context.Context, factor string) (*credentialChange, error) {
 	x := &credentialChange{
-		own: ownGoesOn, must: true, mail: Mail{Kind: MailFactorRemoved, Factor: factor},
+		own: ownGoesOn, factor: c.knownFactor(factor), must: true, mail: Mail{Kind: MailFactorRemoved, Factor: factor},
 		done: EventFactorRemoved, failed: EventFactorRemoveFailed,
 	}
 	user, err := c.mayChangeFactors(ctx)
@@ -151,8 +163,28 @@ func (c *Core) planRemove(ctx context.Context, factor string) (*credentialChange
 	if !has {
 		return x, ErrNoFactor
 	}
+	if err := c.mayRemove(ctx, user, factor); err != nil {
+		return x, err
+	}
 	x.finish = func(ctx context.Context) error { return c.removeFactors(ctx, x.userID, factor) }
+	x.made = func(ctx context.Context) bool {
+		has, err := f.Enrolled(ctx, x.userID)
+		return !has && err == nil
+	}
 	return x, nil
+}
+
+// mayRemove returns ErrForbidden for the last factor of a user of whom Config.RequireFactor
+// requires one.
+func (c *Core) mayRemove(ctx context.Context, user User, factor string) error {
+	if c.cfg.RequireFactor == nil || !c.cfg.RequireFactor(user) {
+		return nil
+	}
+	primary, err := c.primaryFactors(ctx, idOf(user))
+	if err == nil && len(primary) == 1 && primary[0] == factor {
+		err = ErrForbidden
+	}
+	return err
 }
 
 // ResetFactors removes all factors of a user, for an administrator who has made sure that
@@ -170,6 +202,10 @@ func (c *Core) ResetFactors(ctx context.Context, userID string) (failing error) 
 		finish: func(ctx context.Context) error {
 			return c.removeFactors(ctx, userID, factorNames(c.cfg.Factors)...)
 		},
+		made: func(ctx context.Context) bool {
+			left, err := c.primaryFactors(ctx, userID)
+			return len(left) == 0 && err == nil
+		},
 	}
 	var err error
 	if c.store == nil {
@@ -179,28 +215,32 @@ func (c *Core) ResetFactors(ctx context.Context, userID string) (failing error) 
 	return err
 }
 
-// removeFactors removes these factors, and the backup codes if no other factor is left.
+// removeFactors removes these factors with their counts of wrong answers, and the backup codes
+// if no other factor is left. The backup codes go first: if they stayed when the factor is
+// gone, they would work again when the user sets up another one.
 func (c *Core) removeFactors(ctx context.Context, userID string, names ...string) error {
-	var failed error
+	left, err := c.primaryFactors(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(left, func(name string) bool { return !slices.Contains(names, name) }) {
+		for _, f := range c.cfg.Factors {
+			if _, backup := f.(BackupFactor); backup {
+				names = append([]string{f.Name()}, names...)
+			}
+		}
+	}
 	for _, name := range names {
 		if f, ok := c.factor(name).(remover); ok {
 			if err := f.Remove(ctx, userID); err != nil {
-				failed = errors.Join(failed, factorFailed(f, err))
+				return factorFailed(f, err)
 			}
 		}
-	}
-	left, err := c.primaryFactors(ctx, userID)
-	if failed = errors.Join(failed, err); failed != nil || len(left) > 0 {
-		return failed
-	}
-	for _, f := range c.cfg.Factors {
-		if backup, ok := f.(BackupFactor); ok {
-			if err := backup.Remove(ctx, userID); err != nil {
-				failed = errors.Join(failed, factorFailed(f, err))
-			}
+		if err := take(ctx, c.records, kindFeatureAttempts, c.factors[name].counterKey(userID)); err != nil {
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Method: name, Err: err}) // UnlockFactor does it
 		}
 	}
-	return failed
+	return nil
 }
 
 // NewBackupCodes makes new codes of a BackupFactor for the current user, and replaces those
@@ -213,7 +253,7 @@ func (c *Core) removeFactors(ctx context.Context, userID string, names ...string
 func (c *Core) NewBackupCodes(ctx context.Context, factor string) (codes []string, failing error) {
 	defer c.met(ctx, &failing)
 	x := &credentialChange{
-		own: ownGoesOn, must: true, mail: Mail{Kind: MailBackupCodes, Factor: factor},
+		own: ownGoesOn, factor: c.knownFactor(factor), must: true, mail: Mail{Kind: MailBackupCodes, Factor: factor},
 		done: EventBackupCodesMade, failed: EventBackupCodesFailed,
 	}
 	codes, err := c.planBackup(ctx, x, factor)
@@ -250,9 +290,9 @@ func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor strin
 }
 
 // UnlockFactor lets the answers to a factor be checked again after a hundred wrong
-// ones. The current user must have shown another factor in a fresh login, because the
-// locked one cannot be shown. An administrator calls Unlock. The errors are those of
-// RemoveFactor.
+// ones. Before that it does nothing: an attacker in a login of the user could go on
+// guessing. The user logs in with another factor first, such as a recovery code. An
+// administrator calls Unlock. The errors are those of RemoveFactor.
 func (c *Core) UnlockFactor(ctx context.Context, factor string) (failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.mayChangeFactors(ctx)
@@ -263,6 +303,10 @@ func (c *Core) UnlockFactor(ctx context.Context, factor string) (failing error) 
 		return ErrNoFactor
 	}
 	f := c.factors[factor]
+	disabled, err := f.disabled(ctx, idOf(user))
+	if err != nil || !disabled {
+		return err
+	}
 	if err := take(ctx, c.records, kindFeatureAttempts, f.counterKey(idOf(user))); err != nil {
 		return err
 	}
@@ -282,6 +326,9 @@ func (c *Core) mayEnroll(ctx context.Context, factor string) (User, Enroller, er
 
 // mayChangeFactors returns the current user, if the user may change factors now.
 func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
+	if c.store == nil { // the account cannot get a new Stamp
+		return nil, ErrNoUserStore
+	}
 	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return nil, err
@@ -298,7 +345,7 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 		return nil, ErrNotFresh
 	}
 	a := user.AuthAccount()
-	if c.store != nil && c.cfg.Mailer != nil && c.Keeps(FieldEmailVerified) && a.Email != "" && !a.EmailVerified && len(primary) == 0 {
+	if c.cfg.Mailer != nil && c.Keeps(FieldEmailVerified) && a.Email != "" && !a.EmailVerified && len(primary) == 0 {
 		return nil, ErrUnverified
 	}
 	return user, c.stillIn(ctx)
@@ -316,6 +363,15 @@ func SecondFactor() Rule {
 	return Rule{step: stepFactor, ask: func(ctx context.Context, c *Core, user User) error {
 		return c.needFactor(ctx, user)
 	}}
+}
+
+// knownFactor returns a name that the application has typed, if it is a factor's: an event
+// must not have what users type.
+func (c *Core) knownFactor(name string) string {
+	if c.factor(name) == nil {
+		return ""
+	}
+	return name
 }
 
 // of sets the account that changes. If another change of a credential comes first, the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
 )
 
 // An enrollApp is an application in which users set up a factor and backup codes.
@@ -466,6 +468,7 @@ func TestRequiredFactor(t *testing.T) {
 			defer stop()
 			return context.Cause(ctx)
 		},
+		"EndOtherLogins":  a.EndOtherLogins,
 		"RequireScope":    func(ctx context.Context) error { return a.CheckScope(ctx, "x") },
 		"the second rule": func(ctx context.Context) error { return a.Check(ctx, auth.SecondFactor()) },
 	} {
@@ -487,15 +490,15 @@ func TestRequiredFactor(t *testing.T) {
 	if who := a.own.Who(); who != "susan" {
 		t.Errorf("with the factor the user is %q", who)
 	}
-	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
-		t.Error(err)
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); !errors.Is(err, auth.ErrForbidden) {
+		t.Errorf("the last factor is removed: %v", err)
 	}
-	if who := a.own.Who(); who != "susan" { // the login has shown it
-		t.Errorf("after the removal the user is %q", who)
+	if err := a.ResetFactors(t.Context(), a.susan.ID); err != nil {
+		t.Error(err)
 	}
 	a.own.Login("susan")
 	if who := a.own.Who(); who == "susan" {
-		t.Error("at the next login no factor is required")
+		t.Error("after the reset no factor is required")
 	}
 	cfg := goodConfig()
 	cfg.RequireFactor = func(auth.User) bool { return true }
@@ -532,5 +535,199 @@ func TestBasicRefusesUsersWithAFactor(t *testing.T) {
 	factor.failure = errStore
 	if r := ask(testapp.Password); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a factor that fails: %s", r.Status)
+	}
+}
+
+// A locked factor can be set up anew after it was removed, by the user or an administrator.
+func TestLockedFactorIsSetUpAnew(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*enrollApp) error{
+		"RemoveFactor": func(a *enrollApp) error {
+			a.own = a.pending(t)
+			if err := a.answer(a.own, "spare", "spare3"); err != nil {
+				return err
+			}
+			return a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") })
+		},
+		"ResetFactors": func(a *enrollApp) error {
+			err := a.ResetFactors(t.Context(), a.susan.ID)
+			a.own.Login("susan")
+			return err
+		},
+	} {
+		a := newEnrollApp(t)
+		a.enroll(t)
+		a.backup(t)
+		for range 100 {
+			a.Clock.Advance(time.Hour)
+			_ = a.answer(a.pending(t), "code", "wrong")
+		}
+		a.Clock.Advance(time.Hour)
+		if err := remove(a); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		a.enroll(t)
+	}
+}
+
+// UnlockFactor does nothing before the factor is disabled. An attacker in a login of the user
+// could otherwise guess without an end.
+func TestUnlockFactorBeforeItIsDisabled(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	for range 5 {
+		_ = a.answer(a.pending(t), "code", "wrong")
+	}
+	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+	a.factor.give(a.susan.ID, "123")
+	if err := a.answer(a.pending(t), "code", "123"); !errors.Is(err, auth.ErrLocked) {
+		t.Errorf("the lock is gone: %v", err)
+	}
+}
+
+// A failure while a factor is stored leaves a login that has not shown one.
+func TestFailedEnrollmentShowsNothing(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.factor.saving = errStore
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); !errors.Is(err, errStore) {
+		t.Fatal(err)
+	}
+	if r := a.own.Get("/second"); r.StatusCode == http.StatusOK {
+		t.Error("the login counts as one with a factor")
+	}
+}
+
+// A factor that was stored or removed by a store which then says that it failed counts as
+// stored or removed: the owner gets the mail.
+func TestFactorChangedByAFailingStore(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.factor.afterwards = errStore
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); err != nil {
+		t.Errorf("EnrollFactor: %v", err)
+	}
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Errorf("RemoveFactor: %v", err)
+	}
+	if got := labels(a.box.Take()); !slices.Equal(got, []string{"factor-added to susan@app.example", "factor-removed to susan@app.example"}) {
+		t.Errorf("the mails are %v", got)
+	}
+}
+
+// If the backup codes cannot be removed, the factor stays, too: they must not come back to
+// life when another factor is set up.
+func TestBackupCodesGoFirst(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	a.backup(t)
+	a.spare.removing = errStore
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); !errors.Is(err, errStore) {
+		t.Errorf("%v", err)
+	}
+	if !a.factor.enrolled[a.susan.ID] {
+		t.Error("the factor is gone, and the codes are left")
+	}
+	a.spare.removing = nil
+	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A login that was ended while a request was on its way sets nothing up.
+func TestEnrollmentOfAnEndedLogin(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.In(a.own, func(ctx context.Context) {
+		_, _ = a.User(ctx)
+		for _, l := range logins(t, a.App, a.susan.ID) {
+			_ = a.EndLogin(t.Context(), a.susan.ID, l.ID)
+		}
+		if err := a.EnrollFactor(ctx, "code", setup); !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("%v", err)
+		}
+	})
+	if a.factor.enrolled[a.susan.ID] {
+		t.Error("the factor is set up")
+	}
+}
+
+// If the password changes while a factor is being set up, nothing is set up: the one who asks
+// may be the attacker whom the owner has just locked out.
+func TestEnrollmentCrossesAChange(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.factor.finishing = func() {
+		change(t, a.App, a.susan.ID, func(u *auth.Account) { u.Stamp = auth.NewSecret("another") })
+	}
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); !errors.Is(err, auth.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if a.factor.enrolled[a.susan.ID] {
+		t.Error("the factor is set up")
+	}
+}
+
+// A user who has a factor, and whose address is no longer verified, can still replace it.
+func TestReplaceAFactorUnverified(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	change(t, a.App, a.susan.ID, func(u *auth.Account) { u.EmailVerified = false })
+	if err := a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) }); err != nil {
+		t.Error(err)
+	}
+	a.factor.saving = errStore
+	if err := a.ResetFactors(t.Context(), a.susan.ID); !errors.Is(err, errStore) {
+		t.Errorf("a reset that fails: %v", err)
+	}
+}
+
+// With NewWithLoader the account cannot get a new Stamp, so factors are not set up by Core.
+func TestEnrollmentWithLoader(t *testing.T) {
+	t.Parallel()
+	store := memstore.New[testapp.User]()
+	cfg := goodConfig()
+	cfg.Records, cfg.Factors = store, []auth.Factor{newCodes(), newSpares()}
+	m, err := auth.NewWithLoader[*testapp.User](store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := store.CreateUser(t.Context(), auth.Account{ID: "7", Username: "susan"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if err := m.LoginUser(ctx, u); err != nil {
+			t.Error(err)
+		}
+		for name, err := range map[string]error{
+			"EnrollFactor": m.EnrollFactor(ctx, "code", setup), "RemoveFactor": m.RemoveFactor(ctx, "code"), "ResetFactors": m.ResetFactors(ctx, "7"),
+		} {
+			if !errors.Is(err, auth.ErrNoUserStore) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+}
+
+// The URL of a callback that owes a factor is not opened again: it works once, and may have a
+// secret in it.
+func TestFactorOwedByACallback(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	a.Mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.LoginUser(r.Context(), a.susan, auth.By("oauth:example")); err != nil {
+			a.Error(w, r, err)
+		}
+	})
+	if r := a.Client(t).Get("/callback?code=canary"); r.Header.Get("Location") != "/login/verify" {
+		t.Errorf("it leads to %q", r.Header.Get("Location"))
 	}
 }

@@ -793,10 +793,25 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventFactorRemoved:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, "code") }) },
 	auth.EventFactorRemoveFailed: func(w *eventWorld) { w.verified(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, typed) }) },
-	auth.EventFactorUnlocked:     func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") }) },
-	auth.EventTrustGiven:         func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
-	auth.EventTrustEnded:         func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
-	auth.EventBackupCodesMade:    func(w *eventWorld) { w.enroll(); w.backupCodes() },
+	auth.EventFactorUnlocked: func(w *eventWorld) {
+		w.enroll()
+		w.backupCodes()
+		for i := range 101 {
+			w.Clock.Advance(time.Hour)
+			w.c = w.Client(w.t)
+			w.login()
+			factor, answer := "code", typed
+			if i == 100 {
+				factor, answer = "spare", "spare3"
+			}
+			w.act(func(ctx context.Context) { _ = w.ContinueLogin(ctx, factor, url.Values{"code": {answer}}) })
+		}
+		w.moved = true
+		w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") })
+	},
+	auth.EventTrustGiven:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
+	auth.EventTrustEnded:      func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
+	auth.EventBackupCodesMade: func(w *eventWorld) { w.enroll(); w.backupCodes() },
 	auth.EventBackupCodesFailed: func(w *eventWorld) {
 		w.verified()
 		w.act(func(ctx context.Context) { _, _ = w.NewBackupCodes(ctx, "spare") })

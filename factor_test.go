@@ -20,12 +20,14 @@ import (
 // codes is a Factor. A user who is enrolled gets codes, each of which works once. It is an
 // auth.Enroller, too, whose setup asks for the code "setup".
 type codes struct {
-	mu       sync.Mutex
-	enrolled map[string]bool   // by user ID
-	good     map[string]string // by user ID
-	prompts  int
-	failure  error
-	saving   error // what save and Remove return
+	mu         sync.Mutex
+	enrolled   map[string]bool   // by user ID
+	good       map[string]string // by user ID
+	prompts    int
+	failure    error
+	saving     error  // what save and Remove return, instead of doing it
+	afterwards error  // what save and Remove return after they have done it
+	finishing  func() // runs in Finish
 }
 
 func newCodes() *codes { return &codes{enrolled: map[string]bool{}, good: map[string]string{}} }
@@ -64,6 +66,9 @@ func (f *codes) Finish(_ context.Context, user auth.User, answer url.Values) (fu
 	if answer.Get("code") != "setup" {
 		return nil, auth.ErrWrongFactor
 	}
+	if f.finishing != nil {
+		f.finishing()
+	}
 	return func(context.Context) error { return f.set(user.AuthAccount().ID, true) }, nil
 }
 
@@ -75,13 +80,15 @@ func (f *codes) set(userID string, enrolled bool) error {
 	if f.saving == nil {
 		f.enrolled[userID] = enrolled
 	}
-	return f.saving
+	return errors.Join(f.saving, f.afterwards)
 }
 
 // spares is a backup factor: its codes are "spare" and a number.
 type spares struct {
 	mu   sync.Mutex
 	left map[string]int // by user ID
+
+	removing error // what Remove returns, instead of doing it
 }
 
 func newSpares() *spares { return &spares{left: map[string]int{}} }
@@ -126,8 +133,10 @@ func (f *spares) Generate(_ context.Context, user auth.User) ([]string, func(con
 func (f *spares) Remove(_ context.Context, userID string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.left, userID)
-	return nil
+	if f.removing == nil {
+		delete(f.left, userID)
+	}
+	return f.removing
 }
 
 func (f *codes) give(userID, code string) {

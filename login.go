@@ -22,8 +22,9 @@ type loginOptions struct {
 // By says how the user was authenticated, if not by Authenticate or CheckPassword: for
 // example "oauth:google". The method and the time are added to [Login].Methods, and the
 // events have it as Method. A method has 1 to 64 letters, digits, colons, dots, hyphens
-// and underscores. "remember" and "token" are the library's own. For an invalid method
-// LoginUser returns an error. For several methods, pass several options.
+// and underscores. "remember", "token" and "trusted" are the library's own. For an invalid
+// method LoginUser returns an error. For several methods, pass several options. If a
+// method is the name of one of Config.Factors, LoginUser takes the factor for shown.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
 		if !isMethod(method) || method == methodRemember || method == methodAPIToken || method == methodTrusted {

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 )
@@ -112,6 +113,9 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 		return ErrNoSession
 	case current.userID == "":
 		return ErrNotLoggedIn
+	}
+	if _, err := c.User(ctx); errors.Is(err, ErrNoFactor) { // the password alone must not end the owner's logins
+		return err
 	}
 	found, err := c.endWhere(ctx, current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
 	if err == nil && found {

@@ -105,6 +105,9 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 			next = c.nextOfPage(r.Header.Get("Referer"))
 		}
 		if page == c.cfg.URLs.Factor { // the request is a login form's, which has a next itself
+			if c.cfg.URLs.NextInCookie || !origin.IsUnsafe(sent.Method) {
+				next = Next{} // in the cookie, or the request is a callback whose URL works once
+			}
 			next = cmp.Or(NextFrom(r), next)
 		}
 		redirect(w, c.send(r, page, next, err))

@@ -123,6 +123,9 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 		}
 		return err
 	}
+	if backup, ok := c.factor(factor).(BackupFactor); ok {
+		c.tellUsed(ctx, backup, p.user)
+	}
 	s.op.Lock()
 	taken := s.takePending(ctx, p)
 	s.op.Unlock()
@@ -133,14 +136,9 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 		user: p.user, methods: p.methods.add(factor, c.cfg.Now()), remember: p.remember, stale: p.stale,
 	}
 	if p.loginID != "" {
-		err = s.confirm(ctx, &a)
-	} else {
-		err = s.enter(&a)
+		return s.confirm(ctx, &a)
 	}
-	if backup, ok := c.factor(factor).(BackupFactor); ok {
-		c.tellUsed(ctx, backup, p.user)
-	}
-	return err
+	return s.enter(&a)
 }
 
 // tellUsed tells the owner that a backup code was used, and how many are left. The code is
