@@ -174,6 +174,11 @@ func testTwoFactorAppearance(b *tab) {
 	b.open("/account/recovery-codes", "/account/recovery-codes")
 	b.newCodes()
 	b.look("recovery-codes-new")
+	b.show("light", 360) // a code in two lines looks like two codes
+	if lines := value(b, chromedp.Evaluate[float64](linesOfCodes)); lines != 10 {
+		b.t.Errorf("on a telephone, ten codes are in %v lines", lines)
+	}
+	b.show("light", 1280)
 	for _, page := range []string{"account", "account/two-factor", "account/recovery-codes"} {
 		b.open("/"+page, "/"+page)
 		b.look(strings.ReplaceAll(page, "/", "-") + "-on")
@@ -194,6 +199,12 @@ func testTwoFactorAppearance(b *tab) {
 	b.arrive("/login", 200, click("main [name=cancel]"))
 	b.look("login-cancelled")
 }
+
+const linesOfCodes = `(() => {
+	const pre = document.querySelector("main pre"), style = getComputedStyle(pre);
+	const height = pre.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+	return Math.round(height / parseFloat(style.lineHeight));
+})()`
 
 func click(css string) chromedp.Action[chromedp.Void] { return chromedp.Click(chromedp.CSS(css)) }
 
