@@ -18,7 +18,7 @@ type FactorState struct {
 	Enrolls  bool // it is an Enroller: the user can set it up and remove it
 	Backup   bool // it is a BackupFactor
 	Left     int  // the codes that are left, of a BackupFactor
-	Disabled bool // no answer is looked at, after a hundred wrong ones: see UnlockFactor
+	Disabled bool // after a hundred wrong answers, none is checked any more: see UnlockFactor
 }
 
 // FactorsOf returns what a user has of each of Config.Factors, in that order.
@@ -54,10 +54,12 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 // BeginFactor returns what the current user needs to set up a factor that is an
 // [Enroller]. Called again within ten minutes, it returns the same.
 //
-// It returns ErrNotFresh if the login was not shown within the last 10 minutes,
-// ErrUnverified if the account's address is not verified and there is a Mailer: otherwise
-// an attacker who registers a victim's address could lock the owner out of the account.
-// It also returns ErrNoFactor if no Enroller has this name, what User returns, or a failure.
+// It returns ErrNotFresh if the user has not logged in, or confirmed the login, within
+// the last 10 minutes, with a factor if they have one. It returns ErrUnverified if
+// there is a Mailer, the user has no factor yet, and the account's address is not
+// verified. Otherwise an attacker who registers a victim's address could lock the owner
+// out of the account. It also returns ErrNoFactor if no Enroller has this name, what
+// User returns, or a failure.
 func (c *Core) BeginFactor(ctx context.Context, factor string) (_ Setup, failing error) {
 	defer c.met(ctx, &failing)
 	user, f, err := c.mayEnroll(ctx, factor)
@@ -251,9 +253,10 @@ func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor strin
 	return codes, nil
 }
 
-// UnlockFactor has the answers to a factor looked at again, after a hundred wrong ones. The
-// current user must have shown another factor in a fresh login, because the locked one cannot
-// be shown. An administrator calls Unlock. The errors are those of RemoveFactor.
+// UnlockFactor lets the answers to a factor be checked again after a hundred wrong
+// ones. The current user must have shown another factor in a fresh login, because the
+// locked one cannot be shown. An administrator calls Unlock. The errors are those of
+// RemoveFactor.
 func (c *Core) UnlockFactor(ctx context.Context, factor string) (failing error) {
 	defer c.met(ctx, &failing)
 	user, err := c.mayChangeFactors(ctx)
@@ -310,14 +313,16 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 // set one up. If the user has one and this login has not shown it, it is ErrNotFresh, and
 // Error sends a browser to Config.URLs.Refresh.
 //
-// A remembered device counts as one that has shown what the login showed that made it.
+// A login from a remembered device counts as having shown the factors that the user
+// showed when the device was remembered.
 func SecondFactor() Rule {
 	return Rule{step: stepFactor, ask: func(ctx context.Context, c *Core, user User) error {
 		return c.needFactor(ctx, user)
 	}}
 }
 
-// of sets whose account changes, and that no other change may come first.
+// of sets the account that changes. If another change of a credential comes first, the
+// change fails with ErrConflict.
 func (x *credentialChange) of(user User) {
 	a := user.AuthAccount()
 	x.userID, x.stamp = a.ID, a.Stamp

@@ -503,3 +503,34 @@ func TestRequiredFactor(t *testing.T) {
 		t.Error("RequireFactor without Factors is no error")
 	}
 }
+
+// HTTP Basic has only the password, so it lets no user in who has a second factor. The answer
+// is that of a wrong password.
+func TestBasicRefusesUsersWithAFactor(t *testing.T) {
+	t.Parallel()
+	factor := newCodes()
+	m := newMailApp(t, func(c *auth.Config) {
+		c.Factors, c.Credentials = []auth.Factor{factor}, []auth.Credential{auth.Basic("test")}
+	})
+	u := member(t, m.App, "susan", testapp.Password, verified)
+	ask := func(password string) *testapp.Response {
+		return m.Client(t).Do("GET", "/guarded", nil, basicHeader("susan", password))
+	}
+	if r := ask(testapp.Password); r.StatusCode != http.StatusOK {
+		t.Errorf("without a factor: %s", r.Status)
+	}
+	wrong := ask("a wrong password")
+	factor.enrolled[u.ID] = true
+	m.Events()
+	right := ask(testapp.Password)
+	if right.StatusCode != http.StatusUnauthorized || right.Text != wrong.Text || right.Header.Get("WWW-Authenticate") != wrong.Header.Get("WWW-Authenticate") {
+		t.Errorf("with a factor: %s %q, and for a wrong password %s %q", right.Status, right.Text, wrong.Status, wrong.Text)
+	}
+	if e := m.Events(); len(e) == 0 || e[0].Kind != auth.EventLoginRefused || e[0].UserID != u.ID || !strings.Contains(e[0].Err.Error(), "second factor") {
+		t.Errorf("the events are %v", e)
+	}
+	factor.failure = errStore
+	if r := ask(testapp.Password); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a factor that fails: %s", r.Status)
+	}
+}

@@ -78,3 +78,46 @@ func ExampleFactor() {
 	// a second factor is owed: true
 	// susan <nil>
 }
+
+// The page at Config.URLs.Factor asks for the second factor. Core.Error has sent the browser
+// there, with the page that the user wanted as next.
+func ExampleCore_ContinueLogin() {
+	manager, err := auth.New(memstore.New[Member](), auth.Config{
+		BaseURL: "https://app.example",
+		Secrets: [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
+		Factors: []auth.Factor{&Keypad{codes: map[string]string{}}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login/verify", func(w http.ResponseWriter, r *http.Request) {
+		pending, err := manager.Pending(r.Context())
+		if err != nil { // nobody waits: Error sends the browser to the login page
+			manager.Error(w, r, err)
+			return
+		}
+		prompt, err := manager.PromptFactor(r.Context(), pending.Missing[0])
+		if err != nil {
+			manager.Error(w, r, err)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `<form method="post"><input name="%s" autocomplete="%s"></form>`, prompt.Field, prompt.Autocomplete)
+	})
+	mux.HandleFunc("POST /login/verify", func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		switch err := manager.ContinueLogin(r.Context(), "keypad", r.PostForm); {
+		case err == nil:
+			manager.TakeNext(r).Redirect(w, "/")
+		case errors.Is(err, auth.ErrLoginRefused): // wrong, used or locked: ask again
+			http.Redirect(w, r, auth.NextFrom(r).AddTo("/login/verify"), http.StatusSeeOther)
+		default:
+			manager.Error(w, r, err)
+		}
+	})
+	w := httptest.NewRecorder()
+	manager.LoadAndSave(mux).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login/verify", nil))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	// Output: 303 /login
+}

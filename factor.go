@@ -87,8 +87,8 @@ type Setup struct {
 
 // A Prompt says what a factor asks for. The page shows it.
 type Prompt struct {
-	Field        string // the name of the input: "code"; empty if there is only a button that runs Script
-	Autocomplete string // the input's autocomplete: "one-time-code"
+	Field        string // the name of the input, such as "code"; empty if there is only a button that runs Script
+	Autocomplete string // the input's autocomplete, such as "one-time-code"
 	Numeric      bool   // true if a keypad with digits is enough
 	Script       string // the path of a script on this site; empty: none
 	Data         any    // for the script, which gets it as JSON in a data attribute

@@ -533,3 +533,39 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// The page that the user wanted is kept over both steps of a login, also in a cookie, and if
+// the login form comes without a Referer.
+func TestNextInCookieWithAFactor(t *testing.T) {
+	t.Parallel()
+	for _, referer := range []string{"", "/login"} {
+		f := newCodes()
+		app, _ := newApp(t, func(c *auth.Config) { c.Factors, c.URLs.NextInCookie = []auth.Factor{f}, true })
+		u := app.Create(t, "susan", true)
+		f.enrolled[u.ID] = true
+		app.Mux.HandleFunc("POST /login/verify", func(w http.ResponseWriter, r *http.Request) {
+			_, err := app.PromptFactor(r.Context(), "code")
+			_ = r.ParseForm()
+			if err == nil {
+				err = app.ContinueLogin(r.Context(), "code", r.PostForm)
+			}
+			if err != nil {
+				app.Error(w, r, err)
+				return
+			}
+			app.TakeNext(r).Redirect(w, "/")
+		})
+		c := app.Client(t)
+		expectSent(t, c.Get("/guarded?x=1"), "/login")
+		header := http.Header{}
+		if referer != "" {
+			header.Set("Referer", app.Server.URL+referer)
+		}
+		r := c.Do("POST", "/login", url.Values{"login": {"susan"}, "password": {testapp.Password}}, header)
+		expectSent(t, r, "/login/verify")
+		f.give(u.ID, "123")
+		if r := c.Post("/login/verify", "code", "123"); r.Header.Get("Location") != "/guarded?x=1" {
+			t.Errorf("with the Referer %q the login leads to %q", referer, r.Header.Get("Location"))
+		}
+	}
+}

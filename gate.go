@@ -66,8 +66,8 @@ func (c *Core) gateUnverified(_ context.Context, a *attempt) error {
 	return nil
 }
 
-// gateFactor refuses a login if the user has enrolled in a factor and has shown none.
-// For a remembered device, a factor counts that was shown when the device was
+// gateFactor refuses a login if the user has enrolled in a factor and has shown none. A
+// login from a remembered device passes if the user showed a factor when the device was
 // remembered.
 func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
 	missing, err := c.missingFactors(ctx, a)

@@ -18,11 +18,11 @@ import (
 // the record store. When the hash shows whether the password was right, the count is
 // corrected. Three things are counted:
 //
-//   - wrong passwords in a row, for each account, and for each login that is not an
-//     account's: attempts
+//   - attempts: wrong passwords in a row, for each account, and for each typed name that
+//     belongs to no account
 //   - the same for each browser that the account's owner has logged in with before (see
 //     knownbrowser.go), so that an attacker's failures do not lock the owner out
-//   - what a client's IP address does in an hour: a rate
+//   - a rate: what a client's IP address does in an hour
 //
 // A count of attempts never changes the account: logins that exist go on.
 const (
@@ -38,10 +38,10 @@ const (
 // A counter is the decoded record of attempts or of a rate.
 //
 // Servers' clocks differ, and that must not reset a counter. So a counter notes which
-// process's clock set its time (see Core.clock). If the clock of a process is far behind
-// since, the process uses the time behind in its place. It leaves since alone: otherwise
-// a process whose clock is ahead would read since as long past. If several clocks are
-// behind, the time is that of the last process that began to use it.
+// process's clock set its time (see Core.clock). If a process's clock is far behind the
+// field since, the process uses the field behind instead, and does not change since.
+// Otherwise a process whose clock is ahead would take since for long past. If several
+// clocks are behind, the time is that of the last process that began to use it.
 type counter struct {
 	record      Record
 	count       uint64

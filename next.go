@@ -20,8 +20,8 @@ type Next struct{ target string }
 //
 // Browsers read URLs more liberally than net/url does: they strip tabs, and take \ for
 // /. So ParseNext does not rely on a parser. It accepts a text that starts with a
-// single / and consists of visible ASCII without \. Such a text is a path to every
-// parser. ParseNext keeps it unchanged.
+// single / and consists of visible ASCII without \. Every parser reads such a text as a
+// path. ParseNext keeps it unchanged.
 func ParseNext(text string) Next {
 	if len(text) == 0 || len(text) > maxNext || text[0] != '/' || strings.HasPrefix(text, "//") {
 		return Next{}

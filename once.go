@@ -34,13 +34,14 @@ const (
 	maxNonce    = 1024 // of text
 
 	formTimeout = 30 * time.Second // for the work, which goes on after the client has gone
-	formDied    = time.Minute      // then the process that made a claim is taken to have died
+	formDied    = time.Minute      // after this time, the process that made an unfinished claim counts as dead
 )
 
-// FormNonce returns a nonce for FormOnce. Put it into a hidden field of the form with
-// this name. It is valid for 10 minutes and for this form. If the browser has a session
-// cookie, or is known by an earlier login, the nonce is valid only in this browser. The
-// page must not be cached, because every form that is shown needs its own nonce.
+// FormNonce returns a nonce for FormOnce. form is your name for the form. Put the nonce
+// into a hidden field of that form. It is valid for 10 minutes, and only for that form.
+// If the browser has a session cookie, or is known by an earlier login, the nonce is
+// valid only in this browser. The page must not be cached, because every form that is
+// shown needs its own nonce.
 func (c *Core) FormNonce(ctx context.Context, form string) string {
 	until := c.cfg.Now().Add(nonceFor)
 	return c.secrets.Seal(purposeNonce, append(c.marks(ctx).appendTo(nil), form...), until)

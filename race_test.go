@@ -19,3 +19,9 @@ func TestRememberedRaces(t *testing.T) {
 		return memstore.New[testapp.User](memstore.WithClock(clock))
 	})
 }
+
+func TestFactorRaces(t *testing.T) {
+	testapp.FactorRaces(t, testapp.Rounds(t, 2, 20), func(_ *testing.T, clock func() time.Time) testapp.Store {
+		return memstore.New[testapp.User](memstore.WithClock(clock))
+	})
+}

@@ -86,7 +86,8 @@ const (
 	kindReserved = "reserved"
 )
 
-// usernameReservedIn is how long such a username is reserved.
+// usernameReservedIn is how long a username is reserved after a registration that asked
+// for a taken address.
 const usernameReservedIn = 30 * 24 * time.Hour
 
 // A recordKind says what happens to the records of one kind.

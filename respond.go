@@ -20,13 +20,14 @@ import (
 
 // Error answers a request that cannot be served because of err. Guards call it.
 //
-// For four errors it sends a browser to a page, by 303 See Other with a message:
+// For five errors it sends a browser to a page, by 303 See Other with a message:
 // ErrNotLoggedIn to Config.URLs.Login, ErrNotFresh to URLs.Refresh, ErrUnverified to
-// URLs.Verify, and ErrFactorRequired to URLs.Factor. The page that the browser wanted
-// is in the query as next (or in a cookie: see Config.URLs.NextInCookie). For a request
-// that may change something, next is the page of this site that the request came from.
-// A request that the browser makes on its own, such as a prefetch (Flashes lists them),
-// sets no message, and leaves the cookie as it is.
+// URLs.Verify, ErrFactorRequired to URLs.Factor, and ErrNoFactor to URLs.TwoFactor. The
+// page that the browser wanted is in the query as next (or in a cookie: see
+// Config.URLs.NextInCookie). For a request that may change something, next is the page
+// of this site that the request came from. A request that the browser makes on its own,
+// such as a prefetch (Flashes lists them), sets no message, and leaves the cookie as it
+// is.
 //
 // A script that asks for a part of a page is told to load the login page as a whole
 // page. The next is then the page that the user is on: HX-Current-URL, or Referer.
@@ -44,8 +45,8 @@ import (
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, ErrFactorRequired, and errors that wrap
 //     ErrLoginRefused, except ErrUnverified
-//   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, and ErrUnverified. Because
-//     ErrUnverified also wraps ErrLoginRefused, a login page checks for
+//   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, ErrNoFactor, and ErrUnverified.
+//     Because ErrUnverified also wraps ErrLoginRefused, a login page checks for
 //     ErrLoginRefused first, and shows its form
 //   - 404: ErrUserNotFound, ErrLoginNotFound, ErrAPITokenNotFound
 //   - 409: ErrConflict, ErrFormBusy, ErrOtherUser
@@ -209,7 +210,8 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 		}
 	}
 	switch ours := c.isOurPage(next); {
-	case c.cfg.URLs.NextInCookie && (ours || !person): // the cookie keeps the next that it has
+	case c.cfg.URLs.NextInCookie && (ours || !person || page == c.cfg.URLs.Factor && next.IsZero()):
+		// The cookie keeps the next that it has. It has one while a login goes on.
 		return page
 	case c.cfg.URLs.NextInCookie:
 		c.keepNext(r.Context(), next)

@@ -44,7 +44,7 @@ func (c *Core) sealToken(purpose string, lifetime time.Duration, a *Account, add
 
 // tokenBinding returns a hash of what must not change before the token is used: the
 // account's address, and its Stamp, which every change of a credential replaces. (An
-// upgrade of the hash does not.)
+// upgrade of the hash keeps the Stamp.)
 func tokenBinding(a *Account) []byte {
 	sum := sha256.New()
 	for _, s := range []string{a.Stamp.Reveal(), a.Email} {

@@ -44,6 +44,6 @@ func (v View[U]) Flashes() []Flash {
 	return v.manager.Flashes(v.request.Context())
 }
 
-// Next returns the value of a login form's field next: where the form's request
-// says that the user wanted to go, or "".
+// Next returns the value for the hidden field next of a login form: the page to go to
+// after the login, as the request names it (see NextFrom), or "".
 func (v View[U]) Next() string { return NextFrom(v.request).String() }

@@ -398,13 +398,19 @@ func TestServerComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	_ = l.Close()
-	s := newServer(t, nil) // another address, with the same certificate
 	up, sent := make(chan *server, 1), make(chan struct{})
+	go func() { // the first attempt fails when all three are sent, so that all are due at once
+		conn, err := l.Accept()
+		<-sent
+		_ = l.Close()
+		if err == nil {
+			_ = conn.Close()
+		}
+	}()
+	s := newServer(t, nil) // another address, with the same certificate
 	c := newClient(t, s, func(cfg *Config, clock *fakeClock) {
 		cfg.Addr = addr
 		clock.onWait = func() {
-			<-sent // so that all three are due at once
 			if len(clock.waited()) == 3 {
 				up <- newServer(t, func(s *server) { s.addr = addr })
 			}

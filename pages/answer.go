@@ -46,8 +46,8 @@ func say(category, text, to string) answer {
 	return answer{to: to, flash: auth.Flash{Category: category, Text: text}}
 }
 
-// write writes an answer as the response. No handler writes one, so pages in another
-// format, such as JSON, need another renderer here and no other handlers.
+// write writes an answer as the response. Handlers never write the response. So for
+// pages in another format, such as JSON, change only this function.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, a answer) {
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)

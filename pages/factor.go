@@ -11,8 +11,8 @@ import (
 	"github.com/go-login/auth"
 )
 
-// factorPage is for a browser whose login waits for a second factor, or whose confirmation
-// of a login does.
+// factorPage is for a browser in which a login, or the confirmation of a login, waits
+// for a second factor.
 func (p *Pages) factorPage() *page {
 	t := &p.texts
 	return &page{

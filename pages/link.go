@@ -92,10 +92,11 @@ func (p *Pages) useToken(q *request) (a answer, done bool) {
 	return a, true
 }
 
-// tokenFailed leads away from a page whose token was not accepted. The message is the same
-// whatever is wrong with the token, except for a token that has worked already: whoever
-// has that one received it by mail. If fromCookie is true, the token is the one in the
-// cookie, and the cookie is removed. Otherwise it is the one in the URL.
+// tokenFailed leads away from a page whose token was not accepted. The message does not
+// say what is wrong with the token. Only a token that has worked already has a message
+// of its own, because its holder received it by mail. If fromCookie is true, the token
+// is the one in the cookie, and the cookie is removed. Otherwise it is the one in the
+// URL.
 func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) answer {
 	a := say("warning", p.texts.InvalidToken, *page.link.failed)
 	switch {

@@ -42,9 +42,9 @@ type Page struct {
 
 	// FormUser is the value of the hidden field form_user, which ties the page's forms
 	// to the user who is logged in. It is empty if no user is. See Core.SealForm of
-	// package auth. The name of the form is that of the page, so a page of your own can
-	// check it:
-	// Core.CheckForm(ctx, "account", r.PostFormValue("form_user")).
+	// package auth. The form's name there is that of the page, such as "account". A
+	// page of your own checks the field by Core.CheckForm(ctx, "account",
+	// r.PostFormValue("form_user")).
 	FormUser string
 
 	RequireVerified bool // as in auth.Config

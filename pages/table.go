@@ -53,7 +53,7 @@ type page struct {
 	link      *link                        // set if a mailed link opens the page: how it uses the token
 	get, post handler                      // answer these methods; nil for a method that is not allowed
 	refused   func(*request, error) answer // answers users who may not see the page; nil for Core.Error
-	sample    func(*Page)                  // adds what else New tries the template with; or nil
+	sample    func(*Page)                  // adds data to the sample page on which New tries the template; or nil
 }
 
 // A handler answers a request of somebody who may see the page. It does not write the

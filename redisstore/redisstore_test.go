@@ -197,6 +197,8 @@ func TestRaces(t *testing.T) { races(t, testapp.Rounds(t, 10, 50), testapp.Races
 
 func TestRememberedRaces(t *testing.T) { races(t, testapp.Rounds(t, 2, 5), testapp.RememberedRaces) }
 
+func TestFactorRaces(t *testing.T) { races(t, testapp.Rounds(t, 1, 5), testapp.FactorRaces) }
+
 func races(t *testing.T, rounds int, run func(*testing.T, int, func(*testing.T, func() time.Time) testapp.Store)) {
 	client := connect(t, options(t))
 	run(t, rounds, func(t *testing.T, clock func() time.Time) testapp.Store {

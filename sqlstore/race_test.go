@@ -27,3 +27,11 @@ func TestRememberedRaces(t *testing.T) {
 		})
 	})
 }
+
+func TestFactorRaces(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		testapp.FactorRaces(t, testapp.Rounds(t, 1, 3), func(t *testing.T, clock func() time.Time) testapp.Store {
+			return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+		})
+	})
+}

@@ -37,7 +37,7 @@ func (d *database) checkSQLite(ctx context.Context) error {
 				}
 				return fmt.Errorf("sqlstore: preparing a migration: %w", err)
 			}
-			defer func() { _ = conn.Close() }() //nolint:gocritic // all are closed at the end: otherwise Conn would return the same one again
+			defer func() { _ = conn.Close() }() //nolint:gocritic // closed at the end, not in the loop: otherwise Conn would return the same connection again
 			if err := checkConnection(ctx, conn, stats.MaxOpenConnections == 1); err != nil {
 				return err
 			}

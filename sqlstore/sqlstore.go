@@ -101,9 +101,8 @@
 //
 // # Limits
 //
-// Kinds, keys and user IDs have at most 255 bytes. If a longer one is to be
-// stored, the store returns an error. If it is to be found, the store does not
-// find it.
+// Kinds, keys and user IDs have at most 255 bytes. To store a longer one is an error.
+// To look for a longer one finds nothing.
 //
 // # Statements
 //

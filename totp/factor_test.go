@@ -845,3 +845,19 @@ func other(code string) string {
 	}
 	return string(code[0]+1) + code[1:]
 }
+
+// A reset by mail sets a new password, and the next login asks for the factor all the same.
+// Logins that waited for a factor end.
+func TestResetKeepsTheFactor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	u := s.account(t, "susan")
+	secret, _ := s.enroll(t, "susan")
+	c := s.waiting(t, "susan")
+	token, err := s.ResetToken(t.Context(), s.user(t, u.ID))
+	must(t, err)
+	_, err = s.ResetPassword(t.Context(), token, "another good password")
+	must(t, err)
+	want(t, "the login that waited", s.show(c, app, s.next(t, secret)), auth.ErrNoPending)
+	must(t, s.try(t, "susan", app, s.next(t, secret)))
+}

@@ -52,9 +52,9 @@ const (
 type scheme struct {
 	prefix string
 	digest coding
-	// parse reads a head. It returns false if the head is not spelled as the libraries
-	// that make it spell it, if a parameter is out of bounds, or if a digest of size bytes
-	// does not belong to it.
+	// parse reads a head. It returns false if the head is spelled in another way than
+	// the libraries write it, if a parameter is out of bounds, or if a digest of size
+	// bytes does not belong to it.
 	parse func(head string, size int) (recipe, bool)
 }
 

@@ -75,8 +75,8 @@ func readEntries(encoded string) entryReader {
 	return e
 }
 
-// next goes on to the next entry. Keys come in their order, each once, and no value
-// is empty; what is otherwise is not ok.
+// next goes on to the next entry. If a key is out of order or repeated, or a value is
+// empty, it sets ok to false.
 func (e *entryReader) next() {
 	before, first := e.key, !e.more
 	if e.more = e.ok && e.rest != ""; !e.more {
@@ -190,8 +190,8 @@ func (r *Reader) time() time.Time {
 	return local.In(time.FixedZone("", int(offset)))
 }
 
-// errPanicked is what a type's own encoder or decoder has done. What it said may be a
-// part of the value, and is not for a log.
+// errPanicked says that a type's own encoder or decoder panicked. It leaves out the
+// text of the panic: that may contain a part of the value, which must not be logged.
 var errPanicked = errors.New("its type's encoder or decoder panicked")
 
 func appendGob(b []byte, value any) (_ []byte, err error) {
