@@ -72,12 +72,8 @@ func (b *tab) look(name string) {
 	b.t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
-			b.do(chromedp.EmulateViewport(width, 800))
-			_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			check(b.t, err)
-			for _, fault := range value(b, chromedp.Evaluate[[]string](faults)) {
+			b.show(scheme, width)
+			for _, fault := range append(value(b, chromedp.Evaluate[[]string](faults)), b.axe()...) {
 				b.t.Errorf("%s, %s, %d pixels wide: %s", name, scheme, width, fault)
 			}
 			if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); dir != "" {
@@ -87,7 +83,32 @@ func (b *tab) look(name string) {
 			}
 		}
 	}
-	b.do(chromedp.EmulateViewport(1280, 800))
+	b.show("light", 1280)
+}
+
+// show makes the browser light or dark, and its window this wide.
+func (b *tab) show(scheme string, width int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, 800))
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	check(b.t, err)
+}
+
+// axe returns what axe-core finds: violations of WCAG and of best practice. It
+// finds nothing if there is no axe-core, or if scripts are off.
+func (b *tab) axe() []string {
+	b.t.Helper()
+	file := os.Getenv("GOLOGIN_AXE")
+	if file == "" || b.off {
+		return nil
+	}
+	script, err := os.ReadFile(file)
+	check(b.t, err)
+	b.do(chromedp.Evaluate[chromedp.Void](string(script)))
+	return value(b, chromedp.Evaluate[[]string](`axe.run().then(result => result.violations.flatMap(v =>
+		v.nodes.map(n => "axe: " + v.id + ": " + v.help + ": " + n.html)))`, chromedp.EvalAwaitPromise))
 }
 
 // faults is a script that returns what can be measured: elements wider than the

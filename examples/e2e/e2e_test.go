@@ -40,6 +40,20 @@ func TestBrowser(t *testing.T) {
 		s := startSite(t, "-verify")
 		testAddresses(t, func() *tab { return newWindow(t, browser, s) })
 	})
+	t.Run("two factors", func(t *testing.T) {
+		s := startSite(t)
+		for _, test := range []struct {
+			name string
+			run  func(*tab)
+		}{
+			{"with scripts", func(b *tab) { twoFactorFlow(b, "fiona") }},
+			{"without scripts", func(b *tab) { b.withoutScripts(); twoFactorFlow(b, "frank") }},
+			{"keyboard", testTwoFactorKeyboard},
+			{"appearance", testTwoFactorAppearance},
+		} {
+			t.Run(test.name, func(t *testing.T) { test.run(newWindow(t, browser, s)) })
+		}
+	})
 }
 
 func testLogin(t *testing.T, open func() *tab) {

@@ -1,7 +1,8 @@
 // Package e2e tests the quickstart in a real browser: the Chromium in
 // GOLOGIN_CHROMIUM (/usr/bin/chromium). Without it no test runs. If
 // GOLOGIN_SCREENSHOTS names a directory, pictures of every page are saved
-// there.
+// there. If GOLOGIN_AXE names the file axe.min.js of the npm package axe-core,
+// axe checks every page too.
 package e2e
 
 import (
@@ -144,6 +145,7 @@ type tab struct {
 	t    *testing.T
 	site *site
 	ctx  context.Context
+	off  bool // scripts are off
 
 	mu       sync.Mutex
 	problems []string
@@ -217,10 +219,12 @@ func (b *tab) hear(event any) {
 }
 
 // isPageStatus reports whether a complaint is about the status that our pages
-// have for an invalid form, or for a page that does not exist.
+// have for an invalid form, for a page that does not exist, or for a user whose
+// address is not verified.
 func isPageStatus(text, page string) bool {
 	u, err := url.Parse(page)
-	return err == nil && (strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && u.Path == "/no-such-page")
+	return err == nil && (strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && u.Path == "/no-such-page" ||
+		strings.Contains(text, "status of 403") && u.Path == "/account/two-factor")
 }
 
 // do runs actions.
@@ -375,6 +379,7 @@ func (b *tab) withoutScripts() {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	check(b.t, err)
+	b.off = true
 	b.do(chromedp.Navigate(`data:text/html,<!doctype html><title>off</title><script>document.title = "on"</script>`))
 	if title := value(b, chromedp.Title()); title != "off" {
 		b.t.Fatalf("scripts are %s", title)

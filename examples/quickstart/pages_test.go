@@ -278,6 +278,8 @@ func TestHeaders(t *testing.T) {
 		{http.StatusUnprocessableEntity, susan.post("/account/email", "email", "x")},
 		{http.StatusOK, susan.get("/account/close")},
 		{http.StatusUnprocessableEntity, susan.post("/account/close")},
+		{http.StatusOK, susan.get("/account/two-factor")},
+		{http.StatusForbidden, susan.get("/account/two-factor?set-up=totp")}, // the address is not verified
 		{http.StatusOK, susan.get("/refresh")},
 	} {
 		wantStatus(t, answer.response, answer.status)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// press opens a page and sends the form of its main part: its hidden fields,
-// and these fields.
+// press opens a page and sends the first form of its main part: its hidden
+// fields, and these fields.
 func (c *client) press(target string, fields ...string) response {
 	c.t.Helper()
 	page := c.get(target)
@@ -17,12 +17,17 @@ func (c *client) press(target string, fields ...string) response {
 	_, main, _ := strings.Cut(page.body, "<main>")
 	doc, err := html.Parse(strings.NewReader(main))
 	check(c.t, err)
+	forms := 0
 	for n := range doc.Descendants() {
 		attr := map[string]string{}
 		for _, a := range n.Attr {
 			attr[a.Key] = a.Val
 		}
+		if n.Data == "form" && attr["method"] == "post" {
+			forms++
+		}
 		switch {
+		case forms > 1:
 		case n.Data == "form" && attr["method"] == "post":
 			target = attr["action"]
 		case n.Data == "input" && attr["type"] == "hidden":
