@@ -19,6 +19,7 @@ type FactorState struct {
 	Enrolls  bool // it is an Enroller: the user can set it up and remove it
 	Backup   bool // it is a BackupFactor
 	Left     int  // the codes that are left, of a BackupFactor
+	Required bool // Config.RequireFactor requires it: the user has no other one, and cannot remove it
 	Disabled bool // after a hundred wrong answers, none is checked any more: see UnlockFactor
 }
 
@@ -48,6 +49,13 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 			}
 		}
 		states = append(states, state)
+	}
+	if c.cfg.RequireFactor == nil || !c.cfg.RequireFactor(user) {
+		return states, nil
+	}
+	last := func(s FactorState) bool { return s.Enrolled && !s.Backup }
+	if i := slices.IndexFunc(states, last); i >= 0 && !slices.ContainsFunc(states[i+1:], last) {
+		states[i].Required = true
 	}
 	return states, nil
 }

@@ -27,6 +27,7 @@ func (p *Pages) factorPage() *page {
 			must(&t.RecoveryCode, "Recovery code"),
 			must(&t.FactorCode, "Code"),
 			must(&t.FactorExplain, "To go on as {user}, confirm once more that it is you."),
+			must(&t.TrustBrowser, "Do not ask in this browser for {left} days"),
 			must(&t.OtherFactors, "Try another way"),
 			must(&t.FactorWrong, "That code was wrong or has been used. Wait for the next one."),
 			must(&t.RecoveryWrong, "That recovery code was wrong or has been used. Use another one."),
@@ -89,6 +90,9 @@ func (p *Pages) askFactor(q *request, wrong string) answer {
 		}
 	}
 	f := p.factorForm(q)
+	if days := int(p.auth.TrustFor.Hours() / 24); days > 0 && !pending.Confirm {
+		f.Fields = append(f.Fields, Field{Name: "trust_browser", Label: counted(p.texts.TrustBrowser, days), Type: "checkbox"})
+	}
 	if wrong != "" {
 		f.refuse(q.prompt.Field, wrong)
 	}
@@ -128,7 +132,10 @@ func (p *Pages) useFactorOnce(q *request) (a answer, done bool) {
 	}
 	switch err := p.core.ContinueLogin(q.Context(), factor, q.PostForm); {
 	case err == nil:
-		return answer{to: p.takeNext(q)}, true
+		if q.PostForm.Has("trust_browser") && p.auth.TrustFor > 0 && !pending.Confirm {
+			err = p.core.TrustBrowser(q.Context())
+		}
+		return answer{to: p.takeNext(q), err: err}, err == nil
 	case errors.Is(err, auth.ErrWrongFactor), errors.Is(err, auth.ErrLocked):
 		return p.askFactor(q, p.factorWrong(factor)), false
 	case errors.Is(err, auth.ErrFactorRequired): // another one is owed
@@ -143,7 +150,7 @@ func (p *Pages) useFactorOnce(q *request) (a answer, done bool) {
 func isBlank(form url.Values) bool {
 	answers := false
 	for name, values := range form {
-		if name == "next" || name == "form_user" || name == "form_once" {
+		if name == "next" || name == "form_user" || name == "form_once" || name == "trust_browser" {
 			continue
 		}
 		answers = true

@@ -495,3 +495,43 @@ func TestFactorNames(t *testing.T) {
 		t.Errorf("markup is in the page:\n%s", r.body)
 	}
 }
+
+// TestTrustBrowser: a user can have the page not ask in this browser for 30 days, and can take
+// that back. A confirmation offers no such thing.
+func TestTrustBrowser(t *testing.T) {
+	t.Parallel()
+	s, f := newFactorSite(t, func(a *auth.Config, _ *pages.Config) { a.TrustFor = 30 * 24 * time.Hour })
+	c := s.client()
+	page := c.begin()
+	if !strings.Contains(page.body, "Do not ask in this browser for 30 days") {
+		t.Fatal("the page does not offer it")
+	}
+	wantErrors(t, c.submit(page, "/login/verify", "code", "", "trust_browser", "y"), map[string]string{"code": "This field is required."})
+	f.app.give("enter")
+	wantRedirect(t, c.submit(page, "/login/verify", "code", "enter", "trust_browser", "y"), "/")
+	wantRedirect(t, c.post("/logout"), "/")
+	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/")
+	wantStatus(t, c.get("/mine"), http.StatusOK)
+	s.advance(21 * time.Minute)
+	r := c.post("/refresh", "password", good)
+	if !strings.HasPrefix(r.location, "/login/verify") || strings.Contains(c.get(r.location).body, "trust_browser") {
+		t.Errorf("the confirmation leads to %q, or offers to trust the browser", r.location)
+	}
+	other := s.client()
+	if r := other.post("/login", "login", "susan", "password", good); !strings.HasPrefix(r.location, "/login/verify") {
+		t.Errorf("another browser is not asked: %q", r.location)
+	}
+	list := c.get("/account/two-factor")
+	if !strings.Contains(list.body, "Browsers that are not asked for a code: 1.") {
+		t.Error("the list does not say that a browser is trusted")
+	}
+	wantRedirect(t, c.post("/account/two-factor", "distrust", "1"), "/account/two-factor")
+	wantRedirect(t, c.post("/logout"), "/")
+	if r := c.post("/login", "login", "susan", "password", good); !strings.HasPrefix(r.location, "/login/verify") {
+		t.Errorf("the browser is still trusted: %q", r.location)
+	}
+	off, _ := newFactorSite(t, nil)
+	if strings.Contains(off.client().begin().body, "trust_browser") {
+		t.Error("it is offered without TrustFor")
+	}
+}

@@ -59,6 +59,7 @@ type Texts struct {
 	SetupButton    string // Set Up
 	EnrollButton   string // Turn On
 	RemoveButton   string // Remove
+	DistrustButton string // Ask in All Browsers: ends the trust in all browsers
 	UnlockButton   string // Accept Codes Again: for a factor that accepts no codes any more
 	CodesButton    string // Make New Codes
 
@@ -110,6 +111,8 @@ type Texts struct {
 	RecoveryCode        string // Recovery code: likewise
 	FactorCode          string // Code: the label of every other factor
 	FactorExplain       string // To go on as {user}, confirm once more that it is you.
+	TrustBrowser        string // Do not ask in this browser for {left} days
+	TrustedBrowsers     string // Browsers that are not asked for a code: {left}.
 	OtherFactors        string // Try another way
 	FactorOn            string // on
 	FactorOff           string // off
@@ -149,37 +152,38 @@ type Texts struct {
 	//
 	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,
 	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed, FactorAdded,
-	//     FactorRemoved, FactorUnlocked.
+	//     FactorRemoved, FactorUnlocked, BrowsersDistrusted.
 	//   - info: LoggedOut, ResetSent, RegisterMailed, VerifySent, EmailSent, ResetUsed,
 	//     VerifyUsed, EmailUsed, UndoUsed, LoginCancelled.
 	//   - warning: InvalidToken, LoginAgain, RefreshAgain; and EmailTaken, if an account gets the address between
 	//     the mail and the click on its link.
-	Registered      string // Your account has been created! You can now log in.
-	LoggedOut       string // You have been logged out.
-	ResetSent       string // Check your email for instructions to reset your password.
-	InvalidToken    string // Invalid or expired token
-	ResetDone       string // Your password has been reset.
-	ResetOther      string // The password has been reset. You are still logged in to another account.
-	PasswordChanged string // Your password has been changed.
-	LoginEnded      string // The browser has been logged out.
-	OthersEnded     string // All other browsers have been logged out.
-	RegisterMailed  string // Check your email to finish your registration.
-	VerifySent      string // Check your email for a link that verifies your address.
-	Verified        string // Your email address has been verified.
-	EmailSent       string // Check the email of the new address for a link.
-	EmailChanged    string // Your email address has been changed.
-	EmailUndone     string // Your email address has been changed back. Please choose a new password.
-	Closed          string // Your account has been closed.
-	ResetUsed       string // This link has already been used. You can log in with your new password.
-	VerifyUsed      string // This link has already been used: your email address has been verified. You can log in.
-	EmailUsed       string // This link has already been used: your email address has been changed.
-	UndoUsed        string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
-	LoginAgain      string // Please log in again.
-	RefreshAgain    string // Please confirm your password again.
-	LoginCancelled  string // The login has been cancelled.
-	FactorAdded     string // The second factor is set up. Other browsers have been logged out.
-	FactorRemoved   string // The second factor has been removed. Other browsers have been logged out.
-	FactorUnlocked  string // Codes are accepted again.
+	Registered         string // Your account has been created! You can now log in.
+	LoggedOut          string // You have been logged out.
+	ResetSent          string // Check your email for instructions to reset your password.
+	InvalidToken       string // Invalid or expired token
+	ResetDone          string // Your password has been reset.
+	ResetOther         string // The password has been reset. You are still logged in to another account.
+	PasswordChanged    string // Your password has been changed.
+	LoginEnded         string // The browser has been logged out.
+	OthersEnded        string // All other browsers have been logged out.
+	RegisterMailed     string // Check your email to finish your registration.
+	VerifySent         string // Check your email for a link that verifies your address.
+	Verified           string // Your email address has been verified.
+	EmailSent          string // Check the email of the new address for a link.
+	EmailChanged       string // Your email address has been changed.
+	EmailUndone        string // Your email address has been changed back. Please choose a new password.
+	Closed             string // Your account has been closed.
+	ResetUsed          string // This link has already been used. You can log in with your new password.
+	VerifyUsed         string // This link has already been used: your email address has been verified. You can log in.
+	EmailUsed          string // This link has already been used: your email address has been changed.
+	UndoUsed           string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
+	LoginAgain         string // Please log in again.
+	RefreshAgain       string // Please confirm your password again.
+	LoginCancelled     string // The login has been cancelled.
+	FactorAdded        string // The second factor is set up. Other browsers have been logged out.
+	FactorRemoved      string // The second factor has been removed. Other browsers have been logged out.
+	FactorUnlocked     string // Codes are accepted again.
+	BrowsersDistrusted string // All browsers will be asked for a code again.
 
 	// LoginFailed is the text for every login that is refused. A text for each reason
 	// would tell who has an account, so this one must be true for all reasons. The

@@ -49,6 +49,9 @@ func (p *Pages) twoFactorPage() *page {
 			must(&t.SetupSecret, "Key"),
 			must(&t.SetupLink, "Open the app on this device"),
 			must(&t.EnrollButton, "Turn On"),
+			must(&t.TrustedBrowsers, "Browsers that are not asked for a code: {left}."),
+			must(&t.DistrustButton, "Ask in All Browsers"),
+			may(&t.BrowsersDistrusted, "All browsers will be asked for a code again."),
 			may(&t.FactorAdded, "The second factor is set up. Other browsers have been logged out."),
 			may(&t.FactorRemoved, "The second factor has been removed. Other browsers have been logged out."),
 			may(&t.FactorUnlocked, "Codes are accepted again."),
@@ -59,7 +62,7 @@ func (p *Pages) twoFactorPage() *page {
 		get: p.showTwoFactor, post: p.changeTwoFactor,
 		sample: func(page *Page) {
 			sampleFactors(page)
-			page.Unverified = true
+			page.Unverified, page.Trusted = true, 1
 			page.Setup = &Setup{Secret: "text", URL: "otpauth://totp/text", SVG: "<svg></svg>"}
 			page.Form = newForm("/", "text", nil, Field{Name: "code", Label: "text", Type: "text", Code: true})
 		},
@@ -111,7 +114,9 @@ func (p Page) CodesWarning() string {
 }
 
 // Counted returns a text with a number in place of {left}.
-func (p Page) Counted(text string, left int) string {
+func (p Page) Counted(text string, left int) string { return counted(text, left) }
+
+func counted(text string, left int) string {
 	return strings.ReplaceAll(text, "{left}", strconv.Itoa(left))
 }
 
@@ -121,7 +126,16 @@ func (p *Pages) showTwoFactor(q *request) answer {
 	if query := q.URL.Query(); query.Has("set-up") && q.Method != http.MethodPost {
 		return p.showSetup(q, query.Get("set-up"), "")
 	}
-	return p.withFactors(q, p.draw(q, nil))
+	a := p.withFactors(q, p.draw(q, nil))
+	if a.page == nil || p.auth.TrustFor == 0 {
+		return a
+	}
+	browsers, err := p.core.TrustedBrowsers(q.Context(), q.user)
+	if err != nil {
+		return answer{err: err}
+	}
+	a.page.Trusted = len(browsers)
+	return a
 }
 
 // showSetup shows what the user needs to set up a factor, and says what is wrong with the
@@ -178,6 +192,8 @@ func (p *Pages) changeTwoFactor(q *request) answer {
 		return p.enroll(q, query.Get("set-up"))
 	case remove != "":
 		return p.factorChanged(q, p.texts.FactorRemoved, p.core.RemoveFactor(q.Context(), remove))
+	case q.PostForm.Has("distrust"):
+		return p.factorChanged(q, p.texts.BrowsersDistrusted, p.core.EndTrust(q.Context(), q.user.AuthAccount().ID, ""))
 	case unlock != "":
 		return p.factorChanged(q, p.texts.FactorUnlocked, p.core.UnlockFactor(q.Context(), unlock))
 	}
