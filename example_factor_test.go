@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/go-login/auth"
@@ -83,9 +84,10 @@ func ExampleFactor() {
 // there, with the page that the user wanted as next.
 func ExampleCore_ContinueLogin() {
 	manager, err := auth.New(memstore.New[Member](), auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
-		Factors: []auth.Factor{&Keypad{codes: map[string]string{}}},
+		BaseURL:       "https://app.example",
+		Secrets:       [][]byte{[]byte("kD83mfPq0wLx72NvbHsYeTgU5zRc1aJo (from a file)")},
+		Factors:       []auth.Factor{&Keypad{codes: map[string]string{}}},
+		RequireFactor: func(user auth.User) bool { return slices.Contains(user.AuthAccount().Roles, "admin") },
 	})
 	if err != nil {
 		fmt.Println(err)
