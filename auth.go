@@ -21,7 +21,11 @@
 //   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
 //     [Core.LogoutEverywhere], [Core.WhileLoggedIn].
 //   - Accounts: [Core.Register], [Core.CloseAccount].
-//   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock].
+//   - Second factors: [Core.Pending], [Core.PromptFactor], [Core.ContinueLogin];
+//     [Core.FactorsOf], [Core.BeginFactor], [Core.EnrollFactor], [Core.RemoveFactor],
+//     [Core.NewBackupCodes], [Core.TrustBrowser]; the rule [SecondFactor].
+//   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock],
+//     [Core.ResetFactors].
 //   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.ValidatePassword],
 //     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
 //   - E-mail addresses: [Core.ValidateEmail], [Core.SendVerification],

@@ -255,6 +255,8 @@ func (c *Client) received(asked *http.Request, body []byte, cookies []*http.Cook
 // Login logs the client in as the user, through all gates but without a
 // password. With auth.Stale() the login is not fresh: the user has not
 // just shown who they are. With auth.Remember(true) the login outlives Restart.
+// For a user who has a second factor, pass auth.By with its name, such as
+// auth.By("totp"): the login then counts as one that has shown it.
 // If a gate refuses the user, Login ends the test. It also does so if the
 // account has changed since the user was loaded, because the login is then
 // void.
@@ -272,7 +274,7 @@ func (c *Client) Login(user auth.User, options ...auth.LoginOption) {
 		return
 	}
 	err = c.inside(func(ctx context.Context) error {
-		_, err := c.core.User(ctx)
+		_, err := c.core.EnrollingUser(ctx)
 		return err
 	})
 	switch {

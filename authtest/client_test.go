@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/totp"
 )
 
 // The whole walk, with every kind of BaseURL that an application may have.
@@ -475,4 +477,48 @@ func TestClientForManyGoroutines(t *testing.T) {
 		wg.Go(func() { want(t, c.Get("/who"), http.StatusOK, "") })
 	}
 	wg.Wait()
+}
+
+// A user with a second factor is logged in by auth.By, and by totp.Code through the pages.
+func TestClientLoginWithAFactor(t *testing.T) {
+	var factors []auth.Factor
+	s := newSite(t, func(cfg *auth.Config) {
+		factors = []auth.Factor{totp.New(), totp.RecoveryCodes()}
+		cfg.Factors = factors
+	})
+	s.mux.Handle("/second", s.Require(auth.SecondFactor())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	u := s.create(t, "susan", password)
+	a := u.Clone()
+	a.EmailVerified = true
+	check(t, s.store.UpdateAccount(t.Context(), a))
+	var secret string
+	s.mux.HandleFunc("/setup", func(_ http.ResponseWriter, r *http.Request) {
+		setup, err := s.BeginFactor(r.Context(), "totp")
+		check(t, err)
+		secret = setup.Secret.Reveal()
+		code, err := totp.Code(secret, s.clock.Now())
+		check(t, err)
+		check(t, s.EnrollFactor(r.Context(), "totp", url.Values{"code": {code}}))
+	})
+	c := s.client(t)
+	c.Login(s.user(t, "susan"))
+	c.Get("/setup")
+
+	c = s.client(t)
+	c.Login(s.user(t, "susan"), auth.By("totp"))
+	if r := c.Get("/second"); r.StatusCode != http.StatusOK {
+		t.Errorf("auth.By: %s", r.Status)
+	}
+	c = s.client(t)
+	r := c.Follow(c.Post("/login", url.Values{"login": {"susan"}, "password": {password}}))
+	if r.StatusCode != http.StatusOK || !strings.Contains(r.Text, "Code from your authenticator app") {
+		t.Fatalf("the password leads to %s", r.Status)
+	}
+	s.clock.Advance(30 * time.Second) // the code of the setup is used
+	code, err := totp.Code(secret, s.clock.Now())
+	check(t, err)
+	c.Post("/login/verify", url.Values{"code": {code}})
+	if r := c.Get("/second"); r.StatusCode != http.StatusOK {
+		t.Errorf("by the code: %s", r.Status)
+	}
 }

@@ -92,7 +92,7 @@ func ExampleTexts() {
 		BrowsersDistrusted: "Alle Browser werden wieder nach einem Code gefragt.",
 		FactorAdded:        "Der zweite Faktor ist eingerichtet. Andere Browser sind abgemeldet.",
 		FactorRemoved:      "Der zweite Faktor ist entfernt. Andere Browser sind abgemeldet.", FactorUnlocked: "Codes gelten wieder.",
-		CodesTitle: "Ersatzcodes", CodesButton: "Neue Codes", CodesLeft: "Übrige Ersatzcodes: {left}.",
+		CodesTitle: "Ersatzcodes", CodesDownload: "Herunterladen", CodesButton: "Neue Codes", CodesLeft: "Übrige Ersatzcodes: {left}.",
 		CodesFew:     "Übrige Ersatzcodes: {left}. Machen Sie bald neue.",
 		CodesNone:    "Sie haben keine Ersatzcodes. Ohne den zweiten Faktor können Sie sich nicht anmelden.",
 		CodesExplain: "Mit einem Ersatzcode melden Sie sich an, wenn Sie den zweiten Faktor verloren haben. Jeder gilt einmal. Neue ersetzen die alten.",

@@ -2,6 +2,9 @@ package pages
 
 import (
 	"errors"
+	"html/template"
+	"net/url"
+	"strings"
 
 	"github.com/go-login/auth"
 )
@@ -19,6 +22,7 @@ func (p *Pages) codesPage() *page {
 			must(&t.CodesNone, "You have no recovery codes. If you lose your second factor, you cannot log in."),
 			may(&t.CodesExplain, "If you have lost your second factor, a recovery code logs you in. Each one works once. New codes replace the old ones."),
 			must(&t.CodesKeep, "Keep them somewhere safe; they are shown only once."),
+			must(&t.CodesDownload, "Download"),
 			must(&t.CodesSaved, "I have saved them"),
 		},
 		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.backupFactors()) == 0,
@@ -26,7 +30,7 @@ func (p *Pages) codesPage() *page {
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
 			sampleFactors(page)
-			page.Codes = []string{"text"}
+			page.Codes, page.CodesFile = []string{"text"}, codesFile([]string{"text"})
 		},
 	}
 }
@@ -45,13 +49,19 @@ func (p *Pages) showCodes(q *request) answer {
 	return a
 }
 
+// codesFile returns a link that downloads the codes. They are in the link itself, because the
+// server does not keep them.
+func codesFile(codes []string) template.URL {
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(codes, "\r\n")+"\r\n")) //nolint:gosec // the factor has made it, and no user
+}
+
 // makeCodes makes new codes, and shows them this once.
 func (p *Pages) makeCodes(q *request) answer {
 	codes, err := p.core.NewBackupCodes(q.Context(), p.backupFactors()[0])
 	switch {
 	case err == nil:
 		a := p.draw(q, nil)
-		a.page.Codes = codes
+		a.page.Codes, a.page.CodesFile = codes, codesFile(codes)
 		return a
 	case errors.Is(err, auth.ErrNoFactor): // the user has no other factor
 		return answer{to: p.urls.TwoFactor}

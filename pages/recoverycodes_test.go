@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -30,6 +31,10 @@ func TestRecoveryCodes(t *testing.T) {
 	}
 	if link(t, r, "I have saved them") != "/account/two-factor" || !strings.Contains(r.body, "Keep them somewhere safe; they are shown only once.") {
 		t.Error("the page does not say what to do")
+	}
+	file, err := url.PathUnescape(strings.TrimPrefix(link(t, r, "Download"), "data:text/plain;charset=utf-8,"))
+	if err != nil || file != strings.Join(codes, "\r\n")+"\r\n" {
+		t.Errorf("the file is %q, %v", file, err)
 	}
 	if len(all(only(t, parse(t, r), tag("main")), tag("form"))) > 0 {
 		t.Error("a button would make other codes")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"strings"
 
@@ -27,12 +28,13 @@ type Page struct {
 	// auth.Config, with what the user has of them. On the page "factor" they are the ways
 	// to go on besides the one that the form asks for.
 	Factors    []Factor
-	TwoFactor  bool     // on these three pages: a login of the user asks for a second factor
-	Setup      *Setup   // on the page "twofactor", if it sets up a factor; or nil
-	Unverified bool     // on the page "twofactor": the user must verify the address first
-	Trusted    int      // on the page "twofactor": how many browsers the user trusts
-	Codes      []string // on the page "recoverycodes", in the answer that made them: the new codes
-	Confirms   bool     // on the page "factor": the user is logged in, and confirms that
+	TwoFactor  bool         // on these three pages: a login of the user asks for a second factor
+	Setup      *Setup       // on the page "twofactor", if it sets up a factor; or nil
+	Unverified bool         // on the page "twofactor": the user must verify the address first
+	Trusted    int          // on the page "twofactor": how many browsers the user trusts
+	Codes      []string     // on the page "recoverycodes", in the answer that made them: the new codes
+	CodesFile  template.URL // in the same answer: a link that downloads the new codes
+	Confirms   bool         // on the page "factor": the user is logged in, and confirms that
 
 	// Subject and Address are set on the pages "reset", "verify", "confirm" and "undo",
 	// which mailed links open. Subject is the user whose account the link is for. Address

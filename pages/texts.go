@@ -128,6 +128,7 @@ type Texts struct {
 	CodesNone           string // You have no recovery codes. If you lose your second factor, you cannot log in.
 	CodesExplain        string // If you have lost your second factor, a recovery code logs you in. Each one works once. New codes replace the old ones.
 	CodesKeep           string // Keep them somewhere safe; they are shown only once.
+	CodesDownload       string // Download
 	CodesSaved          string // I have saved them
 
 	// Links, and the texts beside them. These may be None.
