@@ -134,7 +134,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 	must := x.closes || x.apply == nil
 	if x.finish != nil && (left == nil || !must) {
 		failed := x.finish(detached)
-		must = must || x.must && failed != nil && (x.made == nil || !x.made(detached))
+		must = must || x.must && failed != nil && (errors.Is(failed, ErrConflict) || x.made == nil || !x.made(detached))
 		left = errors.Join(left, failed)
 	}
 	if left != nil && must {
@@ -144,7 +144,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left})
 	}
 	if s != nil && x.shows {
-		if err := s.noteShown(detached, x.factor); err != nil { // the user is asked for it then
+		if err := s.noteShown(detached, x, stamp); err != nil { // the user is asked for it then
 			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: err})
 		}
 	}
@@ -199,20 +199,20 @@ func (s *state) goOn(x *credentialChange, stamp Secret, update func() error, end
 	return nil
 }
 
-// noteShown adds a factor to the methods of the request's login, which goes on.
-func (s *state) noteShown(ctx context.Context, factor string) error {
+// noteShown adds the factor to the methods of the request's login, if that went on.
+func (s *state) noteShown(ctx context.Context, x *credentialChange, stamp Secret) error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	if !s.cur.isLogin() {
+	if !s.cur.isLogin() || s.cur.header.userID != x.userID || s.cur.header.stamp != stamp.Reveal() {
 		return nil
 	}
 	now := s.core.cfg.Now()
-	return s.update(ctx, func(x *session) {
-		x.header.methods = x.header.methods.add(factor, now)
-		if x.before != nil {
-			before := *x.before
-			before.methods = before.methods.add(factor, now)
-			x.before = &before
+	return s.update(ctx, func(session *session) {
+		session.header.methods = session.header.methods.add(x.factor, now)
+		if session.before != nil {
+			before := *session.before
+			before.methods = before.methods.add(x.factor, now)
+			session.before = &before
 		}
 	})
 }
@@ -245,7 +245,7 @@ func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret
 	defer cancel()
 	var failed error
 	for _, k := range recordKinds() {
-		if !x.ends(k) || !c.keeps(k) {
+		if !x.ends(k) || !c.keeps(k) && !x.closes {
 			continue
 		}
 		if k.name == kindRemember {

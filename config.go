@@ -89,7 +89,7 @@ type Config struct {
 
 	// TrustFor, if set, lets users trust a browser for this long: logins there owe no second
 	// factor (see Core.TrustBrowser). The default is 0: no browser is trusted. 30 days are
-	// usual; the maximum is 90 days.
+	// usual; use a day to 90 days.
 	TrustFor time.Duration
 
 	// RequireFactor, if set, says of which users a second factor is required, such as those
@@ -168,8 +168,8 @@ func (cfg *Config) check() error {
 		return errors.New("auth: Config.Mailer is a nil pointer; leave it unset to have no Mailer")
 	case cfg.RequireVerified && cfg.Mailer == nil:
 		return fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoMailer)
-	case cfg.TrustFor < 0 || cfg.TrustFor > maxTrust:
-		return fmt.Errorf("auth: Config.TrustFor is %v; use at most 90 days, or 0 for none", cfg.TrustFor)
+	case cfg.TrustFor != 0 && (cfg.TrustFor < 24*time.Hour || cfg.TrustFor > maxTrust):
+		return fmt.Errorf("auth: Config.TrustFor is %v; use a day to 90 days, or 0 for none", cfg.TrustFor)
 	case cfg.TrustFor > 0 && len(cfg.Factors) == 0:
 		return errors.New("auth: Config.TrustFor has no effect without Factors")
 	case cfg.RequireFactor != nil && len(cfg.Factors) == 0:

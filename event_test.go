@@ -848,7 +848,7 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.Credentials = []auth.Credential{auth.Bearer()}
-				c.Factors, c.TrustFor = []auth.Factor{w.factor, newSpares()}, time.Hour
+				c.Factors, c.TrustFor = []auth.Factor{w.factor, newSpares()}, 24*time.Hour
 			})
 			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)

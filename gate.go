@@ -80,7 +80,7 @@ func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
 
 // missingFactors returns the factors of which the user must show one.
 func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string, err error) {
-	if c.hasFactor(a.methods) || a.methods.has(methodTrusted) || a.device != nil && (c.hasFactor(a.device.methods) || a.device.methods.has(methodTrusted)) {
+	if c.hasFactor(a.methods) || c.trusts(a.methods) || a.device != nil && (c.hasFactor(a.device.methods) || c.trusts(a.device.methods)) {
 		return nil, nil
 	}
 	missing, err = c.primaryFactors(ctx, idOf(a.user))
@@ -96,6 +96,17 @@ func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string
 	}
 	return missing, nil
 }
+
+// trusts reports whether the methods have a trust in the browser that has not expired. Like
+// the record of the trust, logins and remembered devices that it made count only so long.
+func (c *Core) trusts(m methods) bool {
+	at, ok := m.at(methodTrusted)
+	return ok && c.trustEnds(at).After(c.cfg.Now())
+}
+
+// trustEnds returns when a trust ends that was given at this time. With a TrustFor of 0 it
+// has ended.
+func (c *Core) trustEnds(given time.Time) time.Time { return given.Add(c.cfg.TrustFor) }
 
 // hasFactor reports whether one of Config.Factors is among the methods.
 func (c *Core) hasFactor(m methods) bool {

@@ -114,8 +114,8 @@ func (s *state) shownMethods(userID string) (shown methods) {
 // enter makes the request a logged-in one. Every way to log in ends here, and nothing
 // else does it.
 func (s *state) enter(a *attempt) error {
-	id, method := idOf(a.user), a.methods.String()
 	otherUser, err := false, s.trusted(a)
+	id, method := idOf(a.user), a.methods.String()
 	if err == nil {
 		err = s.core.passLogin(&s.ctx, a)
 	}

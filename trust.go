@@ -23,7 +23,7 @@ type TrustedBrowser struct {
 // TrustBrowser has later logins of the user in this browser owe no second factor, for
 // Config.TrustFor. Call it after ContinueLogin, if the user wants it: on a computer that
 // others use, it lets them in by the password alone. A change of a credential or of a factor
-// ends it. Confirming a login asks for the factor in any case.
+// ends it. A login in a trusted browser is not fresh, and confirming it asks for the factor.
 //
 // It returns ErrNotFresh if the login has not shown a factor within the last 10 minutes,
 // an error if Config.TrustFor is not set, what User returns, or a failure of the store.
@@ -36,11 +36,11 @@ func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
 	if err != nil {
 		return err
 	}
-	if err := c.checkFresh(ctx, enrollFresh); err != nil {
-		return err
-	}
-	if !c.shownFactor(ctx) {
+	if !c.shownFactorWithin(ctx, enrollFresh) {
 		return ErrNotFresh
+	}
+	if err := c.stillIn(ctx); err != nil {
+		return err
 	}
 	s, a, now := c.stateOf(ctx), user.AuthAccount(), c.cfg.Now()
 	token := keyring.NewToken()
@@ -59,12 +59,17 @@ func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
 	}
 	detached, cancel := detach(ctx)
 	defer cancel()
-	if old := s.sentKey(c.cookies.trusted); old != "" {
-		if err := take(detached, c.records, kindTrusted, old); err != nil {
-			return err
+	err = c.records.InsertRecord(detached, t.record)
+	if err == nil { // the login may have been ended while the record was stored
+		_, err = c.sessions.GetRecord(detached, s.cur.kind(), s.cur.key)
+		if errors.Is(err, ErrRecordNotFound) {
+			err = ErrLoggedOut
 		}
 	}
-	if err := c.records.InsertRecord(detached, t.record); err != nil {
+	if err != nil {
+		if failed := take(detached, c.records, kindTrusted, t.record.Key); failed != nil {
+			s.note(Event{Kind: EventCleanupFailed, UserID: a.ID, Err: failed})
+		}
 		return err
 	}
 	s.setCookie(c.cookies.trusted, token, t.record.Expires)
@@ -74,7 +79,7 @@ func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
 
 // dropOldestTrust makes room for one more trusted browser.
 func (c *Core) dropOldestTrust(ctx context.Context, userID string) error {
-	all, err := c.trusts(ctx, userID)
+	all, err := c.trustsOf(ctx, userID)
 	if err != nil || len(all) < maxTrusted {
 		return err
 	}
@@ -89,8 +94,8 @@ func (c *Core) dropOldestTrust(ctx context.Context, userID string) error {
 	return nil
 }
 
-// trusts returns a user's trusted browsers.
-func (c *Core) trusts(ctx context.Context, userID string) ([]trust, error) {
+// trustsOf returns a user's trusted browsers.
+func (c *Core) trustsOf(ctx context.Context, userID string) ([]trust, error) {
 	records, err := c.records.ListRecords(ctx, kindTrusted, userID)
 	if err != nil {
 		return nil, err
@@ -111,7 +116,7 @@ func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrows
 	if isAbsent(user) {
 		return nil, ErrUserNotFound
 	}
-	all, err := c.trusts(ctx, idOf(user))
+	all, err := c.trustsOf(ctx, idOf(user))
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +128,12 @@ func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrows
 	}
 	var browsers []TrustedBrowser
 	for _, t := range all {
-		if t.stamp != user.AuthAccount().Stamp.Reveal() {
+		ends := earlier(t.record.Expires, c.trustEnds(t.created))
+		if t.stamp != user.AuthAccount().Stamp.Reveal() || !ends.After(c.cfg.Now()) {
 			continue // it is void, and was not deleted
 		}
 		browsers = append(browsers, TrustedBrowser{
-			ID: trustID(t.record.Key), Created: t.created, Expires: t.record.Expires, Address: t.address, UserAgent: t.agent,
+			ID: trustID(t.record.Key), Created: t.created, Expires: ends, Address: t.address, UserAgent: t.agent,
 			Current: t.record.Key == current,
 		})
 	}
@@ -138,10 +144,12 @@ func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrows
 }
 
 // EndTrust ends the trust in one of a user's TrustedBrowsers, or in all of them if id is
-// empty. It returns ErrLoginNotFound if there is none with this ID. Logins go on.
+// empty. Logins and remembered devices that were made without a factor because of a trust end,
+// except the login that makes the request. It returns ErrLoginNotFound if there is no trusted
+// browser with this ID.
 func (c *Core) EndTrust(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
-	all, err := c.trusts(ctx, userID)
+	all, err := c.trustsOf(ctx, userID)
 	if err != nil {
 		return err
 	}
@@ -157,6 +165,15 @@ func (c *Core) EndTrust(ctx context.Context, userID, id string) (failing error) 
 	}
 	if !found {
 		return ErrLoginNotFound
+	}
+	current, err := c.currentHeader(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := c.endWhere(ctx, userID, func(h header) bool {
+		return h.methods.has(methodTrusted) && !c.hasFactor(h.methods) && (current.userID != userID || loginHandle(h) != loginHandle(current))
+	}); err != nil {
+		return err
 	}
 	c.event(ctx, Event{Kind: EventTrustEnded, UserID: userID})
 	return nil

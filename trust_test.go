@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,6 +72,7 @@ func TestTrustBrowser(t *testing.T) {
 		t.Errorf("the methods are %v", methods)
 	}
 	for name, call := range map[string]func(ctx context.Context) error{
+		"CheckFresh":   func(ctx context.Context) error { return a.CheckFresh(ctx, 0) },
 		"RemoveFactor": func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
 		"EnrollFactor": func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
 		"TrustBrowser": a.TrustBrowser,
@@ -238,7 +240,7 @@ func TestTrustFails(t *testing.T) {
 
 func TestTrustConfig(t *testing.T) {
 	t.Parallel()
-	for d, want := range map[time.Duration]string{-1: "TrustFor", 91 * 24 * time.Hour: "90 days", time.Hour: "Factors"} {
+	for d, want := range map[time.Duration]string{-1: "TrustFor", 91 * 24 * time.Hour: "90 days", time.Hour: "a day", 24 * time.Hour: "Factors"} {
 		cfg := goodConfig()
 		if cfg.TrustFor = d; want != "Factors" {
 			cfg.Factors = []auth.Factor{newCodes()}
@@ -246,5 +248,133 @@ func TestTrustConfig(t *testing.T) {
 		if _, err := auth.New[*testapp.User](testapp.NewSpy(testapp.NewClock()), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", d, err)
 		}
+	}
+}
+
+// Logins and remembered devices that a trust has made last no longer than the trust.
+func TestTrustedLoginsEndWithTheTrust(t *testing.T) {
+	t.Parallel()
+	remembered := func(t *testing.T, a *enrollApp) *testapp.Client {
+		a.Mux.HandleFunc("POST /remembered", func(_ http.ResponseWriter, r *http.Request) {
+			u, err := a.Authenticate(r.Context(), "susan", testapp.Password)
+			if err == nil {
+				err = a.LoginUser(r.Context(), u, auth.RememberFor(400*24*time.Hour))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		a.trust(t)
+		a.own.Post("/logout")
+		a.own.Post("/remembered")
+		if a.own.Restart(); a.own.Who() != "susan" {
+			t.Fatal("the device is not remembered")
+		}
+		return a.own
+	}
+	a := newTrustApp(t, month)
+	c := remembered(t, a)
+	a.Clock.Advance(month)
+	c.Restart()
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("after 30 days a device that was made by the trust is %q", who)
+	}
+	a = newTrustApp(t, month)
+	c = remembered(t, a)
+	if err := a.EndTrust(t.Context(), a.susan.ID, ""); err != nil {
+		t.Error(err)
+	}
+	if who := c.Who(); who != "nobody" {
+		t.Errorf("after EndTrust the login is %q", who)
+	}
+	if c.Restart(); c.Who() != "nobody" {
+		t.Error("after EndTrust the device goes on")
+	}
+	// The login that asks, and logins that have shown the factor, go on.
+	a = newTrustApp(t, month)
+	c = remembered(t, a)
+	withFactor := a.pending(t)
+	if err := a.answer(withFactor, "spare", "spare3"); err == nil {
+		t.Fatal("there are no backup codes")
+	}
+	a.factor.give(a.susan.ID, "123")
+	a.In(withFactor, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })
+	if err := a.answer(withFactor, "code", "123"); err != nil {
+		t.Fatal(err)
+	}
+	a.In(c, func(ctx context.Context) {
+		if err := a.EndTrust(ctx, a.susan.ID, ""); err != nil {
+			t.Error(err)
+		}
+	})
+	if c.Who() != "susan" || withFactor.Who() != "susan" {
+		t.Errorf("the login that asked is %q, one with the factor %q", c.Who(), withFactor.Who())
+	}
+}
+
+// A shorter TrustFor holds for browsers that are trusted already.
+func TestTrustForIsLowered(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.trust(t)
+	now := a.Clock.Now()
+	for _, trustFor := range []time.Duration{0, 24 * time.Hour} {
+		cfg := goodConfig()
+		cfg.BaseURL, cfg.TrustFor, cfg.Factors = a.Config().BaseURL, trustFor, []auth.Factor{a.factor}
+		cfg.Now = func() time.Time { return now.Add(25 * time.Hour) }
+		m, err := auth.New[*testapp.User](a.Store, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		for name, value := range a.own.Cookies {
+			if strings.HasSuffix(name, "-trusted") {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+		}
+		m.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := m.LoginUser(r.Context(), stored(t, a.App, a.susan.ID)); !errors.Is(err, auth.ErrFactorRequired) {
+				t.Errorf("TrustFor %v: %v", trustFor, err)
+			}
+			if browsers, err := m.TrustedBrowsers(r.Context(), stored(t, a.App, a.susan.ID)); err != nil || len(browsers) != 0 {
+				t.Errorf("TrustFor %v: %d trusted browsers, %v", trustFor, len(browsers), err)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// A login that was ended while its request was on its way trusts no browser.
+func TestTrustOfAnEndedLogin(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.In(a.own, func(ctx context.Context) {
+		_, _ = a.User(ctx)
+		for _, l := range logins(t, a.App, a.susan.ID) {
+			_ = a.EndLogin(t.Context(), a.susan.ID, l.ID)
+		}
+		if err := a.TrustBrowser(ctx); !errors.Is(err, auth.ErrLoggedOut) {
+			t.Errorf("%v", err)
+		}
+	})
+	if browsers, err := a.TrustedBrowsers(t.Context(), stored(t, a.App, a.susan.ID)); err != nil || len(browsers) != 0 {
+		t.Errorf("%d browsers are trusted, %v", len(browsers), err)
+	}
+}
+
+// The closing of an account deletes its trusted browsers, also if TrustFor is 0 by then.
+func TestCloseAccountDeletesTrust(t *testing.T) {
+	t.Parallel()
+	a := newTrustApp(t, month)
+	a.trust(t)
+	cfg := goodConfig()
+	m, err := auth.New[*testapp.User](a.Store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.CloseAccount(t.Context(), stored(t, a.App, a.susan.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := a.Store.ListRecords(t.Context(), "trusted", a.susan.ID); err != nil || len(records) != 0 {
+		t.Errorf("%d records are left, %v", len(records), err)
 	}
 }

@@ -39,7 +39,8 @@ func decodeTrust(record Record) (trust, bool) {
 	return t, r.OK()
 }
 
-// trusted notes in the attempt that its user has trusted this browser. A remembered device
+// trusted notes in the attempt that its user has trusted this browser. The login is then
+// not fresh: a page that asks for a fresh login asks for the factor. A remembered device
 // has no need of it, and neither has a login that has shown a factor.
 func (s *state) trusted(a *attempt) error {
 	c := s.core
@@ -55,8 +56,8 @@ func (s *state) trusted(a *attempt) error {
 	}
 	t, ok := decodeTrust(record)
 	account := a.user.AuthAccount()
-	if ok && record.UserID == account.ID && !record.Expired(c.cfg.Now()) && invalid(t.stamp, a.user) == nil {
-		a.methods = a.methods.add(methodTrusted, t.created)
+	if ok && record.UserID == account.ID && c.trustEnds(t.created).After(c.cfg.Now()) && invalid(t.stamp, a.user) == nil {
+		a.methods, a.stale = a.methods.add(methodTrusted, t.created), true
 	}
 	return nil
 }

@@ -284,13 +284,31 @@ func (c *Core) shownFactor(ctx context.Context) bool {
 	return c.hasFactor(s.cur.shown().methods)
 }
 
+// shownFactorWithin reports whether the login has shown one of Config.Factors within this
+// time.
+func (c *Core) shownFactorWithin(ctx context.Context, d time.Duration) bool {
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	defer s.op.Unlock()
+	if !s.cur.isLogin() {
+		return false
+	}
+	for _, f := range c.cfg.Factors {
+		at, ok := s.cur.shown().methods.at(f.Name())
+		if age := c.cfg.Now().Sub(at); ok && age <= d && age >= -maxSkew {
+			return true
+		}
+	}
+	return false
+}
+
 // shownOrTrusted reports whether the login has shown a factor, or was made in a browser that
 // its user trusts.
 func (c *Core) shownOrTrusted(ctx context.Context) bool {
 	s := c.stateOf(ctx)
 	s.op.Lock()
 	defer s.op.Unlock()
-	return s.cur.isLogin() && (c.hasFactor(s.cur.shown().methods) || s.cur.shown().methods.has(methodTrusted))
+	return s.cur.isLogin() && (c.hasFactor(s.cur.shown().methods) || c.trusts(s.cur.shown().methods))
 }
 
 // needFactor returns nil if the login has shown a factor or its browser is trusted. Otherwise it returns ErrNoFactor
