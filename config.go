@@ -93,7 +93,7 @@ type Config struct {
 	TrustFor time.Duration
 
 	// RequireFactor, if set, says of which users a second factor is required, such as those
-	// with a role. A user who has none can log in, and reaches nothing but the page that
+	// with a role. A user without one can log in, and reaches nothing but the page that
 	// sets one up: User returns ErrNoFactor, and Core.Error sends the browser to
 	// URLs.TwoFactor. See Core.EnrollingUser. Credentials of a request, such as an API
 	// token, are not asked for a factor. RequireFactor runs in every request that asks for

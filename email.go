@@ -37,7 +37,7 @@ func (c *Core) ValidateEmail(address string) error {
 // SendEmailChange asks to change the user's address. It mails a link to URLs.EmailChange,
 // with a token, to the new address. The token is valid for an hour, and only until a
 // credential changes. Nothing changes before ConfirmEmailChange. Before you call it, make
-// sure that the user is asking, by CheckPassword or CheckFresh: whoever owns the new
+// sure that the user is asking, by CheckPassword or CheckFresh: the owner of the new
 // mailbox can take the account.
 //
 // If the address belongs to another account, SendEmailChange returns nil, too, and does
@@ -125,7 +125,7 @@ func (c *Core) CheckEmailChange(ctx context.Context, token string) (user User, a
 }
 
 // ConfirmEmailChange gives the account the address that the token is for. The address is
-// then verified. The user's logins end, except for the one that makes this request. The
+// then verified. The user's other logins end. The
 // request must come from a login of the same user: without a login it is ErrNotLoggedIn,
 // with another user's it is ErrInvalidToken. ErrEmailTaken says that another account got
 // the address meanwhile.
