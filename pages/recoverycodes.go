@@ -35,8 +35,10 @@ func (p *Pages) codesPage() *page {
 	}
 }
 
-func (p *Pages) codesForm(*request) *Form {
-	return newForm(p.urls.RecoveryCodes, p.texts.CodesButton, nil)
+func (p *Pages) codesForm(q *request) *Form {
+	f := newForm(p.urls.RecoveryCodes, p.texts.CodesButton, nil)
+	f.Next = q.next().String()
+	return f
 }
 
 // showCodes says how many codes are left. It cannot show the codes: only their hashes are
@@ -62,6 +64,7 @@ func (p *Pages) makeCodes(q *request) answer {
 	case err == nil:
 		a := p.draw(q, nil)
 		a.page.Codes, a.page.CodesFile = codes, codesFile(codes)
+		a.page.Next = q.next().String()
 		return a
 	case errors.Is(err, auth.ErrNoFactor): // the user has no other factor
 		return answer{to: p.urls.TwoFactor}

@@ -31,6 +31,7 @@ type Page struct {
 	TwoFactor  bool         // on these three pages: a login of the user asks for a second factor
 	Setup      *Setup       // on the page "twofactor", if it sets up a factor; or nil
 	Unverified bool         // on the page "twofactor": the user must verify the address first
+	Next       string       // on the pages "twofactor" and "recoverycodes": where the user wanted to go, or ""
 	Trusted    int          // on the page "twofactor": how many browsers the user trusts
 	Codes      []string     // on the page "recoverycodes", in the answer that made them: the new codes
 	CodesFile  template.URL // in the same answer: a link that downloads the new codes

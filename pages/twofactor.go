@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"errors"
 	"html/template"
 	"net/http"
@@ -127,6 +128,9 @@ func (p *Pages) showTwoFactor(q *request) answer {
 		return p.showSetup(q, query.Get("set-up"), "")
 	}
 	a := p.withFactors(q, p.draw(q, nil))
+	if a.page != nil {
+		a.page.Next = q.next().String()
+	}
 	if a.page == nil || p.auth.TrustFor == 0 {
 		return a
 	}
@@ -152,7 +156,7 @@ func (p *Pages) showSetup(q *request, factor, wrong string) answer {
 	if err != nil {
 		return p.factorChanged(q, "", err)
 	}
-	f := newForm(p.setupURL(factor), p.texts.EnrollButton, nil, p.factorFields(factor, setup.Prompt)...)
+	f := newForm(q.next().AddTo(p.setupURL(factor)), p.texts.EnrollButton, nil, p.factorFields(factor, setup.Prompt)...)
 	if wrong != "" {
 		f.refuse(setup.Prompt.Field, wrong)
 	}
@@ -216,8 +220,12 @@ func (p *Pages) enroll(q *request, factor string) answer {
 		return p.showSetup(q, factor, p.factorWrong(factor))
 	}
 	a := p.factorChanged(q, p.texts.FactorAdded, err)
-	if err == nil && slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Backup && s.Left == 0 }) {
-		a.to = p.urls.RecoveryCodes
+	if err != nil {
+		return a
+	}
+	a.to = cmp.Or(q.next().String(), a.to)
+	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Backup && s.Left == 0 }) {
+		a.to = q.next().AddTo(p.urls.RecoveryCodes)
 	}
 	return a
 }

@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -412,4 +413,25 @@ func TestRequiredFactor(t *testing.T) {
 	f.app.give("right")
 	wantStatus(t, c.submit(page, "/account/two-factor", "code", "right"), http.StatusSeeOther)
 	wantStatus(t, c.get("/mine"), http.StatusOK)
+}
+
+// TestSetUpKeepsNext: a user who was sent to set up a second factor goes on to the page that
+// they wanted, over the recovery codes, and not to another site.
+func TestSetUpKeepsNext(t *testing.T) {
+	t.Parallel()
+	for next, want := range map[string]string{"/mine": "/mine", "https://evil.example/": "/account/two-factor", "//evil.example": "/account/two-factor", "javascript:alert(1)": "/account/two-factor"} {
+		s, f := newUnprotected(t, nil)
+		c := s.user("susan", good)
+		c.get("/account/two-factor?next=" + url.QueryEscape(next))
+		page := c.get("/account/two-factor?set-up=totp&next=" + url.QueryEscape(next))
+		f.app.give("right")
+		r := c.submit(page, "/account/two-factor", "code", "right")
+		if path, _, _ := strings.Cut(r.location, "?"); path != "/account/recovery-codes" {
+			t.Fatalf("%s: the setup leads to %q", next, r.location)
+		}
+		r = c.submit(c.get(r.location), "/account/recovery-codes")
+		if got := link(t, r, "I have saved them"); got != want {
+			t.Errorf("%s: the codes lead to %q, want %q", next, got, want)
+		}
+	}
 }
