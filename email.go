@@ -125,10 +125,9 @@ func (c *Core) CheckEmailChange(ctx context.Context, token string) (user User, a
 }
 
 // ConfirmEmailChange gives the account the address that the token is for. The address is
-// then verified. The user's other logins end. The
-// request must come from a login of the same user: without a login it is ErrNotLoggedIn,
-// with another user's it is ErrInvalidToken. ErrEmailTaken says that another account got
-// the address meanwhile.
+// then verified. The user's other logins end. The request must come from a login of the
+// same user: without a login it is ErrNotLoggedIn, with another user's it is
+// ErrInvalidToken. ErrEmailTaken says that another account got the address meanwhile.
 //
 // If the old address was verified, it gets a mail with a link to URLs.EmailUndo.
 // UndoEmailChange accepts the link's token for 72 hours. Until then no other account can

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -729,5 +730,45 @@ func TestFactorOwedByACallback(t *testing.T) {
 	})
 	if r := a.Client(t).Get("/callback?code=canary"); r.Header.Get("Location") != "/login/verify" {
 		t.Errorf("it leads to %q", r.Header.Get("Location"))
+	}
+}
+
+// Of ten thousand wrong codes, over logins, addresses, processes and restarts, at most a
+// hundred are checked: those of the first minutes, and one after each wait.
+func TestTenThousandWrongCodes(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	var checked int
+	for i := range 2500 {
+		if i%500 == 0 { // another process
+			cfg := goodConfig()
+			cfg.BaseURL, cfg.Now, cfg.Limits.Guesses = a.Config().BaseURL, a.Clock.Now, -1
+			f := newCodes()
+			f.enrolled[a.susan.ID] = true
+			checked += a.factor.checked
+			a.factor, cfg.Factors = f, []auth.Factor{f}
+			m, err := auth.New[*testapp.User](a.Store, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Manager = m
+		}
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1234", i%250)
+		a.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := a.LoginUser(r.Context(), stored(t, a.App, a.susan.ID)); !errors.Is(err, auth.ErrFactorRequired) {
+				t.Error(err)
+			}
+			for range 4 {
+				if err := a.ContinueLogin(r.Context(), "code", url.Values{"code": {"x"}}); !errors.Is(err, auth.ErrLoginRefused) {
+					t.Error(err)
+				}
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+		a.Clock.Advance(5 * time.Minute)
+	}
+	if checked += a.factor.checked; checked != 100 {
+		t.Errorf("%d codes were checked, want 100", checked)
 	}
 }

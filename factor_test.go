@@ -24,6 +24,7 @@ type codes struct {
 	enrolled   map[string]bool   // by user ID
 	good       map[string]string // by user ID
 	prompts    int
+	checked    int // calls of Verify
 	failure    error
 	saving     error  // what save and Remove return, instead of doing it
 	afterwards error  // what save and Remove return after they have done it
@@ -50,6 +51,7 @@ func (f *codes) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) 
 func (f *codes) Verify(_ context.Context, user auth.User, private []byte, answer url.Values) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.checked++
 	id := user.AuthAccount().ID
 	if string(private) != "asked" || f.good[id] == "" || answer.Get("code") != f.good[id] {
 		return auth.ErrWrongFactor
