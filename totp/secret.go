@@ -17,7 +17,7 @@ const secretLength = 20
 // What an entry is.
 const (
 	confirmed byte = 's'
-	pending   byte = 'p' // shown to the user, who has not entered a code yet
+	pending   byte = 'p' // shown to the user; no code was entered yet
 )
 
 // An entry is what the record of a secret has in it. It is stored sealed:

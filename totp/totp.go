@@ -211,7 +211,7 @@ func exists(_ auth.Record, err error) (bool, error) {
 }
 
 // remove deletes the records with these keys, and all others that the feature has of the
-// user. A record under one of the keys is deleted whoever it says it belongs to.
+// user. A record under one of the keys is deleted, even if it names another user.
 func remove(ctx context.Context, feature *auth.Feature, userID string, keys ...string) error {
 	var failed error
 	for _, key := range keys {
