@@ -98,6 +98,38 @@ func (c *Core) updateAccount(ctx context.Context, id string, stamp Secret, chang
 	return nil, nil, ErrConflict
 }
 
+// updateKept is updateAccount for a change that keeps the Stamp. change is about the roles
+// and the username only. If it returns errUnchanged, nothing is written.
+func (c *Core) updateKept(ctx context.Context, id string, change func(*Account) error) (before, after User, err error) {
+	var given Account // what was saved last
+	same := func(a *Account) bool { return a.Username == given.Username && slices.Equal(a.Roles, given.Roles) }
+	for range maxConflicts {
+		user, err := c.store.load(ctx, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if before != nil && user.AuthAccount().Version == given.Version+1 && same(user.AuthAccount()) {
+			return before, user, nil // the store returned ErrConflict, but made the change
+		}
+		before, given = user, user.AuthAccount().Clone()
+		if err := change(&given); err != nil {
+			return nil, nil, err
+		}
+		switch err := c.store.update(ctx, given); {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			user, failed := c.store.load(ctx, id)
+			if failed != nil || user.AuthAccount().Version != given.Version+1 || !same(user.AuthAccount()) {
+				return nil, nil, err
+			}
+		}
+		after, err = c.checkUpdate(ctx, before, given)
+		return before, after, err
+	}
+	return nil, nil, ErrConflict
+}
+
 // checkUpdate reads an account back after an UpdateAccount that succeeded, and returns
 // its user. If the store has lost something of it, such as the end of a hash, it puts the
 // old account back, and returns an error. If the account cannot be read, or has been
@@ -252,7 +284,7 @@ func (c *Core) sendTaken(ctx context.Context, owner User, address string) error 
 	}
 	m := Mail{Kind: MailAddressTaken, To: owner.AuthAccount().Email, User: owner}
 	if c.Keeps(FieldPasswordHash) {
-		m.Link = NewSecret(c.absolute(c.cfg.URLs.Forgot))
+		m.Link = NewSecret(c.absolute(ctx, c.cfg.URLs.Forgot))
 	}
 	return c.mail(ctx, m)
 }

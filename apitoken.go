@@ -99,6 +99,13 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	if err := c.stillIn(ctx); err != nil {
 		return Secret{}, APIToken{}, err
 	}
+	act, err := c.actForSelf(ctx, a.ID)
+	if err == nil {
+		err = act.mayOn(ctx, a.ID)
+	}
+	if err != nil {
+		return Secret{}, APIToken{}, err
+	}
 	token := apiTokenPrefix + keyring.NewToken()
 	made := apiToken{
 		APIToken: APIToken{ID: keyring.TokenKey(token), Name: t.Name, Scopes: slices.Clone(t.Scopes), Created: now, Expires: t.Expires},
@@ -109,7 +116,7 @@ func (c *Core) NewAPIToken(ctx context.Context, user User, t APIToken) (_ Secret
 	if err := c.tokens.Insert(ctx, made.record); err != nil {
 		return Secret{}, APIToken{}, err
 	}
-	c.tokens.Event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID})
+	c.tokens.Event(ctx, Event{Kind: EventAPITokenIssued, UserID: a.ID, ActorID: act.actor})
 	c.notify(ctx, MailAPIToken, user, a.Email)
 	return NewSecret(token), made.APIToken, nil
 }
@@ -161,8 +168,18 @@ func (c *Core) APITokens(ctx context.Context, userID string) (_ []APIToken, fail
 // ID, it returns ErrAPITokenNotFound.
 func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	if userID == "" {
 		return ErrAPITokenNotFound
+	}
+	act, err := c.actForSelf(ctx, userID)
+	if err == nil {
+		err = act.mayOn(ctx, userID)
+	}
+	if err != nil {
+		return err
 	}
 	records, err := c.tokens.List(ctx, userID)
 	if err != nil {
@@ -176,7 +193,7 @@ func (c *Core) RevokeAPIToken(ctx context.Context, userID, id string) (failing e
 		return err
 	}
 	c.watches.endOne(userID, id)
-	c.tokens.Event(ctx, Event{Kind: EventAPITokenRevoked, UserID: userID})
+	c.tokens.Event(ctx, Event{Kind: EventAPITokenRevoked, UserID: userID, ActorID: act.actor})
 	return nil
 }
 

@@ -11,29 +11,38 @@
 // A Manager has all methods of its [Core], which documents them. Methods that return a
 // user exist on Manager again, with your type. By task:
 //
-//   - The request: [Core.LoadAndSave], [Core.Error].
+//   - The request: [Core.LoadAndSave], [Core.Error], [Core.API], [Core.BasePath], [Core.BaseURL].
 //   - The user: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
 //   - Guards: [Core.RequireLogin], [Core.Require] with a [Rule] or several,
 //     [Core.RequireFresh], [Core.RequireVerified], [Core.RequireScope]; in a handler,
 //     [Core.Check], [Core.CheckFresh], [Core.CheckVerified], [Core.CheckScope].
+//   - Roles and permissions: Config.Roles, the rules [Role] and [Can], [Core.Can],
+//     [Core.HasRole]; [Core.Routes] for routes that are denied by default.
 //   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],
 //     [Core.LogoutUser], [Core.TakeNext].
+//   - Logging in by mail: [Core.SendLoginCode], [Core.LoginByCode], [Core.CheckLoginLink],
+//     [Core.LoginByLink], [Core.ConfirmsByMail].
 //   - Logins in other browsers: [Core.Logins], [Core.EndLogin], [Core.EndOtherLogins],
 //     [Core.LogoutEverywhere], [Core.WhileLoggedIn].
 //   - Accounts: [Core.Register], [Core.CloseAccount].
 //   - Second factors: [Core.Pending], [Core.PromptFactor], [Core.ContinueLogin];
 //     [Core.FactorsOf], [Core.BeginFactor], [Core.EnrollFactor], [Core.RemoveFactor],
 //     [Core.NewBackupCodes], [Core.TrustBrowser]; the rule [SecondFactor].
-//   - For administrators: [Core.Disable], [Core.Enable], [Core.Unlock],
-//     [Core.ResetFactors].
+//   - Passkeys: [Core.PromptPasskey], [Core.LoginByPasskey], [Core.ConfirmByPasskey];
+//     [Core.Passkeys], [Core.RenamePasskey], [Core.RemovePasskey], [Core.RemovePassword].
+//   - For administrators: [Core.CreateUser], [Manager.FindUser], [Manager.ListUsers],
+//     [Core.SetRoles], [Core.SetUsername], [Core.SetEmail], [Core.Disable], [Core.Enable],
+//     [Core.Unlock], [Core.ForceReset], [Core.ResetFactors]; [WithReason];
+//     [Core.Impersonate], [Core.StopImpersonating], [Core.Impersonator].
 //   - Passwords: [Core.SetPassword], [Core.CheckPassword], [Core.ValidatePassword],
 //     [Core.SendReset], [Core.ResetPassword], [Core.HashPassword], [Core.WrapHash].
 //   - E-mail addresses: [Core.ValidateEmail], [Core.SendVerification],
-//     [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange],
+//     [Core.VerificationToken], [Core.VerifyEmail], [Core.SendEmailChange], [Core.ConfirmEmailChange],
 //     [Core.UndoEmailChange].
 //   - Programs: [Core.NewAPIToken], [Core.APITokens], [Core.RevokeAPIToken], and
 //     Config.Credentials.
 //   - Packages that add something to logins: [Core.Feature].
+//   - Mistakes in the setup: [Core.Doctor].
 //   - Pages: [Core.SessionData], [Core.Flash], [Core.Flashes], [Manager.View],
 //     [Core.FormOnce], [Core.SealForm].
 //
@@ -50,6 +59,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -87,7 +97,7 @@ func New[U User](store UserStore[U], cfg Config) (*Manager[U], error) {
 	if err != nil {
 		return nil, err
 	}
-	core.omitted = omitted
+	core.given, core.omitted = store, omitted
 	_, core.deletes = store.(UserDeleter)
 	return &Manager[U]{core}, nil
 }
@@ -109,16 +119,20 @@ func NewWithLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error
 	if err != nil {
 		return nil, err
 	}
+	core.given = loader
 	return &Manager[U]{core}, nil
 }
 
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, records: cfg.Records, sessions: cfg.SessionStore, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion())}
+	c := &Core{cfg: cfg, unused: unusedSettings(&cfg), records: cfg.Records, sessions: cfg.SessionStore, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion()), watchEvery: watchEvery}
 	if store == nil && slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }) {
 		return nil, fmt.Errorf("auth: Config.Credentials has Basic, which needs a UserStore: %w", ErrNoUserStore)
 	}
 	if store == nil && cfg.RequireVerified {
 		return nil, fmt.Errorf("auth: Config.RequireVerified needs a UserStore: %w", ErrNoUserStore)
+	}
+	if store == nil && cfg.EmailLogin {
+		return nil, fmt.Errorf("auth: Config.EmailLogin needs a UserStore: %w", ErrNoUserStore)
 	}
 	switch {
 	case c.records == nil:
@@ -137,22 +151,28 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 		c.store = &userBorder{loaderBorder{c, store}, store}
 	}
 	var err error
-	if c.baseURL, err = parseBaseURL(cfg.BaseURL); err != nil {
+	if c.languages, err = parseLanguages(&c.cfg); err != nil {
 		return nil, err
 	}
-	c.cfg.BaseURL = c.baseURL.String()
-	if err := c.cfg.check(); err != nil {
+	if c.cfg.Message == nil {
+		c.cfg.Message = c.defaultMessage
+	}
+	if c.site, err = newSite(cfg.BaseURL, cfg.Network.Hosts, cfg.Network.DevelopmentHTTP); err != nil {
+		return nil, err
+	}
+	c.cfg.BaseURL = c.site.origin.String() + c.site.path
+	if err := c.cfg.check(&c.site); err != nil {
 		return nil, err
 	}
 	c.records, c.sessions = separate(c.records, cfg.Name), separate(c.sessions, cfg.Name)
-	if c.cookies, err = newCookies(c.baseURL, c.cfg.Session.CookieName); err != nil {
+	if c.cookies, err = newCookies(&c.site, &c.cfg.Session); err != nil {
 		return nil, err
 	}
-	if c.origins, err = origin.New(c.baseURL, cfg.Network.Origins, cfg.Network.CrossOriginBypass); err != nil {
+	if c.origins, err = origin.New(c.site.origin, cfg.Network.Hosts, cfg.Network.Origins, cfg.Network.CrossOriginBypass); err != nil {
 		return nil, err
 	}
-	for _, page := range []string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor} {
-		if c.origins.Exempts(c.baseURL, page) {
+	for _, page := range []string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor, c.cfg.URLs.LoginCode} {
+		if c.origins.Exempts(page) || c.site.path != "" && c.origins.Exempts(c.site.below(page)) {
 			return nil, fmt.Errorf("auth: Config.Network.CrossOriginBypass contains %s, so pages of other sites could log users in; use narrower patterns", page)
 		}
 	}
@@ -167,10 +187,20 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if err := checkPeppers(cfg.Password.Peppers, cfg.Secrets); err != nil {
 		return nil, err
 	}
-	if c.hasher, err = newHasher(c.cfg.Password.HashParams, c.cfg.Password.HashMemory, cfg.Password.Peppers, c.cfg.Logger); err != nil {
+	if c.hasher, err = newHasher(c.cfg.Password.HashParams, c.cfg.Password.HashMemory, cfg.Password.Peppers, c.cfg.Logger, cfg.Trace); err != nil {
 		return nil, err
 	}
+	if source := c.cfg.Roles.Source; source != nil {
+		c.roles = &roleBorder{c, source}
+	}
+	if store == nil && c.cfg.Roles.Admin != "" {
+		return nil, fmt.Errorf("auth: Config.Roles.Admin needs a UserStore: %w", ErrNoUserStore)
+	}
 	c.scs = newSCS(c)
+	if c.cfg.Network.DevelopmentHTTP {
+		c.cfg.Logger.Warn("auth: Config.Network.DevelopmentHTTP is set: passwords and cookies cross the network unencrypted; use it for development only",
+			slog.String("url", c.cfg.BaseURL))
+	}
 	return c, nil
 }
 
@@ -230,6 +260,50 @@ func (m *Manager[U]) Authenticate(ctx context.Context, login, password string) (
 func (m *Manager[U]) Register(ctx context.Context, r Registration) (U, error) {
 	return typed[U](m.Core.Register(ctx, r))
 }
+
+// CreateUser is [Core.CreateUser] with the user as a U.
+func (m *Manager[U]) CreateUser(ctx context.Context, r Registration, roles ...string) (U, error) {
+	return typed[U](m.Core.CreateUser(ctx, r, roles...))
+}
+
+// FindUser returns the user with this username or address, as a user types it, for an
+// administrator. It returns ErrUserNotFound if there is none, and ErrNoUserStore. Never show
+// to visitors whether it found one.
+func (m *Manager[U]) FindUser(ctx context.Context, login string) (_ U, failing error) {
+	defer m.met(ctx, &failing)
+	if m.store == nil {
+		return typed[U](nil, ErrNoUserStore)
+	}
+	user, _, err := m.findByLogin(ctx, login)
+	return typed[U](user, err)
+}
+
+// ListUsers returns at most limit users, for an administrator, and the cursor of the next
+// ones, or "" if there are no more. cursor is "" for the first ones. limit is 1 to 1000.
+// Users who are created or deleted meanwhile do not make others appear twice or not at all.
+// If the store is not a [UserLister], it returns an error.
+func (m *Manager[U]) ListUsers(ctx context.Context, cursor string, limit int) (users []U, next string, failing error) {
+	defer m.met(ctx, &failing)
+	lister, ok := m.given.(UserLister[U])
+	if !ok {
+		return nil, "", errors.New("auth: ListUsers needs a user store with a ListUsers method: see UserLister")
+	}
+	if limit < 1 || limit > maxListed {
+		return nil, "", fmt.Errorf("auth: ListUsers got the limit %d; use 1 to %d", limit, maxListed)
+	}
+	users, err := read(m.hide(ctx), func() ([]U, error) { return lister.ListUsers(m.hide(ctx), cursor, limit+1) })
+	if err != nil {
+		return nil, "", failed(err)
+	}
+	if len(users) > limit {
+		users = users[:limit]
+		next = users[limit-1].AuthAccount().ID
+	}
+	return users, next, nil
+}
+
+// maxListed is the most users that ListUsers returns.
+const maxListed = 1000
 
 // CheckVerifyToken is [Core.CheckVerifyToken] with the user as a U.
 func (m *Manager[U]) CheckVerifyToken(ctx context.Context, token string) (U, error) {

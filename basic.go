@@ -37,11 +37,11 @@ func (c *Core) loadBasic(r *http.Request) (Grant, error) {
 		return Grant{}, err
 	}
 	a := user.AuthAccount()
-	owed, err := c.primaryFactors(r.Context(), a.ID)
+	owns, err := c.ownsFactor(r.Context(), a.ID)
 	if err != nil {
 		return Grant{}, err
 	}
-	if len(owed) > 0 || c.cfg.RequireFactor != nil && c.cfg.RequireFactor(user) {
+	if owns || c.cfg.RequireFactor != nil && c.cfg.RequireFactor(user) {
 		c.event(r.Context(), Event{Kind: EventLoginRefused, UserID: a.ID, Method: methodPassword, Err: errBasicFactor})
 		return Grant{}, errBasicFactor
 	}

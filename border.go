@@ -11,12 +11,13 @@ import (
 	"slices"
 )
 
-// This file calls the application's stores for the library. It does three things in each
+// This file calls the application's stores for the library. It does four things in each
 // call:
 //
 //   - The store gets a context without the request's session (Core.hide).
 //   - If a read finds its connection closed, it runs a second time.
 //   - If store.go does not name an error, the error becomes a failure.
+//   - Config.Trace is told when the call begins and ends.
 
 // A recordBorder is a RecordStore as the library calls it.
 type recordBorder struct {
@@ -24,33 +25,49 @@ type recordBorder struct {
 	store RecordStore
 }
 
-func (b *recordBorder) InsertRecord(ctx context.Context, r Record) error {
-	return failed(b.store.InsertRecord(b.core.hide(ctx), r), ErrRecordExists)
+func (b *recordBorder) InsertRecord(ctx context.Context, r Record) (err error) {
+	ctx, end := b.core.toStore(ctx, "store.InsertRecord", r.Kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	return failed(b.store.InsertRecord(ctx, r), ErrRecordExists)
 }
 
-func (b *recordBorder) GetRecord(ctx context.Context, kind, key string) (Record, error) {
-	ctx = b.core.hide(ctx)
-	r, err := read(ctx, func() (Record, error) { return b.store.GetRecord(ctx, kind, key) })
-	return r, failed(err, ErrRecordNotFound)
+func (b *recordBorder) GetRecord(ctx context.Context, kind, key string) (found Record, err error) {
+	ctx, end := b.core.toStore(ctx, "store.GetRecord", kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	found, err = read(ctx, func() (Record, error) { return b.store.GetRecord(ctx, kind, key) })
+	return found, failed(err, ErrRecordNotFound)
 }
 
-func (b *recordBorder) UpdateRecord(ctx context.Context, r Record) error {
-	return failed(b.store.UpdateRecord(b.core.hide(ctx), r), ErrConflict, ErrRecordNotFound)
+func (b *recordBorder) UpdateRecord(ctx context.Context, r Record) (err error) {
+	ctx, end := b.core.toStore(ctx, "store.UpdateRecord", r.Kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	return failed(b.store.UpdateRecord(ctx, r), ErrConflict, ErrRecordNotFound)
 }
 
-func (b *recordBorder) TakeRecord(ctx context.Context, kind, key string) (Record, error) {
-	r, err := b.store.TakeRecord(b.core.hide(ctx), kind, key)
-	return r, failed(err, ErrRecordNotFound)
+func (b *recordBorder) TakeRecord(ctx context.Context, kind, key string) (found Record, err error) {
+	ctx, end := b.core.toStore(ctx, "store.TakeRecord", kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	found, err = b.store.TakeRecord(ctx, kind, key)
+	return found, failed(err, ErrRecordNotFound)
 }
 
-func (b *recordBorder) ListRecords(ctx context.Context, kind, userID string) ([]Record, error) {
-	ctx = b.core.hide(ctx)
-	r, err := read(ctx, func() ([]Record, error) { return b.store.ListRecords(ctx, kind, userID) })
-	return r, failed(err)
+func (b *recordBorder) ListRecords(ctx context.Context, kind, userID string) (found []Record, err error) {
+	ctx, end := b.core.toStore(ctx, "store.ListRecords", kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	found, err = read(ctx, func() ([]Record, error) { return b.store.ListRecords(ctx, kind, userID) })
+	return found, failed(err)
 }
 
-func (b *recordBorder) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) error {
-	return failed(b.store.DeleteRecords(b.core.hide(ctx), kind, userID, keep...))
+func (b *recordBorder) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) (err error) {
+	ctx, end := b.core.toStore(ctx, "store.DeleteRecords", kind)
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	return failed(b.store.DeleteRecords(ctx, kind, userID, keep...))
 }
 
 // A loaderBorder is a UserLoader as the library calls it.
@@ -59,9 +76,11 @@ type loaderBorder struct {
 	users loader
 }
 
-func (b *loaderBorder) load(ctx context.Context, id string) (User, error) {
-	ctx = b.core.hide(ctx)
-	user, err := read(ctx, func() (User, error) { return b.users.load(ctx, id) })
+func (b *loaderBorder) load(ctx context.Context, id string) (user User, err error) {
+	ctx, end := b.core.toStore(ctx, "store.LoadUser", "")
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	user, err = read(ctx, func() (User, error) { return b.users.load(ctx, id) })
 	return user, failed(err, ErrUserNotFound)
 }
 
@@ -71,32 +90,69 @@ type userBorder struct {
 	store storer
 }
 
-func (b *userBorder) find(ctx context.Context, key string) (User, error) {
-	ctx = b.core.hide(ctx)
-	user, err := read(ctx, func() (User, error) { return b.store.find(ctx, key) })
+func (b *userBorder) find(ctx context.Context, key string) (user User, err error) {
+	ctx, end := b.core.toStore(ctx, "store.FindUser", "")
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	user, err = read(ctx, func() (User, error) { return b.store.find(ctx, key) })
 	return user, failed(err, ErrUserNotFound)
 }
 
 // create returns errors unchanged, even those that store.go does not name: they may
 // come from the application's form (see FormReader). Only a lost connection, or a
 // context that is done, certainly is a failure.
-func (b *userBorder) create(ctx context.Context, a Account, form url.Values) (User, error) {
-	ctx = b.core.hide(ctx)
-	user, err := b.store.create(ctx, a, form)
+func (b *userBorder) create(ctx context.Context, a Account, form url.Values) (user User, err error) {
+	ctx, end := b.core.toStore(ctx, "store.CreateUser", "")
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	user, err = b.store.create(ctx, a, form)
 	if err != nil && (isClosed(err) || ctx.Err() != nil) {
-		return nil, hidden(err)
+		user, err = nil, hidden(err)
 	}
 	return user, err
 }
 
-func (b *userBorder) update(ctx context.Context, a Account) error {
-	return failed(b.store.update(b.core.hide(ctx), a), ErrConflict, ErrUserNotFound,
+func (b *userBorder) update(ctx context.Context, a Account) (err error) {
+	ctx, end := b.core.toStore(ctx, "store.UpdateAccount", "")
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	return failed(b.store.update(ctx, a), ErrConflict, ErrUserNotFound,
 		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
 }
 
 func (b *userBorder) remove(ctx context.Context, id string) (deleted bool, err error) {
-	deleted, err = b.store.remove(b.core.hide(ctx), id)
+	ctx, end := b.core.toStore(ctx, "store.DeleteUser", "")
+	err = errPanicked
+	defer func() { ended(end, err) }()
+	deleted, err = b.store.remove(ctx, id)
 	return deleted, failed(err, ErrUserNotFound)
+}
+
+// toStore returns the context that a store gets: without the request's session, and with
+// what Config.Trace adds.
+func (c *Core) toStore(ctx context.Context, operation, kind string) (context.Context, func(error)) {
+	return c.cfg.Trace.begin(c.hide(ctx), operation, kind)
+}
+
+// ended ends the trace of a call. Only a failure is an error of the store; the others are its
+// answers.
+func ended(end func(error), err error) {
+	if _, ok := err.(failure); !ok { //nolint:errorlint // failed and hidden return it unwrapped
+		err = nil
+	}
+	end(err)
+}
+
+// A roleBorder is a RoleSource as the library calls it.
+type roleBorder struct {
+	core   *Core
+	source RoleSource
+}
+
+func (b *roleBorder) RolePermissions(ctx context.Context, role string) ([]string, error) {
+	ctx = b.core.hide(ctx)
+	permissions, err := read(ctx, func() ([]string, error) { return b.source.RolePermissions(ctx, role) })
+	return permissions, failed(err, ErrUnknownRole)
 }
 
 // read calls a method of a store that changes nothing. If the connection turned out to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-login/auth/internal/keyring"
@@ -24,16 +25,29 @@ type credentialChange struct {
 	// itself. Then no account changes, and the change fails if records cannot be deleted.
 	apply func(*Account) error
 
+	// keeps says that the account keeps its Stamp, and nothing ends: something is added. apply
+	// then only says whether the change is allowed.
+	keeps bool
+
+	// stays says that the account changes and keeps its Stamp, and nothing ends: its roles or
+	// its username change.
+	stays bool
+
+	actor   string                      // the ID of the user who asked for it, if it is not the account's own
+	unseats bool                        // the account may be an administrator's, and then there must be another one
 	abandon func()                      // if not nil, takes back preparations; runs if the account has not changed
 	finish  func(context.Context) error // if not nil, runs after the old records are deleted
 
 	own     ownLogin
 	stamp   Secret // for ownGoesOn: only a login with this Stamp may go on
+	given   Secret // the Stamp that the change gives the account: carryOut sets it
 	must    bool   // if finish fails, the change fails, unless made says that it was made
 	made    func(context.Context) bool
+	removes bool      // finish removes a way to log in, so logins that were made by it meanwhile end, too
 	factor  string    // the factor that the change is about, for the event; or ""
 	shows   bool      // for ownGoesOn: the request has shown factor
 	forgets bool      // the account's counters of wrong passwords are deleted
+	proves  bool      // the user has just proved that they have the mailbox, so mails to it are not limited
 	closes  bool      // all records of the user are deleted; if that fails, the change fails
 	token   string    // the mailed token that asks for the change, or ""
 	expires time.Time // when token expires
@@ -67,30 +81,143 @@ const (
 // has no account to change, also fail if step 3 or finish fails. A change of a factor
 // also fails if finish fails.
 //
+// A change that keeps the Stamp (a passkey is added) has finish in place of steps 1 to 3. If
+// the roles or the username change, the account keeps its Stamp, and nothing ends.
+//
 // If refused is not nil, the change fails with it at once. Otherwise changeCredential
 // returns the user as they are after the change, or, if they could not be loaded, as
 // they were before.
 func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refused error) (User, error) {
 	var before, after User
 	err := refused
-	if err == nil {
+	if acting := c.notActing(ctx); acting != nil {
+		if err == nil && x.abandon != nil {
+			x.abandon()
+		}
+		err = acting
+	}
+	if x.unseats && err == nil && c.cfg.Roles.Admin != "" {
+		var held *heldSeat
+		held, err = c.unseat(ctx, x)
+		defer func() { held.release(ctx, after, err) }()
+	}
+	switch {
+	case err != nil:
+	case x.stays:
+		before, after, err = c.changeOnly(ctx, x)
+	case x.keeps:
+		before, after, err = c.add(ctx, x)
+	default:
 		before, after, err = c.carryOut(ctx, x)
 	}
 	if err != nil {
-		if x.failed != "" {
-			c.event(ctx, Event{Kind: x.failed, UserID: x.userID, Method: x.factor, Err: err})
+		if x.failed != "" && !errors.Is(err, errUnchanged) {
+			c.event(ctx, Event{Kind: x.failed, UserID: x.userID, ActorID: x.actor, Method: x.factor, Err: err})
 		}
 		return nil, c.refuseToken(ctx, err)
 	}
 	if x.token != "" {
-		c.spend(ctx, x.userID, x.token, x.expires)
+		c.spend(ctx, x.userID, keyring.TokenKey(x.token), x.expires)
 	}
 	if x.mail.Kind != "" {
 		x.mail.User, x.mail.To = before, before.AuthAccount().Email
-		c.tell(ctx, x.mail)
+		if x.proves {
+			c.tellOwner(ctx, x.mail)
+		} else {
+			c.tell(ctx, x.mail)
+		}
 	}
-	c.event(ctx, Event{Kind: x.done, UserID: x.userID, Method: x.factor})
+	done := Event{Kind: x.done, UserID: x.userID, ActorID: x.actor, Method: x.factor}
+	if x.done == EventRolesSet {
+		done.Roles = strings.Join(after.AuthAccount().Roles, " ")
+	}
+	c.event(ctx, done)
 	return after, nil
+}
+
+// actOnChange makes a planned change fail if the user who makes the request may not act on
+// the account (see actOn). The roles that count are those that the account has at the very
+// change.
+func (c *Core) actOnChange(ctx context.Context, x *credentialChange, refused error) error {
+	if refused != nil {
+		return refused
+	}
+	a, err := c.actOn(ctx, x.userID)
+	return c.mayChange(ctx, x, a, err)
+}
+
+// actForSelfOnChange is actOnChange for what users do to themselves, too (see actForSelf).
+func (c *Core) actForSelfOnChange(ctx context.Context, x *credentialChange, refused error) error {
+	if refused != nil {
+		return refused
+	}
+	a, err := c.actForSelf(ctx, x.userID)
+	return c.mayChange(ctx, x, a, err)
+}
+
+// mayChange has the change check the actor. A change that has no account to change, or that
+// marks a seat first (see lastadmin.go), is checked now.
+func (c *Core) mayChange(ctx context.Context, x *credentialChange, a *act, refused error) error {
+	now := x.apply == nil || x.unseats
+	x.by(ctx, a)
+	if refused != nil || !now {
+		return refused
+	}
+	return a.mayOn(ctx, x.userID)
+}
+
+// by sets who asked for the change.
+func (x *credentialChange) by(ctx context.Context, a *act) {
+	x.actor = a.actor
+	if apply := x.apply; apply != nil {
+		x.apply = func(account *Account) error {
+			if err := a.may(ctx, account.Roles); err != nil {
+				return err
+			}
+			return apply(account)
+		}
+	}
+}
+
+// unseat makes sure that another administrator stays, if the change may take one away. If the
+// user becomes an administrator only meanwhile, the change fails with ErrConflict.
+func (c *Core) unseat(ctx context.Context, x *credentialChange) (*heldSeat, error) {
+	held, err := c.holdSeat(ctx, x.userID)
+	if err != nil || held != nil {
+		return held, err
+	}
+	apply := x.apply
+	x.apply = func(a *Account) error {
+		if c.isAdmin(a) {
+			return ErrConflict
+		}
+		return apply(a)
+	}
+	return nil, nil // no seat is marked
+}
+
+// changeOnly makes a change that keeps the Stamp and ends nothing. If the user loses a role,
+// long requests end (WhileLoggedIn), so that they ask again.
+func (c *Core) changeOnly(ctx context.Context, x *credentialChange) (before, after User, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	detached, cancel := detach(ctx)
+	defer cancel()
+	if before, after, err = c.updateKept(detached, x.userID, x.apply); err != nil {
+		return nil, nil, err
+	}
+	if lostRole(before.AuthAccount().Roles, after.AuthAccount().Roles) {
+		c.watches.endFor(x.userID, func(string) bool { return true }, errRoleLost)
+	}
+	if s := c.stateOf(ctx); s != nil {
+		s.op.Lock()
+		if idOf(s.user) == x.userID {
+			s.user = nil // load the user again
+		}
+		s.op.Unlock()
+	}
+	return before, after, nil
 }
 
 // carryOut makes the change: steps 1 to 3, and finish. Once it has begun, it goes on if
@@ -99,6 +226,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 	detached, cancel := detach(ctx)
 	defer cancel()
 	stamp := NewSecret(keyring.NewToken())
+	x.given = stamp
 	changed := false
 	update := func() (err error) {
 		if x.apply != nil {
@@ -136,6 +264,9 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		failed := x.finish(detached)
 		must = must || x.must && failed != nil && (errors.Is(failed, ErrConflict) || x.made == nil || !x.made(detached))
 		left = errors.Join(left, failed)
+		if x.removes {
+			left = errors.Join(left, c.endOthers(detached, s, x.userID))
+		}
 	}
 	if left != nil && must {
 		return nil, nil, left
@@ -154,6 +285,70 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		s.op.Unlock()
 	}
 	return before, after, nil
+}
+
+// endOthers ends a user's logins except the request's own. It stops this attack: an attacker
+// has one of the user's passkeys, and the user removes it. The account first gets its new
+// Stamp, and then the passkey goes. In between, the attacker logs in by the passkey.
+func (c *Core) endOthers(ctx context.Context, s *state, userID string) error {
+	own := ""
+	if s != nil {
+		s.op.Lock()
+		if s.cur.isLogin() && s.cur.header.userID == userID {
+			own = loginHandle(s.cur.header)
+		}
+		s.op.Unlock()
+	}
+	_, err := c.endWhere(ctx, userID, func(h header) bool { return loginHandle(h) != own })
+	return err
+}
+
+// add makes a change that keeps the Stamp. If another change of the account comes first, it
+// takes the change back: that change may have been made to end what is being added.
+func (c *Core) add(ctx context.Context, x *credentialChange) (before, after User, err error) {
+	detached, cancel := detach(ctx)
+	defer cancel()
+	began := c.cfg.Now()
+	allowed := func() (User, error) {
+		user, err := c.store.load(detached, x.userID)
+		if err == nil {
+			err = gateDisabled(ctx, &attempt{user: user})
+		}
+		if err == nil {
+			account := user.AuthAccount().Clone()
+			err = x.apply(&account)
+		}
+		return user, err
+	}
+	if before, err = allowed(); err != nil {
+		return nil, nil, err
+	}
+	if err = x.finish(detached); err != nil && !x.made(detached) {
+		return nil, nil, err
+	}
+	if after, err = allowed(); err != nil {
+		x.abandon()
+		return nil, nil, c.endSince(detached, x.userID, began, err)
+	}
+	if s := c.stateOf(ctx); s != nil && x.shows {
+		if err := s.noteShown(detached, x, x.stamp); err != nil {
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: err})
+		}
+	}
+	return before, after, nil
+}
+
+// endSince ends the logins of a user that were made since then, because of a conflict. It is for
+// this attack: an attacker adds a passkey, and the user resets the password. The passkey is
+// stored after that, and the attacker logs in by it at once, with the new Stamp. Then the
+// passkey is taken back, but the login would stay. If the user has logged in meanwhile, or in
+// the minute before, that login ends, too: this is rare, and the user can log in again.
+func (c *Core) endSince(ctx context.Context, userID string, since time.Time, conflict error) error {
+	_, err := c.endWhere(ctx, userID, func(h header) bool { return !h.created.Before(since.Add(-maxSkew)) })
+	if err != nil {
+		return errors.Join(conflict, err)
+	}
+	return conflict
 }
 
 // goOn makes a change, and lets the login that makes the request go on under a new
@@ -265,13 +460,15 @@ func (c *Core) endRecords(ctx context.Context, x *credentialChange, stamp Secret
 }
 
 // keeps reports whether there can be records of this kind that open something. Those of
-// trusted browsers and pending logins are void by their Stamp, in any case.
+// trusted browsers, pending logins and mailed codes are void by their Stamp, in any case.
 func (c *Core) keeps(k recordKind) bool {
 	switch k.name {
 	case kindPending:
 		return len(c.cfg.Factors) > 0
 	case kindTrusted:
 		return c.cfg.TrustFor > 0
+	case kindLoginCode:
+		return c.cfg.EmailLogin
 	}
 	return true
 }

@@ -11,7 +11,8 @@ import "context"
 //
 // If the store is not a UserDeleter and leaves out Disabled (see FieldOmitter),
 // CloseAccount changes nothing and returns an error. If another change of a credential
-// came first, it returns ErrConflict. If the login of this request has ended, it
+// came first, it returns ErrConflict. If another user may not do it, or the user is the last
+// administrator, it returns ErrForbidden or ErrLastAdmin: see SetRoles. If the login of this request has ended, it
 // returns ErrLoggedOut. The other errors are ErrUserNotFound and a failure of a store.
 // After a failure of a store the account may be disabled already. To go on, load the
 // user and call CloseAccount again.
@@ -21,6 +22,7 @@ func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 		return ErrUserNotFound
 	}
 	x, err := c.planClose(ctx, user.AuthAccount().Clone())
+	err = c.actForSelfOnChange(ctx, x, err)
 	_, err = c.changeCredential(ctx, x, err)
 	return err
 }
@@ -30,7 +32,7 @@ func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 // account is already closed, and not a usable one without its records.
 func (c *Core) planClose(ctx context.Context, account Account) (*credentialChange, error) {
 	x := &credentialChange{
-		userID: account.ID, own: ownEnds, closes: true, mail: Mail{Kind: MailClosed},
+		userID: account.ID, own: ownEnds, closes: true, unseats: true, mail: Mail{Kind: MailClosed},
 		done: EventAccountClosed, failed: EventAccountCloseFailed,
 	}
 	if c.store == nil {

@@ -11,12 +11,12 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth/internal/clientip"
+	"github.com/go-login/auth/internal/origin"
 )
 
 // A Config holds the settings of a Manager. Only BaseURL and Secrets have no
@@ -26,9 +26,19 @@ import (
 // has no effect.
 type Config struct {
 	// BaseURL is the scheme and the host that browsers use for the application:
-	// https://app.example, or http on a loopback address for development. Links in
-	// mails, the application's own origin and the attributes of cookies follow it.
-	// The Host of a request is never used.
+	// https://app.example, or http on a loopback address for development: localhost, a name
+	// below it such as app.localhost, or 127.0.0.1. Links in mails, the application's own
+	// origin and the attributes of cookies follow it. The Host of a request is not used,
+	// unless it is one of Network.Hosts. For http in a local network, see
+	// Network.DevelopmentHTTP.
+	//
+	// If the application is below a path, such as https://host.example/app, BaseURL has the
+	// path. All URLs and paths of the settings are still as browsers see them: the default
+	// of URLs.Login is then /app/login. It makes no difference whether the path reaches the
+	// application, or a proxy or http.StripPrefix removes it. The names of the cookies get
+	// the path (__Host-session.app), because browsers send them to all applications of the
+	// host. These can read each other's pages: for applications that do not trust each
+	// other, use hosts of their own.
 	BaseURL string
 
 	// Secrets are random keys of at least 32 bytes each. The first one signs and
@@ -77,6 +87,15 @@ type Config struct {
 	// Login, SendReset, SendVerification and SendEmailChange never tell.
 	HideAccounts bool
 
+	// EmailLogin lets users log in by a mail, which has a code and a link: see
+	// Core.SendLoginCode. It needs a Mailer, and a user store that keeps EmailVerified.
+	//
+	// If a user logs in by mail to an account whose address was never verified, everything
+	// that was set up in it is removed, such as the password: an attacker may have
+	// registered the address first. So if you imported the users from another table, set
+	// EmailVerified of those whose addresses you know to be theirs before you set this.
+	EmailLogin bool
+
 	// Credentials find the user of a request that brings credentials of its own, such
 	// as an API token in a header. They are asked in this order, before the session. If
 	// there is one with a Load of your own, a request that asks for neither the user
@@ -84,7 +103,8 @@ type Config struct {
 	Credentials []Credential
 
 	// Factors are what users can show in addition to the password. A user who has
-	// enrolled in one of them cannot log in without showing one: see Factor.
+	// enrolled in one of them cannot log in without showing one: see Factor. If you take a
+	// factor out again, the users who have set it up still owe one.
 	Factors []Factor
 
 	// TrustFor, if set, lets users trust a browser for this long: logins there owe no second
@@ -96,15 +116,18 @@ type Config struct {
 	// with a role. A user without one can log in, and reaches nothing but the page that
 	// sets one up: User returns ErrNoFactor, and Core.Error sends the browser to
 	// URLs.TwoFactor. See Core.EnrollingUser. Credentials of a request, such as an API
-	// token, are not asked for a factor. RequireFactor runs in every request that asks for
-	// the user, and must be quick.
+	// token, cannot show a factor. They work if the user has one, and get ErrNoFactor (403)
+	// if not. RequireFactor runs in every request that asks for the user, and must be quick.
 	RequireFactor func(user User) bool
+
+	Roles         RoleConfig          // which roles there are, and what they allow
+	Impersonation ImpersonationConfig // which administrators may act as other users
 
 	URLs     URLs           // the pages that the library sends browsers to, or names in mails
 	Session  SessionConfig  // how long logins last, how many there may be, and their cookie
 	Password PasswordConfig // which passwords are accepted, and how they are hashed
 	Limits   Limits         // how much one address may try in an hour
-	Network  NetworkConfig  // other origins, and reverse proxies
+	Network  NetworkConfig  // further hosts, other origins, and reverse proxies
 
 	// Name separates Managers that share a store, such as one for customers and one
 	// for the staff. Managers with different Names neither see nor accept each other's
@@ -117,11 +140,32 @@ type Config struct {
 	// Session.CookieName, too.
 	Name string
 
+	// Languages are the languages that the application speaks, as tags such as "en" or
+	// "pt-BR". The first one is for clients that understand none of them. The default is
+	// none: everything is in English, or in the words that you have set. Package auth
+	// (DefaultMessage), pages and authmail know "en", "de" and "es". For other languages,
+	// set Translations of pages.Config and authmail.Content. See Core.Language.
+	Languages []string
+
+	// Language, if set, chooses the language of a request, for example by a cookie. If the
+	// result is not one of Languages, Accept-Language decides. It runs where locks are
+	// held: it must not call methods of the Manager.
+	Language func(r *http.Request) string
+
+	// MailLanguage, if set, returns the language of the mails to a user. If the result is not
+	// one of Languages, the mail is in the language of the request that caused it. A client
+	// chooses that, and may ask for mails to other users. It must not call methods of the
+	// Manager, and must be quick: it is called only if there is an account, so a client
+	// could measure a query.
+	MailLanguage func(user User) string
+
 	// Message, if set, returns the message for a user who is sent to the login page,
 	// the refresh page, the page that verifies an address, or one of the pages for second
 	// factors. reason is ErrNotLoggedIn, ErrNotFresh, ErrUnverified, ErrFactorRequired or
-	// ErrNoFactor. A Flash without a text shows nothing. The default is DefaultMessage. A
-	// function of your own may use the language of the request.
+	// ErrNoFactor. If the browser had a login and the login has ended, reason is ErrLoggedOut,
+	// which wraps ErrNotLoggedIn. Message is not called for a visitor who only follows a link
+	// while another message waits, such as one of a logout. A Flash without a text shows
+	// nothing. The default is DefaultMessage, in the language of the request: see Languages.
 	Message func(r *http.Request, reason error) Flash
 
 	// OnEvent, if set, is called with each Event, failures included. It runs in the
@@ -129,15 +173,21 @@ type Config struct {
 	// goes on.
 	OnEvent func(context.Context, Event)
 
+	// Trace, if set, observes logins, hashes and calls of the stores, with their durations.
+	// Package authotel sets it for OpenTelemetry.
+	Trace TraceFunc
+
 	// Logger gets a record for each event and each error. The default is
 	// slog.Default().
 	Logger *slog.Logger
 
 	// ErrorPage, if set, writes the answers of Core.Error and of failed requests, in
-	// place of a line of plain text. status is 202 for ErrCheckMail. Cache-Control is set, and also
+	// place of a line of plain text or, for browsers, of the error page of package pages. status is 202 for ErrCheckMail. Cache-Control is set, and also
 	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
 	// belong. ErrorPage must write Content-Type, status and body. err is for the log;
-	// do not show it to the client.
+	// do not show it to the client. To a client that prefers JSON, it can answer with
+	// Core.Problem. Package pages answers such clients itself (see AnswerJSON), and
+	// LoadAndSave does so if it refuses a cross-origin request: ErrorPage is not called.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 	// Now is the clock. The default is time.Now.
@@ -145,10 +195,7 @@ type Config struct {
 }
 
 // check sets the defaults and checks the settings.
-func (cfg *Config) check() error {
-	if cfg.Message == nil {
-		cfg.Message = DefaultMessage
-	}
+func (cfg *Config) check(at *site) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -168,6 +215,8 @@ func (cfg *Config) check() error {
 		return errors.New("auth: Config.Mailer is a nil pointer; leave it unset to have no Mailer")
 	case cfg.RequireVerified && cfg.Mailer == nil:
 		return fmt.Errorf("auth: Config.RequireVerified: %w", ErrNoMailer)
+	case cfg.EmailLogin && cfg.Mailer == nil:
+		return fmt.Errorf("auth: Config.EmailLogin: %w", ErrNoMailer)
 	case cfg.TrustFor != 0 && (cfg.TrustFor < 24*time.Hour || cfg.TrustFor > maxTrust):
 		return fmt.Errorf("auth: Config.TrustFor is %v; use a day to 90 days, or 0 for none", cfg.TrustFor)
 	case cfg.TrustFor > 0 && len(cfg.Factors) == 0:
@@ -183,13 +232,19 @@ func (cfg *Config) check() error {
 	if err := checkFactors(cfg.Factors); err != nil {
 		return err
 	}
-	if err := cfg.URLs.check(cfg.BaseURL); err != nil {
+	if err := cfg.URLs.check(at); err != nil {
+		return err
+	}
+	if err := cfg.Roles.check(); err != nil {
 		return err
 	}
 	if err := cfg.Session.check(); err != nil {
 		return err
 	}
 	if err := cfg.Password.check(); err != nil {
+		return err
+	}
+	if err := cfg.Impersonation.check(&cfg.Roles, cfg.Factors); err != nil {
 		return err
 	}
 	cfg.Limits.check()
@@ -201,14 +256,55 @@ func (cfg *Config) public() Config {
 	c := *cfg
 	c.Secrets, c.Password.Peppers = nil, nil
 	c.Credentials, c.Factors = slices.Clone(c.Credentials), slices.Clone(c.Factors)
+	c.Languages = slices.Clone(c.Languages)
 	c.URLs.LoginFor = maps.Clone(c.URLs.LoginFor)
+	c.Roles = c.Roles.public()
 	c.Password.Words = slices.Clone(c.Password.Words)
 	params := *c.Password.HashParams
 	c.Password.HashParams = &params
+	c.Network.Hosts = slices.Clone(c.Network.Hosts)
 	c.Network.Origins = slices.Clone(c.Network.Origins)
 	c.Network.CrossOriginBypass = slices.Clone(c.Network.CrossOriginBypass)
 	c.Network.TrustedProxies = slices.Clone(c.Network.TrustedProxies)
 	return c
+}
+
+// maxActing is how long an impersonation may last.
+const maxActing = time.Hour
+
+// An ImpersonationConfig says which administrators may act as other users: see
+// [Core.Impersonate].
+type ImpersonationConfig struct {
+	// Permission is one of Config.Roles.Permissions. Users who have it may act as users
+	// who do not have it. If it is empty, nobody may.
+	Permission string
+
+	// Lifetime is how long an impersonation lasts. The default is an hour, and so is the
+	// maximum.
+	Lifetime time.Duration
+
+	// NoMail has the user get no mail. The default is that an administrator who acts as a
+	// user is announced to the user by a MailImpersonated.
+	NoMail bool
+}
+
+func (cfg *ImpersonationConfig) check(roles *RoleConfig, factors []Factor) error {
+	switch {
+	case cfg.Permission == "" && (cfg.Lifetime != 0 || cfg.NoMail):
+		return errors.New("auth: Config.Impersonation has no effect without a Permission")
+	case cfg.Permission == "":
+		return nil
+	case !slices.Contains(roles.Permissions, cfg.Permission):
+		return fmt.Errorf("auth: Config.Impersonation.Permission is %.100q, which is not in Config.Roles.Permissions; declare it there, or correct its name", cfg.Permission)
+	case cfg.Lifetime < 0 || cfg.Lifetime > maxActing:
+		return fmt.Errorf("auth: Config.Impersonation.Lifetime is %v; use at most %v, or 0 for that", cfg.Lifetime, maxActing)
+	case len(factors) == 0:
+		return errors.New("auth: Config.Impersonation needs Factors: administrators must have shown a second factor to act as another user")
+	}
+	if cfg.Lifetime == 0 {
+		cfg.Lifetime = maxActing
+	}
+	return nil
 }
 
 // Identifiers says what a user may type as the login.
@@ -217,18 +313,20 @@ type Identifiers int
 // The identifiers.
 const (
 	UsernameOrEmail Identifiers = iota // the default
-	UsernameOnly
-	EmailOnly
+	UsernameOnly                       // an address is not accepted
+	EmailOnly                          // a username is not accepted
 )
 
 // URLs are the pages that the library sends browsers to, or names in mails. Each is a
 // path of this site or an absolute URL, without a fragment. The defaults are the pages
 // of package pages. They are beside Login: if Login is /auth/login, then Refresh is
-// /auth/refresh. If Login is on another site, they are at the root.
+// /auth/refresh. If Login is on another site, they are at the root. If BaseURL has a path,
+// the defaults are below it.
 //
-// Verify, Reset, EmailChange and EmailUndo get a token in the query: ?token=….
+// LoginCode, Verify, Reset, EmailChange and EmailUndo get a token in the query: ?token=….
 type URLs struct {
-	// Login is where RequireLogin sends browsers. The default is /login.
+	// Login is where RequireLogin sends browsers. The default is /login, below the path of
+	// BaseURL.
 	Login string
 
 	// LoginFor has further login pages, by the path that they are for. With
@@ -245,6 +343,10 @@ type URLs struct {
 	// (ErrFactorRequired). The default is "login/verify" beside Login.
 	Factor string
 
+	// LoginCode is the page that the link of a MailLoginCode opens, and where users type its
+	// code (see Config.EmailLogin). The default is "login/code" beside Login.
+	LoginCode string
+
 	// Verify is the page that the link of a MailVerify opens, and where
 	// RequireVerified sends browsers. The default is "verify-email" beside Login.
 	Verify string
@@ -253,7 +355,7 @@ type URLs struct {
 	// MailAddressTaken links to it. The default is "forgot-password" beside Login.
 	Forgot string
 
-	// Reset is the page that the link of a MailReset opens. The default is
+	// Reset is the page that the links of a MailReset and a MailInvitation open. The default is
 	// "reset-password" beside Login.
 	Reset string
 
@@ -276,8 +378,8 @@ type URLs struct {
 }
 
 // check sets the defaults and checks the URLs.
-func (u *URLs) check(baseURL string) error {
-	u.Login = cmp.Or(u.Login, "/login")
+func (u *URLs) check(at *site) error {
+	u.Login = cmp.Or(u.Login, at.path+"/login")
 	u.LoginFor = maps.Clone(u.LoginFor)
 	type page struct {
 		name      string
@@ -289,6 +391,7 @@ func (u *URLs) check(baseURL string) error {
 		{"Login", &u.Login, "", false},
 		{"Refresh", &u.Refresh, "refresh", false},
 		{"Factor", &u.Factor, "login/verify", false},
+		{"LoginCode", &u.LoginCode, "login/code", true},
 		{"Verify", &u.Verify, "verify-email", true},
 		{"Forgot", &u.Forgot, "forgot-password", false},
 		{"Reset", &u.Reset, "reset-password", true},
@@ -297,14 +400,14 @@ func (u *URLs) check(baseURL string) error {
 		{"TwoFactor", &u.TwoFactor, "account/two-factor", false},
 	} {
 		if *p.url == "" {
-			*p.url = u.besideLogin(baseURL, p.byDefault)
+			*p.url = u.besideLogin(at, p.byDefault)
 		}
 		if !isPage(*p.url) {
 			return fmt.Errorf("auth: Config.URLs.%s is not a page; use a path of this site or an absolute URL, without a user and a fragment", p.name)
 		}
 		parsed, _ := url.Parse(*p.url)
 		switch {
-		case p.tokens && parsed.Scheme == "http" && !strings.HasPrefix(baseURL, "http://"):
+		case p.tokens && parsed.Scheme == "http" && at.origin.Scheme == "https":
 			return fmt.Errorf("auth: Config.URLs.%s is %q, which would get tokens over plain http; use https", p.name, *p.url)
 		case p.tokens && parsed.Query().Has("token"):
 			return fmt.Errorf("auth: Config.URLs.%s is %q; remove the token from the query: the link's token is added there", p.name, *p.url)
@@ -325,15 +428,15 @@ func (u *URLs) check(baseURL string) error {
 }
 
 // besideLogin returns the path of a page in the directory of Login. It returns a path
-// at the root if Login is on another site.
-func (u *URLs) besideLogin(baseURL, name string) string {
+// below BaseURL if Login is on another site.
+func (u *URLs) besideLogin(at *site, name string) string {
 	page := u.Login
-	if parsed, err := url.Parse(page); err == nil && sameOrigin(parsed, baseURL) {
+	if parsed, err := url.Parse(page); err == nil && sameOrigin(parsed, at.origin.String()) {
 		page = parsed.EscapedPath()
 	}
 	page, _, _ = strings.Cut(page, "?")
 	if !strings.HasPrefix(page, "/") {
-		return "/" + name
+		return at.path + "/" + name
 	}
 	return page[:strings.LastIndexByte(page, '/')+1] + name
 }
@@ -360,11 +463,11 @@ func isPage(u string) bool {
 	return !ParseNext(u).IsZero() || parsed.Hostname() != "" && parsed.User == nil && (parsed.Scheme == "https" || parsed.Scheme == "http")
 }
 
-// sameOrigin reports whether an absolute URL has the origin of baseURL, which is written as
-// browsers write an origin.
-func sameOrigin(u *url.URL, baseURL string) bool {
+// sameOrigin reports whether an absolute URL has an origin, which is written as browsers
+// write it.
+func sameOrigin(u *url.URL, origin string) bool {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
-	return u.Scheme+"://"+host == baseURL
+	return u.Scheme+"://"+host == origin
 }
 
 // A SessionConfig says how long logins last, how many there may be, and what their
@@ -402,8 +505,31 @@ type SessionConfig struct {
 	RememberFor time.Duration
 
 	// CookieName is the name of the session cookie. The default is "session". Over
-	// https, the cookie is called __Host-session; over plain http, session-PORT.
+	// https, the cookie is called __Host-session; over plain http, session-PORT. If BaseURL
+	// has the path /app, ".app" follows.
 	CookieName string
+
+	// PersistentCookie keeps users logged in when they close the browser, until Lifetime or
+	// IdleTimeout is over. The default is that the session cookie ends with the browser;
+	// Remember is then the way to stay logged in. On a computer that several people use,
+	// the next person finds the login if the user has not logged out.
+	PersistentCookie bool
+
+	// SameSite of the cookies with which a user is logged in: those of the session, of
+	// Remember, of a pending login and of a trusted browser. The default is
+	// http.SameSiteLaxMode. The only other value is http.SameSiteStrictMode: browsers then
+	// leave out these cookies whenever the user comes from another site. That breaks
+	// three things:
+	//
+	//   - A user who follows a link from another site or from a mail looks logged out,
+	//     until the next click on a page of this site.
+	//   - A user who opens a mailed link while logged in sees the page for visitors. Its
+	//     form works.
+	//   - Logins at providers: oauth.New returns an error. The way back from a provider is
+	//     a link from another site.
+	//
+	// The other cookies, such as that of a mailed token, are always Lax.
+	SameSite http.SameSite
 
 	// Protection says what happens to a login whose requests begin to come from
 	// another user agent. The default is ProtectOff: nothing.
@@ -428,6 +554,7 @@ func (s *SessionConfig) check() error {
 	s.RememberFor = cmp.Or(s.RememberFor, 30*24*time.Hour)
 	s.CookieName = cmp.Or(s.CookieName, "session")
 	s.Max = cmp.Or(s.Max, 100)
+	s.SameSite = cmp.Or(s.SameSite, http.SameSiteLaxMode)
 	switch {
 	case s.Lifetime < time.Minute:
 		return fmt.Errorf("auth: Config.Session.Lifetime is %v; use a minute or more", s.Lifetime)
@@ -435,6 +562,8 @@ func (s *SessionConfig) check() error {
 		return fmt.Errorf("auth: Config.Session.IdleTimeout is %v; use %v or more, or -1 for no limit", s.IdleTimeout, 2*touchAfter)
 	case s.RememberFor < time.Minute || s.RememberFor > maxRemember:
 		return fmt.Errorf("auth: Config.Session.RememberFor is %v; use a minute to 400 days", s.RememberFor)
+	case s.SameSite != http.SameSiteLaxMode && s.SameSite != http.SameSiteStrictMode:
+		return fmt.Errorf("auth: Config.Session.SameSite is %d; use http.SameSiteLaxMode or http.SameSiteStrictMode", s.SameSite)
 	case s.Protection < ProtectOff || s.Protection > ProtectStrong:
 		return fmt.Errorf("auth: Config.Session.Protection is %d; use ProtectOff, ProtectBasic or ProtectStrong", s.Protection)
 	case s.ProtectAddress && s.Protection == ProtectOff:
@@ -503,7 +632,8 @@ type PasswordConfig struct {
 	ResetLifetime time.Duration
 
 	// HashParams are the parameters of Argon2id for new hashes; see
-	// DefaultHashParams. New refuses weaker ones than OWASP's minimum. Stored hashes
+	// DefaultHashParams. New refuses weaker ones than OWASP's minimum, except
+	// authtest.HashParams in a test. Stored hashes
 	// with other parameters, and those of other libraries (docs/passwords.md), still
 	// work, and are replaced when their users log in. Until then, an attempt on a
 	// cheaper hash is made to cost as much as one on a new hash. An attempt on a dearer
@@ -587,18 +717,43 @@ func (l *Limits) check() {
 	l.Registrations = cmp.Or(l.Registrations, 100)
 }
 
-// A NetworkConfig says which other origins may send requests, and which reverse
-// proxies stand in front of the application.
+// A NetworkConfig says at which hosts the application is, which other origins may send
+// requests, and which reverse proxies stand in front of it.
 type NetworkConfig struct {
+	// Hosts are further hosts at which browsers find the application, such as
+	// www.app.example or app.example:8443. They have the scheme and the path of BaseURL. A
+	// request's Host is compared with them exactly, in lower case. If it is one of them,
+	// links in mails lead to it; otherwise they lead to BaseURL. So a proxy must pass on the
+	// Host that the browser sent.
+	// Each host has cookies of its own: a user logs in on each of them. Hosts that differ only
+	// in the port share their cookies. Pages of these hosts
+	// may send requests that change something to their own host only, unless Origins has
+	// them. Pages of BaseURL may send them to all.
+	//
+	// If you use passkeys, list the origins in passkey.Config.Origins. At providers, enter
+	// the redirect URI of each host.
+	Hosts []string
+
+	// DevelopmentHTTP allows a BaseURL with http in a local network, such as
+	// http://192.168.1.20:8080, or http://web:8080 between containers. It is for
+	// development only: everybody in the network can read passwords and cookies. So New logs
+	// a warning each time, and accepts only private addresses, names without a dot, and
+	// names under .local, .lan, .internal, .test and .home.arpa.
+	DevelopmentHTTP bool
+
 	// Origins are further origins, such as https://admin.example, whose pages may send
 	// requests that change something. A trusted origin is fully trusted: its pages can
-	// do everything that the user can.
+	// do everything that the user can. Schemes of applications, such as
+	// capacitor://localhost or app://x, can be listed, too. Browsers count such a page as
+	// another site, and leave out cookies that are SameSite: such applications use API
+	// tokens.
 	Origins []string
 
 	// CrossOriginBypass are http.ServeMux patterns of requests that skip the
 	// cross-origin check, such as webhooks that authenticate each request. They are
-	// compared with the path that the client sent, also below http.StripPrefix. They
-	// may not contain the login page, the refresh page or the factor's page.
+	// compared with the path that reached the server, also below http.StripPrefix. They
+	// may not contain the login page, the refresh page, the factor's page or the page for
+	// mailed codes.
 	CrossOriginBypass []string
 
 	// TrustedProxies are the networks of the reverse proxies in front of the
@@ -626,10 +781,13 @@ type NetworkConfig struct {
 // check checks the settings. Origins and CrossOriginBypass are checked where they are
 // parsed, in newCore.
 func (n *NetworkConfig) check() (err error) {
-	n.Origins, n.CrossOriginBypass = slices.Clone(n.Origins), slices.Clone(n.CrossOriginBypass)
+	n.Hosts, n.Origins, n.CrossOriginBypass = slices.Clone(n.Hosts), slices.Clone(n.Origins), slices.Clone(n.CrossOriginBypass)
 	n.TrustedProxies, err = clientip.NewProxies(n.TrustedProxies)
 	return err
 }
+
+// An errorPage writes an error page: see Config.ErrorPage.
+type errorPage = func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 // A Flash is a message for the next page that the user sees.
 type Flash struct {
@@ -637,53 +795,44 @@ type Flash struct {
 	Text     string // plain text: templates must escape it
 }
 
-// DefaultMessage is the default of Config.Message. For ErrFactorRequired there is no
+// The texts of DefaultMessage.
+const (
+	msgLogIn     = "Please log in to access this page."
+	msgConfirm   = "Please confirm your password to access this page."
+	msgVerify    = "Please verify your email address to access this page."
+	msgFactor    = "Please set up a second factor to access this page."
+	msgLoggedOut = "You have been logged out. Please log in again."
+	msgNotSaved  = "What you have just sent was not saved."
+)
+
+// DefaultMessage is the default of Config.Message, in English. It says if a login has ended,
+// and if a form was just sent, that it was not saved. For ErrFactorRequired there is no
 // message: the user has just logged in, and the page asks for the second factor.
-func DefaultMessage(_ *http.Request, reason error) Flash {
-	if errors.Is(reason, ErrFactorRequired) {
-		return Flash{}
-	}
-	if errors.Is(reason, ErrNoFactor) {
-		return Flash{"info", "Please set up a second factor to access this page."}
-	}
-	if errors.Is(reason, ErrNotFresh) {
-		return Flash{"info", "Please confirm your password to access this page."}
-	}
-	if errors.Is(reason, ErrUnverified) {
-		return Flash{"info", "Please verify your e-mail address to access this page."}
-	}
-	return Flash{"info", "Please log in to access this page."}
+func DefaultMessage(r *http.Request, reason error) Flash {
+	return message(r, reason, nil)
 }
 
-// parseBaseURL accepts the URLs that browsers send cookies to safely, and writes them
-// as browsers write an origin.
-func parseBaseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
+// message is DefaultMessage, with translations of its texts.
+func message(r *http.Request, reason error, translations map[string]string) Flash {
+	text, isForm := msgLogIn, false
 	switch {
-	case text == "":
-		return nil, errors.New("auth: Config.BaseURL is empty; set it to where browsers find the application, such as https://app.example")
-	case err == nil && u.User != nil: // whose password must not be repeated
-		return nil, errors.New("auth: Config.BaseURL has a user; use a scheme and a host, such as https://app.example")
-	case err != nil || u.Hostname() == "" || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.Trim(u.Path, "/") != "":
-		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use a scheme and a host, such as https://app.example", text)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
-		return nil, fmt.Errorf("auth: Config.BaseURL is %q; use https, or http on a loopback address (localhost, 127.0.0.1)", text)
+	case errors.Is(reason, ErrNoPending):
+	case errors.Is(reason, ErrFactorRequired):
+		return Flash{}
+	case errors.Is(reason, ErrNoFactor):
+		text = msgFactor
+	case errors.Is(reason, ErrNotFresh):
+		text, isForm = msgConfirm, true
+	case errors.Is(reason, ErrUnverified):
+		text = msgVerify
+	case errors.Is(reason, ErrLoggedOut):
+		text, isForm = msgLoggedOut, true
+	default:
+		isForm = true
 	}
-	u.Host = strings.ToLower(u.Host)
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("auth: Config.BaseURL is %q; use a port of 1 to 65535", text)
-		}
+	text = cmp.Or(translations[text], text)
+	if isForm && r != nil && origin.IsUnsafe(r.Method) {
+		text += " " + cmp.Or(translations[msgNotSaved], msgNotSaved)
 	}
-	u.Host = strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
-	u.Path = ""
-	return u, nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return Flash{"info", text}
 }

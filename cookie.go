@@ -3,7 +3,7 @@ package auth
 import (
 	"fmt"
 	"net/http"
-	"net/url"
+	"strings"
 	"time"
 )
 
@@ -25,11 +25,13 @@ func (s *state) deleteCookie(name string) {
 	}
 }
 
-// Cookie returns a cookie of this application, with the attributes of all its cookies.
-// Its name begins with the name of the session cookie. Give it a value and set it:
+// Cookie returns a cookie of this application, with the attributes of its other cookies:
+// HttpOnly, SameSite=Lax and, with https, Secure. Its name begins with the name of the session cookie. Give it a value and set it:
 // http.SetCookie(w, &c). Use it for values that must not be stored, such as a token
 // during a redirect. The library itself uses the names visitor, flash, next, remember,
-// browser, pending and trusted.
+// browser, pending, trusted, passkey and code; package pages reset, verify, email, undo,
+// inbox and factor. provider has the Name of the Provider that was used last in this browser: package
+// oauth sets it, and package pages marks its button.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",
@@ -37,24 +39,44 @@ func (c *Core) Cookie(name string) http.Cookie {
 	}
 }
 
-func newCookies(base *url.URL, name string) (cookies, error) {
+// SealCookie encrypts and signs the value of a cookie with this name: see Cookie. OpenCookie
+// returns the value until the given time.
+func (c *Core) SealCookie(name string, value []byte, until time.Time) string {
+	return c.secrets.Seal(purposeCookie+name, value, until)
+}
+
+// OpenCookie returns the value that SealCookie was given. It returns false if the text has
+// expired, was changed, or was sealed for a cookie with another name or under a secret that is
+// no longer in Config.Secrets.
+func (c *Core) OpenCookie(name, text string) (value []byte, ok bool) {
+	value, _, ok = c.secrets.Open(purposeCookie+name, text, c.cfg.Now())
+	return value, ok
+}
+
+func newCookies(at *site, session *SessionConfig) (cookies, error) {
+	name := session.CookieName
 	for i := range len(name) {
 		if c := name[i]; !isAlnum(c) && c != '-' && c != '_' || name[0] == '_' {
 			return cookies{}, fmt.Errorf("auth: Config.Session.CookieName is %q; use letters, digits, - and _, without a prefix such as __Host-", name)
 		}
 	}
-	if base.Scheme == "https" {
+	if at.origin.Scheme == "https" {
 		name = "__Host-" + name
 	} else {
 		// Browsers refuse the prefix over http. Cookies are shared between ports, so the
 		// port in the name separates applications on the same development machine.
-		port := base.Port()
+		port := at.origin.Port()
 		if port == "" {
 			port = "80"
 		}
 		name += "-" + port
 	}
-	return cookies{name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending", name + "-trusted", base.Scheme == "https"}, nil
+	name += strings.ReplaceAll(at.path, "/", ".") // separates applications on the same host
+	return cookies{
+		name, name + "-visitor", name + "-flash", name + "-next", name + "-remember", name + "-browser", name + "-pending",
+		name + "-trusted", name + "-passkey", name + "-code",
+		at.origin.Scheme == "https", session.SameSite == http.SameSiteStrictMode,
+	}, nil
 }
 
 // write sets a cookie, or deletes it with the attributes that it was set with.
@@ -62,6 +84,9 @@ func (c *cookies) write(h http.Header, name string, set cookie, now time.Time) {
 	cookie := http.Cookie{
 		Name: name, Value: set.value, Path: "/",
 		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	if c.strict && c.strictly(name) {
+		cookie.SameSite = http.SameSiteStrictMode
 	}
 	switch {
 	case set.value == "":

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -355,6 +356,70 @@ func TestCookieAttributes(t *testing.T) {
 		if got := r.Cookies()[0]; got.MaxAge >= 0 || got.Value != "" {
 			t.Errorf("%s: the cookie is not deleted: %v", tc.base, got)
 		}
+	}
+}
+
+// TestSameSiteStrict: the cookies that log in are Strict, and are deleted so. The others stay
+// Lax, so that mailed links and messages work.
+func TestSameSiteStrict(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []http.SameSite{0, http.SameSiteLaxMode, http.SameSiteStrictMode} {
+		app, _ := newApp(t, func(c *auth.Config) { c.Session.SameSite = mode })
+		app.Create(t, "susan", false)
+		app.Mux.HandleFunc("POST /flash", func(_ http.ResponseWriter, r *http.Request) {
+			_ = app.Flash(r.Context(), "info", "Hello")
+		})
+		c, got := app.Client(t), map[string]http.SameSite{}
+		for _, r := range []*testapp.Response{
+			c.Post("/flash"), c.Post("/put", "key", "k", "value", "v"), c.Post("/enter", "login", "susan", "remember", "1"), c.Post("/logout"),
+		} {
+			for _, cookie := range r.Cookies() {
+				_, suffix, _ := strings.Cut(strings.TrimPrefix(cookie.Name, "session-"), "-")
+				if before, set := got[suffix]; set && before != cookie.SameSite {
+					t.Errorf("%d: %s is set as %d and deleted as %d", mode, cookie.Name, before, cookie.SameSite)
+				}
+				got[suffix] = cookie.SameSite
+			}
+		}
+		logsIn := http.SameSiteLaxMode
+		if mode == http.SameSiteStrictMode {
+			logsIn = mode
+		}
+		want := map[string]http.SameSite{"": logsIn, "remember": logsIn, "visitor": http.SameSiteLaxMode, "flash": http.SameSiteLaxMode}
+		if !maps.Equal(got, want) {
+			t.Errorf("%d: %v", mode, got)
+		}
+		if c := app.Cookie("mine"); c.SameSite != http.SameSiteLaxMode {
+			t.Errorf("%d: the application's cookie is %d", mode, c.SameSite)
+		}
+	}
+}
+
+// TestPersistentCookie: the session cookie outlives the browser, and ends with the login's
+// Lifetime, whenever it is renewed.
+func TestPersistentCookie(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, func(c *auth.Config) {
+		c.Session.PersistentCookie, c.Session.Lifetime, c.Session.IdleTimeout = true, 48*time.Hour, -1
+	})
+	app.Create(t, "susan", false)
+	c := app.Client(t)
+	for _, path := range []string{"/enter", "/renew"} {
+		r := c.Post(path, "login", "susan")
+		if cookies := r.Cookies(); len(cookies) != 1 || time.Duration(cookies[0].MaxAge)*time.Second != 48*time.Hour {
+			t.Errorf("%s: %v", path, cookies)
+		}
+	}
+	app.Clock.Advance(40 * time.Hour)
+	if cookies := c.Post("/renew").Cookies(); len(cookies) != 1 || time.Duration(cookies[0].MaxAge)*time.Second != 8*time.Hour {
+		t.Errorf("renewed after 40 hours: %v", cookies)
+	}
+	app.Clock.Advance(8*time.Hour + time.Second)
+	if c.Who() == "susan" {
+		t.Error("the login goes on after its Lifetime")
+	}
+	if cookies := app.Client(t).Post("/put", "key", "k", "value", "v").Cookies(); len(cookies) != 1 || cookies[0].MaxAge != 0 {
+		t.Errorf("a visitor: %v", cookies)
 	}
 }
 

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 	"github.com/go-login/auth/internal/origin"
 	"github.com/go-login/auth/internal/turns"
+	"golang.org/x/text/language"
 )
 
 // A Core is a Manager without the user's type. A [Manager] embeds it, so all methods
@@ -22,9 +22,11 @@ import (
 // Methods that get a User return ErrUserNotFound for nil.
 type Core struct {
 	cfg      Config
-	baseURL  *url.URL
+	site     site
 	users    loader
-	store    storer         // nil if there is only a loader
+	store    storer // nil if there is only a loader
+	given    any    // the user store or loader, as it was given
+	unused   []unusedSetting
 	omitted  []AccountField // that the user store does not keep
 	deletes  bool           // the user store is a UserDeleter
 	records  RecordStore
@@ -37,17 +39,25 @@ type Core struct {
 	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
-	clock    uint64 // names this Core's clock among those of other servers
+	bypassed atomic.Bool               // an answer was written around LoadAndSave
+	fallback atomic.Pointer[errorPage] // see DefaultErrorPage
+	clock    uint64                    // names this Core's clock among those of other servers
 	upgrades upgrades
 	features features
 	tokens   *Feature                             // the API tokens
 	loads    []func(*http.Request) (Grant, error) // of Config.Credentials
 	factors  map[string]*Feature                  // of Config.Factors, by name
 	scs      *scs.SessionManager
+
+	languages  language.Matcher // chooses among Config.Languages
+	roles      RoleSource       // Config.Roles.Source, or nil
+	undeclared undeclared
+	watchEvery time.Duration
 }
 
 // Config returns the settings, with the defaults filled in. BaseURL is written as
-// browsers write an origin: in lower case, and without the scheme's default port.
+// browsers write an origin: in lower case, and without the scheme's default port. If it has a
+// path, there is no slash at the end.
 // Secrets and Password.Peppers are left out. The result is a copy: you may change it.
 func (c *Core) Config() Config { return c.cfg.public() }
 
@@ -57,8 +67,15 @@ func (c *Core) HasUserStore() bool { return c.store != nil }
 
 // cookies are the names of the cookies, and the attributes they all have.
 type cookies struct {
-	session, visitor, flash, next, remember, browser, pending, trusted string
-	secure                                                             bool
+	session, visitor, flash, next, remember, browser, pending, trusted, passkey, code string
+	secure                                                                            bool
+	strict                                                                            bool // those of strictly are SameSite=Strict
+}
+
+// strictly reports whether a cookie follows Config.Session.SameSite: those with which a user
+// is logged in.
+func (c *cookies) strictly(name string) bool {
+	return name == c.session || name == c.remember || name == c.pending || name == c.trusted
 }
 
 // watches are this process's requests whose WhileLoggedIn contexts end with a login.
@@ -93,11 +110,16 @@ func (w *watches) add(userID string, one *watch) (remove func()) {
 
 // end cancels the contexts of a user's logins for which ended returns true.
 func (w *watches) end(userID string, ended func(loginID string) bool) {
+	w.endFor(userID, ended, ErrLoggedOut)
+}
+
+// endFor is end with another cause.
+func (w *watches) endFor(userID string, ended func(loginID string) bool, cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for one := range w.byUser[userID] {
 		if ended(one.loginID) {
-			one.cancel(ErrLoggedOut)
+			one.cancel(cause)
 		}
 	}
 }
@@ -107,10 +129,15 @@ func (w *watches) endOne(userID, loginID string) {
 	w.end(userID, func(id string) bool { return id == loginID })
 }
 
+// An unusedSetting is a setting that is set and has no effect.
+type unusedSetting struct{ setting, reason string }
+
 // A proxyWatch looks for reverse proxies that are missing in
-// Config.Network.TrustedProxies.
+// Config.Network.TrustedProxies, or are the ones that speak https with browsers.
 type proxyWatch struct {
-	forwarded atomic.Bool // an untrusted X-Forwarded-For has been reported
+	forwarded  atomic.Bool // an untrusted X-Forwarded-For has been reported
+	oneAddress atomic.Bool // so has it that all logins came from one private address
+	encrypted  atomic.Bool // BaseURL has http, and a request came over https
 	clientip.Watch
 }
 
@@ -144,10 +171,19 @@ func (u *upgrades) failed(id string, now time.Time) {
 	u.after[id] = now.Add(upgradeAgain)
 }
 
+// identities returns what ProvideIdentities has got, or nil.
+func (c *Core) identities() Identities {
+	c.features.mu.Lock()
+	defer c.features.mu.Unlock()
+	return c.features.identities
+}
+
 // features are the names that Core.Feature has given out.
 type features struct {
 	mu     sync.Mutex
 	claims map[string]bool
+
+	identities Identities // of ProvideIdentities, or nil
 }
 
 // claim gives out a name. It returns false if the name was given out before.

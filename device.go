@@ -59,7 +59,7 @@ type device struct {
 // header returns the fields that a device shares with a login, for functions that look
 // for both.
 func (d *device) header() header {
-	return header{userID: d.record.UserID, device: d.record.Key, family: d.family, stamp: d.stamp, methods: d.methods}
+	return header{userID: d.record.UserID, device: d.record.Key, family: d.family, stamp: d.stamp, created: d.created, methods: d.methods}
 }
 
 // A device's record begins with its version. A later version adds its fields at the

@@ -107,7 +107,7 @@ func (c *Core) sendEmailChange(ctx context.Context, user User, address string) (
 	full, err := c.mailboxFull(ctx, MailNewAddress, mailboxOf(nil, key))
 	token := c.sealToken(purposeEmail, emailLifetime, a, address)
 	if err == nil && !full {
-		err = c.mail(ctx, Mail{Kind: MailNewAddress, To: address, User: user, Lifetime: emailLifetime, Link: c.link(c.cfg.URLs.EmailChange, token)})
+		err = c.mail(ctx, Mail{Kind: MailNewAddress, To: address, User: user, Lifetime: emailLifetime, Link: c.link(ctx, c.cfg.URLs.EmailChange, token)})
 	}
 	c.mailFailed(ctx, user, err)
 	return nil, nil
@@ -170,7 +170,7 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 		return x, err
 	}
 	if undo != "" {
-		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(c.cfg.URLs.EmailUndo, undo)}
+		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(ctx, c.cfg.URLs.EmailUndo, undo)}
 	}
 	x.abandon = func() { c.dropUndo(ctx, t.userID, undo) }
 	x.apply = func(a *Account) error {

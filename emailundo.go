@@ -57,10 +57,13 @@ func (u undo) fits(a *Account) bool {
 // more; the owner's token still works. If several old addresses have a token, the
 // oldest address wins.
 //
-// UndoEmailChange removes the password, and ends all the user's logins and everything
-// that was made in them. It ends the login of this request, too. It returns the user.
-// Call ResetToken with that user, so that the user can set a new password. A disabled
-// account stays disabled.
+// UndoEmailChange removes the password. It also removes the second factors, passkeys, backup
+// codes and identities at providers that were added or replaced since the change: the mails
+// about them went to the new address. A factor stays if the user had it before, and so does
+// one that your application keeps itself (it is no [Enroller]). UndoEmailChange ends
+// all the user's logins, remembered devices and API tokens. It ends the login of this
+// request, too. It returns the user. Call ResetToken with that user, so that the user can
+// set a new password. A disabled account stays disabled.
 //
 // A token works once. If UndoEmailChange fails, the token stays valid. If the account is
 // gone or closed, the error is ErrInvalidToken. If your application has given the address
@@ -68,6 +71,9 @@ func (u undo) fits(a *Account) bool {
 // of a store that failed.
 func (c *Core) UndoEmailChange(ctx context.Context, token string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil { // before anything is removed
+		return nil, err
+	}
 	x, err := c.planUndo(ctx, token)
 	return c.changeCredential(ctx, x, err)
 }
@@ -99,6 +105,15 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 	}
 	u.record.Version++
 	x.abandon = func() { c.freeUndo(ctx, u) }
+	since := u.record.Expires.Add(-undoBusy - undoLifetime - maxSkew) // another process may have connected them
+	forget := func(ctx context.Context) error {
+		identities := c.forgetWhere(ctx, x.userID, func(i Identity) bool { return i.Created.After(since) })
+		return errors.Join(identities, c.forgetFactors(ctx, x.userID, since))
+	}
+	if err := forget(detached); err != nil {
+		x.abandon()
+		return x, err
+	}
 	// An attacker who changed the address may know the password, so it is removed.
 	x.apply = func(a *Account) error {
 		if !u.fits(a) {
@@ -110,8 +125,12 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 		a.Email, a.EmailVerified, a.PasswordHash = u.address, true, Secret{}
 		return nil
 	}
-	// The undos are ended after the change, so that those made meanwhile end, too.
-	x.finish = func(ctx context.Context) error { return c.endUndos(ctx, x.userID, emailKey(u.address), true) }
+	// The undos, identities and factors are ended after the change, so that those made
+	// meanwhile end, too.
+	x.removes = true
+	x.finish = func(ctx context.Context) error {
+		return errors.Join(c.endUndos(ctx, x.userID, emailKey(u.address), true), forget(ctx))
+	}
 	return x, nil
 }
 

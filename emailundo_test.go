@@ -687,3 +687,157 @@ func TestUndoDamaged(t *testing.T) {
 		}
 	}
 }
+
+// If the owner undoes a change of the address, a second factor and backup codes that an
+// attacker has set up since then are gone. Those that the owner had before stay.
+func TestUndoRemovesFactors(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		before, since func(*enrollApp, *testing.T)
+		factor        bool // the user has it afterwards
+		left          int  // backup codes
+	}{
+		"a factor": {since: (*enrollApp).enroll},
+		"a factor and codes": {since: func(a *enrollApp, t *testing.T) {
+			a.enroll(t)
+			a.backup(t)
+		}},
+		"nothing": {factor: true, left: 3, before: func(a *enrollApp, t *testing.T) {
+			a.enroll(t)
+			a.backup(t)
+		}},
+		"codes": {factor: true, before: func(a *enrollApp, t *testing.T) {
+			a.enroll(t)
+			a.backup(t)
+		}, since: func(a *enrollApp, t *testing.T) { a.backup(t) }},
+		"a factor in place of the owner's": {before: (*enrollApp).enroll, since: (*enrollApp).enroll},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			a := newEnrollApp(t)
+			if test.before != nil {
+				test.before(a, t)
+			}
+			a.Clock.Advance(2 * time.Minute)
+			undo := a.changeEmail(t, a.own, "attacker@app.example")
+			if test.since != nil {
+				test.since(a, t)
+			}
+			a.Clock.Advance(time.Hour)
+			a.Events()
+			if _, err := a.UndoEmailChange(t.Context(), undo); err != nil {
+				t.Fatal(err)
+			}
+			gone := slices.ContainsFunc(a.Events(), func(e auth.Event) bool { return e.Kind == auth.EventFactorRemoved })
+			states, err := a.FactorsOf(t.Context(), a.susan)
+			if err != nil || len(states) != 2 || states[0].Enrolled != test.factor || states[1].Left != test.left || gone != (test.since != nil) {
+				t.Errorf("the factors are %+v, %v; an event: %v", states, err, gone)
+			}
+			if _, err := a.ResetPassword(t.Context(), resetToken(t, a.App, stored(t, a.App, a.susan.ID)), testapp.Password); err != nil {
+				t.Fatal(err)
+			}
+			c := a.Client(t)
+			to := c.Post("/login", "login", "susan", "password", testapp.Password).Header.Get("Location")
+			if strings.HasPrefix(to, "/login/verify") != test.factor {
+				t.Errorf("the owner's login goes to %q", to)
+			}
+		})
+	}
+}
+
+// An attacker's factor is gone also if the process that undoes the change does not have it.
+func TestUndoRemovesFactorTakenOut(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	undo := a.changeEmail(t, a.own, "attacker@app.example")
+	a.enroll(t)
+	a.wantOwed(t, "before")
+	b := a.otherwise(t)
+	if _, err := b.UndoEmailChange(t.Context(), undo); err != nil {
+		t.Fatal(err)
+	}
+	c := b.Client(t)
+	if c.Post("/enter", "login", "susan"); c.Who() != "susan" {
+		t.Error("the owner still owes the factor")
+	}
+}
+
+// An attacker sets a factor or a passkey up at the moment in which the owner undoes the change
+// of the address. The account has its new Stamp by then, and nothing is stored yet.
+func TestUndoCrossesEnrolment(t *testing.T) {
+	t.Parallel()
+	t.Run("factor", func(t *testing.T) {
+		t.Parallel()
+		a := newEnrollApp(t)
+		f := &crossed{codes: a.factor}
+		undo := a.changeEmail(t, a.own, "attacker@app.example")
+		b := a.otherwise(t, f)
+		b.own = b.Client(t)
+		b.own.Login("susan")
+		f.stores = func() { // all of the undo
+			if _, err := a.UndoEmailChange(context.Background(), undo); err != nil {
+				t.Error(err)
+			}
+		}
+		err := b.do(func(ctx context.Context) error { return b.EnrollFactor(ctx, "code", setup) })
+		if a.factor.enrolled[a.susan.ID] || !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("the attacker's factor is %v, %v", a.factor.enrolled[a.susan.ID], err)
+		}
+	})
+	// The attacker's process stores the factor when the undo has removed it, and has not
+	// deleted its name yet.
+	t.Run("factor in between", func(t *testing.T) {
+		t.Parallel()
+		a := newEnrollApp(t)
+		f, g := &crossed{codes: a.factor}, &crossed{codes: a.factor}
+		undo := a.changeEmail(t, a.own, "attacker@app.example")
+		b, c := a.otherwise(t, f), a.otherwise(t, g)
+		b.own = b.Client(t)
+		b.own.Login("susan")
+		saving, removed, enrolled := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		f.stores = func() {
+			close(saving)
+			<-removed
+		}
+		g.removed = func() {
+			close(removed)
+			<-enrolled
+		}
+		var begun atomic.Bool
+		a.Spy().Hook(func(method string) error {
+			if method == "UpdateAccount" && begun.CompareAndSwap(false, true) {
+				go func() {
+					defer close(enrolled)
+					_ = b.do(func(ctx context.Context) error { return b.EnrollFactor(ctx, "code", setup) })
+				}()
+				<-saving
+			}
+			return nil
+		}, nil)
+		finish(t, func() {
+			if _, err := c.UndoEmailChange(context.Background(), undo); err != nil {
+				t.Error(err)
+			}
+		})
+		a.Spy().Reset()
+		if a.factor.enrolled[a.susan.ID] {
+			t.Error("the attacker's factor is there")
+		}
+	})
+	t.Run("passkey", func(t *testing.T) {
+		t.Parallel()
+		a := newPasskeyApp(t)
+		undo := a.changeEmail(t, a.own, "attacker@app.example")
+		a.keys.adding = func() {
+			if _, err := a.UndoEmailChange(context.Background(), undo); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := a.add(a.own, "attackers"); !errors.Is(err, auth.ErrConflict) {
+			t.Errorf("the attacker's passkey: %v", err)
+		}
+		if all, err := a.Passkeys(t.Context(), a.susan); err != nil || len(all) != 0 {
+			t.Errorf("the passkeys are %v, %v", all, err)
+		}
+	})
+}

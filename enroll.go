@@ -6,11 +6,17 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/go-login/auth/internal/keyring"
 )
 
 // enrollFresh is how recently a user must have logged in to set up or remove a factor. The
 // login includes a factor, if the user has one.
 const enrollFresh = 10 * time.Minute
+
+// maxCodeSets is how many sets of backup codes an account gets within rateWindow. Each one is
+// a mail to the owner: an attacker in a login must not bury other mails under them.
+const maxCodeSets = 10
 
 // A FactorState says what a user has of one of Config.Factors.
 type FactorState struct {
@@ -43,7 +49,8 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 			if state.Left, err = backup.Left(ctx, id); err != nil {
 				return nil, factorFailed(f, err)
 			}
-		} else {
+		}
+		if guessable(f) {
 			if state.Disabled, err = c.factors[f.Name()].disabled(ctx, id); err != nil {
 				return nil, err
 			}
@@ -88,6 +95,10 @@ func (c *Core) BeginFactor(ctx context.Context, factor string) (_ Setup, failing
 // The login that makes the request goes on, and counts as one that has shown the factor. The
 // owner gets a MailFactorAdded.
 //
+// Of a [PasskeyFactor], it adds a passkey to those that the user has. If the user had a
+// factor already, the account keeps its Stamp, and nothing ends. The owner gets a
+// MailPasskeyAdded.
+//
 // It returns ErrWrongFactor for a wrong answer, ErrLocked after too many (they are counted
 // together with those at the login: see Feature.Count), ErrConflict if another change of the
 // account came first, or an error of BeginFactor.
@@ -109,6 +120,9 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 		return x, err
 	}
 	x.of(user)
+	if passkeys, ok := f.(PasskeyFactor); ok {
+		return x, c.planPasskey(ctx, x, passkeys, user, answer)
+	}
 	before, err := f.Enrolled(ctx, x.userID)
 	if err != nil {
 		return x, factorFailed(f, err)
@@ -119,7 +133,7 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 			return has && err == nil
 		}
 	}
-	right, err := c.factors[factor].Count(ctx, x.userID, func() (bool, error) {
+	right, wait, err := c.factors[factor].count(ctx, x.userID, func() (bool, error) {
 		switch x.finish, err = f.Finish(ctx, user, answer); {
 		case errors.Is(err, ErrWrongFactor):
 			return false, nil
@@ -128,10 +142,123 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 		}
 		return true, nil
 	})
-	if err == nil && !right {
-		err = ErrWrongFactor
+	switch {
+	case err != nil:
+		return x, err
+	case !right:
+		return x, waiting(ErrWrongFactor, wait)
 	}
-	return x, err
+	return x, c.noteEnrolment(ctx, x, func(ctx context.Context) error { return c.removeFactor(ctx, x.userID, factor) })
+}
+
+// noteEnrolment writes down the name of a factor that is about to be set up. If the change
+// is not made, the name is deleted again.
+//
+// After the factor is stored, the name is written once more, with another id. Meanwhile a
+// removal in another process may have read the first one. It deletes that one, even if the
+// new factor was stored after it has removed the old one. If the name is gone by then, a
+// removal has come to its end, and it did not see the new factor: back removes that, and logins
+// that were made meanwhile end.
+func (c *Core) noteEnrolment(ctx context.Context, x *credentialChange, back func(context.Context) error) error {
+	first, began := c.newEnrolment(x.factor), c.cfg.Now()
+	x.abandon = func() {
+		detached, cancel := detach(ctx)
+		defer cancel()
+		if err := c.dropEnrolments(detached, x.userID, first); err != nil {
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: x.factor, Err: err})
+		}
+	}
+	save := x.finish
+	x.finish = func(ctx context.Context) error {
+		if err := save(ctx); err != nil {
+			return err
+		}
+		removed, err := c.noteAgain(ctx, x)
+		if removed {
+			err = c.endSince(ctx, x.userID, began, errors.Join(ErrConflict, back(ctx)))
+		}
+		return err
+	}
+	return c.changeEnrolments(ctx, x.userID, func(all []enrolment) []enrolment { return append(all, first) })
+}
+
+// noteAgain writes the name of a factor that was just stored once more, with another id. It
+// reports whether the name was gone.
+func (c *Core) noteAgain(ctx context.Context, x *credentialChange) (removed bool, err error) {
+	last := c.newEnrolment(x.factor)
+	err = c.changeEnrolments(ctx, x.userID, func(all []enrolment) []enrolment {
+		others := slices.DeleteFunc(slices.Clone(all), func(e enrolment) bool { return e.name == x.factor })
+		if removed = len(others) == len(all); removed {
+			return all
+		}
+		return append(others, last)
+	})
+	return removed && err == nil, err
+}
+
+// newEnrolment returns an enrolment of one of Config.Factors, made now.
+func (c *Core) newEnrolment(factor string) enrolment {
+	_, backup := c.factor(factor).(BackupFactor)
+	return enrolment{factor, uint64(keyring.RandomVersion()), c.cfg.Now().Unix(), backup}
+}
+
+// planPasskey plans that a passkey is added. If the user has a factor, the account keeps its
+// Stamp: an added passkey takes nothing away, so no login has to end.
+func (c *Core) planPasskey(ctx context.Context, x *credentialChange, f PasskeyFactor, user User, answer url.Values) error {
+	owns, err := c.ownsFactor(ctx, x.userID)
+	if err != nil {
+		return err
+	}
+	var added Passkey
+	right, err := c.countAddress(ctx, func() (bool, error) {
+		switch added, x.finish, err = f.Add(ctx, user, answer); {
+		case errors.Is(err, ErrWrongFactor):
+			return false, nil
+		case err != nil:
+			return false, factorFailed(f, err)
+		}
+		return true, nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !right:
+		return ErrWrongFactor
+	}
+	x.keeps, x.mail = owns, Mail{Kind: MailPasskeyAdded, Factor: f.Name(), Passkey: added.Name}
+	x.made = func(ctx context.Context) bool {
+		all, err := f.Passkeys(ctx, x.userID)
+		return err == nil && slices.ContainsFunc(all, func(p Passkey) bool { return p.ID == added.ID })
+	}
+	back := func(ctx context.Context) error { return c.abandonPasskey(ctx, f, x.userID, added.ID) }
+	if err := c.noteEnrolment(ctx, x, back); err != nil {
+		return err
+	}
+	x.abandon = func() {
+		detached, cancel := detach(ctx)
+		defer cancel()
+		if err := back(detached); err != nil {
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: f.Name(), Err: err})
+		}
+	}
+	return nil
+}
+
+// abandonPasskey takes back a passkey that was not to be added. If the user has no other one,
+// the name of the factor goes, too.
+func (c *Core) abandonPasskey(ctx context.Context, f PasskeyFactor, userID, id string) error {
+	if err := f.RemoveOne(ctx, userID, id); err != nil {
+		return factorFailed(f, err)
+	}
+	all, err := c.enrolments(ctx, userID) // before the look at the factor: an enrolment that comes later stays
+	if err != nil {
+		return err
+	}
+	has, err := f.Enrolled(ctx, userID)
+	if err != nil || has {
+		return err
+	}
+	return c.dropEnrolments(ctx, userID, slices.DeleteFunc(all, func(e enrolment) bool { return e.name != f.Name() })...)
 }
 
 // RemoveFactor removes a factor of the current user, which must be an [Enroller] or a
@@ -140,7 +267,8 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 // gets a MailFactorRemoved.
 //
 // It returns ErrNotFresh, ErrNoFactor if the user does not have the factor, ErrForbidden if
-// Config.RequireFactor requires one of the user and it is the last, ErrConflict if another
+// Config.RequireFactor requires one of the user and it is the last, ErrLastWayIn if the user
+// could not log in without it (of several passkeys, none may work), ErrConflict if another
 // change of the account came first, what User returns, or a failure.
 func (c *Core) RemoveFactor(ctx context.Context, factor string) (failing error) {
 	defer c.met(ctx, &failing)
@@ -152,7 +280,7 @@ func (c *Core) RemoveFactor(ctx context.Context, factor string) (failing error) 
 // planRemove plans what RemoveFactor changes.
 func (c *Core) planRemove(ctx context.Context, factor string) (*credentialChange, error) {
 	x := &credentialChange{
-		own: ownGoesOn, factor: c.knownFactor(factor), must: true, mail: Mail{Kind: MailFactorRemoved, Factor: factor},
+		own: ownGoesOn, factor: c.knownFactor(factor), must: true, removes: true, mail: Mail{Kind: MailFactorRemoved, Factor: factor},
 		done: EventFactorRemoved, failed: EventFactorRemoveFailed,
 	}
 	user, err := c.mayChangeFactors(ctx)
@@ -174,7 +302,19 @@ func (c *Core) planRemove(ctx context.Context, factor string) (*credentialChange
 	if err := c.mayRemove(ctx, user, factor); err != nil {
 		return x, err
 	}
-	x.finish = func(ctx context.Context) error { return c.removeFactors(ctx, x.userID, factor) }
+	if err := c.mayRemoveAnswer(ctx, x.userID, factor, Passkey{}); err != nil {
+		return x, err
+	}
+	if _, ok := f.(PasskeyFactor); ok {
+		if err := c.mayRemoveWay(ctx, user, way{passkeys: true}); err != nil {
+			return x, err
+		}
+	}
+	all, err := c.enrolments(ctx, x.userID)
+	if err != nil {
+		return x, err
+	}
+	x.finish = func(ctx context.Context) error { return c.removeFactors(ctx, x.userID, all, factor) }
 	x.made = func(ctx context.Context) bool {
 		has, err := f.Enrolled(ctx, x.userID)
 		return !has && err == nil
@@ -195,47 +335,139 @@ func (c *Core) mayRemove(ctx context.Context, user User, factor string) error {
 	return err
 }
 
+// mayRemoveAnswer returns ErrLastWayIn if a user would owe a factor at each login and could not
+// show one: a passkey that does not work still counts as a factor. removed is the passkey that
+// is to be removed, or empty for the whole factor.
+func (c *Core) mayRemoveAnswer(ctx context.Context, userID, factor string, removed Passkey) error {
+	f := c.passkeyFactor()
+	if f == nil || f.Name() == factor && (removed.ID == "" || !removed.works()) {
+		return nil
+	}
+	all, err := f.Passkeys(ctx, userID)
+	if err != nil {
+		return factorFailed(f, err)
+	}
+	left := slices.DeleteFunc(all, func(p Passkey) bool { return p.ID == removed.ID })
+	if len(left) == 0 || slices.ContainsFunc(left, Passkey.works) {
+		return nil
+	}
+	for _, other := range c.cfg.Factors {
+		if other.Name() == f.Name() || other.Name() == factor {
+			continue
+		}
+		if has, err := other.Enrolled(ctx, userID); err != nil {
+			return factorFailed(other, err)
+		} else if has {
+			return nil
+		}
+	}
+	return ErrLastWayIn
+}
+
 // ResetFactors removes all factors of a user, for an administrator who has made sure that
 // the user has lost them. A login then asks for the password alone. It removes the factors
-// that are an [Enroller] or a [BackupFactor]. The account gets a new Stamp: all its logins,
-// remembered devices, API tokens and mailed links end. The owner gets a MailFactorRemoved.
+// that are an [Enroller] or a [BackupFactor], and those that the user has set up before they
+// were taken out of Config.Factors. The account gets a new Stamp: all its logins, remembered
+// devices, API tokens and mailed links end. The owner gets a MailFactorRemoved.
 //
-// It returns ErrUserNotFound, ErrNoUserStore, or a failure, after which some factors may be
-// gone; call it again.
+// In a request of another user, that user must have logged in, or confirmed the login, within
+// the last 10 minutes, and must have shown a second factor. Otherwise it returns ErrNotFresh,
+// or ErrNoFactor if they have none. It also returns ErrForbidden (see SetRoles),
+// ErrUserNotFound, ErrNoUserStore, or a failure, after which some factors may be gone; call it
+// again. Consider a one-time code instead: the account keeps its factors (package totp).
 func (c *Core) ResetFactors(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
+	x, err := c.planResetFactors(ctx, userID)
+	if err == nil {
+		err = c.mayResetFactors(ctx, userID)
+	}
+	err = c.actOnChange(ctx, x, err)
+	_, err = c.changeCredential(ctx, x, err)
+	return err
+}
+
+// mayResetFactors returns ErrNotFresh or ErrNoFactor if another user makes the request who has
+// not just shown a second factor.
+func (c *Core) mayResetFactors(ctx context.Context, userID string) error {
+	if c.requestOf(ctx) == nil {
+		return nil
+	}
+	user, err := c.loadUser(ctx)
+	switch {
+	case errors.Is(err, ErrNotLoggedIn) && !errors.Is(err, ErrLoggedOut), err == nil && idOf(user) == userID:
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := c.checkFresh(ctx, enrollFresh); err != nil {
+		return err
+	}
+	if c.shownFactor(ctx) {
+		return nil
+	}
+	owns, err := c.ownsFactor(ctx, idOf(user))
+	if err == nil && owns {
+		err = ErrNotFresh
+	} else if err == nil {
+		err = ErrNoFactor
+	}
+	return err
+}
+
+// planResetFactors plans what ResetFactors changes.
+func (c *Core) planResetFactors(ctx context.Context, userID string) (*credentialChange, error) {
 	x := &credentialChange{
-		userID: userID, own: ownEnds, must: true, mail: Mail{Kind: MailFactorRemoved}, done: EventFactorRemoved, failed: EventFactorRemoveFailed,
+		userID: userID, own: ownEnds, must: true, removes: true, mail: Mail{Kind: MailFactorRemoved}, done: EventFactorRemoved, failed: EventFactorRemoveFailed,
 		apply: func(*Account) error { return nil },
-		finish: func(ctx context.Context) error {
-			return c.removeFactors(ctx, userID, factorNames(c.cfg.Factors)...)
-		},
 		made: func(ctx context.Context) bool {
 			for _, f := range c.cfg.Factors {
 				if has, err := f.Enrolled(ctx, userID); has || err != nil {
 					return false
 				}
 			}
-			return true
+			left, err := c.enrolments(ctx, userID)
+			return len(left) == 0 && err == nil
 		},
 	}
-	var err error
 	if c.store == nil {
-		err = ErrNoUserStore
+		return x, ErrNoUserStore
 	}
-	_, err = c.changeCredential(ctx, x, err)
-	return err
+	all, damaged := c.enrolments(ctx, userID)
+	if damaged != nil && !errors.Is(damaged, errEnrolments) {
+		return x, damaged
+	}
+	names := factorNames(c.cfg.Factors)
+	for _, e := range all {
+		if c.factor(e.name) == nil {
+			names = append(names, e.name)
+		}
+	}
+	x.finish = func(ctx context.Context) error {
+		err := c.removeFactors(ctx, userID, all, names...)
+		if err == nil && damaged != nil {
+			err = take(ctx, c.records, kindEnrolled, enrolledKey(userID))
+		}
+		return err
+	}
+	return x, nil
 }
 
 // removeFactors removes these factors with their counts of wrong answers, and the backup codes
 // if no other factor is left. The backup codes go first: if they stayed when the factor is
-// gone, they would work again when the user sets up another one.
-func (c *Core) removeFactors(ctx context.Context, userID string, names ...string) error {
+// gone, they would work again when the user sets up another one. all are the user's
+// enrolments at the beginning of the removal.
+func (c *Core) removeFactors(ctx context.Context, userID string, all []enrolment, names ...string) error {
+	removed := func(name string) bool { return slices.Contains(names, name) }
 	left, err := c.primaryFactors(ctx, userID)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(left, func(name string) bool { return !slices.Contains(names, name) }) {
+	for _, e := range all {
+		if !e.backup && c.factor(e.name) == nil {
+			left = append(left, e.name)
+		}
+	}
+	if !slices.ContainsFunc(left, func(name string) bool { return !removed(name) }) {
 		for _, f := range c.cfg.Factors {
 			if _, backup := f.(BackupFactor); backup {
 				names = append([]string{f.Name()}, names...)
@@ -243,16 +475,136 @@ func (c *Core) removeFactors(ctx context.Context, userID string, names ...string
 		}
 	}
 	for _, name := range names {
-		if f, ok := c.factor(name).(remover); ok {
-			if err := f.Remove(ctx, userID); err != nil {
-				return factorFailed(f, err)
-			}
-		}
-		if err := take(ctx, c.records, kindFeatureAttempts, c.factors[name].counterKey(userID)); err != nil {
-			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Method: name, Err: err}) // UnlockFactor does it
+		if err := c.removeFactor(ctx, userID, name); err != nil {
+			return err
 		}
 	}
+	gone := slices.DeleteFunc(slices.Clone(all), func(e enrolment) bool { return !removed(e.name) })
+	return c.dropEnrolments(ctx, userID, gone...)
+}
+
+// removeFactor removes a factor with its count of wrong answers. Of a factor that is not in
+// Config.Factors, it deletes all that the factor has stored about the user.
+func (c *Core) removeFactor(ctx context.Context, userID, name string) error {
+	feature, ok := c.factors[name]
+	if !ok {
+		feature = &Feature{c, name, kindFeature, name + "/"}
+		if err := feature.Delete(ctx, userID); err != nil {
+			return err
+		}
+	}
+	if f, ok := c.factor(name).(remover); ok {
+		if err := f.Remove(ctx, userID); err != nil {
+			return factorFailed(f, err)
+		}
+	}
+	if err := take(ctx, c.records, kindFeatureAttempts, feature.counterKey(userID)); err != nil {
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Method: name, Err: err}) // UnlockFactor does it
+	}
 	return nil
+}
+
+// forgetFactors removes the factors, passkeys and backup codes that a user has set up since
+// then. It begins again until there are none: another process may be about to store one. That
+// process finds either that the name is gone, or a name that the next round finds.
+func (c *Core) forgetFactors(ctx context.Context, userID string, since time.Time) error {
+	passkeys, passkey := c.passkeyFactor(), ""
+	if passkeys != nil {
+		passkey = passkeys.Name()
+	}
+	for range maxConflicts {
+		all, err := c.enrolments(ctx, userID)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, e := range all {
+			if e.name != passkey && time.Unix(e.at, 0).After(since) && !slices.Contains(names, e.name) {
+				names = append(names, e.name)
+			}
+		}
+		if len(names) > 0 {
+			if err := c.removeFactors(ctx, userID, all, names...); err != nil {
+				return err
+			}
+			for _, name := range names {
+				c.event(ctx, Event{Kind: EventFactorRemoved, UserID: userID, Method: name})
+			}
+		}
+		left, err := c.forgetPasskeys(ctx, userID, since)
+		if err != nil {
+			return err
+		}
+		gone := slices.DeleteFunc(all, func(e enrolment) bool { return e.name != passkey || left })
+		if err := c.dropEnrolments(ctx, userID, gone...); err != nil {
+			return err
+		}
+		if len(names) == 0 && len(gone) == 0 {
+			return nil
+		}
+	}
+	return ErrConflict
+}
+
+// forgetPasskeys removes the passkeys that a user has added since then. It reports whether any
+// are left.
+func (c *Core) forgetPasskeys(ctx context.Context, userID string, since time.Time) (left bool, _ error) {
+	f := c.passkeyFactor()
+	if f == nil {
+		return false, nil
+	}
+	all, err := f.Passkeys(ctx, userID)
+	if err != nil {
+		return false, factorFailed(f, err)
+	}
+	for _, p := range all {
+		if !p.Created.After(since) {
+			left = true
+			continue
+		}
+		if err := f.RemoveOne(ctx, userID, p.ID); err != nil {
+			return false, factorFailed(f, err)
+		}
+		c.event(ctx, Event{Kind: EventFactorRemoved, UserID: userID, Method: f.Name()})
+	}
+	return left, nil
+}
+
+// changeEnrolments changes the user's record of enrolments.
+func (c *Core) changeEnrolments(ctx context.Context, userID string, change func([]enrolment) []enrolment) error {
+	f, key := &Feature{core: c, name: kindEnrolled, kind: kindEnrolled}, enrolledKey(userID)
+	for range maxConflicts {
+		err := f.Change(ctx, key, func(r *Record) error {
+			all, err := decodeEnrolments(r.Data)
+			if all = change(all); len(all) == 0 {
+				r.Expires = c.cfg.Now().Add(-24 * time.Hour)
+			}
+			r.Data = encodeEnrolments(all)
+			return err
+		})
+		if !errors.Is(err, ErrRecordNotFound) {
+			return err
+		}
+		all := change(nil)
+		if len(all) == 0 {
+			return nil
+		}
+		err = f.Insert(ctx, Record{Key: key, UserID: userID, Data: encodeEnrolments(all)})
+		if !errors.Is(err, ErrRecordExists) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// dropEnrolments deletes these enrolments of the user.
+func (c *Core) dropEnrolments(ctx context.Context, userID string, gone ...enrolment) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	return c.changeEnrolments(ctx, userID, func(all []enrolment) []enrolment {
+		return slices.DeleteFunc(all, func(e enrolment) bool { return slices.Contains(gone, e) })
+	})
 }
 
 // NewBackupCodes makes new codes of a BackupFactor for the current user, and replaces those
@@ -260,8 +612,9 @@ func (c *Core) removeFactors(ctx context.Context, userID string, names ...string
 // as with EnrollFactor. The owner gets a MailBackupCodes.
 //
 // It returns ErrNotFresh, ErrUnverified, ErrNoFactor if no BackupFactor has this name or the
-// user has no other factor, ErrConflict if another change of the account came first, what
-// User returns, or a failure.
+// user has no other factor, ErrConflict if another change of the account came first or came
+// before the codes were stored, a RateLimitError after ten times within an hour, what User
+// returns, or a failure.
 func (c *Core) NewBackupCodes(ctx context.Context, factor string) (codes []string, failing error) {
 	defer c.met(ctx, &failing)
 	x := &credentialChange{
@@ -286,27 +639,80 @@ func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor strin
 	if !ok {
 		return nil, ErrNoFactor
 	}
-	primary, err := c.primaryFactors(ctx, x.userID)
+	owns, err := c.ownsFactor(ctx, x.userID)
 	if err != nil {
 		return nil, err
 	}
-	if len(primary) == 0 {
+	if !owns {
 		return nil, ErrNoFactor
+	}
+	switch _, left, err := c.addTo(ctx, counterKey("backup codes", x.userID), maxCodeSets, rateWindow); {
+	case err != nil:
+		return nil, err
+	case left > 0:
+		return nil, rateLimited(left)
 	}
 	codes, save, err := f.Generate(ctx, user)
 	if err != nil {
 		return nil, factorFailed(f, err)
 	}
-	x.finish = save
+	if err := c.noteBackup(ctx, x); err != nil {
+		return nil, err
+	}
+	x.finish = func(ctx context.Context) error {
+		if err := save(ctx); err != nil {
+			return err
+		}
+		return c.keepBackup(ctx, x, f)
+	}
 	return codes, nil
+}
+
+// noteBackup writes down when backup codes were made, for UndoEmailChange. It does so before
+// they are: if that fails, nothing has changed. If the codes then are not made, an undo may
+// remove older ones.
+func (c *Core) noteBackup(ctx context.Context, x *credentialChange) error {
+	made := c.newEnrolment(x.factor)
+	return c.changeEnrolments(ctx, x.userID, func(all []enrolment) []enrolment {
+		return append(slices.DeleteFunc(all, func(e enrolment) bool { return e.name == x.factor }), made)
+	})
+}
+
+// keepBackup removes codes that were just stored if another change of the account came
+// after this one. It may have been a ResetFactors that removed the older codes before the new
+// ones were stored. An UndoEmailChange removes codes before it changes the account, so it may
+// remove the older ones while the account still has the Stamp of this change. The name in the
+// enrolments is then gone, or it has another id when the undo looks again (see noteEnrolment).
+func (c *Core) keepBackup(ctx context.Context, x *credentialChange, f BackupFactor) error {
+	removed, err := c.noteAgain(ctx, x)
+	var user User
+	if err == nil && !removed {
+		user, err = c.users.load(ctx, x.userID)
+	}
+	switch {
+	case removed:
+	case err == nil && user.AuthAccount().Stamp.Equal(x.given):
+		return nil
+	case err != nil && !errors.Is(err, ErrUserNotFound): // another change is unlikely, and the codes are stored
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: f.Name(), Err: err})
+		return nil
+	}
+	if err := f.Remove(ctx, x.userID); err != nil {
+		return errors.Join(ErrConflict, factorFailed(f, err))
+	}
+	return ErrConflict
 }
 
 // UnlockFactor lets the answers to a factor be checked again after a hundred wrong
 // ones. Before that it does nothing: an attacker in a login of the user could go on
 // guessing. The user logs in with another factor first, such as a recovery code. An
-// administrator calls Unlock. The errors are those of RemoveFactor.
+// administrator calls Unlock. The owner gets a MailFactorUnlocked. The errors are those of
+// RemoveFactor.
 func (c *Core) UnlockFactor(ctx context.Context, factor string) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	user, err := c.mayChangeFactors(ctx)
 	if err != nil {
 		return err
@@ -323,6 +729,7 @@ func (c *Core) UnlockFactor(ctx context.Context, factor string) (failing error) 
 		return err
 	}
 	c.event(ctx, Event{Kind: EventFactorUnlocked, UserID: idOf(user), Method: factor})
+	c.tell(ctx, Mail{Kind: MailFactorUnlocked, To: user.AuthAccount().Email, User: user, Factor: factor})
 	return nil
 }
 
@@ -349,15 +756,15 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 		return nil, err
 	}
 	// A factor may have been added since the login began: the login must have shown one.
-	primary, err := c.primaryFactors(ctx, idOf(user))
+	owns, err := c.ownsFactor(ctx, idOf(user))
 	if err != nil {
 		return nil, err
 	}
-	if len(primary) > 0 && !c.shownFactor(ctx) {
+	if owns && !c.shownFactor(ctx) {
 		return nil, ErrNotFresh
 	}
 	a := user.AuthAccount()
-	if c.cfg.Mailer != nil && c.Keeps(FieldEmailVerified) && a.Email != "" && !a.EmailVerified && len(primary) == 0 {
+	if c.cfg.Mailer != nil && c.Keeps(FieldEmailVerified) && a.Email != "" && !a.EmailVerified && !owns {
 		return nil, ErrUnverified
 	}
 	return user, c.stillIn(ctx)
@@ -373,7 +780,11 @@ func (c *Core) mayChangeFactors(ctx context.Context) (User, error) {
 // TrustBrowser).
 func SecondFactor() Rule {
 	return Rule{step: stepFactor, ask: func(ctx context.Context, c *Core, user User) error {
-		return c.needFactor(ctx, user)
+		err := c.needFactor(ctx, user)
+		if errors.Is(err, ErrNoFactor) || errors.Is(err, ErrNotFresh) {
+			err = stepUp{error: err, factor: true}
+		}
+		return err
 	}}
 }
 

@@ -308,6 +308,9 @@ func TestDisabledFactor(t *testing.T) {
 	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") }); err != nil {
 		t.Fatal(err)
 	}
+	if got := labels(a.box.Take()); !slices.Equal(got, []string{"backup-code-used to susan@app.example", "factor-unlocked to susan@app.example"}) {
+		t.Errorf("the mails are %v", got)
+	}
 	c := a.pending(t)
 	a.In(c, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })
 	if err := a.answer(c, "code", "123"); err != nil || c.Who() != "susan" {
@@ -478,7 +481,7 @@ func TestRequiredFactor(t *testing.T) {
 		}
 	}
 	api := newToken(t, a.App, stored(t, a.App, a.susan.ID))
-	if who := bearer(a.App, t, api); who != "susan" {
+	if who := bearer(a.App, t, api); who == "susan" {
 		t.Errorf("an API token's user is %q", who)
 	}
 	if u := a.do(func(ctx context.Context) error { _, err := a.EnrollingUser(ctx); return err }); u != nil {
@@ -771,4 +774,173 @@ func TestTenThousandWrongCodes(t *testing.T) {
 	if checked += a.factor.checked; checked != 100 {
 		t.Errorf("%d codes were checked, want 100", checked)
 	}
+}
+
+// Each set of codes is a mail. An attacker in a login cannot send the owner any number.
+func TestNewCodesAreLimited(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	a.enroll(t)
+	codes := func() error {
+		return a.do(func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err })
+	}
+	for i := range 10 {
+		if err := codes(); err != nil {
+			t.Errorf("set %d: %v", i+1, err)
+		}
+	}
+	var limited *auth.RateLimitError
+	if err := codes(); !errors.As(err, &limited) || limited.RetryAfter != time.Hour {
+		t.Errorf("one more: %v", err)
+	}
+	if mails := a.box.Take(); len(mails) != 10 || a.own.Who() != "susan" {
+		t.Errorf("%d mails; the login is %q", len(mails), a.own.Who())
+	}
+	a.Clock.Advance(time.Hour)
+	a.own = a.pending(t)
+	if err := a.answer(a.own, "spare", "spare3"); err != nil {
+		t.Fatal(err)
+	}
+	if err := codes(); err != nil {
+		t.Errorf("after an hour: %v", err)
+	}
+}
+
+// slowSpares are spares with hooks around the moment at which new codes are stored.
+type slowSpares struct {
+	*spares
+	before, after func()
+}
+
+func (f *slowSpares) Generate(ctx context.Context, user auth.User) ([]string, func(context.Context) error, error) {
+	codes, save, err := f.spares.Generate(ctx, user)
+	return codes, func(ctx context.Context) error {
+		if f.before != nil {
+			f.before()
+		}
+		err := save(ctx)
+		if f.after != nil {
+			f.after()
+		}
+		return err
+	}, err
+}
+
+// New codes cross a change of the account in another process. After a reset no codes are left:
+// they would work again when the user sets up another factor. Codes that do not stay are not
+// shown.
+func TestNewCodesCrossAChange(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*enrollApp) error{
+		"ResetFactors": func(a *enrollApp) error { return a.ResetFactors(context.Background(), a.susan.ID) },
+		"SetPassword": func(a *enrollApp) error {
+			return a.SetPassword(context.Background(), stored(t, a.App, a.susan.ID), resetTo)
+		},
+		"CloseAccount": func(a *enrollApp) error { return a.CloseAccount(context.Background(), stored(t, a.App, a.susan.ID)) },
+	} {
+		for _, when := range []string{"before the codes are stored", "after"} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				a := newEnrollApp(t)
+				a.enroll(t)
+				slow := &slowSpares{spares: a.spare}
+				hook := func() {
+					if err := change(a); err != nil {
+						t.Error(err)
+					}
+				}
+				if slow.before = hook; when == "after" {
+					slow.before, slow.after = nil, hook
+				}
+				b := a.otherwise(t, a.factor, slow)
+				b.own = b.pending(t)
+				a.factor.give(a.susan.ID, "123")
+				b.In(b.own, func(ctx context.Context) { _, _ = b.PromptFactor(ctx, "code") })
+				if err := b.answer(b.own, "code", "123"); err != nil {
+					t.Fatal(err)
+				}
+				var codes []string
+				err := b.do(func(ctx context.Context) (err error) { codes, err = b.NewBackupCodes(ctx, "spare"); return err })
+				if left, _ := a.spare.Left(t.Context(), a.susan.ID); !errors.Is(err, auth.ErrConflict) || codes != nil || left != 0 {
+					t.Errorf("%v; %d codes are shown, %d are left", err, len(codes), left)
+				}
+			})
+		}
+	}
+}
+
+// New codes cross an undo of the change of the address: the undo has removed the codes, and has not
+// changed the account yet. The codes do not stay.
+func TestNewCodesCrossAnUndo(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	token := a.changeEmail(t, a.own, "thief@app.example")
+	a.enroll(t)
+	reached, release, undone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	updates := 0
+	a.Spy().HookCalls(func(_ context.Context, c testapp.Call) error {
+		if c.Method != "UpdateAccount" {
+			return nil
+		}
+		switch updates++; updates {
+		case 1: // of the new codes
+			go func() {
+				defer close(undone)
+				_, _ = a.UndoEmailChange(context.Background(), token)
+			}()
+			<-reached
+		case 2: // of the undo
+			close(reached)
+			<-release
+		}
+		return nil
+	}, nil)
+	var codes []string
+	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewBackupCodes(ctx, "spare"); return err })
+	close(release)
+	<-undone
+	if left, _ := a.spare.Left(t.Context(), a.susan.ID); !errors.Is(err, auth.ErrConflict) || codes != nil || left != 0 {
+		t.Errorf("%v; %d codes are shown, %d are left", err, len(codes), left)
+	}
+}
+
+// From the fifth wrong answer on, the errors say how long to wait, at the login and where the
+// factor is set up. A disabled factor has no end of the wait.
+func TestWaitError(t *testing.T) {
+	t.Parallel()
+	a := newEnrollApp(t)
+	want := func(what string, err, target error, seconds int) {
+		t.Helper()
+		var wait *auth.WaitError
+		if errors.As(err, &wait) != (seconds > 0) || !errors.Is(err, target) || wait != nil && wait.RetryAfter != time.Duration(seconds)*time.Second {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	enroll := func() error {
+		return a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", url.Values{"code": {"x"}}) })
+	}
+	for i := range 4 {
+		want(fmt.Sprint("wrong answer ", i+1), enroll(), auth.ErrWrongFactor, 0)
+	}
+	want("the fifth", enroll(), auth.ErrWrongFactor, 30)
+	a.Clock.Advance(1500 * time.Millisecond)
+	want("while it waits", enroll(), auth.ErrLocked, 29)
+	a.Clock.Advance(time.Hour)
+	a.factor.enrolled[a.susan.ID] = true
+	want("the sixth, at a login", a.answer(a.pending(t), "code", "x"), auth.ErrWrongFactor, 60)
+	c := a.pending(t)
+	want("while it waits, at a login", a.answer(c, "code", "x"), auth.ErrLocked, 60)
+	r := a.Act(c, nil, func(w http.ResponseWriter, r *http.Request) {
+		a.Error(w, r, a.ContinueLogin(r.Context(), "code", url.Values{"code": {"x"}}))
+	})
+	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Retry-After") != "60" {
+		t.Errorf("Core.Error: %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+	}
+	for range 93 {
+		a.Clock.Advance(time.Hour)
+		_ = a.answer(a.pending(t), "code", "x")
+	}
+	a.Clock.Advance(time.Hour)
+	want("the hundredth", a.answer(a.pending(t), "code", "x"), auth.ErrWrongFactor, 0)
+	want("a disabled factor", a.answer(a.pending(t), "code", "x"), auth.ErrLocked, 0)
 }

@@ -14,7 +14,8 @@ import (
 // then stays right when later versions refuse logins for further reasons:
 //
 //   - errors.Is(err, ErrLoginRefused): show the form again, with one text for all
-//     reasons. Otherwise the text would tell an attacker about the account.
+//     reasons. Otherwise the text would tell an attacker about the account. Only
+//     ErrResetRequired may have a text of its own.
 //   - errors.Is(err, ErrFactorRequired): go to the page for the second factor.
 //   - any other error: call Core.Error(w, r, err). It answers 503 to ErrBusy and
 //     to a failure of a store, and 500 to a mistake in the program.
@@ -22,6 +23,8 @@ var (
 	// ErrLoginRefused is wrapped by every error that refuses a login.
 	ErrLoginRefused = errors.New("auth: login refused")
 
+	// ErrInvalidCredentials says that there is no such login, or that the password is
+	// wrong. Authenticate also returns it while the account is locked.
 	ErrInvalidCredentials = fmt.Errorf("%w: wrong login or password", ErrLoginRefused)
 
 	// Authenticate returns ErrDisabled and ErrUnverified only if the password was
@@ -32,7 +35,8 @@ var (
 	// ErrLocked and ErrResetRequired say that the account is locked. Authenticate
 	// returns ErrInvalidCredentials in their place, because it does not check the
 	// password then; its events have them. Feature.Count and ContinueLogin return
-	// ErrLocked.
+	// ErrLocked. Authenticate returns ErrResetRequired if the password is right and
+	// ForceReset has voided it: tell the user to reset it.
 	ErrLocked        = fmt.Errorf("%w: too many failures", ErrLoginRefused)
 	ErrResetRequired = fmt.Errorf("%w: the password must be reset", ErrLoginRefused)
 
@@ -43,6 +47,25 @@ var (
 
 	// ErrWrongFactor says that an answer to a factor is wrong (see ContinueLogin).
 	ErrWrongFactor = fmt.Errorf("%w: wrong answer to the second factor", ErrLoginRefused)
+
+	// ErrUnknownPasskey says that a browser has shown a passkey that the site does not have,
+	// such as one that was removed. The page can tell the browser to forget it.
+	ErrUnknownPasskey = fmt.Errorf("%w: the passkey is unknown", ErrWrongFactor)
+
+	// ErrTooManyPasskeys says that the user has as many passkeys as an account may have. The
+	// user removes one first.
+	ErrTooManyPasskeys = errors.New("auth: the user has 20 passkeys; remove one before adding another")
+
+	// ErrIdentityNotFound says that the user has no such identity (see RemoveIdentity).
+	ErrIdentityNotFound = errors.New("auth: the user has no such identity")
+
+	// ErrLastWayIn says that RemovePasskey, RemovePassword or RemoveIdentity would leave the
+	// user no way to log in. The user adds a passkey, or sets a password, first.
+	ErrLastWayIn = errors.New("auth: this is the user's last way to log in; add another one first")
+
+	// ErrInvalidCode says that a mailed code is wrong, expired, used or void, or that this
+	// browser has not asked for one (see LoginByCode). You cannot learn which.
+	ErrInvalidCode = fmt.Errorf("%w: wrong or expired code", ErrLoginRefused)
 
 	// ErrNoPending says that no login of this browser waits for a second factor: none
 	// was begun, its 5 minutes are over, or it has had five answers. The user begins
@@ -69,7 +92,8 @@ var (
 	// ErrNotLoggedIn says that the request has no login.
 	ErrNotLoggedIn = errors.New("auth: not logged in")
 
-	// ErrLoggedOut says that the login ended while the request was at work.
+	// ErrLoggedOut says that the login ended while the request was at work. Config.Message
+	// also gets it if the login had ended before.
 	ErrLoggedOut = fmt.Errorf("%w: the login has been ended", ErrNotLoggedIn)
 
 	// ErrReplaced says that the request was sent with a session token that has just
@@ -114,9 +138,22 @@ var ErrNotFresh = errors.New("auth: the login is not fresh")
 // ErrOutOfScope says that the request needs a scope that its API token does not have.
 var ErrOutOfScope = errors.New("auth: the API token does not have the scope that this needs")
 
-// ErrForbidden says that a rule of your application ([Manager.Where]) does not let the
-// user do this.
+// ErrForbidden says that the user may not do this: a rule such as [Role], [Can] or
+// [Manager.Where] does not hold. The error of Role and Can names the roles or the
+// permission that the user needs.
 var ErrForbidden = errors.New("auth: the user may not do this")
+
+// ErrImpersonating says that an administrator acts as the user of the request, and that
+// only the user may do this; see Impersonate. It wraps ErrForbidden.
+var ErrImpersonating = fmt.Errorf("%w: only the user may, and not an administrator who acts as the user", ErrForbidden)
+
+// ErrUnknownRole says that Config.Roles does not have the role. A [RoleSource] returns it for
+// a role that does not exist.
+var ErrUnknownRole = errors.New("auth: no such role in Config.Roles")
+
+// ErrLastAdmin says that this user is the last enabled one with the role of the
+// administrators (Config.Roles.Admin), or that no other one is known: see Core.SetRoles.
+var ErrLastAdmin = errors.New("auth: the user is the last administrator; make another user one first, by SetRoles")
 
 // ErrLoginNotFound says that the user has no login with this ID.
 var ErrLoginNotFound = errors.New("auth: no such login")
@@ -144,7 +181,7 @@ var ErrFormBusy = errors.New("auth: this form is being processed by another requ
 var ErrRateLimited = errors.New("auth: too many requests")
 
 // A RateLimitError says that a client's IP address has reached one of Config.Limits,
-// or that an account changes its e-mail address too often.
+// or that an account changes its email address too often.
 type RateLimitError struct {
 	RetryAfter time.Duration // how long to wait, in whole minutes
 }
@@ -154,6 +191,30 @@ func (e *RateLimitError) Error() string {
 }
 
 func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
+
+// A WaitError says that the answers to a secret, such as a code, are refused for a while.
+// It wraps ErrWrongFactor if this answer was wrong and begins the wait, and ErrLocked if the
+// answer was not looked at. Core.Error sends Retry-After. A page of your own may do so, too:
+//
+//	if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
+//		w.Header().Set("Retry-After", strconv.Itoa(int(wait.RetryAfter.Seconds())))
+//	}
+type WaitError struct {
+	Err        error         // ErrWrongFactor or ErrLocked
+	RetryAfter time.Duration // how long to wait, in whole seconds
+}
+
+func (e *WaitError) Error() string { return fmt.Sprintf("%v: wait %v", e.Err, e.RetryAfter) }
+
+func (e *WaitError) Unwrap() error { return e.Err }
+
+// waiting returns err as a WaitError, if answers are refused for this long.
+func waiting(err error, wait time.Duration) error {
+	if wait <= 0 {
+		return err
+	}
+	return &WaitError{err, (wait + time.Second - 1).Truncate(time.Second)}
+}
 
 // A PasswordReason says why the policy refuses a password.
 type PasswordReason string
@@ -221,7 +282,7 @@ var (
 
 	// UsernameKey returns ErrInvalidUsername, and EmailKey returns ErrInvalidEmail.
 	ErrInvalidUsername = errors.New("auth: invalid username")
-	ErrInvalidEmail    = errors.New("auth: invalid e-mail address")
+	ErrInvalidEmail    = errors.New("auth: invalid email address")
 )
 
 // A failure is an error of application code (a store, or the Load of a Credential) that
@@ -263,41 +324,107 @@ type broken string
 
 func (b broken) Error() string { return string(b) }
 
-func statusOf(err error) int {
-	var tooLarge *http.MaxBytesError
-	var password *PasswordError
+// An outcome is how an error is answered: the status, and the code of its Problem.
+type outcome struct {
+	status int
+	code   string
+}
+
+func statusOf(err error) int { return outcomeOf(err).status }
+
+// outcomeOf returns how an error is answered. All reasons to refuse a login have one code,
+// unless the user has proved who they are: several codes would tell who has an account.
+func outcomeOf(err error) outcome {
+	if o, ok := denialOf(err); ok {
+		return o
+	}
+	if o, ok := faultOf(err); ok {
+		return o
+	}
 	var failed failure
 	var mistake broken
 	switch {
-	case errors.Is(err, ErrCheckMail):
-		return http.StatusAccepted
-	case errors.Is(err, ErrUnverified): // before ErrLoginRefused, which it wraps: the user is known
-		return http.StatusForbidden
-	case errors.Is(err, ErrNotLoggedIn), errors.Is(err, ErrNotFresh), errors.Is(err, ErrLoginRefused), errors.Is(err, ErrFactorRequired):
-		return http.StatusUnauthorized
-	case errors.Is(err, ErrCrossOrigin), errors.Is(err, ErrOutOfScope), errors.Is(err, ErrForbidden), errors.Is(err, ErrNoFactor):
-		return http.StatusForbidden
-	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrUserNotFound):
-		return http.StatusNotFound
-	case errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, ErrOtherUser):
-		return http.StatusConflict
-	case errors.Is(err, ErrInvalidToken):
-		return http.StatusBadRequest
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrFormBusy):
-		return http.StatusConflict
-	case errors.As(err, &password), errors.Is(err, ErrInvalidUsername), errors.Is(err, ErrInvalidEmail),
-		errors.Is(err, ErrUsernameTaken), errors.Is(err, ErrEmailTaken), errors.Is(err, ErrInvalidAPIToken):
-		return http.StatusUnprocessableEntity
 	case errors.Is(err, ErrRateLimited):
-		return http.StatusTooManyRequests
-	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return http.StatusServiceUnavailable
-	case errors.As(err, &failed) && !errors.As(err, &mistake):
-		return http.StatusServiceUnavailable
+		return outcome{http.StatusTooManyRequests, "rate-limited"}
+	case errors.Is(err, ErrBusy), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &failed) && !errors.As(err, &mistake):
+		return outcome{http.StatusServiceUnavailable, "unavailable"}
 	}
-	return http.StatusInternalServerError
+	return outcome{http.StatusInternalServerError, "internal-error"}
+}
+
+// denialOf returns the outcome of an error about who the user is, and what the user may do.
+func denialOf(err error) (o outcome, ok bool) {
+	switch {
+	case errors.Is(err, ErrCheckMail):
+		return outcome{http.StatusAccepted, "check-mail"}, true
+	case errors.Is(err, ErrUnverified): // before ErrLoginRefused, which it wraps: the user is known
+		return outcome{http.StatusForbidden, "unverified"}, true
+	case errors.Is(err, ErrReplaced): // before ErrNotLoggedIn, which it wraps
+		return outcome{http.StatusUnauthorized, "session-replaced"}, true
+	case errors.Is(err, ErrNotLoggedIn):
+		return outcome{http.StatusUnauthorized, "not-logged-in"}, true
+	case errors.Is(err, ErrNotFresh):
+		return outcome{http.StatusUnauthorized, "not-fresh"}, true
+	case errors.Is(err, ErrResetRequired): // before ErrLoginRefused, which it wraps: the password was right
+		return outcome{http.StatusUnauthorized, "reset-required"}, true
+	case errors.Is(err, ErrLoginRefused):
+		return outcome{http.StatusUnauthorized, "login-refused"}, true
+	case errors.Is(err, ErrFactorRequired):
+		return outcome{http.StatusUnauthorized, "factor-required"}, true
+	case errors.Is(err, ErrCrossOrigin):
+		return outcome{http.StatusForbidden, "cross-origin"}, true
+	case errors.Is(err, ErrOutOfScope):
+		return outcome{http.StatusForbidden, "out-of-scope"}, true
+	case errors.Is(err, ErrImpersonating): // before ErrForbidden, which it wraps
+		return outcome{http.StatusForbidden, "impersonating"}, true
+	case errors.Is(err, ErrForbidden):
+		return outcome{http.StatusForbidden, "forbidden"}, true
+	case errors.Is(err, ErrNoFactor):
+		return outcome{http.StatusForbidden, "no-factor"}, true
+	}
+	return outcome{}, false
+}
+
+// faultOf returns the outcome of an error about what the request asks for.
+func faultOf(err error) (o outcome, ok bool) {
+	var tooLarge *http.MaxBytesError
+	var password *PasswordError
+	switch {
+	case errors.Is(err, ErrLoginNotFound), errors.Is(err, ErrAPITokenNotFound), errors.Is(err, ErrIdentityNotFound), errors.Is(err, ErrUserNotFound):
+		return outcome{http.StatusNotFound, "not-found"}, true
+	case errors.As(err, &tooLarge):
+		return outcome{http.StatusRequestEntityTooLarge, "too-large"}, true
+	case errors.Is(err, ErrOtherUser):
+		return outcome{http.StatusConflict, "other-user"}, true
+	case errors.Is(err, ErrInvalidToken):
+		return outcome{http.StatusBadRequest, "invalid-token"}, true
+	case errors.Is(err, ErrConflict):
+		return outcome{http.StatusConflict, "conflict"}, true
+	case errors.Is(err, ErrFormBusy):
+		return outcome{http.StatusConflict, "form-busy"}, true
+	case errors.Is(err, ErrLastWayIn):
+		return outcome{http.StatusConflict, "last-way-in"}, true
+	case errors.Is(err, ErrLastAdmin):
+		return outcome{http.StatusConflict, "last-administrator"}, true
+	case errors.Is(err, ErrTooManyPasskeys):
+		return outcome{http.StatusConflict, "too-many-passkeys"}, true
+	case errors.As(err, &password):
+		return outcome{http.StatusUnprocessableEntity, "password-refused"}, true
+	case errors.Is(err, ErrInvalidUsername):
+		return outcome{http.StatusUnprocessableEntity, "invalid-username"}, true
+	case errors.Is(err, ErrInvalidEmail):
+		return outcome{http.StatusUnprocessableEntity, "invalid-email"}, true
+	case errors.Is(err, ErrUsernameTaken):
+		return outcome{http.StatusUnprocessableEntity, "username-taken"}, true
+	case errors.Is(err, ErrEmailTaken):
+		return outcome{http.StatusUnprocessableEntity, "email-taken"}, true
+	case errors.Is(err, ErrInvalidAPIToken):
+		return outcome{http.StatusUnprocessableEntity, "invalid-api-token"}, true
+	case errors.Is(err, ErrUnknownRole):
+		return outcome{http.StatusUnprocessableEntity, "unknown-role"}, true
+	}
+	return outcome{}, false
 }
 
 // A passwordFree error is an error of a BreachChecker that says whether its text is
@@ -311,3 +438,13 @@ type passwordFree interface {
 type breachError string
 
 func (e breachError) Error() string { return string(e) }
+
+// A stepUp is an error of a rule that asks the user to show more than this login has shown:
+// ErrNotFresh or ErrNoFactor. It knows what the challenge of RFC 9470 says.
+type stepUp struct {
+	error
+	maxAge time.Duration // of Fresh; 0: any time in the login
+	factor bool          // the rule asks for a second factor
+}
+
+func (e stepUp) Unwrap() error { return e.error }

@@ -2,19 +2,16 @@ package auth_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -516,14 +513,15 @@ func TestLogsAreShortAndPlain(t *testing.T) {
 // An eventWorld is an application in which a test causes one kind of event.
 type eventWorld struct {
 	*testapp.App
-	t       *testing.T
-	store   *testapp.Spy
-	box     *testapp.Outbox
-	factor  *codes
-	u       *testapp.User
-	c       *testapp.Client
-	secrets []string // besides those of the account and the browser
-	moved   bool     // whether the clock has moved
+	t        *testing.T
+	store    *testapp.Spy
+	box      *testapp.Outbox
+	factor   *codes
+	passkeys *passkeys
+	u        *testapp.User
+	c        *testapp.Client
+	secrets  []string // besides those of the account and the browser
+	moved    bool     // whether the clock has moved
 }
 
 func (w *eventWorld) login() {
@@ -537,6 +535,14 @@ func (w *eventWorld) forgot(address string) {
 		w.t.Error(err)
 	}
 	w.mailed()
+}
+
+// impersonate has susan act as bob, or as the user with another ID.
+func (w *eventWorld) impersonate(id string) {
+	bob := w.Create(w.t, "bob", false)
+	w.change(func(a *auth.Account) { a.Roles = []string{"support"} })
+	w.Enter(w.t, w.c, w.u, auth.By("code"))
+	w.act(func(ctx context.Context) { _ = w.Impersonate(ctx, cmp.Or(id, bob.ID)) })
 }
 
 // guess tries n wrong passwords, and waits so that each is checked.
@@ -590,6 +596,11 @@ func (w *eventWorld) enroll() {
 	w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}) })
 }
 
+func (w *eventWorld) addPasskey() {
+	w.verified()
+	w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "passkey", url.Values{"passkey": {"key"}}) })
+}
+
 func (w *eventWorld) backupCodes() {
 	w.act(func(ctx context.Context) {
 		codes, _ := w.NewBackupCodes(ctx, "spare")
@@ -599,12 +610,27 @@ func (w *eventWorld) backupCodes() {
 
 func (w *eventWorld) act(do func(ctx context.Context)) { w.In(w.c, do) }
 
-// mailed adds the links of all mails to the secrets, and returns the token of the last
+// askCode asks for a code, and returns the one that was mailed.
+func (w *eventWorld) askCode(address string) (code string) {
+	w.box.Take()
+	w.act(func(ctx context.Context) {
+		if err := w.SendLoginCode(ctx, address, auth.Next{}); err != nil {
+			w.t.Error(err)
+		}
+	})
+	for _, m := range w.box.Mails() {
+		code = m.Code.Reveal()
+	}
+	w.mailed()
+	return code
+}
+
+// mailed adds the links and codes of all mails to the secrets, and returns the token of the last
 // one.
 func (w *eventWorld) mailed() (token string) {
 	for _, m := range w.box.Take() {
 		_, token, _ = strings.Cut(m.Link.Reveal(), "token=")
-		w.secrets = append(w.secrets, m.Link.Reveal(), token)
+		w.secrets = append(w.secrets, m.Link.Reveal(), token, m.Code.Reveal(), strings.ReplaceAll(m.Code.Reveal(), "-", ""))
 	}
 	return token
 }
@@ -666,7 +692,12 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		_ = w.Disable(w.t.Context(), w.u.ID)
 		_ = w.Enable(w.t.Context(), w.u.ID)
 	},
-	auth.EventAccountUnlocked: func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
+	auth.EventRolesSet:             func(w *eventWorld) { _ = w.SetRoles(w.t.Context(), w.u.ID, "editor") },
+	auth.EventRolesSetFailed:       func(w *eventWorld) { _ = w.SetRoles(w.t.Context(), w.u.ID, "no such role") },
+	auth.EventUsernameChanged:      func(w *eventWorld) { _ = w.SetUsername(w.t.Context(), w.u.ID, "another") },
+	auth.EventUsernameChangeFailed: func(w *eventWorld) { _ = w.SetUsername(w.t.Context(), w.u.ID, "") },
+	auth.EventResetForced:          func(w *eventWorld) { _ = w.ForceReset(w.t.Context(), w.u.ID) },
+	auth.EventAccountUnlocked:      func(w *eventWorld) { _ = w.Unlock(w.t.Context(), w.u.ID) },
 	auth.EventAPITokenIssued: func(w *eventWorld) {
 		w.secrets = append(w.secrets, newToken(w.t, w.App, w.u).Reveal())
 	},
@@ -708,6 +739,28 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	},
 	auth.EventPasswordSet:       func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed) },
 	auth.EventPasswordSetFailed: func(w *eventWorld) { w.login(); w.c.Post("/password", "password", typed+"\x00") },
+	auth.EventPasswordRemoved: func(w *eventWorld) {
+		w.addPasskey()
+		w.act(func(ctx context.Context) { _ = w.RemovePassword(ctx) })
+	},
+	auth.EventPasswordRemoveFailed: func(w *eventWorld) {
+		w.login()
+		w.act(func(ctx context.Context) { _ = w.RemovePassword(ctx) })
+	},
+	auth.EventIdentityAdded: func(w *eventWorld) { _ = provide(w.t, w.App).add(w.t.Context(), w.u, "one") },
+	auth.EventIdentityAddFailed: func(w *eventWorld) {
+		ids := provide(w.t, w.App)
+		ids.failure = errStore
+		_ = ids.add(w.t.Context(), w.u, "one")
+	},
+	auth.EventIdentityRemoved: func(w *eventWorld) {
+		w.verified()
+		ids := provide(w.t, w.App)
+		_ = ids.add(w.t.Context(), w.u, "one")
+		w.act(func(ctx context.Context) { _ = w.RemoveIdentity(ctx, "one") })
+	},
+	auth.EventIdentityRemoveFailed: func(w *eventWorld) { w.login(); w.act(func(ctx context.Context) { _ = w.RemoveIdentity(ctx, typed) }) },
+	auth.EventFactorSuspended:      func(w *eventWorld) { w.passkeys.feature.Suspended(w.t.Context(), w.u.ID) },
 	auth.EventPasswordCheckFailed: func(w *eventWorld) {
 		w.login()
 		w.In(w.c, func(ctx context.Context) { _, _ = w.CheckPassword(ctx, w.u, typed) })
@@ -760,6 +813,20 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventProxySuspected: func(w *eventWorld) {
 		w.c.Do("GET", "/who", nil, http.Header{"X-Forwarded-For": {typed}})
 	},
+	auth.EventLoginCodeIssued: func(w *eventWorld) { w.askCode("susan@app.example") },
+	auth.EventLoginCodeRefused: func(w *eventWorld) {
+		w.secrets = append(w.secrets, "nobody@app.example")
+		w.askCode("nobody@app.example")
+	},
+	auth.EventAccountCleared: func(w *eventWorld) {
+		code := w.askCode("susan@app.example")
+		w.act(func(ctx context.Context) {
+			_, _ = w.LoginByCode(ctx, typed)
+			if cleared, err := w.LoginByCode(ctx, code); err != nil || !cleared {
+				w.t.Error(cleared, err)
+			}
+		})
+	},
 	auth.EventVerificationIssued: func(w *eventWorld) { w.verify() },
 	auth.EventVerificationRefused: func(w *eventWorld) {
 		_ = w.SendVerification(w.t.Context(), "nobody@app.example")
@@ -809,9 +876,15 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 		w.moved = true
 		w.act(func(ctx context.Context) { _ = w.UnlockFactor(ctx, "code") })
 	},
-	auth.EventTrustGiven:      func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
-	auth.EventTrustEnded:      func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
-	auth.EventBackupCodesMade: func(w *eventWorld) { w.enroll(); w.backupCodes() },
+	auth.EventImpersonationBegun: func(w *eventWorld) { w.impersonate("") },
+	auth.EventImpersonationEnded: func(w *eventWorld) {
+		w.impersonate("")
+		w.act(func(ctx context.Context) { _ = w.StopImpersonating(ctx) })
+	},
+	auth.EventImpersonationRefused: func(w *eventWorld) { w.impersonate(typed) },
+	auth.EventTrustGiven:           func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
+	auth.EventTrustEnded:           func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
+	auth.EventBackupCodesMade:      func(w *eventWorld) { w.enroll(); w.backupCodes() },
 	auth.EventBackupCodesFailed: func(w *eventWorld) {
 		w.verified()
 		w.act(func(ctx context.Context) { _, _ = w.NewBackupCodes(ctx, "spare") })
@@ -836,6 +909,8 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 // contains a password, hash, Stamp, token or cookie.
 func TestEveryEventHasNoSecret(t *testing.T) {
 	t.Parallel()
+	var fields eventFields
+	t.Cleanup(func() { fields.check(t) })
 	for kind := range eventKinds(t) {
 		provoke, ok := provocations[kind]
 		if !ok {
@@ -844,17 +919,21 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 		}
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: newCodes()}
+			w := &eventWorld{t: t, box: &testapp.Outbox{}, factor: newCodes(), passkeys: newPasskeys()}
 			plain, store := newApp(t, func(c *auth.Config) {
 				c.Mailer, c.Session.Protection, c.Password.Breaches = w.box, auth.ProtectBasic, leakyChecker{}
 				c.Credentials = []auth.Credential{auth.Bearer()}
-				c.Factors, c.TrustFor = []auth.Factor{w.factor, newSpares()}, 24*time.Hour
+				c.EmailLogin = true
+				c.Roles = auth.RoleConfig{Permissions: []string{"support"}, Grants: map[string][]string{"support": {"support"}, "editor": nil}}
+				c.Impersonation.Permission = "support"
+				c.Factors, c.TrustFor = []auth.Factor{w.factor, w.passkeys, newSpares()}, 24*time.Hour
 			})
 			w.App, w.store = plain, store
 			w.u, w.c = plain.Create(t, "susan", true), plain.Client(t)
 			plain.Events()
 			provoke(w)
 			events := plain.Events()
+			fields.add(events)
 			n := 0
 			for _, e := range events {
 				if e.Kind == kind {
@@ -895,29 +974,9 @@ func TestEveryEventHasNoSecret(t *testing.T) {
 // eventKinds returns the constants of event.go with their comments.
 func eventKinds(t *testing.T) map[auth.EventKind]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
 	kinds := map[auth.EventKind]string{}
-	for _, d := range file.Decls {
-		constants, ok := d.(*ast.GenDecl)
-		if !ok || constants.Tok != token.CONST {
-			continue
-		}
-		for _, spec := range constants.Specs {
-			value, ok := spec.(*ast.ValueSpec)
-			if !ok || len(value.Values) != 1 {
-				continue
-			}
-			if text, ok := value.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
-				kind, err := strconv.Unquote(text.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				kinds[auth.EventKind(kind)] = value.Comment.Text() + value.Doc.Text()
-			}
-		}
+	for _, k := range kindsOfEvents(t, "event.go") {
+		kinds[k.kind] = k.comment
 	}
 	return kinds
 }

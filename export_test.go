@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth/internal/passhash"
 )
 
@@ -13,20 +12,10 @@ import (
 func (c *Core) TurnsTaken() int { return c.turns.Len() }
 
 // OwnHashing gives a Manager a hashing budget of its own, so that parallel tests do not
-// wait for each other. On a slow machine no hash times out in its queue. If cheap is
-// set, new hashes use CheapHashParams, which New would refuse. See testapp.New.
-func (c *Core) OwnHashing(cheap bool) {
+// wait for each other. On a slow machine no hash times out in its queue. See testapp.New.
+func (c *Core) OwnHashing() {
 	c.OwnBudget()
 	c.hasher.Budget.MaxWait, c.turns.MaxWait = 10*time.Minute, 10*time.Minute
-	if cheap {
-		c.hasher.UseParams(CheapHashParams())
-	}
-}
-
-// CheapHashParams are the parameters of most tests: a hash takes a fraction of a
-// millisecond.
-func CheapHashParams() argon2id.Params {
-	return argon2id.Params{Memory: 256, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
 // OwnBudget gives a Manager a hashing budget of its own, with the limits of the
@@ -51,3 +40,20 @@ func (c *Core) HashesWaiting() int { return c.hasher.Budget.State().Waiting }
 
 // CookieOf is cookieOf.
 var CookieOf = cookieOf
+
+// ClearUnproved is clearUnproved, which LoginByCode and LoginByLink call for an account
+// whose address was never verified.
+func (c *Core) ClearUnproved(ctx context.Context, user User) error {
+	_, _, err := c.clearUnproved(ctx, user, false)
+	return err
+}
+
+// ProcessFindings is processFindings.
+var ProcessFindings = processFindings
+
+// WatchEvery sets how often WhileLoggedIn loads the user. Call it before the first request.
+func (c *Core) WatchEvery(d time.Duration) { c.watchEvery = d }
+
+// Undeclared returns the names in guards and in accounts that Config.Roles does not have, and
+// the routes without a rule.
+func (c *Core) Undeclared() (guards, users, routes []string) { return c.undeclared.list() }

@@ -205,8 +205,24 @@ func (f *Feature) Cookie(name string) http.Cookie {
 // with the feature's name: "totp.enrolled". Never put a secret into an event.
 func (f *Feature) Event(ctx context.Context, e Event) { f.core.event(ctx, e) }
 
+// MayAct returns nil if the account of this user may be changed by the user who makes the
+// request: see Core.SetRoles. It also returns the ID of that user, for Event.ActorID, if it
+// is another user. Call it in functions for administrators.
+func (f *Feature) MayAct(ctx context.Context, userID string) (actorID string, failing error) {
+	defer f.core.met(ctx, &failing)
+	act, err := f.core.actOn(ctx, userID)
+	if err == nil {
+		err = act.mayOn(ctx, userID)
+	}
+	return act.actor, err
+}
+
 // Host is the host of Config.BaseURL, without a port: "app.example".
-func (f *Feature) Host() string { return f.core.baseURL.Hostname() }
+func (f *Feature) Host() string { return f.core.site.origin.Hostname() }
+
+// Origin is the origin of Config.BaseURL as browsers write it: "https://app.example", with the port if
+// it is not the usual one.
+func (f *Feature) Origin() string { return f.core.site.origin.String() }
 
 // Now returns the time by Config.Now.
 func (f *Feature) Now() time.Time { return f.core.cfg.Now() }
@@ -225,36 +241,46 @@ func (f *Feature) Now() time.Time { return f.core.cfg.Now() }
 //
 // If check returns true, the count goes back to zero. If check returns an error, the
 // attempt is taken off the count. Count returns false and ErrLocked, without calling
-// check, while attempts are refused. It also returns false with ErrBusy, a
-// RateLimitError, or a failure of the store.
+// check, while attempts are refused. If the wait has an end, that is a [WaitError]. Count
+// also returns false with ErrBusy, a RateLimitError, or a failure of the store.
 //
 // In one process, the attempts at an account run one after the other. So check must not
 // call Count for the same user.
 func (f *Feature) Count(ctx context.Context, userID string, check func() (bool, error)) (bool, error) {
+	right, _, err := f.count(ctx, userID, check)
+	return right, err
+}
+
+// count is Count. After a wrong attempt it also returns how long attempts are refused from
+// now on.
+func (f *Feature) count(ctx context.Context, userID string, check func() (bool, error)) (right bool, wait time.Duration, err error) {
 	if userID == "" {
-		return false, ErrUserNotFound
+		return false, 0, ErrUserNotFound
 	}
 	g := &guess{
 		core: f.core, ctx: ctx, kind: kindFeatureAttempts, key: f.counterKey(userID),
 		userID: userID, final: true,
 	}
 	if err := g.begin(); err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer g.leave() // if check panics, the attempt stays counted
 	if g.err != nil {
-		return false, ErrLocked
+		return false, 0, waiting(ErrLocked, g.wait)
 	}
 	switch right, err := check(); {
 	case err != nil:
 		g.void()
-		return false, err
+		return false, 0, err
 	case right:
 		err = g.right()
-		return err == nil, err
+		return err == nil, 0, err
 	}
 	f.wrong(g)
-	return false, nil
+	if g.count < maxAttempts { // after the hundredth, the wait has no end
+		wait = waitAfter(g.count)
+	}
+	return false, wait, nil
 }
 
 // counterKey is the key under which attempts at a user's secret are counted.
@@ -269,26 +295,36 @@ func (f *Feature) disabled(ctx context.Context, userID string) (bool, error) {
 	return n.count >= maxAttempts, nil
 }
 
-// wrong reports a wrong attempt, if it has locked or disabled the secret. If it has
-// disabled a factor, the owner gets a mail.
+// wrong settles that an attempt was wrong. If it has disabled a factor, the owner gets a
+// mail.
 func (f *Feature) wrong(g *guess) {
-	g.leave()
-	e := Event{Kind: EventSecretLocked, UserID: g.userID, Method: f.name, Err: ErrLocked}
-	if g.count >= maxAttempts {
-		e.Kind = EventSecretDisabled
-	}
-	if g.count >= freeAttempts {
-		f.Event(g.ctx, e)
-	}
-	if g.count < maxAttempts || f.core.factors[f.name] != f {
+	if !g.wrongSecret(f.name) || f.core.factors[f.name] != f {
 		return
 	}
-	user, err := f.core.users.load(g.ctx, g.userID)
+	f.Tell(g.ctx, MailFactorDisabled, g.userID)
+}
+
+// Tell mails a user what happened to the account. kind is one of the constants Mail… whose
+// mails have no link; the mail's Factor is the feature's name. Without a Mailer, Tell does
+// nothing. If the mail fails, that is an EventMailFailed. If the address is not verified, the
+// number of mails is limited.
+func (f *Feature) Tell(ctx context.Context, kind MailKind, userID string) {
+	if f.core.cfg.Mailer == nil {
+		return
+	}
+	user, err := f.core.users.load(ctx, userID)
 	if err != nil {
-		f.Event(g.ctx, Event{Kind: EventMailFailed, UserID: g.userID, Err: err})
+		f.Event(ctx, Event{Kind: EventMailFailed, UserID: userID, Err: err})
 		return
 	}
-	f.core.tell(g.ctx, Mail{Kind: MailFactorDisabled, To: user.AuthAccount().Email, User: user, Factor: f.name})
+	f.core.tell(ctx, Mail{Kind: kind, To: user.AuthAccount().Email, User: user, Factor: f.name})
+}
+
+// Suspended reports that a secret of a user seems to have been copied, and is not accepted
+// any more. The owner gets a MailFactorSuspended.
+func (f *Feature) Suspended(ctx context.Context, userID string) {
+	f.Event(ctx, Event{Kind: EventFactorSuspended, UserID: userID, Method: f.name})
+	f.Tell(ctx, MailFactorSuspended, userID)
 }
 
 // forgetFeatures deletes records that features stored while CloseAccount was deleting

@@ -74,7 +74,7 @@ func TestFeatureNames(t *testing.T) {
 	}
 	for _, name := range []string{"", strings.Repeat("a", 33), "a/b", "a b", "a_b", "ä", "a~b", "@a", "a\x00",
 		"session", "visitor", "rotated", "pending", "remember", "remember-ended", "api-token", "attempts", "rate", "used", "form",
-		"email-undo", "reserved", "feature", "feature-attempts"} {
+		"email-undo", "reserved", "feature", "feature-attempts", "trusted", "enrolled"} {
 		if f, err := c.Feature(name); err == nil || f != nil {
 			t.Errorf("%q is a name", name)
 		}

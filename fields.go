@@ -54,10 +54,13 @@ func omitFields(store any, cfg *Config) ([]AccountField, error) {
 		set   bool
 		field AccountField
 	}{
+		{"Roles", cfg.Roles.isSet(), FieldRoles},
 		{"Identifiers: UsernameOnly", cfg.Identifiers == UsernameOnly, FieldUsername},
 		{"Identifiers: EmailOnly", cfg.Identifiers == EmailOnly, FieldEmail},
 		{"Mailer", cfg.Mailer != nil, FieldEmail},
 		{"RequireVerified", cfg.RequireVerified, FieldEmailVerified},
+		{"EmailLogin", cfg.EmailLogin, FieldEmailVerified},
+		{"URLs.LoginCode", cfg.URLs.LoginCode != "", FieldEmailVerified},
 		{"URLs.Verify", cfg.URLs.Verify != "", FieldEmailVerified},
 		{"URLs.EmailChange", cfg.URLs.EmailChange != "", FieldEmail},
 		{"URLs.EmailUndo", cfg.URLs.EmailUndo != "", FieldEmail},

@@ -503,6 +503,10 @@ func TestOmittedFieldsAndFunctions(t *testing.T) {
 			_, err := app.ResetToken(ctx, u)
 			return err
 		}},
+		{auth.FieldEmailVerified, "VerificationToken", func(ctx context.Context, app *testapp.App, u *testapp.User) error {
+			_, err := app.VerificationToken(ctx, u)
+			return err
+		}},
 		{auth.FieldPasswordHash, "ResetPassword", func(ctx context.Context, app *testapp.App, _ *testapp.User) error {
 			_, err := app.ResetPassword(ctx, "token", testapp.Password)
 			return err

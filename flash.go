@@ -70,6 +70,13 @@ func (c *Core) Flashes(ctx context.Context) []Flash {
 	return waiting
 }
 
+// hasFlashes reports whether messages wait to be shown.
+func (s *state) hasFlashes() bool {
+	s.op.Lock()
+	defer s.op.Unlock()
+	return len(s.flashes()) > 0
+}
+
 // flashes reads the cookie at first use. The caller holds s.op.
 func (s *state) flashes() []Flash {
 	if s.flashRead {

@@ -226,7 +226,7 @@ func TestNotFreshAnswers(t *testing.T) {
 		t.Errorf("without a login: %s %v", r.Status, r.Header)
 	}
 	r := c.Do("GET", "/fresh", nil, http.Header{"Accept": {"application/json"}})
-	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"error"`) {
+	if r.StatusCode != http.StatusUnauthorized || r.Header.Get("Location") != "" || r.Header.Get("WWW-Authenticate") == "" || !strings.Contains(r.Text, `"code":"not-fresh"`) {
 		t.Errorf("JSON: %s %q", r.Status, r.Text)
 	}
 	r = c.Do("GET", "/fresh", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {own + "/page?x=1"}})

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Rule is a condition on the user who makes a request: [Fresh], [Verified], [SecondFactor], [Scope],
-// or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
+// A Rule is a condition on the user who makes a request: [LoggedIn], [Fresh], [Verified],
+// [SecondFactor], [Role], [Can], [Scope], or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
 // [Core.Check] checks them within a handler.
 //
 // You may write rules in any order. They are always checked in this order, and the
@@ -21,10 +21,12 @@ import (
 //  2. Verified
 //  3. SecondFactor
 //  4. Fresh
-//  5. Scope
-//  6. Where
+//  5. Role and Can
+//  6. Scope
+//  7. Where
 type Rule struct {
 	step  step
+	need  *need   // a Role's or a Can's
 	scope *string // a Scope's
 	ask   func(ctx context.Context, c *Core, user User) error
 }
@@ -37,7 +39,7 @@ const (
 	stepAccount step = iota // the account's state: Verified
 	stepFactor              // SecondFactor
 	stepFresh               // Fresh
-	stepRole                // roles and permissions: no rule yet
+	stepRole                // Role, Can
 	stepScope               // Scope
 	stepOwn                 // Where
 	steps
@@ -47,10 +49,15 @@ const (
 // maxAge. If maxAge is zero, any time in this login is enough. The rule does not hold
 // for a login that a remember cookie or [Stale] has made, nor for a user that a
 // Credential found. The error is then ErrNotFresh, and Core.Error sends a browser to
-// Config.URLs.Refresh.
+// Config.URLs.Refresh. The answer to a Bearer token has the challenge of RFC 9470, with
+// maxAge as its max_age.
 func Fresh(maxAge time.Duration) Rule {
 	return Rule{step: stepFresh, ask: func(ctx context.Context, c *Core, _ User) error {
-		return c.checkFresh(ctx, maxAge)
+		err := c.checkFresh(ctx, maxAge)
+		if errors.Is(err, ErrNotFresh) {
+			err = stepUp{error: err, maxAge: maxAge}
+		}
+		return err
 	}}
 }
 
@@ -63,6 +70,44 @@ func Verified() Rule {
 			return nil
 		}
 		return cmp.Or(c.needs("RequireVerified", FieldEmailVerified), ErrUnverified)
+	}}
+}
+
+// LoggedIn holds for every user. Require checks in any case that a user is logged in, so
+// it needs this rule only where a rule must be named: see [Routes].
+func LoggedIn() Rule {
+	return Rule{step: stepAccount, ask: func(context.Context, *Core, User) error { return nil }}
+}
+
+// Role holds if the user has one of these roles. If not, the error is ErrForbidden (403).
+// The user is loaded anew in each request, so a change of the roles takes effect with the
+// next request.
+//
+// A role that is not in Config.Roles is held by no user, even if it is in Account.Roles. If
+// a guard names one, it is logged once. Role without a name refuses every user.
+//
+// Prefer [Can]: if you later split a role, your guards stay as they are.
+func Role(roles ...string) Rule {
+	n := &need{role: true, roles: slices.Clone(roles)}
+	return Rule{step: stepRole, need: n, ask: func(ctx context.Context, c *Core, user User) error {
+		return c.meets(ctx, user, n)
+	}}
+}
+
+// Can holds if one of the user's roles has this permission (see Config.Roles). If not, the
+// error is ErrForbidden (403). A change of the roles takes effect with the next request.
+//
+// A permission that is not in Config.Roles is held by no user. If a guard names one, it is
+// logged once.
+//
+// An API token can do what its owner can at that moment. A token with scopes also needs a
+// [Scope] rule on the same handler.
+//
+//	mux.Handle("POST /posts", manager.Require(auth.Can("posts.edit"))(savePost))
+func Can(permission string) Rule {
+	n := &need{permission: permission}
+	return Rule{step: stepRole, need: n, ask: func(ctx context.Context, c *Core, user User) error {
+		return c.meets(ctx, user, n)
 	}}
 }
 
@@ -90,7 +135,7 @@ func Scope(scope string) Rule {
 
 // errNoRule is a mistake in the program. The request is refused, because the library
 // does not know what the rule was meant to check.
-const errNoRule broken = "auth: a guard has an empty Rule{} or a Where(nil); make rules with Fresh, Verified, Scope and Manager.Where"
+const errNoRule broken = "auth: a guard has an empty Rule{} or a Where(nil); make rules with Fresh, Verified, SecondFactor, Role, Can, Scope and Manager.Where"
 
 // Require guards a handler, which then runs only if a user is logged in and every rule
 // holds. [Core.Error] answers the other requests. Guards check requests of every
@@ -101,6 +146,11 @@ const errNoRule broken = "auth: a guard has an empty Rule{} or a Where(nil); mak
 //	mux.Handle("POST /billing", manager.Require(auth.Fresh(15*time.Minute), auth.Verified())(billing))
 func (c *Core) Require(rules ...Rule) func(http.Handler) http.Handler {
 	rules = slices.Clone(rules)
+	for _, r := range rules {
+		if r.need != nil {
+			c.declared(context.Background(), r.need)
+		}
+	}
 	scope := scopeIn(rules)
 	return func(next http.Handler) http.Handler {
 		if scope == nil {
@@ -162,6 +212,36 @@ func (c *Core) CheckVerified(ctx context.Context) error { return c.Check(ctx, Ve
 // User.
 func (c *Core) CheckScope(ctx context.Context, scope string) error { return c.Check(ctx, Scope(scope)) }
 
+// Can reports whether the user who makes the request has a permission: whether the rule
+// [Can] holds. It returns false if nobody is logged in, or if a store has failed; after a
+// failure the answer is 503, whatever the handler writes. Use it for a check that also
+// depends on the object:
+//
+//	if post.AuthorID != user.ID && !manager.Can(r.Context(), "posts.edit") {
+//		manager.Error(w, r, auth.ErrForbidden)
+//		return
+//	}
+func (c *Core) Can(ctx context.Context, permission string) bool {
+	ok, _ := c.allows(ctx, Can(permission))
+	return ok
+}
+
+// HasRole reports whether the user who makes the request has one of these roles: whether
+// the rule [Role] holds. Like Can, it returns false after a failure.
+func (c *Core) HasRole(ctx context.Context, roles ...string) bool {
+	ok, _ := c.allows(ctx, Role(roles...))
+	return ok
+}
+
+// allows reports whether a rule holds. The error is a failure.
+func (c *Core) allows(ctx context.Context, rule Rule) (bool, error) {
+	err := c.Check(ctx, rule)
+	if err != nil && statusOf(err) < http.StatusInternalServerError {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // holds checks rules in the order of their steps. It returns the error of the first one
 // that does not hold.
 func (c *Core) holds(ctx context.Context, rules []Rule) error {
@@ -205,6 +285,9 @@ func scopeIn(rules []Rule) *string {
 
 // checkFresh returns ErrNotFresh if the request's login is not fresh enough.
 func (c *Core) checkFresh(ctx context.Context, maxAge time.Duration) error {
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	s := c.stateOf(ctx)
 	s.op.Lock()
 	defer s.op.Unlock()

@@ -57,14 +57,27 @@ func TestMessages(t *testing.T) {
 		"RequireFresh":      {true, func(c *testapp.Client) { c.Get("/fresh") }, []auth.Flash{refreshMessage}},
 		"RequireFresh, out": {false, func(c *testapp.Client) { c.Get("/fresh") }, []auth.Flash{loginMessage}},
 		"RequireScope":      {false, func(c *testapp.Client) { c.Do("GET", "/scope", nil, http.Header{"Accept": {"text/html"}}) }, []auth.Flash{loginMessage}},
-		"a form":            {false, func(c *testapp.Client) { c.Post("/guarded") }, []auth.Flash{loginMessage}},
-		"often":             {false, func(c *testapp.Client) { c.Get("/guarded"); c.Get("/fresh"); c.Post("/guarded") }, []auth.Flash{loginMessage}},
+		"a form":            {false, func(c *testapp.Client) { c.Post("/guarded") }, []auth.Flash{notSaved(loginMessage)}},
+		"a form, not fresh": {true, func(c *testapp.Client) { c.Post("/fresh") }, []auth.Flash{notSaved(refreshMessage)}},
+		"often":             {false, func(c *testapp.Client) { c.Get("/guarded"); c.Get("/fresh") }, []auth.Flash{loginMessage}},
 		"both": {true, func(c *testapp.Client) {
 			c.Get("/fresh")
 			c.Post("/logout")
 			c.Get("/guarded")
 			c.Get("/fresh")
-		}, []auth.Flash{refreshMessage, loginMessage}},
+		}, []auth.Flash{refreshMessage}},
+		"a login that has ended": {true, func(c *testapp.Client) {
+			_ = app.LogoutEverywhere(t.Context(), u)
+			c.Get("/guarded")
+		}, []auth.Flash{endedMessage}},
+		"a form in a login that has ended": {true, func(c *testapp.Client) {
+			_ = app.LogoutEverywhere(t.Context(), u)
+			c.Post("/guarded")
+		}, []auth.Flash{notSaved(endedMessage)}},
+		"a login that was too old": {true, func(c *testapp.Client) {
+			app.Clock.Advance(25 * time.Hour)
+			c.Get("/guarded")
+		}, []auth.Flash{endedMessage}},
 		"htmx": {false, func(c *testapp.Client) {
 			c.Do("GET", "/guarded", nil, http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {own + "/"}})
 		}, []auth.Flash{loginMessage}},
@@ -90,7 +103,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%s: shown twice: %v", name, got)
 		}
 	}
-	if m := auth.DefaultMessage(nil, auth.ErrLoggedOut); m != loginMessage {
+	if m := auth.DefaultMessage(nil, auth.ErrLoggedOut); m != endedMessage {
 		t.Errorf("%v", m)
 	}
 }
@@ -157,11 +170,13 @@ func TestMessageHook(t *testing.T) {
 			}
 		}
 	}
-	// If the browser is not redirected, Config.Message is not called.
-	reasons = nil
-	app.Client(t).Do("GET", "/guarded", nil, http.Header{"Accept": {"application/json"}})
-	if len(reasons) > 0 {
-		t.Errorf("JSON: %v", reasons)
+	// A program gets the text as the title of its Problem. Other clients get no message.
+	for accept, want := range map[string]int{"application/json": 1, "image/png": 0} {
+		reasons = nil
+		app.Client(t).Do("GET", "/guarded", nil, http.Header{"Accept": {accept}})
+		if len(reasons) != want {
+			t.Errorf("%s: %v", accept, reasons)
+		}
 	}
 }
 
@@ -198,7 +213,7 @@ func TestMessageAmongOthers(t *testing.T) {
 		app.Error(w, r, auth.ErrNotLoggedIn)
 	})
 	c.Get("/guarded")
-	if got := shown(t, c); !slices.Equal(got, []auth.Flash{{Category: "danger", Text: "first"}, {Category: "danger", Text: loginMessage.Text}, loginMessage}) {
+	if got := shown(t, c); !slices.Equal(got, []auth.Flash{{Category: "danger", Text: "first"}, {Category: "danger", Text: loginMessage.Text}, notSaved(loginMessage)}) {
 		t.Errorf("%v", got)
 	}
 	c.Get("/guarded")
@@ -266,7 +281,7 @@ func TestRequireLogin(t *testing.T) {
 		if ran || w.Code != test.status || head.Get("Location") != test.location || head.Get("HX-Redirect") != test.hx {
 			t.Errorf("%s: %d, Location %q, HX-Redirect %q", test.name, w.Code, head.Get("Location"), head.Get("HX-Redirect"))
 		}
-		if head.Get("Cache-Control") != "no-store" || head.Get("Vary") != "Cookie" {
+		if head.Get("Cache-Control") != "no-store" || !slices.Equal(head["Vary"], []string{"Accept", "Cookie"}) {
 			t.Errorf("%s: %v", test.name, head)
 		}
 		// A browser that is redirected to a page of this site finds a message there.
@@ -277,8 +292,8 @@ func TestRequireLogin(t *testing.T) {
 		if w.Code == 401 && head.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: no challenge", test.name)
 		}
-		var answer map[string]string
-		if test.json && (json.Unmarshal(w.Body.Bytes(), &answer) != nil || answer["error"] == "" || head.Get("Content-Type") != "application/json") {
+		var answer auth.Problem
+		if test.json && (json.Unmarshal(w.Body.Bytes(), &answer) != nil || answer.Code == "" || answer.Status != w.Code || answer.Title == "" || head.Get("Content-Type") != "application/problem+json") {
 			t.Errorf("%s: %s", test.name, w.Body)
 		}
 		// The next is exactly the requested page.

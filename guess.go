@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/go-login/auth/internal/passhash"
@@ -17,8 +18,9 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	}
 	defer g.leave() // also after a panic
 	var hash Secret // if it is empty, the hasher does the same work and refuses the password
+	void := false   // ForceReset has voided the hash
 	if user != nil && g.err == nil {
-		hash = user.AuthAccount().PasswordHash
+		hash, void = unvoided(user.AuthAccount().PasswordHash)
 	}
 	result, err = c.hasher.Verify(ctx, hash, password)
 	switch {
@@ -30,6 +32,11 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 		// the password that they chose. Whether these logins count as wrong would tell
 		// them whether an account was made.
 		_ = g.wrong(user)
+		if void { // the answer says no more than for a wrong password
+			result, reason = passhash.Verification{}, ErrInvalidCredentials
+		}
+	case result.OK && void:
+		result, reason, err = passhash.Verification{}, errResetForced, g.right()
 	case result.OK:
 		if err = g.right(); err != nil {
 			result = passhash.Verification{}
@@ -40,22 +47,26 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	return result, reason, err
 }
 
+// errResetForced is the ErrResetRequired of a right password that ForceReset has voided.
+var errResetForced = fmt.Errorf("%w: an administrator has voided it", ErrResetRequired)
+
 // A guess is one attempt at a secret of an account: its password, or the secret of a
 // Feature. It has been counted, unless err says that it must not be checked. Call exactly
 // one of right, wrong and void, and then leave.
 type guess struct {
 	core    *Core
 	ctx     context.Context
-	kind    string       // of the counter's record
-	key     string       // of the counter's record
-	userID  string       // of the account, or empty
-	err     error        // ErrLocked or ErrResetRequired
-	final   bool         // the hundredth wrong attempt disables the secret until it is reset
-	count   uint64       // attempts in a row, with this one
-	before  counter      // the counter before this attempt
-	counted counter      // the counter after this attempt
-	leave   func()       // lets the next attempt go on
-	forget  func() error // takes the attempt off the IP address's count
+	kind    string        // of the counter's record
+	key     string        // of the counter's record
+	userID  string        // of the account, or empty
+	err     error         // ErrLocked or ErrResetRequired
+	wait    time.Duration // with ErrLocked: how long attempts are refused, or 0 if nobody knows
+	final   bool          // the hundredth wrong attempt disables the secret until it is reset
+	count   uint64        // attempts in a row, with this one
+	before  counter       // the counter before this attempt
+	counted counter       // the counter after this attempt
+	leave   func()        // lets the next attempt go on
+	forget  func() error  // takes the attempt off the IP address's count
 }
 
 // guess counts an attempt. If there is no user with this login, user is nil, and the
@@ -116,14 +127,17 @@ func (g *guess) reserve() error {
 	}()
 	now, clock := g.core.cfg.Now(), g.core.clock
 	_, err := g.core.updateCounter(g.ctx, g.kind, g.key, g.userID, func(n *counter) error {
-		g.err, g.before = nil, *n
+		g.err, g.wait, g.before = nil, 0, *n
 		passed := n.passed(now, clock)
 		switch {
 		case n.count >= maxAttempts && g.final && g.userID != "":
 			g.err = ErrResetRequired
 			return errUnchanged
-		case n.count >= maxAttempts && g.final, passed < wait(n.count):
+		case n.count >= maxAttempts && g.final, passed < waitAfter(n.count):
 			g.err = ErrLocked
+			if n.count < maxAttempts || !g.final {
+				g.wait = waitAfter(n.count) - passed
+			}
 			if n.isLike(&g.before) {
 				return errUnchanged
 			}
@@ -189,6 +203,20 @@ func (g *guess) uncount() error {
 		return nil
 	})
 	return err
+}
+
+// wrongSecret settles that a secret other than the password is wrong. method names it for
+// the event that says that it is locked or disabled. It reports whether it is disabled.
+func (g *guess) wrongSecret(method string) (disabled bool) {
+	g.leave()
+	e := Event{Kind: EventSecretLocked, UserID: g.userID, Method: method, Err: ErrLocked}
+	if g.count >= maxAttempts {
+		e.Kind = EventSecretDisabled
+	}
+	if g.count >= freeAttempts && g.userID != "" {
+		g.core.event(g.ctx, e)
+	}
+	return g.count >= maxAttempts
 }
 
 // wrong settles that the password is wrong, and returns why, for the log. It releases

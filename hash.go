@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth/internal/passhash"
@@ -19,33 +20,81 @@ func DefaultHashParams() argon2id.Params {
 }
 
 // A hasher is a passhash.Hasher whose hashes are Secrets, so that none is printed by
-// accident. Each method does what the method of the same name of passhash.Hasher does.
-type hasher struct{ *passhash.Hasher }
+// accident, and whose computations are traced. Each method does what the method of the same
+// name of passhash.Hasher does.
+type hasher struct {
+	*passhash.Hasher
 
-func newHasher(params *argon2id.Params, memory int64, peppers []Pepper, logger *slog.Logger) (hasher, error) {
+	trace TraceFunc
+}
+
+func newHasher(params *argon2id.Params, memory int64, peppers []Pepper, logger *slog.Logger, trace TraceFunc) (hasher, error) {
 	keys := make([]passhash.Pepper, len(peppers))
 	for i, p := range peppers {
 		keys[i] = passhash.Pepper(p)
 	}
 	h, err := passhash.NewHasher(*params, memory, keys, logger)
-	return hasher{h}, err
+	return hasher{h, trace}, err
 }
 
 func (h hasher) Hash(ctx context.Context, password string) (Secret, error) {
+	ctx, end := h.trace.begin(ctx, "hash", "make")
+	err := errPanicked
+	defer func() { end(err) }()
 	hash, err := h.Hasher.Hash(ctx, password)
 	return NewSecret(hash), err
 }
 
-func (h hasher) TryHash(password string) (Secret, error) {
+func (h hasher) TryHash(ctx context.Context, password string) (Secret, error) {
+	_, end := h.trace.begin(ctx, "hash", "make")
+	err := errPanicked
+	defer func() { end(err) }()
 	hash, err := h.Hasher.TryHash(password)
 	return NewSecret(hash), err
 }
 
 func (h hasher) Wrap(ctx context.Context, stored Secret) (Secret, error) {
+	ctx, end := h.trace.begin(ctx, "hash", "make")
+	err := errPanicked
+	defer func() { end(err) }()
 	hash, err := h.Hasher.Wrap(ctx, stored.Reveal())
 	return NewSecret(hash), err
 }
 
 func (h hasher) Verify(ctx context.Context, stored Secret, password string) (passhash.Verification, error) {
-	return h.Hasher.Verify(ctx, stored.Reveal(), password)
+	ctx, end := h.trace.begin(ctx, "hash", "verify")
+	err := errPanicked
+	defer func() { end(err) }()
+	v, err := h.Hasher.Verify(ctx, stored.Reveal(), password)
+	return v, err
+}
+
+// voidPrefix stands before a password hash that ForceReset has voided. The hash is kept, so
+// that a user who types the right password can be told to reset it. With the prefix no
+// library and no older version takes it for a hash.
+const voidPrefix = "$reset$"
+
+// maxStoredHash is the most bytes in Account.PasswordHash.
+const maxStoredHash = 400
+
+// voided returns a hash that no password matches. A hash without room for the prefix becomes
+// empty: the account then has no password.
+func voided(hash Secret) Secret {
+	text := hash.Reveal()
+	switch {
+	case text == "" || strings.HasPrefix(text, voidPrefix):
+		return hash
+	case len(text)+len(voidPrefix) > maxStoredHash:
+		return Secret{}
+	}
+	return NewSecret(voidPrefix + text)
+}
+
+// unvoided returns the hash that was voided, and whether it was.
+func unvoided(hash Secret) (Secret, bool) {
+	text, void := strings.CutPrefix(hash.Reveal(), voidPrefix)
+	if !void {
+		return hash, false
+	}
+	return NewSecret(text), true
 }

@@ -63,7 +63,7 @@ func withHash(hash auth.Secret) func(*auth.Account) {
 	return func(a *auth.Account) { a.PasswordHash = hash }
 }
 
-// newHashes is how hashes begin that newApp makes; see auth.CheapHashParams.
+// newHashes is how hashes begin that newApp makes; see authtest.HashParams.
 const newHashes = "$argon2id$v=19$m=256,t=1,p=1$"
 
 // A user with a hash of another library logs in as usual, and then has a hash of ours.

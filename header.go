@@ -60,6 +60,16 @@ type header struct {
 	authenticated time.Time // when the user last proved who they are; zero for a remembered login
 	created       time.Time // when the session, or the login, began
 	seen          time.Time // the last request, to the minute
+
+	actor *actor // the administrator who acts as the user; nil in the user's own logins
+}
+
+// An actor is the administrator behind an impersonation, as the header of its session
+// names them: see Impersonate. It never changes.
+type actor struct {
+	userID, stamp   string
+	loginID, family string // of the administrator's own login
+	key             string // of that login's session record
 }
 
 // A session's record holds, in this order: the version of the format, the header, and
@@ -67,7 +77,8 @@ type header struct {
 //
 //	header  = 4 bytes (the length of what follows), seven texts, three times,
 //	          a text (the family), a uvarint (the counter), a byte (1: unseen),
-//	          and whatever a later version adds
+//	          in an impersonation five texts (the actor),
+//	          and whatever a later version adds (after five empty texts if there is no actor)
 //	values  = entry … (in the order of their keys, each of which is there once)
 //	entry   = text (the key) text (the value, whose first byte is its type)
 //	text    = uvarint (its length) bytes
@@ -101,6 +112,11 @@ func (h *header) encode(values string) []byte {
 	}
 	b = wire.AppendText(b, h.family)
 	b = append(binary.AppendUvarint(b, h.counter), flag(h.unseen))
+	if a := h.actor; a != nil {
+		for _, s := range [...]string{a.userID, a.stamp, a.loginID, a.family, a.key} {
+			b = wire.AppendText(b, s)
+		}
+	}
 	binary.BigEndian.PutUint32(b[start-wire.BlockPrefix:], uint32(len(b)-start))
 	return append(b, values...)
 }
@@ -118,6 +134,12 @@ func (h *header) decode(data string) (values string, ok bool) {
 		inner := wire.NewReader(r.Block())
 		h.decodeLogin(inner)
 		h.family, h.counter, h.unseen = inner.Text(), inner.Uvarint(), inner.Byte() == 1
+		if inner.Rest() != "" {
+			a := actor{inner.Text(), inner.Text(), inner.Text(), inner.Text(), inner.Text()}
+			if a.userID != "" {
+				h.actor = &a
+			}
+		}
 		ok = inner.OK()
 		values = r.Rest()
 	default:

@@ -1013,7 +1013,14 @@ func shown(t *testing.T, c *testapp.Client) []auth.Flash {
 var (
 	loginMessage   = auth.Flash{Category: "info", Text: "Please log in to access this page."}
 	refreshMessage = auth.Flash{Category: "info", Text: "Please confirm your password to access this page."}
+	endedMessage   = auth.Flash{Category: "info", Text: "You have been logged out. Please log in again."}
 )
+
+// notSaved is the message if a form was sent.
+func notSaved(m auth.Flash) auth.Flash {
+	m.Text += " What you have just sent was not saved."
+	return m
+}
 
 // told returns everything that an answer tells its reader.
 func told(t *testing.T, w *httptest.ResponseRecorder) string {

@@ -32,7 +32,8 @@ const (
 	maxAttempts  = 100                 // then the password is disabled (the same section), if it can be reset by mail
 	attemptsFor  = 30 * 24 * time.Hour // after the last attempt, a count below maxAttempts is forgotten
 	rateWindow   = time.Hour
-	maxMails     = 3 // of one kind to one mailbox in rateWindow
+	maxMails     = 3                // of one kind to one mailbox in rateWindow
+	codeLifetime = 10 * time.Minute // of the code and the link of a MailLoginCode (NIST SP 800-63B-4, section 3.1.3.2)
 )
 
 // A counter is the decoded record of attempts or of a rate.
@@ -118,8 +119,8 @@ func (n *counter) isLike(other *counter) bool {
 		n.behind.UnixMilli() == other.behind.UnixMilli() && n.behindClock == other.behindClock
 }
 
-// wait returns how long an account is locked after so many wrong passwords.
-func wait(count uint64) time.Duration {
+// waitAfter returns how long an account is locked after so many wrong passwords.
+func waitAfter(count uint64) time.Duration {
 	if count < freeAttempts {
 		return 0
 	}
@@ -264,8 +265,11 @@ func (c *Core) wrongToken(ctx context.Context) error {
 // valid, so a full mailbox has a link that still works.
 func (c *Core) mailboxFull(ctx context.Context, kind MailKind, mailbox string) (bool, error) {
 	window := rateWindow
-	if kind == MailReset {
+	switch kind {
+	case MailReset:
 		window = min(window, c.cfg.Password.ResetLifetime)
+	case MailLoginCode:
+		window = codeLifetime
 	}
 	_, left, err := c.addTo(ctx, counterKey("mailbox "+string(kind), mailbox), maxMails, window)
 	return left > 0, err

@@ -13,13 +13,13 @@ func TestWait(t *testing.T) {
 		0: 0, 4: 0, 5: 30 * time.Second, 6: time.Minute, 7: 2 * time.Minute, 11: 32 * time.Minute, 12: time.Hour, 13: time.Hour,
 		99: time.Hour, 1e9: time.Hour, 1 << 63: time.Hour, 1<<64 - 1: time.Hour,
 	} {
-		if got := wait(count); got != want {
+		if got := waitAfter(count); got != want {
 			t.Errorf("after %d: %v, want %v", count, got, want)
 		}
 	}
 	last := time.Duration(0)
 	for count := range uint64(1000) {
-		if got := wait(count); got < last {
+		if got := waitAfter(count); got < last {
 			t.Errorf("after %d: %v, and before %v", count, got, last)
 		} else {
 			last = got

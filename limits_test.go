@@ -310,9 +310,9 @@ func TestLimitAnswers(t *testing.T) {
 	v.Header.Set("Accept", "application/json")
 	v.Login("ghost", "a wrong password")
 	w = v.Post("/login", "login", "ghost", "password", "a wrong password")
-	var answer map[string]string
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusTooManyRequests || answer["error"] == "" ||
-		w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "3600" {
+	var answer auth.Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusTooManyRequests || answer.Code != "rate-limited" ||
+		w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Retry-After") != "3600" {
 		t.Errorf("%s, %v", told(t, w), err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-login/auth/internal/keyring"
@@ -16,19 +17,51 @@ type loginOptions struct {
 	by       []string // methods that the application names
 	remember time.Duration
 	stale    bool
+	identity string
 	err      error // an option was invalid
 }
 
 // By says how the user was authenticated, if not by Authenticate or CheckPassword: for
 // example "oauth:google". The method and the time are added to [Login].Methods, and the
 // events have it as Method. A method has 1 to 64 letters, digits, colons, dots, hyphens
-// and underscores. "remember", "token" and "trusted" are the library's own. For an invalid
-// method LoginUser returns an error. For several methods, pass several options. If a
-// method is the name of one of Config.Factors, LoginUser takes the factor for shown.
+// and underscores. "remember", "token", "trusted", "mail", "mfa" and what begins with "mfa:"
+// are the library's own. For an invalid method LoginUser returns an error. For several methods, pass several
+// options. If a method is the name of one of Config.Factors, LoginUser takes the factor for
+// shown.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
-		if !isMethod(method) || method == methodRemember || method == methodAPIToken || method == methodTrusted {
-			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and not %q, %q or %q", method, maxMethod, methodRemember, methodAPIToken, methodTrusted)
+		if !isMethod(method) || method != methodPassword && isOwnMethod(method) {
+			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and none of the library's own: %q",
+				method, maxMethod, ownMethods()[1:])
+			return
+		}
+		o.by = append(o.by, method)
+	}
+}
+
+// ByIdentity says that the user was authenticated by this identity, an [Identity].ID. It goes
+// with By. If the identity is removed before the login is made, also while the login waits for
+// a second factor, the login ends. LoginUser and ConfirmLogin then return ErrIdentityNotFound,
+// and ContinueLogin returns ErrNoPending. It needs [Feature.ProvideIdentities].
+func ByIdentity(id string) LoginOption {
+	return func(o *loginOptions) { o.identity = id }
+}
+
+// Multifactor says that the user has shown several factors where they were authenticated,
+// for example at a provider that reports it (amr or acr in OpenID Connect), and that you
+// trust it. The login then owes no second factor. Login.Methods has it as "mfa". It counts as
+// long as the login and its remembered device last.
+func Multifactor() LoginOption {
+	return func(o *loginOptions) { o.by = append(o.by, methodMulti) }
+}
+
+// MultifactorAt is Multifactor for one of Core.Providers, by its Name. It counts only while
+// Multifactor of this Provider is true. Login.Methods has it as "mfa:" and the Name.
+func MultifactorAt(provider string) LoginOption {
+	return func(o *loginOptions) {
+		method := methodMultiAt(provider)
+		if provider == "" || !isMethod(method) {
+			o.err = fmt.Errorf("auth: MultifactorAt(%.100q): use the Name of a Provider", provider)
 			return
 		}
 		o.by = append(o.by, method)
@@ -84,20 +117,29 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 		return ErrNoSession
 	}
 	defer s.emit()
-	var o loginOptions
+	o, err := readOptions(options)
+	if err != nil {
+		return err
+	}
+	a := o.attempt(user, s.shownMethods(idOf(user)), c.cfg.Now())
+	return s.enter(&a)
+}
+
+func readOptions(options []LoginOption) (o loginOptions, err error) {
 	for _, option := range options {
 		if option != nil {
 			option(&o)
 		}
 	}
-	if o.err != nil {
-		return o.err
-	}
-	a := attempt{user: user, methods: s.shownMethods(idOf(user)), remember: o.remember, stale: o.stale}
+	return o, o.err
+}
+
+// attempt returns the attempt of a user who has shown these methods, and those of By.
+func (o *loginOptions) attempt(user User, shown methods, now time.Time) attempt {
 	for _, method := range o.by {
-		a.methods = a.methods.add(method, c.cfg.Now())
+		shown = shown.add(method, now)
 	}
-	return s.enter(&a)
+	return attempt{user: user, methods: shown, remember: o.remember, stale: o.stale, identity: o.identity}
 }
 
 // shownMethods returns what this request has shown for an account: its password, or
@@ -114,16 +156,31 @@ func (s *state) shownMethods(userID string) (shown methods) {
 // enter makes the request a logged-in one. Every way to log in ends here, and nothing
 // else does it.
 func (s *state) enter(a *attempt) error {
-	otherUser, err := false, s.trusted(a)
+	_, end := s.core.cfg.Trace.begin(&s.ctx, "login", "")
+	err := errPanicked
+	defer func() { end(err) }()
+	err = s.admit(a)
+	return err
+}
+
+// admit is enter without its trace.
+func (s *state) admit(a *attempt) error {
 	id, method := idOf(a.user), a.methods.String()
+	otherUser, err := false, s.core.notActing(&s.ctx)
+	if err == nil {
+		err = s.trusted(a)
+	}
 	if err == nil {
 		err = s.core.passLogin(&s.ctx, a)
 	}
 	if err == nil {
 		otherUser, err = s.login(a)
 	}
+	if err == nil {
+		err = s.checkShown(a)
+	}
 	if errors.Is(err, ErrFactorRequired) && a.device == nil {
-		return s.wait(a, "")
+		return s.wait(a, "", err)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrConflict) { // after a conflict the caller begins again
@@ -147,6 +204,28 @@ func (s *state) enter(a *attempt) error {
 		s.note(Event{Kind: EventCleanupFailed, UserID: id, Err: err})
 	}
 	return nil
+}
+
+// checkShown ends the login that was just made or confirmed, if what the user has shown was
+// removed meanwhile.
+func (s *state) checkShown(a *attempt) error {
+	err := s.core.checkShown(&s.ctx, a)
+	if err == nil {
+		return nil
+	}
+	s.op.Lock()
+	failed := s.end()
+	if failed != nil { // the records may fail while the sessions are in another store, which works
+		if s.cur.isLogin() {
+			s.drop(&s.ctx, s.cur)
+		}
+		s.cur, s.user, s.deviceTried = nil, nil, true
+		s.deleteCookie(s.core.cookies.session)
+		s.deleteCookie(s.core.cookies.remember)
+	}
+	s.op.Unlock()
+	s.clearValues()
+	return errors.Join(err, failed)
 }
 
 // login makes the request's session one of the user's. otherUser reports whether the
@@ -238,7 +317,7 @@ func (s *state) login(in *attempt) (otherUser bool, err error) {
 		s.core.watches.endOne(old.header.userID, old.header.loginID)
 		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
 	}
-	s.user, s.ended, s.suspect, s.replaced, s.grant = in.user, false, false, false, nil
+	s.user, s.hadUser, s.ended, s.suspect, s.replaced, s.grant = in.user, true, false, false, false, nil
 	return otherUser, nil
 }
 
@@ -264,6 +343,7 @@ func (s *state) trim(user User) error {
 	if err != nil {
 		return err
 	}
+	live = slices.DeleteFunc(live, func(h header) bool { return h.actor != nil })
 	newestFirst(live, loginHandle(kept), func(h header) (string, time.Time) { return loginHandle(h), h.created })
 	seen, ended := map[string]bool{}, map[string]bool{}
 	for _, h := range live {
@@ -307,13 +387,23 @@ var errTooMany = fmt.Errorf("%w: more than Session.Max", ErrLoggedOut)
 
 // confirm makes the request's login fresh, if the attempt passes the gates.
 func (s *state) confirm(ctx context.Context, a *attempt) error {
+	if err := s.makeFresh(ctx, a); err != nil {
+		return err
+	}
+	return s.checkShown(a)
+}
+
+func (s *state) makeFresh(ctx context.Context, a *attempt) error {
 	c, shown := s.core, a.methods
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	if err := c.passLogin(ctx, a); errors.Is(err, ErrFactorRequired) {
 		s.op.Lock()
 		cur := s.cur
 		s.op.Unlock()
 		if cur.isLogin() {
-			return s.wait(a, cur.header.loginID)
+			return s.wait(a, cur.header.loginID, err)
 		}
 	} else if err != nil {
 		return err
@@ -360,4 +450,67 @@ func (s *state) confirm(ctx context.Context, a *attempt) error {
 	s.rebind(&s.cur.header)
 	s.note(Event{Kind: EventLoginConfirmed, UserID: idOf(a.user), Method: shown.String()})
 	return nil
+}
+
+// end ends the request's login and deletes its cookies. A visitor's data is kept. The
+// caller holds op.
+func (s *state) end() error {
+	if s.failed != nil {
+		return s.failed
+	}
+	logins, err := s.named()
+	if err != nil {
+		return err
+	}
+	for _, h := range logins {
+		found, err := s.core.endLogin(&s.ctx, h)
+		if err != nil {
+			return err
+		}
+		if found || s.cur.isLogin() { // another request may have ended it
+			s.note(Event{Kind: EventLoginEnded, UserID: h.userID})
+		}
+	}
+	if s.cur.isLogin() {
+		s.cur = nil
+	}
+	s.ended, s.loggedOut, s.replaced, s.user, s.hadUser = false, false, false, nil, false
+	s.acted.Store(nil)
+	s.deleteCookie(s.core.cookies.session)
+	s.deleteCookie(s.core.cookies.remember)
+	s.deviceTried = true
+	return s.dropPending(&s.ctx)
+}
+
+// named returns the logins that the request's cookies name, each once. It also finds a
+// login whose token has been replaced.
+func (s *state) named() ([]header, error) {
+	var logins []header
+	add := func(h header) {
+		both := []header{h}
+		if a := h.actor; a != nil {
+			both = append(both, header{userID: a.userID, loginID: a.loginID, family: a.family})
+		}
+		for _, h := range both {
+			if !slices.ContainsFunc(logins, func(other header) bool { return loginHandle(other) == loginHandle(h) }) {
+				logins = append(logins, h)
+			}
+		}
+	}
+	if s.cur.isLogin() {
+		add(s.cur.header)
+	} else if key := s.sentKey(s.core.cookies.session); key != "" {
+		r, err := s.core.sessions.GetRecord(&s.ctx, kindRotated, key)
+		if unlessNotFound(err) != nil {
+			return nil, err
+		}
+		if old, ok := decodeRotation(r); err == nil && ok {
+			add(old.header)
+		}
+	}
+	d, err := s.cookieDevice()
+	if d != nil {
+		add(d.header())
+	}
+	return logins, err
 }

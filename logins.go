@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Logins lists the browsers in which a user is logged in or remembered. The one that
@@ -74,12 +75,15 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 
 // EndLogin ends one of a user's Logins. If it is the one that makes the request,
 // EndLogin does what LogoutUser does. It returns ErrLoginNotFound if the user has no
-// login with this ID.
+// login with this ID, and ErrForbidden if another user asks who may not (see SetRoles). If the user trusts the other browser, that ends, too (TrustBrowser).
 //
 // The other browser goes on showing its page until its next request. Some browsers show
 // a page once more when the user goes back, without asking the server.
 func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	current, err := c.currentHeader(ctx)
 	if err != nil {
 		return err
@@ -90,21 +94,40 @@ func (c *Core) EndLogin(ctx context.Context, userID, id string) (failing error) 
 	if userID == "" {
 		return ErrLoginNotFound
 	}
-	found, err := c.endWhere(ctx, userID, func(h header) bool { return loginHandle(h) == id })
+	act, err := c.actForSelf(ctx, userID)
+	if err == nil {
+		err = act.mayOn(ctx, userID)
+	}
+	if err != nil {
+		return err
+	}
+	var trusted []time.Time // when the browser was trusted, if that has made the login
+	found, err := c.endWhere(ctx, userID, func(h header) bool {
+		at, ok := h.methods.at(methodTrusted)
+		if ok && loginHandle(h) == id {
+			trusted = append(trusted, at)
+		}
+		return loginHandle(h) == id
+	})
 	switch {
 	case err != nil:
 		return err
 	case !found:
 		return ErrLoginNotFound
 	}
-	c.event(ctx, Event{Kind: EventLoginRevoked, UserID: userID, Err: ErrLoggedOut})
-	return nil
+	c.event(ctx, Event{Kind: EventLoginRevoked, UserID: userID, ActorID: act.actor, Err: ErrLoggedOut})
+	return c.endTrusts(ctx, userID, current, func(t trust) bool {
+		return t.login == id || slices.ContainsFunc(trusted, t.created.Equal)
+	})
 }
 
-// EndOtherLogins ends all Logins of the user who makes the request, except this one.
-// API tokens stay valid.
+// EndOtherLogins ends all Logins of the user who makes the request, except this one, and the
+// trust in other browsers. API tokens stay valid.
 func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	current, err := c.currentHeader(ctx)
 	switch {
 	case err != nil:
@@ -118,10 +141,17 @@ func (c *Core) EndOtherLogins(ctx context.Context) (failing error) {
 		return err
 	}
 	found, err := c.endWhere(ctx, current.userID, func(h header) bool { return loginHandle(h) != loginHandle(current) })
-	if err == nil && found {
+	if err != nil {
+		return err
+	}
+	if found {
 		c.event(ctx, Event{Kind: EventLoginRevoked, UserID: current.userID, Err: ErrLoggedOut})
 	}
-	return err
+	s := c.stateOf(ctx)
+	s.op.Lock()
+	own := s.sentKey(c.cookies.trusted)
+	s.op.Unlock()
+	return c.endTrusts(ctx, current.userID, current, func(t trust) bool { return t.record.Key != own })
 }
 
 // LogoutEverywhere ends all logins, remembered devices and API tokens of a user,
@@ -137,22 +167,32 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	if c.store != nil {
 		x.apply = func(*Account) error { return nil } // only the Stamp changes
 	}
-	_, err := c.changeCredential(ctx, x, nil)
+	err := c.actForSelfOnChange(ctx, x, nil)
+	_, err = c.changeCredential(ctx, x, err)
 	return err
 }
 
 // ConfirmLogin makes the login fresh and gives it a new token. Call it when the user
-// has just shown who they are: after CheckPassword returned true. It does not extend
-// Config.Session.Lifetime. ConfirmLogin returns ErrNotLoggedIn if there is no login,
-// and the errors of LoginUser. After ErrFactorRequired, ContinueLogin confirms the
-// login.
-func (c *Core) ConfirmLogin(ctx context.Context) (failing error) {
+// has just shown who they are: after CheckPassword returned true, or in another way, which
+// the options By and Multifactor name. It does not extend Config.Session.Lifetime, and the browser
+// stays remembered, or not, as it was: the options Stale and Remember are errors. ConfirmLogin returns
+// ErrNotLoggedIn if there is no login, and the errors of LoginUser. After
+// ErrFactorRequired, ContinueLogin confirms the login.
+func (c *Core) ConfirmLogin(ctx context.Context, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
+	o, err := readOptions(options)
+	if err == nil && (o.stale || o.remember != 0) {
+		err = errors.New("auth: ConfirmLogin: Stale, Remember and RememberFor have no effect; pass them to LoginUser")
+	}
+	if err != nil {
+		return err
+	}
 	user, err := c.EnrollingUser(ctx)
 	if err != nil {
 		return err
 	}
 	s := c.stateOf(ctx)
 	defer s.emit()
-	return s.confirm(ctx, &attempt{user: user, methods: s.shownMethods(idOf(user))})
+	a := o.attempt(user, s.shownMethods(idOf(user)), c.cfg.Now())
+	return s.confirm(ctx, &a)
 }

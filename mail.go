@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/go-login/auth/internal/keyring"
@@ -29,17 +30,37 @@ func (c *Core) isLocal(key string) bool {
 	return !c.cfg.LocalDomains && !strings.Contains(domain, ".")
 }
 
-// absolute returns the absolute URL of one of Config.URLs.
-func (c *Core) absolute(page string) string {
+// BasePath returns the path of Config.BaseURL without the final slash: "/app" for
+// https://host.example/app/, and "" for https://host.example. Put it in front of the paths of
+// your own links: below a path, "/" is a page of another application.
+func (c *Core) BasePath() string { return c.site.path }
+
+// BaseURL returns Config.BaseURL for links to the site that the request of ctx came to. If
+// the request's Host is one of Config.Network.Hosts, the result has that host. Any other
+// Host, and a context that does not come from a request, get Config.BaseURL.
+func (c *Core) BaseURL(ctx context.Context) string { return c.originFor(ctx) + c.site.path }
+
+// originFor is BaseURL without the path.
+func (c *Core) originFor(ctx context.Context) string {
+	var r *http.Request
+	if s := c.clientOf(ctx); s != nil {
+		r = s.request
+	}
+	return c.site.originOf(r)
+}
+
+// absolute returns the absolute URL of one of Config.URLs, at the host of the request if it
+// is one of ours.
+func (c *Core) absolute(ctx context.Context, page string) string {
 	if page[0] == '/' {
-		return c.cfg.BaseURL + page
+		return c.originFor(ctx) + page
 	}
 	return page
 }
 
 // link returns the URL of a page with a token in the query.
-func (c *Core) link(page, token string) Secret {
-	page = c.absolute(page)
+func (c *Core) link(ctx context.Context, page, token string) Secret {
+	page = c.absolute(ctx, page)
 	separator := "?"
 	if strings.Contains(page, "?") {
 		separator = "&"
@@ -70,6 +91,16 @@ func (c *Core) tell(ctx context.Context, m Mail) {
 			return
 		}
 	}
+	c.tellOwner(ctx, m)
+}
+
+// tellOwner is tell for a mailbox that is known to be the user's.
+func (c *Core) tellOwner(ctx context.Context, m Mail) {
+	if c.cfg.Mailer == nil || m.To == "" {
+		return
+	}
+	ctx, cancel := detach(ctx)
+	defer cancel()
 	c.deliver(ctx, m)
 }
 
@@ -98,11 +129,25 @@ func (c *Core) mail(ctx context.Context, m Mail) (err error) {
 			err = fmt.Errorf("auth: the Mailer panicked: %v", p)
 		}
 	}()
+	c.describe(ctx, &m)
 	id := idOf(m.User)
 	m.Failed = func(err error) { // called after the request, so its context is not used
 		c.event(context.Background(), Event{Kind: EventMailFailed, UserID: id, Err: err})
 	}
 	return c.cfg.Mailer.Send(context.WithoutCancel(ctx), m) // if the client hangs up, the mail is sent all the same
+}
+
+// describe adds to a mail when it was caused, from where, and its language. The mail does
+// not tell from where another user, such as an administrator, has acted.
+func (c *Core) describe(ctx context.Context, m *Mail) {
+	m.At, m.Language = c.cfg.Now(), c.mailLanguage(c.clientOf(ctx), m.User)
+	s := c.requestOf(ctx)
+	if s == nil || m.Kind == MailImpersonated || s.acted.Load() != nil {
+		return
+	}
+	if asking := s.known(); asking == "" || asking == idOf(m.User) {
+		m.Address, m.Agent = s.address(), s.agent()
+	}
 }
 
 // mailFailed makes an event of a mail that failed, if err is not nil.

@@ -13,7 +13,22 @@ const (
 	methodRemember = "remember"
 	methodTrusted  = "trusted" // the browser is trusted: see TrustBrowser
 	methodAPIToken = "token"
+	methodMail     = "mail" // a mailed code or link: see LoginByCode
+	methodMulti    = "mfa"  // several factors were shown elsewhere: see Multifactor (RFC 8176)
 )
+
+// methodMultiAt returns the method of MultifactorAt.
+func methodMultiAt(provider string) string { return methodMulti + ":" + provider }
+
+// isOwnMethod reports whether neither By nor a Factor may have this name.
+func isOwnMethod(name string) bool {
+	return slices.Contains(ownMethods(), name) || strings.HasPrefix(name, methodMultiAt(""))
+}
+
+// ownMethods are names that neither By nor a Factor may have. "mfa" may not begin one, either.
+func ownMethods() []string {
+	return []string{methodPassword, methodRemember, methodAPIToken, methodTrusted, methodMail, methodMulti}
+}
 
 // methods are the ways in which a user has authenticated in a login, in order, each
 // with the time: "password@t7h2k0 oauth:google@t7h2k3". This is also how a header

@@ -4,18 +4,28 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/go-login/auth/internal/accept"
 	"github.com/go-login/auth/internal/clientip"
 	"github.com/go-login/auth/internal/origin"
 )
 
 // LoadAndSave wraps the whole application. It reads the session that the cookie names,
 // and stores what changed before the response's header goes out.
+//
+// Wrap the router as a whole, whatever router it is, as in
+//
+//	http.ListenAndServe(addr, manager.LoadAndSave(router))
+//
+// and do not pass LoadAndSave to the router's Use: some routers write around it, and the
+// cookies are then lost. docs/routers.md has the lines for several routers. Guards go where
+// the router has its middleware.
 //
 // It refuses cross-origin requests that may change something. So a CORS middleware goes
 // outside. Requests with neither Origin nor Sec-Fetch-Site, such as webhooks, pass.
@@ -44,8 +54,11 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		defer handBack(r, sent)
 		if origin.IsUnsafe(sent.Method) && !c.origins.Allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
-				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.baseURL)
+				cut(r.Header.Get("Origin"), 200), cut(r.Header.Get("Sec-Fetch-Site"), 20), c.site.origin)
 			s.fail(err) // for an ErrorPage that asks for the user
+			if accept.JSON(r) {
+				s.json.Store(true) // the handler, which would say so (AnswerJSON), is not reached
+			}
 			c.event(&s.ctx, Event{Kind: EventRequestRefused, Err: err})
 			c.Error(rw, r, err)
 			return
@@ -59,9 +72,11 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 			s.identified.Store(true)
 		}
 		s.suspectForwarded()
+		s.noteEncrypted()
 		s.emit()
 		defer s.saveLate() // also if the handler panics
 		next.ServeHTTP(rw, r)
+		s.suspectBypass(w)
 		rw.start(http.StatusOK)
 	})
 }
@@ -95,6 +110,33 @@ func (s *state) suspectForwarded() {
 	}
 	if _, trusted := clientip.Proxies(s.core.cfg.Network.TrustedProxies).Peer(s.request.RemoteAddr); !trusted && told.CompareAndSwap(false, true) {
 		s.note(Event{Kind: EventProxySuspected, Err: errForwarded})
+	}
+}
+
+// noteEncrypted notes for Doctor that browsers use https although BaseURL has http. A client
+// can make the header up; Doctor says so.
+func (s *state) noteEncrypted() {
+	encrypted := &s.core.proxies.encrypted
+	if s.core.cookies.secure || encrypted.Load() {
+		return
+	}
+	first, _, _ := strings.Cut(s.request.Header.Get("X-Forwarded-Proto"), ",")
+	if s.request.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") {
+		encrypted.Store(true)
+	}
+}
+
+// suspectBypass logs, once for each Core, that the handler has written its answer to w itself,
+// and not to the writer that LoadAndSave gave it. No cookie was set then: a login has no
+// effect. This happens if LoadAndSave runs as a middleware of a router that keeps a writer
+// of its own. Such a writer has a method Written; that of net/http has not.
+func (s *state) suspectBypass(w http.ResponseWriter) {
+	if s.writer.started {
+		return
+	}
+	if router, ok := w.(interface{ Written() bool }); ok && router.Written() && s.core.bypassed.CompareAndSwap(false, true) {
+		s.core.cfg.Logger.ErrorContext(&s.ctx, "auth: an answer was written around LoadAndSave, so its cookies were lost: wrap the whole router with LoadAndSave (docs/routers.md)",
+			slog.String("writer", fmt.Sprintf("%T", w)))
 	}
 }
 
@@ -234,7 +276,7 @@ func (s *state) commit(h http.Header) error {
 	if s.own && !s.cur.isLogin() { // a request with credentials of its own gets no cookies
 		s.cookie = nil
 	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending, names.trusted} {
+	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending, names.trusted, names.passkey, names.code} {
 		if set, ok := s.cookie[name]; ok {
 			names.write(h, name, set, s.core.cfg.Now())
 		}

@@ -449,7 +449,7 @@ func TestCrossOriginErrorPage(t *testing.T) {
 	t.Parallel()
 	site := newOriginSite(t, atAppExample)
 	w := direct(t, site.handler, "POST", "/", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Accept": {"application/json"}})
-	if w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), `"error"`) {
+	if w.Header().Get("Content-Type") != "application/problem+json" || !strings.Contains(w.Body.String(), `"code":"cross-origin"`) {
 		t.Errorf("%v %s", w.Header(), w.Body)
 	}
 	site = newOriginSite(t, func(c *auth.Config) {
@@ -464,6 +464,11 @@ func TestCrossOriginErrorPage(t *testing.T) {
 	})
 	if site.passes(t, "page", "POST", "app.example", http.Header{"Origin": {"null"}}) {
 		t.Error("passes")
+	}
+	// LoadAndSave refuses before a handler can call AnswerJSON, so the client decides.
+	w = direct(t, site.handler, "POST", "/", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Accept": {"application/json"}})
+	if w.Code != http.StatusForbidden || w.Header().Get("Content-Type") != "application/problem+json" || !strings.Contains(w.Body.String(), `"code":"cross-origin"`) {
+		t.Errorf("with an ErrorPage: %d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
 

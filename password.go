@@ -92,6 +92,9 @@ func isCommon(password string) bool {
 // call Unlock. If no mail can be sent (there is no Mailer, or the account has no
 // address), one attempt an hour is still checked.
 //
+// If ForceReset has voided the password and it is right, the error is ErrResetRequired. If
+// the account may not log in at all, it is ErrInvalidCredentials.
+//
 // Each browser that the user has logged in with before, by password, has a count of its
 // own. So an attacker who guesses elsewhere does not lock the user out there.
 func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User, failing error) {
@@ -100,7 +103,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 	user, id, err := c.authenticate(ctx, login, password)
 	if err != nil {
 		c.event(ctx, Event{Kind: EventLoginFailed, UserID: id, Method: methodPassword, Err: err})
-		if errors.Is(err, ErrLocked) || errors.Is(err, ErrResetRequired) {
+		if (errors.Is(err, ErrLocked) || errors.Is(err, ErrResetRequired)) && !errors.Is(err, errResetForced) {
 			err = ErrInvalidCredentials // only the log says more
 		}
 		return nil, err
@@ -117,13 +120,23 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 // from one address that is not public. Probably they came through a proxy that is
 // missing in Config.Network.TrustedProxies. The caller holds no lock.
 func (c *Core) sawLogin(s *state) {
-	if s != nil && c.baseURL.Scheme == "https" && c.proxies.Suspects(s.client()) {
+	if s != nil && c.site.origin.Scheme == "https" && c.proxies.Suspects(s.client()) {
+		c.proxies.oneAddress.Store(true)
 		c.event(&s.ctx, Event{Kind: EventProxySuspected, Err: errOneAddress})
 	}
 }
 
-// authenticate also returns the ID of the account that was tried.
+// authenticate is Authenticate without its events. It also returns the ID of the account that
+// was tried.
 func (c *Core) authenticate(ctx context.Context, login, password string) (user User, id string, err error) {
+	ctx, end := c.cfg.Trace.begin(ctx, "authenticate", methodPassword)
+	err = errPanicked
+	defer func() { end(err) }()
+	return c.tryLogin(ctx, login, password)
+}
+
+// tryLogin is authenticate without its trace.
+func (c *Core) tryLogin(ctx context.Context, login, password string) (user User, id string, err error) {
 	if c.store == nil {
 		return nil, "", ErrNoUserStore
 	}
@@ -171,7 +184,7 @@ func (c *Core) upgradeHash(ctx context.Context, user User, password string) (Use
 	if !c.upgrades.due(old.ID, c.cfg.Now()) {
 		return user, nil
 	}
-	hash, err := c.hasher.TryHash(password)
+	hash, err := c.hasher.TryHash(ctx, password)
 	if errors.Is(err, ErrBusy) {
 		return user, nil
 	} else if err != nil {
@@ -288,6 +301,9 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	if isAbsent(user) {
 		return false, ErrUserNotFound
 	}
+	if err := c.notActing(ctx); err != nil {
+		return false, err
+	}
 	if password == "" || len(password) > maxPassword || !isText(password) {
 		return false, nil
 	}
@@ -312,12 +328,27 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 // work than a new hash; it never takes less.
 func (c *Core) PasswordHashes() uint64 { return c.hasher.Computed() }
 
+// HashStats returns how password hashing is doing.
+func (c *Core) HashStats() HashStats {
+	state := c.hasher.Budget.State()
+	return HashStats{Running: state.Running, Waiting: state.Waiting, Refused: c.hasher.Refused()}
+}
+
+// HashStats says how password hashing is doing. All Managers of a process share Running and
+// Waiting.
+type HashStats struct {
+	Running int    // hashes that are being computed
+	Waiting int    // hashes in the queue
+	Refused uint64 // hashes that this Manager has refused with ErrBusy since it was made
+}
+
 // SetPassword gives the user a new password. The policy applies (PasswordError). The
 // user's logins end, except for the login that makes this request: it goes on with a
 // new token.
 //
 // If another change of password came first, SetPassword returns ErrConflict; if the
-// account is gone, ErrUserNotFound. It may also return ErrBusy or a failure of the
+// account is gone, ErrUserNotFound; if the request is another user's who may not do it,
+// ErrForbidden (see SetRoles). It may also return ErrBusy or a failure of the
 // store. After a failure of the store the password may have changed. After any other
 // error nothing has changed.
 func (c *Core) SetPassword(ctx context.Context, user User, password string) (failing error) {
@@ -326,6 +357,7 @@ func (c *Core) SetPassword(ctx context.Context, user User, password string) (fai
 		return ErrUserNotFound
 	}
 	x, err := c.planPassword(ctx, user.AuthAccount().Clone(), password)
+	err = c.actForSelfOnChange(ctx, x, err)
 	_, err = c.changeCredential(ctx, x, err)
 	return err
 }

@@ -39,6 +39,7 @@ type pending struct {
 	tries    uint64
 	factor   string // the factor that was prompted for last
 	private  []byte // what its Prompt returned
+	identity string // the ID of the identity that was shown, or ""
 }
 
 func (p *pending) encode() {
@@ -46,7 +47,7 @@ func (p *pending) encode() {
 	b = wire.AppendText(wire.AppendText(b, string(p.methods)), p.loginID)
 	b = append(binary.AppendVarint(b, int64(p.remember)), flag(p.stale))
 	b = wire.AppendText(binary.AppendUvarint(b, p.tries), p.factor)
-	p.record.Data = wire.AppendText(b, string(p.private))
+	p.record.Data = wire.AppendText(wire.AppendText(b, string(p.private)), p.identity)
 }
 
 func decodePending(record Record) (*pending, bool) {
@@ -57,17 +58,20 @@ func decodePending(record Record) (*pending, bool) {
 	p := &pending{record: record, stamp: r.Text(), methods: methods(r.Text()), loginID: r.Text()}
 	p.remember, p.stale = time.Duration(r.Varint()), r.Byte() == 1
 	p.tries, p.factor, p.private = r.Uvarint(), r.Text(), []byte(r.Text())
+	if r.Rest() != "" { // a process of an earlier version writes no identity
+		p.identity = r.Text()
+	}
 	return p, r.OK()
 }
 
-// wait stores an attempt until the user shows the factor that it owes. It returns
-// ErrFactorRequired, or a failure.
-func (s *state) wait(a *attempt, loginID string) error {
+// wait stores an attempt until the user shows the factor that it owes. owed is the
+// ErrFactorRequired of the gate. wait returns it, or a failure.
+func (s *state) wait(a *attempt, loginID string, owed error) error {
 	if err := s.suspend(&s.ctx, a, loginID); err != nil {
 		return err
 	}
-	s.note(Event{Kind: EventLoginPending, UserID: idOf(a.user), Method: a.methods.String(), Err: ErrFactorRequired})
-	return ErrFactorRequired
+	s.note(Event{Kind: EventLoginPending, UserID: idOf(a.user), Method: a.methods.String(), Err: owed})
+	return owed
 }
 
 // suspend stores an attempt that owes a factor until ContinueLogin. loginID names the
@@ -82,6 +86,7 @@ func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
 			Version: keyring.RandomVersion(), Expires: now.Add(pendingLifetime),
 		},
 		stamp: account.Stamp.Reveal(), methods: a.methods, loginID: loginID, remember: a.remember, stale: a.stale,
+		identity: a.identity,
 	}
 	p.encode()
 	s.op.Lock()

@@ -12,7 +12,7 @@ import (
 // The purposes of keys. A text that is sealed or signed for one purpose is worth nothing
 // for another: the keyring derives a key for each. A Feature has a purpose of its own.
 const (
-	purposeReset    = "reset"       // seals the token of a MailReset
+	purposeReset    = "reset"       // seals the token of a MailReset and a MailInvitation
 	purposeVerify   = "verify"      // seals the token of a MailVerify
 	purposeEmail    = "email"       // seals the token of a MailNewAddress
 	purposeRemember = "remember"    // signs the remember cookie
@@ -23,6 +23,11 @@ const (
 	purposeNonce    = "form nonce"  // seals what lets a form run once
 	purposeFields   = "form fields" // signs the fields of a form
 	purposeLogin    = "login"       // signs a login that is no account's, for its counter
+	purposePasskey  = "passkey"     // seals what a browser was asked for, to log in by a passkey
+	purposeLink     = "login link"  // seals the token of a MailLoginCode
+	purposeCode     = "login code"  // signs the code of a MailLoginCode
+	purposeAsked    = "asked code"  // seals the cookie of the browser that asked for it
+	purposeCookie   = "cookie "     // and the cookie's name: seals the values of cookies of package pages
 	purposeFeature  = "feature "    // and the Feature's name: seals what the Feature seals
 )
 
@@ -43,14 +48,27 @@ const (
 // A pending record is a login that owes a second factor: see pending.go.
 const kindPending = "pending"
 
+// A login code is what a MailLoginCode has sent last: see maillogin.go.
+const kindLoginCode = "login-code"
+
 // Remembered devices (remember.go), and the tombstones of those that have ended.
 const (
 	kindRemember      = "remember"
 	kindRememberEnded = "remember-ended"
 )
 
+// A proved record says that the address of an account was verified before an administrator
+// changed it. What is set up in the account is then not an attacker's: see enterByMail.
+const kindProved = "proved"
+
 // Browsers in which logins owe no second factor (trust.go).
 const kindTrusted = "trusted"
+
+// The one record of the administrators (lastadmin.go).
+const kindAdmins = "administrators"
+
+// The names of the second factors that users have set up (enrolled.go).
+const kindEnrolled = "enrolled"
 
 // API tokens (apitoken.go).
 const (
@@ -117,8 +135,9 @@ const (
 func recordKinds() []recordKind {
 	return []recordKind{
 		{kindSession, true, atChange},
-		{kindPending, true, atChange},  // if there are factors
-		{kindTrusted, false, atChange}, // if browsers can be trusted
+		{kindPending, true, atChange},   // if there are factors
+		{kindLoginCode, true, atChange}, // if users can log in by mail
+		{kindTrusted, false, atChange},  // if browsers can be trusted
 		{kindRemember, false, atChange},
 		{kindAPIToken, false, atChange},
 		{kindAttempts, false, atForgetting},
@@ -127,11 +146,14 @@ func recordKinds() []recordKind {
 		{kindUndo, false, atClose},          // the owner needs it after an attacker's changes
 		{kindReserved, false, atClose},      // an undo needs the old address
 		{kindUsed, false, atClose},
-		{kindFeature, false, atClose}, // a second factor outlives a change of the password
+		{kindProved, false, atClose},
+		{kindEnrolled, false, atClose}, // like the factors
+		{kindFeature, false, atClose},  // a second factor outlives a change of the password
 		{kindFeatureAttempts, false, atClose},
 		{kindVisitor, true, never},
 		{kindRate, false, never},
 		{kindForm, false, never},
+		{kindAdmins, false, never}, // closing an account takes it out of the record
 	}
 }
 

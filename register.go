@@ -39,6 +39,11 @@ type Registration struct {
 	// or set their password by a reset link. If NoPassword is set and Password is not
 	// empty, Register returns an error.
 	NoPassword bool
+
+	// EmailVerified says that the user has proved that the address is theirs, for example
+	// at a provider that says so. No mail is sent then, and with Config.HideAccounts, too,
+	// Register returns the user or ErrEmailTaken. Never set it for what a form says.
+	EmailVerified bool
 }
 
 var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; set one of them")
@@ -57,24 +62,25 @@ var errTwoMinds = errors.New("auth: Registration has a Password and NoPassword; 
 func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing error) {
 	defer c.met(ctx, &failing)
 	register := c.register
-	if c.cfg.HideAccounts {
+	hide := c.cfg.HideAccounts && !r.EmailVerified
+	if hide {
 		register = c.registerHidden
 	}
 	user, owner, err := register(ctx, r)
 	switch {
 	case err != nil:
 		c.event(ctx, Event{Kind: EventAccountRegisterFailed, UserID: idOf(owner), Err: err})
-	case c.cfg.RequireVerified:
+	case c.cfg.RequireVerified && !r.EmailVerified:
 		c.event(ctx, Event{Kind: EventAccountRegistered, UserID: user.AuthAccount().ID})
 		c.mailFailed(ctx, user, c.sendVerify(ctx, user)) // the user can ask for the link again
 	default:
 		c.event(ctx, Event{Kind: EventAccountRegistered, UserID: user.AuthAccount().ID})
 	}
-	if c.cfg.HideAccounts && errors.Is(err, ErrEmailTaken) {
+	if hide && errors.Is(err, ErrEmailTaken) {
 		c.mailFailed(ctx, owner, c.sendTaken(ctx, owner, r.Email))
 		err = nil
 	}
-	if c.cfg.HideAccounts && err == nil {
+	if hide && err == nil {
 		return nil, ErrCheckMail
 	}
 	return user, err
@@ -82,10 +88,15 @@ func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing er
 
 // register creates an account. It returns ErrEmailTaken if the address is taken.
 func (c *Core) register(ctx context.Context, r Registration) (user, owner User, err error) {
-	a, err := c.newAccount(ctx, r)
+	a, err := c.newAccount(ctx, r, false)
 	if err != nil {
 		return nil, nil, err
 	}
+	return c.registerAccount(ctx, a, r.Form)
+}
+
+// registerAccount creates an account if its names are free.
+func (c *Core) registerAccount(ctx context.Context, a Account, form url.Values) (user, owner User, err error) {
 	if err := c.checkUsername(ctx, a.Username, false); err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +105,7 @@ func (c *Core) register(ctx context.Context, r Registration) (user, owner User, 
 	} else if kept != "" {
 		return nil, nil, ErrEmailTaken
 	}
-	user, err = c.createAccount(ctx, a, r.Form)
+	user, err = c.createAccount(ctx, a, form)
 	return user, nil, err
 }
 
@@ -102,7 +113,7 @@ func (c *Core) register(ctx context.Context, r Registration) (user, owner User, 
 // address is taken or not. If the address is taken, owner is the user who has it. If
 // the address is only reserved for a user, owner is nil.
 func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner User, err error) {
-	a, err := c.newAccount(ctx, r)
+	a, err := c.newAccount(ctx, r, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,16 +147,18 @@ func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner 
 }
 
 // newAccount checks a registration and hashes its password. It does not check whether
-// the names are free.
-func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
+// the names are free. An administrator's registrations are not limited.
+func (c *Core) newAccount(ctx context.Context, r Registration, byAdmin bool) (Account, error) {
 	if c.store == nil {
 		return Account{}, ErrNoUserStore
 	}
 	if r.NoPassword && r.Password != "" {
 		return Account{}, errTwoMinds
 	}
-	if err := c.allowRegistration(ctx); err != nil {
-		return Account{}, err
+	if !byAdmin {
+		if err := c.allowRegistration(ctx); err != nil {
+			return Account{}, err
+		}
 	}
 	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
 	if err := c.omits(r); err != nil {
@@ -159,7 +172,7 @@ func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) 
 	if err := c.ValidateEmail(r.Email); err != nil && (needEmail || r.Email != "") {
 		return Account{}, err
 	}
-	a := Account{Username: r.Username, Email: r.Email, Stamp: NewSecret(keyring.NewToken()), Version: 1}
+	a := Account{Username: r.Username, Email: r.Email, EmailVerified: r.EmailVerified && r.Email != "" && c.Keeps(FieldEmailVerified), Stamp: NewSecret(keyring.NewToken()), Version: 1}
 	if r.NoPassword {
 		return a, nil
 	}

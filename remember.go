@@ -141,7 +141,7 @@ func (s *state) resumeEnded(key string, counter uint64) error {
 // enterRemembered logs in by a device. If a gate refuses, the request stays anonymous.
 func (s *state) enterRemembered(user User, d device) error {
 	shown := methods("").add(methodRemember, s.core.cfg.Now())
-	for _, name := range append(factorNames(s.core.cfg.Factors), methodTrusted) { // what was shown when the browser was remembered
+	for _, name := range append(s.core.factorMethods(d.methods), methodTrusted) { // what was shown when the browser was remembered
 		if at, ok := d.methods.at(name); ok {
 			shown = shown.add(name, at)
 		}

@@ -428,6 +428,7 @@ func TestRememberFailureIsNotAnonymous(t *testing.T) {
 // loses its cookies. Each comes with a function that sends the request.
 func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client) {
 	t.Helper()
+	type answered struct{} // the key of a channel that is closed when this request has its answer
 	known := make(chan struct{}, 1)
 	app.Mux.HandleFunc("POST /lost/{how}", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := app.User(r.Context()); err != nil {
@@ -446,6 +447,9 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 			_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 			_ = rw.Flush()
 			_ = conn.Close()
+		case "timeout":
+			done, _ := r.Context().Value(answered{}).(chan struct{})
+			<-done // if the handler returned when the time is up, its answer might be sent
 		default:
 			<-r.Context().Done()
 		}
@@ -456,7 +460,9 @@ func lostAnswers(t *testing.T, app *testapp.App) map[string]func(*testapp.Client
 			inner.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithCancel(r.Context())
+		done := make(chan struct{})
+		defer close(done)
+		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), answered{}, done))
 		defer cancel()
 		go func() { <-known; cancel() }() // the time is up when the session is stored
 		http.TimeoutHandler(inner, time.Hour, "slow").ServeHTTP(w, r.WithContext(ctx))

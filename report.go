@@ -17,11 +17,16 @@ func (c *Core) event(ctx context.Context, e Event) {
 	}
 	if s := c.clientOf(ctx); s != nil {
 		e.Address, e.UserAgent = s.address(), s.agent()
+		s.nameActor(&e)
 	}
-	attrs := make([]slog.Attr, 0, 6)
+	if e.Reason == "" {
+		e.Reason = reasonOf(ctx)
+	}
+	attrs := make([]slog.Attr, 0, 9)
 	attrs = append(attrs, slog.String("event", string(e.Kind)))
 	for _, a := range []slog.Attr{
-		slog.String("user", e.UserID), slog.String("address", e.Address),
+		slog.String("user", e.UserID), slog.String("actor", e.ActorID), slog.String("reason", e.Reason),
+		slog.String("roles", e.Roles), slog.String("address", e.Address),
 		slog.String("agent", e.UserAgent), slog.String("method", e.Method),
 	} {
 		if a.Value.String() != "" {
@@ -47,8 +52,16 @@ func (c *Core) event(ctx context.Context, e Event) {
 	c.cfg.OnEvent(ctx, e)
 }
 
+// nameActor sets the administrator of an event in an impersonation.
+func (s *state) nameActor(e *Event) {
+	if acted := s.acted.Load(); acted != nil && e.UserID != acted.userID {
+		e.ActorID = acted.userID
+	}
+}
+
 // note keeps an event for emit.
 func (s *state) note(e Event) {
+	s.nameActor(&e) // the impersonation may be over when the event is sent
 	s.noting.Lock()
 	defer s.noting.Unlock()
 	s.noted = append(s.noted, e)

@@ -19,6 +19,22 @@ func (c *Core) stateOf(ctx context.Context) *state {
 	return s
 }
 
+// acting returns the impersonation that the request belongs to, or nil.
+func (c *Core) acting(ctx context.Context) *impersonation {
+	if s := c.stateOf(ctx); s != nil {
+		return s.acted.Load()
+	}
+	return nil
+}
+
+// notActing returns ErrImpersonating if the request belongs to an impersonation.
+func (c *Core) notActing(ctx context.Context) error {
+	if c.acting(ctx) != nil {
+		return ErrImpersonating
+	}
+	return nil
+}
+
 // settle is identify for callers that cannot return its error. If it fails, the answer
 // to the request will be an error. A later call of identify may still succeed, or
 // return the error to its caller, who then decides about the answer. If final is true,
@@ -117,7 +133,7 @@ func (s *state) askLoaders() (own bool, err error) {
 		}
 		grant.Scopes = slices.Clone(grant.Scopes)
 		s.op.Lock()
-		s.own, s.user, s.grant = true, user, &grant
+		s.own, s.user, s.grant, s.hadUser = true, user, &grant, true
 		s.op.Unlock()
 		return true, nil
 	}
@@ -163,7 +179,12 @@ func (s *state) load() error {
 			continue
 		}
 		s.cur = found
-		err = s.review(now)
+		if found.header.actor != nil {
+			err = s.reviewActor(now)
+		}
+		if err == nil && s.cur != nil {
+			err = s.review(now)
+		}
 		if s.cur != nil {
 			s.loaded = s.cur.values
 		}
@@ -251,11 +272,6 @@ func (s *state) bound(boundAddress, boundAgent *string) (same, bind bool) {
 		same = same && clientip.Network(*boundAddress) == clientip.Network(address)
 	}
 	return same, bind
-}
-
-// isPassive reports whether the request does not extend IdleTimeout.
-func (s *state) isPassive() bool {
-	return s.core.cfg.Session.NoActivity != nil && s.core.cfg.Session.NoActivity(s.request)
 }
 
 // endProtected ends a login that is used from another client. The request goes on as an

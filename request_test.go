@@ -1333,14 +1333,14 @@ func TestCaching(t *testing.T) {
 		{user, "/who", "no-store", "Cookie"},
 		{user, "/guarded", "no-store", "Cookie"},
 		{user, "/guarded-silent", "no-store", "Cookie"},
-		{anonymous, "/guarded", "no-store", "Cookie"},
+		{anonymous, "/guarded", "no-store", "Accept; Cookie"}, // a page to go to, or a Problem
 		{anonymous, "/get?key=k", "", "Cookie"},
 		{user, "/get?key=k", "no-store", "Cookie"},    // for this user only
 		{anonymous, "/flashes", "no-store", "Cookie"}, // the guard's message
 		{anonymous, "/flashes", "", "Cookie"},
 		{user, "/own", "private, max-age=5", "Cookie"},
-		{anonymous, "/error", "no-store", ""},
-		{user, "/error", "no-store", ""},
+		{anonymous, "/error", "no-store", "Accept"},
+		{user, "/error", "no-store", "Accept"},
 	} {
 		who := "anonymous"
 		if test.who == user {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -56,14 +57,14 @@ func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: ErrUserNotFound})
 		return nil
 	}
-	token, err := c.ResetToken(ctx, user)
+	token, err := c.resetToken(ctx, user, "")
 	if err != nil { // an error would tell the caller that there is an account
 		c.event(ctx, Event{Kind: EventResetRefused, UserID: idOf(user), Err: err})
 		return nil
 	}
 	m := Mail{
 		Kind: MailReset, To: user.AuthAccount().Email, User: user, Lifetime: c.cfg.Password.ResetLifetime,
-		Link: c.link(c.cfg.URLs.Reset, token),
+		Link: c.link(ctx, c.cfg.URLs.Reset, token),
 	}
 	c.deliver(ctx, m)
 	return nil
@@ -75,10 +76,32 @@ func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 // bytes it returns an error.
 func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing error) {
 	defer c.met(ctx, &failing)
-	switch {
-	case isAbsent(user):
+	if isAbsent(user) {
 		return "", ErrUserNotFound
-	case c.store == nil:
+	}
+	act, err := c.mayMakeToken(ctx, user.AuthAccount().ID)
+	if err != nil {
+		return "", err
+	}
+	return c.resetToken(ctx, user, act.actor)
+}
+
+// mayMakeToken returns an error if the user who makes the request may not have a token for
+// this account.
+func (c *Core) mayMakeToken(ctx context.Context, userID string) (*act, error) {
+	if err := cmp.Or(c.stillIn(ctx), c.notActing(ctx)); err != nil {
+		return nil, err
+	}
+	act, err := c.actForSelf(ctx, userID)
+	if err == nil {
+		err = act.mayOn(ctx, userID)
+	}
+	return act, err
+}
+
+// resetToken is ResetToken without the question who asks. actor is for the event.
+func (c *Core) resetToken(ctx context.Context, user User, actor string) (string, error) {
+	if c.store == nil {
 		return "", ErrNoUserStore
 	}
 	if err := c.needs("ResetToken", FieldPasswordHash); err != nil {
@@ -88,7 +111,7 @@ func (c *Core) ResetToken(ctx context.Context, user User) (_ string, failing err
 	if err := mailable(a); err != nil {
 		return "", err
 	}
-	c.event(ctx, Event{Kind: EventResetIssued, UserID: a.ID})
+	c.event(ctx, Event{Kind: EventResetIssued, UserID: a.ID, ActorID: actor})
 	return c.sealReset(a), nil
 }
 
@@ -118,7 +141,13 @@ func (c *Core) CheckResetToken(ctx context.Context, token string) (_ User, faili
 // the token expires.
 func (c *Core) ResetPassword(ctx context.Context, token, password string) (_ User, failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil { // before anything is removed
+		return nil, err
+	}
 	x, err := c.planReset(ctx, token, password)
+	if err == nil {
+		err = c.forgetUnproved(ctx, x.userID)
+	}
 	return c.changeCredential(ctx, x, err)
 }
 

@@ -11,10 +11,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
+	"github.com/go-login/auth/internal/accept"
 	"github.com/go-login/auth/internal/origin"
 )
 
@@ -37,14 +36,15 @@ import (
 //   - A Turbo frame (Turbo-Frame) gets the status with a small page, not
 //     Config.ErrorPage, that replaces the whole page (Turbo 7.3 or newer).
 //
-// A client that does not accept HTML, or that has sent credentials in a header, gets
-// the status alone. So does a request with ErrReplaced, although it wraps
+// A client that prefers JSON to HTML, or does not accept HTML, gets a [Problem]: JSON with
+// the status and a code. A client that has sent credentials in a header gets the status
+// without a redirect. So does a request with ErrReplaced, although it wraps
 // ErrNotLoggedIn: its page says to try again. The statuses are:
 //
 //   - 202: ErrCheckMail
 //   - 400: ErrInvalidToken
 //   - 401: ErrNotLoggedIn, ErrNotFresh, ErrFactorRequired, and errors that wrap
-//     ErrLoginRefused, except ErrUnverified
+//     ErrLoginRefused, except ErrUnverified; with Retry-After for a WaitError
 //   - 403: ErrCrossOrigin, ErrOutOfScope, ErrForbidden, ErrNoFactor, and ErrUnverified.
 //     Because ErrUnverified also wraps ErrLoginRefused, a login page checks for
 //     ErrLoginRefused first, and shows its form
@@ -68,23 +68,14 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 			err = met
 		}
 	}
-	var page string
-	switch {
-	case errors.Is(err, ErrFactorRequired):
-		page = c.cfg.URLs.Factor
-	case errors.Is(err, ErrNoFactor):
-		page = c.cfg.URLs.TwoFactor
-	case errors.Is(err, ErrReplaced): // the browser is logged in; its page says to try again
-	case errors.Is(err, ErrNotLoggedIn):
-		page = c.cfg.URLs.login(c.targetOf(r).Path)
-	case errors.Is(err, ErrNotFresh):
-		page = c.cfg.URLs.Refresh
-	case errors.Is(err, ErrUnverified):
-		page = c.cfg.URLs.Verify
-	}
+	page := c.pageFor(r, err)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
+	varyAccept(h)
 	client := clientKind(r)
+	if c.answersJSON(r) {
+		client = clientAPI
+	}
 	if page == "" || client == clientAPI || c.hasCredentials(r) {
 		c.fail(w, r, statusOf(err), err)
 		return
@@ -190,25 +181,12 @@ func (c *Core) isOurPage(next Next) bool {
 	return false
 }
 
-// hasCredentials reports whether the request has brought credentials of its own; it is
-// then answered without a redirect. An Authorization header that no loader knows counts
-// too, unless the client asks for HTML as a browser does.
-func (c *Core) hasCredentials(r *http.Request) bool {
-	if len(c.cfg.Credentials) == 0 {
-		return false
-	}
-	if s := c.stateOf(r.Context()); s != nil && s.own {
-		return true
-	}
-	return r.Header.Get("Authorization") != "" && !strings.Contains(r.Header.Get("Accept"), "text/html")
-}
-
 // send prepares to send a browser to one of our pages, and returns the URL: it keeps
 // the message and next.
 func (c *Core) send(r *http.Request, page string, next Next, reason error) string {
 	person := byPerson(c.asSent(r))
 	if person && page[0] == '/' { // a page on another site would not show the message
-		if m := c.cfg.Message(r, reason); m.Text != "" {
+		if m := c.messageFor(r, reason); m.Text != "" {
 			_ = c.Flash(r.Context(), m.Category, m.Text) // fails outside LoadAndSave, or after the header
 		}
 	}
@@ -229,6 +207,18 @@ func (c *Core) send(r *http.Request, page string, next Next, reason error) strin
 	return next.AddTo(page)
 }
 
+// messageFor returns the message for a user who is sent to one of our pages because of
+// reason. A visitor who will see another message there gets no second one that asks to log
+// in: that happens after a logout if the home page needs a login.
+func (c *Core) messageFor(r *http.Request, reason error) Flash {
+	reason = c.detail(r.Context(), reason)
+	if s := c.stateOf(r.Context()); s != nil && errors.Is(reason, ErrNotLoggedIn) && !errors.Is(reason, ErrLoggedOut) &&
+		!origin.IsUnsafe(c.asSent(r).Method) && s.hasFlashes() {
+		return Flash{}
+	}
+	return c.cfg.Message(r, reason)
+}
+
 // nextOfPage returns the path and query of a page's URL, or the zero value if the page
 // is on another site.
 func (c *Core) nextOfPage(page string) Next {
@@ -242,9 +232,15 @@ func (c *Core) nextOfPage(page string) Next {
 // wantsHTML reports whether the client can use a redirect to a page. That is a browser
 // that navigates, or a client that does not say what it accepts.
 func wantsHTML(r *http.Request) bool {
+	if accept.JSON(r) {
+		return false
+	}
 	accept := r.Header.Get("Accept")
-	if strings.Contains(accept, "text/html") {
+	switch {
+	case strings.Contains(accept, "text/html"):
 		return true
+	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"): // some clients send no Sec-Fetch-Dest
+		return false
 	}
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "", "document", "iframe", "frame", "embed", "object":
@@ -265,39 +261,32 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 			slog.Any("error", err))
 	}
 	h := w.Header()
+	h.Del("Content-Length") // of an answer that the handler has not written
 	h.Set("Cache-Control", "no-store")
-	switch limited := (*RateLimitError)(nil); status {
-	case http.StatusTooManyRequests:
-		if errors.As(err, &limited) {
-			h.Set("Retry-After", strconv.FormatInt(int64(limited.RetryAfter/time.Second), 10))
-		}
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Cookie") // RFC 9110 requires a challenge; browsers ignore this one
-		for _, loader := range c.cfg.Credentials {
-			// Browsers get no such challenge: they would open their own password dialog.
-			if loader.Challenge != "" && r.Header.Get("Sec-Fetch-Mode") == "" && !strings.Contains(r.Header.Get("Accept"), "text/html") {
-				h.Add("WWW-Authenticate", loader.Challenge)
-			}
-		}
+	varyAccept(h)
+	for name, values := range c.errorHeader(r, status, err) {
+		h[name] = values
 	}
-	if c.cfg.ErrorPage != nil {
-		c.cfg.ErrorPage(w, r, status, err)
+	answersJSON := c.answersJSON(r)
+	if page := c.errorPageFor(r); page != nil && !answersJSON {
+		page(w, r, status, err)
 		return
 	}
 	text := http.StatusText(status)
-	setErrorHeaders(h)
-	if !wantsHTML(r) {
+	if answersJSON || !wantsHTML(r) {
+		if status >= http.StatusBadRequest {
+			problem := c.Problem(r, err)
+			problem.Status = status
+			problem.ServeHTTP(w, r)
+			return
+		}
+		setErrorHeaders(h) // ErrCheckMail is no problem
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		key := "error"
-		if status < http.StatusBadRequest { // ErrCheckMail
-			key = "status"
-		}
-		_ = json.NewEncoder(w).Encode(map[string]string{key: text})
+		_ = json.NewEncoder(w).Encode(map[string]string{"status": text})
 		return
 	}
+	setErrorHeaders(h)
 	if errors.Is(err, ErrReplaced) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		w.WriteHeader(status)
@@ -309,20 +298,24 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	_, _ = fmt.Fprintln(w, text)
 }
 
-// setErrorHeaders sets the headers of our error pages, except those that the
-// application has set.
-func setErrorHeaders(h http.Header) {
-	h.Set("X-Content-Type-Options", "nosniff")
-	for name, value := range map[string]string{
-		"Content-Security-Policy":      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-		"Referrer-Policy":              "no-referrer",
-		"Cross-Origin-Opener-Policy":   "same-origin",
-		"Cross-Origin-Resource-Policy": "same-origin",
-	} {
-		if h.Get(name) == "" {
-			h.Set(name, value)
-		}
+// DefaultErrorPage sets the page that Core.Error and failed requests answer with if
+// Config.ErrorPage is not set. It is only for requests that accept HTML: other clients get
+// what they get without it. The first page that is set stays. pages.New sets one, so an
+// application calls this only if it brings its own pages. The rules of Config.ErrorPage
+// apply.
+func (c *Core) DefaultErrorPage(page func(w http.ResponseWriter, r *http.Request, status int, err error)) {
+	c.fallback.CompareAndSwap(nil, &page)
+}
+
+// errorPageFor returns the page that answers a failed request, or nil.
+func (c *Core) errorPageFor(r *http.Request) errorPage {
+	if c.cfg.ErrorPage != nil {
+		return c.cfg.ErrorPage
 	}
+	if page := c.fallback.Load(); page != nil && !accept.JSON(r) && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return *page
+	}
+	return nil
 }
 
 // tryAgain is the page for ErrReplaced. Its link leads to the page that the browser

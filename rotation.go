@@ -207,14 +207,18 @@ func (s *state) become(ctx context.Context, next, old *session, taken Record) {
 	}
 }
 
-// sendToken sets the cookie of a new session.
+// sendToken sets the cookie of a new session, which is s.cur.
 func (s *state) sendToken(kind, token string) {
 	names := &s.core.cookies
 	if kind == kindVisitor {
 		s.setCookie(names.visitor, token, time.Time{})
 		return
 	}
-	s.setCookie(names.session, token, time.Time{})
+	var until time.Time // with the browser
+	if s.core.cfg.Session.PersistentCookie {
+		until = s.cur.header.created.Add(s.core.cfg.Session.Lifetime)
+	}
+	s.setCookie(names.session, token, until)
 	s.deleteCookie(names.visitor)
 }
 

@@ -11,10 +11,14 @@ import (
 
 // A Pending login is one where the user has shown the first factor and owes a second
 // one. It gives no access by itself.
+//
+// Missing is empty if the user's factors are no longer in Config.Factors, and the user has
+// no backup codes. The login cannot go on then. Tell the user to ask you for help: you add
+// the factor to the configuration, or call ResetFactors.
 type Pending struct {
 	User    User
 	Methods []string  // what the user has shown so far
-	Missing []string  // the names of the factors of which the user must show one
+	Missing []string  // the names of the factors of which the user must show one; see below
 	Confirm bool      // true if it confirms an existing login (ConfirmLogin)
 	Expires time.Time // 5 minutes after the first factor was shown
 }
@@ -44,8 +48,11 @@ func (c *Core) pendingOf(ctx context.Context, s *state) (*pending, []string, err
 		return nil, nil, err
 	}
 	missing, err := c.missingFactors(ctx, &attempt{user: p.user, methods: p.methods})
-	if err == nil && len(missing) == 0 { // the user has removed the factors; the Stamp should have changed
+	switch {
+	case err == nil: // the user has removed the factors; the Stamp should have changed
 		err = ErrNoPending
+	case errors.Is(err, ErrFactorRequired):
+		err = nil
 	}
 	return p, missing, err
 }
@@ -96,14 +103,20 @@ func (c *Core) PromptFactor(ctx context.Context, factor string) (_ Prompt, faili
 // factors. If the answer is right, it does what LoginUser, or ConfirmLogin, would have
 // done. answer is the form of the page. The errors are:
 //
-//   - ErrWrongFactor: the answer is wrong, and the user may try again.
+//   - ErrWrongFactor: the answer is wrong, and the user may try again. It is
+//     ErrUnknownPasskey if the site does not have the passkey.
 //   - ErrLocked: there were too many wrong answers at this account, and this one was
-//     not looked at (see Feature.Count).
-//   - ErrNoPending: no login waits, or it has had five answers.
+//     not looked at (see Feature.Count). While answers are refused, both errors are
+//     a WaitError, which says how long.
+//   - ErrNoPending: no login waits, it has had five answers, or the passkey or the identity
+//     that was shown has just been removed.
 //   - ErrFactorRequired: the user owes another factor.
 //   - The errors of LoginUser.
 func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Values) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil { // before a code is used up
+		return err
+	}
 	s := c.stateOf(ctx)
 	if s == nil {
 		return ErrNoSession
@@ -117,7 +130,8 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 	if p.factor == factor {
 		private = p.private
 	}
-	if err := c.tryFactor(ctx, c.factor(factor), p.user, private, answer); err != nil {
+	passkey, err := c.tryFactor(ctx, c.factor(factor), p.user, private, answer)
+	if err != nil {
 		if errors.Is(err, ErrLoginRefused) {
 			s.note(Event{Kind: EventLoginFailed, UserID: p.record.UserID, Method: factor, Err: err})
 		}
@@ -134,11 +148,17 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 	}
 	a := attempt{
 		user: p.user, methods: p.methods.add(factor, c.cfg.Now()), remember: p.remember, stale: p.stale,
+		passkey: passkey, identity: p.identity,
 	}
 	if p.loginID != "" {
-		return s.confirm(ctx, &a)
+		err = s.confirm(ctx, &a)
+	} else {
+		err = s.enter(&a)
 	}
-	return s.enter(&a)
+	if errors.Is(err, ErrIdentityNotFound) || errors.Is(err, ErrUnknownPasskey) { // removed just now
+		err = fmt.Errorf("%w: %w", ErrNoPending, err)
+	}
+	return err
 }
 
 // tellUsed tells the owner that a backup code was used, and how many are left. The code is
@@ -177,31 +197,50 @@ func (c *Core) countTry(ctx context.Context, s *state, factor string) (*pending,
 	return nil, ErrConflict
 }
 
-// tryFactor counts an attempt and lets the factor check the answer. It returns nil,
-// ErrWrongFactor, or an error of Feature.Count.
-func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) error {
-	count := c.factors[f.Name()].Count
-	if _, ok := f.(BackupFactor); ok {
-		count = c.countAddress
+// tryFactor counts an attempt and lets the factor check the answer. It returns the ID of the
+// passkey, if the factor is one, and nil, ErrWrongFactor, ErrUnknownPasskey, or an error of
+// Feature.Count.
+func (c *Core) tryFactor(ctx context.Context, f Factor, user User, private []byte, answer url.Values) (passkey string, failing error) {
+	ctx, end := c.cfg.Trace.begin(ctx, "factor", f.Name())
+	failing = errPanicked
+	defer func() { end(failing) }()
+	wrong := ErrWrongFactor
+	verify := func() (err error) {
+		if p, ok := f.(PasskeyFactor); ok {
+			passkey, err = p.VerifyOne(ctx, user, private, answer)
+			return err
+		}
+		return f.Verify(ctx, user, private, answer)
 	}
-	right, err := count(ctx, idOf(user), func() (bool, error) {
-		switch err := f.Verify(ctx, user, private, answer); {
+	check := func() (bool, error) {
+		switch err := verify(); {
+		case errors.Is(err, ErrUnknownPasskey):
+			wrong = ErrUnknownPasskey
+			return false, nil
 		case errors.Is(err, ErrWrongFactor):
 			return false, nil
 		case err != nil:
 			return false, factorFailed(f, err)
 		}
 		return true, nil
-	})
-	if err == nil && !right {
-		err = ErrWrongFactor
 	}
-	return err
+	var right bool
+	var wait time.Duration
+	var err error
+	if guessable(f) {
+		right, wait, err = c.factors[f.Name()].count(ctx, idOf(user), check)
+	} else {
+		right, err = c.countAddress(ctx, check)
+	}
+	if err == nil && !right {
+		err = waiting(wrong, wait)
+	}
+	return passkey, err
 }
 
 // countAddress is Feature.Count for secrets that cannot be guessed: wrong ones count for the
 // client's address only.
-func (c *Core) countAddress(ctx context.Context, _ string, check func() (bool, error)) (bool, error) {
+func (c *Core) countAddress(ctx context.Context, check func() (bool, error)) (bool, error) {
 	forget, err := c.count(ctx, "guesses", c.cfg.Limits.Guesses)
 	if err != nil {
 		return false, err
@@ -211,9 +250,4 @@ func (c *Core) countAddress(ctx context.Context, _ string, check func() (bool, e
 		err = errors.Join(err, forget())
 	}
 	return right && err == nil, err
-}
-
-// factorFailed says which factor has failed.
-func factorFailed(f Factor, err error) error {
-	return hidden(fmt.Errorf("auth: factor %s: %w", f.Name(), err))
 }

@@ -21,6 +21,9 @@ func (c *Core) recordOf(s *session) Record {
 // the login, so no rotation extends them.
 func (c *Core) expires(h *header) time.Time {
 	end := h.created.Add(c.cfg.Session.Lifetime)
+	if h.actor != nil {
+		end = earlier(end, h.created.Add(c.cfg.Impersonation.Lifetime))
+	}
 	if c.cfg.Session.IdleTimeout > 0 {
 		if idle := h.seen.Add(c.cfg.Session.IdleTimeout); idle.Before(end) {
 			return idle
@@ -35,7 +38,7 @@ func (c *Core) expires(h *header) time.Time {
 // it.
 func (c *Core) kept(h *header) time.Time {
 	end, step := h.created.Add(c.cfg.Session.Lifetime), c.cfg.Session.IdleTimeout/4
-	if step <= 0 {
+	if step <= 0 || h.actor != nil { // after an impersonation the administrator's own login goes on
 		return end
 	}
 	good := c.expires(h).Sub(h.created)
@@ -54,7 +57,7 @@ func (s *state) fetch(ctx context.Context, kind, key string, now time.Time) (*se
 		s.note(Event{Kind: EventSessionDamaged, UserID: record.UserID, Err: wire.ErrDamaged})
 		return nil, nil
 	}
-	if !now.Before(s.core.expires(h)) {
+	if h.actor == nil && !now.Before(s.core.expires(h)) { // reviewActor looks when an impersonation ends
 		return nil, nil
 	}
 	return found, nil
@@ -124,6 +127,11 @@ func (s *state) update(ctx context.Context, change func(*session)) error {
 	return fmt.Errorf("auth: the session could not be saved, because other requests changed it again and again: %w", ErrConflict)
 }
 
+// isPassive reports whether the request does not extend IdleTimeout.
+func (s *state) isPassive() bool {
+	return s.core.cfg.Session.NoActivity != nil && s.core.cfg.Session.NoActivity(s.request)
+}
+
 // drop deletes a session's record. Use it only where a record that stays does no harm:
 // a failure is only an event.
 func (s *state) drop(ctx context.Context, old *session) {
@@ -182,15 +190,21 @@ type Login struct {
 
 	Address   string // the client's IP address, when the login was made
 	UserAgent string // the client's User-Agent header, at most 256 bytes
+
+	ActorID string // the administrator who acts as the user in it (Impersonate), or ""
 }
 
 // loginOf returns the Login of a header.
 func (c *Core) loginOf(h header) Login {
-	return Login{
+	l := Login{
 		ID: loginHandle(h), Created: h.created, Seen: h.seen, Expires: h.created.Add(c.cfg.Session.Lifetime), IdleExpires: c.expires(&h),
 		Authenticated: h.authenticated, Methods: h.methods.names(), Remembered: h.device != "",
 		Address: h.address, UserAgent: h.agent,
 	}
+	if h.actor != nil {
+		l.ActorID, l.Expires = h.actor.userID, earlier(l.Expires, h.created.Add(c.cfg.Impersonation.Lifetime))
+	}
+	return l
 }
 
 // liveLogins returns the headers of the user's sessions that are valid under the

@@ -26,6 +26,8 @@ type state struct {
 	inner  innerContext   // the same context without the state, for stores
 	writer responseWriter
 
+	json atomic.Bool // errors are answered in JSON: see AnswerJSON
+
 	arrival
 	identity
 	sessionState
@@ -60,11 +62,22 @@ type identity struct {
 	// cookies are then ignored.
 	own bool
 
-	user        User   // nil: there is none, or it is not loaded yet
-	grant       *Grant // what the request's own credentials allow, if they found the user
-	scoped      bool   // Check with a Scope has let the token in for the whole request
-	deviceTried bool   // the remember cookie has been used, or must not be used
-	unread      bool   // the session could not be read and no caller got the error: the answer is an error
+	hadUser bool // the request had a user, who has not logged out in it
+
+	acted atomic.Pointer[impersonation] // nil: the login is the user's own; may be read without op
+
+	user        User                // nil: there is none, or it is not loaded yet
+	grant       *Grant              // what the request's own credentials allow, if they found the user
+	scoped      bool                // Check with a Scope has let the token in for the whole request
+	deviceTried bool                // the remember cookie has been used, or must not be used
+	granted     map[string][]string // what Config.Roles.Source has said of roles
+	unread      bool                // the session could not be read and no caller got the error: the answer is an error
+}
+
+// An impersonation is what a request knows about the impersonation that it belongs to.
+type impersonation struct {
+	*actor
+	user User // the administrator
 }
 
 // A sessionState is the session of the request. op guards it and is held while the
@@ -274,9 +287,16 @@ func (c *Core) asSent(r *http.Request) *http.Request {
 // (http.StripPrefix) has changed r.URL.
 func (c *Core) targetOf(r *http.Request) *url.URL {
 	if s := c.requestOf(r.Context()); s != nil {
-		return s.target()
+		return c.site.whole(s.target())
 	}
-	return targetOf(r, r.URL)
+	return c.site.whole(targetOf(r, r.URL))
+}
+
+// known returns the ID of the user who makes the request, if the user is loaded already.
+func (s *state) known() string {
+	s.op.Lock()
+	defer s.op.Unlock()
+	return idOf(s.user)
 }
 
 func idOf(user User) string {

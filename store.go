@@ -61,7 +61,7 @@ type Account struct {
 
 	// PasswordHash is what HashPassword or WrapHash returned (at most 400 bytes), or a
 	// hash from another library (docs/passwords.md). If it is empty, the account has no
-	// password, and every password is wrong.
+	// password, and every password is wrong. ForceReset puts $reset$ before the hash.
 	PasswordHash Secret `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Stamp is a random text of at most 255 bytes. Every change of a credential
@@ -76,6 +76,8 @@ type Account struct {
 	// request meanwhile goes on when the account is enabled again.
 	Disabled bool `json:"-" xml:"-" form:"-" schema:"-"`
 
+	// Roles are the names of the user's roles. Core.SetRoles changes them, and Config.Roles
+	// says what they allow.
 	Roles []string `json:"-" xml:"-" form:"-" schema:"-"`
 
 	// Version counts the changes of the account. UpdateAccount compares it. If your
@@ -99,6 +101,10 @@ type UserLoader[U User] interface {
 	// LoadUser returns the user whose account has this ID, or ErrUserNotFound. That
 	// includes an ID that the store could not have made, such as a text where IDs are
 	// numbers. Any other error is a failure of the store: the request is answered 503.
+	//
+	// ErrUserNotFound means that the user was deleted: what the library keeps about the user,
+	// such as an identity at a provider, may be deleted, too. To keep a user out, set
+	// Account.Disabled. A nil user without an error counts as ErrUserNotFound.
 	LoadUser(ctx context.Context, id string) (U, error)
 }
 
@@ -162,6 +168,17 @@ type UserDeleter interface {
 	// another user can have the username and the address. The ID is never given out a
 	// second time. DeleteUser need not delete the user's records; the library does.
 	DeleteUser(ctx context.Context, id string) error
+}
+
+// A UserLister is a [UserStore] that can list its users: see Manager.ListUsers.
+type UserLister[U User] interface {
+	// ListUsers returns the users whose IDs come after this one, in the store's order of
+	// IDs, and at most limit. The order never changes. after is empty for the first users.
+	// A user who exists all the time is found exactly once by calls that each continue
+	// after the last user of the one before, even if others are created and deleted
+	// meanwhile. It need not be an ID of a user who still exists, nor one that the store
+	// could have made. A page costs the same, however many users there are.
+	ListUsers(ctx context.Context, after string, limit int) ([]U, error)
 }
 
 // An AccountField is a field of [Account] that a user store may leave out.

@@ -92,13 +92,13 @@ func (c *Core) checkToken(ctx context.Context, purpose, token string) (User, mai
 	return user, t, err
 }
 
-// spend remembers that a token of the user's has worked, for TokenUsed. A failure is an
-// event: TokenUsed then returns false for the token.
-func (c *Core) spend(ctx context.Context, userID, token string, expires time.Time) {
+// spend remembers that a token of the user's has worked, for TokenUsed. key is the token's
+// hash. A failure is an event: TokenUsed then returns false for the token.
+func (c *Core) spend(ctx context.Context, userID, key string, expires time.Time) {
 	detached, cancel := detach(ctx)
 	defer cancel()
 	err := c.records.InsertRecord(detached, Record{
-		Kind: kindUsed, Key: keyring.TokenKey(token), UserID: userID, Version: keyring.RandomVersion(), Expires: expires,
+		Kind: kindUsed, Key: key, UserID: userID, Version: keyring.RandomVersion(), Expires: expires,
 	})
 	if err != nil {
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Err: err})
@@ -106,7 +106,8 @@ func (c *Core) spend(ctx context.Context, userID, token string, expires time.Tim
 }
 
 // TokenUsed reports whether a token is void because it has worked for ResetPassword,
-// VerifyEmail, ConfirmEmailChange or UndoEmailChange. Call it on a page that got
+// VerifyEmail, ConfirmEmailChange, UndoEmailChange or LoginByLink, or because the code in
+// the same mail has. Call it on a page that got
 // ErrInvalidToken: if it returns true, the page can tell the user that there is nothing
 // left to do. TokenUsed returns false once the token would have expired, and for a text
 // that never was a token. The error is a failure of the store.

@@ -23,7 +23,7 @@ type TrustedBrowser struct {
 // TrustBrowser has later logins of the user in this browser owe no second factor, for
 // Config.TrustFor. Call it after ContinueLogin, if the user wants it: on a computer that
 // others use, it lets them in by the password alone. A change of a credential or of a factor
-// ends it. A login in a trusted browser is not fresh, and confirming it asks for the factor.
+// ends it, and so does EndLogin of a login in this browser. A login in a trusted browser is not fresh, and confirming it asks for the factor.
 //
 // It returns ErrNotFresh if the login has not shown a factor within the last 10 minutes,
 // an error if Config.TrustFor is not set, what User returns, or a failure of the store.
@@ -31,6 +31,9 @@ func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	if c.cfg.TrustFor == 0 {
 		return errors.New("auth: TrustBrowser needs Config.TrustFor; set it to 30 days, for example")
+	}
+	if err := c.notActing(ctx); err != nil {
+		return err
 	}
 	user, err := c.EnrollingUser(ctx)
 	if err != nil {
@@ -44,7 +47,11 @@ func (c *Core) TrustBrowser(ctx context.Context) (failing error) {
 	}
 	s, a, now := c.stateOf(ctx), user.AuthAccount(), c.cfg.Now()
 	token := keyring.NewToken()
-	t := trust{stamp: a.Stamp.Reveal(), created: now, address: s.address(), agent: s.agent(), record: Record{
+	login, err := c.currentHeader(ctx)
+	if err != nil {
+		return err
+	}
+	t := trust{stamp: a.Stamp.Reveal(), created: now, login: loginHandle(login), address: s.address(), agent: s.agent(), record: Record{
 		Kind: kindTrusted, Key: keyring.TokenKey(token), UserID: a.ID, Version: keyring.RandomVersion(), Expires: now.Add(c.cfg.TrustFor),
 	}}
 	t.encode()
@@ -94,21 +101,6 @@ func (c *Core) dropOldestTrust(ctx context.Context, userID string) error {
 	return nil
 }
 
-// trustsOf returns a user's trusted browsers.
-func (c *Core) trustsOf(ctx context.Context, userID string) ([]trust, error) {
-	records, err := c.records.ListRecords(ctx, kindTrusted, userID)
-	if err != nil {
-		return nil, err
-	}
-	var all []trust
-	for _, r := range records {
-		if t, ok := decodeTrust(r); ok {
-			all = append(all, t)
-		}
-	}
-	return all, nil
-}
-
 // TrustedBrowsers returns the browsers in which logins of the user owe no second factor, the
 // newest first.
 func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrowser, failing error) {
@@ -149,6 +141,16 @@ func (c *Core) TrustedBrowsers(ctx context.Context, user User) (_ []TrustedBrows
 // browser with this ID.
 func (c *Core) EndTrust(ctx context.Context, userID, id string) (failing error) {
 	defer c.met(ctx, &failing)
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
+	act, err := c.actForSelf(ctx, userID)
+	if err == nil {
+		err = act.mayOn(ctx, userID)
+	}
+	if err != nil {
+		return err
+	}
 	all, err := c.trustsOf(ctx, userID)
 	if err != nil {
 		return err
@@ -175,7 +177,7 @@ func (c *Core) EndTrust(ctx context.Context, userID, id string) (failing error) 
 	}); err != nil {
 		return err
 	}
-	c.event(ctx, Event{Kind: EventTrustEnded, UserID: userID})
+	c.event(ctx, Event{Kind: EventTrustEnded, UserID: userID, ActorID: act.actor})
 	return nil
 }
 

@@ -361,6 +361,88 @@ func TestTrustOfAnEndedLogin(t *testing.T) {
 	}
 }
 
+// Who ends a login in another browser does not trust that browser any more. The trust in the
+// other ones stays.
+func TestEndedLoginEndsTheTrust(t *testing.T) {
+	t.Parallel()
+	end := func(a *enrollApp, c *testapp.Client, browser *testapp.Client) error {
+		id := a.LoginOf(t, browser).ID
+		var err error
+		a.In(c, func(ctx context.Context) { err = a.EndLogin(ctx, a.susan.ID, id) })
+		return err
+	}
+	others := func(a *enrollApp, c *testapp.Client, _ *testapp.Client) (err error) {
+		a.In(c, func(ctx context.Context) { err = a.EndOtherLogins(ctx) })
+		return err
+	}
+	again := func(a *enrollApp) { // a login that the trust has made
+		if a.owes(a.own, "susan") {
+			t.Error("the browser is not trusted")
+		}
+	}
+	for name, test := range map[string]struct {
+		before func(*enrollApp)
+		end    func(a *enrollApp, c *testapp.Client, browser *testapp.Client) error
+		owes   bool // the browser whose login is ended
+		third  bool // a third browser that is trusted
+	}{
+		"the login that gave the trust":       {func(*enrollApp) {}, end, true, false},
+		"a login that the trust has made":     {again, end, true, false},
+		"all other logins":                    {again, others, true, true},
+		"a logout":                            {again, func(a *enrollApp, _, browser *testapp.Client) error { browser.Post("/logout"); return nil }, false, false},
+		"EndLogin of the login that makes it": {again, func(a *enrollApp, _, browser *testapp.Client) error { return end(a, browser, browser) }, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newTrustApp(t, month)
+			enter := func() *testapp.Client {
+				c := a.pending(t)
+				a.factor.give(a.susan.ID, "1")
+				a.In(c, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })
+				if err := a.answer(c, "code", "1"); err != nil {
+					t.Fatal(err)
+				}
+				a.Clock.Advance(time.Second)
+				return c
+			}
+			a.trust(t)
+			a.Clock.Advance(time.Second)
+			third, c := enter(), enter()
+			for _, browser := range []*testapp.Client{third, c} {
+				a.In(browser, func(ctx context.Context) {
+					if err := a.TrustBrowser(ctx); err != nil {
+						t.Error(err)
+					}
+				})
+				a.Clock.Advance(time.Second)
+			}
+			test.before(a)
+			copied := a.Client(t) // an attacker who has the password logs in with a copy of the cookie
+			for name, value := range a.own.Cookies {
+				if strings.HasSuffix(name, "-trusted") {
+					copied.Cookies = map[string]string{name: value}
+				}
+			}
+			if a.owes(copied, "susan") {
+				t.Error("the copied cookie is not trusted")
+			}
+			a.Events()
+			if err := test.end(a, c, a.own); err != nil {
+				t.Fatal(err)
+			}
+			if got := countOf(a.Events(), auth.EventTrustEnded) > 0; got != test.owes {
+				t.Errorf("an event tells that a trust has ended: %v", got)
+			}
+			if test.owes && copied.Who() != "nobody" {
+				t.Error("another login that this trust has made goes on")
+			}
+			if a.owes(a.own, "susan") != test.owes || a.owes(third, "susan") != test.third || a.owes(c, "susan") {
+				t.Errorf("the browser owes a factor: %v; the third one: %v; the one that asks: %v", a.owes(a.own, "susan"), a.owes(third, "susan"), a.owes(c, "susan"))
+			}
+		})
+	}
+}
+
 // The closing of an account deletes its trusted browsers, also if TrustFor is 0 by then.
 func TestCloseAccountDeletesTrust(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"context"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/go-login/auth/internal/wire"
@@ -11,7 +13,7 @@ import (
 // this browser owes no second factor. The record names the Stamp of the account, so every
 // change of a credential or a factor ends the trust.
 const (
-	trustVersion = 1
+	trustVersion = 2
 	maxTrusted   = 20 // browsers of one account; one more ends the oldest
 )
 
@@ -20,12 +22,13 @@ type trust struct {
 	record         Record
 	stamp          string
 	created        time.Time
+	login          string // Login.ID of the login that gave the trust
 	address, agent string
 }
 
 func (t *trust) encode() {
 	b := wire.AppendText([]byte{trustVersion}, t.stamp)
-	b = binary.AppendVarint(b, t.created.Unix())
+	b = wire.AppendText(binary.AppendVarint(b, t.created.Unix()), t.login)
 	t.record.Data = wire.AppendText(wire.AppendText(b, t.address), t.agent)
 }
 
@@ -35,8 +38,55 @@ func decodeTrust(record Record) (trust, bool) {
 		return trust{}, false
 	}
 	t := trust{record: record, stamp: r.Text(), created: time.Unix(r.Varint(), 0)}
-	t.address, t.agent = r.Text(), r.Text()
+	t.login, t.address, t.agent = r.Text(), r.Text(), r.Text()
 	return t, r.OK()
+}
+
+// trustsOf returns a user's trusted browsers.
+func (c *Core) trustsOf(ctx context.Context, userID string) ([]trust, error) {
+	records, err := c.records.ListRecords(ctx, kindTrusted, userID)
+	if err != nil {
+		return nil, err
+	}
+	var all []trust
+	for _, r := range records {
+		if t, ok := decodeTrust(r); ok {
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+// endTrusts ends the trust in some of a user's browsers, and the logins that were made without
+// a factor because of it, except the current one.
+func (c *Core) endTrusts(ctx context.Context, userID string, current header, which func(trust) bool) error {
+	if c.cfg.TrustFor == 0 {
+		return nil
+	}
+	all, err := c.trustsOf(ctx, userID)
+	if err != nil {
+		return err
+	}
+	var ended []time.Time
+	for _, t := range all {
+		if which(t) {
+			if err := take(ctx, c.records, kindTrusted, t.record.Key); err != nil {
+				return err
+			}
+			ended = append(ended, t.created)
+		}
+	}
+	if len(ended) == 0 {
+		return nil
+	}
+	_, err = c.endWhere(ctx, userID, func(h header) bool {
+		at, ok := h.methods.at(methodTrusted)
+		return ok && slices.ContainsFunc(ended, at.Equal) && !c.hasFactor(h.methods) && loginHandle(h) != loginHandle(current)
+	})
+	if err == nil {
+		c.event(ctx, Event{Kind: EventTrustEnded, UserID: userID})
+	}
+	return err
 }
 
 // trusted notes in the attempt that its user has trusted this browser. The login is then

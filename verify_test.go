@@ -18,6 +18,64 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
+// TestVerificationToken: an application without a Mailer verifies addresses with tokens that
+// it sends itself.
+func TestVerificationToken(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	u := member(t, app, "susan", testapp.Password)
+	c := app.Client(t)
+	c.Login("susan")
+	app.Events()
+	token, err := app.VerificationToken(t.Context(), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := app.Events(); len(e) != 1 || e[0].Kind != auth.EventVerificationIssued || e[0].UserID != u.ID {
+		t.Errorf("%+v", e)
+	}
+	if _, err := app.ResetPassword(t.Context(), token, resetTo); !errors.Is(err, auth.ErrInvalidToken) {
+		t.Errorf("it sets a password: %v", err)
+	}
+	if got, err := app.CheckVerifyToken(t.Context(), token); err != nil || got.ID != u.ID {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := app.VerifyEmail(t.Context(), token); err != nil || !got.EmailVerified || !stored(t, app, u.ID).EmailVerified {
+		t.Errorf("%v, %v", got, err)
+	}
+	if c.Who() == "susan" {
+		t.Error("a login from before goes on")
+	}
+	if _, err := app.VerifyEmail(t.Context(), token); !errors.Is(err, auth.ErrInvalidToken) {
+		t.Errorf("it works twice: %v", err)
+	}
+	for name, refused := range map[string]struct {
+		change func(*auth.Account)
+		want   error
+	}{
+		"verified":   {func(a *auth.Account) { a.EmailVerified = true }, auth.ErrInvalidToken},
+		"disabled":   {func(a *auth.Account) { a.Disabled = true }, auth.ErrDisabled},
+		"no address": {func(a *auth.Account) { a.Email = "" }, auth.ErrInvalidEmail},
+	} {
+		other := *u
+		refused.change(&other.Account)
+		if token, err := app.VerificationToken(t.Context(), &other); token != "" || !errors.Is(err, refused.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := app.VerificationToken(t.Context(), nil); !errors.Is(err, auth.ErrUserNotFound) {
+		t.Error(err)
+	}
+	late, err := app.VerificationToken(t.Context(), member(t, app, "late", testapp.Password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Clock.Advance(24*time.Hour + time.Second)
+	if _, err := app.VerifyEmail(t.Context(), late); !errors.Is(err, auth.ErrInvalidToken) {
+		t.Errorf("after a day: %v", err)
+	}
+}
+
 func TestVerifyEmail(t *testing.T) {
 	t.Parallel()
 	m := newMailApp(t, func(c *auth.Config) { c.BaseURL = "https://app.example" })
@@ -470,7 +528,7 @@ func TestRequireVerified(t *testing.T) {
 	if e := m.Events(); len(e) != 1 || e[0].Kind != auth.EventAccessDenied || e[0].UserID != u.ID || !errors.Is(e[0].Err, auth.ErrUnverified) {
 		t.Errorf("the events are %v", e)
 	}
-	if text := c.Get("/flashes").Text; !strings.Contains(text, "verify your e-mail address") {
+	if text := c.Get("/flashes").Text; !strings.Contains(text, "verify your email address") {
 		t.Errorf("the message is %q", text)
 	}
 	for name, header := range map[string]http.Header{

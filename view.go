@@ -8,6 +8,7 @@ import "net/http"
 //	{{with .User}}Hi, {{.Name}}!{{else}}<a href="/login">Log in</a>{{end}}
 //	{{range .Flashes}}<p class="{{.Category}}">{{.Text}}</p>{{end}}
 //	{{with .Next}}<input type="hidden" name="next" value="{{.}}">{{end}}
+//	{{if .Can "posts.edit"}}<a href="/posts/new">New post</a>{{end}}
 //	{{range .Data.Posts}} … {{end}}
 //
 // Forms need no hidden token against cross-site request forgery, because LoadAndSave
@@ -35,6 +36,13 @@ func (v View[U]) User() (U, error) {
 	return user, err
 }
 
+// Impersonator returns the administrator who acts as the user, or nil: see
+// [Core.Impersonator].
+func (v View[U]) Impersonator() User {
+	admin, _ := v.manager.Impersonator(v.request.Context())
+	return admin
+}
+
 // Flashes returns the messages that wait to be shown, and removes them. For HEAD it
 // returns none, because the answer is not shown.
 func (v View[U]) Flashes() []Flash {
@@ -47,3 +55,15 @@ func (v View[U]) Flashes() []Flash {
 // Next returns the value for the hidden field next of a login form: the page to go to
 // after the login, as the request names it (see NextFrom), or "".
 func (v View[U]) Next() string { return NextFrom(v.request).String() }
+
+// Can reports whether the user has a permission: what [Core.Can] and the rule [Can] say.
+// It is false if no user is logged in. The error is a failure of a store.
+func (v View[U]) Can(permission string) (bool, error) {
+	return v.manager.allows(v.request.Context(), Can(permission))
+}
+
+// HasRole reports whether the user has one of these roles, as [Core.HasRole] does. It is
+// false if no user is logged in. The error is a failure of a store.
+func (v View[U]) HasRole(roles ...string) (bool, error) {
+	return v.manager.allows(v.request.Context(), Role(roles...))
+}

@@ -17,9 +17,13 @@ import (
 //   - Config.Session.IdleTimeout: other requests extend it, and this one does not;
 //   - Config.Session.Lifetime.
 //
-// If another process ends the login, or your application changes the account without
-// the library, the context is canceled later: when IdleTimeout or Lifetime would have
-// ended the login. At the beginning, WhileLoggedIn checks whether the login is still
+// It is also canceled, with the cause ErrForbidden, if the user loses a role: the page then
+// connects again, and your guard decides.
+//
+// The user is loaded once a minute. So a change of the account by another process, or by
+// your application itself, cancels the context within a minute: a new Stamp, Disabled, or
+// a role that was taken away. If another process ends this login alone, the context is
+// canceled later: when IdleTimeout or Lifetime would have ended the login. At the beginning, WhileLoggedIn checks whether the login is still
 // valid, and loads the user anew. If nobody is logged in, the context is canceled at
 // once, with the cause that User returns.
 //
@@ -44,6 +48,9 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		return watched, stop
 	}
 	_ = context.AfterFunc(watched, c.watches.add(userID, &watch{id, cancel}))
+	if acted := s.acted.Load(); acted != nil {
+		_ = context.AfterFunc(watched, c.watches.add(acted.userID, &watch{acted.loginID, cancel}))
+	}
 	// look checks the login now, because it may have ended before it was watched. It
 	// checks again at the time when the login should end, which other requests may
 	// extend.
@@ -62,9 +69,41 @@ func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.Canc
 		}
 	}
 	look(time.Time{})
+	var again *time.Timer
+	again = time.AfterFunc(time.Hour, func() { // Reset follows: the function reads again
+		if watched.Err() != nil {
+			return
+		}
+		if err := c.stillUser(ctx, user); err != nil {
+			cancel(err)
+			return
+		}
+		again.Reset(c.watchEvery)
+	})
+	_ = context.AfterFunc(watched, func() { again.Stop() })
+	again.Reset(c.watchEvery)
 	err = context.Cause(watched)
 	c.met(ctx, &err)
 	return watched, stop
+}
+
+// watchEvery is how often WhileLoggedIn loads the user.
+const watchEvery = time.Minute
+
+// stillUser returns ErrLoggedOut if the account of a user has a new Stamp, is disabled or is
+// gone, and ErrForbidden if it has lost a role.
+func (c *Core) stillUser(ctx context.Context, user User) error {
+	was := user.AuthAccount()
+	now, err := c.users.load(ctx, was.ID)
+	if errors.Is(err, ErrUserNotFound) || err == nil && invalid(was.Stamp.Reveal(), now) != nil {
+		return ErrLoggedOut
+	} else if err != nil {
+		return err
+	}
+	if lostRole(was.Roles, now.AuthAccount().Roles) {
+		return errRoleLost
+	}
+	return nil
 }
 
 // aliveUntil returns when a login, or an API token, ends if no further request comes.

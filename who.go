@@ -115,7 +115,7 @@ func (s *state) takeUser(cur *session, user User) (void bool, err error) {
 	reason := invalid(cur.header.stamp, user)
 	switch {
 	case reason == nil:
-		s.user = user
+		s.user, s.hadUser = user, true
 		return false, nil
 	case errors.Is(reason, ErrLoggedOut):
 		// Another request of the same login may have just changed the Stamp, and be about
@@ -160,6 +160,35 @@ func (s *state) nobody() error {
 	return ErrNotLoggedIn
 }
 
+// detail returns ErrLoggedOut in place of ErrNotLoggedIn if the browser had a login that has
+// ended.
+func (c *Core) detail(ctx context.Context, reason error) error {
+	if !errors.Is(reason, ErrNotLoggedIn) || errors.Is(reason, ErrNoPending) || errors.Is(reason, ErrLoggedOut) {
+		return reason
+	}
+	if s := c.stateOf(ctx); s != nil && s.hadLogin() {
+		return ErrLoggedOut
+	}
+	return reason
+}
+
+// hadLogin reports whether the browser has sent the cookie of a login, or of a remembered
+// device, that has ended. It is for a message only: anybody can make up the cookie of a
+// session.
+func (s *state) hadLogin() bool {
+	s.op.Lock()
+	defer s.op.Unlock()
+	names := &s.core.cookies
+	if s.own || s.cur.isLogin() || s.replaced {
+		return false
+	}
+	if _, changed := s.cookie[names.session]; changed { // logged out in this request
+		return false
+	}
+	_, _, remembered := s.remembered()
+	return remembered || s.sentKey(names.session) != ""
+}
+
 // discard removes a session that was found void. The request goes on as an anonymous
 // one. Like the cookie of any unknown session, its cookie is kept. The caller holds op.
 func (s *state) discard(reason error) {
@@ -167,6 +196,7 @@ func (s *state) discard(reason error) {
 	s.cur, s.user = nil, nil
 	s.core.watches.endOne(cur.header.userID, cur.header.loginID)
 	s.note(Event{Kind: EventLoginRevoked, UserID: cur.header.userID, Err: reason})
+	s.acted.Store(nil)
 	ctx, cancel := detach(&s.ctx)
 	defer cancel()
 	s.drop(ctx, cur)
@@ -175,13 +205,10 @@ func (s *state) discard(reason error) {
 // known returns the ID of the user who makes the request, if the user has been loaded,
 // or "".
 func (c *Core) known(ctx context.Context) string {
-	s := c.requestOf(ctx)
-	if s == nil {
-		return ""
+	if s := c.requestOf(ctx); s != nil {
+		return s.known()
 	}
-	s.op.Lock()
-	defer s.op.Unlock()
-	return idOf(s.user)
+	return ""
 }
 
 // CurrentLogin describes the login that makes the request: how and when the user
@@ -245,11 +272,14 @@ func (c *Core) currentHeader(ctx context.Context) (header, error) {
 // stillIn returns ErrLoggedOut if the login or API token of the request was ended since
 // the request began. An attacker may hold a request open by sending half of its body,
 // and finish it after the login was ended. So methods that make a credential or change
-// an account call stillIn.
+// an account call stillIn. It returns ErrImpersonating in an impersonation.
 func (c *Core) stillIn(ctx context.Context) error {
 	s := c.stateOf(ctx)
 	if s == nil {
 		return nil
+	}
+	if s.acted.Load() != nil {
+		return ErrImpersonating
 	}
 	s.op.Lock()
 	cur, token, lost := s.cur, s.grant.token(), s.loggedOut
@@ -293,8 +323,9 @@ func (c *Core) shownFactorWithin(ctx context.Context, d time.Duration) bool {
 	if !s.cur.isLogin() {
 		return false
 	}
-	for _, f := range c.cfg.Factors {
-		at, ok := s.cur.shown().methods.at(f.Name())
+	shown := s.cur.shown().methods
+	for _, name := range c.factorMethods(shown) {
+		at, ok := shown.at(name)
 		if age := c.cfg.Now().Sub(at); ok && age <= d && age >= -maxSkew {
 			return true
 		}
@@ -314,31 +345,43 @@ func (c *Core) shownOrTrusted(ctx context.Context) bool {
 // needFactor returns nil if the login has shown a factor or its browser is trusted. Otherwise it returns ErrNoFactor
 // if the user has none, or ErrNotFresh if the user has one.
 func (c *Core) needFactor(ctx context.Context, user User) error {
+	if err := c.notActing(ctx); err != nil {
+		return err
+	}
 	if c.shownOrTrusted(ctx) {
 		return nil
 	}
-	primary, err := c.primaryFactors(ctx, idOf(user))
+	owns, err := c.ownsFactor(ctx, idOf(user))
 	switch {
 	case err != nil:
 		return err
-	case len(primary) == 0:
+	case !owns:
 		return ErrNoFactor
 	}
 	return ErrNotFresh
 }
 
 // gateRequired returns ErrNoFactor if Config.RequireFactor asks for a factor that the user's
-// login has not shown. It does not ask where credentials of the request say who the user is.
+// login has not shown. Credentials of the request cannot show one, so there it is enough that
+// the user has one.
 func (c *Core) gateRequired(ctx context.Context, user User) error {
 	if c.cfg.RequireFactor == nil {
 		return nil
 	}
 	s := c.stateOf(ctx)
 	s.op.Lock()
-	login := s.cur.isLogin()
+	login := s.cur.isLogin() && s.cur.header.actor == nil // an actor has shown a factor of their own
+	granted := s.grant != nil
 	s.op.Unlock()
-	if !login || !c.cfg.RequireFactor(user) {
+	switch {
+	case !login && !granted, !c.cfg.RequireFactor(user):
 		return nil
+	case login:
+		return c.needFactor(ctx, user)
 	}
-	return c.needFactor(ctx, user)
+	owns, err := c.ownsFactor(ctx, idOf(user))
+	if err == nil && !owns {
+		err = stepUp{error: ErrNoFactor, factor: true}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
-// Package authmail sends the mails of package auth. [New] makes an auth.Mailer
-// that delivers mails over SMTP from a queue. [NewPrinter] makes one that
-// prints them, for development.
+// Package authmail makes and sends the mails of package auth, in English, German and
+// Spanish. [New] makes an auth.Mailer that delivers mails over SMTP from a queue.
+// [NewPrinter] makes one that prints them, for development. [NewRenderer] makes only
+// their text, for applications that send mails through an API.
 //
 //	mailer, err := authmail.New(authmail.Config{
 //		Addr:     "smtp.example:587",
@@ -11,7 +12,9 @@
 //	…
 //	defer mailer.Close(ctx) // sends the mails that still wait
 //
-// To replace the texts of mails, see [Template].
+// A mail says what happened, when, and from which browser and address. Its language is that
+// of the user: see Languages of auth.Config. To change the texts and the look of mails, see
+// [Content].
 package authmail
 
 import (
@@ -76,9 +79,9 @@ type Config struct {
 	// still valid.
 	Attempts int
 
-	// Templates replaces the texts of mails. Each part of each kind can be
-	// replaced alone.
-	Templates map[auth.MailKind]Template
+	// Content says what the mails contain and how they look. The default of its
+	// Site is the name in From.
+	Content Content
 
 	// OnError, if not nil, is called for each mail that Send accepted and that
 	// will not be sent. err is ErrRefused, ErrExpired, ErrClosed, or the
@@ -150,6 +153,9 @@ func (cfg *settings) setSender() error {
 		return fmt.Errorf("authmail: Config.From %q: use an address in ASCII, without quotes, and with a domain name", cfg.From)
 	}
 	cfg.from = *from
+	if cfg.Content.Site == "" {
+		cfg.Content.Site = from.Name
+	}
 	if cfg.HELO == "" {
 		cfg.HELO = domain
 	}

@@ -51,13 +51,13 @@ const (
 // The queue is only in memory: mails that still wait are lost if the process
 // dies. Call Close before it ends.
 type Mailer struct {
-	cfg       *settings
-	templates map[auth.MailKind]*templates
-	clock     clock
-	stop      context.CancelFunc // stops the goroutine at once
-	wake      chan struct{}      // tells the goroutine that jobs or closing have changed
-	done      chan struct{}      // closed when the goroutine has ended
-	err       error              // the result of Close; read it after done is closed
+	cfg      *settings
+	renderer *Renderer
+	clock    clock
+	stop     context.CancelFunc // stops the goroutine at once
+	wake     chan struct{}      // tells the goroutine that jobs or closing have changed
+	done     chan struct{}      // closed when the goroutine has ended
+	err      error              // the result of Close; read it after done is closed
 
 	mu      sync.Mutex
 	jobs    []*job // in the order of Send, including the one being sent
@@ -92,13 +92,13 @@ func newMailer(cfg Config, c clock) (*Mailer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := parseTemplates(cfg.Templates)
+	r, err := NewRenderer(s.Content)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Mailer{
-		cfg: s, templates: t, clock: c, stop: stop,
+		cfg: s, renderer: r, clock: c, stop: stop,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	go m.run(ctx)
@@ -110,13 +110,9 @@ func newMailer(cfg Config, c clock) (*Mailer, error) {
 // delivered.
 //
 // Send returns ErrQueueFull, ErrClosed, or an error that wraps
-// auth.ErrInvalidEmail. It also returns an error if the kind has no templates,
-// if the link is not an absolute URL, or if mails of the kind have no link.
+// auth.ErrInvalidEmail, and those of Renderer.Render.
 func (m *Mailer) Send(_ context.Context, mail auth.Mail) error {
-	if m.templates[mail.Kind] == nil {
-		return fmt.Errorf("authmail: Send: unknown kind of mail %q", mail.Kind)
-	}
-	data, err := dataOf(mail)
+	data, err := m.renderer.dataOf(mail)
 	if err != nil {
 		return err
 	}
@@ -229,12 +225,12 @@ func (m *Mailer) deliver(ctx context.Context, conn *connection, j *job) *connect
 		return conn
 	}
 	if j.msg == nil {
-		c, err := m.templates[j.mail.Kind].render(j.data)
+		msg, err := m.renderer.render(j.mail.Kind, j.data)
 		if err != nil {
 			m.giveUp(j, m.redacted(j, err))
 			return conn
 		}
-		j.msg = message(m.cfg.from, j.data.Email, c, j.queued)
+		j.msg = message(m.cfg.from, msg, j.queued)
 	}
 	for {
 		fresh := conn == nil
@@ -316,9 +312,9 @@ func (j *job) expires(t time.Time) bool {
 	return j.mail.Lifetime > 0 && !t.Before(j.queued.Add(j.mail.Lifetime))
 }
 
-// redacted returns an error with err's text, without the link and the password.
+// redacted returns an error with err's text, without the link, the code and the password.
 func (m *Mailer) redacted(j *job, err error) error {
-	return errors.New(redact(err.Error(), j.data.Link, m.cfg.Password.Reveal()))
+	return errors.New(redact(err.Error(), j.data.Link, j.data.Code, m.cfg.Password.Reveal()))
 }
 
 // giveUp removes a job that will not be sent, and reports it.

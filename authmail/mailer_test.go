@@ -213,7 +213,7 @@ func TestTemporaryFailure(t *testing.T) {
 			c := newClient(t, s, nil)
 			c.send(t, "ann@app.example")
 			p := parse(t, s.receive(t).content) // rendered once, sent three times
-			if p.Get("Date") != "Mon, 04 May 2026 03:02:01 +0000" || strings.Count(p.text, testLink) != 1 || strings.Count(p.html, "href") != 1 {
+			if p.Get("Date") != "Mon, 04 May 2026 03:02:01 +0000" || strings.Count(p.text, testLink) != 1 || strings.Count(p.html, "href") != 2 {
 				t.Errorf("the mail is\n%v", p)
 			}
 			if waits := c.clock.waited(); !slices.Equal(waits, []time.Duration{5 * time.Second, 25 * time.Second}) {
@@ -702,7 +702,7 @@ func TestOnErrorPanics(t *testing.T) {
 func TestRenderingFails(t *testing.T) {
 	s := newServer(t, nil)
 	c := newClient(t, s, func(cfg *Config, _ *fakeClock) {
-		cfg.Templates = map[auth.MailKind]Template{auth.MailReset: {Text: `{{.Link}}{{if eq .Username "ann"}}{{slice .Link 1000}}{{end}}`}}
+		cfg.Content.Templates = map[auth.MailKind]Template{auth.MailReset: {Text: `{{.Link}}{{if eq .Username "ann"}}{{slice .Link 1000}}{{end}}`}}
 	})
 	c.send(t, "ann@app.example")
 	c.mustFail(t, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -12,23 +13,41 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/invisible"
+	"github.com/go-login/auth/internal/useragent"
 	gomail "github.com/wneessen/go-mail"
 )
 
 // dataOf checks a mail and returns the data for its templates.
-func dataOf(m auth.Mail) (Data, error) {
+func (r *Renderer) dataOf(m auth.Mail) (Data, error) {
 	to, err := recipient(m.To)
 	if err != nil {
 		return Data{}, fmt.Errorf("authmail: Mail.To is not a valid address: %w", err)
 	}
-	link, rule := m.Link.Reveal(), linkRules()[m.Kind]
+	link, rules := m.Link.Reveal(), linkRules()
+	rule, known := rules[m.Kind]
 	switch {
+	case !known:
+		return Data{}, fmt.Errorf("authmail: unknown kind of mail %q", m.Kind)
 	case rule == noLink && link != "":
 		return Data{}, fmt.Errorf("authmail: Mail.Link is set, but mails of kind %q have no link", m.Kind)
 	case rule == needsLink && !isURL(link), link != "" && !isURL(link):
 		return Data{}, errors.New("authmail: Mail.Link is not an absolute http or https URL") // without the link, which may hold a token
+	case (m.Kind == auth.MailLoginCode) != isCode(m.Code.Reveal()):
+		return Data{}, fmt.Errorf("authmail: Mail.Code must be set in mails of kind %q, and in no others", auth.MailLoginCode) // without the code
 	}
-	return Data{Username: safeName(m.User), Email: to, Link: link, Lifetime: m.Lifetime, Factor: m.Factor, Left: m.Left}, nil
+	d := Data{
+		Username: safeName(m.User), Site: r.content.Site, Language: m.Language, Email: to,
+		Link: link, Code: m.Code.Reveal(), Lifetime: m.Lifetime, At: m.At,
+		Factor: m.Factor, Passkey: safeText(m.Passkey), Provider: m.Provider, Left: m.Left,
+		words: wordsOf(r.words, m.Language),
+	}
+	if ip, err := netip.ParseAddr(m.Address); err == nil {
+		d.Address = ip.String()
+	}
+	if browser, system := useragent.Browser(m.Agent); browser != "" && system != "" {
+		d.Browser = strings.NewReplacer("{browser}", browser, "{system}", system).Replace(d.words.on)
+	}
+	return d, nil
 }
 
 // recipient returns an address as it is sent to the server. The mailbox stays
@@ -62,25 +81,29 @@ func isURL(link string) bool {
 	return err == nil && isPlain(link) && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
+func isCode(text string) bool {
+	return text != "" && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+}
+
 // message makes the mail that is sent.
-func message(from mail.Address, to string, c content, date time.Time) *gomail.Msg {
+func message(from mail.Address, m Message, date time.Time) *gomail.Msg {
 	_, domain, _ := strings.Cut(from.Address, "@")
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&from)
-	msg.ToMailAddress(&mail.Address{Address: to})
-	msg.Subject(c.subject)
+	msg.ToMailAddress(&mail.Address{Address: m.To})
+	msg.Subject(m.Subject)
 	msg.SetDateWithValue(date)
 	msg.SetMessageIDWithValue(rand.Text() + "@" + domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: prevents vacation notices
-	msg.SetBodyString(gomail.TypeTextPlain, c.text)
-	msg.AddAlternativeString(gomail.TypeTextHTML, c.html)
+	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	return msg
 }
 
 // redact removes every part of the secrets from a text, because servers quote
 // what they refuse.
-func redact(text, link, password string) string {
-	secrets := []string{link, password}
+func redact(text, link, code, password string) string {
+	secrets := []string{link, code, password}
 	if u, err := url.Parse(link); err == nil {
 		secrets = append(secrets, u.RawQuery)
 		for _, values := range u.Query() {
@@ -89,7 +112,7 @@ func redact(text, link, password string) string {
 		secrets = append(secrets, strings.Split(u.Path, "/")...)
 	}
 	for _, s := range secrets {
-		if s == password && s != "" || len(s) >= 16 { // every token is at least that long, and words are shorter
+		if s != "" && (s == password || s == code) || len(s) >= 16 { // every token is at least that long, and words are shorter
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}

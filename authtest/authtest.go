@@ -1,11 +1,12 @@
-// Package authtest has what an application's own tests need: a browser that
-// logs in without a password, a clock that stands still, a mailbox for mails,
-// and Indistinguishable, which checks that answers do not tell whether an
-// account exists.
+// Package authtest has what an application's own tests need: New, which wires
+// together a store, settings, a clock and a mailbox; a browser that logs in without a password, a clock that stands still, a mailbox for mails,
+// HashParams, with which a password hash costs almost nothing,
+// Indistinguishable, which checks that answers do not tell whether an account
+// exists, and Provider, an OpenID Connect provider for "Log in with …".
 //
 //	func TestProfile(t *testing.T) {
-//		clock := authtest.NewClock(time.Time{}) // goes into auth.Config.Now
-//		manager, handler := newApplication(clock.Now)
+//		test := authtest.New[User](t)
+//		manager, handler := newApplication(test.Store, test.Config)
 //		client := authtest.NewClient(t, manager.Core, handler)
 //		client.Login(susan)
 //		if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {
@@ -13,13 +14,27 @@
 //		}
 //	}
 //
-// Everything happens in the test's own process, without a server or a network.
+// Everything happens in the test's own process. Only Provider needs a port, on
+// 127.0.0.1.
 package authtest
 
 import (
 	"sync"
 	"time"
+
+	"github.com/alexedwards/argon2id"
+
+	"github.com/go-login/auth/internal/passhash"
 )
+
+// HashParams returns parameters for auth.Config.Password.HashParams with which a
+// password hash takes a fraction of a millisecond instead of 20: 256 KiB and one
+// pass. Most of the time that tests of logins take is hashing. Outside a test
+// (testing.Testing) auth.New refuses these parameters.
+func HashParams() *argon2id.Params {
+	params := passhash.TestParams()
+	return &params
+}
 
 // A Clock stands still until Advance moves it. Use its Now for auth.Config.Now,
 // and for the store's clock. The zero value is ready for use and shows the same

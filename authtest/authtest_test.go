@@ -2,6 +2,8 @@ package authtest_test
 
 import (
 	"net/http"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,8 @@ import (
 )
 
 func TestExample(t *testing.T) { testApplication(t) }
+
+func TestExampleProvider(t *testing.T) { testLoginWithProvider(t) }
 
 func TestClock(t *testing.T) {
 	start := time.Date(2030, 1, 2, 3, 4, 5, 0, time.FixedZone("there", 3600))
@@ -35,6 +39,20 @@ func TestClockBeginsSomewhere(t *testing.T) {
 	}
 	if got := zero.Now(); !got.Equal(a) {
 		t.Errorf("it does not stand still: %v, %v", a, got)
+	}
+}
+
+// A test may use the cheap hashes. In a program New refuses them.
+func TestHashParams(t *testing.T) {
+	s := newSite(t, nil)
+	hash, err := s.HashPassword(t.Context(), "correct horse battery")
+	check(t, err)
+	if !strings.HasPrefix(hash.Reveal(), "$argon2id$v=19$m=256,t=1,p=1$") {
+		t.Errorf("the hash is %s", hash.Reveal())
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "run", "./testdata/program").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "only a test may use") {
+		t.Errorf("a program uses them: %v, %s", err, out)
 	}
 }
 

@@ -77,13 +77,15 @@ func NewClient(t testing.TB, core *auth.Core, handler http.Handler) *Client {
 	if err != nil {
 		t.Fatalf("authtest: %v", err)
 	}
+	base.Path = "" // paths are those of the site, as a browser sees them
 	return &Client{
 		UserAgent: "Mozilla/5.0 (authtest)", RemoteAddr: "192.0.2.1:1234", // an address for examples: RFC 5737
 		t: t, core: core, handler: handler, base: base, jar: newJar(),
 	}
 }
 
-// Get opens a page. path is a path of the application with its query.
+// Get opens a page. path is a path of the application with its query, as a browser sees it:
+// with the path of auth.Config.BaseURL, if that has one.
 func (c *Client) Get(path string) *Response {
 	c.t.Helper()
 	return c.Do(c.navigate(http.MethodGet, path, nil))

@@ -1,9 +1,7 @@
 package authtest_test
 
 import (
-	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/authtest"
-	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
 )
 
@@ -48,15 +45,8 @@ func newApplication(store auth.UserStore[*User], cfg auth.Config) (*auth.Manager
 // testApplication would be called TestApplication in the application's own
 // tests.
 func testApplication(t *testing.T) {
-	clock, mailbox := authtest.NewClock(time.Time{}), &authtest.Mailbox{}
-	store := memstore.New[User](memstore.WithClock(clock.Now))
-	manager, handler, err := newApplication(store, auth.Config{
-		BaseURL: "https://app.example",
-		Secrets: [][]byte{[]byte(rand.Text() + rand.Text())},
-		Mailer:  mailbox,
-		Now:     clock.Now,
-		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	test := authtest.New[User](t)
+	manager, handler, err := newApplication(test.Store, test.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +72,14 @@ func testApplication(t *testing.T) {
 	}
 
 	// A login that nobody uses ends.
-	clock.Advance(2 * time.Hour)
+	test.Clock.Advance(2 * time.Hour)
 	if r := client.Get("/profile"); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("an idle login gets %s: %s", r.Status, r.Text)
 	}
 
 	// The mailed link opens a form.
 	client.Post("/forgot-password", url.Values{"email": {"susan@example.com"}})
-	if r := client.Follow(client.Get(mailbox.Link(t, "susan@example.com"))); !strings.Contains(r.Text, "New Password") {
+	if r := client.Follow(client.Get(test.Mailbox.Link(t, "susan@example.com"))); !strings.Contains(r.Text, "Choose a new password") {
 		t.Errorf("the link opens %s: %s", r.Status, r.Text)
 	}
 
@@ -99,7 +89,7 @@ func testApplication(t *testing.T) {
 			c.Post("/login", url.Values{"login": {name}, "password": {"a wrong one"}})
 		}}
 	}
-	app := authtest.App{Core: manager.Core, Handler: handler, Mailbox: mailbox}
+	app := authtest.App{Core: manager.Core, Handler: handler, Mailbox: test.Mailbox}
 	authtest.Indistinguishable(t, app, login("susan"), login("jacob"))
 }
 

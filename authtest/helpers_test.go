@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -39,15 +38,10 @@ type site struct {
 // changes the site's configuration.
 func newSite(t *testing.T, change func(*auth.Config)) *site {
 	t.Helper()
-	s := &site{clock: authtest.NewClock(time.Time{}), mailbox: &authtest.Mailbox{}, mux: http.NewServeMux()}
-	s.store = memstore.New[User](memstore.WithClock(s.clock.Now))
-	cfg := auth.Config{
-		BaseURL: origin,
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Mailer:  s.mailbox,
-		Now:     s.clock.Now,
-		Logger:  slog.New(slog.DiscardHandler),
-	}
+	test := authtest.New[User](t)
+	s := &site{clock: test.Clock, mailbox: test.Mailbox, mux: http.NewServeMux()}
+	s.store, _ = test.Store.(*memstore.Store[User, *User])
+	cfg := test.Config
 	if change != nil {
 		change(&cfg)
 	}

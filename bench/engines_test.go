@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,6 +39,15 @@ type store struct {
 	cleanup func(context.Context) (int64, error)         // nil if the store cleans up by itself
 	sizes   func(tb testing.TB) (bytes map[string]int64) // of everything in the store; nil if unknown
 	logged  func(tb testing.TB) (bytes int64)            // written to the database's log so far; nil if unknown
+}
+
+// ListUsers lists the users of the UserStore, whose method is not in the interface.
+func (s *store) ListUsers(ctx context.Context, after string, limit int) ([]*User, error) {
+	lister, ok := s.UserStore.(auth.UserLister[*User])
+	if !ok {
+		return nil, errors.New("the user store is no UserLister")
+	}
+	return lister.ListUsers(ctx, after, limit)
 }
 
 // An engine opens empty stores, which are removed when the benchmark ends.

@@ -57,7 +57,7 @@ func newSample(tb testing.TB, a *app) sample {
 	tb.Helper()
 	hash, err := a.HashPassword(tb.Context(), password)
 	check(tb, err)
-	user, err := a.CreateUser(tb.Context(), auth.Account{
+	user, err := a.store.CreateUser(tb.Context(), auth.Account{
 		Username: "sample", Email: "sample@example.com", EmailVerified: true, PasswordHash: hash,
 		Stamp: auth.NewSecret(token(0)), Version: 1,
 	}, nil)
@@ -232,7 +232,7 @@ func (a *app) fillByCalls(tb testing.TB, s sample, n int) {
 func (a *app) add(ctx context.Context, s sample, i int) error {
 	account := s.account
 	account.ID, account.Username, account.Email = userID(i), username(i), username(i)+"@example.com"
-	if _, err := a.CreateUser(ctx, account, nil); err != nil {
+	if _, err := a.store.CreateUser(ctx, account, nil); err != nil {
 		return err
 	}
 	r := s.session

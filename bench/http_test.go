@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth/internal/testapp"
 )
 
 // BenchmarkHTTP measures a page for logged-in users over loopback: the server
@@ -171,7 +172,7 @@ func BenchmarkLogins(b *testing.B) {
 // TestLogins checks that the measured logins work.
 func TestLogins(t *testing.T) {
 	clients := newClients(t)
-	clients.run(150, t.Error)
+	clients.run(testapp.Rounds(t, 20, 150), t.Error)
 	if t.Failed() {
 		return
 	}

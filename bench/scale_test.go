@@ -74,6 +74,7 @@ type operation struct {
 	name    string
 	batch   int                                // how often it runs in a round
 	same    bool                               // uses the same users in every round, whose rows are cached
+	reads   bool                               // changes no user, and so needs none of its own
 	ahead   time.Duration                      // how far the clock is ahead while it is timed
 	prepare func(tb testing.TB, a *app)        // not timed
 	do      func(tb testing.TB, a *app, i int) // runs it on a user
@@ -83,6 +84,9 @@ type operation struct {
 // expired is the number of expired records for a cleanup: one batch of
 // sqlstore.
 const expired = 500
+
+// listed is the number of users on a page of the list of users.
+const listed = 50
 
 func operations() []operation {
 	find := func(tb testing.TB, a *app, i int) {
@@ -94,13 +98,22 @@ func operations() []operation {
 	}
 	load := func(tb testing.TB, a *app, i int) { a.visit(tb, i) }
 	list := func(tb testing.TB, a *app, i int) { wantLogins(tb, a, i, 1) }
+	users := func(tb testing.TB, a *app, i int) { // a page of the list of users, from anywhere
+		page, _, err := a.Manager.ListUsers(tb.Context(), userID(i), listed)
+		check(tb, err)
+		if len(page) > listed || len(page) > 0 && page[0].ID <= userID(i) {
+			tb.Fatal("another page is listed")
+		}
+	}
 	return []operation{
 		{name: "find", batch: 50, same: true, do: find},
 		{name: "load", batch: 50, same: true, do: load},
 		{name: "list", batch: 50, same: true, do: list},
+		{name: "users", batch: 50, same: true, reads: true, do: users},
 		{name: "find-cold", batch: 50, do: find},
 		{name: "load-cold", batch: 50, do: load},
 		{name: "list-cold", batch: 50, do: list},
+		{name: "users-cold", batch: 50, reads: true, do: users},
 		{name: "touch", batch: 10, ahead: 2 * time.Minute, do: load, check: func(tb testing.TB, a *app, i int) {
 			if l := wantLogins(tb, a, i, 1); l[0].Seen.Before(a.clock.now()) {
 				tb.Fatalf("seen at %v", l[0].Seen)
@@ -159,7 +172,14 @@ func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]tim
 		}
 	}
 	times := map[measured][]time.Duration{}
-	for turn, o := range operations() {
+	parts := 0 // of the users, one for each operation that has users of its own
+	for _, o := range operations() {
+		if !o.reads {
+			parts++
+		}
+	}
+	turn := 0
+	for _, o := range operations() {
 		if o.name == "cleanup" && apps[sizes[0]].cleanup == nil {
 			continue
 		}
@@ -168,10 +188,13 @@ func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]tim
 				a := apps[n]
 				a.clock.add(o.ahead)
 				for j := range o.batch {
-					own := n / len(operations()) // users of each operation, in an order that no index has
-					i := turn*own + (round*o.batch+j)*7919%own
+					first, own := turn*(n/parts), n/parts // the operation's users, in an order that no index has
+					if o.reads {
+						first, own = 0, n
+					}
+					i := first + (round*o.batch+j)*7919%own
 					if o.same {
-						i = turn*own + j
+						i = first + j
 					}
 					if o.prepare != nil {
 						o.prepare(tb, a)
@@ -188,6 +211,9 @@ func scale(tb testing.TB, e engine, sizes [2]int, rounds int) map[measured][]tim
 				}
 				a.clock.add(-o.ahead)
 			}
+		}
+		if !o.reads {
+			turn++
 		}
 	}
 	return times

@@ -20,7 +20,12 @@
 // no closing.
 package memstore
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/go-login/auth"
+)
 
 // An Option changes a default of [New] and [NewRecords].
 type Option func(*settings)
@@ -42,4 +47,16 @@ func newSettings(options []Option) settings {
 		option(&s)
 	}
 	return s
+}
+
+// Diagnose implements [auth.Diagnoser]: a public site should not keep its data in memory.
+func (s *Records) Diagnose(_ context.Context, public bool) ([]auth.Finding, error) {
+	if !public {
+		return nil, nil
+	}
+	return []auth.Finding{{
+		Code: auth.FindingStoreInMemory, Severity: auth.SeverityWarning,
+		Text: "It keeps everything in memory. All of it is gone when the process ends, and a second process does not see it.",
+		Fix:  "Use package sqlstore or redisstore, or a store of your own.",
+	}}, nil
 }

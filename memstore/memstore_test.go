@@ -267,3 +267,24 @@ func BenchmarkGetRecord(b *testing.B) {
 		}
 	}
 }
+
+// IDs of deleted users do not stay, although nobody lists the users.
+func TestDeletedUsersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	store := New[auth.Account]()
+	for i := range 1000 {
+		u, err := store.CreateUser(t.Context(), auth.Account{}, nil)
+		if err == nil && i != 500 {
+			err = store.DeleteUser(t.Context(), u.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(store.order) + len(store.fresh); n > 200 {
+		t.Errorf("the store keeps the IDs of %d users, and has one", n)
+	}
+	if all, err := store.ListUsers(t.Context(), "", 10); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/go-login/auth"
@@ -23,6 +24,9 @@ type Store[T any, P interface {
 	mu    sync.RWMutex
 	users map[string]saved[P] // by ID
 	ids   map[string]string   // by UsernameKey and EmailKey, which never collide: only an EmailKey contains an @
+
+	order []string // IDs, sorted, for ListUsers; some may have been deleted
+	fresh []string // IDs that are not in order yet; some may have been deleted
 }
 
 // A saved user is replaced, never written to, so that it can be copied without
@@ -120,6 +124,10 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 		return nil, err
 	}
 	s.put(a.ID, user, names)
+	s.fresh = append(s.fresh, a.ID)
+	if len(s.order)+len(s.fresh) > 2*len(s.users)+100 { // most of them have been deleted
+		s.sortIn()
+	}
 	return clone[T](user), nil
 }
 
@@ -194,6 +202,41 @@ func (s *Store[T, P]) DeleteUser(ctx context.Context, id string) error {
 	s.unindex(old.names)
 	delete(s.users, id)
 	return nil
+}
+
+// ListUsers implements [auth.UserLister]. IDs are ordered byte by byte. The first call after
+// users were created sorts them in.
+func (s *Store[T, P]) ListUsers(ctx context.Context, after string, limit int) ([]P, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.fresh) > 0 {
+		s.sortIn()
+	}
+	from, found := slices.BinarySearch(s.order, after)
+	if found {
+		from++
+	}
+	var page []P
+	for _, id := range s.order[from:] {
+		if len(page) >= limit {
+			break
+		}
+		if user := s.users[id].user; user != nil {
+			page = append(page, clone[T](user))
+		}
+	}
+	return page, nil
+}
+
+// sortIn sorts the fresh IDs into order, and removes those of deleted users. The caller holds
+// mu.
+func (s *Store[T, P]) sortIn() {
+	s.order = slices.DeleteFunc(append(s.order, s.fresh...), func(id string) bool { return s.users[id].user == nil })
+	slices.Sort(s.order)
+	s.order, s.fresh = slices.Compact(s.order), nil
 }
 
 // unchanged returns the stored user if its account has this Version.

@@ -14,7 +14,7 @@ func TestCloseForm(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	c := s.user("susan", good)
-	if link(t, c.get("/account"), "Close Account") != "/account/close" {
+	if link(t, c.get("/account"), "Close account") != "/account/close" {
 		t.Error("no way there")
 	}
 	r := c.get("/account/close")
@@ -22,10 +22,10 @@ func TestCloseForm(t *testing.T) {
 	accessible(t, r)
 	wantHeaders(t, "/account/close", r)
 	want := map[string]field{
-		"current_password": {"Current Password", "password", "current-password", "", ""},
+		"current_password": {"Current password", "password", "current-password", "", ""},
 		"confirm":          {"Close my account for good", "checkbox", "", "y", ""},
 	}
-	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Close Account" || heading(t, r) != "Close Account" {
+	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Close account" || heading(t, r) != "Close your account" {
 		t.Errorf("%v", got)
 	}
 	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "it cannot be opened again") {
@@ -42,12 +42,12 @@ func TestClose(t *testing.T) {
 	closing := func(password, confirm string) response {
 		return c.post("/account/close", "current_password", password, "confirm", confirm, "id", s.account("anna").ID)
 	}
-	const required, wrong = "This field is required.", "This is not your current password."
-	wantErrors(t, closing("", ""), map[string]string{"current_password": required, "confirm": required})
+	const required, tick, wrong = "This field is required.", "Tick this box to go on.", "This is not your current password."
+	wantErrors(t, closing("", ""), map[string]string{"current_password": required, "confirm": tick})
 	wantErrors(t, closing("wrong", "y"), map[string]string{"current_password": wrong, "confirm": ""})
-	wantErrors(t, closing("\xff", ""), map[string]string{"current_password": wrong, "confirm": required})
-	wantErrors(t, closing(good, ""), map[string]string{"confirm": required, "current_password": ""})
-	wantErrors(t, c.post("/account/close?confirm=y&current_password="+url.QueryEscape(good)), map[string]string{"current_password": required, "confirm": required})
+	wantErrors(t, closing("\xff", ""), map[string]string{"current_password": wrong, "confirm": tick})
+	wantErrors(t, closing(good, ""), map[string]string{"confirm": tick, "current_password": ""})
+	wantErrors(t, c.post("/account/close?confirm=y&current_password="+url.QueryEscape(good)), map[string]string{"current_password": required, "confirm": tick})
 	wantStatus(t, c.get("/account/close?confirm=y"), 200)
 	if !elsewhere.loggedIn() || s.kinds() != "" {
 		t.Fatal("something was done")
@@ -67,7 +67,7 @@ func TestClose(t *testing.T) {
 		t.Error("the user is still there")
 	}
 	wantStatus(t, c.post("/login", "login", "susan", "password", good), 422)
-	wantRedirect(t, c.post("/forgot-password", "email", "susan@example.com"), "/login")
+	wantRedirect(t, c.post("/forgot-password", "email", "susan@example.com"), "/check-inbox")
 	if got := s.kinds(); got != "" {
 		t.Errorf("the mails are %s", got)
 	}
@@ -106,7 +106,7 @@ func TestCloseWithoutPassword(t *testing.T) {
 	if got := fields(t, r); len(got) != 1 {
 		t.Errorf("%v", got)
 	}
-	wantErrors(t, c.post("/account/close"), map[string]string{"confirm": "This field is required."})
+	wantErrors(t, c.post("/account/close"), map[string]string{"confirm": "Tick this box to go on."})
 	wantRedirect(t, c.send(r, "confirm", "y"), "/")
 	if c.loggedIn() {
 		t.Error("still logged in")

@@ -1,10 +1,13 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -16,18 +19,35 @@ import (
 
 // A Config holds the settings of the pages. The zero value is valid.
 type Config struct {
-	// Prefix is the path that the pages are mounted at, such as "/auth". The default is
+	// Prefix is the path that the pages are mounted at, such as "/auth", below the path of
+	// BaseURL of auth.Config. The default is
 	// empty: the login page is /login, and so on. With a Prefix, set URLs.Login of
 	// auth.Config to Prefix + "/login". The defaults of the other URLs follow from it.
 	Prefix string
 
 	// Home is the path of this site that a login and a logout lead to, unless the
-	// request names another one. The default is "/".
+	// request names another one. The default is "/", below the path of BaseURL.
 	Home string
 
 	// Site is the application's name, for titles and the top of each page. The default
 	// is no name.
 	Site string
+
+	// Logo is the path of the application's logo on this site, such as "/logo.svg". Your
+	// application serves it. The pages show it 40 pixels high, above or before Site. The
+	// default is no logo.
+	Logo string
+
+	// Icon is the path of the icon for the browser's tab, such as "/favicon.svg". The default
+	// is Logo.
+	Icon string
+
+	// Accent is the colour of buttons and links, such as "#0b57b0". White text on it, and it as
+	// text on the pages, must have a contrast of at least 4.5 (WCAG 2.2, 1.4.3): otherwise New
+	// returns an error that names the next darker shade. Where the user prefers dark pages, they
+	// have a lighter shade of it. An auth.css of your own gets it as --accent, and the colour
+	// of text on it as --on-accent.
+	Accent string
 
 	// Username and Email say whether the registration form asks for them. The default
 	// for both is Required. If Identifiers of auth.Config has users log in with one of
@@ -47,7 +67,8 @@ type Config struct {
 
 	// CheckRegistration, if set, checks a registration in addition to the pages' own
 	// rules. It returns what is wrong with the fields, or nil. The form includes the
-	// passwords.
+	// passwords, and fields that are not in Fields, such as the token of a captcha. A
+	// program sends the same fields in JSON; the value of a ticked box is "y".
 	CheckRegistration func(ctx context.Context, form url.Values) FieldErrors
 
 	// FreshFor is how recently a user must have shown the password to end logins (OWASP
@@ -56,18 +77,54 @@ type Config struct {
 	// minimum is a minute.
 	FreshFor time.Duration
 
-	// Texts are the words of the pages. The default is English. The messages of guards
-	// that send users to the login page or the refresh page are not among them: see
-	// Message of auth.Config.
+	// NoPasskeyOffer says that users are not asked after a login with the password whether
+	// they want a passkey. Otherwise a user without one is asked, at most once in 30 days in
+	// a browser, if the device can have a passkey. It needs a PasskeyFactor among Factors of
+	// auth.Config.
+	NoPasskeyOffer bool
+
+	// OpenAPI serves the document of Pages.OpenAPI at Prefix + "/openapi.json", for everybody.
+	OpenAPI bool
+
+	// Texts are the words of the pages, in the first one of Languages of auth.Config. The
+	// defaults are in English, German or Spanish. The messages of guards that send users to
+	// the login page or the refresh page are not among them: see Message of auth.Config.
 	Texts Texts
+
+	// Translations are Texts in the other Languages of auth.Config, by their tags. Texts in
+	// German and Spanish replace single ones of the package's. In a language that the package
+	// does not have, every text must be set. Labels of Fields are not translated.
+	Translations map[string]Texts
+
+	// CSP adds sources to the Content-Security-Policy of the pages.
+	CSP Sources
+
+	// Funcs are functions for templates of your own. They come beside those of html/template.
+	Funcs template.FuncMap
+
+	// Data, if set, returns the Data of a Page, for templates of your own: such as what your
+	// layout shows beside the page. It is called for each page, error pages included. If it fails,
+	// the answer is the page of that error.
+	Data func(*http.Request) (any, error)
+
+	// SampleData is the Data that New tries the templates with. Set it if your templates use
+	// what Data returns.
+	SampleData any
 
 	// Templates has files that replace the embedded ones of the same name. You may
 	// replace any of these files: layout.html, form.html, login.html, register.html,
-	// forgot.html, reset.html, verify.html, resend.html, account.html, password.html,
+	// forgot.html, reset.html, verify.html, resend.html, inbox.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
-	// factor.html, twofactor.html, recoverycodes.html, switch.html, error.html and the stylesheet auth.css. The templates are those of
-	// html/template, and are executed with a Page. A page's file defines "content", which
-	// the layout inserts.
+	// factor.html, twofactor.html, recoverycodes.html, passkey.html, passkeys.html,
+	// providers.html, identities.html, closed.html, maillogin.html, maillink.html, switch.html, error.html and the stylesheet
+	// auth.css. To change only a part of the layout, write a file blocks.html. It defines any of "head" (more
+	// elements at the end of <head>), "brand" (the logo and the name) and "footer" (below the
+	// page), as in {{define "footer"}}…{{end}}. A page's file may also define "under", which is
+	// below the card. The templates are those of html/template, and are executed with a Page. A
+	// page's file defines "content", which the layout inserts. If there are passkeys, your
+	// file for a page that asks for one needs {{template "passkey" .}}. If there are providers,
+	// your files for "login", "register" and "refresh" need {{template "providers" .}}. See the
+	// embedded files. Another .html or .css file is an error from New.
 	Templates fs.FS
 
 	// SampleUser is a user that New tries the templates with. Set it if your templates
@@ -89,13 +146,16 @@ const (
 func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 	cfg.Prefix = strings.TrimSuffix(cfg.Prefix, "/")
 	if cfg.Home == "" {
-		cfg.Home = "/"
+		cfg.Home = core.BasePath() + "/"
 	}
 	if cfg.MinUsername == 0 {
 		cfg.MinUsername = 3
 	}
 	if cfg.MaxUsername == 0 {
 		cfg.MaxUsername = 20
+	}
+	if cfg.Icon == "" {
+		cfg.Icon = cfg.Logo
 	}
 	if cfg.FreshFor == 0 {
 		cfg.FreshFor = 20 * time.Minute
@@ -109,6 +169,15 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 		return fmt.Errorf("pages: MinUsername %d and MaxUsername %d must be in this order, between 1 and 64", cfg.MinUsername, cfg.MaxUsername)
 	case cfg.FreshFor < time.Minute:
 		return fmt.Errorf("pages: FreshFor %v is too short; use a minute or more", cfg.FreshFor)
+	case cfg.Logo != "" && auth.ParseNext(cfg.Logo).IsZero():
+		return fmt.Errorf("pages: Logo %q is not a path of this site; use one such as \"/logo.svg\"", cfg.Logo)
+	case cfg.Icon != "" && auth.ParseNext(cfg.Icon).IsZero():
+		return fmt.Errorf("pages: Icon %q is not a path of this site; use one such as \"/favicon.svg\"", cfg.Icon)
+	case cfg.SampleData != nil && cfg.Data == nil:
+		return errors.New("pages: SampleData has no effect without Data; set Data")
+	}
+	if err := cfg.CSP.check(); err != nil {
+		return err
 	}
 	for _, presence := range []Presence{cfg.Username, cfg.Email} {
 		if presence < Required || presence > Absent {
@@ -145,6 +214,7 @@ func leadsTo(target, baseURL, path string) bool {
 // setFields sets the defaults of Fields, and checks them.
 func (cfg *Config) setFields() error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	types := []string{"text", "email", "password", "checkbox", "select", "tel", "url", "number", "date"}
 	names := []string{"username", "email", "password", "confirm_password", "next", "form_once"}
 	cfg.Fields = slices.Clone(cfg.Fields)
 	for i := range cfg.Fields {
@@ -159,6 +229,18 @@ func (cfg *Config) setFields() error {
 			return fmt.Errorf("pages: there are two fields %q; rename the one in Fields", f.Name)
 		case f.Label == "":
 			return fmt.Errorf("pages: the field %q has no label; set Field.Label", f.Name)
+		case !slices.Contains(types, f.Type):
+			return fmt.Errorf("pages: the field %q has the unknown type %q; use one of %s", f.Name, f.Type, strings.Join(types, ", "))
+		case (f.Type == "select") != (len(f.Options) > 0):
+			return fmt.Errorf("pages: the field %q needs Options if and only if its type is select", f.Name)
+		}
+		f.Options = slices.Clone(f.Options)
+		for j := range f.Options {
+			o := &f.Options[j]
+			if slices.ContainsFunc(f.Options[:j], func(other Option) bool { return other.Value == o.Value }) {
+				return fmt.Errorf("pages: the field %q has two options with the value %q", f.Name, o.Value)
+			}
+			o.Label = cmp.Or(o.Label, o.Value)
 		}
 		names = append(names, f.Name)
 	}

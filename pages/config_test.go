@@ -3,6 +3,7 @@ package pages_test
 import (
 	"io"
 	"io/fs"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -19,6 +20,7 @@ func TestNew(t *testing.T) {
 	file := func(name, text string) fs.FS { return fstest.MapFS{name: {Data: []byte(text)}} }
 	mailer := authmail.NewPrinter(io.Discard)
 	factors := []auth.Factor{newFactors().app}
+	data := func(*http.Request) (any, error) { return nil, nil }
 	for _, test := range []struct {
 		auth   auth.Config
 		config pages.Config
@@ -73,7 +75,23 @@ func TestNew(t *testing.T) {
 		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x"}, {Name: "a", Label: "x"}}}, "two fields"},
 		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a"}}}, "label"},
 		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a b", Label: "x"}}}, "letters"},
+		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x", Type: "dropdown"}}}, "unknown type"},
+		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x", Type: "select"}}}, "Options"},
+		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x", Options: []pages.Option{{Value: "1"}}}}}, "Options"},
+		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x", Type: "select", Options: []pages.Option{{Value: "1"}, {Value: "1"}}}}}, "two options"},
+		{auth.Config{}, pages.Config{Fields: []pages.Field{{Name: "a", Label: "x", Type: "select", Options: []pages.Option{{Value: "1"}, {Value: "2"}}}}}, ""},
+		{auth.Config{}, pages.Config{Logo: "https://cdn.example/logo.svg"}, "Logo"},
+		{auth.Config{}, pages.Config{Icon: "favicon.ico"}, "Icon"},
+		{auth.Config{}, pages.Config{SampleData: 1}, "SampleData has no effect"},
+		{auth.Config{}, pages.Config{Data: data, Templates: file("blocks.html", `{{define "footer"}}{{.Data.Unread}}{{end}}`)}, "set Config.SampleData"},
+		{auth.Config{}, pages.Config{Data: data, SampleData: map[string]int{}, Templates: file("blocks.html", `{{define "footer"}}{{.Data.Unread}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("blocks.html", `<footer></footer>`)}, "outside"},
+		{auth.Config{}, pages.Config{Templates: file("blocks.html", `{{define "footer"}}{{shout .Site}}{{end}}`)}, "shout"},
 		{auth.Config{}, pages.Config{Templates: fstest.MapFS{}}, ""},
+		{auth.Config{}, pages.Config{Templates: file("logn.html", `{{define "content"}}{{end}}`)}, "logn.html"},
+		{auth.Config{}, pages.Config{Templates: file("style.css", ``)}, "style.css"},
+		{auth.Config{}, pages.Config{Templates: file("README.md", ``)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("layout.html", `<h1>{{.Title}}</h1>`)}, `it needs {{template "content" .}}`},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}`)}, "login.html"},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}{{.Nonsense}}{{end}}`)}, "Nonsense"},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "contents"}}{{end}}`)}, "content"},

@@ -1,20 +1,22 @@
 package pages
 
+import "github.com/go-login/auth"
+
 func (p *Pages) emailPage() *page {
 	t := &p.texts
 	return &page{
 		name: "email", title: &t.EmailTitle,
 		texts: []text{
-			must(&t.EmailTitle, "Change Email"),
-			must(&t.EmailButton, "Send a Link"),
-			must(&t.NewEmail, "New Email"),
+			must(&t.EmailTitle, "Change your email address"),
+			must(&t.EmailButton, "Email a link to this address"),
+			must(&t.NewEmail, "New email"),
 			may(&t.EmailExplain, "We will send a link to the new address. Nothing changes before you have opened it."),
 			must(&t.EmailSame, "This is your email address already."),
-			may(&t.EmailSent, "Check the email of the new address for a link."),
+			must(&t.EmailSent, "We have sent an email to {address}. Open the link in it to use this address."),
 		},
 		path: "/account/email", url: &p.urls.Email, mails: true,
-		who: freshUsers, own: true,
-		form: p.emailForm, get: p.show, post: p.sendEmail,
+		who: freshUsers, own: true, fields: []string{"email"},
+		form: p.emailForm, again: p.show, get: p.show, post: p.sendEmail,
 	}
 }
 
@@ -27,14 +29,14 @@ func (p *Pages) emailForm(q *request) *Form {
 // sendEmail answers the same whether an account has the address or not.
 func (p *Pages) sendEmail(q *request) answer {
 	f := p.emailForm(q)
-	f.require(p.texts.Required)
+	f.require(&p.texts)
 	if address := f.text("email"); p.core.ValidateEmail(address) == nil && isNameOf(q.user, address) {
 		f.refuse("email", p.texts.EmailSame)
 	}
 	if f.valid() {
 		err := p.core.SendEmailChange(q.Context(), q.user, f.text("email"))
 		if err == nil {
-			return say("info", p.texts.EmailSent, p.urls.Account)
+			return p.mailed(q, "email", f.text("email"), auth.Next{})
 		}
 		if p.refuse(f, err); f.valid() {
 			return answer{err: err}
@@ -49,8 +51,8 @@ func (p *Pages) confirmPage() *page {
 	return &page{
 		name: "confirm", title: &t.ConfirmTitle,
 		texts: []text{
-			must(&t.ConfirmTitle, "Confirm Your New Email"),
-			must(&t.ConfirmButton, "Use This Address"),
+			must(&t.ConfirmTitle, "Confirm your new email address"),
+			must(&t.ConfirmButton, "Use this address"),
 			may(&t.ConfirmExplain, "Your account will have the new address, and other browsers will be logged out."),
 			may(&t.OtherEmailLink, "Use another address"),
 			may(&t.EmailChanged, "Your email address has been changed."),

@@ -16,27 +16,27 @@ func TestEmailForm(t *testing.T) {
 	s := newSite(t, nil)
 	c := s.user("susan", good)
 	account := text(only(t, parse(t, c.get("/account")), tag("main")))
-	if !strings.Contains(account, "Email susan@example.com not verified") {
+	if !strings.Contains(account, "Email susan@example.com Not verified") {
 		t.Errorf("the account page says %q", account)
 	}
-	if link(t, c.get("/account"), "Verify Your Email") != "/verify-email" || link(t, c.get("/account"), "Change Email") != "/account/email" {
+	if link(t, c.get("/account"), "Verify Email") != "/verify-email" || link(t, c.get("/account"), "Change Email") != "/account/email" {
 		t.Error("no way to the pages")
 	}
 	r := c.get("/account/email")
 	wantStatus(t, r, 200)
 	accessible(t, r)
 	wantHeaders(t, "/account/email", r)
-	if heading(t, r) != "Change Email" || button(t, r) != "Send a Link" || len(fields(t, r)) != 1 ||
-		fields(t, r)["email"] != (field{"New Email", "email", "email", "", ""}) {
+	if heading(t, r) != "Change your email address" || button(t, r) != "Email a link to this address" || len(fields(t, r)) != 1 ||
+		fields(t, r)["email"] != (field{"New email", "email", "email", "", ""}) {
 		t.Error("not the form")
 	}
-	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Email susan@example.com not verified Verify Your Email") {
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Email susan@example.com Not verified Verify your email address") {
 		t.Errorf("the page says %q", main)
 	}
 	wantErrors(t, c.post("/account/email", "email", ""), map[string]string{"email": "This field is required."})
 	wantErrors(t, c.post("/account/email?email=new%40example.com", "email", " "), map[string]string{"email": "This field is required."})
 	for _, address := range []string{"new", "new@localhost", "a@example.com,b@example.com", "a\x00@example.com", "\xff@example.com", "new@example.com\r\nBcc: eve@example.com"} {
-		wantErrors(t, c.post("/account/email", "email", address), map[string]string{"email": "Invalid email address."})
+		wantErrors(t, c.post("/account/email", "email", address), map[string]string{"email": "This is not an email address, such as name@example.com."})
 	}
 	wantErrors(t, c.post("/account/email", "email", " SUSAN@example.com "), map[string]string{"email": "This is your email address already."})
 	if got := s.kinds(); got != "" {
@@ -44,7 +44,7 @@ func TestEmailForm(t *testing.T) {
 	}
 	s.update("susan", verified)
 	for _, page := range []string{"/account", "/account/email"} {
-		if main := text(only(t, parse(t, c.get(page)), tag("main"))); !strings.Contains(main, "susan@example.com verified") || strings.Contains(main, "Verify") {
+		if main := text(only(t, parse(t, c.get(page)), tag("main"))); !strings.Contains(main, "susan@example.com Verified") || strings.Contains(main, "Verify ") {
 			t.Errorf("%s says %q", page, main)
 		}
 	}
@@ -54,11 +54,11 @@ func TestEmailForm(t *testing.T) {
 	for _, page := range []string{"/account", "/account/email", "/verify-email"} {
 		r := c.get(page)
 		accessible(t, r)
-		if strings.Contains(r.body, "not verified") {
+		if strings.Contains(r.body, "Not verified") {
 			t.Errorf("%s says that nothing is not verified", page)
 		}
 	}
-	wantRedirect(t, c.post("/account/email", "email", "none@example.com"), "/account")
+	wantRedirect(t, c.post("/account/email", "email", "none@example.com"), "/check-inbox")
 	wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "none@example.com")), "/account/email")
 	accessible(t, c.get("/account/email"))
 	wantRedirect(t, c.press("/account/email"), "/account")
@@ -73,8 +73,8 @@ func TestEmail(t *testing.T) {
 	s := newSite(t, nil)
 	s.update("susan", verified)
 	c, elsewhere := s.user("susan", good), s.user("susan", good)
-	wantRedirect(t, c.post("/account/email", "email", " new@example.com "), "/account")
-	c.flashed("/account", "info: Check the email of the new address for a link.")
+	wantRedirect(t, c.post("/account/email", "email", " new@example.com "), "/check-inbox")
+	c.inbox("We have sent an email to new@example.com. Open the link in it to use this address.")
 	mailed := s.mailed(auth.MailNewAddress, "new@example.com")
 	_, token, _ := strings.Cut(mailed, "/account/email?token=")
 
@@ -89,15 +89,15 @@ func TestEmail(t *testing.T) {
 	c.wantMoved(c.get(mailed), "/account/email", "-email", token)
 	r := c.get("/account/email")
 	accessible(t, r)
-	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Email susan@example.com New Email new@example.com") {
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Email susan@example.com New email new@example.com") {
 		t.Errorf("the page says %q", main)
 	}
-	if heading(t, r) != "Confirm Your New Email" || button(t, r) != "Use This Address" || len(fields(t, r)) != 0 {
+	if heading(t, r) != "Confirm your new email address" || button(t, r) != "Use this address" || len(fields(t, r)) != 0 {
 		t.Error("not the form")
 	}
 	// There is a way to another address.
 	other := link(t, r, "Use another address")
-	if page := c.get(other); button(t, page) != "Send a Link" {
+	if page := c.get(other); button(t, page) != "Email a link to this address" {
 		t.Errorf("%s is another page", other)
 	}
 	if s.account("susan").Email != "susan@example.com" || !elsewhere.loggedIn() {
@@ -129,7 +129,7 @@ func TestEmail(t *testing.T) {
 	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Username susan Email susan@example.com") || strings.Contains(main, "new@example.com") {
 		t.Errorf("the page says %q", main)
 	}
-	if heading(t, r) != "Change Your Email Back" || button(t, r) != "Change It Back" {
+	if heading(t, r) != "Change your email address back" || button(t, r) != "Change it back" {
 		t.Error("not the form")
 	}
 	if !c.loggedIn() {
@@ -162,7 +162,7 @@ func TestEmailLoggedOut(t *testing.T) {
 	t.Parallel()
 	for _, inCookie := range []bool{false, true} {
 		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.URLs.NextInCookie = inCookie })
-		wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/account")
+		wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/check-inbox")
 		mailed := s.mailed(auth.MailNewAddress, "new@example.com")
 		c := s.client()
 		wantRedirect(t, c.get(mailed), "/account/email")
@@ -184,7 +184,7 @@ func TestEmailAsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	s.create("mallory")
-	wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/check-inbox")
 	mailed := s.mailed(auth.MailNewAddress, "new@example.com")
 	for _, use := range []func(c *client) response{
 		func(c *client) response { return c.get("/account/email") },
@@ -211,7 +211,7 @@ func TestEmailTwice(t *testing.T) {
 	s.update("susan", verified)
 	c := s.user("susan", good)
 	ask := func(address string) string {
-		wantRedirect(t, c.post("/account/email", "email", address), "/account")
+		wantRedirect(t, c.post("/account/email", "email", address), "/check-inbox")
 		return s.mailed(auth.MailNewAddress, address)
 	}
 	first, second := ask("first@example.com"), ask("second@example.com")
@@ -253,7 +253,7 @@ func TestEmailFresh(t *testing.T) {
 		t.Fatalf("the mails are %s", got)
 	}
 	wantRedirect(t, c.post("/refresh", "password", good, "next", "/account/email"), "/account/email")
-	wantRedirect(t, c.press("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, c.press("/account/email", "email", "new@example.com"), "/check-inbox")
 	s.advance(20*time.Minute + time.Second)
 	wantRedirect(t, c.get("/account/email"), "/refresh?next=%2Faccount%2Femail")
 	wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
@@ -277,7 +277,7 @@ func TestEmailAlike(t *testing.T) {
 			check(t, err)
 			c.Login(user)
 			r := c.Post("/account/email", url.Values{"email": {address}})
-			if r.Header.Get("Location") != "/account" {
+			if r.Header.Get("Location") != "/check-inbox" {
 				t.Errorf("%s: %s", name, r.Status)
 			}
 		}}
@@ -301,12 +301,12 @@ func TestEmailTaken(t *testing.T) {
 	s := newSite(t, nil)
 	s.update("susan", verified)
 	c := s.user("susan", good)
-	wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 	_ = c.get("/account")
 	wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 	s.create("new")
 	wantRedirect(t, c.press("/account/email"), "/account/email")
-	c.flashed("/account/email", "warning: Email already registered. Please use a different one.")
+	c.flashed("/account/email", "warning: This email address is registered already. Use another one.")
 	if a := s.account("susan"); a.Email != "susan@example.com" || !c.loggedIn() || c.cookie("-email") != "" {
 		t.Errorf("the address is %s", a.Email)
 	}
@@ -330,7 +330,7 @@ func TestEmailRecordsFail(t *testing.T) {
 			}
 			return nil
 		}
-		wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+		wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 		wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 		again := func(press func() response, target string) {
 			t.Helper()

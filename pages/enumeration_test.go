@@ -1,9 +1,12 @@
 package pages_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -35,12 +38,14 @@ func newCrowd(t *testing.T, requireVerified bool) *crowd {
 	manager, err := auth.New(c.store, auth.Config{
 		BaseURL: "https://app.example", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
 		Mailer: c.mailbox, Now: c.clock.Now, Logger: slog.New(slog.DiscardHandler),
-		RequireVerified: requireVerified, HideAccounts: requireVerified, Password: auth.PasswordConfig{HashParams: leastMemory()},
-		Limits: auth.Limits{Guesses: -1, Mails: -1, Registrations: -1},
+		RequireVerified: requireVerified, HideAccounts: requireVerified, Password: auth.PasswordConfig{HashParams: authtest.HashParams()},
+		Limits:     auth.Limits{Guesses: -1, Mails: -1, Registrations: -1},
+		EmailLogin: true,
 	})
 	check(t, err)
 	p, err := pages.New(manager.Core, pages.Config{})
 	check(t, err)
+	provide(t, manager.Core)
 	mux := http.NewServeMux()
 	mux.Handle("/", p)
 	c.app = authtest.App{Core: manager.Core, Handler: manager.LoadAndSave(mux), Mailbox: c.mailbox}
@@ -106,10 +111,38 @@ func (c *crowd) name(state string) string {
 // right password, that answer is compared, too. Without GOLOGIN_SLOW only the pairs with
 // the first state are compared.
 func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
+	t.Parallel()
+	nobodyLearns(t, func(b *authtest.Client, page string, form url.Values) { b.Post(page, form) })
+}
+
+// TestNobodyLearnsByJSON is TestNobodyLearnsWhoHasAnAccount for programs.
+func TestNobodyLearnsByJSON(t *testing.T) {
+	t.Parallel()
+	nobodyLearns(t, func(b *authtest.Client, page string, form url.Values) {
+		fields := map[string]any{}
+		for name := range form {
+			fields[name] = form.Get(name)
+			if name == "remember_me" {
+				fields[name] = true
+			}
+		}
+		body, err := json.Marshal(fields)
+		check(t, err)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://app.example"+page, bytes.NewReader(body))
+		r.Header.Set("Accept", "application/json")
+		r.Header.Set("Content-Type", "application/json")
+		if kind := b.Do(r).Header.Get("Content-Type"); kind != "application/json" && kind != "application/problem+json" {
+			t.Errorf("the answer is %s", kind)
+		}
+	})
+}
+
+// nobodyLearns compares all states, with forms that send sends.
+func nobodyLearns(t *testing.T, send func(b *authtest.Client, page string, form url.Values)) {
+	t.Helper()
 	if underRace {
 		t.Skip("too many hashes for the race detector")
 	}
-	t.Parallel()
 	c := newCrowd(t, true)
 	for _, state := range slices.Backward(c.states()) { // so that the clock stands still from the lock on
 		c.name(state)
@@ -118,7 +151,7 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 		return func(state string) authtest.Probe {
 			id := identifier(c.name(state))
 			return authtest.Probe{Hide: []string{id}, Do: func(b *authtest.Client) {
-				b.Post("/login", url.Values{"login": {id}, "password": {password}, "remember_me": {"y"}})
+				send(b, "/login", url.Values{"login": {id}, "password": {password}, "remember_me": {"y"}})
 			}}
 		}
 	}
@@ -133,9 +166,22 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 				mails = 1
 			}
 			return authtest.Probe{Hide: []string{name}, Mails: mails, Do: func(b *authtest.Client) {
-				b.Post(page, fields(name))
+				send(b, page, fields(name))
 			}}
 		}
+	}
+	// code asks for a code by mail, and types a wrong one.
+	asked := post("/login/code", func(name string) url.Values { return url.Values{"email": {address(name)}} }, "known", "unverified",
+		"without a password", "unusable hash", "locked", "password disabled")
+	code := func(state string) authtest.Probe {
+		probe := asked(state)
+		ask := probe.Do
+		probe.Do = func(b *authtest.Client) {
+			ask(b)
+			b.Get("/login/code")
+			send(b, "/login/code", url.Values{"code": {"BCDF-GHJK"}})
+		}
+		return probe
 	}
 	active := []string{"known", "unverified", "without a password", "unusable hash", "locked", "password disabled"}
 	for what, test := range map[string]struct {
@@ -151,6 +197,7 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 		"a forgotten password": {probe: post("/forgot-password", func(name string) url.Values {
 			return url.Values{"email": {address(name)}}
 		}, active...)},
+		"a code by mail, and a wrong one": {probe: code},
 		"another mail to verify": {probe: post("/verify-email", func(name string) url.Values {
 			return url.Values{"email": {address(name)}}
 		}, "unverified")},

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-login/auth"
 )
@@ -18,7 +20,7 @@ func (p *Pages) factorPage() *page {
 	return &page{
 		name: "factor", title: &t.FactorTitle,
 		texts: []text{
-			must(&t.FactorTitle, "Confirm It Is You"),
+			must(&t.FactorTitle, "Confirm that it is you"),
 			must(&t.FactorButton, "Continue"),
 			must(&t.CancelButton, "Cancel"),
 			must(&t.TOTPName, "Authenticator app"),
@@ -29,6 +31,7 @@ func (p *Pages) factorPage() *page {
 			must(&t.FactorExplain, "To go on as {user}, confirm once more that it is you."),
 			must(&t.TrustBrowser, "Do not ask in this browser for {left} days"),
 			must(&t.OtherFactors, "Try another way"),
+			must(&t.FactorLost, "This site cannot ask for your second factor at the moment, so you cannot log in. Please ask its operators for help."),
 			must(&t.FactorWrong, "That code was wrong or has been used. Wait for the next one."),
 			must(&t.RecoveryWrong, "That recovery code was wrong or has been used. Use another one."),
 			may(&t.LoginAgain, "Please log in again."),
@@ -37,13 +40,17 @@ func (p *Pages) factorPage() *page {
 		},
 		path: "/login/verify", url: &p.urls.Factor, absent: len(p.auth.Factors) == 0,
 		setting: &setting{"Factor", p.auth.URLs.Factor, "the page that asks for a second factor"},
-		who:     anybody, own: true, once: true, pending: true,
-		form: p.factorForm, get: p.showFactor, post: p.useFactor,
+		who:     anybody, own: true, once: true, pending: true, fields: []string{"next"}, flags: []string{"trust_browser"}, open: factorsField,
+		queries: []string{"with"},
+		form:    p.factorForm, get: p.showFactor, post: p.useFactor,
 		sample: func(page *Page) {
 			page.Factors = []Factor{{FactorState: auth.FactorState{Name: "recovery-code"}, Label: "text", URL: "/"}}
 		},
 	}
 }
+
+// factorsField says which other field a form for a factor has.
+const factorsField = "And the field that the factor asks for: see form of GET."
 
 // factorForm asks for the factor of the request. Its Action says which one that is.
 func (p *Pages) factorForm(q *request) *Form {
@@ -83,20 +90,25 @@ func (p *Pages) askFactor(q *request, wrong string) answer {
 	if err != nil {
 		return p.pendingFailed(q, err)
 	}
-	q.subject, q.factor = pending.User, chosen(q, pending)
+	if q.subject = pending.User; len(pending.Missing) == 0 {
+		a := p.draw(q, nil)
+		a.page.Confirms = pending.Confirm
+		return a
+	}
+	q.factor = p.chosen(q, pending)
 	if q.Method != http.MethodHead { // a factor may send a code, and void the one before
 		if q.prompt, err = p.core.PromptFactor(q.Context(), q.factor); err != nil {
 			return p.pendingFailed(q, err)
 		}
 	}
-	f := p.factorForm(q)
+	trust := ""
 	if days := int(p.auth.TrustFor.Hours() / 24); days > 0 && !pending.Confirm {
-		f.Fields = append(f.Fields, Field{Name: "trust_browser", Label: counted(p.texts.TrustBrowser, days), Type: "checkbox"})
+		trust = counted(p.texts.TrustBrowser, days)
 	}
-	if wrong != "" {
-		f.refuse(q.prompt.Field, wrong)
+	a := p.drawFactor(q, trust, wrong)
+	if a.page == nil {
+		return a
 	}
-	a := p.draw(q, f)
 	a.page.Confirms = pending.Confirm
 	for _, name := range pending.Missing {
 		if name != q.factor {
@@ -108,10 +120,44 @@ func (p *Pages) askFactor(q *request, wrong string) answer {
 	return a
 }
 
-// chosen returns the factor that the URL names, or the first one that is missing.
-func chosen(q *request, pending auth.Pending) string {
+// drawFactor returns the page with the form for the factor. trust is the label of the box
+// that trusts the browser, or empty. If the prompt has a script, it fills in the form.
+func (p *Pages) drawFactor(q *request, trust, wrong string) answer {
+	if q.prompt.Script == "" || p.passkeys == nil {
+		f := p.factorForm(q)
+		if trust != "" {
+			f.Fields = append(f.Fields, Field{Name: "trust_browser", Label: trust, Type: "checkbox"})
+		}
+		if wrong != "" {
+			f.refuse(q.prompt.Field, wrong)
+		}
+		return p.draw(q, f)
+	}
+	data, err := p.toJSON(q.prompt.Data)
+	if err != nil {
+		return answer{err: err}
+	}
+	a := p.draw(q, nil)
+	a.page.Passkey = &PasskeyForm{
+		Action: p.factorURL(q.factor), Button: p.texts.PasskeyConfirm, Next: q.next().String(), Data: data, Trust: trust, Alone: true,
+	}
+	if wrong != "" {
+		a = warn(a, http.StatusUnprocessableEntity, "danger", p.texts.PasskeyWrong)
+	}
+	return a
+}
+
+// chosen returns the factor that the URL names, the one that was used last in this browser, or
+// the first one that is missing. If the user can show none, it returns "".
+func (p *Pages) chosen(q *request, pending auth.Pending) string {
 	if with := q.URL.Query().Get("with"); slices.Contains(pending.Missing, with) {
 		return with
+	}
+	if used, err := q.Cookie(p.core.Cookie(usedCookie).Name); err == nil && slices.Contains(pending.Missing, used.Value) {
+		return used.Value
+	}
+	if len(pending.Missing) == 0 {
+		return ""
 	}
 	return pending.Missing[0]
 }
@@ -123,8 +169,10 @@ func (p *Pages) useFactorOnce(q *request) (a answer, done bool) {
 	if err != nil {
 		return p.pendingFailed(q, err), false
 	}
-	factor := chosen(q, pending)
+	factor := p.chosen(q, pending)
 	switch {
+	case factor == "":
+		return p.askFactor(q, ""), false
 	case factor != cmp.Or(q.URL.Query().Get("with"), factor): // an answer to another factor
 		return p.askFactor(q, ""), false
 	case isBlank(q.PostForm):
@@ -135,14 +183,32 @@ func (p *Pages) useFactorOnce(q *request) (a answer, done bool) {
 		if q.PostForm.Has("trust_browser") && p.auth.TrustFor > 0 && !pending.Confirm {
 			err = p.core.TrustBrowser(q.Context())
 		}
-		return answer{to: p.takeNext(q), err: err}, err == nil
+		return answer{to: p.takeNext(q), err: err, cookies: p.used(factor, pending)}, err == nil
 	case errors.Is(err, auth.ErrWrongFactor), errors.Is(err, auth.ErrLocked):
-		return p.askFactor(q, p.factorWrong(factor)), false
+		return withUnknown(q, refusedLogin(later(p.askFactor(q, p.factorWrong(factor)), err)), err), false
 	case errors.Is(err, auth.ErrFactorRequired): // another one is owed
-		return answer{to: q.next().AddTo(p.urls.Factor)}, false
+		return p.owe(q), false
 	default:
 		return p.pendingFailed(q, err), false
 	}
+}
+
+// usedCookie keeps the name of the factor that was used last in this browser, for usedFor. The
+// page asks for it first. The name is no secret, and the same for every account.
+const (
+	usedCookie = "factor"
+	usedFor    = 30 * 24 * time.Hour
+)
+
+// used returns the cookie that keeps a factor that was used, if the user has a choice. Backup
+// codes are for emergencies, and are not asked for first.
+func (p *Pages) used(factor string, pending auth.Pending) []*http.Cookie {
+	if len(pending.Missing) < 2 || slices.Contains(p.backupFactors(), factor) {
+		return nil
+	}
+	cookie := p.core.Cookie(usedCookie)
+	cookie.Value, cookie.MaxAge = factor, int(usedFor/time.Second)
+	return []*http.Cookie{&cookie}
 }
 
 // isBlank reports whether a form has a field for an answer, but no answer in it. Such a
@@ -159,6 +225,15 @@ func isBlank(form url.Values) bool {
 		}
 	}
 	return answers
+}
+
+// later adds Retry-After to the answer if no code is looked at for a while. A wrong code and
+// one that was not looked at both have it.
+func later(a answer, err error) answer {
+	if wait := (*auth.WaitError)(nil); a.page != nil && errors.As(err, &wait) {
+		a.header = http.Header{"Retry-After": {strconv.Itoa(int(wait.RetryAfter.Seconds()))}}
+	}
+	return a
 }
 
 // factorWrong is the error for a wrong answer. It is the same while no answer is looked at.
@@ -185,9 +260,13 @@ func (p *Pages) pendingFailed(q *request, err error) answer {
 	case err == nil:
 		return answer{to: p.takeNext(q)}
 	case errors.Is(err, auth.ErrNotFresh):
-		return say("warning", p.texts.RefreshAgain, q.next().AddTo(p.urls.Refresh))
+		a := say("warning", p.texts.RefreshAgain, q.next().AddTo(p.urls.Refresh))
+		a.why = auth.ErrNotFresh
+		return a
 	case errors.Is(err, auth.ErrNotLoggedIn) && !errors.Is(err, auth.ErrReplaced):
-		return say("warning", p.texts.LoginAgain, q.next().AddTo(p.urls.Login))
+		a := say("warning", p.texts.LoginAgain, q.next().AddTo(p.urls.Login))
+		a.why = auth.ErrNoPending
+		return a
 	}
 	return answer{err: err}
 }
@@ -201,6 +280,8 @@ func (p *Pages) factorName(name string) string {
 	switch {
 	case name == totp:
 		return p.texts.TOTPName
+	case p.passkeys != nil && name == p.passkeys.Name():
+		return p.texts.PasskeyName
 	case len(backups) == 1 && name == backups[0]:
 		return p.texts.RecoveryName
 	}

@@ -2,12 +2,16 @@ package pages_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/pages"
+	"golang.org/x/net/html"
 )
 
 func TestLoginWithFactor(t *testing.T) {
@@ -29,7 +33,7 @@ func TestLoginWithFactor(t *testing.T) {
 	if input := only(t, doc, with("id", "code")); attr(input, "inputmode") != "numeric" || !has(input, "autofocus") || has(input, "pattern") || has(input, "maxlength") {
 		t.Errorf("the field is %v", input.Attr)
 	}
-	if main := text(only(t, doc, tag("main"))); !strings.Contains(main, "To go on as susan, confirm") || heading(t, r) != "Confirm It Is You" {
+	if main := text(only(t, doc, tag("main"))); !strings.Contains(main, "To go on as susan, confirm") || heading(t, r) != "Confirm that it is you" {
 		t.Errorf("the page says %q", main)
 	}
 	if target := link(t, r, "Recovery codes"); target != "/login/verify?with=recovery&next=%2Fmine%3Fx%3D1" {
@@ -123,7 +127,8 @@ func TestLoginWithRecoveryCode(t *testing.T) {
 	}
 }
 
-// TestFactorLocked: while no answer is looked at, a right one is refused like a wrong one.
+// TestFactorLocked: while no answer is looked at, a right one is refused like a wrong one. Both
+// say how long to wait.
 func TestFactorLocked(t *testing.T) {
 	t.Parallel()
 	s, f := newFactorSite(t, nil)
@@ -133,12 +138,35 @@ func TestFactorLocked(t *testing.T) {
 		r = c.submit(r, "/login/verify", "code", "wrong")
 		wantErrors(t, r, map[string]string{"code": factorWrong})
 	}
+	if got := r.header.Get("Retry-After"); got != "" {
+		t.Errorf("before the lock, Retry-After is %s", got)
+	}
 	wantRedirect(t, c.submit(r, "/login/verify", "code", "wrong"), "/login")
 	f.app.give("right")
 	r = c.begin("next", "/mine")
+	s.advance(10 * time.Second)
 	r = c.submit(r, "/login/verify", "code", "right")
 	wantErrors(t, r, map[string]string{"code": factorWrong})
-	s.advance(31 * time.Second)
+	locked := r
+	s.advance(21 * time.Second)
+	r = c.submit(r, "/login/verify", "code", "wrong")
+	wantErrors(t, r, map[string]string{"code": factorWrong})
+	for name, want := range map[string]string{"20": locked.header.Get("Retry-After"), "60": r.header.Get("Retry-After")} {
+		if name != want {
+			t.Errorf("Retry-After is %q, want %s", want, name)
+		}
+	}
+	if nonce := with("name", "form_once"); strings.ReplaceAll(locked.body, attr(only(t, parse(t, locked), nonce), "value"), "") != strings.ReplaceAll(r.body, attr(only(t, parse(t, r), nonce), "value"), "") {
+		t.Error("the pages differ")
+	}
+	locked.header.Del("Retry-After")
+	r.header.Del("Retry-After")
+	for name := range r.header {
+		if name != "Date" && name != "Content-Length" && !slices.Equal(locked.header[name], r.header[name]) {
+			t.Errorf("%s is %q and %q", name, locked.header[name], r.header[name])
+		}
+	}
+	s.advance(61 * time.Second)
 	wantRedirect(t, c.submit(r, "/login/verify", "code", "right"), "/mine")
 }
 
@@ -478,11 +506,11 @@ func TestFactorNames(t *testing.T) {
 	wantRedirect(t, c.post("/login/verify", "code", "right"), "/")
 	r = c.get("/account/two-factor")
 	accessible(t, r)
-	if main := text(only(t, parse(t, r), tag("main"))); strings.Contains(r.body, "<b>") || !strings.Contains(main, "<b>App</b>") || !strings.Contains(main, "x.y off") {
+	if main := text(only(t, parse(t, r), tag("main"))); strings.Contains(r.body, "<b>") || !strings.Contains(main, "<b>App</b>") || !strings.Contains(main, "x.y Off") {
 		t.Errorf("the page says %q", main)
 	}
 	r = c.get("/account/two-factor?set-up=x.y")
-	if heading(t, r) != "Set Up: x.y" || fields(t, r)["code"].label != "Code" {
+	if heading(t, r) != "Set up: x.y" || fields(t, r)["code"].label != "Code" {
 		t.Errorf("%s, %v", heading(t, r), fields(t, r))
 	}
 	f.app.set(id, false)
@@ -491,7 +519,7 @@ func TestFactorNames(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan@example.com", "password", good), "/")
 	r = c.get("/account/two-factor?set-up=totp")
 	accessible(t, r)
-	if strings.Contains(r.body, "<b>") || heading(t, r) != "Set Up: <b>App</b>" || text(only(t, parse(t, r), tag("code"))) != "<b>x </b>" {
+	if strings.Contains(r.body, "<b>") || heading(t, r) != "Set up: <b>App</b>" || text(only(t, parse(t, r), tag("code"))) != "<b>x </b>" {
 		t.Errorf("markup is in the page:\n%s", r.body)
 	}
 }
@@ -525,7 +553,47 @@ func TestTrustBrowser(t *testing.T) {
 	if !strings.Contains(list.body, "Browsers that are not asked for a code: 1.") {
 		t.Error("the list does not say that a browser is trusted")
 	}
-	wantRedirect(t, c.post("/account/two-factor", "distrust", "1"), "/account/two-factor")
+	if link(t, list, "Where you are logged in") != "/account/sessions" {
+		t.Error("no way to the list of browsers")
+	}
+	f.app.give("refresh")
+	wantRedirect(t, c.submit(c.get(r.location), "/login/verify", "code", "refresh"), "/")
+	f.app.give("trust")
+	wantRedirect(t, other.submit(other.get("/login/verify"), "/login/verify", "code", "trust", "trust_browser", "y"), "/")
+	trusted := func() (found []*html.Node) {
+		r := c.get("/account/sessions")
+		accessible(t, r)
+		lists := all(only(t, parse(t, r), tag("main")), tag("ul"))
+		if len(lists) > 1 {
+			found = all(lists[1], tag("li"))
+		}
+		return found
+	}
+	found := trusted()
+	if len(found) != 2 || !strings.Contains(text(found[1]), "This browser") || strings.Contains(text(found[0]), "This browser") ||
+		!strings.Contains(text(found[1]), "Trusted since 21 Nov 2026 until 21 Dec 2026 127.0.0.1 Ask for a code again") {
+		t.Fatalf("%d browsers are trusted: %s", len(found), text(found[len(found)-1]))
+	}
+	// Of another user, it is as if there were none.
+	s.create("mike", verified)
+	mike := s.user("mike", good)
+	id := attr(only(t, found[0], with("name", "distrust")), "value")
+	wantStatus(t, mike.post("/account/sessions", "distrust", id), http.StatusNotFound)
+	wantRedirect(t, c.post("/account/sessions", "distrust", id), "/account/sessions")
+	if category, text := message(t, c.get("/account/sessions")); category != "success" || text != "The browser will be asked for a code again." {
+		t.Errorf("%s: %s", category, text)
+	}
+	if found := trusted(); len(found) != 1 || !strings.Contains(text(found[0]), "This browser") {
+		t.Errorf("%d browsers are trusted", len(found))
+	}
+	wantRedirect(t, other.post("/logout"), "/")
+	if r := other.post("/login", "login", "susan", "password", good); !strings.HasPrefix(r.location, "/login/verify") {
+		t.Errorf("the other browser is still trusted: %q", r.location)
+	}
+	wantRedirect(t, c.post("/account/sessions", "distrust", ""), "/account/sessions")
+	if found := trusted(); len(found) != 0 {
+		t.Errorf("%d browsers are trusted", len(found))
+	}
 	wantRedirect(t, c.post("/logout"), "/")
 	if r := c.post("/login", "login", "susan", "password", good); !strings.HasPrefix(r.location, "/login/verify") {
 		t.Errorf("the browser is still trusted: %q", r.location)
@@ -533,5 +601,141 @@ func TestTrustBrowser(t *testing.T) {
 	off, _ := newFactorSite(t, nil)
 	if strings.Contains(off.client().begin().body, "trust_browser") {
 		t.Error("it is offered without TrustFor")
+	}
+}
+
+// TestLastFactorFirst: the page asks first for the factor that was used last in this browser.
+func TestLastFactorFirst(t *testing.T) {
+	t.Parallel()
+	card := newFactors().app
+	card.name = "card"
+	s, f := newFactorSite(t, func(a *auth.Config, _ *pages.Config) { a.Factors = append(a.Factors, card) })
+	id := s.account("susan").ID
+	card.set(id, true)
+	cookie := s.manager.Cookie("factor").Name
+	asks := func(what string, c *client, want string) response {
+		t.Helper()
+		r := c.begin()
+		if got := formTo(t, r, "/login/verify", ""); attr(got, "action") != "/login/verify?with="+want {
+			t.Errorf("%s the page asks for %s, want %s", what, attr(got, "action"), want)
+		}
+		return r
+	}
+	use := func(c *client, r response, factor, code string) {
+		t.Helper()
+		if factor != "totp" {
+			r = c.get("/login/verify?with=" + factor)
+		}
+		wantRedirect(t, c.submit(r, "/login/verify", "code", code), "/")
+		wantRedirect(t, c.post("/logout"), "/")
+	}
+	c := s.client()
+	r := asks("at first", c, "totp")
+	card.give("wrong")
+	c.submit(c.get("/login/verify?with=card"), "/login/verify", "code", "other")
+	given := func(sent *http.Cookie) bool { return sent.Name == cookie }
+	if slices.ContainsFunc(c.sent, given) {
+		t.Error("a wrong answer sets the cookie")
+	}
+	card.give("right")
+	use(c, r, "card", "right")
+	if i := slices.IndexFunc(c.sent, given); i < 0 || c.sent[i].Value != "card" || c.sent[i].MaxAge != 30*24*60*60 || !c.sent[i].HttpOnly {
+		t.Errorf("the cookies are %v", c.sent)
+	}
+	r = asks("after the card", c, "card")
+	if link(t, r, "Authenticator app") != "/login/verify?with=totp" || link(t, r, "Recovery codes") != "/login/verify?with=recovery" {
+		t.Error("there is no other way")
+	}
+	asks("in another browser", s.client(), "totp")
+	use(c, r, "recovery", "spare 1")
+	r = asks("after a recovery code", c, "card")
+	f.app.give("right")
+	use(c, c.get(link(t, r, "Authenticator app")), "totp", "right")
+	asks("after the app", c, "totp")
+
+	base, err := url.Parse(s.url)
+	check(t, err)
+	keep := func(value string) {
+		c.http.Jar.SetCookies(base, []*http.Cookie{{Name: cookie, Value: value, Path: "/"}})
+	}
+	keep("card")
+	card.set(id, false)
+	asks("without the factor of the cookie", c, "totp")
+	for _, value := range []string{"", "nothing", "recovery,card", strings.Repeat("a", 4000)} {
+		keep(value)
+		asks("with another cookie", c, "totp")
+	}
+}
+
+// takenOut has susan set up a factor that the site's configuration does not have any more.
+func (s *site) takenOut() {
+	s.t.Helper()
+	f := newFactors().app
+	f.name = "card"
+	f.give("right")
+	cfg := config(s)
+	cfg.Factors = []auth.Factor{f}
+	manager, err := auth.New(s.store, cfg)
+	check(s.t, err)
+	handler := manager.LoadAndSave(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		susan := s.account("susan")
+		check(s.t, manager.LoginUser(r.Context(), &susan))
+		check(s.t, manager.EnrollFactor(r.Context(), "card", url.Values{"code": {"right"}}))
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+"/", nil))
+}
+
+// TestFactorTakenOut: a user whose only factor is not in the configuration any more is told to
+// ask for help, and can use recovery codes.
+func TestFactorTakenOut(t *testing.T) {
+	t.Parallel()
+	s, f := newFactorSite(t, nil)
+	id := s.account("susan").ID
+	f.app.set(id, false)
+	f.backup.set(id)
+	s.takenOut()
+	const lost = "This site cannot ask for your second factor at the moment"
+	c := s.client()
+	r := c.begin("next", "/mine")
+	accessible(t, r)
+	wantHeaders(t, "the factor", r)
+	if !strings.Contains(text(only(t, parse(t, r), tag("main"))), lost) || len(fields(t, r)) != 0 {
+		t.Errorf("the page is %s", r.body)
+	}
+	for _, path := range []string{"/login/verify", "/login/verify?with=card", "/login/verify?with=totp"} {
+		r = c.post(path, "code", "right")
+		wantStatus(t, r, http.StatusOK)
+		if !strings.Contains(r.body, lost) || c.loggedIn() {
+			t.Errorf("an answer at %s: %s", path, r.body)
+		}
+	}
+	wantRedirect(t, c.submit(r, "/logout"), "/login")
+	wantRedirect(t, c.get("/login/verify"), "/login")
+
+	f.backup.set(id, "spare 1")
+	c = s.client()
+	r = c.begin("next", "/mine")
+	if len(fields(t, r)) != 1 || strings.Contains(r.body, lost) {
+		t.Errorf("with a recovery code the page is %s", r.body)
+	}
+	wantRedirect(t, c.submit(r, "/login/verify", "code", "spare 1"), "/mine")
+
+	check(t, s.manager.ResetFactors(t.Context(), id))
+	c = s.client()
+	wantRedirect(t, c.post("/login", "login", "susan", "password", good), "/")
+}
+
+// TestNoFactorsAtAll: without Factors there is no page that could ask, and the login page
+// refuses.
+func TestNoFactorsAtAll(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.update("susan", verified)
+	s.takenOut()
+	c := s.client()
+	r := c.post("/login", "login", "susan", "password", good)
+	wantStatus(t, r, http.StatusUnprocessableEntity)
+	if c.loggedIn() || !strings.Contains(s.log(), "Config.Factors") {
+		t.Errorf("the log is %s", s.log())
 	}
 }

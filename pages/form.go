@@ -34,7 +34,17 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 
 // badForm answers a request whose form readForm refuses.
 func (p *Pages) badForm(err error) answer {
+	var wrong fieldError
 	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &wrong):
+		a := p.fail(http.StatusBadRequest)
+		a.fields = map[string]string{wrong.field: p.texts.WrongType}
+		return a
+	case errors.Is(err, errNotJSON):
+		a := p.fail(http.StatusUnsupportedMediaType)
+		a.page.Title = p.texts.NotJSON
+		a.header.Set("Accept-Post", "application/json")
+		return a
 	case errors.Is(err, errNotForm):
 		a := p.fail(http.StatusUnsupportedMediaType)
 		a.header.Set("Accept-Post", formType+", "+multipartType)
@@ -100,6 +110,8 @@ type Form struct {
 	Proof  string // value of the hidden field proof, or empty: it says which mailed token the form is for
 	Once   string // value of the hidden field form_once, or empty: with it, the form is not done twice
 	Error  string // what is wrong with the form as a whole
+	Able   bool   // with a hidden field passkey_able, which the script of passkeys sends if the device can have a passkey
+	Danger bool   // what the button does cannot be undone
 
 	values url.Values // what was typed; nil if the form is shown for the first time
 }
@@ -111,17 +123,55 @@ const formErrorID = "form-errors"
 type Field struct {
 	Name         string // of letters, digits and _
 	Label        string
-	Type         string // "text", "email", "password", "checkbox"
-	Autocomplete string // HTML's autocomplete: what a password manager or browser may fill in
+	Type         string   // "text", "email", "password", "checkbox", "select", "tel", "url", "number" or "date"
+	Options      []Option // of a select; the first one is chosen at first
+	Autocomplete string   // HTML's autocomplete: what a password manager or browser may fill in
 	Required     bool
-	Code         bool // the field is for a code of a second factor
-	Numeric      bool // a keypad with digits will do
+	Code         bool   // the field is for a code of a second factor
+	Numeric      bool   // a keypad with digits will do
+	MinLength    int    // HTML's minlength, or 0: it tells password managers how long a new password must be
+	Hint         string // what the field takes; shown below it until the field has an error
 
-	Value   string // what was typed; never a password or a code
-	Checked bool   // for a checkbox
-	Focus   bool   // the field has the cursor
-	Error   string // what is wrong with it
-	ErrorID string // id of the HTML element with the error, for aria-describedby; empty if nothing is wrong
+	Value    string // what was typed; never a password or a code
+	Checked  bool   // for a checkbox
+	Focus    bool   // the field has the cursor
+	Messages bool   // the page's messages describe the field, because it has the cursor
+	EnterKey string // HTML's enterkeyhint: "next", or "go" in the last field with text
+	Error    string // what is wrong with it
+	ErrorID  string // id of the HTML element with the error; empty if nothing is wrong
+}
+
+// messagesID is the id of the HTML element with a page's messages.
+const messagesID = "page-messages"
+
+// HintID returns the id of the HTML element with the hint, or "" if the hint is not shown.
+func (f Field) HintID() string {
+	if f.Hint == "" || f.Error != "" {
+		return ""
+	}
+	return f.Name + "-hint"
+}
+
+// DescribedBy returns the value of aria-describedby: the ids of the error, the hint, and the
+// page's messages, as far as they are there. Screen readers read the messages with the field that has the
+// cursor. Otherwise they would skip them.
+func (f Field) DescribedBy() string {
+	ids := []string{f.ErrorID, f.HintID()}
+	if f.Messages {
+		ids = append(ids, messagesID)
+	}
+	return strings.Join(slices.DeleteFunc(ids, func(id string) bool { return id == "" }), " ")
+}
+
+// An Option is what can be chosen in a Field of the type "select".
+type Option struct {
+	Value string // what is sent; no two options have the same
+	Label string // what the user sees; the default is Value
+}
+
+// offers reports whether a value can be chosen in a select.
+func (f *Field) offers(value string) bool {
+	return slices.ContainsFunc(f.Options, func(o Option) bool { return o.Value == value })
 }
 
 // newForm returns a form with these fields and what was typed into them. values is nil if
@@ -137,8 +187,20 @@ func newForm(action, button string, values url.Values, fields ...Field) *Form {
 			field.Value = shown(values.Get(field.Name))
 		}
 	}
+	f.setEnterKeys()
 	f.focus()
 	return f
+}
+
+// setEnterKeys has the keyboard of a telephone lead from field to field, and send the form in
+// the last one.
+func (f *Form) setEnterKeys() {
+	key := "go"
+	for i, field := range slices.Backward(f.Fields) {
+		if field.Type != "checkbox" {
+			f.Fields[i].EnterKey, key = key, "next"
+		}
+	}
 }
 
 // shown returns a text in which everything that no page can show is replaced.
@@ -197,7 +259,8 @@ func (f *Form) refuseFields(errs FieldErrors) {
 	}
 }
 
-// refuseAll notes one error that is about all required fields together.
+// refuseAll notes one error that is about all required fields together. The cursor goes into
+// the first of them that is empty: the page shows neither passwords nor codes again.
 func (f *Form) refuseAll(text string) {
 	f.Error = text
 	for i := range f.Fields {
@@ -208,9 +271,13 @@ func (f *Form) refuseAll(text string) {
 	f.focus()
 }
 
-// require notes this error for every required field that is blank.
-func (f *Form) require(text string) {
+// require notes an error for every required field that is blank.
+func (f *Form) require(t *Texts) {
 	for _, field := range f.Fields {
+		text := t.Required
+		if field.Type == "checkbox" {
+			text = t.RequiredBox
+		}
 		if value := f.get(field.Name); field.Required && (value == "" || field.Type != "password" && strings.TrimSpace(value) == "") {
 			f.refuse(field.Name, text)
 		}
@@ -220,11 +287,23 @@ func (f *Form) require(text string) {
 func (f *Form) valid() bool { return f.Error == "" && len(f.Wrong()) == 0 }
 
 // focus puts the cursor into the first field that is wrong or, if none is, into the first
-// field.
+// field. See refuseAll.
 func (f *Form) focus() {
-	first := max(0, slices.IndexFunc(f.Fields, func(field Field) bool { return field.ErrorID != "" }))
+	wrong := func(field Field) bool { return field.ErrorID != "" }
+	empty := func(field Field) bool { return field.ErrorID == formErrorID && field.Value == "" }
+	first := max(0, slices.IndexFunc(f.Fields, wrong))
+	if f.Error != "" {
+		first = max(first, slices.IndexFunc(f.Fields, empty))
+	}
 	for i := range f.Fields {
 		f.Fields[i].Focus = i == first
+	}
+}
+
+// describe has the page's messages describe the field that has the cursor.
+func (f *Form) describe() {
+	for i := range f.Fields {
+		f.Fields[i].Messages = f.Fields[i].Focus
 	}
 }
 

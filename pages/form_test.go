@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/html"
+
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/pages"
 )
@@ -46,33 +48,33 @@ func postings(t *testing.T) map[string]func() (*site, posting) {
 			return posting{s.user("susan", good), "/logout", []string{"x", "y"}, "/"}
 		}),
 		"forgot": open(func(s *site) posting {
-			return posting{s.client(), "/forgot-password", []string{"email", "susan@example.com"}, "/login"}
+			return posting{s.client(), "/forgot-password", []string{"email", "susan@example.com"}, "/check-inbox"}
 		}),
 		"reset": open(func(s *site) posting {
 			return opened(s.client(), s.link("susan@example.com"), "/login", "password", other, "confirm_password", other)
 		}),
 		"send the verification again": open(func(s *site) posting {
-			return posting{s.client(), "/verify-email", []string{"email", "susan@example.com"}, "/verify-email"}
+			return posting{s.client(), "/verify-email", []string{"email", "susan@example.com"}, "/check-inbox"}
 		}),
 		"verify": open(func(s *site) posting {
-			wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+			wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 			return opened(s.client(), s.mailed(auth.MailVerify, "susan@example.com"), "/login")
 		}),
 		"change the password": open(func(s *site) posting {
 			return posting{s.user("susan", good), "/account/password", []string{"current_password", good, "password", other, "confirm_password", other}, "/account"}
 		}),
 		"change the address": open(func(s *site) posting {
-			return posting{s.user("susan", good), "/account/email", []string{"email", "new@example.com"}, "/account"}
+			return posting{s.user("susan", good), "/account/email", []string{"email", "new@example.com"}, "/check-inbox"}
 		}),
 		"confirm the address": open(func(s *site) posting {
 			c := s.user("susan", good)
-			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 			return opened(c, s.mailed(auth.MailNewAddress, "new@example.com"), "/account")
 		}),
 		"change the address back": open(func(s *site) posting {
 			s.update("susan", verified)
 			c := s.user("susan", good)
-			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 			wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 			wantRedirect(t, c.press("/account/email"), "/account")
 			return opened(s.client(), s.mailed(auth.MailAddressChanged, "susan@example.com"), "/reset-password")
@@ -147,7 +149,7 @@ func TestContentTypes(t *testing.T) {
 				{"application/octet-stream", "", parts},
 				{withFile, "", partsAndFile},
 			} {
-				headers := []string{"Content-Type", bad.kind}
+				headers := []string{"Content-Type", bad.kind, "Accept", "text/html"} // not a program: see TestJSONBodies
 				if bad.encoding != "" {
 					headers = append(headers, "Content-Encoding", bad.encoding)
 				}
@@ -206,9 +208,9 @@ func TestNoBody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	for _, kind := range []string{"", "application/json", "x"} {
-		wantStatus(t, s.client().do("POST", "/login", "", "Content-Type", kind), 422)
+		wantStatus(t, s.client().do("POST", "/login", "", "Content-Type", kind, "Accept", "text/html"), 422)
 		c := s.user("susan", good)
-		wantRedirect(t, c.do("POST", "/logout", "", "Content-Type", kind), "/")
+		wantRedirect(t, c.do("POST", "/logout", "", "Content-Type", kind, "Accept", "text/html"), "/")
 		if c.loggedIn() {
 			t.Error("still logged in")
 		}
@@ -278,5 +280,149 @@ func TestText(t *testing.T) {
 	for _, name := range []string{`' OR 1=1 --`, "susan'--", "%", "_____", strings.Repeat("a", 20_000), strings.Repeat("ä", 3_000)} {
 		wantStatus(t, s.client().post("/login", "login", name, "password", name), 422)
 		wantStatus(t, s.client().post("/register", "username", name, "email", name, "password", good, "confirm_password", good), 422)
+	}
+}
+
+// input returns the input of this name.
+func input(t *testing.T, r response, name string) *html.Node {
+	t.Helper()
+	return only(t, parse(t, r), func(n *html.Node) bool { return n.Data == "input" && attr(n, "name") == name })
+}
+
+// TestHints: a form says what it takes before anything is wrong. Then the error takes the
+// hint's place.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(a *auth.Config, c *pages.Config) {
+		a.Password.Min, c.MaxUsername = 15, 30
+		c.Fields = []pages.Field{{Name: "name", Label: "Name", Autocomplete: "name", Hint: "As in your passport."}}
+	})
+	c := s.client()
+	hint := func(r response, name string) string {
+		t.Helper()
+		id := attr(input(t, r, name), "aria-describedby")
+		if id == "" || strings.Contains(id, " ") {
+			return id
+		}
+		return text(only(t, parse(t, r), with("id", id)))
+	}
+	r := c.get("/register")
+	accessible(t, r)
+	if got := hint(r, "username"); got != "3 to 30 characters, without spaces or @." {
+		t.Errorf("the hint at the username is %q", got)
+	}
+	if got := hint(r, "password"); got != "At least 15 characters. Longer is better." {
+		t.Errorf("the hint at the password is %q", got)
+	}
+	if got := hint(r, "name"); got != "As in your passport." {
+		t.Errorf("the hint at the application's field is %q", got)
+	}
+	for name, want := range map[string]string{"username": "3", "password": "15", "email": "", "confirm_password": ""} {
+		if got := attr(input(t, r, name), "minlength"); got != want {
+			t.Errorf("minlength of %s is %q", name, got)
+		}
+	}
+	r = c.post("/register", "username", "su", "email", "su@example.com", "password", "short", "confirm_password", "short")
+	if got := hint(r, "username"); got != "The username must have 3 to 30 characters." || strings.Contains(r.body, "without spaces") {
+		t.Errorf("the error at the username is %q", got)
+	}
+	susan := s.user("susan", good)
+	for _, path := range []string{"/account/password"} {
+		if got := hint(susan.get(path), "password"); got != "At least 15 characters. Longer is better." {
+			t.Errorf("%s: the hint is %q", path, got)
+		}
+	}
+	// The password manager of a site without usernames saves the address as the login.
+	s = newSite(t, emailOnly)
+	if got := attr(input(t, s.client().get("/register"), "email"), "autocomplete"); got != "username" {
+		t.Errorf("autocomplete of the address is %q", got)
+	}
+}
+
+// TestEnterKeys: the key Enter of a telephone leads to the next field, and sends the form from
+// the last one.
+func TestEnterKeys(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for path, want := range map[string]map[string]string{
+		"/login":           {"login": "next", "password": "go", "remember_me": ""},
+		"/register":        {"username": "next", "email": "next", "password": "next", "confirm_password": "go"},
+		"/forgot-password": {"email": "go"},
+	} {
+		r := s.client().get(path)
+		for name, key := range want {
+			if got := attr(input(t, r, name), "enterkeyhint"); got != key {
+				t.Errorf("%s: the key of %s is %q, want %q", path, name, got, key)
+			}
+		}
+	}
+}
+
+// TestOneMessage: what is wrong is said once, beside the field. From two errors on, a list of
+// links leads to the fields.
+func TestOneMessage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.client()
+	alerts := func(r response) []*html.Node { return all(parse(t, r), with("role", "alert")) }
+	r := c.post("/register", "username", "su", "email", "su@example.com", "password", good, "confirm_password", good)
+	accessible(t, r)
+	if n := strings.Count(r.body, "The username must have"); n != 1 || len(alerts(r)) != 0 {
+		t.Errorf("one error is there %d times, with %d summaries", n, len(alerts(r)))
+	}
+	r = c.post("/register", "username", "su", "email", "x", "password", good, "confirm_password", good)
+	accessible(t, r)
+	if n := strings.Count(r.body, "The username must have"); n != 1 {
+		t.Errorf("an error of two is there %d times", n)
+	}
+	if found := alerts(r); len(found) != 1 || text(found[0]) != "Please correct these fields: Username Email" ||
+		attr(all(found[0], tag("a"))[1], "href") != "#email" {
+		t.Errorf("the summary is\n%s", r.body)
+	}
+}
+
+// TestErrorTitle: the title says that something is wrong, to users of screen readers first.
+func TestErrorTitle(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Site = "Gophers" })
+	title := func(r response) string { return text(only(t, parse(t, r), tag("title"))) }
+	if got := title(s.client().get("/login")); got != "Log in – Gophers" {
+		t.Errorf("the title is %q", got)
+	}
+	if got := title(s.client().post("/login", "login", "susan")); got != "Error: Log in – Gophers" {
+		t.Errorf("the title of a field's error is %q", got)
+	}
+	if got := title(s.client().post("/login", "login", "susan", "password", "wrong password")); got != "Error: Log in – Gophers" {
+		t.Errorf("the title of a form's error is %q", got)
+	}
+}
+
+// TestFocusAfterFailedLogin: the cursor is in the password, which must be typed again, and the
+// error describes both fields.
+func TestFocusAfterFailedLogin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	r := s.client().post("/login", "login", "susan", "password", "wrong password")
+	accessible(t, r)
+	if login, password := input(t, r, "login"), input(t, r, "password"); has(login, "autofocus") || !has(password, "autofocus") ||
+		attr(login, "aria-describedby") != "form-errors" || attr(password, "aria-describedby") != "form-errors" {
+		t.Errorf("%v, %v", login.Attr, password.Attr)
+	}
+}
+
+// TestMessagesAreRead: a message describes the field with the cursor, because a screen reader
+// begins there.
+func TestMessagesAreRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	c := s.client()
+	wantRedirect(t, c.get("/mine"), "/login?next=%2Fmine")
+	r := c.get("/login?next=%2Fmine")
+	accessible(t, r)
+	if id := attr(input(t, r, "login"), "aria-describedby"); id == "" || text(only(t, parse(t, r), with("id", id))) != "Please log in to access this page." {
+		t.Errorf("the field is described by %q", id)
+	}
+	if has(input(t, c.get("/login"), "login"), "aria-describedby") {
+		t.Error("the message is gone, and describes the field")
 	}
 }

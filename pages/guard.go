@@ -16,6 +16,7 @@ import (
 type request struct {
 	*http.Request
 	page  *page
+	json  bool       // the answer is JSON
 	typed url.Values // what was typed into the page's form; nil if it is shown for the first time
 
 	// user is the user who is logged in, or nil. admit sets it if the page's who is
@@ -58,6 +59,11 @@ func (p *Pages) admit(q *request) (refusal answer, ok bool) {
 	if who == users && q.page.freshPost && q.Method == http.MethodPost {
 		who = freshUsers
 	}
+	return p.admitAs(q, who)
+}
+
+// admitAs does what admit does, with another who than the page's.
+func (p *Pages) admitAs(q *request, who who) (refusal answer, ok bool) {
 	switch who {
 	case anybody:
 		return answer{}, true
@@ -128,15 +134,28 @@ func (p *Pages) ofOther(q *request) bool {
 }
 
 // showOther answers a form that another user opened: it shows the page to the user who is
-// logged in now, and says that nothing was changed. If a mailed link opens the page, the
+// logged in now, if that user may see it, and says that nothing was changed. If a mailed link opens the page, the
 // token is the other user's, so the path's other page is shown.
 func (p *Pages) showOther(route route, q *request) answer {
 	q.page, q.typed = route.page, nil
-	var err error
-	if q.user, err = p.core.EnrollingUser(q.Context()); err != nil {
-		return answer{err: err}
+	who := q.page.who
+	if who == freshUsers {
+		who = users // they learn it before they are asked for the password
+	}
+	if a, ok := p.admitAs(q, who); !ok { // a required second factor comes before the page's data
+		return a
+	}
+	if q.user == nil { // the page is also for visitors
+		var err error
+		if q.user, err = p.core.EnrollingUser(q.Context()); err != nil {
+			return answer{err: err}
+		}
 	}
 	a := q.page.get(q)
+	a.code = "other-user"
+	if a.page == nil && a.err == nil {
+		a.why = auth.ErrOtherUser
+	}
 	if a.page != nil {
 		a.page.Status = http.StatusConflict
 		a.page.Flashes = append(a.page.Flashes, auth.Flash{Category: "warning", Text: named(p.texts.OtherUser, q.user)})
@@ -144,12 +163,20 @@ func (p *Pages) showOther(route route, q *request) answer {
 	return a
 }
 
+// owe leads to the page for a second factor, after the first one was right.
+func (p *Pages) owe(q *request) answer {
+	return answer{to: q.next().AddTo(p.urls.Factor), why: auth.ErrFactorRequired}
+}
+
 // takeNext returns where a login leads: to next or, if that is empty or a page for
 // visitors, to Config.Home.
-func (p *Pages) takeNext(q *request) string {
-	next := p.core.TakeNext(q.Request).String()
+func (p *Pages) takeNext(q *request) string { return p.takeNextOr(q, auth.Next{}) }
+
+// takeNextOr is takeNext with another next that counts if the request has none.
+func (p *Pages) takeNextOr(q *request, other auth.Next) string {
+	next := cmp.Or(p.core.TakeNext(q.Request), other).String()
 	target, err := url.Parse(next)
-	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout, p.urls.Factor}, path.Clean(target.Path)) {
+	if err != nil || slices.Contains([]string{p.urls.Login, p.urls.Register, p.urls.Logout, p.urls.Factor, p.urls.LoginCode, p.urls.PasskeyLogin}, path.Clean(target.Path)) {
 		return p.cfg.Home
 	}
 	return cmp.Or(next, p.cfg.Home)

@@ -35,7 +35,7 @@ func TestGuarded(t *testing.T) { // S93–S95
 	if link(t, r, "Change Password") != "/auth/account/password" {
 		t.Error("no way to the password")
 	}
-	if link(t, r, "Where You Are Logged In") != "/auth/account/sessions" {
+	if link(t, r, "Manage Where you are logged in") != "/auth/account/sessions" {
 		t.Error("no way to the logins")
 	}
 	if form := only(t, parse(t, r), tag("form")); attr(form, "action") != "/auth/logout" || attr(form, "method") != "post" {
@@ -352,7 +352,7 @@ func TestFormOfAnotherUserConfirm(t *testing.T) {
 	s := newSite(t, nil)
 	s.create("anna")
 	c := s.user("susan", good)
-	wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 	wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 	form := c.get("/account/email")
 	seal(t, form)
@@ -415,7 +415,7 @@ func TestDenied(t *testing.T) {
 			}
 		}
 	})
-	wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, s.user("susan", good).post("/account/email", "email", "new@example.com"), "/check-inbox")
 	withToken := s.client()
 	wantRedirect(t, withToken.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 	remembered := s.remembered()
@@ -450,3 +450,45 @@ func TestDenied(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+// TestOneMessageAfterLogout: after a logout, or after the account was closed, a home page that needs a
+// login shows one message. If a login has ended elsewhere, the login page says so, and that a
+// form was not saved.
+func TestOneMessageAfterLogout(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Home = "/mine" })
+	s.create("anna")
+	want := func(c *client, category, says string) {
+		t.Helper()
+		r := c.get("/login")
+		var got []string
+		for _, n := range all(only(t, parse(t, r), with("role", "status")), tag("p")) {
+			got = append(got, attr(n, "class")+": "+text(n))
+		}
+		if want := "flash " + category + ": " + says; len(got) != 1 || got[0] != want {
+			t.Errorf("the messages are %q, want %q", got, want)
+		}
+	}
+	c := s.user2("susan", "/mine")
+	wantRedirect(t, c.post("/logout"), "/mine")
+	wantRedirect(t, c.get("/mine"), "/login?next=%2Fmine")
+	want(c, "info", "You have been logged out.")
+
+	c = s.user2("anna", "/mine")
+	wantRedirect(t, c.post("/account/close", "current_password", good, "confirm", "y"), "/mine")
+	wantRedirect(t, c.get("/mine"), "/login?next=%2Fmine")
+	want(c, "success", "Your account has been closed.")
+
+	c, other := s.user2("susan", "/mine"), s.user2("susan", "/mine")
+	wantRedirect(t, other.post("/account/sessions", "others", "y"), "/account/sessions")
+	wantRedirect(t, c.get("/mine"), "/login?next=%2Fmine")
+	want(c, "info", "You have been logged out. Please log in again.")
+	r := c.post("/account/password", "current_password", good, "password", other2, "confirm_password", other2)
+	wantStatus(t, r, 303)
+	want(c, "info", "You have been logged out. Please log in again. What you have just sent was not saved.")
+	r = c.post("/refresh", "password", good)
+	wantStatus(t, r, 303)
+	want(c, "info", "You have been logged out. Please log in again. What you have just sent was not saved.")
+}
+
+const other2 = "quite another sentence"

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alexedwards/argon2id"
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
 	"github.com/go-login/auth/pages"
@@ -88,6 +88,7 @@ type site struct {
 	manager *auth.Manager[*User]
 	pages   *pages.Pages
 	handler http.Handler // the whole application
+	mux     *http.ServeMux
 	store   *store
 	url     string
 
@@ -170,7 +171,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 	mux.Handle("GET /verified", s.manager.RequireVerified(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "verified")
 	})))
-	s.handler = s.manager.LoadAndSave(mux)
+	s.mux, s.handler = mux, s.manager.LoadAndSave(mux)
 	server.Config.Handler = s.handler
 	server.Start()
 	t.Cleanup(server.Close)
@@ -184,7 +185,7 @@ func newSite(t *testing.T, change func(*auth.Config, *pages.Config)) *site {
 
 // hashOfGood hashes good once, because that takes long.
 var hashOfGood = sync.OnceValue(func() auth.Secret {
-	hash, err := newManager(auth.Config{Password: auth.PasswordConfig{HashParams: leastMemory()}}).HashPassword(context.Background(), good)
+	hash, err := newManager(auth.Config{Password: auth.PasswordConfig{HashParams: authtest.HashParams()}}).HashPassword(context.Background(), good)
 	if err != nil {
 		panic(err)
 	}
@@ -199,22 +200,14 @@ func config(s *site) auth.Config {
 		Now:     s.clock,
 		Logger:  slog.New(slog.NewTextHandler(s, nil)),
 
-		Password: auth.PasswordConfig{HashParams: leastMemory()},
+		Password: auth.PasswordConfig{HashParams: authtest.HashParams()},
 	}
-}
-
-// leastMemory returns the parameters with the least memory that New allows. The garbage
-// that hashes leave then costs less than the hashes.
-func leastMemory() *argon2id.Params {
-	p := auth.DefaultHashParams()
-	p.Memory, p.Iterations = 7168, 5
-	return &p
 }
 
 // link asks for a reset and returns the mailed link, as a path.
 func (s *site) link(address string) string {
 	s.t.Helper()
-	wantRedirect(s.t, s.client().post(s.path("/forgot-password"), "email", address), s.path("/login"))
+	wantRedirect(s.t, s.client().post(s.path("/forgot-password"), "email", address), s.path("/check-inbox"))
 	return s.mailed(auth.MailReset, address)
 }
 
@@ -289,7 +282,7 @@ func (c *client) press(target string, fields ...string) response {
 // send sends a page's form with its hidden fields and these ones.
 func (c *client) send(page response, fields ...string) response {
 	c.t.Helper()
-	form := only(c.t, only(c.t, parse(c.t, page), tag("main")), tag("form"))
+	form := all(only(c.t, parse(c.t, page), tag("main")), tag("form"))[0]
 	for _, input := range all(form, with("type", "hidden")) {
 		fields = append(fields, attr(input, "name"), attr(input, "value"))
 	}
@@ -423,15 +416,25 @@ func check(t *testing.T, err error) {
 
 func TestMain(m *testing.M) { testapp.Main(m) }
 
-// wantHeaders checks the headers that every answer has, except the stylesheet.
+// wantHeaders checks the headers that every answer has, except the stylesheet and the script.
 func wantHeaders(t *testing.T, what string, r response) {
 	t.Helper()
 	referrer := "same-origin"
 	if strings.Contains(what, "token=") {
 		referrer = "no-referrer"
 	}
+	policy := "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	if strings.Contains(r.body, "<script") {
+		policy += "; script-src 'self'"
+	}
+	if strings.Contains(r.body, " data-passkey-url=") {
+		policy += "; connect-src 'self'"
+	}
+	if method, _, _ := strings.Cut(what, " "); method == "HEAD" && strings.Contains(r.header.Get("Content-Security-Policy"), "script-src") {
+		policy = r.header.Get("Content-Security-Policy") // as for GET
+	}
 	for name, want := range map[string]string{
-		"Content-Security-Policy":      "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy":      policy,
 		"X-Content-Type-Options":       "nosniff",
 		"Referrer-Policy":              referrer,
 		"Cross-Origin-Opener-Policy":   "same-origin",
@@ -544,7 +547,7 @@ func fields(t *testing.T, r response) map[string]field {
 			label: text(only(t, doc, with("for", attr(input, "id")))),
 			kind:  attr(input, "type"), autocomplete: attr(input, "autocomplete"), value: attr(input, "value"),
 		}
-		if id := attr(input, "aria-describedby"); id != "" {
+		if id := errorID(input); id != "" {
 			f.err = text(only(t, doc, with("id", id)))
 		}
 		found[name] = f
@@ -582,9 +585,15 @@ func accessible(t *testing.T, r response) {
 	if attr(only(t, doc, tag("html")), "lang") == "" {
 		t.Error("no lang")
 	}
+	wrong := all(doc, with("aria-invalid", "true"))
 	title := text(only(t, doc, tag("title")))
-	if h1 := text(only(t, doc, tag("h1"))); h1 == "" || !strings.HasPrefix(title, h1) {
-		t.Errorf("the heading is %q and the title %q", h1, title)
+	h1 := text(only(t, doc, tag("h1")))
+	want := h1
+	if len(wrong) > 0 {
+		want = "Error: " + h1
+	}
+	if h1 == "" || !strings.HasPrefix(title, want) && attr(only(t, doc, tag("html")), "lang") == "en" {
+		t.Errorf("the heading is %q and the title %q, with %d wrong fields", h1, title, len(wrong))
 	}
 	only(t, doc, tag("main"))
 
@@ -597,10 +606,12 @@ func accessible(t *testing.T, r response) {
 		}
 	}
 	for _, n := range all(doc, func(n *html.Node) bool { return true }) {
-		if id := attr(n, "aria-describedby"); has(n, "aria-describedby") && !ids[id] {
-			t.Errorf("nothing has the id %q that describes %s", id, attr(n, "name"))
+		for _, id := range strings.Fields(attr(n, "aria-describedby") + " " + attr(n, "aria-labelledby")) {
+			if !ids[id] {
+				t.Errorf("nothing has the id %q that describes %s", id, attr(n, "name"))
+			}
 		}
-		if has(n, "aria-describedby") != (attr(n, "aria-invalid") == "true") {
+		if (errorID(n) != "") != (attr(n, "aria-invalid") == "true") {
 			t.Errorf("%s is invalid without a reason, or not invalid with one", attr(n, "name"))
 		}
 		if target, ok := strings.CutPrefix(attr(n, "href"), "#"); ok && !ids[target] {
@@ -615,8 +626,13 @@ func accessible(t *testing.T, r response) {
 			}
 		}
 	}
-	if n := all(doc, tag("script", "style", "iframe", "object", "base", "img")); len(n) > 0 {
+	if n := all(doc, tag("style", "iframe", "object", "base")); len(n) > 0 {
 		t.Errorf("there is a %s", n[0].Data)
+	}
+	for _, n := range all(doc, tag("script")) {
+		if path, hash, _ := strings.Cut(attr(n, "src"), "?v="); !isAsset(path) || hash == "" || len(n.Attr) != 2 || !has(n, "defer") || text(n) != "" {
+			t.Errorf("there is a script %v", n.Attr)
+		}
 	}
 
 	inputs := all(doc, func(n *html.Node) bool { return n.Data == "input" && attr(n, "type") != "hidden" })
@@ -632,27 +648,56 @@ func accessible(t *testing.T, r response) {
 		}
 	}
 	focus := all(doc, func(n *html.Node) bool { return has(n, "autofocus") })
-	wrong := all(doc, with("aria-invalid", "true"))
 	switch {
-	case len(inputs) == 0:
+	case !slices.ContainsFunc(inputs, isSeen):
 		if len(focus) > 0 {
 			t.Error("the cursor is nowhere")
 		}
 	case len(focus) != 1:
 		t.Errorf("the cursor is in %d places", len(focus))
-	case len(wrong) > 0 && focus[0] != wrong[0]:
+	case len(wrong) > 0 && errorID(wrong[0]) != "form-errors" && focus[0] != wrong[0]:
 		t.Error("the cursor is not in the first field that is wrong")
+	case len(wrong) > 0 && attr(focus[0], "aria-invalid") == "":
+		t.Error("the cursor is not in a field that is wrong")
+	case len(all(doc, with("id", "page-messages"))) > 0 && !strings.Contains(attr(focus[0], "aria-describedby"), "page-messages"):
+		t.Error("the messages do not describe the field with the cursor")
 	}
-	if alerts := all(doc, with("role", "alert")); len(alerts) != min(1, len(wrong)) {
+	summaries := 0 // one error is beside its field
+	if len(wrong) > 1 || len(all(doc, with("id", "form-errors"))) > 0 {
+		summaries = 1
+	}
+	if alerts := all(doc, func(n *html.Node) bool { return attr(n, "role") == "alert" && !has(n, "hidden") }); len(alerts) != summaries {
 		t.Errorf("%d summaries of %d errors", len(alerts), len(wrong))
 	}
+}
+
+// errorID returns the id of what says why an input is wrong, or "".
+func errorID(n *html.Node) string {
+	for _, id := range strings.Fields(attr(n, "aria-describedby")) {
+		if strings.HasSuffix(id, "-error") || id == "form-errors" {
+			return id
+		}
+	}
+	return ""
+}
+
+// isSeen reports whether an element is in no form that only a script shows.
+func isSeen(n *html.Node) bool {
+	for a := range n.Ancestors() {
+		if a.Data == "form" && has(a, "hidden") {
+			return false
+		}
+	}
+	return true
 }
 
 // link returns where the link with this text leads, in the page's main part.
 func link(t *testing.T, r response, label string) string {
 	t.Helper()
-	main := only(t, parse(t, r), tag("main"))
-	return attr(only(t, main, func(n *html.Node) bool { return n.Data == "a" && text(n) == label }), "href")
+	doc := parse(t, r)
+	return attr(only(t, only(t, doc, tag("main")), func(n *html.Node) bool {
+		return n.Data == "a" && (text(n) == label || name(t, doc, n) == label)
+	}), "href")
 }
 
 func heading(t *testing.T, r response) string {
@@ -840,7 +885,7 @@ func requireVerified(a *auth.Config, _ *pages.Config) { a.RequireVerified = true
 func hideAccounts(a *auth.Config, _ *pages.Config) { a.RequireVerified, a.HideAccounts = true, true }
 
 const (
-	invalidToken = "Invalid or expired token"
+	invalidToken = "This link does not work any more. Ask for a new one."
 	resetUsed    = "This link has already been used. You can log in with your new password."
 	verifyUsed   = "This link has already been used: your email address has been verified. You can log in."
 	emailUsed    = "This link has already been used: your email address has been changed."
@@ -867,6 +912,17 @@ func (c *client) flashed(target, want string) {
 	c.t.Helper()
 	if category, text := message(c.t, c.get(target)); category+": "+text != want {
 		c.t.Errorf("the message is %s: %s", category, text)
+	}
+}
+
+// inbox checks that the page after a form says where a mail went.
+func (c *client) inbox(want string) {
+	c.t.Helper()
+	r := c.get("/check-inbox")
+	wantStatus(c.t, r, http.StatusOK)
+	accessible(c.t, r)
+	if main := text(only(c.t, parse(c.t, r), tag("main"))); !strings.Contains(main, want) {
+		c.t.Errorf("the inbox page says %q, want %q", main, want)
 	}
 }
 
@@ -962,7 +1018,7 @@ func (s *site) stolen() (thief *client, undo string) {
 	s.t.Helper()
 	s.update("susan", verified)
 	thief = s.user("susan", good)
-	wantRedirect(s.t, thief.post("/account/email", "email", "thief@example.com"), "/account")
+	wantRedirect(s.t, thief.post("/account/email", "email", "thief@example.com"), "/check-inbox")
 	wantRedirect(s.t, thief.get(s.mailed(auth.MailNewAddress, "thief@example.com")), "/account/email")
 	wantRedirect(s.t, thief.press("/account/email"), "/account")
 	return thief, s.mailed(auth.MailAddressChanged, "susan@example.com")
@@ -982,8 +1038,28 @@ func newFactors() *factors {
 // in has an application use the factors.
 func (f *factors) in(a *auth.Config, _ *pages.Config) { a.Factors = []auth.Factor{f.app, f.backup} }
 
-// withFactors has an application use factors that nobody has.
-func withFactors(a *auth.Config, c *pages.Config) { newFactors().in(a, c) }
+// withFactors has an application use factors that nobody has, also passkeys.
+func withFactors(a *auth.Config, c *pages.Config) {
+	newFactors().in(a, c)
+	keys := newPasskeys()
+	if c != nil {
+		keys.path = strings.TrimSuffix(c.Prefix, "/") + keys.path
+	}
+	a.Factors = append(a.Factors, keys)
+}
+
+// isAsset reports whether a path is that of a stylesheet or a script.
+func isAsset(path string) bool {
+	return path == "/auth.css" || path == "/auth.js" || path == "/passkey.js" || path == "/openapi.json"
+}
+
+// withAll has all pages that auth.Config can switch on.
+func withAll(a *auth.Config, c *pages.Config) {
+	withFactors(a, c)
+	a.EmailLogin, c.OpenAPI = true, true
+	a.Roles = auth.RoleConfig{Permissions: []string{"support"}, Grants: map[string][]string{"support": {"support"}}}
+	a.Impersonation.Permission = "support"
+}
 
 // appFactor is an Enroller.
 type appFactor struct {
@@ -1218,9 +1294,13 @@ func (f *factors) enter(s *site, fields ...string) *client {
 // field with this value, if value is not empty.
 func formTo(t *testing.T, page response, action, value string) *html.Node {
 	t.Helper()
-	return only(t, only(t, parse(t, page), tag("main")), func(n *html.Node) bool {
+	forms := all(only(t, parse(t, page), tag("main")), func(n *html.Node) bool {
 		return n.Data == "form" && strings.HasPrefix(attr(n, "action"), action) && (value == "" || len(all(n, with("value", value))) > 0)
 	})
+	if len(forms) == 0 {
+		t.Fatalf("no form to %s with %q", action, value)
+	}
+	return forms[0]
 }
 
 // submit sends one of the forms of a page, with its hidden fields and these ones.

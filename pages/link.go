@@ -99,6 +99,7 @@ func (p *Pages) useToken(q *request) (a answer, done bool) {
 // URL.
 func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) answer {
 	a := say("warning", p.texts.InvalidToken, *page.link.failed)
+	a.why = err
 	switch {
 	case errors.Is(err, auth.ErrInvalidToken):
 		token := q.URL.Query().Get("token")

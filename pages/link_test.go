@@ -26,13 +26,13 @@ func TestLinkTokens(t *testing.T) {
 		page, token, _ := strings.Cut(s.mailed(kind, to), "?token=")
 		tokens[page] = token
 	}
-	wantRedirect(t, susan.post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, susan.post("/account/email", "email", "new@example.com"), "/check-inbox")
 	wantRedirect(t, susan.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 	wantRedirect(t, susan.press("/account/email"), "/account")
 	add(auth.MailAddressChanged, "susan@example.com")
-	wantRedirect(t, susan.post("/account/email", "email", "newer@example.com"), "/account")
+	wantRedirect(t, susan.post("/account/email", "email", "newer@example.com"), "/check-inbox")
 	add(auth.MailNewAddress, "newer@example.com")
-	wantRedirect(t, susan.post("/verify-email", "email", "anna@example.com"), "/verify-email")
+	wantRedirect(t, susan.post("/verify-email", "email", "anna@example.com"), "/check-inbox")
 	add(auth.MailVerify, "anna@example.com")
 	s.link("anna@example.com")
 	add(auth.MailReset, "anna@example.com")
@@ -95,7 +95,7 @@ func TestLinkPlanted(t *testing.T) {
 	s.create("anna")
 	s.create("mallory")
 	ask := func(name string) string {
-		wantRedirect(t, s.client().post("/verify-email", "email", name+"@example.com"), "/verify-email")
+		wantRedirect(t, s.client().post("/verify-email", "email", name+"@example.com"), "/check-inbox")
 		return s.mailed(auth.MailVerify, name+"@example.com")
 	}
 	hers, his := ask("anna"), ask("mallory")
@@ -127,7 +127,7 @@ func TestLinkPlanted(t *testing.T) {
 	changed := func(name string) string {
 		s.update(name, verified)
 		user := s.user(name, good)
-		wantRedirect(t, user.post("/account/email", "email", "x"+name+"@example.com"), "/account")
+		wantRedirect(t, user.post("/account/email", "email", "x"+name+"@example.com"), "/check-inbox")
 		wantRedirect(t, user.get(s.mailed(auth.MailNewAddress, "x"+name+"@example.com")), "/account/email")
 		wantRedirect(t, user.press("/account/email"), "/account")
 		return s.mailed(auth.MailAddressChanged, name+"@example.com")
@@ -152,9 +152,9 @@ func TestLinksFail(t *testing.T) {
 	s.update("susan", verified)
 	s.create("anna")
 	user, c := s.user("susan", good), s.client()
-	wantRedirect(t, user.post("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, user.post("/account/email", "email", "new@example.com"), "/check-inbox")
 	moved := s.mailed(auth.MailNewAddress, "new@example.com")
-	wantRedirect(t, c.post("/verify-email", "email", "anna@example.com"), "/verify-email")
+	wantRedirect(t, c.post("/verify-email", "email", "anna@example.com"), "/check-inbox")
 	verify := s.mailed(auth.MailVerify, "anna@example.com")
 	fail := func(requests ...func() response) {
 		t.Helper()
@@ -237,7 +237,7 @@ func TestBadTokens(t *testing.T) {
 					t.Error("the token is kept")
 				}
 			}
-			if category, text := message(t, c.get("/forgot-password")); category != "warning" || text != "Invalid or expired token" {
+			if category, text := message(t, c.get("/forgot-password")); category != "warning" || text != "This link does not work any more. Ask for a new one." {
 				t.Errorf("%s: %s", category, text)
 			}
 			r.header.Del("Date")

@@ -52,7 +52,7 @@ func TestSwitch(t *testing.T) {
 
 	r := c.post("/login", "login", "anna", "password", good, "next", "/mine?a=1")
 	main := text(only(t, parse(t, r), tag("main")))
-	if heading(t, r) != "You Are Already Logged In" || button(t, r) != "Log Out and Continue" ||
+	if heading(t, r) != "You are already logged in" || button(t, r) != "Log out and continue" ||
 		!strings.Contains(main, "You are logged in as susan. To use another account, log out first.") {
 		t.Errorf("the page says %q", main)
 	}
@@ -123,7 +123,7 @@ func TestLoginFailedText(t *testing.T) {
 func TestLoginForm(t *testing.T) { // S78–S81, S85, S91
 	t.Parallel()
 	for identifiers, want := range map[auth.Identifiers]field{
-		auth.UsernameOrEmail: {"Username or Email", "text", "username", "", ""},
+		auth.UsernameOrEmail: {"Username or email", "text", "username", "", ""},
 		auth.UsernameOnly:    {"Username", "text", "username", "", ""},
 		auth.EmailOnly:       {"Email", "email", "username", "", ""},
 	} {
@@ -135,16 +135,16 @@ func TestLoginForm(t *testing.T) { // S78–S81, S85, S91
 		if got["login"] != want {
 			t.Errorf("%+v", got["login"])
 		}
-		if (got["password"] != field{"Password", "password", "current-password", "", ""}) || (got["remember_me"] != field{"Remember Me", "checkbox", "", "y", ""}) {
+		if (got["password"] != field{"Password", "password", "current-password", "", ""}) || (got["remember_me"] != field{"Keep me logged in for 30 days", "checkbox", "", "y", ""}) {
 			t.Errorf("%+v", got)
 		}
-		if heading(t, r) != "Log In" || button(t, r) != "Log In" {
+		if heading(t, r) != "Log in" || button(t, r) != "Log in" {
 			t.Error("not the form")
 		}
-		if link(t, r, "Register") != "/register" || link(t, r, "Forgot your password?") != "/forgot-password" {
+		if link(t, r, "Create an account") != "/register" || link(t, r, "Forgot your password?") != "/forgot-password" {
 			t.Error("links are missing")
 		}
-		if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "Forgot your password? Don't have an account? Register") {
+		if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "Forgot your password? New here? Create an account") {
 			t.Errorf("the footer is missing: %q", main)
 		}
 	}
@@ -188,6 +188,35 @@ func TestLoginFailed(t *testing.T) { // S79, S87
 		}
 		if len(bodies) != 1 {
 			t.Errorf("%d answers to wrong logins", len(bodies))
+		}
+	}
+}
+
+// TestResetRequired (A3): after ForceReset, a user who types the old password reads what to
+// do, and a program gets a code. A wrong password gets the usual answer. So does the right
+// one if the account may not log in at all.
+func TestResetRequired(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(a *auth.Config, c *pages.Config) {
+		a.RequireVerified, c.Texts.LoginFailed, a.Limits.Guesses = true, "Refused.", -1
+	})
+	const asked = "An administrator has asked you to choose a new password. Open the link that we mailed to you. If it has expired, ask for a new one."
+	for name, change := range map[string]func(*auth.Account){
+		"known": verified, "stranger": func(a *auth.Account) { a.EmailVerified = false }, "former": func(a *auth.Account) { a.EmailVerified, a.Disabled = true, true },
+	} {
+		s.create(name)
+		check(t, s.manager.ForceReset(t.Context(), s.account(name).ID))
+		s.update(name, change)
+		for password, right := range map[string]bool{good: true, "a wrong password": false} {
+			text, code := "Refused.", "login-refused"
+			if right && name == "known" {
+				text, code = asked, "reset-required"
+			}
+			wantErrors(t, s.client().post("/login", "login", name, "password", password), map[string]string{"login": text, "password": text})
+			r := s.client().json("POST", "/login", "login", name, "password", password)
+			if o := answerOf(t, r, 422); o.Code != code || o.Title != text || r.header.Get("WWW-Authenticate") != "" {
+				t.Errorf("%s, right %v: %s", name, right, r.body)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/go-login/auth"
 )
@@ -30,7 +31,9 @@ func (p *Pages) doOnce(q *request, category, text string, do func(*request) (a a
 	switch {
 	case err == nil:
 		next := say(category, text, to)
-		next.cookies = a.cookies
+		if next.cookies = a.cookies; p.isFactor(to) {
+			next.why = auth.ErrFactorRequired // also if the form was done before
+		}
 		return next
 	case errors.Is(err, errNotDone):
 		return a
@@ -38,4 +41,10 @@ func (p *Pages) doOnce(q *request, category, text string, do func(*request) (a a
 		return p.fail(http.StatusConflict)
 	}
 	return answer{err: err, cookies: a.cookies}
+}
+
+// isFactor reports whether an answer leads to the page for a second factor.
+func (p *Pages) isFactor(to string) bool {
+	path, _, _ := strings.Cut(to, "?")
+	return path != "" && path == p.urls.Factor
 }

@@ -45,10 +45,10 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 			return s, of(s)
 		}
 	}
-	register := func(says string) func(s *site) submission {
+	register := func(leads, says string) func(s *site) submission {
 		return func(s *site) submission {
 			c := s.client()
-			return submission{c, c.get("/register?next=%2Fmine"), registration("anna", good), "/login?next=%2Fmine", says}
+			return submission{c, c.get("/register?next=%2Fmine"), registration("anna", good), leads, says}
 		}
 	}
 	// follow is the form of the page that a mailed link leads to.
@@ -57,14 +57,13 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 		return submission{c, c.get(page), fields, leads, says}
 	}
 	verifyIn := func(c *client, s *site, leads string) submission {
-		wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+		wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 		return follow(c, s.mailed(auth.MailVerify, "susan@example.com"), leads, "success: Your email address has been verified.")
 	}
-	const mailed = "info: Check your email to finish your registration."
 	return map[string]func() (*site, submission){
-		"register":                      open(nil, register("success: Your account has been created! You can now log in.")),
-		"register, hiding accounts":     open(hideAccounts, register(mailed)),
-		"register, verifying addresses": open(requireVerified, register(mailed)),
+		"register":                      open(nil, register("/login?next=%2Fmine", "success: Your account has been created. You can now log in.")),
+		"register, hiding accounts":     open(hideAccounts, register("/check-inbox", "")),
+		"register, verifying addresses": open(requireVerified, register("/check-inbox", "")),
 		"reset": open(nil, func(s *site) submission {
 			return follow(s.client(), s.link("susan@example.com"), "/login", "success: Your password has been reset.", "password", other, "confirm_password", other)
 		}),
@@ -91,7 +90,7 @@ func submissions(t *testing.T) map[string]func() (*site, submission) {
 		"confirm": open(nil, func(s *site) submission {
 			s.update("susan", verified)
 			c := s.user("susan", good)
-			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/account")
+			wantRedirect(t, c.post("/account/email", "email", "new@example.com"), "/check-inbox")
 			return follow(c, s.mailed(auth.MailNewAddress, "new@example.com"), "/account", "success: Your email address has been changed.")
 		}),
 	}
@@ -255,7 +254,7 @@ func TestSentAgain(t *testing.T) {
 			s, f := submissions(t)["register"]()
 			wantRedirect(t, f.send(), f.leads)
 			r := send(s, f)
-			wantErrors(t, r, map[string]string{"username": "Username already taken. Please choose a different one."})
+			wantErrors(t, r, map[string]string{"username": "This username is taken. Choose another one."})
 		})
 	}
 }

@@ -5,21 +5,19 @@
 //
 //	p, err := pages.New(manager.Core, pages.Config{Site: "Gophers"})
 //	…
-//	for _, path := range p.Paths() {
-//		mux.Handle(path, p)
-//	}
+//	p.Mount(mux)
 //	http.ListenAndServe(":8080", manager.LoadAndSave(mux))
 //
 // or, with Config.Prefix "/auth" and auth.Config's URLs.Login "/auth/login",
 //
 //	mux.Handle("/auth/", p)
 //
-// The handler needs the whole path, so do not use http.StripPrefix. To replace one of
-// the pages by a page of your own, add yours to the mux under a more specific pattern.
+// The handler needs the whole path below that of BaseURL, so do not use http.StripPrefix for
+// the Prefix. To replace one of the pages by a page of your own, add yours to the mux under a more specific pattern.
 //
 // # Who has an account
 //
-// The login page, /forgot-password and /verify-email never tell who has an account. If
+// The login page, /login/code, /forgot-password and /verify-email never tell who has an account. If
 // HideAccounts of auth.Config is set, /register does not tell whose address it knows,
 // either. Otherwise it says that an address is taken.
 //
@@ -33,22 +31,42 @@
 //	GET POST /forgot-password         email
 //	GET POST /reset-password          password, confirm_password
 //	GET POST /verify-email            email, next; or, with a token, next
+//	GET POST /check-inbox
+//	POST     /stop-impersonating
 //	GET      /account
 //	GET POST /account/password        current_password, password, confirm_password
 //	GET POST /account/email           email; or, with a token, none
 //	GET POST /undo-email
 //	GET POST /account/sessions        id, or others
 //	GET POST /account/close           current_password, confirm
-//	GET POST /refresh                 password, next
+//	GET POST /refresh                 password, or passkey; next
 //	GET POST /login/verify            what a factor asks for; next
+//	GET POST /login/code              email, next; or code, remember_me, next; or, with a token, remember_me
+//	GET POST /login/passkey           passkey, remember_me, next
 //	GET POST /account/two-factor      remove, or unlock, or what a factor asks for
 //	GET POST /account/recovery-codes
+//	GET POST /account/passkeys        remove, or remove_password, or name, or passkey
+//	GET POST /account/identities      remove
+//	GET      /.well-known/change-password
 //	GET      /auth.css
+//	GET      /auth.js
+//	GET      /passkey.js
+//	GET      /openapi.json
+//
+// After a form that has a mail sent, /check-inbox says to which address it went and what to do
+// if it does not come. Its form sends the mail again. The address is in a sealed cookie for
+// half an hour. The page is the same whether there is an account or not.
+//
+// /.well-known/change-password is never below the prefix. It leads password managers to
+// /account/password. If your mux has the pages under the prefix only, add this path.
 //
 // HEAD is answered like GET, but keeps the flash messages for the next GET. Without a
-// Mailer in auth.Config, /forgot-password and the pages that mailed links open do not
-// exist. Without Factors, /login/verify and /account/two-factor do not exist, and without
-// a BackupFactor among them, /account/recovery-codes does not.
+// Mailer in auth.Config, /forgot-password, /check-inbox and the pages that mailed links open do not
+// exist. Without EmailLogin, /login/code does not exist. Without Factors, /login/verify and
+// /account/two-factor do not exist, and without a BackupFactor among them,
+// /account/recovery-codes does not. /login/passkey, /account/passkeys and /passkey.js are
+// there if one of Factors is a PasskeyFactor, and /openapi.json if Config.OpenAPI is set. /account/identities is 404 while the manager has
+// no providers (see Providers below).
 //
 // The answers to a form are:
 //
@@ -63,6 +81,21 @@
 //     Limits.
 //
 // Errors that are not the client's fault go to Core.Error.
+//
+// # Error pages
+//
+// New makes the pages answer Core.Error, for the whole application: guards, your own handlers,
+// and requests that fail because of a store. This is for clients that accept HTML, and only if
+// ErrorPage of auth.Config is not set. The pages have the statuses of Core.Error, the layout,
+// and a way on. With 429 and 503 they say how long to wait. If a form of the pages is answered
+// with 429 or 503, it is shown again with what was typed, except for secrets.
+//
+// # Programs
+//
+// A request that prefers JSON by its Accept header, such as one of a single-page
+// application, gets JSON from the same paths: 200 with the data of the page, 200 with
+// {"next": "/path"} in place of a redirect, or an auth.Problem. Its body is a JSON object
+// with the fields of the form. docs/json.md describes it, and OpenAPI lists it.
 //
 // # Users who are logged in already
 //
@@ -121,11 +154,20 @@
 // users to /refresh if they have not shown the password, or not recently. From there
 // they go back to the page they came from.
 //
+// # Logging in by mail
+//
+// With EmailLogin of auth.Config, the login page links to /login/code. There a user enters an
+// address, and then the code that was mailed to it. The page answers the same if there is no
+// such account. /login/code?new asks for the address again. The link in the same mail opens
+// /login/code with a token, and its button logs in. If another browser asked for the mail,
+// the page says when and where. /refresh leads users without a password to /login/code.
+//
 // # Second factors
 //
 // If a user has one of the Factors of auth.Config, the password leads from /login on to
-// /login/verify, and from /refresh too. The page asks for the first factor that the user
-// has, and links to the others as /login/verify?with=NAME. A wrong answer is 422. After
+// /login/verify, and from /refresh too. The page asks for the factor that was used last in
+// this browser (a cookie keeps its name for 30 days), or for the first one that the user
+// has. It links to the others as /login/verify?with=NAME. A wrong answer is 422. After
 // five of them, or five minutes, the user begins again. The button that cancels the login
 // posts to /logout.
 //
@@ -136,13 +178,47 @@
 // shows them in its own answer, once. To change anything here, the user must have logged
 // in within 10 minutes, with a second factor if they have one, whatever FreshFor is.
 //
+// # Passkeys
+//
+// With a PasskeyFactor among the Factors of auth.Config, such as that of package passkey,
+// the login page has a button for a passkey, and browsers offer the user's passkeys in the
+// field for the name. /refresh asks users who have a passkey for it, and for the password if
+// the account has one. /account/passkeys lists the user's passkeys.
+// GET /account/passkeys?add asks for a new one, and GET /account/passkeys?rename=ID for a
+// name. A form there has the ID of a passkey in remove, or removes the password.
+//
+// Passkeys need a script. The pages serve that of the PasskeyFactor, and the template
+// passkey.html loads it, into any layout. What needs it is hidden until the script finds
+// that the browser has passkeys. GET /login/passkey is for the script: it answers with JSON
+// if the request accepts that, and otherwise leads to /login.
+//
+// # Providers
+//
+// If package oauth is set up for the same manager, before or after the pages, then /login and
+// /register have a button for each provider. /refresh has one for each provider that can
+// confirm a login and that the user is connected to. The buttons post to Start of
+// auth.Provider, which is a path of this site, with the field next, and the field purpose if
+// they do not log in. /account/identities lists the user's accounts at providers, connects
+// others, and disconnects them: the form has the ID of an identity in remove. For that, the
+// user must have logged in within 10 minutes. With a Prefix, set IdentitiesPage of
+// oauth.Handler to the page's URL.
+//
+// # Impersonation
+//
+// While an administrator acts as a user (Core.Impersonate), the layout says so on every page
+// that knows the user, and has a button that posts to /stop-impersonating. Forms that only
+// the user may send are 403. A layout of your own shows the banner if .Acting is true. The
+// page on which an administrator begins is your application's.
+//
 // # Security
 //
 // The handler must be inside the manager's LoadAndSave. Outside it, every answer except
-// the stylesheet is 500, with a line in the log. The forms have no hidden CSRF token:
-// LoadAndSave refuses unsafe requests that a page of another site has a browser send.
-// Every answer of the handler forbids framing, sniffing, foreign content and scripts,
-// and, except for the stylesheet, storing. There is no JavaScript.
+// the stylesheet, the scripts and /.well-known/change-password is 500, with a line in the log. The forms have no hidden
+// CSRF token: LoadAndSave refuses unsafe requests that a page of another site has a browser
+// send. Every answer of the handler forbids framing, sniffing and foreign content and,
+// except for the stylesheet and the scripts, storing. Scripts are forbidden, too, except on
+// pages that have one (see Page.Scripts). They load it from this site. Only passkeys need it, and
+// the login page for "Keep me logged in" beside the buttons of providers.
 package pages
 
 import (
@@ -155,6 +231,7 @@ import (
 	"strings"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/accept"
 )
 
 // Pages is the handler that New makes.
@@ -165,11 +242,16 @@ type Pages struct {
 
 	table     []*page
 	named     map[string]*page // the pages that have a template, by name
-	routes    map[string]route // by path below the prefix
+	routes    map[string]route // by path
 	texts     Texts
+	words     map[string]string // the package's texts in the language of the pages; nil for English
+	languages map[string]*Pages // the same pages in the further languages of auth.Config; nil if there are none
 	urls      URLs
 	templates map[string]*template.Template // by the page's name
-	style     stylesheet
+	style     asset
+	script    asset
+	passkeys  auth.PasskeyFactor // nil: there is none among auth.Config's Factors
+	passkeyJS asset              // the script of passkeys
 }
 
 // New makes the pages of a manager: pass manager.Core. It returns an error if the Config contradicts
@@ -179,23 +261,30 @@ func New(core *auth.Core, cfg Config) (*Pages, error) {
 	if core == nil {
 		return nil, errors.New("pages: no manager: pass manager.Core")
 	}
-	p := &Pages{core: core, auth: core.Config(), cfg: cfg, texts: cfg.Texts}
+	p := &Pages{core: core, auth: core.Config(), cfg: cfg}
 	if !p.core.HasUserStore() {
 		return nil, fmt.Errorf("pages: %w", auth.ErrNoUserStore)
 	}
 	if err := p.cfg.setDefaults(p.core, p.auth); err != nil {
 		return nil, err
 	}
-	p.table = p.allPages()
-	if err := p.setTexts(); err != nil {
+	if err := p.findPasskeys(); err != nil {
 		return nil, err
 	}
-	if err := p.setRoutes(); err != nil {
+	lang := ""
+	if len(p.auth.Languages) > 0 {
+		lang = p.auth.Languages[0]
+	}
+	if err := p.setLanguage(lang, cfg.Texts); err != nil {
 		return nil, err
 	}
 	if err := p.loadTemplates(); err != nil {
 		return nil, err
 	}
+	if err := p.setLanguages(); err != nil {
+		return nil, err
+	}
+	core.DefaultErrorPage(p.showError)
 	return p, nil
 }
 
@@ -210,54 +299,106 @@ func (p *Pages) setRoutes() error {
 		if page.path == "" || page.absent || page.mails && p.auth.Mailer == nil {
 			continue
 		}
-		*page.url = p.cfg.Prefix + page.path
+		path := page.path
+		if !page.atRoot {
+			path = p.cfg.Prefix + path
+		}
+		*page.url = p.core.BasePath() + path
 		if s := page.setting; s != nil && !leadsTo(s.url, p.auth.BaseURL, *page.url) {
 			return fmt.Errorf("pages: %s is %s, but URLs.%s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
 		}
-		route := p.routes[page.path]
+		route := p.routes[path]
+		if page.script && len(route.pages()) > 0 {
+			return fmt.Errorf("pages: %s is the path of a page and of the script of %s; change the latter", *page.url, p.passkeys.Name())
+		}
 		if page.link != nil {
 			route.linked = page
 		} else {
 			route.page = page
 		}
-		p.routes[page.path] = route
+		p.routes[path] = route
 	}
 	return nil
 }
 
-// Paths returns the paths of the pages, for a mux where other pages have the
-// same prefix.
+// Mount adds the pages to a mux, such as an http.ServeMux or a router of chi, each under its
+// path. The home page, and all other paths, stay the application's.
+//
+//	p.Mount(mux)
+//	mux.Handle("/", home)
+//
+// For other routers, Paths has the paths: docs/routers.md shows the lines.
+func (p *Pages) Mount(mux interface {
+	Handle(pattern string, handler http.Handler)
+}) {
+	for _, path := range p.Paths() {
+		mux.Handle(path, p)
+	}
+}
+
+// Paths returns the paths of the pages, for a router that Mount does not fit. If BaseURL of
+// auth.Config has a path, each is there twice: without that path, for a mux behind
+// http.StripPrefix or a proxy that removes it, and with it.
 func (p *Pages) Paths() []string {
 	paths := slices.Sorted(maps.Keys(p.routes))
-	for i := range paths {
-		paths[i] = p.cfg.Prefix + paths[i]
+	if base := p.core.BasePath(); base != "" {
+		for _, path := range paths {
+			paths = append(paths, base+path)
+		}
 	}
 	return paths
 }
 
+// below returns the path of a request without the path of BaseURL, which may have reached the
+// server or not.
+func (p *Pages) below(r *http.Request) string {
+	if path, ok := strings.CutPrefix(r.URL.Path, p.core.BasePath()); ok && p.routes[path] != (route{}) {
+		return path
+	}
+	return r.URL.Path
+}
+
+// whole returns a URL as the browser sees it: with the path of BaseURL, which may have been
+// removed before the request came here.
+func (p *Pages) whole(uri string) string {
+	base := p.core.BasePath()
+	if rest, ok := strings.CutPrefix(uri, base); ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
+		return uri
+	}
+	return base + uri
+}
+
 // ServeHTTP serves the pages.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	secure(w.Header(), p.hasToken(r))
-	p.write(w, r, p.answer(w, r))
+	p.secure(w.Header(), p.hasToken(r))
+	p = p.inLanguage(w.Header(), r)
+	asJSON := accept.JSON(r)
+	if asJSON {
+		p.core.AnswerJSON(r.Context())
+	}
+	p.write(w, r, p.answer(w, r, asJSON), asJSON)
 }
 
 // answer finds the route, reads the form, and has a page of the route answer. It uses w
 // only to limit the request's body.
-func (p *Pages) answer(w http.ResponseWriter, r *http.Request) answer {
-	name, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
-	route, ok := p.routes[name]
-	if !below || !ok {
+func (p *Pages) answer(w http.ResponseWriter, r *http.Request, asJSON bool) answer {
+	route, ok := p.routes[p.below(r)]
+	if !ok || route.provided() && len(p.core.Providers()) == 0 {
 		return p.fail(http.StatusNotFound)
 	}
 	gets, posts := route.methods()
 	switch {
 	case gets && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		return p.get(route, &request{Request: r})
+		return p.get(route, &request{Request: r, json: asJSON})
 	case posts && r.Method == http.MethodPost:
-		if err := readForm(w, r); err != nil {
+		read := readForm
+		if asJSON {
+			read = func(w http.ResponseWriter, r *http.Request) error { return readJSON(w, r, route) }
+		}
+		if err := read(w, r); err != nil {
 			return p.badForm(err)
 		}
-		return p.post(route, &request{Request: r, typed: r.PostForm})
+		return p.post(route, &request{Request: r, typed: r.PostForm, json: asJSON})
 	}
 	a := p.fail(http.StatusMethodNotAllowed)
 	a.header.Set("Allow", allow(gets, posts))
@@ -293,7 +434,7 @@ func (p *Pages) post(route route, q *request) answer {
 			return p.tokenFailed(route.linked, q, auth.ErrInvalidToken, false)
 		}
 		q.token = p.tokenOf(q.Request, route.linked.link)
-		if route.page == nil || !q.PostForm.Has("email") { // the form that asks for a link has this field
+		if route.page == nil || !q.PostForm.Has("email") && !q.PostForm.Has("code") { // the forms of the page without a token have one of these fields
 			q.page = route.linked
 		}
 	}
@@ -305,14 +446,18 @@ func (p *Pages) post(route route, q *request) answer {
 			return a
 		}
 	}
-	return q.page.post(q)
+	a := q.page.post(q)
+	if a.err != nil {
+		a.of = q
+	}
+	return a
 }
 
 // hasToken reports whether the request's URL may contain a mailed token, even one
 // that a mail program has broken. The answer then has Referrer-Policy no-referrer
 // and no form, because browsers would send the form with Origin: null.
 func (p *Pages) hasToken(r *http.Request) bool {
-	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.cfg.Prefix)]
+	route, ok := p.routes[p.below(r)]
 	if ok && route.linked == nil {
 		return false
 	}
@@ -320,10 +465,16 @@ func (p *Pages) hasToken(r *http.Request) bool {
 	return r.URL.Query().Has("token") || slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, "token") })
 }
 
+// allowScripts has browsers run the scripts of this site that a page loads, and lets the
+// script of passkeys fetch what to ask the browser for.
+func (p *Pages) allowScripts(h http.Header, page *Page) {
+	scripts := len(page.Scripts) > 0
+	h.Set("Content-Security-Policy", p.cfg.CSP.policy(scripts, scripts && page.Passkey != nil && page.Passkey.URL != ""))
+}
+
 // secure sets the headers that all answers have.
-func secure(h http.Header, hasToken bool) {
-	h.Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+func (p *Pages) secure(h http.Header, hasToken bool) {
+	h.Set("Content-Security-Policy", p.cfg.CSP.policy(false, false))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	if hasToken {
@@ -333,4 +484,17 @@ func secure(h http.Header, hasToken bool) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	if !slices.Contains(h["Vary"], "Accept") {
+		h.Add("Vary", "Accept")
+	}
+}
+
+// sameForAll says that the answer does not depend on what the client accepts, nor on its
+// language. What other
+// middlewares have said stays.
+func sameForAll(h http.Header) {
+	vary := slices.DeleteFunc(slices.Clone(h["Vary"]), func(value string) bool { return value == "Accept" || value == "Accept-Language" })
+	if h["Vary"] = vary; len(vary) == 0 {
+		h.Del("Vary")
+	}
 }

@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,7 @@ func TestHeaders(t *testing.T) {
 	seen := map[int]bool{}
 	for _, c := range []*client{visitor, user} {
 		for _, path := range append(s.pages.Paths(), "/nowhere", "/login/", "/Login", "/account/x", "/auth.css/", "/account/email?token=x") {
-			if path == "/auth.css" {
+			if isAsset(path) || path == "/.well-known/change-password" {
 				continue
 			}
 			for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "PROPFIND"} {
@@ -74,7 +75,7 @@ func TestReferrerPolicy(t *testing.T) {
 		forms := 0
 		for _, c := range []*client{s.client(), s.user("susan", good)} {
 			for _, path := range append(s.pages.Paths(), linked...) {
-				if path == "/auth.css" || path == "/logout" {
+				if isAsset(path) || path == "/logout" {
 					continue
 				}
 				targets := []string{path, path + "?next=%2Fmine", path + "?new"}
@@ -130,20 +131,20 @@ func TestFormsWithoutSecFetchSite(t *testing.T) {
 		wantStatus(t, r, 200)
 		wantRedirect(t, c.safari15(r, fields...), target)
 	}
-	press("/register", "/login", "username", "anna", "email", "anna@example.com", "password", good, "confirm_password", good)
-	press("/verify-email", "/verify-email", "email", "anna@example.com")
+	press("/register", "/check-inbox", "username", "anna", "email", "anna@example.com", "password", good, "confirm_password", good)
+	press("/verify-email", "/check-inbox", "email", "anna@example.com")
 	wantRedirect(t, c.get(s.mailed(auth.MailVerify, "anna@example.com")), "/verify-email")
 	press("/verify-email", "/login")
 	press("/login", "/", "login", "anna", "password", good)
 	press("/refresh", "/", "password", good)
 	press("/account/password", "/account", "current_password", good, "password", other, "confirm_password", other)
-	press("/account/email", "/account", "email", "new@example.com")
+	press("/account/email", "/check-inbox", "email", "new@example.com")
 	wantRedirect(t, c.get(s.mailed(auth.MailNewAddress, "new@example.com")), "/account/email")
 	press("/account/email", "/account")
 	wantRedirect(t, c.get(s.mailed(auth.MailAddressChanged, "anna@example.com")), "/undo-email")
 	press("/undo-email", "/reset-password")
 	press("/reset-password", "/login", "password", good, "confirm_password", good)
-	press("/forgot-password", "/login", "email", "anna@example.com")
+	press("/forgot-password", "/check-inbox", "email", "anna@example.com")
 	wantRedirect(t, c.get(s.mailed(auth.MailReset, "anna@example.com")), "/reset-password")
 	// A form that is shown again can be sent, too.
 	again := c.safari15(c.get("/reset-password"), "password", "x")
@@ -173,6 +174,7 @@ func TestMethods(t *testing.T) {
 		"/account": "GET, HEAD", "/account/password": "GET, HEAD, POST", "/account/sessions": "GET, HEAD, POST",
 		"/verify-email": "GET, HEAD, POST", "/account/email": "GET, HEAD, POST", "/undo-email": "GET, HEAD, POST", "/account/close": "GET, HEAD, POST",
 		"/refresh": "GET, HEAD, POST", "/login/verify": "GET, HEAD, POST", "/account/two-factor": "GET, HEAD, POST", "/account/recovery-codes": "GET, HEAD, POST", "/auth.css": "GET, HEAD",
+		"/login/passkey": "GET, HEAD, POST", "/account/passkeys": "GET, HEAD, POST", "/passkey.js": "GET, HEAD",
 	} {
 		if !slices.Contains(s.pages.Paths(), path) {
 			t.Errorf("Paths has no %s", path)
@@ -200,8 +202,8 @@ func TestMethods(t *testing.T) {
 func TestHead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	c := s.client()
-	wantRedirect(t, c.post("/forgot-password", "email", "susan@example.com"), "/login")
+	c := s.user("susan", good)
+	wantRedirect(t, c.post("/logout"), "/")
 	wantStatus(t, c.do("HEAD", "/login", ""), 200)
 	wantStatus(t, c.get("/favicon.ico"), 404)
 	message(t, c.get("/login"))
@@ -212,12 +214,12 @@ func TestPrefix(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"/account-area", "/a/b/"} {
 		s := newSite(t, func(a *auth.Config, c *pages.Config) {
-			withFactors(a, c)
 			c.Prefix = prefix
+			withFactors(a, c)
 		})
 		below := strings.TrimSuffix(prefix, "/")
 		visitor, user := s.client(), s.user("susan", good)
-		for _, path := range []string{"/register", "/login", "/forgot-password", "/verify-email", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/account/two-factor", "/refresh"} {
+		for _, path := range []string{"/register", "/login", "/forgot-password", "/verify-email", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/account/two-factor", "/account/passkeys", "/refresh"} {
 			c := visitor
 			if strings.HasPrefix(path, "/account") || path == "/refresh" {
 				c = user
@@ -237,11 +239,11 @@ func TestPrefix(t *testing.T) {
 			}
 			wantStatus(t, c.get(path), 404)
 		}
-		wantRedirect(t, visitor.post(below+"/verify-email", "email", "susan@example.com"), below+"/verify-email")
+		wantRedirect(t, visitor.post(below+"/verify-email", "email", "susan@example.com"), below+"/check-inbox")
 		wantRedirect(t, visitor.get(s.mailed(auth.MailVerify, "susan@example.com")), below+"/verify-email")
 		wantRedirect(t, visitor.press(below+"/verify-email"), below+"/login")
 		user = s.user("susan", good)
-		wantRedirect(t, user.press(below+"/account/email", "email", "new@example.com"), below+"/account")
+		wantRedirect(t, user.press(below+"/account/email", "email", "new@example.com"), below+"/check-inbox")
 		wantRedirect(t, user.get(s.mailed(auth.MailNewAddress, "new@example.com")), below+"/account/email")
 		wantRedirect(t, user.press(below+"/account/email"), below+"/account")
 		wantRedirect(t, visitor.get(s.mailed(auth.MailAddressChanged, "susan@example.com")), below+"/undo-email")
@@ -292,6 +294,7 @@ func TestCrossSite(t *testing.T) {
 			"/logout": "", "/login": "login=susan&password=" + good,
 			"/register": "username=anna&email=anna%40example.com&password=" + good + "&confirm_password=" + good, "/forgot-password": "email=susan%40example.com",
 			"/refresh": "password=" + good, "/account/sessions": "others=1", "/account/close": "confirm=y&current_password=" + good,
+			"/login/passkey": "passkey=1", "/account/passkeys": "remove_password=1",
 			"/login/verify": "code=1", "/account/two-factor": "remove=totp", "/account/recovery-codes": "",
 			"/verify-email": "email=susan%40example.com", "/account/email": "email=new%40example.com", "/undo-email": "",
 			"/account/password": "current_password=" + good + "&password=" + other + "&confirm_password=" + other,
@@ -368,10 +371,10 @@ func TestCookies(t *testing.T) {
 	do("POST", "/account/password", url.Values{"current_password": {other}, "password": {good}, "confirm_password": {good}})
 	do("POST", "/account/close", url.Values{"current_password": {good}, "confirm": {"y"}})
 	want := map[string]bool{"__Host-session": true}
-	for _, name := range []string{"visitor", "flash", "browser", "remember", "reset", "verify", "email", "undo"} {
+	for _, name := range []string{"visitor", "flash", "browser", "remember", "reset", "verify", "email", "undo", "inbox"} {
 		want["__Host-session-"+name] = true
 	}
-	if len(jar) > 2 { // of the message, and of the browser
+	if len(jar) > 3 { // of the message, of the browser, and of the inbox page
 		t.Errorf("left are %v", jar)
 	}
 	delete(names, "__Host-session-visitor") // which is removed
@@ -387,7 +390,7 @@ func TestOutside(t *testing.T) {
 	s := newSite(t, withFactors)
 	for _, path := range append(s.pages.Paths(), "/nowhere") {
 		for _, method := range []string{"GET", "POST"} {
-			if path == "/auth.css" {
+			if isAsset(path) || path == "/.well-known/change-password" {
 				continue
 			}
 			r, err := http.NewRequestWithContext(t.Context(), method, path, nil)
@@ -401,5 +404,34 @@ func TestOutside(t *testing.T) {
 	}
 	if !strings.Contains(s.log(), "auth: not inside LoadAndSave") {
 		t.Error("the log says nothing")
+	}
+}
+
+// TestMount: the pages stand beside any home page, and beside routes with more specific
+// patterns.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	provide(t, s.manager.Core)
+	mux := http.NewServeMux()
+	s.pages.Mount(mux)
+	own := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+	}
+	mux.HandleFunc("/", own("home"))
+	mux.HandleFunc("GET /register", own("mine"))
+	server := httptest.NewServer(s.manager.LoadAndSave(mux))
+	defer server.Close()
+	c := s.client()
+	c.base = server.URL
+	for _, path := range s.pages.Paths() {
+		if r := c.do("OPTIONS", path, ""); r.status != 405 {
+			t.Errorf("%s is %d", path, r.status)
+		}
+	}
+	for path, want := range map[string]string{"/": "home", "/nowhere": "home", "/register": "mine"} {
+		if r := c.get(path); r.body != want {
+			t.Errorf("%s is %d %q", path, r.status, r.body)
+		}
 	}
 }

@@ -18,11 +18,11 @@ func TestPasswordForm(t *testing.T) {
 	wantStatus(t, r, 200)
 	accessible(t, r)
 	want := map[string]field{
-		"current_password": {"Current Password", "password", "current-password", "", ""},
-		"password":         {"New Password", "password", "new-password", "", ""},
-		"confirm_password": {"Confirm New Password", "password", "new-password", "", ""},
+		"current_password": {"Current password", "password", "current-password", "", ""},
+		"password":         {"New password", "password", "new-password", "", ""},
+		"confirm_password": {"Confirm new password", "password", "new-password", "", ""},
 	}
-	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Change Password" || heading(t, r) != "Change Password" {
+	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Change password" || heading(t, r) != "Change your password" {
 		t.Errorf("%v", got)
 	}
 }

@@ -15,22 +15,25 @@ func (p *Pages) codesPage() *page {
 	return &page{
 		name: "recoverycodes", title: &t.CodesTitle,
 		texts: []text{
-			must(&t.CodesTitle, "Recovery Codes"),
-			must(&t.CodesButton, "Make New Codes"),
+			must(&t.CodesTitle, "Recovery codes"),
+			must(&t.CodesButton, "Make new codes"),
 			must(&t.CodesLeft, "Recovery codes left: {left}."),
 			must(&t.CodesFew, "Recovery codes left: {left}. Make new ones soon."),
 			must(&t.CodesNone, "You have no recovery codes. If you lose your second factor, you cannot log in."),
 			may(&t.CodesExplain, "If you have lost your second factor, a recovery code logs you in. Each one works once. New codes replace the old ones."),
 			must(&t.CodesKeep, "Keep them somewhere safe; they are shown only once."),
 			must(&t.CodesDownload, "Download"),
+			must(&t.CodesCopy, "Copy"),
+			must(&t.CodesCopied, "Copied"),
+			must(&t.CodesPrint, "Print"),
 			must(&t.CodesSaved, "I have saved them"),
 		},
 		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.backupFactors()) == 0,
-		who: enrolling, own: true,
+		who: enrolling, own: true, fields: []string{"next"},
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
 			sampleFactors(page)
-			page.Codes, page.CodesFile = []string{"text"}, codesFile([]string{"text"})
+			page.Codes, page.CodesFile, page.Scripts = []string{"text"}, codesFile([]string{"text"}), []string{p.urls.Script}
 		},
 	}
 }
@@ -63,11 +66,11 @@ func (p *Pages) makeCodes(q *request) answer {
 	switch {
 	case err == nil:
 		a := p.draw(q, nil)
-		a.page.Codes, a.page.CodesFile = codes, codesFile(codes)
+		a.page.Codes, a.page.CodesFile, a.page.Scripts = codes, codesFile(codes), []string{p.urls.Script}
 		a.page.Next = q.next().String()
 		return a
 	case errors.Is(err, auth.ErrNoFactor): // the user has no other factor
-		return answer{to: p.urls.TwoFactor}
+		return answer{to: p.urls.TwoFactor, why: err}
 	}
 	return answer{err: err}
 }

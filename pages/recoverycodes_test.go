@@ -17,7 +17,7 @@ func TestRecoveryCodes(t *testing.T) {
 	r := c.get("/account/recovery-codes")
 	wantStatus(t, r, 200)
 	accessible(t, r)
-	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Recovery codes left: 4.") || heading(t, r) != "Recovery Codes" || button(t, r) != "Make New Codes" {
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "Recovery codes left: 4.") || heading(t, r) != "Recovery codes" || button(t, r) != "Make new codes" {
 		t.Errorf("the page says %q", main)
 	}
 	s.kinds()

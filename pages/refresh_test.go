@@ -21,7 +21,7 @@ func TestRefreshForm(t *testing.T) {
 	wantStatus(t, r, 200)
 	accessible(t, r)
 	want := map[string]field{"password": {"Password", "password", "current-password", "", ""}}
-	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Confirm" || heading(t, r) != "Confirm Your Password" {
+	if got := fields(t, r); !reflect.DeepEqual(got, want) || button(t, r) != "Confirm" || heading(t, r) != "Confirm your password" {
 		t.Errorf("%v", got)
 	}
 	doc := parse(t, r)
@@ -44,7 +44,7 @@ func TestRefresh(t *testing.T) {
 		t.Fatal("who is only remembered has ended a login")
 	}
 	r = c.get(r.location)
-	if category, text := message(t, r); category != "info" || text != "Please confirm your password to access this page." {
+	if category, text := message(t, r); category != "info" || text != "Please confirm your password to access this page. What you have just sent was not saved." {
 		t.Errorf("%s: %s", category, text)
 	}
 	next := attr(only(t, parse(t, r), with("name", "next")), "value")

@@ -16,32 +16,72 @@ func (p *Pages) registerPage() *page {
 	return &page{
 		name: "register", title: &t.RegisterTitle,
 		texts: []text{
-			must(&t.RegisterTitle, "Register"),
-			must(&t.RegisterButton, "Register"),
-			must(&t.ConfirmPassword, "Confirm Password"),
+			must(&t.RegisterTitle, "Create your account"),
+			must(&t.RegisterButton, "Create account"),
+			must(&t.ConfirmPassword, "Confirm password"),
 			may(&t.Optional, "(optional)"),
+			may(&t.UsernameHint, "{min} to {max} characters, without spaces or @."),
 			may(&t.HaveAccount, "Already have an account?"),
-			may(&t.Registered, "Your account has been created! You can now log in."),
-			may(&t.RegisterMailed, "Check your email to finish your registration."),
+			may(&t.Registered, "Your account has been created. You can now log in."),
+			must(&t.RegisterMailed, "We have sent an email to {address}. It says how to finish your registration."),
 			must(&t.UsernameLength, "The username must have {min} to {max} characters."),
 			must(&t.UsernameInvalid, "The username must not have spaces, an @ or special characters."),
-			must(&t.UsernameTaken, "Username already taken. Please choose a different one."),
+			must(&t.UsernameTaken, "This username is taken. Choose another one."),
 			must(&t.NotText, "This has characters that are not text."),
 		},
 		path: "/register", url: &p.urls.Register,
-		who: visitors, once: true,
-		form: p.registerForm, get: p.show, post: p.register,
+		who: visitors, once: true, fields: p.registerFields(aText), flags: p.registerFields(aFlag),
+		form: p.registerForm, again: p.showRegister, get: p.showRegister, post: p.register,
+		sample: sampleProviders, open: p.checkedFields(),
 	}
+}
+
+// checkedFields says which other fields the form may have. CheckRegistration gets every field
+// that was sent, from programs too: a field that people do not see, or the token of a captcha.
+func (p *Pages) checkedFields() string {
+	if p.cfg.CheckRegistration == nil {
+		return ""
+	}
+	return "And the fields that the application's own check of registrations reads."
+}
+
+// registerFields returns the names of the form's texts, or of its check boxes.
+func (p *Pages) registerFields(kind fieldKind) []string {
+	var texts, flags []string
+	if p.cfg.Username != Absent {
+		texts = append(texts, "username")
+	}
+	if p.cfg.Email != Absent {
+		texts = append(texts, "email")
+	}
+	for _, field := range p.cfg.Fields {
+		if field.Type == "checkbox" {
+			flags = append(flags, field.Name)
+		} else {
+			texts = append(texts, field.Name)
+		}
+	}
+	if kind == aFlag {
+		return flags
+	}
+	return append(texts, "password", "confirm_password", "next")
 }
 
 func (p *Pages) registerForm(q *request) *Form {
 	t := &p.texts
 	var fields []Field
 	if p.cfg.Username != Absent {
-		fields = append(fields, Field{Name: "username", Label: t.Username, Type: "text", Autocomplete: "username", Required: p.cfg.Username == Required})
+		fields = append(fields, Field{
+			Name: "username", Label: t.Username, Type: "text", Autocomplete: "username", Required: p.cfg.Username == Required,
+			MinLength: p.cfg.MinUsername, Hint: within(t.UsernameHint, p.cfg.MinUsername, p.cfg.MaxUsername),
+		})
 	}
 	if p.cfg.Email != Absent {
-		fields = append(fields, Field{Name: "email", Label: t.Email, Type: "email", Autocomplete: "email", Required: p.cfg.Email == Required})
+		complete := "email"
+		if p.auth.Identifiers == auth.EmailOnly {
+			complete = "username" // a password manager saves it as the login
+		}
+		fields = append(fields, Field{Name: "email", Label: t.Email, Type: "email", Autocomplete: complete, Required: p.cfg.Email == Required})
 	}
 	fields = append(fields, p.cfg.Fields...)
 	for i := range fields {
@@ -49,20 +89,24 @@ func (p *Pages) registerForm(q *request) *Form {
 			field.Label += " " + t.Optional
 		}
 	}
-	f := newForm(p.urls.Register, t.RegisterButton, q.typed, append(fields,
-		Field{Name: "password", Label: t.Password, Type: "password", Autocomplete: "new-password", Required: true},
-		Field{Name: "confirm_password", Label: t.ConfirmPassword, Type: "password", Autocomplete: "new-password", Required: true},
-	)...)
+	f := newForm(p.urls.Register, t.RegisterButton, q.typed, append(fields, p.newPassword(t.Password, t.ConfirmPassword)...)...)
 	f.Next = q.next().String()
 	return f
 }
 
+func (p *Pages) showRegister(q *request) answer { return p.drawRegister(q, p.registerForm(q)) }
+
+func (p *Pages) drawRegister(q *request, f *Form) answer { return p.withProviders(q, p.draw(q, f)) }
+
 func (p *Pages) register(q *request) answer {
-	category, text := "info", p.texts.RegisterMailed
 	if !p.auth.RequireVerified {
-		category, text = "success", p.texts.Registered
+		return p.doOnce(q, "success", p.texts.Registered, p.registerOnce)
 	}
-	return p.doOnce(q, category, text, p.registerOnce)
+	a := p.doOnce(q, "", "", p.registerOnce)
+	if a.to == "" {
+		return a
+	}
+	return p.mailed(q, "register", q.PostForm.Get("email"), q.next()) // also if the form was done before
 }
 
 func (p *Pages) registerOnce(q *request) (a answer, done bool) {
@@ -82,17 +126,17 @@ func (p *Pages) registerOnce(q *request) (a answer, done bool) {
 			return answer{err: err}, false
 		}
 	}
-	return p.draw(q, f), false
+	return p.drawRegister(q, f), false
 }
 
 // checkRegistration checks the fields without asking the store. It returns an error only
 // if the client's address has reached a limit.
 func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	t := &p.texts
-	f.require(t.Required)
+	f.require(t)
 	if name := f.text("username"); f.Field("username") != nil && name != "" {
 		if n := utf8.RuneCountInString(name); n < p.cfg.MinUsername || n > p.cfg.MaxUsername {
-			f.refuse("username", t.usernameLength(p.cfg.MinUsername, p.cfg.MaxUsername))
+			f.refuse("username", within(t.UsernameLength, p.cfg.MinUsername, p.cfg.MaxUsername))
 		}
 		_, err := auth.UsernameKey(name)
 		p.refuse(f, err)
@@ -103,6 +147,9 @@ func (p *Pages) checkRegistration(ctx context.Context, f *Form) error {
 	for _, field := range p.cfg.Fields {
 		if !isText(f.get(field.Name)) {
 			f.refuse(field.Name, t.NotText)
+		}
+		if value := f.get(field.Name); field.Type == "select" && value != "" && !field.offers(value) {
+			f.refuse(field.Name, t.WrongType)
 		}
 	}
 	return p.checkPasswords(ctx, f, auth.Account{Username: f.text("username"), Email: f.text("email")})

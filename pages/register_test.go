@@ -2,7 +2,9 @@ package pages_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -28,7 +30,7 @@ func TestRegisterForm(t *testing.T) { // S71–S75, S85, S90
 		"username":         {"Username", "text", "username", "", ""},
 		"email":            {"Email", "email", "email", "", ""},
 		"password":         {"Password", "password", "new-password", "", ""},
-		"confirm_password": {"Confirm Password", "password", "new-password", "", ""},
+		"confirm_password": {"Confirm password", "password", "new-password", "", ""},
 	}
 	got := fields(t, r)
 	for name, f := range want {
@@ -36,10 +38,10 @@ func TestRegisterForm(t *testing.T) { // S71–S75, S85, S90
 			t.Errorf("%s is %+v", name, got[name])
 		}
 	}
-	if len(got) != len(want) || button(t, r) != "Register" || heading(t, r) != "Register" {
+	if len(got) != len(want) || button(t, r) != "Create account" || heading(t, r) != "Create your account" {
 		t.Error("not the form")
 	}
-	if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "Already have an account? Log In") || link(t, r, "Log In") != "/login" {
+	if main := text(only(t, parse(t, r), tag("main"))); !strings.HasSuffix(main, "Already have an account? Log in") || link(t, r, "Log in") != "/login" {
 		t.Errorf("the footer is missing: %q", main)
 	}
 }
@@ -51,10 +53,10 @@ func TestRegisterErrors(t *testing.T) { // S71–S77
 		required = "This field is required."
 		length   = "The username must have 3 to 20 characters."
 		invalid  = "The username must not have spaces, an @ or special characters."
-		address  = "Invalid email address."
+		address  = "This is not an email address, such as name@example.com."
 		mismatch = "The passwords do not match."
-		taken    = "Username already taken. Please choose a different one."
-		taken2   = "Email already registered. Please use a different one."
+		taken    = "This username is taken. Choose another one."
+		taken2   = "This email address is registered already. Use another one."
 		short    = "The password must have at least 8 characters."
 	)
 	for _, test := range []struct {
@@ -105,7 +107,7 @@ func TestRegister(t *testing.T) { // S71, S73, S84
 		r := c.post("/register", "username", name, "email", " "+address+" ", "password", "wqzpfmtk", "confirm_password", "wqzpfmtk")
 		wantRedirect(t, r, "/login")
 		page := c.get("/login")
-		if category, text := message(t, page); category != "success" || text != "Your account has been created! You can now log in." {
+		if category, text := message(t, page); category != "success" || text != "Your account has been created. You can now log in." {
 			t.Errorf("%s: %s", category, text)
 		}
 		if strings.Contains(c.get("/login").body, "created") {
@@ -122,9 +124,9 @@ func TestNextThroughRegister(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	c := s.client()
-	target := link(t, c.get("/login?next=%2Fmine"), "Register")
+	target := link(t, c.get("/login?next=%2Fmine"), "Create an account")
 	page := c.get(target)
-	if got := link(t, page, "Log In"); got != "/login?next=%2Fmine" {
+	if got := link(t, page, "Log in"); got != "/login?next=%2Fmine" {
 		t.Errorf("the way back is %q", got)
 	}
 	next := attr(only(t, parse(t, page), with("name", "next")), "value")
@@ -181,7 +183,7 @@ func TestFields(t *testing.T) {
 	}
 	accessible(t, s.client().get("/register"))
 	wantErrors(t, s.client().post("/register", "username", "anna", "email", "eve@example.com", "password", good, "confirm_password", "x"), map[string]string{
-		"email": "Not you.", "name": "This field is required.", "terms": "This field is required.", "confirm_password": "The passwords do not match.",
+		"email": "Not you.", "name": "This field is required.", "terms": "Tick this box to go on.", "confirm_password": "The passwords do not match.",
 	})
 	wantErrors(t, register("anna@example.com", "taken"), map[string]string{"name": "This name is taken."})
 	wantStatus(t, register("anna@example.com", "broken"), 500)
@@ -196,6 +198,50 @@ func TestFields(t *testing.T) {
 	if user.Name != "Anna <b>" {
 		t.Errorf("the name is %q", user.Name)
 	}
+}
+
+// TestCheckRegistrationFaces: a program cannot get around the application's check by JSON. The
+// check gets the same form from both faces, also fields that the pages do not know.
+func TestCheckRegistrationFaces(t *testing.T) {
+	t.Parallel()
+	var got []url.Values
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+		c.Fields = []pages.Field{{Name: "terms", Label: "I have read them", Type: "checkbox"}}
+		c.OpenAPI = true
+		c.CheckRegistration = func(_ context.Context, form url.Values) pages.FieldErrors {
+			got = append(got, form)
+			if form.Get("trap-field") != "" || form.Get("captcha-token") != "passed" {
+				return pages.FieldErrors{"email": "Not you."}
+			}
+			return nil
+		}
+	})
+	form := append(registration("anna", good), "terms", "y", "captcha-token", "passed")
+	trapped := append(slices.Clone(form), "trap-field", "http://evil.example")
+	inJSON := func(fields []string) response {
+		body := map[string]any{}
+		for i := 0; i < len(fields); i += 2 {
+			body[fields[i]] = fields[i+1]
+		}
+		body["terms"] = true
+		text, err := json.Marshal(body)
+		check(t, err)
+		return s.client().raw("POST", "/register", string(text))
+	}
+	wantErrors(t, s.client().post("/register", trapped...), map[string]string{"email": "Not you."})
+	if o := answerOf(t, inJSON(trapped), 422); o.Fields["email"] != "Not you." {
+		t.Errorf("%+v", o.Problem)
+	}
+	if len(got) != 2 || !maps.EqualFunc(got[0], got[1], slices.Equal) {
+		t.Errorf("the check gets %v", got)
+	}
+	var d openAPI
+	check(t, json.Unmarshal(s.pages.OpenAPI(), &d))
+	d.walkFields(t, s, "/register", d.Paths["/register"].Post)
+	if d.Paths["/register"].Post.RequestBody.Content["application/json"].Schema.Additional == nil {
+		t.Error("the document does not say so")
+	}
+	answerOf(t, inJSON(form), 200)
 }
 
 type massUser struct {
@@ -248,7 +294,7 @@ func TestRegisterRace(t *testing.T) {
 			won++
 			continue
 		}
-		wantErrors(t, r, map[string]string{"username": "Username already taken. Please choose a different one."})
+		wantErrors(t, r, map[string]string{"username": "This username is taken. Choose another one."})
 	}
 	if won != 1 {
 		t.Errorf("%d won", won)
@@ -280,14 +326,14 @@ func TestRegisterAlike(t *testing.T) {
 		}
 		return authtest.Probe{Hide: []string{username, address}, Mails: mails, Do: func(c *authtest.Client) {
 			r := c.Post("/register", form)
-			if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/login?next=%2Fmine" {
+			if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/check-inbox" {
 				t.Errorf("%s: %s\n%s", name, r.Status, r.Text)
 			}
-			if r := c.Follow(r); !strings.Contains(r.Text, "Check your email to finish your registration.") {
+			if r := c.Follow(r); !strings.Contains(r.Text, "Check your inbox") {
 				t.Errorf("%s: %s", name, r.Text)
 			}
 			// Once more it is a name that is taken, whatever became of the first; and nobody gets in.
-			if r := c.Post("/register", form); !strings.Contains(r.Text, "Username already taken.") {
+			if r := c.Post("/register", form); !strings.Contains(r.Text, "This username is taken.") {
 				t.Errorf("%s: %s", name, r.Text)
 			}
 			c.Post("/login", url.Values{"login": {username}, "password": {good}})
@@ -320,7 +366,7 @@ func TestRegisterAlike(t *testing.T) {
 	wantStatus(t, s.client().register("susan"), 503)
 	s.store.fail(nil)
 	// The username tells, and it can not be helped.
-	wantErrors(t, s.client().register("Susan"), map[string]string{"username": "Username already taken. Please choose a different one."})
+	wantErrors(t, s.client().register("Susan"), map[string]string{"username": "This username is taken. Choose another one."})
 }
 
 // TestRegisterByAddressAlike: the same holds if accounts have no usernames.
@@ -334,7 +380,7 @@ func TestRegisterByAddressAlike(t *testing.T) {
 		return authtest.Probe{Hide: []string{address}, Mails: 2, Do: func(c *authtest.Client) {
 			for range 2 {
 				r := c.Post("/register", url.Values{"email": {address}, "password": {good}, "confirm_password": {good}})
-				if r.Header.Get("Location") != "/login" {
+				if r.Header.Get("Location") != "/check-inbox" {
 					t.Errorf("%s: %s", address, r.Status)
 				}
 			}
@@ -347,20 +393,19 @@ func TestRegisterByAddressAlike(t *testing.T) {
 // TestHideAccounts: the form says that an address is taken, unless HideAccounts is set.
 func TestHideAccounts(t *testing.T) {
 	t.Parallel()
-	const taken = "Email already registered. Please use a different one."
+	const taken = "This email address is registered already. Use another one."
 	for _, test := range []struct {
-		verified    bool
-		want, mails string
+		verified     bool
+		leads, mails string
 	}{
-		{false, "success: Your account has been created! You can now log in.", ""},
-		{true, "info: Check your email to finish your registration.", "verify anna@example.com"},
+		{false, "/login", ""},
+		{true, "/check-inbox", "verify anna@example.com"},
 	} {
 		s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.RequireVerified = test.verified })
 		c := s.client()
 		wantErrors(t, c.post("/register", "username", "anna", "email", "SUSAN@example.com", "password", good, "confirm_password", good),
 			map[string]string{"email": taken})
-		wantRedirect(t, c.register("anna"), "/login")
-		c.flashed("/login", test.want)
+		wantRedirect(t, c.register("anna"), test.leads)
 		if got := s.kinds(); got != test.mails {
 			t.Errorf("the mails are %q", got)
 		}
@@ -393,7 +438,7 @@ func TestLimitsTellNothing(t *testing.T) {
 	}
 	var want []int
 	for _, who := range []string{"known", "free"} {
-		wantRedirect(t, s.client().post("/register", "username", "x"+who, "email", who+"@example.com", "password", other, "confirm_password", other), "/login")
+		wantRedirect(t, s.client().post("/register", "username", "x"+who, "email", who+"@example.com", "password", other, "confirm_password", other), "/check-inbox")
 		got := try(who+"@example.com", other)
 		if want == nil {
 			want = got
@@ -435,5 +480,50 @@ func TestStrangersMailbox(t *testing.T) {
 	}
 	if len(got) != 2 || got[auth.MailPasswordChanged] != 3 || got[auth.MailClosed] != 3 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestSelect: a further field can be a select. A value that is not among its options is
+// refused, and what was chosen stays.
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+		c.Fields = []pages.Field{{Name: "name", Label: "Plan", Type: "select", Required: true, Options: []pages.Option{
+			{Value: "", Label: "Choose"}, {Value: "free"}, {Value: "paid", Label: "Paid"},
+		}}}
+	})
+	c := s.client()
+	r := c.get("/register")
+	accessible(t, r)
+	chosen := func(r response) string {
+		t.Helper()
+		for _, o := range all(only(t, parse(t, r), tag("select")), tag("option")) {
+			if has(o, "selected") {
+				return attr(o, "value") + " " + text(o)
+			}
+		}
+		return "none"
+	}
+	if got := len(all(only(t, parse(t, r), tag("select")), tag("option"))); got != 3 {
+		t.Errorf("%d options", got)
+	}
+	for value, want := range map[string]string{"": "This field is required.", "gold": "This field cannot have this value, or is there twice."} {
+		r := c.register("anna", "name", value)
+		wantStatus(t, r, 422)
+		accessible(t, r)
+		if !strings.Contains(r.body, want) {
+			t.Errorf("%q: %s", value, r.body)
+		}
+	}
+	r = c.post("/register", "username", "anna", "email", "anna@example.com", "password", good, "confirm_password", "x", "name", "paid")
+	if got := chosen(r); got != "paid Paid" {
+		t.Errorf("chosen is %s", got)
+	}
+	wantRedirect(t, c.register("anna", "name", "free"), "/login")
+	if u, err := s.store.FindUser(t.Context(), "anna"); err != nil || u.Name != "free" {
+		t.Errorf("%+v %v", u, err)
+	}
+	if body := c.json("GET", "/register").body; !strings.Contains(body, `"options":[{"value":"","label":"Choose"},{"value":"free","label":"free"}`) {
+		t.Error(body)
 	}
 }

@@ -13,16 +13,16 @@ func (p *Pages) forgotPage() *page {
 	return &page{
 		name: "forgot", title: &t.ForgotTitle,
 		texts: []text{
-			must(&t.ForgotTitle, "Reset Password"),
-			must(&t.ForgotButton, "Request Password Reset"),
+			must(&t.ForgotTitle, "Reset your password"),
+			must(&t.ForgotButton, "Email me a link"),
 			may(&t.ForgotLink, "Forgot your password?"),
 			may(&t.ForgotExplain, "Enter your email address, and we will send you a link that sets a new password."),
-			may(&t.ResetSent, "Check your email for instructions to reset your password."),
+			must(&t.ResetSent, "If there is an account with the address {address}, we have sent a link to it that sets a new password."),
 		},
 		path: "/forgot-password", url: &p.urls.Forgot, mails: true,
 		setting: &setting{"Forgot", p.auth.URLs.Forgot, "the page that asks for a reset"},
-		who:     visitorsAndUsers,
-		form:    p.forgotForm, get: p.showForgot, post: p.forgot,
+		who:     visitorsAndUsers, fields: []string{"email"},
+		form: p.forgotForm, again: p.show, get: p.showForgot, post: p.forgot,
 	}
 }
 
@@ -43,10 +43,10 @@ func (p *Pages) showForgot(q *request) answer {
 // forgot answers the same whether there is such an account or not.
 func (p *Pages) forgot(q *request) answer {
 	f := p.forgotForm(q)
-	if f.require(p.texts.Required); f.valid() {
+	if f.require(&p.texts); f.valid() {
 		err := p.core.SendReset(q.Context(), f.get("email"))
 		if err == nil {
-			return say("info", p.texts.ResetSent, p.loginOrAccount(q))
+			return p.mailed(q, "reset", f.get("email"), auth.Next{})
 		}
 		if p.refuse(f, err); f.valid() {
 			return answer{err: err}
@@ -69,8 +69,8 @@ func (p *Pages) resetPage() *page {
 	return &page{
 		name: "reset", title: &t.ResetTitle,
 		texts: []text{
-			must(&t.ResetTitle, "Reset Password"),
-			must(&t.ResetButton, "Reset Password"),
+			must(&t.ResetTitle, "Choose a new password"),
+			must(&t.ResetButton, "Set new password"),
 			may(&t.ResetExplain, "The new password is for the account {user}. It will be logged out in all browsers."),
 			may(&t.ResetDone, "Your password has been reset."),
 			may(&t.ResetOther, "The password has been reset. You are still logged in to another account."),
@@ -78,7 +78,7 @@ func (p *Pages) resetPage() *page {
 		},
 		path: "/reset-password", url: &p.urls.Reset, mails: true,
 		setting: &setting{"Reset", p.auth.URLs.Reset, "the reset page"},
-		who:     visitorsAndUsers, once: true,
+		who:     visitorsAndUsers, once: true, fields: []string{"password", "confirm_password"},
 		form: p.resetForm, get: p.showLinked, post: p.useLink,
 		link: &link{
 			cookie: "reset", kept: p.auth.Password.ResetLifetime, check: p.checkReset,
@@ -97,10 +97,7 @@ func (p *Pages) checkReset(ctx context.Context, token string) (subject auth.User
 // opened the link of another account.
 func (p *Pages) resetForm(q *request) *Form {
 	t := &p.texts
-	f := newForm(p.urls.Reset, t.ResetButton, q.typed,
-		Field{Name: "password", Label: t.NewPassword, Type: "password", Autocomplete: "new-password", Required: true},
-		Field{Name: "confirm_password", Label: t.ConfirmNewPassword, Type: "password", Autocomplete: "new-password", Required: true},
-	)
+	f := newForm(p.urls.Reset, t.ResetButton, q.typed, p.newPassword(t.NewPassword, t.ConfirmNewPassword)...)
 	f.Login, f.Proof = loginOf(q.subject), proofOf(q.token)
 	return f
 }
@@ -129,7 +126,7 @@ func (p *Pages) reset(q *request) (answer, error) {
 		return answer{}, err
 	}
 	f := p.resetForm(q)
-	f.require(p.texts.Required)
+	f.require(&p.texts)
 	if err := p.checkPasswords(q.Context(), f, q.subject.AuthAccount().Clone()); err != nil {
 		return answer{}, err
 	}

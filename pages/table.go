@@ -6,25 +6,37 @@ func (p *Pages) allPages() []*page {
 	return []*page{
 		p.registerPage(),
 		p.loginPage(),
+		p.passkeyLoginPage(),
 		p.switchPage(),
 		p.logoutPage(),
 		p.forgotPage(),
 		p.resetPage(),
 		p.verifyPage(),
 		p.resendPage(),
+		p.inboxPage(),
 		p.accountPage(),
 		p.passwordPage(),
+		p.changePage(),
 		p.emailPage(),
 		p.confirmPage(),
 		p.undoPage(),
 		p.sessionsPage(),
 		p.closePage(),
+		p.closedPage(),
 		p.refreshPage(),
 		p.factorPage(),
+		p.mailLoginPage(),
+		p.mailLinkPage(),
 		p.twoFactorPage(),
 		p.codesPage(),
+		p.passkeysPage(),
+		p.identitiesPage(),
+		p.impersonationPage(),
 		p.errorPage(),
 		p.stylesheetPage(),
+		p.scriptPage(),
+		p.openAPIPage(),
+		p.passkeyScriptPage(), // after all others: its path must be none of theirs
 	}
 }
 
@@ -37,20 +49,33 @@ type page struct {
 	title *string // the title, a field of Texts
 	texts []text  // the fields of Texts that belong to this page, and their defaults
 
-	path    string   // path below Config.Prefix; empty if the page is only shown at the paths of others
-	url     *string  // the page's URL, a field of URLs
-	mails   bool     // the page is served only if auth.Config has a Mailer
-	absent  bool     // the page is not served, because auth.Config has no second factor for it
-	setting *setting // a setting of auth.Config that must be the page's URL, or nil
+	path     string   // path below Config.Prefix; empty if the page is only shown at the paths of others
+	atRoot   bool     // the path is not below Config.Prefix
+	url      *string  // the page's URL, a field of URLs
+	mails    bool     // the page is served only if auth.Config has a Mailer
+	absent   bool     // the page is not served, because auth.Config has not what it needs
+	provided bool     // the page is served only if auth.Core has providers, which may come after New
+	setting  *setting // a setting of auth.Config that must be the page's URL, or nil
 
 	who       who  // who may see the page and send its form
 	freshPost bool // only freshUsers may send the form, though all users see it
 	own       bool // the form is tied to the user who opened it: see Core.SealForm
 	once      bool // the form is not done twice: see Core.FormOnce
 	pending   bool // the page is for a login that waits, and not for a login
+	script    bool // the page is the script of passkeys
+	asset     bool // the page is a file, and the same for programs
+
+	// What the page's forms may have, besides form_user, form_once and proof: see allFields.
+	fields []string // texts
+	flags  []string // check boxes: in JSON, true or false
+	open   string   // what other fields they may have, for OpenAPI; empty: none
+
+	queries []string // what the URL may have in its query, besides next, token and new
+	raw     bool     // a program's GET gets what the browser's script gets
 
 	form      func(*request) *Form         // returns the page's form; nil for a page without one
 	link      *link                        // set if a mailed link opens the page: how it uses the token
+	again     handler                      // shows the form with what was typed, after a failure; nil if the form has only secrets
 	get, post handler                      // answer these methods; nil for a method that is not allowed
 	refused   func(*request, error) answer // answers users who may not see the page; nil for Core.Error
 	sample    func(*Page)                  // adds data to the sample page on which New tries the template; or nil
@@ -93,6 +118,9 @@ func (t route) pages() []*page {
 	}
 	return pages
 }
+
+// provided reports whether the path exists only if there are providers.
+func (t route) provided() bool { return t.page != nil && t.page.provided }
 
 // methods returns whether the path answers GET and POST.
 func (t route) methods() (get, post bool) {

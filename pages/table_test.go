@@ -47,7 +47,8 @@ func fieldsOf(t *testing.T, f *ast.File, name string) []*ast.Field {
 // its methods, and Config.Templates lists every file.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, withFactors)
+	s := newSite(t, withAll)
+	provide(t, s.manager.Core)
 	want := map[string]string{}
 	for _, path := range s.pages.Paths() {
 		r := s.client().do("OPTIONS", path, "")

@@ -8,22 +8,27 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"text/template/parse"
 
 	"github.com/go-login/auth"
 )
 
-//go:embed templates
+//go:embed templates auth.js
 var embedded embed.FS
 
 // loadTemplates reads the stylesheet and the templates, and tries each template.
 func (p *Pages) loadTemplates() error {
-	if err := p.loadStyle(); err != nil {
+	if err := p.knownFiles(); err != nil {
 		return err
 	}
-	layout := template.New("")
-	for _, name := range []string{"layout.html", "form.html"} {
+	if err := p.loadAssets(); err != nil {
+		return err
+	}
+	layout := template.New("").Funcs(p.cfg.Funcs)
+	for _, name := range []string{"layout.html", "blocks.html", "form.html", "passkey.html", "providers.html"} {
 		text, err := p.file(name)
 		if err != nil {
 			return err
@@ -35,6 +40,9 @@ func (p *Pages) loadTemplates() error {
 		if err := onlyDefines(t); err != nil && name != "layout.html" {
 			return err
 		}
+	}
+	if err := p.showsContent(layout); err != nil {
+		return err
 	}
 	p.templates = map[string]*template.Template{}
 	for _, page := range p.table {
@@ -48,6 +56,42 @@ func (p *Pages) loadTemplates() error {
 		if err := p.try(page); err != nil {
 			return fmt.Errorf("pages: %s.html: %w", page.name, err)
 		}
+	}
+	return nil
+}
+
+// knownFiles returns an error if Templates has a template or a stylesheet that replaces none
+// of the embedded files: its name may be misspelled.
+func (p *Pages) knownFiles() error {
+	if p.cfg.Templates == nil {
+		return nil
+	}
+	files, err := fs.ReadDir(p.cfg.Templates, ".")
+	if err != nil {
+		return nil //nolint:nilerr // an fs.FS need not list its files
+	}
+	for _, file := range files {
+		name := file.Name()
+		if _, err := fs.Stat(embedded, "templates/"+name); err != nil && slices.Contains([]string{".html", ".css"}, path.Ext(name)) {
+			return fmt.Errorf("pages: Templates has %s, which replaces no file of the pages; correct its name, or leave it out", name)
+		}
+	}
+	return nil
+}
+
+// showsContent returns an error if the layout does not show the content of a page.
+func (p *Pages) showsContent(layout *template.Template) error {
+	const mark = "The content of the page."
+	t, err := layout.Clone()
+	if err == nil {
+		_, err = t.New("mark").Parse(`{{define "content"}}` + mark + `{{end}}`)
+	}
+	if err != nil {
+		return fmt.Errorf("pages: %w", err)
+	}
+	page, body := *p.fail(http.StatusNotFound).page, strings.Builder{}
+	if err := t.ExecuteTemplate(&body, "layout.html", page); err == nil && !strings.Contains(body.String(), mark) { // try finds other errors
+		return errors.New(`pages: layout.html does not show the content of the pages; it needs {{template "content" .}}`)
 	}
 	return nil
 }
@@ -102,13 +146,21 @@ func (p *Pages) try(entry *page) error {
 	if p.cfg.SampleUser != nil {
 		sample = p.cfg.SampleUser
 	}
-	for _, page := range []Page{p.bare(entry, sample), p.full(entry, sample)} {
+	samples := []Page{p.bare(entry, sample), p.full(entry, sample)}
+	if p.passkeys != nil {
+		samples = append(samples, p.scripted(entry, sample))
+	}
+	for _, page := range samples {
 		for _, page.User = range entry.who.seenBy(sample) {
 			var body strings.Builder
 			err := p.templates[entry.name].Execute(&body, page)
-			if err != nil && p.cfg.SampleUser == nil && page.User != nil {
+			switch {
+			case err == nil:
+			case p.cfg.Data != nil && p.cfg.SampleData == nil:
+				return fmt.Errorf("%w (the Data was nil; if the template needs it, set Config.SampleData)", err)
+			case p.cfg.SampleUser == nil && page.User != nil:
 				return fmt.Errorf("%w (the User was an auth.Account; if the template needs your own type, set Config.SampleUser)", err)
-			} else if err != nil {
+			default:
 				return err
 			}
 		}
@@ -125,7 +177,9 @@ func (p *Pages) bare(entry *page, sample auth.User) Page {
 	if entry.pending {
 		q.factor, q.prompt = totp, auth.Prompt{Field: "code"}
 	}
-	return *p.show(q).page
+	page := *p.show(q).page
+	page.Data = p.cfg.SampleData
+	return page
 }
 
 // full returns a page with everything that it can have.
@@ -144,6 +198,21 @@ func (p *Pages) full(entry *page, sample auth.User) Page {
 	if entry.sample != nil {
 		entry.sample(&page)
 	}
+	return page
+}
+
+// scripted returns a page with everything that it has for passkeys.
+func (p *Pages) scripted(entry *page, sample auth.User) Page {
+	page := p.full(entry, sample)
+	page.KnownPasskeys, page.UnknownPasskey = "{}", "{}"
+	switch entry.name {
+	case "factor", "refresh":
+		page.Form = nil
+		fallthrough
+	case "login", "passkeys":
+		page.Passkey = &PasskeyForm{Action: "/", Button: "text", Next: "/", URL: "/", Autofill: true, Remember: true, Alone: true, Trust: "text"}
+	}
+	page.Scripts = append(page.Scripts, p.passkeyScripts(&page)...)
 	return page
 }
 

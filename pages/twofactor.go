@@ -20,7 +20,7 @@ const fewCodes = 3
 type Factor struct {
 	auth.FactorState
 	Label string // what users call it, such as Texts.TOTPName
-	URL   string // on the page "factor": where to use this one instead
+	URL   string // on the page "factor": where to use this one instead; on "twofactor": its own page, or empty
 }
 
 // A Setup is what a user needs to set up a factor. Each field may be empty.
@@ -35,35 +35,34 @@ func (p *Pages) twoFactorPage() *page {
 	return &page{
 		name: "twofactor", title: &t.TwoFactorTitle,
 		texts: []text{
-			must(&t.TwoFactorTitle, "Two-Factor Login"),
+			must(&t.TwoFactorTitle, "Two-factor login"),
 			may(&t.TwoFactorExplain, "With a second factor, nobody can log in to your account by its password alone."),
-			must(&t.FactorOn, "on"),
-			must(&t.FactorOff, "off"),
+			must(&t.FactorOn, "On"),
+			must(&t.FactorOff, "Off"),
 			must(&t.FactorLocked, "There were too many wrong codes. No code is accepted any more until you allow it again."),
 			must(&t.TwoFactorUnverified, "Before you set up a second factor, verify your email address."),
-			must(&t.SetupButton, "Set Up"),
+			must(&t.SetupButton, "Set up"),
 			must(&t.RemoveButton, "Remove"),
-			must(&t.UnlockButton, "Accept Codes Again"),
-			must(&t.SetupTitle, "Set Up: {factor}"),
+			must(&t.UnlockButton, "Accept codes again"),
+			must(&t.SetupTitle, "Set up: {factor}"),
 			may(&t.SetupExplain, "Scan the picture with the app, or type the key into it. Then enter the code that the app shows."),
 			must(&t.SetupPicture, "QR code"),
 			must(&t.SetupSecret, "Key"),
 			must(&t.SetupLink, "Open the app on this device"),
-			must(&t.EnrollButton, "Turn On"),
+			must(&t.EnrollButton, "Turn on"),
 			must(&t.TrustedBrowsers, "Browsers that are not asked for a code: {left}."),
-			must(&t.DistrustButton, "Ask in All Browsers"),
-			may(&t.BrowsersDistrusted, "All browsers will be asked for a code again."),
 			may(&t.FactorAdded, "The second factor is set up. Other browsers have been logged out."),
 			may(&t.FactorRemoved, "The second factor has been removed. Other browsers have been logged out."),
 			may(&t.FactorUnlocked, "Codes are accepted again."),
 		},
 		path: "/account/two-factor", url: &p.urls.TwoFactor, absent: len(p.auth.Factors) == 0,
 		setting: &setting{"TwoFactor", p.auth.URLs.TwoFactor, "the page for second factors"},
-		who:     enrolling, own: true,
-		get: p.showTwoFactor, post: p.changeTwoFactor,
+		who:     enrolling, own: true, fields: []string{"remove", "unlock", "next"}, open: factorsField,
+		queries: []string{"set-up"},
+		get:     p.showTwoFactor, post: p.changeTwoFactor,
 		sample: func(page *Page) {
 			sampleFactors(page)
-			page.Unverified, page.Trusted = true, 1
+			page.Unverified, page.Trusted = true, []auth.TrustedBrowser{{ID: "1"}}
 			page.Setup = &Setup{Secret: "text", URL: "otpauth://totp/text", SVG: "<svg></svg>"}
 			page.Form = newForm("/", "text", nil, Field{Name: "code", Label: "text", Type: "text", Code: true})
 		},
@@ -75,6 +74,7 @@ func sampleFactors(page *Page) {
 	page.TwoFactor = true
 	page.Factors = []Factor{
 		{FactorState: auth.FactorState{Name: "totp", Enrolls: true}, Label: "text"},
+		{FactorState: auth.FactorState{Name: "passkey", Enrolls: true, Enrolled: true}, Label: "text", URL: "/"},
 		{FactorState: auth.FactorState{Name: "sms", Enrolls: true, Enrolled: true, Disabled: true}, Label: "text"},
 		{FactorState: auth.FactorState{Name: "recovery-code", Backup: true, Enrolled: true, Left: 1}, Label: "text"},
 	}
@@ -91,7 +91,11 @@ func (p *Pages) withFactors(q *request, a answer) answer {
 	}
 	a.page.TwoFactor = isOn(states)
 	for _, state := range states {
-		a.page.Factors = append(a.page.Factors, Factor{FactorState: state, Label: p.factorName(state.Name)})
+		f := Factor{FactorState: state, Label: p.factorName(state.Name)}
+		if p.passkeys != nil && state.Name == p.passkeys.Name() {
+			f.Label, f.URL = p.texts.PasskeysTitle, q.next().AddTo(p.urls.Passkeys)
+		}
+		a.page.Factors = append(a.page.Factors, f)
 	}
 	return a
 }
@@ -131,15 +135,7 @@ func (p *Pages) showTwoFactor(q *request) answer {
 	if a.page != nil {
 		a.page.Next = q.next().String()
 	}
-	if a.page == nil || p.auth.TrustFor == 0 {
-		return a
-	}
-	browsers, err := p.core.TrustedBrowsers(q.Context(), q.user)
-	if err != nil {
-		return answer{err: err}
-	}
-	a.page.Trusted = len(browsers)
-	return a
+	return p.withTrusted(q, a)
 }
 
 // showSetup shows what the user needs to set up a factor, and says what is wrong with the
@@ -149,6 +145,8 @@ func (p *Pages) showSetup(q *request, factor, wrong string) answer {
 	switch {
 	case err != nil:
 		return answer{err: err}
+	case p.passkeys != nil && factor == p.passkeys.Name(): // it has a page of its own
+		return answer{to: q.next().AddTo(p.urls.Passkeys)}
 	case !canSetUp(states, factor):
 		return p.fail(http.StatusNotFound)
 	}
@@ -196,8 +194,6 @@ func (p *Pages) changeTwoFactor(q *request) answer {
 		return p.enroll(q, query.Get("set-up"))
 	case remove != "":
 		return p.factorChanged(q, p.texts.FactorRemoved, p.core.RemoveFactor(q.Context(), remove))
-	case q.PostForm.Has("distrust"):
-		return p.factorChanged(q, p.texts.BrowsersDistrusted, p.core.EndTrust(q.Context(), q.user.AuthAccount().ID, ""))
 	case unlock != "":
 		return p.factorChanged(q, p.texts.FactorUnlocked, p.core.UnlockFactor(q.Context(), unlock))
 	}
@@ -210,14 +206,14 @@ func (p *Pages) enroll(q *request, factor string) answer {
 	switch {
 	case err != nil:
 		return answer{err: err}
-	case !canSetUp(states, factor): // the form was sent twice, perhaps
-		return answer{to: p.urls.TwoFactor}
+	case p.passkeys != nil && factor == p.passkeys.Name(), !canSetUp(states, factor): // the form was sent twice, perhaps
+		return answer{to: p.urls.TwoFactor, why: auth.ErrNoFactor}
 	case isBlank(q.PostForm):
 		return p.showSetup(q, factor, p.texts.Required)
 	}
 	err = p.core.EnrollFactor(q.Context(), factor, q.PostForm)
 	if errors.Is(err, auth.ErrWrongFactor) || errors.Is(err, auth.ErrLocked) {
-		return p.showSetup(q, factor, p.factorWrong(factor))
+		return later(p.showSetup(q, factor, p.factorWrong(factor)), err)
 	}
 	a := p.factorChanged(q, p.texts.FactorAdded, err)
 	if err != nil {
@@ -236,7 +232,11 @@ func (p *Pages) factorChanged(q *request, text string, err error) answer {
 	case err == nil:
 		return say("success", text, p.urls.TwoFactor)
 	case errors.Is(err, auth.ErrNoFactor): // it has been removed meanwhile
-		return answer{to: p.urls.TwoFactor}
+		return answer{to: p.urls.TwoFactor, why: err}
+	case errors.Is(err, auth.ErrLastWayIn):
+		a := say("warning", p.texts.PasskeyLast, p.urls.Passkeys)
+		a.why = err
+		return a
 	case errors.Is(err, auth.ErrUnverified):
 		a := p.withFactors(q, p.draw(q, nil))
 		if a.page != nil {

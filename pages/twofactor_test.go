@@ -28,8 +28,8 @@ func (c *client) twoFactor() string {
 	wantStatus(c.t, r, 200)
 	accessible(c.t, r)
 	main := text(only(c.t, parse(c.t, r), tag("main")))
-	_, after, _ := strings.Cut(main, "Change Password ")
-	before, _, _ := strings.Cut(after, " Where You")
+	_, after, _ := strings.Cut(main, "Two-factor login ")
+	before, _, _ := strings.Cut(after, " Manage")
 	return before
 }
 
@@ -37,17 +37,17 @@ func TestSetUp(t *testing.T) {
 	t.Parallel()
 	s, f := newUnprotected(t, nil)
 	c, elsewhere := s.user("susan", good), s.user("susan", good)
-	if got := c.twoFactor(); got != "Two-Factor Login off" {
+	if got := c.twoFactor(); got != "Off" {
 		t.Errorf("the account page says %q", got)
 	}
-	r := c.get(link(t, c.get("/account"), "Two-Factor Login"))
+	r := c.get(link(t, c.get("/account"), "Manage Two-factor login"))
 	wantStatus(t, r, 200)
 	accessible(t, r)
-	if found := cards(t, r); len(found) != 1 || text(found[0]) != "Authenticator app off Set Up" {
+	if found := cards(t, r); len(found) != 1 || text(found[0]) != "Authenticator app Off Set up" {
 		t.Errorf("%d factors: %s", len(found), text(only(t, parse(t, r), tag("main"))))
 	}
 	form := formTo(t, r, "/account/two-factor", "totp")
-	if attr(form, "method") != "get" || name(t, parse(t, r), only(t, parse(t, r), with("id", "set-up-0"))) != "Set Up Authenticator app" {
+	if attr(form, "method") != "get" || name(t, parse(t, r), only(t, parse(t, r), with("id", "set-up-0"))) != "Set up Authenticator app" {
 		t.Error("not the button")
 	}
 	r = c.push(form)
@@ -55,7 +55,7 @@ func TestSetUp(t *testing.T) {
 	accessible(t, r)
 	wantHeaders(t, "the set-up", r)
 	doc := parse(t, r)
-	if heading(t, r) != "Set Up: Authenticator app" || button(t, r) != "Turn On" {
+	if heading(t, r) != "Set up: Authenticator app" || button(t, r) != "Turn on" {
 		t.Errorf("%s, %s", heading(t, r), button(t, r))
 	}
 	if picture := only(t, doc, with("class", "qr")); attr(picture, "role") != "img" || attr(picture, "aria-label") != "QR code" || len(all(picture, tag("svg"))) != 1 {
@@ -75,7 +75,7 @@ func TestSetUp(t *testing.T) {
 	wantErrors(t, c.submit(r, "/account/two-factor", "code", ""), map[string]string{"code": "This field is required."})
 	r = c.submit(r, "/account/two-factor", "code", "wrong")
 	wantErrors(t, r, map[string]string{"code": factorWrong})
-	if heading(t, r) != "Set Up: Authenticator app" || !strings.Contains(r.body, "<svg") {
+	if heading(t, r) != "Set up: Authenticator app" || !strings.Contains(r.body, "<svg") {
 		t.Error("the picture is lost")
 	}
 	s.kinds()
@@ -87,8 +87,11 @@ func TestSetUp(t *testing.T) {
 	if elsewhere.loggedIn() || !c.loggedIn() {
 		t.Error("the other browser should be logged out, and this one not")
 	}
-	if got := c.twoFactor(); !strings.HasPrefix(got, "Two-Factor Login on You have no recovery codes.") {
+	if got := c.twoFactor(); got != "On" {
 		t.Errorf("the account page says %q", got)
+	}
+	if account := c.get("/account"); !strings.Contains(account.body, "You have no recovery codes.") {
+		t.Errorf("the account page does not warn:\n%s", account.body)
 	}
 	// The picture and the key are not shown again.
 	wantStatus(t, c.get("/account/two-factor?set-up=totp"), 404)
@@ -130,7 +133,7 @@ func TestRemove(t *testing.T) {
 	r := c.get("/account/two-factor")
 	accessible(t, r)
 	found := cards(t, r)
-	for i, want := range []string{"Authenticator app on Remove", "Recovery codes Recovery codes left: 4. Recovery Codes Remove"} {
+	for i, want := range []string{"Authenticator app On Remove", "Recovery codes Recovery codes left: 4. Manage Remove"} {
 		if text(found[i]) != want {
 			t.Errorf("factor %d is %q", i, text(found[i]))
 		}
@@ -147,7 +150,7 @@ func TestRemove(t *testing.T) {
 	if kinds := s.kinds(); kinds != "factor-removed susan@example.com, factor-removed susan@example.com" {
 		t.Errorf("mails %q", kinds)
 	}
-	if got := c.twoFactor(); got != "Two-Factor Login off" || !c.loggedIn() {
+	if got := c.twoFactor(); got != "Off" || !c.loggedIn() {
 		t.Errorf("the account page says %q", got)
 	}
 	wantRedirect(t, c.push(form), "/account/two-factor") // it is gone
@@ -168,7 +171,7 @@ func TestTwoFactorUnverified(t *testing.T) {
 	for _, r := range []response{c.get("/account/two-factor?set-up=totp"), c.post("/account/two-factor?set-up=totp", "code", "right")} {
 		wantStatus(t, r, 403)
 		accessible(t, r)
-		if strings.Contains(r.body, "JBSW") || link(t, r, "Verify Your Email") != "/verify-email" ||
+		if strings.Contains(r.body, "JBSW") || link(t, r, "Verify your email address") != "/verify-email" ||
 			!strings.Contains(r.body, "Before you set up a second factor, verify your email address.") {
 			t.Errorf("the page is\n%s", r.body)
 		}
@@ -254,11 +257,11 @@ func TestUnlock(t *testing.T) {
 	wantRedirect(t, c.submit(c.get(link(t, r, "Recovery codes")), "/login/verify", "code", "spare 2"), "/")
 	r = c.get("/account/two-factor")
 	accessible(t, r)
-	if card := text(cards(t, r)[0]); card != "Authenticator app on There were too many wrong codes. No code is accepted any more until you allow it again. Accept Codes Again Remove" {
+	if card := text(cards(t, r)[0]); card != "Authenticator app On There were too many wrong codes. No code is accepted any more until you allow it again. Accept codes again Remove" {
 		t.Errorf("the factor is %q", card)
 	}
 	button := only(t, parse(t, r), with("id", "unlock-0"))
-	if got := name(t, parse(t, r), button); got != "Accept Codes Again Authenticator app" {
+	if got := name(t, parse(t, r), button); got != "Accept codes again Authenticator app" {
 		t.Errorf("the button is called %q", got)
 	}
 	var fields []string
@@ -340,14 +343,14 @@ func TestFewCodes(t *testing.T) {
 			accessible(t, r)
 			warning := ""
 			for _, n := range all(parse(t, r), with("class", "flash warning")) {
-				warning = strings.TrimSuffix(text(n), " Recovery Codes")
+				warning = strings.TrimSuffix(text(n), " Recovery codes")
 			}
 			if warning != want {
 				t.Errorf("%d left: %s warns %q", left, path, warning)
 			}
 		}
 	}
-	if target := link(t, func() response { f.backup.set(id, "x"); return c.get("/account") }(), "Recovery Codes"); target != "/account/recovery-codes" {
+	if target := link(t, func() response { f.backup.set(id, "x"); return c.get("/account") }(), "Recovery codes"); target != "/account/recovery-codes" {
 		t.Errorf("the warning leads to %s", target)
 	}
 	// Without another factor, no login asks for a code.
@@ -373,7 +376,7 @@ func TestTwoFactorPrefix(t *testing.T) {
 	wantRedirect(t, c.submit(r, "/auth/login/verify", "code", "right"), "/mine")
 	r = c.get("/auth/account/two-factor")
 	wantStatus(t, r, 200)
-	if target := link(t, r, "Recovery Codes"); target != "/auth/account/recovery-codes" {
+	if target := link(t, r, "Manage Recovery codes"); target != "/auth/account/recovery-codes" {
 		t.Errorf("the codes are at %s", target)
 	}
 	wantRedirect(t, c.push(formTo(t, r, "/auth/account/two-factor", "totp")), "/auth/account/two-factor")
@@ -390,6 +393,7 @@ func TestRequiredFactor(t *testing.T) {
 	s, f := newFactorSite(t, func(a *auth.Config, _ *pages.Config) {
 		a.RequireFactor = func(auth.User) bool { return true }
 	})
+	provide(t, s.manager.Core)
 	f.app.set(s.account("susan").ID, false)
 	c := s.client()
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "next", "/mine"), "/mine")
@@ -401,6 +405,15 @@ func TestRequiredFactor(t *testing.T) {
 	for _, path := range []string{"/account/two-factor", "/account/two-factor?set-up=totp", "/refresh", "/forgot-password"} {
 		if r := c.get(path); r.status != http.StatusOK {
 			t.Errorf("%s: %d to %q", path, r.status, r.location)
+		}
+	}
+	for _, path := range []string{"/account/sessions", "/account/identities", "/account/password"} { // nor by the form of another user
+		r := c.post(path, "form_user", "x")
+		if r.status != http.StatusSeeOther || !strings.HasPrefix(r.location, "/account/two-factor") {
+			t.Errorf("%s: %d to %q", path, r.status, r.location)
+		}
+		if o := answerOf(t, c.json("POST", path, "form_user", "x"), http.StatusForbidden); o.Code != "no-factor" {
+			t.Errorf("%s: %+v", path, o.Problem)
 		}
 	}
 	s.advance(11 * time.Minute)

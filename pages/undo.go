@@ -13,8 +13,8 @@ func (p *Pages) undoPage() *page {
 	return &page{
 		name: "undo", title: &t.UndoTitle,
 		texts: []text{
-			must(&t.UndoTitle, "Change Your Email Back"),
-			must(&t.UndoButton, "Change It Back"),
+			must(&t.UndoTitle, "Change your email address back"),
+			must(&t.UndoButton, "Change it back"),
 			may(&t.UndoExplain, "Your account will have this address again. Everybody who is logged in to it will be logged out, and you will choose a new password."),
 			may(&t.EmailUndone, "Your email address has been changed back. Please choose a new password."),
 			may(&t.UndoUsed, "This link has already been used: your email address has been changed back. Ask for a link that sets a new password."),

@@ -13,7 +13,7 @@ func TestUndo(t *testing.T) {
 	s := newSite(t, nil)
 	thief, undo := s.stolen()
 	wantRedirect(t, thief.post("/account/password", "current_password", good, "password", other, "confirm_password", other), "/account")
-	wantRedirect(t, thief.post("/account/email", "email", "thief2@example.com"), "/account")
+	wantRedirect(t, thief.post("/account/email", "email", "thief2@example.com"), "/check-inbox")
 	wantRedirect(t, thief.get(s.mailed(auth.MailNewAddress, "thief2@example.com")), "/account/email")
 	wantRedirect(t, thief.press("/account/email"), "/account")
 	his := s.mailed(auth.MailAddressChanged, "thief@example.com")
@@ -29,8 +29,8 @@ func TestUndo(t *testing.T) {
 		t.Error("the thief is logged in")
 	}
 	s.kinds()
-	wantRedirect(t, s.client().post("/forgot-password", "email", "thief@example.com"), "/login")
-	wantRedirect(t, s.client().post("/forgot-password", "email", "thief2@example.com"), "/login")
+	wantRedirect(t, s.client().post("/forgot-password", "email", "thief@example.com"), "/check-inbox")
+	wantRedirect(t, s.client().post("/forgot-password", "email", "thief2@example.com"), "/check-inbox")
 	if got := s.kinds(); got != "" {
 		t.Errorf("the mails are %s", got)
 	}
@@ -48,7 +48,7 @@ func TestUndoTaken(t *testing.T) {
 	c := s.client()
 	wantRedirect(t, c.get(undo), "/undo-email")
 	wantRedirect(t, c.press("/undo-email"), "/forgot-password")
-	c.flashed("/forgot-password", "warning: Email already registered. Please use a different one.")
+	c.flashed("/forgot-password", "warning: This email address is registered already. Use another one.")
 	if a := s.account("susan"); a.Email != "thief@example.com" || c.cookie("-reset") != "" {
 		t.Errorf("the address is %s", a.Email)
 	}

@@ -13,15 +13,15 @@ func (p *Pages) verifyPage() *page {
 	return &page{
 		name: "verify", title: &t.VerifyTitle,
 		texts: []text{
-			must(&t.VerifyTitle, "Verify Your Email"),
-			must(&t.VerifyButton, "Verify My Address"),
+			must(&t.VerifyTitle, "Verify your email address"),
+			must(&t.VerifyButton, "Verify my address"),
 			must(&t.VerifyExplain, "If this is the account that you have registered, verify its address. If it is not, do nothing: somebody else has made it, and knows its password."),
 			may(&t.Verified, "Your email address has been verified."),
 			may(&t.VerifyUsed, "This link has already been used: your email address has been verified. You can log in."),
 		},
 		path: "/verify-email", url: &p.urls.Verify, mails: true,
 		setting: &setting{"Verify", p.auth.URLs.Verify, "the page for verifying"},
-		who:     anybody, once: true,
+		who:     anybody, once: true, fields: []string{"next"},
 		form: p.verifyForm, get: p.showLinked, post: p.useLink,
 		link: &link{
 			cookie: "verify", kept: keepToken, check: p.checkVerify,
@@ -60,14 +60,14 @@ func (p *Pages) resendPage() *page {
 	return &page{
 		name: "resend", title: &t.VerifyTitle,
 		texts: []text{
-			must(&t.ResendButton, "Send the Link"),
+			must(&t.ResendButton, "Email me a link"),
 			may(&t.ResendLink, "Send the verification email again"),
 			may(&t.ResendExplain, "Enter the email address of your account, and we will send you a link that verifies it."),
-			may(&t.VerifySent, "Check your email for a link that verifies your address."),
+			must(&t.VerifySent, "If there is an account with the address {address} that is not verified yet, we have sent a link to it that verifies the address."),
 		},
 		path: "/verify-email", url: &p.urls.Verify, mails: true,
-		who:  anybody,
-		form: p.resendForm, get: p.showResend, post: p.resend,
+		who: anybody, fields: []string{"email", "next"},
+		form: p.resendForm, again: p.show, get: p.showResend, post: p.resend,
 	}
 }
 
@@ -94,10 +94,10 @@ func (p *Pages) showResend(q *request) answer {
 // resend answers the same whether there is such an account or not.
 func (p *Pages) resend(q *request) answer {
 	f := p.resendForm(q)
-	if f.require(p.texts.Required); f.valid() {
+	if f.require(&p.texts); f.valid() {
 		err := p.core.SendVerification(q.Context(), f.get("email"))
 		if err == nil {
-			return say("info", p.texts.VerifySent, q.next().AddTo(p.urls.Verify))
+			return p.mailed(q, "verify", f.get("email"), q.next())
 		}
 		if p.refuse(f, err); f.valid() {
 			return answer{err: err}

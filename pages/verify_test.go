@@ -19,11 +19,9 @@ func TestVerify(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, requireVerified)
 	c := s.client()
-	wantRedirect(t, c.register("anna", "next", "/mine"), "/login?next=%2Fmine")
-	r := c.get("/login?next=%2Fmine")
-	if category, text := message(t, r); category != "info" || text != "Check your email to finish your registration." {
-		t.Errorf("%s: %s", category, text)
-	}
+	wantRedirect(t, c.register("anna", "next", "/mine"), "/check-inbox")
+	c.inbox("We have sent an email to anna@example.com. It says how to finish your registration.")
+	r := c.get(link(t, c.get("/check-inbox"), "Log in"))
 	if link(t, r, "Send the verification email again") != "/verify-email" {
 		t.Error("no way to another link")
 	}
@@ -57,7 +55,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("the page does not say %q: %s", want, main)
 		}
 	}
-	if heading(t, r) != "Verify Your Email" || button(t, r) != "Verify My Address" || len(fields(t, r)) != 0 {
+	if heading(t, r) != "Verify your email address" || button(t, r) != "Verify my address" || len(fields(t, r)) != 0 {
 		t.Error("not the form")
 	}
 	if link(t, r, "Send the verification email again") != "/verify-email?new" {
@@ -100,20 +98,20 @@ func TestVerifyOnTheWay(t *testing.T) {
 		wantRedirect(t, c.get("/verified"), page)
 		r := c.get(page)
 		accessible(t, r)
-		if category, text := message(t, r); category != "info" || text != "Please verify your e-mail address to access this page." {
+		if category, text := message(t, r); category != "info" || text != "Please verify your email address to access this page." {
 			t.Errorf("%s: %s", category, text)
 		}
-		if heading(t, r) != "Verify Your Email" || button(t, r) != "Send the Link" || link(t, r, "Change Email") != "/account/email" ||
+		if heading(t, r) != "Verify your email address" || button(t, r) != "Email me a link" || link(t, r, "Change your email address") != "/account/email" ||
 			fields(t, r)["email"] != (field{"Email", "email", "email", "susan@example.com", ""}) {
 			t.Error("not the form")
 		}
-		wantRedirect(t, c.send(r, "email", "susan@example.com"), page)
-		c.flashed(page, "info: Check your email for a link that verifies your address.")
+		wantRedirect(t, c.send(r, "email", "susan@example.com"), "/check-inbox")
+		c.inbox("with the address susan@example.com that is not verified yet, we have sent a link to it")
 		mailed := s.mailed(auth.MailVerify, "susan@example.com")
 		wantRedirect(t, c.get(mailed), "/verify-email")
 
 		wantStatus(t, c.get("/verify-email?new"), 200)
-		if button(t, c.get("/verify-email?new")) != "Send the Link" {
+		if button(t, c.get("/verify-email?new")) != "Email me a link" {
 			t.Error("no way to another link")
 		}
 		wantRedirect(t, c.press("/verify-email"), home)
@@ -131,12 +129,12 @@ func TestVerifyOnTheWay(t *testing.T) {
 	// With the token there before, next goes through the page of the link.
 	s := newSite(t, nil)
 	c := s.user("susan", good)
-	wantRedirect(t, c.post("/verify-email", "email", "susan@example.com"), "/verify-email")
+	wantRedirect(t, c.post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 	wantRedirect(t, c.get(s.mailed(auth.MailVerify, "susan@example.com")), "/verify-email")
 	wantRedirect(t, c.press("/verify-email?next=%2Fverified"), "/verified")
 	s = newSite(t, requireVerified)
 	c = s.client()
-	wantRedirect(t, c.register("anna"), "/login")
+	wantRedirect(t, c.register("anna"), "/check-inbox")
 	wantRedirect(t, c.get(s.mailed(auth.MailVerify, "anna@example.com")), "/verify-email")
 	wantRedirect(t, c.press("/verify-email?next=%2Fmine"), "/login?next=%2Fmine")
 }
@@ -148,7 +146,7 @@ func TestVerifyElsewhere(t *testing.T) {
 	s := newSite(t, nil)
 	s.create("mallory", verified)
 	early, c, mallory := s.user("susan", good), s.user("susan", good), s.user("mallory", good)
-	wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+	wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 	mailed := s.mailed(auth.MailVerify, "susan@example.com")
 	wantRedirect(t, c.get(mailed), "/verify-email")
 	wantRedirect(t, c.press("/verify-email"), "/")
@@ -158,7 +156,7 @@ func TestVerifyElsewhere(t *testing.T) {
 
 	// A link that is opened where somebody else is logged in says whose it is.
 	s.create("anna")
-	wantRedirect(t, s.client().post("/verify-email", "email", "anna@example.com"), "/verify-email")
+	wantRedirect(t, s.client().post("/verify-email", "email", "anna@example.com"), "/check-inbox")
 	wantRedirect(t, mallory.get(s.mailed(auth.MailVerify, "anna@example.com")), "/verify-email")
 	r := mallory.get("/verify-email")
 	if main := text(only(t, parse(t, r), tag("main"))); !strings.Contains(main, "anna@example.com") || strings.Contains(main, "mallory") {
@@ -176,7 +174,7 @@ func TestVerifyExpired(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	ask := func() string {
-		wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+		wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 		return s.mailed(auth.MailVerify, "susan@example.com")
 	}
 	mailed := ask()
@@ -203,7 +201,7 @@ func TestVerifyExpired(t *testing.T) {
 func TestVerifyRace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(a *auth.Config, _ *pages.Config) { a.Limits.Guesses = -1 })
-	wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/verify-email")
+	wantRedirect(t, s.client().post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 	mailed := s.mailed(auth.MailVerify, "susan@example.com")
 	var posting sync.WaitGroup
 	var won atomic.Int32
@@ -241,13 +239,13 @@ func TestResend(t *testing.T) {
 	c := s.client()
 	r := c.get("/verify-email")
 	accessible(t, r)
-	if heading(t, r) != "Verify Your Email" || button(t, r) != "Send the Link" || link(t, r, "Log In") != "/login" ||
+	if heading(t, r) != "Verify your email address" || button(t, r) != "Email me a link" || link(t, r, "Log in") != "/login" ||
 		fields(t, r)["email"] != (field{"Email", "email", "email", "", ""}) {
 		t.Error("not the form")
 	}
 	wantErrors(t, c.post("/verify-email", "email", " "), map[string]string{"email": "This field is required."})
 	for _, address := range []string{"susan", "susan@localhost", "susan@example.com,eve@example.com", "susan@example.com\neve@example.com", "a\x00@example.com", "\xff@example.com"} {
-		wantErrors(t, c.post("/verify-email", "email", address), map[string]string{"email": "Invalid email address."})
+		wantErrors(t, c.post("/verify-email", "email", address), map[string]string{"email": "This is not an email address, such as name@example.com."})
 	}
 	wantErrors(t, c.post("/verify-email?email=susan%40example.com", "email", ""), map[string]string{"email": "This field is required."})
 
@@ -255,10 +253,10 @@ func TestResend(t *testing.T) {
 		address := name + "@example.com"
 		return authtest.Probe{Hide: []string{address}, Mails: mails, Do: func(c *authtest.Client) {
 			r := c.Post("/verify-email", url.Values{"email": {address}})
-			if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/verify-email" {
+			if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "/check-inbox" {
 				t.Errorf("%s: %s", name, r.Status)
 			}
-			if r := c.Follow(r); !strings.Contains(r.Text, "Check your email for a link that verifies your address.") {
+			if r := c.Follow(r); !strings.Contains(r.Text, "Check your inbox") {
 				t.Errorf("%s: %s", name, r.Text)
 			}
 			c.Post("/verify-email", url.Values{"email": {address + " "}, "next": {"/mine"}})
@@ -275,7 +273,7 @@ func TestResend(t *testing.T) {
 	}
 	// Nobody gets more than three in an hour, and nobody learns of it.
 	for range 3 {
-		wantRedirect(t, c.post("/verify-email", "email", "susan@example.com"), "/verify-email")
+		wantRedirect(t, c.post("/verify-email", "email", "susan@example.com"), "/check-inbox")
 	}
 	if n := len(mailbox.Mails()); n != 5 {
 		t.Errorf("%d mails", n)

@@ -3,7 +3,7 @@
 //
 //	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 //	manager, err := auth.New(users, auth.Config{
-//		Sessions: redisstore.NewRecords(client), // Config.Records, which must last, stays with the users
+//		SessionStore: redisstore.NewRecords(client), // Config.Records, which must last, stays with the users
 //		…
 //	})
 //
@@ -89,7 +89,7 @@ import (
 // ErrNotDurable is returned for a write of a record without an Expires, unless
 // [Durable] is set.
 var ErrNotDurable = errors.New("redisstore: a record without an Expires must last, but Redis may lose it: " +
-	"use another store for auth.Config.Records and this one for Sessions, or pass redisstore.Durable() if Redis persists and never evicts")
+	"use another store for auth.Config.Records and this one for SessionStore, or pass redisstore.Durable() if Redis persists and never evicts")
 
 // Records is an [auth.RecordStore] in Redis. [NewRecords] makes one. It keeps
 // Expires to the microsecond, rounded down, and returns it in UTC.

@@ -198,6 +198,7 @@ func TestRaces(t *testing.T) { races(t, testapp.Rounds(t, 10, 50), testapp.Races
 func TestRememberedRaces(t *testing.T) { races(t, testapp.Rounds(t, 2, 5), testapp.RememberedRaces) }
 
 func TestFactorRaces(t *testing.T) { races(t, testapp.Rounds(t, 1, 5), testapp.FactorRaces) }
+func TestAdminRaces(t *testing.T)  { races(t, testapp.Rounds(t, 2, 10), testapp.AdminRaces) }
 
 func races(t *testing.T, rounds int, run func(*testing.T, int, func(*testing.T, func() time.Time) testapp.Store)) {
 	client := connect(t, options(t))

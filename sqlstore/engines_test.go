@@ -51,7 +51,7 @@ func eachSetting(t *testing.T, test func(t *testing.T, e engine)) {
 			return newSchema(t) + "&default_query_exec_mode=simple_protocol"
 		}},
 		{"MariaDB, as an application may", sqlstore.MySQL, "mysql", func(t *testing.T) string {
-			return newDatabase(t, "clientFoundRows=true&interpolateParams=true&parseTime=true&sql_mode=''&tx_isolation='READ-COMMITTED'")
+			return newDatabase(t, "clientFoundRows=true&interpolateParams=true&parseTime=true&sql_mode=''&time_zone='-03:30'&tx_isolation='READ-COMMITTED'")
 		}},
 		{"MariaDB, snapshot isolation", sqlstore.MySQL, "mysql", func(t *testing.T) string {
 			return newDatabase(t, "innodb_snapshot_isolation=ON")

@@ -61,3 +61,32 @@ var _ = func(ctx context.Context) error {
 	go store.CleanupEvery(ctx, time.Hour)
 	return nil
 }
+
+// A users table that the application had before gets keys and stamps.
+func ExampleBackfillUsers() {
+	ctx := context.Background()
+	db, err := sql.Open("sqlite", "file:backfill?mode=memory&cache=shared")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(ctx, `CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, email TEXT, username_key TEXT, email_key TEXT, stamp TEXT);
+		INSERT INTO users (username, email) VALUES ('Susan', 'susan@app.example'), ('susan', 'other@app.example')`); err != nil {
+		panic(err)
+	}
+	done, err := sqlstore.BackfillUsers(ctx, db, sqlstore.SQLite, sqlstore.UsersTable{
+		Table: "users", ID: "id", Stamp: "stamp",
+		Username: "username", UsernameKey: "username_key",
+		Email: "email", EmailKey: "email_key",
+	})
+	if err != nil {
+		panic(err)
+	}
+	for _, p := range done.Problems {
+		fmt.Printf("user %s: %q: %v\n", p.ID, p.Name, p.Err)
+	}
+	fmt.Println(done.Rows, done.Changed)
+	// Output:
+	// user 2: "susan": auth: the username is taken: row 1 has it
+	// 2 2
+}

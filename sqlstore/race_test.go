@@ -35,3 +35,11 @@ func TestFactorRaces(t *testing.T) {
 		})
 	})
 }
+
+func TestAdminRaces(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		testapp.AdminRaces(t, testapp.Rounds(t, 2, 10), func(t *testing.T, clock func() time.Time) testapp.Store {
+			return sqlstore.New[testapp.User](e.newDB(t), e.dialect, sqlstore.WithClock(clock))
+		})
+	})
+}

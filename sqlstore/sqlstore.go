@@ -51,7 +51,8 @@
 //	db, err := sql.Open("mysql", "user:password@tcp(db.example)/app?tls=true")
 //
 // The driver is github.com/go-sql-driver/mysql. It needs no special options;
-// clientFoundRows, interpolateParams and parseTime may be set. Leave the
+// clientFoundRows, interpolateParams and parseTime may be set. The session's
+// time zone does not matter: times are stored as numbers. Leave the
 // connection's character set at utf8mb4, the driver's default: other character
 // sets cannot carry every text. If character_set_connection differs from
 // character_set_client, the server changes the bytes of keys and data. Leave

@@ -92,6 +92,7 @@ func calls(s *sqlstore.Store[User, *User]) []call {
 		{"LoadUser", func(ctx context.Context) error { _, err := s.LoadUser(ctx, "1"); return err }},
 		{"FindUser by name", func(ctx context.Context) error { _, err := s.FindUser(ctx, "ada"); return err }},
 		{"FindUser by address", func(ctx context.Context) error { _, err := s.FindUser(ctx, "ada@example.com"); return err }},
+		{"ListUsers", func(ctx context.Context) error { _, err := s.ListUsers(ctx, "0", 50); return err }},
 		{"CreateUser", func(ctx context.Context) error {
 			_, err := s.CreateUser(ctx, auth.Account{Username: "bob"}, nil)
 			return err

@@ -118,6 +118,18 @@ func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
 	if !isText(name) {
 		return nil, auth.ErrUserNotFound
 	}
+	found, err := s.query(ctx, query, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, auth.ErrUserNotFound
+	}
+	return found[0], nil
+}
+
+// query returns the users that a query returns.
+func (s *Store[T, P]) query(ctx context.Context, query string, args ...any) ([]P, error) {
 	found, err := collect(ctx, s.db, func(rows *sql.Rows) (P, error) {
 		var a auth.Account
 		var roles, profile []byte
@@ -130,14 +142,19 @@ func (s *Store[T, P]) find(ctx context.Context, query, name string) (P, error) {
 			return nil, fmt.Errorf("roles of user %s: %w", a.ID, err)
 		}
 		return s.decode(a, profile)
-	}, query, name)
+	}, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: reading a user: %w", err)
 	}
-	if len(found) == 0 {
-		return nil, auth.ErrUserNotFound
+	return found, nil
+}
+
+// ListUsers implements [auth.UserLister]. The database orders the IDs.
+func (s *Store[T, P]) ListUsers(ctx context.Context, after string, limit int) ([]P, error) {
+	if !isText(after) {
+		return nil, nil
 	}
-	return found[0], nil
+	return s.query(ctx, selectUser+`WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
 }
 
 // CreateUser implements [auth.UserStore]. If the account has no ID, it gets a

@@ -21,6 +21,7 @@ type users struct {
 	create func(ctx context.Context, a auth.Account, form url.Values) (*storetest.User, error)
 	update func(ctx context.Context, a auth.Account) error
 	remove func(ctx context.Context, id string) error
+	list   func(ctx context.Context, after string, limit int) ([]*storetest.User, error)
 
 	racing bool    // whether the subtest runs that must catch it
 	client *client // of the server, if the store has one
@@ -28,7 +29,7 @@ type users struct {
 
 func rightUsers() *users {
 	s := memstore.New[storetest.User]()
-	return &users{load: s.LoadUser, find: s.FindUser, create: s.CreateUser, update: s.UpdateAccount, remove: s.DeleteUser}
+	return &users{load: s.LoadUser, find: s.FindUser, create: s.CreateUser, update: s.UpdateAccount, remove: s.DeleteUser, list: s.ListUsers}
 }
 
 func (s *users) LoadUser(ctx context.Context, id string) (*storetest.User, error) {
@@ -45,6 +46,10 @@ func (s *users) CreateUser(ctx context.Context, a auth.Account, form url.Values)
 
 func (s *users) UpdateAccount(ctx context.Context, a auth.Account) error { return s.update(ctx, a) }
 func (s *users) DeleteUser(ctx context.Context, id string) error         { return s.remove(ctx, id) }
+
+func (s *users) ListUsers(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+	return s.list(ctx, after, limit)
+}
 
 // elsewhere returns a user that the correct store has refused, as if saved in a
 // second row.
@@ -119,6 +124,64 @@ type userBreakage struct {
 
 func brokenUsers() []userBreakage {
 	return []userBreakage{
+		{"lists the first page again and again", "ListUsers/finds every user once, as they are saved", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, _ string, limit int) ([]*storetest.User, error) { return list(ctx, "", limit) }
+		}},
+		{"lists more users than it was asked for", "ListUsers/finds every user once, as they are saved", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				return list(ctx, after, limit+1)
+			}
+		}},
+		{"leaves out the first user of each page", "ListUsers/finds every user once, as they are saved", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				page, err := list(ctx, after, limit+1)
+				return page[min(1, len(page)):], err
+			}
+		}},
+		{"lists users without their roles", "ListUsers/finds every user once, as they are saved", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				page, err := list(ctx, after, limit)
+				for _, u := range page {
+					u.Roles = nil
+				}
+				return page, err
+			}
+		}},
+		{"skips as many rows as it has listed", "ListUsers/goes on while users come and go", func(s *users) {
+			var listed memory[int]
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				n, _ := listed.get(after)
+				page, err := list(ctx, "", n+limit)
+				page = page[min(n, len(page)):]
+				if len(page) > 0 {
+					listed.put(page[len(page)-1].ID, n+len(page))
+				}
+				return page, err
+			}
+		}},
+		{"finds no page after a user who is gone", "ListUsers/goes on while users come and go", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				if _, err := s.load(ctx, after); err != nil && after != "" {
+					return nil, nil
+				}
+				return list(ctx, after, limit)
+			}
+		}},
+		{"fails after an ID that it could not have made", "ListUsers/after an ID that no user has is no error", func(s *users) {
+			list := s.list
+			s.list = func(ctx context.Context, after string, limit int) ([]*storetest.User, error) {
+				if _, err := s.load(ctx, after); err != nil && after != "" {
+					return nil, err
+				}
+				return list(ctx, after, limit)
+			}
+		}},
 		{beginners, "CreateUser/of 50 racers with one username, one wins", (&beginner{}).stand},
 		{"looks the username up, then inserts", "CreateUser/of 50 racers with one username, one wins", func(s *users) {
 			window := together(s.racing)

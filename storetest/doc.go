@@ -107,6 +107,13 @@
 //
 // [TestUserStore] fails for a store that
 //
+//   - lists the first page again and again → ListUsers/finds every user once, as they are saved
+//   - lists more users than it was asked for → ListUsers/finds every user once, as they are saved
+//   - leaves out the first user of each page → ListUsers/finds every user once, as they are saved
+//   - lists users without their roles → ListUsers/finds every user once, as they are saved
+//   - skips as many rows as it has listed → ListUsers/goes on while users come and go
+//   - finds no page after a user who is gone → ListUsers/goes on while users come and go
+//   - fails after an ID that it could not have made → ListUsers/after an ID that no user has is no error
 //   - is a map with a lock around each access, and looks names up before it inserts → CreateUser/of 50 racers with one username, one wins
 //   - looks the username up, then inserts → CreateUser/of 50 racers with one username, one wins
 //   - looks the address up, then inserts → CreateUser/of 50 racers with one address, one wins

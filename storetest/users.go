@@ -15,7 +15,8 @@ import (
 // must do. If U is an [auth.FormReader], its ReadForm must accept an empty
 // form. If U is *[User], the suite checks more.
 //
-// If the store is an [auth.UserDeleter], DeleteUser is checked as well. Fields
+// If the store is an [auth.UserDeleter], DeleteUser is checked as well, and if it is an
+// [auth.UserLister], ListUsers. Fields
 // that the store omits as an [auth.FieldOmitter] are not checked. The options
 // are for tables whose IDs have a fixed form, and for tables with mandatory
 // columns.
@@ -36,6 +37,7 @@ func TestUserStore[U auth.User](t *testing.T, open func(t *testing.T, clock func
 	t.Run("Names", s.names)
 	t.Run("FormReader", s.formReader)
 	t.Run("DeleteUser", s.deleteUser)
+	t.Run("ListUsers", s.listUsers)
 	t.Run("Copies", s.copies)
 	t.Run("Context", s.context)
 }

@@ -181,17 +181,22 @@ func (r *Recovery) save(ctx context.Context, userID string, s codeSet, before []
 // replaces an earlier one. The user logs in with the password and this code, and then sets
 // up a new factor. The account keeps its factors meanwhile: an attacker who has talked the
 // administrator into it still needs the password. Recovery codes that the user has stay
-// valid. It is an [EventOneTimeCode].
+// valid. It is an [EventOneTimeCode], and the owner gets an auth.MailOneTimeCode.
 //
-// It returns auth.ErrUserNotFound, auth.ErrDisabled, or a failure of the store.
+// It returns auth.ErrUserNotFound, auth.ErrDisabled, auth.ErrForbidden if another user asks
+// who may not act on the account (see auth.Core.SetRoles), or a failure of the store.
 func (r *Recovery) OneTimeCode(ctx context.Context, userID string) (auth.Secret, error) {
 	if err := check(r.feature, userID); err != nil {
+		return auth.Secret{}, err
+	}
+	actor, err := r.feature.MayAct(ctx, userID)
+	if err != nil {
 		return auth.Secret{}, err
 	}
 	s := newCodeSet()
 	code := s.add(userID)
 	key, until := oneTimeKey(userID), r.feature.Now().Add(oneTimeFor)
-	err := auth.ErrRecordExists
+	err = auth.ErrRecordExists
 	for round := 0; round < maxRounds && errors.Is(err, auth.ErrRecordExists); round++ {
 		if _, err = r.feature.Take(ctx, key); err != nil && !errors.Is(err, auth.ErrRecordNotFound) {
 			return auth.Secret{}, err
@@ -201,7 +206,8 @@ func (r *Recovery) OneTimeCode(ctx context.Context, userID string) (auth.Secret,
 	if err != nil {
 		return auth.Secret{}, err
 	}
-	r.feature.Event(ctx, auth.Event{Kind: EventOneTimeCode, UserID: userID, Method: recoveryName})
+	r.feature.Event(ctx, auth.Event{Kind: EventOneTimeCode, UserID: userID, ActorID: actor, Method: recoveryName})
+	r.feature.Tell(ctx, auth.MailOneTimeCode, userID)
 	return auth.NewSecret(code), nil
 }
 

@@ -346,7 +346,11 @@ func TestOneTimeCode(t *testing.T) {
 		return code.Reveal()
 	}
 	s.Events()
+	s.mails.Take()
 	code := issue()
+	if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailOneTimeCode || mails[0].To != "susan@app.example" || mails[0].Factor != backup || !mails[0].Code.IsZero() {
+		t.Errorf("mails %+v", mails)
+	}
 	for _, e := range s.Events() {
 		if e.Kind != totp.EventOneTimeCode || e.UserID != u.ID {
 			t.Errorf("event %+v", e)

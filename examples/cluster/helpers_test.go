@@ -344,7 +344,7 @@ func (c *client) send(to, path string, fields ...string) answer {
 
 var (
 	greeting = regexp.MustCompile(`Hi, ([^!]+)!`)
-	username = regexp.MustCompile(`<dt>Username</dt>\s*<dd>([^<]+)</dd>`)
+	username = regexp.MustCompile(`<dt>Username</dt>\s*<dd>(?:<bdi>)?([^<]+)<`)
 )
 
 // nobody is the name if nobody is logged in.
@@ -440,7 +440,7 @@ func (c *client) logins(to string) int {
 	if a.status != http.StatusOK || strings.Count(a.body, "This browser") != 1 {
 		c.t.Errorf("%s's logins: %v", c.name, a)
 	}
-	return strings.Count(a.body, "<li>")
+	return strings.Count(a.body, "<li class=\"row\">")
 }
 
 // wantDone fails unless the answer redirects to location, which means success.

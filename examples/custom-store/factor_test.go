@@ -27,11 +27,12 @@ func TestSecondFactor(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	clock := authtest.NewClock(time.Now()) // the records have the real clock
 	manager, err := auth.New(MemberStore{db}, auth.Config{
-		BaseURL: "http://localhost:8080",
-		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Records: sqlstore.NewRecords(db, sqlstore.SQLite),
-		Now:     clock.Now,
-		Factors: []auth.Factor{totp.New()},
+		BaseURL:  "http://localhost:8080",
+		Secrets:  [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
+		Records:  sqlstore.NewRecords(db, sqlstore.SQLite),
+		Now:      clock.Now,
+		Factors:  []auth.Factor{totp.New()},
+		Password: auth.PasswordConfig{HashParams: authtest.HashParams()},
 	})
 	check(t, err)
 

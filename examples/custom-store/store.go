@@ -12,7 +12,7 @@ import (
 )
 
 // Member is a row of a table that the application had before, with an integer
-// key and its own column names (see schema).
+// key and its own column names (see oldTable).
 type Member struct {
 	auth.Account
 	Plan string
@@ -20,6 +20,8 @@ type Member struct {
 
 // MemberStore is an auth.UserStore on that table.
 type MemberStore struct{ db *sql.DB }
+
+var _ auth.UserStore[*Member] = MemberStore{} // the compiler names a method that is missing
 
 // OmittedFields says that the table has no column for roles.
 func (s MemberStore) OmittedFields() []auth.AccountField {

@@ -19,7 +19,7 @@ func TestMemberStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		if _, err := db.ExecContext(t.Context(), schema); err != nil {
+		if _, err := db.ExecContext(t.Context(), oldTable+";"+newColumns); err != nil {
 			t.Fatal(err)
 		}
 		return MemberStore{db}
@@ -28,7 +28,7 @@ func TestMemberStore(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members.db")
-	for range 2 { // the second time the tables and the user exist
+	for range 2 { // the second time the columns and the new user exist
 		if err := run(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func twoFactorFlow(b *tab, name string) {
 	b.login(name, good)
 	b.open("/settings", "/settings")
 	b.arrive("/account/two-factor", 200, click(`main a[href="/account/two-factor"]`))
-	b.wantText("Authenticator app", "off")
+	b.wantText("Authenticator app", "Off")
 	b.arrive("/account/two-factor?set-up=totp", 403, click(setUpButton))
 	b.wantText("Before you set up a second factor, verify your email address.")
 	b.wantNoText("otpauth:")
@@ -78,7 +78,7 @@ func twoFactorFlow(b *tab, name string) {
 	b.open("/account/two-factor", "/account/two-factor")
 	b.wantText("Recovery codes left: 8.")
 	b.arrive("/account/two-factor", 200, click(removeButton))
-	b.wantText("The second factor has been removed.", "off")
+	b.wantText("The second factor has been removed.", "Off")
 	b.wantUser(name)
 	b.logout()
 	b.login(name, good)
@@ -101,7 +101,7 @@ func testTwoFactorKeyboard(b *tab) {
 		b.t.Error("after a wrong code there is another secret")
 	}
 	b.arrive("/account/recovery-codes", 200, chromedp.KeyEvent(b.code(app)+"\r"))
-	b.press("Make New Codes")
+	b.press("Make new codes")
 	b.arrive("/account/recovery-codes", 200, chromedp.KeyEvent("\r"))
 	codes := strings.Fields(value(b, chromedp.TextContent(chromedp.CSS("main pre"))))
 	b.press("I have saved them")
@@ -213,7 +213,7 @@ func (b *tab) verify(name string) {
 	b.t.Helper()
 	b.open("/verify-email", "/verify-email")
 	b.wantValue("email", name+"@example.com")
-	b.submit("/verify-email", 200)
+	b.submit("/check-inbox", 200)
 	b.openLink(strings.TrimPrefix(b.site.mailedLink(b.t), b.site.url), "/verify-email")
 	b.submit("/", 200)
 	b.wantText("Your email address has been verified.")
@@ -236,7 +236,33 @@ func (b *tab) newCodes() []string {
 	if len(codes) != 10 || len(slices.Compact(slices.Sorted(slices.Values(codes)))) != 10 {
 		b.t.Fatalf("the codes are %q", codes)
 	}
+	b.copyAndPrint(codes)
 	return codes
+}
+
+// copyAndPrint presses the buttons beside new codes. They are there only if scripts run.
+func (b *tab) copyAndPrint(codes []string) {
+	b.t.Helper()
+	const visible = `[...document.querySelectorAll("main button")].filter(b => b.checkVisibility()).map(b => b.textContent).join()`
+	want := "Copy,Print"
+	if b.off {
+		want = ""
+	}
+	if got := value(b, chromedp.Evaluate[string](visible)); got != want {
+		b.t.Fatalf("the buttons are %q, want %q", got, want)
+	}
+	if b.off {
+		return
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText = async text => { window.copied = text }; window.print = () => { window.printed = "yes" }`))
+	b.do(click("button[data-copy]"), click("button[data-print]"))
+	if got := strings.Fields(value(b, chromedp.Evaluate[string](`window.copied`))); !slices.Equal(got, codes) {
+		b.t.Errorf("the button copies %q", got)
+	}
+	if got := value(b, chromedp.Evaluate[string](`window.printed`)); got != "yes" {
+		b.t.Error("the button does not print")
+	}
+	b.wantText("Copied")
 }
 
 // code returns a code that the site accepts, and wrong one that it does not.

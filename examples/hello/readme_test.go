@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Every Go sample in the documentation must be part of a file that is compiled,
-// letter by letter. The comment before the sample names the file.
+// Every sample of Go or SQL in the documentation must be part of a file that is compiled, or
+// runs in a test, letter by letter. The comment before the sample names the file.
 func TestSamplesAreCompiled(t *testing.T) {
 	root := filepath.Join("..", "..")
 	var documents []string
@@ -20,7 +20,7 @@ func TestSamplesAreCompiled(t *testing.T) {
 		}
 		documents = append(documents, found...)
 	}
-	named := regexp.MustCompile("(?s)<!-- ([^\n]+) -->\n```go\n(.*?)```")
+	named := regexp.MustCompile("(?s)<!-- ([^\n]+) -->\n```(?:go|sql)\n(.*?)```")
 	samples := 0
 	for _, document := range documents {
 		text, err := os.ReadFile(document)
@@ -28,8 +28,8 @@ func TestSamplesAreCompiled(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := named.FindAllStringSubmatch(string(text), -1)
-		if all := strings.Count(string(text), "```go\n"); all != len(found) {
-			t.Errorf("%s: %d Go samples, of which %d name their file", document, all, len(found))
+		if all := strings.Count(string(text), "```go\n") + strings.Count(string(text), "```sql\n"); all != len(found) {
+			t.Errorf("%s: %d samples, of which %d name their file", document, all, len(found))
 		}
 		for _, sample := range found {
 			samples++

@@ -249,6 +249,9 @@ func wantNoText(t *testing.T, r response, texts ...string) {
 // page.
 const pleaseLogIn = "Please log in to access this page."
 
+// loggedOut is the message instead of it if the browser had a login that has ended.
+const loggedOut = "You have been logged out. Please log in again."
+
 // wantMessages fails unless the page shows these messages, and no others.
 func wantMessages(t *testing.T, r response, want ...string) {
 	t.Helper()

@@ -29,6 +29,7 @@ func TestSecondFactor(t *testing.T) {
 		Identifiers: auth.UsernameOnly,
 		Now:         clock.Now,
 		Factors:     []auth.Factor{totp.New()},
+		Password:    auth.PasswordConfig{HashParams: authtest.HashParams()},
 	})
 	check(t, err)
 	a := &app{manager: manager, pages: s.app.pages}

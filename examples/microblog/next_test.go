@@ -2,18 +2,26 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"html"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
+	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/oauth"
 	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
@@ -302,5 +310,76 @@ func TestGuardedPathsAreOurs(t *testing.T) {
 		if next := u.SearchParams().Get("next"); next != "" && (auth.ParseNext(next).IsZero() || !strings.HasPrefix(next, "/index")) {
 			t.Errorf("%q makes the next %q", path, next)
 		}
+	}
+}
+
+// TestHostileNextAtProvider sends the same values through a login by a provider: to the start, on
+// the way back, and where the user cancels. The whole way is for a part of them only.
+func TestHostileNextAtProvider(t *testing.T) {
+	t.Parallel()
+	const base = "http://localhost:5000"
+	provider := authtest.NewProvider(t, authtest.ProviderConfig{})
+	provider.Consent(authtest.ProviderUser{Subject: "42"})
+	manager, err := auth.New(memstore.New[User](), auth.Config{
+		BaseURL: base, Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Logger: slog.New(slog.DiscardHandler),
+	})
+	check(t, err)
+	handler, err := oauth.New(manager.Core, oauth.Provider{
+		Name: "work", Issuer: provider.Issuer, ClientID: provider.ClientID, ClientSecret: auth.NewSecret(provider.ClientSecret), SignUp: true,
+		Registration: func(context.Context, oauth.Profile) (auth.Registration, error) {
+			return auth.Registration{Username: "susan"}, nil
+		},
+	})
+	check(t, err)
+	mux := http.NewServeMux()
+	handler.Mount(mux)
+	application := manager.LoadAndSave(mux)
+
+	refused, kept := literals(t, "testdata/next-refused.txt"), literals(t, "testdata/next-kept.txt")
+	start := func(c *authtest.Client, value, purpose string) *authtest.Response {
+		return c.Post("/oauth/work", url.Values{"next": {value}, "purpose": {purpose}})
+	}
+	wantHere := func(what, value, location string) {
+		t.Helper()
+		if !sameOrigin(resolve(t, base, location), base) {
+			t.Errorf("%s: %q leads to %q", what, value, location)
+		}
+	}
+	link := regexp.MustCompile(`<a href="([^"]*)">`)
+	linkOf := func(what, value string, r *authtest.Response, status int) {
+		t.Helper()
+		m := link.FindStringSubmatch(r.Text)
+		if m == nil || r.StatusCode != status {
+			t.Fatalf("%s: %q: %s: %s", what, value, r.Status, r.Text)
+		}
+		wantHere(what, value, html.UnescapeString(m[1]))
+	}
+	visitor := authtest.NewClient(t, manager.Core, application)
+	for _, value := range slices.Concat(refused, kept, generated()) {
+		linkOf("an unknown purpose", value, start(visitor, value, "unknown"), http.StatusBadRequest)
+		wantHere("a visitor who connects", value, start(visitor, value, "link").Header.Get("Location"))
+	}
+	whole := slices.Concat(refused, kept)
+	more := generated()
+	for i := 0; i < len(more); i += len(more) / testapp.Rounds(t, 200, len(more)) {
+		whole = append(whole, more[i])
+	}
+	for _, value := range whole {
+		c := authtest.NewClient(t, manager.Core, application)
+		back := provider.Visit(start(c, value, "login"))
+		location := c.Do(back).Header.Get("Location")
+		if want := auth.ParseNext(value).String(); location != want && (want != "" || location != "/") {
+			t.Errorf("%q: the login leads to %q, want %q", value, location, want)
+		}
+		wantHere("the login", value, location)
+		q := back.URL.Query()
+		q.Set("next", value) // an attacker adds it on the way back
+		back.URL.RawQuery = q.Encode()
+		wantHere("the login once more", value, c.Do(back).Header.Get("Location"))
+	}
+	provider.Deny("access_denied", "")
+	for _, value := range whole {
+		c := authtest.NewClient(t, manager.Core, application)
+		linkOf("a login that is cancelled", value, c.Do(provider.Visit(start(c, value, "login"))), http.StatusOK)
 	}
 }

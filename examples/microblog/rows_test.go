@@ -189,18 +189,18 @@ func testDisabled(t *testing.T, s *site) {
 	if !c.loggedIn() {
 		t.Fatal("not logged in")
 	}
+	other := s.client()
+	wantRedirect(t, other.login("susan", "cat"), "/")
 	s.exec(`UPDATE auth_users SET disabled = 1, version = version + 1`)
-	if c.loggedIn() {
+	if c.loggedIn() || other.loggedIn() {
 		t.Error("a disabled user is still in")
 	}
 	const failed = "Invalid username or password"
-	denied := s.client()
-	wantRedirect(t, denied.get("/index"), "/login?next=%2Findex")
 	for _, try := range []struct {
 		stranger, browser *client
 		messages          []string
 	}{
-		{denied, c, []string{pleaseLogIn, failed}}, // both were redirected to the login page before
+		{other, c, []string{loggedOut, failed}}, // both were redirected to the login page before
 		{s.client(), s.client(), []string{failed}},
 	} {
 		wrong, right := try.stranger.login("susan", "dog"), try.browser.login("susan", "cat")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"database/sql"
 	"embed"
 	"errors"
 	"html/template"
@@ -10,8 +9,8 @@ import (
 	"net/http"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/oauth"
 	"github.com/go-login/auth/pages"
-	"github.com/go-login/auth/sqlstore"
 )
 
 // A User is an account. Fields of your application would go beside it.
@@ -25,27 +24,30 @@ type app struct {
 	templates fs.FS
 }
 
-// newApp returns the whole application.
-func newApp(db *sql.DB, cfg auth.Config) (http.Handler, error) {
-	manager, err := auth.New(sqlstore.New[User](db, sqlstore.SQLite), cfg)
-	if err != nil {
-		return nil, err
-	}
+// newApp returns the whole application. Users can log in with these providers.
+func newApp(manager *auth.Manager[*User], providers ...oauth.Provider) (http.Handler, error) {
 	templates, err := fs.Sub(embedded, "templates")
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager.Core, pages.Config{Site: "Quickstart", Templates: templates}) // templates has a layout.html
+	ready, err := pages.New(manager.Core, pages.Config{Site: "Quickstart", Logo: "/logo.svg", Accent: "#0b6b50"})
 	if err != nil {
 		return nil, err
 	}
 	a := &app{manager, templates}
 	mux := http.NewServeMux()
 	mux.Handle("/", ready)
+	if len(providers) > 0 {
+		handler, err := oauth.New(manager.Core, providers...)
+		if err != nil {
+			return nil, err
+		}
+		handler.Mount(mux)
+	}
 	mux.HandleFunc("GET /{$}", a.page("home", "Home"))
 	mux.Handle("GET /profile", manager.RequireLogin(a.page("profile", "Profile")))
 	mux.Handle("GET /settings", manager.RequireLogin(a.page("settings", "Settings")))
-	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.Handle("GET /logo.svg", http.FileServerFS(templates))
 	return manager.LoadAndSave(mux), nil
 }
 
@@ -70,7 +72,7 @@ func (a *app) page(name, title string) http.HandlerFunc {
 		}
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -242,7 +242,7 @@ func (c *client) register(username string) {
 	c.t.Helper()
 	wantRedirect(c.t, c.post("/register",
 		"username", username, "email", username+"@example.com", "password", good, "confirm_password", good), "/login")
-	wantText(c.t, c.get("/login"), "Your account has been created! You can now log in.")
+	wantText(c.t, c.get("/login"), "Your account has been created. You can now log in.")
 }
 
 func (c *client) login(login, password string) response {
@@ -319,7 +319,7 @@ func (c *client) wantInvalid(r response) {
 	wantRedirect(c.t, r, "/forgot-password")
 	page := c.get("/forgot-password")
 	wantStatus(c.t, page, http.StatusOK)
-	wantText(c.t, page, "Invalid or expired token")
+	wantText(c.t, page, "This link does not work any more. Ask for a new one.")
 	for name := range c.cookies {
 		if strings.Contains(name, "reset") {
 			c.t.Errorf("the cookie %s is left", name)
@@ -429,9 +429,10 @@ func newMailServer(t *testing.T, wrap func(net.Listener) net.Listener) *mailServ
 func (s *mailServer) expect(username, subject string) message {
 	s.t.Helper()
 	m := wait(s.t, s.got)
-	if m.to != username+"@example.com" || m.from != "quickstart@app.example" ||
+	got, err := new(mime.WordDecoder).DecodeHeader(m.header.Get("Subject"))
+	if err != nil || m.to != username+"@example.com" || m.from != "quickstart@app.example" ||
 		m.header.Get("To") != "<"+m.to+">" || m.header.Get("From") != `"Quickstart" <quickstart@app.example>` ||
-		m.header.Get("Subject") != subject {
+		got != subject+" – Quickstart" {
 		s.t.Fatalf("got the mail %v, want %s to %s", m, subject, username)
 	}
 	return m
@@ -441,10 +442,10 @@ func (s *mailServer) expect(username, subject string) message {
 // user.
 func (s *mailServer) receive(username string) message {
 	s.t.Helper()
-	m := s.expect(username, "Password Reset Request")
+	m := s.expect(username, "Set a new password")
 	for _, want := range []string{
-		"To reset your password, visit the following link:",
-		"If you did not make this request, please ignore this email.",
+		"Somebody asked for a new password for your account at Quickstart.",
+		"If it was not you, ignore this email. Your password stays as it is.",
 	} {
 		if !strings.Contains(m.text, want) {
 			s.t.Errorf("the mail has no %q:\n%s", want, m.text)
@@ -534,7 +535,7 @@ func (s *site) forgot(mails *mailServer, username string) string {
 
 func (s *site) askReset(username string) {
 	s.t.Helper()
-	wantRedirect(s.t, s.client().post("/forgot-password", "email", username+"@example.com"), "/login")
+	wantRedirect(s.t, s.client().post("/forgot-password", "email", username+"@example.com"), "/check-inbox")
 }
 
 // A gate is a listener that accepts no connection until it is opened: a server

@@ -12,14 +12,14 @@ func TestRegister(t *testing.T) {
 	c := start(t).client()
 	page := c.get("/register")
 	wantStatus(t, page, http.StatusOK)
-	wantText(t, page, "<title>Register", "Already have an account?", "Confirm Password")
+	wantText(t, page, "<title>Create your account", "Already have an account?", "Confirm password")
 	for _, name := range []string{"username", "email", "password", "confirm_password"} {
 		wantField(t, page, name, "")
 	}
 
 	page = c.post("/register", "username", "su", "email", "not-an-address", "password", "shorter", "confirm_password", "other")
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "The username must have 3 to 20 characters.", "Invalid email address.", "The passwords do not match.")
+	wantText(t, page, "The username must have 3 to 20 characters.", "This is not an email address, such as name@example.com.", "The passwords do not match.")
 	wantField(t, page, "username", "su")
 	wantField(t, page, "email", "not-an-address")
 	wantField(t, page, "password", "")
@@ -30,10 +30,10 @@ func TestRegister(t *testing.T) {
 	c.wantUser("") // registering does not log in
 	page = c.post("/register", "username", "Susan", "email", "new@example.com", "password", good, "confirm_password", good)
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "Username already taken. Please choose a different one.")
+	wantText(t, page, "This username is taken. Choose another one.")
 	page = c.post("/register", "username", "other", "email", "SUSAN@example.com", "password", good, "confirm_password", good)
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "Email already registered. Please use a different one.")
+	wantText(t, page, "This email address is registered already. Use another one.")
 }
 
 // TestLogin takes the same steps as most users.
@@ -51,7 +51,7 @@ func TestLogin(t *testing.T) {
 			wantRedirect(t, c.get(page), "/")
 			wantRedirect(t, c.get(page+"?next=%2Fprofile"), "/profile")
 		}
-		wantText(t, c.get("/forgot-password"), "You are logged in as susan.")
+		wantText(t, c.get("/forgot-password"), "You are logged in as <bdi>susan</bdi>.")
 	}
 	for _, login := range []string{"susan", "susan@example.com", "nobody", "nobody@example.com"} {
 		c := s.client()
@@ -109,10 +109,10 @@ func TestLogout(t *testing.T) {
 			t.Errorf("the navigation is %s", got)
 		}
 	}
-	wantNav(">Log In<", ">Log Out<")
+	wantNav(">Log in<", ">Log out<")
 	c.register("susan")
 	wantRedirect(t, c.login("susan", good), "/")
-	wantNav(">Log Out<", ">Log In<")
+	wantNav(">Log out<", ">Log in<")
 	other := s.client()
 	wantRedirect(t, other.login("susan", good), "/")
 
@@ -135,7 +135,7 @@ func TestLogout(t *testing.T) {
 	wantRedirect(t, c.post("/logout"), "/")
 	wantText(t, c.get("/"), "You have been logged out.")
 	wantNoText(t, c.get("/"), "You have been logged out.")
-	wantNav(">Log In<", ">Log Out<")
+	wantNav(">Log in<", ">Log out<")
 	c.wantUser("")
 	copied.wantUser("")
 	other.wantUser("susan") // the login of another browser stays
@@ -200,7 +200,7 @@ func TestSessions(t *testing.T) {
 	wantRedirect(t, c.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
 	c.closeBrowser()
 	wantText(t, c.get("/settings"), `<a href="/account/sessions">`)
-	wantText(t, c.get("/account/sessions"), "This browser", "Log Out All Other Browsers")
+	wantText(t, c.get("/account/sessions"), "This browser", "Log out all other browsers")
 	end := func() response {
 		r := c.request(http.MethodPost, "/account/sessions", form("others", "1"))
 		r.Header.Set("Referer", s.url+"/account/sessions")

@@ -72,6 +72,7 @@ func TestProcess(t *testing.T) {
 		"restart":      testRestart,
 		"mails":        testMailsAtEnd,
 		"command line": testCommandLine,
+		"doctor":       testDoctorStatus,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +89,7 @@ func testRestart(t *testing.T, binary string) {
 	c.register("susan")
 	wantRedirect(t, c.login("susan", good), "/")
 	c.wantUser("susan")
-	wantRedirect(t, newClient(t, first.url, false).post("/forgot-password", "email", "susan@example.com"), "/login")
+	wantRedirect(t, newClient(t, first.url, false).post("/forgot-password", "email", "susan@example.com"), "/check-inbox")
 	link := printedLink(t, first.lines)
 	first.signal(os.Interrupt)
 	first.wait()
@@ -137,6 +138,25 @@ func testMailsAtEnd(t *testing.T, binary string) {
 
 // testCommandLine: with wrong arguments the program says what is wrong, and
 // does not serve.
+// The exit status of -doctor is for scripts.
+func testDoctorStatus(t *testing.T, binary string) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{nil, 0},
+		{[]string{"-base-url", "https://app.example"}, 1},
+	} {
+		cmd := exec.CommandContext(t.Context(), binary, append([]string{"-doctor"}, c.args...)...)
+		cmd.Dir = dir
+		out, _ := cmd.CombinedOutput() // the status is below
+		if got := cmd.ProcessState.ExitCode(); got != c.want {
+			t.Errorf("%v: status %d\n%s", c.args, got, out)
+		}
+	}
+}
+
 func testCommandLine(t *testing.T, binary string) {
 	dir := t.TempDir()
 	check(t, os.WriteFile(filepath.Join(dir, "short"), []byte("secret"), 0o600))

@@ -25,8 +25,8 @@ func TestReset(t *testing.T) {
 	wantRedirect(t, laptop.login("susan", good), "/")
 	wantRedirect(t, phone.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
 
-	wantRedirect(t, c.post("/forgot-password", "email", " Susan@Example.com "), "/login")
-	wantText(t, c.get("/login"), "Check your email for instructions to reset your password.")
+	wantRedirect(t, c.post("/forgot-password", "email", " Susan@Example.com "), "/check-inbox")
+	wantText(t, c.get("/check-inbox"), "we have sent a link to it that sets a new password.")
 	link := mails.receive("susan").link
 	if !strings.HasPrefix(link, s.url+"/reset-password?token=") {
 		t.Errorf("the link is %s", link)
@@ -197,7 +197,7 @@ func TestHost(t *testing.T) {
 			r.Header.Set(header, "evil.example")
 		}
 		answer := c.do(r)
-		wantRedirect(t, answer, "/login")
+		wantRedirect(t, answer, "/check-inbox")
 		m := mails.receive(name)
 		if !strings.HasPrefix(m.link, s.url+"/reset-password?token=") || strings.Contains(m.text, "evil") {
 			t.Errorf("%s: the link is %s", header, m.link)
@@ -230,6 +230,17 @@ func alike(t *testing.T, a, b response) {
 	}
 }
 
+// inbox opens the page that says where a mail went, which must be this address, and leaves the
+// address out.
+func inbox(c *client, address string) response {
+	c.t.Helper()
+	r := c.get("/check-inbox")
+	wantText(c.t, r, "<bdi>"+address+"</bdi>")
+	r.body = strings.ReplaceAll(r.body, address, "")
+	r.header.Del("Content-Length")
+	return r
+}
+
 // askAlike asks for a link for susan, who has an account, and for an address
 // without one.
 func (s *site) askAlike() {
@@ -237,10 +248,10 @@ func (s *site) askAlike() {
 	known, unknown := s.client(), s.client()
 	one := known.post("/forgot-password", "email", "susan@example.com")
 	other := unknown.post("/forgot-password", "email", "nobody@example.com")
-	wantRedirect(s.t, one, "/login")
+	wantRedirect(s.t, one, "/check-inbox")
 	alike(s.t, one, other)
-	one, other = known.get("/login"), unknown.get("/login")
-	wantText(s.t, one, "Check your email for instructions to reset your password.")
+	one, other = inbox(known, "susan@example.com"), inbox(unknown, "nobody@example.com")
+	wantText(s.t, one, "we have sent a link to it that sets a new password.")
 	alike(s.t, one, other)
 }
 
@@ -253,7 +264,7 @@ func TestForgotAlike(t *testing.T) {
 	mails.receive("susan")
 	page := s.client().post("/forgot-password", "email", "not an address")
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "Invalid email address.")
+	wantText(t, page, "This is not an email address, such as name@example.com.")
 	wantField(t, page, "email", "not an address")
 	s.stop() // sends the queued mails
 	if len(mails.got) != 0 {
@@ -311,7 +322,7 @@ func (c *client) askMany() {
 		name := fmt.Sprint("user", i)
 		c.register(name)
 		for range 3 {
-			wantRedirect(c.t, c.post("/forgot-password", "email", name+"@example.com"), "/login")
+			wantRedirect(c.t, c.post("/forgot-password", "email", name+"@example.com"), "/check-inbox")
 		}
 	}
 }

@@ -55,8 +55,8 @@ func (c *client) openPage(link, page string) {
 func (s *site) join(mails *mailServer, username string) {
 	s.t.Helper()
 	c := s.client()
-	wantRedirect(s.t, c.signUp(username, username+"@example.com"), "/login")
-	c.openPage(mails.expect(username, "Verify your e-mail address").link, "/verify-email")
+	wantRedirect(s.t, c.signUp(username, username+"@example.com"), "/check-inbox")
+	c.openPage(mails.expect(username, "Verify your email address").link, "/verify-email")
 	wantRedirect(s.t, c.press("/verify-email"), "/login")
 }
 
@@ -71,9 +71,9 @@ func TestVerify(t *testing.T) {
 	mails := newMailServer(t, nil)
 	s := start(t, "-smtp", mails.addr, "-verify")
 	c := s.client()
-	wantRedirect(t, c.signUp("susan", "susan@example.com"), "/login")
-	wantText(t, c.get("/login"), "Check your email to finish your registration.")
-	link := mails.expect("susan", "Verify your e-mail address").link
+	wantRedirect(t, c.signUp("susan", "susan@example.com"), "/check-inbox")
+	wantText(t, c.get("/check-inbox"), "We have sent an email to", "susan@example.com", "look in your spam folder")
+	link := mails.expect("susan", "Verify your email address").link
 
 	// Until the address is verified, the right password is refused like a wrong
 	// one.
@@ -108,12 +108,12 @@ func TestVerifyAlike(t *testing.T) {
 	s.join(mails, "susan")
 	free, taken := s.client(), s.client()
 	one, other := free.signUp("jacob", "jacob@example.com"), taken.signUp("mabel", "susan@example.com")
-	wantRedirect(t, one, "/login")
+	wantRedirect(t, one, "/check-inbox")
 	alike(t, one, other)
-	one, other = free.get("/login"), taken.get("/login")
-	wantText(t, one, "Check your email to finish your registration.")
+	one, other = inbox(free, "jacob@example.com"), inbox(taken, "susan@example.com")
+	wantText(t, one, "We have sent an email to")
 	alike(t, one, other)
-	mails.expect("jacob", "Verify your e-mail address")
+	mails.expect("jacob", "Verify your email address")
 	if m := mails.expect("susan", "You have an account already"); m.link != s.url+"/forgot-password" {
 		t.Errorf("the link is %s", m.link)
 	}
@@ -123,18 +123,18 @@ func TestVerifyAlike(t *testing.T) {
 	ask := func(name string) (answer, page response) {
 		c := s.client()
 		answer = c.post("/verify-email", "email", name+"@example.com")
-		return answer, c.get(answer.location)
+		return answer, inbox(c, name+"@example.com")
 	}
 	answer, page := ask("jacob")
-	wantRedirect(t, answer, "/verify-email")
-	wantText(t, page, "Check your email for a link that verifies your address.")
+	wantRedirect(t, answer, "/check-inbox")
+	wantText(t, page, "we have sent a link to it that verifies the address.")
 	for _, name := range []string{"susan", "nobody"} {
 		one, other := ask(name)
 		alike(t, one, answer)
 		alike(t, other, page)
 	}
 	c := s.client()
-	c.openPage(mails.expect("jacob", "Verify your e-mail address").link, "/verify-email")
+	c.openPage(mails.expect("jacob", "Verify your email address").link, "/verify-email")
 	wantRedirect(t, c.press("/verify-email"), "/login")
 	wantRedirect(t, c.login("jacob", good), "/")
 	s.stop()
@@ -156,21 +156,21 @@ func TestChangeAddress(t *testing.T) {
 	wantText(t, c.get("/settings"), `<a href="/account/email">`, `<a href="/account/close">`)
 	page := c.post("/account/email", "email", "not an address")
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "Invalid email address.")
+	wantText(t, page, "This is not an email address, such as name@example.com.")
 	wantField(t, page, "email", "not an address")
 
 	// For an address that another account has, the answer is the same.
 	taken := c.press("/account/email", "email", "jacob@example.com")
-	takenPage := c.get("/account")
+	takenPage := inbox(c, "jacob@example.com")
 	mails.expect("jacob", "You have an account already")
 	free := c.press("/account/email", "email", "new@example.com")
-	wantRedirect(t, free, "/account")
+	wantRedirect(t, free, "/check-inbox")
 	alike(t, free, taken)
-	freePage := c.get("/account")
-	wantText(t, freePage, "Check the email of the new address for a link.")
+	freePage := inbox(c, "new@example.com")
+	wantText(t, freePage, "Open the link in it to use this address.")
 	alike(t, freePage, takenPage)
 
-	c.openPage(mails.expect("new", "Confirm your new e-mail address").link, "/account/email")
+	c.openPage(mails.expect("new", "Confirm your new email address").link, "/account/email")
 	wantText(t, c.get("/account/email"), "susan@example.com", "new@example.com")
 	wantText(t, c.get("/profile"), "susan@example.com")
 	wantRedirect(t, c.press("/account/email"), "/account")
@@ -180,12 +180,12 @@ func TestChangeAddress(t *testing.T) {
 	wantRedirect(t, other.login("new@example.com", good), "/")
 
 	owner := s.client()
-	owner.openPage(mails.expect("susan", "Your e-mail address was changed").link, "/undo-email")
+	owner.openPage(mails.expect("susan", "Your email address was changed").link, "/undo-email")
 	wantText(t, owner.get("/undo-email"), "susan@example.com")
 	c.wantUser("susan") // nothing has happened yet
 	wantRedirect(t, owner.press("/undo-email"), "/reset-password")
 	wantText(t, owner.get("/reset-password"), "Your email address has been changed back.")
-	mails.expect("new", "Your e-mail address was changed back")
+	mails.expect("new", "Your email address was changed back")
 	c.wantUser("")
 	other.wantUser("")
 	wantStatus(t, c.login("susan", good), http.StatusUnprocessableEntity)
@@ -205,7 +205,7 @@ func TestCloseAccount(t *testing.T) {
 	wantRedirect(t, other.post("/login", "login", "susan", "password", good, "remember_me", "y"), "/")
 	page := c.post("/account/close", "current_password", "a wrong password")
 	wantStatus(t, page, http.StatusUnprocessableEntity)
-	wantText(t, page, "This is not your current password.", "This field is required.")
+	wantText(t, page, "This is not your current password.", "Tick this box to go on.")
 	c.wantUser("susan")
 	wantRedirect(t, c.press("/account/close", "current_password", good, "confirm", "y"), "/")
 	wantText(t, c.get("/"), "Your account has been closed.")
@@ -225,14 +225,14 @@ func TestPrintedVerify(t *testing.T) {
 	t.Parallel()
 	s := start(t, "-verify")
 	c := s.client()
-	wantRedirect(t, c.signUp("susan", "susan@example.com"), "/login")
+	wantRedirect(t, c.signUp("susan", "susan@example.com"), "/check-inbox")
 	c.openPage(printedLink(t, s.lines), "/verify-email")
 	wantRedirect(t, c.press("/verify-email"), "/login")
 	wantRedirect(t, c.login("susan", good), "/")
-	wantRedirect(t, c.press("/account/email", "email", "new@example.com"), "/account")
+	wantRedirect(t, c.press("/account/email", "email", "new@example.com"), "/check-inbox")
 	c.openPage(printedLink(t, s.lines), "/account/email")
 	wantRedirect(t, c.press("/account/email"), "/account")
 	c.openPage(printedLink(t, s.lines), "/undo-email")
 	wantRedirect(t, c.press("/undo-email"), "/reset-password")
-	wantPrinted(t, s.lines, "new", "Your e-mail address was changed back")
+	wantPrinted(t, s.lines, "new", "Your email address was changed back")
 }

@@ -4,6 +4,7 @@ package origin
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -13,6 +14,8 @@ import (
 // A Check knows from which origins requests may come that change something, and
 // which requests it does not look at.
 type Check struct {
+	base       *url.URL
+	hosts      []string        // further hosts of the application
 	own        map[string]bool // the application's origins
 	trusted    map[string]bool // these and the other origins that are trusted
 	protection *http.CrossOriginProtection
@@ -20,18 +23,22 @@ type Check struct {
 }
 
 // New returns the Check of an application at base, which has a scheme and a host as
-// browsers write them. If base is http on a loopback address, all names of the
+// browsers write them. If base is http on localhost or a loopback address, all names of the
 // loopback are the application's own.
+//
+// hosts are further hosts of the application, with the same scheme. A page of one of them may
+// send requests to that host only.
 //
 // origins are other origins that are trusted, as browsers write them. bypass are
 // patterns of http.ServeMux: requests that match one of them are not checked.
-func New(base *url.URL, origins, bypass []string) (Check, error) {
+func New(base *url.URL, hosts, origins, bypass []string) (Check, error) {
 	o := Check{
+		base: base, hosts: hosts,
 		own: map[string]bool{}, trusted: map[string]bool{},
 		protection: http.NewCrossOriginProtection(), bypass: http.NewServeMux(),
 	}
 	o.own[base.Scheme+"://"+base.Host] = true
-	if base.Scheme == "http" { // the loopback's names are one
+	if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && (base.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) { // the loopback's names are one
 		for _, host := range []string{"localhost", "127.0.0.1", "[::1]"} {
 			if port := base.Port(); port != "" {
 				host += ":" + port
@@ -51,6 +58,12 @@ func New(base *url.URL, origins, bypass []string) (Check, error) {
 		}
 		o.trusted[origin] = true
 	}
+	for i, host := range hosts {
+		if !isOrigin(base.Scheme + "://" + host) {
+			return o, fmt.Errorf("auth: Config.Network.Hosts[%d] is %.100q; use a host as browsers send it, such as www.app.example", i, host)
+		}
+		o.own[base.Scheme+"://"+host] = true
+	}
 	for _, pattern := range bypass {
 		if err := handle(o.bypass, pattern); err != nil {
 			return o, err
@@ -60,7 +73,8 @@ func New(base *url.URL, origins, bypass []string) (Check, error) {
 }
 
 // isOrigin reports whether text is an origin as browsers write one: lower-case
-// ASCII, and no port where it is the scheme's own.
+// ASCII, and no port where it is the scheme's own. An application's own scheme, such as
+// capacitor, has no ports.
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || text != u.Scheme+"://"+u.Host || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
@@ -69,7 +83,15 @@ func isOrigin(text string) bool {
 	if strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.:[]") != "" {
 		return false
 	}
-	return u.Scheme == "https" && u.Port() != "443" || u.Scheme == "http" && u.Port() != "80"
+	switch u.Scheme {
+	case "https":
+		return u.Port() != "443"
+	case "http":
+		return u.Port() != "80"
+	case "about", "blob", "data", "file", "filesystem", "ftp", "javascript", "ws", "wss": // browsers write null, or never an origin
+		return false
+	}
+	return u.Port() == ""
 }
 
 // bypassed is the handler of requests that skip the check.
@@ -92,11 +114,17 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 // New was given in origins.
 func (o Check) Owns(origin string) bool { return o.own[origin] }
 
-// Exempts reports whether a POST to a page of the application is not checked. The
-// page is a path, or a URL that is relative to base.
-func (o Check) Exempts(base *url.URL, page string) bool {
-	u, err := base.Parse(page)
-	return err == nil && u.Host == base.Host && o.bypasses(&http.Request{Method: http.MethodPost, Host: u.Host}, u)
+// Exempts reports whether a POST to a page of the application is not checked, at any of its
+// hosts. The page is a path, or a URL.
+func (o Check) Exempts(page string) bool {
+	for _, host := range append([]string{o.base.Host}, o.hosts...) {
+		at := url.URL{Scheme: o.base.Scheme, Host: host}
+		u, err := at.Parse(page)
+		if err == nil && u.Host == host && o.bypasses(&http.Request{Method: http.MethodPost, Host: host}, u) {
+			return true
+		}
+	}
+	return false
 }
 
 // IsUnsafe reports whether a request with this method may change something.
@@ -118,7 +146,8 @@ func (o Check) Allows(r *http.Request, target *url.URL) bool {
 	// the request is from; the origin must be one of ours to the letter. A
 	// client that sends neither is no browser, and brings its own cookies.
 	origin := r.Header.Get("Origin")
-	return r.Header.Get("Sec-Fetch-Site") != "" || origin == "" || o.trusted[origin]
+	return r.Header.Get("Sec-Fetch-Site") != "" || origin == "" || o.trusted[origin] ||
+		o.own[origin] && origin == o.base.Scheme+"://"+r.Host
 }
 
 // bypasses reports whether the request matches one of the bypass patterns. A path

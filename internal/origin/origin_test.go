@@ -16,9 +16,12 @@ func TestOrigins(t *testing.T) {
 		"https://admin.example?x": false, "https://admin.example#x": false, "https://Admin.example": false, "HTTPS://admin.example": false,
 		"https://user@admin.example": false, "null": false, "*": false, "ftp://admin.example": false, "//admin.example": false,
 		"https://admin.example:443": false, "http://localhost:80": false, "https://*.example": false, "https://bücher.example": false,
+		"capacitor://localhost": true, "app://x": true, "tauri://localhost": true, "chrome-extension://abcdefghijklmnop": true,
+		"app://": false, "app://x/": false, "app://x:8080": false, "App://x": false, "app:x": false, "file://x": false, "javascript://x": false,
+		"data://x": false, "ws://app.example": false, "wss://app.example": false,
 		"https://admin.example\x20": false, "https://:8443": false, "https://admin.example:": false,
 	} {
-		if _, err := New(base, []string{origin}, nil); (err == nil) != want {
+		if _, err := New(base, nil, []string{origin}, nil); (err == nil) != want {
 			t.Errorf("%q: %v", origin, err)
 		}
 	}
@@ -34,14 +37,14 @@ func TestPatterns(t *testing.T) {
 		"/": {true, true}, "POST /": {true, true}, "/login": {true, true}, "POST /login": {true, true}, "/{page}": {true, true}, "app.example/": {true, true},
 		"": {false, false}, "hook": {false, false}, "POST": {false, false}, "/{": {false, false}, "/{a}/{a}": {false, false},
 	} {
-		check, err := New(base, nil, []string{pattern})
+		check, err := New(base, nil, nil, []string{pattern})
 		if (err == nil) != want.valid {
 			t.Errorf("%q: %v", pattern, err)
-		} else if err == nil && check.Exempts(base, "/login") != want.opens {
+		} else if err == nil && check.Exempts("/login") != want.opens {
 			t.Errorf("%q exempts /login: %v", pattern, !want.opens)
 		}
 	}
-	if _, err := New(base, nil, []string{"/a/{x}", "/a/{y}"}); err == nil {
+	if _, err := New(base, nil, nil, []string{"/a/{x}", "/a/{y}"}); err == nil {
 		t.Error("conflicting patterns are accepted")
 	}
 }
@@ -50,7 +53,7 @@ func TestPatterns(t *testing.T) {
 // application's own.
 func TestOwns(t *testing.T) {
 	t.Parallel()
-	check, err := New(&url.URL{Scheme: "http", Host: "localhost:8080"}, []string{"https://admin.example"}, nil)
+	check, err := New(&url.URL{Scheme: "http", Host: "localhost:8080"}, nil, []string{"https://admin.example"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,5 +78,51 @@ func TestIsUnsafe(t *testing.T) {
 		if IsUnsafe(method) != want {
 			t.Errorf("%q is unsafe: %v", method, !want)
 		}
+	}
+}
+
+// A page of one host may send requests to that host only, whatever the browser says about
+// itself. The Host of a request that is not in the list proves nothing.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	check, err := New(&url.URL{Scheme: "https", Host: "app.example"}, []string{"www.app.example", "app.example:8443"}, nil, []string{"www.app.example/hook"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		origin, site, host string
+		want               bool
+	}{
+		{"https://www.app.example", "", "www.app.example", true},
+		{"https://www.app.example", "", "WWW.app.example", false}, // browsers write it in lower case
+		{"https://www.app.example", "same-origin", "www.app.example", true},
+		{"https://app.example:8443", "", "app.example:8443", true},
+		{"https://app.example", "", "www.app.example", true}, // BaseURL is trusted at each host
+		{"https://www.app.example", "", "app.example", false},
+		{"https://www.app.example", "same-site", "app.example", false},
+		{"https://app.example:8443", "", "www.app.example", false},
+		{"http://www.app.example", "", "www.app.example", false},
+		{"https://evil.example", "", "evil.example", false},
+		{"https://evil.example", "", "www.app.example", false},
+		{"https://evil.example", "cross-site", "evil.example", false},
+		{"https://www.app.example.evil.example", "", "www.app.example.evil.example", false},
+		{"https://www.app.example.", "", "www.app.example.", false},
+		{"null", "", "www.app.example", false},
+	} {
+		r := &http.Request{Method: http.MethodPost, Host: c.host, Header: http.Header{"Origin": {c.origin}}}
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		if got := check.Allows(r, &url.URL{Path: "/"}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	for origin, want := range map[string]bool{"https://app.example": true, "https://www.app.example": true, "https://evil.example": false, "https://www.app.example:8443": false} {
+		if check.Owns(origin) != want {
+			t.Errorf("%s is own: %v", origin, !want)
+		}
+	}
+	if !check.Exempts("/hook") || check.Exempts("https://evil.example/hook") {
+		t.Error("a pattern for one host")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"testing"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
@@ -28,6 +29,11 @@ import (
 // DefaultParams returns the parameters that auth.DefaultHashParams documents.
 func DefaultParams() argon2id.Params {
 	return argon2id.Params{Memory: 19456, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+// TestParams returns the parameters that authtest.HashParams documents.
+func TestParams() argon2id.Params {
+	return argon2id.Params{Memory: 256, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
 // ErrUnusable is auth.ErrHashUnusable: a stored hash that no password can open.
@@ -70,6 +76,7 @@ type Hasher struct {
 	logger   *slog.Logger
 	advised  atomic.Bool   // advise has logged
 	computed atomic.Uint64 // hashes made or compared with
+	refused  atomic.Uint64 // hashes refused because too many wait, or waited too long
 	worked   atomic.Uint64 // their work, in the unit of argon2Work
 }
 
@@ -88,8 +95,11 @@ func NewHasher(params argon2id.Params, memory int64, peppers []Pepper, logger *s
 		minimum = 7168
 	}
 	h := &Hasher{memory: uint32(min(max(memory, 0)/1024, 1<<31)), peppers: map[string][]byte{}, logger: logger}
+	forTests := p == TestParams()
 	switch {
-	case p.Iterations == 0 || p.Memory < minimum:
+	case forTests && !testing.Testing():
+		return nil, errors.New("auth: Config.Password.HashParams are authtest.HashParams, which only a test may use; leave the field empty, or use auth.DefaultHashParams")
+	case !forTests && (p.Iterations == 0 || p.Memory < minimum):
 		return nil, fmt.Errorf("auth: Config.Password.HashParams m=%d t=%d are weaker than OWASP's minimum; raise the memory or the passes, or use auth.DefaultHashParams", p.Memory, p.Iterations)
 	case p.Parallelism == 0 || p.Parallelism > maxParallelism || p.Iterations > maxIterations:
 		return nil, fmt.Errorf("auth: Config.Password.HashParams t=%d p=%d are out of range", p.Iterations, p.Parallelism)
@@ -124,6 +134,7 @@ func (h *Hasher) UseParams(p argon2id.Params) {
 func (h *Hasher) begin(ctx context.Context, memory uint32) error {
 	err := h.Budget.Acquire(ctx, memory)
 	if errors.Is(err, ErrBusy) {
+		h.refused.Add(1)
 		h.advise()
 	}
 	return err
@@ -135,6 +146,7 @@ func (h *Hasher) Ready() error {
 	if !h.Budget.Full() {
 		return nil
 	}
+	h.refused.Add(1)
 	h.advise()
 	return ErrBusy
 }
@@ -239,6 +251,9 @@ func (h *Hasher) Wrap(ctx context.Context, stored string) (string, error) {
 
 // Computed returns how many hashes were made or compared with.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
+
+// Refused returns how many hashes were refused with ErrBusy, except by TryHash.
+func (h *Hasher) Refused() uint64 { return h.refused.Load() }
 
 // A Verification is the result of Verify.
 type Verification struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -15,8 +16,9 @@ import (
 )
 
 // FactorRaces lets requests with second factors cross, in two processes that share a store:
-// one code, one recovery code, two enrolments, two sets of recovery codes, and a removal
-// beside logins. Of requests that bring the same code, one succeeds.
+// one code, one recovery code, two enrolments, two sets of recovery codes, a removal beside
+// logins, and the code and the link of one mail. Of requests that bring the same code, one
+// succeeds.
 func FactorRaces(t *testing.T, rounds int, open func(t *testing.T, clock func() time.Time) Store) {
 	for name, race := range map[string]func(*factorRace, *testing.T){
 		"one code on one pending login":         (*factorRace).onePending,
@@ -25,12 +27,13 @@ func FactorRaces(t *testing.T, rounds int, open func(t *testing.T, clock func() 
 		"two enrolments":                        (*factorRace).enrolments,
 		"two sets of recovery codes":            (*factorRace).codeSets,
 		"a removal while others bring the code": (*factorRace).removal,
+		"the code and the link of one mail":     (*factorRace).mail,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := NewClock()
 			store := open(t, clock.Now)
-			r := &factorRace{clock: clock}
+			r := &factorRace{clock: clock, store: store}
 			for range 2 {
 				r.apps = append(r.apps, New(t, store, clock, func(c *auth.Config) {
 					c.Factors = []auth.Factor{totp.New(), totp.RecoveryCodes()}
@@ -49,6 +52,7 @@ func FactorRaces(t *testing.T, rounds int, open func(t *testing.T, clock func() 
 type factorRace struct {
 	clock *Clock
 	apps  []*App // two processes
+	store Store
 	user  *User
 }
 
@@ -119,7 +123,7 @@ func (r *factorRace) race(t *testing.T, n int, request func(i int) error) (won i
 			case err == nil:
 				won++
 			case errors.Is(err, auth.ErrLoginRefused), errors.Is(err, auth.ErrNotLoggedIn), errors.Is(err, auth.ErrConflict),
-				errors.Is(err, auth.ErrNoFactor), errors.Is(err, auth.ErrNotFresh), errors.Is(err, auth.ErrBusy):
+				errors.Is(err, auth.ErrNoFactor), errors.Is(err, auth.ErrNotFresh), errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrInvalidToken):
 			default:
 				t.Errorf("a request failed: %v", err)
 			}
@@ -144,6 +148,46 @@ func (r *factorRace) onePending(t *testing.T) {
 		return err
 	}); won != 1 {
 		t.Errorf("%d requests of one pending login succeeded with one code", won)
+	}
+}
+
+// mail brings the code of a mail in copies of the browser that asked, and its link in the
+// other process.
+func (r *factorRace) mail(t *testing.T) {
+	box, apps := &Outbox{}, make([]*App, 2)
+	for i := range apps {
+		apps[i] = New(t, r.store, r.clock, func(c *auth.Config) {
+			c.EmailLogin, c.Mailer, c.Limits.Guesses, c.Limits.Mails = true, box, -1, -1
+		})
+	}
+	app := apps[0]
+	c := app.Client(t)
+	app.In(c, func(ctx context.Context) {
+		if err := app.SendLoginCode(ctx, r.user.Email, auth.Next{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	mails := box.Take()
+	if len(mails) != 1 {
+		t.Fatalf("there are %d mails", len(mails))
+	}
+	link, err := url.Parse(mails[0].Link.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, token, cookies := mails[0].Code.Reveal(), link.Query().Get("token"), c.Cookies
+	if won := r.race(t, racers, func(i int) (err error) {
+		app := apps[i%2]
+		browser := app.Client(t)
+		if i%2 == 1 {
+			app.In(browser, func(ctx context.Context) { _, err = app.LoginByLink(ctx, token) })
+			return err
+		}
+		browser.Cookies = maps.Clone(cookies)
+		app.In(browser, func(ctx context.Context) { _, err = app.LoginByCode(ctx, code) })
+		return err
+	}); won != 1 {
+		t.Errorf("%d requests logged in by one mail", won)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,15 +106,19 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 	if configure != nil {
 		configure(&cfg)
 	}
+	o, ok := store.(interface{ OmittedFields() []auth.AccountField })
+	if noHashes := ok && slices.Contains(o.OmittedFields(), auth.FieldPasswordHash); !noHashes && cfg.Password.HashParams == nil {
+		cfg.Password.HashParams = authtest.HashParams()
+	}
 	manager, err := auth.New[*User](store, cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	// In the tests of package auth each application has a hashing budget of its own
 	// (export_test.go has the method), because the tests are parallel, and some fill
-	// the queue. The hashes cost almost nothing, unless the test sets HashParams.
-	if core, ok := any(manager.Core).(interface{ OwnHashing(cheap bool) }); ok {
-		core.OwnHashing(cfg.Password.HashParams == nil)
+	// the queue.
+	if core, ok := any(manager.Core).(interface{ OwnHashing() }); ok {
+		core.OwnHashing()
 	}
 	a.Manager = manager
 	a.routes()

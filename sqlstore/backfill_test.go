@@ -1,0 +1,113 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/sqlstore"
+)
+
+// TestBackfillUsers: on each engine, a table that exists gets keys and stamps. A second call
+// corrects what the old application has changed since, and changes no stamp.
+func TestBackfillUsers(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e engine) {
+		db := e.newDB(t)
+		exec := func(statement string) {
+			t.Helper()
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		execFile := func(name string) {
+			t.Helper()
+			text, err := os.ReadFile(filepath.Join("testdata", "movein", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for statement := range strings.SplitSeq(strings.TrimSuffix(string(text), ";\n"), ";\n") {
+				exec(statement)
+			}
+		}
+		exec(`CREATE TABLE users (id INTEGER PRIMARY KEY, username VARCHAR(100), email VARCHAR(200) NOT NULL, password_hash CHAR(60) NOT NULL DEFAULT '')`)
+		exec(`INSERT INTO users (id, username, email) VALUES (1, 'Susan', 'Susan@App.example'), (2, 'susan', 'other@app.example'), (3, 'Mabel Lee', ''), (10, NULL, 'susan@app.EXAMPLE')`)
+		for n := 100; n < 1200; n += 100 { // more than a batch
+			var rows []string
+			for i := n; i < n+100; i++ {
+				rows = append(rows, fmt.Sprintf("(%d, 'U%d', 'u%d@app.example')", i, i, i))
+			}
+			exec(`INSERT INTO users (id, username, email) VALUES ` + strings.Join(rows, ", "))
+		}
+		execFile(string(e.dialect) + ".sql")
+		table := sqlstore.UsersTable{Table: "users", ID: "id", Username: "username", UsernameKey: "username_key", Email: "email", EmailKey: "email_key", Stamp: "stamp"}
+		done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
+		if err != nil || done.Rows != 1104 || done.Changed != 1104 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		execFile("indexes.sql")
+		want := map[string]error{"2 susan": auth.ErrUsernameTaken, "3 Mabel Lee": auth.ErrInvalidUsername, "10 susan@app.EXAMPLE": auth.ErrEmailTaken}
+		for _, p := range done.Problems {
+			if !errors.Is(p.Err, want[p.ID+" "+p.Name]) {
+				t.Errorf("%+v", p)
+			}
+		}
+		if len(done.Problems) != len(want) {
+			t.Errorf("%+v", done.Problems)
+		}
+		row := func(number int) (nick, mail sql.NullString, stamp string) {
+			t.Helper()
+			err := db.QueryRowContext(t.Context(), fmt.Sprintf(`SELECT username_key, email_key, stamp FROM users WHERE id = %d`, number)).Scan(&nick, &mail, &stamp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return nick, mail, stamp
+		}
+		nick, mail, first := row(1)
+		if _, _, second := row(2); nick.String != "susan" || mail.String != "susan@app.example" || len(first) < 26 || first == second {
+			t.Errorf("%v %v %q %q", nick, mail, first, second)
+		}
+		if nick, mail, _ := row(3); nick.Valid || mail.Valid {
+			t.Errorf("a key for a name that has none: %v %v", nick, mail)
+		}
+		exec(`UPDATE users SET username = 'Zoe' WHERE id = 1`) // by the old application
+		done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
+		if err != nil || done.Changed != 2 || len(done.Problems) != 2 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if nick, _, stamp := row(1); nick.String != "zoe" || stamp != first {
+			t.Errorf("%v %q", nick, stamp)
+		}
+		if nick, _, _ := row(2); nick.String != "susan" {
+			t.Errorf("the name is free now, and the key is %v", nick)
+		}
+		if done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || done.Changed != 0 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		// A row takes the name that a row after it has given up.
+		exec(`UPDATE users SET username = 'another' WHERE id = 1100`)
+		exec(`UPDATE users SET username = 'U1100' WHERE id = 150`)
+		if done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || len(done.Problems) != 2 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if nick, _, _ := row(150); nick.String != "u1100" {
+			t.Errorf("the name was handed over, and the key is %v", nick)
+		}
+		for what, wrong := range map[string]func(*sqlstore.UsersTable){
+			"Table": func(t *sqlstore.UsersTable) { t.Table = "users; DROP TABLE users" }, "ID": func(t *sqlstore.UsersTable) { t.ID = "" },
+			"UsernameKey": func(t *sqlstore.UsersTable) { t.UsernameKey = "" }, "Stamp": func(t *sqlstore.UsersTable) { t.Stamp = "x'" },
+			"neither": func(t *sqlstore.UsersTable) { t.Username, t.UsernameKey, t.Email, t.EmailKey = "", "", "", "" },
+		} {
+			bad := table
+			wrong(&bad)
+			if _, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, bad); err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}

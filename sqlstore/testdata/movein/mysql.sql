@@ -1,0 +1,9 @@
+ALTER TABLE users
+	ADD COLUMN username_key   VARBINARY(1024),
+	ADD COLUMN email_key      VARBINARY(1024),
+	ADD COLUMN email_verified BOOLEAN      NOT NULL DEFAULT false,
+	ADD COLUMN disabled       BOOLEAN      NOT NULL DEFAULT false,
+	ADD COLUMN roles          VARCHAR(255) NOT NULL DEFAULT '',
+	ADD COLUMN stamp          VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+	ADD COLUMN version        BIGINT       NOT NULL DEFAULT 1,
+	MODIFY COLUMN password_hash VARCHAR(400) CHARACTER SET ascii COLLATE ascii_bin NOT NULL;

@@ -1,0 +1,121 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/go-login/auth"
+)
+
+// lister returns the store if it can list users, and otherwise skips the subtest.
+func (t *userTest[U]) lister() auth.UserLister[U] {
+	t.Helper()
+	l, ok := bare(t.store).(auth.UserLister[U])
+	if !ok {
+		t.Skip("the store has no ListUsers")
+	}
+	return l
+}
+
+const (
+	pageOfUsers = 3
+	maxPages    = 10_000 // rows of earlier subtests are listed, too
+)
+
+// list lists all users, page by page. between, if not nil, runs after each page. It returns
+// how often each ID was found, and the accounts as they were found.
+func (t *userTest[U]) list(between func(last string)) (times map[string]int, found map[string]auth.Account) {
+	t.Helper()
+	l := t.lister()
+	times, found = map[string]int{}, map[string]auth.Account{}
+	after := ""
+	for page := range maxPages {
+		did := fmt.Sprintf("ListUsers, page %d", page+1)
+		users, err := l.ListUsers(t.Context(), after, pageOfUsers)
+		works(t.TB, did, err)
+		if len(users) > pageOfUsers {
+			fail(t.TB, did, fmt.Sprint(len(users), " users"), fmt.Sprint("at most ", pageOfUsers), "stop at limit")
+			t.FailNow()
+		}
+		if len(users) == 0 {
+			return times, found
+		}
+		for _, user := range users {
+			a := accountOf(t.TB, did, user)
+			times[a.ID]++
+			found[a.ID] = a
+			after = a.ID
+		}
+		if between != nil {
+			between(after)
+		}
+	}
+	fail(t.TB, "ListUsers", fmt.Sprint("still users after ", maxPages, " pages"), "an end", "return only users whose IDs come after the given one")
+	t.FailNow()
+	return nil, nil
+}
+
+// once checks that each of these accounts was found once.
+func (t *userTest[U]) once(what string, times map[string]int, accounts []auth.Account) {
+	t.Helper()
+	for _, a := range accounts {
+		if n := times[a.ID]; n != 1 {
+			fail(t.TB, what+": how often the user "+brief(a.ID)+" was found", n, 1,
+				"order the users by ID, always in the same way, and go on after the given ID; never skip a number of rows (OFFSET)")
+		}
+	}
+}
+
+func (s userSuite[U]) listUsers(t *testing.T) {
+	some := func(t *userTest[U], n int) (accounts []auth.Account) {
+		t.Helper()
+		t.lister()
+		for i := range n {
+			accounts = append(accounts, t.create(t.account(fmt.Sprint("user-", i))))
+		}
+		return accounts
+	}
+	s.run(t, "finds every user once, as they are saved", func(t *userTest[U]) {
+		accounts := some(t, 2*pageOfUsers+1)
+		times, found := t.list(nil)
+		t.once("ListUsers", times, accounts)
+		for _, want := range accounts {
+			for _, field := range t.differences(found[want.ID], want) {
+				fail(t.TB, "ListUsers: "+field.name, field.got, field.want, "return users as LoadUser does")
+			}
+		}
+	})
+	s.run(t, "goes on while users come and go", func(t *userTest[U]) {
+		accounts := some(t, 3*pageOfUsers)
+		d, deletes := bare(t.store).(auth.UserDeleter)
+		gone := map[string]bool{}
+		n := 0
+		times, _ := t.list(func(last string) {
+			n++
+			if n > pageOfUsers { // else the users who come are listed for ever
+				return
+			}
+			t.create(t.account(fmt.Sprint("meanwhile-", n)))
+			for _, a := range accounts {
+				if deletes && a.ID == last {
+					works(t.TB, "DeleteUser", d.DeleteUser(t.Context(), last))
+					gone[last] = true
+				}
+			}
+		})
+		var stayed []auth.Account
+		for _, a := range accounts {
+			if !gone[a.ID] {
+				stayed = append(stayed, a)
+			}
+		}
+		t.once("ListUsers, while others come and go", times, stayed)
+	})
+	s.run(t, "after an ID that no user has is no error", func(t *userTest[U]) {
+		some(t, 1)
+		for _, id := range t.unknownIDs() {
+			_, err := t.lister().ListUsers(t.Context(), id, pageOfUsers)
+			works(t.TB, "ListUsers after the ID "+brief(id), err)
+		}
+	})
+}
