@@ -27,7 +27,7 @@
 //   - Accounts: [Core.Register], [Core.CloseAccount].
 //   - Second factors: [Core.Pending], [Core.PromptFactor], [Core.ContinueLogin];
 //     [Core.FactorsOf], [Core.BeginFactor], [Core.EnrollFactor], [Core.RemoveFactor],
-//     [Core.NewBackupCodes], [Core.TrustBrowser]; the rule [SecondFactor].
+//     [Core.NewRecoveryCodes], [Core.TrustBrowser]; the rule [SecondFactor].
 //   - Passkeys: [Core.PromptPasskey], [Core.LoginByPasskey], [Core.ConfirmByPasskey];
 //     [Core.Passkeys], [Core.RenamePasskey], [Core.RemovePasskey], [Core.RemovePassword].
 //   - For administrators: [Core.CreateUser], [Manager.FindUser], [Manager.ListUsers],

@@ -144,14 +144,14 @@ func exits() map[string]exit {
 			last: enrolled, goesOn: true, mail: "factor-removed to susan@app.example",
 			done: auth.EventFactorRemoved, failed: auth.EventFactorRemoveFailed,
 		},
-		"NewBackupCodes": {
+		"NewRecoveryCodes": {
 			configure: factors,
 			prepare: func(t *testing.T, m *mailApp, u *testapp.User, browser *testapp.Client) func(context.Context) error {
 				enroll(t, m, u, browser)
-				return func(ctx context.Context) error { _, err := m.NewBackupCodes(ctx, "spare"); return err }
+				return func(ctx context.Context) error { _, err := m.NewRecoveryCodes(ctx, "spare"); return err }
 			},
-			last: enrolled, goesOn: true, mail: "backup-codes to susan@app.example",
-			done: auth.EventBackupCodesMade, failed: auth.EventBackupCodesFailed,
+			last: enrolled, goesOn: true, mail: "recovery-codes to susan@app.example",
+			done: auth.EventRecoveryCodesMade, failed: auth.EventRecoveryCodesFailed,
 		},
 		"ResetFactors": {
 			configure: factors,

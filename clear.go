@@ -17,7 +17,7 @@ import (
 // cleared reports whether anything of this was there. The owner then gets a
 // MailAccountCleared.
 //
-// A factor that is neither an Enroller nor a BackupFactor stays: users do not set it up.
+// A factor that is neither an Enroller nor a RecoveryFactor stays: users do not set it up.
 //
 // If an earlier address of the account was verified (isProved), nothing is removed: what was
 // set up is the owner's.

@@ -288,9 +288,9 @@ func unusedSettings(cfg *Config) (unused []unusedSetting) {
 		{len(cfg.Factors) == 0 && cfg.URLs.Factor != "", "URLs.Factor", noFactors},
 		{len(cfg.Factors) == 0 && cfg.URLs.TwoFactor != "", "URLs.TwoFactor", noFactors},
 		{len(cfg.Factors) > 0 && !slices.ContainsFunc(cfg.Factors, func(f Factor) bool {
-			_, backup := f.(BackupFactor)
-			return !backup
-		}), "Factors", "they are all backup factors, and a user who has only these owes none at a login"},
+			_, recovery := f.(RecoveryFactor)
+			return !recovery
+		}), "Factors", "they are all recovery factors, and a user who has only these owes none at a login"},
 	} {
 		if s.unused {
 			unused = append(unused, unusedSetting{s.setting, s.reason})

@@ -160,7 +160,7 @@ func TestDoctorFinds(t *testing.T) {
 			want: []string{"warning setting.unused", "warning setting.unused"},
 		},
 		"a page for codes that nobody gets": {set: func(cfg *auth.Config) { cfg.URLs.LoginCode = "/code" }, want: []string{"warning setting.unused"}},
-		"backup codes and no factor":        {set: func(cfg *auth.Config) { cfg.Factors = []auth.Factor{totp.RecoveryCodes()} }, want: []string{"warning setting.unused"}},
+		"recovery codes and no factor":      {set: func(cfg *auth.Config) { cfg.Factors = []auth.Factor{totp.RecoveryCodes()} }, want: []string{"warning setting.unused"}},
 		"a proxy": {
 			act: func(m *auth.Manager[*testapp.User]) {
 				get(m, func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") })

@@ -57,7 +57,7 @@ func (u undo) fits(a *Account) bool {
 // more; the owner's token still works. If several old addresses have a token, the
 // oldest address wins.
 //
-// UndoEmailChange removes the password. It also removes the second factors, passkeys, backup
+// UndoEmailChange removes the password. It also removes the second factors, passkeys, recovery
 // codes and identities at providers that were added or replaced since the change: the mails
 // about them went to the new address. A factor stays if the user had it before, and so does
 // one that your application keeps itself (it is no [Enroller]). UndoEmailChange ends

@@ -688,28 +688,28 @@ func TestUndoDamaged(t *testing.T) {
 	}
 }
 
-// If the owner undoes a change of the address, a second factor and backup codes that an
+// If the owner undoes a change of the address, a second factor and recovery codes that an
 // attacker has set up since then are gone. Those that the owner had before stay.
 func TestUndoRemovesFactors(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {
 		before, since func(*enrollApp, *testing.T)
 		factor        bool // the user has it afterwards
-		left          int  // backup codes
+		left          int  // recovery codes
 	}{
 		"a factor": {since: (*enrollApp).enroll},
 		"a factor and codes": {since: func(a *enrollApp, t *testing.T) {
 			a.enroll(t)
-			a.backup(t)
+			a.recoveryCodes(t)
 		}},
 		"nothing": {factor: true, left: 3, before: func(a *enrollApp, t *testing.T) {
 			a.enroll(t)
-			a.backup(t)
+			a.recoveryCodes(t)
 		}},
 		"codes": {factor: true, before: func(a *enrollApp, t *testing.T) {
 			a.enroll(t)
-			a.backup(t)
-		}, since: func(a *enrollApp, t *testing.T) { a.backup(t) }},
+			a.recoveryCodes(t)
+		}, since: func(a *enrollApp, t *testing.T) { a.recoveryCodes(t) }},
 		"a factor in place of the owner's": {before: (*enrollApp).enroll, since: (*enrollApp).enroll},
 	} {
 		t.Run(what, func(t *testing.T) {

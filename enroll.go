@@ -14,7 +14,7 @@ import (
 // login includes a factor, if the user has one.
 const enrollFresh = 10 * time.Minute
 
-// maxCodeSets is how many sets of backup codes an account gets within rateWindow. Each one is
+// maxCodeSets is how many sets of recovery codes an account gets within rateWindow. Each one is
 // a mail to the owner: an attacker in a login must not bury other mails under them.
 const maxCodeSets = 10
 
@@ -23,8 +23,8 @@ type FactorState struct {
 	Name     string
 	Enrolled bool // the user has it, and a login asks for it
 	Enrolls  bool // it is an Enroller: the user can set it up and remove it
-	Backup   bool // it is a BackupFactor
-	Left     int  // the codes that are left, of a BackupFactor
+	Recovery bool // it is a RecoveryFactor
+	Left     int  // the codes that are left, of a RecoveryFactor
 	Required bool // Config.RequireFactor requires it: the user has no other one, and cannot remove it
 	Disabled bool // after a hundred wrong answers, none is checked any more: see UnlockFactor
 }
@@ -44,9 +44,9 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 		}
 		state := FactorState{Name: f.Name(), Enrolled: has}
 		_, state.Enrolls = f.(Enroller)
-		if backup, ok := f.(BackupFactor); ok {
-			state.Backup = true
-			if state.Left, err = backup.Left(ctx, id); err != nil {
+		if recovery, ok := f.(RecoveryFactor); ok {
+			state.Recovery = true
+			if state.Left, err = recovery.Left(ctx, id); err != nil {
 				return nil, factorFailed(f, err)
 			}
 		}
@@ -60,7 +60,7 @@ func (c *Core) FactorsOf(ctx context.Context, user User) (_ []FactorState, faili
 	if c.cfg.RequireFactor == nil || !c.cfg.RequireFactor(user) {
 		return states, nil
 	}
-	last := func(s FactorState) bool { return s.Enrolled && !s.Backup }
+	last := func(s FactorState) bool { return s.Enrolled && !s.Recovery }
 	if i := slices.IndexFunc(states, last); i >= 0 && !slices.ContainsFunc(states[i+1:], last) {
 		states[i].Required = true
 	}
@@ -198,8 +198,8 @@ func (c *Core) noteAgain(ctx context.Context, x *credentialChange) (removed bool
 
 // newEnrolment returns an enrolment of one of Config.Factors, made now.
 func (c *Core) newEnrolment(factor string) enrolment {
-	_, backup := c.factor(factor).(BackupFactor)
-	return enrolment{factor, uint64(keyring.RandomVersion()), c.cfg.Now().Unix(), backup}
+	_, recovery := c.factor(factor).(RecoveryFactor)
+	return enrolment{factor, uint64(keyring.RandomVersion()), c.cfg.Now().Unix(), recovery}
 }
 
 // planPasskey plans that a passkey is added. If the user has a factor, the account keeps its
@@ -262,7 +262,7 @@ func (c *Core) abandonPasskey(ctx context.Context, f PasskeyFactor, userID, id s
 }
 
 // RemoveFactor removes a factor of the current user, which must be an [Enroller] or a
-// [BackupFactor]. If no other factor is left, it removes the backup codes, too, and a login
+// [RecoveryFactor]. If no other factor is left, it removes the recovery codes, too, and a login
 // asks for the password alone. The account gets a new Stamp, as with EnrollFactor. The owner
 // gets a MailFactorRemoved.
 //
@@ -366,7 +366,7 @@ func (c *Core) mayRemoveAnswer(ctx context.Context, userID, factor string, remov
 
 // ResetFactors removes all factors of a user, for an administrator who has made sure that
 // the user has lost them. A login then asks for the password alone. It removes the factors
-// that are an [Enroller] or a [BackupFactor], and those that the user has set up before they
+// that are an [Enroller] or a [RecoveryFactor], and those that the user has set up before they
 // were taken out of Config.Factors. The account gets a new Stamp: all its logins, remembered
 // devices, API tokens and mailed links end. The owner gets a MailFactorRemoved.
 //
@@ -452,8 +452,8 @@ func (c *Core) planResetFactors(ctx context.Context, userID string) (*credential
 	return x, nil
 }
 
-// removeFactors removes these factors with their counts of wrong answers, and the backup codes
-// if no other factor is left. The backup codes go first: if they stayed when the factor is
+// removeFactors removes these factors with their counts of wrong answers, and the recovery codes
+// if no other factor is left. The recovery codes go first: if they stayed when the factor is
 // gone, they would work again when the user sets up another one. all are the user's
 // enrolments at the beginning of the removal.
 func (c *Core) removeFactors(ctx context.Context, userID string, all []enrolment, names ...string) error {
@@ -463,13 +463,13 @@ func (c *Core) removeFactors(ctx context.Context, userID string, all []enrolment
 		return err
 	}
 	for _, e := range all {
-		if !e.backup && c.factor(e.name) == nil {
+		if !e.recovery && c.factor(e.name) == nil {
 			left = append(left, e.name)
 		}
 	}
 	if !slices.ContainsFunc(left, func(name string) bool { return !removed(name) }) {
 		for _, f := range c.cfg.Factors {
-			if _, backup := f.(BackupFactor); backup {
+			if _, recovery := f.(RecoveryFactor); recovery {
 				names = append([]string{f.Name()}, names...)
 			}
 		}
@@ -504,7 +504,7 @@ func (c *Core) removeFactor(ctx context.Context, userID, name string) error {
 	return nil
 }
 
-// forgetFactors removes the factors, passkeys and backup codes that a user has set up since
+// forgetFactors removes the factors, passkeys and recovery codes that a user has set up since
 // then. It begins again until there are none: another process may be about to store one. That
 // process finds either that the name is gone, or a name that the next round finds.
 func (c *Core) forgetFactors(ctx context.Context, userID string, since time.Time) error {
@@ -607,35 +607,35 @@ func (c *Core) dropEnrolments(ctx context.Context, userID string, gone ...enrolm
 	})
 }
 
-// NewBackupCodes makes new codes of a BackupFactor for the current user, and replaces those
+// NewRecoveryCodes makes new codes of a RecoveryFactor for the current user, and replaces those
 // that the user had. Show them once: the library stores hashes. The account gets a new Stamp,
-// as with EnrollFactor. The owner gets a MailBackupCodes.
+// as with EnrollFactor. The owner gets a MailRecoveryCodes.
 //
-// It returns ErrNotFresh, ErrUnverified, ErrNoFactor if no BackupFactor has this name or the
+// It returns ErrNotFresh, ErrUnverified, ErrNoFactor if no RecoveryFactor has this name or the
 // user has no other factor, ErrConflict if another change of the account came first or came
 // before the codes were stored, a RateLimitError after ten times within an hour, what User
 // returns, or a failure.
-func (c *Core) NewBackupCodes(ctx context.Context, factor string) (codes []string, failing error) {
+func (c *Core) NewRecoveryCodes(ctx context.Context, factor string) (codes []string, failing error) {
 	defer c.met(ctx, &failing)
 	x := &credentialChange{
-		own: ownGoesOn, factor: c.knownFactor(factor), must: true, mail: Mail{Kind: MailBackupCodes, Factor: factor},
-		done: EventBackupCodesMade, failed: EventBackupCodesFailed,
+		own: ownGoesOn, factor: c.knownFactor(factor), must: true, mail: Mail{Kind: MailRecoveryCodes, Factor: factor},
+		done: EventRecoveryCodesMade, failed: EventRecoveryCodesFailed,
 	}
-	codes, err := c.planBackup(ctx, x, factor)
+	codes, err := c.planRecovery(ctx, x, factor)
 	if _, err = c.changeCredential(ctx, x, err); err != nil {
 		return nil, err
 	}
 	return codes, nil
 }
 
-// planBackup plans what NewBackupCodes changes, and returns the codes.
-func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor string) ([]string, error) {
+// planRecovery plans what NewRecoveryCodes changes, and returns the codes.
+func (c *Core) planRecovery(ctx context.Context, x *credentialChange, factor string) ([]string, error) {
 	user, err := c.mayChangeFactors(ctx)
 	if err != nil {
 		return nil, err
 	}
 	x.of(user)
-	f, ok := c.factor(factor).(BackupFactor)
+	f, ok := c.factor(factor).(RecoveryFactor)
 	if !ok {
 		return nil, ErrNoFactor
 	}
@@ -646,7 +646,7 @@ func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor strin
 	if !owns {
 		return nil, ErrNoFactor
 	}
-	switch _, left, err := c.addTo(ctx, counterKey("backup codes", x.userID), maxCodeSets, rateWindow); {
+	switch _, left, err := c.addTo(ctx, counterKey("recovery codes", x.userID), maxCodeSets, rateWindow); {
 	case err != nil:
 		return nil, err
 	case left > 0:
@@ -656,34 +656,34 @@ func (c *Core) planBackup(ctx context.Context, x *credentialChange, factor strin
 	if err != nil {
 		return nil, factorFailed(f, err)
 	}
-	if err := c.noteBackup(ctx, x); err != nil {
+	if err := c.noteRecovery(ctx, x); err != nil {
 		return nil, err
 	}
 	x.finish = func(ctx context.Context) error {
 		if err := save(ctx); err != nil {
 			return err
 		}
-		return c.keepBackup(ctx, x, f)
+		return c.keepRecovery(ctx, x, f)
 	}
 	return codes, nil
 }
 
-// noteBackup writes down when backup codes were made, for UndoEmailChange. It does so before
+// noteRecovery writes down when recovery codes were made, for UndoEmailChange. It does so before
 // they are: if that fails, nothing has changed. If the codes then are not made, an undo may
 // remove older ones.
-func (c *Core) noteBackup(ctx context.Context, x *credentialChange) error {
+func (c *Core) noteRecovery(ctx context.Context, x *credentialChange) error {
 	made := c.newEnrolment(x.factor)
 	return c.changeEnrolments(ctx, x.userID, func(all []enrolment) []enrolment {
 		return append(slices.DeleteFunc(all, func(e enrolment) bool { return e.name == x.factor }), made)
 	})
 }
 
-// keepBackup removes codes that were just stored if another change of the account came
+// keepRecovery removes codes that were just stored if another change of the account came
 // after this one. It may have been a ResetFactors that removed the older codes before the new
 // ones were stored. An UndoEmailChange removes codes before it changes the account, so it may
 // remove the older ones while the account still has the Stamp of this change. The name in the
 // enrolments is then gone, or it has another id when the undo looks again (see noteEnrolment).
-func (c *Core) keepBackup(ctx context.Context, x *credentialChange, f BackupFactor) error {
+func (c *Core) keepRecovery(ctx context.Context, x *credentialChange, f RecoveryFactor) error {
 	removed, err := c.noteAgain(ctx, x)
 	var user User
 	if err == nil && !removed {

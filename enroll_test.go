@@ -18,7 +18,7 @@ import (
 	"github.com/go-login/auth/memstore"
 )
 
-// An enrollApp is an application in which users set up a factor and backup codes.
+// An enrollApp is an application in which users set up a factor and recovery codes.
 type enrollApp struct {
 	*mailApp
 	factor *codes
@@ -57,9 +57,9 @@ func (a *enrollApp) enroll(t *testing.T) {
 	a.Events()
 }
 
-func (a *enrollApp) backup(t *testing.T) (codes []string) {
+func (a *enrollApp) recoveryCodes(t *testing.T) (codes []string) {
 	t.Helper()
-	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewBackupCodes(ctx, "spare"); return err })
+	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewRecoveryCodes(ctx, "spare"); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestEnrollFactor(t *testing.T) {
 		}
 		return s
 	}
-	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Backup: true}}; !slices.Equal(got, want) {
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Recovery: true}}; !slices.Equal(got, want) {
 		t.Errorf("before: %+v", got)
 	}
 	err := a.do(func(ctx context.Context) error {
@@ -113,8 +113,8 @@ func TestEnrollFactor(t *testing.T) {
 	if r := a.own.Get("/second"); r.StatusCode != http.StatusOK {
 		t.Errorf("the login that set the factor up: %s", r.Status)
 	}
-	a.backup(t)
-	if got, want := states(), []auth.FactorState{{Name: "code", Enrolled: true, Enrolls: true}, {Name: "spare", Enrolled: true, Backup: true, Left: 3}}; !slices.Equal(got, want) {
+	a.recoveryCodes(t)
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolled: true, Enrolls: true}, {Name: "spare", Enrolled: true, Recovery: true, Left: 3}}; !slices.Equal(got, want) {
 		t.Errorf("after: %+v", got)
 	}
 	c := a.pending(t)
@@ -136,8 +136,8 @@ func TestEnrollFactor(t *testing.T) {
 	if c.Who() != "nobody" || a.own.Who() != "susan" {
 		t.Errorf("after the removal another login is %q, and the one that asked %q", c.Who(), a.own.Who())
 	}
-	// The backup codes are gone, too: alone they would ask for something at each login.
-	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Backup: true}}; !slices.Equal(got, want) {
+	// The recovery codes are gone, too: alone they would ask for something at each login.
+	if got, want := states(), []auth.FactorState{{Name: "code", Enrolls: true}, {Name: "spare", Recovery: true}}; !slices.Equal(got, want) {
 		t.Errorf("at the end: %+v", got)
 	}
 	c.Login("susan")
@@ -146,15 +146,15 @@ func TestEnrollFactor(t *testing.T) {
 	}
 }
 
-// Backup codes work in place of the factor, and the owner is told of each use.
-func TestBackupCodes(t *testing.T) {
+// Recovery codes work in place of the factor, and the owner is told of each use.
+func TestRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
-	if err := a.do(func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err }); !errors.Is(err, auth.ErrNoFactor) {
+	if err := a.do(func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "spare"); return err }); !errors.Is(err, auth.ErrNoFactor) {
 		t.Errorf("without a factor to replace: %v", err)
 	}
 	a.enroll(t)
-	codes := a.backup(t)
+	codes := a.recoveryCodes(t)
 	if !slices.Equal(codes, []string{"spare1", "spare2", "spare3"}) {
 		t.Errorf("the codes are %v", codes)
 	}
@@ -166,20 +166,20 @@ func TestBackupCodes(t *testing.T) {
 		t.Errorf("a right code: %v, %q", err, c.Who())
 	}
 	mails := a.box.Take()
-	if len(mails) != 1 || mails[0].Kind != auth.MailBackupCodeUsed || mails[0].Left != 2 || mails[0].Factor != "spare" {
+	if len(mails) != 1 || mails[0].Kind != auth.MailRecoveryCodeUsed || mails[0].Left != 2 || mails[0].Factor != "spare" {
 		t.Errorf("the mails are %+v", mails)
 	}
 	if r := c.Get("/second"); r.StatusCode != http.StatusOK {
-		t.Errorf("a login by a backup code: %s", r.Status)
+		t.Errorf("a login by a recovery code: %s", r.Status)
 	}
 }
 
-// Nobody can lock the owner out of the backup codes: wrong ones count for the address only.
-func TestBackupCodesAreNotLocked(t *testing.T) {
+// Nobody can lock the owner out of the recovery codes: wrong ones count for the address only.
+func TestRecoveryCodesAreNotLocked(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
 	a.enroll(t)
-	a.backup(t)
+	a.recoveryCodes(t)
 	waits := a.pending(t)
 	for range 25 { // Limits.Guesses is 100
 		c := a.pending(t)
@@ -204,11 +204,11 @@ func TestFactorsNeedAFreshLogin(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
 	calls := map[string]func(ctx context.Context) error{
-		"BeginFactor":    func(ctx context.Context) error { _, err := a.BeginFactor(ctx, "code"); return err },
-		"EnrollFactor":   func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
-		"RemoveFactor":   func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
-		"NewBackupCodes": func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err },
-		"UnlockFactor":   func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") },
+		"BeginFactor":      func(ctx context.Context) error { _, err := a.BeginFactor(ctx, "code"); return err },
+		"EnrollFactor":     func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
+		"RemoveFactor":     func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
+		"NewRecoveryCodes": func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "spare"); return err },
+		"UnlockFactor":     func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") },
 	}
 	want := func(what string, want error, c *testapp.Client) {
 		t.Helper()
@@ -275,12 +275,12 @@ func TestEnrollmentIsCounted(t *testing.T) {
 }
 
 // After a hundred wrong answers the factor is off. The owner is told, and switches it on
-// again by a backup code.
+// again by a recovery code.
 func TestDisabledFactor(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
 	a.enroll(t)
-	a.backup(t)
+	a.recoveryCodes(t)
 	for range 100 {
 		a.Clock.Advance(time.Hour)
 		if err := a.answer(a.pending(t), "code", "wrong"); !errors.Is(err, auth.ErrWrongFactor) {
@@ -308,7 +308,7 @@ func TestDisabledFactor(t *testing.T) {
 	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") }); err != nil {
 		t.Fatal(err)
 	}
-	if got := labels(a.box.Take()); !slices.Equal(got, []string{"backup-code-used to susan@app.example", "factor-unlocked to susan@app.example"}) {
+	if got := labels(a.box.Take()); !slices.Equal(got, []string{"recovery-code-used to susan@app.example", "factor-unlocked to susan@app.example"}) {
 		t.Errorf("the mails are %v", got)
 	}
 	c := a.pending(t)
@@ -383,7 +383,7 @@ func TestResetFactors(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
 	a.enroll(t)
-	a.backup(t)
+	a.recoveryCodes(t)
 	waits := a.pending(t)
 	if err := a.ResetFactors(t.Context(), a.susan.ID); err != nil {
 		t.Fatal(err)
@@ -561,7 +561,7 @@ func TestLockedFactorIsSetUpAnew(t *testing.T) {
 	} {
 		a := newEnrollApp(t)
 		a.enroll(t)
-		a.backup(t)
+		a.recoveryCodes(t)
 		for range 100 {
 			a.Clock.Advance(time.Hour)
 			_ = a.answer(a.pending(t), "code", "wrong")
@@ -622,13 +622,13 @@ func TestFactorChangedByAFailingStore(t *testing.T) {
 	}
 }
 
-// If the backup codes cannot be removed, the factor stays, too: they must not come back to
+// If the recovery codes cannot be removed, the factor stays, too: they must not come back to
 // life when another factor is set up.
-func TestBackupCodesGoFirst(t *testing.T) {
+func TestRecoveryCodesGoFirst(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
 	a.enroll(t)
-	a.backup(t)
+	a.recoveryCodes(t)
 	a.spare.removing = errStore
 	if err := a.do(func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") }); !errors.Is(err, errStore) {
 		t.Errorf("%v", err)
@@ -782,7 +782,7 @@ func TestNewCodesAreLimited(t *testing.T) {
 	a := newEnrollApp(t)
 	a.enroll(t)
 	codes := func() error {
-		return a.do(func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err })
+		return a.do(func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "spare"); return err })
 	}
 	for i := range 10 {
 		if err := codes(); err != nil {
@@ -860,7 +860,7 @@ func TestNewCodesCrossAChange(t *testing.T) {
 					t.Fatal(err)
 				}
 				var codes []string
-				err := b.do(func(ctx context.Context) (err error) { codes, err = b.NewBackupCodes(ctx, "spare"); return err })
+				err := b.do(func(ctx context.Context) (err error) { codes, err = b.NewRecoveryCodes(ctx, "spare"); return err })
 				if left, _ := a.spare.Left(t.Context(), a.susan.ID); !errors.Is(err, auth.ErrConflict) || codes != nil || left != 0 {
 					t.Errorf("%v; %d codes are shown, %d are left", err, len(codes), left)
 				}
@@ -896,7 +896,7 @@ func TestNewCodesCrossAnUndo(t *testing.T) {
 		return nil
 	}, nil)
 	var codes []string
-	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewBackupCodes(ctx, "spare"); return err })
+	err := a.do(func(ctx context.Context) (err error) { codes, err = a.NewRecoveryCodes(ctx, "spare"); return err })
 	close(release)
 	<-undone
 	if left, _ := a.spare.Left(t.Context(), a.susan.ID); !errors.Is(err, auth.ErrConflict) || codes != nil || left != 0 {

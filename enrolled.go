@@ -22,10 +22,10 @@ import (
 // removal deletes the enrolments that it has read at its beginning, and so it spares one
 // that another process makes meanwhile.
 type enrolment struct {
-	name   string
-	id     uint64
-	at     int64 // Unix seconds: when the factor was set up, or the codes were made; 0: not known
-	backup bool  // it is a BackupFactor: the user owes none
+	name     string
+	id       uint64
+	at       int64 // Unix seconds: when the factor was set up, or the codes were made; 0: not known
+	recovery bool  // it is a RecoveryFactor: the user owes none
 }
 
 // The record is
@@ -35,9 +35,9 @@ type enrolment struct {
 //	name     text (see internal/wire)
 //	id       uvarint
 //	at       varint
-//	backup   byte: 1 if it is a BackupFactor
+//	recovery   byte: 1 if it is a RecoveryFactor
 //
-// Records of version 1 have no at and no backup.
+// Records of version 1 have no at and no recovery.
 const enrolledVersion = 2
 
 const errEnrolments broken = "auth: the record that names a user's second factors is damaged; call Core.ResetFactors for this user"
@@ -46,7 +46,7 @@ func encodeEnrolments(all []enrolment) []byte {
 	b := []byte{enrolledVersion}
 	for _, e := range all {
 		b = binary.AppendUvarint(wire.AppendText(b, e.name), e.id)
-		b = append(binary.AppendVarint(b, e.at), flag(e.backup))
+		b = append(binary.AppendVarint(b, e.at), flag(e.recovery))
 	}
 	return b
 }
@@ -60,7 +60,7 @@ func decodeEnrolments(data []byte) (all []enrolment, err error) {
 	for r.OK() && r.Rest() != "" {
 		e := enrolment{name: r.Text(), id: r.Uvarint()}
 		if version == enrolledVersion {
-			e.at, e.backup = r.Varint(), r.Byte() == 1
+			e.at, e.recovery = r.Varint(), r.Byte() == 1
 		}
 		all = append(all, e)
 	}

@@ -55,7 +55,7 @@ func (a *enrollApp) refusals() []auth.Event {
 	return slices.DeleteFunc(a.Events(), func(e auth.Event) bool { return e.Kind == auth.EventHashUpgraded })
 }
 
-// A user whose factor was taken out of Config.Factors still owes one. Backup codes work.
+// A user whose factor was taken out of Config.Factors still owes one. Recovery codes work.
 func TestFactorTakenOutIsOwed(t *testing.T) {
 	t.Parallel()
 	a := newEnrollApp(t)
@@ -82,7 +82,7 @@ func TestFactorTakenOutIsOwed(t *testing.T) {
 	b := a.otherwise(t, renamed{newCodes()}, a.spare)
 	c, p, err := begin(b)
 	if err != nil || len(p.Missing) != 0 {
-		t.Errorf("without backup codes: %v, %v", p.Missing, err)
+		t.Errorf("without recovery codes: %v, %v", p.Missing, err)
 	}
 	if e := b.refusals(); len(e) != 1 || e[0].Kind != auth.EventLoginPending || !strings.Contains(e[0].Err.Error(), `"code"`) || !strings.Contains(e[0].Err.Error(), "Config.Factors") {
 		t.Errorf("the events are %+v", e)
@@ -98,13 +98,13 @@ func TestFactorTakenOutIsOwed(t *testing.T) {
 		})
 	}
 
-	a.backup(t)
+	a.recoveryCodes(t)
 	c, p, err = begin(b)
 	if err != nil || !slices.Equal(p.Missing, []string{"spare"}) {
-		t.Errorf("with backup codes: %v, %v", p.Missing, err)
+		t.Errorf("with recovery codes: %v, %v", p.Missing, err)
 	}
 	if err := b.answer(c, "spare", "spare3"); err != nil || c.Who() != "susan" {
-		t.Errorf("a backup code: %v", err)
+		t.Errorf("a recovery code: %v", err)
 	}
 	if err := again.answer(again.pending(t), "code", "wrong"); !errors.Is(err, auth.ErrWrongFactor) {
 		t.Errorf("a process that has the factor: %v", err)
@@ -166,7 +166,7 @@ func TestFactorTakenOutGuardsTheOthers(t *testing.T) {
 	b := a.otherwise(t, other, a.spare)
 	b.Mux.Handle("GET /second", b.Require(auth.SecondFactor())(http.HandlerFunc(hello)))
 	a.enroll(t)
-	a.backup(t)
+	a.recoveryCodes(t)
 	older := b.Client(t)
 	a.unaware(func() { older.Login("susan") })
 	enroll := func(c *testapp.Client) (err error) {
@@ -184,13 +184,13 @@ func TestFactorTakenOutGuardsTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := enroll(c); err != nil {
-		t.Errorf("after a backup code: %v", err)
+		t.Errorf("after a recovery code: %v", err)
 	}
-	// The factor that was taken out is still there, so the backup codes stay.
+	// The factor that was taken out is still there, so the recovery codes stay.
 	var err error
 	b.In(c, func(ctx context.Context) { err = b.RemoveFactor(ctx, "another") })
 	if left, _ := a.spare.Left(t.Context(), a.susan.ID); err != nil || left != 2 {
-		t.Errorf("%v; %d backup codes are left", err, left)
+		t.Errorf("%v; %d recovery codes are left", err, left)
 	}
 	a.wantOwed(t, "after the removal of another factor")
 }

@@ -89,9 +89,9 @@ const (
 	EventIdentityRemoveFailed EventKind = "identity.remove-failed" // RemoveIdentity refused, or failed
 	EventTrustGiven           EventKind = "trust.given"            // TrustBrowser began to trust a browser
 	EventTrustEnded           EventKind = "trust.ended"            // EndTrust ended the trust in a browser
-	EventBackupCodesMade      EventKind = "backup-codes.made"      // NewBackupCodes made codes
-	EventBackupCodesFailed    EventKind = "backup-codes.failed"    // NewBackupCodes refused, or failed
-	EventBackupCodeUsed       EventKind = "backup-codes.used"      // a backup code was used
+	EventRecoveryCodesMade    EventKind = "recovery-codes.made"    // NewRecoveryCodes made codes
+	EventRecoveryCodesFailed  EventKind = "recovery-codes.failed"  // NewRecoveryCodes refused, or failed
+	EventRecoveryCodeUsed     EventKind = "recovery-codes.used"    // a recovery code was used
 
 	EventImpersonationBegun   EventKind = "impersonation.begun"   // Impersonate: the administrator ActorID acts as the user from now on
 	EventImpersonationEnded   EventKind = "impersonation.ended"   // an impersonation ended; Err is the reason, and nil after StopImpersonating

@@ -601,9 +601,9 @@ func (w *eventWorld) addPasskey() {
 	w.act(func(ctx context.Context) { _ = w.EnrollFactor(ctx, "passkey", url.Values{"passkey": {"key"}}) })
 }
 
-func (w *eventWorld) backupCodes() {
+func (w *eventWorld) recoveryCodes() {
 	w.act(func(ctx context.Context) {
-		codes, _ := w.NewBackupCodes(ctx, "spare")
+		codes, _ := w.NewRecoveryCodes(ctx, "spare")
 		w.secrets = append(w.secrets, codes...)
 	})
 }
@@ -862,7 +862,7 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventFactorRemoveFailed: func(w *eventWorld) { w.verified(); w.act(func(ctx context.Context) { _ = w.RemoveFactor(ctx, typed) }) },
 	auth.EventFactorUnlocked: func(w *eventWorld) {
 		w.enroll()
-		w.backupCodes()
+		w.recoveryCodes()
 		for i := range 101 {
 			w.Clock.Advance(time.Hour)
 			w.c = w.Client(w.t)
@@ -884,14 +884,14 @@ var provocations = map[auth.EventKind]func(w *eventWorld){
 	auth.EventImpersonationRefused: func(w *eventWorld) { w.impersonate(typed) },
 	auth.EventTrustGiven:           func(w *eventWorld) { w.enroll(); w.act(func(ctx context.Context) { _ = w.TrustBrowser(ctx) }) },
 	auth.EventTrustEnded:           func(w *eventWorld) { w.enroll(); _ = w.EndTrust(w.t.Context(), w.u.ID, "") },
-	auth.EventBackupCodesMade:      func(w *eventWorld) { w.enroll(); w.backupCodes() },
-	auth.EventBackupCodesFailed: func(w *eventWorld) {
+	auth.EventRecoveryCodesMade:    func(w *eventWorld) { w.enroll(); w.recoveryCodes() },
+	auth.EventRecoveryCodesFailed: func(w *eventWorld) {
 		w.verified()
-		w.act(func(ctx context.Context) { _, _ = w.NewBackupCodes(ctx, "spare") })
+		w.act(func(ctx context.Context) { _, _ = w.NewRecoveryCodes(ctx, "spare") })
 	},
-	auth.EventBackupCodeUsed: func(w *eventWorld) {
+	auth.EventRecoveryCodeUsed: func(w *eventWorld) {
 		w.enroll()
-		w.backupCodes()
+		w.recoveryCodes()
 		w.c = w.Client(w.t)
 		w.c.Post("/login", "login", "susan", "password", testapp.Password)
 		w.In(w.c, func(ctx context.Context) { _ = w.ContinueLogin(ctx, "spare", url.Values{"code": {"spare3"}}) })

@@ -54,11 +54,11 @@ type Enroller interface {
 	Remove(ctx context.Context, userID string) error
 }
 
-// A BackupFactor is a Factor for users who have lost another one, such as recovery codes.
-// Optional. A user who has only backup factors owes none at a login. Its answers cannot be
+// A RecoveryFactor is a Factor for users who have lost another one, such as recovery codes.
+// Optional. A user who has only recovery factors owes none at a login. Its answers cannot be
 // guessed (they have 112 bits or more), so wrong ones count for the client's address
 // (Config.Limits.Guesses) and not for the account: nobody can lock the owner out.
-type BackupFactor interface {
+type RecoveryFactor interface {
 	Factor
 
 	// Generate makes new codes. save stores them in place of those that the user had. It
@@ -72,7 +72,7 @@ type BackupFactor interface {
 	Remove(ctx context.Context, userID string) error
 }
 
-// A remover is an Enroller or a BackupFactor.
+// A remover is an Enroller or a RecoveryFactor.
 type remover interface {
 	Factor
 	Remove(ctx context.Context, userID string) error
@@ -168,9 +168,9 @@ const maxFeatureName = 32
 // guessable reports whether answers to a factor can be guessed. They are counted for the
 // account, and others for the client's address only.
 func guessable(f Factor) bool {
-	_, backup := f.(BackupFactor)
+	_, recovery := f.(RecoveryFactor)
 	_, passkey := f.(PasskeyFactor)
-	return !backup && !passkey
+	return !recovery && !passkey
 }
 
 // checkFactors refuses factors that are nil, or have an invalid name or the same one, and

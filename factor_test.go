@@ -85,7 +85,7 @@ func (f *codes) set(userID string, enrolled bool) error {
 	return errors.Join(f.saving, f.afterwards)
 }
 
-// spares is a backup factor: its codes are "spare" and a number.
+// spares is a recovery factor: its codes are "spare" and a number.
 type spares struct {
 	mu   sync.Mutex
 	left map[string]int // by user ID

@@ -82,7 +82,7 @@ func (c *Core) gateFactor(ctx context.Context, a *attempt) error {
 // missingFactors returns the factors of which the user must show one, and
 // ErrFactorRequired. If nothing is owed, it returns nil and no error.
 //
-// If the user's factors are no longer in Config.Factors, backup codes are missing, or
+// If the user's factors are no longer in Config.Factors, recovery codes are missing, or
 // nothing that the user could show. If Config.Factors is empty, there is no page for the
 // factor, and the login is refused.
 func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string, err error) {
@@ -105,7 +105,7 @@ func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string
 		owed = fmt.Errorf("%w: the user has set up %q, which is not in Config.Factors; add it there, or call Core.ResetFactors for the user", owed, lost)
 	}
 	for _, f := range c.cfg.Factors {
-		if _, backup := f.(BackupFactor); backup {
+		if _, recovery := f.(RecoveryFactor); recovery {
 			if missing, err = addEnrolled(ctx, missing, f, idOf(a.user)); err != nil {
 				return nil, err
 			}
@@ -115,7 +115,7 @@ func (c *Core) missingFactors(ctx context.Context, a *attempt) (missing []string
 }
 
 // ownsFactor reports whether the user has a factor, even if it is not in Config.Factors any
-// more. Backup factors do not count.
+// more. Recovery factors do not count.
 func (c *Core) ownsFactor(ctx context.Context, userID string) (bool, error) {
 	names, err := c.primaryFactors(ctx, userID)
 	if err == nil && len(names) == 0 {
@@ -155,10 +155,10 @@ func (c *Core) factorMethods(m methods) []string {
 }
 
 // primaryFactors returns the names of those of Config.Factors that a user has, without
-// backup factors.
+// recovery factors.
 func (c *Core) primaryFactors(ctx context.Context, userID string) (names []string, err error) {
 	for _, f := range c.cfg.Factors {
-		if _, backup := f.(BackupFactor); !backup {
+		if _, recovery := f.(RecoveryFactor); !recovery {
 			if names, err = addEnrolled(ctx, names, f, userID); err != nil {
 				return nil, err
 			}
@@ -172,7 +172,7 @@ func (c *Core) primaryFactors(ctx context.Context, userID string) (names []strin
 func (c *Core) lostFactors(ctx context.Context, userID string) (names []string, err error) {
 	all, err := c.enrolments(ctx, userID)
 	for _, e := range all {
-		if !e.backup && c.factor(e.name) == nil && !slices.Contains(names, e.name) {
+		if !e.recovery && c.factor(e.name) == nil && !slices.Contains(names, e.name) {
 			names = append(names, e.name)
 		}
 	}

@@ -222,15 +222,15 @@ func TestImpersonationTouchesNoCredential(t *testing.T) {
 		"EnrollFactor": func(ctx context.Context) error {
 			return a.EnrollFactor(ctx, "code", map[string][]string{"code": {"setup"}})
 		},
-		"RemoveFactor":   func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
-		"ResetFactors":   func(ctx context.Context) error { return a.ResetFactors(ctx, susan.ID) },
-		"UnlockFactor":   func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") },
-		"NewBackupCodes": func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "code"); return err },
-		"TrustBrowser":   func(ctx context.Context) error { return a.TrustBrowser(ctx) },
-		"EndTrust":       func(ctx context.Context) error { return a.EndTrust(ctx, susan.ID, "x") },
-		"RenamePasskey":  func(ctx context.Context) error { return a.RenamePasskey(ctx, "x", "y") },
-		"RemovePasskey":  func(ctx context.Context) error { return a.RemovePasskey(ctx, "x") },
-		"RemovePassword": func(ctx context.Context) error { return a.RemovePassword(ctx) },
+		"RemoveFactor":     func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
+		"ResetFactors":     func(ctx context.Context) error { return a.ResetFactors(ctx, susan.ID) },
+		"UnlockFactor":     func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") },
+		"NewRecoveryCodes": func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "code"); return err },
+		"TrustBrowser":     func(ctx context.Context) error { return a.TrustBrowser(ctx) },
+		"EndTrust":         func(ctx context.Context) error { return a.EndTrust(ctx, susan.ID, "x") },
+		"RenamePasskey":    func(ctx context.Context) error { return a.RenamePasskey(ctx, "x", "y") },
+		"RemovePasskey":    func(ctx context.Context) error { return a.RemovePasskey(ctx, "x") },
+		"RemovePassword":   func(ctx context.Context) error { return a.RemovePassword(ctx) },
 		"NewAPIToken": func(ctx context.Context) error {
 			_, _, err := a.NewAPIToken(ctx, susan, auth.APIToken{Name: "x", Scopes: []string{"x"}, Expires: a.Clock.Now().Add(time.Hour)})
 			return err

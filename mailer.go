@@ -18,29 +18,29 @@ const (
 	MailAddressTaken MailKind = "address-taken" // a client wanted to use this address for another account; a link to URLs.Forgot, or none
 
 	// These tell the owner what happened to the account. Only the first one has a link.
-	MailAddressChanged   MailKind = "address-changed"   // to the old address: a link that changes it back
-	MailAddressUndone    MailKind = "address-undone"    // to the address that the account had: it was changed back
-	MailPasswordChanged  MailKind = "password-changed"  // the password was changed or reset
-	MailPasswordDisabled MailKind = "password-disabled" // after too many wrong passwords; the user must reset it
-	MailAPIToken         MailKind = "api-token"         // an API token was made
-	MailClosed           MailKind = "closed"            // the account was closed
-	MailImpersonated     MailKind = "impersonated"      // an administrator has begun to act as the user: see Impersonate
-	MailAccountCleared   MailKind = "account-cleared"   // a login by mail has removed everything that was set up before the address was verified
-	MailStolen           MailKind = "remember-stolen"   // a copy of a remember cookie was used
-	MailFactorAdded      MailKind = "factor-added"      // a second factor was set up: Factor
-	MailFactorRemoved    MailKind = "factor-removed"    // a second factor was removed: Factor, or all of them if that is empty
-	MailFactorDisabled   MailKind = "factor-disabled"   // after a hundred wrong answers no further one is accepted: Factor
-	MailFactorUnlocked   MailKind = "factor-unlocked"   // the user has unlocked a factor that was disabled: Factor
-	MailOneTimeCode      MailKind = "one-time-code"     // an administrator has made a code that replaces a second factor once
-	MailPasskeyAdded     MailKind = "passkey-added"     // a passkey was added: Passkey
-	MailPasskeyRemoved   MailKind = "passkey-removed"   // a passkey was removed: Passkey
-	MailFactorSuspended  MailKind = "factor-suspended"  // a passkey was copied, and is not accepted any more: Factor
-	MailPasswordRemoved  MailKind = "password-removed"  // the account has no password any more
-	MailIdentityAdded    MailKind = "identity-added"    // an account at a Provider can log in from now on
-	MailIdentityRemoved  MailKind = "identity-removed"  // an account at a Provider was disconnected
-	MailIdentityRefused  MailKind = "identity-refused"  // an account at a Provider has this address, and is not connected: log in and connect it
-	MailBackupCodes      MailKind = "backup-codes"      // new recovery codes were made, and the old ones are void
-	MailBackupCodeUsed   MailKind = "backup-code-used"  // a recovery code was used: Left says how many remain
+	MailAddressChanged   MailKind = "address-changed"    // to the old address: a link that changes it back
+	MailAddressUndone    MailKind = "address-undone"     // to the address that the account had: it was changed back
+	MailPasswordChanged  MailKind = "password-changed"   // the password was changed or reset
+	MailPasswordDisabled MailKind = "password-disabled"  // after too many wrong passwords; the user must reset it
+	MailAPIToken         MailKind = "api-token"          // an API token was made
+	MailClosed           MailKind = "closed"             // the account was closed
+	MailImpersonated     MailKind = "impersonated"       // an administrator has begun to act as the user: see Impersonate
+	MailAccountCleared   MailKind = "account-cleared"    // a login by mail has removed everything that was set up before the address was verified
+	MailStolen           MailKind = "remember-stolen"    // a copy of a remember cookie was used
+	MailFactorAdded      MailKind = "factor-added"       // a second factor was set up: Factor
+	MailFactorRemoved    MailKind = "factor-removed"     // a second factor was removed: Factor, or all of them if that is empty
+	MailFactorDisabled   MailKind = "factor-disabled"    // after a hundred wrong answers no further one is accepted: Factor
+	MailFactorUnlocked   MailKind = "factor-unlocked"    // the user has unlocked a factor that was disabled: Factor
+	MailOneTimeCode      MailKind = "one-time-code"      // an administrator has made a code that replaces a second factor once
+	MailPasskeyAdded     MailKind = "passkey-added"      // a passkey was added: Passkey
+	MailPasskeyRemoved   MailKind = "passkey-removed"    // a passkey was removed: Passkey
+	MailFactorSuspended  MailKind = "factor-suspended"   // a passkey was copied, and is not accepted any more: Factor
+	MailPasswordRemoved  MailKind = "password-removed"   // the account has no password any more
+	MailIdentityAdded    MailKind = "identity-added"     // an account at a Provider can log in from now on
+	MailIdentityRemoved  MailKind = "identity-removed"   // an account at a Provider was disconnected
+	MailIdentityRefused  MailKind = "identity-refused"   // an account at a Provider has this address, and is not connected: log in and connect it
+	MailRecoveryCodes    MailKind = "recovery-codes"     // new recovery codes were made, and the old ones are void
+	MailRecoveryCodeUsed MailKind = "recovery-code-used" // a recovery code was used: Left says how many remain
 )
 
 // A Mail is a message for a user. The Mailer decides about its text and its look.
@@ -54,7 +54,7 @@ type Mail struct {
 	Factor   string        // the name of the second factor that the mail is about, if it is about one
 	Passkey  string        // the name of the passkey that was added or removed; users may choose it
 	Provider string        // the name of the provider that the mail is about, if it is about one
-	Left     int           // the recovery codes that are left, in a MailBackupCodeUsed
+	Left     int           // the recovery codes that are left, in a MailRecoveryCodeUsed
 
 	Language string    // the language to write it in, one of Config.Languages; empty if there are none
 	At       time.Time // when it happened

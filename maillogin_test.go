@@ -668,7 +668,7 @@ func tryClear(t *testing.T, way string, require bool) {
 		if err := m.EnrollFactor(ctx, "code", url.Values{"code": {"setup"}}); err != nil {
 			t.Error(err)
 		}
-		if _, err := m.NewBackupCodes(ctx, "spare"); err != nil {
+		if _, err := m.NewRecoveryCodes(ctx, "spare"); err != nil {
 			t.Error(err)
 		}
 		if err := m.TrustBrowser(ctx); err != nil {

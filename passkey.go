@@ -205,7 +205,7 @@ func (c *Core) RenamePasskey(ctx context.Context, id, name string) (failing erro
 }
 
 // RemovePasskey removes a passkey of the current user. If it was the last one, and the user
-// has no other factor, it removes the backup codes, too. The account gets a new Stamp, as
+// has no other factor, it removes the recovery codes, too. The account gets a new Stamp, as
 // with EnrollFactor. The owner gets a MailPasskeyRemoved.
 //
 // It returns ErrNotFresh, ErrNoFactor if the user has no such passkey, ErrLastWayIn if the

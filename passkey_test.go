@@ -531,7 +531,7 @@ func TestRemovePasskey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := a.act(a.own, func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err })
+	err := a.act(a.own, func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "spare"); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -564,13 +564,13 @@ func TestRemovePasskey(t *testing.T) {
 		t.Errorf("the passkeys are %v", all)
 	}
 	if left, _ := a.spare.Left(t.Context(), a.susan.ID); left == 0 {
-		t.Error("the backup codes are gone while a passkey is left")
+		t.Error("the recovery codes are gone while a passkey is left")
 	}
 	if err := a.remove(a.own, "two"); err != nil { // the password is left
 		t.Fatal(err)
 	}
 	if left, _ := a.spare.Left(t.Context(), a.susan.ID); left != 0 {
-		t.Error("backup codes are left without a factor")
+		t.Error("recovery codes are left without a factor")
 	}
 	c := a.Client(t)
 	if c.Login("susan"); c.Who() != "susan" {
@@ -718,11 +718,11 @@ func TestLastFactorThatWorksStays(t *testing.T) {
 	if err := a.remove(a.own, "one"); !errors.Is(err, auth.ErrLastWayIn) {
 		t.Errorf("the last one that works: %v", err)
 	}
-	if err := a.act(a.own, func(ctx context.Context) error { _, err := a.NewBackupCodes(ctx, "spare"); return err }); err != nil {
+	if err := a.act(a.own, func(ctx context.Context) error { _, err := a.NewRecoveryCodes(ctx, "spare"); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.remove(a.own, "one"); err != nil {
-		t.Errorf("with backup codes: %v", err)
+		t.Errorf("with recovery codes: %v", err)
 	}
 	if err := a.remove(a.own, "copied"); err != nil {
 		t.Errorf("the copied one: %v", err)

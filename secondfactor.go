@@ -13,7 +13,7 @@ import (
 // one. It gives no access by itself.
 //
 // Missing is empty if the user's factors are no longer in Config.Factors, and the user has
-// no backup codes. The login cannot go on then. Tell the user to ask you for help: you add
+// no recovery codes. The login cannot go on then. Tell the user to ask you for help: you add
 // the factor to the configuration, or call ResetFactors.
 type Pending struct {
 	User    User
@@ -137,8 +137,8 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 		}
 		return err
 	}
-	if backup, ok := c.factor(factor).(BackupFactor); ok {
-		c.tellUsed(ctx, backup, p.user)
+	if recovery, ok := c.factor(factor).(RecoveryFactor); ok {
+		c.tellUsed(ctx, recovery, p.user)
 	}
 	s.op.Lock()
 	taken := s.takePending(ctx, p)
@@ -161,16 +161,16 @@ func (c *Core) ContinueLogin(ctx context.Context, factor string, answer url.Valu
 	return err
 }
 
-// tellUsed tells the owner that a backup code was used, and how many are left. The code is
+// tellUsed tells the owner that a recovery code was used, and how many are left. The code is
 // used up, whatever has become of the login.
-func (c *Core) tellUsed(ctx context.Context, f BackupFactor, user User) {
+func (c *Core) tellUsed(ctx context.Context, f RecoveryFactor, user User) {
 	left, err := f.Left(ctx, idOf(user))
 	if err != nil {
 		c.event(ctx, Event{Kind: EventMailFailed, UserID: idOf(user), Err: factorFailed(f, err)})
 		return
 	}
-	c.event(ctx, Event{Kind: EventBackupCodeUsed, UserID: idOf(user), Method: f.Name()})
-	c.tell(ctx, Mail{Kind: MailBackupCodeUsed, To: user.AuthAccount().Email, User: user, Factor: f.Name(), Left: left})
+	c.event(ctx, Event{Kind: EventRecoveryCodeUsed, UserID: idOf(user), Method: f.Name()})
+	c.tell(ctx, Mail{Kind: MailRecoveryCodeUsed, To: user.AuthAccount().Email, User: user, Factor: f.Name(), Left: left})
 }
 
 // countTry counts an answer to the pending login, before the factor looks at it.

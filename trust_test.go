@@ -104,7 +104,7 @@ func TestTrustEnds(t *testing.T) {
 		"SetPassword": func(t *testing.T, a *enrollApp) error {
 			return a.SetPassword(t.Context(), stored(t, a.App, a.susan.ID), testapp.Password)
 		},
-		"NewBackupCodes": func(t *testing.T, a *enrollApp) error { a.backup(t); return nil },
+		"NewRecoveryCodes": func(t *testing.T, a *enrollApp) error { a.recoveryCodes(t); return nil },
 		"another factor": func(_ *testing.T, a *enrollApp) error {
 			return a.do(func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) })
 		},
@@ -295,7 +295,7 @@ func TestTrustedLoginsEndWithTheTrust(t *testing.T) {
 	c = remembered(t, a)
 	withFactor := a.pending(t)
 	if err := a.answer(withFactor, "spare", "spare3"); err == nil {
-		t.Fatal("there are no backup codes")
+		t.Fatal("there are no recovery codes")
 	}
 	a.factor.give(a.susan.ID, "123")
 	a.In(withFactor, func(ctx context.Context) { _, _ = a.PromptFactor(ctx, "code") })

@@ -69,7 +69,7 @@ type Data struct {
 
 	Passkey  string // the name of the passkey that was added or removed; empty if it is not a plain name
 	Provider string // the name of the provider that the mail is about, in an auth.MailIdentityAdded and the like
-	Left     int    // how many recovery codes are left, in an auth.MailBackupCodeUsed
+	Left     int    // how many recovery codes are left, in an auth.MailRecoveryCodeUsed
 
 	words *words // nil: English
 }
@@ -118,7 +118,7 @@ func linkRules() map[auth.MailKind]linkRule {
 		auth.MailPasswordDisabled: noLink, auth.MailPasswordRemoved: noLink, auth.MailAPIToken: noLink, auth.MailClosed: noLink,
 		auth.MailStolen: noLink, auth.MailImpersonated: noLink, auth.MailOneTimeCode: noLink,
 		auth.MailFactorAdded: noLink, auth.MailFactorRemoved: noLink, auth.MailFactorDisabled: noLink,
-		auth.MailFactorUnlocked: noLink, auth.MailFactorSuspended: noLink, auth.MailBackupCodes: noLink, auth.MailBackupCodeUsed: noLink,
+		auth.MailFactorUnlocked: noLink, auth.MailFactorSuspended: noLink, auth.MailRecoveryCodes: noLink, auth.MailRecoveryCodeUsed: noLink,
 		auth.MailPasskeyAdded: noLink, auth.MailPasskeyRemoved: noLink,
 		auth.MailIdentityAdded: noLink, auth.MailIdentityRemoved: noLink, auth.MailIdentityRefused: noLink,
 	}

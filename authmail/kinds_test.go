@@ -284,8 +284,8 @@ func TestFactorMails(t *testing.T) {
 		{auth.MailFactorRemoved, "recovery-code", 0, "A second factor was removed", "A second factor was removed from your account: recovery codes. Other"},
 		{auth.MailFactorRemoved, "", 0, "Your second factors were removed", "All second factors were removed from your account. A login now asks for the password only. Other"},
 		{auth.MailFactorDisabled, "passkey", 0, "A second factor does not work any more", "There were too many wrong codes for a second factor of your account: passkeys. So"},
-		{auth.MailBackupCodeUsed, "recovery-code", 3, "A recovery code was used", "A recovery code of your account was used to log in. Recovery codes left: 3. If"},
-		{auth.MailBackupCodeUsed, "recovery-code", 0, "A recovery code was used", "A recovery code of your account was used to log in. There are no recovery codes left."},
+		{auth.MailRecoveryCodeUsed, "recovery-code", 3, "A recovery code was used", "A recovery code of your account was used to log in. Recovery codes left: 3. If"},
+		{auth.MailRecoveryCodeUsed, "recovery-code", 0, "A recovery code was used", "A recovery code of your account was used to log in. There are no recovery codes left."},
 	} {
 		msg := render(t, Content{}, auth.Mail{Kind: test.kind, To: "ann@app.example", Factor: test.factor, Left: test.left})
 		if text := inOneLine(msg.Text); msg.Subject != test.subject || !strings.HasPrefix(text, test.want) {

@@ -73,7 +73,7 @@ func (p *Pages) factorFields(factor string, prompt auth.Prompt) []Field {
 	switch {
 	case factor == totp:
 		label = p.texts.TOTPCode
-	case slices.Contains(p.backupFactors(), factor):
+	case slices.Contains(p.recoveryFactors(), factor):
 		label = p.texts.RecoveryCode
 	}
 	return []Field{{
@@ -200,10 +200,10 @@ const (
 	usedFor    = 30 * 24 * time.Hour
 )
 
-// used returns the cookie that keeps a factor that was used, if the user has a choice. Backup
+// used returns the cookie that keeps a factor that was used, if the user has a choice. Recovery
 // codes are for emergencies, and are not asked for first.
 func (p *Pages) used(factor string, pending auth.Pending) []*http.Cookie {
-	if len(pending.Missing) < 2 || slices.Contains(p.backupFactors(), factor) {
+	if len(pending.Missing) < 2 || slices.Contains(p.recoveryFactors(), factor) {
 		return nil
 	}
 	cookie := p.core.Cookie(usedCookie)
@@ -238,7 +238,7 @@ func later(a answer, err error) answer {
 
 // factorWrong is the error for a wrong answer. It is the same while no answer is looked at.
 func (p *Pages) factorWrong(factor string) string {
-	if slices.Contains(p.backupFactors(), factor) {
+	if slices.Contains(p.recoveryFactors(), factor) {
 		return p.texts.RecoveryWrong
 	}
 	return p.texts.FactorWrong
@@ -276,23 +276,23 @@ const totp = "totp"
 
 // factorName returns what users call a factor.
 func (p *Pages) factorName(name string) string {
-	backups := p.backupFactors()
+	recovery := p.recoveryFactors()
 	switch {
 	case name == totp:
 		return p.texts.TOTPName
 	case p.passkeys != nil && name == p.passkeys.Name():
 		return p.texts.PasskeyName
-	case len(backups) == 1 && name == backups[0]:
+	case len(recovery) == 1 && name == recovery[0]:
 		return p.texts.RecoveryName
 	}
 	return name
 }
 
-// backupFactors returns the names of the manager's backup factors.
-func (p *Pages) backupFactors() []string {
+// recoveryFactors returns the names of the manager's recovery factors.
+func (p *Pages) recoveryFactors() []string {
 	var names []string
 	for _, f := range p.auth.Factors {
-		if _, ok := f.(auth.BackupFactor); ok {
+		if _, ok := f.(auth.RecoveryFactor); ok {
 			names = append(names, f.Name())
 		}
 	}

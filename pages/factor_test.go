@@ -114,14 +114,14 @@ func TestLoginWithRecoveryCode(t *testing.T) {
 	}
 	s.kinds()
 	wantRedirect(t, c.submit(r, "/login/verify", "code", "spare 1"), "/mine")
-	if kinds := s.kinds(); !c.loggedIn() || kinds != "backup-code-used susan@example.com" {
+	if kinds := s.kinds(); !c.loggedIn() || kinds != "recovery-code-used susan@example.com" {
 		t.Errorf("logged in: %v, mails %q", c.loggedIn(), kinds)
 	}
 	// One of two factors that are left is enough, and each code works once.
 	c = s.client()
 	r = c.get(link(t, c.begin(), "Recovery codes"))
 	wantErrors(t, c.submit(r, "/login/verify", "code", "spare 1"), map[string]string{"code": recoveryWrong})
-	f.backup.set(s.account("susan").ID)
+	f.recovery.set(s.account("susan").ID)
 	if r := s.client().begin(); strings.Contains(r.body, "Try another way") {
 		t.Error("there is another way for a user who has only one factor")
 	}
@@ -465,7 +465,7 @@ func TestNoFactors(t *testing.T) {
 	if strings.Contains(c.get("/account").body, "Two-Factor") {
 		t.Error("there is a link to it")
 	}
-	// Without a backup factor there are no recovery codes.
+	// Without a recovery factor there are no recovery codes.
 	f := newFactors()
 	s = newSite(t, func(a *auth.Config, _ *pages.Config) { a.Factors = []auth.Factor{f.app} })
 	f.app.set(s.account("susan").ID, true)
@@ -485,7 +485,7 @@ func TestFactorNames(t *testing.T) {
 	f := newFactors()
 	s := newSite(t, func(a *auth.Config, c *pages.Config) {
 		other := &appFactor{name: "x.y", enrolled: map[string]bool{}}
-		a.Factors = []auth.Factor{f.app, other, f.backup}
+		a.Factors = []auth.Factor{f.app, other, f.recovery}
 		c.Texts.TOTPName, c.Texts.TOTPCode, c.Texts.FactorWrong = "<b>App</b>", "<b>Code</b>", "<b>Wrong</b>"
 	})
 	s.update("susan", func(a *auth.Account) {
@@ -692,7 +692,7 @@ func TestFactorTakenOut(t *testing.T) {
 	s, f := newFactorSite(t, nil)
 	id := s.account("susan").ID
 	f.app.set(id, false)
-	f.backup.set(id)
+	f.recovery.set(id)
 	s.takenOut()
 	const lost = "This site cannot ask for your second factor at the moment"
 	c := s.client()
@@ -712,7 +712,7 @@ func TestFactorTakenOut(t *testing.T) {
 	wantRedirect(t, c.submit(r, "/logout"), "/login")
 	wantRedirect(t, c.get("/login/verify"), "/login")
 
-	f.backup.set(id, "spare 1")
+	f.recovery.set(id, "spare 1")
 	c = s.client()
 	r = c.begin("next", "/mine")
 	if len(fields(t, r)) != 1 || strings.Contains(r.body, lost) {

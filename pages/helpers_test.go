@@ -1027,16 +1027,16 @@ func (s *site) stolen() (thief *client, undo string) {
 // factors are the second factors of a site. A user with app shows a code that the test has
 // given, once.
 type factors struct {
-	app    *appFactor
-	backup *backupFactor
+	app      *appFactor
+	recovery *recoveryFactor
 }
 
 func newFactors() *factors {
-	return &factors{&appFactor{name: "totp", enrolled: map[string]bool{}}, &backupFactor{codes: map[string][]string{}}}
+	return &factors{&appFactor{name: "totp", enrolled: map[string]bool{}}, &recoveryFactor{codes: map[string][]string{}}}
 }
 
 // in has an application use the factors.
-func (f *factors) in(a *auth.Config, _ *pages.Config) { a.Factors = []auth.Factor{f.app, f.backup} }
+func (f *factors) in(a *auth.Config, _ *pages.Config) { a.Factors = []auth.Factor{f.app, f.recovery} }
 
 // withFactors has an application use factors that nobody has, also passkeys.
 func withFactors(a *auth.Config, c *pages.Config) {
@@ -1189,25 +1189,25 @@ func (f *appFactor) disable(s *site, userID string) {
 	}
 }
 
-// backupFactor is a BackupFactor.
-type backupFactor struct {
+// recoveryFactor is a RecoveryFactor.
+type recoveryFactor struct {
 	mu    sync.Mutex
 	made  int
 	codes map[string][]string // by user ID
 }
 
-func (*backupFactor) Name() string { return "recovery" }
+func (*recoveryFactor) Name() string { return "recovery" }
 
-func (f *backupFactor) Enrolled(ctx context.Context, userID string) (bool, error) {
+func (f *recoveryFactor) Enrolled(ctx context.Context, userID string) (bool, error) {
 	n, err := f.Left(ctx, userID)
 	return n > 0, err
 }
 
-func (*backupFactor) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
+func (*recoveryFactor) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error) {
 	return auth.Prompt{Field: "code"}, nil, nil
 }
 
-func (f *backupFactor) Verify(_ context.Context, user auth.User, _ []byte, answer url.Values) error {
+func (f *recoveryFactor) Verify(_ context.Context, user auth.User, _ []byte, answer url.Values) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := user.AuthAccount().ID
@@ -1219,7 +1219,7 @@ func (f *backupFactor) Verify(_ context.Context, user auth.User, _ []byte, answe
 	return nil
 }
 
-func (f *backupFactor) Generate(_ context.Context, user auth.User) ([]string, func(context.Context) error, error) {
+func (f *recoveryFactor) Generate(_ context.Context, user auth.User) ([]string, func(context.Context) error, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.made++
@@ -1233,18 +1233,18 @@ func (f *backupFactor) Generate(_ context.Context, user auth.User) ([]string, fu
 	}, nil
 }
 
-func (f *backupFactor) Left(_ context.Context, userID string) (int, error) {
+func (f *recoveryFactor) Left(_ context.Context, userID string) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.codes[userID]), nil
 }
 
-func (f *backupFactor) Remove(_ context.Context, userID string) error {
+func (f *recoveryFactor) Remove(_ context.Context, userID string) error {
 	f.set(userID)
 	return nil
 }
 
-func (f *backupFactor) set(userID string, codes ...string) {
+func (f *recoveryFactor) set(userID string, codes ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.codes[userID] = slices.Clone(codes)
@@ -1263,7 +1263,7 @@ func newFactorSite(t *testing.T, change func(*auth.Config, *pages.Config)) (*sit
 	})
 	s.update("susan", verified)
 	f.app.set(s.account("susan").ID, true)
-	f.backup.set(s.account("susan").ID, "spare 1", "spare 2", "spare 3", "spare 4")
+	f.recovery.set(s.account("susan").ID, "spare 1", "spare 2", "spare 3", "spare 4")
 	return s, f
 }
 

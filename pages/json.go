@@ -103,7 +103,7 @@ type jsonFactor struct {
 	Enrolled bool   `json:"enrolled"`
 	Locked   bool   `json:"locked,omitempty"`
 	Required bool   `json:"required,omitempty"`
-	Backup   bool   `json:"backup,omitempty"`
+	Recovery bool   `json:"recovery,omitempty"`
 	Left     int    `json:"left,omitempty"`
 }
 
@@ -327,7 +327,7 @@ func (p *Pages) lists(o *jsonAnswer, page *Page) {
 		o.Providers = append(o.Providers, jsonProvider{f.Action, f.Button, f.Purpose})
 	}
 	for _, f := range page.Factors {
-		o.Factors = append(o.Factors, jsonFactor{f.Name, f.Label, f.URL, f.Enrolled, f.Disabled, f.Required, f.Backup, f.Left})
+		o.Factors = append(o.Factors, jsonFactor{f.Name, f.Label, f.URL, f.Enrolled, f.Disabled, f.Required, f.Recovery, f.Left})
 	}
 	for _, l := range page.Logins {
 		o.Sessions = append(o.Sessions, jsonSession{l.ID, l.Current, l.Remembered, l.Created, l.Seen, l.Expires, l.Address, l.UserAgent, l.Methods, l.ActorID != ""})

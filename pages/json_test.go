@@ -495,7 +495,7 @@ func newFaces(t *testing.T, kind string) facesOf {
 	for i, s := range []**site{&f.html, &f.json} {
 		f.factors[i] = newFactors()
 		*s = newSite(t, func(a *auth.Config, c *pages.Config) {
-			a.Factors, a.EmailLogin, c.OpenAPI = []auth.Factor{f.factors[i].app, f.factors[i].backup, newPasskeys()}, true, true
+			a.Factors, a.EmailLogin, c.OpenAPI = []auth.Factor{f.factors[i].app, f.factors[i].recovery, newPasskeys()}, true, true
 			a.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
 			a.RequireFactor = func(user auth.User) bool { return kind == "must enroll" && user.AuthAccount().Username == "susan" }
 		})
@@ -513,7 +513,7 @@ func (f facesOf) visit(s *site, kind string, factors *factors) *client {
 	}
 	if kind == "waiting" || kind == "with a factor" {
 		factors.app.set(id, true)
-		factors.backup.set(id, "spare")
+		factors.recovery.set(id, "spare")
 	}
 	switch kind {
 	case "nobody":
@@ -561,7 +561,7 @@ func (f facesOf) state(s *site, c *client, factors *factors) string {
 		}
 	}
 	slices.Sort(cookies)
-	left, _ := factors.backup.Left(s.t.Context(), a.ID)
+	left, _ := factors.recovery.Left(s.t.Context(), a.ID)
 	return fmt.Sprint(a.Email, a.EmailVerified, a.Disabled, a.Version, a.Stamp.Reveal() == "stamp", anna != nil, " logins ", logins, " cookies ", cookies,
 		" mails ", s.kinds(), " factor ", factors.app.has(a.ID), left)
 }

@@ -121,7 +121,7 @@ func TestOpenAPI(t *testing.T) {
 	f := newFactors()
 	keys := newPasskeys()
 	s := newSite(t, func(a *auth.Config, c *pages.Config) {
-		a.Factors, a.EmailLogin, c.OpenAPI = []auth.Factor{f.app, f.backup, keys}, true, true
+		a.Factors, a.EmailLogin, c.OpenAPI = []auth.Factor{f.app, f.recovery, keys}, true, true
 		a.Limits = auth.Limits{Guesses: -1, Mails: -1, Registrations: -1}
 		c.Fields = []pages.Field{{Name: "name", Label: "Name"}, {Name: "news", Label: "News", Type: "checkbox"}}
 		a.TrustFor = 30 * 24 * 60 * 60 * 1e9

@@ -63,7 +63,7 @@
 // HEAD is answered like GET, but keeps the flash messages for the next GET. Without a
 // Mailer in auth.Config, /forgot-password, /check-inbox and the pages that mailed links open do not
 // exist. Without EmailLogin, /login/code does not exist. Without Factors, /login/verify and
-// /account/two-factor do not exist, and without a BackupFactor among them,
+// /account/two-factor do not exist, and without a RecoveryFactor among them,
 // /account/recovery-codes does not. /login/passkey, /account/passkeys and /passkey.js are
 // there if one of Factors is a PasskeyFactor, and /openapi.json if Config.OpenAPI is set. /account/identities is 404 while the manager has
 // no providers (see Providers below).

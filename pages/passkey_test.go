@@ -37,7 +37,7 @@ func newPasskeySite(t *testing.T, change func(*auth.Config, *pages.Config), ids 
 	t.Helper()
 	keys := newPasskeys()
 	s := newSite(t, func(a *auth.Config, c *pages.Config) {
-		a.Factors = []auth.Factor{keys, newFactors().backup}
+		a.Factors = []auth.Factor{keys, newFactors().recovery}
 		if change != nil {
 			change(a, c)
 		}

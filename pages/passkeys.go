@@ -238,7 +238,7 @@ func (p *Pages) addPasskey(q *request) answer {
 		return a
 	}
 	a.to = cmp.Or(q.next().String(), a.to)
-	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Backup && s.Left == 0 }) {
+	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Recovery && s.Left == 0 }) {
 		a.to = q.next().AddTo(p.urls.RecoveryCodes)
 	}
 	return a

@@ -9,7 +9,7 @@ import (
 	"github.com/go-login/auth"
 )
 
-// codesPage makes recovery codes: those of the manager's first backup factor.
+// codesPage makes recovery codes: those of the manager's first recovery factor.
 func (p *Pages) codesPage() *page {
 	t := &p.texts
 	return &page{
@@ -28,7 +28,7 @@ func (p *Pages) codesPage() *page {
 			must(&t.CodesPrint, "Print"),
 			must(&t.CodesSaved, "I have saved them"),
 		},
-		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.backupFactors()) == 0,
+		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.recoveryFactors()) == 0,
 		who: enrolling, own: true, fields: []string{"next"},
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
@@ -62,7 +62,7 @@ func codesFile(codes []string) template.URL {
 
 // makeCodes makes new codes, and shows them this once.
 func (p *Pages) makeCodes(q *request) answer {
-	codes, err := p.core.NewBackupCodes(q.Context(), p.backupFactors()[0])
+	codes, err := p.core.NewRecoveryCodes(q.Context(), p.recoveryFactors()[0])
 	switch {
 	case err == nil:
 		a := p.draw(q, nil)

@@ -39,7 +39,7 @@ func TestRecoveryCodes(t *testing.T) {
 	if len(all(only(t, parse(t, r), tag("main")), tag("form"))) > 0 {
 		t.Error("a button would make other codes")
 	}
-	if kinds := s.kinds(); kinds != "backup-codes susan@example.com" || elsewhere.loggedIn() || !c.loggedIn() {
+	if kinds := s.kinds(); kinds != "recovery-codes susan@example.com" || elsewhere.loggedIn() || !c.loggedIn() {
 		t.Errorf("mails %q", kinds)
 	}
 	for _, path := range []string{"/account/recovery-codes", "/account/two-factor", "/account"} {
@@ -64,7 +64,7 @@ func TestRecoveryCodesByGet(t *testing.T) {
 	c := f.enter(s)
 	wantStatus(t, c.get("/account/recovery-codes"), 200)
 	wantStatus(t, c.do(http.MethodHead, "/account/recovery-codes", ""), 200)
-	if n, err := f.backup.Left(t.Context(), s.account("susan").ID); err != nil || n != 4 {
+	if n, err := f.recovery.Left(t.Context(), s.account("susan").ID); err != nil || n != 4 {
 		t.Errorf("%d codes, %v", n, err)
 	}
 }
@@ -76,7 +76,7 @@ func TestRecoveryCodesAlone(t *testing.T) {
 	c := s.user("susan", good)
 	wantRedirect(t, c.get("/account/recovery-codes"), "/account/two-factor")
 	wantRedirect(t, c.post("/account/recovery-codes"), "/account/two-factor")
-	if n, err := f.backup.Left(t.Context(), s.account("susan").ID); err != nil || n != 0 {
+	if n, err := f.recovery.Left(t.Context(), s.account("susan").ID); err != nil || n != 0 {
 		t.Errorf("%d codes, %v", n, err)
 	}
 	// The verified address was needed for the first factor.

@@ -150,7 +150,7 @@ type Texts struct {
 	OtherUser     string // You are now logged in as {user}. This form was opened by another account. Nothing was changed.
 
 	// Second factors. TOTPName is the name of the factor "totp", and RecoveryName that of the
-	// only backup factor. Other factors are shown by their names in auth.Config. {user} and
+	// only recovery factor. Other factors are shown by their names in auth.Config. {user} and
 	// {left} stand for the account and for the number of recovery codes. TwoFactorExplain,
 	// SetupExplain and CodesExplain may be None.
 	TOTPName            string // Authenticator app

@@ -76,7 +76,7 @@ func sampleFactors(page *Page) {
 		{FactorState: auth.FactorState{Name: "totp", Enrolls: true}, Label: "text"},
 		{FactorState: auth.FactorState{Name: "passkey", Enrolls: true, Enrolled: true}, Label: "text", URL: "/"},
 		{FactorState: auth.FactorState{Name: "sms", Enrolls: true, Enrolled: true, Disabled: true}, Label: "text"},
-		{FactorState: auth.FactorState{Name: "recovery-code", Backup: true, Enrolled: true, Left: 1}, Label: "text"},
+		{FactorState: auth.FactorState{Name: "recovery-code", Recovery: true, Enrolled: true, Left: 1}, Label: "text"},
 	}
 }
 
@@ -102,13 +102,13 @@ func (p *Pages) withFactors(q *request, a answer) answer {
 
 // isOn reports whether a login asks for a second factor.
 func isOn(states []auth.FactorState) bool {
-	return slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Enrolled && !s.Backup })
+	return slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Enrolled && !s.Recovery })
 }
 
 // CodesWarning returns a text if the user has few recovery codes left, or none. Otherwise
 // it is empty.
 func (p Page) CodesWarning() string {
-	i := slices.IndexFunc(p.Factors, func(f Factor) bool { return f.Backup })
+	i := slices.IndexFunc(p.Factors, func(f Factor) bool { return f.Recovery })
 	switch {
 	case !p.TwoFactor || i < 0 || p.Factors[i].Left > fewCodes:
 		return ""
@@ -220,7 +220,7 @@ func (p *Pages) enroll(q *request, factor string) answer {
 		return a
 	}
 	a.to = cmp.Or(q.next().String(), a.to)
-	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Backup && s.Left == 0 }) {
+	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Recovery && s.Left == 0 }) {
 		a.to = q.next().AddTo(p.urls.RecoveryCodes)
 	}
 	return a

@@ -17,7 +17,7 @@ func newUnprotected(t *testing.T, change func(*auth.Config, *pages.Config)) (*si
 	t.Helper()
 	s, f := newFactorSite(t, change)
 	f.app.set(s.account("susan").ID, false)
-	f.backup.set(s.account("susan").ID)
+	f.recovery.set(s.account("susan").ID)
 	return s, f
 }
 
@@ -106,7 +106,7 @@ func TestSetUp(t *testing.T) {
 func TestSetUpWithCodes(t *testing.T) {
 	t.Parallel()
 	s, f := newUnprotected(t, nil)
-	f.backup.set(s.account("susan").ID, "spare")
+	f.recovery.set(s.account("susan").ID, "spare")
 	c := s.user("susan", good)
 	f.app.give("right")
 	wantRedirect(t, c.post("/account/two-factor?set-up=totp", "code", "right"), "/account/two-factor")
@@ -141,7 +141,7 @@ func TestRemove(t *testing.T) {
 	s.kinds()
 	wantRedirect(t, c.push(formTo(t, r, "/account/two-factor", "recovery")), "/account/two-factor")
 	c.flashed("/account/two-factor", "success: The second factor has been removed. Other browsers have been logged out.")
-	if n, _ := f.backup.Left(t.Context(), s.account("susan").ID); n > 0 || !f.app.has(s.account("susan").ID) || elsewhere.loggedIn() {
+	if n, _ := f.recovery.Left(t.Context(), s.account("susan").ID); n > 0 || !f.app.has(s.account("susan").ID) || elsewhere.loggedIn() {
 		t.Error("not that factor was removed")
 	}
 	r = c.get("/account/two-factor")
@@ -337,7 +337,7 @@ func TestFewCodes(t *testing.T) {
 		3: "Recovery codes left: 3. Make new ones soon.",
 		4: "",
 	} {
-		f.backup.set(id, make([]string, left)...)
+		f.recovery.set(id, make([]string, left)...)
 		for _, path := range []string{"/account", "/account/two-factor", "/account/recovery-codes"} {
 			r := c.get(path)
 			accessible(t, r)
@@ -350,7 +350,7 @@ func TestFewCodes(t *testing.T) {
 			}
 		}
 	}
-	if target := link(t, func() response { f.backup.set(id, "x"); return c.get("/account") }(), "Recovery codes"); target != "/account/recovery-codes" {
+	if target := link(t, func() response { f.recovery.set(id, "x"); return c.get("/account") }(), "Recovery codes"); target != "/account/recovery-codes" {
 		t.Errorf("the warning leads to %s", target)
 	}
 	// Without another factor, no login asks for a code.

@@ -46,7 +46,7 @@ func ExampleNew() {
 			manager.Error(w, r, err)
 			return
 		}
-		codes, err := manager.NewBackupCodes(r.Context(), "recovery-code")
+		codes, err := manager.NewRecoveryCodes(r.Context(), "recovery-code")
 		if err != nil {
 			manager.Error(w, r, err)
 			return

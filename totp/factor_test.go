@@ -194,7 +194,7 @@ func TestHundredWrongCodesDisableTheApp(t *testing.T) {
 		t.Errorf("mails %+v", mails)
 	}
 	c = s.waiting(t, "susan")
-	must(t, s.show(c, backup, codes[0]))
+	must(t, s.show(c, recovery, codes[0]))
 	must(t, s.in(c, func(ctx context.Context) error { return s.UnlockFactor(ctx, app) }))
 	must(t, s.try(t, "susan", app, s.code(t, secret)))
 	for range 5 {
@@ -504,8 +504,8 @@ func TestNothingIsStoredInTheClear(t *testing.T) {
 	used := s.next(t, setup.Secret.Reveal())
 	must(t, s.try(t, "susan", app, used))
 	_ = s.try(t, "susan", app, used)
-	must(t, s.try(t, "susan", backup, codes[3]))
-	_ = s.try(t, "susan", backup, codes[3])
+	must(t, s.try(t, "susan", recovery, codes[3]))
+	_ = s.try(t, "susan", recovery, codes[3])
 
 	secret := strings.ReplaceAll(setup.Secret.Reveal(), " ", "")
 	hidden := map[string]string{"the secret": secret, "its groups": setup.Secret.Reveal(), "a code": code, "a used code": used, "a one-time code": once.Reveal()}
@@ -663,9 +663,9 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 			}
 			once, err := s.recovery.OneTimeCode(t.Context(), u.ID)
 			must(t, err)
-			must(t, s.try(t, "susan", backup, once.Reveal()))
+			must(t, s.try(t, "susan", recovery, once.Reveal()))
 			c = s.waiting(t, "susan")
-			must(t, s.show(c, backup, codes[0]))
+			must(t, s.show(c, recovery, codes[0]))
 			fresh := s.begin(t, c).Secret.Reveal()
 			must(t, s.finish(c, s.code(t, fresh)))
 			must(t, s.try(t, "susan", app, s.next(t, fresh)))

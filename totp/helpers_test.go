@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	app, backup  = "totp", "recovery-code"
-	secretOfOld  = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
-	secretOfNew  = "x0PmvQ7rE2oYt9Jd4sKhUc6bGzL1wNfA"
-	secretOfNone = "Zk4Wq8Xn1RfT6yHj3VbL9cMp0sDg5uEa"
-	step         = 30 * time.Second
+	app, recovery = "totp", "recovery-code"
+	secretOfOld   = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
+	secretOfNew   = "x0PmvQ7rE2oYt9Jd4sKhUc6bGzL1wNfA"
+	secretOfNone  = "Zk4Wq8Xn1RfT6yHj3VbL9cMp0sDg5uEa"
+	step          = 30 * time.Second
 )
 
 // A site is an application with both factors, on a store that may be another's too. Users
@@ -146,7 +146,7 @@ func (s *site) try(t testing.TB, name, factor, code string) error {
 func (s *site) newCodes(t testing.TB, c *testapp.Client) (codes []string) {
 	t.Helper()
 	must(t, s.in(c, func(ctx context.Context) (err error) {
-		codes, err = s.NewBackupCodes(ctx, backup)
+		codes, err = s.NewRecoveryCodes(ctx, recovery)
 		return err
 	}))
 	return codes

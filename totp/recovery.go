@@ -27,7 +27,7 @@ const (
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // Recovery is the factor "recovery-code": ten codes that a user keeps on paper, each of which
-// works once. It implements auth.Factor, auth.FactorBinder and auth.BackupFactor. Make it by
+// works once. It implements auth.Factor, auth.FactorBinder and auth.RecoveryFactor. Make it by
 // [RecoveryCodes]. It is safe for use by many goroutines.
 type Recovery struct{ feature *auth.Feature }
 
@@ -63,7 +63,7 @@ func (r *Recovery) Enrolled(ctx context.Context, userID string) (bool, error) {
 	return false, nil
 }
 
-// Left implements auth.BackupFactor. A code of OneTimeCode does not count.
+// Left implements auth.RecoveryFactor. A code of OneTimeCode does not count.
 func (r *Recovery) Left(ctx context.Context, userID string) (int, error) {
 	return r.count(ctx, userID, codesKey(userID))
 }
@@ -128,7 +128,7 @@ func (r *Recovery) use(ctx context.Context, key string, hash [sha256.Size]byte) 
 	return err
 }
 
-// Generate implements auth.BackupFactor.
+// Generate implements auth.RecoveryFactor.
 func (r *Recovery) Generate(ctx context.Context, user auth.User) (codes []string, save func(context.Context) error, err error) {
 	userID := idOf(user)
 	if err := check(r.feature, userID); err != nil {
@@ -211,7 +211,7 @@ func (r *Recovery) OneTimeCode(ctx context.Context, userID string) (auth.Secret,
 	return auth.NewSecret(code), nil
 }
 
-// Remove implements auth.BackupFactor.
+// Remove implements auth.RecoveryFactor.
 func (r *Recovery) Remove(ctx context.Context, userID string) error {
 	if err := check(r.feature, userID); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"github.com/go-login/auth/totp"
 )
 
-// generate makes codes without the rest of NewBackupCodes.
+// generate makes codes without the rest of NewRecoveryCodes.
 func (s *site) generate(t testing.TB, u auth.User) []string {
 	t.Helper()
 	codes, save, err := s.recovery.Generate(t.Context(), u)
@@ -44,34 +44,34 @@ func TestLoginWithARecoveryCode(t *testing.T) {
 		c := s.waiting(t, "susan")
 		must(t, s.in(c, func(ctx context.Context) error {
 			pending, err := s.Pending(ctx)
-			if !slices.Equal(pending.Missing, []string{app, backup}) {
+			if !slices.Equal(pending.Missing, []string{app, recovery}) {
 				t.Errorf("missing %v", pending.Missing)
 			}
-			prompt, failed := s.PromptFactor(ctx, backup)
+			prompt, failed := s.PromptFactor(ctx, recovery)
 			if prompt != (auth.Prompt{Field: "code", Autocomplete: "off"}) {
 				t.Errorf("%+v", prompt)
 			}
 			return errors.Join(err, failed)
 		}))
-		must(t, s.show(c, backup, code))
-		if l := s.LoginOf(t, c); c.Who() != "susan" || !slices.Contains(l.Methods, backup) {
+		must(t, s.show(c, recovery, code))
+		if l := s.LoginOf(t, c); c.Who() != "susan" || !slices.Contains(l.Methods, recovery) {
 			t.Errorf("the request is %s's, by %v", c.Who(), l.Methods)
 		}
 		if left, err := s.recovery.Left(t.Context(), u.ID); left != 9-i || err != nil {
 			t.Errorf("%d left, %v", left, err)
 		}
-		if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailBackupCodeUsed || mails[0].Left != 9-i {
+		if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailRecoveryCodeUsed || mails[0].Left != 9-i {
 			t.Errorf("mails %+v", mails)
 		}
 		if i < 9 {
-			want(t, "a second time", s.try(t, "susan", backup, code), auth.ErrWrongFactor)
+			want(t, "a second time", s.try(t, "susan", recovery, code), auth.ErrWrongFactor)
 		}
 	}
 	// None is left: the factor is none that a login could ask for.
 	if has, err := s.recovery.Enrolled(t.Context(), u.ID); has || err != nil {
 		t.Errorf("enrolled: %v, %v", has, err)
 	}
-	want(t, "a code then", s.try(t, "susan", backup, codes[0]), auth.ErrNoPending)
+	want(t, "a code then", s.try(t, "susan", recovery, codes[0]), auth.ErrNoPending)
 }
 
 // People type codes in many ways.
@@ -133,7 +133,7 @@ func TestFiftyTimesOneRecoveryCode(t *testing.T) {
 		for i := range clients {
 			clients[i] = s.waiting(t, "susan")
 		}
-		wantOne(t, atOnce(len(clients), func(i int) error { return s.show(clients[i], backup, codes[0]) }), auth.ErrWrongFactor)
+		wantOne(t, atOnce(len(clients), func(i int) error { return s.show(clients[i], recovery, codes[0]) }), auth.ErrWrongFactor)
 		if logins, err := s.Logins(t.Context(), u.ID); err != nil || len(logins) != 1 {
 			t.Errorf("%d logins, %v", len(logins), err)
 		}
@@ -181,17 +181,17 @@ func TestRecoveryCodeOfAnotherUser(t *testing.T) {
 	_, c := s.enroll(t, "susan")
 	mine, theirs := s.newCodes(t, c), s.generate(t, david)
 	for i := range 10 {
-		want(t, fmt.Sprint("david's code ", i), s.try(t, "susan", backup, theirs[i]), auth.ErrWrongFactor)
+		want(t, fmt.Sprint("david's code ", i), s.try(t, "susan", recovery, theirs[i]), auth.ErrWrongFactor)
 	}
-	must(t, s.try(t, "susan", backup, mine[0])) // the account is not locked
+	must(t, s.try(t, "susan", recovery, mine[0])) // the account is not locked
 	if left, err := s.recovery.Left(t.Context(), david.ID); left != 10 || err != nil {
 		t.Errorf("david has %d left, %v", left, err)
 	}
 	for i := range 10 {
-		want(t, fmt.Sprint("david's code ", i), s.try(t, "susan", backup, theirs[i]), auth.ErrWrongFactor)
+		want(t, fmt.Sprint("david's code ", i), s.try(t, "susan", recovery, theirs[i]), auth.ErrWrongFactor)
 	}
 	var limited *auth.RateLimitError
-	if err := s.try(t, "susan", backup, mine[1]); !errors.As(err, &limited) {
+	if err := s.try(t, "susan", recovery, mine[1]); !errors.As(err, &limited) {
 		t.Errorf("after 20 wrong codes from an address: %v", err)
 	}
 	s.overwrite(t, susan.ID, "recovery-code/codes/", s.record(t, david.ID, "recovery-code/codes/").Data)
@@ -207,7 +207,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 		u := s.account(t, "susan")
 		_, c := s.enroll(t, "susan")
 		old := s.newCodes(t, c)
-		must(t, s.try(t, "susan", backup, old[0]))
+		must(t, s.try(t, "susan", recovery, old[0]))
 		fresh := s.newCodes(t, c)
 		for _, code := range old {
 			want(t, "an old code", s.recovery.Verify(t.Context(), u, nil, answer(code)), auth.ErrWrongFactor)
@@ -225,7 +225,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 			shown := make([][]string, 2)
 			errs := atOnce(2, func(i int) error {
 				return s.in(c.Clone(), func(ctx context.Context) (err error) {
-					shown[i], err = s.NewBackupCodes(ctx, backup)
+					shown[i], err = s.NewRecoveryCodes(ctx, recovery)
 					return err
 				})
 			})
@@ -348,7 +348,7 @@ func TestOneTimeCode(t *testing.T) {
 	s.Events()
 	s.mails.Take()
 	code := issue()
-	if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailOneTimeCode || mails[0].To != "susan@app.example" || mails[0].Factor != backup || !mails[0].Code.IsZero() {
+	if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailOneTimeCode || mails[0].To != "susan@app.example" || mails[0].Factor != recovery || !mails[0].Code.IsZero() {
 		t.Errorf("mails %+v", mails)
 	}
 	for _, e := range s.Events() {
@@ -360,7 +360,7 @@ func TestOneTimeCode(t *testing.T) {
 		t.Error("the code prints itself")
 	}
 	want(t, "for another user", s.recovery.Verify(t.Context(), david, nil, answer(code)), auth.ErrWrongFactor)
-	must(t, s.try(t, "susan", backup, code))
+	must(t, s.try(t, "susan", recovery, code))
 	want(t, "a second time", s.recovery.Verify(t.Context(), u, nil, answer(code)), auth.ErrWrongFactor)
 	if has, err := s.recovery.Enrolled(t.Context(), u.ID); has || err != nil {
 		t.Errorf("enrolled after its use: %v, %v", has, err)

@@ -8,7 +8,7 @@
 //	})
 //
 // Users set the app up by Core.BeginFactor and Core.EnrollFactor, with the name "totp".
-// They get recovery codes by Core.NewBackupCodes, with the name "recovery-code".
+// They get recovery codes by Core.NewRecoveryCodes, with the name "recovery-code".
 //
 // # Codes from an app
 //

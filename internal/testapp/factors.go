@@ -78,7 +78,7 @@ func (r *factorRace) enroll(t *testing.T) (secret string, codes []string, app *A
 			err = app.EnrollFactor(ctx, "totp", r.code(t, secret))
 		}
 		if err == nil {
-			codes, err = app.NewBackupCodes(ctx, "recovery-code")
+			codes, err = app.NewRecoveryCodes(ctx, "recovery-code")
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func (r *factorRace) codeSets(t *testing.T) {
 		for name, value := range cookies {
 			browser.Cookies[name] = value
 		}
-		app.In(browser, func(ctx context.Context) { sets[i], err = app.NewBackupCodes(ctx, "recovery-code") })
+		app.In(browser, func(ctx context.Context) { sets[i], err = app.NewRecoveryCodes(ctx, "recovery-code") })
 		return err
 	})
 	if won != 1 {
