@@ -130,7 +130,7 @@ func TestAPITokenScopes(t *testing.T) {
 		}
 		_, err1 := app.User(ctx)
 		_, err2 := app.CurrentLogin(ctx)
-		for i, err := range []error{err1, err2, app.CheckFresh(ctx, 0), app.ConfirmLogin(ctx)} {
+		for i, err := range []error{err1, err2, app.Check(ctx, auth.Fresh(0)), app.ConfirmLogin(ctx)} {
 			if !errors.Is(err, auth.ErrOutOfScope) || errors.Is(err, auth.ErrNotLoggedIn) {
 				t.Errorf("call %d: %v", i, err)
 			}

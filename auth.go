@@ -15,7 +15,7 @@
 //   - The user: [Manager.CurrentUser], [Core.User], [Core.CurrentLogin].
 //   - Guards: [Core.RequireLogin], [Core.Require] with a [Rule] or several,
 //     [Core.RequireFresh], [Core.RequireVerified], [Core.RequireScope]; in a handler,
-//     [Core.Check], [Core.CheckFresh], [Core.CheckVerified], [Core.CheckScope].
+//     [Core.Check].
 //   - Roles and permissions: Config.Roles, the rules [Role] and [Can], [Core.Can],
 //     [Core.HasRole]; [Core.Routes] for routes that are denied by default.
 //   - Logging in and out: [Core.Authenticate], [Core.LoginUser], [Core.ConfirmLogin],

@@ -133,7 +133,7 @@ func TestOutage(t *testing.T) {
 	asks := map[string]func(ctx context.Context){
 		"CurrentUser":    func(ctx context.Context) { _, _ = app.CurrentUser(ctx) },
 		"CurrentLogin":   func(ctx context.Context) { _, _ = app.CurrentLogin(ctx) },
-		"CheckFresh":     func(ctx context.Context) { _ = app.CheckFresh(ctx, 0) },
+		"Fresh":          func(ctx context.Context) { _ = app.Check(ctx, auth.Fresh(0)) },
 		"WhileLoggedIn":  func(ctx context.Context) { _, stop := app.WhileLoggedIn(ctx); stop() },
 		"session data":   func(ctx context.Context) { _ = sessions.GetString(ctx, "cart") },
 		"Put":            func(ctx context.Context) { sessions.Put(ctx, "cart", "x") },

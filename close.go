@@ -7,7 +7,7 @@ import "context"
 // UserDeleter, it also deletes the user. Otherwise the account stays: disabled, without
 // an address, and with a random username if it had one. Your application deletes its
 // own data. The account's last address gets a mail. Before you call CloseAccount, make
-// sure that the user is asking, by CheckPassword or CheckFresh.
+// sure that the user is asking, by CheckPassword or the rule Fresh.
 //
 // If the store is not a UserDeleter and leaves out Disabled (see FieldOmitter),
 // CloseAccount changes nothing and returns an error. If another change of a credential

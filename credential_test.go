@@ -451,7 +451,7 @@ func TestRequestWithCredentialsStoresNothing(t *testing.T) {
 		"logout":  func(_ http.ResponseWriter, r *http.Request) { _ = app.LogoutUser(r.Context()) },
 		"confirm": func(_ http.ResponseWriter, r *http.Request) { _ = app.ConfirmLogin(r.Context()) },
 		"not fresh": func(w http.ResponseWriter, r *http.Request) {
-			app.Error(w, r, app.CheckFresh(r.Context(), 0)) // with a message, and next in the cookie
+			app.Error(w, r, app.Check(r.Context(), auth.Fresh(0))) // with a message, and next in the cookie
 		},
 		"others": func(_ http.ResponseWriter, r *http.Request) { _ = app.EndOtherLogins(r.Context()) },
 	} {
@@ -466,7 +466,7 @@ func TestRequestWithCredentialsStoresNothing(t *testing.T) {
 				if got, err := app.User(r.Context()); name != "logout" && name != "destroy" && (err != nil || got.ID != u.ID) {
 					t.Errorf("%s: the user is %v, %v", name, got, err)
 				}
-				if err := app.CheckFresh(r.Context(), 0); err == nil {
+				if err := app.Check(r.Context(), auth.Fresh(0)); err == nil {
 					t.Errorf("%s: fresh", name)
 				}
 			})
@@ -599,7 +599,7 @@ func TestCredentialHasNoSession(t *testing.T) {
 		_, err1 := app.User(ctx)
 		_, err2 := app.CurrentLogin(ctx)
 		for i, err := range []error{
-			err1, err2, app.CheckFresh(ctx, 0), app.ConfirmLogin(ctx), app.LoginUser(ctx, u), app.LogoutUser(ctx),
+			err1, err2, app.Check(ctx, auth.Fresh(0)), app.ConfirmLogin(ctx), app.LoginUser(ctx, u), app.LogoutUser(ctx),
 			app.Flash(ctx, "", "x"), app.EndOtherLogins(ctx),
 		} {
 			if !errors.Is(err, auth.ErrNoSession) {
@@ -672,7 +672,7 @@ func TestCredentialIsAskedOnce(t *testing.T) {
 						t.Errorf("it is %v", u)
 					}
 				})
-				wg.Go(func() { _ = app.CheckFresh(r.Context(), 0) })
+				wg.Go(func() { _ = app.Check(r.Context(), auth.Fresh(0)) })
 				wg.Go(func() { app.SessionData().Put(r.Context(), "k", "v") })
 			}
 			wg.Wait()
@@ -702,7 +702,7 @@ func TestLoginInRequestWithCredentials(t *testing.T) {
 			if got, err := app.User(r.Context()); err != nil || got.ID != u.ID {
 				t.Errorf("after the login: %v", err)
 			}
-			if err := app.CheckFresh(r.Context(), 0); err != nil {
+			if err := app.Check(r.Context(), auth.Fresh(0)); err != nil {
 				t.Errorf("after the login: %v", err)
 			}
 			app.SessionData().Put(r.Context(), "k", "v")

@@ -37,7 +37,7 @@ func (c *Core) ValidateEmail(address string) error {
 // SendEmailChange asks to change the user's address. It mails a link to URLs.EmailChange,
 // with a token, to the new address. The token is valid for an hour, and only until a
 // credential changes. Nothing changes before ConfirmEmailChange. Before you call it, make
-// sure that the user is asking, by CheckPassword or CheckFresh: the owner of the new
+// sure that the user is asking, by CheckPassword or the rule Fresh: the owner of the new
 // mailbox can take the account.
 //
 // If the address belongs to another account, SendEmailChange returns nil, too, and does

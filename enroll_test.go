@@ -308,7 +308,7 @@ func TestDisabledFactor(t *testing.T) {
 	if err := a.do(func(ctx context.Context) error { return a.UnlockFactor(ctx, "code") }); err != nil {
 		t.Fatal(err)
 	}
-	if got := labels(a.box.Take()); !slices.Equal(got, []string{"recovery-code-used to susan@app.example", "factor-unlocked to susan@app.example"}) {
+	if got := labels(a.box.Take()); !slices.Equal(got, []string{"factor-unlocked to susan@app.example", "recovery-code-used to susan@app.example"}) {
 		t.Errorf("the mails are %v", got)
 	}
 	c := a.pending(t)
@@ -464,16 +464,16 @@ func TestRequiredFactor(t *testing.T) {
 		t.Errorf("a guarded page: %s to %q", r.Status, r.Header.Get("Location"))
 	}
 	for name, call := range map[string]func(ctx context.Context) error{
-		"User":       func(ctx context.Context) error { _, err := a.User(ctx); return err },
-		"Check":      func(ctx context.Context) error { return a.Check(ctx) },
-		"CheckFresh": func(ctx context.Context) error { return a.CheckFresh(ctx, time.Hour) },
+		"User":  func(ctx context.Context) error { _, err := a.User(ctx); return err },
+		"Check": func(ctx context.Context) error { return a.Check(ctx) },
+		"Fresh": func(ctx context.Context) error { return a.Check(ctx, auth.Fresh(time.Hour)) },
 		"WhileLoggedIn": func(ctx context.Context) error {
 			ctx, stop := a.WhileLoggedIn(ctx)
 			defer stop()
 			return context.Cause(ctx)
 		},
 		"EndOtherLogins":  a.EndOtherLogins,
-		"RequireScope":    func(ctx context.Context) error { return a.CheckScope(ctx, "x") },
+		"RequireScope":    func(ctx context.Context) error { return a.Check(ctx, auth.Scope("x")) },
 		"the second rule": func(ctx context.Context) error { return a.Check(ctx, auth.SecondFactor()) },
 	} {
 		if err := a.do(call); !errors.Is(err, auth.ErrNoFactor) {

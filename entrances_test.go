@@ -213,7 +213,7 @@ func waysIn() map[string]entrance {
 					_, _ = a.CheckPassword(ctx, user, testapp.Password)
 				}
 				return a.ConfirmLogin(ctx)
-			}, is: func(ctx context.Context) error { return a.CheckFresh(ctx, time.Minute) }}
+			}, is: func(ctx context.Context) error { return a.Check(ctx, auth.Fresh(time.Minute)) }}
 		}, but(anew, hasNewStamp, gone)},
 		"a trusted browser": {func(t *testing.T, a *entranceApp) visit {
 			c := a.both(t)

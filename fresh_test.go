@@ -92,12 +92,12 @@ func TestRequireFreshNegative(t *testing.T) {
 	}
 }
 
-func TestCheckFreshErrors(t *testing.T) {
+func TestFreshErrors(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)
 	u := member(t, app, "susan", "")
 	check := func(c *testapp.Client) (err error) {
-		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.CheckFresh(r.Context(), 0) })
+		app.Act(c, nil, func(_ http.ResponseWriter, r *http.Request) { err = app.Check(r.Context(), auth.Fresh(0)) })
 		return err
 	}
 	c := app.Client(t)
@@ -112,7 +112,7 @@ func TestCheckFreshErrors(t *testing.T) {
 	if err := check(c); !errors.Is(err, auth.ErrNotFresh) || errors.Is(err, auth.ErrNotLoggedIn) {
 		t.Errorf("stale: %v", err)
 	}
-	if err := app.CheckFresh(t.Context(), 0); !errors.Is(err, auth.ErrNoSession) {
+	if err := app.Check(t.Context(), auth.Fresh(0)); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
 	app.Spy().Hook(on("LoadUser", func() error { return errStore }), nil)
@@ -332,7 +332,7 @@ func TestFreshConcurrently(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				wg.Go(func() { _ = app.CheckFresh(r.Context(), time.Minute) })
+				wg.Go(func() { _ = app.Check(r.Context(), auth.Fresh(time.Minute)) })
 				wg.Go(func() { app.SessionData().Put(r.Context(), "k", "v") })
 				wg.Go(func() { _, _ = app.CurrentLogin(r.Context()) })
 			}

@@ -115,7 +115,7 @@ func TestStoreOfEarlierVersion(t *testing.T) {
 			if who(ctx) != g.susan || data.GetString(ctx, "cart") != "three books" || data.GetInt(ctx, "n") != 42 {
 				t.Errorf("a login has the cart %q and the number %d", data.GetString(ctx, "cart"), data.GetInt(ctx, "n"))
 			}
-			if err := m.CheckFresh(ctx, time.Minute); err != nil {
+			if err := m.Check(ctx, auth.Fresh(time.Minute)); err != nil {
 				t.Errorf("a login is not fresh: %v", err)
 			}
 			data.Put(ctx, "seen", true)
@@ -132,12 +132,12 @@ func TestStoreOfEarlierVersion(t *testing.T) {
 	const remember = "__Host-session-remember"
 	g.in(t, map[string]string{remember: g.Browsers["remembered"][remember]}, nil, func(ctx context.Context) {
 		login, err := m.CurrentLogin(ctx)
-		if who(ctx) != g.susan || err != nil || !login.Remembered || m.CheckFresh(ctx, 0) == nil {
+		if who(ctx) != g.susan || err != nil || !login.Remembered || m.Check(ctx, auth.Fresh(0)) == nil {
 			t.Errorf("a remember cookie makes %+v, %v", login, err)
 		}
 	})
 	g.in(t, nil, http.Header{"Authorization": {"Bearer " + g.APIToken}}, func(ctx context.Context) {
-		if err := m.CheckScope(ctx, "read"); err != nil {
+		if err := m.Check(ctx, auth.Scope("read")); err != nil {
 			t.Errorf("an API token: %v", err)
 		}
 	})

@@ -199,19 +199,6 @@ func (c *Core) RequireScope(scope string) func(http.Handler) http.Handler {
 	return c.Require(Scope(scope))
 }
 
-// CheckFresh is Check with [Fresh]. It returns nil, ErrNotFresh, or the error of User.
-func (c *Core) CheckFresh(ctx context.Context, maxAge time.Duration) error {
-	return c.Check(ctx, Fresh(maxAge))
-}
-
-// CheckVerified is Check with [Verified]. It returns nil, ErrUnverified, or the error
-// of User.
-func (c *Core) CheckVerified(ctx context.Context) error { return c.Check(ctx, Verified()) }
-
-// CheckScope is Check with [Scope]. It returns nil, ErrOutOfScope, or the error of
-// User.
-func (c *Core) CheckScope(ctx context.Context, scope string) error { return c.Check(ctx, Scope(scope)) }
-
 // Can reports whether the user who makes the request has a permission: whether the rule
 // [Can] holds. It returns false if nobody is logged in, or if a store has failed; after a
 // failure the answer is 503, whatever the handler writes. Use it for a check that also

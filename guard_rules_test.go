@@ -178,9 +178,9 @@ func TestRuleShorthands(t *testing.T) {
 			check func(context.Context) error
 		}{
 			"":         {a.RequireLogin, func(ctx context.Context) error { return a.Check(ctx) }},
-			"verified": {a.RequireVerified, a.CheckVerified},
-			"fresh":    {a.RequireFresh(10 * time.Minute), func(ctx context.Context) error { return a.CheckFresh(ctx, 10*time.Minute) }},
-			"scope":    {a.RequireScope("read"), func(ctx context.Context) error { return a.CheckScope(ctx, "read") }},
+			"verified": {a.RequireVerified, func(ctx context.Context) error { return a.Check(ctx, auth.Verified()) }},
+			"fresh":    {a.RequireFresh(10 * time.Minute), func(ctx context.Context) error { return a.Check(ctx, auth.Fresh(10*time.Minute)) }},
+			"scope":    {a.RequireScope("read"), func(ctx context.Context) error { return a.Check(ctx, auth.Scope("read")) }},
 		} {
 			want, ran := q.want([]string{rule}), false
 			a.ask(q.client, http.MethodGet, q.header, func(_ http.ResponseWriter, r *http.Request) {

@@ -285,7 +285,7 @@ func stateIn(ctx context.Context, app *testapp.App) string {
 		return "nobody"
 	}
 	state := u.Username + " fresh"
-	if app.CheckFresh(ctx, 0) != nil {
+	if app.Check(ctx, auth.Fresh(0)) != nil {
 		state = u.Username + " stale"
 	}
 	if l, err := app.CurrentLogin(ctx); err != nil {

@@ -902,7 +902,7 @@ func TestConfirmLoginRefuses(t *testing.T) {
 			if err := app.ConfirmLogin(r.Context()); !errors.Is(err, auth.ErrNotLoggedIn) {
 				t.Errorf("a loader's user: %v", err)
 			}
-			if err := app.CheckFresh(r.Context(), 0); !errors.Is(err, auth.ErrNotFresh) {
+			if err := app.Check(r.Context(), auth.Fresh(0)); !errors.Is(err, auth.ErrNotFresh) {
 				t.Errorf("a loader's user, after that: %v", err)
 			}
 		})

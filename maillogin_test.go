@@ -622,7 +622,7 @@ func TestConfirmByMail(t *testing.T) {
 	before := m.LoginOf(t, c)
 	m.Clock.Advance(5 * time.Hour)
 	fresh := func() (err error) {
-		m.In(c, func(ctx context.Context) { err = m.CheckFresh(ctx, time.Minute) })
+		m.In(c, func(ctx context.Context) { err = m.Check(ctx, auth.Fresh(time.Minute)) })
 		return err
 	}
 	if err := fresh(); !errors.Is(err, auth.ErrNotFresh) {

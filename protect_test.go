@@ -243,7 +243,7 @@ func TestProtectConfirmBinds(t *testing.T) {
 	}
 }
 
-// CurrentLogin and CheckFresh notice the other client in the same request.
+// CurrentLogin and the rule Fresh notice the other client in the same request.
 func TestProtectBasicAtOnce(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, protected(auth.ProtectBasic, false))
@@ -252,7 +252,7 @@ func TestProtectBasicAtOnce(t *testing.T) {
 	enter(t, b, false)
 	act := app.Page(func(_ http.ResponseWriter, r *http.Request) {
 		l, err := app.CurrentLogin(r.Context())
-		if err != nil || !l.Authenticated.IsZero() || app.CheckFresh(r.Context(), 0) == nil {
+		if err != nil || !l.Authenticated.IsZero() || app.Check(r.Context(), auth.Fresh(0)) == nil {
 			t.Errorf("%+v, %v", l, err)
 		}
 	})

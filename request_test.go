@@ -76,7 +76,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			for _, f := range []func(){
 				func() { _, _ = app.User(ctx) },
 				func() { _, _ = app.CurrentLogin(ctx) },
-				func() { _ = app.CheckFresh(ctx, time.Minute) },
+				func() { _ = app.Check(ctx, auth.Fresh(time.Minute)) },
 				func() { _ = app.ConfirmLogin(ctx) },
 				func() { _ = sessions.RenewToken(ctx) },
 				func() { sessions.Put(ctx, "k", "v"); _, _, _ = sessions.Commit(ctx) },

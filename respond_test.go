@@ -37,7 +37,7 @@ func TestOnlyPagesAreRedirectedToTheLogin(t *testing.T) {
 	}
 }
 
-// A page that answers in its own way calls CheckFresh itself. ErrorPage writes the 401
+// A page that answers in its own way calls Check itself. ErrorPage writes the 401
 // of a guard.
 func TestApplicationCanAnswerItself(t *testing.T) {
 	app, _ := stateApp(t, func(c *auth.Config) {
@@ -47,7 +47,7 @@ func TestApplicationCanAnswerItself(t *testing.T) {
 		}
 	})
 	app.Mux.HandleFunc("GET /own", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.CheckFresh(r.Context(), 0); err != nil {
+		if err := app.Check(r.Context(), auth.Fresh(0)); err != nil {
 			w.WriteHeader(http.StatusTeapot)
 			_, _ = fmt.Fprint(w, errors.Is(err, auth.ErrNotLoggedIn), errors.Is(err, auth.ErrNotFresh))
 		}

@@ -276,7 +276,7 @@ func rotatingApp(t *testing.T, configure func(*auth.Config)) (*testapp.App, *tes
 		}
 	})
 	app.Mux.HandleFunc("GET /fresh", func(w http.ResponseWriter, r *http.Request) {
-		if err := app.CheckFresh(r.Context(), time.Minute); err != nil {
+		if err := app.Check(r.Context(), auth.Fresh(time.Minute)); err != nil {
 			_, _ = io.WriteString(w, err.Error())
 			return
 		}
@@ -434,7 +434,7 @@ func TestConfirmWithOldTokenIsFreshAtOnce(t *testing.T) {
 	tab := c.Clone()
 	c.Post("/renew")
 	app.In(tab, func(ctx context.Context) {
-		if err := errors.Join(app.ConfirmLogin(ctx), app.CheckFresh(ctx, time.Minute)); err != nil {
+		if err := errors.Join(app.ConfirmLogin(ctx), app.Check(ctx, auth.Fresh(time.Minute))); err != nil {
 			t.Error(err)
 		}
 	})

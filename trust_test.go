@@ -72,7 +72,7 @@ func TestTrustBrowser(t *testing.T) {
 		t.Errorf("the methods are %v", methods)
 	}
 	for name, call := range map[string]func(ctx context.Context) error{
-		"CheckFresh":   func(ctx context.Context) error { return a.CheckFresh(ctx, 0) },
+		"Fresh":        func(ctx context.Context) error { return a.Check(ctx, auth.Fresh(0)) },
 		"RemoveFactor": func(ctx context.Context) error { return a.RemoveFactor(ctx, "code") },
 		"EnrollFactor": func(ctx context.Context) error { return a.EnrollFactor(ctx, "code", setup) },
 		"TrustBrowser": a.TrustBrowser,

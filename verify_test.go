@@ -562,8 +562,8 @@ func TestRequireVerified(t *testing.T) {
 	check := func(want error) {
 		t.Helper()
 		m.In(c, func(ctx context.Context) {
-			if err := m.CheckVerified(ctx); !errors.Is(err, want) {
-				t.Errorf("CheckVerified: %v, want %v", err, want)
+			if err := m.Check(ctx, auth.Verified()); !errors.Is(err, want) {
+				t.Errorf("Check: %v, want %v", err, want)
 			}
 		})
 	}
@@ -577,7 +577,7 @@ func TestRequireVerified(t *testing.T) {
 	if r := c.Get("/verified"); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the store is down: %s", r.Status)
 	}
-	if err := m.CheckVerified(t.Context()); !errors.Is(err, auth.ErrNoSession) {
+	if err := m.Check(t.Context(), auth.Verified()); !errors.Is(err, auth.ErrNoSession) {
 		t.Errorf("outside: %v", err)
 	}
 }

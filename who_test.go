@@ -114,8 +114,8 @@ func TestLoadUserOnce(t *testing.T) {
 						t.Errorf("%s: CurrentUser: %v", way, ok)
 					}
 				case 2:
-					if err := app.CheckFresh(ctx, 0); (err == nil) != (way == "session") || err != nil && !errors.Is(err, auth.ErrNotFresh) {
-						t.Errorf("%s: CheckFresh: %v", way, err)
+					if err := app.Check(ctx, auth.Fresh(0)); (err == nil) != (way == "session") || err != nil && !errors.Is(err, auth.ErrNotFresh) {
+						t.Errorf("%s: Fresh: %v", way, err)
 					}
 				default:
 					if l, err := app.CurrentLogin(ctx); err != nil || !l.Current || (l.ID == "") != (way == "bearer") {
@@ -187,7 +187,7 @@ func TestLoadUserFails(t *testing.T) {
 		ctx := r.Context()
 		for what, ask := range map[string]func() error{
 			"User":           func() error { _, err := app.User(ctx); return err },
-			"CheckFresh":     func() error { return app.CheckFresh(ctx, 0) },
+			"Fresh":          func() error { return app.Check(ctx, auth.Fresh(0)) },
 			"CurrentLogin":   func() error { _, err := app.CurrentLogin(ctx); return err },
 			"Logins":         func() error { _, err := app.Logins(ctx, u.ID); return err },
 			"EndLogin":       func() error { return app.EndLogin(ctx, u.ID, "x") },

@@ -254,7 +254,7 @@ func (p *Pages) pendingFailed(q *request, err error) answer {
 	}
 	_, err = p.core.User(q.Context())
 	if err == nil {
-		err = p.core.CheckFresh(q.Context(), p.cfg.FreshFor)
+		err = p.core.Check(q.Context(), auth.Fresh(p.cfg.FreshFor))
 	}
 	switch {
 	case err == nil:

@@ -72,7 +72,7 @@ func (p *Pages) admitAs(q *request, who who) (refusal answer, ok bool) {
 	case visitors:
 		return p.admitVisitors(q)
 	case freshUsers:
-		return p.admitUsers(q, p.core.RequireFresh(p.cfg.FreshFor), p.core.CheckFresh(q.Context(), p.cfg.FreshFor))
+		return p.admitUsers(q, p.core.RequireFresh(p.cfg.FreshFor), p.core.Check(q.Context(), auth.Fresh(p.cfg.FreshFor)))
 	}
 	return p.admitUsers(q, p.core.RequireLogin, nil)
 }

@@ -76,7 +76,7 @@ func (p *Pages) maySetPassword(q *request) error {
 	if !hasNoPassword(q.user) {
 		return nil
 	}
-	return p.core.CheckFresh(q.Context(), p.cfg.FreshFor)
+	return p.core.Check(q.Context(), auth.Fresh(p.cfg.FreshFor))
 }
 
 func (p *Pages) password(q *request) answer {

@@ -64,7 +64,7 @@ func TestBridge(t *testing.T) {
 			if !ok {
 				user = &User{}
 			}
-			_, _ = fmt.Fprintf(w, "%s, fresh: %v", user.Username, manager.CheckFresh(r.Context(), 0) == nil)
+			_, _ = fmt.Fprintf(w, "%s, fresh: %v", user.Username, manager.Check(r.Context(), auth.Fresh(0)) == nil)
 		})
 		mux.HandleFunc("POST /logout", func(_ http.ResponseWriter, r *http.Request) { _ = manager.LogoutUser(r.Context()) })
 		handler := manager.LoadAndSave(bridge.Wrap(mux))
