@@ -11,6 +11,13 @@ import (
 // FieldOmitter.
 func (c *Core) Keeps(field AccountField) bool { return !slices.Contains(c.omitted, field) }
 
+// IgnoresForm reports whether the user store ignores the fields of a registration: see
+// [FormIgnorer]. It returns false for a store that does not say so.
+func (c *Core) IgnoresForm() bool {
+	store, ok := c.given.(FormIgnorer)
+	return ok && store.IgnoresForm()
+}
+
 // needs returns an error if the user store leaves out a field that a function needs. what
 // is the name of the function.
 func (c *Core) needs(what string, field AccountField) error {

@@ -30,6 +30,15 @@ type FormReader interface {
 	ReadForm(form url.Values) error
 }
 
+// A FormIgnorer is a [UserStore] that can say that its CreateUser does not use the form of a
+// registration. memstore and sqlstore are FormIgnorers: they use the form only if the user
+// type is a [FormReader]. Package pages asks, so that a field which nobody would read is an
+// error.
+type FormIgnorer interface {
+	// IgnoresForm reports whether CreateUser ignores its form. It always returns the same.
+	IgnoresForm() bool
+}
+
 // An Account is what the library must know about a user.
 //
 // Its texts are valid UTF-8 without NUL; a store may refuse others. It has no String,

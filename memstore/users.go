@@ -131,6 +131,13 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	return clone[T](user), nil
 }
 
+// IgnoresForm implements [auth.FormIgnorer]: CreateUser ignores its form if P is no
+// [auth.FormReader].
+func (s *Store[T, P]) IgnoresForm() bool {
+	_, reads := any(P(nil)).(auth.FormReader)
+	return !reads
+}
+
 // UpdateAccount implements [auth.UserStore].
 func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if err := ctx.Err(); err != nil {

@@ -61,7 +61,9 @@ type Config struct {
 	MinUsername, MaxUsername int
 
 	// Fields are further fields of the registration form. They come before the password.
-	// Your user type gets their values in its ReadForm (auth.FormReader). Each field needs
+	// Your user type gets their values in its ReadForm (auth.FormReader). If it has none,
+	// and the store says that it ignores the form (auth.FormIgnorer), New returns an error,
+	// unless CheckRegistration is set, which may need the field. Each field needs
 	// a Name and a Label; the default Type is "text".
 	Fields []Field
 
@@ -198,7 +200,13 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 	case cfg.Username != Required && cfg.Email != Required:
 		return errors.New("pages: users log in with their usernames or addresses, so Username or Email must be Required")
 	}
-	return cfg.setFields()
+	if err := cfg.setFields(); err != nil {
+		return err
+	}
+	if len(cfg.Fields) > 0 && cfg.CheckRegistration == nil && core.IgnoresForm() {
+		return fmt.Errorf("pages: nothing reads the field %q of Fields: give your user type a method ReadForm(form url.Values) error with a pointer receiver (auth.FormReader), or remove the field", cfg.Fields[0].Name)
+	}
+	return nil
 }
 
 // leadsTo reports whether a URL of auth.Config leads to this path of the application.

@@ -275,6 +275,44 @@ func TestMassAssignment(t *testing.T) {
 	}
 }
 
+// TestFieldsNobodyReads: New refuses a field whose value would be lost, and only then.
+func TestFieldsNobodyReads(t *testing.T) {
+	t.Parallel()
+	type plain struct{ auth.Account }
+	silent := memstore.New[plain]()
+	config := pages.Config{Fields: []pages.Field{{Name: "city", Label: "City"}}}
+	checks := config
+	checks.CheckRegistration = func(context.Context, url.Values) pages.FieldErrors { return nil }
+	for name, test := range map[string]struct {
+		core    *auth.Core
+		config  pages.Config
+		refused bool
+	}{
+		"a user without ReadForm":               {coreOf[*plain](t, silent), config, true},
+		"without fields":                        {coreOf[*plain](t, silent), pages.Config{}, false},
+		"a check reads it":                      {coreOf[*plain](t, silent), checks, false},
+		"a user with ReadForm":                  {coreOf[*massUser](t, memstore.New[massUser]()), config, false},
+		"a store that may read the form itself": {coreOf[*plain](t, struct{ auth.UserStore[*plain] }{silent}), config, false},
+	} {
+		_, err := pages.New(test.core, test.config)
+		if refused := err != nil; refused != test.refused {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), `"city"`) || !strings.Contains(err.Error(), "ReadForm")) {
+			t.Errorf("%s: %v does not name the field and what is missing", name, err)
+		}
+	}
+}
+
+func coreOf[U auth.User](t *testing.T, store auth.UserStore[U]) *auth.Core {
+	t.Helper()
+	m, err := auth.New(store, auth.Config{
+		BaseURL: "http://localhost:8080", Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Records: memstore.NewRecords(),
+	})
+	check(t, err)
+	return m.Core
+}
+
 // TestRegisterRace: of many registrations at once, one gets the name, and the others are
 // told that it is taken (S50).
 func TestRegisterRace(t *testing.T) {

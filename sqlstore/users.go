@@ -210,6 +210,13 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	return user, nil
 }
 
+// IgnoresForm implements [auth.FormIgnorer]: CreateUser ignores its form if P is no
+// [auth.FormReader].
+func (s *Store[T, P]) IgnoresForm() bool {
+	_, reads := any(P(nil)).(auth.FormReader)
+	return !reads
+}
+
 // UpdateAccount implements [auth.UserStore].
 func (s *Store[T, P]) UpdateAccount(ctx context.Context, a auth.Account) error {
 	if !isText(a.ID) {

@@ -89,6 +89,14 @@ func testProfileHoldsNoAccount(t *testing.T, e engine) {
 	}
 }
 
+// TestIgnoresForm: the store says whether its users read the form.
+func TestIgnoresForm(t *testing.T) {
+	type plain struct{ auth.Account }
+	if !sqlstore.New[plain](nil, sqlstore.SQLite).IgnoresForm() || sqlstore.New[User](nil, sqlstore.SQLite).IgnoresForm() {
+		t.Error("IgnoresForm is wrong")
+	}
+}
+
 func TestReadForm(t *testing.T) { each(t, testReadForm) }
 
 func testReadForm(t *testing.T, e engine) {
