@@ -151,14 +151,7 @@ func (c *Core) LoginCodeAddress(ctx context.Context) string {
 // that Config.EmailLogin is not set. If a store fails, the code stays valid where possible.
 func (c *Core) LoginByCode(ctx context.Context, code string, options ...LoginOption) (cleared bool, failing error) {
 	defer c.met(ctx, &failing)
-	s, err := c.mailLoginState(ctx)
-	if err != nil {
-		return false, err
-	}
-	if err := c.notActing(ctx); err != nil { // before the mail is used up
-		return false, err
-	}
-	o, err := readOptions(options)
+	s, o, err := c.beginMailLogin(ctx, options)
 	if err != nil {
 		return false, err
 	}
@@ -217,14 +210,7 @@ func (c *Core) CheckLoginLink(ctx context.Context, token string) (_ LoginLink, f
 // passwords, so there may be a RateLimitError.
 func (c *Core) LoginByLink(ctx context.Context, token string, options ...LoginOption) (cleared bool, failing error) {
 	defer c.met(ctx, &failing)
-	s, err := c.mailLoginState(ctx)
-	if err != nil {
-		return false, err
-	}
-	if err := c.notActing(ctx); err != nil { // before the mail is used up
-		return false, err
-	}
-	o, err := readOptions(options)
+	s, o, err := c.beginMailLogin(ctx, options)
 	if err != nil {
 		return false, err
 	}
@@ -241,6 +227,20 @@ func (c *Core) LoginByLink(ctx context.Context, token string, options ...LoginOp
 		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: idOf(user), Err: err})
 	}
 	return s.enterByMail(ctx, user, l, &o)
+}
+
+// beginMailLogin returns the request's state and the options, if this request may log in by
+// mail. It looks before the mail is used up.
+func (c *Core) beginMailLogin(ctx context.Context, options []LoginOption) (*state, loginOptions, error) {
+	s, err := c.mailLoginState(ctx)
+	if err != nil {
+		return nil, loginOptions{}, err
+	}
+	if err := c.notActing(ctx); err != nil {
+		return nil, loginOptions{}, err
+	}
+	o, err := readOptions(options)
+	return s, o, err
 }
 
 // mailLoginState returns the request's state, if users can log in by mail.

@@ -237,11 +237,7 @@ func (p *Pages) addPasskey(q *request) answer {
 	if err != nil {
 		return a
 	}
-	a.to = cmp.Or(q.next().String(), a.to)
-	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Recovery && s.Left == 0 }) {
-		a.to = q.next().AddTo(p.urls.RecoveryCodes)
-	}
-	return a
+	return p.toCodes(q, a, states)
 }
 
 // passkeysChanged answers a form that changes passkeys.

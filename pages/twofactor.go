@@ -219,6 +219,12 @@ func (p *Pages) enroll(q *request, factor string) answer {
 	if err != nil {
 		return a
 	}
+	return p.toCodes(q, a, states)
+}
+
+// toCodes leads to the page that the user wanted, by way of the recovery codes if the user
+// has none. states are those before the factor was added.
+func (p *Pages) toCodes(q *request, a answer, states []auth.FactorState) answer {
 	a.to = cmp.Or(q.next().String(), a.to)
 	if slices.ContainsFunc(states, func(s auth.FactorState) bool { return s.Recovery && s.Left == 0 }) {
 		a.to = q.next().AddTo(p.urls.RecoveryCodes)
