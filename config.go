@@ -646,7 +646,7 @@ type PasswordConfig struct {
 	//
 	// At most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once; one of Go's
 	// processors is left for other requests. Further hashes wait in a queue of 64, for
-	// five seconds at most. After that the answer is ErrBusy. The first time, the log
+	// three seconds at most. After that the answer is ErrBusy. The first time, the log
 	// says what to set if processors were idle; docs/passwords.md has more. A Manager
 	// never verifies a stored hash that needs more than its own HashMemory.
 	HashMemory int64

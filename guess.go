@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/go-login/auth/internal/passhash"
 )
 
 // tryPassword checks a user's password, if the limits allow it. It computes one hash,
-// even if there is no user or the account is locked. If the password is refused, reason
-// says why, for the log only. err is the error of guess.
-func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result passhash.Verification, reason, err error) {
+// even if there is no user or the account is locked, and a second one if the password is
+// right and opens the account, but its hash is outdated. If the password is refused,
+// reason says why, for the log only. err is the error of guess.
+func (c *Core) tryPassword(ctx context.Context, user User, login, password string) (result verification, reason, err error) {
 	g, err := c.guess(ctx, user, login)
 	if err != nil {
-		return passhash.Verification{}, nil, err
+		return verification{}, nil, err
 	}
 	defer g.leave() // also after a panic
 	var hash Secret // if it is empty, the hasher does the same work and refuses the password
@@ -22,24 +21,26 @@ func (c *Core) tryPassword(ctx context.Context, user User, login, password strin
 	if user != nil && g.err == nil {
 		hash, void = unvoided(user.AuthAccount().PasswordHash)
 	}
-	result, err = c.hasher.Verify(ctx, hash, password)
+	opens := login != "" && user != nil && c.passAccount(ctx, user) == nil
+	renew := opens && !void && c.upgrades.due(user.AuthAccount().ID, c.cfg.Now())
+	result, err = c.hasher.Verify(ctx, hash, password, renew)
 	switch {
 	case err != nil:
 		g.void()
-	case result.OK && login != "" && c.passAccount(ctx, user) != nil:
+	case result.ok && login != "" && !opens:
 		// The user may not log in, so the attempt counts as wrong. Otherwise an attacker
 		// could register a victim's address (see Config.HideAccounts) and log in with
 		// the password that they chose. Whether these logins count as wrong would tell
 		// them whether an account was made.
 		_ = g.wrong(user)
 		if void { // the answer says no more than for a wrong password
-			result, reason = passhash.Verification{}, ErrInvalidCredentials
+			result, reason = verification{}, ErrInvalidCredentials
 		}
-	case result.OK && void:
-		result, reason, err = passhash.Verification{}, errResetForced, g.right()
-	case result.OK:
+	case result.ok && void:
+		result, reason, err = verification{}, errResetForced, g.right()
+	case result.ok:
 		if err = g.right(); err != nil {
-			result = passhash.Verification{}
+			result = verification{}
 		}
 	default:
 		reason = g.wrong(user)

@@ -45,14 +45,6 @@ func (h hasher) Hash(ctx context.Context, password string) (Secret, error) {
 	return NewSecret(hash), err
 }
 
-func (h hasher) TryHash(ctx context.Context, password string) (Secret, error) {
-	_, end := h.trace.begin(ctx, "hash", "make")
-	err := errPanicked
-	defer func() { end(err) }()
-	hash, err := h.Hasher.TryHash(password)
-	return NewSecret(hash), err
-}
-
 func (h hasher) Wrap(ctx context.Context, stored Secret) (Secret, error) {
 	ctx, end := h.trace.begin(ctx, "hash", "make")
 	err := errPanicked
@@ -61,12 +53,19 @@ func (h hasher) Wrap(ctx context.Context, stored Secret) (Secret, error) {
 	return NewSecret(hash), err
 }
 
-func (h hasher) Verify(ctx context.Context, stored Secret, password string) (passhash.Verification, error) {
+// A verification is a passhash.Verification whose new hash is a Secret.
+type verification struct {
+	ok       bool
+	renewed  Secret // if the password is right, its hash is outdated, and a new one was asked for
+	unusable error
+}
+
+func (h hasher) Verify(ctx context.Context, stored Secret, password string, renew bool) (verification, error) {
 	ctx, end := h.trace.begin(ctx, "hash", "verify")
 	err := errPanicked
 	defer func() { end(err) }()
-	v, err := h.Hasher.Verify(ctx, stored.Reveal(), password)
-	return v, err
+	v, err := h.Hasher.Verify(ctx, stored.Reveal(), password, renew)
+	return verification{v.OK, NewSecret(v.Renewed), v.Unusable}, err
 }
 
 // voidPrefix stands before a password hash that ForceReset has voided. The hash is kept, so

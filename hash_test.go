@@ -30,6 +30,7 @@ import (
 	"github.com/go-login/auth/internal/passhash"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // foreignHashes are hashes of testapp.Password by other libraries, one of each scheme.
@@ -581,7 +582,7 @@ func TestHashMemoryOfOneManager(t *testing.T) {
 	}
 }
 
-// While another hash runs without end, a login waits for five seconds and is then told
+// While another hash runs without end, a login waits for three seconds and is then told
 // to come back, before a server's WriteTimeout would cut the connection. Logins to one
 // account wait for each other, too, at most twice that long. An attempt that was not
 // checked does not count.
@@ -626,11 +627,11 @@ func TestQueueTimesOut(t *testing.T) {
 					if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 						t.Errorf("%d %v", w.Code, w.Header())
 					}
-					longest := 5 * time.Second
+					longest := passhash.MaxWait
 					if accounts == 1 {
 						longest *= 2
 					}
-					if waited := time.Since(begun); waited < 5*time.Second || waited > longest {
+					if waited := time.Since(begun); waited < passhash.MaxWait || waited > longest {
 						t.Errorf("%d accounts: answered after %v", accounts, waited)
 					}
 				})
@@ -647,45 +648,82 @@ func TestQueueTimesOut(t *testing.T) {
 	}
 }
 
-// A login does not wait for the upgrade of its hash: if no lane is free at once, the
-// hash stays, and the next login upgrades it.
-func TestUpgradeDoesNotWait(t *testing.T) {
+// Fifty users log in for the first time with the hashes of another library. Each of them
+// waits for one lane, in which the old hash is verified and the new one is made. So all
+// hashes are replaced, although the queue is never empty.
+func TestUpgradeTakesOneTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var kinds []auth.EventKind
+		const users = 50
+		upgraded := make(chan string, users)
 		m, store := budgetManager(t, func(c *auth.Config) {
-			c.OnEvent = func(_ context.Context, e auth.Event) { kinds = append(kinds, e.Kind) }
+			c.OnEvent = func(_ context.Context, e auth.Event) {
+				if e.Kind == auth.EventHashUpgraded {
+					upgraded <- e.UserID
+				}
+			}
+			c.Limits.Guesses = -1
+			c.Password.HashParams, c.Password.HashMemory = hashParams(7168, 5, 1, 16, 32), 7168<<10 // one at a time
 		})
 		m.OwnBudget()
-		old := cheapHash(testapp.Password)
-		u, err := store.CreateUser(t.Context(), auth.Account{Username: "susan", PasswordHash: old, Stamp: auth.NewSecret("s"), Version: 1}, nil)
+		budget, turns := m.Hashing(), 0
+		budget.Lanes = func() int { turns++; return 1 }
+		old, err := bcrypt.GenerateFromPassword([]byte(testapp.Password), bcrypt.MinCost)
 		if err != nil {
 			t.Fatal(err)
 		}
-		budget := m.Hashing()
-		asked, usual := 0, budget.Lanes
-		for _, busy := range []bool{true, false} {
-			asked, kinds = 0, nil
-			budget.Lanes = func() int {
-				if asked++; busy && asked > 1 { // another hash has taken the lane of the verification
-					return 0
-				}
-				return usual()
-			}
-			begun := time.Now()
-			if _, err := m.Authenticate(t.Context(), "susan", testapp.Password); err != nil {
+		for i := range users {
+			account := auth.Account{Username: fmt.Sprint("user", i), PasswordHash: auth.NewSecret(string(old)), Stamp: auth.NewSecret("s"), Version: 1}
+			if _, err := store.CreateUser(t.Context(), account, nil); err != nil {
 				t.Fatal(err)
-			}
-			if waited := time.Since(begun); waited != 0 || asked != 2 {
-				t.Errorf("waited for %v; asked for %d lanes", waited, asked)
-			}
-			stored, err := store.LoadUser(t.Context(), u.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if kept := stored.PasswordHash.Equal(old); kept != busy || len(kinds) != map[bool]int{true: 0, false: 1}[busy] {
-				t.Errorf("busy is %v: the old hash is kept: %v; events %v", busy, kept, kinds)
 			}
 		}
+		login := func(i int) {
+			u, err := m.Authenticate(t.Context(), fmt.Sprint("user", i), testapp.Password)
+			if err != nil || !strings.HasPrefix(u.PasswordHash.Reveal(), "$argon2id$v=19$m=7168,t=5,p=1$") {
+				t.Errorf("user %d: %v, %v", i, u, err)
+			}
+		}
+		login(0)
+		if turns != 1 {
+			t.Errorf("the first login asked for %d lanes", turns)
+		}
+		release, err := m.HoldHashing(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for i := range users - 1 {
+			wg.Go(func() { login(i + 1) })
+		}
+		synctest.Wait()
+		if n := m.HashesWaiting(); n != users-1 {
+			t.Errorf("%d logins wait", n)
+		}
+		release()
+		wg.Wait()
+		if len(upgraded) != users || m.PasswordHashes() != 2*users {
+			t.Errorf("%d hashes are replaced, by %d computations", len(upgraded), m.PasswordHashes())
+		}
 	})
+}
+
+// The new hash is made only if the password opens the account. Otherwise the time of an
+// attempt would tell that the password of a locked, closed or reset account is right.
+func TestUpgradeOnlyIfTheAccountOpens(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	for name, change := range map[string]func(*auth.Account){
+		"disabled": func(a *auth.Account) { a.Disabled = true },
+		"reset":    func(a *auth.Account) { a.PasswordHash = auth.NewSecret("$reset$" + a.PasswordHash.Reveal()) },
+	} {
+		u := member(t, app, name, testapp.Password, change)
+		before := app.PasswordHashes()
+		if _, err := app.Authenticate(t.Context(), name, testapp.Password); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if n := app.PasswordHashes() - before; n != 1 || stored(t, app, u.ID).Version != u.Version {
+			t.Errorf("%s: %d hashes", name, n)
+		}
+	}
 }

@@ -160,41 +160,33 @@ func (c *Core) tryLogin(ctx context.Context, login, password string) (user User,
 	switch {
 	case err != nil:
 		return nil, id, err
-	case result.Unusable != nil:
-		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: result.Unusable})
+	case result.unusable != nil:
+		c.event(ctx, Event{Kind: EventHashUnusable, UserID: id, Err: result.unusable})
 	}
-	if !result.OK {
+	if !result.ok {
 		return nil, id, reason
 	}
 	if err := c.passAccount(ctx, user); err != nil {
 		return nil, id, err // asked here, too, for callers that do not call LoginUser
 	}
-	if result.Outdated {
-		user, err = c.upgradeHash(ctx, user, password)
+	if !result.renewed.IsZero() {
+		user, err = c.upgradeHash(ctx, user, result.renewed)
 	}
 	return user, id, err
 }
 
-// upgradeHash replaces a hash that does not have today's parameters, while the password
-// is known. If the store fails to save it, the login still goes on. Only if the account
-// was deleted or got a new Stamp meanwhile, the login is refused. If another change
-// came first, the next login tries again.
-func (c *Core) upgradeHash(ctx context.Context, user User, password string) (User, error) {
+// upgradeHash replaces a hash that does not have today's parameters by a new one of the
+// same password. If the store fails to save it, the login still goes on. Only if the
+// account was deleted or got a new Stamp meanwhile, the login is refused. If another
+// change came first, the next login tries again.
+func (c *Core) upgradeHash(ctx context.Context, user User, hash Secret) (User, error) {
 	old := user.AuthAccount().Clone()
-	if !c.upgrades.due(old.ID, c.cfg.Now()) {
-		return user, nil
-	}
-	hash, err := c.hasher.TryHash(ctx, password)
-	if errors.Is(err, ErrBusy) {
-		return user, nil
-	} else if err != nil {
-		return nil, err
-	}
 	detached, cancel := detach(ctx) // if the client hangs up, the hash must still be saved and checked
 	defer cancel()
 	next := old.Clone()
 	next.PasswordHash = hash
-	switch err = c.store.update(detached, next); {
+	err := c.store.update(detached, next)
+	switch {
 	case errors.Is(err, ErrConflict):
 		return user, nil
 	case errors.Is(err, ErrUserNotFound):
@@ -311,7 +303,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 		return false, err
 	}
 	result, reason, err := c.tryPassword(ctx, user, "", password)
-	if s := c.requestOf(ctx); result.OK && s != nil {
+	if s := c.requestOf(ctx); result.ok && s != nil {
 		s.op.Lock()
 		s.proved = user.AuthAccount().ID
 		s.op.Unlock()
@@ -319,7 +311,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	if reason != nil {
 		c.event(ctx, Event{Kind: EventPasswordCheckFailed, UserID: user.AuthAccount().ID, Method: methodPassword, Err: reason})
 	}
-	return result.OK, err
+	return result.ok, err
 }
 
 // PasswordHashes returns how many password hashes have been computed since the Manager

@@ -12,10 +12,11 @@ import (
 var ErrBusy = errors.New("auth: too busy to hash a password")
 
 // MaxWait is the longest that a hash waits in the queue. A full queue of default
-// hashes takes two seconds on two processors. If a hash has waited for longer than
-// five seconds, the machine is overloaded, and a server whose WriteTimeout is ten
-// seconds can still answer.
-const MaxWait = 5 * time.Second
+// hashes takes two seconds on two processors. If a hash has waited for three seconds,
+// the machine is overloaded, or the hashes before it are dear ones of other libraries. A
+// login waits for its account's turn for as long again (internal/turns). A server whose
+// WriteTimeout is ten seconds can still answer then, and compute a dear hash before.
+const MaxWait = 3 * time.Second
 
 // A Budget limits the memory of the hashes that run at a time, and their number. A hash
 // that does not fit waits in a queue, first come first served. It is refused if the queue
@@ -124,15 +125,7 @@ func (b *Budget) leave(w *waiter, err error) error {
 	return err
 }
 
-// TryAcquire is Acquire without the wait. It reports whether there was memory and a lane
-// at once, and no other hash waiting.
-func (b *Budget) TryAcquire(memory uint32) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.queue) == 0 && b.admit(memory)
-}
-
-// Release returns the memory and the lane that Acquire or TryAcquire took.
+// Release returns the memory and the lane that Acquire took.
 func (b *Budget) Release(memory uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

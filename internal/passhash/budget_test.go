@@ -460,34 +460,45 @@ func TestWaitEnds(t *testing.T) {
 	})
 }
 
-// A hash that can be left out takes a lane only if one is free and nobody waits.
-func TestTryAcquire(t *testing.T) {
+// Fifty first logins with dear hashes of another library come at once to a server with two
+// processors and the default settings: bcrypt of cost 12 takes 300 ms, and the new hash 25.
+// Each login is answered within three seconds, or is computed within the ten seconds that a
+// server may take to answer (WriteTimeout).
+func TestDearHashesOfManyUsers(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		bt := newBudgetTest(t, 100, 2, 3)
-		try := func(memory uint32, want bool) {
-			t.Helper()
-			if got := bt.l.TryAcquire(memory); got != want {
-				t.Errorf("%d KiB: %v, want %v", memory, got, want)
+	for procs, want := range map[int]int{2: 10, 3: 20} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(64 << 10)
+			b.Lanes = func() int { return LanesFor(procs, 2) }
+			begun := time.Now()
+			var mu sync.Mutex
+			done, busy := 0, 0
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					err := b.Acquire(t.Context(), DefaultParams().Memory)
+					if err == nil {
+						time.Sleep(325 * time.Millisecond) //nolint:forbidigo // it takes no time
+						b.Release(DefaultParams().Memory)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					switch took := time.Since(begun); {
+					case err == nil && took <= 10*time.Second:
+						done++
+					case errors.Is(err, ErrBusy) && took <= 3*time.Second:
+						busy++
+					default:
+						t.Errorf("GOMAXPROCS=%d: %v after %v", procs, err, took)
+					}
+				})
 			}
-		}
-		try(101, false)
-		try(100, true)
-		try(0, true)
-		try(0, false) // no lane
-		bt.l.Release(0)
-		try(1, false) // no memory
-		bt.start("a", 10)
-		try(0, false) // there is a lane, but somebody waits for more
-		bt.want("", 1)
-		bt.l.Release(100)
-		synctest.Wait()
-		bt.want("a", 0)
-		try(10, true)
-		bt.l.Release(10)
-		bt.end("a")
-		bt.idle(100)
-	})
+			wg.Wait()
+			if done != want || busy != 50-want {
+				t.Errorf("GOMAXPROCS=%d: %d are done and %d refused, want %d done", procs, done, busy, want)
+			}
+		})
+	}
 }
 
 // A budget is as large as the largest that was asked for. Who waits for memory gets

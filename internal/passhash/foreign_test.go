@@ -390,7 +390,7 @@ func TestEqualWorkOfAllSchemes(t *testing.T) {
 		work := func(text, password string, want bool) uint64 {
 			t.Helper()
 			hashes, before := h.computed.Load(), h.worked.Load()
-			v, err := h.Verify(t.Context(), text, password)
+			v, err := h.Verify(t.Context(), text, password, false)
 			if err != nil || v.OK != want {
 				t.Errorf("%q: %+v, %v", text, v, err)
 			}
@@ -514,7 +514,7 @@ func TestForeignMemoryCounts(t *testing.T) {
 			before := h.computed.Load()
 			done := make(chan error, 1)
 			go func() {
-				_, err := h.Verify(t.Context(), text, "x")
+				_, err := h.Verify(t.Context(), text, "x", false)
 				done <- err
 			}()
 			for queued := false; !queued && h.computed.Load() == before; {
@@ -562,7 +562,7 @@ func TestWrap(t *testing.T) {
 			strings.Contains(text, encode(digest)) || len(text) > 400 || strings.Contains(text, "$pepper=2026$") != (h == hot) {
 			t.Errorf("%q is wrapped as %q", v.Hash, text)
 		}
-		if got, err := h.Verify(t.Context(), wrapped, v.Password); err != nil || !got.OK || !got.Outdated || got.Unusable != nil {
+		if got, err := h.Verify(t.Context(), wrapped, v.Password, false); err != nil || !got.OK || !got.Outdated || got.Unusable != nil {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 		if again, err := h.Wrap(t.Context(), wrapped); err != nil || again != wrapped {
@@ -642,7 +642,7 @@ func TestWhatIsWrapped(t *testing.T) {
 		if wrapped := got != c.text; wrapped != c.wrapped {
 			t.Errorf("%s: %q becomes %q", c.what, c.text, got)
 		}
-		if v, err := c.h.Verify(t.Context(), got, "x"); c.text != "" && (err != nil || !v.OK) {
+		if v, err := c.h.Verify(t.Context(), got, "x", false); c.text != "" && (err != nil || !v.OK) {
 			t.Errorf("%s: %+v, %v", c.what, v, err)
 		}
 	}

@@ -201,17 +201,6 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return h.make(password)
 }
 
-// TryHash is Hash without the wait: if the hash cannot be computed at once, it returns
-// ErrBusy. It is for upgrades of stored hashes, which can be left to the next login.
-func (h *Hasher) TryHash(password string) (string, error) {
-	memory := h.params.Memory
-	if !h.Budget.TryAcquire(memory) {
-		return "", ErrBusy
-	}
-	defer h.Budget.Release(memory)
-	return h.make(password)
-}
-
 // make computes a hash. The caller has acquired its place in the budget.
 func (h *Hasher) make(password string) (string, error) {
 	p := h.params
@@ -252,28 +241,35 @@ func (h *Hasher) Wrap(ctx context.Context, stored string) (string, error) {
 // Computed returns how many hashes were made or compared with.
 func (h *Hasher) Computed() uint64 { return h.computed.Load() }
 
-// Refused returns how many hashes were refused with ErrBusy, except by TryHash.
+// Refused returns how many hashes were refused with ErrBusy.
 func (h *Hasher) Refused() uint64 { return h.refused.Load() }
 
 // A Verification is the result of Verify.
 type Verification struct {
-	OK       bool  // the password is right
-	Outdated bool  // the password is right, and a new hash would be made differently
-	Unusable error // wraps ErrUnusable and says why no password can open the hash
+	OK       bool   // the password is right
+	Outdated bool   // the password is right, and a new hash would be made differently
+	Renewed  string // a new hash of the password, if it is outdated and Verify was asked to renew it
+	Unusable error  // wraps ErrUnusable and says why no password can open the hash
 }
 
 // Verify compares a password with a stored hash. An attacker who measures the time must
 // not learn whether an account exists, or whether its hash is an old one. So Verify always
 // computes one hash: if stored is empty or unusable, it computes the dummy. If the stored
-// hash costs less than a new one, Verify then does the rest of the work of a new one. The
-// error is ErrBusy or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, stored, password string) (Verification, error) {
-	r, err := h.parse(stored)
-	if err != nil {
+// hash costs less than a new one, Verify then does the rest of the work of a new one.
+//
+// If renew is set, the password is right and the stored hash is outdated, Verify also makes
+// a new hash. It does so in the same lane: a second wait in a full queue could take longer
+// than the client's connection lasts. The error is ErrBusy or that of ctx.
+func (h *Hasher) Verify(ctx context.Context, stored, password string, renew bool) (v Verification, err error) {
+	r, unusable := h.parse(stored)
+	if unusable != nil {
 		r, _ = h.parse(h.dummy)
 	}
 	rest, passes := h.rest(r.work)
 	memory := max(r.memory, rest)
+	if renew && !r.current {
+		memory = max(memory, h.params.Memory)
+	}
 	if err := h.begin(ctx, memory); err != nil {
 		return Verification{}, err
 	}
@@ -281,18 +277,21 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (Verificat
 	h.computed.Add(1)
 	h.worked.Add(r.work)
 	match := subtle.ConstantTimeCompare(r.derive(password), r.digest) == 1
-	if passes > 0 {
+	switch {
+	case unusable != nil && stored != "":
+		v.Unusable = unusable
+	case unusable == nil:
+		v.OK, v.Outdated = match, match && !r.current
+	}
+	switch {
+	case renew && v.Outdated:
+		v.Renewed, err = h.make(password) // does the rest of the work as well
+	case passes > 0:
 		p := h.params
 		h.worked.Add(argon2Work(rest, passes, p.Parallelism))
 		argon2.IDKey([]byte(password), make([]byte, p.SaltLength), passes, rest, p.Parallelism, p.KeyLength)
 	}
-	switch {
-	case stored == "":
-		return Verification{}, nil
-	case err != nil:
-		return Verification{Unusable: err}, nil
-	}
-	return Verification{OK: match, Outdated: match && !r.current}, nil
+	return v, err
 }
 
 // rest returns the memory and the passes of an Argon2id computation that makes up for the

@@ -61,7 +61,7 @@ func TestBusyIsLoggedOnce(t *testing.T) {
 		if _, err := h.Hash(t.Context(), "x"); !errors.Is(err, ErrBusy) {
 			t.Errorf("hash: %v", err)
 		}
-		if _, err := h.Verify(t.Context(), "", "x"); !errors.Is(err, ErrBusy) {
+		if _, err := h.Verify(t.Context(), "", "x", false); !errors.Is(err, ErrBusy) {
 			t.Errorf("verify: %v", err)
 		}
 		if err := h.Ready(); !errors.Is(err, ErrBusy) {
@@ -90,7 +90,7 @@ func TestHasherLanes(t *testing.T) {
 	}
 	// A hash takes its lane and gives it back, also one that cannot be computed.
 	for _, stored := range []string{"", "broken", "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"} {
-		if _, err := h.Verify(t.Context(), stored, "x"); err != nil {
+		if _, err := h.Verify(t.Context(), stored, "x", false); err != nil {
 			t.Error(err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestHasherLanes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 2)
 	go func() { _, err := h.Hash(ctx, "x"); failed <- err }()
-	go func() { _, err := h.Verify(ctx, "", "x"); failed <- err }()
+	go func() { _, err := h.Verify(ctx, "", "x", false); failed <- err }()
 	before := h.computed.Load()
 	for h.Budget.State().Waiting < 2 {
 		runtime.Gosched()
@@ -132,7 +132,7 @@ func TestDummyHash(t *testing.T) {
 		t.Error("two managers have the same dummy")
 	}
 	for _, stored := range []string{"", "broken"} {
-		if v, err := h.Verify(t.Context(), stored, ""); v.OK || v.Outdated || err != nil || (v.Unusable != nil) != (stored != "") {
+		if v, err := h.Verify(t.Context(), stored, "", false); v.OK || v.Outdated || err != nil || (v.Unusable != nil) != (stored != "") {
 			t.Errorf("%q: %+v, %v", stored, v, err)
 		}
 	}
@@ -153,12 +153,69 @@ func TestOutdatedHashes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := h.Verify(t.Context(), text, "right"); err != nil || !v.OK || v.Unusable != nil || v.Outdated != (p != h.params) {
+		if v, err := h.Verify(t.Context(), text, "right", false); err != nil || !v.OK || v.Unusable != nil || v.Outdated != (p != h.params) || v.Renewed != "" {
 			t.Errorf("%+v: %+v, %v", p, v, err)
 		}
-		if v, err := h.Verify(t.Context(), text, "wrong"); err != nil || v.OK || v.Unusable != nil || v.Outdated {
+		if v, err := h.Verify(t.Context(), text, "wrong", false); err != nil || v.OK || v.Unusable != nil || v.Outdated {
 			t.Errorf("%+v, wrong password: %+v, %v", p, v, err)
 		}
+	}
+}
+
+// Verify makes a new hash in the lane in which it has verified the old one, and takes as
+// much memory as the larger of the two needs. It makes none for a wrong password, for a
+// hash that is like a new one, or if it is not asked to.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	h := testHasher(t, 64<<20)
+	current, err := h.Hash(t.Context(), "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bcrypt4 = "$2b$04$......................Syd4KYxmAS1yW2i4q32tNmiGES8QLYu" // of "right"
+	for _, c := range []struct {
+		stored, password string
+		renew, renewed   bool
+	}{
+		{bcrypt4, "right", true, true},
+		{bcrypt4, "right", false, false},
+		{bcrypt4, "wrong", true, false},
+		{current, "right", true, false},
+		{"", "right", true, false},
+		{"broken", "right", true, false},
+	} {
+		lanes, usual := 0, h.Budget.Lanes
+		h.Budget.Lanes = func() int { lanes++; return usual() }
+		hashes, work := h.computed.Load(), h.worked.Load()
+		v, err := h.Verify(t.Context(), c.stored, c.password, c.renew)
+		h.Budget.Lanes = usual
+		hashes, work = h.computed.Load()-hashes, h.worked.Load()-work
+		want := uint64(1)
+		if c.renewed {
+			want = 2
+		}
+		if err != nil || (v.Renewed != "") != c.renewed || lanes != 1 || hashes != want {
+			t.Errorf("%+v: %+v, %v; %d lanes, %d hashes", c, v, err, lanes, hashes)
+		}
+		// The new hash is the rest of the work, too.
+		if whole := argon2Work(h.params.Memory, h.params.Iterations, 1); work > whole+bcryptWork<<4 {
+			t.Errorf("%+v: work of %d, and a new hash is %d", c, work, whole)
+		}
+		if !c.renewed {
+			continue
+		}
+		if v, err := h.Verify(t.Context(), v.Renewed, "right", true); err != nil || !v.OK || v.Outdated {
+			t.Errorf("the new hash: %+v, %v", v, err)
+		}
+		// One KiB less than a new hash needs is not enough.
+		if err := h.Budget.Acquire(t.Context(), 64<<10-h.params.Memory+1); err != nil {
+			t.Fatal(err)
+		}
+		h.Budget.MaxQueue = 0
+		if v, err := h.Verify(t.Context(), c.stored, c.password, c.renew); !errors.Is(err, ErrBusy) {
+			t.Errorf("without memory for the new hash: %+v, %v", v, err)
+		}
+		h.Budget.Release(64<<10 - h.params.Memory + 1)
 	}
 }
 

@@ -15,8 +15,8 @@ const (
 	maxWaiting = 64
 
 	// maxWait is as long as passhash.MaxWait. A login waits for its turn first, and for
-	// the computation of its hash second: for ten seconds at most.
-	maxWait = 5 * time.Second
+	// the computation of its hash second: for six seconds at most.
+	maxWait = 3 * time.Second
 )
 
 // ErrBusy says that 64 callers were waiting for the key already, or that the caller
@@ -26,7 +26,7 @@ var ErrBusy = errors.New("turns: too many wait for one key")
 // ByKey gives one turn at a time for each key. The zero value is ready to use. A
 // ByKey must not be copied after its first use.
 type ByKey struct {
-	// MaxWait is how long a caller waits for its turn: 5 seconds if it is 0. It must
+	// MaxWait is how long a caller waits for its turn: 3 seconds if it is 0. It must
 	// not change after the first Take.
 	MaxWait time.Duration
 
