@@ -199,6 +199,30 @@ func TestAnswerField(t *testing.T) {
 	}
 }
 
+func TestAnswerWithout(t *testing.T) {
+	t.Parallel()
+	a, cfg := newAnswers(t)
+
+	cfg.URLs.Login = "/sign-in"
+
+	manager, mux := a.start(t, cfg), a.mux
+
+	ready, err := pages.New(manager.Core, pages.Config{
+		Without: []string{"/register", "/account/close"},
+		Paths:   map[string]string{"/login": "/sign-in"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready.Mount(mux)
+
+	browser := a.browser(t, false)
+	gets(t, browser.Get("/register"), http.StatusNotFound, "")
+	gets(t, browser.Get("/login"), http.StatusNotFound, "")
+	gets(t, browser.Get("/account"), http.StatusSeeOther, "/sign-in?next=%2Faccount")
+	gets(t, browser.Get("/sign-in"), http.StatusOK, "")
+}
+
 func TestAnswerLoginUser(t *testing.T) {
 	t.Parallel()
 	a, cfg := newAnswers(t)

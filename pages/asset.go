@@ -11,7 +11,8 @@ import (
 func (p *Pages) stylesheetPage() *page {
 	return &page{
 		path: "/auth.css", url: &p.urls.Stylesheet, who: anybody, asset: true,
-		get: func(*request) answer { return answer{by: p.style} },
+		stays: "the pages load it",
+		get:   func(*request) answer { return answer{by: p.style} },
 	}
 }
 
@@ -20,7 +21,8 @@ func (p *Pages) stylesheetPage() *page {
 func (p *Pages) scriptPage() *page {
 	return &page{
 		path: "/auth.js", url: &p.urls.Script, who: anybody, asset: true,
-		get: func(*request) answer { return answer{by: p.script} },
+		stays: "the pages load it",
+		get:   func(*request) answer { return answer{by: p.script} },
 	}
 }
 

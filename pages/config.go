@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +23,20 @@ type Config struct {
 	// empty: the login page is /login, and so on. With a Prefix, set URLs.Login of
 	// auth.Config to Prefix + "/login". The defaults of the other URLs follow from it.
 	Prefix string
+
+	// Without has the paths of pages that are left out, as they are under Routes in the
+	// package documentation, whatever Prefix and Paths are: {"/register"}. Such a page is not
+	// served, for browsers and programs, and no page links to it. If auth.Config has a URL for
+	// the page, such as URLs.Forgot, set it to a page of your application: links, and those in
+	// mails, then lead there. Without /account/email, no URL is needed unless your application calls
+	// Core.SendEmailChange. Some pages cannot be left out, because
+	// others need them: New then returns an error that says why.
+	Without []string
+
+	// Paths renames pages: {"/login": "/sign-in"}. The keys are paths as in Without, and the
+	// values are below Prefix. If auth.Config has a URL for the page, such as URLs.Login, set
+	// that, too.
+	Paths map[string]string
 
 	// Home is the path of this site that a login and a logout lead to, unless the
 	// request names another one. The default is "/", below the path of BaseURL.
@@ -163,7 +176,7 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 		cfg.FreshFor = 20 * time.Minute
 	}
 	switch {
-	case cfg.Prefix != "" && (auth.ParseNext(cfg.Prefix).IsZero() || path.Clean(cfg.Prefix) != cfg.Prefix || strings.ContainsAny(cfg.Prefix, "?#%{}")):
+	case cfg.Prefix != "" && !isPlainPath(cfg.Prefix):
 		return fmt.Errorf("pages: Prefix %q is not a plain path; use one such as \"/auth\"", cfg.Prefix)
 	case auth.ParseNext(cfg.Home).IsZero():
 		return fmt.Errorf("pages: Home %q is not a path of this site; use one such as \"/\"", cfg.Home)

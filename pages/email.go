@@ -59,7 +59,7 @@ func (p *Pages) confirmPage() *page {
 			may(&t.EmailUsed, "This link has already been used: your email address has been changed."),
 		},
 		path: "/account/email", url: &p.urls.Email, mails: true,
-		setting: &setting{"EmailChange", p.auth.URLs.EmailChange, "the page that confirms a new address"},
+		setting: &setting{"EmailChange", p.auth.URLs.EmailChange, "the page that confirms a new address", true},
 		who:     users, own: true, once: true,
 		form: p.confirmForm, get: p.showLinked, post: p.useLink,
 		link: &link{
@@ -78,5 +78,5 @@ func (p *Pages) confirmForm(q *request) *Form {
 
 func (p *Pages) confirm(q *request) (answer, error) {
 	_, err := p.core.ConfirmEmailChange(q.Context(), q.token)
-	return answer{to: p.urls.Account}, err
+	return answer{to: p.accountURL()}, err
 }

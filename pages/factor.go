@@ -39,7 +39,7 @@ func (p *Pages) factorPage() *page {
 			may(&t.LoginCancelled, "The login has been cancelled."),
 		},
 		path: "/login/verify", url: &p.urls.Factor, absent: len(p.auth.Factors) == 0,
-		setting: &setting{"Factor", p.auth.URLs.Factor, "the page that asks for a second factor"},
+		setting: &setting{"Factor", p.auth.URLs.Factor, "the page that asks for a second factor", false},
 		who:     anybody, own: true, once: true, pending: true, fields: []string{"next"}, flags: []string{"trust_browser"}, open: factorsField,
 		queries: []string{"with"},
 		form:    p.factorForm, get: p.showFactor, post: p.useFactor,

@@ -12,6 +12,7 @@ func (p *Pages) impersonationPage() *page {
 			must(&t.ActingLogin, "An administrator, to help you"),
 		},
 		path: "/stop-impersonating", url: &p.urls.StopImpersonating,
+		stays:  "it ends the impersonations that Impersonation of auth.Config allows",
 		absent: p.auth.Impersonation.Permission == "",
 		who:    anybody, post: p.stopImpersonating,
 	}

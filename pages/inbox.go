@@ -26,7 +26,8 @@ func (p *Pages) inboxPage() *page {
 			may(&t.InboxAgain, "If an email is due to this address, we have sent it again."),
 		},
 		path: "/check-inbox", url: &p.urls.Inbox, mails: true,
-		who: visitorsAndUsers, own: true,
+		stays: "forms that have a mail sent lead to it",
+		who:   visitorsAndUsers, own: true,
 		form: p.inboxForm, again: p.showInbox, get: p.showInbox, post: p.sendAgain,
 		sample: func(page *Page) { page.Address, page.Sent, page.OtherAddress = "susan@example.org", "text", "/" },
 	}

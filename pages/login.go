@@ -23,7 +23,7 @@ func (p *Pages) loginPage() *page {
 			must(&t.LoginFailed, failed),
 			must(&t.ResetRequired, "An administrator has asked you to choose a new password. Open the link that we mailed to you. If it has expired, ask for a new one."),
 		},
-		path: "/login", url: &p.urls.Login, setting: &setting{"Login", p.auth.URLs.Login, "the login page"},
+		path: "/login", url: &p.urls.Login, setting: &setting{"Login", p.auth.URLs.Login, "the login page", false},
 		who: visitors, fields: []string{"login", "password", "next"}, flags: []string{"remember_me", "passkey_able"},
 		form: p.loginForm, again: p.showLogin, get: p.showLogin, post: p.login,
 		sample: sampleProviders,

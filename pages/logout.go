@@ -10,7 +10,8 @@ func (p *Pages) logoutPage() *page {
 			may(&t.LoggedOut, "You have been logged out."),
 		},
 		path: "/logout", url: &p.urls.Logout,
-		who: anybody, post: p.logout, fields: []string{"next"}, flags: []string{"cancel"},
+		stays: "the pages have a button that logs out",
+		who:   anybody, post: p.logout, fields: []string{"next"}, flags: []string{"cancel"},
 	}
 }
 

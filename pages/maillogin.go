@@ -29,7 +29,7 @@ func (p *Pages) mailLoginPage() *page {
 			may(&t.AccountCleared, "Nobody had verified the email address of this account before. So everything that was set up in it was removed: its password, logins, second factors and API tokens."),
 		},
 		path: "/login/code", url: &p.urls.LoginCode, absent: !p.auth.EmailLogin,
-		setting: &setting{"LoginCode", p.auth.URLs.LoginCode, "the page for mailed codes"},
+		setting: &setting{"LoginCode", p.auth.URLs.LoginCode, "the page for mailed codes", false},
 		who:     visitorsAndUsers, own: true, once: true, fields: []string{"email", "code", "next"}, flags: []string{"remember_me"},
 		form: p.mailLoginForm, get: p.showMailLogin,
 		again: func(q *request) answer { return p.drawMailLogin(q, p.mailLoginForm(q)) }, post: p.mailLogin,

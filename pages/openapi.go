@@ -17,6 +17,7 @@ import (
 func (p *Pages) openAPIPage() *page {
 	return &page{
 		path: "/openapi.json", url: new(string), absent: !p.cfg.OpenAPI, who: anybody, asset: true,
+		stays: "it is served only if OpenAPI is set",
 		get: func(*request) answer {
 			return answer{by: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				sameForAll(w.Header())

@@ -68,6 +68,8 @@
 // there if one of Factors is a PasskeyFactor, and /openapi.json if Config.OpenAPI is set. /account/identities is 404 while the manager has
 // no providers (see Providers below).
 //
+// Config.Without leaves pages out, and Config.Paths gives them other paths.
+//
 // The answers to a form are:
 //
 //   - 303 See Other if it succeeded; 200 OK from /account/recovery-codes, with the codes.
@@ -291,6 +293,9 @@ func New(core *auth.Core, cfg Config) (*Pages, error) {
 // setRoutes derives the routes and the URLs from the table in table.go.
 func (p *Pages) setRoutes() error {
 	p.named, p.routes = map[string]*page{}, map[string]route{}
+	if err := p.checkPaths(); err != nil {
+		return err
+	}
 	p.urls.Home = p.cfg.Home
 	for _, page := range p.table {
 		if page.name != "" {
@@ -299,17 +304,28 @@ func (p *Pages) setRoutes() error {
 		if page.path == "" || page.absent || page.mails && p.auth.Mailer == nil {
 			continue
 		}
-		path := page.path
-		if !page.atRoot {
-			path = p.cfg.Prefix + path
+		path, err := p.pathOf(page)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(p.cfg.Without, page.path) {
+			if err := p.leaveOut(page, p.core.BasePath()+path); err != nil {
+				return err
+			}
+			continue
 		}
 		*page.url = p.core.BasePath() + path
 		if s := page.setting; s != nil && !leadsTo(s.url, p.auth.BaseURL, *page.url) {
-			return fmt.Errorf("pages: %s is %s, but URLs.%s of auth.Config is %s; set it to this URL, or change Config.Prefix", s.page, *page.url, s.name, s.url)
+			return fmt.Errorf("pages: %s is %s, but URLs.%s of auth.Config is %s; set it to this URL, or change Prefix or Paths of pages.Config", s.page, *page.url, s.name, s.url)
 		}
 		route := p.routes[path]
-		if page.script && len(route.pages()) > 0 {
-			return fmt.Errorf("pages: %s is the path of a page and of the script of %s; change the latter", *page.url, p.passkeys.Name())
+		for _, other := range route.pages() {
+			switch {
+			case page.script:
+				return fmt.Errorf("pages: %s is the path of a page and of the script of %s; change the latter", *page.url, p.passkeys.Name())
+			case other.path != page.path:
+				return fmt.Errorf("pages: %s would be the path of the pages %s and %s; change Paths", *page.url, other.path, page.path)
+			}
 		}
 		if page.link != nil {
 			route.linked = page

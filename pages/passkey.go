@@ -41,7 +41,8 @@ func (p *Pages) passkeyLoginPage() *page {
 			must(&t.PasskeyMissing, "This browser has no passkeys, or does not run scripts."),
 		},
 		path: "/login/passkey", url: &p.urls.PasskeyLogin, absent: p.passkeys == nil,
-		who: visitorsAndUsers, get: p.promptPasskey, post: p.loginByPasskey,
+		stays: "take the PasskeyFactor out of Factors of auth.Config",
+		who:   visitorsAndUsers, get: p.promptPasskey, post: p.loginByPasskey,
 		fields: []string{passkeyField, "next"}, flags: []string{"remember_me"}, raw: true,
 	}
 }
@@ -78,7 +79,8 @@ func (p *Pages) passkeyScript() string {
 func (p *Pages) passkeyScriptPage() *page {
 	entry := &page{
 		url: &p.urls.PasskeyScript, absent: p.passkeys == nil, script: true,
-		who: anybody, asset: true, get: func(*request) answer { return answer{by: p.passkeyJS} },
+		stays: "take the PasskeyFactor out of Factors of auth.Config",
+		who:   anybody, asset: true, get: func(*request) answer { return answer{by: p.passkeyJS} },
 	}
 	if p.passkeys != nil {
 		entry.path = strings.TrimPrefix(p.passkeyScript(), p.cfg.Prefix)

@@ -57,7 +57,8 @@ func (p *Pages) passkeysPage() *page {
 			may(&t.PasswordDropped, "Your password has been removed. Other browsers have been logged out."),
 		},
 		path: "/account/passkeys", url: &p.urls.Passkeys, absent: p.passkeys == nil,
-		who: enrolling, own: true, fields: []string{"remove", "name", passkeyField, "next"}, flags: []string{"remove_password"},
+		stays: "take the PasskeyFactor out of Factors of auth.Config",
+		who:   enrolling, own: true, fields: []string{"remove", "name", passkeyField, "next"}, flags: []string{"remove_password"},
 		queries: []string{"add", "offer", "rename"},
 		get:     p.showPasskeys, post: p.changePasskeys,
 		sample: func(page *Page) {

@@ -99,7 +99,7 @@ func (p *Pages) password(q *request) answer {
 		err := p.core.SetPassword(q.Context(), q.user, f.get("password"))
 		switch {
 		case err == nil:
-			return say("success", changed, p.urls.Account)
+			return say("success", changed, p.accountURL())
 		case errors.Is(err, auth.ErrConflict): // the password was changed meanwhile
 			f.refuse("current_password", p.texts.PasswordWrong)
 		default:

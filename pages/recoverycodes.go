@@ -29,7 +29,8 @@ func (p *Pages) codesPage() *page {
 			must(&t.CodesSaved, "I have saved them"),
 		},
 		path: "/account/recovery-codes", url: &p.urls.RecoveryCodes, absent: len(p.recoveryFactors()) == 0,
-		who: enrolling, own: true, fields: []string{"next"},
+		stays: "take the BackupFactor out of Factors of auth.Config",
+		who:   enrolling, own: true, fields: []string{"next"},
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
 			sampleFactors(page)

@@ -17,7 +17,7 @@ func (p *Pages) refreshPage() *page {
 			must(&t.RefreshButton, "Confirm"),
 			must(&t.RefreshNone, "There is nothing here with which you could confirm that it is you. Log out, and log in again."),
 		},
-		path: "/refresh", url: &p.urls.Refresh, setting: &setting{"Refresh", p.auth.URLs.Refresh, "the refresh page"},
+		path: "/refresh", url: &p.urls.Refresh, setting: &setting{"Refresh", p.auth.URLs.Refresh, "the refresh page", false},
 		who: enrolling, own: true, refused: p.refreshFailed, fields: []string{"password", passkeyField, "next"},
 		form: p.refreshForm, get: p.showRefresh, post: p.refresh,
 		sample: func(page *Page) {

@@ -97,8 +97,8 @@ type Page struct {
 // leads, Login and Register have it in their query. Without a Mailer, Forgot, Reset,
 // Inbox, Verify, Email and Undo are empty, because these pages do not exist. So are Factor,
 // TwoFactor, RecoveryCodes, Passkeys, PasskeyLogin and PasskeyScript without such factors,
-// LoginCode without EmailLogin, Identities without providers, and StopImpersonating without
-// Impersonation.
+// LoginCode without EmailLogin, Identities without providers, StopImpersonating without
+// Impersonation, and those of pages that Config.Without leaves out.
 type URLs struct {
 	Home, Stylesheet        string
 	Script                  string
@@ -129,9 +129,10 @@ func (p *Pages) newPage(entry *page, f *Form) Page {
 	}
 	if f != nil {
 		next := auth.ParseNext(f.Next)
-		page.URLs.Login, page.URLs.Register = next.AddTo(page.URLs.Login), next.AddTo(page.URLs.Register)
-		if page.URLs.LoginCode != "" {
-			page.URLs.LoginCode = next.AddTo(page.URLs.LoginCode)
+		for _, url := range []*string{&page.URLs.Login, &page.URLs.Register, &page.URLs.LoginCode} {
+			if *url != "" {
+				*url = next.AddTo(*url)
+			}
 		}
 	}
 	return page

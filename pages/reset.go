@@ -20,7 +20,7 @@ func (p *Pages) forgotPage() *page {
 			must(&t.ResetSent, "If there is an account with the address {address}, we have sent a link to it that sets a new password."),
 		},
 		path: "/forgot-password", url: &p.urls.Forgot, mails: true,
-		setting: &setting{"Forgot", p.auth.URLs.Forgot, "the page that asks for a reset"},
+		setting: &setting{"Forgot", p.auth.URLs.Forgot, "the page that asks for a reset", false},
 		who:     visitorsAndUsers, fields: []string{"email"},
 		form: p.forgotForm, again: p.show, get: p.showForgot, post: p.forgot,
 	}
@@ -59,7 +59,7 @@ func (p *Pages) forgot(q *request) answer {
 // the login.
 func (p *Pages) loginOrAccount(q *request) string {
 	if _, err := p.core.EnrollingUser(q.Context()); err == nil {
-		return p.urls.Account
+		return p.accountURL()
 	}
 	return p.urls.Login
 }
@@ -77,7 +77,7 @@ func (p *Pages) resetPage() *page {
 			may(&t.ResetUsed, "This link has already been used. You can log in with your new password."),
 		},
 		path: "/reset-password", url: &p.urls.Reset, mails: true,
-		setting: &setting{"Reset", p.auth.URLs.Reset, "the reset page"},
+		setting: &setting{"Reset", p.auth.URLs.Reset, "the reset page", false},
 		who:     visitorsAndUsers, once: true, fields: []string{"password", "confirm_password"},
 		form: p.resetForm, get: p.showLinked, post: p.useLink,
 		link: &link{

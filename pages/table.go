@@ -56,6 +56,7 @@ type page struct {
 	absent   bool     // the page is not served, because auth.Config has not what it needs
 	provided bool     // the page is served only if auth.Core has providers, which may come after New
 	setting  *setting // a setting of auth.Config that must be the page's URL, or nil
+	stays    string   // why Config.Without cannot leave the page out; empty if it can
 
 	who       who  // who may see the page and send its form
 	freshPost bool // only freshUsers may send the form, though all users see it
@@ -103,6 +104,8 @@ type setting struct {
 	name string // name of the field
 	url  string // its value
 	page string // the page, for error messages
+
+	optional bool // Config.Without may leave out the page even if the setting leads to it
 }
 
 // A route is what one path leads to: a page, a page that a mailed link opens, or

@@ -56,7 +56,7 @@ func (p *Pages) twoFactorPage() *page {
 			may(&t.FactorUnlocked, "Codes are accepted again."),
 		},
 		path: "/account/two-factor", url: &p.urls.TwoFactor, absent: len(p.auth.Factors) == 0,
-		setting: &setting{"TwoFactor", p.auth.URLs.TwoFactor, "the page for second factors"},
+		setting: &setting{"TwoFactor", p.auth.URLs.TwoFactor, "the page for second factors", false},
 		who:     enrolling, own: true, fields: []string{"remove", "unlock", "next"}, open: factorsField,
 		queries: []string{"set-up"},
 		get:     p.showTwoFactor, post: p.changeTwoFactor,

@@ -20,7 +20,7 @@ func (p *Pages) undoPage() *page {
 			may(&t.UndoUsed, "This link has already been used: your email address has been changed back. Ask for a link that sets a new password."),
 		},
 		path: "/undo-email", url: &p.urls.Undo, mails: true,
-		setting: &setting{"EmailUndo", p.auth.URLs.EmailUndo, "the page that changes an address back"},
+		setting: &setting{"EmailUndo", p.auth.URLs.EmailUndo, "the page that changes an address back", false},
 		who:     anybody,
 		form:    p.undoForm, get: p.showLinked, post: p.useLink,
 		link: &link{

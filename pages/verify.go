@@ -20,7 +20,7 @@ func (p *Pages) verifyPage() *page {
 			may(&t.VerifyUsed, "This link has already been used: your email address has been verified. You can log in."),
 		},
 		path: "/verify-email", url: &p.urls.Verify, mails: true,
-		setting: &setting{"Verify", p.auth.URLs.Verify, "the page for verifying"},
+		setting: &setting{"Verify", p.auth.URLs.Verify, "the page for verifying", false},
 		who:     anybody, once: true, fields: []string{"next"},
 		form: p.verifyForm, get: p.showLinked, post: p.useLink,
 		link: &link{
