@@ -20,6 +20,14 @@ func underChi(a *app) http.Handler {
 	})
 	r.With(a.manager.RequireFresh(freshFor)).Get("/billing", a.billing)
 	r.With(a.manager.RequireScope("notes")).Get("/api/notes", a.notes)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		a.errorPage(w, r, http.StatusNotFound, nil)
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		a.errorPage(w, r, http.StatusMethodNotAllowed, nil)
+	})
+	r.Get("/staff", a.staff)
+	r.Get("/print", a.print)
 	r.Post("/visits", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%d visits", a.count(r.Context()))
 	})

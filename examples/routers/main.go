@@ -31,6 +31,10 @@ type app struct {
 	manager *auth.Manager[*User]
 	pages   *pages.Pages
 	ending  <-chan struct{} // closed when the program must end
+
+	// errorPage is the application's page for errors: those of the library, of the router and
+	// of its handlers.
+	errorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
 // routers are the functions that put the application under a router.
@@ -76,11 +80,21 @@ func newApp(store auth.UserStore[*User], cfg auth.Config, ending <-chan struct{}
 	if err != nil {
 		return nil, err
 	}
-	ready, err := pages.New(manager.Core, pages.Config{Site: "Routers", Home: "/profile"})
-	if err != nil {
-		return nil, err
-	}
-	return &app{manager, ready, ending}, nil
+	a := &app{manager: manager, ending: ending, errorPage: errorPage}
+	// Before pages.New, which would set the page of the ready-made pages.
+	manager.DefaultErrorPage(func(w http.ResponseWriter, r *http.Request, status int, err error) {
+		a.errorPage(w, r, status, err)
+	})
+	a.pages, err = pages.New(manager.Core, pages.Config{Site: "Routers", Home: "/profile"})
+	return a, err
+}
+
+// errorPage is the page for errors under routers that have no such page of their own. It does
+// not show err, which is for the log.
+func errorPage(w http.ResponseWriter, _ *http.Request, status int, _ error) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, "<h1>%d</h1><p>%s. This page is our own.</p>", status, http.StatusText(status))
 }
 
 // freshFor is how long after the password /billing may be seen.
@@ -103,6 +117,26 @@ func (a *app) profile(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) billing(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprint(w, "Pay here.")
+}
+
+// isStaff is a rule of the application's own, which staff asks.
+func (a *app) isStaff() auth.Rule {
+	return a.manager.Where(func(u *User) bool { return u.Username == "boss" })
+}
+
+func (a *app) staff(w http.ResponseWriter, r *http.Request) {
+	if err := a.manager.Check(r.Context(), a.isStaff()); err != nil {
+		a.manager.Error(w, r, err)
+		return
+	}
+	_, _ = fmt.Fprint(w, "The staff only.")
+}
+
+// errPrinter is an error of the application's own.
+var errPrinter = errors.New("the printer is on fire")
+
+func (a *app) print(w http.ResponseWriter, r *http.Request) {
+	a.manager.Error(w, r, errPrinter) // 500, and a line in the log
 }
 
 // notes is for programs with a token, behind RequireScope.

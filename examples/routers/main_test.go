@@ -194,7 +194,7 @@ func TestRouters(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(*testing.T, *site){
 		"login": testLogin, "fresh": testFresh, "scope": testScope, "outside": testOutside, "stream": testStream,
-		"WebSocket": testWebSocket, "own writer": testOwnWriter, "error page": testErrorPage, "methods": testMethods,
+		"WebSocket": testWebSocket, "own writer": testOwnWriter, "error page": testErrorPage, "errors": testErrors, "methods": testMethods,
 		"paths": testPaths, "htmx and others": testScripts,
 	}
 	for name, under := range routers() {
@@ -337,12 +337,36 @@ func testOwnWriter(t *testing.T, s *site) {
 // also behind a middleware that compresses.
 func testErrorPage(t *testing.T, s *site) {
 	s.store.broken.Store(true)
-	r := s.client().post("/visits", nil).want(http.StatusServiceUnavailable, "We cannot answer at the moment")
+	r := s.client().post("/visits", nil).want(http.StatusServiceUnavailable, ownPage)
 	if strings.Contains(r.body, "visits") || len(r.Cookies()) > 0 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%v %s", r.Header, r.body)
 	}
 	s.store.broken.Store(false)
 	s.client().get("/api/notes", "Accept", "application/json").want(http.StatusUnauthorized, `"code":"not-logged-in"`)
+}
+
+// ownPage is on the application's page for errors.
+const ownPage = "This page is our own."
+
+// Every error reaches the application's own page, with the status: those of the router, those
+// that a handler returns in the router's way, and those of guards and of the pages. Errors about
+// a login lead to the login page as ever, and a program gets JSON.
+func testErrors(t *testing.T, s *site) {
+	visitor, user := s.client(), s.login()
+	user.get("/nothing").want(http.StatusNotFound, ownPage)
+	visitor.get("/staff").want(http.StatusSeeOther, "").to("/login?next=%2Fstaff")
+	user.get("/staff").want(http.StatusForbidden, ownPage)
+	user.get("/staff", "Accept", "application/json").want(http.StatusForbidden, `"code":"forbidden"`)
+	if r := user.get("/print").want(http.StatusInternalServerError, ownPage); strings.Contains(r.body, "fire") {
+		t.Errorf("the page shows the error: %s", r.body)
+	}
+	if !strings.Contains(s.log.String(), errPrinter.Error()) {
+		t.Error("the log does not have the error")
+	}
+	user.post("/logout", nil, "Origin", "https://evil.example").want(http.StatusForbidden, ownPage)
+	if r := user.post("/print", nil); r.StatusCode != http.StatusMethodNotAllowed && r.StatusCode != http.StatusNotFound || !strings.Contains(r.body, ownPage) {
+		t.Errorf("another method: %d %s", r.StatusCode, r.body)
+	}
 }
 
 // A guard guards every method.
@@ -450,7 +474,7 @@ func TestLoadAndSaveInsideEcho(t *testing.T) {
 	c := s.client()
 	c.post("/visits", nil).want(http.StatusOK, "1 visits")
 	s.store.broken.Store(true)
-	s.client().post("/visits", nil).want(http.StatusServiceUnavailable, "We cannot answer at the moment")
+	s.client().post("/visits", nil).want(http.StatusServiceUnavailable, ownPage)
 }
 
 func TestCommandLine(t *testing.T) {
