@@ -16,7 +16,7 @@ func (p *Pages) stylesheetPage() *page {
 	}
 }
 
-// scriptPage serves the script of the pages that have Page.Scripts. It shows buttons that are
+// scriptPage serves the script that all pages may load: see Page.Scripts. It shows buttons that are
 // hidden without it.
 func (p *Pages) scriptPage() *page {
 	return &page{
@@ -24,6 +24,12 @@ func (p *Pages) scriptPage() *page {
 		stays: "the pages load it",
 		get:   func(*request) answer { return answer{by: p.script} },
 	}
+}
+
+// setScripts sets the scripts that the templates of a page may load.
+func (p *Pages) setScripts(page *Page) {
+	scripts := append([]string{p.urls.Script}, p.passkeyScripts(page)...)
+	page.scripts = &scripts
 }
 
 // An asset is a file that is served under a URL that contains its hash.

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/go-login/auth"
+	"github.com/go-login/auth/pages"
 	"golang.org/x/net/html"
 )
 
@@ -51,15 +54,26 @@ func TestFilesVary(t *testing.T) {
 	}
 }
 
-// TestScript: the only script is that of the page that shows new recovery codes. The buttons
-// that need it are hidden until it runs.
+// TestScript: a page with a form or a list loads the script once. Other pages may run none. The
+// buttons that need it are hidden until it runs.
 func TestScript(t *testing.T) {
 	t.Parallel()
 	s, f := newFactorSite(t, nil)
 	c := f.enter(s)
-	for _, path := range s.pages.Paths() {
-		if r := c.get(path); strings.Contains(r.body, "<script") || !strings.HasPrefix(path, "/auth.") && strings.Contains(r.header.Get("Content-Security-Policy"), "script-src") {
-			t.Errorf("%s has a script", path)
+	for _, c := range []*client{c, s.client()} {
+		for _, path := range append(s.pages.Paths(), "/nowhere") {
+			r := c.get(path)
+			if isAsset(path) || r.status == http.StatusSeeOther {
+				continue
+			}
+			want := 1
+			if r.status != http.StatusOK || path == "/account" || path == "/account/two-factor" {
+				want = 0
+			}
+			if n := strings.Count(r.body, `<script src="/auth.js?v=`); n != want || strings.Count(r.body, "<script") != n {
+				t.Errorf("%s has %d scripts, want %d", path, n, want)
+			}
+			wantHeaders(t, path, r)
 		}
 	}
 	page := c.post("/account/recovery-codes")
@@ -84,5 +98,32 @@ func TestScript(t *testing.T) {
 	}
 	for _, path := range []string{"/auth.js/", "/auth.js/x", "/x/auth.js", "/Auth.js", "/auth.js%20"} {
 		wantStatus(t, c.get(path), 404)
+	}
+}
+
+// TestOwnTemplatesWithoutScript: templates that were written before the script work without it. Such
+// a page may run none. One that loads the script gets it once, however often it does so.
+func TestOwnTemplatesWithoutScript(t *testing.T) {
+	t.Parallel()
+	const field = `<label for="{{.Name}}">{{.Label}}</label><input type="{{.Type}}" id="{{.Name}}" name="{{.Name}}">`
+	const form = `<form action="{{.Form.Action}}" method="post">{{template "field" .Form.Field "login"}}{{template "field" .Form.Field "password"}}<button>Come in</button></form>`
+	for name, test := range map[string]struct {
+		file, text       string
+		buttons, scripts int
+	}{
+		"own fields":           {"form.html", `{{define "form"}}<form>{{range .Form.Fields}}{{template "field" .}}{{end}}</form>{{end}}{{define "field"}}` + field + `{{end}}{{define "summary"}}{{end}}`, 0, 0},
+		"own form":             {"login.html", `{{define "content"}}` + form + `{{end}}`, 1, 0},
+		"own form with script": {"login.html", `{{define "content"}}` + form + `{{template "scripts" .}}{{template "scripts" .}}{{end}}`, 1, 1},
+		"own layout":           {"layout.html", `<!doctype html><title>x</title>{{template "content" .}}{{template "scripts" .}}`, 1, 1},
+	} {
+		s := newSite(t, func(_ *auth.Config, c *pages.Config) {
+			c.Templates = fstest.MapFS{test.file: {Data: []byte(test.text)}}
+		})
+		r := s.client().get("/login")
+		wantStatus(t, r, http.StatusOK)
+		wantHeaders(t, name, r)
+		if n, m := strings.Count(r.body, " data-show="), strings.Count(r.body, "<script"); n != test.buttons || m != test.scripts {
+			t.Errorf("%s: %d buttons and %d scripts in\n%s", name, n, m, r.body)
+		}
 	}
 }

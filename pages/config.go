@@ -127,7 +127,7 @@ type Config struct {
 	SampleData any
 
 	// Templates has files that replace the embedded ones of the same name. You may
-	// replace any of these files: layout.html, form.html, login.html, register.html,
+	// replace any of these files: layout.html, scripts.html, form.html, login.html, register.html,
 	// forgot.html, reset.html, verify.html, resend.html, inbox.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
 	// factor.html, twofactor.html, recoverycodes.html, passkey.html, passkeys.html,

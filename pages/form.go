@@ -132,6 +132,10 @@ type Field struct {
 	MinLength    int    // HTML's minlength, or 0: it tells password managers how long a new password must be
 	Hint         string // what the field takes; shown below it until the field has an error
 
+	// Of a password: the texts of the button that shows and hides it, and what the page says while
+	// caps lock is on. See Texts. The page has neither without scripts.
+	Show, Hide, CapsLock string
+
 	Value    string // what was typed; never a password or a code
 	Checked  bool   // for a checkbox
 	Focus    bool   // the field has the cursor
@@ -190,6 +194,15 @@ func newForm(action, button string, values url.Values, fields ...Field) *Form {
 	f.setEnterKeys()
 	f.focus()
 	return f
+}
+
+// setReveal gives each password the texts for its button and for caps lock.
+func (f *Form) setReveal(t *Texts) {
+	for i := range f.Fields {
+		if field := &f.Fields[i]; field.Type == "password" {
+			field.Show, field.Hide, field.CapsLock = t.ShowPassword, t.HidePassword, t.CapsLock
+		}
+	}
 }
 
 // setEnterKeys has the keyboard of a telephone lead from field to field, and send the form in

@@ -426,3 +426,52 @@ func TestMessagesAreRead(t *testing.T) {
 		t.Error("the message is gone, and describes the field")
 	}
 }
+
+// TestShowPassword: beside each password is a button that is hidden without the script. The page
+// says what it does, in the language of the page, and in which field caps lock is on.
+func TestShowPassword(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(a *auth.Config, c *pages.Config) {
+		a.Languages = []string{"en", "de", "es"}
+		c.Fields = []pages.Field{{Name: "pin", Label: "PIN", Type: "password", Autocomplete: "off"}}
+	})
+	reset, susan := s.client(), s.user("susan", good)
+	wantRedirect(t, reset.get(s.link("susan@example.com")), "/reset-password")
+	texts := map[string][3]string{
+		"en": {"Show", "Hide", "Caps lock is on."}, "de": {"Anzeigen", "Verbergen", "Die Feststelltaste ist an."},
+		"es": {"Mostrar", "Ocultar", "El bloqueo de mayúsculas está activado."},
+	}
+	for lang, want := range texts {
+		n := 0
+		for path, c := range map[string]*client{"/login": s.client(), "/register": s.client(), "/reset-password": reset, "/account/password": susan, "/account/close": susan, "/refresh": susan} {
+			r := c.do(http.MethodGet, path, "", "Accept-Language", lang)
+			accessible(t, r)
+			doc := parse(t, r)
+			for _, input := range all(doc, with("type", "password")) {
+				n++
+				id := attr(input, "id")
+				label := only(t, doc, with("for", id))
+				button := only(t, doc, with("data-show", id))
+				if !has(button, "hidden") || attr(button, "type") != "button" || text(button) != want[0] || attr(button, "data-hide") != want[1] || name(t, doc, button) != want[0]+" "+text(label) {
+					t.Errorf("%s, %s: the button is %v", lang, path, button.Attr)
+				}
+				message := only(t, doc, with("data-caps-lock", id))
+				if attr(message, "data-text") != want[2] || attr(message, "aria-live") != "polite" || message.FirstChild != nil {
+					t.Errorf("%s, %s: the message is %v", lang, path, message.Attr)
+				}
+				if button.Parent != input.Parent || attr(input, "spellcheck") != "false" || attr(input, "autocapitalize") != "none" {
+					t.Errorf("%s, %s: the field is %v", lang, path, input.Attr)
+				}
+			}
+		}
+		if n != 11 {
+			t.Errorf("%d passwords", n)
+		}
+	}
+	s = newSite(t, func(_ *auth.Config, c *pages.Config) { c.Texts.ShowPassword, c.Texts.CapsLock = pages.None, pages.None })
+	r := s.client().get("/login")
+	accessible(t, r)
+	if strings.Contains(r.body, "data-show") || strings.Contains(r.body, "data-caps-lock") || button(t, r) != "Log in" {
+		t.Errorf("there is a button without a text:\n%s", r.body)
+	}
+}

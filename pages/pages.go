@@ -219,8 +219,9 @@
 // CSRF token: LoadAndSave refuses unsafe requests that a page of another site has a browser
 // send. Every answer of the handler forbids framing, sniffing and foreign content and,
 // except for the stylesheet and the scripts, storing. Scripts are forbidden, too, except on
-// pages that have one (see Page.Scripts). They load it from this site. Only passkeys need it, and
-// the login page for "Keep me logged in" beside the buttons of providers.
+// pages that load one (see Page.Scripts): those with a form, a list, or new recovery codes. They load it
+// from this site, and everything but passkeys works without it. The script shows and hides passwords, says that caps lock
+// is on, and writes times for the browser's time zone.
 package pages
 
 import (
@@ -481,10 +482,10 @@ func (p *Pages) hasToken(r *http.Request) bool {
 	return r.URL.Query().Has("token") || slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, "token") })
 }
 
-// allowScripts has browsers run the scripts of this site that a page loads, and lets the
-// script of passkeys fetch what to ask the browser for.
+// allowScripts has browsers run the scripts of this site if the page's templates have loaded them, and
+// lets the script of passkeys fetch what to ask the browser for.
 func (p *Pages) allowScripts(h http.Header, page *Page) {
-	scripts := len(page.Scripts) > 0
+	scripts := len(*page.scripts) == 0
 	h.Set("Content-Security-Policy", p.cfg.CSP.policy(scripts, scripts && page.Passkey != nil && page.Passkey.URL != ""))
 }
 

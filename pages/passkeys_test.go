@@ -301,9 +301,7 @@ func TestPasswordless(t *testing.T) {
 	if heading(t, r) != "Account closed" || link(t, r, "Continue") != "/" || !strings.Contains(r.body, "Your account has been closed.") || c.loggedIn() {
 		t.Error("not the page after closing")
 	}
-	if len(all(parse(t, r), tag("script"))) != 1 {
-		t.Error("no script")
-	}
+	passkeyScript(t, r)
 }
 
 // TestPasskeyOffer: after a login with the password, a user without a passkey is offered one, if

@@ -76,7 +76,6 @@ func (p *Pages) rememberAtProviders(a answer) answer {
 		for i := range a.page.Providers {
 			a.page.Providers[i].Remember = p.rememberMe()
 		}
-		a.page.Scripts = append(a.page.Scripts, p.urls.Script)
 	}
 	return a
 }

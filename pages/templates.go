@@ -28,7 +28,7 @@ func (p *Pages) loadTemplates() error {
 		return err
 	}
 	layout := template.New("").Funcs(p.cfg.Funcs)
-	for _, name := range []string{"layout.html", "blocks.html", "form.html", "passkey.html", "providers.html"} {
+	for _, name := range []string{"layout.html", "blocks.html", "scripts.html", "form.html", "passkey.html", "providers.html"} {
 		text, err := p.file(name)
 		if err != nil {
 			return err
@@ -153,6 +153,7 @@ func (p *Pages) try(entry *page) error {
 	for _, page := range samples {
 		for _, page.User = range entry.who.seenBy(sample) {
 			var body strings.Builder
+			p.setScripts(&page)
 			err := p.templates[entry.name].Execute(&body, page)
 			switch {
 			case err == nil:
@@ -212,7 +213,6 @@ func (p *Pages) scripted(entry *page, sample auth.User) Page {
 	case "login", "passkeys":
 		page.Passkey = &PasskeyForm{Action: "/", Button: "text", Next: "/", URL: "/", Autofill: true, Remember: true, Alone: true, Trust: "text"}
 	}
-	page.Scripts = append(page.Scripts, p.passkeyScripts(&page)...)
 	return page
 }
 

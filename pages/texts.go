@@ -104,6 +104,9 @@ type Texts struct {
 	PasskeyNewName     string // Name
 	CloseConfirm       string // Close my account for good
 	RememberMe         string // Keep me logged in for {days} days; without a number, if Session.RememberFor of auth.Config is under two days
+	ShowPassword       string // Show: the button beside a password; None for no button
+	HidePassword       string // Hide: the same button, while the password can be read
+	CapsLock           string // Caps lock is on.: under a password; may be None
 	Optional           string // (optional): follows the label of a field that may stay empty; may be None
 
 	// The list of logins.
@@ -414,6 +417,9 @@ func (p *Pages) sharedTexts() []text {
 		must(&t.Problems, "Please correct these fields:"),
 		must(&t.Required, "This field is required."),
 		must(&t.RequiredBox, "Tick this box to go on."),
+		may(&t.ShowPassword, "Show"),
+		must(&t.HidePassword, "Hide"),
+		may(&t.CapsLock, "Caps lock is on."),
 		may(&t.PasswordHint, "At least {min} characters. Longer is better."),
 		must(&t.EmailInvalid, "This is not an email address, such as name@example.com."),
 		must(&t.EmailTaken, "This email address is registered already. Use another one."),

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// testAppearance checks every page, in light and dark, on a telephone and on a
+// testAppearance checks every page, in light and dark, on a telephone, a tablet and a
 // desktop.
 func testAppearance(t *testing.T, open func() *tab) {
 	b, name := open(), strings.Repeat("w", 20) // the longest name, in wide letters
@@ -71,7 +71,7 @@ func testAppearance(t *testing.T, open func() *tab) {
 func (b *tab) look(name string) {
 	b.t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
-		for _, width := range []int64{320, 360, 1280} { // 320 are 1280 at 400 % (WCAG 2.2, 1.4.10)
+		for _, width := range []int64{320, 360, 768, 1280} { // 320 are 1280 at 400 % (WCAG 2.2, 1.4.10)
 			if b.show(scheme, width); width == 320 {
 				for _, fault := range value(b, chromedp.Evaluate[[]string](faults)) {
 					b.t.Errorf("%s, %s, %d pixels wide: %s", name, scheme, width, fault)

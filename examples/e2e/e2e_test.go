@@ -30,6 +30,7 @@ func TestBrowser(t *testing.T) {
 		{"back button", testBackButton},
 		{"remember me", testRemember},
 		{"sessions", testSessions},
+		{"script", testScript},
 		{"appearance", testAppearance},
 	} {
 		t.Run(test.name, func(t *testing.T) {

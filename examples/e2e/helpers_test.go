@@ -289,7 +289,7 @@ func (b *tab) open(target, path string) {
 func (b *tab) submit(path string, status int64, fields ...string) {
 	b.t.Helper()
 	b.fill(fields...)
-	b.arrive(path, status, chromedp.Click(chromedp.CSS("main form button")))
+	b.arrive(path, status, chromedp.Click(chromedp.CSS("main form button[type=submit]")))
 }
 
 func (b *tab) fill(fields ...string) {

@@ -445,7 +445,7 @@ func testPasskeyRefresh(t *testing.T, browser context.Context, s *passkeySite) {
 	b.wantNoText("type=\"password\"")
 	b.arrive("/account/close", 200, click(passkeyButton))
 	b.do(click(`label[for="confirm"]`))
-	b.arrive("/account/close", 200, click("main form button"))
+	b.arrive("/account/close", 200, click("main form button[type=submit]"))
 	b.wantText("Your account has been closed.")
 	d.wantDeleted()
 	if left := d.credentials(); len(left) != 0 {
@@ -683,7 +683,7 @@ func testPasskeyKeyboard(t *testing.T, browser context.Context, s *passkeySite) 
 	b.wantText("of mine")
 	s.leave(d, "/login")
 	b.wantFocus("login")
-	for _, want := range []string{"", "", "Log in", "Forgot your password?", "Log in with a passkey"} { // the password, the box, the buttons
+	for _, want := range []string{"", "Show", "", "Log in", "Forgot your password?", "Log in with a passkey"} { // the password, its button, the box, the buttons
 		b.do(chromedp.KeyEvent("\t"))
 		if got := b.focused(); got != want {
 			t.Errorf("the focus is on %q, want %q", got, want)
