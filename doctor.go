@@ -58,6 +58,7 @@ const (
 	FindingRoleUndeclared  FindingCode = "role.undeclared"   // a guard or a user has a role or permission that Config.Roles does not have
 	FindingRouteUnguarded  FindingCode = "route.unguarded"   // a route in a group that is denied by default has no rule
 	FindingProcessorsFewer FindingCode = "processors.fewer"  // GOMAXPROCS is more than the container has
+	FindingProcessorsIdle  FindingCode = "processors.idle"   // logins were refused while a processor was idle
 	FindingMemoryTooLittle FindingCode = "memory.too-little" // password hashing may need more memory than the container has
 	FindingDiagnosisFailed FindingCode = "diagnosis.failed"  // a Diagnoser could not find out how it is set up
 )
@@ -327,17 +328,32 @@ func (c *Core) lookAtRoles(context.Context) (found []Finding) {
 	return found
 }
 
-// lookAtProcess compares what password hashing may use with what the container has.
+// lookAtProcess compares what password hashing may use with what the container has, and
+// what it uses with what it has refused.
 func (c *Core) lookAtProcess(context.Context) []Finding {
-	return processFindings(runtime.GOMAXPROCS(0), int64(c.hasher.Budget.State().Size)*1024, cgroup.Read(os.DirFS("/")))
+	found := processFindings(runtime.GOMAXPROCS(0), int64(c.hasher.Budget.State().Size)*1024, cgroup.Read(os.DirFS("/")))
+	return append(found, idleFindings(c.hasher.Refused(), c.hasher.Advice())...)
+}
+
+// idleFindings reports that hashes were refused which idle processors could have computed
+// with the settings in advice.
+func idleFindings(refused uint64, advice string) []Finding {
+	if refused == 0 || advice == "" {
+		return nil
+	}
+	return []Finding{{
+		Code: FindingProcessorsIdle, Severity: SeverityWarning,
+		Text: fmt.Sprintf("This process has refused %d logins because too many passwords waited to be hashed, and a processor was idle.", refused),
+		Fix:  fmt.Sprintf("Set %s. To raise GOMAXPROCS by one, begin main with runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1); see docs/passwords.md.", advice),
+	}}
 }
 
 func processFindings(procs int, hashing int64, has cgroup.Limits) (found []Finding) {
-	// Go rounds up, and uses 2 at least. docs/passwords.md has the reason to set 2 more.
-	if most := max(2, int(math.Ceil(has.CPUs))) + 2; has.CPUs > 0 && procs > most {
+	// Go rounds up, and uses 2 at least. docs/passwords.md has the reason to set one more.
+	if most := max(2, int(math.Ceil(has.CPUs))) + 1; has.CPUs > 0 && procs > most {
 		found = append(found, Finding{
 			Code: FindingProcessorsFewer, Severity: SeverityWarning,
-			Text: fmt.Sprintf("GOMAXPROCS is %d, and the container has %.2g processors. While passwords are hashed, the system stops the whole process again and again.", procs, has.CPUs),
+			Text: fmt.Sprintf("GOMAXPROCS is %d, and the container has %.2g processors. Under load, the system stops the whole process again and again.", procs, has.CPUs),
 			Fix:  fmt.Sprintf("Leave GOMAXPROCS unset, so that Go follows the container's limit, or set it to %d at most.", most),
 		})
 	}

@@ -447,10 +447,10 @@ func TestProcessFindings(t *testing.T) {
 		{2, 64 << 20, cgroup.Limits{}, ""},
 		{64, 64 << 20, cgroup.Limits{}, ""},
 		{2, 64 << 20, cgroup.Limits{CPUs: 0.5, Memory: 512 << 20}, ""},
-		{4, 64 << 20, cgroup.Limits{CPUs: 0.5}, ""}, // 2, as Go sets it, and 2 more for passwords
-		{5, 64 << 20, cgroup.Limits{CPUs: 0.5}, "warning processors.fewer"},
-		{64, 64 << 20, cgroup.Limits{CPUs: 4}, "warning processors.fewer"},
-		{6, 64 << 20, cgroup.Limits{CPUs: 4}, ""},
+		{3, 64 << 20, cgroup.Limits{CPUs: 0.5}, ""}, // 2, as Go sets it, and one more for passwords
+		{4, 64 << 20, cgroup.Limits{CPUs: 0.5}, "warning processors.fewer"},
+		{6, 64 << 20, cgroup.Limits{CPUs: 4}, "warning processors.fewer"},
+		{5, 64 << 20, cgroup.Limits{CPUs: 4}, ""},
 		{2, 64 << 20, cgroup.Limits{Memory: 128 << 20}, ""},
 		{2, 64 << 20, cgroup.Limits{Memory: 128<<20 - 1}, "warning memory.too-little"},
 		{16, 64 << 20, cgroup.Limits{CPUs: 1, Memory: 64 << 20}, "warning processors.fewer warning memory.too-little"},
@@ -458,6 +458,47 @@ func TestProcessFindings(t *testing.T) {
 		if got := strings.Join(codesOf(t, auth.ProcessFindings(c.procs, c.hashing, c.has)), " "); got != c.want {
 			t.Errorf("GOMAXPROCS=%d, hashing %d, %+v: %q, want %q", c.procs, c.hashing, c.has, got, c.want)
 		}
+	}
+}
+
+// Doctor says how to hash on all processors once a login was refused, and not before.
+func TestIdleFindings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		refused uint64
+		advice  string
+		want    string
+	}{
+		{0, "GOMAXPROCS=3", ""},
+		{7, "", ""},
+		{7, "GOMAXPROCS=3", "warning processors.idle"},
+	} {
+		found := auth.IdleFindings(c.refused, c.advice)
+		if got := strings.Join(codesOf(t, found), " "); got != c.want {
+			t.Errorf("%d refused, %q: %q, want %q", c.refused, c.advice, got, c.want)
+		}
+		for _, f := range found {
+			if !strings.Contains(f.Text, "refused 7 logins") || !strings.Contains(f.Fix, "Set GOMAXPROCS=3.") {
+				t.Error(f)
+			}
+		}
+	}
+	app, _ := newApp(t, nil)
+	want := 0
+	if app.HashAdvice() != "" { // it depends on the machine
+		want = 1
+	}
+	empty := fillQueue(t, app)
+	_, _ = app.Authenticate(t.Context(), "ghost", testapp.Password)
+	empty()
+	n := 0
+	for _, f := range app.Doctor(t.Context()) {
+		if f.Code == auth.FindingProcessorsIdle {
+			n++
+		}
+	}
+	if n != want {
+		t.Errorf("%d findings after a refused login, want %d", n, want)
 	}
 }
 

@@ -51,6 +51,12 @@ func (c *Core) ClearUnproved(ctx context.Context, user User) error {
 // ProcessFindings is processFindings.
 var ProcessFindings = processFindings
 
+// HashAdvice returns what Doctor says to set after a hash was refused.
+func (c *Core) HashAdvice() string { return c.hasher.Advice() }
+
+// IdleFindings is idleFindings.
+var IdleFindings = idleFindings
+
 // WatchEvery sets how often WhileLoggedIn loads the user. Call it before the first request.
 func (c *Core) WatchEvery(d time.Duration) { c.watchEvery = d }
 

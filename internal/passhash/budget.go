@@ -3,9 +3,13 @@ package passhash
 import (
 	"context"
 	"errors"
+	"math"
+	"os"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/go-login/auth/internal/cgroup"
 )
 
 // ErrBusy is auth.ErrBusy: a hash was refused because too many wait, or waited too long.
@@ -49,16 +53,52 @@ func Process() *Budget { return process }
 // NewBudget returns a budget of memory KiB with the other limits of the process's budget,
 // for tests. The exported fields may be changed before its first use.
 func NewBudget(memory uint32) *Budget {
+	container := &limit{read: func() float64 { return cgroup.Read(os.DirFS("/")).CPUs }}
 	// Asked for each hash, since Go changes GOMAXPROCS with the limits of the process.
-	lanes := func() int { return LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) }
+	lanes := func() int { return LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU(), container.cpus()) }
 	return &Budget{Lanes: lanes, MaxQueue: 64, MaxWait: MaxWait, size: memory, free: memory}
 }
 
 // LanesFor returns how many hashes may run at a time: max(1, min(procs-1, cpus)), where
-// procs is GOMAXPROCS. One of Go's processors is left for other requests. While all of
-// them hash, only Go's monitor thread looks for connections that are ready, every 10 ms.
-// More hashes than the machine has processors would take more memory and save no time.
-func LanesFor(procs, cpus int) int { return max(1, min(procs-1, cpus)) }
+// procs is GOMAXPROCS and cpus the processors of the machine. One of Go's processors is
+// left for other requests. While all of them hash, only Go's monitor thread looks for
+// connections that are ready, every 10 ms. More hashes than the machine has processors
+// would take more memory and save no time.
+//
+// If limit is not 0, a container may use only so many processors. If hashes used them up,
+// the kernel would halt the whole process, and all pages, for the rest of a tenth of a
+// second. So they stay below the limit, whatever GOMAXPROCS is.
+func LanesFor(procs, cpus int, limit float64) int {
+	if isLimited(cpus, limit) {
+		cpus = int(math.Ceil(limit)) - 1
+	}
+	return max(1, min(procs-1, cpus))
+}
+
+// isLimited reports whether a container has less than the cpus of the machine.
+func isLimited(cpus int, limit float64) bool { return limit > 0 && limit < float64(cpus) }
+
+// limitFor is how long the limit of the container is kept before it is read again. It is
+// in files, and may change while the process runs.
+const limitFor = 10 * time.Second
+
+// A limit is how many processors the container may use.
+type limit struct {
+	read func() float64
+
+	mu    sync.Mutex
+	value float64
+	until time.Time
+}
+
+func (l *limit) cpus() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.After(l.until) {
+		l.value, l.until = l.read(), now.Add(limitFor)
+	}
+	return l.value
+}
 
 // Grow makes the budget at least memory KiB large.
 func (b *Budget) Grow(memory uint32) {

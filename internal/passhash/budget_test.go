@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-login/auth/internal/cgroup"
 )
 
 // newBudget returns a budget in which a hash waits for as long as its context.
@@ -418,18 +421,58 @@ func TestBudgetUnderStress(t *testing.T) {
 	}
 }
 
-// One of Go's processors is left to others, and no more hash than there are.
+// One of Go's processors is left to others, and no more hash than there are. In a container
+// with a limit, hashes stay below it.
 func TestLanesFor(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ procs, cpus, want int }{
-		{1, 1, 1}, {2, 1, 1}, {3, 1, 1},
-		{1, 2, 1}, {2, 2, 1}, {3, 2, 2}, {4, 2, 2},
-		{2, 64, 1}, {4, 64, 3}, {64, 64, 63}, {66, 64, 64},
+	for _, test := range []struct {
+		procs, cpus int
+		limit       float64
+		want        int
+	}{
+		{1, 1, 0, 1}, {2, 1, 0, 1}, {3, 1, 0, 1},
+		{1, 2, 0, 1}, {2, 2, 0, 1}, {3, 2, 0, 2}, {4, 2, 0, 2},
+		{2, 64, 0, 1}, {4, 64, 0, 3}, {64, 64, 0, 63}, {65, 64, 0, 64},
+		// GOMAXPROCS as Go sets it in a container
+		{2, 64, 0.5, 1}, {2, 64, 1, 1}, {2, 64, 2, 1}, {3, 64, 2.5, 2}, {4, 64, 4, 3},
+		// and more
+		{3, 64, 0.5, 1}, {3, 64, 2, 1}, {64, 64, 2.5, 2}, {65, 64, 4, 3},
+		// a limit that does not limit
+		{3, 2, 2, 2}, {3, 2, 8, 2},
 	} {
-		if got := LanesFor(test.procs, test.cpus); got != test.want {
-			t.Errorf("%d of %d: %d, want %d", test.procs, test.cpus, got, test.want)
+		if got := LanesFor(test.procs, test.cpus, test.limit); got != test.want {
+			t.Errorf("%d of %d, %g in the container: %d, want %d", test.procs, test.cpus, test.limit, got, test.want)
 		}
 	}
+}
+
+// The number of lanes follows GOMAXPROCS, which a program may change at any time, and Go
+// does when the limit of the container changes.
+func TestLanesFollowGOMAXPROCS(t *testing.T) { //nolint:paralleltest // changes the whole process
+	b := NewBudget(64 << 10)
+	usual := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(usual)
+	for _, procs := range []int{1, 2, runtime.NumCPU() + 1, 2} {
+		runtime.GOMAXPROCS(procs)
+		if got, want := b.Lanes(), LanesFor(procs, runtime.NumCPU(), cgroup.Read(os.DirFS("/")).CPUs); got != want {
+			t.Errorf("GOMAXPROCS=%d: %d, want %d", procs, got, want)
+		}
+	}
+}
+
+// A container's limit may change. It is read every ten seconds, and not for each hash.
+func TestLimitIsReadAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		l := &limit{read: func() float64 { reads++; return float64(reads) }}
+		for i := range 25 {
+			if got := l.cpus(); got != float64(1+i/11) || reads != 1+i/11 {
+				t.Errorf("after %d s: %g, read %d times", i, got, reads)
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // it takes no time
+		}
+	})
 }
 
 // Who has waited for MaxWait is sent away, whatever their place, and those behind
@@ -469,7 +512,7 @@ func TestDearHashesOfManyUsers(t *testing.T) {
 	for procs, want := range map[int]int{2: 10, 3: 20} {
 		synctest.Test(t, func(t *testing.T) {
 			b := NewBudget(64 << 10)
-			b.Lanes = func() int { return LanesFor(procs, 2) }
+			b.Lanes = func() int { return LanesFor(procs, 2, 0) }
 			begun := time.Now()
 			var mu sync.Mutex
 			done, busy := 0, 0

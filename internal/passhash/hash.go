@@ -17,12 +17,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth/internal/cgroup"
 	"golang.org/x/crypto/argon2"
 )
 
@@ -159,22 +161,27 @@ func (h *Hasher) advise() {
 	if !h.advised.CompareAndSwap(false, true) { // nobody waits for the log
 		return
 	}
-	advice := hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), h.params.Memory, h.Budget.State().Size)
-	if advice != "" {
+	if advice := h.Advice(); advice != "" {
 		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "auth: too many passwords wait to be hashed", slog.String("all_processors_hash_with", advice))
 	}
 }
 
-// hashAdvice returns the settings with which hashing uses all processors, or "" if it
-// already does. If procs (GOMAXPROCS) is less than cpus, somebody chose that limit, and
-// the advice keeps it.
-func hashAdvice(procs, cpus int, memory, budget uint32) string {
+// Advice returns the settings with which hashing uses all processors, or "" if it already
+// does.
+func (h *Hasher) Advice() string {
+	return hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), cgroup.Read(os.DirFS("/")).CPUs, h.params.Memory, h.Budget.State().Size)
+}
+
+// hashAdvice is Advice. If procs (GOMAXPROCS) is less than cpus, or a container has less,
+// somebody chose that limit, and the advice keeps it. If procs is one more than cpus, one
+// hash runs on each processor, and the system shares them between hashes and pages.
+func hashAdvice(procs, cpus int, limit float64, memory, budget uint32) string {
 	var advice []string
-	if procs == cpus && cpus > 1 {
-		procs += 2
+	if procs == cpus && cpus > 1 && !isLimited(cpus, limit) {
+		procs++
 		advice = append(advice, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	}
-	if need := int64(memory) * int64(LanesFor(procs, cpus)); need > int64(budget) {
+	if need := int64(memory) * int64(LanesFor(procs, cpus, limit)); need > int64(budget) {
 		advice = append(advice, fmt.Sprintf("Config.Password.HashMemory=%d", need*1024))
 	}
 	return strings.Join(advice, " ")

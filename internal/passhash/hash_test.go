@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/go-login/auth/internal/cgroup"
 )
 
 func testHasher(t testing.TB, budget int64, peppers ...Pepper) *Hasher {
@@ -30,15 +32,17 @@ func TestHashAdvice(t *testing.T) {
 	const m, budget = 19456, 65536
 	for _, test := range []struct {
 		procs, cpus int
+		limit       float64
 		want        string
 	}{
-		{1, 1, ""}, {3, 1, ""},
-		{2, 2, "GOMAXPROCS=4"}, {3, 2, ""}, {4, 2, ""},
-		{3, 3, "GOMAXPROCS=5"}, {4, 4, "GOMAXPROCS=6 Config.Password.HashMemory=79691776"}, {6, 4, "Config.Password.HashMemory=79691776"},
-		{2, 64, ""}, {4, 64, ""}, {8, 64, "Config.Password.HashMemory=139460608"}, // limited from outside
+		{1, 1, 0, ""}, {3, 1, 0, ""},
+		{2, 2, 0, "GOMAXPROCS=3"}, {3, 2, 0, ""}, {4, 2, 0, ""},
+		{3, 3, 0, "GOMAXPROCS=4"}, {4, 4, 0, "GOMAXPROCS=5 Config.Password.HashMemory=79691776"}, {5, 4, 0, "Config.Password.HashMemory=79691776"},
+		{2, 64, 0, ""}, {4, 64, 0, ""}, {8, 64, 0, "Config.Password.HashMemory=139460608"}, // limited from outside
+		{2, 2, 2, "GOMAXPROCS=3"}, {2, 2, 1.5, ""}, {3, 64, 2.5, ""}, {6, 64, 6, "Config.Password.HashMemory=99614720"}, // in a container
 	} {
-		if got := hashAdvice(test.procs, test.cpus, m, budget); got != test.want {
-			t.Errorf("%d of %d: %q, want %q", test.procs, test.cpus, got, test.want)
+		if got := hashAdvice(test.procs, test.cpus, test.limit, m, budget); got != test.want {
+			t.Errorf("%d of %d, %g in the container: %q, want %q", test.procs, test.cpus, test.limit, got, test.want)
 		}
 	}
 }
@@ -69,7 +73,7 @@ func TestBusyIsLoggedOnce(t *testing.T) {
 		}
 	}
 	want := 1
-	if hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), params.Memory, h.memory) == "" {
+	if h.Advice() == "" {
 		want = 0
 	}
 	if n := strings.Count(log.String(), "level=WARN msg=\"auth: too many passwords wait to be hashed\" all_processors_hash_with="); n != want ||
@@ -85,7 +89,7 @@ func TestBusyIsLoggedOnce(t *testing.T) {
 func TestHasherLanes(t *testing.T) {
 	t.Parallel()
 	h := testHasher(t, 64<<20)
-	if n, size := h.Budget.Lanes(), h.Budget.State().Size; size != 65536 || n != LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU()) || h.Budget.MaxQueue < 1 || h.Budget.MaxQueue > 256 {
+	if n, size := h.Budget.Lanes(), h.Budget.State().Size; size != 65536 || n != LanesFor(runtime.GOMAXPROCS(0), runtime.NumCPU(), cgroup.Read(os.DirFS("/")).CPUs) || h.Budget.MaxQueue < 1 || h.Budget.MaxQueue > 256 {
 		t.Errorf("%d KiB, %d lanes, queue of %d", size, n, h.Budget.MaxQueue)
 	}
 	// A hash takes its lane and gives it back, also one that cannot be computed.
