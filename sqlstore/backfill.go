@@ -27,6 +27,18 @@ type UsersTable struct {
 
 	// Stamp gets a random text where it is empty or NULL.
 	Stamp string
+
+	// Batch is how many rows are read at a time: 1 to 100,000. The default is 500.
+	Batch int
+
+	// DryRun writes nothing. Changed of the result is how many rows would be written, and
+	// Problems are those that would be left. It keeps the keys of all rows in memory: some
+	// 100 bytes for each row.
+	DryRun bool
+
+	// Progress, if set, is called after each batch. Rows begins again at 0 if the table is
+	// read once more.
+	Progress func(Backfill)
 }
 
 // A Backfill says what BackfillUsers has done.
@@ -55,7 +67,7 @@ type BackfillProblem struct {
 // still runs, and once more when it has stopped: each call also corrects the keys of names
 // that have changed since. It never changes a Stamp that is there, nor any other column.
 //
-// It reads the table in the order of ID, 500 rows at a time, and writes only rows that need
+// It reads the table in the order of ID, 500 rows at a time (UsersTable.Batch), and writes only rows that need
 // it, each in a statement of its own. So it locks no table, and you may stop it and call it
 // again. Of two users with the same name, the first one gets the key.
 func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table UsersTable) (Backfill, error) {
@@ -66,14 +78,15 @@ func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table Users
 	if err := table.check(); err != nil {
 		return Backfill{}, err
 	}
-	b := backfiller{db: db, grammar: g, table: table}
+	table.Batch = cmp.Or(table.Batch, backfillBatch)
+	b := backfiller{db: db, grammar: g, table: table, claimed: map[string]string{}}
 	for range backfillPasses {
 		before := b.done.Changed
 		b.done.Rows, b.done.Problems = 0, nil
 		if err := b.pass(ctx); err != nil {
 			return b.done, err
 		}
-		if b.done.Changed == before || !b.done.taken() {
+		if table.DryRun || b.done.Changed == before || !b.done.taken() {
 			break
 		}
 		// A row may want a key that a row after it has given up in this pass.
@@ -87,7 +100,7 @@ func (b *backfiller) pass(ctx context.Context) error {
 	for {
 		batch, err := b.read(ctx, last)
 		if err != nil {
-			return err
+			return fmt.Errorf("sqlstore: BackfillUsers: reading %s: %w", b.table.Table, err)
 		}
 		for _, row := range batch {
 			if err := b.fill(ctx, row); err != nil {
@@ -95,7 +108,10 @@ func (b *backfiller) pass(ctx context.Context) error {
 			}
 			last = row.id
 		}
-		if len(batch) < backfillBatch {
+		if b.table.Progress != nil {
+			b.table.Progress(b.done)
+		}
+		if len(batch) < b.table.Batch {
 			return nil
 		}
 	}
@@ -131,6 +147,9 @@ func (t *UsersTable) check() error {
 			return fmt.Errorf("sqlstore: BackfillUsers: UsersTable.%s is %.100q; use a name of letters, digits and _", c.field, c.name)
 		}
 	}
+	if t.Batch < 0 || t.Batch > 100_000 {
+		return fmt.Errorf("sqlstore: BackfillUsers: UsersTable.Batch is %d; use 1 to 100,000, or 0 for %d", t.Batch, backfillBatch)
+	}
 	if t.Username == "" && t.Email == "" {
 		return errors.New("sqlstore: BackfillUsers: UsersTable has neither Username nor Email; users log in with one of them")
 	}
@@ -142,6 +161,8 @@ type backfiller struct {
 	grammar grammar
 	table   UsersTable
 	done    Backfill
+
+	claimed map[string]string // in a dry run: which row would get a key, by column and key
 }
 
 // A backfillRow is a row as it was read.
@@ -167,7 +188,7 @@ func (b *backfiller) read(ctx context.Context, last any) (batch []backfillRow, e
 	if last != nil {
 		query, args = query+" WHERE "+t.ID+" > ?", append(args, last)
 	}
-	query += fmt.Sprintf(" ORDER BY %s LIMIT %d", t.ID, backfillBatch)
+	query += fmt.Sprintf(" ORDER BY %s LIMIT %d", t.ID, b.table.Batch)
 	rows, err := b.db.QueryContext(ctx, b.grammar.statement(query, ""), args...)
 	if err != nil {
 		return nil, err
@@ -189,16 +210,20 @@ func (b *backfiller) fill(ctx context.Context, r backfillRow) error {
 	b.done.Rows++
 	t := &b.table
 	username, _, wrong := auth.AccountKeys(auth.Account{Username: r.username.String})
-	username, err := b.free(ctx, r, t.UsernameKey, r.username.String, username, wrong, auth.ErrUsernameTaken)
+	username, err := b.free(ctx, r, t.Username, t.UsernameKey, r.username.String, username, wrong, auth.ErrUsernameTaken)
 	if err != nil {
 		return err
 	}
 	_, email, wrong := auth.AccountKeys(auth.Account{Email: r.email.String})
-	email, err = b.free(ctx, r, t.EmailKey, r.email.String, email, wrong, auth.ErrEmailTaken)
+	email, err = b.free(ctx, r, t.Email, t.EmailKey, r.email.String, email, wrong, auth.ErrEmailTaken)
 	if err != nil {
 		return err
 	}
 	if isKey(r.usernameKey, username) && isKey(r.emailKey, email) && r.stamp.String != "" {
+		return nil
+	}
+	if t.DryRun {
+		b.done.Changed++
 		return nil
 	}
 	set, where := "UPDATE "+t.Table+" SET "+t.Stamp+" = COALESCE(NULLIF("+t.Stamp+", ''), ?)", " WHERE "+t.ID+" = ?"
@@ -223,7 +248,7 @@ func (b *backfiller) fill(ctx context.Context, r backfillRow) error {
 }
 
 // free returns the key for a column, or nil if there can be none, which is noted.
-func (b *backfiller) free(ctx context.Context, r backfillRow, column, name string, key *string, wrong, taken error) (*string, error) {
+func (b *backfiller) free(ctx context.Context, r backfillRow, column, keyColumn, name string, key *string, wrong, taken error) (*string, error) {
 	switch {
 	case column == "" || wrong == nil && key == nil:
 		return nil, nil
@@ -231,18 +256,45 @@ func (b *backfiller) free(ctx context.Context, r backfillRow, column, name strin
 		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, wrong})
 		return nil, nil
 	}
-	var other any
-	query := "SELECT " + b.table.ID + " FROM " + b.table.Table + " WHERE " + column + " = ? AND " + b.table.ID + " <> ?"
-	err := b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), *key, r.id).Scan(&other)
+	owner, err := b.owner(ctx, r, column, keyColumn, *key)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return key, nil
 	case err != nil:
 		return nil, err
+	case owner != "":
+		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, fmt.Errorf("%w: row %s has it", taken, owner)})
+		return nil, nil
 	}
-	first := backfillRow{id: other}
-	b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, fmt.Errorf("%w: row %s has it", taken, first.name())})
-	return nil, nil
+	if b.table.DryRun {
+		b.claimed[keyColumn+" "+*key] = r.name()
+	}
+	return key, nil
+}
+
+// owner returns the ID of another row that has a key, or "".
+func (b *backfiller) owner(ctx context.Context, r backfillRow, column, keyColumn, key string) (string, error) {
+	if owner := b.claimed[keyColumn+" "+key]; owner != "" {
+		return owner, nil
+	}
+	var other backfillRow
+	var name sql.NullString
+	query := "SELECT " + b.table.ID + ", " + column + " FROM " + b.table.Table + " WHERE " + keyColumn + " = ? AND " + b.table.ID + " <> ?"
+	err := b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, r.id).Scan(&other.id, &name)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
+		return "", err
+	case b.table.DryRun && !isKeyOf(key, name.String): // that row would give it up
+		return "", nil
+	}
+	return other.name(), nil
+}
+
+// isKeyOf reports whether a name, which is a username or an address, has this key.
+func isKeyOf(key, name string) bool {
+	username, _, _ := auth.AccountKeys(auth.Account{Username: name})
+	_, email, _ := auth.AccountKeys(auth.Account{Email: name})
+	return username != nil && *username == key || email != nil && *email == key
 }
 
 // isKey reports whether a column has this key.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,7 @@ func TestBackfillUsers(t *testing.T) {
 				exec(statement)
 			}
 		}
+		var dryRun sqlstore.Backfill
 		exec(`CREATE TABLE users (id INTEGER PRIMARY KEY, username VARCHAR(100), email VARCHAR(200) NOT NULL, password_hash CHAR(60) NOT NULL DEFAULT '')`)
 		exec(`INSERT INTO users (id, username, email) VALUES (1, 'Susan', 'Susan@App.example'), (2, 'susan', 'other@app.example'), (3, 'Mabel Lee', ''), (10, NULL, 'susan@app.EXAMPLE')`)
 		for n := 100; n < 1200; n += 100 { // more than a batch
@@ -46,9 +48,36 @@ func TestBackfillUsers(t *testing.T) {
 		}
 		execFile(string(e.dialect) + ".sql")
 		table := sqlstore.UsersTable{Table: "users", ID: "id", Username: "username", UsernameKey: "username_key", Email: "email", EmailKey: "email_key", Stamp: "stamp"}
+		// dry checks that a dry run writes nothing, and finds what a real run then finds.
+		dry := func(want sqlstore.Backfill, err error) {
+			t.Helper()
+			if got := dryRun; err != nil || got.Rows != want.Rows || got.Changed != want.Changed || fmt.Sprint(got.Problems) != fmt.Sprint(want.Problems) {
+				t.Errorf("the dry run finds\n%+v, and the real one\n%+v, %v", got, want, err)
+			}
+		}
+		try := func() {
+			t.Helper()
+			table := table
+			table.DryRun, table.Batch = true, 7
+			var err error
+			if dryRun, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil {
+				t.Fatal(err)
+			}
+		}
+		try()
+		var written int
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM users WHERE stamp <> '' OR username_key IS NOT NULL OR email_key IS NOT NULL`).Scan(&written); err != nil || written > 0 {
+			t.Errorf("the dry run has written %d rows, %v", written, err)
+		}
+		var seen []int
+		table.Progress = func(b sqlstore.Backfill) { seen = append(seen, b.Rows) }
 		done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
 		if err != nil || done.Rows != 1104 || done.Changed != 1104 {
 			t.Fatalf("%+v, %v", done, err)
+		}
+		dry(done, err)
+		if len(seen) < 3 || !slices.Equal(seen[:3], []int{500, 1000, 1104}) {
+			t.Errorf("the progress was %v", seen)
 		}
 		execFile("indexes.sql")
 		want := map[string]error{"2 susan": auth.ErrUsernameTaken, "3 Mabel Lee": auth.ErrInvalidUsername, "10 susan@app.EXAMPLE": auth.ErrEmailTaken}
@@ -76,10 +105,12 @@ func TestBackfillUsers(t *testing.T) {
 			t.Errorf("a key for a name that has none: %v %v", nick, mail)
 		}
 		exec(`UPDATE users SET username = 'Zoe' WHERE id = 1`) // by the old application
+		try()
 		done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
 		if err != nil || done.Changed != 2 || len(done.Problems) != 2 {
 			t.Errorf("%+v, %v", done, err)
 		}
+		dry(done, err)
 		if nick, _, stamp := row(1); nick.String != "zoe" || stamp != first {
 			t.Errorf("%v %q", nick, stamp)
 		}
@@ -92,14 +123,16 @@ func TestBackfillUsers(t *testing.T) {
 		// A row takes the name that a row after it has given up.
 		exec(`UPDATE users SET username = 'another' WHERE id = 1100`)
 		exec(`UPDATE users SET username = 'U1100' WHERE id = 150`)
-		if done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || len(done.Problems) != 2 {
-			t.Errorf("%+v, %v", done, err)
+		try()
+		if done, err = sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || len(done.Problems) != 2 || fmt.Sprint(dryRun.Problems) != fmt.Sprint(done.Problems) {
+			t.Errorf("%+v, %v; the dry run finds %+v", done, err, dryRun)
 		}
 		if nick, _, _ := row(150); nick.String != "u1100" {
 			t.Errorf("the name was handed over, and the key is %v", nick)
 		}
 		for what, wrong := range map[string]func(*sqlstore.UsersTable){
 			"Table": func(t *sqlstore.UsersTable) { t.Table = "users; DROP TABLE users" }, "ID": func(t *sqlstore.UsersTable) { t.ID = "" },
+			"Batch":       func(t *sqlstore.UsersTable) { t.Batch = -1 },
 			"UsernameKey": func(t *sqlstore.UsersTable) { t.UsernameKey = "" }, "Stamp": func(t *sqlstore.UsersTable) { t.Stamp = "x'" },
 			"neither": func(t *sqlstore.UsersTable) { t.Username, t.UsernameKey, t.Email, t.EmailKey = "", "", "", "" },
 		} {
