@@ -8,7 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -40,7 +42,7 @@ func SCS(old *scs.SessionManager, key string) Reader {
 		if err != nil {
 			return OldSession{}, false
 		}
-		id := old.GetString(ctx, key)
+		id := idOf(old.Get(ctx, key))
 		return OldSession{id, cookie.Value, func() error {
 			http.SetCookie(w, &http.Cookie{Name: old.Cookie.Name, Path: old.Cookie.Path, Domain: old.Cookie.Domain, MaxAge: -1})
 			return old.Destroy(ctx)
@@ -61,7 +63,7 @@ func Gorilla(old sessions.Store, name, key string) Reader {
 		if err != nil || session.IsNew {
 			return OldSession{}, false
 		}
-		id, _ := session.Values[key].(string)
+		id := idOf(session.Values[key])
 		token := cookie.Value
 		if _, inCookie := old.(*sessions.CookieStore); inCookie {
 			token = id
@@ -71,6 +73,21 @@ func Gorilla(old sessions.Store, name, key string) Reader {
 			return session.Save(r, w)
 		}}, id != ""
 	}
+}
+
+// idOf returns the ID in a session: a text, an integer that is not 0, or a type with a method
+// String, such as a UUID. For anything else, it returns "".
+func idOf(value any) string {
+	v := reflect.ValueOf(value)
+	switch stringer, ok := value.(fmt.Stringer); {
+	case !v.IsValid() || v.IsZero():
+		return ""
+	case ok:
+		return stringer.String()
+	case v.Kind() == reflect.String || v.CanInt() || v.CanUint():
+		return fmt.Sprint(value)
+	}
+	return ""
 }
 
 // A Bridge logs users in who have a session of the old library.
