@@ -39,9 +39,10 @@ type Core struct {
 	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
-	bypassed atomic.Bool               // an answer was written around LoadAndSave
-	fallback atomic.Pointer[errorPage] // see DefaultErrorPage
-	clock    uint64                    // names this Core's clock among those of other servers
+	bypassed atomic.Bool                // an answer was written around LoadAndSave
+	fallback atomic.Pointer[errorPage]  // see DefaultErrorPage
+	notices  atomic.Pointer[noticePage] // see DefaultNoticePage
+	clock    uint64                     // names this Core's clock among those of other servers
 	upgrades upgrades
 	features features
 	tokens   *Feature                             // the API tokens

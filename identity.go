@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 )
 
@@ -16,6 +17,24 @@ func (f *Feature) ProvideIdentities(i Identities) error {
 	}
 	f.core.features.identities = i
 	return nil
+}
+
+// DefaultNoticePage sets the function that draws the pages of packages such as oauth. The first one that is
+// set stays. pages.New sets one, so an application calls this only if it brings its own pages. The
+// function writes Content-Type, status and body, and must allow no script.
+func (c *Core) DefaultNoticePage(page func(w http.ResponseWriter, r *http.Request, n Notice)) {
+	c.notices.CompareAndSwap(nil, &page)
+}
+
+// ShowNotice answers the request by the function of DefaultNoticePage. If there is none, it does
+// nothing and returns false.
+func (f *Feature) ShowNotice(w http.ResponseWriter, r *http.Request, n Notice) bool {
+	page := f.core.notices.Load()
+	if page == nil {
+		return false
+	}
+	(*page)(w, r, n)
+	return true
 }
 
 // Providers returns the providers that users can log in with, in the order in which pages

@@ -80,10 +80,16 @@ type Handler struct {
 	// The default is "/account/identities", below the path of BaseURL.
 	IdentitiesPage string
 
-	// Texts are the words of the pages that the handler shows to users.
+	// Texts are the words of the pages that the handler shows to users. They are for the language Texts.Lang.
+	// If it is empty, they are for the first one of Languages of auth.Config.
 	Texts Texts
 
-	// ShowPage, if set, writes the pages that the handler shows to users.
+	// Translations are Texts for further Languages of auth.Config, by their tags. The package has
+	// English, German and Spanish.
+	Translations map[string]Texts
+
+	// ShowPage, if set, writes the pages that the handler shows to users. Otherwise package
+	// pages draws them, if it is set up for the same manager, in the application's layout.
 	ShowPage func(w http.ResponseWriter, r *http.Request, p Page)
 
 	core    *auth.Core

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,7 +8,8 @@ import (
 	"github.com/go-login/auth"
 )
 
-// A Page is what the handler shows to a user. ShowPage can draw it in another way.
+// A Page is what the handler shows to a user. Package pages draws it, if it is set up. ShowPage can
+// draw it in another way.
 type Page struct {
 	Kind     PageKind
 	Status   int
@@ -41,10 +41,10 @@ const (
 )
 
 // Texts are the words of the handler's own pages, as plain text. If a field is empty, the pages
-// use the English default in its comment. {provider} stands for the provider's Label, {host} for
+// use the English default in its comment or, in German and Spanish, its translation. {provider} stands for the provider's Label, {host} for
 // where the provider is, and {max} for how many accounts a user can connect.
 type Texts struct {
-	Lang string // en: the language of the pages, as in HTML's lang
+	Lang string // en, or the first of Languages of auth.Config: the language of these texts, as in HTML's lang
 
 	// Titles and headings.
 	LeavingTitle      string // Taking you to {host}
@@ -72,33 +72,31 @@ type Texts struct {
 
 // words returns what a page of this kind says.
 func (t *Texts) words(kind PageKind) (title, text, link string) {
-	goOn, back := cmp.Or(t.ContinueLink, "Continue"), cmp.Or(t.BackLink, "Back")
 	switch kind {
 	case PageLeaving:
-		return cmp.Or(t.LeavingTitle, "Taking you to {host}"), "", goOn
+		return t.LeavingTitle, "", t.ContinueLink
 	case PageReturning:
-		return cmp.Or(t.ReturningTitle, "One moment"), "", goOn
+		return t.ReturningTitle, "", t.ContinueLink
 	case PageCancelled:
-		return cmp.Or(t.CancelledTitle, "You cancelled"), cmp.Or(t.Cancelled, "You were not logged in by {provider}."), back
+		return t.CancelledTitle, t.Cancelled, t.BackLink
 	case PageAgain:
-		return cmp.Or(t.AgainTitle, "Please begin again"), cmp.Or(t.Again, "This login is over, or was begun in another browser."), back
+		return t.AgainTitle, t.Again, t.BackLink
 	case PageNotConnected:
-		return cmp.Or(t.NotConnectedTitle, "This account is not connected"), cmp.Or(t.NotConnected,
-			"No account here is connected to this account at {provider}. If you have an account here, log in to it, then connect the two."), cmp.Or(t.LoginLink, "Log in")
+		return t.NotConnectedTitle, t.NotConnected, t.LoginLink
 	case PageTooMany:
-		return cmp.Or(t.TooManyTitle, "You have connected too many accounts"),
-			cmp.Or(t.TooMany, "You can connect {max} accounts. Disconnect one of them, then connect this one."), back
+		return t.TooManyTitle, t.TooMany, t.BackLink
 	case PageUnavailable:
-		return cmp.Or(t.UnavailableTitle, "{provider} cannot be used at the moment"), cmp.Or(t.Unavailable, "Try again in a few minutes, or use another way."), back
+		return t.UnavailableTitle, t.Unavailable, t.BackLink
 	}
-	return cmp.Or(t.RefusedTitle, "You cannot log in this way"), cmp.Or(t.Refused, "Your account at {provider} cannot be used for this."), back
+	return t.RefusedTitle, t.Refused, t.BackLink
 }
 
 // words returns the words of the page.
 func (p Page) words() (title, text, link string) {
 	t := p.texts
 	if t == nil {
-		t = &Texts{}
+		defaults := english()
+		t = &defaults
 	}
 	title, text, link = t.words(p.Kind)
 	fill := strings.NewReplacer("{provider}", p.Provider.Label, "{host}", p.Host, "{max}", strconv.Itoa(maxIdentities)).Replace
@@ -116,7 +114,7 @@ func (p Page) LinkText() string { _, _, link := p.words(); return link }
 
 // Lang returns the language of these words, as in HTML's lang.
 func (p Page) Lang() string {
-	if p.texts == nil || p.texts.Lang == "" {
+	if p.texts == nil {
 		return "en"
 	}
 	return p.texts.Lang
@@ -144,9 +142,9 @@ const pageText = `<!DOCTYPE html>
 </html>
 `
 
-// show writes a page.
+// show writes a page: by ShowPage, by package pages, or by itself.
 func (h *Handler) show(w http.ResponseWriter, r *http.Request, p *remote, page Page) {
-	page.texts = &h.Texts
+	page.texts = h.wordsFor(r.Context())
 	page.Provider = p.shown(h.core.BasePath())
 	if page.Status == 0 {
 		page.Status = map[PageKind]int{
@@ -164,7 +162,14 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, p *remote, page P
 		h.ShowPage(w, r, page)
 		return
 	}
+	if h.feature.ShowNotice(w, r, auth.Notice{
+		Status: page.Status, Lang: page.Lang(), Title: page.Title(), Text: page.Text(),
+		Link: page.Link, LinkText: page.LinkText(), Forward: page.Forward,
+	}) {
+		return
+	}
 	header := w.Header()
+	h.vary(header)
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")

@@ -9,6 +9,7 @@ import (
 	"html"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,29 +17,8 @@ import (
 	"github.com/go-login/auth/authtest"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/oauth"
+	"github.com/go-login/auth/pages"
 )
-
-// german are the texts of ExampleTexts.
-var german = oauth.Texts{
-	Lang:              "de",
-	LeavingTitle:      "Weiter zu {host}",
-	ReturningTitle:    "Einen Moment",
-	CancelledTitle:    "Sie haben abgebrochen",
-	AgainTitle:        "Bitte fangen Sie noch einmal an",
-	NotConnectedTitle: "Dieses Konto ist nicht verbunden",
-	RefusedTitle:      "So können Sie sich nicht anmelden",
-	TooManyTitle:      "Sie haben zu viele Konten verbunden",
-	UnavailableTitle:  "{provider} ist zurzeit nicht verfügbar",
-	Cancelled:         "Sie wurden nicht mit {provider} angemeldet.",
-	Again:             "Diese Anmeldung ist abgelaufen, oder ein anderer Browser hat sie begonnen.",
-	NotConnected:      "Mit diesem Konto bei {provider} ist hier kein Konto verbunden. Wenn Sie hier eines haben, melden Sie sich an und verbinden Sie die beiden.",
-	Refused:           "Ihr Konto bei {provider} kann dafür nicht verwendet werden.",
-	TooMany:           "Sie können {max} Konten verbinden. Trennen Sie eines, und verbinden Sie dann dieses.",
-	Unavailable:       "Versuchen Sie es in ein paar Minuten wieder, oder melden Sie sich anders an.",
-	ContinueLink:      "Weiter",
-	LoginLink:         "Anmelden",
-	BackLink:          "Zurück",
-}
 
 // pageKinds are all kinds of pages.
 func pageKinds() []oauth.PageKind {
@@ -80,33 +60,102 @@ func TestTexts(t *testing.T) {
 			t.Errorf("%s: no page says %q", name, text)
 		}
 	}
-	// In another language, no page has an English word. The fields are complete.
-	v := reflect.ValueOf(german)
-	for i := range v.NumField() {
-		if v.Field(i).String() == "" {
-			t.Errorf("the German texts have no %s", v.Type().Field(i).Name)
+	want(t, "texts", len(defaults)+1, reflect.TypeFor[oauth.Texts]().NumField())
+	// In another language of the package, no page has an English word.
+	for _, lang := range []string{"de", "es"} {
+		shown := map[string]bool{}
+		for _, p := range pagesOf(t, lang) {
+			want(t, "language", p.Lang(), lang)
+			shown[p.Title()], shown[p.Text()], shown[p.LinkText()] = true, true, true
 		}
-	}
-	want(t, "texts", len(defaults)+1, v.NumField())
-	shown := map[string]bool{}
-	for _, p := range pagesOf(t, german) {
-		want(t, "language", p.Lang(), "de")
-		shown[p.Title()], shown[p.Text()], shown[p.LinkText()] = true, true, true
-	}
-	for text := range words {
-		if text != "" && shown[text] {
-			t.Errorf("%q is English", text)
+		want(t, "texts in "+lang, len(shown), len(words))
+		for text := range words {
+			if text != "" && shown[text] {
+				t.Errorf("%s: %q is English", lang, text)
+			}
 		}
 	}
 }
 
-// pagesOf returns a page of each kind, as a handler with these texts shows them.
-func pagesOf(t *testing.T, texts oauth.Texts) (all []oauth.Page) {
+// The pages are in the language of the request. The application's texts come first, and a language
+// that nobody has is English.
+func TestLanguages(t *testing.T) {
+	t.Parallel()
+	french := oauth.Texts{AgainTitle: "Veuillez recommencer"}
+	for _, test := range []struct {
+		languages    []string
+		texts        oauth.Texts
+		translations map[string]oauth.Texts
+		accept       string
+		lang, title  string
+	}{
+		{lang: "en", title: "Please begin again"},
+		{texts: oauth.Texts{AgainTitle: "Again"}, lang: "en", title: "Again"},
+		{texts: oauth.Texts{Lang: "de-AT"}, lang: "de-AT", title: "Bitte fangen Sie noch einmal an"},
+		{texts: oauth.Texts{Lang: "de", AgainTitle: "Noch einmal"}, lang: "de", title: "Noch einmal"},
+		{languages: []string{"de-CH"}, lang: "de", title: "Bitte fangen Sie noch einmal an"},
+		{languages: []string{"en", "es"}, accept: "es", lang: "es", title: "Empiece de nuevo"},
+		{languages: []string{"en", "es"}, accept: "fr", lang: "en", title: "Please begin again"},
+		{languages: []string{"en", "es"}, texts: oauth.Texts{AgainTitle: "Again"}, accept: "es", lang: "es", title: "Empiece de nuevo"},
+		{languages: []string{"en", "es"}, texts: oauth.Texts{AgainTitle: "Again"}, accept: "en", lang: "en", title: "Again"},
+		{languages: []string{"en", "es"}, texts: oauth.Texts{Lang: "es", AgainTitle: "Otra vez"}, accept: "es", lang: "es", title: "Otra vez"},
+		{languages: []string{"en", "es"}, texts: oauth.Texts{Lang: "es", AgainTitle: "Otra vez"}, accept: "en", lang: "en", title: "Please begin again"},
+		{languages: []string{"en", "fr"}, accept: "fr", lang: "en", title: "Please begin again"},
+		{languages: []string{"fr"}, texts: french, lang: "fr", title: "Veuillez recommencer"},
+		{languages: []string{"en", "fr"}, translations: map[string]oauth.Texts{"fr": french}, accept: "fr", lang: "fr", title: "Veuillez recommencer"},
+	} {
+		s := newSite(t, func(cfg *settings) { cfg.auth = func(c *auth.Config) { c.Languages = test.languages } })
+		s.handler.Texts, s.handler.Translations = test.texts, test.translations
+		r := s.browser().Do(request(t, s, test.accept))
+		s.page(r, http.StatusBadRequest, "<h1>"+test.title+"</h1>")
+		if !strings.Contains(r.Text, `<html lang="`+test.lang+`">`) {
+			t.Errorf("%+v: %s", test, r.Text)
+		}
+		want(t, "Vary has Accept-Language", slices.Contains(r.Header.Values("Vary"), "Accept-Language"), len(test.languages) > 1)
+	}
+}
+
+// request is a visit of a callback without a login, by a client that prefers a language.
+func request(t *testing.T, s *site, language string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Core.Config().BaseURL+"/oauth/work/callback?state=a&code=b", nil)
+	must(t, err)
+	r.Header.Set("Accept-Language", language)
+	return r
+}
+
+// If package pages is set up, before or after the handler, it draws the pages in its layout. The browser
+// goes to the provider and back by itself.
+func TestPagesDrawThePages(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(cfg *settings) { cfg.auth = func(c *auth.Config) { c.Languages = []string{"en", "de"} } })
+	_, err := pages.New(s.Core, pages.Config{Site: "Gophers"})
+	must(t, err)
+	r := s.browser().Do(request(t, s, "de"))
+	s.page(r, http.StatusBadRequest, "Bitte fangen Sie noch einmal an – Gophers")
+	if !strings.Contains(r.Text, `<html lang="de"`) || !strings.Contains(r.Text, `<link rel="stylesheet"`) || !strings.Contains(r.Text, `<a href="/login">Zurück</a>`) {
+		t.Error(r.Text)
+	}
+	want(t, "Referrer-Policy", r.Header.Get("Referrer-Policy"), "no-referrer")
+	b := s.browser()
+	r = b.start()
+	s.page(r, http.StatusOK, "Taking you to ")
+	provider, found := strings.CutPrefix(r.Header.Get("Refresh"), "0; url=")
+	if !found || !strings.HasPrefix(provider, s.provider.Issuer) {
+		t.Errorf("the browser goes to %q", r.Header.Get("Refresh"))
+	}
+	s.page(b.Do(s.provider.VisitURL(provider)), http.StatusForbidden, "This account is not connected")
+	// ShowPage comes first.
+	s.handler.ShowPage = func(w http.ResponseWriter, _ *http.Request, _ oauth.Page) { w.WriteHeader(http.StatusTeapot) }
+	want(t, "status", s.browser().Do(request(t, s, "")).StatusCode, http.StatusTeapot)
+}
+
+// pagesOf returns a page of each kind, in one of the package's languages.
+func pagesOf(t *testing.T, lang string) (all []oauth.Page) {
 	t.Helper()
 	seen := map[oauth.PageKind]bool{}
 	visit := func(change func(*oauth.Provider), f func(*site, *browser)) {
-		s := newSite(t, withProvider(change))
-		s.handler.Texts = texts
+		s := newSite(t, withProvider(change), func(cfg *settings) { cfg.auth = func(c *auth.Config) { c.Languages = []string{lang} } })
 		s.handler.ShowPage = func(w http.ResponseWriter, _ *http.Request, p oauth.Page) {
 			if w.WriteHeader(p.Status); !seen[p.Kind] {
 				seen[p.Kind], all = true, append(all, p)

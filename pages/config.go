@@ -131,7 +131,7 @@ type Config struct {
 	// forgot.html, reset.html, verify.html, resend.html, inbox.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
 	// factor.html, twofactor.html, recoverycodes.html, passkey.html, passkeys.html,
-	// providers.html, identities.html, closed.html, maillogin.html, maillink.html, switch.html, error.html and the stylesheet
+	// providers.html, identities.html, closed.html, maillogin.html, maillink.html, switch.html, error.html, notice.html and the stylesheet
 	// auth.css. To change only a part of the layout, write a file blocks.html. It defines any of "head" (more
 	// elements at the end of <head>), "brand" (the logo and the name) and "footer" (below the
 	// page), as in {{define "footer"}}…{{end}}. A page's file may also define "under", which is

@@ -27,7 +27,7 @@ type Page struct {
 	Form    *Form        // nil on pages without one
 	Logins  []auth.Login // on the page "sessions"
 	Status  int          // HTTP status of the answer
-	Message string       // on the page "error": what the user can do, or ""
+	Message string       // on the page "error": what the user can do, or ""; on the page "notice": its text, or ""
 	Again   string       // on the page "error": the URL of a link to try again, or ""
 
 	// Factors are, on the pages "account", "twofactor" and "recoverycodes", those of
@@ -69,6 +69,10 @@ type Page struct {
 	// On the page "inbox", Address is where a mail went, Sent is the text that says so (see
 	// Page.Mailed), and OtherAddress is the URL of the form for another address.
 	Sent, OtherAddress string
+
+	// On the page "notice", which is one of another package, Link is where it leads, and LinkText
+	// is the text of that link.
+	Link, LinkText string
 
 	// Subject and Address are set on the pages "reset", "verify", "confirm", "undo" and
 	// "maillink", which mailed links open. Subject is the user whose account the link is for. Address

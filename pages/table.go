@@ -33,6 +33,7 @@ func (p *Pages) allPages() []*page {
 		p.identitiesPage(),
 		p.impersonationPage(),
 		p.errorPage(),
+		p.noticePage(),
 		p.stylesheetPage(),
 		p.scriptPage(),
 		p.openAPIPage(),

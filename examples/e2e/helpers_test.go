@@ -210,6 +210,9 @@ func (b *tab) hear(event any) {
 		if e.Source == log.EntrySourceNetwork && isPageStatus(e.Text, e.URL) {
 			return
 		}
+		if strings.HasPrefix(e.Text, "Autofocus processing was blocked because a document already has a focused element") {
+			return // the test has clicked before the browser has drawn the page
+		}
 		problem = string(e.Source) + ": " + e.Text + " " + e.URL
 	case *audits.EventIssueAdded:
 		problem = "issue: " + string(event.Issue.Code)
