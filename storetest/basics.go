@@ -139,7 +139,7 @@ func basicUnknown[U auth.User](ctx context.Context, t *userTest[U]) *fault {
 }
 
 func basicTaken[U auth.User](ctx context.Context, t *userTest[U]) *fault {
-	const mend = "let a UNIQUE index on the column of canonical names refuse it; in a map, look up and insert under one lock"
+	const mend = "let a UNIQUE index on the column of canonical names refuse it, and return the error of package auth in place of the database's; in a map, look up and insert under one lock"
 	first, f := t.saved(ctx, "second")
 	if f != nil {
 		return f

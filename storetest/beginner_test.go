@@ -29,6 +29,14 @@ func TestBeginner(t *testing.T) {
 	}
 }
 
+// A store on SQLite that is opened without a timeout is told how to open it.
+func TestBusySQLite(t *testing.T) {
+	output := runBroken(t, "^TestBrokenRecords$", "returns an error when the database is busy", "InsertRecord/of 50 racers with different keys, all win")
+	if !strings.Contains(output, "fix:  SQLite is busy: open it with busy_timeout") {
+		t.Errorf("the message does not say it:\n%s", output)
+	}
+}
+
 const beginners = "is a map with a lock around each access, and looks names up before it inserts"
 
 // beginner is a store by somebody who did not think of races: a map with a lock

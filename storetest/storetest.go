@@ -60,6 +60,9 @@ func unique() string { return strings.ToLower(rand.Text()[:10]) }
 // the store. Long texts are cut, because an error may contain a whole key.
 func fail(t testing.TB, did string, got, want any, mend string) {
 	t.Helper()
+	if strings.Contains(fmt.Sprint(got), "database is locked") {
+		mend = `SQLite is busy: open it with busy_timeout, WAL and "BEGIN IMMEDIATE", such as file:app.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate of modernc.org/sqlite. Otherwise: ` + mend
+	}
 	t.Errorf("%.1000s\n\tgot:  %.1000v\n\twant: %.1000v\n\tfix:  %s", printable(did), printable(fmt.Sprint(got)), printable(fmt.Sprint(want)), mend)
 }
 

@@ -147,7 +147,7 @@ func (s userSuite[U]) updateAccount(t *testing.T) {
 		})
 	}
 	s.run(t, "of an unknown ID", func(t *userTest[U]) {
-		const mend = "use UPDATE and check that one row changed; never insert"
+		const mend = "use UPDATE and check that one row changed; never insert. If none changed, look for the user: ErrUserNotFound without one, and ErrConflict otherwise"
 		t.create(t.account("somebody"))
 		for i, id := range t.unknownIDs() {
 			a := t.account(fmt.Sprint("unknown-", i))

@@ -36,7 +36,7 @@ func main() {
 		log.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", ready)
+	ready.Mount(mux)
 	mux.Handle("GET /{$}", manager.RequireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := manager.CurrentUser(r.Context()) // *User, no assertion
 		fmt.Fprintf(w, "Hi, %s!", user.Username)
