@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,14 +29,15 @@ type Config struct {
 	// package documentation, whatever Prefix and Paths are: {"/register"}. Such a page is not
 	// served, for browsers and programs, and no page links to it. If auth.Config has a URL for
 	// the page, such as URLs.Forgot, set it to a page of your application: links, and those in
-	// mails, then lead there. Without /account/email, no URL is needed unless your application calls
-	// Core.SendEmailChange. Some pages cannot be left out, because
-	// others need them: New then returns an error that says why.
+	// mails, then lead there. If you leave out /account/email, set its URL only if your
+	// application calls Core.SendEmailChange. If you leave out /account/identities, set
+	// IdentitiesPage of oauth.Handler. Some pages cannot be left out, because others need them:
+	// New then returns an error that says why.
 	Without []string
 
 	// Paths renames pages: {"/login": "/sign-in"}. The keys are paths as in Without, and the
 	// values are below Prefix. If auth.Config has a URL for the page, such as URLs.Login, set
-	// that, too.
+	// that, too, and for /account/identities IdentitiesPage of oauth.Handler.
 	Paths map[string]string
 
 	// Home is the path of this site that a login and a logout lead to, unless the
@@ -217,7 +219,11 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 		return err
 	}
 	if len(cfg.Fields) > 0 && cfg.CheckRegistration == nil && core.IgnoresForm() {
-		return fmt.Errorf("pages: nothing reads the field %q of Fields: give your user type a method ReadForm(form url.Values) error with a pointer receiver (auth.FormReader), or remove the field", cfg.Fields[0].Name)
+		names := make([]string, len(cfg.Fields))
+		for i, field := range cfg.Fields {
+			names[i] = strconv.Quote(field.Name)
+		}
+		return fmt.Errorf("pages: nothing reads %s in Fields: give your user type a method ReadForm(form url.Values) error with a pointer receiver (auth.FormReader), or remove the fields", strings.Join(names, " and "))
 	}
 	return nil
 }
