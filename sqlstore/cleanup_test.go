@@ -137,3 +137,59 @@ func (l lines) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// TestCleanupPages counts the pages that SQLite writes when it deletes 500 expired records
+// from a small table and from a large one. The difference is the pages of the two indexes
+// whose order has nothing to do with the time: by key, and by user. docs/scaling.md has the
+// counts of a million records.
+func TestCleanupPages(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		key         string // an SQL expression of i
+		index       bool   // there is an index by user
+		least, most int    // how many times the pages of the small table the large one needs, in percent
+	}{
+		{"as it is", `hex(randomblob(21))`, true, 300, 1000},
+		{"keys in the order of their creation", `printf('%08d', i) || hex(randomblob(17))`, true, 180, 600},
+		{"and no index by user", `printf('%08d', i) || hex(randomblob(17))`, false, 0, 130},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pages := map[int]int{}
+			for _, live := range []int{1_000, 30_000} {
+				db := openSQLite(t, newFile(t))
+				db.SetMaxOpenConns(1)
+				check(t, sqlstore.Migrate(t.Context(), db, sqlstore.SQLite))
+				do := func(statement string, args ...any) {
+					t.Helper()
+					_, err := db.ExecContext(t.Context(), statement, args...)
+					check(t, err)
+				}
+				do(`PRAGMA wal_autocheckpoint = 0`)
+				if !c.index {
+					do(`DROP INDEX auth_records_user`)
+				}
+				do(`INSERT INTO auth_records (kind, record_key, user_id, data, version, expires)
+					SELECT x'6b', CAST(`+c.key+` AS BLOB), CAST(hex(randomblob(13)) AS BLOB), randomblob(320), 1, iif(i > ?, ?, ?)
+					FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ? + 500) SELECT i FROM n)`,
+					live, start.UnixMicro(), start.Add(time.Hour).UnixMicro(), live)
+				logged := func() (n int) {
+					t.Helper()
+					var busy, moved int
+					check(t, db.QueryRowContext(t.Context(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &n, &moved))
+					return n
+				}
+				do(`PRAGMA wal_checkpoint(TRUNCATE)`)
+				store := sqlstore.NewRecords(db, sqlstore.SQLite, sqlstore.WithClock(func() time.Time { return start.Add(time.Second) }))
+				if n, err := store.Cleanup(t.Context()); n != 500 || err != nil {
+					t.Fatalf("%d records, %v", n, err)
+				}
+				pages[live] = logged()
+			}
+			small, large := pages[1_000], pages[30_000]
+			t.Logf("%d pages of the small table, %d of the large one", small, large)
+			if percent := 100 * large / small; percent < c.least || percent > c.most {
+				t.Errorf("%d pages of the small table and %d of the large one, want %d to %d %%", small, large, c.least, c.most)
+			}
+		})
+	}
+}
