@@ -30,7 +30,7 @@ func (s *state) deleteCookie(name string) {
 // http.SetCookie(w, &c). Use it for values that must not be stored, such as a token
 // during a redirect. The library itself uses the names visitor, flash, next, remember,
 // browser, pending, trusted, passkey and code; package pages reset, verify, email, undo,
-// inbox and factor. provider has the Name of the Provider that was used last in this browser: package
+// inbox, factor and login. provider has the Name of the Provider that was used last in this browser: package
 // oauth sets it, and package pages marks its button.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{

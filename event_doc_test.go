@@ -85,7 +85,7 @@ func (f *eventFields) add(events []auth.Event) {
 
 // levelOf says how an event is logged: see Core.event.
 func levelOf(e auth.Event) string {
-	if e.Err == nil || e.Kind == auth.EventAccessDenied && errors.Is(e.Err, auth.ErrNotLoggedIn) {
+	if e.Kind != auth.EventFactorSuspended && e.Err == nil || e.Kind == auth.EventAccessDenied && errors.Is(e.Err, auth.ErrNotLoggedIn) {
 		return "info"
 	}
 	return "warning"

@@ -839,3 +839,17 @@ func TestFeatureHost(t *testing.T) {
 		}
 	}
 }
+
+// TestSuspendedIsAWarning: somebody may have copied a secret of a user, so the log has a warning.
+func TestSuspendedIsAWarning(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	feature, err := app.Feature("copied")
+	if err != nil {
+		t.Fatal(err)
+	}
+	feature.Suspended(t.Context(), app.Create(t, "susan", false).ID)
+	if !strings.Contains(app.Logs(), "level=WARN msg=auth event=factor.suspended") {
+		t.Error(app.Logs())
+	}
+}

@@ -34,6 +34,9 @@ func (c *Core) event(ctx context.Context, e Event) {
 		}
 	}
 	level := slog.LevelInfo
+	if e.Kind == EventFactorSuspended { // somebody may have copied a secret of the user
+		level = slog.LevelWarn
+	}
 	if e.Err != nil {
 		if e.Kind != EventAccessDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // every visitor who follows a link to a guarded page causes one
 			level = slog.LevelWarn

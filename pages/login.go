@@ -83,7 +83,13 @@ func (p *Pages) loginForm(q *request) *Form {
 	return f
 }
 
-func (p *Pages) showLogin(q *request) answer { return p.drawLogin(q, p.loginForm(q)) }
+func (p *Pages) showLogin(q *request) answer {
+	f := p.loginForm(q)
+	cookies := p.takeLoginName(q, f)
+	a := p.drawLogin(q, f)
+	a.cookies = append(a.cookies, cookies...)
+	return a
+}
 
 // drawLogin returns the page with this form, with the buttons for providers and, if there are
 // passkeys, with the button for one. What the browser is asked for comes from another URL, because a page can be open for

@@ -358,6 +358,7 @@ func TestCookies(t *testing.T) {
 	do("POST", "/verify-email", url.Values{"email": {"susan@example.com"}})
 	open()
 	do("POST", "/verify-email", nil)
+	do("GET", "/login", nil)
 	do("POST", "/login", url.Values{"login": {"susan"}, "password": {good}})
 	do("POST", "/account/email", url.Values{"email": {"new@example.com"}})
 	open()
@@ -371,7 +372,7 @@ func TestCookies(t *testing.T) {
 	do("POST", "/account/password", url.Values{"current_password": {other}, "password": {good}, "confirm_password": {good}})
 	do("POST", "/account/close", url.Values{"current_password": {good}, "confirm": {"y"}})
 	want := map[string]bool{"__Host-session": true}
-	for _, name := range []string{"visitor", "flash", "browser", "remember", "reset", "verify", "email", "undo", "inbox"} {
+	for _, name := range []string{"visitor", "flash", "browser", "remember", "reset", "verify", "email", "undo", "inbox", "login"} {
 		want["__Host-session-"+name] = true
 	}
 	if len(jar) > 3 { // of the message, of the browser, and of the inbox page

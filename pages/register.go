@@ -100,7 +100,12 @@ func (p *Pages) drawRegister(q *request, f *Form) answer { return p.withProvider
 
 func (p *Pages) register(q *request) answer {
 	if !p.auth.RequireVerified {
-		return p.doOnce(q, "success", p.texts.Registered, p.registerOnce)
+		a := p.doOnce(q, "success", p.texts.Registered, p.registerOnce)
+		if a.to != "" {
+			typed := p.registration(p.registerForm(q))
+			a = p.keepLoginName(a, typed.Username, typed.Email)
+		}
+		return a
 	}
 	a := p.doOnce(q, "", "", p.registerOnce)
 	if a.to == "" {

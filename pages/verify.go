@@ -45,13 +45,15 @@ func (p *Pages) verifyForm(q *request) *Form {
 }
 
 func (p *Pages) verify(q *request) (answer, error) {
-	if _, err := p.core.VerifyEmail(q.Context(), q.token); err != nil {
+	user, err := p.core.VerifyEmail(q.Context(), q.token)
+	if err != nil {
 		return answer{}, err
 	}
 	if _, err := p.core.EnrollingUser(q.Context()); err == nil {
 		return answer{to: cmp.Or(p.core.TakeNext(q.Request).String(), p.cfg.Home)}, nil
 	}
-	return answer{to: q.next().AddTo(p.urls.Login)}, nil
+	a := answer{to: q.next().AddTo(p.urls.Login)}
+	return p.keepLoginName(a, user.AuthAccount().Username, user.AuthAccount().Email), nil
 }
 
 // resendPage is at the same path without a token. It has the link sent again.

@@ -356,6 +356,8 @@ func (b *tab) register(name string) {
 	b.submit("/login", 200,
 		"username", name, "email", name+"@example.com", "password", good, "confirm_password", good)
 	b.wantText("Your account has been created. You can now log in.")
+	b.wantValue("login", name)
+	b.wantFocus("password")
 }
 
 func (b *tab) login(name, password string) {

@@ -36,7 +36,7 @@ func (c *client) visit(p *authtest.Provider, page, button string) string {
 	}
 	leaving := c.post("/oauth/oidc", fields...)
 	wantStatus(c.t, leaving, http.StatusOK) // no redirect: the pages' form-action would block it
-	link := regexp.MustCompile(`href="([^"]*)"`).FindStringSubmatch(leaving.body)
+	link := regexp.MustCompile(`href="([^"]*)">Continue<`).FindStringSubmatch(leaving.body)
 	if link == nil {
 		c.t.Fatalf("the page leads nowhere:\n%s", leaving.body)
 	}
