@@ -3,25 +3,38 @@ package auth
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
 func (s *state) setCookie(name, value string, until time.Time) {
-	if s.cookie == nil {
-		s.cookie = map[string]cookie{}
+	s.dropCookie(name)
+	s.cookies = append(s.cookies, cookie{name, value, until})
+}
+
+// setting returns the cookie of this name that the answer will set, and whether it will.
+func (s *state) setting(name string) (cookie, bool) {
+	for _, c := range s.cookies {
+		if c.name == name {
+			return c, true
+		}
 	}
-	s.cookie[name] = cookie{value, until}
+	return cookie{}, false
+}
+
+// dropCookie leaves a cookie as it is, even if the answer was going to change it.
+func (s *state) dropCookie(name string) {
+	s.cookies = slices.DeleteFunc(s.cookies, func(c cookie) bool { return c.name == name })
 }
 
 // deleteCookie deletes a cookie if the browser has it. If this request was going to set
 // it, it is not set.
 func (s *state) deleteCookie(name string) {
-	_, set := s.cookie[name]
 	if _, has := s.sent(name); has {
 		s.setCookie(name, "", time.Time{})
-	} else if set {
-		delete(s.cookie, name)
+	} else {
+		s.dropCookie(name)
 	}
 }
 
@@ -79,13 +92,14 @@ func newCookies(at *site, session *SessionConfig) (cookies, error) {
 	}, nil
 }
 
-// write sets a cookie, or deletes it with the attributes that it was set with.
-func (c *cookies) write(h http.Header, name string, set cookie, now time.Time) {
+// line returns the line of Set-Cookie that sets a cookie, or deletes it with the
+// attributes that it was set with.
+func (c *cookies) line(set cookie, now time.Time) string {
 	cookie := http.Cookie{
-		Name: name, Value: set.value, Path: "/",
+		Name: set.name, Value: set.value, Path: "/",
 		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
-	if c.strict && c.strictly(name) {
+	if c.strict && c.strictly(set.name) {
 		cookie.SameSite = http.SameSiteStrictMode
 	}
 	switch {
@@ -94,5 +108,5 @@ func (c *cookies) write(h http.Header, name string, set cookie, now time.Time) {
 	case !set.until.IsZero():
 		cookie.MaxAge = int(set.until.Sub(now) / time.Second)
 	}
-	h.Add("Set-Cookie", cookie.String())
+	return cookie.String()
 }

@@ -39,10 +39,11 @@ type Core struct {
 	turns    turns.ByKey
 	instance string // random: no other Core has it
 	proxies  proxyWatch
-	bypassed atomic.Bool                // an answer was written around LoadAndSave
-	fallback atomic.Pointer[errorPage]  // see DefaultErrorPage
-	notices  atomic.Pointer[noticePage] // see DefaultNoticePage
-	clock    uint64                     // names this Core's clock among those of other servers
+	bypassed atomic.Bool                 // an answer was written around LoadAndSave
+	fallback atomic.Pointer[errorPage]   // see DefaultErrorPage
+	notices  atomic.Pointer[noticePage]  // see DefaultNoticePage
+	flashed  atomic.Pointer[sealedFlash] // the last one
+	clock    uint64                      // names this Core's clock among those of other servers
 	upgrades upgrades
 	features features
 	tokens   *Feature                             // the API tokens
@@ -71,6 +72,14 @@ type cookies struct {
 	session, visitor, flash, next, remember, browser, pending, trusted, passkey, code string
 	secure                                                                            bool
 	strict                                                                            bool // those of strictly are SameSite=Strict
+}
+
+// A sealedFlash is a cookie with one message. Most messages are that of RequireLogin, so
+// the next browser that is sent to the login page often gets the same cookie. Nothing in it says for whom it is.
+type sealedFlash struct {
+	flash Flash
+	line  string // of Set-Cookie
+	made  time.Time
 }
 
 // strictly reports whether a cookie follows Config.Session.SameSite: those with which a user

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 // Flashes are in a sealed cookie, so a message to an anonymous visitor needs no record.
 const (
 	flashLifetime = 5 * time.Minute
+	flashReuse    = time.Minute // how long a cookie that was sealed already is given to further browsers
 	maxCategory   = 64
 	maxFlash      = 512
 	maxFlashes    = 2800 // bytes of all messages, so that the cookie stays under 4 KiB
@@ -37,7 +39,7 @@ func (c *Core) Flash(ctx context.Context, category, text string) error {
 		return nil
 	}
 	waiting = append(slices.Clip(waiting), flash)
-	for len(appendFlashes(nil, waiting)) > maxFlashes {
+	for sizeOf(waiting) > maxFlashes {
 		waiting = waiting[1:]
 	}
 	s.flash, s.flashChanged = waiting, true
@@ -83,7 +85,10 @@ func (s *state) flashes() []Flash {
 		return s.flash
 	}
 	s.flashRead = true
-	cookie, _ := s.sent(s.core.cookies.flash)
+	cookie, sent := s.sent(s.core.cookies.flash)
+	if !sent {
+		return nil
+	}
 	content, _, ok := s.core.secrets.Open(purposeFlash, cookie, s.core.cfg.Now())
 	if !ok {
 		return nil
@@ -95,17 +100,40 @@ func (s *state) flashes() []Flash {
 	return s.flash
 }
 
-// sealFlashes returns the cookie's value. If there are no messages, it is empty.
-func (s *state) sealFlashes() string {
-	if len(s.flash) == 0 {
-		return ""
+// flashLine returns the line of Set-Cookie that keeps the messages, or that deletes the
+// cookie if there are none. It is empty if there are no messages and no cookie. The caller
+// holds op.
+func (s *state) flashLine() string {
+	c, now := s.core, s.core.cfg.Now()
+	set := cookie{name: c.cookies.flash}
+	switch len(s.flash) {
+	case 0:
+		if _, sent := s.sent(set.name); !sent {
+			return ""
+		}
+		return c.cookies.line(set, now)
+	case 1:
+		last := c.flashed.Load()
+		if last != nil && s.flash[0] == last.flash && !now.Before(last.made) && now.Sub(last.made) < flashReuse {
+			return last.line
+		}
 	}
-	return s.core.secrets.Seal(purposeFlash, appendFlashes(nil, s.flash), s.core.cfg.Now().Add(flashLifetime))
+	content := make([]byte, 0, sizeOf(s.flash))
+	for _, f := range s.flash {
+		content = wire.AppendText(wire.AppendText(content, f.Category), f.Text)
+	}
+	set.value = c.secrets.Seal(purposeFlash, content, now.Add(flashLifetime))
+	line := c.cookies.line(set, now)
+	if len(s.flash) == 1 {
+		c.flashed.Store(&sealedFlash{s.flash[0], line, now})
+	}
+	return line
 }
 
-func appendFlashes(b []byte, flashes []Flash) []byte {
+// sizeOf returns how long the messages are in the cookie, at most, before they are sealed.
+func sizeOf(flashes []Flash) (n int) {
 	for _, f := range flashes {
-		b = wire.AppendText(wire.AppendText(b, f.Category), f.Text)
+		n += len(f.Category) + len(f.Text) + 2*binary.MaxVarintLen16
 	}
-	return b
+	return n
 }

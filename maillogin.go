@@ -286,7 +286,7 @@ func (s *state) asked() (id []byte, address string) {
 // openAsked is asked for a caller that holds op.
 func (s *state) openAsked() (id []byte, address string) {
 	text, _ := s.sent(s.core.cookies.code)
-	if set, ok := s.cookie[s.core.cookies.code]; ok { // by this request
+	if set, ok := s.setting(s.core.cookies.code); ok { // by this request
 		text = set.value
 	}
 	if text == "" || len(text) > maxAsked {

@@ -174,7 +174,7 @@ func (s *state) keepWaiting() {
 	s.op.Lock()
 	defer s.op.Unlock()
 	s.flashChanged, s.next = false, Next{}
-	delete(s.cookie, s.core.cookies.next)
+	s.dropCookie(s.core.cookies.next)
 }
 
 // reset restores the headers to what they were before the handler ran.
@@ -262,39 +262,43 @@ func (s *state) commit(h http.Header) error {
 	if err != nil {
 		return err
 	}
-	if s.flashChanged {
-		if value := s.sealFlashes(); value != "" {
-			s.setCookie(s.core.cookies.flash, value, time.Time{})
-		} else {
-			s.deleteCookie(s.core.cookies.flash)
-		}
-	}
-	names := &s.core.cookies
 	if !s.next.IsZero() {
-		s.setCookie(names.next, s.sealNext(), time.Time{})
+		s.setCookie(s.core.cookies.next, s.sealNext(), time.Time{})
 	}
-	if s.own && !s.cur.isLogin() { // a request with credentials of its own gets no cookies
-		s.cookie = nil
-	}
-	for _, name := range [...]string{names.session, names.visitor, names.flash, names.next, names.remember, names.browser, names.pending, names.trusted, names.passkey, names.code} {
-		if set, ok := s.cookie[name]; ok {
-			names.write(h, name, set, s.core.cfg.Now())
-		}
+	set := false
+	if !s.own || s.cur.isLogin() { // else the request has credentials of its own, and gets no cookies
+		set = s.setCookies(h)
 	}
 	if s.varies || s.flashRead || ready {
-		h["Vary"] = append(h["Vary"], "Cookie")
+		vary(h, "Cookie")
 		if len(s.core.cfg.Credentials) > 0 {
-			h["Vary"] = append(h["Vary"], "Authorization")
+			vary(h, "Authorization")
 		}
 	}
 	// A page that was made for one user must not be shown to another one, nor by the
 	// back button after a logout. So it gets no-store, unless the application has set
 	// Cache-Control. An answer that sets a cookie always gets no-store.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
-	says := h["Cache-Control"]
+	says := field(h, "Cache-Control")
 	shown := s.flashRead && len(s.flash) > 0 // messages were shown, and stay in the cookie
-	if len(s.cookie) > 0 || shown || personal && (len(says) == 0 || says[0] == "") {
+	if says != "no-store" && (set || shown || personal && says == "") {
 		h["Cache-Control"] = []string{"no-store"}
 	}
 	return nil
+}
+
+// setCookies writes the cookies of the answer, and reports whether there are some. The
+// caller holds op.
+func (s *state) setCookies(h http.Header) bool {
+	const name = "Set-Cookie"
+	before := len(h[name])
+	for _, set := range s.cookies {
+		h[name] = append(h[name], s.core.cookies.line(set, s.core.cfg.Now()))
+	}
+	if s.flashChanged {
+		if line := s.flashLine(); line != "" {
+			h[name] = append(h[name], line)
+		}
+	}
+	return len(h[name]) > before
 }

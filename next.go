@@ -32,11 +32,18 @@ func ParseNext(text string) Next {
 		}
 	}
 	// Servers answer 400 to a path with a malformed escape.
-	path := text[:strings.IndexAny(text+"?", "?#")]
-	if _, err := url.PathUnescape(path); err != nil {
+	if _, err := url.PathUnescape(pathIn(text)); err != nil {
 		return Next{}
 	}
 	return Next{text}
+}
+
+// pathIn returns what comes before the query and the fragment.
+func pathIn(target string) string {
+	if end := strings.IndexAny(target, "?#"); end >= 0 {
+		return target[:end]
+	}
+	return target
 }
 
 // NextFrom returns the next of a request: the field of that name in the form, or else

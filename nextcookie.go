@@ -20,7 +20,7 @@ func (c *Core) TakeNext(r *http.Request) Next {
 	s.op.Lock()
 	defer s.op.Unlock()
 	cookie, has := s.sent(c.cookies.next)
-	if kept, set := s.cookie[c.cookies.next]; !has || s.committed || set && kept.value == "" {
+	if kept, set := s.setting(c.cookies.next); !has || s.committed || set && kept.value == "" {
 		return next
 	}
 	if byPerson(s.request) {

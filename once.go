@@ -257,7 +257,7 @@ func (c *Core) marks(ctx context.Context) (m marks) {
 		copy(m[1][:], s.cur.key)
 	}
 	browser, _, _ := s.browser()
-	if set, ok := s.cookie[c.cookies.browser]; ok {
+	if set, ok := s.setting(c.cookies.browser); ok {
 		if data, _, ok := c.secrets.Open(purposeBrowser, set.value, c.cfg.Now()); ok {
 			browser = data[:browserID]
 		}

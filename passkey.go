@@ -364,7 +364,7 @@ func (s *state) askedOf(userID string) (private [][]byte) {
 func (s *state) allAsked() (all []asked) {
 	now := s.core.cfg.Now()
 	text, _ := s.sent(s.core.cookies.passkey)
-	if set, ok := s.cookie[s.core.cookies.passkey]; ok {
+	if set, ok := s.setting(s.core.cookies.passkey); ok {
 		text = set.value
 	}
 	data, _, ok := s.core.secrets.Open(purposePasskey, text, now)

@@ -36,16 +36,16 @@ import (
 func byPerson(r *http.Request) bool {
 	h := r.Header
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Sec-Purpose", "X-Moz"} {
-		switch purpose, _, _ := strings.Cut(h.Get(name), ";"); strings.ToLower(strings.TrimSpace(purpose)) {
+		switch purpose, _, _ := strings.Cut(field(h, name), ";"); strings.ToLower(strings.TrimSpace(purpose)) {
 		case "prefetch", "prerender", "preview":
 			return false
 		}
 	}
-	if h.Get("HX-Preloaded") == "true" || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+	if field(h, "Hx-Preloaded") == "true" || r.Method == http.MethodHead || r.Method == http.MethodOptions {
 		return false
 	}
-	accept, mode := h.Get("Accept"), h.Get("Sec-Fetch-Mode")
-	switch h.Get("Sec-Fetch-Dest") {
+	accept, mode := field(h, "Accept"), field(h, "Sec-Fetch-Mode")
+	switch field(h, "Sec-Fetch-Dest") {
 	case "document", "iframe", "frame", "embed", "object", "fencedframe":
 		return true
 	case "empty":
@@ -53,13 +53,13 @@ func byPerson(r *http.Request) bool {
 			return true
 		}
 	case "":
-		if mode == "navigate" || mode == "" && h.Get("X-Requested-With") == "" {
+		if mode == "navigate" || mode == "" && field(h, "X-Requested-With") == "" {
 			return !isResource(r.URL.Path, accept)
 		}
 	default:
 		return false
 	}
-	if h.Get("HX-Request") == "true" || h.Get("X-Inertia") == "true" {
+	if field(h, "Hx-Request") == "true" || field(h, "X-Inertia") == "true" {
 		return true
 	}
 	return mode != "no-cors" && (origin.IsUnsafe(r.Method) || strings.Contains(accept, "application/xhtml+xml"))

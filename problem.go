@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -176,6 +175,9 @@ func (c *Core) pageFor(r *http.Request, err error) string {
 		return c.cfg.URLs.TwoFactor
 	case errors.Is(err, ErrReplaced): // the browser is logged in; its page says to try again
 	case errors.Is(err, ErrNotLoggedIn):
+		if len(c.cfg.URLs.LoginFor) == 0 {
+			return c.cfg.URLs.Login
+		}
 		return c.cfg.URLs.login(c.targetOf(r).Path)
 	case errors.Is(err, ErrNotFresh):
 		return c.cfg.URLs.Refresh
@@ -211,13 +213,6 @@ func setErrorHeaders(h http.Header) {
 		if h.Get(name) == "" {
 			h.Set(name, value)
 		}
-	}
-}
-
-// varyAccept says that the answer depends on what the client accepts.
-func varyAccept(h http.Header) {
-	if !slices.Contains(h["Vary"], "Accept") {
-		h.Add("Vary", "Accept")
 	}
 }
 

@@ -8,11 +8,25 @@ import (
 	"net/http"
 )
 
+// levelOf returns the level at which an event is logged.
+func levelOf(e Event) slog.Level {
+	switch {
+	case e.Kind == EventFactorSuspended: // somebody may have copied a secret of the user
+		return slog.LevelWarn
+	case e.Err == nil, e.Kind == EventAccessDenied && errors.Is(e.Err, ErrNotLoggedIn): // every visitor who follows a link to a guarded page causes one
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
 // event sends an event to the log and to Config.OnEvent.
 func (c *Core) event(ctx context.Context, e Event) {
+	level := levelOf(e)
+	if c.cfg.OnEvent == nil && !c.cfg.Logger.Enabled(ctx, level) {
+		return
+	}
 	e.Time = c.cfg.Now()
-	var refused *PasswordError
-	if errors.As(e.Err, &refused) { // leave out the error of Password.Check: it may contain the password
+	if refused, ok := errors.AsType[*PasswordError](e.Err); ok { // leave out the error of Password.Check: it may contain the password
 		e.Err = &PasswordError{Reason: refused.Reason, Min: refused.Min}
 	}
 	if s := c.clientOf(ctx); s != nil {
@@ -33,14 +47,7 @@ func (c *Core) event(ctx context.Context, e Event) {
 			attrs = append(attrs, a)
 		}
 	}
-	level := slog.LevelInfo
-	if e.Kind == EventFactorSuspended { // somebody may have copied a secret of the user
-		level = slog.LevelWarn
-	}
 	if e.Err != nil {
-		if e.Kind != EventAccessDenied || !errors.Is(e.Err, ErrNotLoggedIn) { // every visitor who follows a link to a guarded page causes one
-			level = slog.LevelWarn
-		}
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	c.cfg.Logger.LogAttrs(ctx, level, "auth", attrs...)

@@ -71,7 +71,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	page := c.pageFor(r, err)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	varyAccept(h)
+	vary(h, "Accept")
 	client := clientKind(r)
 	if c.answersJSON(r) {
 		client = clientAPI
@@ -122,15 +122,15 @@ const (
 func clientKind(r *http.Request) int {
 	h := r.Header
 	switch {
-	case h.Get("HX-History-Restore-Request") == "true":
+	case field(h, "Hx-History-Restore-Request") == "true":
 		return clientBrowser
-	case h.Get("HX-Request") == "true":
+	case field(h, "Hx-Request") == "true":
 		return clientHTMX
-	case h.Get("X-Inertia") == "true":
+	case field(h, "X-Inertia") == "true":
 		return clientInertia
 	case !wantsHTML(r):
 		return clientAPI
-	case h.Get("Turbo-Frame") != "":
+	case field(h, "Turbo-Frame") != "":
 		return clientFrame
 	}
 	return clientBrowser
@@ -168,13 +168,14 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 // isOurPage reports whether next is a login page, the refresh page, the factor's page
 // or the page that verifies an address. No user wants to return to one of these.
 func (c *Core) isOurPage(next Next) bool {
-	path := func(u string) string { return u[:strings.IndexAny(u+"?", "?#")] }
-	wanted := path(next.String())
-	if wanted == path(c.cfg.URLs.Login) || wanted == path(c.cfg.URLs.Refresh) || wanted == path(c.cfg.URLs.Factor) || wanted == path(c.cfg.URLs.Verify) {
-		return true
+	wanted := pathIn(next.String())
+	for _, page := range [...]string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor, c.cfg.URLs.Verify} {
+		if wanted == pathIn(page) {
+			return true
+		}
 	}
 	for _, page := range c.cfg.URLs.LoginFor {
-		if wanted == path(page) {
+		if wanted == pathIn(page) {
 			return true
 		}
 	}
@@ -235,16 +236,16 @@ func wantsHTML(r *http.Request) bool {
 	if accept.JSON(r) {
 		return false
 	}
-	accept := r.Header.Get("Accept")
+	accept := field(r.Header, "Accept")
 	switch {
 	case strings.Contains(accept, "text/html"):
 		return true
-	case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"): // some clients send no Sec-Fetch-Dest
+	case strings.EqualFold(field(r.Header, "Upgrade"), "websocket"): // some clients send no Sec-Fetch-Dest
 		return false
 	}
-	switch r.Header.Get("Sec-Fetch-Dest") {
+	switch field(r.Header, "Sec-Fetch-Dest") {
 	case "", "document", "iframe", "frame", "embed", "object":
-		return !strings.Contains(accept, "json") && !strings.Contains(r.Header.Get("Content-Type"), "json")
+		return !strings.Contains(accept, "json") && !strings.Contains(field(r.Header, "Content-Type"), "json")
 	}
 	return false // a script's request, an image, a WebSocket
 }
@@ -263,7 +264,7 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	h := w.Header()
 	h.Del("Content-Length") // of an answer that the handler has not written
 	h.Set("Cache-Control", "no-store")
-	varyAccept(h)
+	vary(h, "Accept")
 	for name, values := range c.errorHeader(r, status, err) {
 		h[name] = values
 	}

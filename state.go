@@ -99,10 +99,10 @@ type sessionState struct {
 // A jar holds the cookies that the answer will set. Once the header is written,
 // committed is true, and the jar takes no more. state.op guards it.
 type jar struct {
-	cookie       map[string]cookie // by name
-	next         Next              // commit seals it into a cookie
-	flash        []Flash           // commit seals them into a cookie
-	flashRead    bool              // flash has been read from the request's cookie
+	cookies      []cookie // each name is there once
+	next         Next     // commit seals it into a cookie
+	flash        []Flash  // commit seals them into a cookie
+	flashRead    bool     // flash has been read from the request's cookie
 	flashChanged bool
 	varies       bool // the answer depends on the request's cookies
 	committed    bool
@@ -135,8 +135,8 @@ type values struct {
 // A cookie is a value to be set, and when the cookie ends. Without a value the cookie
 // is to be deleted. Without an end it lasts as long as the browser runs.
 type cookie struct {
-	value string
-	until time.Time
+	name, value string
+	until       time.Time
 }
 
 // A requestContext is a request's context with its state.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"cmp"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +19,27 @@ func cut(s string, n int) string {
 		n--
 	}
 	return s[:n]
+}
+
+// field returns the first value of a header. The name is written as net/http writes it
+// (Hx-Request, not HX-Request): unlike http.Header.Get, field does not spend time on that.
+func field(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// vary says that the answer depends on a header of the request.
+func vary(h http.Header, name string) {
+	names := h["Vary"]
+	if slices.Contains(names, name) {
+		return
+	}
+	if names == nil {
+		names = make([]string, 0, 3) // one allocation for Cookie, Authorization and Accept
+	}
+	h["Vary"] = append(names, name)
 }
 
 // isText reports whether s is valid UTF-8 without NUL. Some stores and libraries cut a

@@ -182,7 +182,7 @@ func (s *state) hadLogin() bool {
 	if s.own || s.cur.isLogin() || s.replaced {
 		return false
 	}
-	if _, changed := s.cookie[names.session]; changed { // logged out in this request
+	if _, changed := s.setting(names.session); changed { // logged out in this request
 		return false
 	}
 	_, _, remembered := s.remembered()

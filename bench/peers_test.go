@@ -178,11 +178,11 @@ func nameOf(user *member) string {
 // its body, and the request can be sent repeatedly.
 func newRequest(tb testing.TB, client int, form string, cookies ...*http.Cookie) *http.Request {
 	tb.Helper()
-	method := http.MethodGet
+	method, target := http.MethodGet, "/profile"
 	if form != "" {
-		method = http.MethodPost
+		method, target = http.MethodPost, "/login"
 	}
-	r := httptest.NewRequestWithContext(tb.Context(), method, "http://localhost:8080/login", nil)
+	r := httptest.NewRequestWithContext(tb.Context(), method, "http://localhost:8080"+target, nil)
 	r.RemoteAddr = fmt.Sprintf("192.0.%d.%d:12345", client/256, client%256)
 	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")

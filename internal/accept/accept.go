@@ -16,6 +16,9 @@ import (
 // Requests of htmx and Inertia never prefer JSON: both show HTML, whatever they accept.
 func JSON(r *http.Request) bool {
 	h := r.Header
+	if !mentionsJSON(h["Accept"]) && !mentionsJSON(h["Content-Type"]) { // most requests; reading all types takes longer
+		return false
+	}
 	if h.Get("HX-Request") == "true" || h.Get("X-Inertia") == "true" {
 		return false
 	}
@@ -38,6 +41,18 @@ func JSON(r *http.Request) bool {
 		return false
 	}
 	return IsJSON(h)
+}
+
+// mentionsJSON reports whether json, in any case, is in one of the lines.
+func mentionsJSON(lines []string) bool {
+	for _, line := range lines {
+		for i := range len(line) - 3 {
+			if line[i]|' ' == 'j' && strings.EqualFold(line[i:i+4], "json") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // IsJSON reports whether a request's body says that it is JSON.
