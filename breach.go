@@ -20,7 +20,7 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	s, asked := c.requestOf(ctx), NewSecret(password)
 	if s != nil {
 		s.op.Lock()
-		same, breached := s.breachAsked.Equal(asked), s.breached
+		same, breached := s.seldom().breachAsked.Equal(asked), s.seldom().breached
 		s.op.Unlock()
 		if same {
 			return breached, nil
@@ -35,7 +35,7 @@ func (c *Core) isBreached(ctx context.Context, password, userID string) (bool, e
 	}
 	if s != nil {
 		s.op.Lock()
-		s.breachAsked, s.breached = asked, breached
+		s.seldom().breachAsked, s.seldom().breached = asked, breached
 		s.op.Unlock()
 	}
 	return breached, nil

@@ -147,7 +147,7 @@ func (o *loginOptions) attempt(user User, shown methods, now time.Time) attempt 
 func (s *state) shownMethods(userID string) (shown methods) {
 	s.op.Lock()
 	defer s.op.Unlock()
-	if userID != "" && s.proved == userID {
+	if userID != "" && s.seldom().proved == userID {
 		shown = shown.add(methodPassword, s.core.cfg.Now())
 	}
 	return shown

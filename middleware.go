@@ -88,7 +88,6 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
 	}
 	s := &state{core: c, arrival: arrival{request: r, forwarded: r.Header["X-Forwarded-For"]}}
 	s.ctx.Context, s.ctx.state = r.Context(), s
-	s.inner.Context, s.inner.core = &s.ctx, c
 	s.served = r.WithContext(&s.ctx)
 	if r.RequestURI == "" && r.URL != nil { // a test made the request, and no server
 		u := *r.URL
@@ -120,7 +119,7 @@ func (s *state) noteEncrypted() {
 	if s.core.cookies.secure || encrypted.Load() {
 		return
 	}
-	first, _, _ := strings.Cut(s.request.Header.Get("X-Forwarded-Proto"), ",")
+	first, _, _ := strings.Cut(field(s.request.Header, "X-Forwarded-Proto"), ",")
 	if s.request.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") {
 		encrypted.Store(true)
 	}

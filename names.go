@@ -245,7 +245,3 @@ func isDomain(s string, local bool) bool {
 	last := labels[len(labels)-1][0]
 	return last < '0' || last > '9'
 }
-
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}

@@ -93,7 +93,7 @@ func (n Next) Redirect(w http.ResponseWriter, fallback string) {
 
 // redirect sends the client to a URL that is already known to be ours.
 func redirect(w http.ResponseWriter, target string) {
-	w.Header().Set("Location", target)
+	w.Header()["Location"] = []string{target}
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -114,13 +114,32 @@ func nextOf(method string, target *url.URL) Next {
 // there is no RequestURI. A CONNECT request asks for no page; for it, targetOf returns
 // r.URL.
 func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
-	if r.RequestURI == "" {
+	switch {
+	case r.RequestURI == "":
 		return otherwise
+	case r.Method == http.MethodConnect:
+		return r.URL
+	case isPlain(r.RequestURI): // there is nothing to parse
+		return &url.URL{Path: r.RequestURI}
 	}
-	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && r.Method != http.MethodConnect {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
 		return u
 	}
 	return r.URL
+}
+
+// isPlain reports whether a URL is a path of letters, digits and -._~, which nothing reads
+// in another way. Most are.
+func isPlain(target string) bool {
+	if target == "" || target[0] != '/' || strings.HasPrefix(target, "//") {
+		return false
+	}
+	for i := range len(target) {
+		if c := target[i]; !isAlnum(c) && c != '/' && c != '-' && c != '.' && c != '_' && c != '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // escapeQuery escapes the bytes that a server accepts in a query and ParseNext

@@ -110,7 +110,7 @@ func (c *Core) Authenticate(ctx context.Context, login, password string) (_ User
 	}
 	if s := c.requestOf(ctx); s != nil {
 		s.op.Lock()
-		s.proved = id
+		s.seldom().proved = id
 		s.op.Unlock()
 	}
 	return user, nil
@@ -305,7 +305,7 @@ func (c *Core) CheckPassword(ctx context.Context, user User, password string) (_
 	result, reason, err := c.tryPassword(ctx, user, "", password)
 	if s := c.requestOf(ctx); result.ok && s != nil {
 		s.op.Lock()
-		s.proved = user.AuthAccount().ID
+		s.seldom().proved = user.AuthAccount().ID
 		s.op.Unlock()
 	}
 	if reason != nil {

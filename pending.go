@@ -104,7 +104,7 @@ func (s *state) suspend(ctx context.Context, a *attempt, loginID string) error {
 		return err
 	}
 	s.setCookie(s.core.cookies.pending, token, p.record.Expires)
-	s.suspended = keyring.TokenKey(token)
+	s.seldom().suspended = keyring.TokenKey(token)
 	return nil
 }
 
@@ -118,15 +118,15 @@ func (s *state) dropPending(ctx context.Context) error {
 		return err
 	}
 	s.deleteCookie(s.core.cookies.pending)
-	s.suspended = ""
+	s.seldom().suspended = ""
 	return nil
 }
 
 // pendingKey returns the key of the request's pending record, or "". The caller holds
 // op.
 func (s *state) pendingKey() string {
-	if s.suspended != "" {
-		return s.suspended
+	if s.seldom().suspended != "" {
+		return s.seldom().suspended
 	}
 	return s.sentKey(s.core.cookies.pending)
 }
@@ -173,6 +173,6 @@ func (s *state) takePending(ctx context.Context, p *pending) error {
 		return err
 	}
 	s.deleteCookie(s.core.cookies.pending)
-	s.suspended = ""
+	s.seldom().suspended = ""
 	return nil
 }

@@ -75,10 +75,14 @@ func (s *state) note(e Event) {
 	s.noting.Lock()
 	defer s.noting.Unlock()
 	s.noted = append(s.noted, e)
+	s.some.Store(true)
 }
 
 // emit sends the events that were noted. The caller holds no lock.
 func (s *state) emit() {
+	if !s.some.Load() {
+		return
+	}
 	s.noting.Lock()
 	events := s.noted
 	s.noted = nil
@@ -101,11 +105,15 @@ func (s *state) meet(err error) {
 	defer s.noting.Unlock()
 	if s.met == nil {
 		s.met = err
+		s.some.Store(true)
 	}
 }
 
 // hasMet returns the first failure that meet noted, or nil.
 func (s *state) hasMet() error {
+	if !s.some.Load() {
+		return nil
+	}
 	s.noting.Lock()
 	defer s.noting.Unlock()
 	return s.met

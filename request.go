@@ -104,7 +104,7 @@ func (s *state) askLoaders() (own bool, err error) {
 	if !s.mayBeOwn() {
 		return false, nil
 	}
-	r, sent := s.request.WithContext(&s.inner), *s.target()
+	r, sent := s.request.WithContext(s.inner()), *s.target()
 	r.URL = &sent // a router may have changed the request's URL
 	defer handBack(r, s.request)
 	for i, loader := range c.cfg.Credentials {

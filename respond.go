@@ -70,7 +70,7 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	page := c.pageFor(r, err)
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
+	h["Cache-Control"] = []string{"no-store"}
 	vary(h, "Accept")
 	client := clientKind(r)
 	if c.answersJSON(r) {
@@ -169,13 +169,15 @@ func leaveFrame(w http.ResponseWriter, status int, target string) {
 // or the page that verifies an address. No user wants to return to one of these.
 func (c *Core) isOurPage(next Next) bool {
 	wanted := pathIn(next.String())
-	for _, page := range [...]string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor, c.cfg.URLs.Verify} {
-		if wanted == pathIn(page) {
-			return true
-		}
+	is := func(page string) bool {
+		rest, ok := strings.CutPrefix(page, wanted)
+		return ok && (rest == "" || rest[0] == '?')
+	}
+	if is(c.cfg.URLs.Login) || is(c.cfg.URLs.Refresh) || is(c.cfg.URLs.Factor) || is(c.cfg.URLs.Verify) {
+		return true
 	}
 	for _, page := range c.cfg.URLs.LoginFor {
-		if wanted == pathIn(page) {
+		if is(page) {
 			return true
 		}
 	}

@@ -69,7 +69,7 @@ func (c *Core) permissionsOf(ctx context.Context, role string) ([]string, error)
 		return c.roles.RolePermissions(ctx, role)
 	}
 	s.op.Lock()
-	permissions, ok := s.granted[role]
+	permissions, ok := s.seldom().granted[role]
 	s.op.Unlock()
 	if ok {
 		return permissions, nil
@@ -80,10 +80,11 @@ func (c *Core) permissionsOf(ctx context.Context, role string) ([]string, error)
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
-	if s.granted == nil {
-		s.granted = map[string][]string{}
+	few := s.seldom()
+	if few.granted == nil {
+		few.granted = map[string][]string{}
 	}
-	s.granted[role] = permissions
+	few.granted[role] = permissions
 	return permissions, nil
 }
 

@@ -23,7 +23,6 @@ import (
 type state struct {
 	core   *Core
 	ctx    requestContext // the request's context, with this state in it
-	inner  innerContext   // the same context without the state, for stores
 	writer responseWriter
 
 	json atomic.Bool // errors are answered in JSON: see AnswerJSON
@@ -32,9 +31,10 @@ type state struct {
 	identity
 	sessionState
 	jar
-	proof
 	notes
 	values
+
+	few *seldom // see state.seldom
 }
 
 // An arrival is the request as it came. It never changes.
@@ -66,12 +66,11 @@ type identity struct {
 
 	acted atomic.Pointer[impersonation] // nil: the login is the user's own; may be read without op
 
-	user        User                // nil: there is none, or it is not loaded yet
-	grant       *Grant              // what the request's own credentials allow, if they found the user
-	scoped      bool                // Check with a Scope has let the token in for the whole request
-	deviceTried bool                // the remember cookie has been used, or must not be used
-	granted     map[string][]string // what Config.Roles.Source has said of roles
-	unread      bool                // the session could not be read and no caller got the error: the answer is an error
+	user        User   // nil: there is none, or it is not loaded yet
+	grant       *Grant // what the request's own credentials allow, if they found the user
+	scoped      bool   // Check with a Scope has let the token in for the whole request
+	deviceTried bool   // the remember cookie has been used, or must not be used
+	unread      bool   // the session could not be read and no caller got the error: the answer is an error
 }
 
 // An impersonation is what a request knows about the impersonation that it belongs to.
@@ -93,7 +92,6 @@ type sessionState struct {
 	replaced  bool     // a change of a credential replaced the token: see ErrReplaced
 	failed    error    // why the session cannot be read
 	suspect   bool     // the login is used from another client: see Config.Session.Protection
-	suspended string   // the key of the pending record that this request made
 }
 
 // A jar holds the cookies that the answer will set. Once the header is written,
@@ -108,15 +106,27 @@ type jar struct {
 	committed    bool
 }
 
-// A proof is what this request has shown about passwords. state.op guards it.
-type proof struct {
-	proved      string // the ID of the account whose password it has shown
-	breachAsked Secret // the password that Config.Password.Breaches was last asked about
-	breached    bool   // the answer
+// seldom is what few requests need. state.op guards it.
+type seldom struct {
+	proved      string              // the ID of the account whose password the request has shown
+	breachAsked Secret              // the password that Config.Password.Breaches was last asked about
+	breached    bool                // the answer
+	suspended   string              // the key of the pending record that this request made
+	granted     map[string][]string // what Config.Roles.Source has said of roles
+}
+
+// seldom returns what few requests need, so that the others do not allocate it. The caller
+// holds op.
+func (s *state) seldom() *seldom {
+	if s.few == nil {
+		s.few = &seldom{}
+	}
+	return s.few
 }
 
 // notes are events and failures that wait until no lock is held.
 type notes struct {
+	some   atomic.Bool // something was noted or met: most requests need not take noting
 	noting sync.Mutex
 	noted  []Event // OnEvent may ask for the current user, which takes locks
 	met    error   // the first failure that a method returned
@@ -169,17 +179,24 @@ type clientKey struct{ core *Core }
 // An innerContext is a request's context without its session. Stores get it (see
 // border.go). A lock of the state may be held while a store runs: if the store, or its
 // logger, asked for the current user, it would wait for itself.
-type innerContext struct {
-	context.Context
-	core *Core
-}
+type innerContext requestContext
 
 func (c *innerContext) Value(key any) any {
-	if k, ok := key.(stateKey); ok && k.core == c.core {
-		return nil
+	switch k := key.(type) {
+	case stateKey:
+		if k.core == c.state.core {
+			return nil
+		}
+	case clientKey:
+		if k.core == c.state.core {
+			return c.state
+		}
 	}
 	return c.Context.Value(key)
 }
+
+// inner returns the request's context without its session.
+func (s *state) inner() *innerContext { return (*innerContext)(&s.ctx) }
 
 // A responseWriter commits the session before the header goes out.
 type responseWriter struct {
@@ -208,18 +225,19 @@ func (c *Core) clientOf(ctx context.Context) *state {
 func (c *Core) hide(ctx context.Context) context.Context {
 	switch x := ctx.(type) {
 	case *requestContext:
-		if x.state.core == c { // the state has such a context already
-			return &x.state.inner
+		if x.state.core == c {
+			return x.state.inner()
 		}
 	case *innerContext:
-		if x.core == c {
+		if x.state.core == c {
 			return ctx
 		}
 	}
-	if c.requestOf(ctx) == nil {
+	s := c.requestOf(ctx)
+	if s == nil {
 		return ctx
 	}
-	return &innerContext{ctx, c}
+	return &innerContext{ctx, s}
 }
 
 // detach returns a context for steps that belong together. If the client goes away

@@ -42,6 +42,10 @@ func vary(h http.Header, name string) {
 	h["Vary"] = append(names, name)
 }
 
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
 // isText reports whether s is valid UTF-8 without NUL. Some stores and libraries cut a
 // text at a NUL.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

@@ -182,7 +182,8 @@ func newRequest(tb testing.TB, client int, form string, cookies ...*http.Cookie)
 	if form != "" {
 		method, target = http.MethodPost, "/login"
 	}
-	r := httptest.NewRequestWithContext(tb.Context(), method, "http://localhost:8080"+target, nil)
+	r := httptest.NewRequestWithContext(tb.Context(), method, target, nil)
+	r.Host = "localhost:8080"
 	r.RemoteAddr = fmt.Sprintf("192.0.%d.%d:12345", client/256, client%256)
 	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
