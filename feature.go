@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (f *Feature) Insert(ctx context.Context, r Record) error {
 	if !f.canKeep(r.Key) {
 		return ErrInvalidRecord
 	}
-	r.Kind, r.Key, r.Version = f.kind, f.prefix+r.Key, keyring.RandomVersion()
+	r.Kind, r.Key, r.Data, r.Version = f.kind, f.prefix+r.Key, bytes.Clone(r.Data), keyring.RandomVersion()
 	if err := f.core.records.InsertRecord(ctx, r); err != nil || r.UserID == "" {
 		return err
 	}
@@ -158,7 +159,7 @@ func (f *Feature) Change(ctx context.Context, key string, change func(*Record) e
 		if err := change(&next); err != nil {
 			return err
 		}
-		r.Kind, r.Key, r.Data, r.Expires = f.kind, f.prefix+key, next.Data, next.Expires
+		r.Kind, r.Key, r.Data, r.Expires = f.kind, f.prefix+key, bytes.Clone(next.Data), next.Expires
 		if err := f.core.records.UpdateRecord(ctx, r); !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -169,9 +170,10 @@ func (f *Feature) Change(ctx context.Context, key string, change func(*Record) e
 // canKeep reports whether a record of the feature can have this key.
 func (f *Feature) canKeep(key string) bool { return key != "" && len(key) <= maxFeatureKey }
 
-// shown returns a record as the feature sees it.
+// shown returns a record as the feature sees it. Its Data is the feature's own: the store
+// may have returned what it keeps.
 func (f *Feature) shown(r Record) Record {
-	r.Kind, r.Key = f.name, strings.TrimPrefix(r.Key, f.prefix)
+	r.Kind, r.Key, r.Data = f.name, strings.TrimPrefix(r.Key, f.prefix), bytes.Clone(r.Data)
 	return r
 }
 

@@ -238,6 +238,9 @@ type Record struct {
 
 	// Data is opaque and may be empty. Protect it like the users' table: it contains
 	// Stamps and the application's session data. Tokens are in it only as hashes.
+	//
+	// Nobody writes to the bytes of Data: neither the library, once a store has them, nor
+	// a store, once it has returned them. So a store in memory needs no copies.
 	Data []byte
 
 	// Version counts the changes of the record. A new record starts at a random

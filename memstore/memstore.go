@@ -9,12 +9,11 @@
 //
 //	store := memstore.New[User]() // an auth.UserStore[*User] and an auth.RecordStore
 //
-// The store copies what it gets and returns copies, so that only its methods
-// change its contents. A user is copied by assignment, and its [auth.Account]
-// completely, including Roles. Slices, maps and pointers among the
-// application's own fields are therefore shared between the store and everybody
-// who has loaded the user: do not write through them. The Data of a record is
-// copied.
+// The store keeps and returns copies of users, so that only its methods change its
+// contents. A user is copied by assignment, and its [auth.Account] completely,
+// including Roles. Slices, maps and pointers among the application's own fields are
+// therefore shared between the store and everybody who has loaded the user: do not
+// write through them. The Data of a record is not copied: see [auth.Record].
 //
 // A store is safe for use by many goroutines. It starts no goroutines and needs
 // no closing.

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"bytes"
 	"container/heap"
 	"context"
 	"slices"
@@ -37,8 +36,7 @@ type (
 	owner struct{ kind, userID string }
 )
 
-// An entry is a record in the store. Its Data is replaced, never written to, so
-// that it can be read without the lock.
+// An entry is a record in the store. Its Data is replaced, never written to.
 type entry struct {
 	record auth.Record
 	place  int // index in owned
@@ -96,7 +94,6 @@ func (s *Records) GetRecord(ctx context.Context, kind, key string) (auth.Record,
 	}
 	r := e.record
 	s.mu.RUnlock()
-	r.Data = bytes.Clone(r.Data)
 	return r, nil
 }
 
@@ -136,11 +133,7 @@ func (s *Records) TakeRecord(ctx context.Context, kind, key string) (auth.Record
 		return auth.Record{}, auth.ErrRecordNotFound
 	}
 	s.remove(e)
-	// A ListRecords or GetRecord that started earlier may still be copying the
-	// Data.
-	r := e.record
-	r.Data = bytes.Clone(r.Data)
-	return r, nil
+	return e.record, nil
 }
 
 // ListRecords implements [auth.RecordStore].
@@ -154,9 +147,7 @@ func (s *Records) ListRecords(ctx context.Context, kind, userID string) ([]auth.
 	var list []auth.Record
 	for _, e := range s.owned[owner{kind, userID}] {
 		if !e.record.Expired(now) {
-			r := e.record
-			r.Data = bytes.Clone(r.Data)
-			list = append(list, r)
+			list = append(list, e.record)
 		}
 	}
 	return list, nil
@@ -186,10 +177,8 @@ func check(ctx context.Context, kind, name string) error {
 	return ctx.Err()
 }
 
-// clean returns a copy of r that shares nothing with it. Its Expires has no
-// monotonic reading, as if it came from a database.
+// clean returns r as if it came from a database: its Expires has no monotonic reading.
 func clean(r auth.Record) auth.Record {
-	r.Data = bytes.Clone(r.Data)
 	r.Expires = r.Expires.Round(0)
 	return r
 }

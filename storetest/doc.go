@@ -233,8 +233,7 @@
 //   - folds the case of user IDs → UserIDs/tell apart letter case
 //   - does not check the kind in GetRecord → Invalid/GetRecord with an empty argument
 //   - inserts records without a key → Invalid/InsertRecord with an empty argument
-//   - stores the Data it was given, not a copy → Copies/what InsertRecord was given may be changed
-//   - returns the Data it stores, not a copy → Copies/what GetRecord returned may be changed
+//   - writes to the Data that it has returned → Copies/what GetRecord and ListRecords returned stays as it is
 //   - inserts with a cancelled context → Context/cancelled or expired, InsertRecord of a new key does nothing
 //   - takes the record, then returns the context's error → Context/cancelled or expired, TakeRecord does nothing
 //   - deletes with a cancelled context → Context/cancelled or expired, DeleteRecords does nothing

@@ -32,6 +32,32 @@ type Spy struct {
 	calls         []Call
 	failAt        int // the number of the call that fails; 0 for none
 	failAfter     bool
+	passed        []passed
+}
+
+// A passed is Data that went to the store or came from it, and what it was then.
+type passed struct {
+	data []byte
+	was  string
+}
+
+func (s *Spy) pass(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passed = append(s.passed, passed{data, string(data)})
+}
+
+// Overwritten returns the Data of records that the library or the store has written to,
+// as it was before. There must be none: see auth.Record.
+func (s *Spy) Overwritten() (before []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.passed {
+		if string(p.data) != p.was {
+			before = append(before, p.was)
+		}
+	}
+	return before
 }
 
 // NewSpy returns a Spy around an empty store in memory.
@@ -180,16 +206,20 @@ func (s *Spy) UpdateAccount(ctx context.Context, a auth.Account) error {
 
 // InsertRecord implements auth.RecordStore.
 func (s *Spy) InsertRecord(ctx context.Context, r auth.Record) error {
+	s.pass(r.Data)
 	return s.Do(ctx, Call{"InsertRecord", r.Kind, r}, func() error { return s.Store.InsertRecord(ctx, r) })
 }
 
 // GetRecord implements auth.RecordStore.
 func (s *Spy) GetRecord(ctx context.Context, kind, key string) (auth.Record, error) {
-	return spied(ctx, s, Call{Method: "GetRecord", Kind: kind}, func() (auth.Record, error) { return s.Store.GetRecord(ctx, kind, key) })
+	r, err := spied(ctx, s, Call{Method: "GetRecord", Kind: kind}, func() (auth.Record, error) { return s.Store.GetRecord(ctx, kind, key) })
+	s.pass(r.Data)
+	return r, err
 }
 
 // UpdateRecord implements auth.RecordStore.
 func (s *Spy) UpdateRecord(ctx context.Context, r auth.Record) error {
+	s.pass(r.Data)
 	return s.Do(ctx, Call{"UpdateRecord", r.Kind, r}, func() error { return s.Store.UpdateRecord(ctx, r) })
 }
 

@@ -121,6 +121,13 @@ func New(tb testing.TB, store Store, clock *Clock, configure func(*auth.Config))
 		core.OwnHashing()
 	}
 	a.Manager = manager
+	if spy, ok := store.(*Spy); ok {
+		tb.Cleanup(func() {
+			if before := spy.Overwritten(); len(before) > 0 {
+				tb.Errorf("somebody has written to the Data of %d records; the first was %q", len(before), before[0])
+			}
+		})
+	}
 	a.routes()
 	a.Server.Config.Handler = manager.LoadAndSave(a.Mux)
 	a.Server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(a, nil), slog.LevelError)
