@@ -11,6 +11,7 @@ import (
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
 	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/totp"
 )
 
 // A sink is a ResponseWriter that drops everything and allocates nothing.
@@ -21,20 +22,22 @@ func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(int)             {}
 
 // TestAllocations fixes how often requests allocate, which is the same on every
-// machine. Two allocations are copies that the store makes, of the record's data and of
-// the user.
+// machine. Two allocations are the copies of the user and of its Roles that the store
+// makes.
 func TestAllocations(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates, too")
 	}
 	users := memstore.New[testapp.User]()
-	user, err := users.CreateUser(t.Context(), auth.Account{ID: "7", Username: "susan", Stamp: auth.NewSecret("stamp"), Version: 1}, nil)
+	user, err := users.CreateUser(t.Context(), auth.Account{ID: "7", Username: "susan", Email: "susan@example.com", EmailVerified: true, Roles: []string{"editor"}, Stamp: auth.NewSecret("stamp"), Version: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, idle := range []time.Duration{-1, time.Hour} {
 		cfg := goodConfig()
 		cfg.Session.IdleTimeout, cfg.Logger = idle, slog.New(slog.DiscardHandler)
+		cfg.Factors = []auth.Factor{totp.New(), totp.RecoveryCodes()}
+		cfg.Roles.Grants = map[string][]string{"editor": nil}
 		manager, err := auth.New(users, cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -56,6 +59,11 @@ func TestAllocations(t *testing.T) {
 		session := login.Result().Cookies()
 
 		page := []byte("page")
+		fresh := manager.Require(auth.Role("editor"), auth.Fresh(time.Hour), auth.Verified())
+		scanner := get(nil)
+		scanner.Header.Set("Sec-Fetch-Dest", "image")
+		program := get(nil)
+		program.Header.Set("Accept", "application/json")
 		plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
 		asks := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if u, ok := manager.CurrentUser(r.Context()); ok != (r.Header.Get("Cookie") != "") || ok && u.ID != "7" {
@@ -72,23 +80,27 @@ func TestAllocations(t *testing.T) {
 		for _, c := range []struct {
 			name    string
 			handler http.Handler
-			cookies []*http.Cookie
-			atMost  float64
+			request *http.Request
+			want    float64
 		}{
-			{"a page, nobody", plain, nil, 2},
-			{"who is it, nobody", asks, nil, 3},
-			{"a page, logged in", plain, session, 6},
-			{"who is it, logged in", asks, session, 9},
-			{"RequireLogin, logged in", manager.RequireLogin(asks), session, 9},
-			{"a write, logged in", writes, session, 29},
+			{"a page, nobody", plain, get(nil), 2},
+			{"who is it, nobody", asks, get(nil), 3},
+			{"a page, logged in", plain, get(session), 5},
+			{"who is it, logged in", asks, get(session), 9},
+			{"RequireLogin, logged in", manager.RequireLogin(asks), get(session), 9},
+			{"rules and a role, logged in", fresh(asks), get(session), 9},
+			{"a write, logged in", writes, get(session), 27},
+			{"RequireLogin, nobody", manager.RequireLogin(asks), get(nil), 10},
+			{"RequireLogin, an image", manager.RequireLogin(asks), scanner, 28},
+			{"RequireLogin, a program", manager.RequireLogin(asks), program, 30},
 		} {
-			handler, r, w := manager.LoadAndSave(c.handler), get(c.cookies), &sink{http.Header{}}
+			handler, r, w := manager.LoadAndSave(c.handler), c.request, &sink{http.Header{}}
 			got := testing.AllocsPerRun(100, func() {
 				clear(w.header)
 				handler.ServeHTTP(w, r)
 			})
-			if got > c.atMost {
-				t.Errorf("%s (idle timeout %v): %v allocations, want %v at most", c.name, idle, got, c.atMost)
+			if got != c.want {
+				t.Errorf("%s (idle timeout %v): %v allocations, want %v", c.name, idle, got, c.want)
 			}
 		}
 	}
