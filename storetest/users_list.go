@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/go-login/auth"
@@ -22,9 +23,10 @@ const (
 	maxPages    = 10_000 // rows of earlier subtests are listed, too
 )
 
-// list lists all users, page by page. between, if not nil, runs after each page. It returns
-// how often each ID was found, and the accounts as they were found.
-func (t *userTest[U]) list(between func(last string)) (times map[string]int, found map[string]auth.Account) {
+// list lists all users, page by page. between, if not nil, runs after each page, with the
+// last ID and how often each one was found until then. list returns the latter, and the
+// accounts as they were found.
+func (t *userTest[U]) list(between func(last string, times map[string]int)) (times map[string]int, found map[string]auth.Account) {
 	t.Helper()
 	l := t.lister()
 	times, found = map[string]int{}, map[string]auth.Account{}
@@ -47,7 +49,7 @@ func (t *userTest[U]) list(between func(last string)) (times map[string]int, fou
 			after = a.ID
 		}
 		if between != nil {
-			between(after)
+			between(after, times)
 		}
 	}
 	fail(t.TB, "ListUsers", fmt.Sprint("still users after ", maxPages, " pages"), "an end", "return only users whose IDs come after the given one")
@@ -87,29 +89,28 @@ func (s userSuite[U]) listUsers(t *testing.T) {
 	})
 	s.run(t, "goes on while users come and go", func(t *userTest[U]) {
 		accounts := some(t, 3*pageOfUsers)
-		d, deletes := bare(t.store).(auth.UserDeleter)
-		gone := map[string]bool{}
-		n := 0
-		times, _ := t.list(func(last string) {
-			n++
-			if n > pageOfUsers { // else the users who come are listed for ever
-				return
-			}
-			t.create(t.account(fmt.Sprint("meanwhile-", n)))
-			for _, a := range accounts {
-				if deletes && a.ID == last {
-					works(t.TB, "DeleteUser", d.DeleteUser(t.Context(), last))
-					gone[last] = true
+		// One after the other: a user who comes could make up for one who goes.
+		if d, deletes := bare(t.store).(auth.UserDeleter); deletes {
+			times, _ := t.list(func(last string, times map[string]int) {
+				i := slices.IndexFunc(accounts, func(a auth.Account) bool { return a.ID == last })
+				if i < 0 { // a user of another subtest
+					i = slices.IndexFunc(accounts, func(a auth.Account) bool { return times[a.ID] > 0 })
 				}
+				if i < 0 {
+					return
+				}
+				works(t.TB, "DeleteUser", d.DeleteUser(t.Context(), accounts[i].ID))
+				accounts = slices.Delete(accounts, i, i+1)
+			})
+			t.once("ListUsers, while others go", times, accounts)
+		}
+		n := 0
+		times, _ := t.list(func(string, map[string]int) {
+			if n++; n <= pageOfUsers { // else the users who come are listed for ever
+				t.create(t.account(fmt.Sprint("meanwhile-", n)))
 			}
 		})
-		var stayed []auth.Account
-		for _, a := range accounts {
-			if !gone[a.ID] {
-				stayed = append(stayed, a)
-			}
-		}
-		t.once("ListUsers, while others come and go", times, stayed)
+		t.once("ListUsers, while others come", times, accounts)
 	})
 	s.run(t, "after an ID that no user has is no error", func(t *userTest[U]) {
 		some(t, 1)

@@ -622,7 +622,7 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 			return siteOn(t, s.Store, s.Clock, func(cfg *auth.Config) { cfg.Secrets = [][]byte{[]byte(secretOfNone)} })
 		},
 		"it is damaged": func(t *testing.T, s *site, u *testapp.User) *site {
-			data := s.record(t, u.ID, "totp/secret/").Data
+			data := bytes.Clone(s.record(t, u.ID, "totp/secret/").Data)
 			data[len(data)/2] ^= 1
 			s.overwrite(t, u.ID, "totp/secret/", data)
 			return s
