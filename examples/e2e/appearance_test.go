@@ -21,10 +21,13 @@ func testAppearance(t *testing.T, open func() *tab) {
 	b.look("login")
 	b.submit("/login", 422, "login", "anna", "password", "a wrong password")
 	b.look("login-error")
+	b.lookForced("login-error")
+	b.lookOnPaper("login-error", "Log in", "We could not log you in.")
 	b.open("/register", "/register")
 	b.look("register")
 	b.submit("/register", 422, "username", strings.Repeat("a", 40), "email", "anna.example.com", "password", "short", "confirm_password", "shorter")
 	b.look("register-errors")
+	b.lookForced("register-errors")
 	b.register(name)
 	b.look("login-registered")
 	b.open("/forgot-password", "/forgot-password")
@@ -62,6 +65,8 @@ func testAppearance(t *testing.T, open func() *tab) {
 	}
 	b.open("/account/sessions", "/account/sessions")
 	b.look("account-sessions-others")
+	b.lookForced("account-sessions-others")
+	b.lookOnPaper("account-sessions-others", "Chrome on Linux", "Active now")
 	b.open("/profile", "/profile")
 	b.logout()
 	b.look("home-out")
@@ -100,6 +105,68 @@ func (b *tab) show(scheme string, width int64) {
 	})
 	check(b.t, err)
 }
+
+// see makes the browser show pages as on a "screen" or in "print", with these media features. With
+// GOLOGIN_SCREENSHOTS, it takes a picture.
+func (b *tab) see(name, media string, features ...string) {
+	b.t.Helper()
+	p := emulation.SetEmulatedMediaParams{Media: media}
+	for i := 0; i < len(features); i += 2 {
+		p.Features = append(p.Features, &emulation.MediaFeature{Name: features[i], Value: features[i+1]})
+	}
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, p)
+	check(b.t, err)
+	if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); dir != "" {
+		picture := value(b, chromedp.FullScreenshot(100))
+		check(b.t, os.MkdirAll(dir, 0o755))
+		check(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
+	}
+}
+
+// lookOnPaper checks how the page is printed, also by a user of dark pages: black on white, without
+// buttons, and with these texts.
+func (b *tab) lookOnPaper(name string, texts ...string) {
+	b.t.Helper()
+	b.see(name+"-print", "print", "prefers-color-scheme", "dark")
+	for _, fault := range value(b, chromedp.Evaluate[[]string](paperFaults)) {
+		b.t.Errorf("%s on paper: %s", name, fault)
+	}
+	seen := value(b, chromedp.Evaluate[string](`document.body.innerText`))
+	for _, text := range texts {
+		if !strings.Contains(seen, text) {
+			b.t.Errorf("%s on paper: there is no %q in %q", name, text, seen)
+		}
+	}
+	b.show("light", 1280)
+}
+
+// lookForced checks the page in the user's own colours: what is wrong, and what can be clicked, can
+// be told by its border.
+func (b *tab) lookForced(name string) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		b.see(name+"-forced-"+scheme, "", "forced-colors", "active", "prefers-color-scheme", scheme)
+		for _, fault := range value(b, chromedp.Evaluate[[]string](forcedFaults)) {
+			b.t.Errorf("%s, %s, in the user's own colours: %s", name, scheme, fault)
+		}
+	}
+	b.show("light", 1280)
+}
+
+const paperFaults = `[...document.querySelectorAll("*")].filter(e => e.checkVisibility()).flatMap(e => {
+	const style = getComputedStyle(e), faults = [];
+	if (e.matches("button, .button, nav")) faults.push("there is a " + e.tagName + " " + e.textContent);
+	if (document.body.contains(e) && style.color !== "rgb(0, 0, 0)") faults.push(e.tagName + " is " + style.color);
+	if (!["rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"].includes(style.backgroundColor)) faults.push(e.tagName + " is on " + style.backgroundColor);
+	return faults;
+})`
+
+const forcedFaults = `[...document.querySelectorAll("button:not(.link), .button, input:not([type=checkbox]), .flash, .mark, .card, .rows, .qr")].filter(e => e.checkVisibility() && e.type !== "hidden").flatMap(e => {
+	const style = getComputedStyle(e), width = parseFloat(style.borderTopWidth);
+	if (e.matches(".qr")) return style.backgroundColor === "rgb(255, 255, 255)" ? [] : ["the QR code is on " + style.backgroundColor];
+	if (e.matches("[aria-invalid=true]") ? width < 3 : width < 1) return e.matches(".card:has(> .rows)") ? [] : [e.tagName + " " + e.textContent + " has a border of " + width];
+	return style.borderTopColor === "rgba(0, 0, 0, 0)" ? [e.tagName + " " + e.textContent + " has no border that can be seen"] : [];
+})`
 
 // axe returns what axe-core finds: violations of WCAG and of best practice. It
 // finds nothing if there is no axe-core, or if scripts are off.

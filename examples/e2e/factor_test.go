@@ -154,6 +154,7 @@ func testTwoFactorAppearance(b *tab) {
 	b.verify(name)
 	b.open("/account/two-factor?set-up=totp", "/account/two-factor?set-up=totp")
 	b.look("two-factor-setup")
+	b.lookForced("two-factor-setup")
 	app := b.scan()
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
@@ -172,8 +173,10 @@ func testTwoFactorAppearance(b *tab) {
 		b.look(strings.ReplaceAll(page, "/", "-") + "-no-codes")
 	}
 	b.open("/account/recovery-codes", "/account/recovery-codes")
-	b.newCodes()
+	codes := b.newCodes()
 	b.look("recovery-codes-new")
+	b.lookForced("recovery-codes-new")
+	b.lookOnPaper("recovery-codes-new", append(codes, "Quickstart", "Recovery codes", "Keep them somewhere safe")...)
 	b.show("light", 360) // a code in two lines looks like two codes
 	if lines := value(b, chromedp.Evaluate[float64](linesOfCodes)); lines != 10 {
 		b.t.Errorf("on a telephone, ten codes are in %v lines", lines)
