@@ -40,7 +40,7 @@ func TestCosts(t *testing.T) {
 			s.UserStore, s.records = asked, asked
 			a := newApp(t, s, c)
 			a.fill(t, 500)
-			for i, r := range requests() {
+			for i, r := range append(requests(), pathRequests(newPathApp(t, s, c))...) {
 				got := a.cost(t, r, i, asked, w)
 				t.Logf("| %s | %d | %d | %s |", r.name, got.reads, got.writes, got.cell())
 				if want, ok := documented(string(document), r.name, e.name); !ok || !got.near(want) {

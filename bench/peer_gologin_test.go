@@ -10,14 +10,27 @@ import (
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/memstore"
+	"github.com/go-login/auth/totp"
 )
 
 // openGoLogin is the README's program without mails and without the log, which
 // would have a record for every login.
-func openGoLogin(tb testing.TB, users *members) *site { return goLogin(tb, users, 0) }
+func openGoLogin(tb testing.TB, users *members) *site {
+	return goLogin(tb, users, func(*auth.Config) {})
+}
 
 // openGoLoginOff is openGoLogin without an idle timeout.
-func openGoLoginOff(tb testing.TB, users *members) *site { return goLogin(tb, users, -1) }
+func openGoLoginOff(tb testing.TB, users *members) *site {
+	return goLogin(tb, users, func(cfg *auth.Config) { cfg.Session.IdleTimeout = -1 })
+}
+
+// openGoLoginRoles is openGoLogin with second factors, roles and permissions.
+func openGoLoginRoles(tb testing.TB, users *members) *site {
+	return goLogin(tb, users, func(cfg *auth.Config) {
+		cfg.Factors = []auth.Factor{totp.New(), totp.RecoveryCodes()}
+		cfg.Roles = auth.RoleConfig{Permissions: []string{"posts.edit"}, Grants: map[string][]string{"editor": {"posts.edit"}}}
+	})
+}
 
 // A mapStore loads users from a map, like the other applications. memstore
 // would copy each user.
@@ -51,23 +64,24 @@ func (s *mapStore) UpdateAccount(ctx context.Context, a auth.Account) error {
 	return nil
 }
 
-func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
+func goLogin(tb testing.TB, users *members, configure func(*auth.Config)) *site {
 	tb.Helper()
 	store := &mapStore{Store: memstore.New[User](), users: map[string]*User{}}
 	for _, m := range users.named {
 		user, err := store.CreateUser(tb.Context(), auth.Account{
 			ID: m.name, Username: m.name, Email: m.name + "@example.com", EmailVerified: true,
-			PasswordHash: auth.NewSecret(m.hash), Stamp: auth.NewSecret(token(0)), Version: 1,
+			Roles: []string{"editor"}, PasswordHash: auth.NewSecret(m.hash), Stamp: auth.NewSecret(token(0)), Version: 1,
 		}, nil)
 		check(tb, err)
 		store.users[m.name] = user
 	}
-	manager, err := auth.New(store, auth.Config{
+	cfg := auth.Config{
 		BaseURL: "http://localhost:8080",
 		Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")},
-		Session: auth.SessionConfig{IdleTimeout: idle},
 		Logger:  slog.New(slog.DiscardHandler),
-	})
+	}
+	configure(&cfg)
+	manager, err := auth.New(store, cfg)
 	check(tb, err)
 	sessions := manager.SessionData()
 	return newSite(parts{
@@ -84,6 +98,7 @@ func goLogin(tb testing.TB, users *members, idle time.Duration) *site {
 			return visits
 		},
 		guard: manager.RequireLogin,
+		rule:  manager.Require(auth.Role("editor"), auth.Fresh(24*time.Hour), auth.Verified()),
 		login: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			user, err := manager.Authenticate(r.Context(), r.PostFormValue("username"), r.PostFormValue("password"))
 			if err == nil {

@@ -15,8 +15,21 @@ import (
 // openPkgz uses go-pkgz/auth as its README does, with the provider that checks
 // passwords. The user is what the token says, as this library does it: nothing
 // is loaded, and nothing can be stored in a session.
-func openPkgz(_ testing.TB, users *members) *site {
+func openPkgz(_ testing.TB, users *members) *site { return withPkgz(users, nil) }
+
+// openPkgzRoles is openPkgz with the role editor in each token.
+func openPkgzRoles(_ testing.TB, users *members) *site {
+	return withPkgz(users, jwt.ClaimsUpdFunc(func(c jwt.Claims) jwt.Claims {
+		if c.User != nil {
+			c.User.SetRole("editor")
+		}
+		return c
+	}))
+}
+
+func withPkgz(users *members, claims jwt.ClaimsUpdater) *site {
 	service := pkgz.NewService(pkgz.Opts{
+		ClaimsUpd:      claims,
 		SecretReader:   jwt.SecretFunc(func(string) (string, error) { return "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", nil }),
 		TokenDuration:  5 * time.Minute,
 		CookieDuration: 24 * time.Hour,
@@ -50,8 +63,9 @@ func openPkgz(_ testing.TB, users *members) *site {
 	}, users)
 	// Its guard is like Trace, but refuses requests without a user, and
 	// replaces Trace.
-	s.guard = middleware.Auth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	greeter := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		greet(w, jwt.MustGetUserInfo(r).Name)
-	}))
+	})
+	s.guard, s.rule = middleware.Auth(greeter), middleware.RBAC("editor")(greeter)
 	return s
 }

@@ -37,6 +37,7 @@ type parts struct {
 	who    func(r *http.Request) (name string)                              // the current user's name, or ""
 	count  func(w http.ResponseWriter, r *http.Request) (visits int)        // counts a visit in the session; nil if there is no session
 	guard  func(http.Handler) http.Handler                                  // if nil, the application has its own
+	rule   func(http.Handler) http.Handler                                  // lets only users with the role editor through; nil if not supported
 	enter  func(w http.ResponseWriter, r *http.Request, user *member) error // logs a user in; nil if login is set
 	login  http.Handler                                                     // handles the login form; if nil, the application has its own
 	device func(w http.ResponseWriter, r *http.Request, user *member) error // makes a remembered device, without a password; nil if not supported
@@ -50,6 +51,7 @@ type site struct {
 	page   http.Handler // says who is logged in; open to everybody
 	write  http.Handler // like page, and counts the visit in the session
 	guard  http.Handler // like page, but refuses users who are not logged in
+	rule   http.Handler // like page, but refuses users who do not have the role editor
 	login  http.Handler
 	device http.Handler // makes the client a remembered device
 	reset  http.Handler
@@ -96,6 +98,9 @@ func newSite(p parts, users *members) *site {
 			s.visits = p.count(w, r)
 			greet(w, p.who(r))
 		}))
+	}
+	if p.rule != nil {
+		s.rule = p.around(p.rule(page))
 	}
 	if p.device != nil {
 		s.device = p.around(answer(func(w http.ResponseWriter, r *http.Request) error {
@@ -326,6 +331,7 @@ func visits() []visit {
 		{"logged-in", true, username(0), page},
 		{"write", true, username(0), func(s *site) http.Handler { return s.write }},
 		{"refusal", false, "", func(s *site) http.Handler { return s.guard }},
+		{"role", true, username(0), func(s *site) http.Handler { return s.rule }},
 		{"idle", true, username(0), page},
 	}
 }
@@ -334,14 +340,17 @@ func visits() []visit {
 // a library, whose cost is subtracted from that of the others.
 func (v visit) peers() []peer {
 	all := peers()
-	if v.name == "idle" {
+	switch v.name {
+	case "role":
+		all = []peer{{"go-login", openGoLoginRoles}, {"go-pkgz", openPkgzRoles}}
+	case "idle":
 		all = []peer{{"go-login", openGoLogin}, {"go-login-off", openGoLoginOff}, {"scs", openSCSIdle}, {"scs-off", openSCS}}
 	}
 	if v.says == "" {
 		return all
 	}
 	says := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { greet(w, v.says) })
-	return append(all, peer{"bare", func(testing.TB, *members) *site { return &site{page: says, write: says, login: says} }})
+	return append(all, peer{"bare", func(testing.TB, *members) *site { return &site{page: says, write: says, rule: says, login: says} }})
 }
 
 // A trial is what is timed. It fails if the answer is wrong.
@@ -523,7 +532,7 @@ func TestWrites(t *testing.T) {
 // TestPeers checks that the measured requests work.
 func TestPeers(t *testing.T) {
 	for name, trials := range map[string][]trial{
-		"Request": requestTrials(), "Login": loginTrials(), "Remember": rememberTrials(), "Reset": resetTrials(),
+		"Request": requestTrials(), "Login": loginTrials(), "Paths": pathTrials(), "Remember": rememberTrials(), "Reset": resetTrials(),
 	} {
 		for _, trial := range trials {
 			t.Run(name+"/"+trial.name, func(t *testing.T) {
