@@ -62,7 +62,7 @@ func requestRows() []row {
 		in("anonymous", "anonymous"),
 		in("logged in", "logged-in"),
 		in("logged in, and writes to the session", "write"),
-		in("logged in, with an idle timeout", "idle"),
+		in("logged in, and a rule with a role", "role"),
 		whole("refused", "Request/refusal"),
 		whole("only remembered", "Remember"),
 	}
@@ -132,7 +132,7 @@ func cell(m measured, what, of value) (string, error) {
 	return short(figure), err
 }
 
-// fill adds a row with a cell for each library.
+// fill adds a row with a cell for each library. It adds none if go-login was not measured.
 func (t *table) fill(label string, of func(peer string) (string, error)) error {
 	cells := []string{label}
 	for _, l := range libraries() {
@@ -140,7 +140,9 @@ func (t *table) fill(label string, of func(peer string) (string, error)) error {
 		if err != nil {
 			return err
 		}
-		cells = append(cells, text)
+		if cells = append(cells, text); l.name == "go-login" && text == "–" {
+			return nil
+		}
 	}
 	t.row(cells...)
 	return nil
@@ -210,11 +212,14 @@ func full(m measured) (string, error) {
 			return "", err
 		}
 	}
-	refused, err := cell(m, per("refused", "Logins/go-login"), value{})
+	if err := ways(&t, m); err != nil {
+		return "", err
+	}
+	turned, err := cell(m, per("refused", "Logins/go-login"), value{})
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(&t, "\nOf 128 clients that log in at the same time, go-login tells some to come back later: %s times for each login.\n", refused)
+	fmt.Fprintf(&t, "\nOf 128 clients that log in at the same time, go-login tells some to come back later: %s times for each login.\n", turned)
 
 	t.WriteString("\n### Stores\n\nA logged-in request with go-login. Time is in multiples of that with the store in memory.\n\n")
 	t.head("store", "round trips", "calls that read", "calls that write", "allocations", "time")
@@ -234,6 +239,28 @@ func full(m measured) (string, error) {
 		t.row(append(cells, time)...)
 	}
 	return t.String(), nil
+}
+
+// ways adds a table of the ways to log in that only go-login is measured with.
+func ways(t *table, m measured) error {
+	var rows table
+	for label, name := range pairs("a password, as JSON, through package pages", "json", "a password and a code", "totp",
+		"a passkey, with the authenticator's own work", "passkey", "a provider in the same process, with its own work", "provider") {
+		text, err := cell(m, per("sec", "Paths/"+name+"/go-login"), per("sec", "Paths/argon2id"))
+		if err != nil {
+			return err
+		}
+		if text != "–" {
+			rows.row(label, text)
+		}
+	}
+	if rows.Len() == 0 {
+		return nil
+	}
+	t.WriteString("\nOther ways to log in with go-login, in the same unit:\n\n")
+	t.head("login by", "time")
+	t.WriteString(rows.String())
+	return nil
 }
 
 // pairs yields labels and names in order.
