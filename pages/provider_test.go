@@ -205,7 +205,7 @@ func TestProviderRefresh(t *testing.T) {
 
 	// Without a password.
 	s.update("susan", func(a *auth.Account) { a.PasswordHash = auth.Secret{} })
-	const nothing = "There is nothing here with which you could confirm that it is you. Log out, and log in again."
+	const nothing = "You cannot confirm here that it is you. Log out, and log in again."
 	r = c.get(target)
 	wantButtons(t, "without a password", r, work)
 	if len(fields(t, r)) > 0 || strings.Contains(r.body, nothing) {

@@ -15,7 +15,7 @@ func (p *Pages) refreshPage() *page {
 		texts: []text{
 			must(&t.RefreshTitle, "Confirm your password"),
 			must(&t.RefreshButton, "Confirm"),
-			must(&t.RefreshNone, "There is nothing here with which you could confirm that it is you. Log out, and log in again."),
+			must(&t.RefreshNone, "You cannot confirm here that it is you. Log out, and log in again."),
 		},
 		path: "/refresh", url: &p.urls.Refresh, setting: &setting{"Refresh", p.auth.URLs.Refresh, "the refresh page", false},
 		who: enrolling, own: true, refused: p.refreshFailed, fields: []string{"password", passkeyField, "next"},

@@ -119,12 +119,12 @@ type Texts struct {
 	RememberedUntil string // stays until
 	Time            string // 2006-01-02 15:04 UTC: how times are written, as a layout of package time; the times are in UTC
 	Date            string // 2 Jan 2006: how days are written, as a layout of package time; the days are those of UTC
-	ActiveNow       string // Active now: in place of when the browser that shows the page was last seen
+	ActiveNow       string // Active now: in place of LastSeen, for the browser that shows the page
 	JustNow         string // just now: less than a minute ago
 	MinutesAgo      string // {left} min ago
 	HoursAgo        string // {left} h ago
 	DayAgo          string // 1 day ago
-	DaysAgo         string // {left} days ago: 2 to 6; after that, it is the day
+	DaysAgo         string // {left} days ago: 2 to 6; older times are shown as Date
 	TrustedTitle    string // Browsers that are not asked for a code
 	TrustedSince    string // Trusted since
 	TrustedUntil    string // until
@@ -172,7 +172,7 @@ type Texts struct {
 	TwoFactorExplain    string // With a second factor, nobody can log in to your account by its password alone.
 	TwoFactorUnverified string // Before you set up a second factor, verify your email address.
 	SetupExplain        string // Scan the picture with the app, or type the key into it. Then enter the code that the app shows.
-	SetupPicture        string // QR code: for those who do not see the picture
+	SetupPicture        string // QR code: for users who cannot see the picture
 	SetupSecret         string // Key
 	SetupLink           string // Open the app on this device
 	CodesLeft           string // Recovery codes left: {left}.
@@ -224,7 +224,7 @@ type Texts struct {
 	PasskeyNotUsed      string // not used yet
 	PasskeySuspended    string // This passkey was copied. It is not accepted any more. Remove it, and add a new one.
 	PasskeyOtherSite    string // This passkey is for the old address of the site. It does not work any more.
-	PasskeyMissing      string // This browser has no passkeys, or does not run scripts.: where nothing but a passkey helps
+	PasskeyMissing      string // This browser has no passkeys, or does not run scripts.: where only a passkey helps
 	DropPasswordExplain string // If you remove your password, only your passkeys log you in. Nobody can steal a password that you do not have.
 	ClosedLink          string // Continue: leads away from the page that says that the account has been closed
 
@@ -235,9 +235,9 @@ type Texts struct {
 	IdentityConnected  string // Connected: the label of the time
 	IdentityLastUsed   string // last used
 	IdentityNotUsed    string // not used yet
-	IdentityUnusable   string // You cannot log in with this account any more.: the provider is not there any more
+	IdentityUnusable   string // You cannot log in with this account any more.: the site no longer has the provider
 	IdentityUnverified string // Before you connect or disconnect an account, verify your email address.
-	RefreshNone        string // There is nothing here with which you could confirm that it is you. Log out, and log in again.
+	RefreshNone        string // You cannot confirm here that it is you. Log out, and log in again.
 
 	// Links, and the texts beside them. These may be None.
 	Home           string // Home
