@@ -13,7 +13,8 @@ func (s *state) setCookie(name, value string, until time.Time) {
 	s.cookies = append(s.cookies, cookie{name, value, until})
 }
 
-// setting returns the cookie of this name that the answer will set, and whether it will.
+// setting returns the cookie of this name that the answer will set or delete, and whether there
+// is one.
 func (s *state) setting(name string) (cookie, bool) {
 	for _, c := range s.cookies {
 		if c.name == name {
@@ -23,13 +24,14 @@ func (s *state) setting(name string) (cookie, bool) {
 	return cookie{}, false
 }
 
-// dropCookie leaves a cookie as it is, even if the answer was going to change it.
+// dropCookie takes the cookie of this name out of the jar: the answer then neither sets nor
+// deletes it.
 func (s *state) dropCookie(name string) {
 	s.cookies = slices.DeleteFunc(s.cookies, func(c cookie) bool { return c.name == name })
 }
 
 // deleteCookie deletes a cookie if the browser has it. If this request was going to set
-// it, it is not set.
+// the cookie, the request no longer does.
 func (s *state) deleteCookie(name string) {
 	if _, has := s.sent(name); has {
 		s.setCookie(name, "", time.Time{})
@@ -39,12 +41,14 @@ func (s *state) deleteCookie(name string) {
 }
 
 // Cookie returns a cookie of this application, with the attributes of its other cookies:
-// HttpOnly, SameSite=Lax and, with https, Secure. Its name begins with the name of the session cookie. Give it a value and set it:
-// http.SetCookie(w, &c). Use it for values that must not be stored, such as a token
-// during a redirect. The library itself uses the names visitor, flash, next, remember,
-// browser, pending, trusted, passkey and code; package pages reset, verify, email, undo,
-// inbox, factor and login. provider has the Name of the Provider that was used last in this browser: package
-// oauth sets it, and package pages marks its button.
+// HttpOnly, SameSite=Lax and, with https, Secure. Its name begins with the name of the
+// session cookie. Give it a value and set it: http.SetCookie(w, &c). Use it for values that
+// must not be stored, such as a token during a redirect.
+//
+// Some names are taken. Package auth uses visitor, flash, next, remember, browser, pending,
+// trusted, passkey and code. Package pages uses reset, verify, email, undo, inbox, factor and
+// login. The cookie provider has the Name of the Provider that was used last in this browser:
+// package oauth sets it, and package pages marks its button.
 func (c *Core) Cookie(name string) http.Cookie {
 	return http.Cookie{
 		Name: c.cookies.session + "-" + name, Path: "/",

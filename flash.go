@@ -12,7 +12,7 @@ import (
 // Flashes are in a sealed cookie, so a message to an anonymous visitor needs no record.
 const (
 	flashLifetime = 5 * time.Minute
-	flashReuse    = time.Minute // how long a cookie that was sealed already is given to further browsers
+	flashReuse    = time.Minute // how long browsers with the same message get the same sealed cookie
 	maxCategory   = 64
 	maxFlash      = 512
 	maxFlashes    = 2800 // bytes of all messages, so that the cookie stays under 4 KiB
@@ -130,7 +130,7 @@ func (s *state) flashLine() string {
 	return line
 }
 
-// sizeOf returns how long the messages are in the cookie, at most, before they are sealed.
+// sizeOf returns an upper bound for the bytes of the messages, before they are sealed.
 func sizeOf(flashes []Flash) (n int) {
 	for _, f := range flashes {
 		n += len(f.Category) + len(f.Text) + 2*binary.MaxVarintLen16

@@ -42,7 +42,7 @@ import (
 // such as that of a new login, go out with the 503.
 func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.requestOf(r.Context()) != nil { // wrapped twice
+		if c.requestOf(r.Context()) != nil { // LoadAndSave is there twice
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -286,8 +286,8 @@ func (s *state) commit(h http.Header) error {
 	return nil
 }
 
-// setCookies writes the cookies of the answer, and reports whether there are some. The
-// caller holds op.
+// setCookies writes the cookies of the answer, and reports whether it wrote any. The caller
+// holds op.
 func (s *state) setCookies(h http.Header) bool {
 	const name = "Set-Cookie"
 	before := len(h[name])

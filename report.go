@@ -11,9 +11,10 @@ import (
 // levelOf returns the level at which an event is logged.
 func levelOf(e Event) slog.Level {
 	switch {
-	case e.Kind == EventFactorSuspended: // somebody may have copied a secret of the user
+	case e.Kind == EventFactorSuspended: // an attacker may have copied a secret of the user
 		return slog.LevelWarn
-	case e.Err == nil, e.Kind == EventAccessDenied && errors.Is(e.Err, ErrNotLoggedIn): // every visitor who follows a link to a guarded page causes one
+	case e.Err == nil, e.Kind == EventAccessDenied && errors.Is(e.Err, ErrNotLoggedIn):
+		// Every visitor who follows a link to a guarded page causes an EventAccessDenied.
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -106,7 +106,7 @@ type jar struct {
 	committed    bool
 }
 
-// seldom is what few requests need. state.op guards it.
+// A seldom holds what only few requests need. state.op guards it.
 type seldom struct {
 	proved      string              // the ID of the account whose password the request has shown
 	breachAsked Secret              // the password that Config.Password.Breaches was last asked about
@@ -115,7 +115,7 @@ type seldom struct {
 	granted     map[string][]string // what Config.Roles.Source has said of roles
 }
 
-// seldom returns what few requests need, so that the others do not allocate it. The caller
+// seldom returns s.few. It allocates it at first use, so most requests do without. The caller
 // holds op.
 func (s *state) seldom() *seldom {
 	if s.few == nil {
@@ -126,7 +126,7 @@ func (s *state) seldom() *seldom {
 
 // notes are events and failures that wait until no lock is held.
 type notes struct {
-	some   atomic.Bool // something was noted or met: most requests need not take noting
+	some   atomic.Bool // noted or met is set; most requests have neither, and need not lock noting
 	noting sync.Mutex
 	noted  []Event // OnEvent may ask for the current user, which takes locks
 	met    error   // the first failure that a method returned
@@ -142,8 +142,9 @@ type values struct {
 	lent    atomic.Bool // Load has been called: its caller may change values at any time, without setting dirty
 }
 
-// A cookie is a value to be set, and when the cookie ends. Without a value the cookie
-// is to be deleted. Without an end it lasts as long as the browser runs.
+// A cookie is what the answer does to the cookie of this name. Without a value it deletes the
+// cookie. Otherwise it sets it: until the given time or, if that is zero, for as long as the
+// browser runs.
 type cookie struct {
 	name, value string
 	until       time.Time
@@ -252,8 +253,7 @@ const (
 
 func (s *state) target() *url.URL { return targetOf(s.request, s.url) }
 
-// fail notes that the user of the request cannot be found out. Nothing is stored any
-// more.
+// fail notes why the user of the request is unknown. From then on, the request stores nothing.
 func (s *state) fail(err error) {
 	s.op.Lock()
 	s.failed, s.ended, s.cur = err, true, nil

@@ -23,9 +23,9 @@ import (
 // The user is loaded once a minute. So a change of the account by another process, or by
 // your application itself, cancels the context within a minute: a new Stamp, Disabled, or
 // a role that was taken away. If another process ends this login alone, the context is
-// canceled later: when IdleTimeout or Lifetime would have ended the login. At the beginning, WhileLoggedIn checks whether the login is still
-// valid, and loads the user anew. If nobody is logged in, the context is canceled at
-// once, with the cause that User returns.
+// canceled later: when IdleTimeout or Lifetime would have ended the login. At the beginning,
+// WhileLoggedIn checks whether the login is still valid, and loads the user anew. If nobody is
+// logged in, the context is canceled at once, with the cause that User returns.
 //
 // Call the returned function when the request ends.
 func (c *Core) WhileLoggedIn(ctx context.Context) (context.Context, context.CancelFunc) {
