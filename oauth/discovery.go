@@ -191,7 +191,8 @@ type rarely struct {
 	ids    []string      // of the keys that were read last
 }
 
-// errTooOften says that a token names a key which may be a new one: nobody knows yet.
+// errTooOften says that a token names an unknown key. The key may be new: that is known when the
+// keys have been read again.
 var errTooOften = fmt.Errorf("%w: the key of a token is unknown, and the keys were read within the last minute", errUnavailable)
 
 // A keysError says that the keys of a provider could not be read.
@@ -300,8 +301,8 @@ func (k keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error)
 }
 
 // checked checks a token by one of go-oidc's functions. If the keys could not be read, it returns
-// errUnavailable: nobody knows whether the token is right. The same holds for an unknown key, if the
-// keys must not be read again yet.
+// errUnavailable, because the token may be right. The same holds for an unknown key, if the keys
+// must not be read again yet.
 func checked[T any](ctx context.Context, raw string, verify func(context.Context, string) (T, error)) (T, error) {
 	var failed error
 	token, err := verify(context.WithValue(ctx, keysFailed{}, &failed), raw)

@@ -19,7 +19,7 @@
 // # Who the user is
 //
 // A user is known by the issuer and the subject, which is the provider's own ID of the user.
-// Addresses and names change hands, so nobody is found by them. There is one exception, and only for
+// Addresses and names change hands, so they identify no user. There is one exception, and only for
 // providers with TrustEmail. If the provider says that it has verified the user's address, and the
 // same address is verified here, then the two accounts are connected. Everybody else gets the
 // same page: log in, then connect the account.
@@ -29,7 +29,7 @@
 // Every login has a state, a nonce and PKCE (S256) of its own. They work once, for ten minutes, in
 // the browser that began. A code is exchanged once. ID tokens are checked by OpenID Connect
 // Core 1.0, section 3.1.3.7. At the end, each login passes the gate that a login by password
-// passes: a second factor, for example, is owed here as well, unless TrustFactors says otherwise.
+// passes: a second factor, for example, is required here as well, unless TrustFactors says otherwise.
 //
 // go-oidc checks signatures, and golang.org/x/oauth2 makes the requests.
 package oauth

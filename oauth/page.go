@@ -41,8 +41,9 @@ const (
 )
 
 // Texts are the words of the handler's own pages, as plain text. If a field is empty, the pages
-// use the English default in its comment or, in German and Spanish, its translation. {provider} stands for the provider's Label, {host} for
-// where the provider is, and {max} for how many accounts a user can connect.
+// use the English default in its comment or, in German and Spanish, its translation. {provider}
+// stands for the provider's Label, {host} for where the provider is, and {max} for how many
+// accounts a user can connect.
 type Texts struct {
 	Lang string // en, or the first of Languages of auth.Config: the language of these texts, as in HTML's lang
 

@@ -20,7 +20,7 @@ import (
 // Google returns the provider for accounts of Google. Make a client ID of the type "Web
 // application" at https://console.cloud.google.com/apis/credentials.
 //
-// Google does not say when the user has last shown who they are, so no login is confirmed
+// Google does not report when the user last logged in there, so no login is confirmed
 // there.
 func Google(clientID string, clientSecret auth.Secret) Provider {
 	return Provider{
@@ -131,7 +131,7 @@ func GitHub(clientID string, clientSecret auth.Secret) Provider {
 }
 
 // GitHubMap returns the Map of an instance of GitHub whose API is at this URL. The subject is
-// the number of the account: a login can be given to somebody else. The address is the
+// the number of the account, because a login name can pass to another user. The address is the
 // primary one, if it is verified.
 func GitHubMap(apiURL string) func(context.Context, *API) (Profile, error) {
 	return func(ctx context.Context, api *API) (Profile, error) {

@@ -95,13 +95,14 @@ type Provider struct {
 	// TrustFactors are values of the claims amr and acr that say that the user has shown two
 	// factors at the provider, such as "mfa". A login with one of them owes no second
 	// factor here. The default is none. If you take them all away, earlier logins with one of
-	// them no longer count as having shown a factor; after another change, call
-	// auth.Core.LogoutEverywhere for users whose logins shall not. OpenID Connect only.
+	// them no longer count as having shown a factor. After any other change, call
+	// auth.Core.LogoutEverywhere for the users whose logins shall no longer count. OpenID Connect
+	// only.
 	TrustFactors []string
 
-	// CannotConfirm says that the provider does not say when the user has last shown who they
-	// are (the claim auth_time), so that no login can be confirmed there. It is always so for
-	// plain OAuth 2.0.
+	// CannotConfirm says that the provider never reports when the user last logged in there (the
+	// claim auth_time), so users cannot confirm a login there. This always holds for plain
+	// OAuth 2.0.
 	CannotConfirm bool
 
 	// FormPost says that the provider sends its answer as a form (response_mode=form_post), as

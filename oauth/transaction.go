@@ -155,7 +155,7 @@ const (
 	sealedTokens      = "tokens"
 )
 
-// seal returns a value as a text that nobody can read or make.
+// seal encodes a value, and encrypts and signs it.
 func (h *Handler) seal(kind string, v any, until time.Time) string {
 	data, _ := json.Marshal(v) // of types that cannot fail
 	return h.feature.Seal(append([]byte(kind+"\x00"), data...), until)

@@ -48,7 +48,7 @@ func (p *Pages) close(q *request) answer {
 		}
 	}
 	if f.valid() {
-		forget, err := p.forgetAll(q) // before: afterwards nobody knows the passkeys any more
+		forget, err := p.forgetAll(q) // before the account is closed, which deletes the passkeys
 		if err != nil {
 			return answer{err: err}
 		}

@@ -20,14 +20,14 @@ import (
 // A Config holds the settings of the pages. The zero value is valid.
 type Config struct {
 	// Prefix is the path that the pages are mounted at, such as "/auth", below the path of
-	// BaseURL of auth.Config. The default is
-	// empty: the login page is /login, and so on. With a Prefix, set URLs.Login of
-	// auth.Config to Prefix + "/login". The defaults of the other URLs follow from it.
+	// BaseURL of auth.Config. The default is empty: the login page is /login, and so on. With a
+	// Prefix, set URLs.Login of auth.Config to Prefix + "/login". The defaults of the other URLs
+	// follow from it.
 	Prefix string
 
 	// Without has the paths of pages that are left out, as they are under Routes in the
 	// package documentation, whatever Prefix and Paths are: {"/register"}. Such a page is not
-	// served, for browsers and programs, and no page links to it. If auth.Config has a URL for
+	// served, neither to browsers nor to programs, and no page links to it. If auth.Config has a URL for
 	// the page, such as URLs.Forgot, set it to a page of your application: links, and those in
 	// mails, then lead there. If you leave out /account/email, set its URL only if your
 	// application calls Core.SendEmailChange. If you leave out /account/identities, set
@@ -57,10 +57,10 @@ type Config struct {
 	// is Logo.
 	Icon string
 
-	// Accent is the colour of buttons and links, such as "#0b57b0". White text on it, and it as
-	// text on the pages, must have a contrast of at least 4.5 (WCAG 2.2, 1.4.3): otherwise New
-	// returns an error that names the next darker shade. Where the user prefers dark pages, they
-	// have a lighter shade of it. An auth.css of your own gets it as --accent, and the colour
+	// Accent is the colour of buttons and links, such as "#0b57b0". White text on this colour, and
+	// text in this colour on the pages, must have a contrast of at least 4.5 (WCAG 2.2, 1.4.3).
+	// Otherwise New returns an error that names the next darker shade. If the user prefers dark
+	// pages, they get a lighter shade of it. An auth.css of your own gets it as --accent, and the colour
 	// of text on it as --on-accent.
 	Accent string
 
@@ -119,9 +119,9 @@ type Config struct {
 	// Funcs are functions for templates of your own. They come beside those of html/template.
 	Funcs template.FuncMap
 
-	// Data, if set, returns the Data of a Page, for templates of your own: such as what your
-	// layout shows beside the page. It is called for each page, error pages included. If it fails,
-	// the answer is the page of that error.
+	// Data, if set, returns the Data of a Page, for templates of your own: a menu in your layout,
+	// for example. It is called for each page, error pages included. If it fails, the answer is
+	// the page of that error.
 	Data func(*http.Request) (any, error)
 
 	// SampleData is the Data that New tries the templates with. Set it if your templates use
@@ -133,15 +133,16 @@ type Config struct {
 	// forgot.html, reset.html, verify.html, resend.html, inbox.html, account.html, password.html,
 	// email.html, confirm.html, undo.html, sessions.html, close.html, refresh.html,
 	// factor.html, twofactor.html, recoverycodes.html, passkey.html, passkeys.html,
-	// providers.html, identities.html, closed.html, maillogin.html, maillink.html, switch.html, error.html, notice.html and the stylesheet
-	// auth.css. To change only a part of the layout, write a file blocks.html. It defines any of "head" (more
-	// elements at the end of <head>), "brand" (the logo and the name) and "footer" (below the
-	// page), as in {{define "footer"}}…{{end}}. A page's file may also define "under", which is
-	// below the card. The templates are those of html/template, and are executed with a Page. A
-	// page's file defines "content", which the layout inserts. If there are passkeys, your
-	// file for a page that asks for one needs {{template "passkey" .}}. If there are providers,
-	// your files for "login", "register" and "refresh" need {{template "providers" .}}. See the
-	// embedded files. Another .html or .css file is an error from New.
+	// providers.html, identities.html, closed.html, maillogin.html, maillink.html, switch.html,
+	// error.html, notice.html and the stylesheet auth.css. To change only a part of the layout,
+	// write a file blocks.html. It defines any of "head" (more elements at the end of <head>),
+	// "brand" (the logo and the name) and "footer" (below the page), as in
+	// {{define "footer"}}…{{end}}. A page's file may also define "under", which is below the
+	// card. The templates are those of html/template, and are executed with a Page. A page's
+	// file defines "content", which the layout inserts. If there are passkeys, your file for a
+	// page that asks for one needs {{template "passkey" .}}. If there are providers, your files
+	// for "login", "register" and "refresh" need {{template "providers" .}}. See the embedded
+	// files. Another .html or .css file is an error from New.
 	Templates fs.FS
 
 	// SampleUser is a user that New tries the templates with. Set it if your templates

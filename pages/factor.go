@@ -244,7 +244,7 @@ func (p *Pages) factorWrong(factor string) string {
 	return p.texts.FactorWrong
 }
 
-// pendingFailed leads away if no login waits for a factor, or not any more. The user begins
+// pendingFailed leads away if no login waits for a factor, or no longer does. The user begins
 // again: at the login page or, if the login was to be confirmed, at the refresh page. Users
 // whose login has just been finished, by a form that was sent twice for example, go on.
 func (p *Pages) pendingFailed(q *request, err error) answer {

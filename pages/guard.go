@@ -134,8 +134,8 @@ func (p *Pages) ofOther(q *request) bool {
 }
 
 // showOther answers a form that another user opened: it shows the page to the user who is
-// logged in now, if that user may see it, and says that nothing was changed. If a mailed link opens the page, the
-// token is the other user's, so the path's other page is shown.
+// logged in now, if that user may see it, and says that nothing was changed. If a mailed link
+// opens the page, the token is the other user's, so the path's other page is shown.
 func (p *Pages) showOther(route route, q *request) answer {
 	q.page, q.typed = route.page, nil
 	who := q.page.who

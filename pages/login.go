@@ -92,8 +92,8 @@ func (p *Pages) showLogin(q *request) answer {
 }
 
 // drawLogin returns the page with this form, with the buttons for providers and, if there are
-// passkeys, with the button for one. What the browser is asked for comes from another URL, because a page can be open for
-// longer than that is valid.
+// passkeys, with the button for one. What the browser is asked for comes from another URL,
+// because a page can be open for longer than that is valid.
 func (p *Pages) drawLogin(q *request, f *Form) answer {
 	a := p.rememberAtProviders(p.withProviders(q, p.draw(q, f)))
 	if p.passkeys != nil {

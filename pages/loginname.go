@@ -11,9 +11,9 @@ import (
 // loginNameFor is how long the login page knows the name of an account that was just registered.
 const loginNameFor = 10 * time.Minute
 
-// keepLoginName adds to an answer a cookie with the name that the user has registered, so that the login
-// page can fill it in, once. The cookie is sealed, so the name is in no URL and no log. It says only
-// what the user has typed, or what the page of a mailed link has shown.
+// keepLoginName adds to an answer a cookie with the name that the user has registered. The login
+// page fills it in, once. The cookie is sealed, so the name is in no URL and no log. The name is
+// one that the user has typed, or that the page of a mailed link has shown.
 func (p *Pages) keepLoginName(a answer, username, email string) answer {
 	name := cmp.Or(username, email)
 	if p.auth.Identifiers == auth.EmailOnly {
@@ -26,8 +26,8 @@ func (p *Pages) keepLoginName(a answer, username, email string) answer {
 	return a
 }
 
-// takeLoginName fills in the name, moves the cursor to the password, and returns the cookie that deletes
-// the name.
+// takeLoginName fills in the name, and moves the cursor to the password. It returns a cookie
+// that deletes the kept name.
 func (p *Pages) takeLoginName(q *request, f *Form) []*http.Cookie {
 	cookie := p.core.Cookie("login")
 	kept, err := q.Cookie(cookie.Name)

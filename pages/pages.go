@@ -13,7 +13,8 @@
 //	mux.Handle("/auth/", p)
 //
 // The handler needs the whole path below that of BaseURL, so do not use http.StripPrefix for
-// the Prefix. To replace one of the pages by a page of your own, add yours to the mux under a more specific pattern.
+// the Prefix. To replace one of the pages by a page of your own, add yours to the mux under a
+// more specific pattern.
 //
 // # Who has an account
 //
@@ -65,8 +66,8 @@
 // exist. Without EmailLogin, /login/code does not exist. Without Factors, /login/verify and
 // /account/two-factor do not exist, and without a RecoveryFactor among them,
 // /account/recovery-codes does not. /login/passkey, /account/passkeys and /passkey.js are
-// there if one of Factors is a PasskeyFactor, and /openapi.json if Config.OpenAPI is set. /account/identities is 404 while the manager has
-// no providers (see Providers below).
+// there if one of Factors is a PasskeyFactor, and /openapi.json if Config.OpenAPI is set.
+// /account/identities is 404 while the manager has no providers (see Providers below).
 //
 // Config.Without leaves pages out, and Config.Paths gives them other paths.
 //
@@ -150,7 +151,7 @@
 // # Fresh logins
 //
 // /account/sessions lists a user's logins. A POST ends the one with this id or, if
-// others is not empty, all except the one that asks. For that, for a change of address
+// others is not empty, all except the login that sends the form. For that, for a change of address
 // and for /account/close, the login must be fresh: see Config.FreshFor. If the account
 // has a password, /account/close asks for it in any case. Core.RequireFresh sends
 // users to /refresh if they have not shown the password, or not recently. From there
@@ -203,8 +204,8 @@
 // they do not log in. /account/identities lists the user's accounts at providers, connects
 // others, and disconnects them: the form has the ID of an identity in remove. For that, the
 // user must have logged in within 10 minutes. With a Prefix, set IdentitiesPage of
-// oauth.Handler to the page's URL. The pages also draw what package oauth shows to users, such as "Taking you
-// to accounts.google.com", by the template notice.html.
+// oauth.Handler to the page's URL. The pages also draw what package oauth shows to users, such
+// as "Taking you to accounts.google.com", by the template notice.html.
 //
 // # Impersonation
 //
@@ -216,13 +217,14 @@
 // # Security
 //
 // The handler must be inside the manager's LoadAndSave. Outside it, every answer except
-// the stylesheet, the scripts and /.well-known/change-password is 500, with a line in the log. The forms have no hidden
-// CSRF token: LoadAndSave refuses unsafe requests that a page of another site has a browser
-// send. Every answer of the handler forbids framing, sniffing and foreign content and,
-// except for the stylesheet and the scripts, storing. Scripts are forbidden, too, except on
-// pages that load one (see Page.Scripts): those with a form, a list, or new recovery codes. They load it
-// from this site, and everything but passkeys works without it. The script shows and hides passwords, says that caps lock
-// is on, and writes times for the browser's time zone.
+// the stylesheet, the scripts and /.well-known/change-password is 500, with a line in the log.
+// The forms have no hidden CSRF token: LoadAndSave refuses unsafe requests that a page of
+// another site has a browser send. Every answer of the handler forbids framing, sniffing and
+// foreign content and, except for the stylesheet and the scripts, storing. Scripts are
+// forbidden, too, except on pages that load one (see Page.Scripts): those with a form, a list,
+// or new recovery codes. They load it from this site, and everything but passkeys works without
+// it. The script shows and hides passwords, says that caps lock is on, and writes times for the
+// browser's time zone.
 package pages
 
 import (

@@ -72,8 +72,8 @@ func (p *Pages) passkeysPage() *page {
 	}
 }
 
-// offeredCookie notes that a user was offered a passkey in this browser. For offeredFor, nobody
-// is offered one there. It has nothing about the user.
+// offeredCookie notes that a user was offered a passkey in this browser. For offeredFor, no
+// other offer is made there. The cookie has nothing about the user.
 const (
 	offeredCookie = "passkey-offered"
 	offeredFor    = 30 * 24 * time.Hour

@@ -68,8 +68,8 @@ func (p *Pages) pathOf(page *page) (string, error) {
 	return p.cfg.Prefix + to, nil
 }
 
-// leaveOut leaves out a page, which would have this URL. If auth.Config has another URL for
-// it, that is a page of the application, and links lead there.
+// leaveOut leaves out a page. url is the one that the page would have. If auth.Config has
+// another URL for it, that is a page of the application, and links lead there.
 func (p *Pages) leaveOut(page *page, url string) error {
 	s := page.setting
 	switch {
@@ -78,7 +78,7 @@ func (p *Pages) leaveOut(page *page, url string) error {
 	case s == nil:
 	case !leadsTo(s.url, p.auth.BaseURL, url):
 		*page.url = s.url
-		if page.name == "reset" && !slices.Contains(p.cfg.Without, "/undo-email") { // which hands a token to it
+		if page.name == "reset" && !slices.Contains(p.cfg.Without, "/undo-email") { // /undo-email hands a token to /reset-password
 			return errors.New("pages: Without has /reset-password, which /undo-email leads to; leave out /undo-email, too")
 		}
 	case !s.optional:

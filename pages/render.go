@@ -41,7 +41,7 @@ type Page struct {
 	Trusted    []auth.TrustedBrowser // on the pages "sessions" and "twofactor": the browsers that the user trusts
 	Codes      []string              // on the page "recoverycodes", in the answer that made them: the new codes
 	CodesFile  template.URL          // in the same answer: a link that downloads the new codes
-	Confirms   bool                  // on the page "factor": the user is logged in, and confirms that
+	Confirms   bool                  // on the page "factor": the user is logged in, and confirms the login
 
 	// LoginLink says, on the page "maillink", who asked for the mail. On the page "maillogin",
 	// Address is where the code was mailed, if it asks for the code.
@@ -63,7 +63,7 @@ type Page struct {
 	Identities []Identity
 
 	// On the page "refresh", Form is nil for a user without a password. NoWay says that the
-	// user can confirm the login by nothing here.
+	// user has no way to confirm the login here.
 	NoWay bool
 
 	// On the page "inbox", Address is where a mail went, Sent is the text that says so (see

@@ -257,17 +257,18 @@ type Texts struct {
 	CloseExplain   string // Nobody can log in to a closed account any more, and it cannot be opened again.
 	StayLink       string // Stay logged in as {user}
 
-	// Messages on the page that a form or a link leads to. These may be None. Each message has one of three
-	// categories:
+	// Messages on the page that a form or a link leads to. These may be None. Each message has
+	// one of three categories:
 	//
 	//   - success: Registered, ResetDone, ResetOther, PasswordChanged, LoginEnded,
 	//     OthersEnded, Verified, EmailChanged, EmailUndone, Closed, FactorAdded,
 	//     FactorRemoved, FactorUnlocked, TrustEnded, BrowsersDistrusted, PasskeyAdded, PasskeyFirst,
 	//     PasskeyRenamed, PasskeyRemoved, PasswordSet, PasswordDropped,
 	//     IdentityDisconnected.
-	//   - info: LoggedOut, InboxAgain, ResetUsed, VerifyUsed, EmailUsed, UndoUsed, MailLinkUsed, LoginCancelled.
-	//   - warning: InvalidToken, LoginAgain, RefreshAgain, AccountCleared; and EmailTaken, if an account gets the address between
-	//     the mail and the click on its link.
+	//   - info: LoggedOut, InboxAgain, ResetUsed, VerifyUsed, EmailUsed, UndoUsed, MailLinkUsed,
+	//     LoginCancelled.
+	//   - warning: InvalidToken, LoginAgain, RefreshAgain, AccountCleared; and EmailTaken, if
+	//     another account has got the address between the mail and the click on its link.
 	Registered           string // Your account has been created. You can now log in.
 	LoggedOut            string // You have been logged out.
 	InvalidToken         string // This link does not work any more. Ask for a new one.

@@ -67,9 +67,9 @@ type BackfillProblem struct {
 // still runs, and once more when it has stopped: each call also corrects the keys of names
 // that have changed since. It never changes a Stamp that is there, nor any other column.
 //
-// It reads the table in the order of ID, 500 rows at a time (UsersTable.Batch), and writes only rows that need
-// it, each in a statement of its own. So it locks no table, and you may stop it and call it
-// again. Of two users with the same name, the first one gets the key.
+// It reads the table in the order of ID, 500 rows at a time (UsersTable.Batch), and writes only
+// rows that need it, each in a statement of its own. So it locks no table, and you may stop it
+// and call it again. Of two users with the same name, the first one gets the key.
 func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table UsersTable) (Backfill, error) {
 	g, err := dialect.grammar()
 	if err != nil {
@@ -129,7 +129,7 @@ const (
 	backfillPasses = 3
 )
 
-// check returns an error if a name is missing, or is none that needs no quotes.
+// check returns an error if a name is missing, or would need quotes in a statement.
 func (t *UsersTable) check() error {
 	plain := func(name string) bool {
 		return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
