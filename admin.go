@@ -340,7 +340,8 @@ func (c *Core) planSetEmail(ctx context.Context, userID, address string) (*crede
 // CreateUser creates an account with these roles, for an administrator. r has no password:
 // nobody but the user should know it. If there is a Mailer and the account has an address,
 // the user gets a MailInvitation. Its link works like that of a MailReset: within 24 hours it
-// sets the password and verifies the address. After that, SendReset sends another link. Neither Config.Limits nor Config.HideAccounts applies.
+// sets the password and verifies the address. After that, SendReset sends another link. Neither
+// Config.Limits nor Config.HideAccounts applies.
 //
 // The errors are those of [Registration], ErrUnknownRole, ErrForbidden for roles that the
 // user who makes the request may not give (see SetRoles), and ErrNoUserStore.

@@ -12,10 +12,10 @@ import "context"
 // If the store is not a UserDeleter and leaves out Disabled (see FieldOmitter),
 // CloseAccount changes nothing and returns an error. If another change of a credential
 // came first, it returns ErrConflict. If another user may not do it, or the user is the last
-// administrator, it returns ErrForbidden or ErrLastAdmin: see SetRoles. If the login of this request has ended, it
-// returns ErrLoggedOut. The other errors are ErrUserNotFound and a failure of a store.
-// After a failure of a store the account may be disabled already. To go on, load the
-// user and call CloseAccount again.
+// administrator, it returns ErrForbidden or ErrLastAdmin: see SetRoles. If the login of this
+// request has ended, it returns ErrLoggedOut. The other errors are ErrUserNotFound and a
+// failure of a store. After a failure of a store the account may be disabled already. To go on,
+// load the user and call CloseAccount again.
 func (c *Core) CloseAccount(ctx context.Context, user User) (failing error) {
 	defer c.met(ctx, &failing)
 	if isAbsent(user) {

@@ -71,9 +71,10 @@ type Config struct {
 
 	// RequireVerified refuses the login of an account whose address is not verified,
 	// with ErrUnverified, whatever the user logs in with, and requests with credentials
-	// of their own, such as an API token. A login that exists goes on. Register then needs an address, and mails the link that
-	// verifies it, so there must be a Mailer. If your login page shows one text for
-	// ErrLoginRefused, as it should, say there where to ask for the link again.
+	// of their own, such as an API token. A login that exists goes on. Register then needs an
+	// address, and mails the link that verifies it, so there must be a Mailer. If your login
+	// page shows one text for ErrLoginRefused, as it should, say there where to ask for the
+	// link again.
 	RequireVerified bool
 
 	// HideAccounts keeps Register from telling who has an account. Register then
@@ -182,12 +183,13 @@ type Config struct {
 	Logger *slog.Logger
 
 	// ErrorPage, if set, writes the answers of Core.Error and of failed requests, in
-	// place of a line of plain text or, for browsers, of the error page of package pages. status is 202 for ErrCheckMail. Cache-Control is set, and also
-	// Retry-After, WWW-Authenticate, HX-Redirect or X-Inertia-Location where they
-	// belong. ErrorPage must write Content-Type, status and body. err is for the log;
-	// do not show it to the client. To a client that prefers JSON, it can answer with
-	// Core.Problem. Package pages answers such clients itself (see AnswerJSON), and
-	// LoadAndSave does so if it refuses a cross-origin request: ErrorPage is not called.
+	// place of a line of plain text or, for browsers, of the error page of package pages.
+	// status is 202 for ErrCheckMail. Cache-Control is set, and also Retry-After,
+	// WWW-Authenticate, HX-Redirect or X-Inertia-Location where they belong. ErrorPage must
+	// write Content-Type, status and body. err is for the log; do not show it to the client. To
+	// a client that prefers JSON, it can answer with Core.Problem. Package pages answers such
+	// clients itself (see AnswerJSON), and LoadAndSave does so if it refuses a cross-origin
+	// request: ErrorPage is not called.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int, err error)
 
 	// Now is the clock. The default is time.Now.

@@ -74,8 +74,9 @@ type cookies struct {
 	strict                                                                            bool // those of strictly are SameSite=Strict
 }
 
-// A sealedFlash is a cookie with one message. Most messages are that of RequireLogin, so
-// the next browser that is sent to the login page often gets the same cookie. Nothing in it says for whom it is.
+// A sealedFlash is a cookie with one message. Most messages are that of RequireLogin, so the
+// next browser that is sent to the login page often gets the same cookie. The cookie has nothing
+// about a browser or a user.
 type sealedFlash struct {
 	flash Flash
 	line  string // of Set-Cookie

@@ -105,8 +105,8 @@ const (
 )
 
 // An Event is what a security log should record. The library puts no password, token,
-// cookie or text typed by a user into it. Reason is what you passed to WithReason. Err may contain what your own functions say,
-// such as a store or a ReadForm.
+// cookie or text typed by a user into it. Reason is what you passed to WithReason. Err may
+// contain the text of errors of your own functions, such as those of a store or a ReadForm.
 type Event struct {
 	Time      time.Time
 	Kind      EventKind

@@ -11,8 +11,8 @@ import (
 )
 
 // A Rule is a condition on the user who makes a request: [LoggedIn], [Fresh], [Verified],
-// [SecondFactor], [Role], [Can], [Scope], or one of your own ([Manager.Where]). [Core.Require] guards a handler with rules,
-// [Core.Check] checks them within a handler.
+// [SecondFactor], [Role], [Can], [Scope], or one of your own ([Manager.Where]). [Core.Require]
+// guards a handler with rules, [Core.Check] checks them within a handler.
 //
 // You may write rules in any order. They are always checked in this order, and the
 // first one that does not hold decides the answer:

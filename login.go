@@ -25,9 +25,9 @@ type loginOptions struct {
 // example "oauth:google". The method and the time are added to [Login].Methods, and the
 // events have it as Method. A method has 1 to 64 letters, digits, colons, dots, hyphens
 // and underscores. "remember", "token", "trusted", "mail", "mfa" and what begins with "mfa:"
-// are the library's own. For an invalid method LoginUser returns an error. For several methods, pass several
-// options. If a method is the name of one of Config.Factors, LoginUser takes the factor for
-// shown.
+// are the library's own. For an invalid method LoginUser returns an error. For several methods,
+// pass several options. If a method is the name of one of Config.Factors, the login counts as
+// having shown that factor.
 func By(method string) LoginOption {
 	return func(o *loginOptions) {
 		if !isMethod(method) || method != methodPassword && isOwnMethod(method) {

@@ -73,9 +73,10 @@ func (c *Core) Logins(ctx context.Context, userID string) (_ []Login, failing er
 	}), nil
 }
 
-// EndLogin ends one of a user's Logins. If it is the one that makes the request,
-// EndLogin does what LogoutUser does. It returns ErrLoginNotFound if the user has no
-// login with this ID, and ErrForbidden if another user asks who may not (see SetRoles). If the user trusts the other browser, that ends, too (TrustBrowser).
+// EndLogin ends one of a user's Logins. If it is the login of this request, EndLogin does
+// what LogoutUser does. It returns ErrLoginNotFound if the user has no login with this ID, and
+// ErrForbidden if another user calls it who may not (see SetRoles). If the user trusts the
+// other browser, that trust ends, too (TrustBrowser).
 //
 // The other browser goes on showing its page until its next request. Some browsers show
 // a page once more when the user goes back, without asking the server.

@@ -541,9 +541,9 @@ func (s *state) enterByMail(ctx context.Context, user User, l *loginCode, o *log
 }
 
 // ConfirmsByMail reports whether a code by mail makes a login of the user fresh: the account
-// has an address, and neither a password, nor a passkey that works, nor an identity. The page at Config.URLs.Refresh then leads
-// to the one that mails codes. It returns false if Config.EmailLogin is not set, and the error
-// is a failure.
+// has an address, and neither a password, nor a passkey that works, nor an identity. The page
+// at Config.URLs.Refresh then leads to the one that mails codes. It returns false if
+// Config.EmailLogin is not set, and the error is a failure.
 func (c *Core) ConfirmsByMail(ctx context.Context, user User) (_ bool, failing error) {
 	defer c.met(ctx, &failing)
 	switch {

@@ -128,8 +128,8 @@ func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
 	return r.URL
 }
 
-// isPlain reports whether a URL is a path of letters, digits and -._~, which nothing reads
-// in another way. Most are.
+// isPlain reports whether a URL is a path of letters, digits and -._~, as most are. Every
+// parser reads such a path in the same way.
 func isPlain(target string) bool {
 	if target == "" || target[0] != '/' || strings.HasPrefix(target, "//") {
 		return false

@@ -32,8 +32,7 @@ type FormReader interface {
 
 // A FormIgnorer is a [UserStore] that can say that its CreateUser does not use the form of a
 // registration. memstore and sqlstore are FormIgnorers: they use the form only if the user
-// type is a [FormReader]. Package pages asks, so that a field which nobody would read is an
-// error.
+// type is a [FormReader]. Package pages asks, so that New can refuse a field that would be lost.
 type FormIgnorer interface {
 	// IgnoresForm reports whether CreateUser ignores its form. It always returns the same.
 	IgnoresForm() bool

@@ -23,7 +23,8 @@ type TrustedBrowser struct {
 // TrustBrowser has later logins of the user in this browser owe no second factor, for
 // Config.TrustFor. Call it after ContinueLogin, if the user wants it: on a computer that
 // others use, it lets them in by the password alone. A change of a credential or of a factor
-// ends it, and so does EndLogin of a login in this browser. A login in a trusted browser is not fresh, and confirming it asks for the factor.
+// ends it, and so does EndLogin of a login in this browser. A login in a trusted browser is not
+// fresh, and confirming it asks for the factor.
 //
 // It returns ErrNotFresh if the login has not shown a factor within the last 10 minutes,
 // an error if Config.TrustFor is not set, what User returns, or a failure of the store.

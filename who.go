@@ -342,8 +342,8 @@ func (c *Core) shownOrTrusted(ctx context.Context) bool {
 	return s.cur.isLogin() && (c.hasFactor(s.cur.shown().methods) || c.trusts(s.cur.shown().methods))
 }
 
-// needFactor returns nil if the login has shown a factor or its browser is trusted. Otherwise it returns ErrNoFactor
-// if the user has none, or ErrNotFresh if the user has one.
+// needFactor returns nil if the login has shown a factor or its browser is trusted. Otherwise
+// it returns ErrNoFactor if the user has none, or ErrNotFresh if the user has one.
 func (c *Core) needFactor(ctx context.Context, user User) error {
 	if err := c.notActing(ctx); err != nil {
 		return err

@@ -1,8 +1,10 @@
-// Package authtest has what an application's own tests need: New, which wires
-// together a store, settings, a clock and a mailbox; a browser that logs in without a password, a clock that stands still, a mailbox for mails,
-// HashParams, with which a password hash costs almost nothing,
-// Indistinguishable, which checks that answers do not tell whether an account
-// exists, and Provider, an OpenID Connect provider for "Log in with …".
+// Package authtest has what an application's own tests need:
+//
+//   - New wires together a store, settings, a clock that stands still, and a mailbox.
+//   - A Client is a browser that logs in without a password.
+//   - With HashParams, a password hash costs almost nothing.
+//   - Indistinguishable checks that answers do not tell whether an account exists.
+//   - A Provider is an OpenID Connect provider for "Log in with …".
 //
 //	func TestProfile(t *testing.T) {
 //		test := authtest.New[User](t)

@@ -131,7 +131,7 @@ func (s *Store[T, P]) CreateUser(ctx context.Context, a auth.Account, form url.V
 	return clone[T](user), nil
 }
 
-// IgnoresForm implements [auth.FormIgnorer]: CreateUser ignores its form if P is no
+// IgnoresForm implements [auth.FormIgnorer]: CreateUser ignores its form if P is not an
 // [auth.FormReader].
 func (s *Store[T, P]) IgnoresForm() bool {
 	_, reads := any(P(nil)).(auth.FormReader)

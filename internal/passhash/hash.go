@@ -172,8 +172,8 @@ func (h *Hasher) Advice() string {
 	return hashAdvice(runtime.GOMAXPROCS(0), runtime.NumCPU(), cgroup.Read(os.DirFS("/")).CPUs, h.params.Memory, h.Budget.State().Size)
 }
 
-// hashAdvice is Advice. If procs (GOMAXPROCS) is less than cpus, or a container has less,
-// somebody chose that limit, and the advice keeps it. If procs is one more than cpus, one
+// hashAdvice is Advice. If procs (GOMAXPROCS) is less than cpus, or a container has less, the
+// operator chose that limit, and the advice keeps it. If procs is one more than cpus, one
 // hash runs on each processor, and the system shares them between hashes and pages.
 func hashAdvice(procs, cpus int, limit float64, memory, budget uint32) string {
 	var advice []string
