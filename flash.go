@@ -104,7 +104,7 @@ func (s *state) flashes() []Flash {
 // cookie if there are none. It is empty if there are no messages and no cookie. The caller
 // holds op.
 func (s *state) flashLine() string {
-	c, now := s.core, s.core.cfg.Now()
+	c, now := s.core, s.core.cfg.Now().Round(0) // by the clock on the wall, as the seal ends
 	set := cookie{name: c.cookies.flash}
 	switch len(s.flash) {
 	case 0:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/testapp"
@@ -239,6 +240,45 @@ func TestFlashExpires(t *testing.T) {
 			t.Errorf("after %v: %v", test.after, got)
 		}
 	}
+}
+
+// TestFlashIsSealedOnceAMinute: the cookie of a message is given to further browsers for a minute.
+// It works for four minutes at least, also if the clock on the wall jumps ahead meanwhile.
+func TestFlashIsSealedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	started, jump := time.Now(), time.Duration(0) // started has a monotonic reading
+	app, _ := flashApp(t, func(c *auth.Config) { c.Now = func() time.Time { return jumped(started, jump) } })
+	get := func(text string) (value string) {
+		c := app.Client(t)
+		flash(c, "info", text)
+		for _, cookie := range c.Cookies {
+			value = cookie
+		}
+		if got := shown(t, c); len(got) != 1 {
+			t.Errorf("after %v: %v", jump, got)
+		}
+		return value
+	}
+	first := get("x")
+	if get("x") != first || get("y") == first {
+		t.Error("the cookie is not that of the message")
+	}
+	last := get("x")
+	for _, jump = range []time.Duration{time.Minute, 10 * time.Minute, 5 * time.Minute} {
+		if value := get("x"); value == last {
+			t.Errorf("after %v, the cookie is the same", jump)
+		} else {
+			last = value
+		}
+	}
+}
+
+// jumped returns a time whose clock on the wall is ahead, while its monotonic reading is not: the
+// clock was set, or the machine slept.
+func jumped(t time.Time, ahead time.Duration) time.Time {
+	seconds := (*uint64)(unsafe.Pointer(&t)) // see package time: 30 bits are nanoseconds
+	*seconds += uint64(ahead/time.Second) << 30
+	return t
 }
 
 func TestFlashSecrets(t *testing.T) {

@@ -278,10 +278,12 @@ func (s *state) commit(h http.Header) error {
 	// back button after a logout. So it gets no-store, unless the application has set
 	// Cache-Control. An answer that sets a cookie always gets no-store.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
-	says := field(h, "Cache-Control")
+	says := h["Cache-Control"]
 	shown := s.flashRead && len(s.flash) > 0 // messages were shown, and stay in the cookie
-	if says != "no-store" && (set || shown || personal && says == "") {
-		h["Cache-Control"] = []string{"no-store"}
+	if set || shown || personal && field(h, "Cache-Control") == "" {
+		if len(says) != 1 || says[0] != "no-store" {
+			h["Cache-Control"] = []string{"no-store"}
+		}
 	}
 	return nil
 }

@@ -49,13 +49,15 @@ for (const field of document.querySelectorAll("input[data-if]")) {
   if (box) field.form.addEventListener("submit", () => { field.disabled = !box.checked; });
 }
 
-// A second click does not send a form again while it is being sent. After 5 seconds it does: the
-// user may have stopped the first one. The server does not rely on this.
+// A second click on a button does not send a form again while it is being sent. After 5 seconds
+// it does: the user may have stopped the first one. The server does not rely on this.
 let sent = new WeakMap();
 document.addEventListener("submit", (event) => {
-  if (event.defaultPrevented) return; // another script sends it
-  if (event.timeStamp - sent.get(event.target) < 5000) event.preventDefault();
-  else sent.set(event.target, event.timeStamp);
+  const { target: form, submitter: button, timeStamp: at } = event;
+  if (event.defaultPrevented || form.getAttribute("method")?.toLowerCase() !== "post") return; // another script sends it, or it changes nothing
+  const last = sent.get(form);
+  if (last && last.button === button && at - last.at < 5000) event.preventDefault();
+  else sent.set(form, { button, at });
 });
 window.addEventListener("pageshow", (event) => { if (event.persisted) sent = new WeakMap(); }); // the back button
 

@@ -37,6 +37,9 @@ func (p *Pages) takeLoginName(q *request, f *Form) []*http.Cookie {
 	if name, ok := p.core.OpenCookie("login", kept.Value); ok {
 		f.Field("login").Value, f.Field("login").Focus, f.Field("password").Focus = shown(string(name)), false, true
 	}
+	if q.Header.Get("Sec-Purpose") != "" { // perhaps the user never sees this page: the browser loads it ahead of time
+		return nil
+	}
 	cookie.MaxAge = -1
 	return []*http.Cookie{&cookie}
 }

@@ -42,6 +42,7 @@ func TestLoginName(t *testing.T) {
 			t.Errorf("%s: the cookie is %v", name, cookie)
 		}
 		wantStatus(t, c.do(http.MethodHead, r.location, ""), 200) // keeps it
+		wantStatus(t, c.do(http.MethodGet, r.location, "", "Sec-Purpose", "prefetch"), 200)
 		page := c.get(r.location)
 		accessible(t, page)
 		if got := fields(t, page); got["login"].value != test.want || focused(t, page) != "password" {

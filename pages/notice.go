@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"cmp"
 	"net/http"
 
 	"github.com/go-login/auth"
@@ -27,7 +26,9 @@ func (p *Pages) showNotice(w http.ResponseWriter, r *http.Request, n auth.Notice
 	}
 	page := p.newPage(p.named["notice"], nil)
 	page.Status, page.Title, page.Message, page.Link, page.LinkText = n.Status, n.Title, n.Text, n.Link, n.LinkText
-	page.Texts.Lang = cmp.Or(n.Lang, page.Texts.Lang)
+	if n.Lang != "" && n.Lang != page.Texts.Lang {
+		page.Texts.Lang, page.Texts.Dir = n.Lang, "auto" // the browser finds out
+	}
 	p.addData(r, &page)
 	if err := p.execute(w, &page); err != nil {
 		p.core.Error(w, r, err)

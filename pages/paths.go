@@ -34,7 +34,7 @@ func (p *Pages) checkPaths() error {
 			return fmt.Errorf(unknown, "Paths", name)
 		case slices.Contains(p.cfg.Without, name):
 			return fmt.Errorf("pages: Paths has %s, which Without leaves out; remove it from one of the two", name)
-		case !isPlainPath(to):
+		case !isPlainPath(to) || to == "/":
 			return fmt.Errorf("pages: Paths[%q] is %q, which is not a plain path; use one such as \"/sign-in\", or leave the page out with Without", name, to)
 		}
 	}

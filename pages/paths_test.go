@@ -209,6 +209,7 @@ func TestWrongPaths(t *testing.T) {
 		{auth.Config{}, pages.Config{Paths: paths{"/register": ""}}, "Without"},
 		{auth.Config{}, pages.Config{Paths: paths{"/register": "sign-up"}}, "plain path"},
 		{auth.Config{}, pages.Config{Paths: paths{"/register": "/a/../b"}}, "plain path"},
+		{auth.Config{}, pages.Config{Paths: paths{"/account": "/"}}, "plain path"}, // the application's home page
 		{auth.Config{}, pages.Config{Paths: paths{"/register": "/account"}}, "would be the path of the pages"},
 		{auth.Config{}, pages.Config{Paths: paths{"/login": "/sign-in"}}, "the login page is /sign-in, but URLs.Login"},
 		{auth.Config{URLs: auth.URLs{Login: "/sign-in"}}, pages.Config{Paths: paths{"/login": "/sign-in"}}, ""},

@@ -126,6 +126,12 @@ func testSecondClick(b *tab) {
 	b.eval(`window.dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true})), ""`)
 	b.wantEval(send, "false")
 	b.wantEval(send, "true")
+	// Another button of the form is another wish, and a form of a dialog sends nothing.
+	b.wantEval(`document.querySelector("main form").requestSubmit(document.querySelector("main form button[type=submit]")), window.stopped`, "false")
+	b.eval(`document.body.insertAdjacentHTML("beforeend", "<dialog><form method=dialog><button></button></form></dialog>"), ""`)
+	const end = `document.querySelector("dialog form").requestSubmit(), window.stopped`
+	b.wantEval(end, "false")
+	b.wantEval(end, "false")
 }
 
 // testTimes: times are in the browser's time zone, as it writes them.

@@ -67,7 +67,7 @@ func NewBudget(memory uint32) *Budget {
 //
 // If limit is not 0, a container may use only so many processors. If hashes used them up,
 // the kernel would halt the whole process, and all pages, for the rest of a tenth of a
-// second. So they stay below the limit, whatever GOMAXPROCS is.
+// second. So they stay below a limit of more than one, whatever GOMAXPROCS is.
 func LanesFor(procs, cpus int, limit float64) int {
 	if isLimited(cpus, limit) {
 		cpus = int(math.Ceil(limit)) - 1
