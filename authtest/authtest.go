@@ -1,24 +1,22 @@
 // Package authtest has what an application's own tests need:
 //
 //   - New wires together a store, settings, a clock that stands still, and a mailbox.
-//
 //   - A Client is a browser that logs in without a password.
-//
 //   - With HashParams, a password hash costs almost nothing.
-//
 //   - Indistinguishable checks that answers do not tell whether an account exists.
-//
 //   - A Provider is an OpenID Connect provider for "Log in with …".
 //
-//     func TestProfile(t *testing.T) {
-//     test := authtest.New[User](t)
-//     manager, handler := newApplication(test.Store, test.Config)
-//     client := authtest.NewClient(t, manager.Core, handler)
-//     client.Login(susan)
-//     if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {
-//     t.Errorf("%s: %s", r.Status, r.Text)
-//     }
-//     }
+// A test of a guarded page looks like this:
+//
+//	func TestProfile(t *testing.T) {
+//		test := authtest.New[User](t)
+//		manager, handler := newApplication(test.Store, test.Config)
+//		client := authtest.NewClient(t, manager.Core, handler)
+//		client.Login(susan)
+//		if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {
+//			t.Errorf("%s: %s", r.Status, r.Text)
+//		}
+//	}
 //
 // Everything happens in the test's own process. Only Provider needs a port, on
 // 127.0.0.1.
