@@ -384,3 +384,41 @@ func TestRequestWithTokenKeepsNoMessage(t *testing.T) {
 	})
 	status(t, app, "/flash", token)
 }
+
+// Browsers that are sent to the login page within a minute get the same sealed cookie, so
+// that a crawler costs little. Each shows its message once, for at least four minutes.
+func TestMessageCookieIsReused(t *testing.T) {
+	t.Parallel()
+	app := messageApp(t, nil)
+	refused := func(path string) (*testapp.Client, string) {
+		c := app.Client(t)
+		c.Get(path)
+		_, value := cookieNamed(c, "-flash")
+		return c, value
+	}
+	_, first := refused("/guarded")
+	app.Clock.Advance(59 * time.Second)
+	c, second := refused("/guarded")
+	if first == "" || first != second {
+		t.Errorf("after 59 seconds the cookie is %q, and was %q", second, first)
+	}
+	app.Clock.Advance(4 * time.Minute)
+	if got := shown(t, c); !slices.Equal(got, []auth.Flash{loginMessage}) {
+		t.Errorf("four minutes later: %v", got)
+	}
+	if got := shown(t, c); len(got) > 0 {
+		t.Errorf("shown twice: %v", got)
+	}
+	c, third := refused("/guarded")
+	if third == second {
+		t.Error("the cookie of five minutes ago is given out")
+	}
+	app.Clock.Advance(-time.Hour) // a clock may be set back
+	if _, fourth := refused("/guarded"); fourth == third {
+		t.Error("a cookie of the future is given out")
+	}
+	c.Post("/guarded")
+	if got := shown(t, c); !slices.Equal(got, []auth.Flash{loginMessage, notSaved(loginMessage)}) {
+		t.Errorf("two messages: %v", got)
+	}
+}

@@ -180,6 +180,31 @@ func TestMessageHook(t *testing.T) {
 	}
 }
 
+// A refused request without a cookie asks no store, and leaves a message only with a person.
+func TestRefusedRequestsAskNoStore(t *testing.T) {
+	t.Parallel()
+	app, store := newApp(t, nil)
+	store.Reset()
+	for name, test := range map[string]struct {
+		header  http.Header
+		cookies int
+	}{
+		"a person":   {http.Header{"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, 1},
+		"a prefetch": {http.Header{"Accept": {"text/html"}, "Sec-Purpose": {"prefetch"}}, 0},
+		"an image":   {http.Header{"Accept": {"image/png"}, "Sec-Fetch-Dest": {"image"}}, 0},
+		"a script":   {http.Header{"Accept": {"*/*"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}, 0},
+		"a program":  {http.Header{"Accept": {"application/json"}}, 0},
+	} {
+		r := app.Client(t).Do("GET", "/guarded", nil, test.header)
+		if got := len(r.Cookies()); got != test.cookies || r.StatusCode < 300 {
+			t.Errorf("%s: %s with %d cookies, want %d", name, r.Status, got, test.cookies)
+		}
+	}
+	if calls := store.Calls(); len(calls) > 0 {
+		t.Errorf("the store got %v", calls)
+	}
+}
+
 // Another site would not show the message, so none is set.
 func TestMessageForAbsoluteURLs(t *testing.T) {
 	t.Parallel()
