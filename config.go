@@ -650,8 +650,8 @@ type PasswordConfig struct {
 	// processors is left for other requests. In a container with a CPU limit of
 	// more than one, hashes also stay below the limit. Further hashes wait in a queue of 64, for three seconds
 	// at most. After that the answer is ErrBusy. To hash on all processors, raise
-	// GOMAXPROCS by one: docs/passwords.md says how. A Manager
-	// never verifies a stored hash that needs more than its own HashMemory.
+	// GOMAXPROCS by two: docs/passwords.md says how. A Manager never verifies a stored
+	// hash that needs more than its own HashMemory.
 	HashMemory int64
 
 	// Peppers are keys without which nobody can try passwords against the new hashes;

@@ -344,13 +344,13 @@ func idleFindings(refused uint64, advice string) []Finding {
 	return []Finding{{
 		Code: FindingProcessorsIdle, Severity: SeverityWarning,
 		Text: fmt.Sprintf("This process has refused %d logins because too many passwords waited to be hashed, and a processor was idle.", refused),
-		Fix:  fmt.Sprintf("Set %s. To raise GOMAXPROCS by one, begin main with runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1); see docs/passwords.md.", advice),
+		Fix:  fmt.Sprintf("Set %s. To raise GOMAXPROCS by two, begin main with runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2); see docs/passwords.md.", advice),
 	}}
 }
 
 func processFindings(procs int, hashing int64, has cgroup.Limits) (found []Finding) {
-	// Go rounds up, and uses 2 at least. docs/passwords.md has the reason to set one more.
-	if most := max(2, int(math.Ceil(has.CPUs))) + 1; has.CPUs > 0 && procs > most {
+	// Go rounds up, and uses 2 at least. docs/passwords.md has the reason to set two more.
+	if most := max(2, int(math.Ceil(has.CPUs))) + 2; has.CPUs > 0 && procs > most {
 		found = append(found, Finding{
 			Code: FindingProcessorsFewer, Severity: SeverityWarning,
 			Text: fmt.Sprintf("GOMAXPROCS is %d, and the container has %.2g processors. Under load, the system stops the whole process again and again.", procs, has.CPUs),

@@ -447,10 +447,10 @@ func TestProcessFindings(t *testing.T) {
 		{2, 64 << 20, cgroup.Limits{}, ""},
 		{64, 64 << 20, cgroup.Limits{}, ""},
 		{2, 64 << 20, cgroup.Limits{CPUs: 0.5, Memory: 512 << 20}, ""},
-		{3, 64 << 20, cgroup.Limits{CPUs: 0.5}, ""}, // 2, as Go sets it, and one more for passwords
-		{4, 64 << 20, cgroup.Limits{CPUs: 0.5}, "warning processors.fewer"},
-		{6, 64 << 20, cgroup.Limits{CPUs: 4}, "warning processors.fewer"},
-		{5, 64 << 20, cgroup.Limits{CPUs: 4}, ""},
+		{4, 64 << 20, cgroup.Limits{CPUs: 0.5}, ""}, // 2, as Go sets it, and 2 more for passwords
+		{5, 64 << 20, cgroup.Limits{CPUs: 0.5}, "warning processors.fewer"},
+		{7, 64 << 20, cgroup.Limits{CPUs: 4}, "warning processors.fewer"},
+		{6, 64 << 20, cgroup.Limits{CPUs: 4}, ""},
 		{2, 64 << 20, cgroup.Limits{Memory: 128 << 20}, ""},
 		{2, 64 << 20, cgroup.Limits{Memory: 128<<20 - 1}, "warning memory.too-little"},
 		{16, 64 << 20, cgroup.Limits{CPUs: 1, Memory: 64 << 20}, "warning processors.fewer warning memory.too-little"},

@@ -75,6 +75,7 @@ func BenchmarkFlood(b *testing.B) {
 	for _, f := range []flood{
 		{Name: "bare-unbounded", Procs: n, Bare: -1, Clients: 64},
 		{Name: "bare-all-cores", Procs: n, Bare: n, Clients: 64},
+		{Name: "bare-procs+1", Procs: n + 1, Bare: n, Clients: 64},
 		{Name: "default", Procs: n, HashMemory: memory, Clients: 64},
 		{Name: "procs+1", Procs: n + 1, HashMemory: memory, Clients: 64},
 		{Name: "procs+2", Procs: n + 2, HashMemory: memory, Clients: 64},

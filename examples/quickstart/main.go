@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // hash passwords on all processors, and still serve pages
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) // hash passwords on all processors, and still serve pages
 	server.Main("quickstart", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 

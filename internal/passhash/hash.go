@@ -173,12 +173,14 @@ func (h *Hasher) Advice() string {
 }
 
 // hashAdvice is Advice. If procs (GOMAXPROCS) is less than cpus, or a container has less, the
-// operator chose that limit, and the advice keeps it. If procs is one more than cpus, one
-// hash runs on each processor, and the system shares them between hashes and pages.
+// operator chose that limit, and the advice keeps it. If procs is two more than cpus, one
+// hash runs on each processor, and the system shares them with pages. One of the two is for
+// the garbage collector, which takes a quarter of procs while it works: with one more, a
+// page would wait for it, and for up to 10 ms.
 func hashAdvice(procs, cpus int, limit float64, memory, budget uint32) string {
 	var advice []string
 	if procs == cpus && cpus > 1 && !isLimited(cpus, limit) {
-		procs++
+		procs += 2
 		advice = append(advice, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	}
 	if need := int64(memory) * int64(LanesFor(procs, cpus, limit)); need > int64(budget) {

@@ -36,10 +36,10 @@ func TestHashAdvice(t *testing.T) {
 		want        string
 	}{
 		{1, 1, 0, ""}, {3, 1, 0, ""},
-		{2, 2, 0, "GOMAXPROCS=3"}, {3, 2, 0, ""}, {4, 2, 0, ""},
-		{3, 3, 0, "GOMAXPROCS=4"}, {4, 4, 0, "GOMAXPROCS=5 Config.Password.HashMemory=79691776"}, {5, 4, 0, "Config.Password.HashMemory=79691776"},
+		{2, 2, 0, "GOMAXPROCS=4"}, {3, 2, 0, ""}, {4, 2, 0, ""},
+		{3, 3, 0, "GOMAXPROCS=5"}, {4, 4, 0, "GOMAXPROCS=6 Config.Password.HashMemory=79691776"}, {6, 4, 0, "Config.Password.HashMemory=79691776"},
 		{2, 64, 0, ""}, {4, 64, 0, ""}, {8, 64, 0, "Config.Password.HashMemory=139460608"}, // limited from outside
-		{2, 2, 2, "GOMAXPROCS=3"}, {2, 2, 1.5, ""}, {3, 64, 2.5, ""}, {6, 64, 6, "Config.Password.HashMemory=99614720"}, // in a container
+		{2, 2, 2, "GOMAXPROCS=4"}, {2, 2, 1.5, ""}, {3, 64, 2.5, ""}, {6, 64, 6, "Config.Password.HashMemory=99614720"}, // in a container
 	} {
 		if got := hashAdvice(test.procs, test.cpus, test.limit, m, budget); got != test.want {
 			t.Errorf("%d of %d, %g in the container: %q, want %q", test.procs, test.cpus, test.limit, got, test.want)
