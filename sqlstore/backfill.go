@@ -15,6 +15,7 @@ import (
 
 // A UsersTable names the columns of a users table that the application had before: the old
 // ones, and those that a login needs in addition. docs/moving-in.md says how to add them.
+// UsernameKey, EmailKey and Stamp are written, so each must be a column of its own.
 type UsersTable struct {
 	Table string // its name, such as "users"
 	ID    string // the primary key
@@ -47,7 +48,8 @@ type Backfill struct {
 	Changed int // that were written
 
 	// Problems are the names without a key. The other columns of such a row are filled. If a
-	// user has no key at all, they cannot log in until you correct the name.
+	// user has no key at all, they cannot log in until you correct the name. If the table was
+	// read more than once, they are those of the last time that did not fail.
 	Problems []BackfillProblem
 }
 
@@ -81,12 +83,15 @@ func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table Users
 	table.Batch = cmp.Or(table.Batch, backfillBatch)
 	b := backfiller{db: db, grammar: g, table: table, claimed: map[string]string{}}
 	for range backfillPasses {
-		before := b.done.Changed
+		before := b.done
 		b.done.Rows, b.done.Problems = 0, nil
 		if err := b.pass(ctx); err != nil {
+			if before.Rows > 0 {
+				b.done.Problems = before.Problems
+			}
 			return b.done, err
 		}
-		if table.DryRun || b.done.Changed == before || !b.done.taken() {
+		if table.DryRun || b.done.Changed == before.Changed || !b.done.taken() {
 			break
 		}
 		// A row may want a key that a row after it has given up in this pass.
@@ -149,6 +154,13 @@ func (t *UsersTable) check() error {
 	}
 	if t.Batch < 0 || t.Batch > 100_000 {
 		return fmt.Errorf("sqlstore: BackfillUsers: UsersTable.Batch is %d; use 1 to 100,000, or 0 for %d", t.Batch, backfillBatch)
+	}
+	all := []string{t.ID, t.Username, t.UsernameKey, t.Email, t.EmailKey, t.Stamp}
+	for _, c := range []struct{ field, name string }{{"UsernameKey", t.UsernameKey}, {"EmailKey", t.EmailKey}, {"Stamp", t.Stamp}} {
+		others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.EqualFold(name, c.name) })
+		if c.name != "" && len(others) > 1 {
+			return fmt.Errorf("sqlstore: BackfillUsers: UsersTable.%s is %q, which is also another field's column; it is written, so use a column of its own", c.field, c.name)
+		}
 	}
 	if t.Username == "" && t.Email == "" {
 		return errors.New("sqlstore: BackfillUsers: UsersTable has neither Username nor Email; users log in with one of them")

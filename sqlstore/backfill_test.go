@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -141,6 +142,64 @@ func TestBackfillUsers(t *testing.T) {
 			if _, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, bad); err == nil || !strings.Contains(err.Error(), what) {
 				t.Errorf("%s: %v", what, err)
 			}
+		}
+	})
+}
+
+// users makes a table of users that has these rows, and returns what BackfillUsers is to fill.
+func users(t *testing.T, db *sql.DB, columns, values string) sqlstore.UsersTable {
+	t.Helper()
+	for _, statement := range []string{"CREATE TABLE users (" + columns + ")", "INSERT INTO users " + values} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sqlstore.UsersTable{Table: "users", ID: "id", Username: "username", UsernameKey: "username_key", Stamp: "stamp"}
+}
+
+// TestBackfillOverwritesNothing: a column that is written cannot be that of another field.
+func TestBackfillOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e engine) {
+		db := e.newDB(t)
+		table := users(t, db, `id INTEGER PRIMARY KEY, username VARCHAR(100), username_key VARCHAR(100), email VARCHAR(200), email_key VARCHAR(200), stamp VARCHAR(64)`,
+			`(id, username, email) VALUES (1, 'susan', 'not an address')`)
+		table.Email, table.EmailKey = "email", "email_key"
+		for _, wrong := range []func(*sqlstore.UsersTable){
+			func(t *sqlstore.UsersTable) { t.EmailKey = "email" },
+			func(t *sqlstore.UsersTable) { t.EmailKey = "EMAIL" },
+			func(t *sqlstore.UsersTable) { t.EmailKey = "username" },
+			func(t *sqlstore.UsersTable) { t.EmailKey = "username_key" },
+			func(t *sqlstore.UsersTable) { t.EmailKey = "stamp" },
+			func(t *sqlstore.UsersTable) { t.UsernameKey = "id" },
+			func(t *sqlstore.UsersTable) { t.Stamp = "email" },
+		} {
+			bad := table
+			wrong(&bad)
+			if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, bad); err == nil || !strings.Contains(err.Error(), "a column of its own") || done.Changed > 0 {
+				t.Errorf("%+v: %+v, %v", bad, done, err)
+			}
+		}
+		table.ID = "username" // it is only read
+		if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || done.Changed != 1 {
+			t.Errorf("%+v, %v", done, err)
+		}
+	})
+}
+
+// TestBackfillKeepsProblems: if the table is read once more and that fails, the problems of the
+// time before are returned.
+func TestBackfillKeepsProblems(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e engine) {
+		db := e.newDB(t)
+		table := users(t, db, `id INTEGER PRIMARY KEY, username VARCHAR(100), username_key VARCHAR(100), stamp VARCHAR(64)`,
+			`(id, username) VALUES (1, 'susan'), (2, 'Susan')`)
+		ctx, cancel := context.WithCancel(t.Context())
+		table.Progress = func(sqlstore.Backfill) { cancel() }
+		done, err := sqlstore.BackfillUsers(ctx, db, e.dialect, table)
+		if !errors.Is(err, context.Canceled) || len(done.Problems) != 1 || done.Problems[0].ID != "2" {
+			t.Errorf("%+v, %v", done, err)
 		}
 	})
 }
