@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-login/auth"
 )
@@ -47,7 +49,8 @@ type Backfill struct {
 	Rows    int // that were read
 	Changed int // that were written
 
-	// Problems are the names without a key. The other columns of such a row are filled. If a
+	// Problems are the names without a key. The other columns of such a row are filled, unless
+	// the database did not change the row, which is a problem of its own. If a
 	// user has no key at all, they cannot log in until you correct the name. If the table was
 	// read more than once, they are those of the last time that did not fail.
 	Problems []BackfillProblem
@@ -60,7 +63,8 @@ type BackfillProblem struct {
 
 	// Err is ErrInvalidUsername or ErrInvalidEmail of package auth for a name that has no
 	// canonical form, such as one with a space, and ErrUsernameTaken or ErrEmailTaken if
-	// another row has the same name, perhaps in other letters.
+	// another row has the same name, perhaps in other letters. Any other error says why the row
+	// is not filled.
 	Err error
 }
 
@@ -103,13 +107,14 @@ func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table Users
 func (b *backfiller) pass(ctx context.Context) error {
 	var last any
 	for {
-		batch, err := b.read(ctx, last)
+		batch, err := b.after(ctx, last)
 		if err != nil {
 			return fmt.Errorf("sqlstore: BackfillUsers: reading %s: %w", b.table.Table, err)
 		}
 		for _, row := range batch {
+			b.done.Rows++
 			if err := b.fill(ctx, row); err != nil {
-				return fmt.Errorf("sqlstore: BackfillUsers: row %s: %w", row.name(), err)
+				return fmt.Errorf("sqlstore: BackfillUsers: row %q: %w", row.name(), err)
 			}
 			last = row.id
 		}
@@ -132,6 +137,7 @@ func (b *Backfill) taken() bool {
 const (
 	backfillBatch  = 500
 	backfillPasses = 3
+	backfillTries  = 3
 )
 
 // check returns an error if a name is missing, or would need quotes in a statement.
@@ -180,9 +186,31 @@ type backfiller struct {
 // A backfillRow is a row as it was read.
 type backfillRow struct {
 	id                    any // of the driver's type, so that it can be compared
-	username, email       sql.NullString
+	username, email       backfillName
 	usernameKey, emailKey sql.NullString
 	stamp                 sql.NullString
+}
+
+// A backfillName is a username or an address. The column may have another type: SQLite keeps
+// numbers in a column that is declared as STRING, and BLOBs in any column.
+type backfillName struct {
+	sql.NullString
+	raw any // as the driver returned it, so that it can be compared
+}
+
+// Scan implements sql.Scanner.
+func (n *backfillName) Scan(value any) error {
+	if b, ok := value.([]byte); ok {
+		value = bytes.Clone(b)
+	}
+	n.raw = value
+	return n.NullString.Scan(value)
+}
+
+// same reports whether two readings of a row found the same.
+func (r *backfillRow) same(other backfillRow) bool {
+	return r.username.NullString == other.username.NullString && r.email.NullString == other.email.NullString &&
+		r.usernameKey == other.usernameKey && r.emailKey == other.emailKey && r.stamp == other.stamp
 }
 
 func (r *backfillRow) name() string {
@@ -192,15 +220,20 @@ func (r *backfillRow) name() string {
 	return fmt.Sprint(r.id)
 }
 
-// read returns the rows after last.
-func (b *backfiller) read(ctx context.Context, last any) (batch []backfillRow, err error) {
+// after returns the rows after last, or the first ones.
+func (b *backfiller) after(ctx context.Context, last any) ([]backfillRow, error) {
+	end := fmt.Sprintf(" ORDER BY %s LIMIT %d", b.table.ID, b.table.Batch)
+	if last == nil {
+		return b.read(ctx, end)
+	}
+	return b.read(ctx, " WHERE "+b.table.ID+" > ?"+end, b.argument(last))
+}
+
+// read returns the rows of a query that ends in this way.
+func (b *backfiller) read(ctx context.Context, end string, args ...any) (batch []backfillRow, err error) {
 	t, none := &b.table, "NULL"
 	columns := []string{t.ID, cmp.Or(t.Username, none), cmp.Or(t.UsernameKey, none), cmp.Or(t.Email, none), cmp.Or(t.EmailKey, none), t.Stamp}
-	query, args := "SELECT "+strings.Join(columns, ", ")+" FROM "+t.Table, []any{}
-	if last != nil {
-		query, args = query+" WHERE "+t.ID+" > ?", append(args, last)
-	}
-	query += fmt.Sprintf(" ORDER BY %s LIMIT %d", t.ID, b.table.Batch)
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + t.Table + end
 	rows, err := b.db.QueryContext(ctx, b.grammar.statement(query, ""), args...)
 	if err != nil {
 		return nil, err
@@ -216,47 +249,93 @@ func (b *backfiller) read(ctx context.Context, last any) (batch []backfillRow, e
 	return batch, rows.Err()
 }
 
+// argument returns a value that was read as one to compare with. The driver of MySQL returns
+// texts as []byte. If it writes parameters into statements (interpolateParams), it takes a
+// []byte for binary, which has another order than the texts of the column.
+func (b *backfiller) argument(value any) any {
+	if text, ok := value.([]byte); ok && b.grammar.mysql && utf8.Valid(text) {
+		return string(text)
+	}
+	return value
+}
+
 // fill writes the keys and the stamp of a row, if they are not right. If the row has changed
-// since it was read, nothing is written: the next call of BackfillUsers sees it.
+// since it was read, it is read again. A row that cannot be written is a problem.
 func (b *backfiller) fill(ctx context.Context, r backfillRow) error {
-	b.done.Rows++
+	problems := len(b.done.Problems)
+	for range backfillTries {
+		b.done.Problems = b.done.Problems[:problems]
+		finished, err := b.try(ctx, r)
+		if err != nil || finished {
+			return err
+		}
+		again, err := b.read(ctx, " WHERE "+b.table.ID+" = ?", b.argument(r.id))
+		if err != nil {
+			return err
+		}
+		if len(again) == 0 { // it was deleted
+			b.done.Problems = b.done.Problems[:problems]
+			return nil
+		}
+		if r.same(again[0]) {
+			break
+		}
+		r = again[0]
+	}
+	name := cmp.Or(r.username.String, r.email.String)
+	b.done.Problems = append(b.done.Problems[:problems], BackfillProblem{r.name(), name, errNotWritten})
+	return nil
+}
+
+// errNotWritten is the error of a row whose UPDATE succeeds, and changes nothing.
+var errNotWritten = errors.New("sqlstore: the database did not change the row; look for a trigger, a policy, or a column of another type")
+
+// try writes a row, if it is not right. finished is false if the database has changed no row.
+func (b *backfiller) try(ctx context.Context, r backfillRow) (finished bool, err error) {
 	t := &b.table
 	username, _, wrong := auth.AccountKeys(auth.Account{Username: r.username.String})
-	username, err := b.free(ctx, r, t.Username, t.UsernameKey, r.username.String, username, wrong, auth.ErrUsernameTaken)
+	username, err = b.free(ctx, r, t.Username, t.UsernameKey, r.username.String, username, wrong, auth.ErrUsernameTaken)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, email, wrong := auth.AccountKeys(auth.Account{Email: r.email.String})
 	email, err = b.free(ctx, r, t.Email, t.EmailKey, r.email.String, email, wrong, auth.ErrEmailTaken)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if isKey(r.usernameKey, username) && isKey(r.emailKey, email) && r.stamp.String != "" {
-		return nil
+		return true, nil
 	}
 	if t.DryRun {
 		b.done.Changed++
-		return nil
+		return true, nil
+	}
+	same := " IS " // which compares NULL, too
+	switch {
+	case b.grammar.mysql:
+		same = " <=> "
+	case b.grammar.numbered:
+		same = " IS NOT DISTINCT FROM "
 	}
 	set, where := "UPDATE "+t.Table+" SET "+t.Stamp+" = COALESCE(NULLIF("+t.Stamp+", ''), ?)", " WHERE "+t.ID+" = ?"
-	values, compared := []any{rand.Text()}, []any{r.id}
+	values, compared := []any{rand.Text()}, []any{b.argument(r.id)}
 	for _, c := range []struct {
 		column, key string
-		name        sql.NullString
+		name        backfillName
 		value       *string
 	}{{t.Username, t.UsernameKey, r.username, username}, {t.Email, t.EmailKey, r.email, email}} {
 		if c.column != "" {
 			set, values = set+", "+c.key+" = ?", append(values, c.value)
-			where, compared = where+" AND COALESCE("+c.column+", '') = ?", append(compared, c.name.String)
+			where, compared = where+" AND "+c.column+same+"?", append(compared, b.argument(c.name.raw))
 		}
 	}
 	result, err := b.db.ExecContext(ctx, b.grammar.statement(set+where, ""), append(values, compared...)...)
 	if err != nil {
-		return err
+		return false, err
 	}
 	n, err := result.RowsAffected()
 	b.done.Changed += int(n)
-	return err
+	return n > 0, err
 }
 
 // free returns the key for a column, or nil if there can be none, which is noted.
@@ -290,7 +369,7 @@ func (b *backfiller) owner(ctx context.Context, r backfillRow, column, keyColumn
 	var other backfillRow
 	var name sql.NullString
 	query := "SELECT " + b.table.ID + ", " + column + " FROM " + b.table.Table + " WHERE " + keyColumn + " = ? AND " + b.table.ID + " <> ?"
-	err := b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, r.id).Scan(&other.id, &name)
+	err := b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, b.argument(r.id)).Scan(&other.id, &name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return "", nil

@@ -203,3 +203,124 @@ func TestBackfillKeepsProblems(t *testing.T) {
 		}
 	})
 }
+
+// backfillTwice fills a table, and checks that a second call finds nothing to do. It returns
+// the key and the stamp of each row, in the order of their IDs, separated by a space.
+func backfillTwice(t *testing.T, e engine, db *sql.DB, table sqlstore.UsersTable) (first sqlstore.Backfill, rows []string) {
+	t.Helper()
+	first, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
+	if err != nil {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if again, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err != nil || again.Changed > 0 {
+		t.Errorf("the second call: %+v, %v", again, err)
+	}
+	found, err := db.QueryContext(t.Context(), "SELECT username_key, stamp FROM users ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = found.Close() }()
+	for found.Next() {
+		var key, stamp sql.NullString
+		if err := found.Scan(&key, &stamp); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, key.String+" "+stamp.String)
+	}
+	return first, rows
+}
+
+// checkKeys checks the keys of all rows, and that each row has a stamp.
+func checkKeys(t *testing.T, rows []string, keys ...string) {
+	t.Helper()
+	var got []string
+	for _, row := range rows {
+		key, stamp, _ := strings.Cut(row, " ")
+		if len(stamp) < 26 {
+			t.Errorf("the row with the key %q has the stamp %q", key, stamp)
+		}
+		got = append(got, key)
+	}
+	if !slices.Equal(got, keys) {
+		t.Errorf("the keys are %q, want %q", got, keys)
+	}
+}
+
+// TestBackfillTypes: names may be in columns of other types than text. SQLite keeps numbers in
+// a column that is declared as STRING, and BLOBs in any column.
+func TestBackfillTypes(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e engine) {
+		id, name, rows := "INTEGER", "VARCHAR(100)", []string{"(1, 'susan')", "(2, '12345')", "(3, NULL)", "(4, 'anna')"}
+		switch e.dialect {
+		case sqlstore.SQLite:
+			name, rows[3] = "STRING", "(4, x'616e6e61')"
+		case sqlstore.Postgres:
+			name = "TEXT"
+		case sqlstore.MySQL:
+			name = "VARBINARY(20)"
+		}
+		db := e.newDB(t)
+		table := users(t, db, "id "+id+" PRIMARY KEY, username "+name+", username_key VARCHAR(100), stamp VARCHAR(64)", "(id, username) VALUES "+strings.Join(rows, ", "))
+		_, filled := backfillTwice(t, e, db, table)
+		checkKeys(t, filled, "susan", "12345", "", "anna")
+	})
+}
+
+// TestBackfillOrder: rows are read in the order of the database, also if the driver of MySQL
+// writes parameters into the statements.
+func TestBackfillOrder(t *testing.T) {
+	t.Parallel()
+	eachSetting(t, func(t *testing.T, e engine) {
+		db := e.newDB(t)
+		id := "VARCHAR(20)"
+		if e.dialect == sqlstore.MySQL {
+			id += " CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+		}
+		table := users(t, db, "id "+id+" PRIMARY KEY, username VARCHAR(100), username_key VARCHAR(100), stamp VARCHAR(64)",
+			"(id, username) VALUES ('a', 'u1'), ('B', 'u2'), ('c', 'u3'), ('D', 'u4'), ('e', 'u5')")
+		table.Batch = 2
+		done, rows := backfillTwice(t, e, db, table)
+		slices.Sort(rows)
+		checkKeys(t, rows, "u1", "u2", "u3", "u4", "u5")
+		if done.Rows != 5 {
+			t.Errorf("%+v", done)
+		}
+	})
+}
+
+// TestBackfillNotWritten: a row that the database does not change is a problem. A row that
+// changes between reading and writing is read again.
+func TestBackfillNotWritten(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, when, then, key, problem string }{
+		{"ignored", "1", "", "", "1 susan"},
+		{"changed", "OLD.username = 'susan'", "UPDATE users SET username = 'Mabel' WHERE id = OLD.id;", "mabel", ""},
+		{"changed to a name without a key", "OLD.username = 'susan'", "UPDATE users SET username = 'Mabel Lee' WHERE id = OLD.id;", "", "1 Mabel Lee"},
+		{"changed each time", "1", "UPDATE users SET username = username || 'x' WHERE id = OLD.id;", "", "1 susanxxx"},
+		{"deleted", "1", "DELETE FROM users WHERE id = OLD.id;", "none", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := engines()[0]
+			db := e.newDB(t)
+			table := users(t, db, "id INTEGER PRIMARY KEY, username TEXT, username_key TEXT, stamp TEXT", "(id, username) VALUES (1, 'susan')")
+			trigger := "CREATE TRIGGER other BEFORE UPDATE OF username_key ON users WHEN " + test.when + " BEGIN " + test.then + " SELECT RAISE(IGNORE); END"
+			if _, err := db.ExecContext(t.Context(), trigger); err != nil {
+				t.Fatal(err)
+			}
+			done, rows := backfillTwice(t, e, db, table)
+			key := "none"
+			for _, row := range rows {
+				key, _, _ = strings.Cut(row, " ")
+			}
+			problem := ""
+			for _, p := range done.Problems {
+				problem += p.ID + " " + p.Name
+			}
+			if key != test.key || problem != test.problem || done.Rows != 1 {
+				t.Errorf("the rows are %q, after %+v", rows, done)
+			}
+		})
+	}
+}
