@@ -18,9 +18,12 @@ import (
 // A UsersTable names the columns of a users table that the application had before: the old
 // ones, and those that a login needs in addition. docs/moving-in.md says how to add them.
 // UsernameKey, EmailKey and Stamp are written, so each must be a column of its own.
+//
+// Names are quoted in statements. So PostgreSQL takes them to the letter: "Users" is the table
+// of CREATE TABLE "Users", and not that of CREATE TABLE Users, which is "users".
 type UsersTable struct {
-	Table string // its name, such as "users"
-	ID    string // the primary key
+	Table string // its name, such as "users", or "app.users" with its schema
+	ID    string // the primary key; NULL in it is an error
 
 	// Username and Email are the columns with the names as users wrote them. UsernameKey and
 	// EmailKey get their canonical forms, and should have unique indexes. If the table has
@@ -85,7 +88,11 @@ func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table Users
 		return Backfill{}, err
 	}
 	table.Batch = cmp.Or(table.Batch, backfillBatch)
+	table.quote(g)
 	b := backfiller{db: db, grammar: g, table: table, claimed: map[string]string{}}
+	if err := b.missingIDs(ctx); err != nil {
+		return Backfill{}, err
+	}
 	for range backfillPasses {
 		before := b.done
 		b.done.Rows, b.done.Problems = 0, nil
@@ -101,6 +108,19 @@ func BackfillUsers(ctx context.Context, db *sql.DB, dialect Dialect, table Users
 		// A row may want a key that a row after it has given up in this pass.
 	}
 	return b.done, nil
+}
+
+// missingIDs returns an error if a row has no ID: such a row cannot be written.
+func (b *backfiller) missingIDs(ctx context.Context) error {
+	n := 0
+	query := "SELECT COUNT(*) FROM " + b.table.Table + " WHERE " + b.table.ID + " IS NULL"
+	if err := b.db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+		return fmt.Errorf("sqlstore: BackfillUsers: reading %s: %w", b.table.Table, err)
+	}
+	if n > 0 {
+		return fmt.Errorf("sqlstore: BackfillUsers: %d rows of %s have NULL as %s; give them an ID, or delete them", n, b.table.Table, b.table.ID)
+	}
+	return nil
 }
 
 // pass goes through all rows once.
@@ -140,21 +160,25 @@ const (
 	backfillTries  = 3
 )
 
-// check returns an error if a name is missing, or would need quotes in a statement.
+// check returns an error if a name is missing, or has other characters than letters, digits
+// and _, or if a column would overwrite another one.
 func (t *UsersTable) check() error {
 	plain := func(name string) bool {
 		return strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+	}
+	schema, table, found := strings.Cut(t.Table, ".")
+	if !found {
+		schema, table = "", t.Table
 	}
 	for _, c := range []struct {
 		field, name string
 		may         bool
 	}{
-		{"Table", strings.Replace(t.Table, ".", "", 1), t.Table == ""},
-		{"ID", t.ID, false}, {"Stamp", t.Stamp, false},
+		{"Table", table, false}, {"Table", schema, !found}, {"ID", t.ID, false}, {"Stamp", t.Stamp, false},
 		{"Username", t.Username, t.UsernameKey == ""}, {"UsernameKey", t.UsernameKey, t.Username == ""},
 		{"Email", t.Email, t.EmailKey == ""}, {"EmailKey", t.EmailKey, t.Email == ""},
 	} {
-		if c.field == "Table" && c.may || c.name == "" && !c.may || !plain(c.name) {
+		if c.name == "" && !c.may || !plain(c.name) {
 			return fmt.Errorf("sqlstore: BackfillUsers: UsersTable.%s is %.100q; use a name of letters, digits and _", c.field, c.name)
 		}
 	}
@@ -172,6 +196,21 @@ func (t *UsersTable) check() error {
 		return errors.New("sqlstore: BackfillUsers: UsersTable has neither Username nor Email; users log in with one of them")
 	}
 	return nil
+}
+
+// quote puts the names in quotes. SQLite takes an unknown name in double quotes for a text, so
+// it gets the quotes of MySQL, which it knows, too.
+func (t *UsersTable) quote(g grammar) {
+	mark := "`"
+	if g.numbered {
+		mark = `"`
+	}
+	t.Table = strings.ReplaceAll(t.Table, ".", mark+"."+mark)
+	for _, name := range []*string{&t.Table, &t.ID, &t.Username, &t.UsernameKey, &t.Email, &t.EmailKey, &t.Stamp} {
+		if *name != "" {
+			*name = mark + *name + mark
+		}
+	}
 }
 
 type backfiller struct {
@@ -224,7 +263,7 @@ func (r *backfillRow) name() string {
 func (b *backfiller) after(ctx context.Context, last any) ([]backfillRow, error) {
 	end := fmt.Sprintf(" ORDER BY %s LIMIT %d", b.table.ID, b.table.Batch)
 	if last == nil {
-		return b.read(ctx, end)
+		return b.read(ctx, " WHERE "+b.table.ID+" IS NOT NULL"+end)
 	}
 	return b.read(ctx, " WHERE "+b.table.ID+" > ?"+end, b.argument(last))
 }
@@ -347,12 +386,12 @@ func (b *backfiller) free(ctx context.Context, r backfillRow, column, keyColumn,
 		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, wrong})
 		return nil, nil
 	}
-	owner, err := b.owner(ctx, r, column, keyColumn, *key)
+	owner, found, err := b.owner(ctx, r, column, keyColumn, *key)
 	switch {
 	case err != nil:
 		return nil, err
-	case owner != "":
-		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, fmt.Errorf("%w: row %s has it", taken, owner)})
+	case found:
+		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, fmt.Errorf("%w: row %q has it", taken, owner)})
 		return nil, nil
 	}
 	if b.table.DryRun {
@@ -361,24 +400,24 @@ func (b *backfiller) free(ctx context.Context, r backfillRow, column, keyColumn,
 	return key, nil
 }
 
-// owner returns the ID of another row that has a key, or "".
-func (b *backfiller) owner(ctx context.Context, r backfillRow, column, keyColumn, key string) (string, error) {
-	if owner := b.claimed[keyColumn+" "+key]; owner != "" {
-		return owner, nil
+// owner returns the ID of another row that has a key, if there is one.
+func (b *backfiller) owner(ctx context.Context, r backfillRow, column, keyColumn, key string) (id string, found bool, err error) {
+	if id, found := b.claimed[keyColumn+" "+key]; found {
+		return id, true, nil
 	}
 	var other backfillRow
 	var name sql.NullString
 	query := "SELECT " + b.table.ID + ", " + column + " FROM " + b.table.Table + " WHERE " + keyColumn + " = ? AND " + b.table.ID + " <> ?"
-	err := b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, b.argument(r.id)).Scan(&other.id, &name)
+	err = b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, b.argument(r.id)).Scan(&other.id, &name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return "", nil
+		return "", false, nil
 	case err != nil:
-		return "", err
+		return "", false, err
 	case b.table.DryRun && !isKeyOf(key, name.String): // that row would give it up
-		return "", nil
+		return "", false, nil
 	}
-	return other.name(), nil
+	return other.name(), true, nil
 }
 
 // isKeyOf reports whether a name, which is a username or an address, has this key.

@@ -324,3 +324,80 @@ func TestBackfillNotWritten(t *testing.T) {
 		})
 	}
 }
+
+// TestBackfillQuotesNames: names are taken as they are, and may be words of SQL. PostgreSQL has
+// two tables whose names differ in capital letters only.
+func TestBackfillQuotesNames(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e engine) {
+		mark := "`"
+		if e.dialect == sqlstore.Postgres {
+			mark = `"`
+		}
+		db := e.newDB(t)
+		table := users(t, db, "id INTEGER PRIMARY KEY, username VARCHAR(100), username_key VARCHAR(100), stamp VARCHAR(64)", "(id, username) VALUES (1, 'anna')")
+		for _, statement := range []string{
+			"CREATE TABLE 'Order' ('Group' INTEGER PRIMARY KEY, 'userName' VARCHAR(100), 'userNameKey' VARCHAR(100), 'Check' VARCHAR(64))",
+			"INSERT INTO 'Order' ('Group', 'userName') VALUES (1, 1), (2, 2)",
+		} {
+			if _, err := db.ExecContext(t.Context(), strings.ReplaceAll(statement, "'", mark)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		quoted := sqlstore.UsersTable{Table: "Order", ID: "Group", Username: "userName", UsernameKey: "userNameKey", Stamp: "Check"}
+		if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, quoted); err != nil || done.Changed != 2 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if e.dialect == sqlstore.Postgres {
+			table.Table = "Users"
+			if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err == nil {
+				t.Errorf("Users is taken for users: %+v", done)
+			}
+		}
+		table.Table, table.Username = "users", "nickname" // SQLite would take "nickname" for a text
+		if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err == nil {
+			t.Errorf("a column that does not exist: %+v", done)
+		}
+	})
+}
+
+// TestBackfillSchema: Table may have a schema.
+func TestBackfillSchema(t *testing.T) {
+	t.Parallel()
+	e := engines()[0]
+	db := e.newDB(t)
+	table := users(t, db, "id INTEGER PRIMARY KEY, username TEXT, username_key TEXT, stamp TEXT", "(id, username) VALUES (1, 'susan')")
+	table.Table = "main.users"
+	_, rows := backfillTwice(t, e, db, table)
+	checkKeys(t, rows, "susan")
+	for _, wrong := range []string{".users", "main.", "a.b.c", "users`"} {
+		table.Table = wrong
+		if _, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err == nil || !strings.Contains(err.Error(), "UsersTable.Table") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
+// TestBackfillID: NULL as an ID is an error, and a row with the ID "" has its name like others.
+func TestBackfillID(t *testing.T) {
+	t.Parallel()
+	e := engines()[0]
+	db := e.newDB(t)
+	table := users(t, db, "id TEXT PRIMARY KEY, username TEXT, username_key TEXT, stamp TEXT", "(id, username) VALUES (NULL, 'susan'), (NULL, 'mabel'), ('z', 'anna')")
+	table.Batch = 2
+	if done, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table); err == nil || !strings.Contains(err.Error(), "2 rows of `users` have NULL as `id`") || done.Changed > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	db = e.newDB(t)
+	table = users(t, db, "id TEXT PRIMARY KEY, username TEXT, username_key TEXT, stamp TEXT", "(id, username) VALUES ('', 'susan'), ('x', 'Susan')")
+	table.DryRun = true
+	dry, err := sqlstore.BackfillUsers(t.Context(), db, e.dialect, table)
+	table.DryRun = false
+	done, rows := backfillTwice(t, e, db, table)
+	checkKeys(t, rows, "susan", "")
+	for _, b := range []sqlstore.Backfill{dry, done} {
+		if err != nil || len(b.Problems) != 1 || b.Problems[0].ID != "x" || !strings.Contains(fmt.Sprint(b.Problems[0].Err), `row "" has it`) {
+			t.Errorf("%+v, %v", b, err)
+		}
+	}
+}

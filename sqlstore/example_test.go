@@ -83,10 +83,10 @@ func ExampleBackfillUsers() {
 		panic(err)
 	}
 	for _, p := range done.Problems {
-		fmt.Printf("user %s: %q: %v\n", p.ID, p.Name, p.Err)
+		fmt.Printf("user %q: %q: %v\n", p.ID, p.Name, p.Err)
 	}
 	fmt.Println(done.Rows, done.Changed)
 	// Output:
-	// user 2: "susan": auth: the username is taken: row 1 has it
+	// user "2": "susan": auth: the username is taken: row "1" has it
 	// 2 2
 }

@@ -53,7 +53,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		Table: "members", ID: "number", Username: "nick", UsernameKey: "nick_key", Email: "mail", EmailKey: "mail_key", Stamp: "stamp",
 	})
 	for _, p := range done.Problems {
-		log.Printf("member %s: %q: %v", p.ID, p.Name, p.Err)
+		log.Printf("member %q: %q: %v", p.ID, p.Name, p.Err)
 	}
 	if err != nil {
 		return err
