@@ -4,21 +4,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strings"
 
 	"github.com/go-login/auth/examples/internal/server"
 	"github.com/go-login/auth/sqlstore"
-	_ "github.com/go-sql-driver/mysql"
-	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 )
 
 // variable is the environment variable with the DSN. Other users of the machine can read the
@@ -52,7 +56,8 @@ func run(ctx context.Context, args []string, dsn string, stdout, stderr io.Write
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("unknown argument %q; run with -h for the flags", flags.Arg(0))
+		// It is not printed: it may be a DSN without -dsn before it.
+		return errors.New("there is an argument that belongs to no flag; run with -h for the flags")
 	}
 	if table.Username == "" {
 		table.UsernameKey = ""
@@ -77,11 +82,11 @@ func run(ctx context.Context, args []string, dsn string, stdout, stderr io.Write
 		}
 	}
 	done, err := sqlstore.BackfillUsers(ctx, db, dialect, table)
+	for _, p := range done.Problems {
+		_, _ = fmt.Fprintf(stdout, "no key for row %q: %q: %v\n", p.ID, p.Name, p.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("%d rows are done; run it again to go on: %w", done.Rows, err)
-	}
-	for _, p := range done.Problems {
-		_, _ = fmt.Fprintf(stdout, "no key for row %s: %q: %v\n", p.ID, p.Name, p.Err)
 	}
 	_, _ = fmt.Fprintf(stdout, "%d rows read, %d %s, %d names without a key\n", done.Rows, done.Changed, changed(table.DryRun), len(done.Problems))
 	return nil
@@ -97,32 +102,59 @@ func changed(dryRun bool) string {
 	return "written"
 }
 
-// open connects to the database.
+// open connects to the database. Its errors have neither the DSN nor what a driver says about
+// it: a password with an unusual character may end up in another part of the DSN.
 func open(ctx context.Context, engine, dsn string) (*sql.DB, sqlstore.Dialect, error) {
 	if dsn == "" {
 		return nil, "", errors.New("there is no database: set the variable " + variable + ", or the flag -dsn")
 	}
-	driver, dialect := "", sqlstore.Dialect("")
+	db, dialect, err := (*sql.DB)(nil), sqlstore.Dialect(""), error(nil)
 	switch engine {
 	case "postgres":
-		driver, dialect = "pgx", sqlstore.Postgres
+		config, failing := pgx.ParseConfig(dsn)
+		if err, dialect = failing, sqlstore.Postgres; err == nil {
+			db = stdlib.OpenDB(*config)
+		}
 	case "mysql":
-		driver, dialect = "mysql", sqlstore.MySQL
+		dialect = sqlstore.MySQL
+		db, err = sql.Open("mysql", dsn)
 	case "sqlite":
-		driver, dialect = "sqlite", sqlstore.SQLite
 		if !strings.HasPrefix(dsn, "file:") { // mode=rw makes no new file
 			dsn = (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: dsn}).EscapedPath(), RawQuery: "mode=rw&_pragma=busy_timeout(10000)"}).String()
 		}
-	default:
-		return nil, "", fmt.Errorf("unknown engine %q; set -engine to postgres, mysql or sqlite", engine)
+		dialect = sqlstore.SQLite
+		db, err = sql.Open("sqlite", dsn)
+	default: // it is not printed: it may be a DSN
+		return nil, "", errors.New("unknown engine; set -engine to postgres, mysql or sqlite")
 	}
-	db, err := sql.Open(driver, dsn)
 	if err != nil {
-		return nil, "", fmt.Errorf("the DSN is not one of %s: %w", engine, err)
+		return nil, "", fmt.Errorf("the driver for %s cannot read the DSN; write it as the driver documents it, with special characters of the password encoded", engine)
 	}
 	if err := db.PingContext(ctx); err != nil {
 		_ = db.Close()
-		return nil, "", fmt.Errorf("cannot open the database: %w", err)
+		return nil, "", fmt.Errorf("cannot open the database: %s", reason(err))
 	}
 	return db, dialect, nil
+}
+
+// reason says why a database cannot be opened, without anything of the DSN but the address of
+// the server, or what the server answers.
+func reason(err error) string {
+	var network *net.OpError
+	var postgres *pgconn.PgError
+	var maria *mysql.MySQLError
+	var lite *sqlite.Error
+	switch {
+	case errors.As(err, &network):
+		return network.Error()
+	case errors.As(err, &postgres):
+		return postgres.Error()
+	case errors.As(err, &maria):
+		return maria.Error()
+	case errors.As(err, &lite):
+		return cmp.Or(sqlite.ErrorCodeString[lite.Code()], fmt.Sprintf("SQLite's error %d", lite.Code()))
+	case errors.Is(err, context.Canceled):
+		return context.Canceled.Error()
+	}
+	return "it is not printed why, because a driver's error may have parts of the DSN; check the address, the name of the database and the settings of TLS"
 }

@@ -104,8 +104,8 @@ func TestBackfill(t *testing.T) {
 				}
 				return out.String()
 			}
-			const problems = `no key for row 2: "SUSAN@app.example": auth: the address is taken: row 1 has it
-no key for row 3: "not an address": auth: invalid email address
+			const problems = `no key for row "2": "SUSAN@app.example": auth: the address is taken: row "1" has it
+no key for row "3": "not an address": auth: invalid email address
 `
 			compare := func(got, want string) {
 				t.Helper()
@@ -156,20 +156,31 @@ func TestErrors(t *testing.T) {
 	}{
 		{"", "-engine sqlite", "BACKFILL_DSN"},
 		{empty, "", "-engine"},
-		{empty, "-engine oracle", `"oracle"`},
-		{empty, "-engine sqlite x", `"x"`},
+		{empty, "-engine oracle", "unknown engine"},
+		{empty, "-engine sqlite x", "belongs to no flag"},
+		{empty, "-engine postgres postgres://susan:hunter2@db/app", "belongs to no flag"},
+		{empty, "-engine postgres://susan:hunter2@db/app", "unknown engine"},
 		{empty, "-engine sqlite", "no such table: users"},
 		{empty, "-engine sqlite -table x;y", "UsersTable.Table"},
 		{empty, "-engine sqlite -batch -1", "UsersTable.Batch"},
 		{none, "-engine sqlite", "cannot open the database"},
 		{"postgres://susan:hunter2@127.0.0.1:1/x", "-engine postgres", "cannot open the database"},
 		{"susan:hunter2@tcp(127.0.0.1:1)/x", "-engine mysql", "cannot open the database"},
-		{"susan:hunter2@nowhere", "-engine mysql", "not one of mysql"},
+		{"susan:hunter2@nowhere", "-engine mysql", "cannot read the DSN"},
+		{"susan:hunter2@tcp(127.0.0.1:1)/x?tls=nope", "-engine mysql", "cannot read the DSN"},
+		{"mysql://susan:hunter2@127.0.0.1:1/x", "-engine mysql", "cannot read the DSN"},
+		{"susan:hunter2@/x@127.0.0.1:1/x", "-engine mysql", "cannot read the DSN"},
+		{"postgres://susan:hunter2%zz@127.0.0.1:1/x", "-engine postgres", "cannot read the DSN"},
+		{"postgres://susan:hunter2#a@127.0.0.1:1/x", "-engine postgres", "cannot"},
+		{"postgres://127.0.0.1:1/hunter2@x", "-engine postgres", "127.0.0.1:1"},
+		{"user=susan password = hunter2 host=127.0.0.1 port=xx", "-engine postgres", "cannot read the DSN"},
+		{"user=susan password='hunter2 host=127.0.0.1 port=1", "-engine postgres", "cannot read the DSN"},
+		{"file:/nowhere/hunter2.db?mode=rw", "-engine sqlite", "cannot open the database"},
 	} {
 		var out, progress strings.Builder
 		err := run(t.Context(), strings.Fields(test.args), test.dsn, &out, &progress)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error()+out.String()+progress.String(), "hunter2") {
-			t.Errorf("%s: the error is %v, want one about %s", test.args, err, test.want)
+			t.Errorf("%s %s: the error is %v, want one about %s", test.args, test.dsn, err, test.want)
 		}
 	}
 	if _, err := os.Stat(none); err == nil {
@@ -178,5 +189,20 @@ func TestErrors(t *testing.T) {
 	var out, usage strings.Builder
 	if err := run(t.Context(), []string{"-h"}, "susan:hunter2@tcp(db)/app", &out, &usage); err == nil || strings.Contains(usage.String(), "hunter2") {
 		t.Errorf("-h: %v, and prints\n%s", err, usage.String())
+	}
+}
+
+// TestIDsAreQuoted: an ID that has control characters or a line break does not change what the
+// program prints.
+func TestIDsAreQuoted(t *testing.T) {
+	t.Parallel()
+	path := databases["sqlite"](t)
+	exec(t, "sqlite", path, `CREATE TABLE users (id TEXT PRIMARY KEY, username TEXT, username_key TEXT, stamp TEXT)`,
+		`INSERT INTO users (id, username) VALUES ('a' || char(10, 27) || 'b', 'susan'), ('c' || char(10), 'Susan')`)
+	var out, progress strings.Builder
+	check(t, run(t.Context(), []string{"-engine", "sqlite", "-email", ""}, path, &out, &progress))
+	want := `no key for row "c\n": "Susan": auth: the username is taken: row "a\n\x1bb" has it` + "\n2 rows read, 2 written, 1 names without a key\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }
