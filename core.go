@@ -42,6 +42,7 @@ type Core struct {
 	bypassed atomic.Bool                 // an answer was written around LoadAndSave
 	fallback atomic.Pointer[errorPage]   // see DefaultErrorPage
 	notices  atomic.Pointer[noticePage]  // see DefaultNoticePage
+	links    atomic.Pointer[string]      // see DefaultIdentitiesPage
 	flashed  atomic.Pointer[sealedFlash] // the last one
 	clock    uint64                      // names this Core's clock among those of other servers
 	upgrades upgrades

@@ -26,6 +26,20 @@ func (c *Core) DefaultNoticePage(page func(w http.ResponseWriter, r *http.Reques
 	c.notices.CompareAndSwap(nil, &page)
 }
 
+// DefaultIdentitiesPage sets the URL of the page on which users connect and disconnect accounts
+// at providers, or "" if there is none. The first one that is set stays. pages.New sets it, so
+// an application calls this only if it brings its own pages.
+func (c *Core) DefaultIdentitiesPage(url string) { c.links.CompareAndSwap(nil, &url) }
+
+// IdentitiesPage returns the URL of DefaultIdentitiesPage, or "" if there is no such page. If
+// none was set, the page is /account/identities, below the path of BaseURL.
+func (f *Feature) IdentitiesPage() string {
+	if url := f.core.links.Load(); url != nil {
+		return *url
+	}
+	return f.core.BasePath() + "/account/identities"
+}
+
 // ShowNotice answers the request by the function of DefaultNoticePage. If there is none, it does
 // nothing and returns false.
 func (f *Feature) ShowNotice(w http.ResponseWriter, r *http.Request, n Notice) bool {

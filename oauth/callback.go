@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -276,7 +277,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *remote, t *t
 	link := next.AddTo(h.pageOf(t))
 	switch {
 	case err == nil && t.Purpose == toLink:
-		next.Redirect(w, h.IdentitiesPage)
+		next.Redirect(w, h.identitiesPage())
 	case err == nil:
 		next.Redirect(w, h.Home)
 	case errors.Is(err, errCancelled):
@@ -287,7 +288,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *remote, t *t
 			h.core.Error(w, r, err)
 			return
 		}
-		h.show(w, r, p, Page{Kind: PageNotConnected, Link: auth.ParseNext(h.IdentitiesPage).AddTo(h.core.Config().URLs.Login)})
+		h.show(w, r, p, Page{Kind: PageNotConnected, Link: auth.ParseNext(h.identitiesPage()).AddTo(h.core.Config().URLs.Login)})
 	case errors.Is(err, errUnavailable):
 		report(EventUnavailable)
 		h.show(w, r, p, Page{Kind: PageUnavailable, Link: link})
@@ -330,11 +331,16 @@ func isRefusal(err error) bool {
 func (h *Handler) pageOf(t *transaction) string {
 	switch t.Purpose {
 	case toLink:
-		return h.IdentitiesPage
+		return h.identitiesPage()
 	case toConfirm:
 		return h.core.Config().URLs.Refresh
 	}
 	return h.core.Config().URLs.Login
+}
+
+// identitiesPage returns the page that lists the accounts that a user has connected.
+func (h *Handler) identitiesPage() string {
+	return cmp.Or(h.IdentitiesPage, h.feature.IdentitiesPage(), h.Home)
 }
 
 // withNext returns the request as if its URL had next alone. Core.Error takes it from there.

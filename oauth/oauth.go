@@ -77,7 +77,8 @@ type Handler struct {
 	Home string
 
 	// IdentitiesPage is the path of this site that a new connection leads to without a next.
-	// The default is "/account/identities", below the path of BaseURL.
+	// The default is the page of package pages, or Home if that page is left out. Without
+	// package pages, it is "/account/identities", below the path of BaseURL.
 	IdentitiesPage string
 
 	// Texts are the words of the pages that the handler shows to users. They are for the language Texts.Lang.
@@ -118,7 +119,7 @@ func New(core *auth.Core, providers ...Provider) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("oauth: New: make one handler for each Manager: %w", err)
 	}
-	h := &Handler{Home: core.BasePath() + "/", IdentitiesPage: core.BasePath() + "/account/identities", core: core, feature: feature}
+	h := &Handler{Home: core.BasePath() + "/", core: core, feature: feature}
 	bypass := newBypass(core.Config().Network.CrossOriginBypass)
 	for _, p := range providers {
 		if err := p.check(); err != nil {

@@ -254,3 +254,34 @@ func TestTooManyIdentitiesAtOnce(t *testing.T) {
 	s.page(b.Do(visits[0]), http.StatusConflict, "You can connect 20 accounts.")
 	want(t, "identities", len(s.identities(u)), 20)
 }
+
+// TestIdentitiesPage: a new connection, and the login before one, lead to the page of package
+// pages, wherever it is, or Home if it is left out. Handler.IdentitiesPage comes first.
+func TestIdentitiesPage(t *testing.T) {
+	t.Parallel()
+	const page = "/account/identities"
+	for _, test := range []struct {
+		name   string
+		config pages.Config
+		own    string
+		want   string
+	}{
+		{"as it is", pages.Config{}, "", page},
+		{"with another path", pages.Config{Paths: map[string]string{page: "/links"}}, "", "/links"},
+		{"left out", pages.Config{Without: []string{page}}, "", "/"},
+		{"of the application", pages.Config{Without: []string{page}}, "/mine", "/mine"},
+	} {
+		s := newSite(t)
+		s.handler.IdentitiesPage = test.own
+		_, err := pages.New(s.Core, test.config)
+		must(t, err)
+		r := s.browser().login() // not connected
+		link := html.EscapeString(auth.ParseNext(test.want).AddTo("/login"))
+		if !strings.Contains(r.Text, `"`+link+`"`) {
+			t.Errorf("%s: there is no link to %s in\n%s", test.name, link, r.Text)
+		}
+		b := s.browser()
+		b.Login(s.account("susan", true, false))
+		s.leads(b.login("purpose", "link"), test.want)
+	}
+}

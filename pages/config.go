@@ -30,14 +30,14 @@ type Config struct {
 	// served, neither to browsers nor to programs, and no page links to it. If auth.Config has a URL for
 	// the page, such as URLs.Forgot, set it to a page of your application: links, and those in
 	// mails, then lead there. If you leave out /account/email, set its URL only if your
-	// application calls Core.SendEmailChange. If you leave out /account/identities, set
-	// IdentitiesPage of oauth.Handler. Some pages cannot be left out, because others need them:
-	// New then returns an error that says why.
+	// application calls Core.SendEmailChange. If you leave out /account/identities, a new
+	// connection to a provider leads to Home or IdentitiesPage of oauth.Handler. Some pages
+	// cannot be left out, because others need them: New then returns an error that says why.
 	Without []string
 
 	// Paths renames pages: {"/login": "/sign-in"}. The keys are paths as in Without, and the
 	// values are below Prefix. If auth.Config has a URL for the page, such as URLs.Login, set
-	// that, too, and for /account/identities IdentitiesPage of oauth.Handler.
+	// that, too.
 	Paths map[string]string
 
 	// Home is the path of this site that a login and a logout lead to, unless the

@@ -203,8 +203,7 @@
 // auth.Provider, which is a path of this site, with the field next, and the field purpose if
 // they do not log in. /account/identities lists the user's accounts at providers, connects
 // others, and disconnects them: the form has the ID of an identity in remove. For that, the
-// user must have logged in within 10 minutes. With a Prefix, set IdentitiesPage of
-// oauth.Handler to the page's URL. The pages also draw what package oauth shows to users, such
+// user must have logged in within 10 minutes. The pages also draw what package oauth shows to users, such
 // as "Taking you to accounts.google.com", by the template notice.html.
 //
 // # Impersonation
@@ -292,6 +291,7 @@ func New(core *auth.Core, cfg Config) (*Pages, error) {
 	}
 	core.DefaultErrorPage(p.showError)
 	core.DefaultNoticePage(p.showNotice)
+	core.DefaultIdentitiesPage(p.urls.Identities)
 	return p, nil
 }
 
