@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,7 +101,7 @@ func testCapsLock(b *tab) {
 func testSecondClick(b *tab) {
 	var sent atomic.Int32
 	check(b.t, chromedp.Listen(b.ctx, func(event any) {
-		if e, ok := event.(*network.EventRequestWillBeSent); ok && e.Request.Method == "POST" {
+		if e, ok := event.(*network.EventRequestWillBeSent); ok && e.Request.Method == http.MethodPost {
 			sent.Add(1)
 		}
 	}))
