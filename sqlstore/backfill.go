@@ -290,7 +290,7 @@ func (b *backfiller) read(ctx context.Context, end string, args ...any) (batch [
 
 // argument returns a value that was read as one to compare with. The driver of MySQL returns
 // texts as []byte. If it writes parameters into statements (interpolateParams), it takes a
-// []byte for binary, which has another order than the texts of the column.
+// []byte for binary, which a column in another character set than the connection's never equals.
 func (b *backfiller) argument(value any) any {
 	if text, ok := value.([]byte); ok && b.grammar.mysql && utf8.Valid(text) {
 		return string(text)

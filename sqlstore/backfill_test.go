@@ -278,10 +278,10 @@ func TestBackfillOrder(t *testing.T) {
 		db := e.newDB(t)
 		id := "VARCHAR(20)"
 		if e.dialect == sqlstore.MySQL {
-			id += " CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+			id += " CHARACTER SET latin1 COLLATE latin1_general_ci" // the connection has another one
 		}
 		table := users(t, db, "id "+id+" PRIMARY KEY, username VARCHAR(100), username_key VARCHAR(100), stamp VARCHAR(64)",
-			"(id, username) VALUES ('a', 'u1'), ('B', 'u2'), ('c', 'u3'), ('D', 'u4'), ('e', 'u5')")
+			"(id, username) VALUES ('a', 'u1'), ('B', 'u2'), ('c', 'u3'), ('D', 'u4'), ('é', 'u5')")
 		table.Batch = 2
 		done, rows := backfillTwice(t, e, db, table)
 		slices.Sort(rows)
