@@ -1005,7 +1005,7 @@ func TestValuesOfALaterVersion(t *testing.T) {
 	}
 	r := record()
 	const future = "\x02zz\x07\x50future"
-	r.Data = append(r.Data, future...)
+	r.Data = append(bytes.Clone(r.Data), future...)
 	if err := app.Store.UpdateRecord(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +225,7 @@ func (c call) ofRecords(ctx context.Context, store auth.RecordStore) (a answer) 
 			if err != nil {
 				return err
 			}
-			got.Data = append(got.Data, '+')
+			got.Data = append(slices.Clone(got.Data), '+') // see auth.Record
 			return store.UpdateRecord(ctx, got)
 		})
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func (s recordSuite) updateRecord(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				got.Data = append(got.Data, '+')
+				got.Data = append(slices.Clone(got.Data), '+') // see auth.Record
 				return t.store.UpdateRecord(ctx, got)
 			})
 		})
