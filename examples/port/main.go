@@ -10,11 +10,14 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/go-login/auth/examples/internal/server"
 )
@@ -61,7 +64,17 @@ func openDB(ctx context.Context, file string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db); err != nil {
+	err = migrate(ctx, db)
+	// Only one process can change the old file to WAL. SQLite does not let the others wait for it, whatever busy_timeout is.
+	for try := 0; err != nil && strings.Contains(err.Error(), "database is locked") && try < 50; try++ {
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), db.Close())
+		case <-time.After(20 * time.Millisecond):
+			err = migrate(ctx, db)
+		}
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("migrating %s: %w", file, err)
 	}
