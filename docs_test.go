@@ -144,7 +144,7 @@ func variablesOfTests(t *testing.T) map[string]string {
 	return read
 }
 
-// The checks themselves find what is not there.
+// The checks find a link to nothing, and a name that does not exist.
 func TestDocumentChecks(t *testing.T) {
 	t.Run("flask-login.md", checkFlaskLogin)
 	t.Run("security.md", checkSecurity)

@@ -164,7 +164,7 @@ func TestResetLogsNobodyIn(t *testing.T) {
 			}
 		}
 	}
-	// The application may log the user in afterwards, whoever was logged in before.
+	// The application may log the user in afterwards, even if another user was logged in before.
 	for _, as := range []string{"", "bob", "alice"} {
 		browser := app.Client(t)
 		if as != "" {

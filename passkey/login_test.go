@@ -233,7 +233,7 @@ func TestAnswerIsRefused(t *testing.T) {
 	must(t, s.try(t, phone)) // nothing of this has suspended the passkey
 }
 
-// P13: whoever has no passkey is answered alike, whatever is wrong.
+// P13: users without a passkey get the same answer, whatever is wrong.
 func TestWrongAnswersAreAnsweredAlike(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -63,7 +63,7 @@ func TestSpacesInACodeAreIgnored(t *testing.T) {
 	}
 }
 
-// What is not six ASCII digits is wrong, and the store is not asked.
+// An answer other than six ASCII digits is wrong, and the store is not asked.
 func TestWhatIsNoCodeIsWrongWithoutWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
