@@ -67,8 +67,8 @@ func (h *Handler) userWith(ctx context.Context, p *remote, id string) (auth.User
 	return nil, errTwice
 }
 
-// free deletes an identity, and its tokens, of a user who does not exist any more. A user who got
-// it meanwhile, by another request that has freed it, keeps it: the records are made to expire by
+// free deletes an identity of a deleted user, and its tokens. If another request has freed it
+// meanwhile, and given it to another user, that user keeps it: the records are made to expire by
 // compare-and-set.
 func (h *Handler) free(ctx context.Context, p *remote, id, userID string) error {
 	freed := false

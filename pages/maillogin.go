@@ -212,7 +212,7 @@ func (p *Pages) mailLinkForm(q *request) *Form {
 	return f
 }
 
-// showMailLink shows who would be logged in by a link. A user who is logged in to that account
+// showMailLink shows the user whom a link would log in. A user of that account who is logged in
 // goes on at once, unless the link is to confirm the login.
 func (p *Pages) showMailLink(q *request) answer {
 	link, err := p.core.CheckLoginLink(q.Context(), q.token)
