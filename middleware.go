@@ -50,7 +50,7 @@ func (c *Core) LoadAndSave(next http.Handler) http.Handler {
 		if len(r.Header["Cookie"]) > 0 {
 			s.arrived = c.cfg.Now()
 		}
-		rw, r := &s.writer, s.served
+		rw, r := &s.writer, &s.served
 		defer handBack(r, sent)
 		if origin.IsUnsafe(sent.Method) && !c.origins.Allows(sent, s.target()) {
 			err := fmt.Errorf("%w: Origin %q, Sec-Fetch-Site %q, and this is %s", ErrCrossOrigin,
@@ -88,7 +88,7 @@ func (c *Core) newState(w http.ResponseWriter, r *http.Request) *state {
 	}
 	s := &state{core: c, arrival: arrival{request: r, forwarded: r.Header["X-Forwarded-For"]}}
 	s.ctx.Context, s.ctx.state = r.Context(), s
-	s.served = r.WithContext(&s.ctx)
+	s.served = *r.WithContext(&s.ctx)       // the state has room for it, so this allocates nothing
 	if r.RequestURI == "" && r.URL != nil { // a test made the request, and no server
 		u := *r.URL
 		s.url = &u
@@ -162,7 +162,7 @@ func (w *responseWriter) start(status int) {
 		w.failed = err
 	}
 	if w.failed != nil {
-		s.core.fail(w.ResponseWriter, s.served, statusOf(w.failed), w.failed)
+		s.core.fail(w.ResponseWriter, &s.served, statusOf(w.failed), w.failed)
 	}
 }
 
@@ -269,21 +269,18 @@ func (s *state) commit(h http.Header) error {
 		set = s.setCookies(h)
 	}
 	if s.varies || s.flashRead || ready {
-		vary(h, "Cookie")
+		s.vary(h, "Cookie")
 		if len(s.core.cfg.Credentials) > 0 {
-			vary(h, "Authorization")
+			s.vary(h, "Authorization")
 		}
 	}
 	// A page that was made for one user must not be shown to another one, nor by the
 	// back button after a logout. So it gets no-store, unless the application has set
 	// Cache-Control. An answer that sets a cookie always gets no-store.
 	personal := (s.varies || ready) && (s.cur != nil || s.user != nil || s.loggedOut)
-	says := h["Cache-Control"]
 	shown := s.flashRead && len(s.flash) > 0 // messages were shown, and stay in the cookie
 	if set || shown || personal && field(h, "Cache-Control") == "" {
-		if len(says) != 1 || says[0] != "no-store" {
-			h["Cache-Control"] = []string{"no-store"}
-		}
+		s.noStore(h)
 	}
 	return nil
 }

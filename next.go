@@ -40,8 +40,10 @@ func ParseNext(text string) Next {
 
 // pathIn returns what comes before the query and the fragment.
 func pathIn(target string) string {
-	if end := strings.IndexAny(target, "?#"); end >= 0 {
-		return target[:end]
+	for i := range len(target) {
+		if target[i] == '?' || target[i] == '#' {
+			return target[:i]
+		}
 	}
 	return target
 }
@@ -103,6 +105,9 @@ func nextOf(method string, target *url.URL) Next {
 	if method != http.MethodGet && method != http.MethodHead {
 		return Next{}
 	}
+	if *target == (url.URL{Path: target.Path}) && isPlain(target.Path) && len(target.Path) <= maxNext { // there is nothing to escape
+		return Next{target.Path}
+	}
 	page := target.EscapedPath()
 	if target.RawQuery != "" || target.ForceQuery {
 		page += "?" + escapeQuery(target.RawQuery)
@@ -120,6 +125,9 @@ func targetOf(r *http.Request, otherwise *url.URL) *url.URL {
 	case r.Method == http.MethodConnect:
 		return r.URL
 	case isPlain(r.RequestURI): // there is nothing to parse
+		if r.URL != nil && *r.URL == (url.URL{Path: r.RequestURI}) {
+			return r.URL
+		}
 		return &url.URL{Path: r.RequestURI}
 	}
 	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {

@@ -36,7 +36,12 @@ import (
 func byPerson(r *http.Request) bool {
 	h := r.Header
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Sec-Purpose", "X-Moz"} {
-		switch purpose, _, _ := strings.Cut(field(h, name), ";"); strings.ToLower(strings.TrimSpace(purpose)) {
+		purpose := field(h, name)
+		if purpose == "" {
+			continue
+		}
+		purpose, _, _ = strings.Cut(purpose, ";")
+		switch strings.ToLower(strings.TrimSpace(purpose)) {
 		case "prefetch", "prerender", "preview":
 			return false
 		}

@@ -61,8 +61,8 @@ import (
 // whatever err is: a handler that asked CurrentUser cannot tell a failure from an
 // anonymous visitor.
 func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
-	// requestOf and not stateOf: the Credentials must not be asked again.
-	if s := c.requestOf(r.Context()); s != nil {
+	s := c.requestOf(r.Context()) // and not stateOf: the Credentials must not be asked again
+	if s != nil {
 		// A handler that saw no user because of the failure passes ErrNotLoggedIn.
 		if met := s.hasMet(); met != nil && statusOf(err) != statusOf(met) {
 			err = met
@@ -70,8 +70,8 @@ func (c *Core) Error(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	page := c.pageFor(r, err)
 	h := w.Header()
-	h["Cache-Control"] = []string{"no-store"}
-	vary(h, "Accept")
+	s.noStore(h)
+	s.vary(h, "Accept")
 	client := clientKind(r)
 	if c.answersJSON(r) {
 		client = clientAPI
@@ -265,8 +265,9 @@ func (c *Core) fail(w http.ResponseWriter, r *http.Request, status int, err erro
 	}
 	h := w.Header()
 	h.Del("Content-Length") // of an answer that the handler has not written
-	h.Set("Cache-Control", "no-store")
-	vary(h, "Accept")
+	s := c.requestOf(r.Context())
+	s.noStore(h)
+	s.vary(h, "Accept")
 	for name, values := range c.errorHeader(r, status, err) {
 		h[name] = values
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,10 +41,10 @@ type state struct {
 // An arrival is the request as it came. It never changes.
 type arrival struct {
 	request   *http.Request
-	url       *url.URL      // its URL, if it has no RequestURI
-	served    *http.Request // the same request with state.ctx; handlers get it
-	forwarded []string      // the lines of its X-Forwarded-For
-	arrived   time.Time     // when it arrived; set only if it has a cookie
+	url       *url.URL     // its URL, if it has no RequestURI
+	served    http.Request // its copy with state.ctx; handlers get it
+	forwarded []string     // the lines of its X-Forwarded-For
+	arrived   time.Time    // when it arrived; set only if it has a cookie
 }
 
 // An identity says which user makes the request. There are three ways to find out (see
@@ -206,6 +207,33 @@ type responseWriter struct {
 	before  http.Header // the headers that were set outside LoadAndSave
 	started bool
 	failed  error // of the commit or a store; the response is an error page, and takes nothing more
+
+	// Room for the values of two headers that most answers get.
+	varyRoom    [3]string // Cookie, Authorization, Accept
+	noStoreRoom [1]string
+}
+
+// vary says that the answer depends on a header of the request. Outside LoadAndSave, s is nil.
+func (s *state) vary(h http.Header, name string) {
+	names := h["Vary"]
+	if slices.Contains(names, name) {
+		return
+	}
+	if names == nil && s != nil {
+		names = s.writer.varyRoom[:0]
+	}
+	h["Vary"] = append(names, name)
+}
+
+// noStore tells browsers and proxies to keep no copy of the answer. Outside LoadAndSave, s is nil.
+func (s *state) noStore(h http.Header) {
+	const name = "Cache-Control"
+	if s == nil {
+		h.Set(name, "no-store")
+		return
+	}
+	s.writer.noStoreRoom[0] = "no-store"
+	h[name] = s.writer.noStoreRoom[:]
 }
 
 // requestOf is stateOf for callers that do not need the session. It asks no request

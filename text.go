@@ -30,18 +30,6 @@ func field(h http.Header, name string) string {
 	return ""
 }
 
-// vary says that the answer depends on a header of the request.
-func vary(h http.Header, name string) {
-	names := h["Vary"]
-	if slices.Contains(names, name) {
-		return
-	}
-	if names == nil {
-		names = make([]string, 0, 3) // one allocation for Cookie, Authorization and Accept
-	}
-	h["Vary"] = append(names, name)
-}
-
 func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

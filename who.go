@@ -176,6 +176,9 @@ func (c *Core) detail(ctx context.Context, reason error) error {
 // device, that has ended. It is for a message only: anybody can make up the cookie of a
 // session.
 func (s *state) hadLogin() bool {
+	if s.arrived.IsZero() { // without a cookie
+		return false
+	}
 	s.op.Lock()
 	defer s.op.Unlock()
 	names := &s.core.cookies
