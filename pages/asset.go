@@ -26,10 +26,9 @@ func (p *Pages) scriptPage() *page {
 	}
 }
 
-// setScripts sets the scripts that the templates of a page may load.
-func (p *Pages) setScripts(page *Page) {
-	scripts := append([]string{p.urls.Script}, p.passkeyScripts(page)...)
-	page.scripts = &scripts
+// scripts returns the URLs of the scripts that the templates of a page may load.
+func (p *Pages) scripts(page *Page) []string {
+	return append([]string{p.urls.Script}, p.passkeyScripts(page)...)
 }
 
 // An asset is a file that is served under a URL that contains its hash.

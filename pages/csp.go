@@ -72,9 +72,14 @@ func isOrigin(source string) bool {
 	return false
 }
 
-// policy returns the Content-Security-Policy of a page: with the pages' own scripts, and with
-// what they fetch from this site, or without.
-func (s *Sources) policy(scripts, fetches bool) string {
+// policy returns the Content-Security-Policy of a page that loads the scripts at these URLs of
+// the site, and whose scripts may fetch from the site.
+//
+// The source 'self' would allow every script of the site, such as a file that somebody has
+// uploaded. An exact source needs the host that the browser sees, which the library may not
+// know. So there are two policies, separated by a comma, and a script needs both: the first
+// allows this site, the second these paths.
+func (s *Sources) policy(scripts []string, fetches bool) string {
 	text := "default-src 'none'"
 	add := func(name string, self bool, sources []string) {
 		if self && !slices.Contains(sources, "'self'") {
@@ -88,9 +93,19 @@ func (s *Sources) policy(scripts, fetches bool) string {
 	add("img-src", true, s.Img)
 	add("form-action", true, s.FormAction)
 	text += "; base-uri 'none'; frame-ancestors 'none'"
-	add("script-src", scripts, s.Script)
+	add("script-src", len(scripts) > 0, s.Script)
 	add("connect-src", fetches, s.Connect)
 	add("font-src", false, s.Font)
 	add("frame-src", false, s.Frame)
+	if len(scripts) > 0 && !slices.Contains(s.Script, "'self'") {
+		text += ", script-src"
+		for _, script := range scripts {
+			path, _, _ := strings.Cut(script, "?")
+			text += " *:*" + path
+		}
+		for _, source := range s.Script {
+			text += " " + source
+		}
+	}
 	return text
 }

@@ -31,6 +31,14 @@ func TestSources(t *testing.T) {
 	if !strings.Contains(got, "; script-src 'self' https://captcha.example/api.js; connect-src 'self' https://*.captcha.example; ") {
 		t.Errorf("with passkeys: %s", got)
 	}
+	if !strings.HasSuffix(got, ", script-src *:*/auth.js *:*/passkey.js https://captcha.example/api.js") {
+		t.Errorf("with passkeys, not the exact paths: %s", got)
+	}
+	// The application may allow all scripts of the site.
+	s = newSite(t, func(_ *auth.Config, c *pages.Config) { c.CSP.Script = []string{"'self'"} })
+	if got := s.client().get("/login").header.Get("Content-Security-Policy"); !strings.Contains(got, "; script-src 'self'") || strings.Contains(got, ",") {
+		t.Errorf("with 'self': %s", got)
+	}
 	sources.Script[0] = "*" // is the application's own; New has copied it
 	if got := s.client().get("/login").header.Get("Content-Security-Policy"); strings.Contains(got, "script-src 'self' *") {
 		t.Error("the policy has changed after New")

@@ -430,6 +430,13 @@ func wantHeaders(t *testing.T, what string, r response) {
 	if strings.Contains(r.body, " data-passkey-url=") {
 		policy += "; connect-src 'self'"
 	}
+	if scripts := all(parse(t, r), tag("script")); len(scripts) > 0 {
+		policy += ", script-src"
+		for _, script := range scripts { // the path of each, and no other
+			path, _, _ := strings.Cut(attr(script, "src"), "?")
+			policy += " *:*" + path
+		}
+	}
 	if method, _, _ := strings.Cut(what, " "); method == "HEAD" && strings.Contains(r.header.Get("Content-Security-Policy"), "script-src") {
 		policy = r.header.Get("Content-Security-Policy") // as for GET
 	}

@@ -221,8 +221,8 @@
 // another site has a browser send. Every answer of the handler forbids framing, sniffing and
 // foreign content and, except for the stylesheet and the scripts, storing. Scripts are
 // forbidden, too, except on pages that load one (see Page.Scripts): those with a form, a list,
-// or new recovery codes. They load it from this site, and everything but passkeys works without
-// it. The script shows and hides passwords, says that caps lock is on, and writes times for the
+// or new recovery codes. There, the policy allows the paths of the pages' own scripts, and no
+// other file of the site. Everything but passkeys works without them. The script shows and hides passwords, says that caps lock is on, and writes times for the
 // browser's time zone.
 package pages
 
@@ -486,16 +486,18 @@ func (p *Pages) hasToken(r *http.Request) bool {
 	return r.URL.Query().Has("token") || slices.ContainsFunc(parts, func(part string) bool { return strings.HasPrefix(part, "token") })
 }
 
-// allowScripts has browsers run the scripts of this site if the page's templates have loaded them, and
+// allowScripts has browsers run the page's scripts if its templates have loaded them, and
 // lets the script of passkeys fetch what to ask the browser for.
 func (p *Pages) allowScripts(h http.Header, page *Page) {
-	scripts := len(*page.scripts) == 0
-	h.Set("Content-Security-Policy", p.cfg.CSP.policy(scripts, scripts && page.Passkey != nil && page.Passkey.URL != ""))
+	if len(*page.scripts) > 0 { // they are not loaded: secure has set the policy without them
+		return
+	}
+	h.Set("Content-Security-Policy", p.cfg.CSP.policy(p.scripts(page), page.Passkey != nil && page.Passkey.URL != ""))
 }
 
 // secure sets the headers that all answers have.
 func (p *Pages) secure(h http.Header, hasToken bool) {
-	h.Set("Content-Security-Policy", p.cfg.CSP.policy(false, false))
+	h.Set("Content-Security-Policy", p.cfg.CSP.policy(nil, false))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	if hasToken {

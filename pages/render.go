@@ -176,7 +176,8 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, page *Page) {
 
 // execute writes a page. If its template fails, it writes nothing and returns the error.
 func (p *Pages) execute(w http.ResponseWriter, page *Page) error {
-	p.setScripts(page)
+	scripts := p.scripts(page)
+	page.scripts = &scripts
 	var body bytes.Buffer
 	if err := p.templates[page.Name].Execute(&body, *page); err != nil {
 		return fmt.Errorf("pages: %w", err)

@@ -153,7 +153,8 @@ func (p *Pages) try(entry *page) error {
 	for _, page := range samples {
 		for _, page.User = range entry.who.seenBy(sample) {
 			var body strings.Builder
-			p.setScripts(&page)
+			scripts := p.scripts(&page)
+			page.scripts = &scripts
 			err := p.templates[entry.name].Execute(&body, page)
 			switch {
 			case err == nil:

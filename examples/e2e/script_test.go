@@ -16,6 +16,7 @@ import (
 func testScript(t *testing.T, open func() *tab) {
 	for name, test := range map[string]func(*tab){
 		"show the password": testShowPassword, "caps lock": testCapsLock, "second click": testSecondClick, "times": testTimes,
+		"other scripts": testOtherScripts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open()
@@ -64,6 +65,24 @@ func testShowPassword(b *tab) {
 		b.t.Error("without scripts, there is a button that does nothing")
 	}
 	b.look("login-without-scripts")
+}
+
+// testOtherScripts: the policy of a page lets no script of the site run but the page's own.
+func testOtherScripts(b *tab) {
+	b.open("/login", "/login")
+	got := value(b, chromedp.Evaluate[string](`new Promise(resolve => {
+		addEventListener("securitypolicyviolation", event => resolve(event.type + " " + event.blockedURI));
+		const script = document.createElement("script");
+		script.onload = () => resolve("it ran");
+		script.src = "/upload.js";
+		document.head.append(script);
+	})`, chromedp.EvalAwaitPromise))
+	if want := "securitypolicyviolation " + b.site.url + "/upload.js"; got != want {
+		b.t.Errorf("%s, want %s", got, want)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.problems = nil // the browser complains, too
 }
 
 // testCapsLock: the page says under a password that caps lock is on.
