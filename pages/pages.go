@@ -222,8 +222,8 @@
 // foreign content and, except for the stylesheet and the scripts, storing. Scripts are
 // forbidden, too, except on pages that load one (see Page.Scripts): those with a form, a list,
 // or new recovery codes. There, the policy allows the paths of the pages' own scripts, and no
-// other file of the site. Everything but passkeys works without them. The script shows and hides passwords, says that caps lock is on, and writes times for the
-// browser's time zone.
+// other file of the site. Everything but passkeys works without them. The script shows and
+// hides passwords, says that caps lock is on, and writes times for the browser's time zone.
 package pages
 
 import (

@@ -16,7 +16,6 @@ const (
 	raw      = "docs/performance/bench.txt"
 	picture  = "docs/performance/requests.svg"
 	document = "docs/performance.md"
-	readme   = "README.md"
 
 	begin = "<!-- bench:begin -->\n"
 	end   = "<!-- bench:end -->\n"
@@ -79,19 +78,17 @@ func documents(root string, m measured) (map[string][]byte, error) {
 		return nil, err
 	}
 	files[filepath.Join(root, picture)] = svg
-	for name, tables := range map[string]func(measured) (string, error){readme: brief, document: full} {
-		path := filepath.Join(root, name)
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		made, err := tables(m)
-		if err != nil {
-			return nil, err
-		}
-		if files[path], err = splice(text, made); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+	path := filepath.Join(root, document)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	made, err := tables(m)
+	if err != nil {
+		return nil, err
+	}
+	if files[path], err = splice(text, made); err != nil {
+		return nil, fmt.Errorf("%s: %w", document, err)
 	}
 	return files, nil
 }
@@ -152,22 +149,8 @@ func httpShare(m measured, peer string) (string, error) {
 	return cell(m, per("sec", "HTTP/bare"), per("sec", "HTTP/"+peer))
 }
 
-// brief returns the tables for the README.
-func brief(m measured) (string, error) {
-	var t table
-	t.WriteString("![A logged-in request, beside other libraries](" + picture + ")\n\n")
-	t.head(append([]string{"request"}, labels()...)...)
-	for _, r := range requestRows() {
-		if err := t.fill(r.label, func(peer string) (string, error) { return cell(m, r.time(peer), unit()) }); err != nil {
-			return "", err
-		}
-	}
-	err := t.fill("requests per second over HTTP, as a share of a bare handler's", func(peer string) (string, error) { return httpShare(m, peer) })
-	return t.String(), err
-}
-
-// full returns the tables for docs/performance.md.
-func full(m measured) (string, error) {
+// tables returns what docs/performance.md has between the marks.
+func tables(m measured) (string, error) {
 	var t table
 	fmt.Fprintf(&t, "Measured with %s on %s/%s, GOMAXPROCS=%s, %s, in %d rounds.\n\n### Targets\n\n", m.machine["go"],
 		m.machine["goos"], m.machine["goarch"], m.machine["processors"], m.machine["cpu"], len(m.rounds))

@@ -1,5 +1,5 @@
 // Command report measures the library and others, prints its targets, and
-// writes the picture and the tables in README.md and docs/performance.md:
+// writes the tables in docs/performance.md and the picture in README.md:
 //
 //	go run ./bench/report
 //
