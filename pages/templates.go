@@ -19,7 +19,8 @@ import (
 //go:embed templates auth.js
 var embedded embed.FS
 
-// loadTemplates reads the stylesheet and the templates, and tries each template.
+// loadTemplates reads the stylesheet and the templates. If the application has replaced a
+// template, it tries all of them: those of the package fit together.
 func (p *Pages) loadTemplates() error {
 	if err := p.knownFiles(); err != nil {
 		return err
@@ -41,8 +42,11 @@ func (p *Pages) loadTemplates() error {
 			return err
 		}
 	}
-	if err := p.showsContent(layout); err != nil {
-		return err
+	own := p.cfg.Templates != nil
+	if own {
+		if err := p.showsContent(layout); err != nil {
+			return err
+		}
 	}
 	p.templates = map[string]*template.Template{}
 	for _, page := range p.table {
@@ -53,8 +57,10 @@ func (p *Pages) loadTemplates() error {
 		if p.templates[page.name], err = p.loadTemplate(layout, page.name); err != nil {
 			return err
 		}
-		if err := p.try(page); err != nil {
-			return fmt.Errorf("pages: %s.html: %w", page.name, err)
+		if own {
+			if err := p.try(page); err != nil {
+				return fmt.Errorf("pages: %s.html: %w", page.name, err)
+			}
 		}
 	}
 	return nil
