@@ -216,7 +216,7 @@ func pathTrials() []trial {
 			return func() error { log(tb); return nil }
 		}})
 	}
-	return all
+	return append(all, peerPaths()...)
 }
 
 // pathRequests are the requests of TestCosts that need a pathApp.

@@ -28,23 +28,7 @@ import (
 // gorilla/sessions, as in authboss-clientstate.
 func openAuthboss(tb testing.TB, users *members) *site {
 	tb.Helper()
-	store := &bossStore{users: map[string]*bossUser{}, devices: map[[2]string]bool{}}
-	for _, m := range users.named {
-		store.users[m.name] = &bossUser{name: m.name, hash: m.hash}
-	}
-	const secret = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
-	ab := authboss.New()
-	ab.Storage.Server = store
-	ab.Storage.SessionState = bossSessions{sessions.NewCookieStore([]byte(secret))}
-	ab.Storage.CookieState = bossCookies{securecookie.New([]byte(secret), nil)}
-	ab.Core.ViewRenderer = defaults.JSONRenderer{}
-	ab.Core.MailRenderer = defaults.JSONRenderer{}
-	defaults.SetCore(&ab.Config, false, true)
-	ab.Core.Logger = defaults.NewLogger(io.Discard)
-	ab.Core.ErrorHandler = defaults.NewErrorHandler(ab.Core.Logger)
-	ab.Core.Hasher = bossHasher{}
-	check(tb, ab.Init())
-
+	ab, store := newAuthboss(tb, users, false)
 	routes := ab.Core.Router
 	at := func(path string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -100,6 +84,28 @@ func openAuthboss(tb testing.TB, users *members) *site {
 	}, users)
 }
 
+// newAuthboss returns authboss and its store. If json is true, forms are read as JSON.
+func newAuthboss(tb testing.TB, users *members, json bool) (*authboss.Authboss, *bossStore) {
+	tb.Helper()
+	store := &bossStore{users: map[string]*bossUser{}, devices: map[[2]string]bool{}}
+	for _, m := range users.named {
+		store.users[m.name] = &bossUser{name: m.name, hash: m.hash}
+	}
+	const secret = "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq"
+	ab := authboss.New()
+	ab.Storage.Server = store
+	ab.Storage.SessionState = bossSessions{sessions.NewCookieStore([]byte(secret))}
+	ab.Storage.CookieState = bossCookies{securecookie.New([]byte(secret), nil)}
+	ab.Core.ViewRenderer = defaults.JSONRenderer{}
+	ab.Core.MailRenderer = defaults.JSONRenderer{}
+	defaults.SetCore(&ab.Config, json, true)
+	ab.Core.Logger = defaults.NewLogger(io.Discard)
+	ab.Core.ErrorHandler = defaults.NewErrorHandler(ab.Core.Logger)
+	ab.Core.Hasher = bossHasher{}
+	check(tb, ab.Init())
+	return ab, store
+}
+
 // bossHasher hashes passwords as the other applications do.
 type bossHasher struct{}
 
@@ -118,8 +124,8 @@ func (bossHasher) CompareHashAndPassword(hash, password string) error {
 
 // A bossUser is the user of an application on authboss.
 type bossUser struct {
-	name, hash, selector, verifier string
-	expiry                         time.Time
+	name, hash, selector, verifier, totp string
+	expiry                               time.Time
 }
 
 func (u *bossUser) GetPID() string                { return u.name }
@@ -128,6 +134,10 @@ func (u *bossUser) GetEmail() string              { return u.name + "@example.co
 func (u *bossUser) GetRecoverSelector() string    { return u.selector }
 func (u *bossUser) GetRecoverVerifier() string    { return u.verifier }
 func (u *bossUser) GetRecoverExpiry() time.Time   { return u.expiry }
+func (u *bossUser) GetTOTPSecretKey() string      { return u.totp }
+func (u *bossUser) GetRecoveryCodes() string      { return "" }
+func (u *bossUser) PutTOTPSecretKey(key string)   { u.totp = key }
+func (u *bossUser) PutRecoveryCodes(string)       {} // nobody uses one
 func (u *bossUser) PutPID(string)                 {} // names do not change
 func (u *bossUser) PutEmail(string)               {} // addresses follow from names
 func (u *bossUser) PutPassword(hash string)       { u.hash = hash }

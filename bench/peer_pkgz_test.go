@@ -28,22 +28,8 @@ func openPkgzRoles(_ testing.TB, users *members) *site {
 }
 
 func withPkgz(users *members, claims jwt.ClaimsUpdater) *site {
-	service := pkgz.NewService(pkgz.Opts{
-		ClaimsUpd:      claims,
-		SecretReader:   jwt.SecretFunc(func(string) (string, error) { return "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", nil }),
-		TokenDuration:  5 * time.Minute,
-		CookieDuration: 24 * time.Hour,
-		Issuer:         "bench",
-		URL:            "http://localhost:8080",
-		AvatarStore:    avatar.NewNoOp(),
-	})
-	service.AddDirectProvider("local", provider.CredCheckerFunc(func(name, password string) (bool, error) {
-		user := users.load(name)
-		if user == nil {
-			return false, nil
-		}
-		return argon2id.ComparePasswordAndHash(password, user.hash)
-	}))
+	service := newPkgz(users, claims)
+
 	middleware := service.Middleware()
 	login, _ := service.Handlers()
 	s := newSite(parts{
@@ -68,4 +54,24 @@ func withPkgz(users *members, claims jwt.ClaimsUpdater) *site {
 	})
 	s.guard, s.rule = middleware.Auth(greeter), middleware.RBAC("editor")(greeter)
 	return s
+}
+
+func newPkgz(users *members, claims jwt.ClaimsUpdater) *pkgz.Service {
+	service := pkgz.NewService(pkgz.Opts{
+		ClaimsUpd:      claims,
+		SecretReader:   jwt.SecretFunc(func(string) (string, error) { return "Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq", nil }),
+		TokenDuration:  5 * time.Minute,
+		CookieDuration: 24 * time.Hour,
+		Issuer:         "bench",
+		URL:            "http://localhost:8080",
+		AvatarStore:    avatar.NewNoOp(),
+	})
+	service.AddDirectProvider("local", provider.CredCheckerFunc(func(name, password string) (bool, error) {
+		user := users.load(name)
+		if user == nil {
+			return false, nil
+		}
+		return argon2id.ComparePasswordAndHash(password, user.hash)
+	}))
+	return service
 }

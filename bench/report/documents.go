@@ -224,24 +224,23 @@ func tables(m measured) (string, error) {
 	return t.String(), nil
 }
 
-// ways adds a table of the ways to log in that only go-login is measured with.
+// ways adds a table of the other ways to log in.
 func ways(t *table, m measured) error {
 	var rows table
-	for label, name := range pairs("a password, as JSON, through package pages", "json", "a password and a code", "totp",
+	for label, name := range pairs("a password, as JSON", "json", "a password and a code", "totp",
 		"a passkey, with the authenticator's own work", "passkey", "a provider in the same process, with its own work", "provider") {
-		text, err := cell(m, per("sec", "Paths/"+name+"/go-login"), per("sec", "Paths/argon2id"))
+		err := rows.fill(label, func(peer string) (string, error) {
+			return cell(m, per("sec", "Paths/"+name+"/"+peer), per("sec", "Paths/argon2id"))
+		})
 		if err != nil {
 			return err
-		}
-		if text != "–" {
-			rows.row(label, text)
 		}
 	}
 	if rows.Len() == 0 {
 		return nil
 	}
-	t.WriteString("\nOther ways to log in with go-login, in the same unit:\n\n")
-	t.head("login by", "time")
+	t.WriteString("\nOther ways to log in, in the same unit:\n\n")
+	t.head(append([]string{"login by"}, labels()...)...)
 	t.WriteString(rows.String())
 	return nil
 }
