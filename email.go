@@ -2,28 +2,20 @@ package auth
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-login/auth/internal/keyring"
-	"github.com/go-login/auth/internal/wire"
 )
 
 // This file changes the address of an account. The owner of the mailbox can take the
 // account by a reset. So the user has to prove that they own the new mailbox before the
 // change, and the owner of the old mailbox can undo it.
 //
-// The proof is a mailed token. Nothing is stored until it is used.
-//
-// The undo is a record. It stays valid whatever else an attacker does to the account. It
-// lists older addresses: those that had a valid undo when it was made. These rank above
-// it. Otherwise an attacker could change the address twice, first to A and then to B.
-// When the owner has undone this, the attacker could take the account back by the undo
-// link that A got.
+// The proof is a mailed token. Nothing is stored until it is used. The undo is in
+// emailundo.go.
+
+const emailLifetime = time.Hour // of the link to the new address
 
 // ValidateEmail returns nil for an address that an account may get, or ErrInvalidEmail.
 // It refuses what EmailKey refuses, except that Config.LocalDomains allows domains
@@ -181,137 +173,4 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 		return nil
 	}
 	return x, nil
-}
-
-const (
-	emailLifetime = time.Hour      // of the link to the new address
-	undoLifetime  = 72 * time.Hour // of the undo link, and of the reservation of the old address
-
-	// undoBusy is how long the use of an undo link may take. After that, its process is
-	// taken to have died, and the link can be used again.
-	undoBusy = time.Minute
-
-	maxUndos = 10 // for one account at the same time
-)
-
-// An undo is the decoded record of an undo link.
-type undo struct {
-	record  Record
-	address string    // that the link changes back to
-	busy    time.Time // when a request began to use it, or zero
-	older   []string  // keys of the addresses that rank above it: those that had an undo when it was made
-}
-
-func (u *undo) encode() {
-	b := wire.AppendText([]byte{formatVersion}, u.address)
-	b = binary.AppendVarint(b, u.busy.UnixMilli())
-	for _, key := range u.older {
-		b = wire.AppendText(b, key)
-	}
-	u.record.Data = b
-}
-
-func decodeUndo(record Record) (undo, bool) {
-	r := wire.NewReader(string(record.Data))
-	if r.Byte() != formatVersion {
-		return undo{}, false
-	}
-	u := undo{record: record, address: r.Text(), busy: time.UnixMilli(r.Varint())}
-	for r.OK() && r.Rest() != "" {
-		u.older = append(u.older, r.Text())
-	}
-	return u, r.OK()
-}
-
-// undos returns a user's undos.
-func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
-	records, err := c.records.ListRecords(ctx, kindUndo, userID)
-	if err != nil {
-		return nil, err
-	}
-	var all []undo
-	for _, r := range records {
-		if u, ok := decodeUndo(r); ok {
-			all = append(all, u)
-		}
-	}
-	return all, nil
-}
-
-// prepareUndo stores an undo for the account's present address, and reserves the
-// address. It returns the undo's token. If there is no Mailer, or the address was never
-// verified, it returns "". The mailbox of an unverified address may belong to another
-// person.
-func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err error) {
-	if a.Email == "" || !a.EmailVerified || c.cfg.Mailer == nil {
-		return "", nil
-	}
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	// If this address ranks above an undo, the account has since been changed back to
-	// this address, and the undo must end. It is still there if its deletion failed.
-	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
-		return "", err
-	}
-	live, err := c.undos(ctx, a.ID)
-	if err != nil {
-		return "", err
-	}
-	if len(live) >= maxUndos { // each undo lists the older ones, so their size grows with the square of their number
-		first := live[0].record.Expires
-		for _, other := range live {
-			first = earlier(first, other.record.Expires)
-		}
-		return "", rateLimited(first.Sub(c.cfg.Now()))
-	}
-	u := undo{address: a.Email}
-	for _, other := range live {
-		if key := emailKey(other.address); key != emailKey(a.Email) && !slices.Contains(u.older, key) {
-			u.older = append(u.older, key)
-		}
-	}
-	token = keyring.NewToken()
-	expires := c.cfg.Now().Add(undoLifetime)
-	u.record = Record{
-		Kind: kindUndo, Key: keyring.TokenKey(token), UserID: a.ID,
-		Version: keyring.RandomVersion(), Expires: expires.Add(undoBusy), // so that a use in the last moment can finish
-	}
-	u.encode()
-	if err := c.reserveEmail(ctx, a, expires); err != nil {
-		return "", err
-	}
-	if err := c.records.InsertRecord(ctx, u.record); err != nil {
-		c.dropUndo(ctx, a.ID, token) // it may have been stored all the same
-		return "", err
-	}
-	return token, nil
-}
-
-// dropUndo deletes an undo whose change of address was not made.
-func (c *Core) dropUndo(ctx context.Context, userID, token string) {
-	if token == "" {
-		return
-	}
-	detached, cancel := detach(ctx)
-	defer cancel()
-	if err := take(detached, c.records, kindUndo, keyring.TokenKey(token)); err != nil {
-		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: userID, Err: err})
-	}
-}
-
-// endUndos deletes the undos that an address ranks above. If own is true, it also
-// deletes those that change back to this address.
-func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error {
-	live, err := c.undos(ctx, userID)
-	if err != nil {
-		return err
-	}
-	for _, u := range live {
-		if slices.Contains(u.older, key) || own && emailKey(u.address) == key {
-			if err := take(ctx, c.records, kindUndo, u.record.Key); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
