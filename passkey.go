@@ -274,44 +274,6 @@ func (c *Core) planRemovePasskey(ctx context.Context, id string) (*credentialCha
 	return x, nil
 }
 
-// RemovePassword removes the password of the current user, who then logs in by passkeys
-// or identities.
-// The account gets a new Stamp, as with EnrollFactor. The owner gets a MailPasswordRemoved.
-//
-// It returns ErrLastWayIn if the user has no passkey or identity that works, ErrNotFresh, ErrConflict if
-// another change of the account came first, what User returns, or a failure.
-func (c *Core) RemovePassword(ctx context.Context) (failing error) {
-	defer c.met(ctx, &failing)
-	x, err := c.planRemovePassword(ctx)
-	_, err = c.changeCredential(ctx, x, err)
-	return err
-}
-
-// planRemovePassword plans what RemovePassword changes.
-func (c *Core) planRemovePassword(ctx context.Context) (*credentialChange, error) {
-	x := &credentialChange{
-		own: ownGoesOn, forgets: true, mail: Mail{Kind: MailPasswordRemoved},
-		done: EventPasswordRemoved, failed: EventPasswordRemoveFailed,
-	}
-	if err := c.needs("RemovePassword", FieldPasswordHash); err != nil {
-		return x, err
-	}
-	user, err := c.mayChangeFactors(ctx)
-	if err != nil {
-		return x, err
-	}
-	x.of(user)
-	if err := c.mayRemoveWay(ctx, user, way{password: true}); err != nil {
-		return x, err
-	}
-	unchanged := x.apply
-	x.apply = func(a *Account) error {
-		a.PasswordHash = Secret{}
-		return unchanged(a)
-	}
-	return x, nil
-}
-
 // What PromptPasskey has asked a browser is sealed in a cookie: for each of the last four
 // prompts
 //
