@@ -166,6 +166,19 @@ func (c *Core) mayChange(ctx context.Context, x *credentialChange, a *act, refus
 	return a.mayOn(ctx, x.userID)
 }
 
+// of sets the account that changes. If another change of a credential comes first, the
+// change fails with ErrConflict.
+func (x *credentialChange) of(user User) {
+	a := user.AuthAccount()
+	x.userID, x.stamp = a.ID, a.Stamp
+	x.apply = func(now *Account) error {
+		if !now.Stamp.Equal(x.stamp) {
+			return ErrConflict
+		}
+		return nil
+	}
+}
+
 // by sets who asked for the change.
 func (x *credentialChange) by(ctx context.Context, a *act) {
 	x.actor = a.actor
