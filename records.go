@@ -48,7 +48,7 @@ const (
 // A pending record is a login that owes a second factor: see pending.go.
 const kindPending = "pending"
 
-// A login code is what a MailLoginCode has sent last: see maillogin.go.
+// A login code is what a MailLoginCode has sent last: see logincode.go.
 const kindLoginCode = "login-code"
 
 // Remembered devices (remember.go), and the tombstones of those that have ended.
