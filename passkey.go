@@ -38,10 +38,10 @@ func (c *Core) PromptPasskey(ctx context.Context) (_ Prompt, failing error) {
 	switch {
 	case err != nil:
 		return Prompt{}, factorFailed(f, err)
-	case len(private) > maxAskedPrivate:
-		return Prompt{}, broken(fmt.Sprintf("auth: Ask of factor %s returned %d private bytes; at most %d are kept", f.Name(), len(private), maxAskedPrivate))
+	case len(private) > maxPromptPrivate:
+		return Prompt{}, broken(fmt.Sprintf("auth: Ask of factor %s returned %d private bytes; at most %d are kept", f.Name(), len(private), maxPromptPrivate))
 	}
-	return prompt, s.keepAsked(asked{userID: idOf(user), private: private, until: c.cfg.Now().Add(askedLifetime)})
+	return prompt, s.keepPrompt(askedPasskey{userID: idOf(user), private: private, until: c.cfg.Now().Add(promptLifetime)})
 }
 
 // LoginByPasskey logs in the user whose passkey the browser has shown. answer is the form of
@@ -63,7 +63,7 @@ func (c *Core) LoginByPasskey(ctx context.Context, answer url.Values, options ..
 	if err != nil {
 		return nil, err
 	}
-	user, id, err := c.identify(ctx, f, s, "", answer)
+	user, id, err := c.identifyPasskey(ctx, f, s, "", answer)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (c *Core) ConfirmByPasskey(ctx context.Context, answer url.Values) (failing
 	if err != nil {
 		return err
 	}
-	user, id, err := c.identify(ctx, f, s, idOf(user), answer)
+	user, id, err := c.identifyPasskey(ctx, f, s, idOf(user), answer)
 	if err != nil {
 		return err
 	}
@@ -108,16 +108,16 @@ func (c *Core) passkeys(ctx context.Context) (PasskeyFactor, *state, error) {
 	return f, s, nil
 }
 
-// identify returns the user whose passkey the answer has shown, and its ID. If userID is not empty, the
+// identifyPasskey returns the user whose passkey the answer has shown, and its ID. If userID is not empty, the
 // user must be that one. A wrong answer counts for the client's address.
-func (c *Core) identify(ctx context.Context, f PasskeyFactor, s *state, userID string, answer url.Values) (user User, passkey string, err error) {
+func (c *Core) identifyPasskey(ctx context.Context, f PasskeyFactor, s *state, userID string, answer url.Values) (user User, passkey string, err error) {
 	wrong := ErrWrongFactor
 	ctx, end := c.cfg.Trace.begin(ctx, "factor", f.Name())
 	result := errPanicked
 	defer func() { end(result) }()
 	_, err = c.countAddress(ctx, func() (bool, error) {
 		var id string
-		switch id, passkey, err = f.Identify(ctx, s.askedOf(userID), answer); {
+		switch id, passkey, err = f.Identify(ctx, s.promptsOf(userID), answer); {
 		case errors.Is(err, ErrWrongFactor):
 			wrong = err
 			return false, nil
@@ -281,26 +281,26 @@ func (c *Core) planRemovePasskey(ctx context.Context, id string) (*credentialCha
 //	user    text (see internal/wire): the account that must answer; empty if any may
 //	private text: what the factor has returned
 const (
-	askedLifetime   = 5 * time.Minute
-	maxPrompts      = 4
-	maxAskedPrivate = 64
+	promptLifetime   = 5 * time.Minute
+	maxPrompts       = 4
+	maxPromptPrivate = 64
 )
 
-// asked is a prompt for a passkey.
-type asked struct {
+// An askedPasskey is a prompt for a passkey.
+type askedPasskey struct {
 	userID  string
 	private []byte
 	until   time.Time
 }
 
-// keepAsked adds a prompt to the browser's cookie.
-func (s *state) keepAsked(a asked) error {
+// keepPrompt adds a prompt to the browser's cookie.
+func (s *state) keepPrompt(a askedPasskey) error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	if s.committed {
 		return ErrHeaderWritten
 	}
-	all := append(s.allAsked(), a)
+	all := append(s.livePrompts(), a)
 	var b []byte
 	for _, a := range all[max(0, len(all)-maxPrompts):] {
 		b = binary.AppendVarint(b, a.until.Unix())
@@ -310,11 +310,11 @@ func (s *state) keepAsked(a asked) error {
 	return nil
 }
 
-// askedOf returns the private parts of the prompts that a user, or anybody, may answer.
-func (s *state) askedOf(userID string) (private [][]byte) {
+// promptsOf returns the private parts of the prompts that a user, or anybody, may answer.
+func (s *state) promptsOf(userID string) (private [][]byte) {
 	s.op.Lock()
 	defer s.op.Unlock()
-	for _, a := range s.allAsked() {
+	for _, a := range s.livePrompts() {
 		if a.userID == userID {
 			private = append(private, a.private)
 		}
@@ -322,8 +322,8 @@ func (s *state) askedOf(userID string) (private [][]byte) {
 	return private
 }
 
-// allAsked returns the prompts of the browser that are not void. The caller holds op.
-func (s *state) allAsked() (all []asked) {
+// livePrompts returns the prompts of the browser that are not void. The caller holds op.
+func (s *state) livePrompts() (all []askedPasskey) {
 	now := s.core.cfg.Now()
 	text, _ := s.sent(s.core.cookies.passkey)
 	if set, ok := s.setting(s.core.cookies.passkey); ok {
@@ -332,7 +332,7 @@ func (s *state) allAsked() (all []asked) {
 	data, _, ok := s.core.secrets.Open(purposePasskey, text, now)
 	r := wire.NewReader(string(data))
 	for ok && r.OK() && len(all) <= maxPrompts {
-		a := asked{until: time.Unix(r.Varint(), 0), userID: r.Text(), private: []byte(r.Text())}
+		a := askedPasskey{until: time.Unix(r.Varint(), 0), userID: r.Text(), private: []byte(r.Text())}
 		if r.OK() && now.Before(a.until) {
 			all = append(all, a)
 		}
