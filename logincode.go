@@ -141,19 +141,31 @@ func (c *Core) loginCodeKey(user User, key string) string {
 	return counterKey("login code", user.AuthAccount().ID)
 }
 
-// keepCode stores a new code and link in place of those before.
-func (c *Core) keepCode(ctx context.Context, s *state, key string, a *Account, userID string, asked []byte, token, code string, next Next) error {
-	now := c.cfg.Now()
-	l := loginCode{
-		record: Record{Key: key}, binding: tokenBinding(a), browser: hashOfAsked(asked), link: keyring.TokenKey(token),
+// newLoginCode makes a code, and the token of a link, for the account of a user. If user is
+// nil, they are for nobody, and the work is the same. key is the address, and asked the ID of
+// the browser that asks.
+func (s *state) newLoginCode(user User, key string, asked []byte, next Next) (l *loginCode, token, code string) {
+	c, a, now := s.core, &Account{ID: key}, s.core.cfg.Now()
+	if user != nil {
+		a = user.AuthAccount()
+	}
+	token, code = c.sealToken(purposeLink, codeLifetime, a, ""), newCode()
+	l = &loginCode{
+		record:  Record{Key: c.loginCodeKey(user, key), UserID: idOf(user), Expires: now.Add(codeLifetime)},
+		binding: tokenBinding(a), browser: hashOfAsked(asked), link: keyring.TokenKey(token),
 		at: now, address: s.address(), agent: s.agent(), next: next.String(),
 	}
 	l.code = c.secrets.Sign(purposeCode, l.signed(code))
 	l.encode()
+	return l, token, code
+}
+
+// keepCode stores a new code and link in place of those before.
+func (c *Core) keepCode(ctx context.Context, l *loginCode) error {
 	detached, cancel := detach(ctx)
 	defer cancel()
-	return changeRecord(detached, c.sessions, kindLoginCode, key, func(r *Record, _ bool) error {
-		r.UserID, r.Data, r.Expires = userID, l.record.Data, now.Add(codeLifetime)
+	return changeRecord(detached, c.sessions, kindLoginCode, l.record.Key, func(r *Record, _ bool) error {
+		r.UserID, r.Data, r.Expires = l.record.UserID, l.record.Data, l.record.Expires
 		return nil
 	})
 }

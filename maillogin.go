@@ -70,25 +70,21 @@ func (c *Core) SendLoginCode(ctx context.Context, address string, next Next) (fa
 		c.event(ctx, Event{Kind: EventLoginCodeRefused, UserID: idOf(user), Err: errMailboxFull})
 		return nil
 	}
-	a := &Account{ID: key} // the same work as for an account
-	if user != nil {
-		a = user.AuthAccount()
-	}
-	token, code := c.sealToken(purposeLink, codeLifetime, a, ""), newCode()
-	if err := c.keepCode(ctx, s, c.loginCodeKey(user, key), a, idOf(user), asked, token, code, next); err != nil {
+	l, token, code := s.newLoginCode(user, key, asked, next)
+	if err := c.keepCode(ctx, l); err != nil {
 		return err
 	}
 	err = ErrUserNotFound
 	if user != nil {
-		err = mailable(a)
+		err = mailable(user.AuthAccount())
 	}
 	if err != nil {
 		c.event(ctx, Event{Kind: EventLoginCodeRefused, UserID: idOf(user), Err: err})
 		return nil
 	}
-	c.event(ctx, Event{Kind: EventLoginCodeIssued, UserID: a.ID})
+	c.event(ctx, Event{Kind: EventLoginCodeIssued, UserID: idOf(user)})
 	c.deliver(ctx, Mail{
-		Kind: MailLoginCode, To: a.Email, User: user, Lifetime: codeLifetime,
+		Kind: MailLoginCode, To: user.AuthAccount().Email, User: user, Lifetime: codeLifetime,
 		Link: c.link(ctx, c.cfg.URLs.LoginCode, token), Code: NewSecret(code[:codeLength/2] + "-" + code[codeLength/2:]),
 	})
 	return nil
