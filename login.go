@@ -3,97 +3,10 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/go-login/auth/internal/keyring"
 )
-
-// A LoginOption changes what LoginUser does.
-type LoginOption func(*loginOptions)
-
-type loginOptions struct {
-	by       []string // methods that the application names
-	remember time.Duration
-	stale    bool
-	identity string
-	err      error // an option was invalid
-}
-
-// By says how the user was authenticated, if not by Authenticate or CheckPassword: for
-// example "oauth:google". The method and the time are added to [Login].Methods, and the
-// events have it as Method. A method has 1 to 64 letters, digits, colons, dots, hyphens
-// and underscores. "remember", "token", "trusted", "mail", "mfa" and what begins with "mfa:"
-// are the library's own. For an invalid method LoginUser returns an error. For several methods,
-// pass several options. If a method is the name of one of Config.Factors, the login counts as
-// having shown that factor.
-func By(method string) LoginOption {
-	return func(o *loginOptions) {
-		if !isMethod(method) || method != methodPassword && isOwnMethod(method) {
-			o.err = fmt.Errorf("auth: By(%.100q): use 1 to %d letters, digits, colons, dots, hyphens and underscores, and none of the library's own: %q",
-				method, maxMethod, ownMethods()[1:])
-			return
-		}
-		o.by = append(o.by, method)
-	}
-}
-
-// ByIdentity says that the user was authenticated by this identity, an [Identity].ID. It goes
-// with By. If the identity is removed before the login is made, also while the login waits for
-// a second factor, the login ends. LoginUser and ConfirmLogin then return ErrIdentityNotFound,
-// and ContinueLogin returns ErrNoPending. It needs [Feature.ProvideIdentities].
-func ByIdentity(id string) LoginOption {
-	return func(o *loginOptions) { o.identity = id }
-}
-
-// Multifactor says that the user has shown several factors where they were authenticated,
-// for example at a provider that reports it (amr or acr in OpenID Connect), and that you
-// trust it. The login then owes no second factor. Login.Methods has it as "mfa". It counts as
-// long as the login and its remembered device last.
-func Multifactor() LoginOption {
-	return func(o *loginOptions) { o.by = append(o.by, methodMulti) }
-}
-
-// MultifactorAt is Multifactor for one of Core.Providers, by its Name. It counts only while
-// Multifactor of this Provider is true. Login.Methods has it as "mfa:" and the Name.
-func MultifactorAt(provider string) LoginOption {
-	return func(o *loginOptions) {
-		method := methodMultiAt(provider)
-		if provider == "" || !isMethod(method) {
-			o.err = fmt.Errorf("auth: MultifactorAt(%.100q): use the Name of a Provider", provider)
-			return
-		}
-		o.by = append(o.by, method)
-	}
-}
-
-// Remember keeps the user logged in on this device after the browser closes, if on is
-// true, for Config.Session.RememberFor.
-//
-// Each use of the remember cookie replaces it by a new one. The old one stays valid,
-// for at most 30 uses, until the browser shows that it has the new one. If the old one
-// is used after that, it was stolen, and the device's logins end (EventRememberStolen).
-func Remember(on bool) LoginOption {
-	return func(o *loginOptions) {
-		if on {
-			o.remember = -1 // Config.Session.RememberFor
-		}
-	}
-}
-
-// RememberFor is Remember with a time of your choice, at most 400 days. If d is not
-// positive, the user is not remembered.
-func RememberFor(d time.Duration) LoginOption {
-	return func(o *loginOptions) { o.remember = min(max(d, 0), maxRemember) }
-}
-
-// Stale makes a login that is not fresh: RequireFresh then asks the user to show who
-// they are. Use it if the user has not just shown that, for example because they came
-// by a link or from another site.
-func Stale() LoginOption {
-	return func(o *loginOptions) { o.stale = true }
-}
 
 // LoginUser logs the user in. It passes the gates, gives the session a new token, and
 // stores the login before it returns. The cookie goes out with the response's header.
@@ -123,23 +36,6 @@ func (c *Core) LoginUser(ctx context.Context, user User, options ...LoginOption)
 	}
 	a := o.attempt(user, s.shownMethods(idOf(user)), c.cfg.Now())
 	return s.enter(&a)
-}
-
-func readOptions(options []LoginOption) (o loginOptions, err error) {
-	for _, option := range options {
-		if option != nil {
-			option(&o)
-		}
-	}
-	return o, o.err
-}
-
-// attempt returns the attempt of a user who has shown these methods, and those of By.
-func (o *loginOptions) attempt(user User, shown methods, now time.Time) attempt {
-	for _, method := range o.by {
-		shown = shown.add(method, now)
-	}
-	return attempt{user: user, methods: shown, remember: o.remember, stale: o.stale, identity: o.identity}
 }
 
 // shownMethods returns what this request has shown for an account: its password, or
@@ -321,70 +217,6 @@ func (s *state) login(in *attempt) (otherUser bool, err error) {
 	return otherUser, nil
 }
 
-// trim ends the user's oldest logins and devices, if there are more than Session.Max.
-// Each login calls trim after it was stored. So if several logins happen at the same
-// moment, the last one to call trim sees all of them and leaves no more than
-// Session.Max.
-func (s *state) trim(user User) error {
-	c, limit := s.core, s.core.cfg.Session.Max
-	s.op.Lock()
-	var kept header
-	if s.cur.isLogin() {
-		kept = s.cur.header
-	}
-	s.op.Unlock()
-	if limit < 0 || kept.userID == "" {
-		return nil
-	}
-	ctx, cancel := detach(&s.ctx)
-	defer cancel()
-	userID := user.AuthAccount().ID
-	live, err := c.liveLogins(ctx, user)
-	if err != nil {
-		return err
-	}
-	live = slices.DeleteFunc(live, func(h header) bool { return h.actor != nil })
-	newestFirst(live, loginHandle(kept), func(h header) (string, time.Time) { return loginHandle(h), h.created })
-	seen, ended := map[string]bool{}, map[string]bool{}
-	for _, h := range live {
-		// Browsers are counted: a device and the logins made from it count as one.
-		id := loginHandle(h)
-		if seen[id] || len(seen) < limit {
-			seen[id] = true
-			continue
-		}
-		if ended[id] {
-			continue
-		}
-		ended[id] = true
-		if _, err := c.endLogin(ctx, h); err != nil {
-			return err
-		}
-		s.note(Event{Kind: EventLoginRevoked, UserID: userID, Err: errTooMany})
-	}
-	if kept.device == "" {
-		return nil
-	}
-	devices, err := c.records.ListRecords(ctx, kindRemember, userID)
-	if err != nil || len(devices) <= limit {
-		return err
-	}
-	newestFirst(devices, kept.device, func(r Record) (string, time.Time) {
-		d, _ := decodeDevice(r) // a damaged one counts as the oldest
-		return r.Key, d.rotated
-	})
-	for _, r := range devices[limit:] {
-		_, err := c.endWhere(ctx, userID, func(h header) bool { return h.device == r.Key })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// errTooMany is the reason when a new login has ended an old one.
-var errTooMany = fmt.Errorf("%w: more than Session.Max", ErrLoggedOut)
-
 // confirm makes the request's login fresh, if the attempt passes the gates.
 func (s *state) confirm(ctx context.Context, a *attempt) error {
 	if err := s.makeFresh(ctx, a); err != nil {
@@ -450,67 +282,4 @@ func (s *state) makeFresh(ctx context.Context, a *attempt) error {
 	s.rebind(&s.cur.header)
 	s.note(Event{Kind: EventLoginConfirmed, UserID: idOf(a.user), Method: shown.String()})
 	return nil
-}
-
-// end ends the request's login and deletes its cookies. A visitor's data is kept. The
-// caller holds op.
-func (s *state) end() error {
-	if s.failed != nil {
-		return s.failed
-	}
-	logins, err := s.named()
-	if err != nil {
-		return err
-	}
-	for _, h := range logins {
-		found, err := s.core.endLogin(&s.ctx, h)
-		if err != nil {
-			return err
-		}
-		if found || s.cur.isLogin() { // another request may have ended it
-			s.note(Event{Kind: EventLoginEnded, UserID: h.userID})
-		}
-	}
-	if s.cur.isLogin() {
-		s.cur = nil
-	}
-	s.ended, s.loggedOut, s.replaced, s.user, s.hadUser = false, false, false, nil, false
-	s.acted.Store(nil)
-	s.deleteCookie(s.core.cookies.session)
-	s.deleteCookie(s.core.cookies.remember)
-	s.deviceTried = true
-	return s.dropPending(&s.ctx)
-}
-
-// named returns the logins that the request's cookies name, each once. It also finds a
-// login whose token has been replaced.
-func (s *state) named() ([]header, error) {
-	var logins []header
-	add := func(h header) {
-		both := []header{h}
-		if a := h.actor; a != nil {
-			both = append(both, header{userID: a.userID, loginID: a.loginID, family: a.family})
-		}
-		for _, h := range both {
-			if !slices.ContainsFunc(logins, func(other header) bool { return loginHandle(other) == loginHandle(h) }) {
-				logins = append(logins, h)
-			}
-		}
-	}
-	if s.cur.isLogin() {
-		add(s.cur.header)
-	} else if key := s.sentKey(s.core.cookies.session); key != "" {
-		r, err := s.core.sessions.GetRecord(&s.ctx, kindRotated, key)
-		if unlessNotFound(err) != nil {
-			return nil, err
-		}
-		if old, ok := decodeRotation(r); err == nil && ok {
-			add(old.header)
-		}
-	}
-	d, err := s.cookieDevice()
-	if d != nil {
-		add(d.header())
-	}
-	return logins, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -180,3 +181,67 @@ func (s *state) forget(devices []header, keep ...string) error {
 	}
 	return nil
 }
+
+// trim ends the user's oldest logins and devices, if there are more than Session.Max.
+// Each login calls trim after it was stored. So if several logins happen at the same
+// moment, the last one to call trim sees all of them and leaves no more than
+// Session.Max.
+func (s *state) trim(user User) error {
+	c, limit := s.core, s.core.cfg.Session.Max
+	s.op.Lock()
+	var kept header
+	if s.cur.isLogin() {
+		kept = s.cur.header
+	}
+	s.op.Unlock()
+	if limit < 0 || kept.userID == "" {
+		return nil
+	}
+	ctx, cancel := detach(&s.ctx)
+	defer cancel()
+	userID := user.AuthAccount().ID
+	live, err := c.liveLogins(ctx, user)
+	if err != nil {
+		return err
+	}
+	live = slices.DeleteFunc(live, func(h header) bool { return h.actor != nil })
+	newestFirst(live, loginHandle(kept), func(h header) (string, time.Time) { return loginHandle(h), h.created })
+	seen, ended := map[string]bool{}, map[string]bool{}
+	for _, h := range live {
+		// Browsers are counted: a device and the logins made from it count as one.
+		id := loginHandle(h)
+		if seen[id] || len(seen) < limit {
+			seen[id] = true
+			continue
+		}
+		if ended[id] {
+			continue
+		}
+		ended[id] = true
+		if _, err := c.endLogin(ctx, h); err != nil {
+			return err
+		}
+		s.note(Event{Kind: EventLoginRevoked, UserID: userID, Err: errTooMany})
+	}
+	if kept.device == "" {
+		return nil
+	}
+	devices, err := c.records.ListRecords(ctx, kindRemember, userID)
+	if err != nil || len(devices) <= limit {
+		return err
+	}
+	newestFirst(devices, kept.device, func(r Record) (string, time.Time) {
+		d, _ := decodeDevice(r) // a damaged one counts as the oldest
+		return r.Key, d.rotated
+	})
+	for _, r := range devices[limit:] {
+		_, err := c.endWhere(ctx, userID, func(h header) bool { return h.device == r.Key })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errTooMany is the reason when a new login has ended an old one.
+var errTooMany = fmt.Errorf("%w: more than Session.Max", ErrLoggedOut)
