@@ -145,10 +145,10 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	} else if isNil(c.sessions) {
 		return nil, errors.New("auth: Config.SessionStore is a nil pointer; leave it unset to use Records")
 	}
-	c.records, c.sessions = &recordBorder{c, c.records}, &recordBorder{c, c.sessions}
-	c.users = &loaderBorder{c, users}
+	c.records, c.sessions = &recordCaller{c, c.records}, &recordCaller{c, c.sessions}
+	c.users = &loaderCaller{c, users}
 	if store != nil {
-		c.store = &userBorder{loaderBorder{c, store}, store}
+		c.store = &userCaller{loaderCaller{c, store}, store}
 	}
 	var err error
 	if c.languages, err = parseLanguages(&c.cfg); err != nil {
@@ -191,7 +191,7 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 		return nil, err
 	}
 	if source := c.cfg.Roles.Source; source != nil {
-		c.roles = &roleBorder{c, source}
+		c.roles = &roleCaller{c, source}
 	}
 	if store == nil && c.cfg.Roles.Admin != "" {
 		return nil, fmt.Errorf("auth: Config.Roles.Admin needs a UserStore: %w", ErrNoUserStore)

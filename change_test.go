@@ -456,7 +456,7 @@ func TestNoOtherExit(t *testing.T) {
 	callers := map[string][]string{} // by the function that they call
 	var declared, listed []string    // kinds of records
 	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") || name == "border.go" || name == "users.go" {
+		if strings.HasSuffix(name, "_test.go") || name == "storecalls.go" || name == "users.go" {
 			continue // the last two are the store itself
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)

@@ -10,7 +10,7 @@ import (
 )
 
 // This file has what all changes of a user's factors share: whether the user may make them,
-// and how the record changes that names the factors (enrolled.go).
+// and how the record changes that names the factors (enrollrecord.go).
 
 // enrollFresh is how recently a user must have logged in to set up or remove a factor. The
 // login includes a factor, if the user has one.

@@ -67,7 +67,7 @@ const kindTrusted = "trusted"
 // The one record of the administrators (lastadmin.go).
 const kindAdmins = "administrators"
 
-// The names of the second factors that users have set up (enrolled.go).
+// The names of the second factors that users have set up (enrollrecord.go).
 const kindEnrolled = "enrolled"
 
 // API tokens (apitoken.go).
@@ -86,7 +86,7 @@ const (
 // have expired. Its key is the token's hash.
 const kindUsed = "used"
 
-// Forms that were submitted (once.go).
+// Forms that were submitted (formonce.go).
 const (
 	kindForm = "form"
 )

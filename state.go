@@ -179,7 +179,7 @@ type stateKey struct{ core *Core }
 type clientKey struct{ core *Core }
 
 // An innerContext is a request's context without its session. Stores get it (see
-// border.go). A lock of the state may be held while a store runs: if the store, or its
+// storecalls.go). A lock of the state may be held while a store runs: if the store, or its
 // logger, asked for the current user, it would wait for itself.
 type innerContext requestContext
 

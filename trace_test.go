@@ -183,7 +183,7 @@ func TestTraceEndsAtPanic(t *testing.T) {
 // Each method of a store is traced, under its own name.
 func TestTraceHasAllMethods(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("border.go")
+	source, err := os.ReadFile("storecalls.go")
 	if err != nil {
 		t.Fatal(err)
 	}

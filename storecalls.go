@@ -19,112 +19,112 @@ import (
 //   - If store.go does not name an error, the error becomes a failure.
 //   - Config.Trace is told when the call begins and ends.
 
-// A recordBorder is a RecordStore as the library calls it.
-type recordBorder struct {
+// A recordCaller calls a RecordStore for the library.
+type recordCaller struct {
 	core  *Core
 	store RecordStore
 }
 
-func (b *recordBorder) InsertRecord(ctx context.Context, r Record) (err error) {
-	ctx, end := b.core.toStore(ctx, "store.InsertRecord", r.Kind)
+func (s *recordCaller) InsertRecord(ctx context.Context, r Record) (err error) {
+	ctx, end := s.core.toStore(ctx, "store.InsertRecord", r.Kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	return failed(b.store.InsertRecord(ctx, r), ErrRecordExists)
+	return failed(s.store.InsertRecord(ctx, r), ErrRecordExists)
 }
 
-func (b *recordBorder) GetRecord(ctx context.Context, kind, key string) (found Record, err error) {
-	ctx, end := b.core.toStore(ctx, "store.GetRecord", kind)
+func (s *recordCaller) GetRecord(ctx context.Context, kind, key string) (found Record, err error) {
+	ctx, end := s.core.toStore(ctx, "store.GetRecord", kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	found, err = read(ctx, func() (Record, error) { return b.store.GetRecord(ctx, kind, key) })
+	found, err = read(ctx, func() (Record, error) { return s.store.GetRecord(ctx, kind, key) })
 	return found, failed(err, ErrRecordNotFound)
 }
 
-func (b *recordBorder) UpdateRecord(ctx context.Context, r Record) (err error) {
-	ctx, end := b.core.toStore(ctx, "store.UpdateRecord", r.Kind)
+func (s *recordCaller) UpdateRecord(ctx context.Context, r Record) (err error) {
+	ctx, end := s.core.toStore(ctx, "store.UpdateRecord", r.Kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	return failed(b.store.UpdateRecord(ctx, r), ErrConflict, ErrRecordNotFound)
+	return failed(s.store.UpdateRecord(ctx, r), ErrConflict, ErrRecordNotFound)
 }
 
-func (b *recordBorder) TakeRecord(ctx context.Context, kind, key string) (found Record, err error) {
-	ctx, end := b.core.toStore(ctx, "store.TakeRecord", kind)
+func (s *recordCaller) TakeRecord(ctx context.Context, kind, key string) (found Record, err error) {
+	ctx, end := s.core.toStore(ctx, "store.TakeRecord", kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	found, err = b.store.TakeRecord(ctx, kind, key)
+	found, err = s.store.TakeRecord(ctx, kind, key)
 	return found, failed(err, ErrRecordNotFound)
 }
 
-func (b *recordBorder) ListRecords(ctx context.Context, kind, userID string) (found []Record, err error) {
-	ctx, end := b.core.toStore(ctx, "store.ListRecords", kind)
+func (s *recordCaller) ListRecords(ctx context.Context, kind, userID string) (found []Record, err error) {
+	ctx, end := s.core.toStore(ctx, "store.ListRecords", kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	found, err = read(ctx, func() ([]Record, error) { return b.store.ListRecords(ctx, kind, userID) })
+	found, err = read(ctx, func() ([]Record, error) { return s.store.ListRecords(ctx, kind, userID) })
 	return found, failed(err)
 }
 
-func (b *recordBorder) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) (err error) {
-	ctx, end := b.core.toStore(ctx, "store.DeleteRecords", kind)
+func (s *recordCaller) DeleteRecords(ctx context.Context, kind, userID string, keep ...string) (err error) {
+	ctx, end := s.core.toStore(ctx, "store.DeleteRecords", kind)
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	return failed(b.store.DeleteRecords(ctx, kind, userID, keep...))
+	return failed(s.store.DeleteRecords(ctx, kind, userID, keep...))
 }
 
-// A loaderBorder is a UserLoader as the library calls it.
-type loaderBorder struct {
+// A loaderCaller calls a UserLoader for the library.
+type loaderCaller struct {
 	core  *Core
 	users loader
 }
 
-func (b *loaderBorder) load(ctx context.Context, id string) (user User, err error) {
-	ctx, end := b.core.toStore(ctx, "store.LoadUser", "")
+func (s *loaderCaller) load(ctx context.Context, id string) (user User, err error) {
+	ctx, end := s.core.toStore(ctx, "store.LoadUser", "")
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	user, err = read(ctx, func() (User, error) { return b.users.load(ctx, id) })
+	user, err = read(ctx, func() (User, error) { return s.users.load(ctx, id) })
 	return user, failed(err, ErrUserNotFound)
 }
 
-// A userBorder is a UserStore as the library calls it.
-type userBorder struct {
-	loaderBorder
+// A userCaller calls a UserStore for the library.
+type userCaller struct {
+	loaderCaller
 	store storer
 }
 
-func (b *userBorder) find(ctx context.Context, key string) (user User, err error) {
-	ctx, end := b.core.toStore(ctx, "store.FindUser", "")
+func (s *userCaller) find(ctx context.Context, key string) (user User, err error) {
+	ctx, end := s.core.toStore(ctx, "store.FindUser", "")
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	user, err = read(ctx, func() (User, error) { return b.store.find(ctx, key) })
+	user, err = read(ctx, func() (User, error) { return s.store.find(ctx, key) })
 	return user, failed(err, ErrUserNotFound)
 }
 
 // create returns errors unchanged, even those that store.go does not name: they may
 // come from the application's form (see FormReader). Only a lost connection, or a
 // context that is done, certainly is a failure.
-func (b *userBorder) create(ctx context.Context, a Account, form url.Values) (user User, err error) {
-	ctx, end := b.core.toStore(ctx, "store.CreateUser", "")
+func (s *userCaller) create(ctx context.Context, a Account, form url.Values) (user User, err error) {
+	ctx, end := s.core.toStore(ctx, "store.CreateUser", "")
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	user, err = b.store.create(ctx, a, form)
+	user, err = s.store.create(ctx, a, form)
 	if err != nil && (isClosed(err) || ctx.Err() != nil) {
 		user, err = nil, hidden(err)
 	}
 	return user, err
 }
 
-func (b *userBorder) update(ctx context.Context, a Account) (err error) {
-	ctx, end := b.core.toStore(ctx, "store.UpdateAccount", "")
+func (s *userCaller) update(ctx context.Context, a Account) (err error) {
+	ctx, end := s.core.toStore(ctx, "store.UpdateAccount", "")
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	return failed(b.store.update(ctx, a), ErrConflict, ErrUserNotFound,
+	return failed(s.store.update(ctx, a), ErrConflict, ErrUserNotFound,
 		ErrUsernameTaken, ErrEmailTaken, ErrInvalidUsername, ErrInvalidEmail)
 }
 
-func (b *userBorder) remove(ctx context.Context, id string) (deleted bool, err error) {
-	ctx, end := b.core.toStore(ctx, "store.DeleteUser", "")
+func (s *userCaller) remove(ctx context.Context, id string) (deleted bool, err error) {
+	ctx, end := s.core.toStore(ctx, "store.DeleteUser", "")
 	err = errPanicked
 	defer func() { ended(end, err) }()
-	deleted, err = b.store.remove(ctx, id)
+	deleted, err = s.store.remove(ctx, id)
 	return deleted, failed(err, ErrUserNotFound)
 }
 
@@ -143,15 +143,15 @@ func ended(end func(error), err error) {
 	end(err)
 }
 
-// A roleBorder is a RoleSource as the library calls it.
-type roleBorder struct {
+// A roleCaller calls a RoleSource for the library.
+type roleCaller struct {
 	core   *Core
 	source RoleSource
 }
 
-func (b *roleBorder) RolePermissions(ctx context.Context, role string) ([]string, error) {
-	ctx = b.core.hide(ctx)
-	permissions, err := read(ctx, func() ([]string, error) { return b.source.RolePermissions(ctx, role) })
+func (s *roleCaller) RolePermissions(ctx context.Context, role string) ([]string, error) {
+	ctx = s.core.hide(ctx)
+	permissions, err := read(ctx, func() ([]string, error) { return s.source.RolePermissions(ctx, role) })
 	return permissions, failed(err, ErrUnknownRole)
 }
 
