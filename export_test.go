@@ -44,7 +44,7 @@ var CookieOf = cookieOf
 // ClearUnproved is clearUnproved, which LoginByCode and LoginByLink call for an account
 // whose address was never verified.
 func (c *Core) ClearUnproved(ctx context.Context, user User) error {
-	_, _, err := c.clearUnproved(ctx, user, false)
+	_, _, err := c.clearUnproved(ctx, user)
 	return err
 }
 

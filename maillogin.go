@@ -236,17 +236,7 @@ var errNoEmailLogin = errors.New("auth: users cannot log in by mail; set Config.
 // enterByMail logs in a user who has proved by a mail that they own the mailbox.
 func (s *state) enterByMail(ctx context.Context, user User, l *loginCode, o *loginOptions) (cleared bool, err error) {
 	c := s.core
-	proved, err := c.isProved(ctx, user)
-	if err == nil && !user.AuthAccount().EmailVerified { // before the gates: they must not ask for an attacker's factor
-		var now User
-		now, cleared, err = c.clearUnproved(ctx, user, proved)
-		if err == nil && !now.AuthAccount().EmailVerified { // it could not be loaded after the change
-			now, err = c.users.load(ctx, idOf(user))
-		}
-		if err == nil {
-			user = now
-		}
-	}
+	user, cleared, err = c.proveMailbox(ctx, user) // before the gates: they must not ask for an attacker's factor
 	otherWay := false
 	if err == nil {
 		otherWay, err = c.hasOtherWay(ctx, user)

@@ -7,32 +7,57 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
-// clearUnproved is for a user who has just proved that they own the mailbox of an account
-// that never had a verified address. Until then an attacker may have owned the account: they
-// registered the user's address first, set a password, logged in, and wait for the user. So
-// everything that was set up in the account is removed: the password, logins, remembered
-// devices, API tokens, second factors, all records of Features, and links that change the
-// address back. Other data of the application stays. The address is verified then.
+// This file is for this attack (account pre-hijacking): an attacker registers the user's
+// address first, sets a password, logs in, and waits for the user. The user then logs in by a
+// mail, which proves that the mailbox is theirs. If no address of the account was ever
+// verified, everything that was set up in it may be the attacker's, and is removed.
+
+// proveMailbox verifies the address of a user who has just proved that they own the mailbox.
+// If no address of the account was verified before, it calls clearUnproved. cleared reports
+// whether that has removed anything. With an error, the user is the one that was given.
+func (c *Core) proveMailbox(ctx context.Context, user User) (_ User, cleared bool, _ error) {
+	proved, err := c.isProved(ctx, user)
+	if err != nil || user.AuthAccount().EmailVerified {
+		return user, false, err
+	}
+	var now User
+	if proved {
+		now, err = c.verifyProved(ctx, user)
+	} else {
+		now, cleared, err = c.clearUnproved(ctx, user)
+	}
+	if err == nil && !now.AuthAccount().EmailVerified { // it could not be loaded after the change
+		now, err = c.users.load(ctx, idOf(user))
+	}
+	if err != nil {
+		return user, cleared, err
+	}
+	return now, cleared, nil
+}
+
+// verifyProved verifies the address of an account of which an earlier address was verified.
+// It removes nothing: what was set up is the owner's.
+func (c *Core) verifyProved(ctx context.Context, user User) (User, error) {
+	x := &credentialChange{own: ownEnds, forgets: true, proves: true, done: EventVerificationDone}
+	x.of(user)
+	unchanged := x.apply
+	x.apply = func(a *Account) error {
+		a.EmailVerified = true
+		return unchanged(a)
+	}
+	return c.changeCredential(ctx, x, nil)
+}
+
+// clearUnproved removes everything that was set up in an account: the password, logins,
+// remembered devices, API tokens, second factors, all records of Features, and links that
+// change the address back. Other data of the application stays. The address is verified then.
+// A factor that is neither an Enroller nor a RecoveryFactor stays: users do not set it up.
 //
 // cleared reports whether anything of this was there. The owner then gets a
 // MailAccountCleared.
-//
-// A factor that is neither an Enroller nor a RecoveryFactor stays: users do not set it up.
-//
-// If an earlier address of the account was verified (isProved), nothing is removed: what was
-// set up is the owner's.
-func (c *Core) clearUnproved(ctx context.Context, user User, proved bool) (_ User, cleared bool, _ error) {
+func (c *Core) clearUnproved(ctx context.Context, user User) (_ User, cleared bool, _ error) {
 	x := &credentialChange{own: ownEnds, forgets: true, proves: true, done: EventVerificationDone}
 	x.of(user)
-	if proved {
-		unchanged := x.apply
-		x.apply = func(a *Account) error {
-			a.EmailVerified = true
-			return unchanged(a)
-		}
-		now, err := c.changeCredential(ctx, x, nil)
-		return now, false, err
-	}
 	cleared, err := c.hasPrepared(ctx, user)
 	if cleared {
 		x.mail, x.done = Mail{Kind: MailAccountCleared}, EventAccountCleared
