@@ -219,21 +219,22 @@ func (c *Core) keptFor(ctx context.Context, key string) (userID string, err erro
 	return record.UserID, nil
 }
 
-// checkUsername returns ErrUsernameTaken for a username that is reserved. If look is
-// true, it also looks for a user who has it.
-func (c *Core) checkUsername(ctx context.Context, username string, look bool) error {
+// checkReserved returns ErrUsernameTaken for a username that is reserved.
+func (c *Core) checkReserved(ctx context.Context, username string) error {
+	kept, err := c.keptFor(ctx, reservedUsername(username))
+	if err == nil && kept != "" {
+		err = ErrUsernameTaken
+	}
+	return err
+}
+
+// checkUsername returns ErrUsernameTaken for a username that is reserved or that a user has.
+func (c *Core) checkUsername(ctx context.Context, username string) error {
 	if username == "" {
 		return nil
 	}
-	kept, err := c.keptFor(ctx, reservedUsername(username))
-	if err != nil {
+	if err := c.checkReserved(ctx, username); err != nil {
 		return err
-	}
-	if kept != "" {
-		return ErrUsernameTaken
-	}
-	if !look {
-		return nil
 	}
 	switch _, err := c.findByKey(ctx, usernameKey(username)); {
 	case err == nil:

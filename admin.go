@@ -250,7 +250,7 @@ func (c *Core) SetUsername(ctx context.Context, userID, username string) (failin
 		_, err = UsernameKey(username)
 	}
 	if err == nil {
-		err = c.checkUsername(ctx, username, false)
+		err = c.checkReserved(ctx, username)
 	}
 	err = c.actOnChange(ctx, x, err)
 	if _, err = c.changeCredential(ctx, x, err); errors.Is(err, errUnchanged) {
@@ -393,7 +393,7 @@ func (c *Core) createUser(ctx context.Context, r Registration, roles []string) (
 		return nil, act.actor, err
 	}
 	r.NoPassword = true
-	a, err := c.newAccount(ctx, r, true)
+	a, err := c.accountOf(ctx, r) // administrators may register any number of accounts
 	if err != nil {
 		return nil, act.actor, err
 	}

@@ -58,8 +58,11 @@ func (c *Core) checkUndo(ctx context.Context, token string) (User, undo, error) 
 // fits reports whether the undo still applies to the account. It does not if the
 // account's address ranks above it, or if the account was closed and has no address.
 func (u undo) fits(a *Account) bool {
-	return a.Email != "" && !slices.Contains(u.older, emailKey(a.Email))
+	return a.Email != "" && !u.isBelow(a.Email)
 }
+
+// isBelow reports whether an address ranks above the undo.
+func (u undo) isBelow(address string) bool { return slices.Contains(u.older, emailKey(address)) }
 
 // UndoEmailChange changes the address of an account back, by the token that was mailed
 // to the old address. It is for this attack: an attacker gets into an account and
@@ -139,7 +142,10 @@ func (c *Core) planUndo(ctx context.Context, token string) (*credentialChange, e
 	// meanwhile end, too.
 	x.removes = true
 	x.finish = func(ctx context.Context) error {
-		return errors.Join(c.endUndos(ctx, x.userID, emailKey(u.address), true), forget(ctx))
+		used := func(other undo) bool {
+			return other.isBelow(u.address) || emailKey(other.address) == emailKey(u.address)
+		}
+		return errors.Join(c.endUndos(ctx, x.userID, used), forget(ctx))
 	}
 	return x, nil
 }
@@ -229,7 +235,7 @@ func (c *Core) prepareUndo(ctx context.Context, a *Account) (token string, err e
 	defer cancel()
 	// If this address ranks above an undo, the account has since been changed back to
 	// this address, and the undo must end. It is still there if its deletion failed.
-	if err := c.endUndos(ctx, a.ID, emailKey(a.Email), false); err != nil {
+	if err := c.endUndos(ctx, a.ID, func(u undo) bool { return u.isBelow(a.Email) }); err != nil {
 		return "", err
 	}
 	live, err := c.undos(ctx, a.ID)
@@ -278,15 +284,14 @@ func (c *Core) dropUndo(ctx context.Context, userID, token string) {
 	}
 }
 
-// endUndos deletes the undos that an address ranks above. If own is true, it also
-// deletes those that change back to this address.
-func (c *Core) endUndos(ctx context.Context, userID, key string, own bool) error {
+// endUndos deletes some of a user's undos.
+func (c *Core) endUndos(ctx context.Context, userID string, which func(undo) bool) error {
 	live, err := c.undos(ctx, userID)
 	if err != nil {
 		return err
 	}
 	for _, u := range live {
-		if slices.Contains(u.older, key) || own && emailKey(u.address) == key {
+		if which(u) {
 			if err := take(ctx, c.records, kindUndo, u.record.Key); err != nil {
 				return err
 			}

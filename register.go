@@ -88,7 +88,7 @@ func (c *Core) Register(ctx context.Context, r Registration) (_ User, failing er
 
 // register creates an account. It returns ErrEmailTaken if the address is taken.
 func (c *Core) register(ctx context.Context, r Registration) (user, owner User, err error) {
-	a, err := c.newAccount(ctx, r, false)
+	a, err := c.newAccount(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,7 +97,7 @@ func (c *Core) register(ctx context.Context, r Registration) (user, owner User, 
 
 // registerAccount creates an account if its names are free.
 func (c *Core) registerAccount(ctx context.Context, a Account, form url.Values) (user, owner User, err error) {
-	if err := c.checkUsername(ctx, a.Username, false); err != nil {
+	if err := c.checkReserved(ctx, a.Username); err != nil {
 		return nil, nil, err
 	}
 	if kept, err := c.keptFor(ctx, reservedEmail(a.Email)); err != nil {
@@ -113,11 +113,11 @@ func (c *Core) registerAccount(ctx context.Context, a Account, form url.Values) 
 // address is taken or not. If the address is taken, owner is the user who has it. If
 // the address is only reserved for a user, owner is nil.
 func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner User, err error) {
-	a, err := c.newAccount(ctx, r, false)
+	a, err := c.newAccount(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.checkUsername(ctx, a.Username, true); err != nil {
+	if err := c.checkUsername(ctx, a.Username); err != nil {
 		return nil, nil, err
 	}
 	if owner, err = c.findByKey(ctx, emailKey(a.Email)); err != nil && !errors.Is(err, ErrUserNotFound) {
@@ -146,20 +146,31 @@ func (c *Core) registerHidden(ctx context.Context, r Registration) (user, owner 
 	return nil, owner, ErrEmailTaken
 }
 
-// newAccount checks a registration and hashes its password. It does not check whether
-// the names are free. An administrator's registrations are not limited.
-func (c *Core) newAccount(ctx context.Context, r Registration, byAdmin bool) (Account, error) {
-	if c.store == nil {
-		return Account{}, ErrNoUserStore
+// newAccount counts a registration for the client's address, and returns its account.
+func (c *Core) newAccount(ctx context.Context, r Registration) (Account, error) {
+	if err := c.canRegister(r); err != nil {
+		return Account{}, err
 	}
-	if r.NoPassword && r.Password != "" {
-		return Account{}, errTwoMinds
+	if err := c.allowRegistration(ctx); err != nil {
+		return Account{}, err
 	}
-	if !byAdmin {
-		if err := c.allowRegistration(ctx); err != nil {
-			return Account{}, err
-		}
+	return c.accountOf(ctx, r)
+}
+
+// canRegister returns an error for a registration that the program must not make.
+func (c *Core) canRegister(r Registration) error {
+	switch {
+	case c.store == nil:
+		return ErrNoUserStore
+	case r.NoPassword && r.Password != "":
+		return errTwoMinds
 	}
+	return nil
+}
+
+// accountOf checks a registration, hashes its password, and returns its account. It does not
+// check whether the names are free.
+func (c *Core) accountOf(ctx context.Context, r Registration) (Account, error) {
 	r.Username, r.Email = strings.TrimSpace(r.Username), strings.TrimSpace(r.Email)
 	if err := c.omits(r); err != nil {
 		return Account{}, err
