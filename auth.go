@@ -123,32 +123,16 @@ func NewWithLoader[U User](loader UserLoader[U], cfg Config) (*Manager[U], error
 	return &Manager[U]{core}, nil
 }
 
+// newCore makes a Core. store is nil if there is only a loader.
 func newCore(users loader, store storer, cfg Config) (*Core, error) {
-	c := &Core{cfg: cfg, unused: unusedSettings(&cfg), records: cfg.Records, sessions: cfg.SessionStore, instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion()), watchEvery: watchEvery}
-	if store == nil && slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }) {
-		return nil, fmt.Errorf("auth: Config.Credentials has Basic, which needs a UserStore: %w", ErrNoUserStore)
+	c := &Core{cfg: cfg, unused: unusedSettings(&cfg), instance: keyring.NewToken(), clock: uint64(keyring.RandomVersion()), watchEvery: watchEvery}
+	if store == nil {
+		if err := needsStore(&cfg); err != nil {
+			return nil, err
+		}
 	}
-	if store == nil && cfg.RequireVerified {
-		return nil, fmt.Errorf("auth: Config.RequireVerified needs a UserStore: %w", ErrNoUserStore)
-	}
-	if store == nil && cfg.EmailLogin {
-		return nil, fmt.Errorf("auth: Config.EmailLogin needs a UserStore: %w", ErrNoUserStore)
-	}
-	switch {
-	case c.records == nil:
-		return nil, errors.New("auth: there is no RecordStore; set Config.Records, for example to sqlstore.NewRecords: your user store or loader is not one")
-	case isNil(c.records):
-		return nil, errors.New("auth: Config.Records is a nil pointer")
-	}
-	if c.sessions == nil {
-		c.sessions, c.cfg.SessionStore = c.records, c.records
-	} else if isNil(c.sessions) {
-		return nil, errors.New("auth: Config.SessionStore is a nil pointer; leave it unset to use Records")
-	}
-	c.records, c.sessions = &recordCaller{c, c.records}, &recordCaller{c, c.sessions}
-	c.users = &loaderCaller{c, users}
-	if store != nil {
-		c.store = &userCaller{loaderCaller{c, store}, store}
+	if err := c.setStores(users, store); err != nil {
+		return nil, err
 	}
 	var err error
 	if c.languages, err = parseLanguages(&c.cfg); err != nil {
@@ -157,24 +141,8 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if c.cfg.Message == nil {
 		c.cfg.Message = c.defaultMessage
 	}
-	if c.site, err = newSite(cfg.BaseURL, cfg.Network.Hosts, cfg.Network.DevelopmentHTTP); err != nil {
+	if err := c.setSite(); err != nil {
 		return nil, err
-	}
-	c.cfg.BaseURL = c.site.origin.String() + c.site.path
-	if err := c.cfg.check(&c.site); err != nil {
-		return nil, err
-	}
-	c.records, c.sessions = separate(c.records, cfg.Name), separate(c.sessions, cfg.Name)
-	if c.cookies, err = newCookies(&c.site, &c.cfg.Session); err != nil {
-		return nil, err
-	}
-	if c.origins, err = origin.New(c.site.origin, cfg.Network.Hosts, cfg.Network.Origins, cfg.Network.CrossOriginBypass); err != nil {
-		return nil, err
-	}
-	for _, page := range []string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor, c.cfg.URLs.LoginCode} {
-		if c.origins.Exempts(page) || c.site.path != "" && c.origins.Exempts(c.site.below(page)) {
-			return nil, fmt.Errorf("auth: Config.Network.CrossOriginBypass contains %s, so pages of other sites could log users in; use narrower patterns", page)
-		}
 	}
 	if c.secrets, err = keyring.New(cfg.Secrets, cfg.Name); err != nil {
 		return nil, err
@@ -193,15 +161,76 @@ func newCore(users loader, store storer, cfg Config) (*Core, error) {
 	if source := c.cfg.Roles.Source; source != nil {
 		c.roles = &roleCaller{c, source}
 	}
-	if store == nil && c.cfg.Roles.Admin != "" {
-		return nil, fmt.Errorf("auth: Config.Roles.Admin needs a UserStore: %w", ErrNoUserStore)
-	}
 	c.scs = newSCS(c)
 	if c.cfg.Network.DevelopmentHTTP {
 		c.cfg.Logger.Warn("auth: Config.Network.DevelopmentHTTP is set: passwords and cookies cross the network unencrypted; use it for development only",
 			slog.String("url", c.cfg.BaseURL))
 	}
 	return c, nil
+}
+
+// needsStore returns an error for a setting that needs a UserStore.
+func needsStore(cfg *Config) error {
+	for _, setting := range []struct {
+		set   bool
+		needs string
+	}{
+		{slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }), "Credentials has Basic, which needs"},
+		{cfg.RequireVerified, "RequireVerified needs"},
+		{cfg.EmailLogin, "EmailLogin needs"},
+		{cfg.Roles.Admin != "", "Roles.Admin needs"},
+	} {
+		if setting.set {
+			return fmt.Errorf("auth: Config.%s a UserStore: %w", setting.needs, ErrNoUserStore)
+		}
+	}
+	return nil
+}
+
+// setStores sets the stores. All calls of them go through storecalls.go.
+func (c *Core) setStores(users loader, store storer) error {
+	switch {
+	case c.cfg.Records == nil:
+		return errors.New("auth: there is no RecordStore; set Config.Records, for example to sqlstore.NewRecords: your user store or loader is not one")
+	case isNil(c.cfg.Records):
+		return errors.New("auth: Config.Records is a nil pointer")
+	case c.cfg.SessionStore == nil:
+		c.cfg.SessionStore = c.cfg.Records
+	case isNil(c.cfg.SessionStore):
+		return errors.New("auth: Config.SessionStore is a nil pointer; leave it unset to use Records")
+	}
+	c.records = separate(&recordCaller{c, c.cfg.Records}, c.cfg.Name)
+	c.sessions = separate(&recordCaller{c, c.cfg.SessionStore}, c.cfg.Name)
+	c.users = &loaderCaller{c, users}
+	if store != nil {
+		c.store = &userCaller{loaderCaller{c, store}, store}
+	}
+	return nil
+}
+
+// setSite reads BaseURL, checks the other settings, some of which depend on it, and sets what
+// follows from both: the names of the cookies, and the origins that requests may come from.
+func (c *Core) setSite() (err error) {
+	network := &c.cfg.Network
+	if c.site, err = newSite(c.cfg.BaseURL, network.Hosts, network.DevelopmentHTTP); err != nil {
+		return err
+	}
+	c.cfg.BaseURL = c.site.origin.String() + c.site.path
+	if err := c.cfg.check(&c.site); err != nil {
+		return err
+	}
+	if c.cookies, err = newCookies(&c.site, &c.cfg.Session); err != nil {
+		return err
+	}
+	if c.origins, err = origin.New(c.site.origin, network.Hosts, network.Origins, network.CrossOriginBypass); err != nil {
+		return err
+	}
+	for _, page := range []string{c.cfg.URLs.Login, c.cfg.URLs.Refresh, c.cfg.URLs.Factor, c.cfg.URLs.LoginCode} {
+		if c.origins.Exempts(page) || c.site.path != "" && c.origins.Exempts(c.site.below(page)) {
+			return fmt.Errorf("auth: Config.Network.CrossOriginBypass contains %s, so pages of other sites could log users in; use narrower patterns", page)
+		}
+	}
+	return nil
 }
 
 // loadsOf returns the function of each loader that finds the user of a request.
