@@ -137,6 +137,50 @@ func (s *state) login(in *attempt) (otherUser bool, err error) {
 	case s.loggedOut:
 		return false, ErrLoggedOut
 	}
+	a, old, h, values := in.user.AuthAccount(), s.cur, s.newHeader(in), ""
+	if old != nil {
+		values = old.values
+	}
+	if old.isLogin() {
+		if otherUser = old.header.userID != a.ID; otherUser {
+			values = ""
+		} else {
+			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // the same login goes on
+		}
+	}
+	var devices []header // the browser was remembered as these; they end
+	if in.device == nil {
+		if devices, err = s.oldDevices(&h); err != nil {
+			return false, err
+		}
+	}
+	var fresh *device
+	if in.remember != 0 {
+		if fresh, err = s.insertDevice(a, in.remember, h); err != nil {
+			return false, err
+		}
+		h.device = fresh.record.Key
+	}
+	if err := s.storeLogin(in, h, values, devices); err != nil {
+		s.dropDevice(fresh)
+		return false, err
+	}
+	if in.device == nil {
+		s.rememberAs(fresh)
+	}
+	if in.methods.has(methodPassword) {
+		s.knowBrowser(a.ID, a.Stamp)
+	}
+	if otherUser {
+		s.core.watches.endOne(old.header.userID, old.header.loginID)
+		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
+	}
+	s.user, s.hadUser, s.ended, s.suspect, s.replaced, s.grant = in.user, true, false, false, false, nil
+	return otherUser, nil
+}
+
+// newHeader returns the header of a new login.
+func (s *state) newHeader(in *attempt) header {
 	a, now := in.user.AuthAccount(), s.core.cfg.Now()
 	h := header{
 		userID: a.ID, loginID: keyring.NewToken(), family: newHandle(), stamp: a.Stamp.Reveal(), methods: in.methods,
@@ -153,68 +197,43 @@ func (s *state) login(in *attempt) (otherUser bool, err error) {
 			h.address, h.agent = d.address, d.agent
 		}
 	}
-	values := ""
-	if s.cur != nil {
-		values = s.cur.values
-	}
+	return h
+}
+
+// oldDevices returns the devices as which the browser was remembered. If one belongs to the
+// user of h, the new login gets its family. The caller holds op.
+func (s *state) oldDevices(h *header) (devices []header, err error) {
 	old := s.cur
-	if old.isLogin() {
-		if otherUser = old.header.userID != a.ID; otherUser {
-			values = ""
-		} else {
-			h.loginID, h.family = old.header.loginID, loginHandle(old.header) // the same login goes on
+	if old.isLogin() && old.header.device != "" {
+		devices = append(devices, old.header)
+	}
+	d, err := s.cookieDevice()
+	if err != nil {
+		return nil, err
+	}
+	if d != nil && d.record.Kind == kindRemember {
+		if devices = append(devices, d.header()); !old.isLogin() && d.record.UserID == h.userID {
+			h.family = loginHandle(d.header()) // a login of the same browser
 		}
 	}
-	var devices []header // the browser was remembered as these; they end
-	if in.device == nil {
-		if old.isLogin() && old.header.device != "" {
-			devices = append(devices, old.header)
-		}
-		d, err := s.cookieDevice()
-		if err != nil {
-			return false, err
-		}
-		if d != nil && d.record.Kind == kindRemember {
-			if devices = append(devices, d.header()); !old.isLogin() && d.record.UserID == a.ID {
-				h.family = loginHandle(d.header()) // a login of the same browser
-			}
-		}
-	}
-	var fresh *device
-	if in.remember != 0 {
-		if fresh, err = s.insertDevice(a, in.remember, h); err != nil {
-			return false, err
-		}
-		h.device = fresh.record.Key
-	}
-	var check func() error
-	if in.device != nil {
-		check = func() error { return s.useUp(in.device) }
-	}
+	return devices, nil
+}
+
+// storeLogin ends the logins that were made from devices, and makes a login with this header
+// the request's session. The caller holds op.
+func (s *state) storeLogin(in *attempt, h header, values string, devices []header) error {
 	keep := []string{h.loginID}
-	if old.isLogin() {
-		keep = append(keep, old.header.loginID) // replace takes it
+	if s.cur.isLogin() {
+		keep = append(keep, s.cur.header.loginID) // replace takes it
 	}
 	if err := s.forget(devices, keep...); err != nil {
-		s.dropDevice(fresh)
-		return false, err
+		return err
 	}
-	if err := s.replace(h, values, tokenVoid, check); err != nil {
-		s.dropDevice(fresh)
-		return false, err
+	var useUp func() error
+	if in.device != nil {
+		useUp = func() error { return s.useUp(in.device) }
 	}
-	if in.device == nil {
-		s.rememberAs(fresh)
-	}
-	if in.methods.has(methodPassword) {
-		s.knowBrowser(a.ID, a.Stamp)
-	}
-	if otherUser {
-		s.core.watches.endOne(old.header.userID, old.header.loginID)
-		s.note(Event{Kind: EventLoginEnded, UserID: old.header.userID})
-	}
-	s.user, s.hadUser, s.ended, s.suspect, s.replaced, s.grant = in.user, true, false, false, false, nil
-	return otherUser, nil
+	return s.replace(h, values, tokenVoid, useUp)
 }
 
 // confirm makes the request's login fresh, if the attempt passes the gates.
