@@ -137,7 +137,7 @@ func (c *Core) SetRoles(ctx context.Context, userID string, roles ...string) (fa
 
 // planRoles plans what SetRoles changes.
 func (c *Core) planRoles(ctx context.Context, userID string, roles []string) (*credentialChange, error) {
-	x := &credentialChange{userID: userID, stays: true, done: EventRolesSet, failed: EventRolesSetFailed}
+	x := &credentialChange{userID: userID, effect: sameStamp, done: EventRolesSet, failed: EventRolesSetFailed}
 	if c.store == nil {
 		return x, ErrNoUserStore
 	}
@@ -234,7 +234,7 @@ func (c *Core) passwordLink(ctx context.Context, kind MailKind, a *Account, life
 func (c *Core) SetUsername(ctx context.Context, userID, username string) (failing error) {
 	defer c.met(ctx, &failing)
 	username = strings.TrimSpace(username)
-	x := &credentialChange{userID: userID, stays: true, done: EventUsernameChanged, failed: EventUsernameChangeFailed}
+	x := &credentialChange{userID: userID, effect: sameStamp, done: EventUsernameChanged, failed: EventUsernameChangeFailed}
 	x.apply = func(a *Account) error {
 		if a.Username == username {
 			return errUnchanged

@@ -25,36 +25,44 @@ type credentialChange struct {
 	// itself. Then no account changes, and the change fails if records cannot be deleted.
 	apply func(*Account) error
 
-	// keeps says that the account keeps its Stamp, and nothing ends: something is added. apply
-	// then only says whether the change is allowed.
-	keeps bool
+	effect  changeEffect
+	actor   string // the ID of the user who asked for it, if it is not the account's own
+	given   Secret // the Stamp that the change gives the account: carryOut sets it
+	unseats bool   // the account may be an administrator's, and then there must be another one
+	closes  bool   // all records of the user are deleted; if that fails, the change fails
+	forgets bool   // the account's counters of wrong passwords are deleted
 
-	// stays says that the account changes and keeps its Stamp, and nothing ends: its roles or
-	// its username change.
-	stays bool
+	// The login that makes the request.
+	own   ownLogin
+	stamp Secret // for ownGoesOn: only a login with this Stamp may go on
+	shows bool   // for ownGoesOn: the request has shown factor
 
-	actor   string                      // the ID of the user who asked for it, if it is not the account's own
-	unseats bool                        // the account may be an administrator's, and then there must be another one
+	// What belongs to the change, and is not in the account: a factor, say.
 	abandon func()                      // if not nil, takes back preparations; runs if the account has not changed
 	finish  func(context.Context) error // if not nil, runs after the old records are deleted
-
-	own     ownLogin
-	stamp   Secret // for ownGoesOn: only a login with this Stamp may go on
-	given   Secret // the Stamp that the change gives the account: carryOut sets it
-	must    bool   // if finish fails, the change fails, unless made says that it was made
+	must    bool                        // if finish fails, the change fails, unless made says that it was made
 	made    func(context.Context) bool
-	removes bool      // finish removes a way to log in, so logins that were made by it meanwhile end, too
-	factor  string    // the factor that the change is about, for the event; or ""
-	shows   bool      // for ownGoesOn: the request has shown factor
-	forgets bool      // the account's counters of wrong passwords are deleted
-	proves  bool      // the user has just proved that they have the mailbox, so mails to it are not limited
-	closes  bool      // all records of the user are deleted; if that fails, the change fails
-	token   string    // the mailed token that asks for the change, or ""
-	expires time.Time // when token expires
+	removes bool   // finish removes a way to log in, so logins that were made by it meanwhile end, too
+	factor  string // the factor that the change is about, for the event; or ""
 
+	// The mailed token that asks for the change, or "".
+	token   string
+	expires time.Time
+
+	// What is told of the change.
 	mail         Mail      // goes to the address that the account had before; none if Kind is ""
+	proves       bool      // the user has just proved that they have the mailbox, so mails to it are not limited
 	done, failed EventKind // failed is "" if a failure causes no event
 }
+
+// A changeEffect says what a change does to the account.
+type changeEffect int
+
+const (
+	newStamp  changeEffect = iota // it changes and gets a new Stamp, so everything that names the old one ends
+	sameStamp                     // it changes and keeps its Stamp, and nothing ends: its roles or its username change
+	onlyAdds                      // it does not change, and nothing ends: something is added. apply says whether it may be
+)
 
 // An ownLogin says what happens to the login that makes the request, if it is one of
 // the account's.
@@ -81,8 +89,8 @@ const (
 // has no account to change, also fail if step 3 or finish fails. A change of a factor
 // also fails if finish fails.
 //
-// A change that keeps the Stamp (a passkey is added) has finish in place of steps 1 to 3. If
-// the roles or the username change, the account keeps its Stamp, and nothing ends.
+// A change with the effect onlyAdds runs finish instead of steps 1 to 4. One with the effect
+// sameStamp has no steps 2 to 4.
 //
 // If refused is not nil, the change fails with it at once. Otherwise changeCredential
 // returns the user as they are after the change, or, if they could not be loaded, as
@@ -103,9 +111,9 @@ func (c *Core) changeCredential(ctx context.Context, x *credentialChange, refuse
 	}
 	switch {
 	case err != nil:
-	case x.stays:
+	case x.effect == sameStamp:
 		before, after, err = c.changeOnly(ctx, x)
-	case x.keeps:
+	case x.effect == onlyAdds:
 		before, after, err = c.add(ctx, x)
 	default:
 		before, after, err = c.carryOut(ctx, x)
@@ -272,20 +280,11 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		}
 		return nil, nil, err
 	}
-	must := x.closes || x.apply == nil
-	if x.finish != nil && (left == nil || !must) {
-		failed := x.finish(detached)
-		must = must || x.must && failed != nil && (errors.Is(failed, ErrConflict) || x.made == nil || !x.made(detached))
-		left = errors.Join(left, failed)
-		if x.removes {
-			left = errors.Join(left, c.endOthers(detached, s, x.userID))
+	if left, fails := c.finishChange(detached, s, x, left); left != nil {
+		if fails {
+			return nil, nil, left
 		}
-	}
-	if left != nil && must {
-		return nil, nil, left
-	}
-	if left != nil { // the records that are left are void
-		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left})
+		c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Err: left}) // the records that are left are void
 	}
 	if s != nil && x.shows {
 		if err := s.noteShown(detached, x, stamp); err != nil { // the user is asked for it then
@@ -298,6 +297,22 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		s.op.Unlock()
 	}
 	return before, after, nil
+}
+
+// finishChange runs finish. left is the error of step 3, or nil. finishChange returns it
+// together with its own errors, and whether the change fails because of them.
+func (c *Core) finishChange(ctx context.Context, s *state, x *credentialChange, left error) (_ error, fails bool) {
+	fails = x.closes || x.apply == nil
+	if x.finish == nil || left != nil && fails {
+		return left, fails
+	}
+	failed := x.finish(ctx)
+	fails = fails || x.must && failed != nil && (errors.Is(failed, ErrConflict) || x.made == nil || !x.made(ctx))
+	left = errors.Join(left, failed)
+	if x.removes {
+		left = errors.Join(left, c.endOthers(ctx, s, x.userID))
+	}
+	return left, fails
 }
 
 // endOthers ends a user's logins except the request's own. It stops this attack: an attacker

@@ -194,7 +194,10 @@ func (c *Core) planPasskey(ctx context.Context, x *credentialChange, f PasskeyFa
 	case !right:
 		return ErrWrongFactor
 	}
-	x.keeps, x.mail = owns, Mail{Kind: MailPasskeyAdded, Factor: f.Name(), Passkey: added.Name}
+	if owns {
+		x.effect = onlyAdds
+	}
+	x.mail = Mail{Kind: MailPasskeyAdded, Factor: f.Name(), Passkey: added.Name}
 	x.made = func(ctx context.Context) bool {
 		all, err := f.Passkeys(ctx, x.userID)
 		return err == nil && slices.ContainsFunc(all, func(p Passkey) bool { return p.ID == added.ID })

@@ -147,7 +147,7 @@ func (f *Feature) AddIdentity(ctx context.Context, user User, i Identity, save, 
 		return ErrUserNotFound
 	}
 	x := &credentialChange{
-		keeps: true, factor: i.Provider, mail: Mail{Kind: MailIdentityAdded, Provider: c.labelOf(i.Provider)},
+		effect: onlyAdds, factor: i.Provider, mail: Mail{Kind: MailIdentityAdded, Provider: c.labelOf(i.Provider)},
 		done: EventIdentityAdded, failed: EventIdentityAddFailed, finish: save,
 	}
 	x.of(user)
