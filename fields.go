@@ -56,11 +56,30 @@ func omitFields(store any, cfg *Config) ([]AccountField, error) {
 	case omits(FieldEmail) && !omits(FieldEmailVerified):
 		omitted = append(omitted, FieldEmailVerified)
 	}
-	for _, setting := range []struct {
-		name  string
-		set   bool
-		field AccountField
-	}{
+	for _, setting := range fieldSettings(cfg) {
+		if setting.set && omits(setting.field) {
+			return nil, errOmitted("Config."+setting.name, setting.field)
+		}
+	}
+	switch {
+	case omits(FieldUsername):
+		cfg.Identifiers = EmailOnly
+	case omits(FieldEmail):
+		cfg.Identifiers = UsernameOnly
+	}
+	return omitted, nil
+}
+
+// A fieldSetting is a setting that needs a field of Account.
+type fieldSetting struct {
+	name  string
+	set   bool
+	field AccountField
+}
+
+// fieldSettings returns all settings that need a field of Account.
+func fieldSettings(cfg *Config) []fieldSetting {
+	return []fieldSetting{
 		{"Roles", cfg.Roles.isSet(), FieldRoles},
 		{"Identifiers: UsernameOnly", cfg.Identifiers == UsernameOnly, FieldUsername},
 		{"Identifiers: EmailOnly", cfg.Identifiers == EmailOnly, FieldEmail},
@@ -83,18 +102,7 @@ func omitFields(store any, cfg *Config) ([]AccountField, error) {
 		{"Password.HashMemory", cfg.Password.HashMemory != 0, FieldPasswordHash},
 		{"Password.ResetLifetime", cfg.Password.ResetLifetime != 0, FieldPasswordHash},
 		{"Credentials with Basic", slices.ContainsFunc(cfg.Credentials, func(l Credential) bool { return l.scheme == schemeBasic }), FieldPasswordHash},
-	} {
-		if setting.set && omits(setting.field) {
-			return nil, errOmitted("Config."+setting.name, setting.field)
-		}
 	}
-	switch {
-	case omits(FieldUsername):
-		cfg.Identifiers = EmailOnly
-	case omits(FieldEmail):
-		cfg.Identifiers = UsernameOnly
-	}
-	return omitted, nil
 }
 
 // A lostError says which fields of an account a user store has lost.

@@ -67,11 +67,7 @@ func (s *state) resume() error {
 			return err
 		}
 		if reason := invalid(d.stamp, user); reason != nil {
-			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
-			if user == nil {
-				return take(&s.ctx, c.records, kindRemember, key)
-			}
-			return c.endDevice(&s.ctx, record)
+			return s.refuseDevice(record, user, reason)
 		}
 		if same, _ := s.bound(&d.address, &d.agent); !same {
 			s.note(Event{Kind: EventLoginProtected, UserID: record.UserID, Method: methodRemember, Err: errProtected})
@@ -81,18 +77,10 @@ func (s *state) resume() error {
 			}
 			d.suspect = true
 		}
-		d.current = counter == d.counter
-		switch {
-		case d.current:
-			d.counter++
-			d.rotated, d.seen, d.spare = now, time.Time{}, 0
-		case d.spare == maxSpare:
+		if !d.count(counter, now) {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: ErrLocked})
 			return nil
-		default:
-			d.spare++
 		}
-		d.encode()
 		if d.seen.IsZero() { // otherwise the browser has this cookie, and perhaps a newer one
 			d.cookie = c.rememberCookie(selector, d.counter)
 		}
@@ -102,6 +90,32 @@ func (s *state) resume() error {
 		// Another request with the same cookie was first.
 	}
 	return ErrConflict
+}
+
+// refuseDevice ends a device that is void. user is nil if the account is gone.
+func (s *state) refuseDevice(record Record, user User, reason error) error {
+	s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: reason})
+	if user == nil {
+		return take(&s.ctx, s.core.records, kindRemember, record.Key)
+	}
+	return s.core.endDevice(&s.ctx, record)
+}
+
+// count counts a use of the cookie with this counter. It returns false if the cookie was used
+// maxSpare times after its successor was made.
+func (d *device) count(counter uint64, now time.Time) bool {
+	d.current = counter == d.counter
+	switch {
+	case d.current:
+		d.counter++
+		d.rotated, d.seen, d.spare = now, time.Time{}, 0
+	case d.spare == maxSpare:
+		return false
+	default:
+		d.spare++
+	}
+	d.encode()
+	return true
 }
 
 // reused reports whether a cookie with this counter was sent after the browser had
