@@ -77,7 +77,7 @@ func (s *state) resume() error {
 			}
 			d.suspect = true
 		}
-		if !d.count(counter, now) {
+		if !d.countUse(counter, now) {
 			s.note(Event{Kind: EventLoginRefused, UserID: record.UserID, Method: methodRemember, Err: ErrLocked})
 			return nil
 		}
@@ -101,9 +101,9 @@ func (s *state) refuseDevice(record Record, user User, reason error) error {
 	return s.core.endDevice(&s.ctx, record)
 }
 
-// count counts a use of the cookie with this counter. It returns false if the cookie was used
+// countUse counts a use of the cookie with this counter. It returns false if the cookie was used
 // maxSpare times after its successor was made.
-func (d *device) count(counter uint64, now time.Time) bool {
+func (d *device) countUse(counter uint64, now time.Time) bool {
 	d.current = counter == d.counter
 	switch {
 	case d.current:
