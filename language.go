@@ -109,28 +109,3 @@ func (c *Core) defaultMessage(r *http.Request, reason error) Flash {
 	base, _, _ := strings.Cut(c.Language(r.Context()), "-")
 	return message(r, reason, messagesIn(base))
 }
-
-// messagesIn returns the texts of DefaultMessage in another language, by the English ones.
-func messagesIn(base string) map[string]string {
-	switch base {
-	case "de":
-		return map[string]string{
-			msgLogIn:     "Bitte melden Sie sich an, um diese Seite zu sehen.",
-			msgConfirm:   "Bitte bestätigen Sie Ihr Passwort, um diese Seite zu sehen.",
-			msgVerify:    "Bitte bestätigen Sie Ihre E-Mail-Adresse, um diese Seite zu sehen.",
-			msgFactor:    "Bitte richten Sie einen zweiten Faktor ein, um diese Seite zu sehen.",
-			msgLoggedOut: "Sie sind nicht mehr angemeldet. Bitte melden Sie sich noch einmal an.",
-			msgNotSaved:  "Was Sie gerade abgeschickt haben, wurde nicht gespeichert.",
-		}
-	case "es":
-		return map[string]string{
-			msgLogIn:     "Inicie sesión para ver esta página.",
-			msgConfirm:   "Confirme su contraseña para ver esta página.",
-			msgVerify:    "Verifique su dirección de correo electrónico para ver esta página.",
-			msgFactor:    "Configure un segundo factor para ver esta página.",
-			msgLoggedOut: "Su sesión se ha cerrado. Inicie sesión de nuevo.",
-			msgNotSaved:  "Lo que acaba de enviar no se ha guardado.",
-		}
-	}
-	return nil
-}
