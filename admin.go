@@ -65,12 +65,12 @@ func (c *Core) planDisabled(userID string, disabled bool) (*credentialChange, er
 	return x, c.needs("Disable and Enable", FieldDisabled)
 }
 
-// Unlock forgets the wrong passwords of an account, for an administrator, including
-// those in browsers that the user has logged in with before. It also forgets wrong codes of
-// mails (LoginByCode), and wrong attempts at the secrets of a [Feature]. The next attempt is checked,
-// even if a hundred wrong ones had disabled the secret. The rate limits of IP addresses
-// stay (Config.Limits). Unlock returns ErrForbidden (see SetRoles), ErrUserNotFound, or a
-// failure of a store.
+// Unlock forgets the wrong passwords of an account, for an administrator, including those
+// in browsers that the user has logged in with before. It also forgets wrong codes of mails
+// (LoginByCode), and wrong attempts at the secrets of a [Feature]. The next attempt is
+// checked, even if a hundred wrong ones had disabled the secret. The rate limits of IP
+// addresses stay (Config.Limits). Unlock returns ErrForbidden (see SetRoles),
+// ErrUserNotFound, or a failure of a store.
 func (c *Core) Unlock(ctx context.Context, userID string) (failing error) {
 	defer c.met(ctx, &failing)
 	if err := c.notActing(ctx); err != nil {

@@ -208,8 +208,8 @@ func (c *Core) setStores(users loader, store storer) error {
 	return nil
 }
 
-// setSite reads BaseURL, checks the other settings, some of which depend on it, and sets what
-// follows from both: the names of the cookies, and the origins that requests may come from.
+// setSite reads BaseURL and checks the other settings, because some depend on BaseURL. It then
+// sets the names of the cookies and the origins that requests may come from.
 func (c *Core) setSite() (err error) {
 	network := &c.cfg.Network
 	if c.site, err = newSite(c.cfg.BaseURL, network.Hosts, network.DevelopmentHTTP); err != nil {

@@ -11,8 +11,8 @@ import (
 // counts like any login. realm is a name for the application; quotes, backslashes and
 // line breaks in it are removed.
 //
-// A user who has or must have a second factor is refused, because the password alone would get in. Such
-// a user needs an API token.
+// A user who has or must have a second factor is refused, because the password alone would
+// get in. Such a user needs an API token.
 func Basic(realm string) Credential {
 	realm = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(realm)
 	return Credential{Challenge: `Basic realm="` + realm + `", charset="UTF-8"`, scheme: schemeBasic}

@@ -490,12 +490,12 @@ type PasswordConfig struct {
 	// each process. The default is 64 MiB, the minimum what one hash needs. If a process
 	// has several Managers, they share the largest HashMemory of any of them.
 	//
-	// At most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once; one of Go's
-	// processors is left for other requests. In a container with a CPU limit of
-	// more than one, hashes also stay below the limit. Further hashes wait in a queue of 64, for three seconds
-	// at most. After that the answer is ErrBusy. To hash on all processors, raise
-	// GOMAXPROCS by two: docs/passwords.md says how. A Manager never verifies a stored
-	// hash that needs more than its own HashMemory.
+	// At most max(1, min(GOMAXPROCS-1, NumCPU)) hashes run at once; one of Go's processors
+	// is left for other requests. In a container with a CPU limit of more than one, hashes
+	// also stay below the limit. Further hashes wait in a queue of 64, for three seconds at
+	// most. After that the answer is ErrBusy. To hash on all processors, raise GOMAXPROCS
+	// by two: docs/passwords.md says how. A Manager never verifies a stored hash that needs
+	// more than its own HashMemory.
 	HashMemory int64
 
 	// Peppers are keys without which nobody can try passwords against the new hashes;

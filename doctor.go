@@ -156,8 +156,8 @@ func sameStore(a, b any) bool {
 	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// lookAtParts asks the stores, the Mailer, the factors and the identities. Of a store that
-// serves two purposes, it is the first one that counts.
+// lookAtParts asks the stores, the Mailer, the factors and the identities. A store that serves
+// two purposes is asked once, for the first of them.
 func (c *Core) lookAtParts(ctx context.Context) (found []Finding) {
 	type part struct {
 		name  string
@@ -328,8 +328,9 @@ func (c *Core) lookAtRoles(context.Context) (found []Finding) {
 	return found
 }
 
-// lookAtProcess compares what password hashing may use with what the container has, and
-// what it uses with what it has refused.
+// lookAtProcess looks for settings of the process that do not suit its container: the
+// processors, the memory for password hashing, and hashes that were refused while a
+// processor was idle.
 func (c *Core) lookAtProcess(context.Context) []Finding {
 	found := processFindings(runtime.GOMAXPROCS(0), int64(c.hasher.Budget.State().Size)*1024, cgroup.Read(os.DirFS("/")))
 	return append(found, idleFindings(c.hasher.Refused(), c.hasher.Advice())...)

@@ -116,7 +116,7 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 	if err != nil {
 		return x, factorFailed(f, err)
 	}
-	if !before { // of a factor that is replaced, nobody can tell which one is stored
+	if !before { // if the factor is replaced, Enrolled does not tell whether the old or the new one is stored
 		x.made = func(ctx context.Context) bool {
 			has, err := f.Enrolled(ctx, x.userID)
 			return has && err == nil

@@ -222,8 +222,8 @@ func (f *Feature) MayAct(ctx context.Context, userID string) (actorID string, fa
 // Host is the host of Config.BaseURL, without a port: "app.example".
 func (f *Feature) Host() string { return f.core.site.origin.Hostname() }
 
-// Origin is the origin of Config.BaseURL as browsers write it: "https://app.example", with the port if
-// it is not the usual one.
+// Origin is the origin of Config.BaseURL as browsers write it: "https://app.example", with
+// the port if it is not the usual one.
 func (f *Feature) Origin() string { return f.core.site.origin.String() }
 
 // Now returns the time by Config.Now.

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// An attempt is a user who is about to be let in, and what has been shown for them. A
-// gate looks at nothing else.
+// An attempt is a login on its way in: the user, and what they have shown. A gate looks at
+// nothing else.
 type attempt struct {
 	user    User
 	methods methods // what the user has shown

@@ -19,9 +19,10 @@ func (f *Feature) ProvideIdentities(i Identities) error {
 	return nil
 }
 
-// DefaultNoticePage sets the function that draws the pages of packages such as oauth. The first one that is
-// set stays. pages.New sets one, so an application calls this only if it brings its own pages. The
-// function writes Content-Type, status and body, and must allow no script.
+// DefaultNoticePage sets the function that draws the pages of packages such as oauth. The
+// first one that is set stays. pages.New sets one, so an application calls this only if it
+// brings its own pages. The function writes Content-Type, status and body, and must allow
+// no script.
 func (c *Core) DefaultNoticePage(page func(w http.ResponseWriter, r *http.Request, n Notice)) {
 	c.notices.CompareAndSwap(nil, &page)
 }

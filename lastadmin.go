@@ -18,8 +18,9 @@ import (
 // and whose user is an enabled administrator. If two changes do so at once, one of them
 // loses the compare-and-set, looks again, and finds the other's mark.
 //
-// A seat alone is worth nothing: its user is loaded and looked at. So a seat may be too
-// many, for example if the process died, and never makes a user an administrator.
+// A seat makes nobody an administrator: the user of each seat is loaded, and the role in the
+// account decides. So a seat that is left over, for example because a process died, does no
+// harm.
 
 const (
 	// seatHeld is how long a mark lasts if its process has died. A change takes at most

@@ -13,9 +13,10 @@ type way struct {
 }
 
 // mayRemoveWay returns ErrLastWayIn if a user would have no way to log in without this one.
-// Two removals at once cannot both pass: each needs the account's Stamp that it was planned
-// under, and a login under the new Stamp, of which the answer to the first removal tells,
-// sees what that removal left.
+//
+// Two removals at the same moment cannot both succeed: each fails if the account's Stamp has
+// changed since mayRemoveWay looked, and the first one changes it. A removal that begins after
+// that sees what the first one has left.
 func (c *Core) mayRemoveWay(ctx context.Context, user User, removed way) error {
 	hash, void := unvoided(user.AuthAccount().PasswordHash)
 	if !removed.password && !hash.IsZero() && !void {

@@ -173,12 +173,12 @@ func (c *Core) LogoutEverywhere(ctx context.Context, user User) (failing error) 
 	return err
 }
 
-// ConfirmLogin makes the login fresh and gives it a new token. Call it when the user
-// has just shown who they are: after CheckPassword returned true, or in another way, which
-// the options By and Multifactor name. It does not extend Config.Session.Lifetime, and the browser
-// stays remembered, or not, as it was: the options Stale and Remember are errors. ConfirmLogin returns
-// ErrNotLoggedIn if there is no login, and the errors of LoginUser. After
-// ErrFactorRequired, ContinueLogin confirms the login.
+// ConfirmLogin makes the login fresh and gives it a new token. Call it when the user has
+// just shown who they are: after CheckPassword returned true, or in another way, which the
+// options By and Multifactor name. It does not extend Config.Session.Lifetime, and the
+// browser stays remembered, or not, as it was: the options Stale and Remember are errors.
+// ConfirmLogin returns ErrNotLoggedIn if there is no login, and the errors of LoginUser.
+// After ErrFactorRequired, ContinueLogin confirms the login.
 func (c *Core) ConfirmLogin(ctx context.Context, options ...LoginOption) (failing error) {
 	defer c.met(ctx, &failing)
 	o, err := readOptions(options)

@@ -106,9 +106,9 @@ func (c *Core) LoginCodeAddress(ctx context.Context) string {
 // does what LoginUser does, with the method "mail", and takes the same options.
 //
 // If the account has a second factor, the error is ErrFactorRequired: a mail is never a
-// second factor. If the account has a password or a passkey, the login is not fresh (see Stale). If not,
-// it is fresh, and in a browser where the user is logged in already it confirms the login,
-// like ConfirmLogin.
+// second factor. If the account has a password or a passkey, the login is not fresh (see
+// Stale). If not, it is fresh, and in a browser where the user is logged in already it
+// confirms the login, like ConfirmLogin.
 //
 // If the address of the account was never verified, everything that was set up in it is
 // removed, because an attacker may have registered the user's address: the password, logins,

@@ -2,8 +2,8 @@ package auth
 
 import "net/http"
 
-// A Notice is a page with a text and a link that a package such as oauth shows to users. If package pages
-// is set up, it draws the notice in the application's layout.
+// A Notice is a page with a text and a link that a package such as oauth shows to users. If
+// package pages is set up, it draws the notice in the application's layout.
 type Notice struct {
 	Status         int    // HTTP status of the answer
 	Lang           string // language of the texts, as in HTML's lang

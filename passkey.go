@@ -108,8 +108,9 @@ func (c *Core) passkeys(ctx context.Context) (PasskeyFactor, *state, error) {
 	return f, s, nil
 }
 
-// identifyPasskey returns the user whose passkey the answer has shown, and its ID. If userID is not empty, the
-// user must be that one. A wrong answer counts for the client's address.
+// identifyPasskey returns the user whose passkey the answer has shown, and its ID. If
+// userID is not empty, the user must be that one. A wrong answer counts for the client's
+// address.
 func (c *Core) identifyPasskey(ctx context.Context, f PasskeyFactor, s *state, userID string, answer url.Values) (user User, passkey string, err error) {
 	wrong := ErrWrongFactor
 	ctx, end := c.cfg.Trace.begin(ctx, "factor", f.Name())
@@ -208,11 +209,12 @@ func (c *Core) RenamePasskey(ctx context.Context, id, name string) (failing erro
 // has no other factor, it removes the recovery codes, too. The account gets a new Stamp, as
 // with EnrollFactor. The owner gets a MailPasskeyRemoved.
 //
-// It returns ErrNotFresh, ErrNoFactor if the user has no such passkey, ErrLastWayIn if the
-// user has no password and no other passkey that works, or could not show the factor that the
-// passkeys which are left have a login ask for, ErrForbidden if Config.RequireFactor
-// requires a factor of the user and it is the last, ErrConflict if another change of the
-// account came first, what User returns, or a failure.
+// It returns ErrNotFresh, ErrNoFactor if the user has no such passkey, ErrForbidden if
+// Config.RequireFactor requires a factor of the user and it is the last, ErrConflict if
+// another change of the account came first, what User returns, or a failure. It returns
+// ErrLastWayIn in two cases: the user could not log in any more, because there is no password,
+// no identity and no other passkey that works; or the passkeys that are left do not work, so
+// that a login would ask for a factor that the user cannot show.
 func (c *Core) RemovePasskey(ctx context.Context, id string) (failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planRemovePasskey(ctx, id)

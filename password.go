@@ -383,12 +383,12 @@ func (c *Core) planPassword(ctx context.Context, account Account, password strin
 	return x, c.stillIn(ctx)
 }
 
-// RemovePassword removes the password of the current user, who then logs in by passkeys
-// or identities.
-// The account gets a new Stamp, as with EnrollFactor. The owner gets a MailPasswordRemoved.
+// RemovePassword removes the password of the current user, who then logs in by passkeys or
+// identities. The account gets a new Stamp, as with EnrollFactor. The owner gets a
+// MailPasswordRemoved.
 //
-// It returns ErrLastWayIn if the user has no passkey or identity that works, ErrNotFresh, ErrConflict if
-// another change of the account came first, what User returns, or a failure.
+// It returns ErrLastWayIn if the user has no passkey or identity that works, ErrNotFresh,
+// ErrConflict if another change of the account came first, what User returns, or a failure.
 func (c *Core) RemovePassword(ctx context.Context) (failing error) {
 	defer c.met(ctx, &failing)
 	x, err := c.planRemovePassword(ctx)

@@ -35,8 +35,8 @@ func (c *Core) proveMailbox(ctx context.Context, user User) (_ User, cleared boo
 	return now, cleared, nil
 }
 
-// verifyProved verifies the address of an account of which an earlier address was verified.
-// It removes nothing: what was set up is the owner's.
+// verifyProved verifies the address of an account that had a verified address before. It
+// removes nothing: what was set up is the owner's.
 func (c *Core) verifyProved(ctx context.Context, user User) (User, error) {
 	x := &credentialChange{own: ownEnds, forgets: true, proves: true, done: EventVerificationDone}
 	x.of(user)

@@ -99,7 +99,7 @@ func (c *Core) mayMakeToken(ctx context.Context, userID string) (*act, error) {
 	return act, err
 }
 
-// resetToken is ResetToken without the question who asks. actor is for the event.
+// resetToken is ResetToken without the check of who asks. actor is for the event.
 func (c *Core) resetToken(ctx context.Context, user User, actor string) (string, error) {
 	if c.store == nil {
 		return "", ErrNoUserStore

@@ -18,7 +18,7 @@ import (
 type Pending struct {
 	User    User
 	Methods []string  // what the user has shown so far
-	Missing []string  // the names of the factors of which the user must show one; see below
+	Missing []string  // the names of factors; the user must show one of them. May be empty: see above
 	Confirm bool      // true if it confirms an existing login (ConfirmLogin)
 	Expires time.Time // 5 minutes after the first factor was shown
 }

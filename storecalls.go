@@ -134,8 +134,8 @@ func (c *Core) toStore(ctx context.Context, operation, kind string) (context.Con
 	return c.cfg.Trace.begin(c.hide(ctx), operation, kind)
 }
 
-// ended ends the trace of a call. Only a failure is an error of the store; the others are its
-// answers.
+// ended ends the trace of a call. The trace gets failures only: an error that store.go names is
+// an answer of the store.
 func ended(end func(error), err error) {
 	if _, ok := err.(failure); !ok { //nolint:errorlint // failed and hidden return it unwrapped
 		err = nil

@@ -107,9 +107,8 @@ func (c *Core) spend(ctx context.Context, userID, key string, expires time.Time)
 
 // TokenUsed reports whether a token is void because it has worked for ResetPassword,
 // VerifyEmail, ConfirmEmailChange, UndoEmailChange or LoginByLink, or because the code in
-// the same mail has. Call it on a page that got
-// ErrInvalidToken: if it returns true, the page can tell the user that there is nothing
-// left to do. TokenUsed returns false once the token would have expired, and for a text
+// the same mail has. Call it on a page that got ErrInvalidToken: if it returns true, the
+// page can tell the user that there is nothing left to do. TokenUsed returns false once the token would have expired, and for a text
 // that never was a token. The error is a failure of the store.
 func (c *Core) TokenUsed(ctx context.Context, token string) (used bool, failing error) {
 	defer c.met(ctx, &failing)

@@ -17,7 +17,7 @@ const (
 	maxTrusted   = 20 // browsers of one account; one more ends the oldest
 )
 
-// trust is the record of a trusted browser, read.
+// trust is the decoded record of a trusted browser.
 type trust struct {
 	record         Record
 	stamp          string

@@ -26,10 +26,11 @@
 //
 // # What is checked
 //
-// Every login has a state, a nonce and PKCE (S256) of its own. They work once, for ten minutes, in
-// the browser that began. A code is exchanged once. ID tokens are checked by OpenID Connect
-// Core 1.0, section 3.1.3.7. At the end, each login passes the gate that a login by password
-// passes: a second factor, for example, is required here as well, unless TrustFactors says otherwise.
+// Every login has a state, a nonce and PKCE (S256) of its own. They work once, for ten
+// minutes, in the browser that began. A code is exchanged once. ID tokens are checked by
+// OpenID Connect Core 1.0, section 3.1.3.7. At the end, each login passes the gate that a
+// login by password passes: a second factor, for example, is required here as well, unless
+// TrustFactors says otherwise.
 //
 // go-oidc checks signatures, and golang.org/x/oauth2 makes the requests.
 package oauth
@@ -81,8 +82,9 @@ type Handler struct {
 	// package pages, it is "/account/identities", below the path of BaseURL.
 	IdentitiesPage string
 
-	// Texts are the words of the pages that the handler shows to users. They are for the language Texts.Lang.
-	// If it is empty, they are for the first one of Languages of auth.Config.
+	// Texts are the words of the pages that the handler shows to users. They are for the
+	// language Texts.Lang. If it is empty, they are for the first one of Languages of
+	// auth.Config.
 	Texts Texts
 
 	// Translations are Texts for further Languages of auth.Config, by their tags. The package has

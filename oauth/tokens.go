@@ -130,7 +130,8 @@ func (h *Handler) renew(ctx context.Context, userID, id string) (auth.Secret, er
 	if err != nil {
 		return auth.Secret{}, err
 	}
-	// The provider may have used up the old token, so the new one is stored even if the caller has gone.
+	// The provider may have used up the old token, so the new one is stored even if the
+	// caller has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*requestTimeout)
 	defer cancel()
 	defer func() { _ = h.take(ctx, claim+id) }() // it expires in any case

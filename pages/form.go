@@ -156,9 +156,9 @@ func (f Field) HintID() string {
 	return f.Name + "-hint"
 }
 
-// DescribedBy returns the value of aria-describedby: the ids of the error, the hint, and the
-// page's messages, as far as they are there. Screen readers read the messages with the field that has the
-// cursor. Otherwise they would skip them.
+// DescribedBy returns the value of aria-describedby: the ids of the error, the hint, and
+// the page's messages, as far as they are there. Screen readers read the messages with the
+// field that has the cursor. Otherwise they would skip them.
 func (f Field) DescribedBy() string {
 	ids := []string{f.ErrorID, f.HintID()}
 	if f.Messages {

@@ -16,8 +16,8 @@ func (p *Pages) noticePage() *page {
 	}
 }
 
-// showNotice draws a page of another package. It is the same for visitors and users. Its URL may have
-// a secret, so it stays out of the Referer, and the page has no form.
+// showNotice draws a page of another package. It is the same for visitors and users. Its
+// URL may have a secret, so it stays out of the Referer, and the page has no form.
 func (p *Pages) showNotice(w http.ResponseWriter, r *http.Request, n auth.Notice) {
 	p = p.inLanguage(w.Header(), r)
 	p.secure(w.Header(), true)

@@ -259,9 +259,9 @@ type Pages struct {
 	passkeyJS asset              // the script of passkeys
 }
 
-// New makes the pages of a manager: pass manager.Core. It returns an error if the Config contradicts
-// itself or the manager's, and if a template cannot be read or executed. It executes
-// each template.
+// New makes the pages of a manager: pass manager.Core. It returns an error if the Config
+// contradicts itself or the manager's, and if a template cannot be read or executed. It
+// executes each template.
 func New(core *auth.Core, cfg Config) (*Pages, error) {
 	if core == nil {
 		return nil, errors.New("pages: no manager: pass manager.Core")

@@ -97,9 +97,9 @@ type Page struct {
 	scripts *[]string // those that no template has loaded yet
 }
 
-// Scripts returns the paths of the scripts that the page needs, for the template "scripts". After
-// the first call it returns none, so that several templates of a page can load them. A page for which
-// it is never called may run no script.
+// Scripts returns the paths of the scripts that the page needs, for the template "scripts".
+// After the first call it returns none, so that several templates of a page can load them.
+// A page for which it is never called may run no script.
 func (p Page) Scripts() []string {
 	if p.scripts == nil {
 		return nil
