@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"net/url"
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -18,9 +18,6 @@ const pendingFor = 10 * time.Minute
 
 // maxRounds is how often something that others have changed meanwhile is tried again.
 const maxRounds = 10
-
-// errKept ends a Change that has nothing to change.
-var errKept = errors.New("passkey: it stays")
 
 // A pending is the challenge for a new passkey. It is stored sealed:
 //
@@ -57,15 +54,9 @@ func (f *Factor) open(r auth.Record, userID, stamp string) (p pending, ok bool) 
 	return p, read.OK() && read.Rest() == "" && p.userID == userID && p.stamp == stamp && len(p.challenge) == challengeLength
 }
 
-// stampOf returns the hash of an account's Stamp.
-func stampOf(user auth.User) string {
-	sum := sha256.Sum256([]byte(user.AuthAccount().Stamp.Reveal()))
-	return string(sum[:])
-}
-
 // Begin implements auth.Enroller. It returns auth.ErrTooManyPasskeys if the account has 20.
 func (f *Factor) Begin(ctx context.Context, user auth.User) (auth.Setup, error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	if err := f.check(userID); err != nil {
 		return auth.Setup{}, err
 	}
@@ -80,7 +71,7 @@ func (f *Factor) Begin(ctx context.Context, user auth.User) (auth.Setup, error) 
 	if err != nil {
 		return auth.Setup{}, err
 	}
-	challenge, err := f.begin(ctx, userID, stampOf(user))
+	challenge, err := f.begin(ctx, userID, factorkit.StampHash(user))
 	if err != nil {
 		return auth.Setup{}, err
 	}
@@ -91,28 +82,20 @@ func (f *Factor) Begin(ctx context.Context, user auth.User) (auth.Setup, error) 
 func (f *Factor) begin(ctx context.Context, userID, stamp string) ([]byte, error) {
 	key, until := pendingKey(userID), f.feature.Now().Add(pendingFor)
 	fresh := pending{userID: userID, stamp: stamp, challenge: newChallenge()}
-	for range maxRounds {
-		challenge := fresh.challenge
-		err := f.feature.Change(ctx, key, func(r *auth.Record) error {
-			if there, ok := f.open(*r, userID, stamp); ok {
-				challenge = there.challenge
-				return errKept
-			}
-			challenge = fresh.challenge
-			r.Data, r.Expires = f.seal(fresh, until), until
-			return nil
-		})
-		if errors.Is(err, auth.ErrRecordNotFound) {
-			err = f.feature.Insert(ctx, auth.Record{Key: key, UserID: userID, Data: f.seal(fresh, until), Expires: until})
+	challenge := fresh.challenge
+	err := factorkit.ChangeOrInsert(ctx, f.feature, auth.Record{Key: key, UserID: userID, Data: f.seal(fresh, until), Expires: until}, func(r *auth.Record) error {
+		if there, ok := f.open(*r, userID, stamp); ok {
+			challenge = there.challenge
+			return factorkit.ErrKept
 		}
-		switch {
-		case err == nil || errors.Is(err, errKept):
-			return challenge, nil
-		case !errors.Is(err, auth.ErrRecordExists):
-			return nil, err
-		}
+		challenge = fresh.challenge
+		r.Data, r.Expires = f.seal(fresh, until), until
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, auth.ErrConflict
+	return challenge, nil
 }
 
 // Finish implements auth.Enroller. It is Add.
@@ -124,7 +107,7 @@ func (f *Factor) Finish(ctx context.Context, user auth.User, form url.Values) (s
 // Add implements auth.PasskeyFactor. The challenge of Begin is used up when an answer to it
 // is right. save returns auth.ErrTooManyPasskeys if the account has 20 meanwhile.
 func (f *Factor) Add(ctx context.Context, user auth.User, form url.Values) (_ auth.Passkey, save func(context.Context) error, err error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	if err := f.check(userID); err != nil {
 		return auth.Passkey{}, nil, err
 	}
@@ -162,12 +145,12 @@ func (f *Factor) Add(ctx context.Context, user auth.User, form url.Values) (_ au
 
 // asked returns the challenge of the last Begin.
 func (f *Factor) asked(ctx context.Context, user auth.User) ([]byte, error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	r, err := f.feature.Get(ctx, pendingKey(userID))
 	if err != nil && !errors.Is(err, auth.ErrRecordNotFound) {
 		return nil, err
 	}
-	p, ok := f.open(r, userID, stampOf(user))
+	p, ok := f.open(r, userID, factorkit.StampHash(user))
 	if err != nil || !ok {
 		return nil, f.refuse(ctx, userID, errExpired)
 	}
@@ -187,12 +170,12 @@ func (f *Factor) isNew(ctx context.Context, c credential) error {
 
 // useUp takes the challenge. Of several answers to it, one finds it.
 func (f *Factor) useUp(ctx context.Context, user auth.User, challenge []byte) error {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	r, err := f.feature.Take(ctx, pendingKey(userID))
 	if err != nil && !errors.Is(err, auth.ErrRecordNotFound) {
 		return err
 	}
-	if p, ok := f.open(r, userID, stampOf(user)); err != nil || !ok || !bytes.Equal(p.challenge, challenge) {
+	if p, ok := f.open(r, userID, factorkit.StampHash(user)); err != nil || !ok || !bytes.Equal(p.challenge, challenge) {
 		return f.refuse(ctx, userID, errSpent)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 	"github.com/go-login/auth/internal/invisible"
 	"github.com/go-login/auth/internal/wire"
 )
@@ -239,7 +240,7 @@ func (f *Factor) Remove(ctx context.Context, userID string) error {
 
 // Known implements auth.PasskeyFactor. It returns nil for a user who never had a passkey.
 func (f *Factor) Known(ctx context.Context, user auth.User) (any, error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	if err := f.check(userID); err != nil {
 		return nil, err
 	}

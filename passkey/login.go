@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 )
 
 const (
@@ -81,7 +82,7 @@ func (f *Factor) Ask(ctx context.Context, user auth.User) (auth.Prompt, []byte, 
 	if f.feature == nil {
 		return auth.Prompt{}, nil, errNotBound
 	}
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	a := f.ask(userID)
 	if userID == "" {
 		return f.toGet(a.challenge, askedFor, "required", nil), a.encode(), nil
@@ -96,7 +97,7 @@ func (f *Factor) Ask(ctx context.Context, user auth.User) (auth.Prompt, []byte, 
 // Prompt implements auth.Factor. The password was shown already. So the passkey is proof
 // enough without a PIN or a finger, which is quicker.
 func (f *Factor) Prompt(ctx context.Context, user auth.User) (auth.Prompt, []byte, error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	if err := f.check(userID); err != nil {
 		return auth.Prompt{}, nil, err
 	}
@@ -150,7 +151,7 @@ func (f *Factor) Verify(ctx context.Context, user auth.User, private []byte, for
 
 // VerifyOne implements auth.PasskeyFactor.
 func (f *Factor) VerifyOne(ctx context.Context, user auth.User, private []byte, form url.Values) (id string, err error) {
-	userID := idOf(user)
+	userID := factorkit.UserID(user)
 	if err := f.check(userID); err != nil {
 		return "", err
 	}

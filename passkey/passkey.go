@@ -42,7 +42,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -50,6 +49,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 )
 
 // The kinds of events that the factor reports, besides those of package auth.
@@ -184,23 +184,4 @@ func (f *Factor) refuse(ctx context.Context, userID string, why error) error {
 }
 
 // check returns an error if there is no feature or no user.
-func (f *Factor) check(userID string) error {
-	switch {
-	case f.feature == nil:
-		return errNotBound
-	case userID == "":
-		return auth.ErrUserNotFound
-	}
-	return nil
-}
-
-// idOf returns the ID of a user's account, or "" if there is no user.
-func idOf(user auth.User) string {
-	if v := reflect.ValueOf(user); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return ""
-	}
-	if a := user.AuthAccount(); a != nil {
-		return a.ID
-	}
-	return ""
-}
+func (f *Factor) check(userID string) error { return factorkit.Check(f.feature, userID, errNotBound) }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 	"github.com/go-login/auth/internal/wire"
 	"golang.org/x/net/publicsuffix"
 )
@@ -152,26 +153,15 @@ func (f *Factor) earlierSites(ctx context.Context) ([]string, error) {
 // noteSite notes for Check that a passkey was added. The record has the version, and the
 // RPIDs as texts.
 func (f *Factor) noteSite(ctx context.Context) error {
-	for range maxRounds {
-		err := f.feature.Change(ctx, sitesKey, func(r *auth.Record) error {
-			sites := decodeSites(r.Data)
-			if slices.Contains(sites, f.rpID) {
-				return errKept
-			}
-			r.Data = encodeSites(append(sites, f.rpID))
-			return nil
-		})
-		if errors.Is(err, auth.ErrRecordNotFound) {
-			err = f.feature.Insert(ctx, auth.Record{Key: sitesKey, Data: encodeSites([]string{f.rpID})})
+	first := auth.Record{Key: sitesKey, Data: encodeSites([]string{f.rpID})}
+	return factorkit.ChangeOrInsert(ctx, f.feature, first, func(r *auth.Record) error {
+		sites := decodeSites(r.Data)
+		if slices.Contains(sites, f.rpID) {
+			return factorkit.ErrKept
 		}
-		switch {
-		case err == nil || errors.Is(err, errKept):
-			return nil
-		case !errors.Is(err, auth.ErrRecordExists):
-			return err
-		}
-	}
-	return auth.ErrConflict
+		r.Data = encodeSites(append(sites, f.rpID))
+		return nil
+	})
 }
 
 const sitesVersion = 1

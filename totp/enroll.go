@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 )
 
 // pendingFor is how long a secret waits for its first code.
@@ -20,19 +21,16 @@ const pendingFor = 10 * time.Minute
 // maxRounds is how often something that others have changed meanwhile is tried again.
 const maxRounds = 10
 
-// errKept ends a Change that has nothing to change.
-var errKept = errors.New("totp: it stays")
-
 // Begin implements auth.Enroller. It makes a secret that waits 10 minutes for its first code
 // in a record of its own. Called again meanwhile, it returns the same one, so that a page
 // can be reloaded. If the account has a new Stamp since then, the secret is another one: an
 // attacker whose login has ended may have seen the first.
 func (f *Factor) Begin(ctx context.Context, user auth.User) (auth.Setup, error) {
-	userID := idOf(user)
-	if err := check(f.feature, userID); err != nil {
+	userID := factorkit.UserID(user)
+	if err := factorkit.Check(f.feature, userID, errNotBound); err != nil {
 		return auth.Setup{}, err
 	}
-	secret, err := f.begin(ctx, userID, stampOf(user))
+	secret, err := f.begin(ctx, userID, factorkit.StampHash(user))
 	if err != nil {
 		return auth.Setup{}, err
 	}
@@ -51,35 +49,27 @@ func (f *Factor) begin(ctx context.Context, userID, stamp string) ([]byte, error
 	key, until := pendingKey(userID), f.feature.Now().Add(pendingFor)
 	e := entry{kind: pending, userID: userID, secret: make([]byte, secretLength), stamp: stamp}
 	_, _ = rand.Read(e.secret) // never fails
-	for range maxRounds {
-		secret := e.secret
-		err := f.feature.Change(ctx, key, func(r *auth.Record) error {
-			if there, ok := f.open(r.Data, pending, userID); ok && there.stamp == stamp {
-				secret = there.secret
-				return errKept
-			}
-			secret = e.secret
-			r.Data, r.Expires = f.seal(e, until), until
-			return nil
-		})
-		if errors.Is(err, auth.ErrRecordNotFound) {
-			err = f.feature.Insert(ctx, auth.Record{Key: key, UserID: userID, Data: f.seal(e, until), Expires: until})
+	secret := e.secret
+	err := factorkit.ChangeOrInsert(ctx, f.feature, auth.Record{Key: key, UserID: userID, Data: f.seal(e, until), Expires: until}, func(r *auth.Record) error {
+		if there, ok := f.open(r.Data, pending, userID); ok && there.stamp == stamp {
+			secret = there.secret
+			return factorkit.ErrKept
 		}
-		switch {
-		case err == nil || errors.Is(err, errKept):
-			return secret, nil
-		case !errors.Is(err, auth.ErrRecordExists):
-			return nil, err
-		}
+		secret = e.secret
+		r.Data, r.Expires = f.seal(e, until), until
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, auth.ErrConflict
+	return secret, nil
 }
 
 // Finish implements auth.Enroller. The code is used up by save: it does not work at the next
 // login.
 func (f *Factor) Finish(ctx context.Context, user auth.User, answer url.Values) (save func(context.Context) error, err error) {
-	userID := idOf(user)
-	if err := check(f.feature, userID); err != nil {
+	userID := factorkit.UserID(user)
+	if err := factorkit.Check(f.feature, userID, errNotBound); err != nil {
 		return nil, err
 	}
 	code, ok := sixDigits(answer[field])
@@ -94,7 +84,7 @@ func (f *Factor) Finish(ctx context.Context, user auth.User, answer url.Values) 
 		return nil, err
 	}
 	e, ok := f.open(r.Data, pending, userID)
-	if !ok || e.stamp != stampOf(user) {
+	if !ok || e.stamp != factorkit.StampHash(user) {
 		return nil, auth.ErrWrongFactor
 	}
 	now := f.feature.Now()

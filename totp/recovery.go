@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 )
 
 const (
@@ -70,7 +71,7 @@ func (r *Recovery) Left(ctx context.Context, userID string) (int, error) {
 
 // count returns how many codes the record with this key has.
 func (r *Recovery) count(ctx context.Context, userID, key string) (int, error) {
-	if err := check(r.feature, userID); err != nil {
+	if err := factorkit.Check(r.feature, userID, errNotBound); err != nil {
 		return 0, err
 	}
 	record, err := r.feature.Get(ctx, key)
@@ -89,8 +90,8 @@ func (*Recovery) Prompt(context.Context, auth.User) (auth.Prompt, []byte, error)
 // Verify implements auth.Factor. The code is in the field "code". Spaces, hyphens, line
 // breaks and case are ignored; O is taken for 0, I and L for 1.
 func (r *Recovery) Verify(ctx context.Context, user auth.User, _ []byte, answer url.Values) error {
-	userID := idOf(user)
-	if err := check(r.feature, userID); err != nil {
+	userID := factorkit.UserID(user)
+	if err := factorkit.Check(r.feature, userID, errNotBound); err != nil {
 		return err
 	}
 	code, ok := canonical(answer[field])
@@ -130,8 +131,8 @@ func (r *Recovery) use(ctx context.Context, key string, hash [sha256.Size]byte) 
 
 // Generate implements auth.RecoveryFactor.
 func (r *Recovery) Generate(ctx context.Context, user auth.User) (codes []string, save func(context.Context) error, err error) {
-	userID := idOf(user)
-	if err := check(r.feature, userID); err != nil {
+	userID := factorkit.UserID(user)
+	if err := factorkit.Check(r.feature, userID, errNotBound); err != nil {
 		return nil, nil, err
 	}
 	var before []byte // the generation that the new codes replace; nil: there are none
@@ -157,7 +158,7 @@ func (r *Recovery) save(ctx context.Context, userID string, s codeSet, before []
 	err := r.feature.Change(ctx, codesKey(userID), func(record *auth.Record) error {
 		switch there := generationOf(record.Data); {
 		case bytes.Equal(there, s.generation[:]): // stored already
-			return errKept
+			return factorkit.ErrKept
 		case before == nil || !bytes.Equal(there, before):
 			return auth.ErrConflict
 		}
@@ -168,7 +169,7 @@ func (r *Recovery) save(ctx context.Context, userID string, s codeSet, before []
 		err = r.feature.Insert(ctx, auth.Record{Key: codesKey(userID), UserID: userID, Data: s.encode()})
 	}
 	switch {
-	case errors.Is(err, errKept):
+	case errors.Is(err, factorkit.ErrKept):
 		return nil
 	case errors.Is(err, auth.ErrRecordExists) || errors.Is(err, auth.ErrRecordNotFound):
 		return auth.ErrConflict
@@ -186,7 +187,7 @@ func (r *Recovery) save(ctx context.Context, userID string, s codeSet, before []
 // It returns auth.ErrUserNotFound, auth.ErrDisabled, auth.ErrForbidden if another user asks
 // who may not act on the account (see auth.Core.SetRoles), or a failure of the store.
 func (r *Recovery) OneTimeCode(ctx context.Context, userID string) (auth.Secret, error) {
-	if err := check(r.feature, userID); err != nil {
+	if err := factorkit.Check(r.feature, userID, errNotBound); err != nil {
 		return auth.Secret{}, err
 	}
 	actor, err := r.feature.MayAct(ctx, userID)
@@ -213,7 +214,7 @@ func (r *Recovery) OneTimeCode(ctx context.Context, userID string) (auth.Secret,
 
 // Remove implements auth.RecoveryFactor.
 func (r *Recovery) Remove(ctx context.Context, userID string) error {
-	if err := check(r.feature, userID); err != nil {
+	if err := factorkit.Check(r.feature, userID, errNotBound); err != nil {
 		return err
 	}
 	return remove(ctx, r.feature, userID, codesKey(userID), oneTimeKey(userID))

@@ -1,12 +1,10 @@
 package totp
 
 import (
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"time"
 
-	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/wire"
 )
 
@@ -68,12 +66,6 @@ func (f *Factor) open(data []byte, kind byte, userID string) (entry, bool) {
 	}
 	e, ok := decodeEntry(string(b))
 	return e, ok && e.kind == kind && e.userID == userID
-}
-
-// stampOf returns the hash of an account's Stamp.
-func stampOf(user auth.User) string {
-	sum := sha256.Sum256([]byte(user.AuthAccount().Stamp.Reveal()))
-	return string(sum[:])
 }
 
 // base32Of returns a secret as apps take it.

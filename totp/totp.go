@@ -37,7 +37,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +44,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-login/auth"
+	"github.com/go-login/auth/internal/factorkit"
 )
 
 // The kinds of events that the factors report, besides those of package auth.
@@ -129,7 +129,7 @@ func (*Factor) Name() string { return factorName }
 
 // Enrolled implements auth.Factor. A record that cannot be opened counts.
 func (f *Factor) Enrolled(ctx context.Context, userID string) (bool, error) {
-	if err := check(f.feature, userID); err != nil {
+	if err := factorkit.Check(f.feature, userID, errNotBound); err != nil {
 		return false, err
 	}
 	return exists(f.feature.Get(ctx, secretKey(userID)))
@@ -147,8 +147,8 @@ func prompt() auth.Prompt {
 // Verify implements auth.Factor. The code is in the field "code". Spaces, hyphens and line
 // breaks in it are ignored.
 func (f *Factor) Verify(ctx context.Context, user auth.User, _ []byte, answer url.Values) error {
-	userID := idOf(user)
-	if err := check(f.feature, userID); err != nil {
+	userID := factorkit.UserID(user)
+	if err := factorkit.Check(f.feature, userID, errNotBound); err != nil {
 		return err
 	}
 	code, ok := sixDigits(answer[field])
@@ -184,7 +184,7 @@ func (f *Factor) Verify(ctx context.Context, user auth.User, _ []byte, answer ur
 
 // Remove implements auth.Enroller.
 func (f *Factor) Remove(ctx context.Context, userID string) error {
-	if err := check(f.feature, userID); err != nil {
+	if err := factorkit.Check(f.feature, userID, errNotBound); err != nil {
 		return err
 	}
 	return remove(ctx, f.feature, userID, pendingKey(userID), secretKey(userID))
@@ -220,26 +220,4 @@ func remove(ctx context.Context, feature *auth.Feature, userID string, keys ...s
 		}
 	}
 	return errors.Join(failed, feature.Delete(ctx, userID))
-}
-
-// check returns an error if there is no feature or no user.
-func check(feature *auth.Feature, userID string) error {
-	switch {
-	case feature == nil:
-		return errNotBound
-	case userID == "":
-		return auth.ErrUserNotFound
-	}
-	return nil
-}
-
-// idOf returns the ID of a user's account, or "" if there is no user.
-func idOf(user auth.User) string {
-	if v := reflect.ValueOf(user); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return ""
-	}
-	if a := user.AuthAccount(); a != nil {
-		return a.ID
-	}
-	return ""
 }
