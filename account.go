@@ -62,6 +62,27 @@ func (c *Core) findByKey(ctx context.Context, keys ...string) (User, error) {
 	return found, nil
 }
 
+// userForMail counts a request for a mail, and returns the user whose account has the address,
+// or nil, and the canonical form of the address. If no account could have the address, it
+// returns ErrInvalidEmail.
+func (c *Core) userForMail(ctx context.Context, address string) (user User, key string, err error) {
+	keys := loginKeys(address)
+	if len(keys) == 0 || !strings.Contains(address, "@") {
+		return nil, "", ErrInvalidEmail
+	}
+	if err := c.allowMails(ctx); err != nil {
+		return nil, "", err
+	}
+	user, err = c.findByKey(ctx, keys...)
+	switch {
+	case errors.Is(err, ErrUserNotFound) && c.isLocal(keys[0]):
+		return nil, "", ErrInvalidEmail
+	case err != nil && !errors.Is(err, ErrUserNotFound):
+		return nil, "", err
+	}
+	return user, keys[0], nil
+}
+
 // updateAccount changes an account by compare-and-set: it loads the account, lets
 // change say what to do or refuse, and saves it with a new Stamp. If it lost to another
 // change, it begins again. It returns the user as they were before, and as they are now.

@@ -319,14 +319,9 @@ func (c *Core) planSetEmail(ctx context.Context, userID, address string) (*crede
 			return x, err
 		}
 	}
-	undo, err := c.prepareUndo(ctx, user.AuthAccount())
-	if err != nil {
+	if err := c.planUndoLink(ctx, x, user.AuthAccount()); err != nil {
 		return x, err
 	}
-	if undo != "" {
-		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(ctx, c.cfg.URLs.EmailUndo, undo)}
-	}
-	x.abandon = func() { c.dropUndo(ctx, userID, undo) }
 	x.of(user)
 	unchanged := x.apply
 	x.apply = func(a *Account) error {

@@ -187,6 +187,18 @@ func (x *credentialChange) of(user User) {
 	}
 }
 
+// abandonBy has back take the preparations of a change back, if the account has not changed. A
+// failure is an event.
+func (c *Core) abandonBy(ctx context.Context, x *credentialChange, back func(context.Context) error) {
+	x.abandon = func() {
+		detached, cancel := detach(ctx)
+		defer cancel()
+		if err := back(detached); err != nil {
+			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: x.factor, Err: err})
+		}
+	}
+}
+
 // by sets who asked for the change.
 func (x *credentialChange) by(ctx context.Context, a *act) {
 	x.actor = a.actor

@@ -157,14 +157,9 @@ func (c *Core) planEmail(ctx context.Context, token string) (*credentialChange, 
 	if kept != "" && kept != t.userID {
 		return x, ErrEmailTaken
 	}
-	undo, err := c.prepareUndo(ctx, user.AuthAccount())
-	if err != nil {
+	if err := c.planUndoLink(ctx, x, user.AuthAccount()); err != nil {
 		return x, err
 	}
-	if undo != "" {
-		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(ctx, c.cfg.URLs.EmailUndo, undo)}
-	}
-	x.abandon = func() { c.dropUndo(ctx, t.userID, undo) }
 	x.apply = func(a *Account) error {
 		if !t.fits(a) {
 			return ErrInvalidToken

@@ -223,6 +223,21 @@ func (c *Core) undos(ctx context.Context, userID string) ([]undo, error) {
 	return all, nil
 }
 
+// planUndoLink plans that the old address of an account gets a mail with a link that undoes
+// the change.
+func (c *Core) planUndoLink(ctx context.Context, x *credentialChange, old *Account) error {
+	token, err := c.prepareUndo(ctx, old)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		x.mail = Mail{Kind: MailAddressChanged, Lifetime: undoLifetime, Link: c.link(ctx, c.cfg.URLs.EmailUndo, token)}
+	}
+	id := old.ID
+	x.abandon = func() { c.dropUndo(ctx, id, token) }
+	return nil
+}
+
 // prepareUndo stores an undo for the account's present address, and reserves the
 // address. It returns the undo's token. If there is no Mailer, or the address was never
 // verified, it returns "". The mailbox of an unverified address may belong to another

@@ -150,13 +150,7 @@ func (c *Core) planEnroll(ctx context.Context, factor string, answer url.Values)
 // that were made meanwhile end.
 func (c *Core) noteEnrolment(ctx context.Context, x *credentialChange, back func(context.Context) error) error {
 	first, began := c.newEnrolment(x.factor), c.cfg.Now()
-	x.abandon = func() {
-		detached, cancel := detach(ctx)
-		defer cancel()
-		if err := c.dropEnrolments(detached, x.userID, first); err != nil {
-			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: x.factor, Err: err})
-		}
-	}
+	c.abandonBy(ctx, x, func(ctx context.Context) error { return c.dropEnrolments(ctx, x.userID, first) })
 	save := x.finish
 	x.finish = func(ctx context.Context) error {
 		if err := save(ctx); err != nil {
@@ -206,13 +200,7 @@ func (c *Core) planPasskey(ctx context.Context, x *credentialChange, f PasskeyFa
 	if err := c.noteEnrolment(ctx, x, back); err != nil {
 		return err
 	}
-	x.abandon = func() {
-		detached, cancel := detach(ctx)
-		defer cancel()
-		if err := back(detached); err != nil {
-			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: f.Name(), Err: err})
-		}
-	}
+	c.abandonBy(ctx, x, back)
 	return nil
 }
 

@@ -156,13 +156,7 @@ func (f *Feature) AddIdentity(ctx context.Context, user User, i Identity, save, 
 		all, err := c.identitiesOf(ctx, x.userID)
 		return err == nil && slices.ContainsFunc(all, func(other Identity) bool { return other.ID == i.ID })
 	}
-	x.abandon = func() {
-		detached, cancel := detach(ctx)
-		defer cancel()
-		if err := undo(detached); err != nil {
-			c.event(ctx, Event{Kind: EventCleanupFailed, UserID: x.userID, Method: i.Provider, Err: err})
-		}
-	}
+	c.abandonBy(ctx, x, undo)
 	_, err := c.changeCredential(ctx, x, nil)
 	return err
 }

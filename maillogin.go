@@ -43,20 +43,9 @@ func (c *Core) SendLoginCode(ctx context.Context, address string, next Next) (fa
 		return err
 	}
 	address = strings.TrimSpace(address)
-	keys := loginKeys(address)
-	if len(keys) == 0 || !strings.Contains(address, "@") {
-		return ErrInvalidEmail
-	}
-	if err := c.allowMails(ctx); err != nil {
+	user, key, err := c.userForMail(ctx, address)
+	if err != nil {
 		return err
-	}
-	user, err := c.findByKey(ctx, keys...)
-	if err != nil && !errors.Is(err, ErrUserNotFound) {
-		return err
-	}
-	key := keys[0]
-	if user == nil && c.isLocal(key) {
-		return ErrInvalidEmail
 	}
 	asked, err := s.ask(address)
 	if err != nil {

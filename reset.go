@@ -3,7 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strings"
 )
 
@@ -29,20 +28,9 @@ func (c *Core) SendReset(ctx context.Context, address string) (failing error) {
 	if err := c.needs("SendReset", FieldPasswordHash); err != nil {
 		return err
 	}
-	keys := loginKeys(strings.TrimSpace(address))
-	if len(keys) == 0 || !strings.Contains(address, "@") {
-		return ErrInvalidEmail
-	}
-	if err := c.allowMails(ctx); err != nil {
+	user, key, err := c.userForMail(ctx, strings.TrimSpace(address))
+	if err != nil {
 		return err
-	}
-	key := keys[0]
-	user, err := c.findByKey(ctx, keys...)
-	if err != nil && !errors.Is(err, ErrUserNotFound) {
-		return err
-	}
-	if user == nil && c.isLocal(key) {
-		return ErrInvalidEmail
 	}
 	full, err := c.mailboxFull(ctx, MailReset, mailboxOf(user, key))
 	if err != nil {
