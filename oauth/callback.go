@@ -102,12 +102,12 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request, p *remote) {
 		h.over(w, r, p, err)
 		return
 	}
-	v, tokens, err := h.visit(ctx, p, t, a)
+	v, err := h.visit(ctx, p, t, a)
 	if err == nil {
 		err = h.admit(ctx, p, v)
 	}
 	if err == nil {
-		err = h.enter(ctx, w, p, t, v, tokens)
+		err = h.enter(ctx, w, p, t, v)
 	}
 	h.answer(w, r, p, t, v, err)
 }
@@ -131,40 +131,45 @@ func (h *Handler) over(w http.ResponseWriter, r *http.Request, p *remote, err er
 
 // visit checks the answer of a provider, exchanges the code, and returns what the provider says
 // about the user.
-func (h *Handler) visit(ctx context.Context, p *remote, t *transaction, a *answer) (*visit, *oauth2.Token, error) {
+func (h *Handler) visit(ctx context.Context, p *remote, t *transaction, a *answer) (*visit, error) {
 	f, err := p.find(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	switch { // RFC 9207; Google sends iss without announcing it
 	case a.HasIs && p.Issuer != "" && a.Iss != p.Issuer, !a.HasIs && f.AnnouncesIss:
-		return nil, nil, errOtherIssuer
+		return nil, errOtherIssuer
 	case a.Error != "":
-		return nil, nil, providerError(a.Error)
+		return nil, providerError(a.Error)
 	}
 	tokens, err := h.exchange(ctx, p, f, t, a.Code)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if p.isPlain() {
 		v, err := p.ask(ctx, tokens.AccessToken)
-		return v, tokens, err
+		if err != nil {
+			return nil, err
+		}
+		v.tokens = tokens
+		return v, nil
 	}
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" || len(raw) > maxIDToken {
-		return nil, nil, errNoIDToken
+		return nil, errNoIDToken
 	}
 	v, err := p.verify(ctx, f, raw, tokens.AccessToken, t)
 	if err == nil {
 		err = p.userinfo(ctx, f, tokens.AccessToken, v)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if v.Name == "" {
 		v.Name = nameOf(a.User)
 	}
-	return v, tokens, nil
+	v.tokens = tokens
+	return v, nil
 }
 
 var (

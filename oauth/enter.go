@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/go-login/auth"
 	"github.com/go-login/auth/internal/turns"
 )
@@ -29,24 +27,24 @@ const (
 )
 
 // enter does what the user went to the provider for.
-func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, p *remote, t *transaction, v *visit, tokens *oauth2.Token) error {
+func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, p *remote, t *transaction, v *visit) error {
 	switch t.Purpose {
 	case toLink:
-		return h.link(ctx, p, t, v, tokens)
+		return h.link(ctx, p, t, v)
 	case toConfirm:
 		return h.confirm(ctx, p, t, v)
 	}
-	return h.login(ctx, w, p, t, v, tokens)
+	return h.login(ctx, w, p, t, v)
 }
 
 // login logs the user in.
-func (h *Handler) login(ctx context.Context, w http.ResponseWriter, p *remote, t *transaction, v *visit, tokens *oauth2.Token) error {
+func (h *Handler) login(ctx context.Context, w http.ResponseWriter, p *remote, t *transaction, v *visit) error {
 	user, err := h.userOf(ctx, p, v)
 	if err != nil {
 		return err
 	}
 	id, userID := identityID(p.issuer(), v.Subject), user.AuthAccount().ID
-	if err := h.note(ctx, p, v, userID, tokens); err != nil {
+	if err := h.note(ctx, p, v, userID); err != nil {
 		return err
 	}
 	if err := h.noteSession(ctx, p, v, userID, t.Remember); err != nil {
@@ -76,13 +74,13 @@ func (h *Handler) login(ctx context.Context, w http.ResponseWriter, p *remote, t
 }
 
 // note notes that an identity was used, and keeps the tokens.
-func (h *Handler) note(ctx context.Context, p *remote, v *visit, userID string, tokens *oauth2.Token) error {
+func (h *Handler) note(ctx context.Context, p *remote, v *visit, userID string) error {
 	err := h.used(ctx, p, v)
 	if errors.Is(err, auth.ErrRecordNotFound) {
 		return errNotConnected // it was disconnected just now
 	}
 	if err == nil && p.KeepTokens {
-		err = h.keepTokens(ctx, userID, identityID(p.issuer(), v.Subject), tokens)
+		err = h.keepTokens(ctx, userID, identityID(p.issuer(), v.Subject), v.tokens)
 	}
 	return err
 }
@@ -189,7 +187,7 @@ func sameAddress(a, b string) bool {
 }
 
 // link connects an identity to the current user.
-func (h *Handler) link(ctx context.Context, p *remote, t *transaction, v *visit, tokens *oauth2.Token) error {
+func (h *Handler) link(ctx context.Context, p *remote, t *transaction, v *visit) error {
 	user, err := h.core.FreshUser(ctx)
 	if err != nil {
 		return err
@@ -213,7 +211,7 @@ func (h *Handler) link(ctx context.Context, p *remote, t *transaction, v *visit,
 	if err != nil || !p.KeepTokens {
 		return err
 	}
-	return h.keepTokens(ctx, userID, identityID(p.issuer(), v.Subject), tokens)
+	return h.keepTokens(ctx, userID, identityID(p.issuer(), v.Subject), v.tokens)
 }
 
 // confirm makes the current login fresh.

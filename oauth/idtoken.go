@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 )
 
 const (
@@ -33,11 +34,12 @@ var (
 // refusedToken says why an ID token is refused, without what is in it.
 func refusedToken(why string) error { return fmt.Errorf("%w: %s", errIDToken, why) }
 
-// A visit is what an ID token says about a visit to the provider.
+// A visit is what a visit to the provider has brought: what the ID token says, and the tokens.
 type visit struct {
 	Profile
 	sessionID string // at the provider; may be empty
 	factors   []string
+	tokens    *oauth2.Token
 }
 
 // verify checks an ID token (OpenID Connect Core 1.0, section 3.1.3.7), and returns what it
