@@ -137,6 +137,9 @@ func checkMail(t *testing.T, name string, msg Message, m auth.Mail, c Content) {
 	if m.Address != "" && (!strings.Contains(msg.Text, w.address+": 203.0.113.7\n") || !strings.Contains(msg.Text, w.browser+": Chrome ") || !strings.Contains(msg.Text, "2026, ")) {
 		t.Errorf("%s: from where: %s", name, msg.Text)
 	}
+	if m.Address != "" && strings.Count(msg.Text, m.Address) != 1 {
+		t.Errorf("%s: the mail has another mail in it:\n%s", name, msg.Text)
+	}
 	if !strings.Contains(msg.HTML, "<title>"+msg.Subject+"</title>") || len(msg.Subject) < 10 || len(msg.Subject) > 70 {
 		t.Errorf("%s: the subject is %q, and the HTML %s", name, msg.Subject, msg.HTML)
 	}

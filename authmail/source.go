@@ -41,7 +41,7 @@ func readSources(lang string) (map[auth.MailKind]*source, error) {
 		if s.subject, err = set.New(kind + " subject").Parse(strings.TrimPrefix(first, "Subject: ")); err != nil {
 			return nil, err
 		}
-		if s.body, err = set.New(kind).Parse(body); err != nil {
+		if s.body, err = set.New(kind + " body").Parse(body); err != nil { // a shared template may be called like the kind
 			return nil, err
 		}
 		all[auth.MailKind(kind)] = s
