@@ -581,7 +581,7 @@ type NetworkConfig struct {
 	// the redirect URI of each host.
 	Hosts []string
 
-	// DevelopmentHTTP allows a BaseURL with http in a local network, such as
+	// DevelopmentHTTP allows http in a local network, for BaseURL and Hosts: such as
 	// http://192.168.1.20:8080, or http://web:8080 between containers. It is for
 	// development only: everybody in the network can read passwords and cookies. So New logs
 	// a warning each time, and accepts only private addresses, names without a dot, and

@@ -21,29 +21,46 @@ type site struct {
 func newSite(baseURL string, hosts []string, development bool) (site, error) {
 	s := site{hosts: map[string]string{}}
 	var err error
-	if s.origin, s.path, err = parseBaseURL(baseURL, development); err != nil {
+	if s.origin, s.path, err = parseBaseURL(baseURL); err != nil {
 		return s, err
 	}
-	if development && (s.origin.Scheme == "https" || isLoopback(s.origin.Hostname())) {
-		return s, fmt.Errorf("auth: Config.Network.DevelopmentHTTP has no effect, because BaseURL is %s; remove it", s.origin)
+	switch {
+	case isSafe(s.origin, development):
+	case development:
+		return s, fmt.Errorf("auth: Config.BaseURL is %q; Config.Network.DevelopmentHTTP allows http only for private addresses, names without a dot, and names under .local, .lan, .internal, .test and .home.arpa; use https", baseURL)
+	default:
+		return s, fmt.Errorf("auth: Config.BaseURL is %q; use https, or http on a loopback address (localhost, 127.0.0.1); for development in a local network, see Config.Network.DevelopmentHTTP", baseURL)
 	}
+	needed := !isSafe(s.origin, false)
 	s.hosts[s.origin.Host] = s.origin.String()
 	for i, host := range hosts {
-		u, path, err := parseBaseURL(s.origin.Scheme+"://"+host, development)
+		u, path, err := parseBaseURL(s.origin.Scheme + "://" + host)
 		switch {
 		case err != nil || path != "" || u.Host != host:
 			return s, fmt.Errorf("auth: Config.Network.Hosts[%d] is %.100q; use a host as browsers send it, in lower case and without a scheme, such as www.app.example or www.app.example:8443", i, host)
+		case !isSafe(u, development):
+			return s, fmt.Errorf("auth: Config.Network.Hosts[%d] is %.100q, where http is not safe; use a loopback address, or a BaseURL with https; for development in a local network, see Config.Network.DevelopmentHTTP", i, host)
 		case s.hosts[host] != "":
 			return s, fmt.Errorf("auth: Config.Network.Hosts[%d] is %q, which BaseURL or Hosts has already; remove it", i, host)
 		}
+		needed = needed || !isSafe(u, false)
 		s.hosts[host] = u.String()
+	}
+	if development && !needed {
+		return s, fmt.Errorf("auth: Config.Network.DevelopmentHTTP has no effect, because BaseURL is %s; remove it", s.origin)
 	}
 	return s, nil
 }
 
-// parseBaseURL accepts the URLs that browsers send cookies to safely. It returns the origin,
-// written as browsers write it, and the path without the final slash.
-func parseBaseURL(text string, development bool) (origin *url.URL, path string, err error) {
+// isSafe reports whether browsers may send passwords and cookies to an origin.
+func isSafe(origin *url.URL, development bool) bool {
+	host := origin.Hostname()
+	return origin.Scheme == "https" || origin.Scheme == "http" && (isLoopback(host) || development && isLocalName(host))
+}
+
+// parseBaseURL returns the origin, written as browsers write it, and the path without the final
+// slash.
+func parseBaseURL(text string) (origin *url.URL, path string, err error) {
 	u, err := url.Parse(text)
 	switch {
 	case text == "":
@@ -54,10 +71,6 @@ func parseBaseURL(text string, development bool) (origin *url.URL, path string, 
 		return nil, "", fmt.Errorf("auth: Config.BaseURL is %q; use a scheme and a host, such as https://app.example", text)
 	case !isPlainPath(u):
 		return nil, "", fmt.Errorf("auth: Config.BaseURL is %q; use a path of letters, digits, -, _ and ~, such as https://host.example/app", text)
-	case u.Scheme == "http" && !isLoopback(u.Hostname()) && development && !isLocalName(u.Hostname()):
-		return nil, "", fmt.Errorf("auth: Config.BaseURL is %q; Config.Network.DevelopmentHTTP allows http only for private addresses, names without a dot, and names under .local, .lan, .internal, .test and .home.arpa; use https", text)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname()) && !development):
-		return nil, "", fmt.Errorf("auth: Config.BaseURL is %q; use https, or http on a loopback address (localhost, 127.0.0.1); for development in a local network, see Config.Network.DevelopmentHTTP", text)
 	}
 	u.Host = strings.ToLower(u.Host)
 	if port := u.Port(); port != "" {

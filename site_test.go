@@ -168,8 +168,11 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%q: %v", hosts, err)
 		}
 	}
-	if _, err := newAt(t, "http://localhost", func(c *auth.Config) { c.Network.Hosts = []string{"app.example"} }); err == nil {
-		t.Error("a public host with plain http is accepted")
+	for _, host := range []string{"app.example", "192.168.1.20:8080"} {
+		_, err := newAt(t, "http://localhost", func(c *auth.Config) { c.Network.Hosts = []string{host} })
+		if err == nil || !strings.Contains(err.Error(), "Hosts[0]") || !strings.Contains(err.Error(), "DevelopmentHTTP") {
+			t.Errorf("%s with plain http: %v", host, err)
+		}
 	}
 }
 
@@ -201,12 +204,17 @@ func TestHostsAreSeparate(t *testing.T) {
 func TestDevelopmentHTTP(t *testing.T) {
 	t.Parallel()
 	for base, want := range map[string]bool{
-		"http://192.168.1.20:8080": true, "http://10.0.0.1": true, "http://[fd00::1]:8080": true, "http://web:8080": true, "http://my-pc": true,
+		"http://192.168.1.20:8080": true, "http://10.0.0.1": true, "http://[fd00::1]:8080": true, "http://web:8080": true, "http://my-pc": true, "http://my_web:8080": true,
 		"http://pc.local": true, "http://app.lan": true, "http://app.internal": true, "http://app.test": true, "http://app.home.arpa": true,
 		"http://app.example": false, "http://app.example.com:8080": false, "http://93.184.216.34": false, "http://home.arpa.example": false,
 		"http://2130706433": false, "http://0x7f000001": false, "http://0.0.0.0": false, "http://[2001:db8::1]": false,
 		"https://app.example": false, "https://web": false, "http://localhost:8080": false, "http://app.localhost": false, "http://127.0.0.1": false, // no effect
 	} {
+		if _, err := newAt(t, "http://localhost", func(c *auth.Config) { // the same for a further host
+			c.Network.Hosts, c.Network.DevelopmentHTTP = []string{strings.TrimPrefix(base, "http://")}, true
+		}); (err == nil) != want {
+			t.Errorf("%s as a further host: %v", base, err)
+		}
 		var log bytes.Buffer
 		for _, set := range []bool{false, true} {
 			_, err := newAt(t, base, func(c *auth.Config) {

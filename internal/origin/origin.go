@@ -46,13 +46,18 @@ func New(base *url.URL, hosts, origins, bypass []string) (Check, error) {
 			o.own["http://"+host] = true
 		}
 	}
+	if own := base.Scheme + "://" + base.Host; !isOrigin(own) {
+		return o, fmt.Errorf("auth: Config.BaseURL has the host %.100q; use it as browsers send it, such as xn--mnchen-3ya.example for münchen.example", base.Host)
+	}
+	for i, origin := range origins {
+		if !isOrigin(origin) {
+			return o, fmt.Errorf("auth: Config.Network.Origins[%d] is %.100q; use an origin as browsers send it, in lower case and without a path, such as https://app.example", i, origin)
+		}
+	}
 	for origin := range o.own {
 		origins = append(origins[:len(origins):len(origins)], origin)
 	}
 	for _, origin := range origins {
-		if !isOrigin(origin) {
-			return o, fmt.Errorf("auth: %q is not an origin as browsers write it (https://app.example)", origin)
-		}
 		if err := o.protection.AddTrustedOrigin(origin); err != nil {
 			return o, fmt.Errorf("auth: Config.Network.Origins: %w", err)
 		}
@@ -80,7 +85,7 @@ func isOrigin(text string) bool {
 	if err != nil || text != u.Scheme+"://"+u.Host || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {
 		return false
 	}
-	if strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.:[]") != "" {
+	if strings.Trim(u.Host, "abcdefghijklmnopqrstuvwxyz0123456789-_.:[]") != "" {
 		return false
 	}
 	switch u.Scheme {

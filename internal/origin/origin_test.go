@@ -3,6 +3,7 @@ package origin
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -19,11 +20,16 @@ func TestOrigins(t *testing.T) {
 		"capacitor://localhost": true, "app://x": true, "tauri://localhost": true, "chrome-extension://abcdefghijklmnop": true,
 		"app://": false, "app://x/": false, "app://x:8080": false, "App://x": false, "app:x": false, "file://x": false, "javascript://x": false,
 		"data://x": false, "ws://app.example": false, "wss://app.example": false,
+		"https://admin_1.example": true, "https://xn--bcher-kva.example": true,
 		"https://admin.example\x20": false, "https://:8443": false, "https://admin.example:": false,
 	} {
-		if _, err := New(base, nil, []string{origin}, nil); (err == nil) != want {
+		_, err := New(base, nil, []string{"https://other.example", origin}, nil)
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "Config.Network.Origins[1]") {
 			t.Errorf("%q: %v", origin, err)
 		}
+	}
+	if _, err := New(&url.URL{Scheme: "https", Host: "münchen.example"}, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "Config.BaseURL") {
+		t.Error(err)
 	}
 }
 
