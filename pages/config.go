@@ -142,7 +142,7 @@ type Config struct {
 	// file defines "content", which the layout inserts. If there are passkeys, your file for a
 	// page that asks for one needs {{template "passkey" .}}. If there are providers, your files
 	// for "login", "register" and "refresh" need {{template "providers" .}}. See the embedded
-	// files. Another .html or .css file is an error from New.
+	// files. Another .html or .css file, and a definition that no template uses, is an error from New.
 	Templates fs.FS
 
 	// SampleUser is a user that New tries the templates with. Set it if your templates

@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -91,10 +92,18 @@ func TestNew(t *testing.T) {
 		{auth.Config{}, pages.Config{Templates: file("logn.html", `{{define "content"}}{{end}}`)}, "logn.html"},
 		{auth.Config{}, pages.Config{Templates: file("style.css", ``)}, "style.css"},
 		{auth.Config{}, pages.Config{Templates: file("README.md", ``)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("login.tmpl", `{{define "content"}}{{end}}`)}, "login.tmpl"},
+		{auth.Config{}, pages.Config{Templates: file("auth.js", ``)}, "auth.js"},
+		{auth.Config{}, pages.Config{Templates: file("web/templates/login.html", `{{define "content"}}{{end}}`)}, `fs.Sub(…, "web/templates")`},
+		{auth.Config{}, pages.Config{Templates: fstest.MapFS{"auth.css": {}, "mails/login.html": {}}}, ""},
+		{auth.Config{}, pages.Config{Templates: os.DirFS("no such folder")}, "Templates"},
+		{auth.Config{}, pages.Config{Templates: file("blocks.html", `{{define "foter"}}<footer></footer>{{end}}`)}, `blocks.html defines "foter"`},
+		{auth.Config{}, pages.Config{Templates: file("blocks.html", `{{define "footer"}}{{template "links"}}{{end}}{{- define "links"}}{{end}}`)}, ""},
+		{auth.Config{}, pages.Config{Templates: file("login.html", ``)}, `login.html does not define "content"`},
 		{auth.Config{}, pages.Config{Templates: file("layout.html", `<h1>{{.Title}}</h1>`)}, `it needs {{template "content" .}}`},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}`)}, "login.html"},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}{{.Nonsense}}{{end}}`)}, "Nonsense"},
-		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "contents"}}{{end}}`)}, "content"},
+		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "contents"}}{{end}}`)}, `defines "contents"`},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `<p>{{define "content"}}{{end}}`)}, "outside"},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}{{.Form.Nonsense}}{{end}}`)}, "Nonsense"},
 		{auth.Config{}, pages.Config{Templates: file("login.html", `{{define "content"}}<a href="{{.Title}}{{end}}`)}, "login.html"},

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template/parse"
@@ -23,6 +25,9 @@ var embedded embed.FS
 // template, it tries all of them: those of the package fit together.
 func (p *Pages) loadTemplates() error {
 	if err := p.knownFiles(); err != nil {
+		return err
+	}
+	if err := p.usedDefines(); err != nil {
 		return err
 	}
 	if err := p.loadAssets(); err != nil {
@@ -66,20 +71,83 @@ func (p *Pages) loadTemplates() error {
 	return nil
 }
 
-// knownFiles returns an error if Templates has a template or a stylesheet that replaces none
-// of the embedded files: its name may be misspelled.
+// knownFiles returns an error if Templates has a template or a stylesheet that has no effect: its
+// name may be misspelled, or it is in a folder.
 func (p *Pages) knownFiles() error {
 	if p.cfg.Templates == nil {
 		return nil
 	}
-	files, err := fs.ReadDir(p.cfg.Templates, ".")
+	ours, err := embedded.ReadDir("templates")
 	if err != nil {
-		return nil //nolint:nilerr // an fs.FS need not list its files
+		return fmt.Errorf("pages: %w", err)
+	}
+	known, found := map[string]bool{}, false
+	for _, file := range ours {
+		_, err := fs.Stat(p.cfg.Templates, file.Name())
+		known[file.Name()], found = true, found || err == nil
+	}
+	files, err := fs.ReadDir(p.cfg.Templates, ".")
+	switch {
+	case err != nil && found:
+		return nil // an fs.FS need not list its files
+	case err != nil:
+		return fmt.Errorf("pages: Templates: %w", err)
 	}
 	for _, file := range files {
-		name := file.Name()
-		if _, err := fs.Stat(embedded, "templates/"+name); err != nil && slices.Contains([]string{".html", ".css"}, path.Ext(name)) {
+		name, ext := file.Name(), path.Ext(file.Name())
+		if !known[name] && (ext == ".html" || ext == ".css" || name == "auth.js" ||
+			slices.Contains([]string{".htm", ".gohtml", ".tmpl", ".gotmpl", ".tpl"}, ext) && known[strings.TrimSuffix(name, ext)+".html"]) {
 			return fmt.Errorf("pages: Templates has %s, which replaces no file of the pages; correct its name, or leave it out", name)
+		}
+	}
+	if found {
+		return nil
+	}
+	return fs.WalkDir(p.cfg.Templates, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch dir := path.Dir(name); {
+		case err != nil, entry.IsDir() && strings.Count(name, "/") > 2:
+			return fs.SkipDir
+		case !entry.IsDir() && dir != "." && known[path.Base(name)]:
+			return fmt.Errorf("pages: Templates has %s, but no file of the pages at its root; use fs.Sub(…, %q)", name, dir)
+		}
+		return nil
+	})
+}
+
+// usedDefines returns an error if one of the application's files defines a template that no
+// file uses: its name may be misspelled.
+func (p *Pages) usedDefines() error {
+	if p.cfg.Templates == nil {
+		return nil
+	}
+	ours, err := fs.Glob(embedded, "templates/*.html")
+	if err != nil {
+		return fmt.Errorf("pages: %w", err)
+	}
+	names := regexp.MustCompile("{{-?\\s*(template|block|define)\\s+[\"`]([^\"`]+)")
+	known, defined := map[string]bool{}, map[string]string{} // defined: by the application, and where
+	for _, file := range ours {
+		text, err := embedded.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("pages: %w", err)
+		}
+		for _, found := range names.FindAllStringSubmatch(string(text), -1) {
+			known[found[2]] = true
+		}
+		if text, err = fs.ReadFile(p.cfg.Templates, path.Base(file)); err != nil {
+			continue // not one of the application's files
+		}
+		for _, found := range names.FindAllStringSubmatch(string(text), -1) {
+			if found[1] == "define" {
+				defined[found[2]] = path.Base(file)
+			} else {
+				known[found[2]] = true
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(defined)) {
+		if !known[name] {
+			return fmt.Errorf("pages: %s defines %q, which no template uses; correct its name, or remove it", defined[name], name)
 		}
 	}
 	return nil
@@ -117,7 +185,13 @@ func (p *Pages) loadTemplate(layout *template.Template, page string) (*template.
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	return t.Lookup("layout.html"), onlyDefines(content)
+	if err := onlyDefines(content); err != nil {
+		return nil, err
+	}
+	if t.Lookup("content") == nil {
+		return nil, fmt.Errorf("pages: %s does not define \"content\", which the layout shows", name)
+	}
+	return t.Lookup("layout.html"), nil
 }
 
 // onlyDefines returns an error if a template has text outside its definitions. No page
