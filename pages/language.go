@@ -2,7 +2,6 @@ package pages
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -101,9 +100,6 @@ func (p *Pages) inLanguage(h http.Header, r *http.Request) *Pages {
 }
 
 func isEnglish(lang string) bool { return lang == "en" || strings.HasPrefix(lang, "en-") }
-
-// errNoText says that a language that the package does not have lacks a text.
-var errNoText = errors.New("there is no text in this language; the package has English, German and Spanish")
 
 // names returns the names of the fields.
 func (t *Texts) names() map[*string]string {

@@ -142,6 +142,8 @@ func TestOtherLanguages(t *testing.T) {
 		fields.Field(i).SetString("f " + fields.Type().Field(i).Name)
 	}
 	french.Lang = "fr"
+	two := french
+	two.LoginTitle, two.HidePassword = "", ""
 	for name, test := range map[string]struct {
 		languages []string
 		config    pages.Config
@@ -149,8 +151,9 @@ func TestOtherLanguages(t *testing.T) {
 	}{
 		"complete":        {[]string{"en", "fr"}, pages.Config{Translations: map[string]pages.Texts{"fr": french}}, ""},
 		"the first one":   {[]string{"fr", "de"}, pages.Config{Texts: french}, ""},
-		"incomplete":      {[]string{"en", "fr"}, pages.Config{Translations: map[string]pages.Texts{"fr": {LoginTitle: "f"}}}, `for "fr": there is no text in this language`},
-		"none":            {[]string{"en", "fr"}, pages.Config{}, `for "fr": there is no text in this language`},
+		"incomplete":      {[]string{"en", "fr"}, pages.Config{Translations: map[string]pages.Texts{"fr": {LoginTitle: "f"}}}, `more; set these fields in Config.Translations["fr"]`},
+		"two are missing": {[]string{"fr", "en"}, pages.Config{Texts: two}, `no text in "fr" for HidePassword, LoginTitle; set these fields in Config.Texts `},
+		"none":            {[]string{"en", "fr"}, pages.Config{}, `there is no text in "fr"`},
 		"not offered":     {[]string{"en", "de"}, pages.Config{Translations: map[string]pages.Texts{"fr": french}}, "is not among Languages"},
 		"no languages":    {nil, pages.Config{Translations: map[string]pages.Texts{"fr": french}}, "is not among Languages"},
 		"the first again": {[]string{"en", "de"}, pages.Config{Translations: map[string]pages.Texts{"en": {}}}, "use Config.Texts"},

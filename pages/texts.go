@@ -442,11 +442,13 @@ func (p *Pages) setTexts(lang string) error {
 	for _, page := range p.table {
 		texts = append(texts, page.texts...)
 	}
+	var missing []string
 	for _, text := range texts {
 		switch *text.field {
 		case "":
 			if lang != "" && p.words == nil && !isEnglish(lang) {
-				return fmt.Errorf("pages: Texts.%s for %q: %w", names[text.field], lang, errNoText)
+				missing = append(missing, names[text.field])
+				continue
 			}
 			*text.field = p.word(names[text.field], text.english)
 		case None:
@@ -456,7 +458,17 @@ func (p *Pages) setTexts(lang string) error {
 			*text.field = ""
 		}
 	}
-	return nil
+	if len(missing) == 0 {
+		return nil
+	}
+	setting := fmt.Sprintf("Translations[%q]", lang)
+	if lang == p.auth.Languages[0] {
+		setting = "Texts"
+	}
+	if n := len(missing); n > 10 {
+		missing = append(missing[:10], fmt.Sprintf("%d more", n-10))
+	}
+	return fmt.Errorf("pages: there is no text in %q for %s; set these fields in Config.%s (the package has English, German and Spanish)", lang, strings.Join(missing, ", "), setting)
 }
 
 // password returns the text that says why a new password is refused. For a refusal by
