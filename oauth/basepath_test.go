@@ -32,6 +32,19 @@ func TestBasePath(t *testing.T) {
 	}
 }
 
+// TestMount: the providers stand beside a home page for GET, which http.ServeMux takes for a
+// contradiction if they have all methods.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, withProvider(signUp))
+	mux := http.NewServeMux()
+	s.handler.Mount(mux)
+	mux.HandleFunc("GET /", func(http.ResponseWriter, *http.Request) {})
+	b := authtest.NewClient(t, s.Core, s.LoadAndSave(mux))
+	r := b.Do(s.provider.Visit(b.Post("/oauth/work", nil)))
+	want(t, "after the login", r.Header.Get("Location"), "/")
+}
+
 // TestRedirectURIAtHosts: the provider sends the browser back to the host that it came from,
 // where its cookies are, but only to one that is in the list.
 func TestRedirectURIAtHosts(t *testing.T) {

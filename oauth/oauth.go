@@ -148,9 +148,11 @@ func New(core *auth.Core, providers ...Provider) (*Handler, error) {
 // Mount adds the handler to a mux. The mux must be inside LoadAndSave. If BaseURL has a path,
 // the handler is there with and without it, because a proxy or http.StripPrefix may remove it.
 func (h *Handler) Mount(mux *http.ServeMux) {
-	mux.Handle(pathPrefix, h)
-	if base := h.core.BasePath(); base != "" {
-		mux.Handle(base+pathPrefix, h)
+	for _, method := range []string{"GET ", "POST "} { // an http.ServeMux refuses "GET /" beside a path for all methods
+		mux.Handle(method+pathPrefix, h)
+		if base := h.core.BasePath(); base != "" {
+			mux.Handle(method+base+pathPrefix, h)
+		}
 	}
 }
 

@@ -13,8 +13,8 @@
 //	mux.Handle("/auth/", p)
 //
 // The handler needs the whole path below that of BaseURL, so do not use http.StripPrefix for
-// the Prefix. To replace one of the pages by a page of your own, add yours to the mux under a
-// more specific pattern.
+// the Prefix. To replace one of the pages by a page of your own, leave ours out with
+// Config.Without.
 //
 // # Who has an account
 //
@@ -346,14 +346,20 @@ func (p *Pages) setRoutes() error {
 // path. The home page, and all other paths, stay the application's.
 //
 //	p.Mount(mux)
-//	mux.Handle("/", home)
+//	mux.Handle("GET /", home)
 //
 // For other routers, Paths has the paths: docs/routers.md shows the lines.
 func (p *Pages) Mount(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {
+	methods := []string{""}
+	if _, ok := mux.(*http.ServeMux); ok { // which refuses "GET /" beside a path for all methods
+		methods = []string{"GET ", "POST ", "PUT ", "PATCH ", "DELETE "}
+	}
 	for _, path := range p.Paths() {
-		mux.Handle(path, p)
+		for _, method := range methods {
+			mux.Handle(method+path, p)
+		}
 	}
 }
 

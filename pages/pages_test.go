@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"net/http"
@@ -408,31 +409,31 @@ func TestOutside(t *testing.T) {
 	}
 }
 
-// TestMount: the pages stand beside any home page, and beside routes with more specific
-// patterns.
+// TestMount: the pages stand beside any home page, whatever its pattern is, and answer methods
+// that they do not have.
 func TestMount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	provide(t, s.manager.Core)
-	mux := http.NewServeMux()
-	s.pages.Mount(mux)
-	own := func(text string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
-	}
-	mux.HandleFunc("/", own("home"))
-	mux.HandleFunc("GET /register", own("mine"))
-	server := httptest.NewServer(s.manager.LoadAndSave(mux))
-	defer server.Close()
-	c := s.client()
-	c.base = server.URL
-	for _, path := range s.pages.Paths() {
-		if r := c.do("OPTIONS", path, ""); r.status != 405 {
-			t.Errorf("%s is %d", path, r.status)
+	for _, home := range []string{"/", "GET /", "GET /{$}", "GET /{name}", "/{name...}"} {
+		mux := http.NewServeMux()
+		s.pages.Mount(mux)
+		mux.HandleFunc(home, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "home") })
+		server := httptest.NewServer(s.manager.LoadAndSave(mux))
+		t.Cleanup(server.Close)
+		c := s.client()
+		c.base = server.URL
+		for _, path := range s.pages.Paths() {
+			if r := c.do("DELETE", path, ""); r.status != 405 || !strings.Contains(r.body, "<title>This is not possible here") {
+				t.Errorf("beside %s, %s is %d", home, path, r.status)
+			}
 		}
-	}
-	for path, want := range map[string]string{"/": "home", "/nowhere": "home", "/register": "mine"} {
-		if r := c.get(path); r.body != want {
-			t.Errorf("%s is %d %q", path, r.status, r.body)
+		wantStatus(t, c.get("/login"), 200)
+		wantStatus(t, c.do("HEAD", "/login", ""), 200)
+		wantStatus(t, c.post("/login"), 422)
+		path := map[string]string{"GET /{name}": "/about"}[home]
+		if r := c.get(cmp.Or(path, "/")); r.body != "home" {
+			t.Errorf("%s is %d %q", home, r.status, r.body)
 		}
 	}
 }
