@@ -3,6 +3,7 @@ package pages_test
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,12 @@ func TestFormsAgain(t *testing.T) {
 		accessible(t, r)
 		if _, message := message(t, r); !strings.Contains(message, says) || r.header.Get("Retry-After") == "" {
 			t.Errorf("%s: %q", what, message)
+		}
+		if title := text(only(t, parse(t, r), tag("title"))); !strings.HasPrefix(title, "Error: ") {
+			t.Errorf("%s: the title is %q", what, title)
+		}
+		if slices.Contains(form, "password") && !has(input(t, r, "password"), "autofocus") {
+			t.Errorf("%s: the cursor is not in the password:\n%s", what, r.body)
 		}
 		for i := 0; i < len(form); i += 2 {
 			got := fields(t, r)[form[i]].value

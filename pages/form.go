@@ -300,9 +300,12 @@ func (f *Form) require(t *Texts) {
 func (f *Form) valid() bool { return f.Error == "" && len(f.Wrong()) == 0 }
 
 // focus puts the cursor into the first field that is wrong or, if none is, into the first
-// field. See refuseAll.
+// field. See refuseAll. If a form that was sent is shown again because the server was busy, it is
+// in the first field that must be typed again.
 func (f *Form) focus() {
-	wrong := func(field Field) bool { return field.ErrorID != "" }
+	wrong := func(field Field) bool {
+		return field.ErrorID != "" || len(f.values) > 0 && f.valid() && field.Required && field.Type != "checkbox" && field.Value == ""
+	}
 	empty := func(field Field) bool { return field.ErrorID == formErrorID && field.Value == "" }
 	first := max(0, slices.IndexFunc(f.Fields, wrong))
 	if f.Error != "" {

@@ -596,7 +596,7 @@ func accessible(t *testing.T, r response) {
 	title := text(only(t, doc, tag("title")))
 	h1 := text(only(t, doc, tag("h1")))
 	want := h1
-	if len(wrong) > 0 {
+	if main := only(t, doc, tag("main")); len(wrong) > 0 || r.status >= 400 && len(all(main, tag("form"))) > 0 && h1 != "You are already logged in" {
 		want = "Error: " + h1
 	}
 	if h1 == "" || !strings.HasPrefix(title, want) && attr(only(t, doc, tag("html")), "lang") == "en" {

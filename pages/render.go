@@ -221,10 +221,11 @@ func (p *Pages) seal(r *http.Request, page *Page) {
 }
 
 // HeadTitle returns the title for the browser's tab: with the name of the site, and marked if
-// something in the form is wrong (GOV.UK Design System, "Error message").
+// something was not accepted (GOV.UK Design System, "Error message"). Pages that are about
+// nothing else have that as their title.
 func (p Page) HeadTitle() string {
 	title := p.Title
-	if p.Form != nil && !p.Form.valid() {
+	if p.Status >= http.StatusBadRequest && p.Name != "error" && p.Name != "notice" && p.Name != "switch" {
 		title = strings.ReplaceAll(p.Texts.ErrorTitle, "{title}", title)
 	}
 	if p.Site != "" {

@@ -20,7 +20,7 @@ type Texts struct {
 	Dir  string // ltr: the direction of its script, as in HTML's dir: ltr or rtl
 
 	// What the layout says.
-	ErrorTitle string // Error: {title}: the title in the browser's tab, if something in the form is wrong
+	ErrorTitle string // Error: {title}: the title in the browser's tab, if something was not accepted
 	HeaderUser string // Logged in as {user}: at the top of every page for users; may be None
 
 	// Titles and headings.
