@@ -184,7 +184,7 @@ func TestFiveWrongCodes(t *testing.T) {
 	last := r
 	f.app.give("right")
 	wantRedirect(t, c.submit(last, "/login/verify", "code", "wrong"), "/login?next=%2Fmine")
-	c.flashed("/login?next=%2Fmine", "warning: Please log in again.")
+	c.flashed("/login?next=%2Fmine", "warning: That took too long, or there were too many wrong tries. Please log in again.")
 	wantRedirect(t, c.submit(last, "/login/verify", "code", "right"), "/login?next=%2Fmine")
 	if c.loggedIn() {
 		t.Error("a right code after five wrong ones logs in")
@@ -212,7 +212,7 @@ func TestNoPending(t *testing.T) {
 				t.Errorf("%s: %d to %s", name, r.status, r.location)
 			}
 		}
-		c.flashed("/login", "warning: Please log in again.")
+		c.flashed("/login", "warning: That took too long, or there were too many wrong tries. Please log in again.")
 		if c.loggedIn() {
 			t.Errorf("%s is logged in", name)
 		}
@@ -303,7 +303,7 @@ func TestRefreshWithFactor(t *testing.T) {
 		wantStatus(t, r, 422)
 	}
 	wantRedirect(t, c.submit(r, "/login/verify", "code", "wrong"), "/refresh?next=%2Fmine")
-	c.flashed("/refresh", "warning: Please confirm your password again.")
+	c.flashed("/refresh", "warning: That took too long, or there were too many wrong tries. Please confirm your password again.")
 	if !c.loggedIn() {
 		t.Error("the login has ended")
 	}

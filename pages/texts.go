@@ -285,8 +285,8 @@ type Texts struct {
 	VerifyUsed           string // This link has already been used: your email address has been verified. You can log in.
 	EmailUsed            string // This link has already been used: your email address has been changed.
 	UndoUsed             string // This link has already been used: your email address has been changed back. Ask for a link that sets a new password.
-	LoginAgain           string // Please log in again.
-	RefreshAgain         string // Please confirm your password again.
+	LoginAgain           string // That took too long, or there were too many wrong tries. Please log in again.
+	RefreshAgain         string // That took too long, or there were too many wrong tries. Please confirm your password again.
 	LoginCancelled       string // The login has been cancelled.
 	FactorAdded          string // The second factor is set up. Other browsers have been logged out.
 	FactorRemoved        string // The second factor has been removed. Other browsers have been logged out.
