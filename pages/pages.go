@@ -348,7 +348,8 @@ func (p *Pages) setRoutes() error {
 //	p.Mount(mux)
 //	mux.Handle("GET /", home)
 //
-// For other routers, Paths has the paths: docs/routers.md shows the lines.
+// If the pages are there for "/", too, they answer unknown paths with their error page for 404:
+// the home page is then "GET /{$}". For other routers, Paths has the paths: docs/routers.md shows the lines.
 func (p *Pages) Mount(mux interface {
 	Handle(pattern string, handler http.Handler)
 }) {

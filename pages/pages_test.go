@@ -435,5 +435,11 @@ func TestMount(t *testing.T) {
 		if r := c.get(cmp.Or(path, "/")); r.body != "home" {
 			t.Errorf("%s is %d %q", home, r.status, r.body)
 		}
+		if home == "GET /{$}" {
+			mux.Handle("/", s.pages)
+			if r := c.get("/nothing"); r.status != 404 || !strings.Contains(r.body, "<title>Page not found") {
+				t.Errorf("an unknown path is %d %s", r.status, r.body)
+			}
+		}
 	}
 }
