@@ -221,6 +221,11 @@ func TestProviderRefresh(t *testing.T) {
 	if link(t, c.get("/account"), "Set a password") != "/account/password" {
 		t.Error("no link that sets a password")
 	}
+	for _, page := range []string{target, "/account/password"} {
+		if strings.Contains(c.get(page).body, "Forgot your password?") {
+			t.Errorf("%s asks a user without a password whether they have forgotten it", page)
+		}
+	}
 }
 
 // TestProviderRefreshByMail: a user without a password can also have a code mailed.
