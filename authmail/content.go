@@ -16,7 +16,7 @@ type Content struct {
 	// Mailer, the default is the name in Config.From.
 	Site string
 
-	// Accent is the color of buttons, such as "#0b57b0", which is the default. Their text is
+	// Accent is the colour of buttons, such as "#0b57b0", which is the default. Their text is
 	// black or white, whichever is easier to read.
 	Accent string
 
@@ -133,7 +133,7 @@ func (c *Content) check() error {
 	case strings.TrimSpace(c.Site) != c.Site || strings.ContainsFunc(c.Site, isUnseen) || len(c.Site) > 100:
 		return fmt.Errorf("authmail: Content.Site %.120q: use a name of at most 100 bytes, without line breaks and surrounding spaces", c.Site)
 	case !isColor(c.Accent):
-		return fmt.Errorf("authmail: Content.Accent %.40q is not a color such as \"#0b57b0\"", c.Accent)
+		return fmt.Errorf("authmail: Content.Accent %.40q is not a colour such as \"#0b57b0\"", c.Accent)
 	}
 	for lang, all := range c.Translations {
 		if lang == "" || len(all) == 0 {
@@ -147,7 +147,7 @@ func isColor(s string) bool {
 	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
 }
 
-// ink returns black or white, whichever has more contrast to the color (WCAG 2.2, relative
+// ink returns black or white, whichever has more contrast to the colour (WCAG 2.2, relative
 // luminance).
 func ink(color string) string {
 	if luminance(color) > 0.179 { // there both have a contrast of 4.58

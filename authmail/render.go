@@ -270,7 +270,7 @@ func safeText(name string) string {
 	return strings.TrimSpace(name)
 }
 
-// luminance returns the relative luminance of a color, from 0 to 1.
+// luminance returns the relative luminance of a colour, from 0 to 1.
 func luminance(color string) float64 {
 	channel := func(hex string) float64 {
 		n, _ := strconv.ParseUint(hex, 16, 8) // isColor has checked it
