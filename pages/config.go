@@ -79,7 +79,8 @@ type Config struct {
 	// Your user type gets their values in its ReadForm (auth.FormReader). If it has none,
 	// and the store says that it ignores the form (auth.FormIgnorer), New returns an error,
 	// unless CheckRegistration is set, which may need the field. Each field needs
-	// a Name and a Label; the default Type is "text".
+	// a Name and a Label; the default Type is "text". The pages check that a Required field has a
+	// value, and a select one of its Options. Your ReadForm checks the rest, such as a number.
 	Fields []Field
 
 	// CheckRegistration, if set, checks a registration in addition to the pages' own
