@@ -141,7 +141,7 @@ func TestOtherLanguages(t *testing.T) {
 	for i := range fields.NumField() {
 		fields.Field(i).SetString("f " + fields.Type().Field(i).Name)
 	}
-	french.Lang = "fr"
+	french.Lang, french.Dir, french.Time, french.Date = "fr", "ltr", "2/1/2006 15:04 UTC", "2/1/2006"
 	two := french
 	two.LoginTitle, two.HidePassword = "", ""
 	for name, test := range map[string]struct {

@@ -2,8 +2,10 @@ package pages
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-login/auth"
 )
@@ -378,6 +380,26 @@ type Texts struct {
 	Hours         string // {n} hours
 }
 
+// checkTexts returns an error for a text that users would see with a placeholder in it, for a
+// layout without a time, and for a direction that there is not.
+func (p *Pages) checkTexts(texts []text, names map[*string]string) error {
+	placeholder := regexp.MustCompile(`{[a-z_]+}`)
+	for _, text := range texts {
+		for _, name := range placeholder.FindAllString(*text.field, -1) {
+			if !strings.Contains(text.english, name) && text.field != &p.texts.RememberMe {
+				return fmt.Errorf("pages: Texts.%s has %s, which stands for nothing there; the default is %q", names[text.field], name, text.english)
+			}
+		}
+		switch field := names[text.field]; {
+		case field == "Dir" && *text.field != "ltr" && *text.field != "rtl":
+			return fmt.Errorf("pages: Texts.Dir is %q; use ltr or rtl", *text.field)
+		case (field == "Time" || field == "Date") && time.Unix(0, 0).UTC().Format(*text.field) == *text.field:
+			return fmt.Errorf("pages: Texts.%s is %q, which is no layout of package time; write it like %q", field, *text.field, text.english)
+		}
+	}
+	return nil
+}
+
 // A text is a field of Texts and its default.
 type text struct {
 	field    *string
@@ -459,7 +481,7 @@ func (p *Pages) setTexts(lang string) error {
 		}
 	}
 	if len(missing) == 0 {
-		return nil
+		return p.checkTexts(texts, names)
 	}
 	setting := fmt.Sprintf("Translations[%q]", lang)
 	if lang == p.auth.Languages[0] {

@@ -86,3 +86,22 @@ func fails(t *testing.T, texts pages.Texts) bool {
 	}
 	return err != nil
 }
+
+// TestWrongTexts: no user sees a placeholder that stands for nothing, or a time without digits.
+func TestWrongTexts(t *testing.T) {
+	t.Parallel()
+	for want, texts := range map[string]pages.Texts{
+		`Texts.HeaderUser has {username}, which stands for nothing there; the default is "Logged in as {user}"`: {HeaderUser: "Hi {username}"},
+		"Texts.DaysAgo has {days}":              {DaysAgo: "{days} days ago"},
+		"Texts.LoginTitle has {user}":           {LoginTitle: "Hello {user}"},
+		"Texts.Time is \"dd.mm.yyyy\"":          {Time: "dd.mm.yyyy"},
+		"Texts.Date is \"dd.mm.yyyy\"":          {Date: "dd.mm.yyyy"},
+		"Texts.Dir is \"left\"; use ltr or rtl": {Dir: "left"},
+		"":                                      {HeaderUser: "Hi", RememberMe: "{days} days", Time: "02.01.2006 15:04", Dir: "rtl", LoginTitle: "{ Log in }"},
+	} {
+		_, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Texts: texts})
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), "pages: "+want) {
+			t.Errorf("the error is %v, want %q", err, want)
+		}
+	}
+}
