@@ -11,7 +11,7 @@ import (
 // Sources are what the pages may load besides their own files, and where their forms may
 // lead. Each is an origin such as "https://cdn.example", with or without a path. Script and Style
 // may also have a hash such as "'sha256-…'"; Script, Font, Connect and Frame may have
-// "'self'", which is this site; Img and Font may have "data:". New refuses
+// "'self'", which is this site, such as for a script of your layout; Img and Font may have "data:". New refuses
 // everything else, because it would allow more than it says: "*", schemes such as "https:",
 // "'unsafe-inline'" and "'unsafe-eval'".
 type Sources struct {
