@@ -292,7 +292,7 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 		}
 		return nil, nil, err
 	}
-	if left, fails := c.finishChange(detached, s, x, left); left != nil {
+	if fails, left := c.finishChange(detached, s, x, left); left != nil {
 		if fails {
 			return nil, nil, left
 		}
@@ -312,11 +312,11 @@ func (c *Core) carryOut(ctx context.Context, x *credentialChange) (before, after
 }
 
 // finishChange runs finish. left is the error of step 3, or nil. finishChange returns it
-// together with its own errors, and whether the change fails because of them.
-func (c *Core) finishChange(ctx context.Context, s *state, x *credentialChange, left error) (_ error, fails bool) {
+// together with its own errors. The change fails because of them if fails is true.
+func (c *Core) finishChange(ctx context.Context, s *state, x *credentialChange, left error) (fails bool, _ error) {
 	fails = x.closes || x.apply == nil
 	if x.finish == nil || left != nil && fails {
-		return left, fails
+		return fails, left
 	}
 	failed := x.finish(ctx)
 	fails = fails || x.must && failed != nil && (errors.Is(failed, ErrConflict) || x.made == nil || !x.made(ctx))
@@ -324,7 +324,7 @@ func (c *Core) finishChange(ctx context.Context, s *state, x *credentialChange, 
 	if x.removes {
 		left = errors.Join(left, c.endOthers(ctx, s, x.userID))
 	}
-	return left, fails
+	return fails, left
 }
 
 // endOthers ends a user's logins except the request's own. It stops this attack: an attacker
