@@ -155,7 +155,10 @@ func (c *Core) rememberCookie(selector []byte, counter uint64) string {
 
 // remembered reads the request's remember cookie. ok is true if its signature is valid.
 func (s *state) remembered() (selector []byte, counter uint64, ok bool) {
-	cookie, _ := s.sent(s.core.cookies.remember)
+	cookie, sent := s.sent(s.core.cookies.remember)
+	if !sent {
+		return nil, 0, false
+	}
 	b, ok := keyring.Decode(cookie)
 	if !ok || len(b) != rememberSize {
 		return nil, 0, false
