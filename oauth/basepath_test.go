@@ -33,17 +33,34 @@ func TestBasePath(t *testing.T) {
 }
 
 // TestMount: the providers stand beside a home page for GET, which http.ServeMux takes for a
-// contradiction if they have all methods.
+// contradiction if they have all methods, and in any other router.
 func TestMount(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, withProvider(signUp))
-	mux := http.NewServeMux()
+	s := newSite(t, withProvider(func(p *oauth.Provider) {
+		signUp(p)
+		p.BackChannelLogout = true
+	}), withAuth(func(c *auth.Config) {
+		c.BaseURL += "/app"
+		c.Network.CrossOriginBypass = []string{"POST /oauth/work/logout", "POST /app/oauth/work/logout"}
+	}))
+	want(t, "the paths", strings.Join(s.handler.Paths(), " "), "/oauth/work /oauth/work/callback /oauth/work/logout /app/oauth/work /app/oauth/work/callback /app/oauth/work/logout")
+	mux, other := http.NewServeMux(), router{http.NewServeMux()}
 	s.handler.Mount(mux)
 	mux.HandleFunc("GET /", func(http.ResponseWriter, *http.Request) {})
-	b := authtest.NewClient(t, s.Core, s.LoadAndSave(mux))
-	r := b.Do(s.provider.Visit(b.Post("/oauth/work", nil)))
-	want(t, "after the login", r.Header.Get("Location"), "/")
+	s.handler.Mount(other)
+	for _, handler := range []http.Handler{mux, other} {
+		b := authtest.NewClient(t, s.Core, s.LoadAndSave(handler))
+		r := b.Do(s.provider.Visit(b.Post("/app/oauth/work", nil)))
+		want(t, "after the login", r.Header.Get("Location"), "/app/")
+		want(t, "a logout without a token", b.Post("/oauth/work/logout", nil).StatusCode, http.StatusBadRequest)
+	}
 }
+
+// A router is no http.ServeMux.
+type router struct{ mux *http.ServeMux }
+
+func (r router) Handle(path string, handler http.Handler)         { r.mux.Handle(path, handler) }
+func (r router) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.mux.ServeHTTP(w, q) }
 
 // TestRedirectURIAtHosts: the provider sends the browser back to the host that it came from,
 // where its cookies are, but only to one that is in the list.

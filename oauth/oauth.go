@@ -145,15 +145,39 @@ func New(core *auth.Core, providers ...Provider) (*Handler, error) {
 	return h, feature.ProvideIdentities(h)
 }
 
-// Mount adds the handler to a mux. The mux must be inside LoadAndSave. If BaseURL has a path,
-// the handler is there with and without it, because a proxy or http.StripPrefix may remove it.
-func (h *Handler) Mount(mux *http.ServeMux) {
-	for _, method := range []string{"GET ", "POST "} { // an http.ServeMux refuses "GET /" beside a path for all methods
-		mux.Handle(method+pathPrefix, h)
-		if base := h.core.BasePath(); base != "" {
-			mux.Handle(method+base+pathPrefix, h)
+// Mount adds the handler to a mux, such as an http.ServeMux or a router of chi, which must be
+// inside LoadAndSave. For other routers, Paths has the paths.
+func (h *Handler) Mount(mux interface {
+	Handle(pattern string, handler http.Handler)
+}) {
+	methods := []string{""}
+	if _, ok := mux.(*http.ServeMux); ok { // which refuses "GET /" beside a path for all methods
+		methods = []string{"GET ", "POST "}
+	}
+	for _, path := range h.Paths() {
+		for _, method := range methods {
+			mux.Handle(method+path, h)
 		}
 	}
+}
+
+// Paths returns the paths of the handler, for a router that Mount does not fit. If BaseURL of
+// auth.Config has a path, each is there with and without it, because a proxy or
+// http.StripPrefix may remove it.
+func (h *Handler) Paths() []string {
+	var paths []string
+	for _, p := range h.remotes {
+		paths = append(paths, p.startPath(), p.callbackPath())
+		if p.BackChannelLogout {
+			paths = append(paths, p.logoutPath())
+		}
+	}
+	if base := h.core.BasePath(); base != "" {
+		for _, path := range paths {
+			paths = append(paths, base+path)
+		}
+	}
+	return paths
 }
 
 // ServeHTTP implements http.Handler. Requests must have passed LoadAndSave.
