@@ -41,7 +41,9 @@ type Config struct {
 	Paths map[string]string
 
 	// Home is the path of this site that a login and a logout lead to, unless the
-	// request names another one. The default is "/", below the path of BaseURL.
+	// request names another one. The default is "/", below the path of BaseURL. If visitors see
+	// it, it shows the messages of Core.Flashes: otherwise the login page says later that they
+	// have been logged out.
 	Home string
 
 	// Site is the application's name, for titles and the top of each page. The default
