@@ -62,19 +62,20 @@ func ExampleNewWithLoader() {
 
 func ExampleManager_LoginUser() {
 	var manager *auth.Manager[*Member]
-	http.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
-		member, err := manager.Authenticate(r.Context(), r.PostFormValue("login"), r.PostFormValue("password"))
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		user, err := manager.Authenticate(r.Context(), r.FormValue("username"), r.FormValue("password"))
 		if err == nil {
-			err = manager.LoginUser(r.Context(), member)
+			err = manager.LoginUser(r.Context(), user, auth.Remember(r.FormValue("remember_me") != ""))
 		}
 		switch {
-		case errors.Is(err, auth.ErrLoginRefused): // for whatever reason
-			_ = manager.Flash(r.Context(), "danger", "Wrong login or password.")
-			http.Redirect(w, r, auth.NextFrom(r).AddTo("/login"), http.StatusSeeOther)
-		case err != nil:
-			manager.Error(w, r, err)
-		default:
+		case err == nil:
 			manager.TakeNext(r).Redirect(w, "/")
+		case errors.Is(err, auth.ErrLoginRefused): // the same for all reasons
+			_ = manager.Flash(r.Context(), "danger", "Wrong username or password.")
+			http.Redirect(w, r, auth.NextFrom(r).AddTo("/login"), http.StatusSeeOther)
+		default:
+			manager.Error(w, r, err) // asks for the second factor, for example
 		}
 	})
 }

@@ -10,7 +10,8 @@
 //
 //	func TestProfile(t *testing.T) {
 //		test := authtest.New[User](t)
-//		manager, handler := newApplication(test.Store, test.Config)
+//		manager, handler, err := newApplication(test.Store, test.Config)
+//		…
 //		client := authtest.NewClient(t, manager.Core, handler)
 //		client.Login(susan)
 //		if r := client.Get("/profile"); !strings.Contains(r.Text, "Hi, Susan!") {

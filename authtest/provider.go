@@ -25,8 +25,8 @@ import (
 //	provider := authtest.NewProvider(t, authtest.ProviderConfig{Now: clock.Now})
 //	// Configure the application with provider.Issuer, ClientID and ClientSecret.
 //	provider.Consent(authtest.ProviderUser{Subject: "42", Email: "susan@example.com", EmailVerified: true})
-//	page := client.Post("/login/with/provider", nil) // leads to the provider
-//	client.Do(provider.Visit(page))                  // and back
+//	page := client.Post("/oauth/work", nil) // leads to the provider
+//	client.Do(provider.Visit(page))         // and back
 //
 // It is stricter than most: an authorization request needs state, nonce and
 // PKCE (S256), a code can be exchanged once, and a token request uses up its

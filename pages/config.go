@@ -27,12 +27,13 @@ type Config struct {
 
 	// Without has the paths of pages that are left out, as they are under Routes in the
 	// package documentation, whatever Prefix and Paths are: {"/register"}. Such a page is not
-	// served, neither to browsers nor to programs, and no page links to it. If auth.Config has a URL for
-	// the page, such as URLs.Forgot, set it to a page of your application: links, and those in
-	// mails, then lead there. If you leave out /account/email, set its URL only if your
-	// application calls Core.SendEmailChange. If you leave out /account/identities, a new
-	// connection to a provider leads to Home or IdentitiesPage of oauth.Handler. Some pages
-	// cannot be left out, because others need them: New then returns an error that says why.
+	// served, neither to browsers nor to programs, and no page links to it. If auth.Config has a
+	// URL for the page, such as URLs.Forgot, set it to a page of your application: links, and
+	// those in mails, then lead there. Your login page may have the path of ours. If you leave
+	// out /account/email, set its URL only if your application calls Core.SendEmailChange. If
+	// you leave out /account/identities, a new connection to a provider leads to Home or
+	// IdentitiesPage of oauth.Handler. Some pages cannot be left out, because others need them:
+	// New then returns an error that says why.
 	Without []string
 
 	// Paths renames pages: {"/login": "/sign-in"}. The keys are paths as in Without, and the

@@ -76,7 +76,7 @@ func (p *Pages) leaveOut(page *page, url string) error {
 	case page.stays != "":
 		return fmt.Errorf("pages: Without has %s, which cannot be left out: %s", page.path, page.stays)
 	case s == nil:
-	case !leadsTo(s.url, p.auth.BaseURL, url):
+	case s.name == "Login" || !leadsTo(s.url, p.auth.BaseURL, url): // every application has a login page, perhaps at the path of ours
 		*page.url = s.url
 		if page.name == "reset" && !slices.Contains(p.cfg.Without, "/undo-email") { // /undo-email hands a token to /reset-password
 			return errors.New("pages: Without has /reset-password, which /undo-email leads to; leave out /undo-email, too")

@@ -16,12 +16,12 @@ import (
 )
 
 type User struct {
-	auth.Account // ID, Username, Email, …
-	Name         string
+	auth.Account        // ID, Username, Email, …
+	Name         string // and your own fields
 }
 
 func main() {
-	secret := make([]byte, 32) // a lasting one comes from a file or the environment
+	secret := make([]byte, 32) // for a real site, read it from the environment
 	_, _ = rand.Read(secret)
 	manager, err := auth.New(memstore.New[User](), auth.Config{
 		BaseURL: "http://localhost:8080",

@@ -133,7 +133,7 @@ func CheckSecret(secret []byte) error {
 		}
 	}
 	if len(secret) < minSecret {
-		return fmt.Errorf("is %d bytes long, and must be at least %d", len(secret), minSecret)
+		return fmt.Errorf("is %d bytes long, and must be at least %d; make one with openssl rand -base64 32", len(secret), minSecret)
 	}
 	distinct := map[byte]bool{}
 	for _, b := range secret {
