@@ -332,17 +332,17 @@ var errNotWritten = errors.New("sqlstore: the database did not change the row; l
 // try writes a row, if it is not right. finished is false if the database has changed no row.
 func (b *backfiller) try(ctx context.Context, r backfillRow) (finished bool, err error) {
 	t := &b.table
-	username, _, wrong := auth.AccountKeys(auth.Account{Username: r.username.String})
-	username, err = b.free(ctx, r, t.Username, t.UsernameKey, r.username.String, username, wrong, auth.ErrUsernameTaken)
-	if err != nil {
-		return false, err
+	username := keyedName{column: t.Username, keyColumn: t.UsernameKey, name: r.username, taken: auth.ErrUsernameTaken}
+	username.key, _, username.wrong = auth.AccountKeys(auth.Account{Username: r.username.String})
+	email := keyedName{column: t.Email, keyColumn: t.EmailKey, name: r.email, taken: auth.ErrEmailTaken}
+	_, email.key, email.wrong = auth.AccountKeys(auth.Account{Email: r.email.String})
+	names := []*keyedName{&username, &email}
+	for _, n := range names {
+		if err := b.free(ctx, r, n); err != nil {
+			return false, err
+		}
 	}
-	_, email, wrong := auth.AccountKeys(auth.Account{Email: r.email.String})
-	email, err = b.free(ctx, r, t.Email, t.EmailKey, r.email.String, email, wrong, auth.ErrEmailTaken)
-	if err != nil {
-		return false, err
-	}
-	if isKey(r.usernameKey, username) && isKey(r.emailKey, email) && r.stamp.String != "" {
+	if isKey(r.usernameKey, username.key) && isKey(r.emailKey, email.key) && r.stamp.String != "" {
 		return true, nil
 	}
 	if t.DryRun {
@@ -358,14 +358,10 @@ func (b *backfiller) try(ctx context.Context, r backfillRow) (finished bool, err
 	}
 	set, where := "UPDATE "+t.Table+" SET "+t.Stamp+" = COALESCE(NULLIF("+t.Stamp+", ''), ?)", " WHERE "+t.ID+" = ?"
 	values, compared := []any{rand.Text()}, []any{b.argument(r.id)}
-	for _, c := range []struct {
-		column, key string
-		name        backfillName
-		value       *string
-	}{{t.Username, t.UsernameKey, r.username, username}, {t.Email, t.EmailKey, r.email, email}} {
-		if c.column != "" {
-			set, values = set+", "+c.key+" = ?", append(values, c.value)
-			where, compared = where+" AND "+c.column+same+"?", append(compared, b.argument(c.name.raw))
+	for _, n := range names {
+		if n.column != "" {
+			set, values = set+", "+n.keyColumn+" = ?", append(values, n.key)
+			where, compared = where+" AND "+n.column+same+"?", append(compared, b.argument(n.name.raw))
 		}
 	}
 	result, err := b.db.ExecContext(ctx, b.grammar.statement(set+where, ""), append(values, compared...)...)
@@ -377,44 +373,58 @@ func (b *backfiller) try(ctx context.Context, r backfillRow) (finished bool, err
 	return n > 0, err
 }
 
-// free returns the key for a column, or nil if there can be none, which is noted.
-func (b *backfiller) free(ctx context.Context, r backfillRow, column, keyColumn, name string, key *string, wrong, taken error) (*string, error) {
-	switch {
-	case column == "" || wrong == nil && key == nil:
-		return nil, nil
-	case wrong != nil:
-		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, wrong})
-		return nil, nil
-	}
-	owner, found, err := b.owner(ctx, r, column, keyColumn, *key)
-	switch {
-	case err != nil:
-		return nil, err
-	case found:
-		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), name, fmt.Errorf("%w: row %q has it", taken, owner)})
-		return nil, nil
-	}
-	if b.table.DryRun {
-		b.claimed[keyColumn+" "+*key] = r.name()
-	}
-	return key, nil
+// A keyedName is a username or an address of a row, and the key that it should have.
+type keyedName struct {
+	column, keyColumn string // column is "" if the table has no such names
+	name              backfillName
+	key               *string // nil if there is none, or if there can be none
+	wrong             error   // why the name has no key
+	taken             error   // for a key that another row has
 }
 
-// owner returns the ID of another row that has a key, if there is one.
-func (b *backfiller) owner(ctx context.Context, r backfillRow, column, keyColumn, key string) (id string, found bool, err error) {
-	if id, found := b.claimed[keyColumn+" "+key]; found {
+// free notes why a name can have no key, and then removes the key from it: the name is not
+// valid, or another row has the key.
+func (b *backfiller) free(ctx context.Context, r backfillRow, n *keyedName) error {
+	if n.column == "" || n.wrong == nil && n.key == nil {
+		n.key = nil
+		return nil
+	}
+	problem := n.wrong
+	if problem == nil {
+		owner, found, err := b.owner(ctx, r, n)
+		if err != nil {
+			return err
+		}
+		if found {
+			problem = fmt.Errorf("%w: row %q has it", n.taken, owner)
+		}
+	}
+	if problem != nil {
+		n.key = nil
+		b.done.Problems = append(b.done.Problems, BackfillProblem{r.name(), n.name.String, problem})
+		return nil
+	}
+	if b.table.DryRun {
+		b.claimed[n.keyColumn+" "+*n.key] = r.name()
+	}
+	return nil
+}
+
+// owner returns the ID of another row that has the key of a name, if there is one.
+func (b *backfiller) owner(ctx context.Context, r backfillRow, n *keyedName) (id string, found bool, err error) {
+	if id, found := b.claimed[n.keyColumn+" "+*n.key]; found {
 		return id, true, nil
 	}
 	var other backfillRow
 	var name sql.NullString
-	query := "SELECT " + b.table.ID + ", " + column + " FROM " + b.table.Table + " WHERE " + keyColumn + " = ? AND " + b.table.ID + " <> ?"
-	err = b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), key, b.argument(r.id)).Scan(&other.id, &name)
+	query := "SELECT " + b.table.ID + ", " + n.column + " FROM " + b.table.Table + " WHERE " + n.keyColumn + " = ? AND " + b.table.ID + " <> ?"
+	err = b.db.QueryRowContext(ctx, b.grammar.statement(query, ""), *n.key, b.argument(r.id)).Scan(&other.id, &name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return "", false, nil
 	case err != nil:
 		return "", false, err
-	case b.table.DryRun && !isKeyOf(key, name.String): // that row would give it up
+	case b.table.DryRun && !isKeyOf(*n.key, name.String): // that row would give it up
 		return "", false, nil
 	}
 	return other.name(), true, nil

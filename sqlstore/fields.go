@@ -294,8 +294,11 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 				return nil, lost(path, "embeds %v in itself: give the field a name", target)
 			}
 		}
-		more, err := embeddedLeaves(target, path, depth+1, inner, append(around, t), isAccount || exempt)
-		if err != nil {
+		var more []leaf
+		var err error
+		if isAccount || exempt {
+			more = uncheckedLeaves(target, path, depth+1)
+		} else if more, err = leavesOf(target, path, depth+1, inner, append(around, t)); err != nil {
 			return nil, err
 		}
 		if len(more) == 0 && f.IsExported() && !exempt && !holdsAccount(target, inner) {
@@ -309,13 +312,9 @@ func leavesOf(t reflect.Type, path string, depth, account int, around []reflect.
 	return leaves, nil
 }
 
-// embeddedLeaves is leavesOf for an embedded struct. An excepted struct is not
-// checked, but its names can still collide with others.
-func embeddedLeaves(t reflect.Type, path string, depth, account int, around []reflect.Type, excepted bool) ([]leaf, error) {
-	if !excepted {
-		return leavesOf(t, path, depth, account, around)
-	}
-	var leaves []leaf
+// uncheckedLeaves is leavesOf for an embedded struct that need not be kept. It checks nothing,
+// but the names can still collide with others.
+func uncheckedLeaves(t reflect.Type, path string, depth int) (leaves []leaf) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.IsExported() && f.Tag.Get("json") != "-" {
@@ -323,7 +322,7 @@ func embeddedLeaves(t reflect.Type, path string, depth, account int, around []re
 			leaves = append(leaves, leaf{field: f, path: path + "." + f.Name, name: name, tagged: tagged, depth: depth, offset: elsewhere})
 		}
 	}
-	return leaves, nil
+	return leaves
 }
 
 // jsonName returns the name of a field in JSON, and whether its tag sets the
