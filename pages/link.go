@@ -40,7 +40,7 @@ const keepToken = time.Hour
 func (p *Pages) openLink(page *page, q *request) answer {
 	token := q.URL.Query().Get("token")
 	if _, _, err := page.link.check(q.Context(), token); err != nil {
-		return p.tokenFailed(page, q, err, false)
+		return p.tokenFailed(page, q, token, err)
 	}
 	return answer{to: *page.url, cookies: p.cookie(page.link, token)}
 }
@@ -53,7 +53,7 @@ func (p *Pages) showLinked(q *request) answer {
 		err = auth.ErrInvalidToken // a token for another user is treated as invalid
 	}
 	if err != nil {
-		return p.tokenFailed(q.page, q, err, true)
+		return p.keptTokenFailed(q, err)
 	}
 	return p.show(q)
 }
@@ -79,11 +79,11 @@ func (p *Pages) useToken(q *request) (a answer, done bool) {
 		return a, false
 	}
 	if q.PostForm.Has("proof") && q.PostForm.Get("proof") != proofOf(q.token) {
-		return p.tokenFailed(q.page, q, auth.ErrInvalidToken, false), false
+		return p.tokenFailed(q.page, q, q.URL.Query().Get("token"), auth.ErrInvalidToken), false
 	}
 	a, err := q.page.link.use(q)
 	if err != nil {
-		return p.tokenFailed(q.page, q, err, true), false
+		return p.keptTokenFailed(q, err), false
 	}
 	if a.to == "" { // a field is wrong
 		return a, false
@@ -94,18 +94,12 @@ func (p *Pages) useToken(q *request) (a answer, done bool) {
 
 // tokenFailed leads away from a page whose token was not accepted. The message does not
 // say what is wrong with the token. Only a token that has worked already has a message
-// of its own, because its holder received it by mail. If fromCookie is true, the token
-// is the one in the cookie, and the cookie is removed. Otherwise it is the one in the
-// URL.
-func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) answer {
+// of its own, because its holder received it by mail.
+func (p *Pages) tokenFailed(page *page, q *request, token string, err error) answer {
 	a := say("warning", p.texts.InvalidToken, *page.link.failed)
 	a.why = err
 	switch {
 	case errors.Is(err, auth.ErrInvalidToken):
-		token := q.URL.Query().Get("token")
-		if fromCookie {
-			token = q.token
-		}
 		used, err := p.core.TokenUsed(q.Context(), token)
 		if err != nil {
 			return answer{err: err}
@@ -118,8 +112,14 @@ func (p *Pages) tokenFailed(page *page, q *request, err error, fromCookie bool) 
 	default:
 		return answer{err: err}
 	}
-	if _, err := q.Cookie(p.core.Cookie(page.link.cookie).Name); fromCookie && err == nil {
-		a.cookies = p.cookie(page.link, "")
+	return a
+}
+
+// keptTokenFailed is tokenFailed for the token in the cookie. It removes the cookie.
+func (p *Pages) keptTokenFailed(q *request, err error) answer {
+	a := p.tokenFailed(q.page, q, q.token, err)
+	if _, err := q.Cookie(p.core.Cookie(q.page.link.cookie).Name); a.err == nil && err == nil {
+		a.cookies = p.cookie(q.page.link, "")
 	}
 	return a
 }

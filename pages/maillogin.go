@@ -217,7 +217,7 @@ func (p *Pages) mailLinkForm(q *request) *Form {
 func (p *Pages) showMailLink(q *request) answer {
 	link, err := p.core.CheckLoginLink(q.Context(), q.token)
 	if err != nil {
-		return p.tokenFailed(q.page, q, err, true)
+		return p.keptTokenFailed(q, err)
 	}
 	q.subject = link.User
 	if q.user != nil && q.user.AuthAccount().ID == link.User.AuthAccount().ID {

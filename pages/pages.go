@@ -459,7 +459,7 @@ func (p *Pages) post(route route, q *request) answer {
 		// Forms are never sent to a URL with a token: if such a form is shown again,
 		// the token is in the address bar.
 		if p.hasToken(q.Request) {
-			return p.tokenFailed(route.linked, q, auth.ErrInvalidToken, false)
+			return p.tokenFailed(route.linked, q, q.URL.Query().Get("token"), auth.ErrInvalidToken)
 		}
 		q.token = p.tokenOf(q.Request, route.linked.link)
 		if route.page == nil || !q.PostForm.Has("email") && !q.PostForm.Has("code") { // the forms of the page without a token have one of these fields
