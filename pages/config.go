@@ -201,6 +201,24 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 	if err := cfg.CSP.check(); err != nil {
 		return err
 	}
+	if err := cfg.checkNames(core, settings); err != nil {
+		return err
+	}
+	if err := cfg.setFields(); err != nil {
+		return err
+	}
+	if len(cfg.Fields) > 0 && cfg.CheckRegistration == nil && core.IgnoresForm() {
+		names := make([]string, len(cfg.Fields))
+		for i, field := range cfg.Fields {
+			names[i] = strconv.Quote(field.Name)
+		}
+		return fmt.Errorf("pages: nothing reads %s in Fields: give your user type a method ReadForm(form url.Values) error with a pointer receiver (auth.FormReader), or remove the fields", strings.Join(names, " and "))
+	}
+	return nil
+}
+
+// checkNames checks what the registration form asks for against what users log in with.
+func (cfg *Config) checkNames(core *auth.Core, settings auth.Config) error {
 	for _, presence := range []Presence{cfg.Username, cfg.Email} {
 		if presence < Required || presence > Absent {
 			return fmt.Errorf("pages: unknown Presence %d; use Required, Optional or Absent", presence)
@@ -219,16 +237,6 @@ func (cfg *Config) setDefaults(core *auth.Core, settings auth.Config) error {
 		return errors.New("pages: auth.Config has RequireVerified, so Email must be Required")
 	case cfg.Username != Required && cfg.Email != Required:
 		return errors.New("pages: users log in with their usernames or addresses, so Username or Email must be Required")
-	}
-	if err := cfg.setFields(); err != nil {
-		return err
-	}
-	if len(cfg.Fields) > 0 && cfg.CheckRegistration == nil && core.IgnoresForm() {
-		names := make([]string, len(cfg.Fields))
-		for i, field := range cfg.Fields {
-			names[i] = strconv.Quote(field.Name)
-		}
-		return fmt.Errorf("pages: nothing reads %s in Fields: give your user type a method ReadForm(form url.Values) error with a pointer receiver (auth.FormReader), or remove the fields", strings.Join(names, " and "))
 	}
 	return nil
 }
