@@ -51,13 +51,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	postgres := flags.String("postgres", "postgres://cluster:cluster@127.0.0.1:5432/cluster?sslmode=disable", "`URL` of the PostgreSQL database")
 	redisURL := flags.String("redis", "redis://127.0.0.1:6379/0", "`URL` of the Redis database")
 	prefix := flags.String("redis-prefix", "cluster:", "`text` at the beginning of all keys in Redis")
-	if err := flags.Parse(args); err != nil {
+	if err := server.Parse(flags, args); err != nil {
 		return err
 	}
-	switch {
-	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
-	case *count < 1:
+	if *count < 1 {
 		return errors.New("flag -processes must be at least 1")
 	}
 
@@ -79,16 +76,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	client := redis.NewClient(options)
 	defer func() { _ = client.Close() }()
 
+	c := cluster{db, client, *prefix}
 	if os.Getenv(numberVar) != "" {
-		return work(ctx, db, client, *prefix, stdin, stdout)
+		return c.work(ctx, stdin, stdout)
 	}
-	if err := findServers(ctx, db, client); err != nil {
+	return c.serve(ctx, *addr, *count, stdout)
+}
+
+// A cluster has what all its processes use.
+type cluster struct {
+	db     *sql.DB
+	client *redis.Client
+	prefix string // of the keys in Redis
+}
+
+// serve is the main function of the parent. It starts the copies, and is their proxy.
+func (c cluster) serve(ctx context.Context, addr string, count int, stdout io.Writer) error {
+	if err := findServers(ctx, c.db, c.client); err != nil {
 		return err
 	}
-	if err := sqlstore.Migrate(ctx, db, sqlstore.Postgres); err != nil {
+	if err := sqlstore.Migrate(ctx, c.db, sqlstore.Postgres); err != nil {
 		return err
 	}
-	listener, port, err := server.Listen(ctx, *addr)
+	listener, port, err := server.Listen(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -102,11 +112,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 
 	// The processes end after the proxy has finished the requests in progress.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
-	processes := newProcesses(*count, stdout, urlVar+"="+baseURL, secretVar+"="+base64.StdEncoding.EncodeToString(secret))
+	processes := newProcesses(count, stdout, urlVar+"="+baseURL, secretVar+"="+base64.StdEncoding.EncodeToString(secret))
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	for i := range *count {
+	for i := range count {
 		p, err := processes.start(working, i)
 		if err != nil {
 			return err
@@ -115,13 +125,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	}
 	fmt.Fprintf(stdout, "Cluster is at %s (listening on %s)\n", baseURL, listener.Addr())
 
-	go sqlstore.NewRecords(db, sqlstore.Postgres).CleanupEvery(ctx, time.Hour) // Redis deletes expired records itself
+	go sqlstore.NewRecords(c.db, sqlstore.Postgres).CleanupEvery(ctx, time.Hour) // Redis deletes expired records itself
 	return server.Serve(ctx, listener, newProxy(processes.addresses, proxyPatience))
 }
 
 // work is the main function of a copy. It serves the application at an address
 // that it prints, until stdin ends, which happens when the parent ends.
-func work(ctx context.Context, db *sql.DB, client *redis.Client, prefix string, stdin io.Reader, stdout io.Writer) error {
+func (c cluster) work(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	signal.Ignore(os.Interrupt) // a terminal sends it to all processes; only the parent handles it
 	number, err := strconv.Atoi(os.Getenv(numberVar))
 	if err != nil {
@@ -131,8 +141,8 @@ func work(ctx context.Context, db *sql.DB, client *redis.Client, prefix string, 
 	if err != nil {
 		return fmt.Errorf("%s: %w", secretVar, err)
 	}
-	app, err := newApp(db, client, settings{
-		number: number, baseURL: os.Getenv(urlVar), secret: secret, prefix: prefix, mails: stdout,
+	app, err := newApp(c.db, c.client, settings{
+		number: number, baseURL: os.Getenv(urlVar), secret: secret, prefix: c.prefix, mails: stdout,
 	})
 	if err != nil {
 		return err

@@ -32,11 +32,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	dbFile := flags.String("db", "stockroom.db", "SQLite `file` of the old application, created if it does not exist")
 	secretFile := flags.String("secret-file", "stockroom.secret", "`file` with the secret key, created if it does not exist") // auth
-	if err := flags.Parse(args); err != nil {
+	if err := server.Parse(flags, args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
 	}
 	db, err := openDB(ctx, *dbFile)
 	if err != nil {

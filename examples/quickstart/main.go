@@ -41,11 +41,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags.StringVar(&oidc.clientSecret, "oidc-client-secret", "", "the `secret` that the provider has given to this application")
 	doctor := flags.Bool("doctor", false, "look for mistakes in the setup, print them, and serve nothing; the exit status is 1 if one is severe")
 	verify := flags.Bool("verify", false, "require users to verify their email address before they can log in")
-	if err := flags.Parse(args); err != nil {
+	if err := server.Parse(flags, args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
 	}
 
 	providers, err := oidc.providers()

@@ -38,6 +38,17 @@ func Main(name string, run func(ctx context.Context) error) {
 	}
 }
 
+// Parse parses the arguments of a program that takes only flags.
+func Parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; run with -h for the flags", flags.Arg(0))
+	}
+	return nil
+}
+
 // Listen listens on a TCP address and returns the port. Port 0 in addr means
 // any free port.
 func Listen(ctx context.Context, addr string) (net.Listener, string, error) {
