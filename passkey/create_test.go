@@ -26,7 +26,7 @@ import (
 func TestAddAPasskey(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	c, phone := s.Client(t), s.phone()
 	phone.AAGUID = [16]byte{0xba, 0xda, 0x55, 0x66, 0xa7, 0xaa, 0x40, 0x1f, 0xbd, 0x96, 0x45, 0x61, 0x9a, 0x55, 0x12, 0x0d}
 	phone.Eligible, phone.BackedUp = true, true
@@ -94,7 +94,7 @@ func TestOptionsOfANewPasskey(t *testing.T) {
 		t.Error("after a reload, the challenge or the user handle is another one")
 	}
 	other := s.Client(t)
-	s.account(t, "david")
+	s.Verified(t, "david")
 	other.Login("david")
 	if o := optionsOf(t, s.begin(t, other)); o.PublicKey.User.ID == k.User.ID || o.PublicKey.Challenge == k.Challenge {
 		t.Error("two accounts have the same user handle or challenge")
@@ -106,14 +106,14 @@ func TestPasskeyOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, phone := s.enroll(t, "susan")
-	s.account(t, "david")
+	s.Verified(t, "david")
 	c := s.Client(t)
 	c.Login("david")
 	id := phone.Passkeys()[0].ID
 	same := lying(s.phone(), func(c *passkeytest.Ceremony) { c.CredentialID = id })
 	s.Events()
 	want(t, "the passkey of another account", s.finish(c, answer(t, same, s.begin(t, c))), auth.ErrWrongFactor)
-	if s.count(passkey.EventTaken) != 1 {
+	if s.CountEvents(passkey.EventTaken) != 1 {
 		t.Error("there is no event")
 	}
 	if n := len(s.list(t, "david")); n != 0 {
@@ -129,7 +129,7 @@ func TestOnePasskeyIsStoredOnce(t *testing.T) {
 	same := lying(s.phone(), func(c *passkeytest.Ceremony) { c.CredentialID = []byte("an ID") })
 	var saves []func(context.Context) error
 	for _, name := range []string{"susan", "david"} {
-		u := s.account(t, name)
+		u := s.Verified(t, name)
 		setup, err := s.passkeys.Begin(t.Context(), u)
 		must(t, err)
 		_, save, err := s.passkeys.Add(t.Context(), u, answer(t, same, setup.Prompt))
@@ -139,7 +139,7 @@ func TestOnePasskeyIsStoredOnce(t *testing.T) {
 	must(t, saves[0](t.Context()))
 	s.Events()
 	want(t, "the second", saves[1](t.Context()), auth.ErrWrongFactor)
-	if s.count(passkey.EventTaken) != 1 || len(s.list(t, "susan")) != 1 || len(s.list(t, "david")) != 0 {
+	if s.CountEvents(passkey.EventTaken) != 1 || len(s.list(t, "susan")) != 1 || len(s.list(t, "david")) != 0 {
 		t.Error("the second account has it, or there is no event")
 	}
 }
@@ -153,13 +153,13 @@ func TestOnePasskeyForTwoAccountsAtOnce(t *testing.T) {
 	id := []byte("the ID that all of them have .....")
 	for i := range users {
 		who := string(rune('a'+i)) + "nna"
-		s.account(t, who)
+		s.Verified(t, who)
 		c := s.Client(t)
 		c.Login(who)
 		browsers = append(browsers, c)
 		answers = append(answers, answer(t, lying(s.phone(), func(c *passkeytest.Ceremony) { c.CredentialID = id }), s.begin(t, c)))
 	}
-	errs := atOnce(users, func(i int) error { return s.finish(browsers[i], answers[i]) })
+	errs := testapp.AtOnce(users, func(i int) error { return s.finish(browsers[i], answers[i]) })
 	if n := right(t, errs, auth.ErrWrongFactor); n != 1 {
 		t.Errorf("%d accounts have it", n)
 	}
@@ -176,7 +176,7 @@ func TestOnePasskeyForTwoAccountsAtOnce(t *testing.T) {
 func TestWhoMayAddAPasskey(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	c, phone := s.Client(t), s.phone()
 	want(t, "a visitor", s.finish(c, url.Values{}), auth.ErrNotLoggedIn)
 	c.Login("susan")
@@ -186,14 +186,14 @@ func TestWhoMayAddAPasskey(t *testing.T) {
 	s.Create(t, "david", false)
 	c = s.Client(t)
 	c.Login("david")
-	want(t, "an address that is not verified", s.in(c, func(ctx context.Context) error {
+	want(t, "an address that is not verified", s.Do(c, func(ctx context.Context) error {
 		_, err := s.BeginFactor(ctx, name)
 		return err
 	}), auth.ErrUnverified)
 	c = s.Client(t)
 	c.Login("susan")
 	s.add(t, c, phone)
-	want(t, "a login that owes the passkey", s.finish(s.waiting(t, "susan"), url.Values{}), auth.ErrNotLoggedIn)
+	want(t, "a login that owes the passkey", s.finish(s.Waiting(t, "susan"), url.Values{}), auth.ErrNotLoggedIn)
 	if n := len(s.list(t, "susan")); n != 1 {
 		t.Errorf("%d passkeys", n)
 	}
@@ -206,7 +206,7 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		s.account(t, "susan")
+		s.Verified(t, "susan")
 		c := s.Client(t)
 		c.Login("susan")
 		s.add(t, c, s.phone()) // from now on the Stamp stays
@@ -216,7 +216,7 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 		for i := range answers {
 			answers[i] = answer(t, s.phone(), p)
 		}
-		errs := atOnce(n, func(i int) error { return s.finish(c, answers[i]) })
+		errs := testapp.AtOnce(n, func(i int) error { return s.finish(c, answers[i]) })
 		if won := right(t, errs, auth.ErrWrongFactor); won != 1 {
 			t.Errorf("%d of %d answers to one challenge were accepted", won, n)
 		}
@@ -227,7 +227,7 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 	t.Run("ten minutes", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		c := s.Client(t)
 		c.Login("susan")
 		old := s.begin(t, c)
@@ -238,8 +238,8 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 	t.Run("of another account", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		s.account(t, "susan")
-		david := s.account(t, "david")
+		s.Verified(t, "susan")
+		david := s.Verified(t, "david")
 		c := s.Client(t)
 		c.Login("susan")
 		a := answer(t, s.phone(), s.begin(t, c))
@@ -251,7 +251,7 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 	t.Run("moved to another account", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		susan, david := s.account(t, "susan"), s.account(t, "david")
+		susan, david := s.Verified(t, "susan"), s.Verified(t, "david")
 		a := david.Clone()
 		a.Stamp = susan.Stamp
 		must(t, s.Store.UpdateAccount(t.Context(), a))
@@ -260,8 +260,8 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 		must(t, err)
 		_, err = s.passkeys.Begin(t.Context(), david)
 		must(t, err)
-		r := s.record(t, david.ID, "passkey/pending/")
-		r.Data = s.record(t, susan.ID, "passkey/pending/").Data
+		r := s.FeatureRecord(t, david.ID, "passkey/pending/")
+		r.Data = s.FeatureRecord(t, susan.ID, "passkey/pending/").Data
 		must(t, s.Store.UpdateRecord(t.Context(), r))
 		_, _, err = s.passkeys.Add(t.Context(), david, answer(t, s.phone(), setup.Prompt))
 		want(t, "a record that was moved", err, auth.ErrWrongFactor)
@@ -269,13 +269,13 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 	t.Run("of another Stamp", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		setup, err := s.passkeys.Begin(t.Context(), u)
 		must(t, err)
 		a := u.Clone()
 		a.Stamp = auth.NewSecret("another Stamp")
 		must(t, s.Store.UpdateAccount(t.Context(), a))
-		u = s.user(t, u.ID)
+		u = s.Stored(t, u.ID)
 		_, _, err = s.passkeys.Add(t.Context(), u, answer(t, s.phone(), setup.Prompt))
 		want(t, "another Stamp", err, auth.ErrWrongFactor)
 		again, err := s.passkeys.Begin(t.Context(), u)
@@ -303,7 +303,7 @@ func TestChallengeOfANewPasskey(t *testing.T) {
 func TestNewPasskeyIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	c := s.Client(t)
 	c.Login("susan")
 	p := s.begin(t, c)
@@ -362,7 +362,7 @@ func TestKeys(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			who := strings.ToLower(strings.ReplaceAll(what, "-", ""))
-			s.account(t, who)
+			s.Verified(t, who)
 			c, phone := s.Client(t), s.phone()
 			phone.NewKey = test.key
 			c.Login(who)
@@ -431,7 +431,7 @@ func TestWhatIsNoAnswer(t *testing.T) {
 func TestAttestationIsIgnored(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	c := s.fresh(t, "susan")
 	for _, format := range []string{"packed", "tpm", "fido-u2f", "apple", "unheard-of", ""} {
 		phone := lying(s.phone(), func(c *passkeytest.Ceremony) { c.Format = format })
@@ -460,7 +460,7 @@ func TestTwentyPasskeys(t *testing.T) {
 		must(t, err)
 		saves = append(saves, save)
 	}
-	errs := atOnce(len(saves), func(i int) error { return saves[i](t.Context()) })
+	errs := testapp.AtOnce(len(saves), func(i int) error { return saves[i](t.Context()) })
 	won := right(t, errs, auth.ErrTooManyPasskeys)
 	if n := len(s.list(t, "susan")); n > 20 || n != 18+won {
 		t.Errorf("%d passkeys, and %d were added", n, won)
@@ -468,7 +468,7 @@ func TestTwentyPasskeys(t *testing.T) {
 	for len(s.list(t, "susan")) < 20 {
 		s.add(t, c, s.phone())
 	}
-	want(t, "the 21st", s.in(c, func(ctx context.Context) error {
+	want(t, "the 21st", s.Do(c, func(ctx context.Context) error {
 		_, err := s.BeginFactor(ctx, name)
 		return err
 	}), auth.ErrTooManyPasskeys)

@@ -110,7 +110,7 @@ func TestStoreFailsAtBegin(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 4, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		var shown auth.Setup
 		err := f.During(t.Context(), s.Spy(), func(ctx context.Context) (err error) {
 			shown, err = s.passkeys.Begin(ctx, u)

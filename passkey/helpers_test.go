@@ -6,8 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-login/auth"
@@ -65,24 +63,7 @@ func form(r *http.Request) url.Values {
 // phone returns an authenticator for the pages of the site.
 func (s *site) phone() *passkeytest.Authenticator { return passkeytest.New(s.Config().BaseURL) }
 
-// account makes a user with an address that is verified.
-func (s *site) account(t testing.TB, name string) *testapp.User {
-	t.Helper()
-	u := s.Create(t, name, false)
-	a := u.Clone()
-	a.EmailVerified = true
-	must(t, s.Store.UpdateAccount(t.Context(), a))
-	return s.user(t, u.ID)
-}
-
-// user returns the user with this ID as they are now, and find the one with this name.
-func (s *site) user(t testing.TB, id string) *testapp.User {
-	t.Helper()
-	u, err := s.Store.LoadUser(t.Context(), id)
-	must(t, err)
-	return u
-}
-
+// find returns the user with this name as they are now.
 func (s *site) find(t testing.TB, name string) *testapp.User {
 	t.Helper()
 	u, err := s.Store.FindUser(t.Context(), name)
@@ -90,16 +71,9 @@ func (s *site) find(t testing.TB, name string) *testapp.User {
 	return u
 }
 
-// in runs f in a request of the browser.
-func (s *site) in(c *testapp.Client, f func(ctx context.Context) error) error {
-	err := errors.New("there was no request")
-	s.In(c, func(ctx context.Context) { err = f(ctx) })
-	return err
-}
-
 func (s *site) begin(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 	t.Helper()
-	must(t, s.in(c, func(ctx context.Context) error {
+	must(t, s.Do(c, func(ctx context.Context) error {
 		setup, err := s.BeginFactor(ctx, name)
 		p = setup.Prompt
 		return err
@@ -108,7 +82,7 @@ func (s *site) begin(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 }
 
 func (s *site) finish(c *testapp.Client, answer url.Values) error {
-	return s.in(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, name, answer) })
+	return s.Do(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, name, answer) })
 }
 
 // add adds a passkey in a browser that is logged in.
@@ -120,7 +94,7 @@ func (s *site) add(t testing.TB, c *testapp.Client, phone *passkeytest.Authentic
 // enroll makes an account with a passkey, and returns the browser and the authenticator.
 func (s *site) enroll(t testing.TB, name string) (*testapp.Client, *passkeytest.Authenticator) {
 	t.Helper()
-	s.account(t, name)
+	s.Verified(t, name)
 	c, phone := s.Client(t), s.phone()
 	c.Login(name)
 	s.add(t, c, phone)
@@ -130,7 +104,7 @@ func (s *site) enroll(t testing.TB, name string) (*testapp.Client, *passkeytest.
 // ask asks for a passkey in a browser.
 func (s *site) ask(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 	t.Helper()
-	must(t, s.in(c, func(ctx context.Context) (err error) {
+	must(t, s.Do(c, func(ctx context.Context) (err error) {
 		p, err = s.PromptPasskey(ctx)
 		return err
 	}))
@@ -138,7 +112,7 @@ func (s *site) ask(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 }
 
 func (s *site) login(c *testapp.Client, answer url.Values) error {
-	return s.in(c, func(ctx context.Context) error {
+	return s.Do(c, func(ctx context.Context) error {
 		_, err := s.LoginByPasskey(ctx, answer)
 		return err
 	})
@@ -151,19 +125,9 @@ func (s *site) try(t testing.TB, phone *passkeytest.Authenticator) error {
 	return s.login(c, answer(t, phone, s.ask(t, c)))
 }
 
-// waiting returns a browser with a login that owes a factor.
-func (s *site) waiting(t testing.TB, name string) *testapp.Client {
-	t.Helper()
-	c := s.Client(t)
-	if r := c.Post("/enter", "login", name); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/login/verify") {
-		t.Fatalf("the login of %s owes no factor: %s to %q %s", name, r.Status, r.Header.Get("Location"), r.Text)
-	}
-	return c
-}
-
 func (s *site) second(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 	t.Helper()
-	must(t, s.in(c, func(ctx context.Context) (err error) {
+	must(t, s.Do(c, func(ctx context.Context) (err error) {
 		p, err = s.PromptFactor(ctx, name)
 		return err
 	}))
@@ -171,7 +135,7 @@ func (s *site) second(t testing.TB, c *testapp.Client) (p auth.Prompt) {
 }
 
 func (s *site) show(c *testapp.Client, answer url.Values) error {
-	return s.in(c, func(ctx context.Context) error { return s.ContinueLogin(ctx, name, answer) })
+	return s.Do(c, func(ctx context.Context) error { return s.ContinueLogin(ctx, name, answer) })
 }
 
 // list returns the passkeys of the user with this name.
@@ -240,36 +204,6 @@ func (s *site) why() string {
 	return why
 }
 
-// count returns how many events of a kind there were since the last time, of all kinds.
-func (s *site) count(kind auth.EventKind) (n int) {
-	for _, e := range s.Events() {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// records returns all that a user's factors have stored.
-func (s *site) records(t testing.TB, userID string) []auth.Record {
-	t.Helper()
-	records, err := s.Store.ListRecords(t.Context(), "feature", userID)
-	must(t, err)
-	return records
-}
-
-// record returns the record whose key begins so.
-func (s *site) record(t testing.TB, userID, prefix string) auth.Record {
-	t.Helper()
-	for _, r := range s.records(t, userID) {
-		if strings.HasPrefix(r.Key, prefix) {
-			return r
-		}
-	}
-	t.Fatalf("there is no record %s of %s", prefix, userID)
-	return auth.Record{}
-}
-
 func answer(t testing.TB, phone *passkeytest.Authenticator, p auth.Prompt) url.Values {
 	t.Helper()
 	a, err := phone.Answer(p)
@@ -282,17 +216,6 @@ func lying(phone *passkeytest.Authenticator, lie func(*passkeytest.Ceremony)) *p
 	other := phone.Clone()
 	other.Lie = lie
 	return other
-}
-
-// atOnce runs f n times at once, and returns the errors.
-func atOnce(n int, f func(i int) error) []error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
-	}
-	wg.Wait()
-	return errs
 }
 
 // right returns how many errors are nil, and fails the test if another is not the target.

@@ -93,7 +93,7 @@ func TestChallengeOfALogin(t *testing.T) {
 			browsers[i] = site.Client(t)
 			browsers[i].Cookies = c.Clone().Cookies
 		}
-		errs := atOnce(len(browsers), func(i int) error { return []*site{s, other}[i%2].login(browsers[i], a) })
+		errs := testapp.AtOnce(len(browsers), func(i int) error { return []*site{s, other}[i%2].login(browsers[i], a) })
 		if n := right(t, errs, auth.ErrWrongFactor); n != 1 {
 			t.Errorf("%d logins with one answer", n)
 		}
@@ -127,7 +127,7 @@ func TestChallengeOfALogin(t *testing.T) {
 	t.Run("five minutes", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		c, phone := s.Client(t), s.phone()
 		c.Login("susan")
 		s.add(t, c, phone)
@@ -279,7 +279,7 @@ func TestUnknownPasskey(t *testing.T) {
 	}
 	s.Clock.Advance(time.Second)
 	s.add(t, c, s.phone())
-	must(t, s.in(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, s.list(t, "susan")[0].ID) }))
+	must(t, s.Do(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, s.list(t, "susan")[0].ID) }))
 	want(t, "after it was removed", s.try(t, phone), auth.ErrUnknownPasskey)
 	// A passkey that waits in another tab is not unknown because its challenge is too old.
 	_, unknown := passkeytest.New("https://app.example"), auth.ErrUnknownPasskey
@@ -314,7 +314,7 @@ func TestClone(t *testing.T) {
 			s.Events()
 			s.mails.Take()
 			want(t, what, s.try(t, at(test.count)), auth.ErrWrongFactor)
-			if n := s.count(auth.EventFactorSuspended); n != 1 {
+			if n := s.CountEvents(auth.EventFactorSuspended); n != 1 {
 				t.Errorf("%d events", n)
 			}
 			mails := s.mails.Take()
@@ -322,7 +322,7 @@ func TestClone(t *testing.T) {
 				t.Errorf("mails %+v", mails)
 			}
 			want(t, "the original, which nobody can tell from the copy", s.try(t, at(test.next)), auth.ErrWrongFactor)
-			if n := s.count(auth.EventFactorSuspended) + len(s.mails.Take()); n != 0 {
+			if n := s.CountEvents(auth.EventFactorSuspended) + len(s.mails.Take()); n != 0 {
 				t.Errorf("%d more events and mails", n)
 			}
 			list := s.list(t, "susan")
@@ -333,7 +333,7 @@ func TestClone(t *testing.T) {
 			if has, err := s.passkeys.Enrolled(t.Context(), s.find(t, "susan").ID); !has || err != nil {
 				t.Errorf("enrolled %v, %v", has, err)
 			}
-			waits := s.waiting(t, "susan")
+			waits := s.Waiting(t, "susan")
 			if allowed := optionsOf(t, s.second(t, waits)).PublicKey.AllowCredentials; len(allowed) != 1 {
 				t.Errorf("%d passkeys are offered", len(allowed))
 			}
@@ -345,7 +345,7 @@ func TestClone(t *testing.T) {
 func TestNoCounter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	c, phone := s.Client(t), s.phone()
 	phone.NoCount = true
 	c.Login("susan")
@@ -373,11 +373,11 @@ func TestCountersOvertakeEachOther(t *testing.T) {
 				a := answer(t, phone, s.ask(t, c)) // counters 2, 3, …
 				answers[i] = func() error { return s.login(c, a) }
 			}
-			errs := atOnce(n, func(i int) error { return answers[i]() })
+			errs := testapp.AtOnce(n, func(i int) error { return answers[i]() })
 			if right(t, errs, auth.ErrWrongFactor) == 0 || errs[n-1] != nil {
 				t.Errorf("the highest counter: %v", errs[n-1])
 			}
-			if s.count(auth.EventFactorSuspended) != 0 || s.list(t, "susan")[0].Suspended {
+			if s.CountEvents(auth.EventFactorSuspended) != 0 || s.list(t, "susan")[0].Suspended {
 				t.Fatal("a false alarm")
 			}
 		}
@@ -480,15 +480,15 @@ func TestBackupFlags(t *testing.T) {
 	s.Events()
 	bogus := lying(say(true, true), func(c *passkeytest.Ceremony) { c.BadSignature = true })
 	want(t, "without a signature", s.try(t, bogus), auth.ErrWrongFactor)
-	if s.count(passkey.EventEligible) != 0 || s.list(t, "susan")[0].Synced {
+	if s.CountEvents(passkey.EventEligible) != 0 || s.list(t, "susan")[0].Synced {
 		t.Error("it became eligible before the signature was checked")
 	}
 	must(t, s.try(t, say(true, true)))
-	if n := s.count(passkey.EventEligible); n != 1 || !s.list(t, "susan")[0].Synced {
+	if n := s.CountEvents(passkey.EventEligible); n != 1 || !s.list(t, "susan")[0].Synced {
 		t.Errorf("%d events, synced %v", n, s.list(t, "susan")[0].Synced)
 	}
 	must(t, s.try(t, say(true, false)))
-	if n := s.count(passkey.EventEligible); n != 0 || s.list(t, "susan")[0].Synced {
+	if n := s.CountEvents(passkey.EventEligible); n != 0 || s.list(t, "susan")[0].Synced {
 		t.Errorf("%d events, synced %v", n, s.list(t, "susan")[0].Synced)
 	}
 	want(t, "no longer eligible", s.try(t, say(false, false)), auth.ErrWrongFactor)
@@ -502,17 +502,17 @@ func TestSecondFactor(t *testing.T) {
 	s := newSite(t)
 	_, phone := s.enroll(t, "susan")
 	c2, other := s.enroll(t, "david")
-	if err := s.in(s.Client(t), func(ctx context.Context) error {
+	if err := s.Do(s.Client(t), func(ctx context.Context) error {
 		_, err := s.PromptFactor(ctx, name)
 		return err
 	}); !errors.Is(err, auth.ErrNoPending) {
 		t.Errorf("a visitor: %v", err)
 	}
-	want(t, "david's login, which does not wait", s.in(c2, func(ctx context.Context) error {
+	want(t, "david's login, which does not wait", s.Do(c2, func(ctx context.Context) error {
 		_, err := s.PromptFactor(ctx, name)
 		return err
 	}), auth.ErrNoPending)
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	p := s.second(t, c)
 	o := optionsOf(t, p)
 	if o.Kind != "get" || o.PublicKey.UserVerification != "discouraged" || len(o.PublicKey.AllowCredentials) != 1 ||
@@ -550,10 +550,10 @@ func TestSecondFactorOfAnotherUser(t *testing.T) {
 	s := newSite(t)
 	s.enroll(t, "susan")
 	_, other := s.enroll(t, "david")
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	challenge := optionsOf(t, s.second(t, c)).PublicKey.Challenge
 	liar := lying(other, func(c *passkeytest.Ceremony) { c.Challenge = decode(challenge) })
-	davids := s.waiting(t, "david")
+	davids := s.Waiting(t, "david")
 	want(t, "david's passkey for susan's challenge", s.show(c, answer(t, liar, s.second(t, davids))), auth.ErrWrongFactor)
 	if why := s.why(); !strings.Contains(why, "another user") {
 		t.Errorf("refused because %s", why)
@@ -571,12 +571,12 @@ func TestFiftyAnswersToASecondFactor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	_, phone := s.enroll(t, "susan")
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	a := answer(t, phone, s.second(t, c))
 	prompt, private, err := s.passkeys.Prompt(t.Context(), s.find(t, "susan"))
 	must(t, err)
 	direct := answer(t, phone, prompt)
-	errs := atOnce(50, func(int) error {
+	errs := testapp.AtOnce(50, func(int) error {
 		return s.passkeys.Verify(t.Context(), s.find(t, "susan"), private, direct)
 	})
 	if n := right(t, errs, auth.ErrWrongFactor); n != 1 {
@@ -607,7 +607,7 @@ func TestAccountChangesMeanwhile(t *testing.T) {
 	// As a second factor, the Stamp counts.
 	s := newSite(t)
 	_, phone := s.enroll(t, "susan")
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	a := answer(t, phone, s.second(t, c))
 	account := s.find(t, "susan").Clone()
 	account.Stamp = auth.NewSecret("another")
@@ -624,12 +624,12 @@ func TestConfirm(t *testing.T) {
 	c, phone := s.enroll(t, "susan")
 	_, other := s.enroll(t, "david")
 	s.Clock.Advance(20 * time.Minute)
-	want(t, "a login that is not fresh", s.in(c, func(ctx context.Context) error {
+	want(t, "a login that is not fresh", s.Do(c, func(ctx context.Context) error {
 		_, err := s.BeginFactor(ctx, name)
 		return err
 	}), auth.ErrNotFresh)
 	confirm := func(phone *passkeytest.Authenticator, p auth.Prompt) error {
-		return s.in(c, func(ctx context.Context) error { return s.ConfirmByPasskey(ctx, answer(t, phone, p)) })
+		return s.Do(c, func(ctx context.Context) error { return s.ConfirmByPasskey(ctx, answer(t, phone, p)) })
 	}
 	p := s.ask(t, c)
 	o := optionsOf(t, p)
@@ -690,7 +690,7 @@ func TestRotatedSecrets(t *testing.T) {
 	}
 	created := answer(t, before.phone(), before.begin(t, c))
 	must(t, after.finish(move(c, after), created))
-	visitor, waits := before.Client(t), before.waiting(t, "susan")
+	visitor, waits := before.Client(t), before.Waiting(t, "susan")
 	shown, second := answer(t, phone, before.ask(t, visitor)), answer(t, phone, before.second(t, waits))
 	want(t, "without the old secret", without.login(move(visitor, without), shown), auth.ErrWrongFactor)
 	must(t, after.login(move(visitor, after), shown))

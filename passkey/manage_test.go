@@ -36,7 +36,7 @@ func TestRename(t *testing.T) {
 		" \t\u2066\u2069\u00a0":           "Passkey",
 		strings.Repeat("long ", 1_000_00): strings.TrimSpace(strings.Repeat("long ", 13)[:64]),
 	} {
-		must(t, s.in(c, func(ctx context.Context) error { return s.RenamePasskey(ctx, id, given) }))
+		must(t, s.Do(c, func(ctx context.Context) error { return s.RenamePasskey(ctx, id, given) }))
 		if got := s.list(t, "susan")[0].Name; got != kept {
 			t.Errorf("%.80q became %q, want %q", given, got, kept)
 		}
@@ -53,8 +53,8 @@ func TestPasskeysOfOthers(t *testing.T) {
 	_, other := s.enroll(t, "david")
 	david := s.list(t, "david")[0]
 	for _, id := range []string{david.ID, "unknown", "", "../" + david.ID, "credential/" + david.ID, strings.Repeat("x", 1000)} {
-		want(t, "remove "+id, s.in(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, id) }), auth.ErrNoFactor)
-		want(t, "rename "+id, s.in(c, func(ctx context.Context) error { return s.RenamePasskey(ctx, id, "Mine") }), auth.ErrNoFactor)
+		want(t, "remove "+id, s.Do(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, id) }), auth.ErrNoFactor)
+		want(t, "rename "+id, s.Do(c, func(ctx context.Context) error { return s.RenamePasskey(ctx, id, "Mine") }), auth.ErrNoFactor)
 		must(t, s.passkeys.RemoveOne(t.Context(), s.find(t, "susan").ID, id))
 	}
 	if got := s.list(t, "david"); len(got) != 1 || got[0] != david {
@@ -69,14 +69,14 @@ func TestLastWayIn(t *testing.T) {
 	s := newSite(t)
 	c, phone := s.enroll(t, "susan")
 	remove := func(c *testapp.Client, id string) error {
-		return s.in(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, id) })
+		return s.Do(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, id) })
 	}
 	want(t, "the only one", remove(c, s.list(t, "susan")[0].ID), auth.ErrLastWayIn)
-	must(t, s.in(c, func(ctx context.Context) error { return s.SetPassword(ctx, s.find(t, "susan"), testapp.Password) }))
+	must(t, s.Do(c, func(ctx context.Context) error { return s.SetPassword(ctx, s.find(t, "susan"), testapp.Password) }))
 	must(t, s.try(t, phone))
 	c = s.Client(t)
 	must(t, s.login(c, answer(t, phone, s.ask(t, c))))
-	must(t, s.in(c, func(ctx context.Context) error { return s.RemovePassword(ctx) }))
+	must(t, s.Do(c, func(ctx context.Context) error { return s.RemovePassword(ctx) }))
 	want(t, "without the password", remove(c, s.list(t, "susan")[0].ID), auth.ErrLastWayIn)
 	for range testapp.Rounds(t, 3, 20) {
 		s.Clock.Advance(time.Second)
@@ -87,7 +87,7 @@ func TestLastWayIn(t *testing.T) {
 		must(t, s.login(second, answer(t, other, s.ask(t, second))))
 		list := s.list(t, "susan")
 		browsers := []*testapp.Client{first, second}
-		errs := atOnce(2, func(i int) error { return remove(browsers[i], list[i].ID) })
+		errs := testapp.AtOnce(2, func(i int) error { return remove(browsers[i], list[i].ID) })
 		left := s.list(t, "susan")
 		if len(left) != 1 {
 			t.Fatalf("%d passkeys are left: %v", len(left), errs)
@@ -113,7 +113,7 @@ func TestLastWayIn(t *testing.T) {
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	if k := s.known(t, u); k != nil {
 		t.Errorf("a user without passkeys: %+v", k)
 	}
@@ -127,7 +127,7 @@ func TestKnown(t *testing.T) {
 		string(decode(k.UserID)) != string(phone.Passkeys()[0].Handle) || string(decode(k.CredentialIDs[0])) != string(phone.Passkeys()[0].ID) {
 		t.Errorf("%+v", k)
 	}
-	must(t, s.in(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, s.list(t, "susan")[0].ID) }))
+	must(t, s.Do(c, func(ctx context.Context) error { return s.RemovePasskey(ctx, s.list(t, "susan")[0].ID) }))
 	if left := s.known(t, s.find(t, "susan")); len(left.CredentialIDs) != 1 || left.CredentialIDs[0] != k.CredentialIDs[1] {
 		t.Errorf("%+v", left)
 	}
@@ -138,7 +138,7 @@ func TestKnown(t *testing.T) {
 	}
 	// A passkey whose record is damaged is there, and the browser must not forget it.
 	s.add(t, s.fresh(t, "susan"), s.phone())
-	r := s.record(t, u.ID, "passkey/credential/")
+	r := s.FeatureRecord(t, u.ID, "passkey/credential/")
 	r.Data = []byte("damaged")
 	must(t, s.Store.UpdateRecord(t.Context(), r))
 	if k := s.known(t, s.find(t, "susan")); k != nil {
@@ -162,11 +162,11 @@ func TestCloseAccount(t *testing.T) {
 	c, phone := s.enroll(t, "susan")
 	s.begin(t, c)
 	u := s.find(t, "susan")
-	if n := len(s.records(t, u.ID)); n != 3 { // the passkey, the user handle, and a challenge
+	if n := len(s.FeatureRecords(t, u.ID)); n != 3 { // the passkey, the user handle, and a challenge
 		t.Errorf("%d records", n)
 	}
-	must(t, s.in(c, func(ctx context.Context) error { return s.CloseAccount(ctx, u) }))
-	if n := len(s.records(t, u.ID)); n != 0 {
+	must(t, s.Do(c, func(ctx context.Context) error { return s.CloseAccount(ctx, u) }))
+	if n := len(s.FeatureRecords(t, u.ID)); n != 0 {
 		t.Errorf("%d records are left", n)
 	}
 	want(t, "the passkey", s.try(t, phone), auth.ErrUnknownPasskey)
@@ -216,7 +216,7 @@ func TestOtherSite(t *testing.T) {
 		t.Errorf("refused because %q", why)
 	}
 	// The second factor is asked for as before: a setting must not take it away.
-	waits := moved.waiting(t, "susan")
+	waits := moved.Waiting(t, "susan")
 	o := optionsOf(t, moved.second(t, waits))
 	if len(o.PublicKey.AllowCredentials) != 1 || string(decode(o.PublicKey.AllowCredentials[0].ID)) == string(phone.Passkeys()[0].ID) {
 		t.Errorf("offered %v", o.PublicKey.AllowCredentials)
@@ -308,7 +308,7 @@ func TestSettings(t *testing.T) {
 		RPID: "app.example", Origins: origins, SiteName: "The App", ScriptPath: "/static/p.js",
 	}, func(cfg *auth.Config) { cfg.BaseURL = origins[0] })
 	origins[1] = "https://evil.example" // the caller's list is the caller's
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	c, phone := s.fresh(t, "susan"), passkeytest.New("https://shop.app.example")
 	phone.NoCount = true
 	p := s.begin(t, c)
@@ -342,7 +342,7 @@ func TestNobody(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	var absent *testapp.User
 	calls := func(f *passkey.Factor, u auth.User, id string) map[string]error {
 		errs := map[string]error{}
@@ -391,7 +391,7 @@ func TestNothingIsStoredInTheClear(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	c, phone := s.enroll(t, "susan")
-	visitor, waits := s.Client(t), s.waiting(t, "susan")
+	visitor, waits := s.Client(t), s.Waiting(t, "susan")
 	prompts := []auth.Prompt{s.begin(t, c), s.ask(t, visitor), s.second(t, waits)}
 	var secrets []string
 	for _, p := range prompts {
@@ -431,20 +431,20 @@ func TestDamagedRecords(t *testing.T) {
 	s := newSite(t)
 	_, phone := s.enroll(t, "susan")
 	u := s.find(t, "susan")
-	r := s.record(t, u.ID, "passkey/credential/")
+	r := s.FeatureRecord(t, u.ID, "passkey/credential/")
 	for i, data := range [][]byte{nil, {1}, {2}, r.Data[:len(r.Data)-1], append(slices.Clone(r.Data), 0), append([]byte{9}, r.Data[1:]...)} {
-		r = s.record(t, u.ID, "passkey/credential/")
+		r = s.FeatureRecord(t, u.ID, "passkey/credential/")
 		r.Data = data
 		must(t, s.Store.UpdateRecord(t.Context(), r))
 		s.Events()
 		want(t, fmt.Sprint("record ", i), s.try(t, phone), auth.ErrWrongFactor)
-		if s.count(passkey.EventUnusable) != 1 {
+		if s.CountEvents(passkey.EventUnusable) != 1 {
 			t.Errorf("record %d: there is no event", i)
 		}
 		if has, err := s.passkeys.Enrolled(t.Context(), u.ID); !has || err != nil {
 			t.Errorf("enrolled: %v, %v", has, err)
 		}
-		s.waiting(t, "susan")
+		s.Waiting(t, "susan")
 	}
 	list := s.list(t, "susan")
 	if len(list) != 1 || !list[0].Suspended {
@@ -455,7 +455,7 @@ func TestDamagedRecords(t *testing.T) {
 	if left := s.list(t, "susan"); len(left) != 0 {
 		t.Errorf("%+v", left)
 	}
-	h := s.record(t, u.ID, "passkey/handle/")
+	h := s.FeatureRecord(t, u.ID, "passkey/handle/")
 	h.Data = h.Data[:20]
 	must(t, s.Store.UpdateRecord(t.Context(), h))
 	if _, err := s.passkeys.Begin(t.Context(), u); err == nil || errors.Is(err, auth.ErrWrongFactor) {

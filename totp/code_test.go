@@ -49,7 +49,7 @@ func TestCodeReadsASecret(t *testing.T) {
 func TestSpacesInACodeAreIgnored(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, _ := s.enroll(t, "susan")
 	for _, format := range []string{
 		"%s%s", "%s %s", "%s-%s", "%s\u00a0%s", "%s%s\n", "\r\n%s%s\r\n", " %s - %s ", "\u00a0-%s%s",
@@ -67,7 +67,7 @@ func TestSpacesInACodeAreIgnored(t *testing.T) {
 func TestWhatIsNoCodeIsWrongWithoutWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, browser := s.enroll(t, "susan")
 	s.begin(t, browser)
 	code := s.next(t, secret)
@@ -99,7 +99,7 @@ func TestWindow(t *testing.T) {
 	t.Parallel()
 	for steps, right := range map[time.Duration]bool{-3: false, -2: false, -1: true, 0: true, 1: true, 2: false, 3: false} {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		code, err := totp.Code(base32OfVector, s.Clock.Now().Add(steps*step))
 		must(t, err)
@@ -113,7 +113,7 @@ func TestWindow(t *testing.T) {
 func TestOlderCodeIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 	secret := base32OfVector
 	old := s.code(t, secret)
@@ -126,7 +126,7 @@ func TestCodeStaysUsed(t *testing.T) {
 	t.Parallel()
 	for _, first := range []time.Duration{-step, 0, step - time.Second, step} {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		code := s.code(t, base32OfVector)
 		s.Clock.Advance(first)
@@ -148,7 +148,7 @@ func TestSameDigitsInTwoSteps(t *testing.T) {
 	}
 	newAt := func(at int64) (*site, *testapp.User) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		s.Clock.Advance(time.Unix(at*30, 0).Sub(s.Clock.Now()))
 		return s, u

@@ -21,17 +21,17 @@ import (
 func TestLoginWithACode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
-	s.account(t, "david")
+	s.Verified(t, "susan")
+	s.Verified(t, "david")
 	secret, _ := s.enroll(t, "susan")
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	if who := c.Who(); who != "nobody" {
 		t.Errorf("before the code the request is %s's", who)
 	}
 	if r := c.Get("/guarded"); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("a guard lets a pending login through: %s", r.Status)
 	}
-	must(t, s.in(c, func(ctx context.Context) error {
+	must(t, s.Do(c, func(ctx context.Context) error {
 		prompt, err := s.PromptFactor(ctx, app)
 		if prompt != (auth.Prompt{Field: "code", Autocomplete: "one-time-code", Numeric: true}) {
 			t.Errorf("%+v", prompt)
@@ -51,11 +51,11 @@ func TestLoginWithACode(t *testing.T) {
 func TestFiftyRequestsOfOneLogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, own := s.enroll(t, "susan")
 	own.Post("/logout")
-	c, code := s.waiting(t, "susan"), s.next(t, secret)
-	errs := atOnce(50, func(int) error { return s.show(c.Clone(), app, code) })
+	c, code := s.Waiting(t, "susan"), s.next(t, secret)
+	errs := testapp.AtOnce(50, func(int) error { return s.show(c.Clone(), app, code) })
 	wantOne(t, errs, auth.ErrWrongFactor, auth.ErrNoPending, auth.ErrLocked)
 	if logins, err := s.Logins(t.Context(), u.ID); err != nil || len(logins) != 1 {
 		t.Errorf("%d logins, %v", len(logins), err)
@@ -65,15 +65,15 @@ func TestFiftyRequestsOfOneLogin(t *testing.T) {
 func TestFiftyLoginsWithOneCode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, own := s.enroll(t, "susan")
 	own.Post("/logout")
 	clients := make([]*testapp.Client, 50)
 	for i := range clients {
-		clients[i] = s.waiting(t, "susan")
+		clients[i] = s.Waiting(t, "susan")
 	}
 	code := s.next(t, secret)
-	errs := atOnce(len(clients), func(i int) error { return s.show(clients[i], app, code) })
+	errs := testapp.AtOnce(len(clients), func(i int) error { return s.show(clients[i], app, code) })
 	wantOne(t, errs, auth.ErrWrongFactor, auth.ErrLocked)
 	if logins, err := s.Logins(t.Context(), u.ID); err != nil || len(logins) != 1 {
 		t.Errorf("%d logins, %v", len(logins), err)
@@ -87,11 +87,11 @@ func TestFiftyTimesOneCodeInTwoProcesses(t *testing.T) {
 	clock := testapp.NewClock()
 	store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 	a, b := siteOn(t, store, clock, nil), siteOn(t, store, clock, nil)
-	u := a.account(t, "susan")
+	u := a.Verified(t, "susan")
 	secret, _ := a.enroll(t, "susan")
 	for range 20 {
 		code := a.next(t, secret)
-		wantOne(t, atOnce(50, func(i int) error {
+		wantOne(t, testapp.AtOnce(50, func(i int) error {
 			return []*site{a, b}[i%2].totp.Verify(t.Context(), u, nil, answer(code))
 		}), auth.ErrWrongFactor)
 	}
@@ -101,7 +101,7 @@ func TestFiftyTimesOneCodeInTwoProcesses(t *testing.T) {
 func TestCodeIsUsedOnEveryEntrance(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	secret, c := s.enroll(t, "susan")
 	code := s.next(t, secret)
 	want(t, "ConfirmLogin", s.Confirm(t, c, ""), auth.ErrFactorRequired)
@@ -120,7 +120,7 @@ func TestCodeOfTheEnrolmentIsUsed(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{-step, 0, step} { // the app's clock may be wrong
 		s := newSite(t)
-		s.account(t, "susan")
+		s.Verified(t, "susan")
 		c := s.Client(t)
 		c.Login("susan")
 		secret := s.begin(t, c).Secret.Reveal()
@@ -138,10 +138,10 @@ func TestCodeOfTheEnrolmentIsUsed(t *testing.T) {
 func TestFiveWrongCodesEndThePendingLogin(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	secret, _ := s.enroll(t, "susan")
 	code := s.next(t, secret)
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	for range 5 {
 		want(t, "a wrong code", s.show(c, app, other(code)), auth.ErrWrongFactor)
 	}
@@ -155,7 +155,7 @@ func TestFiveWrongCodesEndThePendingLogin(t *testing.T) {
 func TestWrongCodesAreOneCount(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	secret, c := s.enroll(t, "susan")
 	code := s.next(t, secret)
 	want(t, "ConfirmLogin", s.Confirm(t, c, ""), auth.ErrFactorRequired)
@@ -180,7 +180,7 @@ func TestWrongCodesAreOneCount(t *testing.T) {
 func TestHundredWrongCodesDisableTheApp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, c := s.enroll(t, "susan")
 	codes := s.newCodes(t, c)
 	s.mails.Take()
@@ -193,9 +193,9 @@ func TestHundredWrongCodesDisableTheApp(t *testing.T) {
 	if mails := s.mails.Take(); len(mails) != 1 || mails[0].Kind != auth.MailFactorDisabled || mails[0].Factor != app {
 		t.Errorf("mails %+v", mails)
 	}
-	c = s.waiting(t, "susan")
+	c = s.Waiting(t, "susan")
 	must(t, s.show(c, recovery, codes[0]))
-	must(t, s.in(c, func(ctx context.Context) error { return s.UnlockFactor(ctx, app) }))
+	must(t, s.Do(c, func(ctx context.Context) error { return s.UnlockFactor(ctx, app) }))
 	must(t, s.try(t, "susan", app, s.code(t, secret)))
 	for range 5 {
 		_ = s.try(t, "susan", app, other(s.code(t, secret)))
@@ -209,7 +209,7 @@ func TestHundredWrongCodesDisableTheApp(t *testing.T) {
 func TestStoreFailsAtACode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.account(t, "susan")
+	s.Verified(t, "susan")
 	secret, _ := s.enroll(t, "susan")
 	fails := func(method string) func(context.Context, testapp.Call) error {
 		return func(_ context.Context, c testapp.Call) error {
@@ -221,13 +221,13 @@ func TestStoreFailsAtACode(t *testing.T) {
 	}
 	code := s.next(t, secret)
 	for range 10 {
-		c := s.waiting(t, "susan")
+		c := s.Waiting(t, "susan")
 		s.Spy().HookCalls(fails("UpdateRecord"), nil)
 		err := s.show(c, app, code)
 		s.Spy().Reset()
 		want(t, "before the step is stored", err, testapp.ErrStore)
 	}
-	c := s.waiting(t, "susan")
+	c := s.Waiting(t, "susan")
 	s.Spy().HookCalls(nil, fails("UpdateRecord"))
 	err := s.show(c, app, code)
 	s.Spy().Reset()
@@ -258,11 +258,11 @@ func TestWhatEndsAPendingLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
-			u := s.account(t, "susan")
-			s.account(t, "david")
+			u := s.Verified(t, "susan")
+			s.Verified(t, "david")
 			secret, _ := s.enroll(t, "susan")
-			c := s.waiting(t, "susan")
-			must(t, end(s, s.user(t, u.ID), c))
+			c := s.Waiting(t, "susan")
+			must(t, end(s, s.Stored(t, u.ID), c))
 			want(t, "the code", s.show(c, app, s.next(t, secret)), auth.ErrNoPending)
 			if who := c.Who(); who == "susan" {
 				t.Errorf("the request is %s's", who)
@@ -275,7 +275,7 @@ func TestWhatEndsAPendingLogin(t *testing.T) {
 func TestReplaceTheApp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	old, c := s.enroll(t, "susan")
 	fresh := s.begin(t, c)
 	if fresh.Secret.Reveal() == old {
@@ -294,7 +294,7 @@ func TestReplaceTheApp(t *testing.T) {
 	want(t, "the old app", s.try(t, "susan", app, s.code(t, old)), auth.ErrWrongFactor)
 	must(t, s.try(t, "susan", app, s.code(t, fresh.Secret.Reveal())))
 	want(t, "a second time", s.finish(c, s.next(t, fresh.Secret.Reveal())), auth.ErrWrongFactor)
-	if left := s.records(t, u.ID); len(left) != 1 {
+	if left := s.FeatureRecords(t, u.ID); len(left) != 1 {
 		t.Errorf("%d records are left", len(left))
 	}
 	s.Clock.Advance(10 * 365 * 24 * time.Hour)
@@ -306,7 +306,7 @@ func TestReplaceTheApp(t *testing.T) {
 func TestSecretThatIsNotConfirmedEnds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	c := s.Client(t)
 	c.Login("susan")
 	first := s.begin(t, c).Secret.Reveal()
@@ -315,7 +315,7 @@ func TestSecretThatIsNotConfirmedEnds(t *testing.T) {
 		t.Error("it has ended too early")
 	}
 	s.Clock.Advance(time.Second)
-	if left := s.records(t, u.ID); len(left) != 0 {
+	if left := s.FeatureRecords(t, u.ID); len(left) != 0 {
 		t.Errorf("%d records are left", len(left))
 	}
 	s.Enter(t, c, u)
@@ -335,7 +335,7 @@ func TestSecretThatIsNotConfirmedEnds(t *testing.T) {
 func TestSecretThatWaitsEndsWithTheStamp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	c := s.Client(t)
 	c.Login("susan")
 	seen := s.begin(t, c).Secret.Reveal()
@@ -353,9 +353,9 @@ func TestSecretThatWaitsEndsWithTheStamp(t *testing.T) {
 func TestBeginAtOnceShowsOneSecret(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secrets := make([]string, 50)
-	for _, err := range atOnce(len(secrets), func(i int) error {
+	for _, err := range testapp.AtOnce(len(secrets), func(i int) error {
 		setup, err := s.totp.Begin(t.Context(), u)
 		secrets[i] = setup.Secret.Reveal()
 		return err
@@ -372,20 +372,20 @@ func TestFinishTwice(t *testing.T) {
 	t.Parallel()
 	t.Run("in two requests", func(t *testing.T) {
 		s := newSite(t)
-		s.account(t, "susan")
+		s.Verified(t, "susan")
 		c, other := s.Client(t), s.Client(t)
 		c.Login("susan")
 		other.Login("susan")
 		secret := s.begin(t, c).Secret.Reveal()
 		code := s.code(t, secret)
-		errs := atOnce(2, func(i int) error { return s.finish([]*testapp.Client{c, other}[i], code) })
+		errs := testapp.AtOnce(2, func(i int) error { return s.finish([]*testapp.Client{c, other}[i], code) })
 		wantOne(t, errs, auth.ErrConflict, auth.ErrNotLoggedIn, auth.ErrWrongFactor, auth.ErrReplaced, auth.ErrNotFresh)
 		want(t, "a login", s.try(t, "susan", app, code), auth.ErrWrongFactor)
 		must(t, s.try(t, "susan", app, s.next(t, secret)))
 	})
 	t.Run("and save twice", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		setup, err := s.totp.Begin(t.Context(), u)
 		must(t, err)
 		secret := setup.Secret.Reveal()
@@ -403,7 +403,7 @@ func TestFinishTwice(t *testing.T) {
 	})
 	t.Run("with two secrets", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		setup, err := s.totp.Begin(t.Context(), u)
 		must(t, err)
 		save, err := s.totp.Finish(t.Context(), u, answer(s.code(t, setup.Secret.Reveal())))
@@ -414,7 +414,7 @@ func TestFinishTwice(t *testing.T) {
 	})
 	t.Run("after another app was replaced", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		finish := func(u *testapp.User) (secret string, save func(context.Context) error) {
 			setup, err := s.totp.Begin(t.Context(), u)
@@ -435,7 +435,7 @@ func TestFinishTwice(t *testing.T) {
 	t.Run("over a record that cannot be opened", func(t *testing.T) {
 		for data, conflict := range map[string]error{"damaged": nil, "damaged otherwise": auth.ErrConflict} {
 			s := newSite(t)
-			u := s.account(t, "susan")
+			u := s.Verified(t, "susan")
 			must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 			s.overwrite(t, u.ID, "totp/secret/", []byte("damaged"))
 			setup, err := s.totp.Begin(t.Context(), u)
@@ -448,7 +448,7 @@ func TestFinishTwice(t *testing.T) {
 	})
 	t.Run("while the app is removed", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		setup, err := s.totp.Begin(t.Context(), u)
 		must(t, err)
@@ -466,7 +466,7 @@ func TestFinishTwice(t *testing.T) {
 func TestOtherFieldsAreIgnored(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u, david := s.account(t, "susan"), s.account(t, "david")
+	u, david := s.Verified(t, "susan"), s.Verified(t, "david")
 	c := s.Client(t)
 	c.Login("susan")
 	secret := s.begin(t, c).Secret.Reveal()
@@ -475,11 +475,11 @@ func TestOtherFieldsAreIgnored(t *testing.T) {
 		return url.Values{"code": {code}, "secret": {mine}, "user_id": {david.ID}, "user": {"david"}, "step": {"0"}, "digits": {"1"}}
 	}
 	enroll := func(code string) error {
-		return s.in(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, app, with(code)) })
+		return s.Do(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, app, with(code)) })
 	}
 	want(t, "a code of a secret that the client brings", enroll(s.code(t, mine)), auth.ErrWrongFactor)
 	must(t, enroll(s.code(t, secret)))
-	if len(s.records(t, david.ID)) != 0 {
+	if len(s.FeatureRecords(t, david.ID)) != 0 {
 		t.Error("david has records")
 	}
 	want(t, "the same at a login", s.totp.Verify(t.Context(), u, nil, with(s.code(t, mine))), auth.ErrWrongFactor)
@@ -490,12 +490,12 @@ func TestOtherFieldsAreIgnored(t *testing.T) {
 func TestNothingIsStoredInTheClear(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	c := s.Client(t)
 	c.Login("susan")
 	setup := s.begin(t, c)
 	s.Spy().Reset()
-	waits := s.records(t, u.ID)
+	waits := s.FeatureRecords(t, u.ID)
 	code := s.code(t, setup.Secret.Reveal())
 	must(t, s.finish(c, code))
 	codes := s.newCodes(t, c)
@@ -517,7 +517,7 @@ func TestNothingIsStoredInTheClear(t *testing.T) {
 		hidden[fmt.Sprint("the characters of code ", i)] = strings.ReplaceAll(code, "-", "")
 	}
 	var dump bytes.Buffer
-	for _, r := range slices.Concat(waits, s.records(t, u.ID), s.Spy().Given("InsertRecord", "UpdateRecord")) {
+	for _, r := range slices.Concat(waits, s.FeatureRecords(t, u.ID), s.Spy().Given("InsertRecord", "UpdateRecord")) {
 		if !strings.HasPrefix(r.Key, "totp/") && !strings.HasPrefix(r.Key, "recovery-code/") {
 			continue
 		}
@@ -553,7 +553,7 @@ func isBase64URL(c rune) bool {
 func TestFirstAppEndsOtherLogins(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	other, device := s.Client(t), s.Client(t)
 	other.Login("susan")
 	s.Enter(t, device, u, auth.Remember(true))
@@ -572,12 +572,12 @@ func TestFirstAppEndsOtherLogins(t *testing.T) {
 func TestRemoveTheApp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	_, c := s.enroll(t, "susan")
 	s.begin(t, c)
 	s.newCodes(t, c)
-	must(t, s.in(c, func(ctx context.Context) error { return s.RemoveFactor(ctx, app) }))
-	if left := s.records(t, u.ID); len(left) != 0 {
+	must(t, s.Do(c, func(ctx context.Context) error { return s.RemoveFactor(ctx, app) }))
+	if left := s.FeatureRecords(t, u.ID); len(left) != 0 {
 		t.Errorf("%d records are left", len(left))
 	}
 	again := s.Client(t)
@@ -602,7 +602,7 @@ func TestRotatedSecrets(t *testing.T) {
 		})
 	}
 	before := with(secretOfOld)
-	u := before.account(t, "susan")
+	u := before.Verified(t, "susan")
 	secret, _ := before.enroll(t, "susan")
 	want(t, "before the rotation", with(secretOfNew).totp.Verify(t.Context(), u, nil, answer(before.next(t, secret))), auth.ErrWrongFactor)
 	between := with(secretOfNew, secretOfOld)
@@ -622,7 +622,7 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 			return siteOn(t, s.Store, s.Clock, func(cfg *auth.Config) { cfg.Secrets = [][]byte{[]byte(secretOfNone)} })
 		},
 		"it is damaged": func(t *testing.T, s *site, u *testapp.User) *site {
-			data := bytes.Clone(s.record(t, u.ID, "totp/secret/").Data)
+			data := bytes.Clone(s.FeatureRecord(t, u.ID, "totp/secret/").Data)
 			data[len(data)/2] ^= 1
 			s.overwrite(t, u.ID, "totp/secret/", data)
 			return s
@@ -632,22 +632,22 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 			return s
 		},
 		"it is another user's": func(t *testing.T, s *site, u *testapp.User) *site {
-			attacker := s.account(t, "attacker")
+			attacker := s.Verified(t, "attacker")
 			must(t, s.totp.Give(t.Context(), attacker.ID, []byte(vectorSecret)))
-			s.overwrite(t, u.ID, "totp/secret/", s.record(t, attacker.ID, "totp/secret/").Data)
+			s.overwrite(t, u.ID, "totp/secret/", s.FeatureRecord(t, attacker.ID, "totp/secret/").Data)
 			return s
 		},
 		"it is a secret that waits": func(t *testing.T, s *site, u *testapp.User) *site {
-			_, err := s.totp.Begin(t.Context(), s.user(t, u.ID))
+			_, err := s.totp.Begin(t.Context(), s.Stored(t, u.ID))
 			must(t, err)
-			s.overwrite(t, u.ID, "totp/secret/", s.record(t, u.ID, "totp/pending/").Data)
+			s.overwrite(t, u.ID, "totp/secret/", s.FeatureRecord(t, u.ID, "totp/pending/").Data)
 			return s
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			u := s.account(t, "susan")
+			u := s.Verified(t, "susan")
 			secret, c := s.enroll(t, "susan")
 			codes := s.newCodes(t, c)
 			s = spoil(t, s, u)
@@ -657,19 +657,19 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 			}
 			for _, secret := range []string{secret, base32OfVector} {
 				want(t, "a code", s.try(t, "susan", app, s.next(t, secret)), auth.ErrWrongFactor)
-				if n := s.count(totp.EventUnusable); n != 1 {
+				if n := s.CountEvents(totp.EventUnusable); n != 1 {
 					t.Errorf("%d events", n)
 				}
 			}
 			once, err := s.recovery.OneTimeCode(t.Context(), u.ID)
 			must(t, err)
 			must(t, s.try(t, "susan", recovery, once.Reveal()))
-			c = s.waiting(t, "susan")
+			c = s.Waiting(t, "susan")
 			must(t, s.show(c, recovery, codes[0]))
 			fresh := s.begin(t, c).Secret.Reveal()
 			must(t, s.finish(c, s.code(t, fresh)))
 			must(t, s.try(t, "susan", app, s.next(t, fresh)))
-			if n := s.count(totp.EventUnusable); n != 0 {
+			if n := s.CountEvents(totp.EventUnusable); n != 0 {
 				t.Errorf("%d events of a record that can be opened", n)
 			}
 		})
@@ -680,9 +680,9 @@ func TestRecordThatCannotBeOpened(t *testing.T) {
 func TestRemoveARecordThatWasMoved(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u, david := s.account(t, "susan"), s.account(t, "david")
+	u, david := s.Verified(t, "susan"), s.Verified(t, "david")
 	must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
-	r, err := s.Store.TakeRecord(t.Context(), "feature", s.record(t, u.ID, "totp/secret/").Key)
+	r, err := s.Store.TakeRecord(t.Context(), "feature", s.FeatureRecord(t, u.ID, "totp/secret/").Key)
 	must(t, err)
 	r.UserID = david.ID
 	must(t, s.Store.InsertRecord(t.Context(), r))
@@ -697,7 +697,7 @@ func TestServerWithAWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		secret, _ := s.enroll(t, "susan")
 		s.Clock.Advance(step)
 		s.Events()
@@ -715,20 +715,20 @@ func TestServerWithAWrongClock(t *testing.T) {
 		wrong(19)
 		want(t, "a used code, which is one of the time", s.totp.Verify(t.Context(), u, nil, answer(code)), auth.ErrWrongFactor)
 		wrong(19)
-		if n := s.count(totp.EventAllWrong); n != 0 {
+		if n := s.CountEvents(totp.EventAllWrong); n != 0 {
 			t.Errorf("%d events though codes were right", n)
 		}
 		wrong(1)
-		if n := s.count(totp.EventAllWrong); n != 1 {
+		if n := s.CountEvents(totp.EventAllWrong); n != 1 {
 			t.Errorf("%d events after 20 wrong codes", n)
 		}
 		wrong(100)
-		if n := s.count(totp.EventAllWrong); n != 0 {
+		if n := s.CountEvents(totp.EventAllWrong); n != 0 {
 			t.Errorf("%d more events", n)
 		}
 		s.Clock.Advance(10 * time.Minute)
 		wrong(20)
-		if n := s.count(totp.EventAllWrong); n != 1 {
+		if n := s.CountEvents(totp.EventAllWrong); n != 1 {
 			t.Errorf("%d events of the next ten minutes", n)
 		}
 		must(t, s.totp.Verify(t.Context(), u, nil, answer(s.next(t, secret))))
@@ -736,7 +736,7 @@ func TestServerWithAWrongClock(t *testing.T) {
 			s.Clock.Advance(time.Minute - time.Second)
 			wrong(1)
 		}
-		if n := s.count(totp.EventAllWrong); n != 0 {
+		if n := s.CountEvents(totp.EventAllWrong); n != 0 {
 			t.Errorf("%d events of single codes", n)
 		}
 		if n := strings.Count(s.Logs(), "totp.all-wrong"); n != 2 {
@@ -771,7 +771,7 @@ func TestNobody(t *testing.T) {
 		want(t, fmt.Sprint("without an ID, call ", i), err, auth.ErrUserNotFound)
 	}
 	// Somebody who has no app, and an account that is deleted meanwhile.
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	want(t, "Verify", s.totp.Verify(t.Context(), u, nil, answer("123456")), auth.ErrWrongFactor)
 	want(t, "Verify", s.recovery.Verify(t.Context(), u, nil, answer(strings.Repeat("0", 24))), auth.ErrWrongFactor)
 	_, err := s.totp.Finish(t.Context(), u, answer("123456"))
@@ -851,10 +851,10 @@ func other(code string) string {
 func TestResetKeepsTheFactor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	secret, _ := s.enroll(t, "susan")
-	c := s.waiting(t, "susan")
-	token, err := s.ResetToken(t.Context(), s.user(t, u.ID))
+	c := s.Waiting(t, "susan")
+	token, err := s.ResetToken(t.Context(), s.Stored(t, u.ID))
 	must(t, err)
 	_, err = s.ResetPassword(t.Context(), token, "another good password")
 	must(t, err)

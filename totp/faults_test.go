@@ -14,7 +14,7 @@ func TestStoreFailsAtVerify(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 2, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		code := s.code(t, base32OfVector)
 		err := f.During(t.Context(), s.Spy(), func(ctx context.Context) error {
@@ -36,7 +36,7 @@ func TestStoreFailsAtEnrolment(t *testing.T) {
 			t.Parallel()
 			testapp.AllOrNothing(t, 8, func(t *testing.T, f *testapp.Fault) {
 				s := newSite(t)
-				u := s.account(t, "susan")
+				u := s.Verified(t, "susan")
 				var old string
 				c := s.Client(t)
 				if replaces {
@@ -73,7 +73,7 @@ func TestStoreFailsAtBegin(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 2, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		var shown auth.Setup
 		err := f.During(t.Context(), s.Spy(), func(ctx context.Context) (err error) {
 			shown, err = s.totp.Begin(ctx, u)
@@ -94,7 +94,7 @@ func TestStoreFailsAtARecoveryCode(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 2, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		codes := s.generate(t, u)
 		err := f.During(t.Context(), s.Spy(), func(ctx context.Context) error {
 			return s.recovery.Verify(ctx, u, nil, answer(codes[0]))
@@ -111,7 +111,7 @@ func TestStoreFailsAtNewRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 2, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		old := s.generate(t, u)
 		fresh, save, err := s.recovery.Generate(t.Context(), u)
 		must(t, err)
@@ -133,7 +133,7 @@ func TestStoreFailsAtAOneTimeCode(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 2, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		var code auth.Secret
 		err := f.During(t.Context(), s.Spy(), func(ctx context.Context) (err error) {
 			code, err = s.recovery.OneTimeCode(ctx, u.ID)
@@ -155,7 +155,7 @@ func TestStoreFailsAtRemove(t *testing.T) {
 	t.Parallel()
 	testapp.AllOrNothing(t, 5, func(t *testing.T, f *testapp.Fault) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		must(t, s.totp.Give(t.Context(), u.ID, []byte(vectorSecret)))
 		_, err := s.totp.Begin(t.Context(), u)
 		must(t, err)
@@ -170,7 +170,7 @@ func TestStoreFailsAtRemove(t *testing.T) {
 			err = remove(t.Context())
 		}
 		must(t, err)
-		if left := s.records(t, u.ID); len(left) != 0 {
+		if left := s.FeatureRecords(t, u.ID); len(left) != 0 {
 			t.Errorf("%s: %d records are left", f, len(left))
 		}
 	})

@@ -3,10 +3,7 @@ package totp_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -52,34 +49,9 @@ func siteOn(t testing.TB, store testapp.Store, clock *testapp.Clock, configure f
 	return s
 }
 
-// account makes a user with an address that is verified.
-func (s *site) account(t testing.TB, name string) *testapp.User {
-	t.Helper()
-	u := s.Create(t, name, false)
-	a := u.Clone()
-	a.EmailVerified = true
-	must(t, s.Store.UpdateAccount(t.Context(), a))
-	return s.user(t, u.ID)
-}
-
-// user returns the user as they are now.
-func (s *site) user(t testing.TB, id string) *testapp.User {
-	t.Helper()
-	u, err := s.Store.LoadUser(t.Context(), id)
-	must(t, err)
-	return u
-}
-
-// in runs f in a request of the browser.
-func (s *site) in(c *testapp.Client, f func(ctx context.Context) error) error {
-	err := errors.New("there was no request")
-	s.In(c, func(ctx context.Context) { err = f(ctx) })
-	return err
-}
-
 func (s *site) begin(t testing.TB, c *testapp.Client) (setup auth.Setup) {
 	t.Helper()
-	must(t, s.in(c, func(ctx context.Context) (err error) {
+	must(t, s.Do(c, func(ctx context.Context) (err error) {
 		setup, err = s.BeginFactor(ctx, app)
 		return err
 	}))
@@ -87,7 +59,7 @@ func (s *site) begin(t testing.TB, c *testapp.Client) (setup auth.Setup) {
 }
 
 func (s *site) finish(c *testapp.Client, code string) error {
-	return s.in(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, app, answer(code)) })
+	return s.Do(c, func(ctx context.Context) error { return s.EnrollFactor(ctx, app, answer(code)) })
 }
 
 // enroll sets the app up for a user who has none, in a new browser, and returns the secret.
@@ -116,25 +88,15 @@ func (s *site) next(t testing.TB, secret string) string {
 	return s.code(t, secret)
 }
 
-// waiting returns a browser with a login that owes a factor.
-func (s *site) waiting(t testing.TB, name string) *testapp.Client {
-	t.Helper()
-	c := s.Client(t)
-	if r := c.Post("/enter", "login", name); r.StatusCode != http.StatusSeeOther || !strings.HasPrefix(r.Header.Get("Location"), "/login/verify") {
-		t.Fatalf("the login of %s owes no factor: %s to %q %s", name, r.Status, r.Header.Get("Location"), r.Text)
-	}
-	return c
-}
-
 // show shows a factor for the login that waits.
 func (s *site) show(c *testapp.Client, factor, code string) error {
-	return s.in(c, func(ctx context.Context) error { return s.ContinueLogin(ctx, factor, answer(code)) })
+	return s.Do(c, func(ctx context.Context) error { return s.ContinueLogin(ctx, factor, answer(code)) })
 }
 
 // try makes a new login and shows a factor.
 func (s *site) try(t testing.TB, name, factor, code string) error {
 	t.Helper()
-	c := s.waiting(t, name)
+	c := s.Waiting(t, name)
 	err := s.show(c, factor, code)
 	if who := c.Who(); (who == name) != (err == nil) {
 		t.Errorf("after %v the request is %s's", err, who)
@@ -145,64 +107,23 @@ func (s *site) try(t testing.TB, name, factor, code string) error {
 // newCodes makes recovery codes in a browser.
 func (s *site) newCodes(t testing.TB, c *testapp.Client) (codes []string) {
 	t.Helper()
-	must(t, s.in(c, func(ctx context.Context) (err error) {
+	must(t, s.Do(c, func(ctx context.Context) (err error) {
 		codes, err = s.NewRecoveryCodes(ctx, recovery)
 		return err
 	}))
 	return codes
 }
 
-// count returns how many events of a kind there were since the last time, of all kinds.
-func (s *site) count(kind auth.EventKind) (n int) {
-	for _, e := range s.Events() {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// records returns all that a user's factors have stored.
-func (s *site) records(t testing.TB, userID string) []auth.Record {
-	t.Helper()
-	records, err := s.Store.ListRecords(t.Context(), "feature", userID)
-	must(t, err)
-	return records
-}
-
-// record returns the record whose key begins so.
-func (s *site) record(t testing.TB, userID, prefix string) auth.Record {
-	t.Helper()
-	for _, r := range s.records(t, userID) {
-		if strings.HasPrefix(r.Key, prefix) {
-			return r
-		}
-	}
-	t.Fatalf("there is no record %s of %s", prefix, userID)
-	return auth.Record{}
-}
-
 // overwrite puts data into a record of a user's, as somebody may who can write to the
 // database.
 func (s *site) overwrite(t testing.TB, userID, prefix string, data []byte) {
 	t.Helper()
-	r := s.record(t, userID, prefix)
+	r := s.FeatureRecord(t, userID, prefix)
 	r.Data = data
 	must(t, s.Store.UpdateRecord(t.Context(), r))
 }
 
 func answer(code string) url.Values { return url.Values{"code": {code}} }
-
-// atOnce runs f n times at once, and returns the errors.
-func atOnce(n int, f func(i int) error) []error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
-	}
-	wg.Wait()
-	return errs
-}
 
 // wantOne fails the test unless one of the errors is nil and the others are among these.
 func wantOne(t testing.TB, errs []error, others ...error) {

@@ -28,7 +28,7 @@ func (s *site) generate(t testing.TB, u auth.User) []string {
 func TestLoginWithARecoveryCode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	_, c := s.enroll(t, "susan")
 	codes := s.newCodes(t, c)
 	if len(codes) != 10 || len(slices.Compact(slices.Sorted(slices.Values(codes)))) != 10 {
@@ -41,8 +41,8 @@ func TestLoginWithARecoveryCode(t *testing.T) {
 	}
 	s.mails.Take()
 	for i, code := range codes {
-		c := s.waiting(t, "susan")
-		must(t, s.in(c, func(ctx context.Context) error {
+		c := s.Waiting(t, "susan")
+		must(t, s.Do(c, func(ctx context.Context) error {
 			pending, err := s.Pending(ctx)
 			if !slices.Equal(pending.Missing, []string{app, recovery}) {
 				t.Errorf("missing %v", pending.Missing)
@@ -78,7 +78,7 @@ func TestLoginWithARecoveryCode(t *testing.T) {
 func TestSpellingsOfARecoveryCode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	replace := func(pairs ...string) func(string) string { return strings.NewReplacer(pairs...).Replace }
 	spellings := map[string]func(string) string{
 		"as shown":            func(code string) string { return code },
@@ -125,15 +125,15 @@ func TestFiftyTimesOneRecoveryCode(t *testing.T) {
 	t.Run("in fifty logins", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		_, c := s.enroll(t, "susan")
 		codes := s.newCodes(t, c)
 		c.Post("/logout")
 		clients := make([]*testapp.Client, 50)
 		for i := range clients {
-			clients[i] = s.waiting(t, "susan")
+			clients[i] = s.Waiting(t, "susan")
 		}
-		wantOne(t, atOnce(len(clients), func(i int) error { return s.show(clients[i], recovery, codes[0]) }), auth.ErrWrongFactor)
+		wantOne(t, testapp.AtOnce(len(clients), func(i int) error { return s.show(clients[i], recovery, codes[0]) }), auth.ErrWrongFactor)
 		if logins, err := s.Logins(t.Context(), u.ID); err != nil || len(logins) != 1 {
 			t.Errorf("%d logins, %v", len(logins), err)
 		}
@@ -146,11 +146,11 @@ func TestFiftyTimesOneRecoveryCode(t *testing.T) {
 		clock := testapp.NewClock()
 		store := memstore.New[testapp.User](memstore.WithClock(clock.Now))
 		a, b := siteOn(t, store, clock, nil), siteOn(t, store, clock, nil)
-		u := a.account(t, "susan")
+		u := a.Verified(t, "susan")
 		once, err := a.recovery.OneTimeCode(t.Context(), u.ID)
 		must(t, err)
 		for _, code := range append(a.generate(t, u), once.Reveal()) {
-			wantOne(t, atOnce(50, func(i int) error {
+			wantOne(t, testapp.AtOnce(50, func(i int) error {
 				return []*site{a, b}[i%2].recovery.Verify(t.Context(), u, nil, answer(code))
 			}), auth.ErrWrongFactor)
 		}
@@ -158,9 +158,9 @@ func TestFiftyTimesOneRecoveryCode(t *testing.T) {
 	t.Run("and all ten at once", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		codes := s.generate(t, u)
-		for i, err := range atOnce(len(codes), func(i int) error { return s.recovery.Verify(t.Context(), u, nil, answer(codes[i])) }) {
+		for i, err := range testapp.AtOnce(len(codes), func(i int) error { return s.recovery.Verify(t.Context(), u, nil, answer(codes[i])) }) {
 			if err != nil {
 				t.Errorf("code %d: %v", i, err)
 			}
@@ -177,7 +177,7 @@ func TestRecoveryCodeOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	clock := testapp.NewClock()
 	s := siteOn(t, testapp.NewSpy(clock), clock, func(cfg *auth.Config) { cfg.Limits.Guesses = 20 })
-	susan, david := s.account(t, "susan"), s.account(t, "david")
+	susan, david := s.Verified(t, "susan"), s.Verified(t, "david")
 	_, c := s.enroll(t, "susan")
 	mine, theirs := s.newCodes(t, c), s.generate(t, david)
 	for i := range 10 {
@@ -194,7 +194,7 @@ func TestRecoveryCodeOfAnotherUser(t *testing.T) {
 	if err := s.try(t, "susan", recovery, mine[1]); !errors.As(err, &limited) {
 		t.Errorf("after 20 wrong codes from an address: %v", err)
 	}
-	s.overwrite(t, susan.ID, "recovery-code/codes/", s.record(t, david.ID, "recovery-code/codes/").Data)
+	s.overwrite(t, susan.ID, "recovery-code/codes/", s.FeatureRecord(t, david.ID, "recovery-code/codes/").Data)
 	want(t, "a code of a copied record", s.recovery.Verify(t.Context(), susan, nil, answer(theirs[0])), auth.ErrWrongFactor)
 }
 
@@ -204,7 +204,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	t.Run("replace the old ones", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		_, c := s.enroll(t, "susan")
 		old := s.newCodes(t, c)
 		must(t, s.try(t, "susan", recovery, old[0]))
@@ -219,12 +219,12 @@ func TestNewRecoveryCodes(t *testing.T) {
 	t.Run("in two requests", func(t *testing.T) {
 		for range 20 {
 			s := newSite(t)
-			u := s.account(t, "susan")
+			u := s.Verified(t, "susan")
 			_, c := s.enroll(t, "susan")
 			s.newCodes(t, c)
 			shown := make([][]string, 2)
-			errs := atOnce(2, func(i int) error {
-				return s.in(c.Clone(), func(ctx context.Context) (err error) {
+			errs := testapp.AtOnce(2, func(i int) error {
+				return s.Do(c.Clone(), func(ctx context.Context) (err error) {
 					shown[i], err = s.NewRecoveryCodes(ctx, recovery)
 					return err
 				})
@@ -251,7 +251,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	t.Run("and save of two sets", func(t *testing.T) {
 		for _, before := range []int{0, 1} {
 			s := newSite(t)
-			u := s.account(t, "susan")
+			u := s.Verified(t, "susan")
 			for range before {
 				s.generate(t, u)
 			}
@@ -273,7 +273,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	})
 	t.Run("while an old one is used", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		old := s.generate(t, u)
 		fresh, save, err := s.recovery.Generate(t.Context(), u)
 		must(t, err)
@@ -284,7 +284,7 @@ func TestNewRecoveryCodes(t *testing.T) {
 	})
 	t.Run("while they are removed", func(t *testing.T) {
 		s := newSite(t)
-		u := s.account(t, "susan")
+		u := s.Verified(t, "susan")
 		s.generate(t, u)
 		_, save, err := s.recovery.Generate(t.Context(), u)
 		must(t, err)
@@ -297,9 +297,9 @@ func TestNewRecoveryCodes(t *testing.T) {
 func TestDamagedRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	codes := s.generate(t, u)
-	good := s.record(t, u.ID, "recovery-code/codes/").Data
+	good := s.FeatureRecord(t, u.ID, "recovery-code/codes/").Data
 	for _, data := range [][]byte{nil, {1}, {2}, good[:len(good)-1], append(slices.Clone(good), 0), append(slices.Clone(good), good[17:49]...), append([]byte{2}, good[1:]...)} {
 		s.overwrite(t, u.ID, "recovery-code/codes/", data)
 		has, err := s.recovery.Enrolled(t.Context(), u.ID)
@@ -317,7 +317,7 @@ func TestDamagedRecoveryCodes(t *testing.T) {
 func TestRecoveryCodesNeedNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	codes := s.generate(t, u)
 	once, err := s.recovery.OneTimeCode(t.Context(), u.ID)
 	must(t, err)
@@ -331,8 +331,8 @@ func TestRecoveryCodesNeedNoSecrets(t *testing.T) {
 func TestOneTimeCode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
-	david := s.account(t, "david")
+	u := s.Verified(t, "susan")
+	david := s.Verified(t, "david")
 	secret, _ := s.enroll(t, "susan")
 	issue := func() string {
 		code, err := s.recovery.OneTimeCode(t.Context(), u.ID)
@@ -396,9 +396,9 @@ func TestOneTimeCode(t *testing.T) {
 func TestOneTimeCodesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	u := s.account(t, "susan")
+	u := s.Verified(t, "susan")
 	codes := make([]string, 8)
-	errs := atOnce(len(codes), func(i int) error {
+	errs := testapp.AtOnce(len(codes), func(i int) error {
 		code, err := s.recovery.OneTimeCode(t.Context(), u.ID)
 		codes[i] = code.Reveal()
 		return err
