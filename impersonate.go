@@ -77,15 +77,15 @@ func (c *Core) impersonate(ctx context.Context, userID string) (subject User, er
 	}
 	s := c.stateOf(ctx)
 	defer s.emit()
-	if err := s.act(admin, subject); err != nil {
+	if err := s.beginActing(admin, subject); err != nil {
 		return subject, err
 	}
 	s.clearValues()
 	return subject, nil
 }
 
-// act gives the browser a session of the subject. The administrator's own session stays.
-func (s *state) act(admin, subject User) error {
+// beginActing gives the browser a session of the subject. The administrator's own session stays.
+func (s *state) beginActing(admin, subject User) error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	own := s.cur
