@@ -84,14 +84,8 @@ func (s *state) replace(h header, values string, effect oldToken, between func()
 			return nil
 		}
 		s.drop(ctx, next) // InsertRecord may have stored it although it failed
-		switch gone := errors.Is(err, errGone); {
-		case marked && !gone:
-			s.unmark(ctx, old)
-		case marked && effect == tokenReplaced: // no token was replaced, but a logout with the old one counts
-			s.unmark(ctx, old)
-			if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
-				s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
-			}
+		if marked {
+			s.correctMark(ctx, old, next, effect, err)
 		}
 		if errors.Is(err, errGone) { // another request may have rotated the old record
 			var found *session
@@ -158,6 +152,21 @@ func (s *state) mark(ctx context.Context, old, next *session, effect oldToken) (
 		return false, errGone
 	}
 	return false, nil
+}
+
+// correctMark corrects the rotation that mark has left, after replace has failed with this
+// error. If the old record is still there, its token is not replaced, and the rotation goes. If
+// it is gone, a logout with the old token must still count, but no token was replaced.
+func (s *state) correctMark(ctx context.Context, old, next *session, effect oldToken, failed error) {
+	switch gone := errors.Is(failed, errGone); {
+	case !gone:
+		s.unmark(ctx, old)
+	case effect == tokenReplaced:
+		s.unmark(ctx, old)
+		if _, err := s.mark(ctx, old, next, tokenVoid); err != nil {
+			s.note(Event{Kind: EventCleanupFailed, UserID: old.header.userID, Err: err})
+		}
+	}
 }
 
 func (s *state) unmark(ctx context.Context, old *session) {
