@@ -10,6 +10,14 @@ import (
 	"github.com/go-login/auth/internal/keyring"
 )
 
+// This file hands mails to the Mailer. There are five functions, each built on the next:
+//
+//	notify     tell, for a mail without a link
+//	tell       tellOwner, and limits the mails to a mailbox that is not verified
+//	tellOwner  deliver, also after the client has hung up
+//	deliver    mail; a failure is an event
+//	mail       calls the Mailer, and returns its error
+
 // mailable returns why no token can be mailed to the account, or nil.
 func mailable(a *Account) error {
 	switch {

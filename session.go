@@ -9,6 +9,16 @@ import (
 	"github.com/go-login/auth/internal/wire"
 )
 
+// Several functions take a session away from the request:
+//
+//	end      the user logs out (logout.go)
+//	revoked  a change has ended the user's logins (change.go)
+//	discard  the session was found to be void (who.go)
+//	lose     another request has removed the record
+//	drop     deletes a record, and does nothing else
+//
+// gone returns the error that a method returns after lose.
+
 // recordOf returns the record of a session.
 func (c *Core) recordOf(s *session) Record {
 	return Record{
