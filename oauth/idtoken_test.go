@@ -230,12 +230,12 @@ func TestKeysChangeWithinAMinute(t *testing.T) {
 
 // loginAskingForKeys logs in. After a failure, go-oidc answers with that for another moment, without
 // asking: then the user tries again.
-func (s *site) loginAskingForKeys() *authtest.Response {
+func (s *site) loginAskingForKeys(fields ...string) *authtest.Response {
 	asked := func() int { return len(s.provider.Requests(authtest.Keys)) }
 	before := asked()
-	r := s.browser().login()
+	r := s.browser().login(fields...)
 	for try := 0; try < 5 && asked() == before; try++ {
-		r = s.browser().login()
+		r = s.browser().login(fields...)
 	}
 	return r
 }
@@ -262,7 +262,7 @@ func TestKeysCannotBeRead(t *testing.T) {
 					want(t, fmt.Sprint("requests, too early ", i), asked(), i)
 					s.Clock.Advance(time.Millisecond)
 				}
-				s.page(s.browser().login("next", "/profile"), http.StatusServiceUnavailable, `href="/login?next=%2Fprofile"`)
+				s.page(s.loginAskingForKeys("next", "/profile"), http.StatusServiceUnavailable, `href="/login?next=%2Fprofile"`)
 				want(t, fmt.Sprint("requests, in time ", i), asked(), i+1)
 			}
 			if r := s.logout(s.provider.LogoutToken(map[string]any{"sub": "42"})); r.StatusCode != http.StatusServiceUnavailable {
