@@ -126,6 +126,7 @@ const pageText = `<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 {{- if .Forward}}
 <meta http-equiv="refresh" content="0; url={{.Link}}">
 {{- end}}

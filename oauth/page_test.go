@@ -133,7 +133,7 @@ func TestPagesDrawThePages(t *testing.T) {
 	must(t, err)
 	r := s.browser().Do(request(t, s, "de"))
 	s.page(r, http.StatusBadRequest, "Bitte fangen Sie noch einmal an – Gophers")
-	if !strings.Contains(r.Text, `<html lang="de"`) || !strings.Contains(r.Text, `<link rel="stylesheet"`) || !strings.Contains(r.Text, `<a href="/login">Zurück</a>`) {
+	if !strings.Contains(r.Text, `<html lang="de"`) || !strings.Contains(r.Text, `<link rel="stylesheet"`) || !strings.Contains(r.Text, `<a class="button" href="/login">Zurück</a>`) {
 		t.Error(r.Text)
 	}
 	want(t, "Referrer-Policy", r.Header.Get("Referrer-Policy"), "no-referrer")

@@ -57,7 +57,7 @@ func TestErrorPages(t *testing.T) {
 			if strings.Contains(r.body, e.err.Error()) {
 				t.Errorf("%s: the page has the text of the error", path)
 			}
-			if again := strings.Contains(r.body, `<a href="`+path+`">Try again</a>`); again != (e.status > 404) {
+			if again := strings.Contains(r.body, `<a class="button" href="`+path+`">Try again</a>`); again != (e.status > 404) {
 				t.Errorf("%s: a link to try again: %v", path, again)
 			}
 		}
