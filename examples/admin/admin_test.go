@@ -113,8 +113,8 @@ func TestUsers(t *testing.T) {
 		want(t, found, http.StatusOK, ">member-077</a>")
 		wantNot(t, found, ">susan<", "member-07<")
 	}
-	want(t, admin.Get("/admin/users?search=nobody"), http.StatusOK, "<td>none</td>")
-	want(t, admin.Get("/admin/users?search="+url.QueryEscape("no name")), http.StatusOK, "<td>none</td>")
+	want(t, admin.Get("/admin/users?search=nobody"), http.StatusOK, "<li class=\"row\">none</li>")
+	want(t, admin.Get("/admin/users?search="+url.QueryEscape("no name")), http.StatusOK, "<li class=\"row\">none</li>")
 }
 
 // TestActs does each act to a user, and looks at what has happened. The event has the
