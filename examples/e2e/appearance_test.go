@@ -86,11 +86,7 @@ func (b *tab) look(name string) {
 			for _, fault := range append(value(b, chromedp.Evaluate[[]string](faults)), b.axe()...) {
 				b.t.Errorf("%s, %s, %d pixels wide: %s", name, scheme, width, fault)
 			}
-			if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); dir != "" {
-				picture := value(b, chromedp.FullScreenshot(100))
-				check(b.t, os.MkdirAll(dir, 0o755))
-				check(b.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.png", name, scheme, width)), picture, 0o644))
-			}
+			b.picture(fmt.Sprintf("%s-%s-%d", name, scheme, width))
 		}
 	}
 	b.show("light", 1280)
@@ -116,8 +112,22 @@ func (b *tab) see(name, media string, features ...string) {
 	}
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, p)
 	check(b.t, err)
-	if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); dir != "" {
-		picture := value(b, chromedp.FullScreenshot(100))
+	b.picture(name)
+}
+
+// pictures reports whether GOLOGIN_SCREENSHOTS is set.
+func pictures() bool { return os.Getenv("GOLOGIN_SCREENSHOTS") != "" }
+
+// picture saves a picture of the whole page, if GOLOGIN_SCREENSHOTS is set.
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	b.save(name, chromedp.FullScreenshot(100))
+}
+
+func (b *tab) save(name string, shot chromedp.Action[[]byte]) {
+	b.t.Helper()
+	if dir := os.Getenv("GOLOGIN_SCREENSHOTS"); pictures() {
+		picture := value(b, shot)
 		check(b.t, os.MkdirAll(dir, 0o755))
 		check(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
 	}
@@ -184,7 +194,8 @@ func (b *tab) axe() []string {
 }
 
 // faults is a script that returns what can be measured: elements wider than the
-// window, text with a contrast under 4.5, outlines of fields and of the focus
+// window or than their card, messages wider than the card below, a name of more than
+// a line in the header, an address squeezed beside a button, text with a contrast under 4.5, outlines of fields and of the focus
 // with a contrast under 3 (WCAG 2.2, 1.4.3 and 1.4.11), and small targets
 // (2.5.8).
 const faults = `(() => {
@@ -220,6 +231,12 @@ const faults = `(() => {
 			want(e, "text", style.color, behind(e), 4.5);
 			if (e.type !== "checkbox") want(e, "the border", style.borderTopColor, behind(e.parentElement), 3);
 		}
+		const card = e.parentElement.closest(".card, .row, .flash, .acting")?.getBoundingClientRect();
+		if (card && (box.right > card.right + 1 || box.left < card.left - 1)) faults.push(e.tagName + " " + (e.id || e.textContent) + " is wider than its card");
+		if (e.matches("main > *") && box.width !== e.parentElement.firstElementChild.getBoundingClientRect().width)
+			faults.push(e.tagName + " " + e.className + " is not as wide as what is above it");
+		if (e.matches("header .who > *") && box.height > 48) faults.push(e.textContent + " is " + box.height + " pixels high");
+		if (innerWidth < 480 && e.matches(".row > dd:has(bdi)") && box.width < 0.8 * card.width) faults.push(e.textContent + " is only " + box.width + " pixels wide");
 		if (e.matches("button, input, nav a") && (box.height < 24 || box.width < 24))
 			faults.push(e.tagName + " " + (e.id || e.textContent) + " is " + box.width + " by " + box.height);
 		if (e.matches(":focus-visible")) {

@@ -48,6 +48,14 @@ func startSite(t *testing.T, args ...string) *site {
 
 func startExample(t *testing.T, example string, args ...string) *site {
 	t.Helper()
+	s, _ := startExampleAfter(t, nil, example, args...)
+	return s
+}
+
+// startExampleAfter runs the example with the arguments in first, if there are any, and then starts
+// it. It returns what the first run printed.
+func startExampleAfter(t *testing.T, first []string, example string, args ...string) (s *site, printed string) {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("it is ended by a signal")
 	}
@@ -58,12 +66,21 @@ func startExample(t *testing.T, example string, args ...string) *site {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	if first != nil {
+		before := exec.CommandContext(t.Context(), binary, first...)
+		before.Dir = dir
+		out, err := before.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		printed = string(out)
+	}
 	cmd := exec.CommandContext(context.Background(), binary, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = dir
 	stdout, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())
-	s := &site{lines: make(chan string, 1000)}
+	s = &site{lines: make(chan string, 1000)}
 	go readLines(stdout, s.lines)
 	t.Cleanup(func() {
 		check(t, cmd.Process.Signal(syscall.SIGTERM))
@@ -81,7 +98,7 @@ func startExample(t *testing.T, example string, args ...string) *site {
 		t.Fatalf("it says %q", fields)
 	}
 	s.url = fields[3]
-	return s
+	return s, printed
 }
 
 func readLines(r io.Reader, lines chan<- string) {
@@ -235,10 +252,10 @@ func (b *tab) hear(event any) {
 // address is not verified, or who would have no way left to log in.
 func isPageStatus(text, page string) bool {
 	u, err := url.Parse(page)
-	return err == nil && (strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && u.Path == "/no-such-page" ||
+	return err == nil && (strings.HasPrefix(u.Path, "/fail/") || strings.HasPrefix(u.Path, "/oauth/down") || strings.Contains(text, "status of 422") || strings.Contains(text, "status of 404") && (u.Path == "/no-such-page" || u.Path == "/favicon.ico") ||
 		strings.Contains(text, "status of 401") && (u.Path == "/account" || u.Path == "/login") || // asked for JSON by examples/spa
-		strings.Contains(text, "status of 403") && slices.Contains([]string{"/account/two-factor", identitiesPage, callbackPath}, u.Path) ||
-		strings.Contains(text, "status of 400") && u.Path == callbackPath || strings.Contains(text, "status of 409") && u.Path == passkeysPage)
+		strings.Contains(text, "status of 403") && slices.Contains([]string{"/account/two-factor", "/account/close", identitiesPage, callbackPath}, u.Path) ||
+		strings.Contains(text, "status of 400") && u.Path == callbackPath || strings.Contains(text, "status of 409") && (u.Path == passkeysPage || u.Path == "/login"))
 }
 
 // do runs actions.

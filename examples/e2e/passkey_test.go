@@ -90,22 +90,32 @@ func wait[T any](t *testing.T, c <-chan T, without string) (v T) {
 
 func newPasskeySite(t *testing.T, offers bool) *passkeySite {
 	t.Helper()
+	return newOwnSite(t, func(cfg *auth.Config) {
+		cfg.Factors = []auth.Factor{passkey.New(passkey.Config{}), totp.New(totp.Issuer("Passkeys")), totp.RecoveryCodes()}
+	}, pages.Config{Site: "Passkeys", NoPasskeyOffer: !offers}, func(*http.ServeMux, *auth.Manager[*member]) {})
+}
+
+// newOwnSite starts an application with these settings, and with what mount adds to it.
+func newOwnSite(t *testing.T, set func(*auth.Config), cfg pages.Config, mount func(*http.ServeMux, *auth.Manager[*member])) *passkeySite {
+	t.Helper()
 	listener, port, err := server.Listen(t.Context(), "127.0.0.1:0")
 	check(t, err)
 	r, w := io.Pipe()
 	s := &passkeySite{site: &site{url: "http://localhost:" + port, lines: make(chan string, 1000)}, asked: make(chan struct{}, 1000)}
 	go readLines(r, s.lines)
 	s.store = memstore.New[member](memstore.WithClock(s.now))
-	manager, err := auth.New(s.store, auth.Config{
+	settings := auth.Config{
 		BaseURL: s.url, Secrets: [][]byte{[]byte("Bb2hTnDsEYYXfgoyKCcmQyVRBJFOp5Vq")}, Mailer: authmail.NewPrinter(w),
 		Now: s.now, Logger: slog.New(slog.DiscardHandler),
-		Factors: []auth.Factor{passkey.New(passkey.Config{}), totp.New(totp.Issuer("Passkeys")), totp.RecoveryCodes()},
-	})
+	}
+	set(&settings)
+	manager, err := auth.New(s.store, settings)
 	check(t, err)
 	s.core = manager.Core
-	ready, err := pages.New(manager.Core, pages.Config{Site: "Passkeys", NoPasskeyOffer: !offers})
+	ready, err := pages.New(manager.Core, cfg)
 	check(t, err)
 	mux := http.NewServeMux()
+	mount(mux, manager)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/login/passkey" && r.Method == http.MethodGet {
 			s.asked <- struct{}{}
