@@ -239,7 +239,7 @@ func (v *tour) failures() {
 	v.look(b, "oauth-unavailable")
 }
 
-// user looks at the pages of the account.
+// user looks at the pages of the account, and closes it.
 func (v *tour) user() {
 	late := v.open() // has the login page open while another tab logs in
 	late.open("/login", "/login")
@@ -334,6 +334,12 @@ func (v *tour) user() {
 	visitor := v.open()
 	visitor.open(v.mailed(), "/undo-email")
 	v.look(visitor, "undo")
+
+	b.open("/account/close", "/account/close")
+	b.fill("current_password", good)
+	b.do(click(`label[for="confirm"]`))
+	b.submit("/account/close", 200)
+	v.look(b, "closed")
 }
 
 // acting looks at the pages of a user for whom an administrator acts.

@@ -578,6 +578,7 @@ func testClonedPasskey(t *testing.T, browser context.Context, s *passkeySite) {
 	d.setCount(0)
 	again("/login/passkey", 422)
 	b.wantText("That passkey could not be used. Try again, or log in another way.")
+	b.look("login-passkey-refused")
 	if all := s.keys(t, "pedro"); len(all) != 1 || !all[0].Suspended {
 		t.Errorf("the passkeys are %+v", all)
 	}
