@@ -293,7 +293,11 @@ func (b *tab) scan() *phone.Phone {
 	wantDarkOnWhite(b, picture)
 	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
 	check(b.t, err)
+	// A phone reads the next picture if it cannot find the code in one. gozxing looks once.
 	scanned, err := qrcode.NewQRCodeReader().DecodeWithoutHints(bitmap)
+	if err != nil {
+		scanned, err = qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_PURE_BARCODE: true})
+	}
 	check(b.t, err)
 	link := value(b, chromedp.AttributeValue(chromedp.CSS(`main a[href^="otpauth:"]`), "href")).Value
 	if scanned.GetText() != link {
