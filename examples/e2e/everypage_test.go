@@ -130,7 +130,7 @@ func (v *tour) as(name string) *tab {
 // app returns the authenticator app for which the page has a link.
 func (v *tour) app(b *tab) *phone.Phone {
 	v.t.Helper()
-	app, err := phone.New(value(b, chromedp.AttributeValue(chromedp.CSS(`main a[href^="otpauth:"]`), "href")).Value)
+	app, err := phone.New(b.eval(`document.querySelector('main a[href^="otpauth:"]').href`))
 	check(v.t, err)
 	return app
 }
@@ -279,7 +279,7 @@ func (v *tour) user() {
 	v.look(b, "codes-none")
 	b.submit("/account/recovery-codes", 200)
 	v.look(b, "codes-new")
-	codes := strings.Fields(value(b, chromedp.TextContent(chromedp.CSS("main pre"))))
+	codes := strings.Fields(b.textOf("main pre"))
 	b.open("/account/recovery-codes", "/account/recovery-codes")
 	v.look(b, "codes")
 

@@ -103,7 +103,7 @@ func testTwoFactorKeyboard(b *tab) {
 	b.arrive("/account/recovery-codes", 200, chromedp.KeyEvent(b.code(app)+"\r"))
 	b.press("Make new codes")
 	b.arrive("/account/recovery-codes", 200, chromedp.KeyEvent("\r"))
-	codes := strings.Fields(value(b, chromedp.TextContent(chromedp.CSS("main pre"))))
+	codes := strings.Fields(b.textOf("main pre"))
 	b.press("I have saved them")
 	b.arrive("/account/two-factor", 200, chromedp.KeyEvent("\r"))
 	b.logout()
@@ -235,7 +235,7 @@ func (b *tab) newCodes() []string {
 	b.t.Helper()
 	b.submit("/account/recovery-codes", 200)
 	b.wantText("they are shown only once")
-	codes := strings.Fields(value(b, chromedp.TextContent(chromedp.CSS("main pre"))))
+	codes := strings.Fields(b.textOf("main pre"))
 	if len(codes) != 10 || len(slices.Compact(slices.Sorted(slices.Values(codes)))) != 10 {
 		b.t.Fatalf("the codes are %q", codes)
 	}
@@ -299,13 +299,13 @@ func (b *tab) scan() *phone.Phone {
 		scanned, err = qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_PURE_BARCODE: true})
 	}
 	check(b.t, err)
-	link := value(b, chromedp.AttributeValue(chromedp.CSS(`main a[href^="otpauth:"]`), "href")).Value
+	link := b.eval(`document.querySelector('main a[href^="otpauth:"]').href`)
 	if scanned.GetText() != link {
 		b.t.Fatalf("the QR code is %q, and the link %q", scanned.GetText(), link)
 	}
 	app, err := phone.New(link)
 	check(b.t, err)
-	shown := value(b, chromedp.TextContent(chromedp.CSS("main dd code")))
+	shown := b.textOf("main dd code")
 	if strings.ReplaceAll(shown, " ", "") != app.Secret {
 		b.t.Fatalf("the key is %q, and in the link it is %q", shown, app.Secret)
 	}

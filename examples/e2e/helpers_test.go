@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -319,10 +320,23 @@ func (b *tab) fill(fields ...string) {
 	}
 }
 
+// eval runs a script. chromedp's own actions find a node first, and read it then: in between,
+// the browser may have made the tree of nodes anew.
+func (b *tab) eval(script string) string {
+	b.t.Helper()
+	return value(b, chromedp.Evaluate[string](script))
+}
+
+// textOf returns the text of an element that is in the page.
+func (b *tab) textOf(selector string) string {
+	b.t.Helper()
+	return b.eval("document.querySelector(" + strconv.Quote(selector) + ").textContent")
+}
+
 // wantText fails unless the page has these texts.
 func (b *tab) wantText(texts ...string) {
 	b.t.Helper()
-	body := value(b, chromedp.TextContent(chromedp.CSS("body")))
+	body := b.textOf("body")
 	for _, text := range texts {
 		if !strings.Contains(body, text) {
 			b.t.Fatalf("the page has no %q", text)
@@ -332,7 +346,7 @@ func (b *tab) wantText(texts ...string) {
 
 func (b *tab) wantNoText(texts ...string) {
 	b.t.Helper()
-	page := value(b, chromedp.OuterHTML(chromedp.CSS("html")))
+	page := b.eval("document.documentElement.outerHTML")
 	for _, text := range texts {
 		if strings.Contains(page, text) {
 			b.t.Fatalf("the page has %q", text)

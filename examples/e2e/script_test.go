@@ -26,11 +26,6 @@ func testScript(t *testing.T, open func() *tab) {
 	}
 }
 
-func (b *tab) eval(script string) string {
-	b.t.Helper()
-	return value(b, chromedp.Evaluate[string](script))
-}
-
 func (b *tab) wantEval(script, want string) {
 	b.t.Helper()
 	if got := b.eval(script); got != want {
