@@ -923,6 +923,34 @@ func TestTimeoutHandler(t *testing.T) {
 	}
 }
 
+// A handler may write several headers: http.TimeoutHandler gives it one of its own, and so does
+// a handler that answers several requests in one. What goes into one is not in another.
+func TestHeadersOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	app, _ := newApp(t, nil)
+	app.Mux.HandleFunc("/several", func(w http.ResponseWriter, r *http.Request) {
+		first, second := httptest.NewRecorder(), httptest.NewRecorder()
+		for w, name := range map[http.ResponseWriter]string{first: "Origin", second: "X-Second", w: "X-Third"} {
+			app.Error(w, r, auth.ErrForbidden)
+			w.Header().Add("Vary", name)
+		}
+		if a, b, c := first.Header()["Vary"], second.Header()["Vary"], w.Header()["Vary"]; !slices.Contains(a, "Origin") || !slices.Contains(b, "X-Second") || !slices.Contains(c, "X-Third") {
+			t.Errorf("Vary: %q, %q, %q", a, b, c)
+		}
+	})
+	app.Client(t).Get("/several")
+
+	finished := make(chan struct{})
+	app.Mux.Handle("/slow", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(finished)
+		_, _ = app.CurrentUser(r.Context())
+		<-r.Context().Done()
+		app.Error(w, r, auth.ErrForbidden) // while the answer is written: the race detector sees it
+	}), time.Millisecond, "timeout"))
+	app.Client(t).Get("/slow")
+	<-finished
+}
+
 func TestOutsideLoadAndSave(t *testing.T) {
 	t.Parallel()
 	app, _ := newApp(t, nil)

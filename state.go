@@ -208,9 +208,12 @@ type responseWriter struct {
 	started bool
 	failed  error // of the commit or a store; the response is an error page, and takes nothing more
 
-	// Room for the values of two headers that most answers get.
-	varyRoom    [3]string // Cookie, Authorization, Accept
-	noStoreRoom [1]string
+	// Room for the values of two headers that most answers get. Only the first header that asks
+	// for it gets it: a handler may have several, such as below http.TimeoutHandler, which
+	// writes one while the handler writes another.
+	varyRoom                [3]string // Cookie, Authorization, Accept
+	noStoreRoom             [1]string
+	varyTaken, noStoreTaken atomic.Bool
 }
 
 // vary says that the answer depends on a header of the request. Outside LoadAndSave, s is nil.
@@ -219,7 +222,7 @@ func (s *state) vary(h http.Header, name string) {
 	if slices.Contains(names, name) {
 		return
 	}
-	if names == nil && s != nil {
+	if names == nil && s != nil && s.writer.varyTaken.CompareAndSwap(false, true) {
 		names = s.writer.varyRoom[:0]
 	}
 	h["Vary"] = append(names, name)
@@ -228,12 +231,15 @@ func (s *state) vary(h http.Header, name string) {
 // noStore tells browsers and proxies to keep no copy of the answer. Outside LoadAndSave, s is nil.
 func (s *state) noStore(h http.Header) {
 	const name = "Cache-Control"
-	if s == nil {
-		h.Set(name, "no-store")
-		return
+	says := h[name]
+	switch {
+	case len(says) == 1 && says[0] == "no-store":
+	case s != nil && s.writer.noStoreTaken.CompareAndSwap(false, true):
+		s.writer.noStoreRoom[0] = "no-store"
+		h[name] = s.writer.noStoreRoom[:]
+	default:
+		h[name] = []string{"no-store"}
 	}
-	s.writer.noStoreRoom[0] = "no-store"
-	h[name] = s.writer.noStoreRoom[:]
 }
 
 // requestOf is stateOf for callers that do not need the session. It asks no request
