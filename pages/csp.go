@@ -101,7 +101,7 @@ func (s *Sources) policy(scripts []string, fetches bool) string {
 		text += ", script-src"
 		for _, script := range scripts {
 			path, _, _ := strings.Cut(script, "?")
-			text += " *:*" + path
+			text += " *:*" + strings.ReplaceAll(url.PathEscape(path), "%2F", "/") // a renamed page may have ; or ,
 		}
 		for _, source := range s.Script {
 			text += " " + source

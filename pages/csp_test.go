@@ -39,6 +39,11 @@ func TestSources(t *testing.T) {
 	if got := s.client().get("/login").header.Get("Content-Security-Policy"); !strings.Contains(got, "; script-src 'self'") || strings.Contains(got, ",") {
 		t.Errorf("with 'self': %s", got)
 	}
+	// The path of a script may have what would end a source, a directive or a policy.
+	s = newSite(t, func(_ *auth.Config, c *pages.Config) { c.Paths = map[string]string{"/auth.js": "/a;b,c'.js"} })
+	if got := s.client().get("/login").header.Get("Content-Security-Policy"); !strings.HasSuffix(got, ", script-src *:*/a%3Bb%2Cc%27.js") {
+		t.Errorf("with a script at /a;b,c'.js: %s", got)
+	}
 	sources.Script[0] = "*" // is the application's own; New has copied it
 	if got := s.client().get("/login").header.Get("Content-Security-Policy"); strings.Contains(got, "script-src 'self' *") {
 		t.Error("the policy has changed after New")
