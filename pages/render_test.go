@@ -82,6 +82,15 @@ func TestBrokenTemplate(t *testing.T) {
 	}
 }
 
+// TestWrongFuncs: New tries the pages' own templates, too, if a function of theirs is another one.
+func TestWrongFuncs(t *testing.T) {
+	t.Parallel()
+	wrong := template.FuncMap{"eq": func(string) bool { return true }} // html/template's takes two
+	if _, err := pages.New(newManager(auth.Config{}).Core, pages.Config{Funcs: wrong}); err == nil || !strings.Contains(err.Error(), "wrong number of args for eq") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // TestAgo: times are relative for a week. The whole time is in the element.
 func TestAgo(t *testing.T) {
 	t.Parallel()

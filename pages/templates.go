@@ -22,7 +22,8 @@ import (
 var embedded embed.FS
 
 // loadTemplates reads the stylesheet and the templates. If the application has replaced a
-// template, it tries all of them: those of the package fit together.
+// template, or a function of html/template, it tries all of them: those of the package fit
+// together.
 func (p *Pages) loadTemplates() error {
 	if err := p.knownFiles(); err != nil {
 		return err
@@ -47,7 +48,7 @@ func (p *Pages) loadTemplates() error {
 			return err
 		}
 	}
-	own := p.cfg.Templates != nil
+	own := p.cfg.Templates != nil || len(p.cfg.Funcs) > 0
 	if own {
 		if err := p.showsContent(layout); err != nil {
 			return err
