@@ -36,7 +36,7 @@ func leaves(html, path string) string {
 // is 404 for browsers and programs, and no page and no mail has a link to it.
 func TestWithout(t *testing.T) {
 	t.Parallel()
-	free := []string{"/register", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/account/identities", "/.well-known/change-password"}
+	free := []string{"/login", "/register", "/account", "/account/password", "/account/email", "/account/sessions", "/account/close", "/account/identities", "/.well-known/change-password"}
 	stays := map[string]string{
 		"/logout": "button", "/check-inbox": "forms", "/login/passkey": "PasskeyFactor", "/account/passkeys": "PasskeyFactor", "/passkey.js": "PasskeyFactor",
 		"/account/recovery-codes": "BackupFactor", "/stop-impersonating": "Impersonation", "/auth.css": "load", "/auth.js": "load", "/openapi.json": "OpenAPI",
@@ -68,6 +68,18 @@ func TestWithout(t *testing.T) {
 			provide(t, s.manager.Core)
 			wantGone(t, s, path, samples)
 		})
+	}
+}
+
+// TestOwnLoginPage: the application's login page may have the path of ours.
+func TestOwnLoginPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(_ *auth.Config, c *pages.Config) { c.Without = []string{"/login"} })
+	if slices.Contains(s.pages.Paths(), "/login") {
+		t.Error("the pages have a login page, too")
+	}
+	if to := link(t, s.client().get("/register"), "Log in"); to != "/login" {
+		t.Errorf("the link leads to %q", to)
 	}
 }
 
