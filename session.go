@@ -13,7 +13,7 @@ import (
 //
 //	end      the user logs out (logout.go)
 //	revoked  a change has ended the user's logins (change.go)
-//	discard  the session was found to be void (who.go)
+//	discard  the session was found to be void (currentuser.go)
 //	lose     another request has removed the record
 //	drop     deletes a record, and does nothing else
 //
