@@ -45,6 +45,7 @@ type passkeySite struct {
 
 	mu   sync.Mutex
 	late time.Duration // how far its clock is ahead
+	held chan struct{} // if set, the script gets its answer when this is closed
 }
 
 func (s *passkeySite) now() time.Time {
@@ -64,6 +65,26 @@ func (s *passkeySite) wantAsked(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		wait(t, s.asked, "the script asks the site for nothing")
+	}
+}
+
+// hold lets the script wait for its answers until a device is touched: see touched.
+func (s *passkeySite) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = make(chan struct{})
+}
+
+// touched touches a device, and then lets the script go on. In the other order the request could
+// reach the device first, which forgets it if nobody touches.
+func (s *passkeySite) touched(d *device) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		v, err := d.touch(true)(ctx, target)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(s.held)
+		s.held = nil
+		return v, err
 	}
 }
 
@@ -119,6 +140,15 @@ func newOwnSite(t *testing.T, set func(*auth.Config), cfg pages.Config, mount fu
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/login/passkey" && r.Method == http.MethodGet {
 			s.asked <- struct{}{}
+			s.mu.Lock()
+			held := s.held
+			s.mu.Unlock()
+			if held != nil {
+				select {
+				case <-held:
+				case <-r.Context().Done(): // the page was left
+				}
+			}
 		}
 		ready.ServeHTTP(w, r)
 	})
@@ -221,9 +251,10 @@ func (s *passkeySite) leave(d *device, login string) {
 func (s *passkeySite) button(d *device, path string, status int64) {
 	d.b.t.Helper()
 	s.forget()
+	s.hold()
 	d.b.do(click(passkeyButton))
 	s.wantAsked(d.b.t, 1) // so the autofill waits no more
-	d.b.arrive(path, status, d.touch(true))
+	d.b.arrive(path, status, s.touched(d))
 }
 
 // knows says whether the finger is the user's.
@@ -316,8 +347,9 @@ func testPasskeyLogin(t *testing.T, browser context.Context, s *passkeySite) {
 	b.wantNoText("not yet")
 
 	// The user picks the passkey in the field for the name.
+	s.hold()
 	s.leave(d, "/login?next=%2Faccount")
-	b.arrive("/account", 200, d.touch(true))
+	b.arrive("/account", 200, s.touched(d))
 	b.wantText("peter@example.com")
 	if login := s.lastLogin(t, "peter"); login.Remembered || !slices.Equal(login.Methods, []string{"passkey"}) {
 		t.Errorf("the login is %+v", login)
@@ -700,9 +732,10 @@ func testPasskeyKeyboard(t *testing.T, browser context.Context, s *passkeySite) 
 		}
 	}
 	s.forget()
+	s.hold()
 	b.do(chromedp.KeyEvent("\r"))
 	s.wantAsked(t, 1)
-	b.arrive("/", 200, d.touch(true))
+	b.arrive("/", 200, s.touched(d))
 	b.wantUser("polly")
 	b.open(passkeysPage, passkeysPage)
 	b.press("Remove")
