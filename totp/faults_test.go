@@ -45,6 +45,9 @@ func TestStoreFailsAtEnrolment(t *testing.T) {
 					c.Login("susan")
 				}
 				secret := s.begin(t, c).Secret.Reveal()
+				if replaces {
+					s.apart(t, old, secret)
+				}
 				code := s.next(t, secret)
 				var err error
 				s.In(c, func(ctx context.Context) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,6 +87,27 @@ func (s *site) next(t testing.TB, secret string) string {
 	t.Helper()
 	s.Clock.Advance(step)
 	return s.code(t, secret)
+}
+
+// apart moves the clock until two apps have no code in common in the next minutes. One code in
+// a million is also that of another app, and would be accepted.
+func (s *site) apart(t testing.TB, one, other string) {
+	t.Helper()
+	codes := func(secret string) (all []string) {
+		for i := range 6 {
+			code, err := totp.Code(secret, s.Clock.Now().Add(time.Duration(i)*step))
+			must(t, err)
+			all = append(all, code)
+		}
+		return all
+	}
+	for {
+		first, second := codes(one), codes(other)
+		if !slices.ContainsFunc(first, func(code string) bool { return slices.Contains(second, code) }) {
+			return
+		}
+		s.Clock.Advance(step)
+	}
 }
 
 // show shows a factor for the login that waits.
